@@ -3,7 +3,7 @@
 It holds no fact about a code, so it is not rebuilt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
@@ -113,12 +113,17 @@ def make_hand_out_mails_due(cursor: Cursor[Any], working_set: WorkingSet) -> Non
 
 def insert_given_codes(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
     """List the recipients of codes that were handed out although they existed before, so that their emails are due."""
+    for row in find_given_codes(commands, results):
+        cursor.execute(EventStoreSql.insert_given_code, row)
+
+
+def find_given_codes(commands: Sequence[Command], results: Sequence[Result]) -> Iterator[dict[str, Any]]:
+    """Yield the row of the list for each code that commands handed out although it existed before."""
     for command, result in zip(commands, results, strict=True):
         if isinstance(command, HandOutCode) and isinstance(result, CommandResult) and result.changed:
             fields = structs.asdict(command)
             del fields["context"], fields["place"]
-            row = {**fields, **command.place._asdict(), "now": command.context.now}
-            cursor.execute(EventStoreSql.insert_given_code, row)
+            yield {**fields, **command.place._asdict(), "now": command.context.now}
 
 
 def save_hand_out_texts(cursor: Cursor[Any], working_set: WorkingSet) -> None:

@@ -32,6 +32,7 @@ from tests.simulation.actors.recipients import DOMAINS, RECIPIENTS, code_draft, 
 from tests.simulation.actors.staff import SimulatedStaff
 from tests.simulation.checks.campaign_checks import find_untrue_refusals, find_wrong_campaigns
 from tests.simulation.checks.external_access_check import ExternalAccessCheck
+from tests.simulation.checks.hand_out_checks import find_used_hand_outs
 from tests.simulation.checks.run_checks import bank, refusals_are_true, violations
 from tests.simulation.checks.run_result import RunResult, facts_of
 from tests.simulation.fault_schedule import FaultSchedule
@@ -165,7 +166,7 @@ class LedgerModel:
         self.clients.begin(random.randint(3, 12), storm_s)
         self._let_faults_come(storm_s)
         self.campaign.begin(self.gremlin, storm_s)
-        self.hand_out.begin(self.gremlin, storm_s)
+        self.hand_out.begin(self.gremlin, storm_s, self._redeem)
         scheduler.spawn(self.gremlin, self._audit)
         scheduler.run_until(storm_s)
         self._calm()
@@ -191,6 +192,7 @@ class LedgerModel:
             busy=self.infrastructure.mail.busy,
             policy=self.policy,
             ended_at=self.ended_at,
+            sent_hand_outs=self.hand_out.sent,
         )
 
     def counts(self) -> Counter[str]:
@@ -284,6 +286,7 @@ class LedgerModel:
         for violation in [
             *refusals_are_true(working_set, commands, results),
             *find_untrue_refusals(self.store, working_set, commands, results),
+            *find_used_hand_outs(working_set),
             *self.asked.committed(working_set, commands, results),
         ]:
             raise ViolationError(violation)
@@ -292,6 +295,11 @@ class LedgerModel:
         """A group's own system has invited somebody."""
         for violation in self.asked.accepted_messages(reservation_id):
             raise ViolationError(violation)
+
+    def _redeem(self, code_id: UUID, person: int) -> None:
+        """A person redeems a code that is being handed out, if its text is known outside."""
+        if code_id in self.code_ids:
+            self.clients.redeem(self.code_ids.index(code_id), person)
 
     def _audit(self) -> None:
         """Read the books at odd moments."""

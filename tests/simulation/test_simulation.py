@@ -59,6 +59,9 @@ def test_everything_happens() -> None:
     assert [name for name in expected if not counts[name]] == []
     assert counts["event UseReserved"] > PARTS * PART
     assert counts["own system invited after a correction"] > PARTS
+    words = ["handed out", *(f"refused: {why}" for why in ("campaign", "handed_out", "listed", "used"))]
+    assert [word for word in words if not counts[f"existing code {word}"]] == []
+    assert counts["upload taken over"]
     assert counts["promises"] > 2 * PARTS * PART
 
 

@@ -1,4 +1,4 @@
-"""A hand-out of the campaign's codes: workers that take the same rows, and what staff do to it at odd times."""
+"""A hand-out of the campaign's codes: lists, workers that take the same rows, and what staff do at odd times."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,9 +6,12 @@ from random import Random
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.command_bus import Command
+from eventsourcing.persistence import IntegrityError
+
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
+from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import (
     RecordHandOutBounce,
     RecordHandOutMail,
@@ -16,55 +19,80 @@ from domain.commands.hand_out.hand_out_mail import (
     ResendHandOut,
 )
 from domain.commands.hand_out.manage_hand_out import (
+    ChangeHandOut,
     CreateHandOut,
     EndHandOut,
     HandOutCommand,
     PauseHandOut,
     ResumeHandOut,
+    TextChange,
 )
+from domain.errors import HandOutCodeConflict
 from domain.events.hand_out import SkipReason
-from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
+from domain.model.hand_out import HandedOutCode, HandOutState, HandOutText
+from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
+from domain.values.identifiers import EmailAddress
 from projections.database.errors import StorageUnavailableError
-from tests.simulation.actors.components import SharedInfrastructure
-from tests.simulation.actors.recipients import code_draft
+from tests.simulation.actors.components import MESSAGES, SharedInfrastructure
+from tests.simulation.actors.recipients import RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.scheduler import SimulatedProcess
+from tests.simulation.services.hand_out_lists import MemoryListRow
 from tests.support.ledger.code_terms import make_terms
+from workers.invitations.message_factory import HandOutMail
 
 SHARE: Final = 0.5
 """Share of the schedules that have a hand-out."""
-WORKERS, ROWS_MAX = 2, 3
+WORKERS, UPLOADS_MAX, ROWS_MAX, GIVEN_MAX, CHANGES_MAX = 2, 2, 3, 3, 3
+PEOPLE: Final = RECIPIENTS + 3
+"""Addresses that it sends to: those of the persons who redeem, and others."""
+UPLOADS_ENDED: Final = 0.8
+"""Share of the uploads that end if no other one takes their rows over."""
+MEMBERS_GIVEN: Final = 0.8
+"""Share of the codes to hand out that are chosen from those of the campaign."""
+UNRECORDED: Final = 0.3
+"""Share of the emails that are sent by a worker that ends before it records them."""
+OPTED_OUT: Final = 0.1
+"""Share of the people who opted out."""
 FIRST_NUMBER: Final = 100
 """Number of its first code: those before it are of the schedule."""
 OUTCOMES: Final[tuple[Outcome | SkipReason, ...]] = (
     *[Accepted(server="mx", reply_code=250)] * 3,
     Rejected(server="mx", reason="address_refused", final=True),
     OutcomeUnknown(server="mx", cause="timeout"),
-    "opted_out",
+    "erased",
 )
 
 
-class ListedRow(NamedTuple):
-    """A row of the list: the code that its recipient gets, which is chosen with the row."""
+Redeem = Callable[[UUID, int], None]
+"""Has a person redeem a code."""
 
-    code_id: UUID
+
+class SentHandOut(NamedTuple):
+    """An email with a code that the mail server may have accepted."""
+
     recipient_id: UUID
     number: int
+    message: OutboundMessage
 
 
 class SimulatedHandOut:
-    """One hand-out. Its randomness is separate, so that the schedules of everything else stay as they are."""
+    """One hand-out. Its randomness is separate, so that the schedules of everything else stay as they are.
+
+    Attributes:
+        sent: Emails that were sent, those of other workers with the same number too.
+    """
 
     def __init__(self, infrastructure: SharedInfrastructure, campaign_id: UUID) -> None:
         self._site, self._scheduler, self._campaign_id = infrastructure, infrastructure.scheduler, campaign_id
         self._random = Random(campaign_id.int + 1)
         self._hand_out_id = self._new_id()
-        self._rows = [
-            ListedRow(self._new_id(), self._new_id(), FIRST_NUMBER + number)
-            for number in range(self._random.randint(1, ROWS_MAX))
-        ]
+        self._people: dict[UUID, int] = {}
+        self._numbers: dict[UUID, int] = {}
+        self._opted_out = {person for person in range(PEOPLE) if self._random.random() < OPTED_OUT}
+        self.sent: list[SentHandOut] = []
 
-    def begin(self, process: SimulatedProcess, until_s: float) -> None:
-        """Let workers send at some times, and staff act."""
+    def begin(self, process: SimulatedProcess, until_s: float, redeem: Redeem) -> None:
+        """Let staff upload lists, hand codes out and change things at some times, and workers send."""
         random = self._random
         if random.random() >= SHARE:
             return
@@ -72,6 +100,13 @@ class SimulatedHandOut:
         self._scheduler.spawn(process, self._create, start_s)
         for _ in range(WORKERS):
             self._scheduler.spawn(process, self._work, random.uniform(start_s, until_s))
+        for _ in range(random.randint(1, UPLOADS_MAX)):
+            self._scheduler.spawn(process, self._upload, start_s + random.choice([1.0, 5.0, 20.0]))
+        for _ in range(random.randint(0, GIVEN_MAX)):
+            give = partial(self._give, process, redeem)
+            self._scheduler.spawn(process, give, start_s + random.choice([1.0, 5.0, random.uniform(0, until_s)]))
+        for _ in range(random.randint(0, CHANGES_MAX)):
+            self._scheduler.spawn(process, self._change, random.uniform(start_s, until_s))
         for action in random.sample(self._actions(), random.randint(1, 4)):
             self._scheduler.spawn(process, action, random.uniform(start_s, until_s))
 
@@ -87,14 +122,17 @@ class SimulatedHandOut:
 
     def _work(self) -> None:
         """Send what is queued, as a worker does that may have lost its lease to another one."""
-        for row in self._rows:
-            hand_out = self._site.store.hand_outs.get(self._hand_out_id)
-            if hand_out is None or hand_out.state != "running":
+        store = self._site.store
+        for row in store.lists.find_due(self._hand_out_id):
+            if self._find_state() != "running":
                 return
+            if self._people[row.recipient_id] in self._opted_out and row.code_id not in store.handed_out:
+                continue
+            number = self._numbers.setdefault(row.code_id, FIRST_NUMBER + len(self._numbers))
             issue = IssueCode(
                 context=self._context(),
                 code_id=row.code_id,
-                text=code_draft(row.number, row.code_id),
+                text=code_draft(number, row.code_id),
                 terms=make_terms(),
                 bound=True,
                 campaign_id=self._campaign_id,
@@ -108,23 +146,118 @@ class SimulatedHandOut:
         if handed_out is None or handed_out.mail_state != "queued":
             return
         outcome = self._random.choice(OUTCOMES)
+        if self._people[handed_out.recipient_id] in self._opted_out:
+            outcome = "opted_out"
+        if not isinstance(outcome, str) and self._random.random() < UNRECORDED:
+            self.sent.append(SentHandOut(handed_out.recipient_id, handed_out.mail, self._write(handed_out)))
+            self._scheduler.sleep(self._random.choice([5.0, 40.0]))  # the worker ended, and its lease ends
+        if not isinstance(outcome, str):
+            self.sent.append(SentHandOut(handed_out.recipient_id, handed_out.mail, self._write(handed_out)))
         self._scheduler.sleep(self._random.choice([0.1, 5.0]))
         for _ in range(self._random.choice([1, 1, 2])):  # an answer may be lost
             self._execute(
                 RecordHandOutMail(context=self._context(), code_id=code_id, mail=handed_out.mail, outcome=outcome)
             )
 
+    def _write(self, handed_out: HandedOutCode) -> OutboundMessage:
+        """Write the newest email with a code: with the texts as they are now, as another worker would."""
+        store, code_id = self._site.store, handed_out.code_id
+        text = store.lists.texts.get(self._hand_out_id, {}).get("en", HandOutText())
+        mail = HandOutMail(
+            code_id=code_id,
+            recipient_id=handed_out.recipient_id,
+            number=handed_out.mail,
+            code=next(digest.hex() for digest, known_id in store.code_ids.items() if known_id == code_id),
+            language="en",
+            group=None,
+            written_at=self._site.start,
+            subject=text.subject,
+            text=text.body,
+        )
+        person = recipient_draft(self._people[handed_out.recipient_id], handed_out.recipient_id)
+        return MESSAGES.handed_out_code(mail, EmailAddress(person.normal, person.normal))
+
     def _actions(self) -> list[Callable[[], None]]:
-        code_ids = [row.code_id for row in self._rows]
         return [
             self._pause,
-            partial(self._change_mail, RecordHandOutBounce, code_ids),
-            partial(self._change_mail, ResendHandOut, code_ids),
-            partial(self._change_mail, ResendHandOut, code_ids),
-            partial(self._change_mail, RemindOfHandOut, code_ids),
-            partial(self._change_mail, RemindOfHandOut, code_ids),
+            partial(self._change_mail, RecordHandOutBounce),
+            partial(self._change_mail, ResendHandOut),
+            partial(self._change_mail, ResendHandOut),
+            partial(self._change_mail, RemindOfHandOut),
+            partial(self._change_mail, RemindOfHandOut),
             self._end,
         ]
+
+    def _upload(self) -> None:
+        """Upload a list row by row; another upload may take its rows over, and sometimes it does not end."""
+        lists, upload_id = self._site.store.lists, self._new_id()
+        for person in self._random.sample(range(PEOPLE), self._random.randint(1, ROWS_MAX)):
+            if self._find_state() in {None, "ended"}:
+                return
+            row = MemoryListRow(
+                self._new_id(), self._campaign_id, self._store_person(person), self._hand_out_id, upload_id
+            )
+            if not lists.add(row, self._site.store.handed_out):
+                self._scheduler.counts["upload taken over"] += 1
+                return
+            self._scheduler.sleep(self._random.choice([0.1, 5.0]))
+        if self._random.random() < UPLOADS_ENDED:
+            lists.end(upload_id)
+        self._work()
+
+    def _give(self, process: SimulatedProcess, redeem: Redeem) -> None:
+        """Hand out a code that exists while lists are uploaded; often a person redeems the code."""
+        random, codes = self._random, self._site.store.codes
+        members = [code_id for code_id in sorted(codes) if codes[code_id].campaign_id == self._campaign_id]
+        code_id = random.choice(members if members and random.random() < MEMBERS_GIVEN else sorted(codes))
+        if self._find_state() in {None, "ended"}:
+            return
+        if random.random() < 0.5:
+            redeemer = partial(redeem, code_id, random.randrange(RECIPIENTS))
+            self._scheduler.spawn(process, redeemer, random.choice([0.0, 0.1, 5.0]))
+            self._scheduler.sleep(random.choice([0.0, 0.1, 1.0]))
+        place = HandOutPlace(self._hand_out_id, self._store_person(random.randrange(PEOPLE)))
+        for _ in range(random.choice([1, 1, 2])):  # an answer may be lost
+            result = self._execute(
+                HandOutCode(
+                    context=self._context(),
+                    code_id=code_id,
+                    campaign_id=self._campaign_id,
+                    place=place,
+                    upload_id=self._new_id(),
+                    language="en",
+                )
+            )
+            if isinstance(result, HandOutCodeConflict):
+                self._scheduler.counts[f"existing code refused: {result.why}"] += 1
+            elif isinstance(result, CommandResult):
+                self._scheduler.counts["existing code handed out"] += result.changed
+                self._send(code_id)
+
+    def _store_person(self, person: int) -> UUID:
+        """Store a recipient who is new, as an upload does; their id."""
+        store, draft = self._site.store, recipient_draft(person, self._new_id())
+        if draft.digests[0] not in store.recipient_ids:
+            store.recipient_ids[draft.digests[0]] = draft.new_id
+            store.addresses[draft.new_id] = draft.seal()
+        recipient_id = store.recipient_ids[draft.digests[0]]
+        self._people[recipient_id] = person
+        return recipient_id
+
+    def _change(self) -> None:
+        """Change the rate, the texts or both."""
+        random = self._random
+        text = TextChange(random.choice([None, "", "Hello"]), random.choice([None, "Your code: {code}"]))
+        self._manage(
+            ChangeHandOut(
+                context=self._context(),
+                campaign_id=self._campaign_id,
+                hand_out_id=self._hand_out_id,
+                changes_rate=random.random() < 0.7,
+                per_minute=random.choice([None, 1, 60]),
+                texts={"en": text} if random.random() < 0.7 else {},
+            )
+        )
 
     def _pause(self) -> None:
         about = {"campaign_id": self._campaign_id, "hand_out_id": self._hand_out_id}
@@ -136,9 +269,9 @@ class SimulatedHandOut:
     def _end(self) -> None:
         self._manage(EndHandOut(context=self._context(), campaign_id=self._campaign_id, hand_out_id=self._hand_out_id))
 
-    def _change_mail(
-        self, command: type[RecordHandOutBounce | ResendHandOut | RemindOfHandOut], code_ids: list[UUID]
-    ) -> None:
+    def _change_mail(self, command: type[RecordHandOutBounce | ResendHandOut | RemindOfHandOut]) -> None:
+        if not (code_ids := sorted(self._site.store.handed_out)):
+            return
         code_id = self._random.choice(code_ids)
         self._execute(command(context=self._context(), code_id=code_id))
         self._send(code_id)
@@ -149,11 +282,23 @@ class SimulatedHandOut:
         except StorageUnavailableError:
             self._scheduler.note("hand-out: no database")
 
-    def _execute(self, command: Command) -> None:
+    def _execute(self, command: Command) -> Result | None:
+        """Execute a command; None without an answer.
+
+        Raises:
+            AssertionError: A row of a list was there already, and no rule refused the command.
+        """
         try:
-            self._site.ledger.execute([command])
+            return self._site.ledger.execute([command])[0]
         except StorageUnavailableError:
             self._scheduler.note("hand-out: no database")
+            return None
+        except IntegrityError as error:
+            raise AssertionError(str(error)) from error
+
+    def _find_state(self) -> HandOutState | None:
+        hand_out = self._site.store.hand_outs.get(self._hand_out_id)
+        return None if hand_out is None else hand_out.state
 
     def _context(self) -> CommandContext:
         return CommandContext(now=self._site.now(), actor="worker")

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.commands.hand_out import hand_out_code
 from domain.events import Event, UseRefunded
 from domain.events.hand_out import HandOutSent
 from domain.model import hand_out
@@ -12,6 +13,7 @@ from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet
+from projections.event_store import side_tables
 
 Patch = pytest.MonkeyPatch
 
@@ -59,10 +61,22 @@ def sent_email_stays_queued(patch: Patch) -> None:
     patch.setattr(hand_out, "MAIL_STATES", hand_out.MAIL_STATES | {HandOutSent: "queued"})
 
 
+def used_code_is_handed_out(patch: Patch) -> None:
+    """Whether a code was redeemed is read before the transaction that hands it out."""
+    patch.setattr(hand_out_code, "_check_free", lambda *_: None)
+
+
+def list_lacks_the_handed_out_code(patch: Patch) -> None:
+    """The event is committed without the row, so no email is due and the next list gives the recipient a code."""
+    patch.setattr(side_tables, "find_given_codes", lambda *_: iter(()))
+
+
 CAMPAIGN_PLANTS = (
     refund_leaves_the_campaign_full,
     person_limit_ignores_reserved_uses,
     return_frees_a_place_of_another_day,
     refund_of_an_earlier_use_frees_a_place,
     sent_email_stays_queued,
+    used_code_is_handed_out,
+    list_lacks_the_handed_out_code,
 )

@@ -1,25 +1,31 @@
-"""What hand-outs promise, told from the log alone: one code for a recipient, one outcome for an email, one reminder."""
+"""What hand-outs promise: one code for a recipient, one outcome for an email, and rows and texts as events say."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from uuid import UUID
 
 from domain.events.hand_out import (
     CodeHandedOut,
     HandOutBounced,
+    HandOutChanged,
+    HandOutCreated,
+    HandOutEnded,
     HandOutMailEvent,
     HandOutReminded,
     HandOutResendRequested,
 )
+from domain.working_set import WorkingSet
 from tests.simulation.checks.run_result import RunResult
 
 
 def find_repeated_hand_outs(run: RunResult) -> Iterator[str]:
-    """Each fact about a recipient of a hand-out happens once."""
+    """Each fact about a recipient of a campaign's hand-outs happens once."""
     counts: Counter[str] = Counter()
     for _, code_id, event in run.facts:
         match event:
             case CodeHandedOut():
-                counts[f"recipient {event.recipient_id} of hand-out {event.hand_out_id} got a code"] += 1
+                campaign_id = run.store.hand_outs[event.hand_out_id].campaign_id
+                counts[f"recipient {event.recipient_id} of campaign {campaign_id} got a code"] += 1
                 counts[f"code {code_id} was handed out"] += 1
             case HandOutReminded() | HandOutResendRequested():
                 counts[f"code {code_id} had email {event.mail}"] += 1
@@ -31,3 +37,61 @@ def find_repeated_hand_outs(run: RunResult) -> Iterator[str]:
             case _:
                 pass
     yield from (f"{what} {count} times" for what, count in counts.items() if count > 1)
+
+
+def find_wrong_list_rows(run: RunResult) -> Iterator[str]:
+    """A code that was handed out has a row with its recipient; a row of a code that existed before has the event."""
+    lists, handed_out = run.store.lists, set[UUID]()
+    for _, code_id, event in run.facts:
+        if isinstance(event, CodeHandedOut):
+            handed_out.add(code_id)
+            row = lists.rows.get(code_id)
+            if row is None or (row.hand_out_id, row.recipient_id) != (event.hand_out_id, event.recipient_id):
+                yield f"code {code_id} was handed out to {event.recipient_id}, and the list has {row}"
+    yield from (f"code {code_id} is in a list, and no event says so" for code_id in lists.existing - handed_out)
+
+
+def find_changed_emails(run: RunResult) -> Iterator[str]:
+    """An email that is sent again has its recipient, code, link and Message-ID, whatever texts were changed."""
+    by_code, by_number = defaultdict[UUID, set[object]](set), defaultdict[tuple[UUID, int], set[str]](set)
+    for recipient_id, number, message in run.sent_hand_outs:
+        code_id = message.reservation_id
+        by_code[code_id].add((recipient_id, message.recipient, message.code, message.link))
+        by_number[code_id, number].add(message.message_id)
+    yield from (f"code {code_id} was sent as {versions}" for code_id, versions in by_code.items() if len(versions) > 1)
+    yield from (f"email {email} has Message-IDs {ids}" for email, ids in by_number.items() if len(ids) > 1)
+    if len(set().union(*by_number.values())) != len(by_number):
+        yield "two emails have one Message-ID"
+
+
+def find_wrong_changes(run: RunResult) -> Iterator[str]:
+    """A hand-out has the rate of its newest event; none changes it after the end. Only events change texts."""
+    rates, languages, ended = dict[UUID, int | None](), defaultdict[UUID, set[str]](set), set[UUID]()
+    for _, _, event in run.facts:
+        match event:
+            case HandOutChanged():
+                if event.hand_out_id in ended and event.per_minute != rates[event.hand_out_id]:
+                    yield f"hand-out {event.hand_out_id} ended, and its rate changed"
+                rates[event.hand_out_id] = event.per_minute
+                languages[event.hand_out_id].update(event.languages)
+            case HandOutCreated():
+                rates[event.hand_out_id] = event.per_minute
+            case HandOutEnded():
+                ended.add(event.hand_out_id)
+            case _:
+                pass
+    for hand_out_id, hand_out in run.store.hand_outs.items():
+        if hand_out.per_minute != rates[hand_out_id]:
+            yield f"hand-out {hand_out_id} has rate {hand_out.per_minute}, its events say {rates[hand_out_id]}"
+        if not run.store.lists.texts.get(hand_out_id, {}).keys() <= languages[hand_out_id]:
+            yield f"hand-out {hand_out_id} has texts that no event set"
+
+
+def find_used_hand_outs(working_set: WorkingSet) -> Iterator[str]:
+    """A code is handed out without any use; a change stores the texts whose languages its event names."""
+    for transition in working_set.transitions:
+        event, code = transition.recorded.event, transition.code_before
+        if isinstance(event, CodeHandedOut) and code is not None and (code.used or code.reserved or code.is_revoked):
+            yield f"code {code.code_id} was handed out: {code.used} used, {code.reserved} reserved, {code.revoked_by}"
+        if isinstance(event, HandOutChanged) and set(event.languages) != working_set.new_hand_out_texts.keys():
+            yield f"hand-out {event.hand_out_id}: texts other than those that the event names"

@@ -43,7 +43,12 @@ from tests.simulation.actors.components import MESSAGES
 from tests.simulation.actors.recipients import recipient_draft
 from tests.simulation.checks.access_checks import find_broken_access_rules
 from tests.simulation.checks.campaign_checks import find_wrong_campaigns
-from tests.simulation.checks.hand_out_checks import find_repeated_hand_outs
+from tests.simulation.checks.hand_out_checks import (
+    find_changed_emails,
+    find_repeated_hand_outs,
+    find_wrong_changes,
+    find_wrong_list_rows,
+)
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
 from tests.simulation.services.store import MemoryStore
@@ -70,6 +75,9 @@ def violations(run: RunResult) -> list[str]:
         find_broken_access_rules,
         find_uses_against_terms,
         find_repeated_hand_outs,
+        find_wrong_list_rows,
+        find_changed_emails,
+        find_wrong_changes,
     )
     return [
         *bank(run.store),

@@ -10,6 +10,7 @@ from domain.policy import Policy
 from domain.ports import Removal
 from projections.event_store.codec import decode
 from tests.simulation.actors.clients import PromisedReservation
+from tests.simulation.actors.hand_outs import SentHandOut
 from tests.simulation.services.mail_server import AcceptedMessage
 from tests.simulation.services.store import MemoryStore
 
@@ -36,6 +37,7 @@ class RunResult(NamedTuple):
     busy: Mapping[UUID, int]
     policy: Policy
     ended_at: datetime | None
+    sent_hand_outs: Sequence[SentHandOut]
 
 
 def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[CommittedEvent]:

@@ -31,6 +31,7 @@ from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import CampaignCommand
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
+from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import HandOutMailCommand
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -60,6 +61,7 @@ from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_P
 from projections.event_store.vault_rows import _text_of
 from projections.vault.vault import EncryptedText, PrivateText, SearchableDraft
 from projections.verification.drift_sample import CODE_PROJECTIONS, Rows
+from tests.simulation.services.hand_out_lists import MemoryLists
 
 PERSON_RESERVATIONS_MAX = 20
 """As in the statements `events_of_persons` and `events_of_newer`."""
@@ -124,6 +126,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.campaigns: dict[UUID, Campaign] = {}
         self.hand_outs: dict[UUID, HandOut] = {}
         self.handed_out: dict[UUID, HandedOutCode] = {}
+        self.lists = MemoryLists()
         self.of_code: dict[UUID, list[UUID]] = {}
         self.read_models = {name: RowMerger(projection) for name, projection in PROJECTIONS.items()}
         self.code_ids: dict[bytes, UUID] = {}
@@ -154,8 +157,9 @@ class MemoryStore(POPOApplicationRecorder):
         """Everything that one transaction writes, or nothing.
 
         Raises:
-            IntegrityError: A version or a person is there already.
+            IntegrityError: A version, a person or a row of a list is there already.
         """
+        listed = self.lists.find_new(commands, results)
         if any(
             digest in self.recipient_ids
             for draft in working_set.new_recipients.values()
@@ -171,6 +175,7 @@ class MemoryStore(POPOApplicationRecorder):
         self._keep_read_models(working_set)
         self._keep_vault(working_set, commands, results)
         self._keep_side_rows(working_set, commands, results)
+        self.lists.keep(working_set, listed)
         self.on_commit(working_set, commands, results)
 
     def rows(self, code_id: UUID) -> dict[str, Rows]:
@@ -324,6 +329,7 @@ class _MemoryUnitOfWork:
         self._hold(working_set, find_linked_reservations(working_set))
         self._load_newer(working_set, targets, commands)
         self._load_for_other_commands(working_set, commands)
+        store.lists.load(working_set, commands)
         self._load_campaigns(working_set, commands)
         return working_set
 
@@ -337,6 +343,7 @@ class _MemoryUnitOfWork:
             working_set.most_per_person[campaign_id] = max(uses.values(), default=0)
         if isinstance(command, HandOutCommand) and command.hand_out_id in self._store.hand_outs:
             working_set.hand_outs[command.hand_out_id] = self._store.hand_outs[command.hand_out_id]
+            working_set.hand_out_texts = self._store.lists.texts.get(command.hand_out_id, {})
         return working_set
 
     def save(
@@ -400,7 +407,7 @@ class _MemoryUnitOfWork:
             working_set, [reservation.reservation_id for reservation in rebinds if is_active_rebind(reservation)]
         )
         for command in commands:
-            if isinstance(command, HandOutMailCommand) and command.code_id in self._store.handed_out:
+            if isinstance(command, HandOutMailCommand | HandOutCode) and command.code_id in self._store.handed_out:
                 working_set.handed_out[command.code_id] = self._store.handed_out[command.code_id]
             elif isinstance(command, CorrectRecipient) and (
                 reservation := working_set.reservations.get(command.reservation_id)

@@ -1,0 +1,97 @@
+"""Lists of hand-outs in memory: one row for a code, and one for a recipient of a campaign, as in PostgreSQL."""
+
+from collections.abc import Container, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError
+
+from domain.command_bus import Command, Result
+from domain.commands.hand_out.hand_out_code import HandOutCode
+from domain.model.hand_out import HandOutText
+from domain.ports import Language
+from domain.working_set import WorkingSet
+from projections.event_store import side_tables
+
+
+class MemoryListRow(NamedTuple):
+    """A recipient in a list, and the code that they get."""
+
+    code_id: UUID
+    campaign_id: UUID
+    recipient_id: UUID
+    hand_out_id: UUID
+    upload_id: UUID
+
+
+class MemoryLists:
+    """The rows of all lists, and the own texts of hand-outs.
+
+    Attributes:
+        rows: By code.
+        existing: Codes that were handed out although they existed before.
+        texts: By hand-out and language; none are empty.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[UUID, MemoryListRow] = {}
+        self.existing: set[UUID] = set()
+        self.texts: dict[UUID, dict[Language, HandOutText]] = {}
+        self._codes: dict[tuple[UUID, UUID], UUID] = {}
+        self._ended: set[UUID] = set()
+        self._taken_over: set[UUID] = set()
+
+    def add(self, row: MemoryListRow, handed_out: Container[UUID]) -> bool:
+        """Add a recipient, or take over the row of an upload that did not end; whether the upload may continue."""
+        if row.upload_id in self._taken_over:
+            return False
+        code_id = self._codes.get((row.campaign_id, row.recipient_id))
+        if code_id is None:
+            self._insert(row)
+        elif code_id not in handed_out and (old := self.rows[code_id]).upload_id not in {*self._ended, row.upload_id}:
+            self._taken_over.add(old.upload_id)
+            self.rows[code_id] = row._replace(code_id=code_id)
+        return True
+
+    def end(self, upload_id: UUID) -> None:
+        """End an upload: its rows are due."""
+        if upload_id not in self._taken_over:
+            self._ended.add(upload_id)
+
+    def find_due(self, hand_out_id: UUID) -> list[MemoryListRow]:
+        """Return the rows of a hand-out whose uploads ended."""
+        return [row for row in self.rows.values() if row.hand_out_id == hand_out_id and row.upload_id in self._ended]
+
+    def load(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
+        """Find codes that are in a list, or whose recipient is."""
+        for command in commands:
+            if isinstance(command, HandOutCode):
+                place = command.campaign_id, command.place.recipient_id
+                if command.code_id in self.rows or place in self._codes:
+                    working_set.listed_codes.add(command.code_id)
+
+    def find_new(self, commands: Sequence[Command], results: Sequence[Result]) -> list[MemoryListRow]:
+        """Return the rows that commands insert.
+
+        Raises:
+            IntegrityError: The code or the recipient has a row.
+        """
+        new = side_tables.find_given_codes(commands, results)
+        rows = [MemoryListRow(*(values[name] for name in MemoryListRow._fields)) for values in new]
+        if any(row.code_id in self.rows or (row.campaign_id, row.recipient_id) in self._codes for row in rows):
+            raise IntegrityError("a row of a list is there already")
+        return rows
+
+    def keep(self, working_set: WorkingSet, rows: Sequence[MemoryListRow]) -> None:
+        """Keep what a transaction wrote."""
+        for row in rows:
+            self._insert(row)
+            self.end(row.upload_id)
+            self.existing.add(row.code_id)
+        for hand_out_id in working_set.hand_outs if working_set.new_hand_out_texts else ():
+            texts = self.texts.get(hand_out_id, {}) | working_set.new_hand_out_texts
+            self.texts[hand_out_id] = {language: text for language, text in texts.items() if any(text)}
+
+    def _insert(self, row: MemoryListRow) -> None:
+        self.rows[row.code_id] = row
+        self._codes[row.campaign_id, row.recipient_id] = row.code_id
