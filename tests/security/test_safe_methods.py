@@ -17,6 +17,7 @@ UNCOUNTED = {"limit_reports", "tallies"}
 UNREACHED = {
     *("/static", "/support/{_path}", "/admin/{_path}"),  # are no pages
     *("/mailbox/{key}", "/mailbox/{key}/html", "/support/tries/{digest}", "/admin/batches/{batch_id}"),  # there is none
+    "/support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce",  # the hand-out has no recipient
     "/support/reservations/{reservation_id}/receipt",  # no checkpoint was signed yet
     *("/api/v1/codes/{code_id}/what-if", "/api/v1/hand-outs"),  # need a query
     *("/admin/groups/letter", "/admin/groups/one", "/admin/hand-outs/{hand_out_id}/mail"),  # likewise

@@ -389,7 +389,7 @@ def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
     assert len(rest["hand_outs"]) == 1
     kinds = [event["type"] for event in history]
     assert kinds == ["CampaignCreated", "HandOutCreated", "HandOutCreated", "HandOutPaused", "HandOutResumed", *PAUSES]
-    assert "60 emails per minute" in history[1]["sentence"]
+    assert "emails per minute at most 60" in history[1]["sentence"]
 
 
 @pytest.mark.parametrize(
