@@ -58,7 +58,8 @@ class FormFields:
     Attributes:
         values: Texts by field, as typed.
         choices: The ticked boxes of fields that have several.
-        errors: By field, the end of the catalog key of what is wrong; after a colon, the number that its text names.
+        errors: By field, the end of the catalog key of what is wrong; after a colon, the number or the range that
+            its text names.
     """
 
     values: Mapping[str, str]
@@ -82,7 +83,7 @@ class FormFields:
         try:
             return parse_number(name, value, bounds)
         except InvalidInputError as error:
-            self.errors[name] = error.reason
+            self.errors[name] = _with_bounds(error.reason, bounds)
             return None
 
     def parsed(self, name: str, parse: Callable[[str, str], T]) -> T | None:
@@ -111,11 +112,16 @@ class FormFields:
         try:
             value = parse_term(term, text)
         except InvalidInputError as error:
-            self.errors[term.name] = "moment" if term.kind == "timestamp" else error.reason
+            reason = "moment" if term.kind == "timestamp" else error.reason
+            self.errors[term.name] = _with_bounds(reason, term.bounds) if term.kind == "number" else reason
             return None
         if term.must_lie_ahead and isinstance(value, datetime) and value <= now:
             self.errors[term.name] = "past"
         return value
+
+
+def _with_bounds(reason: str, bounds: Bounds) -> str:
+    return f"{reason}:{bounds.least:,}–{bounds.most:,}"
 
 
 async def _read_form(request: Request) -> FormFields:

@@ -72,9 +72,16 @@ def read_own_texts(fields: FormFields) -> dict[Language, HandOutText]:
 
 def _fill_form(mailing: Mailing) -> Mapping[str, str]:
     values = {"per_minute": "" if mailing.per_minute is None else str(mailing.per_minute)}
-    for language, text in mailing.texts.items():
+    for language in LANGUAGES:
+        text = mailing.texts.get(language, HandOutText("", ""))
         values |= {f"subject_{language}": text.subject, f"text_{language}": text.body}
     return values
+
+
+def _find_replaced(mailing: Mailing, typed: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the stored values that a form would replace with other ones."""
+    stored = _fill_form(mailing)
+    return {name: value for name, value in stored.items() if typed.get(name, value).replace("\r\n", "\n") != value}
 
 
 def _render(
@@ -92,6 +99,7 @@ def _render(
         "progress": progress,
         "is_ended": progress.details.hand_out.state == "ended",
         "is_changed": is_changed,
+        "replaced": _find_replaced(progress.mailing, fields.values) if is_changed else {},
         "values": _fill_form(progress.mailing) if is_first else fields.values,
         "errors": fields.errors,
         "seen": tag_of(progress.mailing) if is_first or is_changed else fields.values.get("seen", ""),

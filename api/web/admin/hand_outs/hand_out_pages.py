@@ -91,6 +91,7 @@ class HandOutPageView:
     miss: Literal["not_listed", "invalid"] | None = None
     report: ListReport | None = None
     is_saved: bool = False
+    has_queued_email: bool = False
     test_outcome: str = ""
     test_reason: str = ""
 
@@ -145,8 +146,9 @@ def show_hand_out(
     """Show one hand-out: progress, texts, recipients, the form for its list, and the result of a list or test."""
     last = None if report is None else find_report(admin.services, hand_out_id, report)
     outcome, _, why = test.partition(".")
-    is_saved = request.query_params.get("saved") == "yes"
-    view = replace(shown, report=last, is_saved=is_saved, test_outcome=outcome, test_reason=why)
+    is_saved, has_queued_email = (request.query_params.get(name) == "yes" for name in ("saved", "queued"))
+    result = replace(shown, report=last, test_outcome=outcome, test_reason=why)
+    view = replace(result, is_saved=is_saved, has_queued_email=has_queued_email)
     return _render_hand_out(request, admin, staff, hand_out_id, view)
 
 

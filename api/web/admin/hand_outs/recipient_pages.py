@@ -103,8 +103,8 @@ def resend_on_page(
     """Send the code of a recipient again, with the same link, and show the recipients that were shown before."""
     person = resend_to_person(admin.services, staff.caller(), hand_out_id, code_id)
     if shown == "code":
-        return see_other(f"/admin/hand-outs/{hand_out_id}?code={code_id}#people")
-    query = f"?after={max(person.number - 1, 0)}" + (f"&state={state}" if state else "")
+        return see_other(f"/admin/hand-outs/{hand_out_id}?code={code_id}&queued=yes#people")
+    query = f"?after={max(person.number - 1, 0)}&queued=yes" + (f"&state={state}" if state else "")
     return see_other(f"/admin/hand-outs/{hand_out_id}{query}#people")
 
 

@@ -6,13 +6,18 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
+from api.errors import ApplicationError
+from api.http.problems import status_of
+from api.i18n.messages import refusal_detail
 from api.use_cases.hand_outs.hand_out_actions import find_details, find_person, record_bounce
 from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
+from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
-from api.web.staff_auth.rendering import support_page
+from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Support, SupportContextDep, SupportRoute, SupportWithForm
 from api.web.staff_auth.staff import Staff
+from domain.errors import HandOutMailConflict
 
 router = APIRouter(prefix="/support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce", route_class=SupportRoute)
 
@@ -37,7 +42,12 @@ def record(
     """Record the bounce. A repeat changes nothing."""
     if not is_valid_reason(reason):
         return _form(request, support, staff, hand_out_id, code_id, reason)
-    person = record_bounce(support.services, staff.caller(), hand_out_id, code_id, reason.strip())
+    try:
+        person = record_bounce(support.services, staff.caller(), hand_out_id, code_id, reason.strip())
+    except ApplicationError as error:
+        if error.code != HandOutMailConflict.code:
+            raise
+        return _form(request, support, staff, hand_out_id, code_id, reason, refusal=error)
     return see_other(f"/support/people/{person.recipient_id}?done=bounced#handed-out")
 
 
@@ -48,6 +58,8 @@ def _form(
     hand_out_id: UUID,
     code_id: UUID,
     reason: str | None = None,
+    *,
+    refusal: ApplicationError | None = None,
 ) -> Response:
     person = find_person(support.services, hand_out_id, code_id)
     details, campaign = find_details(support.services, hand_out_id)
@@ -55,12 +67,14 @@ def _form(
         request,
         "hand_out_bounce.html",
         staff,
-        status=200 if reason is None else 422,
+        status=status_of(refusal.code) if refusal else 200 if reason is None else 422,
+        refusal=refusal_detail(refusal.code, get_language(request), **refusal.facts) if refusal else None,
         person=person,
+        masked=mask_if_known(person.address),
         hand_out=details.created.name,
         campaign=campaign.terms.name,
         back=f"/support/people/{person.recipient_id}",
         reason=(reason or "")[:REASON_LENGTH_MAX],
-        is_refused=reason is not None,
+        is_refused=reason is not None and refusal is None,
         reason_length_max=REASON_LENGTH_MAX,
     )

@@ -69,8 +69,9 @@ def test_form_changes_rate_and_texts_unless_another_change_came_first(app: AppCl
     saved = admin.submit(form, form, per_minute="60", seen=seen, **texts)
     shown = read_page(admin.get(str(saved.headers["location"])).text)
     filled = read_page(admin.get(form).text)
-    outdated = admin.submit(form, form, per_minute="5", seen=seen, **texts)
+    outdated = admin.submit(form, form, per_minute="5", seen=seen, **{**texts, "subject_en": "", "text_zh": "你好"})
     again = read_page(outdated.text)
+    replaced = again.find("ul", id="replaced")
 
     assert (invalid.status_code, saved.status_code, outdated.status_code) == (422, 303, 409)
     assert shown.find("p", class_="done").text == "Rate and text were saved."
@@ -78,6 +79,7 @@ def test_form_changes_rate_and_texts_unless_another_change_came_first(app: AppCl
     assert filled.find("input", name="per_minute").attributes["value"] == "60"
     assert filled.find("textarea", name="text_zh").text == "您好"
     assert "were changed while this page was open" in again.find("div", id="notice").text
+    assert replaced.texts("li") == ["Emails per minute: 60", "Text, 中文 : 您好", "Subject, English : For you"]
     assert again.find("input", name="per_minute").attributes["value"] == "5"
     assert again.find("input", name="seen").attributes["value"] == filled.find("input", name="seen").attributes["value"]
     assert app.count("hand_outs") == 1

@@ -183,6 +183,7 @@ def test_resend_asks_for_another_email_and_keeps_the_code(app: AppClient, admin:
 
     assert field.attributes["value"] == "queued"
     assert "state=queued" in again.headers["location"]
+    assert read_page(admin.get(again.headers["location"]).text).find("p", class_="done").text.endswith("is queued.")
     assert [form.find("button").text for form in forms] == ["Send again l***@example.com", "Send now w***@example.com"]
     assert forms[0].attributes["action"] == f"{path}/recipients/{code_id}/resend"
     assert [answer.status_code for answer in answers] == [303, 303]

@@ -181,5 +181,6 @@ def test_bounce_of_an_email_that_was_not_sent_is_refused(shared_app: AppClient, 
     refused = support.submit(f"{place}/bounce", f"{place}/bounce", reason="the mailbox is full")
 
     assert refused.status_code == 409
-    assert "none can have bounced" in refused.text
+    assert "it cannot have bounced" in read_page(refused.text).find("div", id="notice").text
+    assert find_person(support, "queued-again@one.example") in read_page(refused.text).link_targets
     assert "Bounced" not in codes_section(support.get(find_person(support, "queued-again@one.example")).text).text
