@@ -13,7 +13,7 @@ from domain.events.event import Event
 from domain.ports import Language
 
 SkipReason = Literal["opted_out", "erased", "not_needed"]
-"""Why an email is not sent: the recipient opted out, their data was erased, or the code needs no reminder any more."""
+"""Why an email is not sent: the recipient opted out, their data was erased, or the code needs no email any more."""
 
 
 class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
@@ -148,7 +148,8 @@ class HandOutSkipped(HandOutMailEvent, frozen=True, kw_only=True):
     """No email was sent, although the server was not asked.
 
     Attributes:
-        reason: The recipient opted out of such emails, their data was erased, or a reminder is not needed any more.
+        reason: The recipient opted out of such emails, their data was erased, or the email is not needed any more:
+            the code expired or was revoked, or needs no reminder.
     """
 
     reason: SkipReason

@@ -71,6 +71,18 @@ class QueuedMail(NamedTuple):
     written_at: datetime
 
 
+class CodeValidity(NamedTuple):
+    """When a handed-out code can be redeemed, and whether it was revoked."""
+
+    window: RedeemWindow = RedeemWindow()
+    is_revoked: bool = False
+
+    def is_over(self, now: datetime) -> bool:
+        """Return whether no request can redeem the code any more."""
+        ends_at = self.window.ends_at
+        return self.is_revoked or (ends_at is not None and ends_at <= now)
+
+
 class HandOutQueue(HandOutReader):
     """Leases rows, and stores when they are due again. It reads a hand-out once for each batch: staff may change it."""
 
@@ -146,13 +158,12 @@ class HandOutQueue(HandOutReader):
         )
         return {code_id: text for code_id, text in texts if text is not None}
 
-    def find_redeem_windows(self, code_ids: Sequence[UUID]) -> dict[UUID, RedeemWindow]:
-        """Return when codes can be redeemed, by their terms and those of their campaign."""
+    def find_validity(self, code_ids: Sequence[UUID]) -> dict[UUID, CodeValidity]:
+        """Return when codes can be redeemed, by their terms and those of their campaign, and which were revoked."""
+        rows = self._fetch_all(HandOutsSql.redeem_windows, list(code_ids))
         return {
-            code_id: RedeemWindow(starts_at, expires_at).intersect(RedeemWindow(campaign_starts_at, campaign_ends_at))
-            for code_id, starts_at, expires_at, campaign_starts_at, campaign_ends_at in self._fetch_all(
-                HandOutsSql.redeem_windows, list(code_ids)
-            )
+            code_id: CodeValidity(RedeemWindow(*times[:2]).intersect(RedeemWindow(*times[2:])), is_revoked=is_revoked)
+            for code_id, is_revoked, *times in rows
         }
 
     def find_reminders(self, now: datetime, most: int) -> list[UUID]:

@@ -197,7 +197,7 @@ WHERE c.campaign_id = ANY(%(campaign_ids)s)
 LIMIT %(limit)s;
 
 -- name: redeem_windows
-SELECT b.code_id, b.starts_at, b.expires_at, c.starts_at, c.ends_at
+SELECT b.code_id, b.revoked_by IS NOT NULL, b.starts_at, b.expires_at, c.starts_at, c.ends_at
 FROM code_balances b LEFT JOIN campaigns c ON c.campaign_id = b.campaign_id WHERE b.code_id = ANY(%s);
 
 -- name: take_due_hand_out

@@ -32,7 +32,7 @@ from domain.ports import (
 from domain.values.identifiers import EmailAddress, format_code
 from domain.values.quiet_hours import find_end_of_quiet_hours
 from domain.values.redeem_window import RedeemWindow
-from projections.hand_outs.hand_out_queue import DueRow, HandOutQueue, QueuedMail, RowEnd
+from projections.hand_outs.hand_out_queue import CodeValidity, DueRow, HandOutQueue, QueuedMail, RowEnd
 from projections.telemetry.metrics import HAND_OUT_MAILS
 from workers.channels.group_router import Cooldowns
 from workers.invitations.delivery_steps import DeliverySteps
@@ -193,11 +193,12 @@ class HandOutSender:
         opted_out: frozenset[UUID],
     ) -> list[PreparedMail]:
         code_ids = [row.code_id for row in rows]
-        texts, windows = self.queue.find_codes(code_ids), self.queue.find_redeem_windows(code_ids)
+        texts, validities = self.queue.find_codes(code_ids), self.queue.find_validity(code_ids)
         addresses = self.steps.addresses([row.recipient_id for row in rows])
         prepared = []
         for row in rows:
             mail, address = mails[row.code_id], addresses.get(row.recipient_id)
+            validity = validities.get(row.code_id, CodeValidity())
             message: OutboundMessage | None = None
             why_not: Outcome | SkipReason | None = None
             if row.recipient_id in opted_out:
@@ -206,23 +207,22 @@ class HandOutSender:
                 why_not = "erased"
             elif isinstance(address, UnverifiedAddress) or row.code_id not in texts:
                 why_not = Rejected(server=LEDGER, reason=ADDRESS_MISMATCH, final=True)
-            elif not self._may_be_sent(row, mail):
+            elif not self._may_be_sent(row, mail, validity):
                 why_not = "not_needed"
             else:
-                window = windows.get(row.code_id, RedeemWindow())
-                message = self._write(group, row, mail, texts[row.code_id], window, address)
+                message = self._write(group, row, mail, texts[row.code_id], validity.window, address)
             prepared.append(PreparedMail(row, mail, message, why_not))
         return prepared
 
-    def _may_be_sent(self, row: DueRow, mail: QueuedMail) -> bool:
-        """Return False for a reminder that is not needed any more, and for a code that has expired."""
-        is_reminder, now = mail.reminder == mail.number, self.steps.now()
-        if not is_reminder and not self.queue.details(row.hand_out_id).has_expired(now):
+    def _may_be_sent(self, row: DueRow, mail: QueuedMail, validity: CodeValidity) -> bool:
+        """Return False for a code that has expired or was revoked, and for a reminder that is not needed any more."""
+        now = self.steps.now()
+        if validity.is_over(now):
+            return False
+        if mail.reminder != mail.number:
             return True
         code = self.find_code(row.code_id)
-        if code is None or code.is_expired(now):
-            return False
-        return not is_reminder or needs_reminder(code, now)
+        return code is not None and needs_reminder(code, now)
 
     def _write(
         self,
