@@ -172,6 +172,21 @@ def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_t
     assert {*sent} == {"GET"}
 
 
+def test_recipients_are_exported_again_on_the_same_page(open_tab: Tab) -> None:
+    """The form stays after the download, with the reason, and its button works."""
+    page = open_tab(staff="admin")
+    page.goto(f"/admin{create_hand_out(page, fill_campaign(page, 'Exported', max_uses='9'))}/export")
+    page.fill("#reason", "asked by a partner")
+    names = []
+    for _ in range(2):
+        with page.expect_download() as download:
+            page.click("main form button[type=submit]")
+        names.append(download.value.suggested_filename)
+
+    assert names[0].startswith("hand-out-")
+    assert names[1] == names[0]
+
+
 def test_support_finds_a_recipient_by_keyboard(open_tab: Tab) -> None:
     """A miss gets the focus and keeps the text; the recipient who is found is shown below the focus."""
     admin, page = open_tab(staff="admin"), open_tab(staff="support", width=390)
