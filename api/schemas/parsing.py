@@ -37,9 +37,10 @@ class InvalidInputError(ApplicationError):
         field: Name of the field, option, column or parameter.
         reason: Which rule the text breaks.
         detail: What is wrong, as a sentence whose subject, the field, is left out.
+        name: Which of several names in the text breaks the rule; empty if the text is one value.
     """
 
-    def __init__(self, field: str, reason: InvalidReason, detail: str) -> None:
+    def __init__(self, field: str, reason: InvalidReason, detail: str, name: str = "") -> None:
         if reason == "email":
             super().__init__("EMAIL_INVALID")
         else:
@@ -47,6 +48,7 @@ class InvalidInputError(ApplicationError):
         self.field = field
         self.reason = reason
         self.detail = detail
+        self.name = name
 
 
 def parse_time(field: str, text: str, *, needs_offset: bool = False) -> datetime:
@@ -160,7 +162,7 @@ def parse_domain_set(field: str, text: str) -> DomainNames:
     try:
         return parse_domains(text)
     except DomainError as error:
-        raise InvalidInputError(field, error.fault, str(error)) from error
+        raise InvalidInputError(field, error.fault, str(error), error.name) from error
 
 
 def parse_term(term: TermFormat, text: str) -> Term:

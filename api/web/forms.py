@@ -58,8 +58,8 @@ class FormFields:
     Attributes:
         values: Texts by field, as typed.
         choices: The ticked boxes of fields that have several.
-        errors: By field, the end of the catalog key of what is wrong; after a colon, the number or the range that
-            its text names.
+        errors: By field, the end of the catalog key of what is wrong; after a colon, the number, range or domain
+            that its text names.
     """
 
     values: Mapping[str, str]
@@ -113,7 +113,8 @@ class FormFields:
             value = parse_term(term, text)
         except InvalidInputError as error:
             reason = "moment" if term.kind == "timestamp" else error.reason
-            self.errors[term.name] = _with_bounds(reason, term.bounds) if term.kind == "number" else reason
+            named = f"{reason}:{error.name}" if error.name else reason
+            self.errors[term.name] = _with_bounds(reason, term.bounds) if term.kind == "number" else named
             return None
         if term.must_lie_ahead and isinstance(value, datetime) and value <= now:
             self.errors[term.name] = "past"

@@ -39,11 +39,13 @@ class DomainError(ValueError):
 
     Attributes:
         fault: Which rule it breaks.
+        name: The beginning of the name that breaks it; empty if none does, or if it is an email address.
     """
 
     def __init__(self, fault: DomainFault, name: str = "") -> None:
-        super().__init__(f"has {name[:_SHOWN_LENGTH_MAX]!a}, which {FAULTS[fault]}" if name else FAULTS[fault])
         self.fault: DomainFault = fault
+        self.name = name[:_SHOWN_LENGTH_MAX]
+        super().__init__(f"has {self.name!a}, which {FAULTS[fault]}" if name else FAULTS[fault])
 
 
 class _NameSet(NamedTuple):

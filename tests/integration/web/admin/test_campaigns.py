@@ -125,6 +125,7 @@ def test_code_page_names_campaign_and_limit_that_held_a_request_back(
         ({"remind_days": "31"}, {"remind_days": "Enter a whole number within 1–30."}),
         ({"quiet_hours": "22:00-08:00 Nowhere"}, {"quiet_hours": "Enter two different times and a time zone"}),
         ({"starts_at": "soon"}, {"starts_at": "Enter a date and time"}),
+        ({"denied_domains": "bücher.example, -bad:x"}, {"denied_domains": "“-bad:x” is not a domain name such as"}),
         ({"allowed_domains": "a*.example.com"}, {"allowed_domains": "The * may only stand at the beginning"}),
         ({"allowed_domains": "a.example", "denied_domains": "a.example"}, {"denied_domains": "A domain is both"}),
         (
