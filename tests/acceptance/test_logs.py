@@ -141,6 +141,7 @@ def email_to(mail: MailServer, person: str) -> EmailMessage:
 def written(stack: Stack, secrets: dict[str, str], wiretap: CommandMonitor, faults: list[str]) -> dict[str, bytes]:
     """All that the run wrote but the emails and the logs, by where it stands."""
     assert secrets
+    stack.wait((stack.folder / CHECKPOINTS).exists, 60.0)  # the first one is signed some seconds after the start
     return {
         "database": dump(stack.info["database_url"]),
         "broker": wiretap.heard(),
