@@ -1,11 +1,12 @@
 """A real browser in front of the whole API. It is Debian's Chromium without windows, which `.ci/run` installs.
 
-A machine without one runs every other test; where CI is set, these run or the run fails. Each file of tests has one
-database and one served application: its tests use codes of their own.
+A machine without one, or without a font for Chinese, runs every other test; where CI is set, these run or the run
+fails. Each file of tests has one database and one served application: its tests use its codes only.
 """
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,9 +24,23 @@ from tests.support.clients.staff_browser import add_staff
 BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 """Commands by preference. The first draws no windows and starts no services of a desktop: it needs half the CPU."""
 CHROMIUM: Final = next(filter(None, map(shutil.which, BROWSERS)), None)
+FONT_LISTER: Final = shutil.which("fc-list")
+LISTING_S_MAX: Final = 60.0
 FOLDER: Final = Path(__file__).parent
 
-collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
+
+def has_chinese_font() -> bool:
+    """Whether Chinese is written with its signs: a box for each has another size, and pages fit differently.
+
+    A system that has no `fc-list`, such as macOS, comes with fonts for every script.
+    """
+    if FONT_LISTER is None:
+        return True
+    listing = subprocess.run([FONT_LISTER, ":lang=zh"], stdout=subprocess.PIPE, timeout=LISTING_S_MAX, check=True)
+    return bool(listing.stdout)
+
+
+collect_ignore_glob = [] if os.environ.get("CI") or (CHROMIUM and has_chinese_font()) else ["test_*.py"]
 
 
 @pytest.fixture(scope="module")
