@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from celery import Task
-from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.bootsteps import StartStopStep
+from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_stalled_writers
@@ -75,11 +76,23 @@ os.register_at_fork(after_in_child=_ProcessState.drop)
 worker_shutting_down.connect(lambda **_: SHUTDOWN.set(), weak=False)
 
 
-@worker_init.connect
-def _on_worker_init(**_: Any) -> None:
-    start_metrics_server(settings)
-    if not is_null(smtp_url := settings.smtp_url.get_secret_value()):
-        MailServerWatch(settings.redis_url.get_secret_value(), SmtpServerUrl.parse(smtp_url))
+class BackgroundThreads(StartStopStep):
+    """Starts the threads of a worker's main process once it has forked its first child processes.
+
+    A fork copies each lock that another thread holds, and nothing in the child releases it: a codec that a thread was
+    importing (the first `getaddrinfo` imports one) makes the child wait for it forever, until the time limit kills it.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, _parent: object) -> None:
+        """Start them; they end with the process."""
+        start_metrics_server(settings)
+        if not is_null(smtp_url := settings.smtp_url.get_secret_value()):
+            MailServerWatch(settings.redis_url.get_secret_value(), SmtpServerUrl.parse(smtp_url))
+
+
+celery_app.steps["worker"].add(BackgroundThreads)
 
 
 @worker_process_init.connect

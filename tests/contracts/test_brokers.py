@@ -176,9 +176,12 @@ def test_worker_continues_after_a_failover_or_a_restart(
     tmp_path: Path,
     database_url: str,
 ) -> None:
-    """A real worker receives what is dispatched, before and after; no log of it holds the broker's password."""
+    """A real worker receives what is dispatched, before and after; no log of it holds the broker's password.
+
+    A beat repeats what a worker took and did not finish, as it does in production.
+    """
     publish = publisher(app)
-    with worker_rig(tmp_path / "rig", database_url, broker.url, beats=0) as rig:
+    with worker_rig(tmp_path / "rig", database_url, broker.url) as rig:
         before = rig.reserve(1, "before")
         publish(before)
         rig.wait_for("InviteSent", before)

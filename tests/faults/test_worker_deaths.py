@@ -15,6 +15,7 @@ from tests.support.servers.mail_server import DelayedReply
 
 pytestmark = pytest.mark.timeout(120)
 
+CHILDREN = 2
 SENDING_S = SMTP_TIMEOUT_S - 1.0
 """How long the mail server takes in the test of a task that outlasts its message: time enough for a slow machine."""
 
@@ -39,6 +40,14 @@ def worker(running: WorkerRig) -> WorkerRig:
     for planted in running.planted.iterdir():
         planted.unlink()
     return running
+
+
+def test_child_processes_of_a_start_are_forked_before_there_are_threads(running: WorkerRig) -> None:
+    """A child would inherit the locks that they hold, and nothing that releases them."""
+    notes = running.planted.parent / "threads_at_forks"
+    running.wait(lambda: notes.exists() and len(notes.read_text().splitlines()) >= CHILDREN)
+
+    assert notes.read_text().splitlines()[:CHILDREN] == ["1"] * CHILDREN
 
 
 def child_and_whole(crash_point: str) -> pytest.MarkDecorator:

@@ -3,13 +3,15 @@
 It is the real worker; only the steps are wrapped. LEDGER_PLANTED names a folder: a file in it called after a moment
 holds how often a process still is to die there. Moments: `started` (a task begins), `claimed` (under lease, nothing
 sent; with `.ID` only for that reservation), `sent` (the mail server has taken the letter, nothing recorded). With
-`.stopped` after its name the process stops there instead, until it is resumed.
+`.stopped` after its name the process stops there instead, until it is resumed. Next to that folder, a file
+`threads_at_forks` lists the number of threads at each fork.
 """
 
 import fcntl
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -48,6 +50,11 @@ def _is_planted(path: Path) -> bool:
     return left > 0
 
 
+def _note_threads() -> None:
+    with (FOLDER.parent / "threads_at_forks").open("a") as notes:
+        notes.write(f"{threading.active_count()}\n")
+
+
 def _work(self: InvitationBatchSender, reservation_ids: Sequence[UUID], *more: Any) -> None:
     die_at("started")
     work(self, reservation_ids, *more)
@@ -84,6 +91,7 @@ def _die_when_sent(sent: Future[Outcome]) -> Future[Outcome]:
 InvitationBatchSender.run = _work  # type: ignore[method-assign,assignment]  # what this module is for
 DeliverySteps.send = _send  # type: ignore[method-assign]  # as above
 DeliverySteps.begin = _begin  # type: ignore[method-assign]  # as above
+os.register_at_fork(before=_note_threads)
 
 if __name__ == "__main__":
     main(sys.argv[1:])
