@@ -2,7 +2,6 @@
 
 import io
 import json
-import tracemalloc
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -481,19 +480,3 @@ def test_preview_test_and_export_are_for_those_who_may(app: AppClient) -> None:
     ]
     assert forbidden.status_code == 403
     assert app.count("audit") == 3
-
-
-def test_memory_of_an_upload_does_not_grow_with_the_list(app: AppClient) -> None:
-    """Four times the lines need no more than some bytes each, for the search of repeated ones."""
-    peaks = []
-    for count in (800, 3_200):
-        content = "email,name\n" + "".join(f"person{nth}@example.com,Person {nth}\n" for nth in range(count))
-        hand_out, file = create(app), io.BytesIO(content.encode())
-        tracemalloc.start()
-        source = RecipientFile(file, "csv", "en")
-        result = HandOutUpload.open(app.services, Caller(actor="operator"), UUID(hand_out["id"]), source).apply()
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        assert result.added == count
-
-    assert peaks[1] - peaks[0] < 300_000
