@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from domain.values.keyed_hash import KeyedHash
+
 TAG_BYTES = 16
 ID_BYTES: Final = 16
 _LINK: Final = b"invitation link"
@@ -97,12 +99,10 @@ def _verified(secret: bytes, purpose: bytes, token: str, length: int | None = No
 
 
 def _tag(secret: bytes, purpose: bytes, body: bytes) -> bytes:
-    hasher = _keyed(secret, purpose).copy()
-    hasher.update(body)
-    return hasher.digest()[:TAG_BYTES]
+    return _keyed(secret, purpose).digest(body)[:TAG_BYTES]
 
 
 @lru_cache(maxsize=8)
-def _keyed(secret: bytes, purpose: bytes) -> hmac.HMAC:
+def _keyed(secret: bytes, purpose: bytes) -> KeyedHash:
     """Return a hash under the key of one purpose. It is kept, since a redeem signs for each new reservation."""
-    return hmac.new(hmac.digest(secret, purpose, hashlib.sha256), digestmod=hashlib.sha256)
+    return KeyedHash(hmac.digest(secret, purpose, hashlib.sha256))

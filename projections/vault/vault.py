@@ -5,7 +5,6 @@ AES-256-GCM (RFC 5116; 96-bit random nonce; the row's kind and id are associated
 another). Digests and encrypted texts name their keys, so keys are rotated by rewriting rows.
 """
 
-import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from msgspec.structs import replace
 
 from domain.values.code_strength import CodeStrength, classify_code
 from domain.values.identifiers import EmailAddress, MalformedEmailError, candidate_codes, normalize_code
+from domain.values.keyed_hash import KeyedHash
 from projections.vault.key_ring import KeyRing
 from projections.vault.random_source import RANDOM
 
@@ -120,7 +120,7 @@ class Vault:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in master_keys.keys.items()}
         self._random = random_bytes
         order = [peppers.current, *(i for i in peppers.keys if i != peppers.current)]
-        self._by_pepper = {key_id: hmac.new(peppers.keys[key_id], digestmod=hashlib.sha256) for key_id in order}
+        self._by_pepper = {key_id: KeyedHash(peppers.keys[key_id]) for key_id in order}
         self._keyed = list(self._by_pepper.values())
         self.typed_code = lru_cache(maxsize=CACHED_CODES_MAX)(self._parse_code)
 
@@ -179,7 +179,7 @@ class Vault:
             return text
         if keyed is None:
             raise SealBrokenError(f"pepper {row.pepper_id} is not in LEDGER_PEPPERS")
-        digest = _digest(keyed, _digest_input(kind, normalize_text(kind, text)))
+        digest = keyed.digest(_digest_input(kind, normalize_text(kind, text)))
         if not hmac.compare_digest(digest, row.digest):
             raise DigestMismatchError(
                 f"the digest of the {kind} of row {row.row_id} does not match its text: run `ledger verify`"
@@ -228,7 +228,7 @@ class Vault:
     def compute_digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
         """Return the digests under every pepper, that of the current one first."""
         text = _digest_input(kind, normal)
-        return tuple(_digest(keyed, text) for keyed in self._keyed)
+        return tuple([keyed.digest(text) for keyed in self._keyed])
 
     def digest_client(self, site: str) -> bytes:
         """Digest the network of a client's IP address, for limits that processes share."""
@@ -275,13 +275,6 @@ def normalize_text(kind: SearchableKind, text: str) -> str:
 
 def _digest_input(kind: RowKind, normal: str) -> bytes:
     return kind.encode() + b"\0" + normal.encode()
-
-
-def _digest(keyed: hmac.HMAC, text: bytes) -> bytes:
-    """Digest a text by a copy of a keyed hash; `hmac.digest` would release the interpreter's lock each time."""
-    hasher = keyed.copy()
-    hasher.update(text)
-    return hasher.digest()
 
 
 def _associated_data(kind: RowKind, row_id: UUID) -> bytes:
