@@ -9,6 +9,7 @@ from uuid import UUID
 from celery import Task
 from celery.bootsteps import StartStopStep
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
+from msgspec import to_builtins
 
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_stalled_writers
@@ -162,7 +163,11 @@ def publish_ids(ids: Sequence[UUID]) -> None:
     """
     try:
         process_invite_task.apply_async(
-            ([str(reservation_id) for reservation_id in ids],), task_id=draw_task_id(), ignore_result=True
+            # msgspec writes ids in a tenth of the time of `str`, and Celery describes arguments only if they are not.
+            (to_builtins(ids),),
+            task_id=draw_task_id(),
+            ignore_result=True,
+            argsrepr=f"({len(ids)} ids)",
         )
     except Exception:
         PUBLISHES.labels("failed").inc()
