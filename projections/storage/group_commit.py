@@ -6,10 +6,10 @@ adds no waiting: the first command is a batch alone.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, cast
 
 from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
@@ -71,7 +71,10 @@ class AsyncGroupCommit:
         self._execute = execute
         self._wait_s = wait_s
         self._queue: deque[tuple[Command, Waiter]] = deque()
+        self._chunk: deque[tuple[Command, Waiter]] = deque()
         self._chunk_turn = asyncio.Lock()
+        self._chunk_begun: asyncio.Future[None] = self._loop.create_future()
+        self._was_chunk = False
         self._deadlines: deque[tuple[float, Waiter]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closing = False
@@ -98,13 +101,14 @@ class AsyncGroupCommit:
         """
         if self._closing or len(self._queue) >= WAITING_MAX:
             raise OverloadedError
-        self._enqueue(command, waiter)
+        self._enqueue(self._queue, ((command, waiter),))
 
     async def run_chunk(self, commands: Sequence[Command]) -> list[Result | Exception]:
         """Return the result of each command of one caller, in their order; what fails a command is its result.
 
-        Only one chunk of all callers is in the queue at a time, so a single command waits behind at most one of them.
-        Cancelling before their batch begins withdraws the commands.
+        Only one chunk of all callers waits at a time, next to the one that is executed: the callers' own work overlaps
+        with commits. A batch with a chunk is followed by one without, if single commands wait, so they wait for at most
+        one chunk. Cancelling before their batch begins withdraws the commands.
 
         Args:
             commands: At most `CHUNK_MAX`.
@@ -112,17 +116,21 @@ class AsyncGroupCommit:
         Raises:
             OverloadedError: Too many commands wait; nothing was done.
         """
-        async with self._chunk_turn:
-            if self._closing or len(self._queue) + len(commands) > WAITING_MAX:
-                raise OverloadedError
-            futures: list[ResultFuture] = [self._loop.create_future() for _ in commands]
-            for command, future in zip(commands, futures, strict=True):
-                self._enqueue(command, future)
-            try:
-                return [await _result_or_error(future) for future in futures]
-            finally:
-                for future in futures:
-                    future.cancel()
+        futures: list[ResultFuture] = [self._loop.create_future() for _ in commands]
+        try:
+            async with self._chunk_turn:
+                if self._closing or len(self._queue) + len(self._chunk) + len(commands) > WAITING_MAX:
+                    raise OverloadedError
+                self._enqueue(self._chunk, zip(commands, futures, strict=True))
+                begun = self._chunk_begun = self._loop.create_future()
+                await asyncio.wait((begun, futures[-1]), return_when=asyncio.FIRST_COMPLETED)
+            for future in futures:
+                if not future.done():  # batches end in order, so most are done with the first one
+                    await asyncio.wait((future,))
+        finally:
+            for future in futures:
+                future.cancel()
+        return [_outcome(future) for future in futures]
 
     async def aclose(self) -> None:
         """Finish what was submitted, and accept no more."""
@@ -131,19 +139,30 @@ class AsyncGroupCommit:
             await self._running
         self._timer.cancel()
 
-    def _enqueue(self, command: Command, waiter: Waiter) -> None:
-        self._queue.append((command, waiter))
-        self._deadlines.append((self._loop.time() + self._wait_s, waiter))
+    def _enqueue(self, queue: deque[tuple[Command, Waiter]], entries: Iterable[tuple[Command, Waiter]]) -> None:
+        ends_at = self._loop.time() + self._wait_s
+        for entry in entries:
+            queue.append(entry)
+            self._deadlines.append((ends_at, entry[1]))
         if self._running is None:
             self._running = self._loop.create_task(self._drain())
 
     async def _drain(self) -> None:
-        while self._queue:
-            count = min(len(self._queue), BATCH_MAX)
-            batch = [self._queue.popleft() for _ in range(count)]
-            if open_items := [entry for entry in batch if not entry[1].done()]:
+        while self._queue or self._chunk:
+            if open_items := [entry for entry in self._take_batch() if not entry[1].done()]:
                 await self._run_batch(open_items)
         self._running = None
+
+    def _take_batch(self) -> Batch:
+        """Return the chunk that waits and the single commands that fit in, or the single commands if it is their turn.
+
+        It is their turn after a batch with a chunk.
+        """
+        self._was_chunk = bool(self._chunk) and not (self._was_chunk and self._queue)
+        batch = _pop_front(self._chunk, BATCH_MAX) if self._was_chunk else []
+        if not self._chunk:
+            _resolve(self._chunk_begun)
+        return batch + _pop_front(self._queue, BATCH_MAX - len(batch))
 
     async def _run_batch(self, batch: Batch) -> None:
         """Execute a batch; if a defect breaks it, each command alone, so that it fails only its own."""
@@ -220,17 +239,19 @@ class AsyncGroupCommit:
         self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
 
 
-async def _result_or_error(future: ResultFuture) -> Result | Exception:
-    """Return what a command led to. Batches end in order, so the futures behind the first one are mostly done."""
-    try:
-        return await future
-    except Exception as error:  # noqa: BLE001 - whatever failed a command is its result
-        return error
+def _pop_front(queue: deque[tuple[Command, Waiter]], count_max: int) -> Batch:
+    return [queue.popleft() for _ in range(min(len(queue), count_max))]
 
 
-def _resolve(readable: asyncio.Future[None]) -> None:
-    if not readable.done():
-        readable.set_result(None)
+def _outcome(future: ResultFuture) -> Result | Exception:
+    """Return what a command led to; its future is done, and nothing but an `Exception` fails it."""
+    error = cast("Exception | None", future.exception())
+    return future.result() if error is None else error
+
+
+def _resolve(awaited: asyncio.Future[None]) -> None:
+    if not awaited.done():
+        awaited.set_result(None)
 
 
 def execute_isolated(execute: Execute, commands: Sequence[Command]) -> list[Result | Exception]:

@@ -238,6 +238,52 @@ def test_chunks_wait_for_one_another_and_single_commands_do_not(monkeypatch: pyt
     assert run(scenario).batches == [[0, 1, 2, 100], [10, 11, 12]]
 
 
+def test_chunk_waits_for_single_commands_after_another_chunk() -> None:
+    """The second chunk is next to the first one in time, but single commands that arrived after both come before it."""
+
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+        first = asyncio.create_task(commit.run_chunk([command(0), command(1)]))
+        await begun(commit)
+        second = asyncio.create_task(commit.run_chunk([command(10), command(11)]))
+        singles = await begun(commit, 100, 101)
+        store.answer()
+        await asyncio.gather(first, second, *singles)
+
+    assert run(scenario).batches == [[0, 1], [100, 101], [10, 11]]
+
+
+def test_next_chunk_begins_before_the_caller_of_the_first_one_continues() -> None:
+    """So a caller's work on results overlaps with the commit of another caller's chunk."""
+
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+        async def run_first() -> None:
+            await commit.run_chunk([command(0)])
+            assert store.batches == [[0], [10]]
+
+        first = asyncio.create_task(run_first())
+        await begun(commit)
+        second = asyncio.create_task(commit.run_chunk([command(10)]))
+        await begun(commit)
+        store.answer()
+        await asyncio.gather(first, second)
+
+    run(scenario)
+
+
+def test_chunk_that_never_begins_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a store that does not answer; then the next chunk may wait."""
+    monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
+
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+        await begun(commit, 0)
+        for number in (1, 2):
+            (result,) = await commit.run_chunk([command(number)])
+            assert isinstance(result, TimeoutError)
+        store.answer()
+
+    assert run(scenario, wait_s=0.05).batches == [[0]]
+
+
 def test_defect_in_a_chunk_is_the_result_of_its_command() -> None:
     """The other commands of the chunk have their results."""
 
