@@ -54,6 +54,7 @@ from domain.commands.reservation.resolve_case import (
 )
 from domain.commands.reservation.settle_due import SettleDue, settle_due
 from domain.errors import Refusal
+from domain.events import UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -163,8 +164,12 @@ def _find_limit(command: Command, decision: Decision, working_set: WorkingSet) -
 def _record(decision: Decision, working_set: WorkingSet, policy: Policy) -> None:
     """Fold a decision's events in.
 
-    Their consequences are folded in too: a former access ends, or a waiting invitation is released.
+    Their consequences are folded in too: a former access ends, or a waiting invitation is released. Most decisions are
+    one new use, which has none.
     """
+    if len(decision.events) == 1 and isinstance(decision.events[0], UseReserved):
+        working_set.record(decision.code_id, decision.events)
+        return
     events = [*decision.events, *end_replaced_access(decision.events, working_set)]
     working_set.record(decision.code_id, events)
     working_set.record(decision.code_id, release_waiting_invitations(events, working_set, policy))

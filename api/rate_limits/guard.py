@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from api.rate_limits.breaker import Breaker
 from api.rate_limits.client_network import client_networks
 from api.rate_limits.expiring_keys import TimedSet
@@ -50,7 +52,7 @@ BREAKER: Final = "breaker"
 _ALL = b""
 
 
-class CodeAttempt(NamedTuple):
+class CodeAttempt(Struct, frozen=True):
     """One request about a code: who asks and from where, digests of what was typed, and whether `again` was given."""
 
     client: str | None

@@ -7,7 +7,9 @@ command back is decided with it (`domain.commands.invitation_limits`).
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from api.rate_limits.gcra import Gcra, Limit
 from api.settings import Rates
@@ -23,7 +25,7 @@ FIRST_REPORTED_MAX: Final = 100
 """The same for a key's first unit: under load, nearly every redeem has another recipient, which no limit is about."""
 
 
-class Invitation(NamedTuple):
+class Invitation(Struct, frozen=True):
     """The invitation that a command may bring about.
 
     Attributes:

@@ -6,9 +6,10 @@ earlier item of the chunk, so that limits decide as they would one by one.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from api.errors import RETRY_AFTER_S, ApplicationError
@@ -30,7 +31,7 @@ DRAFTED_PER_TURN: Final = 16
 _NOTHING_DONE: Final = frozenset({"UNAVAILABLE", "OVERLOADED"})
 
 
-class BatchItem(NamedTuple):
+class BatchItem(Struct, frozen=True):
     """One redeem request of a batch, as the client sent it."""
 
     email: str
@@ -58,12 +59,12 @@ async def redeem_batch(
     return batch.finished_results()
 
 
-class _Draft(NamedTuple):
+class _Draft(Struct, frozen=True):
     command: ReserveUse
     typed: CodeInput
 
 
-class _AdmittedItem(NamedTuple):
+class _AdmittedItem(Struct, frozen=True):
     position: int
     command: ReserveUse
     attempt: LimitedAttempt | None
@@ -215,7 +216,7 @@ class _RedeemBatch:
         )
         if exists and typed.shape != "native":
             with LimitedAttempt(guard, attempt):
-                attempt = attempt._replace(shape="native")
+                attempt = replace(attempt, shape="native")
         return LimitedAttempt(guard, attempt)
 
     async def _execute(self, chunk: Sequence[_AdmittedItem]) -> ApplicationError | None:

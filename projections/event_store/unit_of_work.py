@@ -94,7 +94,8 @@ class PostgresUnitOfWork:
         targets = reservations_referenced(others)
         codes_of_targets = yield from self._reservations.find_codes(targets)
         yield from self._resolve_code_ids([*redeems, *by_code_text])
-        digests = {tuple(each.code_digests) for each in commands if isinstance(each, ReserveUse | RequestRebind)}
+        digests = {tuple(each.code_digests) for each in redeems}
+        digests |= {tuple(each.code_digests) for each in others if isinstance(each, RequestRebind)}
         streams = {code_id for each in digests if (code_id := working_set.code_id(each))}
         streams |= set(codes_of_targets.values())
         streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
@@ -183,6 +184,8 @@ class PostgresUnitOfWork:
         missing_ids: set[bytes] = set()
         for command in commands:
             for digest in command.code_digests or ():
+                if digest in self._working_set.code_ids:
+                    break
                 try:
                     self._working_set.code_ids[digest] = self._caches.code_ids.get(digest)
                     break

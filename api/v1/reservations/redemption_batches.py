@@ -60,22 +60,27 @@ async def redeem_codes(
 
 
 def _result_view(result: ItemResult, language: Language) -> dict[str, object]:
+    view: dict[str, object]
     if isinstance(result, ApplicationError):
-        view: dict[str, object] = {
+        view = {
             "status": status_of(result.code),
             "code": result.code,
             "detail": refusal_detail(result.code, language, **result.facts),
-            "retry_after_s": result.retry_after_s,
         }
-    else:
-        view = {
-            "status": ACCEPTED if result.created else REPEATED,
-            "reservation_id": result.reservation.reservation_id,
-            "state": result.reservation.public_state,
-            "detail_code": result.reservation.refund_cause,
-            "correction_token": result.correction_token,
-        }
-    return {name: value for name, value in view.items() if value is not None}
+        if result.retry_after_s is not None:
+            view["retry_after_s"] = result.retry_after_s
+        return view
+    reservation = result.reservation
+    view = {
+        "status": ACCEPTED if result.created else REPEATED,
+        "reservation_id": reservation.reservation_id,
+        "state": reservation.public_state,
+    }
+    if reservation.refund_cause is not None:
+        view["detail_code"] = reservation.refund_cause
+    if result.correction_token is not None:
+        view["correction_token"] = result.correction_token
+    return view
 
 
 def _retry_after_s(results: Sequence[ItemResult]) -> int | None:
