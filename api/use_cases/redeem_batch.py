@@ -21,7 +21,7 @@ from domain.command_bus import CommandResult
 from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.ports import Language
-from projections.storage.group_commit import CHUNK_MAX
+from projections.storage.group_commit import CHUNK_ALONE_MAX
 from projections.vault.vault import CodeInput
 
 BATCH_S_MAX: Final = 20.0
@@ -88,7 +88,7 @@ class _RedeemBatch:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + BATCH_S_MAX
         while self._next < len(self._items):
-            await self._draft(self._next + CHUNK_MAX)
+            await self._draft(self._next + CHUNK_ALONE_MAX)
             if loop.time() >= ends_at:
                 self._give_up(ApplicationError("OVERLOADED", retry_after_s=RETRY_AFTER_S))
                 return
@@ -151,9 +151,10 @@ class _RedeemBatch:
         """Return the next items that may share a transaction; items that are rejected without one have their result."""
         context = self._services.context(self._caller)
         chunk: list[_AdmittedItem] = []
+        chunk_max = self._services.commit.chunk_max
         recipients: set[bytes] = set()
         has_unknown_code = False
-        while self._next < len(self._drafts) and len(chunk) < CHUNK_MAX:
+        while self._next < len(self._drafts) and len(chunk) < chunk_max:
             draft = self._drafts[self._next]
             if isinstance(draft, ApplicationError):
                 self._reject(self._next, draft)
@@ -223,7 +224,7 @@ class _RedeemBatch:
         """Execute and settle a chunk; return the error after which no further chunk can be executed."""
         commit = asyncio.ensure_future(self._services.execute_chunk([admitted.command for admitted in chunk]))
         try:
-            await self._draft(self._next + CHUNK_MAX)
+            await self._draft(self._next + CHUNK_ALONE_MAX)
             results = await commit
         except BaseException:  # the request is cancelled: nothing may stay counted as in progress
             commit.cancel()

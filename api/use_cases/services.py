@@ -183,7 +183,7 @@ class Services(LedgerServices):
         return require_result(result)
 
     async def execute_chunk(self, commands: Sequence[Command]) -> list[CommandResult | ApplicationError]:
-        """Execute at most `CHUNK_MAX` commands of one caller in the event loop; return a result for each, in order.
+        """Execute at most `commit.chunk_max` commands of one caller in the event loop; return their results in order.
 
         They share transactions with each other and with the commands of concurrent requests. A refusal, a bug and an
         unavailable database are results of the commands that they concern.

@@ -20,6 +20,7 @@ from api.use_cases import redeem_batch
 from api.use_cases.redeem import redeem
 from api.use_cases.redeem_batch import BatchItem
 from api.use_cases.services import Caller
+from projections.storage import group_commit
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.asgi_requests import inside
 from tests.support.ledger.code_template import make_template
@@ -199,6 +200,12 @@ def check_same(app: AppClient, entries: Sequence[Entry]) -> Mapping[str, Any]:
     return {"first": first, "batch": batch}
 
 
+def set_chunk_size(patch: pytest.MonkeyPatch, size: int) -> None:
+    """Set how many items share a chunk, whether or not single commands come."""
+    patch.setattr(group_commit, "CHUNK_MAX", size)
+    patch.setattr(group_commit, "CHUNK_ALONE_MAX", size)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries=st.lists(ENTRIES, min_size=1, max_size=24), chunk=st.sampled_from([1, 2, 5, 128]))
 @example(entries=[Entry("paused", "li")] * 4 + [Entry("many", "wang"), Entry("few", "li")], chunk=128)
@@ -209,7 +216,7 @@ def test_batch_has_the_outcome_and_the_events_of_its_items_one_by_one(
 ) -> None:
     """Mixed codes, repeats, `again`, keys, refusals, malformed texts and rate limits, in chunks of any size."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(redeem_batch, "CHUNK_MAX", chunk)
+        set_chunk_size(patch, chunk)
         check_same(shared_app, entries)
 
 
@@ -234,6 +241,7 @@ def test_guesses_of_a_batch_are_limited_as_single_ones(shared_app: AppClient) ->
 
 def test_legacy_codes_that_exist_share_transactions(shared_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of one legacy code is not taken for concurrent guesses: it needs one transaction for each chunk."""
+    set_chunk_size(monkeypatch, 128)
     side, sizes = Side(shared_app), list[int]()
     run_chunk = shared_app.services.commit.run_chunk
 
@@ -250,7 +258,7 @@ def test_legacy_codes_that_exist_share_transactions(shared_app: AppClient, monke
 
 def test_single_redeem_does_not_wait_for_a_batch(shared_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shares the transaction of the chunk that waits when it arrives; the other chunks follow."""
-    monkeypatch.setattr(redeem_batch, "CHUNK_MAX", 10)
+    set_chunk_size(monkeypatch, 10)
     services, order = shared_app.services, list[str]()
     code = shared_app.issue(make_template(max_uses=None, bound=False))
     items = [BatchItem(f"p{number}@example.com", code) for number in range(100)]

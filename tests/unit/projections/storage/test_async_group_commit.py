@@ -270,6 +270,22 @@ def test_next_chunk_begins_before_the_caller_of_the_first_one_continues() -> Non
     run(scenario)
 
 
+def test_chunks_are_larger_until_a_single_command_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again when none has come for a while."""
+
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+        assert commit.chunk_max == module.CHUNK_ALONE_MAX
+        store.answer()
+        await asyncio.gather(*await begun(commit, 0))
+        assert commit.chunk_max == module.CHUNK_MAX
+        await commit.run_chunk([command(1)])
+        assert commit.chunk_max == module.CHUNK_MAX
+        monkeypatch.setattr(module, "ALONE_S", 0)
+        assert commit.chunk_max == module.CHUNK_ALONE_MAX
+
+    run(scenario)
+
+
 def test_chunk_that_never_begins_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind a store that does not answer; then the next chunk may wait."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)

@@ -227,6 +227,7 @@ def test_batch_needs_its_own_scope(shared_app: AppClient) -> None:
 
 def test_outage_between_chunks_shows_what_was_committed(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Items of the first chunk are accepted, the others have 503; the repeat finds the first ones and adds the rest."""
+    monkeypatch.setattr(group_commit, "CHUNK_ALONE_MAX", CHUNK_MAX)
     code, headers = open_code(app), app.key("support")
     items = recipients(code, 2 * CHUNK_MAX + 5)
     run_batch = group_commit.AsyncGroupCommit._results
