@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
-import eventsourcing.persistence as library
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -36,7 +35,6 @@ class RolesMissingError(Exception):
     """The runtime role lacks rights, and the owner may not grant them. The message says what an administrator types."""
 
 
-DATABASE_ERRORS: Final = (library.PersistenceError, psycopg.Error)
 OUTAGE_CLASSES: Final = frozenset({"08", "28", "40", "53", "55", "57", "58", "F0"})
 """Classes of SQLSTATE that say that the server cannot do now what it could do before or can do later.
 
@@ -46,13 +44,30 @@ shutdown), system error, configuration file.
 """
 OUTAGE_STATES: Final = frozenset({"25006", "25P03", "25P04"})
 """The same of other classes: a server that only reads, as after a failover, and two timeouts of transactions."""
-_WITHOUT_STATE: Final = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    library.OperationalError,
-    library.InterfaceError,
-)
-"""What driver and library raise themselves if there is no connection, or one does not answer in time."""
+
+
+class _ErrorClasses(NamedTuple):
+    """Classes of errors that driver and library raise.
+
+    Attributes:
+        every: All of them.
+        without_state: What they raise themselves if there is no connection, or one does not answer in time.
+    """
+
+    every: tuple[type[Exception], ...]
+    without_state: tuple[type[Exception], ...]
+
+
+def _load_error_classes() -> _ErrorClasses:
+    import eventsourcing.persistence as library  # noqa: PLC0415 - a command that reads meets no error, and starts sooner
+
+    return _ErrorClasses(
+        every=(library.PersistenceError, psycopg.Error),
+        without_state=(
+            *(psycopg.OperationalError, psycopg.InterfaceError),
+            *(library.OperationalError, library.InterfaceError),
+        ),
+    )
 
 
 def is_outage(error: object) -> bool:
@@ -61,9 +76,10 @@ def is_outage(error: object) -> bool:
     Every other error is a defect, which no retry fixes: a value that the database cannot accept, a missing privilege,
     table or column, a broken constraint, a program limit, damaged data.
     """
-    if isinstance(error, DATABASE_ERRORS) and (state := _find_state(error)) is not None:
+    classes = _load_error_classes()
+    if isinstance(error, classes.every) and (state := _find_state(error)) is not None:
         return state[:2] in OUTAGE_CLASSES or state in OUTAGE_STATES
-    return isinstance(error, (StorageUnavailableError, *_WITHOUT_STATE))
+    return isinstance(error, (StorageUnavailableError, *classes.without_state))
 
 
 def _find_state(error: BaseException | None) -> str | None:
@@ -89,7 +105,7 @@ def translate_database_errors(what: str = "", *, owner_work: str = "") -> Iterat
     """
     try:
         yield
-    except DATABASE_ERRORS as error:
+    except _load_error_classes().every as error:
         if owner_work and isinstance(error, psycopg.errors.InsufficientPrivilege):
             message = f"{owner_work} needs the role that owns the tables: {error}"
         elif is_outage(error):
