@@ -42,7 +42,12 @@ def measure_merkle_overhead(stack: BenchmarkStack, wrk: WrkGenerator, seconds: i
 
 
 def _start_follower(stack: BenchmarkStack) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-m", "benchmarks.scenarios.merkle_overhead", stack.database_url])
+    """Start the consumer and wait for its first run: a worker has loaded its modules long before."""
+    command = [sys.executable, "-m", "benchmarks.scenarios.merkle_overhead", stack.database_url]
+    follower = subprocess.Popen(command, stdout=subprocess.PIPE)
+    if not follower.stdout or not follower.stdout.readline():
+        raise BenchmarkError("the consumer of the log ended")
+    return follower
 
 
 def _count_unfollowed_events(stack: BenchmarkStack) -> float:
@@ -71,6 +76,8 @@ def _follow_forever(database_url: str) -> None:
         while True:
             until = time.monotonic() + EVERY_S
             _extend_both(conn)
+            sys.stdout.write("caught up\n")
+            sys.stdout.flush()
             time.sleep(max(0.0, until - time.monotonic()))
 
 
