@@ -24,6 +24,8 @@ OWNER = DATABASE = "ledger"
 RUNNER = "ledger_run"
 SUPERUSER = "postgres"
 CONNECTIONS_MAX = 100
+VACUUM_EVERY_S = 10
+"""Shorter than a backlog takes: until a vacuum, no update uses the room of former versions. The default is a minute."""
 INIT_S_MAX = 120
 STOP_S_MAX = 2.5
 
@@ -62,6 +64,7 @@ class Postgres:
             "port": self.port,
             "unix_socket_directories": "",
             "max_connections": CONNECTIONS_MAX,
+            "autovacuum_naptime": VACUUM_EVERY_S,
             "timezone": "UTC",
             "log_timezone": "UTC",
         }

@@ -40,11 +40,12 @@ def test_postgres_runs_in_a_folder_of_mode_700(tmp_path: Path) -> None:
         shown = conn.execute(
             "SELECT current_setting('fsync'), current_setting('full_page_writes'),"
             " current_setting('synchronous_commit'), current_setting('max_connections'),"
+            " current_setting('autovacuum_naptime'),"
             " current_user, current_setting('is_superuser')"
         ).fetchall()
 
     assert rows == [(0,)]
-    assert shown == [("on", "on", "on", "100", "ledger", "off")]
+    assert shown == [("on", "on", "on", "100", "10s", "ledger", "off")]
     assert owner == (tmp_path / "postgres").stat().st_uid
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
