@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.schemas.code_terms import document_of_terms
+from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
 from api.schemas.resources import NewTerms, StatedReason, StrictRequest
 from domain.commands.hand_out.manage_hand_out import TextChange
 from domain.events.code_terms import TERM_NAMES, CodeTerms
@@ -22,9 +23,6 @@ from projections.hand_outs.hand_out_reader import HandOutProgress, Person
 SUBJECT_LENGTH_MAX: Final = 200
 TEXT_LENGTH_MAX: Final = 5_000
 """As those of a group's invitations."""
-ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
-SEVERAL_LINES: Final = r"^[^\x00-\x08\x0b-\x0c\x0e-\x1f\x7f]*$"
-"""Line breaks and tabs, but no other control characters: PostgreSQL stores no NUL."""
 
 
 Subject = Annotated[

@@ -27,6 +27,9 @@ GROUP_DETAILS: Final[dict[GroupFault, str]] = {
     "address": "is an email address, which events may not hold",
     "code": "is a redeem code, which events may not hold",
 }
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+SEVERAL_LINES: Final = r"^[^\x00-\x08\x0b-\x0c\x0e-\x1f\x7f]*$"
+"""Line breaks and tabs, but no other control characters: PostgreSQL stores no NUL."""
 _IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 
 

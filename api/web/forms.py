@@ -66,10 +66,11 @@ class FormFields:
     choices: Mapping[str, list[str]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
-    def text(self, name: str, length_max: int, *, is_required: bool = False, is_line: bool = True) -> str:
-        """Return a text without surrounding space; a line holds no control characters."""
+    def text(self, name: str, length_max: int, *, is_required: bool = False, pattern: str | None = None) -> str:
+        """Return a text without surrounding space that matches a pattern; by default it is one printable line."""
         value = self.values.get(name, "").strip()
-        if len(value) > length_max or (is_line and not value.isprintable()):
+        is_accepted = value.isprintable() if pattern is None else re.fullmatch(pattern, value) is not None
+        if len(value) > length_max or not is_accepted:
             self.errors[name] = "length" if len(value) > length_max else "signs"
         elif is_required and not value:
             self.errors[name] = "missing"

@@ -10,13 +10,8 @@ import typer
 
 from api.cli.arguments import parse_id
 from api.cli.context import OpenLedger
-from api.schemas.hand_outs import (
-    ONE_LINE,
-    SEVERAL_LINES,
-    SUBJECT_LENGTH_MAX,
-    TEXT_LENGTH_MAX,
-    view_of_hand_out,
-)
+from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, view_of_hand_out
+from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
 from domain.commands.hand_out.manage_hand_out import TextChange
 from domain.ports import Language
 from projections.hand_outs.hand_out_reader import HandOutProgress, Obstacle

@@ -15,6 +15,7 @@ from api.code_import.file_reader import Records, UnusableFileError
 from api.code_import.importer import CodeImporter
 from api.code_import.row_parser import COLUMNS
 from api.errors import ApplicationError
+from api.schemas.parsing import SEVERAL_LINES
 from api.use_cases.administration.batch_runner import SLICE, IssuedSlice
 from api.use_cases.administration.batches import start_batch
 from api.use_cases.campaign_actions import apply_defaults
@@ -115,7 +116,7 @@ def _import_slices(admin: AdminContext, batch: Batch, records: Records) -> Itera
 
 def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields, template: CodeTemplate, count: int) -> NewBatch:
     services, batch_id = admin.services, id_from_nonce(fields.values.get("nonce", ""))
-    note = fields.text("note", NOTE_LENGTH_MAX, is_line=False)[:NOTE_LENGTH_MAX]
+    note = fields.text("note", NOTE_LENGTH_MAX, pattern=SEVERAL_LINES)[:NOTE_LENGTH_MAX]
     return NewBatch(
         batch_id=batch_id,
         kind="import",

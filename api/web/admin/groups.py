@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 from api.errors import ApplicationError
 from api.http.pagination import Page
 from api.i18n.catalogs import LANGUAGES
-from api.schemas.parsing import find_email, parse_email
+from api.schemas.parsing import SEVERAL_LINES, find_email, parse_email
 from api.use_cases.administration.batches import save_group
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, InvitationPreview, admin_page
@@ -187,7 +187,7 @@ def _parse_form(fields: FormFields, name: str) -> InviteGroup:
     words = {
         language: InvitationTexts(
             fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX),
-            fields.text(f"text_{language}", TEXT_LENGTH_MAX, is_line=False).replace("\r\n", "\n"),
+            fields.text(f"text_{language}", TEXT_LENGTH_MAX, pattern=SEVERAL_LINES).replace("\r\n", "\n"),
         )
         for language in LANGUAGES
     }

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.schemas.code_terms import TERMS
-from api.schemas.parsing import parse_id
+from api.schemas.parsing import SEVERAL_LINES, parse_id
 from api.use_cases.administration.batches import start_batch
 from api.use_cases.campaign_actions import apply_defaults, list_code_defaults
 from api.use_cases.issue_codes import CodeTemplate
@@ -70,7 +70,7 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
     prefix = fields.text("prefix", 2 * PREFIX_LENGTH_MAX).upper().replace("-", "").replace(" ", "")
     if len(prefix) > PREFIX_LENGTH_MAX or not _PREFIX.fullmatch(prefix):
         fields.errors["prefix"] = "prefix"
-    note = fields.text("note", NOTE_LENGTH_MAX, is_line=False)
+    note = fields.text("note", NOTE_LENGTH_MAX, pattern=SEVERAL_LINES)
     campaign = find_campaign(admin, fields)
     if fields.errors or count is None:
         return None

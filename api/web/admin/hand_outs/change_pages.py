@@ -11,6 +11,7 @@ from api.errors import ApplicationError
 from api.http.etags import expected_terms, tag_of
 from api.i18n.catalogs import LANGUAGES
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, MailingChange
+from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
 from api.use_cases.hand_outs.hand_out_actions import change_hand_out, find_progress
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields
@@ -36,7 +37,7 @@ def show_form(request: Request, admin: AdminContextDep, staff: Admin, hand_out_i
 def change_on_page(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep, hand_out_id: UUID
 ) -> Response:
-    """Change rate and texts, unless they were changed since the form was rendered."""
+    """Change the fields that the form has, unless rate or texts were changed since it was rendered."""
     texts = read_own_texts(fields)
     changes_rate = "per_minute" in fields.values  # the form of an ended hand-out does not have it
     per_minute = fields.number("per_minute", MAILS_PER_MINUTE)
@@ -45,7 +46,13 @@ def change_on_page(
     change = MailingChange(
         changes_rate=changes_rate,
         per_minute=per_minute,
-        texts={language: TextChange(text.subject, text.body) for language, text in texts.items()},
+        texts={
+            language: TextChange(
+                text.subject if f"subject_{language}" in fields.values else None,
+                text.body if f"text_{language}" in fields.values else None,
+            )
+            for language, text in texts.items()
+        },
     )
     seen = fields.values.get("seen", "")
     try:
@@ -63,8 +70,8 @@ def read_own_texts(fields: FormFields) -> dict[Language, HandOutText]:
     """Return the subjects and texts of a form by language."""
     return {
         language: HandOutText(
-            fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX),
-            fields.text(f"text_{language}", TEXT_LENGTH_MAX, is_line=False).replace("\r\n", "\n"),
+            fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX, pattern=ONE_LINE),
+            fields.text(f"text_{language}", TEXT_LENGTH_MAX, pattern=SEVERAL_LINES).replace("\r\n", "\n"),
         )
         for language in LANGUAGES
     }

@@ -2,7 +2,8 @@
 
 import pytest
 
-from api.web.forms import new_nonce, request_id_from_nonce
+from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
+from api.web.forms import FormFields, new_nonce, request_id_from_nonce
 
 
 def test_form_id_made_by_a_page_names_its_act() -> None:
@@ -16,3 +17,25 @@ def test_form_id_made_by_a_page_names_its_act() -> None:
 def test_form_id_that_no_page_made_names_no_act(typed: str) -> None:
     """A form that was sent by hand may hold a name, a phone number or a code."""
     assert request_id_from_nonce(typed) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "typed", "is_accepted"),
+    [
+        (None, "a b", True),
+        (None, "a\tb", False),
+        (None, "a\u200db", False),
+        (ONE_LINE, "a\u200db", True),
+        (ONE_LINE, "a\nb", False),
+        (ONE_LINE, "a\x00b", False),
+        (SEVERAL_LINES, "a\r\n\tb", True),
+        (SEVERAL_LINES, "a\x00b", False),
+        (SEVERAL_LINES, "a\x0bb", False),
+    ],
+)
+def test_text_of_a_form_is_held_to_its_pattern(pattern: str | None, typed: str, is_accepted: bool) -> None:
+    """PostgreSQL stores no NUL, so no field of several lines may let it through."""
+    fields = FormFields({"text": typed})
+    fields.text("text", 10, pattern=pattern)
+
+    assert fields.errors == ({} if is_accepted else {"text": "signs"})

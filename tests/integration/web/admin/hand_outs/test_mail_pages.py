@@ -6,7 +6,7 @@ import pytest
 
 from domain.ports import Accepted, OutboundMessage, Outcome
 from tests.integration.web.admin.hand_outs.lists import create_hand_out
-from tests.integration.web.admin.test_campaigns import create
+from tests.integration.web.admin.test_campaigns import create, faults
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
@@ -97,3 +97,34 @@ def test_form_of_an_ended_hand_out_has_no_rate(admin: StaffBrowser) -> None:
     assert not page.find_all("input", name="per_minute")
     assert saved.status_code == 303
     assert "Again" in read_page(admin.get(path).text).find("section", aria_labelledby="preview").text
+
+
+def test_forms_refuse_control_characters_in_texts(app: AppClient, admin: StaffBrowser) -> None:
+    """PostgreSQL stores no NUL: the form of a change and that of a new hand-out name the field."""
+    path = create_hand_out(admin)
+    campaign = app.client.get(f"/api/v1{path.removeprefix('/admin')}", headers=app.key("admin")).json()["campaign"]
+    created = f"/admin/campaigns/{campaign}/hand-outs"
+    changed = admin.submit(f"{path}/change", f"{path}/change", seen="*", text_en="a\x00b")
+    new = admin.submit(created, created, name="Second", nonce=uuid4().hex, text_zh="a\x00b")
+
+    assert [(answer.status_code, [*faults(answer)]) for answer in (changed, new)] == [
+        (422, ["text_en"]),
+        (422, ["text_zh"]),
+    ]
+    assert app.count("hand_outs") == 1
+
+
+def test_form_keeps_what_it_does_not_have_and_what_the_api_accepted(app: AppClient, admin: StaffBrowser) -> None:
+    """A rate alone wipes no text, and a subject that the API stored is no reason to refuse a new rate."""
+    path = create_hand_out(admin)
+    resource, key = f"/api/v1{path.removeprefix('/admin')}", app.key("admin")
+    text = {"subject": "For a\u200db", "text": "Dear {name}"}
+    app.client.patch(resource, json={"texts": {"en": text}}, headers=key)
+    rate_only = admin.submit(f"{path}/change", f"{path}/change", seen="*", per_minute="60")
+    with_subject = admin.submit(
+        f"{path}/change", f"{path}/change", seen="*", per_minute="70", subject_en=text["subject"], text_en=text["text"]
+    )
+    shown = app.client.get(resource, headers=key).json()
+
+    assert (rate_only.status_code, with_subject.status_code) == (303, 303)
+    assert (shown["per_minute"], shown["texts"]) == (70, {"en": text})
