@@ -3,15 +3,18 @@
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
+
 from api.errors import ApplicationError
 from api.use_cases.hand_outs.hand_out_actions import find_details, find_person
 from api.use_cases.services import Caller, LedgerServices
 from domain.commands.code.issue import HandOutPlace
 from domain.commands.hand_out.hand_out_code import HandOutCode
-from domain.errors import CampaignHasEnded, HandOutCodeConflict, HandOutConflict
+from domain.errors import CampaignHasEnded, HandOutCodeConflict, HandOutConflict, Refusal
 from domain.values.email_domains import admits_domain
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.hand_outs.hand_out_reader import HandOutDetails, Person
+from projections.read_models.support_queries import SupportReader
 
 
 def hand_out_existing_code(
@@ -39,18 +42,22 @@ def hand_out_existing_code(
     _check_terms(balance, details)
     lists = HandOutLists(services.storage, services.new_id, services.new_ordered_id)
     sealed = lists.seal_variables(code_id, row.variables)
-    services.execute(
-        HandOutCode(
-            context=services.context(caller),
-            code_id=code_id,
-            campaign_id=campaign.campaign_id,
-            place=HandOutPlace(hand_out_id, lists.store_recipient(row)),
-            upload_id=services.new_id(),
-            language=row.language,
-            sealed=None if sealed is None else sealed.sealed,
-            key_id=None if sealed is None else sealed.key_id,
-        )
+    recipient_id = SupportReader(services.storage).find_recipient(row.address)
+    command = HandOutCode(
+        context=services.context(caller),
+        code_id=code_id,
+        campaign_id=campaign.campaign_id,
+        place=HandOutPlace(hand_out_id, recipient_id or services.new_ordered_id()),
+        upload_id=services.new_id(),
+        language=row.language,
+        sealed=None if sealed is None else sealed.sealed,
+        key_id=None if sealed is None else sealed.key_id,
     )
+    if recipient_id is None:  # a refused request stores no email address
+        if isinstance(refusal := services.storage.ledger.preview(command).result, Refusal):
+            raise ApplicationError.from_refusal(refusal)
+        command = structs.replace(command, place=HandOutPlace(hand_out_id, lists.store_recipient(row)))
+    services.execute(command)
     return find_person(services, hand_out_id, code_id)
 
 

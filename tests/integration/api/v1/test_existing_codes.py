@@ -51,7 +51,7 @@ def test_imported_code_and_one_that_joined_are_queued_for_their_recipients(app: 
 
 
 def test_code_that_cannot_be_handed_out_is_refused_with_what_to_do(app: AppClient) -> None:
-    """Nothing is stored then: the list stays empty."""
+    """Nothing is stored then: the list stays empty, and so does the vault."""
     campaign, other = create_campaign(app), create_campaign(app, name="Winter")
     hand_out = create(app, campaign)
     codes = "code,max_uses,group\nFREE-AAAA-1111,1,\nTEAM-AAAA-1111,1,team\nPAUSED-AAAA-11,1,\nREVOKED-AAAA-1,1,\n"
@@ -73,6 +73,7 @@ def test_code_that_cannot_be_handed_out_is_refused_with_what_to_do(app: AppClien
     refused = {code: give(app, hand_out, code) for code in words}
     empty = app.client.get(f"{PATH}/{hand_out['id']}", headers=app.key("admin")).json()["recipients"]
     queued = give(app, hand_out, "FREE-AAAA-1111")
+    recipients = app.count("recipients")
     again = [give(app, hand_out, "FREE-AAAA-1111", "wang@example.com"), give(app, hand_out, "TEAM-AAAA-1111")]
     malformed = give(app, hand_out, "FREE-AAAA-1111", "no address")
     unknown = give(app, {"id": str(uuid4())}, "FREE-AAAA-1111")
@@ -82,4 +83,5 @@ def test_code_that_cannot_be_handed_out_is_refused_with_what_to_do(app: AppClien
     assert all(words[code] in why for code, (_, why) in refused.items()), refused
     assert (empty, queued) == (0, (200, "queued"))
     assert "given this code" in again[0][1]
+    assert (recipients, app.count("recipients")) == (1, 1)
     assert (malformed[0], unknown[0], give(app, hand_out, "FREE-AAAA-1111")[0]) == (422, 404, 409)
