@@ -22,7 +22,7 @@ OBSTACLES: Final[dict[Obstacle, str]] = {
 }
 
 HandOutId = Annotated[str, typer.Argument(help="Hand-out ID.")]
-CodeOfRecipient = Annotated[str, typer.Argument(help="Code ID of the recipient.")]
+CodeOfRecipient = Annotated[str, typer.Argument(help="Code of the recipient, or its ID.")]
 LanguageOption = Annotated[
     str | None, typer.Option("--language", help="Language, en or zh; default: that of the ledger.")
 ]
@@ -51,13 +51,16 @@ def parse_hand_out_id(text: str) -> UUID:
     return parse_id(text, "hand-out", "is not a hand-out ID: `ledger hand-out list CAMPAIGN` lists them")
 
 
-def parse_code_of_recipient(text: str) -> UUID:
-    """Parse the id of a recipient's code.
+def find_code_of_recipient(ledger: OpenLedger, text: str) -> UUID:
+    """Return the id of a recipient's code, which may not be issued yet; the text is the code or its id.
 
     Raises:
-        typer.BadParameter: It is not an id.
+        typer.BadParameter: It is not an id, and there is no such code.
     """
-    return parse_id(text, "code", "is not a code ID: `ledger hand-out recipients` lists them")
+    try:
+        return UUID(text)
+    except ValueError:
+        return ledger.find_code_id(text)
 
 
 def parse_language(ledger: OpenLedger, name: str | None) -> Language:

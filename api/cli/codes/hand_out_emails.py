@@ -19,7 +19,7 @@ from api.cli.codes.hand_out_arguments import (
     TextPairs,
     describe_progress,
     document_of,
-    parse_code_of_recipient,
+    find_code_of_recipient,
     parse_hand_out_id,
     parse_language,
     read_texts,
@@ -133,8 +133,9 @@ def resend(
     json: JsonFlag = False,
 ) -> int:
     """Send the code of a recipient again, with the same link."""
-    hand_out_id, code_id = parse_hand_out_id(hand_out), parse_code_of_recipient(code)
+    hand_out_id = parse_hand_out_id(hand_out)
     with Session(context.obj).open_ledger() as ledger:
+        code_id = find_code_of_recipient(ledger, code)
         try:
             person = hand_out_actions.resend_to_person(ledger.services, ledger.caller(), hand_out_id, code_id)
         except ApplicationError as error:
@@ -157,8 +158,9 @@ def bounce(
 
     The code stays valid.
     """
-    hand_out_id, code_id = parse_hand_out_id(hand_out), parse_code_of_recipient(code)
+    hand_out_id = parse_hand_out_id(hand_out)
     with Session(context.obj).open_ledger() as ledger:
+        code_id = find_code_of_recipient(ledger, code)
         try:
             person = hand_out_actions.record_bounce(ledger.services, ledger.caller(), hand_out_id, code_id, note)
         except ApplicationError as error:

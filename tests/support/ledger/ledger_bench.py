@@ -117,14 +117,15 @@ class LedgerBench:
         """The sweep comes by."""
         return self.run(SettleDue(context=self.context("sweep"), reservation_id=reservation_id, case_id=uuid4()))
 
-    def hand_out_code(self, code_id: UUID) -> None:
-        """Issue the code of a recipient of a list, and record that its first email was sent."""
+    def hand_out_code(self, code_id: UUID) -> str:
+        """Issue the code of a recipient of a list, and record that its first email was sent; the code."""
+        text = generate_code(self.random_source)
         query = "SELECT hand_out_id, campaign_id, recipient_id FROM hand_out_recipients WHERE code_id = %s"
         ((hand_out_id, campaign_id, recipient_id),) = self.rows(query, code_id)
         issue = IssueCode(
             context=self.context("worker"),
             code_id=code_id,
-            text=self.storage.vault.draft_code(generate_code(self.random_source), code_id),
+            text=self.storage.vault.draft_code(text, code_id),
             terms=make_terms(),
             bound=True,
             campaign_id=campaign_id,
@@ -132,6 +133,7 @@ class LedgerBench:
         )
         done(self.run(issue))
         done(self.run(RecordHandOutMail(context=self.context("worker"), code_id=code_id, mail=1, outcome=SENT)))
+        return text
 
     def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
         """Ask the database directly."""

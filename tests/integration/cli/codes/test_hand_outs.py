@@ -170,15 +170,17 @@ def test_bounce_and_resends_are_shown_by_command(bench: LedgerBench, terminal: T
     terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
     (code_id,), _ = bench.rows("SELECT code_id FROM hand_out_recipients ORDER BY number")
     early = terminal.ledger("hand-out", "bounce", hand_out, str(code_id))
-    bench.hand_out_code(code_id)
+    code = bench.hand_out_code(code_id)
     texts = "SELECT count(*) FROM private_texts"
     ((before,),) = bench.rows(texts)
-    bounced = terminal.ledger("hand-out", "bounce", hand_out, str(code_id), "--note", "mailbox full")
+    bounced = terminal.ledger("hand-out", "bounce", hand_out, code, "--note", "mailbox full")
+    unknown = terminal.ledger("hand-out", "bounce", hand_out, "NONE-AAAA-1111")
     again = terminal.ledger("hand-out", "resend", hand_out, str(code_id), "--json").json
     shown = terminal.ledger("hand-out", "show", hand_out)
 
     assert (early.status, "it cannot have bounced" in early.err) == (4, True)
     assert (bounced.status, bounced.out.strip()) == (0, "email 1: bounced")
+    assert (unknown.status, "there is no such code" in unknown.err) == (2, True)
     assert (again["mail"], again["state"]) == (2, "queued")
     assert shown.out.strip() == "running; 2 recipients, 2 queued (1 of them again)"
     assert bench.rows(texts) == [(before + 1,)]
