@@ -15,6 +15,8 @@ from tests.support.ledger.settings import settings_for
 
 GUIDES = Path(__file__).parents[3] / "docs" / "how-to"
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CODE = re.compile(r"(?:[0-9A-Z]{4}-){4}[0-9A-Z]{4}")
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
 EMAIL = "li.wei@example.com"
 COUNTER = """
 CREATE TABLE vouchers (id INTEGER PRIMARY KEY, voucher TEXT, allowed INTEGER, uses INTEGER);
@@ -41,7 +43,8 @@ def commands_and_outputs(page: str) -> list[tuple[list[str], list[str]]]:
 
 def settled(line: str) -> str:
     """A line without what differs from run to run."""
-    return ID.sub("ID", re.sub(r"\d+ rows", "N rows", " ".join(line.split())))
+    line = ID.sub("ID", re.sub(r"\d+ rows", "N rows", " ".join(line.split())))
+    return CODE.sub("CODE", TIME.sub("TIME", line))
 
 
 def put_new_keys_in_front(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
