@@ -30,6 +30,8 @@ GROUP_DETAILS: Final[dict[GroupFault, str]] = {
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 SEVERAL_LINES: Final = r"^[^\x00-\x08\x0b-\x0c\x0e-\x1f\x7f]*$"
 """Line breaks and tabs, but no other control characters: PostgreSQL stores no NUL."""
+VISIBLE: Final = r"[^\x00-\x20\x7f-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
+"""A character that readers see. It is no `\\S`, because engines of regular expressions differ in what a space is."""
 _IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 
 

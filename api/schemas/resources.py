@@ -12,6 +12,7 @@ from api.errors import ERROR_CODES
 from api.schemas.code_terms import TERMS
 from api.schemas.domain_list import DomainList, DomainListView
 from api.schemas.numbers import Strict
+from api.schemas.parsing import VISIBLE
 from api.schemas.timestamps import Timestamp
 from domain.events.code_terms import DOMAIN_TERMS, SINGLE_USE, TERM_NAMES, CodeTerms
 from domain.model.reservation import PublicState
@@ -245,7 +246,7 @@ class ReasonRequest(StrictRequest):
     note: Reason = None
 
 
-StatedReason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
+StatedReason = Annotated[str, Field(min_length=1, max_length=2000, pattern=VISIBLE)]
 
 
 class ForgetRequest(StrictRequest):

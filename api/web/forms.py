@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 
 from api.errors import ApplicationError
 from api.schemas.code_terms import TERMS, TermFormat
-from api.schemas.parsing import InvalidInputError, parse_number, parse_optional, parse_term
+from api.schemas.parsing import VISIBLE, InvalidInputError, parse_number, parse_optional, parse_term
 from domain.values.number_bounds import POSITIONS, Bounds
 from domain.values.timestamps import TimestampFault
 from domain.values.trace_ids import outside_trace_id
@@ -47,8 +47,8 @@ def request_id_from_nonce(nonce: str) -> str | None:
 
 
 def is_valid_reason(text: str) -> bool:
-    """Return whether a reason was given that is not too long for the audit log."""
-    return 0 < len(text.strip()) <= REASON_LENGTH_MAX
+    """Return whether readers of the audit log see the reason, and it is not too long for it."""
+    return re.search(VISIBLE, text) is not None and len(text.strip()) <= REASON_LENGTH_MAX
 
 
 @dataclass(slots=True)

@@ -10,14 +10,13 @@ from api.errors import ApplicationError
 from api.http.blocking_route import answer_within
 from api.i18n.messages import refusal_detail
 from api.use_cases.privacy.erase_person import ERASE_S_MAX, forget_person
-from api.web.forms import new_nonce, request_id_from_nonce
+from api.web.forms import REASON_LENGTH_MAX, is_valid_reason, new_nonce, request_id_from_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportContextDep, SupportRoute
 from api.web.staff_auth.staff import Staff
-from api.web.support.actions.unmask import REASON_LENGTH_MAX, is_reason
 from projections.privacy.erasure import PersonEraser
 
 DONE: Final = "forgotten"
@@ -46,7 +45,7 @@ def erase(
     address = _address(support, recipient_id)
     if address is None:
         return _done(recipient_id)
-    if not is_reason(reason):
+    if not is_valid_reason(reason):
         return _form(request, support, staff, recipient_id, address, reason=reason, is_reason_missing=True)
     caller = staff.caller(request_id_from_nonce(nonce))
     try:

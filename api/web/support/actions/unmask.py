@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
@@ -16,7 +17,6 @@ from api.web.staff_auth.staff import Staff
 from projections.repositories.audit_log import AuditAction
 
 SHOWN_S: Final = 300
-REASON_LENGTH_MAX: Final = 500
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 
@@ -60,7 +60,7 @@ def unmask_person(
 ) -> Response:
     """Record that the recipient's address is revealed, then show it."""
     back = f"/support/people/{recipient_id}"
-    if not is_reason(reason):
+    if not is_valid_reason(reason):
         return _form(request, staff, "email", back, reason)
     if support.reader.find_email_address(recipient_id) is None:
         raise ApplicationError("NOT_FOUND")
@@ -77,7 +77,7 @@ def unmask_email(
 ) -> Response:
     """Record that the address is revealed, then show it."""
     back = f"/support/reservations/{reservation_id}"
-    if not is_reason(reason):
+    if not is_valid_reason(reason):
         return _form(request, staff, "email", back, reason)
     if support.reader.find_code_of_reservation(reservation_id) is None:
         raise ApplicationError("NOT_FOUND")
@@ -94,7 +94,7 @@ def unmask_code(
 ) -> Response:
     """Record that the code is revealed, then show it."""
     back = f"/support/codes/{code_id}"
-    if not is_reason(reason):
+    if not is_valid_reason(reason):
         return _form(request, staff, "code", back, reason)
     if support.statements.find_newest_version(code_id) == 0:
         raise ApplicationError("NOT_FOUND")
@@ -106,11 +106,6 @@ def _unmask(
 ) -> Response:
     support.audit(staff.caller(), action, subject_id, reason.strip())
     return see_other(back)
-
-
-def is_reason(text: str) -> bool:
-    """Return whether a reason was given that is not too long."""
-    return 0 < len(text.strip()) <= REASON_LENGTH_MAX
 
 
 def _form(request: Request, staff: Staff, what: str, back: str, reason: str | None = None) -> Response:

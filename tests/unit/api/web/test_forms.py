@@ -1,9 +1,11 @@
 """The id of a filled-in form becomes the request id of its events."""
 
 import pytest
+from pydantic import ValidationError
 
+from api.schemas.hand_outs import ExportRequest
 from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
-from api.web.forms import FormFields, new_nonce, request_id_from_nonce
+from api.web.forms import FormFields, is_valid_reason, new_nonce, request_id_from_nonce
 
 
 def test_form_id_made_by_a_page_names_its_act() -> None:
@@ -39,3 +41,13 @@ def test_text_of_a_form_is_held_to_its_pattern(pattern: str | None, typed: str, 
     fields.text("text", 10, pattern=pattern)
 
     assert fields.errors == ({} if is_accepted else {"text": "signs"})
+
+
+@pytest.mark.parametrize("typed", ["", " ", "\u3000", "\u200b", "\ufeff\u202e", "\x00", "\x1c", "\x85", "\u2060\xad"])
+def test_reason_that_readers_do_not_see_is_refused_by_page_and_api(typed: str) -> None:
+    """Engines of regular expressions differ in what a space is, so the pattern names each character."""
+    assert not is_valid_reason(typed)
+    with pytest.raises(ValidationError):
+        ExportRequest(reason=typed)
+    assert is_valid_reason(f"{typed}案")
+    assert ExportRequest(reason=f"{typed}x").reason.endswith("x")
