@@ -19,7 +19,7 @@ import psutil
 
 from api.cli.embedded.environment import read_stack_environment
 
-READY_S_MAX = 60.0
+READY_S_MAX = 150.0
 STOP_S_MAX = 25.0
 PROGRAM = (sys.executable, "-c", "from api.cli.entry import main; main()")
 """What the installed command `ledger` runs, from this tree."""
