@@ -22,15 +22,21 @@ SLICE = tuple(
     )
 )
 
+ACTIONS = {"added", "gave a code", "changed", "paused", "reminders", "resend", "bounce", "opted out"}
+"""What staff and recipients of hand-outs do in the meantime."""
+
 
 def test_every_guarantee_holds_while_processes_die(servers_folder: Path) -> None:
     """One of each kind that loses something of its own: nothing acknowledged is lost, counted or refunded twice."""
-    report = run(ChaosPlan(seed=3, faults=len(SLICE), ttl_s=20, kinds=SLICE), servers_folder / "chaos")
+    plan = ChaosPlan(seed=3, faults=len(SLICE), ttl_s=20, recipients=20, kinds=SLICE)
+    report = run(plan, servers_folder / "chaos")
 
     report_text = "\n".join(report.lines())
     assert report.broken == [], report_text
     assert sum(report.struck.values()) >= len(SLICE) - 1, report_text
     assert len(report.seen.acks) > 20, report_text
+    assert set(report.hand_outs.actions) == ACTIONS, report_text
+    assert {email.number for email in report.hand_outs.emails} > {1}, report_text
 
 
 def test_a_seed_gives_the_same_faults_in_the_same_order() -> None:

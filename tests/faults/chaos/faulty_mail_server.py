@@ -2,10 +2,21 @@
 
 import random
 import threading
+import time
 from collections import Counter
+from typing import NamedTuple
 
 from tests.support.servers.mail_server import MailServer
-from tests.support.servers.mail_session import Behavior, DelayedReply, Disconnect, ReplyWith, SendOctets, Stage, Stall
+from tests.support.servers.mail_session import (
+    Behavior,
+    DelayedReply,
+    Disconnect,
+    ReceivedMessage,
+    ReplyWith,
+    SendOctets,
+    Stage,
+    Stall,
+)
 
 MOODS: dict[str, tuple[Stage, Behavior, int]] = {
     "busy (451)": ("rcpt", ReplyWith(451, "try later"), 4),
@@ -26,6 +37,13 @@ SLOWNESS_S = 0.15
 MOOD_S = (0.4, 1.6)
 
 
+class Arrival(NamedTuple):
+    """An email that the server accepted, and when, in seconds."""
+
+    at: float
+    received: ReceivedMessage
+
+
 class FaultyMailServer(MailServer):
     """The server, with a thread that changes its mood.
 
@@ -37,10 +55,24 @@ class FaultyMailServer(MailServer):
         self.moods: Counter[str] = Counter()
         self._names = {id(behavior): name for name, (_, behavior, _) in MOODS.items()}
         self._fair = threading.Event()
+        self._code_emails: list[Arrival] = []
         super().__init__()
         self.at("dot", DelayedReply(SLOWNESS_S))
         self._changing = threading.Thread(target=self._change, args=(random.Random(seed),), daemon=True)
+
+    def change_moods(self) -> None:
+        """From now on its mood changes."""
         self._changing.start()
+
+    def take(self, message: ReceivedMessage) -> None:
+        """Accept an email, and note when."""
+        if b".code-" in message.content:
+            self._code_emails.append(Arrival(time.time(), message))
+        super().take(message)
+
+    def code_emails(self) -> list[Arrival]:
+        """Return the accepted emails of hand-outs, oldest first."""
+        return list(self._code_emails)
 
     def clear_up(self) -> None:
         """From now on it accepts everything."""

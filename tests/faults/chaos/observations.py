@@ -78,5 +78,6 @@ class Observations:
 
 
 def gathered_mails(server: MailServer) -> list[str]:
-    """Message-IDs of the invitations that the mail server took; notices of refunds are other letters."""
-    return [message_id for message_id in server.message_ids() if ".refund@" not in message_id]
+    """Message-IDs of the invitations that the mail server accepted, without refund notices and emails of hand-outs."""
+    others = (".refund@", ".code-")
+    return [message_id for message_id in server.message_ids() if not any(word in message_id for word in others)]

@@ -1,8 +1,9 @@
 """Chaos on real processes: `python -m tests.faults.chaos [--seed S] [--faults N]`, or `make chaos`.
 
 An embedded stack under load, its processes killed, stopped and restarted at random, its mail server in changing
-moods; then everything comes to rest and the checker reads what is left. The seed decides kinds and order of faults;
-real processes decide the rest, so a failing seed fails again often, not always.
+moods, while staff change hand-outs that are being sent; then everything comes to rest and the checkers read what is
+left. The seed decides kinds and order of faults; real processes decide the rest, so a failing seed fails again often,
+not always.
 """
 
 import argparse
@@ -18,6 +19,9 @@ from pathlib import Path
 
 from tests.faults.chaos.checker import violations
 from tests.faults.chaos.faulty_mail_server import FaultyMailServer
+from tests.faults.chaos.hand_out_checker import find_broken_hand_outs
+from tests.faults.chaos.hand_out_load import HandOutLoad
+from tests.faults.chaos.hand_out_observations import ClaimWatch, HandOutObservations, observe_hand_outs
 from tests.faults.chaos.load import RedeemLoad
 from tests.faults.chaos.observations import Observations
 from tests.faults.chaos.observe import observe, unsettled
@@ -29,6 +33,7 @@ LEASE_S = 5
 IN_FLIGHT_S_MAX = 12.0
 """How long a fault waits for a victim with work in flight; then it is counted as idle, not as a fault."""
 BETWEEN_S = (0.2, 1.5)
+HAND_OUTS_REST_S_MAX = 60.0
 SECONDS_PER_FAULT = 15.0
 """Bound of the whole run."""
 
@@ -41,12 +46,14 @@ class ChaosPlan:
         faults: How many faults; every kind once per round, in random order.
         ttl_s: How long reservations may stay unsettled.
         per_second: Redeems that clients try to make.
+        recipients: How many recipients the lists of hand-outs have.
     """
 
     seed: int
     faults: int
     ttl_s: int = 45
     per_second: float = 12.0
+    recipients: int = 100
     kinds: tuple[FaultKind, ...] = FAULTS
 
     def sequence(self) -> list[FaultKind]:
@@ -67,6 +74,7 @@ class ChaosReport:
     idle: Counter[str] = field(default_factory=Counter)
     moods: Counter[str] = field(default_factory=Counter)
     seen: Observations = field(default_factory=Observations)
+    hand_outs: HandOutObservations = field(default_factory=HandOutObservations)
     refused: int = 0
     gave_up: int = 0
     rest_s: float = 0.0
@@ -90,6 +98,7 @@ class ChaosReport:
             f"{counts['LateSuccessRecorded']} late successes"
         )
         yield f"{len(self.seen.message_ids)} emails, {duplicates} of them duplicates; settled after {self.rest_s:.0f} s"
+        yield from self.hand_outs.lines()
         yield f"{len(self.broken)} promises broken"
         yield from (f"  {violation}" for violation in self.broken[:20])
 
@@ -112,18 +121,28 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
             *(stack.issue(3, is_open=True) for _ in range(4)),
             stack.issue(1),
         ]
+        watch = ClaimWatch(str(stack.info["database_url"]))
         load = RedeemLoad(stack.base, codes, plan.seed, plan.per_second)
+        hand_outs = HandOutLoad(stack, mail, plan.seed, plan.recipients)
         victims = FaultTargets(stack, load, LEASE_S)
         try:
+            hand_outs.wait_for_email()
+            mail.change_moods()
             _strike_all(plan, victims, report, say)
         finally:
             victims.resume_all()
             mail.clear_up()
             load.stop()
+            hand_outs.stop()
         report.rest_s = _come_to_rest(plan, stack)
-        report.seen = observe(stack, load, mail)
+        watch.finish(hand_outs.seen, HAND_OUTS_REST_S_MAX)
+        hand_outs.act_at_rest()
+        watch.finish(hand_outs.seen, HAND_OUTS_REST_S_MAX)
+        report.seen, report.hand_outs = observe(stack, load, mail), hand_outs.seen
+        observe_hand_outs(stack, watch, report.hand_outs, mail)
         report.moods, report.refused, report.gave_up = mail.moods, load.refused, load.gave_up
-    report.broken = violations(report.seen)
+    report.broken += violations(report.seen)
+    report.broken += find_broken_hand_outs(report.hand_outs, report.seen.facts)
     return report
 
 

@@ -1,0 +1,211 @@
+"""What must hold for hand-outs after any run. It has rules of its own and shares none with the code that it checks."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
+
+from tests.faults.chaos.hand_out_observations import CodeEmail, HandOutObservations, RowClaim
+from tests.faults.chaos.observations import LogFact
+
+Violations = Iterator[str]
+SENDING_S_MAX = 30.0
+"""An email arrives at most so long after its worker took the row: the time limit of tasks, with a stopped parent."""
+APART_S_MIN = 50.0
+"""An email without a known outcome is not repeated earlier: the first retry comes after 60 s, a lease lasts 90 s."""
+REQUESTED = {"HandOutResendRequested", "HandOutReminded"}
+OUTCOMES = {"HandOutSent", "HandOutFailed", "HandOutUnknown", "HandOutSkipped"}
+
+
+class HandOutHistory:
+    """The log, the claims and the emails of all codes that were handed out, each by its code."""
+
+    def __init__(self, seen: HandOutObservations, facts: Sequence[LogFact]) -> None:
+        self.seen = seen
+        self.facts: dict[str, list[LogFact]] = defaultdict(list)
+        self.claims: dict[str, list[RowClaim]] = defaultdict(list)
+        self.emails: dict[str, list[CodeEmail]] = defaultdict(list)
+        for fact in sorted(facts, key=lambda each: each.version):
+            if fact.kind == "CodeHandedOut" or (fact.kind.startswith("HandOut") and "mail" in fact.data):
+                self.facts[fact.code_id].append(fact)
+        for claim in seen.claims:
+            self.claims[claim.code_id].append(claim)
+        for email in seen.emails:
+            self.emails[email.code_id].append(email)
+
+    def hand_out_of(self, code_id: str) -> str:
+        """Return the hand-out of a code; empty if no event hands it out."""
+        return next((str(fact.data["hand_out_id"]) for fact in self.facts[code_id] if "hand_out_id" in fact.data), "")
+
+    def outcome_of(self, code_id: str, number: int) -> LogFact | None:
+        """Return the event with the outcome of an email; None if there is none."""
+        matching = (f for f in self.facts[code_id] if f.kind in OUTCOMES and f.data["mail"] == number)
+        return next(matching, None)
+
+    def reminder_of(self, code_id: str) -> int | None:
+        """Return the number of the reminder of a code; None if there is none."""
+        return next((int(f.data["mail"]) for f in self.facts[code_id] if f.kind == "HandOutReminded"), None)
+
+    def claims_before(self, email: CodeEmail) -> list[RowClaim]:
+        """Return the claims whose worker may have sent an email."""
+        return [c for c in self.claims[email.code_id] if email.at - SENDING_S_MAX <= c.at <= email.at]
+
+
+def find_broken_hand_outs(seen: HandOutObservations, facts: Sequence[LogFact]) -> list[str]:
+    """Return every guarantee of hand-outs that was broken, in words."""
+    history = HandOutHistory(seen, facts)
+    rules: Sequence[Callable[[HandOutHistory], Violations]] = (
+        _find_defects,
+        _find_second_codes,
+        _find_changed_links,
+        _find_repeated_emails,
+        _find_emails_after_opt_out,
+        _find_claims_in_pauses,
+        _find_outdated_subjects,
+        _find_untrue_outcomes,
+        _find_untrue_states,
+    )
+    return [violation for rule in rules for violation in rule(history)]
+
+
+def _find_defects(history: HandOutHistory) -> Violations:
+    yield from (f"staff saw {defect}" for defect in history.seen.defects)
+
+
+def _find_second_codes(history: HandOutHistory) -> Violations:
+    """A recipient has one code of a hand-out, and a code one recipient."""
+    codes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for code_id, facts in history.facts.items():
+        places = [fact for fact in facts if fact.kind == "CodeHandedOut"]
+        if len(places) != 1:
+            yield f"code {code_id} was handed out {len(places)} times"
+        for fact in places:
+            codes[str(fact.data["hand_out_id"]), str(fact.data["recipient_id"])].add(code_id)
+    for (hand_out_id, recipient_id), ids in codes.items():
+        if len(ids) > 1:
+            yield f"recipient {recipient_id} of {hand_out_id} has several codes: {sorted(ids)}"
+
+
+def _find_changed_links(history: HandOutHistory) -> Violations:
+    """All emails of a hand-out to an address have the same code and the same links."""
+    contents: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
+    for code_id, emails in history.emails.items():
+        for email in emails:
+            content = (code_id, email.code, email.link, email.opt_out_link)
+            contents[history.hand_out_of(code_id), email.address].add(content)
+    for (hand_out_id, address), different in contents.items():
+        if not hand_out_id:
+            yield f"{address} was sent a code that no event hands out"
+        if len(different) > 1:
+            yield f"{address} was sent different codes or links of {hand_out_id}: {sorted(different)}"
+
+
+def _find_repeated_emails(history: HandOutHistory) -> Violations:
+    """An email has one Message-ID, and a second copy only while its outcome is unknown and no other worker sends it."""
+    for code_id, emails in history.emails.items():
+        requested = 1 + sum(fact.kind in REQUESTED for fact in history.facts[code_id])
+        ids: dict[int, set[str]] = defaultdict(set)
+        copies: dict[int, list[CodeEmail]] = defaultdict(list)
+        for email in emails:
+            ids[email.number].add(email.message_id)
+            copies[email.number].append(email)
+        if len(emails) > len(history.claims[code_id]):
+            yield f"code {code_id} was sent {len(emails)} times in {len(history.claims[code_id])} claims"
+        if max(ids) > requested:
+            yield f"email {max(ids)} of code {code_id} was sent, {requested} were requested"
+        yield from (
+            f"email {n} of code {code_id} has several Message-IDs" for n, matching in ids.items() if len(matching) > 1
+        )
+        for number, sent in copies.items():
+            yield from _find_early_copies(history, number, sent)
+
+
+def _find_early_copies(history: HandOutHistory, number: int, sent: Sequence[CodeEmail]) -> Violations:
+    for first, second in pairwise(sent):
+        claims = history.claims_before(second)
+        is_asked = any(claim.is_asked for claim in claims)
+        is_ended = any(first.at <= at <= second.at for at in history.seen.leases_ended)
+        if not is_asked and not is_ended and not any(claim.at >= first.at + APART_S_MIN for claim in claims):
+            yield f"email {number} of code {second.code_id} was repeated after {second.at - first.at:.1f} s"
+    for email in sent:
+        outcome = history.outcome_of(email.code_id, number)
+        claims = history.claims_before(email)
+        if outcome and claims and all(claim.at > _time_of(outcome) + SENDING_S_MAX for claim in claims):
+            yield f"email {number} of code {email.code_id} was sent again after {outcome.kind}"
+
+
+def _find_emails_after_opt_out(history: HandOutHistory) -> Violations:
+    """Each email to a recipient who opted out has a worker that took its row before that was acknowledged."""
+    for email in history.seen.emails:
+        _, acknowledged_at = history.seen.opt_outs.get(email.address, (0.0, float("inf")))
+        claims = history.claims_before(email)
+        if email.at > acknowledged_at and not any(claim.at <= acknowledged_at for claim in claims):
+            yield f"{email.address} was sent {email.message_id} {email.at - acknowledged_at:.1f} s after opting out"
+
+
+def _find_claims_in_pauses(history: HandOutHistory) -> Violations:
+    """In a pause, workers take only rows that staff asked for."""
+    for pause in history.seen.pauses:
+        for claim in history.seen.claims:
+            is_within = pause.acknowledged_at < claim.at < pause.resumed_at
+            if is_within and claim.hand_out_id == pause.hand_out_id and not claim.is_asked:
+                yield f"code {claim.code_id} was claimed {claim.at - pause.acknowledged_at:.1f} s after a pause"
+
+
+def _find_outdated_subjects(history: HandOutHistory) -> Violations:
+    """The subject of an email is one that the hand-out had between the claim of its row and its arrival."""
+    own_subjects = {each.subject for each in history.seen.subjects}
+    for email in history.seen.emails:
+        if email.number == history.reminder_of(email.code_id):
+            continue
+        subject = email.subject if email.subject in own_subjects else None
+        periods = [
+            each
+            for each in history.seen.subjects
+            if (each.hand_out_id, each.subject) == (history.hand_out_of(email.code_id), subject)
+        ]
+        claims = history.claims_before(email)
+        is_current = any(p.begins_at <= email.at and claim.at <= p.ends_at for p in periods for claim in claims)
+        if not is_current:
+            yield f"{email.message_id} has the outdated subject {email.subject!r}"
+
+
+def _find_untrue_outcomes(history: HandOutHistory) -> Violations:
+    """What the log says of an email is true: sent ones arrived, failed ones did not."""
+    for code_id, facts in history.facts.items():
+        arrived = {email.number for email in history.emails[code_id]}
+        for fact in facts:
+            if fact.kind == "HandOutSent" and fact.data["mail"] not in arrived:
+                yield f"email {fact.data['mail']} of code {code_id} was recorded as sent and never arrived"
+            if fact.kind == "HandOutFailed" and fact.data["mail"] in arrived:
+                yield f"email {fact.data['mail']} of code {code_id} arrived and was recorded as failed: {fact.data}"
+
+
+def _find_untrue_states(history: HandOutHistory) -> Violations:
+    """Every recipient who was added is in the list, in a state that is final and true."""
+    for recipient in history.seen.recipients:
+        code_id, place = recipient.code_id, f"{recipient.address} of {recipient.hand_out_id}"
+        arrived = {email.number for email in history.emails[code_id] if email.address == recipient.address}
+        reminder = history.reminder_of(code_id)
+        match recipient.state:
+            case "sent":
+                is_true = bool(arrived)
+            case "reminded":
+                is_true = reminder in arrived and len(arrived) > 1
+            case "bounced":
+                is_true = any(fact.kind == "HandOutBounced" for fact in history.facts[code_id])
+            case "refused":
+                is_true = any(fact.kind == "HandOutFailed" for fact in history.facts[code_id])
+            case "unknown":
+                is_true = any(fact.kind == "HandOutUnknown" for fact in history.facts[code_id])
+            case "opted_out":
+                is_true = recipient.address in history.seen.opt_outs
+            case _:
+                is_true = False
+        if not is_true:
+            kinds = [fact.kind for fact in history.facts[code_id]]
+            yield f"{place} is {recipient.state!r}; emails {sorted(arrived)} arrived, the log says {kinds}"
+
+
+def _time_of(fact: LogFact) -> float:
+    return datetime.fromisoformat(str(fact.data.get("recorded_at") or fact.data["at"])).timestamp()

@@ -1,0 +1,221 @@
+"""Hand-outs that staff change while they run: two campaigns with the same recipients, who may opt out."""
+
+import http.client
+import random
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Container, Sequence
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+from tests.faults.chaos.faulty_mail_server import FaultyMailServer
+from tests.faults.chaos.hand_out_observations import CodeEmail, HandOutObservations, Pause, SubjectPeriod
+from tests.support.servers.embedded_stack import Stack
+
+CAMPAIGNS = 2
+ANSWER_S_MAX = 60.0
+"""How long an action is repeated until it has an answer."""
+RETRY_S = 0.3
+BETWEEN_S = (0.1, 0.6)
+PAUSED_S = (1.0, 2.0)
+ADDED, RESENDS = 3, 4
+RATES = (120, 600, None)
+OPTED_OUT_MAX = 0.25
+"""Share of the recipients who opt out at most."""
+FIRST_EMAIL_S_MAX = 15.0
+AGAIN = {0, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+REFUSALS = {"HAND_OUT_CONFLICT", "HAND_OUT_CODE_CONFLICT", "HAND_OUT_MAIL_CONFLICT"}
+
+
+class HandOutLoad:
+    """Acts at a slow pace until it is stopped; each action is repeated until it has an answer.
+
+    Args:
+        recipients_max: How many different recipients the lists have; later additions repeat them.
+    """
+
+    def __init__(self, stack: Stack, mail: FaultyMailServer, seed: int, recipients_max: int) -> None:
+        self._stack, self._mail, self._headers = stack, mail, stack.admin
+        self._recipients_max = recipients_max
+        self._number = 0
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self.seen = HandOutObservations()
+        self._hand_outs = dict(self._create(f"Campaign {nth}") for nth in range(CAMPAIGNS))
+        first: Sequence[Callable[[random.Random], None]] = (self._add, self._change, self._pause, self._remind)
+        second = (self._give, self._resend, self._bounce, self._add, self._opt_out)
+        self._threads = [
+            threading.Thread(target=self._run, args=(random.Random(seed * 1000 + nth), actions), daemon=True)
+            for nth, actions in enumerate((first, second))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def wait_for_email(self) -> None:
+        """Wait until a worker has sent one, so that actions meet emails, and faults meet both."""
+        ends = time.monotonic() + FIRST_EMAIL_S_MAX
+        while not self._mail.code_emails() and time.monotonic() < ends:
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Let each thread end its first round, or its action; then nothing delays emails, and none are requested."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(2 * ANSWER_S_MAX)
+        for hand_out_id, campaign_id in self._hand_outs.items():
+            self._ask("PATCH", f"/api/v1/campaigns/{campaign_id}", {"remind_days": None})
+            self._change_mailing(hand_out_id, None)
+
+    def act_at_rest(self) -> None:
+        """Change all hand-outs, have some emails sent again and pause one, now that all processes run."""
+        choice = random.Random(self._number)
+        for hand_out_id in self._hand_outs:
+            self._change_mailing(hand_out_id, None)
+        for _ in range(RESENDS):
+            self._resend(choice)
+        self._pause(choice)
+
+    def _create(self, name: str) -> tuple[str, str]:
+        ends_at = (datetime.now(UTC) + timedelta(days=20)).isoformat()
+        campaign = self._ask("POST", "/api/v1/campaigns", {"name": name, "ends_at": ends_at})
+        hand_out = self._ask("POST", "/api/v1/hand-outs", {"campaign": campaign["id"], "name": name})
+        self.seen.subjects.append(SubjectPeriod(str(hand_out["id"]), None, 0.0))
+        return str(hand_out["id"]), str(campaign["id"])
+
+    def _run(self, choice: random.Random, actions: Sequence[Callable[[random.Random], None]]) -> None:
+        for action in actions:
+            time.sleep(choice.uniform(*BETWEEN_S))
+            action(choice)
+        while not self._stopping.is_set():
+            for action in choice.sample(actions, len(actions)):
+                if self._stopping.wait(choice.uniform(*BETWEEN_S)):
+                    return
+                action(choice)
+
+    def _add(self, choice: random.Random) -> None:
+        self._add_some(choice.choice(list(self._hand_outs)))
+
+    def _add_some(self, hand_out_id: str) -> None:
+        """Add some new recipients and one who may be in the list."""
+        self._add_to(hand_out_id, [self._next_address(0), *(self._next_address() for _ in range(ADDED))])
+
+    def _add_to(self, hand_out_id: str, addresses: Sequence[str]) -> None:
+        body = {"recipients": [{"email": address, "language": "en"} for address in addresses]}
+        answer = self._ask("POST", f"/api/v1/hand-outs/recipients?hand_out={hand_out_id}", body)
+        if answer.get("applied"):
+            self.seen.listed |= {(hand_out_id, address) for address in addresses}
+            self.seen.actions["added"] += 1
+
+    def _give(self, choice: random.Random) -> None:
+        """Hand a code out that exists, to a recipient whom another list may get at the same time."""
+        hand_out_id, campaign_id = choice.choice(list(self._hand_outs.items()))
+        codes = self._ask("POST", "/api/v1/codes", {"campaign": campaign_id})
+        address = self._next_address()
+        body = {"code": codes[0]["code"], "email": address, "language": "en"} if codes else {}
+        if codes and self._ask("POST", f"/api/v1/hand-outs/{hand_out_id}/codes", body):
+            self.seen.listed.add((hand_out_id, address))
+            self.seen.actions["gave a code"] += 1
+
+    def _pause(self, choice: random.Random) -> None:
+        """Pause a hand-out with rows that are due, and resume it."""
+        hand_out_id = choice.choice(list(self._hand_outs))
+        if not self._ask("POST", f"/api/v1/hand-outs/{hand_out_id}/pause"):
+            return
+        acknowledged_at = time.time()
+        self._add_some(hand_out_id)
+        time.sleep(choice.uniform(*PAUSED_S))
+        self.seen.pauses.append(Pause(hand_out_id, acknowledged_at, time.time()))
+        self._ask("POST", f"/api/v1/hand-outs/{hand_out_id}/resume")
+        self.seen.actions["paused"] += 1
+
+    def _change(self, choice: random.Random) -> None:
+        self._change_mailing(choice.choice(list(self._hand_outs)), choice.choice(RATES))
+
+    def _change_mailing(self, hand_out_id: str, per_minute: int | None) -> None:
+        period = SubjectPeriod(hand_out_id, f"Text {len(self.seen.subjects)}", time.time())
+        before = [each for each in self.seen.subjects if each.hand_out_id == hand_out_id]
+        self.seen.subjects.append(period)
+        body = {"per_minute": per_minute, "texts": {"en": {"subject": period.subject}}}
+        if self._ask("PATCH", f"/api/v1/hand-outs/{hand_out_id}", body):
+            for each in before:
+                each.ends_at = min(each.ends_at, time.time())
+            self.seen.actions["changed"] += 1
+
+    def _remind(self, choice: random.Random) -> None:
+        """Let campaigns remind, or not, once emails were sent: workers look for reminders once a minute."""
+        self.wait_for_email()
+        days = 30 if "reminders" not in self.seen.actions else choice.choice([30, None])
+        for campaign_id in self._hand_outs.values():
+            if self._ask("PATCH", f"/api/v1/campaigns/{campaign_id}", {"remind_days": days}):
+                self.seen.actions["reminders"] += 1
+
+    def _resend(self, choice: random.Random) -> None:
+        self._act_on_recipient(choice, "resend", {"queued", "sent", "reminded", "refused", "bounced", "unknown"})
+
+    def _bounce(self, choice: random.Random) -> None:
+        self.wait_for_email()
+        self._act_on_recipient(choice, "bounce", {"sent", "reminded", "unknown"})
+
+    def _act_on_recipient(self, choice: random.Random, action: str, states: Container[str]) -> None:
+        hand_out_id, _ = choice.choice(sorted(self.seen.listed) or [(next(iter(self._hand_outs)), "")])
+        page = self._ask("GET", f"/api/v1/hand-outs/{hand_out_id}/recipients?limit=200")
+        if rows := [row for row in page.get("recipients", ()) if row["state"] in states]:
+            code_id = choice.choice(rows)["code_id"]
+            if self._ask("POST", f"/api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/{action}"):
+                self.seen.actions[action] += 1
+
+    def _opt_out(self, choice: random.Random) -> None:
+        """A recipient of an email clicks once, as mail programs do (RFC 8058), and is in every list after that."""
+        self.wait_for_email()
+        arrivals = self._mail.code_emails()
+        if not arrivals or len(self.seen.opt_outs) >= OPTED_OUT_MAX * self._number:
+            return
+        email, asked_at = CodeEmail.read(choice.choice(arrivals)), time.time()
+        ends = time.monotonic() + ANSWER_S_MAX
+        while (status := _click_once(email.opt_out_link)) != HTTPStatus.OK:
+            if status not in AGAIN or time.monotonic() > ends:
+                self.seen.defects.append(f"{status} for an opt-out")
+                return
+            time.sleep(RETRY_S)
+        self.seen.opt_outs.setdefault(email.address, (asked_at, time.time()))
+        self.seen.actions["opted out"] += 1
+        for hand_out_id in self._hand_outs:
+            self._add_to(hand_out_id, [email.address])
+
+    def _next_address(self, step: int = 1) -> str:
+        with self._lock:
+            self._number += step
+            return f"listed{self._number % self._recipients_max}@example.com"
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON document
+        """Ask until there is an answer; what it says, or nothing after a refusal."""
+        ends = time.monotonic() + ANSWER_S_MAX
+        while time.monotonic() < ends:
+            try:
+                status, answer = self._stack.call(method, path, body, self._headers)
+            except http.client.HTTPException:
+                status, answer = 0, {}
+            if status in {HTTPStatus.OK, HTTPStatus.CREATED}:
+                return answer
+            if status not in AGAIN:
+                if not isinstance(answer, dict) or answer.get("code") not in REFUSALS:
+                    self.seen.defects.append(f"{status} {str(answer)[:300]} for {method} {path}")
+                return {}
+            time.sleep(RETRY_S)
+        self.seen.defects.append(f"no answer in {ANSWER_S_MAX} s for {method} {path}")
+        return {}
+
+
+def _click_once(link: str) -> int:
+    """Send what a mail program sends; the status, or 0 without an answer."""
+    request = urllib.request.Request(link, data=b"List-Unsubscribe=One-Click", method="POST")  # noqa: S310 - a loopback URL
+    try:
+        with urllib.request.urlopen(request, timeout=15) as response:  # noqa: S310 - as above
+            response.read()
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, http.client.HTTPException):
+        return 0
