@@ -188,8 +188,9 @@ class OutcomeUnknown:
     """The message was handed over but no answer came: it may or may not arrive.
 
     Attributes:
-        cause: Stable word: connection_lost, timeout or bad_reply, each after the message's last byte may have left, or
-            said_unknown, if the external system itself does not know.
+        cause: Stable word: connection_lost, timeout or bad_reply, each after the message's last byte may have left;
+            said_unknown, if the external system itself does not know; or earlier_attempt, if the last attempt failed
+            and an earlier one may have succeeded.
         times: As those of `Accepted`.
     """
 

@@ -37,6 +37,7 @@ class RowEnd(NamedTuple):
     due_at: datetime | None
     attempts: int
     leased_until: datetime
+    may_have_arrived: bool
 
 
 class DueRow(NamedTuple):
@@ -44,6 +45,7 @@ class DueRow(NamedTuple):
 
     Attributes:
         attempts: Number of this attempt, from 1.
+        may_have_arrived: Whether an earlier attempt of its newest email has an unknown outcome, or none was stored.
         leased_until: End of the lease, by which its worker ends it.
         quiet_hours: Of the campaign; None also where staff asked for the email.
     """
@@ -54,12 +56,14 @@ class DueRow(NamedTuple):
     language: Language
     variables: Mapping[str, str]
     attempts: int
+    may_have_arrived: bool
     leased_until: datetime
     quiet_hours: str | None = None
 
-    def end(self, due_at: datetime | None, attempts: int = 0) -> RowEnd:
-        """Return what becomes of the row."""
-        return RowEnd(self.code_id, due_at, attempts, self.leased_until)
+    def end(self, due_at: datetime | None, attempts: int = 0, *, may_have_arrived: bool = False) -> RowEnd:
+        """Return what becomes of the row. `may_have_arrived`: whether this attempt had an unknown outcome."""
+        may_have_arrived = may_have_arrived or self.may_have_arrived
+        return RowEnd(self.code_id, due_at, attempts, self.leased_until, may_have_arrived)
 
 
 class QueuedMail(NamedTuple):
@@ -205,7 +209,7 @@ class HandOutQueue(HandOutReader):
             return conn.execute(HandOutsSql.ask_for_row, parameters).rowcount > 0
 
     def _due(self, row: Sequence[Any], leased_until: datetime, quiet_hours: str | None = None) -> DueRow:
-        code_id, hand_out_id, recipient_id, language, sealed, key_id, attempts = row
+        code_id, hand_out_id, recipient_id, language, sealed, key_id, attempts, may_have_arrived = row
         text = None if sealed is None else self._storage.vault.open_text(code_id, sealed, key_id)
         variables = {} if text is None else orjson.loads(text)
         return DueRow(
@@ -215,6 +219,7 @@ class HandOutQueue(HandOutReader):
             cast("Language", language),
             variables,
             attempts,
+            may_have_arrived,
             leased_until,
             quiet_hours,
         )

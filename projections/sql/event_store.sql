@@ -266,9 +266,10 @@ RETURNING notification_id;
 -- name: make_hand_out_mails_due
 -- The emails with handed-out codes that events of this transaction request. A row that a worker has leased is due when
 -- the lease ends; the microsecond keeps that worker from ending the row. Staff's requests are sent whatever the rate.
-UPDATE hand_out_recipients r SET attempts = 0, is_asked = r.is_asked OR new.is_asked, due_at = CASE
-    WHEN r.due_at > new.due_at THEN r.due_at + interval '1 microsecond' ELSE new.due_at
-END
+UPDATE hand_out_recipients r SET
+    attempts = 0, is_asked = r.is_asked OR new.is_asked,
+    may_have_arrived = r.may_have_arrived AND r.due_at IS NOT NULL AND r.due_at > new.due_at,
+    due_at = CASE WHEN r.due_at > new.due_at THEN r.due_at + interval '1 microsecond' ELSE new.due_at END
 FROM (
     SELECT old.code_id, new.due_at, new.is_asked
     FROM unnest(%s::uuid[], %s::timestamptz[], %s::boolean[]) AS new (code_id, due_at, is_asked)

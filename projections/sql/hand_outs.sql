@@ -217,24 +217,27 @@ WHERE h.state = 'running' AND p.next_at <= %(now)s AND c.ended_by IS NULL AND NO
 ORDER BY p.next_at LIMIT 1 FOR UPDATE OF p SKIP LOCKED;
 
 -- name: take_due_rows
-UPDATE hand_out_recipients r SET due_at = %(leased_until)s, attempts = attempts + 1
+-- `may_have_arrived` stays true if the worker stores no outcome; what it was before is returned.
+UPDATE hand_out_recipients r SET due_at = %(leased_until)s, attempts = attempts + 1, may_have_arrived = true
 FROM (
-    SELECT r.code_id FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
+    SELECT r.code_id, r.may_have_arrived FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
     WHERE r.hand_out_id = %(hand_out_id)s AND r.due_at <= %(now)s AND u.ended_at IS NOT NULL
     ORDER BY r.due_at, r.number LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED
 ) due
 WHERE r.code_id = due.code_id
-RETURNING r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts;
+RETURNING
+    r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts, due.may_have_arrived;
 
 -- name: take_asked_rows
 -- Emails that staff asked for: neither the rate nor the state of the hand-out delays them.
-UPDATE hand_out_recipients r SET due_at = %(leased_until)s, attempts = attempts + 1
+UPDATE hand_out_recipients r SET due_at = %(leased_until)s, attempts = attempts + 1, may_have_arrived = true
 FROM (
-    SELECT code_id FROM hand_out_recipients WHERE is_asked AND due_at <= %(now)s
+    SELECT code_id, may_have_arrived FROM hand_out_recipients WHERE is_asked AND due_at <= %(now)s
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) due
 WHERE r.code_id = due.code_id
-RETURNING r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts;
+RETURNING
+    r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts, due.may_have_arrived;
 
 -- name: set_pace
 UPDATE hand_out_pace SET next_at = %s, claimed_at = %s::timestamptz[], claimed_rows = %s::integer[]
@@ -243,9 +246,11 @@ WHERE hand_out_id = %s;
 -- name: finish_rows
 -- `due_at`: when to try again; null for never. Whoever asked for the email has it then. A row whose lease was lost, or
 -- that staff asked for since, stays due: what ended is not what is wanted now.
-UPDATE hand_out_recipients r SET due_at = new.due_at, attempts = new.attempts, is_asked = r.is_asked AND new.due_at IS NOT NULL
-FROM unnest(%s::uuid[], %s::timestamptz[], %s::smallint[], %s::timestamptz[])
-    AS new (code_id, due_at, attempts, leased_until)
+UPDATE hand_out_recipients r SET
+    due_at = new.due_at, attempts = new.attempts, is_asked = r.is_asked AND new.due_at IS NOT NULL,
+    may_have_arrived = new.may_have_arrived AND new.due_at IS NOT NULL
+FROM unnest(%s::uuid[], %s::timestamptz[], %s::smallint[], %s::timestamptz[], %s::boolean[])
+    AS new (code_id, due_at, attempts, leased_until, may_have_arrived)
 WHERE r.code_id = new.code_id AND r.due_at = new.leased_until;
 
 -- name: ask_for_row

@@ -298,7 +298,8 @@ CREATE TABLE public.hand_out_recipients (
     key_id smallint,
     due_at timestamp with time zone,
     attempts smallint DEFAULT 0 NOT NULL,
-    is_asked boolean DEFAULT false NOT NULL
+    is_asked boolean DEFAULT false NOT NULL,
+    may_have_arrived boolean DEFAULT false NOT NULL
 );
 ALTER TABLE public.hand_out_recipients ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.hand_out_recipients_number_seq

@@ -24,6 +24,7 @@ from domain.ports import (
     OptOuts,
     OutboundMessage,
     Outcome,
+    OutcomeUnknown,
     Rejected,
     RetryLater,
     UnverifiedAddress,
@@ -44,6 +45,8 @@ ATTEMPTS_MAX: Final = 5
 RETRY: Final = timedelta(seconds=60)
 REMINDERS_MAX: Final = 500
 """Reminders that one run requests."""
+EARLIER_ATTEMPT: Final = "earlier_attempt"
+"""The cause of an outcome that only an attempt before the last one makes unknown."""
 LEDGER: Final = "ledger"
 """The server of an email that no server was asked to send."""
 
@@ -255,15 +258,16 @@ class HandOutSender:
     def _record(self, ended: Sequence[EndedMail]) -> None:
         """Record what is final, and let the rest be tried again."""
         now, ends, commands = self.steps.now(), list[RowEnd](), list[Command]()
-        for row, mail, outcome in ended:
-            retry = find_retry(outcome, row.attempts, now)
+        for row, mail, last_outcome in ended:
+            retry = find_retry(last_outcome, row.attempts, now)
+            outcome = combine_outcomes(last_outcome, may_have_arrived=row.may_have_arrived)
             if retry is None:
                 commands.append(
                     RecordHandOutMail(context=self._context(), code_id=row.code_id, mail=mail.number, outcome=outcome)
                 )
             label = outcome if isinstance(outcome, str) else outcome_label(outcome)
             HAND_OUT_MAILS.labels(label if retry is None else "deferred").inc()
-            ends.append(row.end(*(retry or (None, 0))))
+            ends.append(row.end(*(retry or (None, 0)), may_have_arrived=isinstance(outcome, OutcomeUnknown)))
         results = self.steps.execute(commands) if commands else []
         broken = {
             command.code_id
@@ -279,6 +283,16 @@ class HandOutSender:
 
     def _context(self) -> CommandContext:
         return CommandContext(now=self.steps.now(), actor="worker", actor_id=self.steps.worker)
+
+
+def combine_outcomes(last: Outcome | SkipReason, *, may_have_arrived: bool) -> Outcome | SkipReason:
+    """Return the outcome of an email from that of its last attempt. `may_have_arrived`: by an earlier attempt.
+
+    A server that refuses a repeat says nothing about the email that it may have accepted before.
+    """
+    if may_have_arrived and isinstance(last, Rejected | RetryLater):
+        return OutcomeUnknown(server=last.server, cause=EARLIER_ATTEMPT)
+    return last
 
 
 def find_retry(outcome: Outcome | SkipReason, attempts: int, now: datetime) -> tuple[datetime, int] | None:

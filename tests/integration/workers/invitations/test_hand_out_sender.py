@@ -27,6 +27,8 @@ from tests.support.ledger.ledger_bench import assert_no_drift
 from workers.channels.mail_message import message_bytes, render_parts
 from workers.invitations.hand_out_sender import ATTEMPTS_MAX
 
+REFUSED = Rejected(server="mx", reason="address_refused", final=True)
+BUSY = Rejected(server="mx", reason="temporary", final=False)
 REPEATED = {"sending": 2, "sent": 4, "before RecordHandOutMail": 4}
 """Emails that are sent a second time, by where a worker of four rows at a time ends."""
 
@@ -94,10 +96,12 @@ def test_rate_per_minute_is_kept(house: HandOutRig) -> None:
     ("outcomes", "state", "count"),
     [
         ([], "sent", 1),
-        ([Rejected(server="mx", reason="address_refused", final=True)], "refused", 1),
-        ([Rejected(server="mx", reason="temporary", final=False)] * ATTEMPTS_MAX, "refused", ATTEMPTS_MAX),
+        ([REFUSED], "refused", 1),
+        ([BUSY] * ATTEMPTS_MAX, "refused", ATTEMPTS_MAX),
         ([OutcomeUnknown(server="mx", cause="timeout")] * ATTEMPTS_MAX, "unknown", ATTEMPTS_MAX),
         ([OutcomeUnknown(server="mx", cause="timeout")], "sent", 2),
+        ([OutcomeUnknown(server="mx", cause="timeout"), REFUSED], "unknown", 2),
+        ([OutcomeUnknown(server="mx", cause="timeout"), *[BUSY] * (ATTEMPTS_MAX - 1)], "unknown", ATTEMPTS_MAX),
         ([Rejected(server="mx", reason="unreachable", final=False, about_connection=True)] * 8, "sent", 9),
     ],
 )
@@ -115,6 +119,24 @@ def test_outcome_decides_whether_an_email_has_another_attempt(
     assert house.states(hand_out_id) == {state: 1}
     assert len(house.channel.sent) == count
     assert len({message.message_id for message in house.channel.sent}) == 1
+
+
+def test_email_is_not_refused_when_a_worker_ended_after_it_was_sent(house: HandOutRig) -> None:
+    """The refusal of the repeat says nothing about the first copy; that of a later email does."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "li@example.com")
+    house.crash_at = "sent"
+    with pytest.raises(CrashError):
+        house.send()
+    house.crash_at, sent = "", list(house.channel.sent)
+    house.channel = FakeChannel(REFUSED, REFUSED)
+    house.passes(seconds=LEASE_S)
+    house.send()
+
+    assert house.states(hand_out_id) == {"unknown": 1}
+    house.request_resend(sent[0].reservation_id)
+    house.send()
+    assert house.states(hand_out_id) == {"refused": 1}
 
 
 def test_channel_that_asks_to_wait_is_asked_then(house: HandOutRig) -> None:
