@@ -257,11 +257,11 @@ class HandOutCodeConflict(RefusalWithReason):
 
 
 class HandOutInvalid(RefusalWithReason):
-    """The name or the rate of a hand-out is not valid, or its redemption deadline has passed."""
+    """The name, the rate or the terms of a hand-out are not valid, or its redemption deadline has passed."""
 
     code = "HAND_OUT_INVALID"
     kind = "malformed"
-    reasons = ("name", "per_minute", "expires_at")
+    reasons = ("name", "per_minute", "expires_at", "terms")
 
 
 class HandOutMailConflict(RefusalWithReason):

@@ -77,7 +77,7 @@ class WorkingSet:
         uses_of_persons: Reserved and counted uses by campaign and recipient, where a limit per person needs them.
         hand_outs: The hand-out that a command is about.
         hand_out_texts: Its own texts by language, if a command changes them; none are empty.
-        listed_codes: Codes to hand out that are in a list already, or whose recipient is in one of their campaign.
+        listed_codes: Codes to hand out that a list has for another recipient, or whose recipient has another one.
         new_hand_out_texts: Its texts that a command sets, by language, to store.
         handed_out: What hand-outs gave to recipients, by code, where commands are about their emails.
         most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.

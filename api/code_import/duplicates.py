@@ -1,4 +1,4 @@
-"""Finds the codes that a file has more than once, in eight bytes of memory per line."""
+"""Finds the codes or addresses that a file has more than once, in eight bytes of memory per line."""
 
 import hashlib
 from array import array
@@ -29,3 +29,21 @@ def find_repeated(texts: Iterable[str]) -> set[int]:
                 repeated_hashes.add(number)
             before = number
     return repeated_hashes
+
+
+class FirstLines:
+    """The texts that a file has more than once, each with the first line that has it.
+
+    Args:
+        texts: All of them, in the order of the lines.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._repeated_hashes, self._lines = find_repeated(texts), dict[str, int]()
+
+    def find_earlier(self, text: str, line: int) -> int | None:
+        """Return the first line with a text; None if it is this one. Lines are asked for in their order."""
+        if short_hash(text) not in self._repeated_hashes:
+            return None
+        first = self._lines.setdefault(text, line)
+        return None if first == line else first

@@ -1,7 +1,7 @@
 """Uploads the list of a hand-out: every line is checked before one is stored, and one error refuses the whole list.
 
 Recipients who get a code of the campaign already, and those who are in the list twice, are left out and reported.
-Memory does not grow with the list, except for eight bytes per line.
+Memory does not grow with the list, except for eight bytes per address and per code.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,28 +9,27 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
-from api.code_import.duplicates import find_repeated, short_hash
+from api.code_import.duplicates import FirstLines
 from api.code_import.importer import REPORTED_LINES_MAX
+from api.code_import.named_codes import BATCH, NamedCodes
 from api.code_import.recipient_list import ListLine, RecipientFault, RecipientSource, RejectedRecipientError
 from api.errors import ApplicationError
 from api.use_cases.hand_outs.hand_out_actions import find_details
 from api.use_cases.services import Caller, LedgerServices
-from domain.errors import CampaignHasEnded, HandOutConflict, NamedHandOutUnknown
+from domain.errors import CampaignHasEnded, HandOutCodeConflict, HandOutConflict, NamedHandOutUnknown
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.batched import batched
 from domain.values.email_domains import admits_domain
 from domain.values.identifiers import EmailAddress
 from domain.values.text_variables import find_variables
-from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow, Upload
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
 from projections.repositories.audit_log import describe_values
 
 LINES_MAX: Final = 1_000_000
 FILLED_VARIABLES: Final = frozenset({"code", "group"})
 """Variables of texts that the email fills for every recipient."""
-BATCH: Final = 500
-"""Lines of one transaction."""
 
 
 class ListedFault(NamedTuple):
@@ -68,10 +67,19 @@ class UploadCounts:
     left_out: list[ListedFault] = field(default_factory=list)
     missing_variables: list[str] = field(default_factory=list)
 
+    def trim(self) -> None:
+        """Keep the first lines of those that are reported."""
+        for lines in (self.faults, self.left_out):
+            lines.sort(key=lambda each: each.line)
+            del lines[REPORTED_LINES_MAX:]
+
     def document(self) -> dict[str, Any]:
         """Return the counts for JSON."""
         lists = {"faults": self.faults, "left_out": self.left_out}
-        lines = {name: [{"line": line, "why": fault.why} for line, fault in rows] for name, rows in lists.items()}
+        lines = {
+            name: [{"line": line, "reason": fault.reason, "why": fault.why} for line, fault in rows]
+            for name, rows in lists.items()
+        }
         return {**{count.name: getattr(self, count.name) for count in fields(self)}, **lines}
 
 
@@ -108,29 +116,34 @@ class HandOutUpload:
 
     def check(self) -> UploadCounts:
         """Check every line and store nothing; `added` is the number of recipients that would be added."""
-        counts, first_lines = UploadCounts(), dict[str, int]()
-        unfilled, languages = self._find_own_variables(), set[Language]()
-        repeated_hashes = find_repeated(line.row.address.normal for line in self.source if line.row is not None)
-        lists = self._open_lists()
+        counts, unfilled, languages = UploadCounts(), self._find_own_variables(), set[Language]()
+        lists, named, is_existing = self._open_lists(), self._open_codes(), self.details.created.existing_codes
+        addresses = FirstLines(row.address.normal for row in self._rows())
+        codes = FirstLines(code_id.hex for code_id in named.iterate_ids(self._rows() if is_existing else ()))
         for lines in batched(self.source, BATCH):
             valid = self._count_invalid(counts, lines)
-            listed = lists.find_listed(self.campaign.campaign_id, [row.address for _, row in valid])
-            for line, row in valid:
+            rows = [row for _, row in valid]
+            known = lists.find_listed(self.campaign.campaign_id, [row.address for row in rows], names_codes=is_existing)
+            for (line, row), existing in zip(valid, named.find_existing(rows), strict=True):
                 languages.add(row.language)
                 unfilled.get(row.language, set()).difference_update(row.variables)
                 normal = row.address.normal
-                is_repeated = short_hash(normal) in repeated_hashes and first_lines.setdefault(normal, line) != line
-                if is_repeated:
+                first = addresses.find_earlier(normal, line)
+                first_with_code = None if existing is None else codes.find_earlier(existing.code.code_id.hex, line)
+                if first is not None:
                     counts.repeated += 1
-                    first = first_lines[normal]
                     why = f"the address is the same as on line {first}"
-                    _leave_out(counts, line, RejectedRecipientError("repeated", why, first=first))
-                elif normal in listed:
+                    _report(counts.left_out, line, RejectedRecipientError("repeated", why, first=first))
+                elif normal in known.listed:
                     counts.listed += 1
                     why = "the address gets a code of this campaign already"
-                    _leave_out(counts, line, RejectedRecipientError("listed", why))
+                    _report(counts.left_out, line, RejectedRecipientError("listed", why))
+                elif problem := named.find_problem(existing, first_with_code, known.ids.get(normal)):
+                    counts.rejected += 1
+                    _report(counts.faults, line, problem)
                 else:
                     counts.added += 1
+            counts.trim()
         counts.missing_variables = sorted({name for language in languages for name in unfilled.get(language, ())})
         return counts
 
@@ -153,12 +166,21 @@ class HandOutUpload:
         counts.added = 0
         try:
             for rows in batched(self._rows(), BATCH):
-                counts.added += sum(lists.add(upload, rows, self.services.now()))
+                counts.added += self._add(lists, upload, rows)
             lists.end(upload, self.services.now())
-        except HandOutConflict as error:
+        except (HandOutConflict, HandOutCodeConflict) as error:
             raise ApplicationError.from_refusal(error) from error
         counts.listed = counts.lines - counts.added - counts.repeated
         return counts
+
+    def _add(self, lists: HandOutLists, upload: Upload, rows: Sequence[ListRow]) -> int:
+        """Store a batch; return how many recipients were not in a list before."""
+        now = self.services.now()
+        if not self.details.created.existing_codes:
+            return sum(lists.add(upload, rows, now))
+        named = zip(rows, self._open_codes().find_ids(rows), strict=True)
+        known = [(row, code_id) for row, code_id in named if code_id is not None]  # others were left out by the check
+        return sum(lists.add(upload, [row for row, _ in known], now, [code_id for _, code_id in known]))
 
     def _rows(self) -> Iterator[ListRow]:
         return (line.row for line in self.source if line.row is not None)
@@ -172,19 +194,20 @@ class HandOutUpload:
                 valid.append((line, row))
                 continue
             counts.rejected += 1
-            if why is not None and len(counts.faults) < REPORTED_LINES_MAX:
-                counts.faults.append(ListedFault(line, why))
+            if why is not None:
+                _report(counts.faults, line, why)
         return valid
 
-    def _find_fault(self, number: int, row: ListRow | None) -> RecipientFault | None:
+    def _find_fault(self, number: int, row: ListRow | None) -> RejectedRecipientError | None:
         """Return why a recipient is not possible as the line of a number in the list; None if it is."""
         if number > LINES_MAX:
             why = f"the list has more than {LINES_MAX} lines: upload it in parts"
-            return RecipientFault.of(RejectedRecipientError("too_many", why))
-        excluding = None if row is None else self._find_excluding(row.address)
-        if excluding is None:
+            return RejectedRecipientError("too_many", why)
+        if row is None:
             return None
-        return RecipientFault.of(RejectedRecipientError("domain", f"the {excluding} does not admit the domain"))
+        if (excluding := self._find_excluding(row.address)) is not None:
+            return RejectedRecipientError("domain", f"the {excluding} does not admit the domain")
+        return self._open_codes().find_fault(row)
 
     def _find_excluding(self, address: EmailAddress) -> Literal["campaign", "hand-out"] | None:
         """Return whose terms exclude the domain of an address; None if both admit it."""
@@ -206,7 +229,9 @@ class HandOutUpload:
     def _open_lists(self) -> HandOutLists:
         return HandOutLists(self.services.storage, self.services.new_id, self.services.new_ordered_id)
 
+    def _open_codes(self) -> NamedCodes:
+        return NamedCodes(self.services, self.details, self._open_lists())
 
-def _leave_out(counts: UploadCounts, line: int, error: RejectedRecipientError) -> None:
-    if len(counts.left_out) < REPORTED_LINES_MAX:
-        counts.left_out.append(ListedFault(line, RecipientFault.of(error)))
+
+def _report(lines: list[ListedFault], line: int, why: RejectedRecipientError | RecipientFault) -> None:
+    lines.append(ListedFault(line, why if isinstance(why, RecipientFault) else RecipientFault.of(why)))

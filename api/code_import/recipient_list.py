@@ -1,7 +1,7 @@
 """Reads the list of a hand-out: CSV with a line of column names, JSON Lines, or objects of a JSON document.
 
-The columns `email` and `language` have a meaning; every other column is a variable, a value that the text of the email
-names. Memory holds one line at a time.
+The columns `email`, `language` and `code` have a meaning; every other column is a variable, a value that the text of
+the email names. Memory holds one line at a time. A code is a secret: no message names it.
 """
 
 import re
@@ -29,16 +29,28 @@ EMAIL: Final = "email"
 LANGUAGE: Final = "language"
 VARIABLES: Final = "variables"
 CODE: Final = "code"
+COLUMNS: Final = frozenset({EMAIL, LANGUAGE, CODE})
+"""Columns that are no variables."""
 VARIABLES_MAX: Final = 20
 VARIABLE_LENGTH_MAX: Final = 200
 RESERVED: Final = frozenset({"group", CODE, "link"})
 """Names that texts of emails give another meaning."""
 LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
-CellProblem = Literal[
-    "email", "language", "variable_name", "variables", "too_long", "not_a_line", "formula", "code_column"
-]
+CellProblem = Literal["email", "language", "variable_name", "variables", "too_long", "not_a_line", "formula"]
 ObjectProblem = Literal["json", "not_an_object", "no_variables", "twice", "not_a_text"]
-ListProblem = Literal[CellProblem, ObjectProblem, "domain", "too_many", "repeated", "listed"]
+CodeProblem = Literal[
+    "code_column",
+    "code_missing",
+    "code_repeated",
+    "code_unknown",
+    "code_handed_out",
+    "code_campaign",
+    "code_over",
+    "code_paused",
+    "code_group",
+    "code_used",
+]
+ListProblem = Literal[CellProblem, ObjectProblem, CodeProblem, "domain", "too_many", "repeated", "listed"]
 """What can be wrong with a line of a list, in addition to what can be wrong with a record of any file."""
 _NUMBER: Final = re.compile(r"[+-][0-9][0-9 ()./-]*")
 """A number or a phone number, which a spreadsheet shows as such."""
@@ -140,7 +152,7 @@ class RecipientFile:
         if twice is not None:
             raise UnusableFileError("columns", f"two columns are named {twice[:SHOWN_LENGTH_MAX]!a}: remove one")
         try:
-            _check_names([name for name in self._names if name not in (EMAIL, LANGUAGE)])
+            _check_names([name for name in self._names if name not in COLUMNS])
         except RejectedRecipientError as error:
             raise UnusableFileError("columns", f"line 1: {error}") from error
 
@@ -188,17 +200,14 @@ def parse_recipient(cells: Mapping[str, str], default: Language) -> ListRow:
     name = cells.get(LANGUAGE, "").lower()
     if name and name not in LANGUAGES:
         raise RejectedRecipientError("language", f"language {name[:SHOWN_LENGTH_MAX]!a} is neither en nor zh")
-    variables = {name: cell for name, cell in cells.items() if cell and name not in (EMAIL, LANGUAGE)}
+    variables = {name: cell for name, cell in cells.items() if cell and name not in COLUMNS}
     for variable, value in variables.items():
         _check_value(variable, value)
-    return ListRow(address, LANGUAGES.get(name, default), variables)
+    return ListRow(address, LANGUAGES.get(name, default), variables, cells.get(CODE) or None)
 
 
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
-        if name == CODE:
-            why = "a list cannot name codes, because each recipient gets a new one: remove code"
-            raise RejectedRecipientError("code_column", f"{why}, and send codes that exist with `ledger hand-out give`")
         if not VARIABLE_NAME.fullmatch(name) or name in RESERVED:
             raise RejectedRecipientError(
                 "variable_name",
@@ -241,11 +250,12 @@ def _cells_of(document: object) -> Mapping[str, str]:
     if nested is not None:
         if not isinstance(nested, dict):
             raise RejectedRecipientError("no_variables", "variables is not a JSON object")
+        _check_names(list(nested))
         if both := members.keys() & nested.keys() | {EMAIL, LANGUAGE} & nested.keys():
             raise RejectedRecipientError("twice", f"{', '.join(sorted(both))[:SHOWN_LENGTH_MAX]!a} is given twice")
         members |= nested
     cells = {name: _cell(name, value) for name, value in members.items()}
-    _check_names([name for name in cells if name not in (EMAIL, LANGUAGE)])
+    _check_names([name for name in cells if name not in COLUMNS])
     return cells
 
 

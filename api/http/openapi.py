@@ -41,7 +41,7 @@ FILE_SCHEMAS: Final[Document] = {
     "RecipientList": {
         "type": "object",
         "title": "RecipientList",
-        "description": "Recipients, each with `email`, `language` and variables.",
+        "description": "Recipients, each with `email`, `language`, `code` and variables.",
         "properties": {
             "recipients": {
                 "type": "array",
@@ -51,6 +51,7 @@ FILE_SCHEMAS: Final[Document] = {
                     "properties": {
                         "email": {"type": "string", "minLength": 1, "maxLength": 320},
                         "language": {"type": "string", "enum": ["en", "zh"]},
+                        "code": {"type": "string", "minLength": 1, "maxLength": 320},
                         "variables": {
                             "type": "object",
                             "maxProperties": 20,

@@ -8,7 +8,8 @@ from api.i18n.code_sentences import Facts, terms_text
 
 
 def _created(say: Translator, facts: Facts) -> str:
-    terms = terms_text(say, facts, facts.get("bound"))
+    is_existing = facts.get("existing_codes")
+    terms = say("event.HandOutCreated.existing") if is_existing else terms_text(say, facts, facts.get("bound"))
     rate = facts.get("per_minute")
     key = "event.HandOutCreated" if rate is None else "event.HandOutCreated.rate"
     return say(key, name=facts.get("name", "?"), rate=rate, terms=terms)

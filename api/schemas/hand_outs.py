@@ -55,6 +55,7 @@ class HandOutOrder:
         terms: Of its codes.
         named: Names of the terms that the order names; others follow the campaign.
         bound: Whether only the first recipient of each code may redeem it.
+        existing_codes: Whether its lists name codes that exist, which keep their terms.
         per_minute: Most emails per minute; None for as fast as workers send.
         texts: Its own subject and text by language, which replace those of the ledger.
     """
@@ -63,6 +64,7 @@ class HandOutOrder:
     terms: CodeTerms
     named: Collection[str]
     bound: bool = True
+    existing_codes: bool = False
     per_minute: int | None = None
     texts: Mapping[Language, HandOutText]
 
@@ -121,6 +123,11 @@ class HandOutRequest(NewTerms):
     ]
     per_minute: Rate = None
     open: bool = Field(default=False, description="Whether its codes are not bound to their first recipient.")
+    existing_codes: bool = Field(
+        default=False,
+        description="Whether each line of its lists names a code of the campaign that exists. These codes keep their"
+        " terms, so the request may name no term but `group`.",
+    )
     texts: HandOutTextsRequest | None = Field(default=None, description="Its own texts; null: those of the ledger.")
 
     def order(self) -> HandOutOrder:
@@ -130,6 +137,7 @@ class HandOutRequest(NewTerms):
             terms=CodeTerms(**{name: getattr(self, name) for name in TERM_NAMES}),
             named=self.model_fields_set,
             bound=not self.open,
+            existing_codes=self.existing_codes,
             per_minute=self.per_minute,
             texts={} if self.texts is None else self.texts.by_language(),
         )
@@ -207,6 +215,7 @@ class HandOutView(BaseModel):
     created_at: datetime
     per_minute: int | None
     open: bool
+    existing_codes: Annotated[bool, Field(description="Whether each line of its lists names a code that exists.")]
     texts: Annotated[
         dict[str, HandOutTextView], Field(description="Its own texts by language, `en` or `zh`; without: the ledger's.")
     ]
@@ -260,6 +269,7 @@ class ListFault(BaseModel):
     """A line of a list, and what about it."""
 
     line: int
+    reason: Annotated[str, Field(description="A stable word for what it is.")]
     why: str
 
 
@@ -327,6 +337,7 @@ def view_of_hand_out(progress: HandOutProgress, now: datetime) -> HandOutView:
         created_at=details.created_at,
         per_minute=details.hand_out.per_minute,
         open=not details.created.bound,
+        existing_codes=details.created.existing_codes,
         texts={name: HandOutTextView(subject=own.subject, text=own.body) for name, own in progress.texts.items()},
         terms=document_of_terms(details.created.terms),
         recipients=progress.people,

@@ -139,7 +139,8 @@ def list_hand_outs(
     "/recipients",
     openapi_extra=_BODY,
     responses=problem_responses(
-        *("MALFORMED", "BODY_TOO_LARGE", "HAND_OUT_UNKNOWN", "CAMPAIGN_ENDED", "HAND_OUT_CONFLICT")
+        *("MALFORMED", "BODY_TOO_LARGE", "HAND_OUT_UNKNOWN", "CAMPAIGN_ENDED", "HAND_OUT_CONFLICT"),
+        "HAND_OUT_CODE_CONFLICT",
     ),
     summary="Upload recipients of a hand-out",
 )
@@ -156,8 +157,9 @@ async def upload(
     """Appends up to 10,000 recipients, each of whom gets one code. If a line is not valid, nothing is stored.
 
     The body is CSV, JSON Lines, or a JSON document with a list `recipients`. `email` is required, `language` is `en` or
-    `zh`, and every other column is a variable for the text of the email. A recipient who gets a code of the campaign
-    already is left out, so you can repeat a request whose response was lost.
+    `zh`, `code` names the code of the recipient if the hand-out sends codes that exist, and every other column is a
+    variable for the text of the email. A recipient who gets a code of the campaign already is left out, so you can
+    repeat a request whose response was lost.
     """
     data = await request.body()
     form = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -83,6 +83,8 @@ SINGLE_USE: Final = CodeTerms(
     denied_domains=None,
 )
 """The terms of a code for which nothing else is said."""
+NO_TERMS: Final = CodeTerms(**dict.fromkeys(CodeTerms.__struct_fields__))
+"""No term: everywhere None."""
 DOMAIN_TERMS: Final = frozenset(field.name for field in fields(CodeTerms) if field.type == DomainNames | None)
 """Terms that are sets of domains."""
 Contradiction = Literal["starts_after_end", "domains_overlap"]

@@ -24,12 +24,14 @@ class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
         name: Its name, for staff. Events hold it permanently.
         per_minute: Most emails per minute; none: as fast as workers send.
         bound: False for codes that are not bound to their first recipient.
+        existing_codes: Whether each line of its lists names a code that exists, which keeps its own terms.
     """
 
     hand_out_id: UUID
     name: str
     per_minute: int | None = None
     bound: bool = True
+    existing_codes: bool = False
 
 
 class HandOutPaused(CampaignEvent, frozen=True, kw_only=True):

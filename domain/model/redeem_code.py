@@ -106,8 +106,8 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         """
         return self.campaign_since is not None and versions[0] > self.campaign_since
 
-    def is_bound_to_another(self, recipient_id: UUID) -> bool:
-        """Return whether it is bound to another recipient than this one."""
+    def is_bound_to_another(self, recipient_id: UUID | None) -> bool:
+        """Return whether it is bound to another recipient than this one; None: one whom the ledger does not have."""
         owners = {self.bound_to, self.owner_id if self.bound else None} - {None}
         return bool(owners - {recipient_id})
 

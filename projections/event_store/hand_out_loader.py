@@ -45,14 +45,15 @@ def load_hand_out(
 
 
 def _load_listed_codes(send: Send, working_set: WorkingSet, commands: Sequence[Command]) -> PipelineSteps[None]:
-    """Find codes that are in a list. No list changes before the commit."""
+    """Find codes whose place in a list is not the one that the command needs. No list changes before the commit."""
     existing = [command for command in commands if isinstance(command, HandOutCode)]
     if not existing:
         return
     yield from fetch_pipelined(send(HandOutsSql.lock_lists))
     for command in existing:
         cursor = send(EventStoreSql.listed_places, command.code_id, command.campaign_id, command.place.recipient_id)
-        if (yield from fetch_pipelined(cursor)):
+        needed = [] if command.upload_id is not None else [(command.code_id, *command.place)]
+        if (yield from fetch_pipelined(cursor)) != needed:
             working_set.listed_codes.add(command.code_id)
 
 

@@ -118,11 +118,13 @@ def insert_given_codes(cursor: Cursor[Any], commands: Sequence[Command], results
 
 
 def find_given_codes(commands: Sequence[Command], results: Sequence[Result]) -> Iterator[dict[str, Any]]:
-    """Yield the row of the list for each code that commands handed out although it existed before."""
+    """Yield the row of the list for each code that commands handed out although it existed, if no list names it."""
     for command, result in zip(commands, results, strict=True):
-        if isinstance(command, HandOutCode) and isinstance(result, CommandResult) and result.changed:
+        if not isinstance(command, HandOutCode) or command.upload_id is None:
+            continue
+        if isinstance(result, CommandResult) and result.changed:
             fields = structs.asdict(command)
-            del fields["context"], fields["place"]
+            del fields["context"], fields["place"], fields["group"]
             yield {**fields, **command.place._asdict(), "now": command.context.now}
 
 

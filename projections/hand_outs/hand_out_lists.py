@@ -1,13 +1,14 @@
 """Lists of recipients of hand-outs: stored in batches, and due all together when the upload ends.
 
-Each row has the id of its code from the beginning, and issuing a known id changes nothing. A campaign has one row per
-recipient. So however often a list is uploaded or a worker ends, a recipient gets one code of a campaign.
+Each row has the id of its code from the beginning: a new one, or that of an existing code that the list names. Issuing
+a known id changes nothing. A campaign has one row per recipient, and a code has one row. So however often a list is
+uploaded or a worker ends, a recipient gets one code of a campaign, and a code goes to one recipient.
 
 An upload takes over the rows of those that have not ended. An upload that lost a row never ends, because its list would
 lack that recipient if the other upload does not end either.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,10 +18,12 @@ import orjson
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from domain.errors import HandOutConflict
+from domain.errors import HandOutCodeConflict, HandOutConflict
+from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
 from projections.database.errors import translate_database_errors
+from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
 from projections.storage.bootstrap import LedgerStore
@@ -28,11 +31,29 @@ from projections.vault.vault import EncryptedText, SearchableDraft
 
 
 class ListRow(NamedTuple):
-    """One recipient of a list: where the email goes, its language, and the values that its text names."""
+    """One recipient of a list: where the email goes, its language, and the values that its text names.
+
+    `code`: the code that the recipient gets, as typed, or its id; None for a new one. It is a secret.
+    """
 
     address: EmailAddress
     language: Language
     variables: dict[str, str]
+    code: str | None = None
+
+
+class KnownRecipients(NamedTuple):
+    """Of some addresses by normal form: the ids of recipients whom the ledger has, and those who get a code already."""
+
+    ids: dict[str, UUID]
+    listed: set[str]
+
+
+class ExistingCode(NamedTuple):
+    """A code that exists, and whether a hand-out sends it or has sent it to a recipient."""
+
+    code: RedeemCode
+    is_given: bool
 
 
 class Upload(NamedTuple):
@@ -63,11 +84,16 @@ class HandOutLists:
             conn.execute(HandOutsSql.insert_upload, (upload.upload_id, hand_out_id, now))
         return upload
 
-    def add(self, upload: Upload, rows: Sequence[ListRow], now: datetime) -> list[bool]:
+    def add(
+        self, upload: Upload, rows: Sequence[ListRow], now: datetime, existing: Sequence[UUID] | None = None
+    ) -> list[bool]:
         """Store a batch in one transaction; return for each row whether its recipient was not in a list before.
+
+        `existing`: for each row the id of the code that exists; None for new codes.
 
         Raises:
             HandOutConflict: Another upload took over rows of this one.
+            HandOutCodeConflict: Another recipient got one of these codes since the list was checked.
         """
         with (
             translate_database_errors(),
@@ -81,14 +107,22 @@ class HandOutLists:
             recipient_ids = self._store_recipients(cursor, rows)
             first_places = {recipient_id: nth for nth, recipient_id in reversed(list(enumerate(recipient_ids)))}
             places = sorted(first_places.values())
+            if existing is not None:
+                listed = _find_listed(cursor, upload.campaign_id, recipient_ids, upload.upload_id, names_codes=True)
+                places = [nth for nth in places if recipient_ids[nth] not in listed]
             parameters = {
                 **upload._asdict(),
                 "now": now,
-                "code_ids": [self.new_id() for _ in places],
+                "names_codes": existing is not None,
+                "code_ids": [self.new_id() if existing is None else existing[nth] for nth in places],
                 "recipient_ids": [recipient_ids[nth] for nth in places],
                 "languages": [rows[nth].language for nth in places],
             }
+            if existing is not None and cursor.execute(HandOutsSql.given_codes, parameters).fetchone():
+                raise HandOutCodeConflict("handed_out")
             cursor.execute(HandOutsSql.take_uploads_over, parameters)
+            if existing is not None:
+                cursor.execute(HandOutsSql.release_codes, {**parameters, "fresh_ids": [self.new_id() for _ in places]})
             code_ids: dict[UUID, UUID] = dict(cursor.execute(HandOutsSql.insert_list_rows, parameters).fetchall())
             added = [first_places[key] == nth and key in code_ids for nth, key in enumerate(recipient_ids)]
             self._seal_variables(
@@ -127,8 +161,13 @@ class HandOutLists:
         """Encrypt the values that the text of an email names; None without any."""
         return self.storage.vault.seal("text", code_id, _dump(values)) if values else None
 
-    def find_listed(self, campaign_id: UUID, addresses: Sequence[EmailAddress]) -> set[str]:
-        """Return the normal forms of those of these addresses that get a code of the campaign already."""
+    def find_listed(
+        self, campaign_id: UUID, addresses: Sequence[EmailAddress], *, names_codes: bool = False
+    ) -> KnownRecipients:
+        """Return which of these addresses the ledger has, and which of them get a code of the campaign already.
+
+        `names_codes`: whether the list names codes; then a row whose new code a worker may be issuing counts, too.
+        """
         vault = self.storage.vault
         normals = {
             digest: address.normal
@@ -142,9 +181,26 @@ class HandOutLists:
         ):
             rows = cursor.execute(EventStoreSql.recipient_ids_of_digests, (list(normals),)).fetchall()
             normal_of = {recipient_id: normals[bytes(digest)] for digest, recipient_id in rows}
-            parameters = {"campaign_id": campaign_id, "recipient_ids": list(normal_of)}
-            listed = cursor.execute(HandOutsSql.listed_recipients, parameters).fetchall()
-        return {normal_of[row[0]] for row in listed}
+            listed = _find_listed(cursor, campaign_id, list(normal_of), None, names_codes=names_codes)
+        return KnownRecipients(
+            {normal: recipient_id for recipient_id, normal in normal_of.items()},
+            {normal_of[recipient_id] for recipient_id in listed},
+        )
+
+    def find_existing(self, code_ids: Collection[UUID]) -> dict[UUID, ExistingCode]:
+        """Return the present states of those of these codes that exist."""
+        if not code_ids:
+            return {}
+        parameters = {"code_ids": list(code_ids)}
+        with (
+            translate_database_errors(),
+            self.storage.datastore.get_connection() as conn,
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
+            rows = cursor.execute(CODE_BALANCES.table.select("code_id = ANY(%(code_ids)s)"), parameters).fetchall()
+            given = {row[0] for row in cursor.execute(HandOutsSql.given_codes, parameters).fetchall()}
+        codes = map(CODE_BALANCES.read_back, rows)
+        return {code.code_id: ExistingCode(code, is_given=code.code_id in given) for code in codes}
 
     def _store_recipients(self, cursor: Cursor[Any], rows: Sequence[ListRow]) -> list[UUID]:
         """Store those recipients that are new, and return the ids of all."""
@@ -183,6 +239,18 @@ class HandOutLists:
                     [each.key_id for each in sealed],
                 ),
             )
+
+
+def _find_listed(
+    cursor: Cursor[Any], campaign_id: UUID, recipient_ids: Sequence[UUID], upload_id: UUID | None, *, names_codes: bool
+) -> set[UUID]:
+    parameters = {
+        "campaign_id": campaign_id,
+        "recipient_ids": list(recipient_ids),
+        "upload_id": upload_id,
+        "names_codes": names_codes,
+    }
+    return {row[0] for row in cursor.execute(HandOutsSql.listed_recipients, parameters).fetchall()}
 
 
 def _dump(values: dict[str, str]) -> str:

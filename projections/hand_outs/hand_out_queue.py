@@ -76,10 +76,11 @@ class QueuedMail(NamedTuple):
 
 
 class CodeValidity(NamedTuple):
-    """When a handed-out code can be redeemed, and whether it was revoked."""
+    """When a handed-out code can be redeemed, whether it was revoked, and whether it has a reserved or counted use."""
 
     window: RedeemWindow = RedeemWindow()
     is_revoked: bool = False
+    is_used: bool = False
 
     def is_over(self, now: datetime) -> bool:
         """Return whether no request can redeem the code any more."""
@@ -166,8 +167,8 @@ class HandOutQueue(HandOutReader):
         """Return when codes can be redeemed, by their terms and those of their campaign, and which were revoked."""
         rows = self._fetch_all(HandOutsSql.redeem_windows, list(code_ids))
         return {
-            code_id: CodeValidity(RedeemWindow(*times[:2]).intersect(RedeemWindow(*times[2:])), is_revoked=is_revoked)
-            for code_id, is_revoked, *times in rows
+            code_id: CodeValidity(RedeemWindow(*times[:2]).intersect(RedeemWindow(*times[2:])), is_revoked, is_used)
+            for code_id, is_revoked, is_used, *times in rows
         }
 
     def find_reminders(self, now: datetime, most: int) -> list[UUID]:

@@ -103,19 +103,26 @@ class Reader:
 
     def find_code(self, typed: str) -> UUID | None:
         """Return the id of a code by its text (in any spelling) or by its id."""
+        (code_id,) = self.find_possible_codes([typed])
+        return code_id if code_id and self._fetch_all(EventStoreSql.stream_events, code_id, 0, 1) else None
+
+    def find_possible_codes(self, typed: Sequence[str]) -> list[UUID | None]:
+        """Return the ids of codes by their texts (in any spelling); for a text that is an id, that id, known or not."""
+        digests = [self._compute_code_digests(text) for text in typed]
+        named = [digest for each in digests for digest in each]
+        rows = self._fetch_all(EventStoreSql.code_ids_of_digests, named) if named else []
+        found: dict[bytes, UUID] = {bytes(row[0]): row[1] for row in rows}
+        return [
+            next((found[digest] for digest in each if digest in found), None) or _parse_id(text)
+            for text, each in zip(typed, digests, strict=True)
+        ]
+
+    def _compute_code_digests(self, typed: str) -> list[bytes]:
         try:
             texts = candidate_codes(normalize_code(typed))
         except MalformedCodeError:
-            return None
-        digests = [digest for text in texts for digest in self._storage.vault.compute_digests("code", text)]
-        code_rows = self._fetch_all(EventStoreSql.code_ids_of_digests, digests)
-        if code_rows:
-            return cast("UUID", code_rows[0][1])
-        try:
-            code_id = UUID(typed)
-        except ValueError:
-            return None
-        return code_id if self._fetch_all(EventStoreSql.stream_events, code_id, 0, 1) else None
+            return []
+        return [digest for text in texts for digest in self._storage.vault.compute_digests("code", text)]
 
     def find_existing_codes(self, normals: Sequence[str]) -> set[str]:
         """Return those of these normal forms that are codes of the ledger."""
@@ -270,3 +277,10 @@ class Reader:
             conn.cursor(row_factory=tuple_row) as cursor,
         ):
             yield cursor
+
+
+def _parse_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

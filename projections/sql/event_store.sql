@@ -9,7 +9,7 @@ FROM hand_outs h JOIN ledger_events e
 WHERE h.hand_out_id = %s;
 
 -- name: listed_places
-SELECT code_id FROM hand_out_recipients WHERE code_id = %s OR (campaign_id = %s AND recipient_id = %s);
+SELECT code_id, hand_out_id, recipient_id FROM hand_out_recipients WHERE code_id = %s OR (campaign_id = %s AND recipient_id = %s);
 
 -- name: insert_given_code
 -- A list with one recipient and a code that exists, ended: the email is due.

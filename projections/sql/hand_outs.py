@@ -18,9 +18,11 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     take_uploads_over: LiteralString
     end_upload: LiteralString
     start_pace: LiteralString
+    release_codes: LiteralString
     insert_list_rows: LiteralString
     seal_list_rows: LiteralString
     listed_recipients: LiteralString
+    given_codes: LiteralString
     list_people: LiteralString
     person_of_code: LiteralString
     code_of_recipient: LiteralString

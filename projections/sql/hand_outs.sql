@@ -40,7 +40,7 @@ SELECT NOT is_taken_over FROM hand_out_uploads WHERE upload_id = %(upload_id)s;
 UPDATE hand_out_uploads u SET is_taken_over = true
 WHERE u.ended_at IS NULL AND NOT u.is_taken_over AND u.upload_id <> %(upload_id)s AND u.upload_id IN (
     SELECT r.upload_id FROM hand_out_recipients r
-    WHERE r.campaign_id = %(campaign_id)s AND r.recipient_id = ANY(%(recipient_ids)s)
+    WHERE (r.campaign_id = %(campaign_id)s AND r.recipient_id = ANY(%(recipient_ids)s) OR r.code_id = ANY(%(code_ids)s))
         AND NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = r.code_id)
 );
 
@@ -51,19 +51,34 @@ UPDATE hand_out_uploads SET ended_at = %(now)s WHERE upload_id = %(upload_id)s A
 -- name: start_pace
 INSERT INTO hand_out_pace (hand_out_id, next_at) VALUES (%s, %s) ON CONFLICT DO NOTHING;
 
+-- name: release_codes
+-- Rows of other recipients that lead to nothing leave their codes to this upload, for the ids of codes that do not exist.
+UPDATE hand_out_recipients r SET code_id = new.fresh_id, sealed = NULL, key_id = NULL, attempts = 0, is_asked = false
+FROM unnest(%(code_ids)s::uuid[], %(recipient_ids)s::uuid[], %(fresh_ids)s::uuid[])
+    AS new (code_id, recipient_id, fresh_id)
+WHERE r.code_id = new.code_id AND r.recipient_id <> new.recipient_id AND r.upload_id <> %(upload_id)s;
+
 -- name: insert_list_rows
 -- A recipient who is in a list of the campaign already keeps that row, and the id of the code with it. Rows that lead to
 -- nothing are taken over, and sealed again later: those of an upload that did not end, and those of an ended hand-out that issued no code.
+-- They keep the id of a code that is not issued, because a worker may be issuing it. So a list that names codes does not
+-- take over a row that was leased for a new code.
 INSERT INTO hand_out_recipients AS old (code_id, campaign_id, recipient_id, hand_out_id, upload_id, language, due_at)
 SELECT new.code_id, %(campaign_id)s, new.recipient_id, %(hand_out_id)s, %(upload_id)s, new.language, %(now)s
 FROM unnest(%(code_ids)s::uuid[], %(recipient_ids)s::uuid[], %(languages)s::text[])
     WITH ORDINALITY AS new (code_id, recipient_id, language, nth)
 ORDER BY new.nth
 ON CONFLICT (campaign_id, recipient_id) DO UPDATE SET
+    code_id = CASE WHEN %(names_codes)s OR EXISTS (SELECT FROM code_texts t WHERE t.code_id = old.code_id)
+        THEN excluded.code_id ELSE old.code_id END,
     hand_out_id = excluded.hand_out_id, upload_id = excluded.upload_id, number = DEFAULT,
     language = excluded.language, sealed = NULL, key_id = NULL, due_at = excluded.due_at, attempts = 0, is_asked = false
 WHERE old.upload_id <> excluded.upload_id
     AND NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = old.code_id)
+    AND (
+        NOT %(names_codes)s OR (old.attempts = 0 AND NOT old.is_asked)
+        OR EXISTS (SELECT FROM code_texts t WHERE t.code_id = old.code_id)
+    )
     AND (
         EXISTS (SELECT FROM hand_out_uploads u WHERE u.upload_id = old.upload_id AND u.ended_at IS NULL)
         OR EXISTS (SELECT FROM hand_outs h WHERE h.hand_out_id = old.hand_out_id AND h.state = 'ended')
@@ -76,15 +91,30 @@ FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[]) AS new (code_id, sealed, ke
 WHERE r.code_id = new.code_id;
 
 -- name: listed_recipients
--- Those of these recipients who have a row that leads to a code of the campaign.
+-- Those of these recipients who have a row that leads to a code of the campaign. For a list that names codes, a row that
+-- was leased may: its worker may be issuing a new code while the row is taken over. So does a row of the upload itself.
 SELECT r.recipient_id FROM hand_out_recipients r
 WHERE r.campaign_id = %(campaign_id)s AND r.recipient_id = ANY(%(recipient_ids)s) AND (
-    EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = r.code_id)
+    r.upload_id = %(upload_id)s::uuid
+    OR EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = r.code_id)
+    OR (
+        %(names_codes)s AND (r.attempts > 0 OR r.is_asked)
+        AND NOT EXISTS (SELECT FROM code_texts t WHERE t.code_id = r.code_id)
+    )
     OR (
         EXISTS (SELECT FROM hand_out_uploads u WHERE u.upload_id = r.upload_id AND u.ended_at IS NOT NULL)
         AND NOT EXISTS (SELECT FROM hand_outs h WHERE h.hand_out_id = r.hand_out_id AND h.state = 'ended')
     )
 );
+
+-- name: given_codes
+-- Those of these codes that a hand-out has sent, or that a row of a list leads to.
+SELECT code_id FROM handed_out_codes WHERE code_id = ANY(%(code_ids)s)
+UNION
+SELECT r.code_id FROM hand_out_recipients r
+JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
+WHERE r.code_id = ANY(%(code_ids)s)
+    AND NOT EXISTS (SELECT FROM hand_outs h WHERE h.hand_out_id = r.hand_out_id AND h.state = 'ended');
 
 -- name: list_people
 -- A page of a hand-out's list in the order of the file, with what its states follow from. `facts`: what they may be, as
@@ -197,7 +227,7 @@ WHERE c.campaign_id = ANY(%(campaign_ids)s)
 LIMIT %(limit)s;
 
 -- name: redeem_windows
-SELECT b.code_id, b.revoked_by IS NOT NULL, b.starts_at, b.expires_at, c.starts_at, c.ends_at
+SELECT b.code_id, b.revoked_by IS NOT NULL, b.used + b.reserved > 0, b.starts_at, b.expires_at, c.starts_at, c.ends_at
 FROM code_balances b LEFT JOIN campaigns c ON c.campaign_id = b.campaign_id WHERE b.code_id = ANY(%s);
 
 -- name: take_due_hand_out

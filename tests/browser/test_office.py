@@ -147,6 +147,35 @@ def test_a_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> 
     assert page.locator("[aria-labelledby=people] li").count() == 2
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_hand_out_of_existing_codes_is_created_by_keyboard(
+    served_app: ServedApp, open_tab: Tab, width: int, language: str
+) -> None:
+    """The choice is explained next to it; no page has a fault for axe, or scrolls sideways, and none shows a code."""
+    page = open_tab(language, width=width, staff="admin")
+    campaign = fill_campaign(page, f"Vouchers {width} {language}", max_uses="9")
+    page.goto(f"/admin/campaigns/{UUID(campaign)}/hand-outs")
+    page.fill("#name", "Vouchers")
+    page.fill("#per_minute", "60")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    chosen = page.locator("input[name=existing_codes]:checked").get_attribute("value")
+    explained = page.locator("#existing_codes-hint").inner_text()
+    faults = served_app.faults(page)
+    page.click("#create button[type=submit]")
+    page.wait_for_url("**/admin/hand-outs/*")
+    faults += served_app.faults(page)
+    choose_list(page, b"email,code\nli@example.com,NONE-2027-AAAA\n")
+    page.click("button[value=add]")
+    reason = page.locator("[aria-labelledby=faults] tbody td").inner_text()
+    faults += served_app.faults(page)
+
+    assert (chosen, faults) == ("yes", [])
+    assert ("code" in explained, "NONE" in page.content()) == (True, False)
+    assert reason.startswith("there is no such code" if language == "en" else "没有这个兑换码")
+
+
 def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_the_list(
     open_tab: Tab, served_app: ServedApp
 ) -> None:

@@ -181,7 +181,7 @@ EXAMPLES: Final[list[Event]] = [
     CampaignEnded(**WHO),
     CampaignUseTaken(**WHO, code_id=C, reservation_id=R, recipient_id=P),
     CampaignUseReturned(**WHO, code_id=C, reservation_id=R, recipient_id=P, reserved_at=AT),
-    HandOutCreated(**WHO, **TERMS, hand_out_id=R, name="Newsletter", per_minute=600, bound=False),
+    HandOutCreated(**WHO, **TERMS, hand_out_id=R, name="Newsletter", per_minute=600, bound=False, existing_codes=True),
     HandOutPaused(**WHO, hand_out_id=R),
     HandOutResumed(**WHO, hand_out_id=R),
     HandOutEnded(**WHO, hand_out_id=R),

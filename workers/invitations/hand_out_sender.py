@@ -13,6 +13,7 @@ from uuid import UUID
 from domain.command_bus import Command, CommandResult
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
+from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut, needs_reminder
 from domain.errors import CampaignHasEnded
 from domain.events.hand_out import SkipReason
@@ -160,7 +161,7 @@ class HandOutSender:
         return [row for row in rows if row.code_id not in postponed]
 
     def _issue(self, rows: Sequence[DueRow]) -> set[UUID]:
-        """Issue the codes that do not exist yet; return those that are never issued.
+        """Hand out the codes of rows, and issue those that do not exist yet; return those that are never issued.
 
         Their campaign has ended, or they would be expired.
         """
@@ -171,22 +172,34 @@ class HandOutSender:
         for row in rows:
             if row.code_id in never:
                 continue
-            details = self.queue.details(row.hand_out_id)
-            commands.append(
-                IssueCode(
-                    context=self._context(),
-                    code_id=row.code_id,
-                    text=self.draft_code(row.code_id),
-                    terms=details.created.terms,
-                    bound=details.created.bound,
-                    campaign_id=details.hand_out.campaign_id,
-                    handed_out=HandOutPlace(row.hand_out_id, row.recipient_id),
-                )
-            )
+            commands.append(self._hand_out(row))
         results = self.steps.execute(commands) if commands else []
         return never | {
             code_id for code_id, result in zip(code_ids, results, strict=True) if isinstance(result, CampaignHasEnded)
         }
+
+    def _hand_out(self, row: DueRow) -> Command:
+        details, place = self.queue.details(row.hand_out_id), HandOutPlace(row.hand_out_id, row.recipient_id)
+        created, campaign_id = details.created, details.hand_out.campaign_id
+        if created.existing_codes:
+            return HandOutCode(
+                context=self._context(),
+                code_id=row.code_id,
+                campaign_id=campaign_id,
+                group=created.group,
+                place=place,
+                upload_id=None,
+                language=row.language,
+            )
+        return IssueCode(
+            context=self._context(),
+            code_id=row.code_id,
+            text=self.draft_code(row.code_id),
+            terms=created.terms,
+            bound=created.bound,
+            campaign_id=campaign_id,
+            handed_out=place,
+        )
 
     def _prepare(
         self,
@@ -218,9 +231,9 @@ class HandOutSender:
         return prepared
 
     def _may_be_sent(self, row: DueRow, mail: QueuedMail, validity: CodeValidity) -> bool:
-        """Return False for a code that has expired or was revoked, and for a reminder that is not needed any more."""
+        """Return False for a code that is over, or used before its first email, and for a reminder without a need."""
         now = self.steps.now()
-        if validity.is_over(now):
+        if validity.is_over(now) or (validity.is_used and mail.number == row.attempts == 1):
             return False
         if mail.reminder != mail.number:
             return True

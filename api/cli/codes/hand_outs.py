@@ -93,6 +93,9 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
         int | None, typer.Option(help="Most emails per minute.", parser=number_parser(MAILS_PER_MINUTE))
     ] = None,
     open_code: Annotated[bool, typer.Option("--open", help="Do not bind its codes to their first recipient.")] = False,
+    existing_codes: Annotated[
+        bool, typer.Option("--existing-codes", help="Send codes that exist, which its lists name in the column code.")
+    ] = False,
     subject: SubjectOption = None,
     text: TextOption = None,
     language: TextLanguage = None,
@@ -116,6 +119,7 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
             terms=structs.replace(SINGLE_USE, **terms),
             named=terms,
             bound=not open_code,
+            existing_codes=existing_codes,
             per_minute=per_minute,
             texts=texts,
         )
@@ -141,9 +145,9 @@ def add(
 ) -> int:
     """Add the recipients of a file, each of whom gets one code.
 
-    Checks every line first. One invalid line refuses the list (exit code 4). Columns: email (required), language, and
-    variables for the text. Recipients who get a code of the campaign already are left out, so an interrupted run
-    continues when you run it again.
+    Checks every line first. One invalid line refuses the list (exit code 4). Columns: email (required), language,
+    variables for the text, and code (required by a hand-out of codes that exist, refused by others). Recipients who get
+    a code of the campaign already are left out, so an interrupted run continues when you run it again.
 
     Example: `ledger hand-out add 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 list.csv --apply`
     """

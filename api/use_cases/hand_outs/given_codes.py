@@ -1,6 +1,5 @@
 """Handing out codes that exist already: those that were imported or issued elsewhere and joined the campaign."""
 
-from typing import Any
 from uuid import UUID
 
 from msgspec import structs
@@ -13,7 +12,7 @@ from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.errors import CampaignHasEnded, HandOutCodeConflict, HandOutConflict, Refusal
 from domain.values.email_domains import admits_domain
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
-from projections.hand_outs.hand_out_reader import HandOutDetails, Person
+from projections.hand_outs.hand_out_reader import Person
 from projections.read_models.support_queries import SupportReader
 
 
@@ -36,10 +35,8 @@ def hand_out_existing_code(
     if not all(admits_domain(row.address.domain, *each) for each in domains):
         raise ApplicationError.from_refusal(HandOutCodeConflict("domain"))
     code_id = services.reader.find_code(typed_code)
-    balance = None if code_id is None else services.reader.find_balance(code_id)
-    if code_id is None or balance is None:
+    if code_id is None:
         raise ApplicationError.from_refusal(HandOutCodeConflict("unknown"))
-    _check_terms(balance, details)
     lists = HandOutLists(services.storage, services.new_id, services.new_ordered_id)
     sealed = lists.seal_variables(code_id, row.variables)
     recipient_id = SupportReader(services.storage).find_recipient(row.address)
@@ -47,6 +44,7 @@ def hand_out_existing_code(
         context=services.context(caller),
         code_id=code_id,
         campaign_id=campaign.campaign_id,
+        group=details.created.group,
         place=HandOutPlace(hand_out_id, recipient_id or services.new_ordered_id()),
         upload_id=services.new_id(),
         language=row.language,
@@ -59,12 +57,3 @@ def hand_out_existing_code(
         command = structs.replace(command, place=HandOutPlace(hand_out_id, lists.store_recipient(row)))
     services.execute(command)
     return find_person(services, hand_out_id, code_id)
-
-
-def _check_terms(balance: dict[str, Any], details: HandOutDetails) -> None:
-    if balance["campaign_id"] != details.hand_out.campaign_id:
-        raise ApplicationError.from_refusal(HandOutCodeConflict("campaign"))
-    if balance["is_paused"]:
-        raise ApplicationError.from_refusal(HandOutCodeConflict("paused"))
-    if balance["group_name"] != details.created.group:
-        raise ApplicationError.from_refusal(HandOutCodeConflict("group"))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from msgspec import structs
+
 from api.errors import ApplicationError
 from api.schemas.hand_outs import HandOutOrder, MailingChange
 from api.use_cases.campaign_actions import apply_defaults
@@ -25,6 +27,7 @@ from domain.errors import (
     NoSuchHandOut,
     Refusal,
 )
+from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.campaign import Campaign
 from domain.model.hand_out import Mailing
 from domain.values.identifiers import EmailAddress
@@ -82,12 +85,22 @@ def create_hand_out(
         campaign_id=campaign_id,
         hand_out_id=hand_out_id or services.new_id(),
         name=order.name,
-        terms=apply_defaults(order.terms, campaign, order.named),
+        terms=_find_terms(order, campaign),
         bound=order.bound,
+        existing_codes=order.existing_codes,
         per_minute=order.per_minute,
         texts=order.texts,
     )
     return _execute(services, command)
+
+
+def _find_terms(order: HandOutOrder, campaign: Campaign) -> CodeTerms:
+    """Return the terms of a new hand-out: no defaults but the group if its codes exist."""
+    terms = apply_defaults(order.terms, campaign, order.named)
+    if not order.existing_codes:
+        return terms
+    usual = {name: None for name in TERM_NAMES if name not in {"group", *order.named}}
+    return structs.replace(terms, **usual)
 
 
 def change_hand_out(

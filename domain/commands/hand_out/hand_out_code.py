@@ -1,6 +1,7 @@
 """Hand a code that exists out to one recipient, instead of a new one."""
 
-from typing import ClassVar
+from datetime import datetime
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -13,12 +14,17 @@ from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.working_set import WorkingSet
 
+CodeObstacle = Literal["campaign", "over", "paused", "group", "used"]
+"""Why a code that exists cannot be handed out, a reason of `HandOutCodeConflict`."""
+
 
 class HandOutCode(Struct, frozen=True, kw_only=True):
     """Hand a code of the campaign out that has no use and that no hand-out has sent.
 
     Attributes:
-        upload_id: New and random: the list with this one recipient.
+        group: Of the hand-out, whose email names it.
+        upload_id: New and random: the list with this one recipient. None: a list has named the code for the recipient,
+            and was checked then.
         language: Of the email.
         sealed: The values that the text of the email names, encrypted; None without any.
         key_id: The key of `sealed`.
@@ -29,8 +35,9 @@ class HandOutCode(Struct, frozen=True, kw_only=True):
     context: CommandContext
     code_id: UUID
     campaign_id: UUID
+    group: str | None
     place: HandOutPlace
-    upload_id: UUID
+    upload_id: UUID | None
     language: Language
     sealed: bytes | None = None
     key_id: int | None = None
@@ -49,15 +56,27 @@ def hand_out_code(command: HandOutCode, working_set: WorkingSet) -> Decision:
         raise HandOutCodeConflict("handed_out")
     if command.code_id in working_set.listed_codes:
         raise HandOutCodeConflict("listed")
-    _check_free(code, command)
+    if command.upload_id is not None:
+        why = find_obstacle(code, command.campaign_id, command.group, command.place.recipient_id, command.context.now)
+        if why is not None:
+            raise HandOutCodeConflict(why)
     fields = event_stamp(command.context, code).fields
     return Decision(command.code_id, [CodeHandedOut(**fields, **command.place._asdict())])
 
 
-def _check_free(code: RedeemCode, command: HandOutCode) -> None:
-    if code.campaign_id != command.campaign_id:
-        raise HandOutCodeConflict("campaign")
-    if code.is_revoked or code.is_expired(command.context.now):
-        raise HandOutCodeConflict("over")
-    if code.used + code.reserved or code.is_bound_to_another(command.place.recipient_id):
-        raise HandOutCodeConflict("used")
+def find_obstacle(
+    code: RedeemCode, campaign_id: UUID, group: str | None, recipient_id: UUID | None, now: datetime
+) -> CodeObstacle | None:
+    """Return why a code cannot be handed out by a hand-out of a campaign and a group; None if it can.
+
+    `recipient_id`: None for a recipient whom the ledger does not have yet.
+    """
+    if code.campaign_id != campaign_id:
+        return "campaign"
+    if code.is_revoked or code.is_expired(now):
+        return "over"
+    if code.is_paused:
+        return "paused"
+    if code.terms.group != group:
+        return "group"
+    return "used" if code.used + code.reserved or code.is_bound_to_another(recipient_id) else None

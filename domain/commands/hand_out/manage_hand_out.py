@@ -23,7 +23,7 @@ from domain.errors import (
     RefusalOrder,
     TermsConflict,
 )
-from domain.events.code_terms import CodeTerms
+from domain.events.code_terms import NO_TERMS, CodeTerms
 from domain.events.hand_out import (
     HandOutChanged,
     HandOutCreated,
@@ -43,7 +43,8 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
     """Create a hand-out. `hand_out_id` is new and random.
 
     `terms` and `bound` are those of its codes; `per_minute` bounds its emails, None for as fast as workers send.
-    `texts` are its own texts by language.
+    `texts` are its own texts by language. `existing_codes`: its lists name codes that exist, which keep their terms, so
+    `terms` may only name the group.
     """
 
     refusals: ClassVar[RefusalOrder] = (
@@ -61,6 +62,7 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
     terms: CodeTerms
     per_minute: int | None = None
     bound: bool = True
+    existing_codes: bool = False
     texts: Mapping[Language, HandOutText] = MappingProxyType({})
 
     def named_group(self) -> str | None:
@@ -176,6 +178,8 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
     if command.terms.expires_at is not None and command.terms.expires_at <= command.context.now:
         raise HandOutInvalid("expires_at")
     terms = structs.asdict(command.terms)
+    if command.existing_codes and _names_terms_of_codes(command):
+        raise HandOutInvalid("terms")
     check_terms(terms)
     check_agreement(command.terms)
     working_set.new_hand_out_texts = {language: text for language, text in command.texts.items() if any(text)}
@@ -185,7 +189,13 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
         name=command.name,
         per_minute=command.per_minute,
         bound=command.bound,
+        existing_codes=command.existing_codes,
     )
+
+
+def _names_terms_of_codes(command: CreateHandOut) -> bool:
+    """Return whether it names a term that codes which exist have already. The group is that of its emails."""
+    return not command.bound or command.terms != structs.replace(NO_TERMS, group=command.terms.group)
 
 
 def _change(command: ChangeHandOut, working_set: WorkingSet, hand_out: HandOut) -> HandOutChanged | None:

@@ -261,6 +261,10 @@ def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:
     per_minute = fields.number("per_minute", MAILS_PER_MINUTE)
     texts = read_own_texts(fields)
     template = template_of(fields, admin)
+    has_existing_codes = fields.values.get("existing_codes") == "yes"
+    if has_existing_codes:
+        named = fields.named_terms - {"group"} | ({"bound"} if not template.bound else set())
+        fields.errors.update(dict.fromkeys(sorted(named), "existing_codes"))
     if fields.errors:
         return None
     return HandOutOrder(
@@ -268,6 +272,7 @@ def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:
         terms=template.terms,
         named=fields.named_terms,
         bound=template.bound,
+        existing_codes=has_existing_codes,
         per_minute=per_minute,
         texts=texts,
     )

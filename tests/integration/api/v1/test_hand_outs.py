@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.code_import.hand_out_upload import BATCH, HandOutUpload
+from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.named_codes import BATCH
 from api.code_import.recipient_list import ListLine, RecipientFile
 from api.errors import ApplicationError
 from api.use_cases.hand_outs import hand_out_actions

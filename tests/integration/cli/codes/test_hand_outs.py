@@ -6,6 +6,7 @@ from uuid import uuid4
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 
+EXAMPLE = Path(__file__).parents[4] / "docs" / "how-to" / "examples" / "hand-out-codes.csv"
 LIST = "email,language,name\nli@example.com,zh,Li\nwang@example.com,en,Wang\n"
 
 
@@ -51,6 +52,31 @@ def test_list_is_checked_first_and_stored_on_request(bench: LedgerBench, termina
     assert listed == [shown]
     actions = [row[0] for row in bench.rows("SELECT act FROM audit ORDER BY audit_id")]
     assert actions == ["uploaded_recipients", "exported_emails"]
+
+
+def test_list_of_the_guide_names_the_codes_of_its_recipients(
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path
+) -> None:
+    """Imported codes of the campaign, one for each line; a line without one is refused, and no output names a code."""
+    codes, file = tmp_path / "codes.csv", tmp_path / "list.csv"
+    named = [line.rpartition(",")[2] for line in EXAMPLE.read_text("utf-8").splitlines()[1:]]
+    codes.write_text("code,max_uses\n" + "".join(f"{code},1\n" for code in named), "utf-8")
+    hand_out = create(bench, terminal, "--existing-codes")
+    campaign = terminal.ledger("hand-out", "show", hand_out, "--json").json["campaign"]
+    early = terminal.ledger("hand-out", "add", hand_out, str(EXAMPLE), "--apply")
+    terminal.ledger("import-codes", str(codes), "--campaign", campaign)
+    added = terminal.ledger("hand-out", "add", hand_out, str(EXAMPLE), "--apply")
+    people = terminal.ledger("hand-out", "recipients", hand_out, "--json").json
+    file.write_text("email,code\nwang@example.com,\n", "utf-8")
+    missing = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
+    terms = terminal.ledger("hand-out", "create", campaign, "Other", "--existing-codes", "--max-uses", "2")
+
+    refused = {"line 2: there is no such code": early, "line 2: the line names no code": missing}
+    refused |= {"keep their terms": terms}
+    assert [(result.status, text in result.err) for text, result in refused.items()] == [(4, True)] * 3
+    assert "2 added" in added.out
+    assert [person["code_id"] for person in people] == [str(bench.reader.find_code(code)) for code in named]
+    assert not [code for code in named if code in early.err + early.out + added.out + added.err]
 
 
 def test_state_is_changed_by_command(bench: LedgerBench, terminal: Terminal) -> None:

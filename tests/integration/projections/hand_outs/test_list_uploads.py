@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import product
 from uuid import UUID, uuid4
 
-from domain.errors import HandOutConflict
+from domain.errors import HandOutCodeConflict, HandOutConflict
 from domain.values.identifiers import EmailAddress
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow, Upload
 from tests.support.ledger.ledger_bench import LedgerBench
@@ -17,6 +17,7 @@ EVERY_NAME = ("li", "wang", "zhou", "chen")
 STEPS = 4
 """Of an upload: begin, two batches, end."""
 ORDERS_OF_EACH = 3
+CASES = 60
 
 
 def upload_list(
@@ -41,7 +42,7 @@ def run_steps(uploads: list[Iterator[bool]], order: list[int]) -> tuple[set[int]
             continue
         try:
             has_ended = next(uploads[nth])
-        except HandOutConflict:
+        except (HandOutConflict, HandOutCodeConflict):
             refused.add(nth)
         else:
             ended |= {nth} if has_ended else set()
@@ -55,7 +56,7 @@ def row_of(name: str) -> ListRow:
 
 def listed(bench: LedgerBench, lists: HandOutLists, campaign_id: UUID) -> set[str]:
     """The names in lists of a campaign that lead to codes."""
-    normals = lists.find_listed(campaign_id, [row_of(name).address for name in EVERY_NAME])
+    normals = lists.find_listed(campaign_id, [row_of(name).address for name in EVERY_NAME]).listed
     ((count,),) = bench.rows(
         "SELECT count(*) FROM hand_out_recipients JOIN hand_out_uploads USING (upload_id)"
         " WHERE campaign_id = %s AND ended_at IS NOT NULL",
@@ -114,6 +115,58 @@ def test_upload_that_was_taken_over_stays_refused(bench: LedgerBench) -> None:
 
     assert refused == [True, True]
     assert listed(bench, lists, place[1]) == {"li"}
+
+
+def upload_codes(
+    lists: HandOutLists, bench: LedgerBench, upload: Upload, batches: list[list[tuple[str, UUID]]]
+) -> Iterator[bool]:
+    """Do one step of an upload that names codes at a time; yield whether it has ended."""
+    now = bench.storage.recorder.clock.now()
+    for batch in batches:
+        lists.add(upload, [row_of(name) for name, _ in batch], now, [code_id for _, code_id in batch])
+        yield False
+    lists.end(upload, now)
+    yield True
+
+
+def test_a_code_and_a_recipient_are_in_one_ended_list_wherever_uploads_die(bench: LedgerBench) -> None:
+    """Whichever names and codes two lists share, and in any order of their steps; an ended list lacks no recipient."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - to repeat a failure
+    lists, rng, refusals, both = HandOutLists(bench.storage, uuid4, uuid4), random.Random(seed), 0, 0
+    known = [bench.reader.find_code(bench.issue()) for _ in range(6)]
+    for _ in range(CASES):
+        campaign_id, codes, now = uuid4(), [code_id for code_id in known if code_id], bench.storage.recorder.clock.now()
+        named = [list(zip(rng.sample(EVERY_NAME, 2), rng.sample(codes, 2), strict=True)) for _ in range(2)]
+        uploads = [lists.begin(uuid4(), campaign_id, now) for _ in named]
+        steps = [
+            upload_codes(lists, bench, *each)
+            for each in zip(uploads, [[[row] for row in rows] for rows in named], strict=True)
+        ]
+        order = [0] * rng.choice([1, 2, 3, 3]) + [1] * rng.choice([2, 3, 3])
+        rng.shuffle(order)
+        ended, refused = run_steps(steps, order)
+        rows = bench.rows(
+            "SELECT upload_id, recipient_id, code_id FROM hand_out_recipients JOIN hand_out_uploads USING (upload_id)"
+            " WHERE campaign_id = %s AND ended_at IS NOT NULL",
+            campaign_id,
+        )
+        names = {recipient_id: name for name in EVERY_NAME for recipient_id in ids_of(lists, campaign_id, name)}
+        for nth in ended:
+            own = [row for row in rows if row[0] == uploads[nth].upload_id]
+            stored = {(names[recipient_id], code_id) for _, recipient_id, code_id in own}
+            assert stored <= {*named[nth]}, order
+            assert {name for name, _ in named[nth]} <= {names[row[1]] for row in rows}, order
+        refusals, both = refusals + len(refused), both + (len(ended) == 2)
+        free = "UPDATE hand_out_recipients SET code_id = gen_random_uuid() WHERE campaign_id = %s RETURNING code_id"
+        bench.rows(free, campaign_id)  # for the next case
+    assert refusals
+    assert both
+
+
+def ids_of(lists: HandOutLists, campaign_id: UUID, name: str) -> list[UUID]:
+    """The id of a recipient, if the ledger has them."""
+    return [*lists.find_listed(campaign_id, [row_of(name).address]).ids.values()]
 
 
 def _is_refused(lists: HandOutLists, upload: Upload, row: ListRow | None) -> bool:

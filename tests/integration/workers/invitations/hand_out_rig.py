@@ -1,6 +1,6 @@
 """A campaign with hand-outs, and a worker that sends them to a channel without a network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from domain.commands.hand_out.manage_hand_out import (
     PauseHandOut,
     TextChange,
 )
+from domain.events.code_terms import NO_TERMS
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language, OutboundMessage, Outcome
 from domain.values.identifiers import EmailAddress, generate_code
@@ -59,14 +60,15 @@ class HandOutRig:
     crash_at: str = ""
     texts: list[str] = field(default_factory=list)
 
-    def create(self, per_minute: int | None = None, **terms: Any) -> UUID:
+    def create(self, per_minute: int | None = None, *, existing_codes: bool = False, **terms: Any) -> UUID:
         """Create a hand-out; its id."""
         command = CreateHandOut(
             context=replace_struct(self.bench.context("staff"), now=self.now),
             campaign_id=self.campaign_id,
             hand_out_id=uuid4(),
             name="Newsletter",
-            terms=make_terms(**terms),
+            terms=NO_TERMS if existing_codes else make_terms(**terms),
+            existing_codes=existing_codes,
             per_minute=per_minute,
         )
         assert isinstance(self.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
@@ -79,6 +81,22 @@ class HandOutRig:
         rows = [ListRow(EmailAddress.parse(email), language, variables) for email in emails]
         assert all(lists.add(upload, rows, self.now))
         lists.end(upload, self.now)
+
+    def add_with_codes(self, hand_out_id: UUID, codes: Mapping[str, UUID]) -> list[bool]:
+        """Upload a list that names the codes of email addresses; who was added."""
+        lists = HandOutLists(self.bench.storage, uuid4, uuid4)
+        upload = lists.begin(hand_out_id, self.campaign_id, self.now)
+        rows = [ListRow(EmailAddress.parse(email), "en", {}) for email in codes]
+        added = lists.add(upload, rows, self.now, list(codes.values()))
+        lists.end(upload, self.now)
+        return added
+
+    def issue_in_campaign(self) -> tuple[UUID, str]:
+        """Issue a code of the campaign without a hand-out; its id and its text."""
+        text = self.bench.issue(campaign_id=self.campaign_id)
+        code_id = self.bench.reader.find_code(text)
+        assert code_id is not None
+        return code_id, text
 
     def change(self, **changes: Any) -> None:
         """Change terms of the campaign."""

@@ -27,6 +27,7 @@ def hand_out(house: HandOutRig, hand_out_id: UUID, code_id: UUID, address: str) 
             context=house.bench.context("staff"),
             code_id=code_id,
             campaign_id=house.campaign_id,
+            group=None,
             place=place,
             upload_id=uuid4(),
             language="en",
@@ -59,7 +60,7 @@ def test_existing_code_is_sent_to_its_recipient_alone(house: HandOutRig, crash: 
     assert isinstance(other, HandOutCodeConflict)
     assert {(message.recipient.typed, message.code) for message in sent} == {("li@example.com", format_code(text))}
     assert len({message.message_id for message in sent}) == 2
-    assert lists.find_listed(house.campaign_id, [EmailAddress.parse("li@example.com")]) == {"li@example.com"}
+    assert lists.find_listed(house.campaign_id, [EmailAddress.parse("li@example.com")]).listed == {"li@example.com"}
     assert house.states(hand_out_id) == {"sent": 1}
     assert_no_drift(house.bench)
 

@@ -10,6 +10,7 @@ from api.use_cases.hand_outs.hand_out_actions import find_details
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import Accepted
+from tests.integration.api.v1.test_existing_codes import import_codes
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import create, faults
 from tests.support.clients.app_client import AppClient
@@ -39,6 +40,30 @@ def test_hand_out_form_names_fields_in_error_and_creates_one_hand_out(app: AppCl
     assert heading(admin.get(str(answers[0].headers["location"]))) == "Newsletter"
     assert "60" in page.find("section", aria_labelledby="terms").text
     assert "Newsletter" in read_page(admin.get(path).text).find("ul", class_="cards").text
+
+
+def test_hand_out_of_existing_codes_is_created_and_its_list_names_them(app: AppClient, admin: StaffBrowser) -> None:
+    """Terms besides the group are errors of their fields; the page says what a list must name, and why a line fails."""
+    campaign = create(admin, max_uses="9")
+    path, typed = f"{campaign}/hand-outs", {"name": "Vouchers", "nonce": uuid4().hex, "existing_codes": "yes"}
+    import_codes(app, "code,max_uses\nSPRING-2027-AAAA,1\n", campaign=campaign.rpartition("/")[2])
+
+    refused = admin.submit(path, path, **typed, max_uses="5", bound="no")
+    created = str(admin.submit(path, path, **typed).headers["location"])
+    page = read_page(admin.get(created).text)
+    faulty = read_page(upload(admin, created, b"email,code\nli@example.com,SPRING-2027-BBBB\nwu@example.com,\n").text)
+    added = read_page(upload(admin, created, b"email,code\nli@example.com,spring-2027-aaaa\n").text)
+
+    assert (refused.status_code, [*faults(refused)]) == (422, ["bound", "max_uses"])
+    radios = read_page(refused.text).find_all("input", name="existing_codes")
+    assert ["checked" in radio.attributes for radio in radios] == [False, True]
+    assert "Codes that exist, named in the list" in page.find("section", aria_labelledby="terms").text
+    assert "li.wei@example.com,zh,李伟,SPRING-2027-AAAA" in page.find("pre", class_="example").text
+    assert faulty.find("section", aria_labelledby="faults").find("tbody").texts("td") == [
+        "there is no such code: check it, or import it first",
+        "the line names no code, and every line of this hand-out must: fill in the column code",
+    ]
+    assert added.find("p", class_="done").text.startswith("Recipients added: 1.")
 
 
 def test_pause_resume_and_end_ask_first_and_end_takes_no_more_recipients(admin: StaffBrowser) -> None:

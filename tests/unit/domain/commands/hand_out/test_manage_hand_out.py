@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from domain.commands.hand_out.manage_hand_out import (
     ChangeHandOut,
@@ -14,7 +15,8 @@ from domain.commands.hand_out.manage_hand_out import (
     ResumeHandOut,
     TextChange,
 )
-from domain.errors import Refusal, RefusalWithReason
+from domain.errors import HandOutInvalid, Refusal, RefusalWithReason
+from domain.events.code_terms import NO_TERMS
 from domain.model.hand_out import HandOutText, Mailing
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import START, Scenario
@@ -173,3 +175,15 @@ def test_change_that_is_not_possible_is_refused() -> None:
         ("HAND_OUT_CONFLICT", "ended"),
         ("ended", True),
     ]
+
+
+def test_hand_out_of_existing_codes_has_no_terms_but_its_group() -> None:
+    """The codes have theirs; a code cannot be opened to everyone either."""
+    scenario, group = Scenario(campaign=make_campaign_terms()), structs.replace(NO_TERMS, group="team")
+    wrong: list[dict[str, Any]] = [{"terms": make_terms(max_uses=2)}, {"terms": group, "bound": False}]
+
+    refused = [create(scenario, existing_codes=True, **fields) for fields in wrong]
+    created = create(scenario, existing_codes=True, terms=group)
+
+    assert [isinstance(result, HandOutInvalid) and result.why for result in refused] == ["terms", "terms"]
+    assert isinstance(created, HandOutResult)
