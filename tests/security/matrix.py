@@ -44,6 +44,17 @@ POST /support/sign-in
 """
 
 VIEWER: Final = """
+POST /admin/hand-outs/{hand_out_id}/recipients/search
+GET /admin/campaigns
+GET /admin/campaigns/{campaign_id}
+GET /admin/campaigns/{campaign_id}/balance
+GET /admin/campaigns/{campaign_id}/events/{version}
+GET /admin/campaigns/{campaign_id}/explain
+GET /admin/campaigns/{campaign_id}/hand-outs
+GET /admin/campaigns/{campaign_id}/proofs
+GET /admin/hand-outs/{hand_out_id}
+GET /admin/hand-outs/{hand_out_id}/mail
+GET /admin/hand-outs/{hand_out_id}/progress
 GET /api/v1/campaigns
 GET /api/v1/campaigns/{campaign_id}
 GET /api/v1/campaigns/{campaign_id}/explain
@@ -93,17 +104,6 @@ GET /support/{_path}
 """
 
 SUPPORT: Final = """
-POST /admin/hand-outs/{hand_out_id}/recipients/search
-GET /admin/campaigns
-GET /admin/campaigns/{campaign_id}
-GET /admin/campaigns/{campaign_id}/balance
-GET /admin/campaigns/{campaign_id}/events/{version}
-GET /admin/campaigns/{campaign_id}/explain
-GET /admin/campaigns/{campaign_id}/hand-outs
-GET /admin/campaigns/{campaign_id}/proofs
-GET /admin/hand-outs/{hand_out_id}
-GET /admin/hand-outs/{hand_out_id}/mail
-GET /admin/hand-outs/{hand_out_id}/progress
 GET /api/v1/cases
 PATCH /api/v1/campaigns/{campaign_id}
 POST /api/v1/campaigns/{campaign_id}/end

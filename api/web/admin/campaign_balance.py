@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.staff_auth.sessions import Support, SupportRoute
+from api.web.staff_auth.sessions import SupportRoute, Viewer
 from api.web.support.charts import scale_to_largest
 from api.web.support.history.balance_page import load_chart
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
@@ -33,7 +33,7 @@ class FunnelRow(NamedTuple):
 def show_balance(
     request: Request,
     admin: AdminContextDep,
-    staff: Support,
+    staff: Viewer,
     campaign_id: UUID,
     scale: Annotated[str, Query(max_length=4)] = "",
 ) -> Response:

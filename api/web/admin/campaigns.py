@@ -34,7 +34,7 @@ from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Support, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import BalanceBar, draw_bar
 from api.web.support.history.proof_page import load_panel
@@ -92,7 +92,7 @@ class CampaignPageView:
 def list_campaigns(
     request: Request,
     admin: AdminContextDep,
-    staff: Support,
+    staff: Viewer,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """List all campaigns, newest first, with the form for a new one."""
@@ -118,7 +118,7 @@ def create_on_page(request: Request, admin: AdminContextDep, staff: AdminWithFor
 def show_campaign(
     request: Request,
     admin: AdminContextDep,
-    staff: Support,
+    staff: Viewer,
     campaign_id: UUID,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     until: Annotated[int | None, Query(ge=1, le=VERSIONS.most), IN_DIGITS] = None,

@@ -14,7 +14,7 @@ from api.web.admin.campaign_evidence.campaign_lines import list_lines
 from api.web.admin.context import AdminContextDep, admin_page
 from api.web.forms import VERSION_MAX
 from api.web.staff_auth.rendering import get_language
-from api.web.staff_auth.sessions import Support, SupportRoute
+from api.web.staff_auth.sessions import SupportRoute, Viewer
 from api.web.support.history.proof_page import ProofVersions, load_panel, render_proofs
 from api.web.support.view_models import dump_event
 from projections.read_models.campaign_list import CampaignReader
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/admin/campaigns/{campaign_id}", route_class=SupportR
 def explain_uses(
     request: Request,
     admin: AdminContextDep,
-    staff: Support,
+    staff: Viewer,
     campaign_id: UUID,
     as_of: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
@@ -58,7 +58,7 @@ def explain_uses(
 def show_campaign_event(
     request: Request,
     admin: AdminContextDep,
-    staff: Support,
+    staff: Viewer,
     campaign_id: UUID,
     version: Annotated[int, Path(ge=1, le=VERSION_MAX), IN_DIGITS],
 ) -> Response:
@@ -83,7 +83,7 @@ def show_campaign_event(
 
 @router.get("/proofs")
 def list_campaign_proofs(
-    admin: AdminContextDep, _: Support, campaign_id: UUID, versions: ProofVersions = "0"
+    admin: AdminContextDep, _: Viewer, campaign_id: UUID, versions: ProofVersions = "0"
 ) -> Response:
     """Return the proofs of some events of a campaign, which the browser checks."""
     return render_proofs(admin.support, campaign_id, versions)

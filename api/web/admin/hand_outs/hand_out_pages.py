@@ -36,7 +36,7 @@ from api.web.admin.issue import GROUPS_OFFERED, template_of
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Support, SupportRoute, SupportWithForm
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer, ViewerWithForm
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import scale_to_largest
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
@@ -112,7 +112,7 @@ ShownPeopleDep = Annotated[HandOutPageView, Depends(read_shown_people)]
 def list_hand_outs(
     request: Request,
     admin: AdminContextDep,
-    staff: Support,
+    staff: Viewer,
     campaign_id: UUID,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
@@ -137,7 +137,7 @@ def create_on_page(
 def show_hand_out(
     request: Request,
     admin: AdminContextDep,
-    staff: Support,
+    staff: Viewer,
     hand_out_id: UUID,
     shown: ShownPeopleDep,
     report: UUID | None = None,
@@ -156,7 +156,7 @@ def show_hand_out(
 def find_recipient(
     request: Request,
     admin: AdminContextDep,
-    staff: SupportWithForm,
+    staff: ViewerWithForm,
     hand_out_id: UUID,
     email: Annotated[str, Form()] = "",
 ) -> Response:
@@ -171,7 +171,7 @@ def find_recipient(
 
 
 @router.get("/hand-outs/{hand_out_id}/progress")
-def show_progress(request: Request, admin: AdminContextDep, staff: Support, hand_out_id: UUID) -> Response:
+def show_progress(request: Request, admin: AdminContextDep, staff: Viewer, hand_out_id: UUID) -> Response:
     """Return the parts of the page that change while emails are sent; an open page asks for them."""
     return admin_page(request, "hand_out_progress.html", staff, **_show_counts(admin, hand_out_id))
 

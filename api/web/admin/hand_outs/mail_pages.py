@@ -13,7 +13,7 @@ from api.web.admin.context import AdminContext, AdminContextDep
 from api.web.admin.groups import EXTRA_WAIT_S
 from api.web.rendering import see_other
 from api.web.security_headers import MAIL_POLICY, security_headers
-from api.web.staff_auth.sessions import AdminWithForm, Support, SupportRoute
+from api.web.staff_auth.sessions import AdminWithForm, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
 from domain.ports import Language
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/admin/hand-outs/{hand_out_id}", route_class=SupportR
 
 @router.get("/mail")
 def show_email(
-    admin: AdminContextDep, _: Support, hand_out_id: UUID, language: Annotated[Language, Query()]
+    admin: AdminContextDep, _: Viewer, hand_out_id: UUID, language: Annotated[Language, Query()]
 ) -> Response:
     """Show the HTML of a hand-out's email, for the frame on its page."""
     services = admin.services
