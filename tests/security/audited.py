@@ -251,7 +251,7 @@ def _outage_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
 
 
 def _resend(prefix: str) -> Callable[[AuditedApp], tuple[str, dict[str, Any]]]:
-    return lambda audited_app: (f"{_handed_out(audited_app).replace('/api/v1', prefix)}/resend", {})
+    return lambda audited_app: (f"{send_handed_out_code(audited_app).replace('/api/v1', prefix)}/resend", {})
 
 
 def _campaign_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
@@ -331,7 +331,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/hand-outs/{hand_out_id}/end": _at(HAND_OUTS + "/{}/end", AuditedApp.hand_out),
     "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/api/v1"),
     "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": lambda audited_app: (
-        f"{_handed_out(audited_app)}/bounce",
+        f"{send_handed_out_code(audited_app)}/bounce",
         {},
     ),
     "POST /api/v1/codes": _to("/api/v1/codes", json={"max_uses": 1}),
@@ -359,7 +359,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/outage": _outage_form,
     "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", AuditedApp.person, data=REASON),
     "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": lambda audited_app: (
-        f"{_handed_out(audited_app).replace('/api/v1', '/support')}/bounce",
+        f"{send_handed_out_code(audited_app).replace('/api/v1', '/support')}/bounce",
         {"data": REASON},
     ),
     "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/support"),
@@ -469,7 +469,7 @@ def _paused_hand_out(audited_app: AuditedApp) -> str:
     return _pause(audited_app, f"{HAND_OUTS}/{audited_app.hand_out()}")
 
 
-def _handed_out(audited_app: AuditedApp) -> str:
+def send_handed_out_code(audited_app: AuditedApp) -> str:
     """Return the path of a recipient whose email was sent."""
     hand_out = UUID(audited_app.hand_out())
     (code_id,) = hand_codes_out(audited_app.app, hand_out, 1)
