@@ -14,6 +14,7 @@ from api.code_import.file_reader import FileProblem
 from api.code_import.recipient_list import ListProblem
 from api.code_import.row_parser import COLUMNS, RecordProblem
 from api.errors import ERROR_CODES
+from api.i18n.audit_details import VALUE_NAMES
 from api.i18n.catalogs import LANGUAGES, LOCALES, CatalogError, catalog_paths, read_catalog, translate, translator
 from api.schemas.code_terms import TERMS
 from api.schemas.resources import BounceReason
@@ -24,7 +25,9 @@ from domain.model.reservation import PublicState
 from domain.ports import Language
 from domain.values.timestamps import EARLIEST, LATEST
 from domain.webhooks.target_url import TargetFault
+from projections.repositories.audit_log import AuditAction
 from projections.repositories.group_channels import CallbackRefusal
+from projections.repositories.webhook_endpoints import EndpointState
 from tests.architecture.vocabulary import RETIRED
 from workers.channels.registry import channel_kinds
 
@@ -123,6 +126,13 @@ FAMILIES: Final = {
         for field in kind.fields
         for part in ("field", "hint")
     ),
+    *(f"page.support.audit.{action}" for action in get_args(AuditAction)),
+    *(f"page.support.audit.detail.{name}" for names in VALUE_NAMES.values() for name in names),
+    *(f"page.support.audit.outcome.{outcome}" for outcome in ("sent", "failed", "deferred", "unknown")),
+    *(f"page.support.audit.word.{word}" for word in ("none", True, False)),
+    *(f"page.support.audit.events.{word}" for word in ("all", "none")),
+    *(f"page.support.audit.state.{state}" for state in get_args(EndpointState)),
+    "page.support.audit.url.mail",
     *(f"page.admin.fault.{error}" for error in (*FIELD_ERRORS.values(), "value")),
     *(f"page.admin.fault.target.{why}" for why in get_args(TargetFault)),
 }

@@ -1,12 +1,15 @@
 """Nothing is changed or revealed by staff or API keys without a line in the audit log, or an event with its actor."""
 
 import hashlib
+import re
 from typing import Any
 
 import pytest
 
 from api.auth.session_cookies import COOKIE
-from tests.security.audited import AUDITED, EMAIL, QUESTIONS, AuditedApp, send
+from api.i18n.audit_details import describe_details
+from api.i18n.catalogs import translator
+from tests.security.audited import AUDITED, EMAIL, QUESTIONS, URL, AuditedApp, send
 from tests.security.matrix import MATRIX, address
 from tests.support.clients.role_clients import RoleClients
 from tests.support.passwords import CHEAP
@@ -77,6 +80,9 @@ def test_route_that_changes_or_reveals_leaves_a_line(audited_app: AuditedApp, ro
     is_changing = rows(audited_app) != before
     is_revealing = any(word in route for word in ("export", "unmask", "test", "sign-out", "redeliver"))
     assert is_changing or is_revealing
+    newest = audited_app.role_clients.support.sessions.list_audit_page(2**62, 5)
+    details = [describe_details(line.act, line.reason or "", translator("zh")) for line in newest]
+    assert [text for text in details if re.search(r"(^|; )[a-z_]+: ", text)] == [], "a name without a Chinese text"
 
 
 @pytest.mark.parametrize("route", READING)
@@ -164,6 +170,20 @@ def test_line_of_a_channel_names_the_key_and_both_urls(audited_app: AuditedApp) 
     stored = audited_app.value("SELECT string_agg(t::text, '') FROM audit t")
     assert old not in stored
     assert EMAIL not in stored
+
+
+def test_audit_log_shows_details_in_the_language_of_the_page(audited_app: AuditedApp) -> None:
+    """Entries store names in English, which the page shows in the language of the reader."""
+    audited_app.channel()
+    key_id = audited_app.api_key()
+
+    english, chinese = (audited_app.page(f"/support/audit?lang={language}").text for language in ("en", "zh"))
+
+    assert key_id
+    assert "scopes: codes:read" in english
+    assert "权限范围：codes:read" in chinese
+    assert f"URL: email → {URL}" in english
+    assert f"URL：邮件 → {URL}" in chinese
 
 
 def test_change_is_undone_when_its_line_cannot_be_written(audited_app: AuditedApp) -> None:

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from api.http.allowed_methods import not_found
 from api.http.pagination import Page, format_cursor, parse_cursor
+from api.i18n.audit_details import describe_details
 from api.i18n.catalogs import Translator, translator
 from api.schemas.numbers import IN_DIGITS
 from api.web.masking import mask_if_known
@@ -83,7 +84,13 @@ def show_audit(
         staff,
         is_first=before is None,
         lines=[
-            (line, names.get(line.staff_id) or _name_actor(line, t), names.get(line.subject_id)) for line in page.rows
+            (
+                line,
+                names.get(line.staff_id) or _name_actor(line, t),
+                names.get(line.subject_id),
+                describe_details(line.act, line.reason or "", t),
+            )
+            for line in page.rows
         ],
         hand_outs=HandOutReader(support.services.storage).find_names(
             [line.subject_id for line in page.rows if line.act in HAND_OUT_ACTIONS and line.subject_id is not None]

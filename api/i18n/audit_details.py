@@ -1,0 +1,78 @@
+"""The details of entries of the audit log in the language of the reader.
+
+An entry stores one text: a reason that a person typed, values by name as `describe_values` and `describe_changes`
+format them, or a reason and then values. Entries are never changed, so the same names are read from old ones.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+from api.i18n.catalogs import Translator
+from domain.values.timestamps import text_of
+from projections.repositories.audit_log import NO_REASON, AuditAction
+
+VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
+    "issued_codes": ("count", "group"),
+    "imported_codes": ("count", "group"),
+    "exported_codes": ("issued_before", "batch", "group"),
+    "made_key": ("name", "role", "scopes", "days"),
+    "added_staff": ("role",),
+    "changed_role": ("role",),
+    "changed_group": ("group", "target", "takes_rebinds", "subject_zh", "subject_en", "text_zh", "text_en"),
+    "changed_channel": ("group", "channel", "url"),
+    "made_webhook": ("url", "events", "concurrency"),
+    "changed_webhook": ("url", "events", "concurrency", "state"),
+    "redelivered": ("delivery", "failed", "since"),
+    "sent_test": ("group", "url", "outcome"),
+    "uploaded_recipients": ("lines", "added"),
+    "sent_hand_out_test": ("outcome",),
+}
+"""Names of the values in the details of an action. Details of any other action are one text."""
+_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "role": ("page.support.role.",),
+    "channel": ("page.admin.channel.",),
+    "outcome": ("page.hooks.outcome.", "page.support.audit.outcome."),
+}
+"""Prefixes of the keys of words that a value may be."""
+_ROWS: Final = re.compile(r"(\d+) rows")
+
+
+def describe_details(action: AuditAction, details: str, t: Translator) -> str:
+    """Return the details of an entry: names and words of ours in the language, everything else as it was typed."""
+    names = VALUE_NAMES.get(action, ())
+    text, *named = re.split(rf"(?:^|; )({'|'.join(names)}): ", details) if names else [details]
+    parts = [_describe_text(text, t)] if text else []
+    parts += [
+        t(f"page.support.audit.detail.{name}", value=_describe_value(name, value.removesuffix("; "), t))
+        for name, value in zip(named[::2], named[1::2], strict=True)
+    ]
+    return t("page.support.audit.join").join(parts)
+
+
+def _describe_text(text: str, t: Translator) -> str:
+    if text == NO_REASON:
+        return t("page.support.audit.no_reason")
+    rows = _ROWS.fullmatch(text)
+    return text if rows is None else t("page.support.audit.rows", count=int(rows[1]))
+
+
+def _describe_value(name: str, value: str, t: Translator) -> str:
+    old, arrow, new = value.partition(" -> ")
+    if not arrow:
+        return _translate_word(name, value, t)
+    return t("page.support.audit.change", old=_translate_word(name, old, t), new=_translate_word(name, new, t))
+
+
+def _translate_word(name: str, value: str, t: Translator) -> str:
+    """Return the text of a value if it is a word or a time of ours; otherwise the value."""
+    if name == "since":
+        with suppress(ValueError):
+            return text_of(datetime.fromisoformat(value))
+    word = "none" if value == "-" else value
+    for prefix in (*_WORDS.get(name, ()), f"page.support.audit.{name}.", "page.support.audit.word."):
+        if t.knows(prefix + word):
+            return t(prefix + word)
+    return value

@@ -1,0 +1,116 @@
+"""Details of the audit log in the language of the reader, those of old entries included."""
+
+import re
+from typing import Final, get_args
+
+import pytest
+
+from api.i18n.audit_details import VALUE_NAMES, describe_details
+from api.i18n.catalogs import LANGUAGES, translator
+from domain.ports import Language
+from projections.repositories.audit_log import (
+    NO_REASON,
+    AuditAction,
+    describe_changes,
+    describe_export,
+    describe_values,
+)
+from workers.channels.registry import channel_kinds
+
+URL: Final = "https://team.example.com/in"
+EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
+    "issued_codes": (describe_values(count=5, group="VIP"), "number of codes: 5; group: VIP", "数量：5；群组：VIP"),
+    "imported_codes": (describe_values(count=7), "number of codes: 7", "数量：7"),
+    "exported_codes": (
+        describe_export("for Ann; they called: twice", group="VIP"),
+        "for Ann; they called: twice; group: VIP",
+        "for Ann; they called: twice；群组：VIP",
+    ),
+    "exported_emails": (NO_REASON, "no reason was given", "未填写原因"),
+    "exported_person": ("role: the customer asked", "role: the customer asked", "role: the customer asked"),
+    "made_key": (
+        describe_values(name="reports", scopes=["codes:read", "cases:read"], days=30),
+        "name: reports; scopes: codes:read cases:read; expires after (days): 30",
+        "名称：reports；权限范围：codes:read cases:read；有效天数：30",
+    ),
+    "added_staff": (describe_values(role="viewer"), "role: Viewer", "角色：只读"),
+    "changed_role": (describe_changes(role=("viewer", "admin")), "role: Viewer → Administrator", "角色：只读 → 管理员"),
+    "changed_group": (
+        f"group: VIP; {describe_changes(takes_rebinds=(False, True), text_en=('', 'Welcome: read this; enjoy'))}",
+        "group: VIP; customers may move their access here: no → yes; English text: none → Welcome: read this; enjoy",
+        "群组：VIP；客户可将访问权限转入该群组：否 → 是；英文正文：无 → Welcome: read this; enjoy",
+    ),
+    "changed_channel": (
+        f"group: VIP; {describe_changes(url=('mail', URL), channel=('smtp', 'webhook'))}",
+        f"group: VIP; URL: email → {URL}; channel: email → external system (webhook)",
+        f"群组：VIP；URL：邮件 → {URL}；发送渠道：邮件 → 群组对接系统（webhook）",
+    ),
+    "made_webhook": (
+        describe_values(url=URL, events="all", concurrency=1),
+        f"URL: {URL}; events: all; concurrency: 1",
+        f"URL：{URL}；事件：全部；并发数：1",
+    ),
+    "changed_webhook": (
+        describe_changes(events=(["CodeIssued"], []), state=("enabled", "disabled")),
+        "events: CodeIssued → all; state: enabled → disabled",
+        "事件：CodeIssued → 全部；状态：已启用 → 已停用",
+    ),
+    "removed_webhook": (URL, URL, URL),
+    "rotated_secret": ("VIP", "VIP", "VIP"),
+    "redelivered": (
+        describe_values(failed=2, since="2026-11-28T07:00:00+00:00"),
+        "failed messages: 2; since: 2026-11-28 07:00 UTC",
+        "失败的消息：2；起始时间：2026-11-28 07:00 UTC",
+    ),
+    "sent_test": (
+        describe_values(url=URL, outcome="timeout"),
+        f"URL: {URL}; result: response timed out",
+        f"URL：{URL}；结果：响应超时",
+    ),
+    "uploaded_recipients": (
+        describe_values(lines=9, added=8),
+        "lines: 9; added recipients: 8",
+        "行数：9；新增收件人：8",
+    ),
+    "sent_hand_out_test": (describe_values(outcome="sent"), "result: sent", "结果：已发送"),
+    "rotated_keys": ("1200 rows", "1,200 rows", "1,200 行"),
+}
+"""Details as they are stored, in English, and in Chinese."""
+
+
+@pytest.mark.parametrize("action", EXAMPLES)
+def test_details_of_an_entry_are_in_the_language_of_the_reader(action: AuditAction) -> None:
+    """Names, words and times of ours are translated; reasons, names of groups and URLs are as they were typed."""
+    stored, english, chinese = EXAMPLES[action]
+
+    assert describe_details(action, stored, translator("en")) == english
+    assert describe_details(action, stored, translator("zh")) == chinese
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_action_and_every_name_of_a_value_has_its_text(language: Language) -> None:
+    """No entry shows a key, a word of the code, or the name of a value in another language."""
+    t = translator(language)
+    missing = [action for action in get_args(AuditAction) if not t.knows(f"page.support.audit.{action}")]
+    stored = {action: describe_values(**dict.fromkeys(names, "-")) for action, names in VALUE_NAMES.items()}
+    described = {action: describe_details(action, details, t) for action, details in stored.items()}
+
+    assert missing == []
+    assert {action: text for action, text in described.items() if "page.support" in text} == {}
+    assert set(VALUE_NAMES) <= EXAMPLES.keys()
+    assert language == "en" or not any(re.search(r"[a-z_]+: ", text) for text in described.values())
+
+
+def test_settings_of_every_kind_of_channel_have_names() -> None:
+    """A change of a group's channel records them."""
+    assert {field for kind in channel_kinds().values() for field in kind.fields} <= {*VALUE_NAMES["changed_channel"]}
+
+
+def test_details_of_any_form_are_shown() -> None:
+    """Those of another version are not lost."""
+    t = translator("zh")
+
+    assert describe_details("changed_channel", "group: A; ", t) == "群组：A"
+    assert describe_details("changed_channel", "mailed again", t) == "mailed again"
+    assert describe_details("redelivered", "since: last week", t) == "起始时间：last week"
+    assert describe_details("signed_in", "", t) == ""
