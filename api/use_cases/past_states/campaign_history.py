@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -17,12 +17,13 @@ from domain.events import Event
 from domain.events.campaign import CampaignCreated, CampaignTermsChanged, CampaignUseEvent
 from domain.model.campaign import Campaign
 from domain.ports import Language
-from domain.values.timestamps import utc_day
+from domain.values.timestamps import text_of, utc_day
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.statements import HistoryReader
 
 USES_MAX: Final = 1000
 """Most uses that an explanation lists, the newest."""
+DAY: Final = timedelta(days=1)
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -204,7 +205,8 @@ def _say_numbers(say: Translator, campaign: Campaign, counted: _SumOfUses, at: d
         numbers.append(say("explain.campaign.per_person", **person))
     if terms.max_per_day is not None:
         counted_at = max(at, campaign.last_at)
-        day = {"day": utc_day(counted_at).isoformat(), "taken": campaign.count_on_day(counted_at)}
-        left = campaign.find_available_on_day(at)
-        numbers.append(say("explain.campaign.per_day", **day, limit=terms.max_per_day, left=left))
+        today = utc_day(counted_at)
+        day = {"day": today.isoformat(), "next": text_of(datetime.combine(today + DAY, time(), UTC))}
+        taken, left = campaign.count_on_day(counted_at), campaign.find_available_on_day(at)
+        numbers.append(say("explain.campaign.per_day", **day, limit=terms.max_per_day, taken=taken, left=left))
     return numbers

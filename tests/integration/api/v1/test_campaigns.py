@@ -273,7 +273,7 @@ def test_explanation_names_each_use_that_counts_now_and_as_of_a_time(app: AppCli
 
     assert [use["reservation_id"] for use in now["uses"]] == [ids[0], ids[2]]
     assert [history[use["version"] - 1]["type"] for use in now["uses"]] == ["CampaignUseTaken"] * 2
-    assert now["sentence"] == "2 uses count: 3 were taken by reservations, and 1 of them were returned."
+    assert now["sentence"] == "Uses that count: 2. Reservations took 3, and 1 of these were returned."
     numbers = ("occupied", "available", "available_today", "takes", "returns", "left_out", "terms_version", "version")
     assert [now[name] for name in numbers] == [2, 3, 2, 3, 1, 0, 1, 5]
     assert [now[name] for name in ("used", "reserved", "taken_today", "most_per_person")] == [1, 1, 2, 1]

@@ -1,6 +1,6 @@
 """The explanation of a campaign's numbers: at every time they are those of its codes, and each says what it is."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from api.schemas.campaigns import CampaignExplanation
@@ -68,12 +68,13 @@ def test_used_and_reserved_are_those_of_the_codes_at_the_time_of_every_event(ben
         assert past.occupied == past.takes - past.returns == sum(expected)
 
     now, bounded = explain(), explain(most=1)
+    tomorrow = now.as_of + timedelta(days=1)
     assert now.numbers == [
         "Used: 2. These invitations were sent.",
         "Reserved: 1. These reservations are pending.",
         "Available: 6. This is the limit of 9 over all codes, less 2 used and 1 reserved.",
         "Per person: at most 3. The most that one person has is 1.",
-        f"Per day: 3 of 8 taken on {now.as_of:%Y-%m-%d} (UTC), so 5 left.",
+        f"Per day: 3 of 8 taken on {now.as_of:%Y-%m-%d} (UTC), so 5 left until {tomorrow:%Y-%m-%d} 00:00 UTC.",
     ]
     assert (now.most_per_person, now.taken_today, now.available_today, now.left_out) == (1, 3, 5, 0)
     assert {use.reservation_id: use.state for use in now.uses} == {
