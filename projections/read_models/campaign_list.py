@@ -72,9 +72,16 @@ class CampaignReader(Reader):
         """Return ids and names of the newest campaigns that have not ended, neither by staff nor at their end."""
         return [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.newest_open_campaigns, now, limit)]
 
-    def list_newest_names(self, limit: int) -> list[tuple[UUID, str]]:
-        """Return ids and names of the newest campaigns, also of those that have ended."""
-        return [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.names_of_newest_campaigns, limit)]
+    def list_newest_names(self, limit: int, chosen: UUID | None) -> list[tuple[UUID, str]]:
+        """Return ids and names of the newest campaigns, ended or not, and of the chosen one.
+
+        The chosen one may be older, or may not exist: then its id is its name.
+        """
+        names = [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.names_of_newest_campaigns, limit)]
+        if chosen is None or chosen in {campaign_id for campaign_id, _ in names}:
+            return names
+        campaign = self.find_campaign_state(chosen)
+        return [*names, (chosen, str(chosen) if campaign is None else campaign.terms.name)]
 
     def find_campaign_state(self, campaign_id: UUID) -> Campaign | None:
         """Return one campaign without the sums of its codes; None if there is none with this id."""
@@ -85,19 +92,6 @@ class CampaignReader(Reader):
         """Return how many uses of a campaign a recipient has reserved or counted."""
         rows = self._fetch_all(EventStoreSql.uses_of_persons, [campaign_id], [recipient_id])
         return sum(row[2] for row in rows)
-
-    def count_refusals(self, campaign_id: UUID, since: datetime, counted_max: int) -> list[tuple[str, int]]:
-        """Return how many requests for the codes of a campaign were rejected, by reason, the most frequent first.
-
-        Args:
-            campaign_id: The campaign.
-            since: Of the first request that counts.
-            counted_max: How many requests are counted at most.
-        """
-        rows = self._fetch_named(
-            ReadModelsSql.refusals_of_campaign, campaign_id=campaign_id, since=since, counted_max=counted_max
-        )
-        return [(reason, count) for reason, count in rows]
 
     def count_handed_out_codes(self, campaign_id: UUID) -> tuple[int, int]:
         """Return how many codes were issued for recipients of hand-outs, and the form of how many was opened."""

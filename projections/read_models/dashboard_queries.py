@@ -86,8 +86,33 @@ class KeptAccess(NamedTuple):
     suffix: str | None
 
 
+class RejectionFilter(NamedTuple):
+    """Which rejected requests to list: between two times, both included, with a reason, for codes of a campaign."""
+
+    since: datetime
+    until: datetime
+    reason: str | None
+    campaign_id: UUID | None
+
+
+class ListedRejection(NamedTuple):
+    """A rejected request for a code that exists, with the campaign in which the code is now.
+
+    `address` is known only of recipients with a reservation of any code; `suffix` is the end of the code's text.
+    """
+
+    at: datetime
+    reason: str
+    code_id: UUID
+    suffix: str | None
+    campaign_id: UUID | None
+    campaign_name: str | None
+    recipient_id: UUID | None
+    address: str | None
+
+
 class DashboardReader(Reader):
-    """Queries of the dashboard."""
+    """Queries of the dashboard, and of the lists to which it leads."""
 
     def read_figures(self, since: datetime, step: timedelta, steps: int) -> DashboardData:
         """Sum up `steps` steps from a time on.
@@ -127,6 +152,33 @@ class DashboardReader(Reader):
         """Return the newest refunds that left the access of an accepted invitation in place, at most `ROWS_MAX`."""
         with self._open_bounded_cursor() as cursor:
             return [KeptAccess(*row) for row in _fetch(cursor, ReadModelsSql.kept_access, {"limit": ROWS_MAX})]
+
+    def count_rejections(self, since: datetime, campaign_id: UUID | None, counted_max: int) -> list[tuple[str, int]]:
+        """Return how many requests were rejected since a time by reason, the most frequent first.
+
+        Args:
+            since: Of the first request that counts.
+            campaign_id: Count requests for the codes of this campaign only.
+            counted_max: How many requests are counted at most.
+
+        Raises:
+            RangeTooLargeError: The query reached its timeout.
+        """
+        parameters = {"since": since, "campaign_id": campaign_id, "counted_max": counted_max}
+        with self._open_bounded_cursor() as cursor:
+            return [(reason, count) for reason, count in _fetch(cursor, ReadModelsSql.count_refusals, parameters)]
+
+    def list_rejections(self, wanted: RejectionFilter, skip: int, limit: int) -> list[ListedRejection]:
+        """Return rejected requests, newest first, without the first `skip`.
+
+        Raises:
+            RangeTooLargeError: The query reached its timeout.
+        """
+        parameters = {**wanted._asdict(), "skip": skip, "limit": limit}
+        with self._open_bounded_cursor() as cursor:
+            rows = _fetch(cursor, ReadModelsSql.newest_refusals, parameters)
+        vault = self._storage.vault
+        return [ListedRejection._make((*row[:7], vault.read_text("recipient", row[6:]))) for row in rows]
 
     @contextmanager
     def _open_bounded_cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:

@@ -68,12 +68,14 @@ class RejectedRequest(NamedTuple):
 
 
 class RejectedRequestOfRecipient(NamedTuple):
-    """A rejected request of one recipient; `suffix` is the end of the code's text."""
+    """A rejected request of one recipient; `suffix` is the end of the code's text. Campaign: that of the code now."""
 
     code_id: UUID
     at: datetime
     reason: str
     suffix: str | None
+    campaign_id: UUID | None
+    campaign_name: str | None
 
 
 class PendingCounts(NamedTuple):

@@ -66,7 +66,8 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     newest_open_campaigns: LiteralString
     names_of_newest_campaigns: LiteralString
     newest_codes_of_campaign: LiteralString
-    refusals_of_campaign: LiteralString
+    count_refusals: LiteralString
+    newest_refusals: LiteralString
     funnel_of_campaign: LiteralString
     handed_out_of_campaign: LiteralString
     balance_of_code: LiteralString

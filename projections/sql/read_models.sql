@@ -98,7 +98,9 @@ FROM reservations WHERE code_id = %s AND status = 'live';
 SELECT text_id, sealed, key_id FROM private_texts WHERE text_id = ANY(%s);
 
 -- name: refusals_of_person
-SELECT r.code_id, r.at, r.reason, t.hint FROM refusals r LEFT JOIN code_texts t USING (code_id)
+SELECT r.code_id, r.at, r.reason, t.hint, c.campaign_id, c.name
+FROM refusals r LEFT JOIN code_texts t USING (code_id)
+LEFT JOIN code_balances b USING (code_id) LEFT JOIN campaigns c USING (campaign_id)
 WHERE r.recipient_digest = ANY(%s) AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
 
 -- name: count_reservations_of_recipient
@@ -600,9 +602,23 @@ FROM (
 SELECT count(*), count(p.code_id) FROM hand_outs o JOIN handed_out_codes h USING (hand_out_id)
 LEFT JOIN opened_codes p ON p.code_id = h.code_id WHERE o.campaign_id = %s;
 
--- name: refusals_of_campaign
--- Rejected requests for its codes by reason, the most frequent first, from at most so many of them.
+-- name: count_refusals
+-- Rejected requests by reason, the most frequent first, from at most so many of them; of all codes or of a campaign's.
 SELECT reason, count(*) FROM (
-    SELECT r.reason FROM code_balances b JOIN refusals r USING (code_id)
-    WHERE b.campaign_id = %(campaign_id)s AND r.at >= %(since)s LIMIT %(counted_max)s
+    SELECT r.reason FROM refusals r LEFT JOIN code_balances b USING (code_id)
+    WHERE r.at >= %(since)s AND (%(campaign_id)s::uuid IS NULL OR b.campaign_id = %(campaign_id)s) LIMIT %(counted_max)s
 ) counted GROUP BY reason ORDER BY count(*) DESC, reason;
+
+-- name: newest_refusals
+-- Those of codes that are in a campaign, or with one reason, or all. Requests of one batch have the same time.
+SELECT r.at, r.reason, r.code_id, t.hint, c.campaign_id, c.name,
+    p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
+FROM (
+    SELECT r.*, b.campaign_id FROM refusals r LEFT JOIN code_balances b USING (code_id)
+    WHERE r.at >= %(since)s AND r.at <= %(until)s
+        AND (%(reason)s::text IS NULL OR r.reason = %(reason)s)
+        AND (%(campaign_id)s::uuid IS NULL OR b.campaign_id = %(campaign_id)s)
+    ORDER BY r.at DESC, r.code_id, r.recipient_digest OFFSET %(skip)s LIMIT %(limit)s
+) r LEFT JOIN code_texts t USING (code_id) LEFT JOIN campaigns c USING (campaign_id)
+LEFT JOIN recipients p ON substr(p.digest, 1, 15) = substr(r.recipient_digest, 1, 15)
+ORDER BY r.at DESC, r.code_id, r.recipient_digest;

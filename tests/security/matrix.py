@@ -93,6 +93,7 @@ POST /support/codes/{code_id}/views/remove
 POST /support/codes/{code_id}/what-if
 GET /support/dashboard
 GET /support/people/{recipient_id}
+GET /support/refusals
 GET /support/reservations/{reservation_id}
 GET /support/reservations/{reservation_id}/receipt
 POST /support/search

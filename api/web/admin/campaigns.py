@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
@@ -38,6 +38,12 @@ from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, View
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import BalanceBar, draw_bar
 from api.web.support.history.proof_page import load_panel
+from api.web.support.rejected_requests import (
+    REJECTIONS_COUNTED_MAX,
+    REJECTIONS_RANGE,
+    count_rejections,
+    url_of_rejections,
+)
 from api.web.support.view_models import name_code_state
 from domain.errors import TermsConflict
 from domain.model.campaign import Campaign
@@ -53,9 +59,6 @@ CODES_PER_PAGE: Final = 10
 CELLS_MAX: Final = 5
 GROUPS_OFFERED: Final = 50
 TIME_LENGTH_MAX: Final = 40
-REFUSAL_DAYS: Final = 30
-REFUSALS_COUNTED_MAX: Final = 10_000
-"""Most rejected requests that a page counts by reason."""
 
 CampaignAction = Literal["pause", "resume", "end"]
 ACTIONS: Final[Mapping[CampaignAction, Callable[[LedgerServices, Caller, UUID], CampaignBalance]]] = {
@@ -248,8 +251,7 @@ def _render_campaign(
         join_error=view.join_error,
         is_form_open=fields is not None,
         actions=_list_actions(campaign),
-        refusal_days=REFUSAL_DAYS,
-        counted_max=REFUSALS_COUNTED_MAX,
+        counted_max=REJECTIONS_COUNTED_MAX,
         cursor=view.cursor,
         until=view.until,
         scale_url="?" if view.is_true_scale else "?scale=true",
@@ -302,7 +304,7 @@ def _list_parts(
     reader, campaign_id = CampaignReader(admin.services.storage), balance.campaign.campaign_id
     rows = admin.codes.list_newest_of_campaign(campaign_id, parse_cursor(view.cursor, NEWEST), CODES_PER_PAGE + 1)
     codes = Page.of(rows, CODES_PER_PAGE, lambda row: format_cursor(row["issued_at"], row["code_id"]))
-    refusals = reader.count_refusals(campaign_id, now - timedelta(days=REFUSAL_DAYS), REFUSALS_COUNTED_MAX)
+    refusals = count_rejections(admin.services.storage, now, campaign_id)
     events = page_lines(admin, campaign_id, view.until or balance.campaign.version, language)
     funnel = list_funnel(reader, balance)
     return {
@@ -314,8 +316,17 @@ def _list_parts(
             (code := code_from_named_row(row), row["hint"], name_code_state(code, now, language)) for row in codes.rows
         ],
         "next": codes.next,
-        "refusals": [(refusal_title(reason, language), count) for reason, count in refusals],
-        "counted": sum(count for _, count in refusals),
+        "refusals": None
+        if refusals is None
+        else [
+            (
+                refusal_title(reason, language),
+                count,
+                url_of_rejections(REJECTIONS_RANGE, reason=reason, campaign=campaign_id),
+            )
+            for reason, count in refusals
+        ],
+        "counted": sum(count for _, count in refusals or []),
         "lines": events.rows,
         "next_event": events.next,
         "proof": load_panel(admin.support, f"/admin/campaigns/{campaign_id}"),

@@ -128,7 +128,7 @@ def list_codes(
         staff,
         code_filter=code_filter,
         states=STATES,
-        campaigns=_list_campaigns(admin, code_filter.campaign),
+        campaigns=CampaignReader(admin.services.storage).list_newest_names(CAMPAIGNS_OFFERED, code_filter.campaign),
         is_first=cursor is None,
         codes=page,
         next=format_cursor(last_row["issued_at"], last_row["code_id"]) if last_row and is_more else None,
@@ -153,16 +153,6 @@ def _list_rows(
     if code_filter.campaign is not None:
         return admin.codes.list_newest_of_campaign(code_filter.campaign, before, limit)
     return admin.codes.list_newest(before, code_filter.group or None, limit)
-
-
-def _list_campaigns(admin: AdminContext, chosen: UUID | None) -> list[tuple[UUID, str]]:
-    """Return ids and names of the newest campaigns, and of the chosen one, also if it is older or does not exist."""
-    reader = CampaignReader(admin.services.storage)
-    offered = reader.list_newest_names(CAMPAIGNS_OFFERED)
-    if chosen is None or chosen in {key for key, _ in offered}:
-        return offered
-    campaign = reader.find_campaign_state(chosen)
-    return [*offered, (chosen, str(chosen) if campaign is None else campaign.terms.name)]
 
 
 def _midnight(day: date) -> datetime:

@@ -9,6 +9,7 @@ from api.web.support import (
     code_page,
     dashboard,
     event_page,
+    rejected_requests,
     reservation_page,
     search_page,
     worklist_and_audit,
@@ -60,6 +61,7 @@ def include_support(router: APIRouter) -> None:
         hand_out_bounce,
         refund_outage,
         dashboard,
+        rejected_requests,
         account,
         worklist_and_audit,
     )

@@ -10,8 +10,6 @@ from fastapi.responses import JSONResponse, Response
 
 from api.errors import ApplicationError
 from api.http.pagination import Page
-from api.i18n.catalogs import translator
-from api.i18n.messages import refusal_title
 from api.schemas.parsing import find_email
 from api.use_cases.services import Caller
 from api.web.forms import new_nonce
@@ -30,6 +28,7 @@ from api.web.support.charts import draw_balance_bar
 from api.web.support.history.balance_page import load_chart
 from api.web.support.history.proof_page import load_panel
 from api.web.support.history.saved_views import NAME_LENGTH_MAX as VIEW_NAME_LENGTH_MAX
+from api.web.support.rejected_requests import describe_rejection
 from api.web.support.statement_query import ACTORS, KINDS, StatementParams, StatementQuery
 from api.web.support.view_models import (
     StatementLine,
@@ -366,14 +365,8 @@ def _list_rejected_attempts(
     support: SupportContext, code_id: UUID, until: datetime, language: Language
 ) -> list[dict[str, Any]]:
     """Return rejected requests, which answer "why did my code not work?", with the limit that held them back."""
-    t = translator(language)
     return [
-        {
-            "at": row.at,
-            "reason": refusal_title(row.reason, language),
-            "limit": t(key) if t.knows(key := f"page.support.limit_of.{row.reason}") else None,
-            "address": mask_if_known(row.address),
-        }
+        describe_rejection(language, row.reason, at=row.at, address=mask_if_known(row.address))
         for row in support.reader.list_rejected_requests(code_id, until, REFUSALS_SHOWN)
     ]
 

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -17,6 +17,9 @@ from api.web.rendering import clock_tag
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportRoute, Viewer
 from api.web.support.charts import StackedColumns, scale_to_largest, stack_columns
+from api.web.support.rejected_requests import url_of_rejections
+from api.web.support.time_ranges import TIME_RANGES, TimeRangeName, find_start
+from domain.errors import CodeUnknown
 from domain.ports import Language
 from projections.read_models.dashboard_queries import (
     WAIT_BOUNDS_S,
@@ -31,28 +34,18 @@ CACHE_S: Final = 10.0
 LATE_S: Final = 60
 """Seconds after which due work counts as late: workers and sweep act within seconds."""
 
-TimeRangeName = Literal["hour", "day", "week", "month"]
-
-
-class TimeRange(NamedTuple):
-    """A stretch of time in equal steps; a step is labeled with its time of day, or with its date."""
-
-    step: timedelta
-    steps: int
-    shows_time: bool
-
-
-TIME_RANGES: Final[dict[TimeRangeName, TimeRange]] = {
-    "hour": TimeRange(timedelta(minutes=2), 31, shows_time=True),
-    "day": TimeRange(timedelta(hours=1), 25, shows_time=True),
-    "week": TimeRange(timedelta(hours=6), 29, shows_time=False),
-    "month": TimeRange(timedelta(days=1), 31, shows_time=False),
-}
 MINUTE_S: Final = 60
 TENTHS_BELOW_S: Final = 10
-EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
+
+
+class Bar(NamedTuple):
+    """A line of a table that is a picture, too; `path` leads to what it counts."""
+
+    label: str
+    number: int
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +72,7 @@ class DashboardCache:
         if entry is not None and self.clock() - at < CACHE_S:
             return entry
         window = TIME_RANGES[name]
-        now = self.services.now()
-        # The last step is the one that runs now, so each has its full length and its place on the clock.
-        last = EPOCH + window.step * ((now - EPOCH) // window.step)
-        data = self.reader.read_figures(last - window.step * (window.steps - 1), window.step, window.steps)
+        data = self.reader.read_figures(find_start(name, self.services.now()), window.step, window.steps)
         self.entries[name] = (self.clock(), data)
         return data
 
@@ -150,9 +140,17 @@ def _charts(figures: DashboardData, window: TimeRangeName, language: Language) -
     classes = [say("page.board.wait.below", bound=bounds[0])]
     classes += [f"{low} – {high}" for low, high in pairwise(bounds)]
     classes.append(say("page.board.wait.above", bound=bounds[-1]))
-    refusals = [(refusal_title(reason, language), count) for reason, count in figures.refusals]
+    refusals = [
+        # Requests with unknown codes are only counted.
+        Bar(
+            refusal_title(reason, language),
+            count,
+            None if reason == CodeUnknown.code else url_of_rejections(window, reason=reason),
+        )
+        for reason, count in figures.refusals
+    ]
     refunds = [
-        (say(key) if say.knows(key := f"page.board.cause.{cause}") else cause, count)
+        Bar(say(key) if say.knows(key := f"page.board.cause.{cause}") else cause, count)
         for cause, count in figures.refunds
     ]
     return {
@@ -160,7 +158,7 @@ def _charts(figures: DashboardData, window: TimeRangeName, language: Language) -
         "totals": {
             name: sum(getattr(row, name) for row in outcomes) for name in ("sent", "live", "refunded", "refused")
         },
-        "waits": _bars(list(zip(classes, figures.waits, strict=True))),
+        "waits": _bars([Bar(*each) for each in zip(classes, figures.waits, strict=True)]),
         "wait_percentiles": [_format_span(wait, say) for wait in figures.middle_waits]
         if figures.middle_waits
         else None,
@@ -172,9 +170,8 @@ def _charts(figures: DashboardData, window: TimeRangeName, language: Language) -
     }
 
 
-def _bars(rows: list[tuple[str, int]]) -> list[tuple[str, int, float]]:
-    widths = scale_to_largest([count for _, count in rows])
-    return [(name, count, width) for (name, count), width in zip(rows, widths, strict=True)]
+def _bars(rows: list[Bar]) -> list[tuple[Bar, float]]:
+    return list(zip(rows, scale_to_largest([row.number for row in rows]), strict=True))
 
 
 def _format_span(wait: float, say: Translator) -> str:

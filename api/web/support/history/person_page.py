@@ -13,7 +13,7 @@ from msgspec import structs
 
 from api.errors import ApplicationError
 from api.http.pagination import Page, format_cursor, parse_cursor
-from api.i18n.messages import event_sentence, refusal_title
+from api.i18n.messages import event_sentence
 from api.use_cases.hand_outs.hand_out_actions import list_handed_out
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
@@ -23,6 +23,7 @@ from api.web.staff_auth.staff import Staff
 from api.web.support.actions.erase_person import is_erased
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.history.person_query import PersonParams, PersonQuery
+from api.web.support.rejected_requests import describe_rejection
 from api.web.support.statement_query import ACTORS, KINDS
 from api.web.support.view_models import (
     build_cards,
@@ -146,7 +147,7 @@ def list_rejected_attempts(
 ) -> list[dict[str, Any]]:
     """Return rejected requests of a recipient, which answer "why did my code not work?"."""
     return [
-        {"at": row.at, "reason": refusal_title(row.reason, language), "code_id": row.code_id, "suffix": row.suffix}
+        describe_rejection(language, **row._asdict())
         for row in support.reader.list_rejected_requests_of_recipient(digests, now, ATTEMPTS_SHOWN)
     ]
 

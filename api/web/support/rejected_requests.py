@@ -1,0 +1,127 @@
+"""The list of rejected requests of all codes or of the codes of a campaign, by time range and reason."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.i18n.catalogs import translator
+from api.i18n.messages import refusal_title
+from api.schemas.numbers import IN_DIGITS
+from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
+from api.web.masking import mask_if_known
+from api.web.staff_auth.rendering import get_language, support_page
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
+from api.web.support.time_ranges import TIME_RANGES, TimeRangeName, find_start
+from domain.ports import Language
+from projections.read_models.campaign_list import CampaignReader
+from projections.read_models.dashboard_queries import (
+    DashboardReader,
+    ListedRejection,
+    RangeTooLargeError,
+    RejectionFilter,
+)
+from projections.storage.bootstrap import LedgerStore
+
+PER_PAGE: Final = 50
+SKIP_MAX: Final = 10_000
+CAMPAIGNS_OFFERED: Final = 100
+REASON_LENGTH_MAX: Final = 60
+REJECTIONS_COUNTED_MAX: Final = 10_000
+"""Most rejected requests that a page counts by reason."""
+REJECTIONS_RANGE: Final[TimeRangeName] = "month"
+"""Time range of the numbers on the page of a campaign."""
+
+router = APIRouter(prefix="/support/refusals", route_class=SupportRoute)
+
+
+@router.get("")
+def show_rejections(
+    request: Request,
+    support: SupportContextDep,
+    staff: Viewer,
+    window: Annotated[TimeRangeName, Query()] = REJECTIONS_RANGE,
+    reason: Annotated[str, Query(max_length=REASON_LENGTH_MAX)] = "",
+    campaign: Annotated[str, Query(max_length=36)] = "",
+    until: Annotated[str, Query(max_length=40)] = "",
+    skip: Annotated[int, Query(ge=0, le=SKIP_MAX), IN_DIGITS] = 0,
+) -> Response:
+    """Show rejected requests, newest first, with their codes, campaigns and recipients."""
+    now, language, storage = support.services.now(), get_language(request), support.services.storage
+    campaign_id = parse_optional(parse_id, "campaign", campaign)
+    wanted = RejectionFilter(
+        since=find_start(window, now),
+        until=parse_optional(parse_filter_time, "until", until) or now,
+        reason=reason or None,
+        campaign_id=campaign_id,
+    )
+    counts = count_rejections(storage, now, campaign_id, window)
+    try:
+        found = DashboardReader(storage).list_rejections(wanted, skip, PER_PAGE + 1)
+    except RangeTooLargeError:
+        found = None
+    rows = (found or [])[:PER_PAGE]
+    return support_page(
+        request,
+        "rejected_requests.html",
+        staff,
+        window=window,
+        windows={name: url_of_rejections(name, reason=reason, campaign=campaign_id) for name in TIME_RANGES},
+        reason=reason,
+        reasons=[(code, refusal_title(code, language), count) for code, count in _with_chosen(counts or [], reason)],
+        counted_max=REJECTIONS_COUNTED_MAX
+        if sum(count for _, count in counts or []) == REJECTIONS_COUNTED_MAX
+        else None,
+        campaign_id=campaign_id,
+        campaigns=CampaignReader(storage).list_newest_names(CAMPAIGNS_OFFERED, campaign_id),
+        is_too_large=found is None or counts is None,
+        is_first=not until,
+        rows=[describe_rejection(language, **{**row._asdict(), "address": mask_if_known(row.address)}) for row in rows],
+        first=url_of_rejections(window, reason=reason, campaign=campaign_id),
+        next=url_of_rejections(window, reason=reason, campaign=campaign_id, **_find_next(rows, wanted.until, skip))
+        if len(found or []) > PER_PAGE
+        else None,
+    )
+
+
+def count_rejections(
+    storage: LedgerStore, now: datetime, campaign_id: UUID | None, window: TimeRangeName = REJECTIONS_RANGE
+) -> list[tuple[str, int]] | None:
+    """Return how many requests were rejected in a time range, by reason; None if it holds too many to count."""
+    try:
+        return DashboardReader(storage).count_rejections(find_start(window, now), campaign_id, REJECTIONS_COUNTED_MAX)
+    except RangeTooLargeError:
+        return None
+
+
+def url_of_rejections(window: TimeRangeName, **filters: object) -> str:
+    """Return the URL of the list of rejected requests with the filters that are not empty."""
+    named = {name: str(value) for name, value in filters.items() if value}
+    return f"/support/refusals?{urlencode({'window': window, **named})}"
+
+
+def describe_rejection(language: Language, reason: str, **facts: Any) -> dict[str, Any]:
+    """Return a rejected request for the macro `tries`: its reason and the limit that rejected it, in a language.
+
+    Args:
+        language: Of the page.
+        reason: Code of the refusal.
+        facts: Time, code, campaign and masked address, as far as the page shows them.
+    """
+    t = translator(language)
+    limit = t(key) if t.knows(key := f"page.support.limit_of.{reason}") else None
+    return {**facts, "reason": refusal_title(reason, language), "limit": limit}
+
+
+def _with_chosen(counts: list[tuple[str, int]], reason: str) -> list[tuple[str, int]]:
+    return counts if not reason or reason in dict(counts) else [*counts, (reason, 0)]
+
+
+def _find_next(rows: list[ListedRejection], until: datetime, skip: int) -> dict[str, object]:
+    """Return where the next page begins; it skips requests that were shown, since those of a batch have one time."""
+    last = rows[-1].at
+    shown = sum(row.at == last for row in rows)
+    return {"until": last.isoformat(), "skip": shown + (skip if last == until else 0)}

@@ -1,0 +1,112 @@
+"""The list of rejected requests: what it counts is what it lists, by campaign, reason and time range."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+import api.web.support.rejected_requests
+from tests.integration.web.admin.test_campaigns import create, issue
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import Element, read_page
+from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.ledger.code_template import make_template
+
+
+@pytest.fixture
+def admin(sign_in: Callable[..., StaffBrowser]) -> StaffBrowser:
+    """An admin's browser."""
+    return sign_in("admin")
+
+
+def list_rows(page: Element) -> list[list[str]]:
+    """The links of each rejected request: its code, its campaign if it has one, and its recipient if known."""
+    (cards,) = page.find("main").find_all("ul", class_="cards") or [Element("ul")]
+    return [row.link_targets for row in cards.find_all("li")]
+
+
+def reject(app: AppClient, admin: StaffBrowser) -> str:
+    """Reject three requests for a code of a campaign, and two for another code; the path of the campaign."""
+    campaign = create(admin, name="Autumn", max_uses="1")
+    (code,) = issue(app, admin, campaign, 1)
+    other = app.issue(make_template(max_uses=1, bound=False))
+    for text in (code, other):
+        app.redeem(text, "known@example.com")
+    for number in range(3):
+        app.redeem(code, f"stranger-{number}@example.com")
+    for number in range(2):
+        app.redeem(other, f"stranger-{number}@example.com")
+    return campaign
+
+
+def test_numbers_of_a_campaign_lead_to_the_requests_that_they_count(
+    app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """The page of the campaign counts by reason; the list names code, campaign and masked recipient."""
+    campaign = reject(app, admin)
+    viewer = sign_in("viewer")
+
+    section = read_page(viewer.get(campaign).text).find("section", aria_labelledby="refused")
+    (link,) = section.link_targets
+    listed = read_page(viewer.get(link).text)
+    everything = read_page(viewer.get("/support/refusals", window="hour").text)
+
+    assert section.text.endswith(" 3")
+    rows = list_rows(listed)
+    assert len(rows) == 3
+    assert all(len(row) == 2 and row[0].startswith("/support/codes/") and row[1] == campaign for row in rows)
+    assert len(list_rows(everything)) == 5
+    assert "unknown email address" in listed.text
+    assert "@example.com" not in listed.text
+    assert campaign in listed.link_targets
+
+
+def test_dashboard_leads_to_the_requests_of_a_reason(
+    app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """Unknown codes are only counted, so their line has no link; a recipient with a reservation is named, masked."""
+    reject(app, admin)
+    app.redeem("NOSUCHCODE")
+    code_of_one = app.issue(make_template(max_uses=1, bound=True))
+    app.redeem(code_of_one, "owner@example.com")
+    app.redeem(code_of_one, "known@example.com")
+
+    viewer = sign_in("viewer")
+    board = read_page(viewer.get("/support/dashboard", window="hour").text)
+    section = board.find("section", aria_labelledby="refusals")
+    pages = [read_page(viewer.get(link).text) for link in section.link_targets]
+
+    assert len(section.find_all("th", scope="row")) == len(pages) + 1
+    assert sum(len(list_rows(page)) for page in pages) == 6
+    assert any("k***@example.com" in page.text for page in pages)
+    person = [link for page in pages for row in list_rows(page) for link in row if link.startswith("/support/people/")]
+    assert viewer.get(person[0]).status_code == 200
+
+
+def test_pages_show_each_request_once_when_many_have_one_time(
+    app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of requests is decided at one time."""
+    monkeypatch.setattr(api.web.support.rejected_requests, "PER_PAGE", 2)
+    reject(app, admin)
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE refusals SET at = %s", (app.services.now() - timedelta(seconds=1),))
+    seen, path = [], "/support/refusals?window=hour"
+    while path:
+        page = read_page(admin.get(path).text)
+        seen.append(len(list_rows(page)))
+        path = next((link.attributes["href"] for link in page.find_all("a") if link.text == "Older"), "")
+
+    assert seen == [2, 2, 1]
+
+
+def test_filter_that_is_malformed_or_finds_nothing_says_so(admin: StaffBrowser) -> None:
+    """Instead of a list of everything."""
+    nothing = admin.get("/support/refusals", reason="CODE_PAUSED", campaign="01a221ce-52e0-710e-8fe8-6960afcdda47")
+
+    assert "No request was rejected" in nothing.text
+    assert [admin.get("/support/refusals", **wrong).status_code for wrong in ({"campaign": "x"}, {"until": "x"})] == [
+        422,
+        422,
+    ]
+    assert admin.get("/support/refusals", window="year").status_code == 422
