@@ -123,7 +123,9 @@ class HandOutUpload:
         for lines in batched(self.source, BATCH):
             valid = self._count_invalid(counts, lines)
             rows = [row for _, row in valid]
-            known = lists.find_listed(self.campaign.campaign_id, [row.address for row in rows], names_codes=is_existing)
+            known_recipients = lists.find_listed(
+                self.campaign.campaign_id, [row.address for row in rows], names_codes=is_existing
+            )
             for (line, row), existing in zip(valid, named.find_existing(rows), strict=True):
                 languages.add(row.language)
                 unfilled.get(row.language, set()).difference_update(row.variables)
@@ -134,11 +136,11 @@ class HandOutUpload:
                     counts.repeated += 1
                     why = f"the address is the same as on line {first}"
                     _report(counts.left_out, line, RejectedRecipientError("repeated", why, first=first))
-                elif normal in known.listed:
+                elif normal in known_recipients.listed:
                     counts.listed += 1
                     why = "the address gets a code of this campaign already"
                     _report(counts.left_out, line, RejectedRecipientError("listed", why))
-                elif problem := named.find_problem(existing, first_with_code, known.ids.get(normal)):
+                elif problem := named.find_problem(existing, first_with_code, known_recipients.ids.get(normal)):
                     counts.rejected += 1
                     _report(counts.faults, line, problem)
                 else:
@@ -179,8 +181,8 @@ class HandOutUpload:
         if not self.details.created.existing_codes:
             return sum(lists.add(upload, rows, now))
         named = zip(rows, self._open_codes().find_ids(rows), strict=True)
-        known = [(row, code_id) for row, code_id in named if code_id is not None]  # others were left out by the check
-        return sum(lists.add(upload, [row for row, _ in known], now, [code_id for _, code_id in known]))
+        valid = [(row, code_id) for row, code_id in named if code_id is not None]  # others were left out by the check
+        return sum(lists.add(upload, [row for row, _ in valid], now, [code_id for _, code_id in valid]))
 
     def _rows(self) -> Iterator[ListRow]:
         return (line.row for line in self.source if line.row is not None)

@@ -7,11 +7,10 @@ format them, or a reason and then values. Entries are never changed, so the same
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from typing import Final
 
 from api.i18n.catalogs import Translator
-from domain.values.timestamps import text_of
+from domain.values.timestamps import TimestampError, read_timestamp, text_of
 from projections.repositories.audit_log import NO_REASON, AuditAction
 
 VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
@@ -69,8 +68,8 @@ def _describe_value(name: str, value: str, t: Translator) -> str:
 def _translate_word(name: str, value: str, t: Translator) -> str:
     """Return the text of a value if it is a word or a time of ours; otherwise the value."""
     if name == "since":
-        with suppress(ValueError):
-            return text_of(datetime.fromisoformat(value))
+        with suppress(TimestampError):
+            return text_of(read_timestamp(value))
     word = "none" if value == "-" else value
     for prefix in (*_WORDS.get(name, ()), f"page.support.audit.{name}.", "page.support.audit.word."):
         if t.knows(prefix + word):

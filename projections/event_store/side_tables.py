@@ -124,7 +124,7 @@ def find_given_codes(commands: Sequence[Command], results: Sequence[Result]) -> 
             continue
         if isinstance(result, CommandResult) and result.changed:
             fields = structs.asdict(command)
-            del fields["context"], fields["place"], fields["group"]
+            del fields["context"], fields["place"], fields["mail_group"]
             yield {**fields, **command.place._asdict(), "now": command.context.now}
 
 

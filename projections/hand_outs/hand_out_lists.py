@@ -198,9 +198,9 @@ class HandOutLists:
             conn.cursor(row_factory=tuple_row) as cursor,
         ):
             rows = cursor.execute(CODE_BALANCES.table.select("code_id = ANY(%(code_ids)s)"), parameters).fetchall()
-            given = {row[0] for row in cursor.execute(HandOutsSql.given_codes, parameters).fetchall()}
+            handed_out = {row[0] for row in cursor.execute(HandOutsSql.given_codes, parameters).fetchall()}
         codes = map(CODE_BALANCES.read_back, rows)
-        return {code.code_id: ExistingCode(code, is_given=code.code_id in given) for code in codes}
+        return {code.code_id: ExistingCode(code, is_given=code.code_id in handed_out) for code in codes}
 
     def _store_recipients(self, cursor: Cursor[Any], rows: Sequence[ListRow]) -> list[UUID]:
         """Store those recipients that are new, and return the ids of all."""

@@ -168,13 +168,13 @@ class DashboardReader(Reader):
         with self._open_bounded_cursor() as cursor:
             return [(reason, count) for reason, count in _fetch(cursor, ReadModelsSql.count_refusals, parameters)]
 
-    def list_rejections(self, wanted: RejectionFilter, skip: int, limit: int) -> list[ListedRejection]:
+    def list_rejections(self, rejections: RejectionFilter, skip: int, limit: int) -> list[ListedRejection]:
         """Return rejected requests, newest first, without the first `skip`.
 
         Raises:
             RangeTooLargeError: The query reached its timeout.
         """
-        parameters = {**wanted._asdict(), "skip": skip, "limit": limit}
+        parameters = {**rejections._asdict(), "skip": skip, "limit": limit}
         with self._open_bounded_cursor() as cursor:
             rows = _fetch(cursor, ReadModelsSql.newest_refusals, parameters)
         vault = self._storage.vault

@@ -111,9 +111,9 @@ class Reader:
         digests = [self._compute_code_digests(text) for text in typed]
         named = [digest for each in digests for digest in each]
         rows = self._fetch_all(EventStoreSql.code_ids_of_digests, named) if named else []
-        found: dict[bytes, UUID] = {bytes(row[0]): row[1] for row in rows}
+        ids_by_digest: dict[bytes, UUID] = {bytes(row[0]): row[1] for row in rows}
         return [
-            next((found[digest] for digest in each if digest in found), None) or _parse_id(text)
+            next((ids_by_digest[digest] for digest in each if digest in ids_by_digest), None) or _parse_id(text)
             for text, each in zip(typed, digests, strict=True)
         ]
 

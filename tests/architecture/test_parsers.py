@@ -53,6 +53,7 @@ def test_numbers_in_addresses_and_headers_are_read_strictly() -> None:
 
 STORED: Final = {
     ("api/cli/server/bootstrap_data.py", "EmailAddress.parse"): "a setting, which the start checks",
+    ("api/i18n/audit_details.py", "read_timestamp"): "a value of an audit entry, which the ledger formatted",
     ("api/http/middleware.py", "UUID"): "the path of a route that has parsed it already",
     ("api/http/pagination.py", "UUID"): "a cursor, which this module wrote",
     ("api/http/pagination.py", "read_timestamp"): "a cursor, which this module wrote",

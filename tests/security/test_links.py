@@ -98,7 +98,7 @@ def list_targets(page: Element) -> list[str]:
 def walk(audited_app: AuditedApp, who: Who) -> Walk:
     """Open the console as a role, and every page that its pages lead to."""
     shapes, waiting, result = Counter[str](), [("", "/support")], Walk({"/support"}, set())
-    found = {"/support"}
+    reached = {"/support"}
     while waiting:
         origin, target = waiting.pop(0)
         answer = audited_app.role_clients.by_session(who, "GET", target)
@@ -114,8 +114,8 @@ def walk(audited_app: AuditedApp, who: Who) -> Walk:
                 result.defects.add((target, action, "form"))
         for link in list_targets(page):
             following = urljoin(target, link).partition("#")[0]
-            if following not in found and shapes[shape_of(following)] < PAGES_OF_A_SHAPE:
-                found.add(following)
+            if following not in reached and shapes[shape_of(following)] < PAGES_OF_A_SHAPE:
+                reached.add(following)
                 result.paths.add(urlsplit(following).path)
                 shapes[shape_of(following)] += 1
                 waiting.append((target, following))

@@ -186,7 +186,7 @@ class HandOutSender:
                 context=self._context(),
                 code_id=row.code_id,
                 campaign_id=campaign_id,
-                group=created.group,
+                mail_group=created.group,
                 place=place,
                 upload_id=None,
                 language=row.language,

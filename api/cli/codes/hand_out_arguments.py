@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -10,8 +11,9 @@ import typer
 
 from api.cli.arguments import parse_id
 from api.cli.context import OpenLedger
+from api.schemas import parsing
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, view_of_hand_out
-from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
+from api.schemas.parsing import ONE_LINE, SEVERAL_LINES, InvalidInputError
 from domain.commands.hand_out.manage_hand_out import TextChange
 from domain.ports import Language
 from projections.hand_outs.hand_out_reader import HandOutProgress, Obstacle
@@ -57,10 +59,9 @@ def find_code_of_recipient(ledger: OpenLedger, text: str) -> UUID:
     Raises:
         typer.BadParameter: It is not an id, and there is no such code.
     """
-    try:
-        return UUID(text)
-    except ValueError:
-        return ledger.find_code_id(text)
+    with suppress(InvalidInputError):
+        return parsing.parse_id("code", text)
+    return ledger.find_code_id(text)
 
 
 def parse_language(ledger: OpenLedger, name: str | None) -> Language:

@@ -44,7 +44,7 @@ def hand_out_existing_code(
         context=services.context(caller),
         code_id=code_id,
         campaign_id=campaign.campaign_id,
-        group=details.created.group,
+        mail_group=details.created.group,
         place=HandOutPlace(hand_out_id, recipient_id or services.new_ordered_id()),
         upload_id=services.new_id(),
         language=row.language,

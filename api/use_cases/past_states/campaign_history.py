@@ -207,6 +207,6 @@ def _say_numbers(say: Translator, campaign: Campaign, counted: _SumOfUses, at: d
         counted_at = max(at, campaign.last_at)
         today = utc_day(counted_at)
         day = {"day": today.isoformat(), "next": text_of(datetime.combine(today + DAY, time(), UTC))}
-        taken, left = campaign.count_on_day(counted_at), campaign.find_available_on_day(at)
-        numbers.append(say("explain.campaign.per_day", **day, limit=terms.max_per_day, taken=taken, left=left))
+        on_day, left = campaign.count_on_day(counted_at), campaign.find_available_on_day(at)
+        numbers.append(say("explain.campaign.per_day", **day, limit=terms.max_per_day, taken=on_day, left=left))
     return numbers

@@ -52,7 +52,7 @@ def show_rejections(
     """Show rejected requests, newest first, with their codes, campaigns and recipients."""
     now, language, storage = support.services.now(), get_language(request), support.services.storage
     campaign_id = parse_optional(parse_id, "campaign", campaign)
-    wanted = RejectionFilter(
+    rejections = RejectionFilter(
         since=find_start(window, now),
         until=parse_optional(parse_filter_time, "until", until) or now,
         reason=reason or None,
@@ -60,10 +60,10 @@ def show_rejections(
     )
     counts = count_rejections(storage, now, campaign_id, window)
     try:
-        found = DashboardReader(storage).list_rejections(wanted, skip, PER_PAGE + 1)
+        listed = DashboardReader(storage).list_rejections(rejections, skip, PER_PAGE + 1)
     except RangeTooLargeError:
-        found = None
-    rows = (found or [])[:PER_PAGE]
+        listed = None
+    rows = (listed or [])[:PER_PAGE]
     return support_page(
         request,
         "rejected_requests.html",
@@ -77,12 +77,12 @@ def show_rejections(
         else None,
         campaign_id=campaign_id,
         campaigns=CampaignReader(storage).list_newest_names(CAMPAIGNS_OFFERED, campaign_id),
-        is_too_large=found is None or counts is None,
+        is_too_large=listed is None or counts is None,
         is_first=not until,
         rows=[describe_rejection(language, **{**row._asdict(), "address": mask_if_known(row.address)}) for row in rows],
         first=url_of_rejections(window, reason=reason, campaign=campaign_id),
-        next=url_of_rejections(window, reason=reason, campaign=campaign_id, **_find_next(rows, wanted.until, skip))
-        if len(found or []) > PER_PAGE
+        next=url_of_rejections(window, reason=reason, campaign=campaign_id, **_find_next(rows, rejections.until, skip))
+        if len(listed or []) > PER_PAGE
         else None,
     )
 

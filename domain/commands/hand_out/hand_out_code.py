@@ -22,7 +22,7 @@ class HandOutCode(Struct, frozen=True, kw_only=True):
     """Hand a code of the campaign out that has no use and that no hand-out has sent.
 
     Attributes:
-        group: Of the hand-out, whose email names it.
+        mail_group: The group that the email of the hand-out names. The code must have it.
         upload_id: New and random: the list with this one recipient. None: a list has named the code for the recipient,
             and was checked then.
         language: Of the email.
@@ -35,7 +35,7 @@ class HandOutCode(Struct, frozen=True, kw_only=True):
     context: CommandContext
     code_id: UUID
     campaign_id: UUID
-    group: str | None
+    mail_group: str | None
     place: HandOutPlace
     upload_id: UUID | None
     language: Language
@@ -57,7 +57,9 @@ def hand_out_code(command: HandOutCode, working_set: WorkingSet) -> Decision:
     if command.code_id in working_set.listed_codes:
         raise HandOutCodeConflict("listed")
     if command.upload_id is not None:
-        why = find_obstacle(code, command.campaign_id, command.group, command.place.recipient_id, command.context.now)
+        why = find_obstacle(
+            code, command.campaign_id, command.mail_group, command.place.recipient_id, command.context.now
+        )
         if why is not None:
             raise HandOutCodeConflict(why)
     fields = event_stamp(command.context, code).fields

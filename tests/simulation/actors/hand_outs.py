@@ -223,7 +223,7 @@ class SimulatedHandOut:
                     context=self._context(),
                     code_id=code_id,
                     campaign_id=self._campaign_id,
-                    group=codes[code_id].terms.group,
+                    mail_group=codes[code_id].terms.group,
                     place=place,
                     upload_id=self._new_id(),
                     language="en",

@@ -24,7 +24,7 @@ def find_ids(app: AppClient, codes: list[str]) -> list[str]:
     return [str(app.services.reader.find_code(code)) for code in codes]
 
 
-def act(app: AppClient, code: str, action: str, body: dict[str, str] | None = None) -> None:
+def change_code(app: AppClient, code: str, action: str, body: dict[str, str] | None = None) -> None:
     """Pause or revoke a code, or let it join a campaign."""
     (code_id,) = find_ids(app, [code])
     response = app.client.post(f"/api/v1/codes/{code_id}/{action}", json=body, headers=app.key("admin"))
@@ -53,7 +53,7 @@ def test_each_line_names_the_code_of_its_recipient(app: AppClient, form: str) ->
     stored = app.count("hand_out_recipients")
     added = upload(app, hand_out, content, form)
     people = recipients(app, hand_out)
-    act(app, CODES[0], "revoke", {"note": "test"})
+    change_code(app, CODES[0], "revoke", {"note": "test"})
     again = upload(app, hand_out, content, form)
 
     assert (checked["added"], stored, added["applied"], added["added"]) == (3, 0, True, 3)
@@ -68,11 +68,11 @@ def test_codes_that_cannot_be_handed_out_are_refused_by_line(app: AppClient) -> 
     table = "code,max_uses,group\n" + "".join(f"{code},1,{groups.get(code, '')}\n" for code in codes)
     hand_out = create_with_codes(app, table)
     import_codes(app, "code,max_uses\nOTHER-AAAA-111,1\n", campaign=create_campaign(app, name="Winter"))
-    act(app, "PAUSED-AAAA-11", "pause")
-    act(app, "REVOKED-AAAA-1", "revoke", {"note": "test"})
+    change_code(app, "PAUSED-AAAA-11", "pause")
+    change_code(app, "REVOKED-AAAA-1", "revoke", {"note": "test"})
     assert app.redeem("USED-AAAA-1111", "used@example.com").status_code == 202
     assert upload(app, hand_out, "email,code\nlisted@example.com,LISTED-AAAA-11\n")["added"] == 1
-    wanted = {
+    reason_by_code = {
         "FREE-AAAA-1111": None,
         "free aaaa 1111": "code_repeated",
         "NONE-AAAA-1111": "code_unknown",
@@ -85,17 +85,17 @@ def test_codes_that_cannot_be_handed_out_are_refused_by_line(app: AppClient) -> 
         "OTHER-AAAA-111": "code_campaign",
         "": "code_missing",
     }
-    lines = "".join(f"person{nth}@example.com,{code}\n" for nth, code in enumerate(wanted))
+    lines = "".join(f"person{nth}@example.com,{code}\n" for nth, code in enumerate(reason_by_code))
 
     report = upload(app, hand_out, f"email,code\n{lines}listed@example.com,FREE-AAAA-1111\nno address,FREE-AAAA-1111\n")
 
-    expected = {line: why for line, why in enumerate(wanted.values(), start=2) if why}
-    assert reasons(report) == {**expected, len(wanted) + 3: "email"}
-    assert reasons(report, "left_out") == {len(wanted) + 2: "listed"}
+    expected = {line: why for line, why in enumerate(reason_by_code.values(), start=2) if why}
+    assert reasons(report) == {**expected, len(reason_by_code) + 3: "email"}
+    assert reasons(report, "left_out") == {len(reason_by_code) + 2: "listed"}
     assert (report["applied"], report["rejected"], app.count("hand_out_recipients")) == (False, len(expected) + 1, 1)
     with app.services.storage.datastore.get_connection() as conn:
         written = json.dumps(report) + str(conn.execute("SELECT * FROM audit").fetchall())
-    assert not [code for code in wanted if code and code in written]
+    assert not [code for code in reason_by_code if code and code in written]
 
 
 def test_list_names_codes_on_every_line_or_on_none(app: AppClient) -> None:
@@ -137,10 +137,10 @@ def test_code_of_a_list_is_not_given_to_another_recipient(app: AppClient) -> Non
     other = create(app, hand_out["campaign"], existing_codes=True)
     upload(app, hand_out, f"email,code\nli@example.com,{CODES[0]}\n")
 
-    given = [give(app, hand_out, CODES[0], "wang@example.com"), give(app, hand_out, CODES[1], "zhou@example.com")]
+    answers = [give(app, hand_out, CODES[0], "wang@example.com"), give(app, hand_out, CODES[1], "zhou@example.com")]
     report = upload(app, other, f"email,code\nwang@example.com,{CODES[0]}\nwu@example.com,{CODES[1]}\n")
 
-    assert [status for status, _ in given] == [409, 200]
+    assert [status for status, _ in answers] == [409, 200]
     assert reasons(report) == {2: "code_handed_out", 3: "code_handed_out"}
 
 

@@ -134,9 +134,13 @@ def test_a_code_and_a_recipient_are_in_one_ended_list_wherever_uploads_die(bench
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - to repeat a failure
     lists, rng, refusals, both = HandOutLists(bench.storage, uuid4, uuid4), random.Random(seed), 0, 0
-    known = [bench.reader.find_code(bench.issue()) for _ in range(6)]
+    known_codes = [bench.reader.find_code(bench.issue()) for _ in range(6)]
     for _ in range(CASES):
-        campaign_id, codes, now = uuid4(), [code_id for code_id in known if code_id], bench.storage.recorder.clock.now()
+        campaign_id, codes, now = (
+            uuid4(),
+            [code_id for code_id in known_codes if code_id],
+            bench.storage.recorder.clock.now(),
+        )
         named = [list(zip(rng.sample(EVERY_NAME, 2), rng.sample(codes, 2), strict=True)) for _ in range(2)]
         uploads = [lists.begin(uuid4(), campaign_id, now) for _ in named]
         steps = [

@@ -56,11 +56,11 @@ def test_viewer_reads_a_hand_out_with_masked_addresses_and_finds_a_recipient(
     viewer = sign_in("viewer")
 
     page = read_page(viewer.get(hand_out).text)
-    found = viewer.submit(f"{hand_out}/recipients/search", hand_out, email="sent@three.example")
+    response = viewer.submit(f"{hand_out}/recipients/search", hand_out, email="sent@three.example")
 
     assert "s***@three.example" in page.text
     assert "sent@three.example" not in page.text
     forms = {form.attributes["action"].partition("#")[0] for form in page.find_all("form", method="post")}
     assert forms == {"/support/sign-out", f"{hand_out}/recipients/search"}
-    assert found.status_code == 303
-    assert "s***@three.example" in viewer.get(found.headers["location"].partition("#")[0]).text
+    assert response.status_code == 303
+    assert "s***@three.example" in viewer.get(response.headers["location"].partition("#")[0]).text

@@ -27,7 +27,7 @@ def hand_out(house: HandOutRig, hand_out_id: UUID, code_id: UUID, address: str) 
             context=house.bench.context("staff"),
             code_id=code_id,
             campaign_id=house.campaign_id,
-            group=None,
+            mail_group=None,
             place=place,
             upload_id=uuid4(),
             language="en",

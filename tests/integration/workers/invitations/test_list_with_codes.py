@@ -112,7 +112,7 @@ def test_row_whose_new_code_may_be_in_work_is_not_replaced(house: HandOutRig, *,
     assert (format_code(text) == house.channel.sent[0].code) == (not is_leased)
 
 
-def test_worker_that_lost_its_row_hands_no_code_out(house: HandOutRig) -> None:
+def test_worker_that_lost_its_row_sends_no_code(house: HandOutRig) -> None:
     """The code went to another recipient, by a later list, while the worker was stalled."""
     first, second = (house.create(existing_codes=True) for _ in range(2))
     (code_id, text), worker = house.issue_in_campaign(), house.sender()

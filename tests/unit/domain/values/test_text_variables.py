@@ -3,7 +3,7 @@
 from domain.values.text_variables import fill_variables, find_variables
 
 
-def test_variable_is_filled_in_any_letter_case() -> None:
+def test_variable_is_filled_in_upper_and_lower_case() -> None:
     """Columns of lists are read in any letter case, so a text may name them as the file does."""
     text = "Dear {Name}, {NAME} of {city}: {Kode}{nope} { name } {{name}}"
 

@@ -29,7 +29,7 @@ def give(
             context=scenario.context("staff"),
             code_id=scenario.code_id,
             campaign_id=campaign_id or scenario.campaign_id or UUID(int=9),
-            group=group,
+            mail_group=group,
             place=place,
             upload_id=None if is_listed else UUID(int=4),
             language="en",
