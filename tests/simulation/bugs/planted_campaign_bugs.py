@@ -1,6 +1,7 @@
 """Bugs in what codes of a campaign share."""
 
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -63,7 +64,15 @@ def sent_email_stays_queued(patch: Patch) -> None:
 
 def used_code_is_handed_out(patch: Patch) -> None:
     """Whether a code was redeemed is read before the transaction that hands it out."""
-    patch.setattr(hand_out_code, "_check_free", lambda *_: None)
+    find = hand_out_code.find_obstacle
+
+    def find_other_obstacle(
+        code: RedeemCode, campaign_id: UUID, group: str | None, recipient_id: UUID | None, now: datetime
+    ) -> hand_out_code.CodeObstacle | None:
+        obstacle = find(code, campaign_id, group, recipient_id, now)
+        return None if obstacle == "used" else obstacle
+
+    patch.setattr(hand_out_code, "find_obstacle", find_other_obstacle)
 
 
 def list_lacks_the_handed_out_code(patch: Patch) -> None:

@@ -174,7 +174,7 @@ def test_a_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared
 def test_campaign_that_drifted_is_named_in_the_work_list_and_not_taken_for_a_code(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """With a link for admins, who may open its page, and the command for its rows, even if one is missing."""
+    """With a link for every role, and the command for its rows, even if one is missing."""
     services = shared_app.services
     fair, lost = (
         create_campaign(
@@ -193,8 +193,7 @@ def test_campaign_that_drifted_is_named_in_the_work_list_and_not_taken_for_a_cod
     assert linked == {f"/admin/campaigns/{campaign_id}" for campaign_id in (fair, lost)}
     assert for_admin.find("a", href=f"/admin/campaigns/{fair}").text == "Fair"
     assert for_admin.text.count("ledger rebuild --projection campaigns --projection hand_outs --apply") == 2
-    assert "Fair" in for_viewer.text
-    assert not linked & {*for_viewer.link_targets}
+    assert linked <= {*for_viewer.link_targets}
     assert not {f"/support/codes/{fair}", f"/support/codes/{lost}"} & {*for_admin.link_targets}
 
 
