@@ -1,6 +1,6 @@
 """What the log says of a campaign after each event, and whether what clients were told was true while they waited.
 
-It has rules of its own and shares none with the code that it checks.
+Its rules share nothing with the code that it checks.
 """
 
 from bisect import bisect_left, bisect_right

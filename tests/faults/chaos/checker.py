@@ -1,4 +1,4 @@
-"""What must hold after any run. It has rules of its own and shares none with the code that it checks.
+"""What must hold after any run. Its rules share nothing with the code that it checks.
 
 It reads acknowledgements, the public API's answers, the database's rows and the mail server's log, nothing else.
 """

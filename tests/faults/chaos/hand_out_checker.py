@@ -1,4 +1,4 @@
-"""What must hold for hand-outs after any run. It has rules of its own and shares none with the code that it checks."""
+"""What must hold for hand-outs after any run. Its rules share nothing with the code that it checks."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
