@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.architecture.sources import nodes_of, parse
 
-FILE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 400, 500, 60
+LINES_MAX, FUNCTION_LINES_MAX = 600, 60
 
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|(DESIGN|RELIABILITY|INCIDENT)(\.md| \w?\d))\b")
 CONFLICT = re.compile("^(<{7}|>{7}) ")
@@ -34,11 +34,10 @@ Offenses = Iterator[str]
 
 
 def long_file(path: str, text: str) -> Offenses:
-    """A file of more lines than its kind may have; the reader should not have to scroll for long."""
-    lines_max = TEST_LINES_MAX if path.startswith("tests/") else FILE_LINES_MAX
+    """A file of more lines than a file may have; the reader should not have to scroll for long."""
     lines = text.count("\n")
-    if lines > lines_max:
-        yield f"{path}: {lines} lines, at most {lines_max}"
+    if lines > LINES_MAX:
+        yield f"{path}: {lines} lines, at most {LINES_MAX}"
 
 
 COPIES: Final = (".orig", ".rej", ".bak", "~")
