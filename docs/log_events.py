@@ -84,6 +84,8 @@ GUIDANCE: Final = {
     "task": "A Celery task ended; `outcome` and `reason` say how. Failed tasks are retried by the sweep.",
     "vault row refused": "A row of the vault cannot be trusted or decrypted; `why` says why. See [vault"
     " altered](../how-to/runbook.md#vault-altered).",
+    "work after a commit failed": "The request was answered as committed; the sweep repeats what was missed. Report the"
+    " bug.",
     "webhook endpoint disabled": "Enable it at `/admin/webhooks` once its receiver works. See [webhook"
     " disabled](../how-to/runbook.md#webhook-given-up).",
 }

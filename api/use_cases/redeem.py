@@ -27,6 +27,7 @@ from domain.ports import Language
 from domain.values.identifiers import MalformedCodeError
 from domain.values.link_token import correction_token, read_correction_token
 from projections.repositories.groups import GroupRepository
+from projections.telemetry.after_commit import after_commit
 from projections.telemetry.metrics import REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, label_or_other
 from projections.vault.vault import CodeInput, Vault
 
@@ -160,12 +161,13 @@ def draft_command(
 
 def count_redemptions(services: Services, created_count: int, known_count: int) -> None:
     """Count redeem requests that led to new reservations, and to known ones."""
-    if created_count:
-        ACCEPTED_REQUESTS.inc(created_count)
-        if services.guard is not None:
-            services.guard.record_successes(created_count)
-    if known_count:
-        KNOWN_REQUESTS.inc(known_count)
+    with after_commit("counting redemptions"):
+        if created_count:
+            ACCEPTED_REQUESTS.inc(created_count)
+            if services.guard is not None:
+                services.guard.record_successes(created_count)
+        if known_count:
+            KNOWN_REQUESTS.inc(known_count)
 
 
 async def correct_own_recipient(
@@ -269,7 +271,8 @@ def _conclude(attempt: LimitedAttempt | None, new_id: UUID, outcome: Result | Ba
     except BaseException as error:
         attempt.settle(error)
         raise
-    attempt.settle(None)
+    with after_commit("settling rate limits"):
+        attempt.settle(None)
     return result
 
 
@@ -278,7 +281,8 @@ def redemption_of(services: Services, result: CommandResult, new_id: UUID) -> Re
     reservation = result.require_reservation()
     if reservation.reservation_id != new_id:
         return Redemption(reservation, created=False)
-    services.dispatcher.dispatch(new_id)
+    with after_commit("waking a worker"):
+        services.dispatcher.dispatch(new_id)
     return Redemption(reservation, created=True, correction_token=correction_token(_token_secret(services), new_id))
 
 

@@ -22,6 +22,7 @@ from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.ports import Language
 from projections.storage.group_commit import CHUNK_ALONE_MAX
+from projections.telemetry.after_commit import after_commit
 from projections.vault.vault import CodeInput
 
 BATCH_S_MAX: Final = 20.0
@@ -255,7 +256,8 @@ class _RedeemBatch:
         if admitted.attempt is not None:
             if reservation.reservation_id == admitted.command.reservation_id:
                 admitted.attempt.reservation, admitted.attempt.is_code_bound = reservation, result.code.bound
-            admitted.attempt.settle(None)
+            with after_commit("settling rate limits"):
+                admitted.attempt.settle(None)
         self._is_decided = True
         self._results[admitted.position] = redemption_of(self._services, result, admitted.command.reservation_id)
 

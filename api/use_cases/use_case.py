@@ -13,6 +13,7 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.errors import RefusalOrder
 from projections.storage.revocation_queue import settle_revoked_code
+from projections.telemetry.after_commit import after_commit
 
 P = ParamSpec("P")
 C = TypeVar("C", bound=CodeCommand | ReservationCommand)
@@ -51,15 +52,17 @@ def perform(services: LedgerServices, caller: Caller, command: CodeCommand | Res
     """Execute a command of a use case, and do what follows from it."""
     result = services.execute(command)
     if isinstance(command, RevokeCode) and result.code.reserved:
-        settle_revoked_code(
-            services.storage.ledger.execute,
-            command.code_id,
-            lambda: services.context(caller),
-            services.new_id,
-            services.settling_commands_max,
-        )
+        with after_commit("settling a revoked code"):  # the sweep continues
+            settle_revoked_code(
+                services.storage.ledger.execute,
+                command.code_id,
+                lambda: services.context(caller),
+                services.new_id,
+                services.settling_commands_max,
+            )
     if result.changed and _leads_to_an_email(command):
-        services.dispatcher.dispatch(result.require_reservation().reservation_id)
+        with after_commit("waking a worker"):
+            services.dispatcher.dispatch(result.require_reservation().reservation_id)
     return result
 
 

@@ -1,8 +1,9 @@
 """Caches of committed state in one process. A miss or an old entry costs time and never changes a result."""
 
+from collections import OrderedDict
+from threading import Lock
+from typing import Generic, TypeVar
 from uuid import UUID
-
-from eventsourcing.application import LRUCache
 
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
@@ -12,6 +13,46 @@ CACHED_CODES_MAX = 10_000
 """Codes whose state and digest this process keeps, about 500 bytes each."""
 CLAIMED_MAX = 1_000
 """Claimed reservations whose state this process keeps until their outcome: many more than it sends at a time."""
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class LRUCache(Generic[K, V]):
+    """The most recently used values, for several threads.
+
+    The library's own stays full in part when it is cleared, and then fails. It is not slower than that one.
+    """
+
+    __slots__ = ("_lock", "_size", "_values")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: K) -> V:
+        """Return the value of a key.
+
+        Raises:
+            KeyError: There is none, or no longer.
+        """
+        with self._lock:
+            value = self._values[key]
+            self._values.move_to_end(key)
+            return value
+
+    def put(self, key: K, value: V) -> None:
+        """Store a value; the one that was not used for the longest time makes room for it."""
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            if len(self._values) > self._size:
+                self._values.popitem(last=False)
 
 
 class StoreCaches:
@@ -28,9 +69,3 @@ class StoreCaches:
         self.codes_of_reservations: LRUCache[UUID, UUID] = LRUCache(size)
         self.claimed: dict[UUID, Reservation] = {}
         self.full_refusals: LRUCache[tuple[UUID, str], bool] = LRUCache(size)
-
-    def clear_states(self) -> None:
-        """Drop every state that may be newer than the database, which may be another one by now."""
-        self.codes.clear()
-        self.campaigns.clear()
-        self.claimed.clear()

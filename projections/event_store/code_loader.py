@@ -7,13 +7,13 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.application import LRUCache
 from psycopg import Cursor
 
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.ports import PipelineSteps
 from projections.database.binary_arrays import BIGS, UUIDS
 from projections.database.pipeline import fetch_pipelined
+from projections.event_store.caches import LRUCache
 from projections.event_store.codec import decode
 from projections.event_store.snapshots import EVENTS_PER_PAGE, SCHEMA_FINGERPRINT, decode_snapshot
 from projections.sql.event_store import EventStoreSql

@@ -30,6 +30,7 @@ from domain.ports import run_to_completion
 from projections.database.binary_arrays import UUIDS
 from projections.database.clock import DatabaseClock
 from projections.database.errors import StorageUnavailableError, is_outage, translate_database_errors
+from projections.database.servers.per_server import PerServer
 from projections.database.table_arrays import encode_rows
 from projections.event_store.caches import StoreCaches
 from projections.event_store.unit_of_work import PostgresUnitOfWork
@@ -46,7 +47,7 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "ledger_events") -> None:
         super().__init__(datastore, events_table_name=events_table_name)
-        self.caches = StoreCaches()
+        self.caches = PerServer(StoreCaches)
         self.clock = DatabaseClock()
         self.pause: Callable[[float], None] = time.sleep
 
@@ -72,9 +73,10 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
             rows: Sequence[Any] = cursor.execute(
                 EventStoreSql.codes_of_reservations, (UUIDS.encode(list(reservation_ids)),)
             ).fetchall()
+            caches = self.caches.of(conn)
         for row in rows:
-            self.caches.codes_of_reservations.put(row["reservation_id"], row["code_id"])
-            self.caches.campaigns_of_codes.put(row["code_id"], row["campaign_id"])
+            caches.codes_of_reservations.put(row["reservation_id"], row["code_id"])
+            caches.campaigns_of_codes.put(row["code_id"], row["campaign_id"])
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
         """Yield transactions to try in turn; see `domain.application.LedgerRecorder`."""
@@ -145,7 +147,7 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
             if recorder.clock.is_stale():
                 recorder.clock.refresh(conn)
             self._resources.enter_context(transaction(conn))
-            self._uow = PostgresUnitOfWork(conn, recorder.caches)
+            self._uow = PostgresUnitOfWork(conn, recorder.caches.of(conn))
             self._resources = self._resources.pop_all()
         return self._uow
 
@@ -159,11 +161,10 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
                     raise exc_value
                 if self._uow is not None:
                     run_to_completion(self._uow.commit())
-            if self._uow is not None:
-                self._uow.publish_to_caches()
         except (IntegrityError, OperationalError, InterfaceError) as error:
             # The winner of a race has committed, and is often our own previous transaction whose answer was lost. The
             # next transaction reads what it wrote, so a race is retried however long it took.
+            self._recorder.caches.forget()
             is_race = isinstance(error, IntegrityError)
             if not is_race and not is_outage(error):
                 raise
@@ -171,13 +172,15 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
                 if is_race:
                     raise
                 raise StorageUnavailableError(str(error)) from error
-            self._recorder.caches.clear_states()
             return True
         except (PersistenceError, psycopg.Error) as error:
+            self._recorder.caches.forget()
             if not is_outage(error):
                 raise
             raise StorageUnavailableError(str(error)) from error
         self._budget.committed = True
+        if self._uow is not None:
+            self._uow.publish_to_caches()
         return False
 
 

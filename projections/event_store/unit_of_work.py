@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
+from eventsourcing.persistence import OperationalError
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
@@ -51,6 +52,7 @@ from projections.event_store.recipient_lookup import (
 from projections.event_store.reservation_loader import ReservationLoader
 from projections.event_store.snapshots import snapshot_due, write_campaign_snapshots, write_snapshots
 from projections.sql.event_store import EVENTS, EventStoreSql
+from projections.telemetry.after_commit import after_commit
 
 OVERDUE_PER_CODE_MAX = 20
 REVOKED_PER_CODE_MAX = 200
@@ -87,7 +89,7 @@ class PostgresUnitOfWork:
         Redeems that arrive while the locks of few codes are awaited are added, if the locks are those they need.
         """
         working_set = self._working_set
-        self._cursor.execute(EventStoreSql.lock_shared_writer)
+        server = self._send(EventStoreSql.lock_shared_writer)
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         others = [command for command in commands if not isinstance(command, ReserveUse)]
         by_code_text = [command for command in others if isinstance(command, CorrectRecipient | RequestRebind)]
@@ -131,13 +133,15 @@ class PostgresUnitOfWork:
             yield from self._load_for_other_commands(others, codes_of_targets)
         if campaigns:
             yield from self._load_for_campaigns(redeems, by_code_text, codes_of_targets)
+        yield from self._check_server(server)
         return working_set
 
     def load_campaign(self, command: CampaignCommand | HandOutCommand) -> PipelineSteps[WorkingSet]:
         """Lock and read the campaign of a command, with its hand-out or, for new terms, a recipient's most uses."""
-        self._cursor.execute(EventStoreSql.lock_shared_writer)
+        server = self._send(EventStoreSql.lock_shared_writer)
         self._lock([command.campaign_id])
         yield from self._campaigns.load_target(command, self._working_set)
+        yield from self._check_server(server)
         return self._working_set
 
     def save(
@@ -163,13 +167,24 @@ class PostgresUnitOfWork:
         yield from cast("BufferingConnection", self._conn).commit_pipelined()
 
     def publish_to_caches(self) -> None:
-        """Put the committed states into the caches."""
-        for code_id, code in self._working_set.codes.items():
-            self._caches.codes.put(code_id, code)
-        self._campaigns.publish(self._working_set)
-        self._reservations.publish()
-        for digest, code_id in self._working_set.code_ids.items():
-            self._caches.code_ids.put(digest, code_id)
+        """Put the committed states into the caches. Never raises: the transaction is committed."""
+        with after_commit("publishing to caches"):
+            for code_id, code in self._working_set.codes.items():
+                self._caches.codes.put(code_id, code)
+            self._campaigns.publish(self._working_set)
+            self._reservations.publish()
+            for digest, code_id in self._working_set.code_ids.items():
+                self._caches.code_ids.put(digest, code_id)
+
+    def _check_server(self, answered: Cursor[Any]) -> PipelineSteps[None]:
+        """Check that the states of the caches are those of the server that this transaction runs on.
+
+        Raises:
+            OperationalError: It is another one; the batch is decided again with what that server holds.
+        """
+        rows = yield from fetch_pipelined(answered)
+        if cast("BufferingConnection", self._conn).is_led_elsewhere(rows[0][2]):
+            raise OperationalError("another database server answers on this connection")
 
     def _load_rebind_sources(self) -> PipelineSteps[None]:
         """Load the reservations that rebinds of this batch move, and those that wait for the removal of an access."""

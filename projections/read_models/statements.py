@@ -1,22 +1,27 @@
 """A code's history as a statement: any range of it, with the balance after each event.
 
 Balances are folded forward from blocks of a thousand events, which this process and the database keep together with
-the few events that changed the code itself or opened a case. The log never changes, so a block stays right, and a page
-costs the same however long the history is.
+the few events that changed the code itself or opened a case. The log of one server never changes, so a block stays
+right, and a page costs the same however long the history is.
 """
 
 import logging
-import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from itertools import groupby
-from typing import Final, Generic, NamedTuple
+from typing import Any, Final, Generic, NamedTuple
 from uuid import UUID
+
+from psycopg import Cursor
 
 from domain.events import Event
 from domain.model.redeem_code import RedeemCode
 from projections.database.errors import StorageUnavailableError
+from projections.database.servers.per_server import PerServer
+from projections.event_store.caches import LRUCache
 from projections.event_store.snapshots import StreamState
 from projections.event_store.stored_state import search_field
 from projections.read_models import history_blocks
@@ -78,8 +83,9 @@ class HistoryReader(Reader, Generic[StreamState]):
     def __init__(self, storage: ReadableStore, kind: StreamKind[StreamState]) -> None:
         super().__init__(storage)
         self._kind: StreamKind[StreamState] = kind
-        self._cached: OrderedDict[UUID, FoldedHistory[StreamState]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._cached: PerServer[LRUCache[UUID, FoldedHistory[StreamState]]] = PerServer(
+            partial(LRUCache, CODES_WITH_BLOCKS_MAX)
+        )
 
     def find_newest_version(self, stream_id: UUID) -> int:
         """Return the version of the newest event; 0 if there is no such code or campaign."""
@@ -125,7 +131,10 @@ class HistoryReader(Reader, Generic[StreamState]):
 
     def _extend_cache(self, stream_id: UUID, version: int) -> FoldedHistory[StreamState]:
         """Return the blocks up to this version, and perhaps later ones; folded blocks are stored."""
-        history = self._cached.get(stream_id, FoldedHistory[StreamState].create_empty())
+        cached = self._cached.newest
+        history = FoldedHistory[StreamState].create_empty()
+        with suppress(KeyError):
+            history = cached.get(stream_id)
         if count_missing_blocks(history, version):
             with self._open_cursor() as cursor:
                 history = load_blocks(self._kind, cursor, stream_id, history)
@@ -138,12 +147,15 @@ class HistoryReader(Reader, Generic[StreamState]):
                 self._store_blocks(stream_id, longer, history.version)
                 history = longer
         if history.states:
-            with self._lock:
-                self._cached[stream_id] = history
-                self._cached.move_to_end(stream_id)
-                if len(self._cached) > CODES_WITH_BLOCKS_MAX:
-                    self._cached.popitem(last=False)
+            cached.put(stream_id, history)
         return history
+
+    @contextmanager
+    def _open_cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
+        """Open a cursor; if another server answers, what was cached of the former one is forgotten."""
+        with super()._open_cursor() as cursor:
+            self._cached.of(cursor.connection)
+            yield cursor
 
     def _store_blocks(self, stream_id: UUID, history: FoldedHistory[StreamState], after: int) -> None:
         """Store blocks for other processes; a database that takes no writes only costs them the time to fold again."""

@@ -55,7 +55,7 @@ WHERE l.locktype = 'advisory' AND l.classid = 1818518631 AND l.objid = 2 AND l.o
 -- after the next checkpoint.
 SELECT system_identifier,
     CASE WHEN NOT pg_is_in_recovery() THEN ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer END,
-    pg_postmaster_start_time()::text
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
 FROM pg_control_system();
 
 -- name: least_memory

@@ -131,7 +131,9 @@ SELECT pg_advisory_xact_lock(1818518631, 0);
 -- name: lock_shared_writer
 -- Shared by all who write the read models, before they read or lock anything; whoever swaps their tables takes it alone.
 -- A writer that stops in the middle (a frozen process) gives its locks up before those who wait for them give up.
-SELECT pg_advisory_xact_lock_shared(1818518631, 2), set_config('idle_in_transaction_session_timeout', '5s', true);
+-- Behind a pooler a session may be another server's than it was, and only the transaction can tell.
+SELECT pg_advisory_xact_lock_shared(1818518631, 2), set_config('idle_in_transaction_session_timeout', '5s', true),
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint;
 
 -- name: newer_events
 -- A bounded page of each stream; whose page is full is asked for again.

@@ -13,6 +13,7 @@ from typing import Any, cast
 import psycopg
 from eventsourcing.persistence import PersistenceError
 from psycopg import Connection
+from psycopg_pool import PoolTimeout
 
 from domain.command_bus import Command, Result
 from domain.ports import PipelineSteps
@@ -62,18 +63,21 @@ class PipelinedExecute:
         is_gathering = len(commands) in GATHERING_SIZES
         if storage.recorder.clock.is_stale():
             raise FallBackToBlockingError
+        caches = storage.recorder.caches
         try:
             with storage.datastore.pool.connection(timeout=CONNECTION_WAIT_S) as conn:
                 with with_answer_timeout(conn), transaction(conn):
                     may_join = is_gathering or self._is_contended
-                    uow = PostgresUnitOfWork(conn, storage.recorder.caches, take_waiting if may_join else None)
+                    uow = PostgresUnitOfWork(conn, caches.of(conn), take_waiting if may_join else None)
                     steps = storage.ledger.execute_steps(uow, commands)
                     results = yield from self._drive(conn.fileno(), steps, yields_first=is_gathering)
                     for _ in uow.commit():
                         yield conn.fileno()
                 uow.publish_to_caches()
+        except PoolTimeout as error:
+            raise FallBackToBlockingError from error
         except (PersistenceError, psycopg.Error) as error:
-            storage.recorder.caches.clear_states()
+            caches.forget()
             raise FallBackToBlockingError from error
         return results
 

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from projections.telemetry.after_commit import after_commit
+
 if TYPE_CHECKING:
     from domain.command_bus import Command
     from domain.model.reservation import Lease, Reservation
@@ -34,9 +36,10 @@ class TracerSlot:
     def record_commit(
         self, commands: "Sequence[Command]", results: Sequence[object], started_at: datetime | None
     ) -> None:
-        """Record a transaction with what each of its commands led to, in their order."""
+        """Record a transaction with what each of its commands led to, in their order. Never raises."""
         if self.tracer is not None and started_at is not None:
-            self.tracer.record_commit(commands, results, started_at)
+            with after_commit("recording a trace"):
+                self.tracer.record_commit(commands, results, started_at)
 
     def record_wake_up(self, reservation_ids: Sequence[UUID], started_at: datetime | None) -> None:
         """Record the message that woke a worker for reservations."""

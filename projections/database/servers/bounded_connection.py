@@ -1,5 +1,6 @@
 """Connections on which every answer is awaited for a bounded time, and that lead to no former primary."""
 
+from itertools import count
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
@@ -28,6 +29,7 @@ IDENTITY_S_MAX: Final = 3.0
 """Longest wait until a new connection knows which server it leads to, in seconds."""
 
 Row = TypeVar("Row")
+_NUMBERS = count(1)
 
 
 class BoundedConnection(Connection[Row]):
@@ -39,10 +41,12 @@ class BoundedConnection(Connection[Row]):
     Attributes:
         answer_timeout_s: Longest wait for an answer, in seconds. None: without a limit.
         server: Which server it leads to; None if the engine cannot tell.
+        number: Counts the connections of this process, and the servers that one leads to: the newest has the highest.
     """
 
     answer_timeout_s: float | None = ANSWER_S_MAX
     server: ServerIdentity | None = None
+    number: int = 0
 
     @classmethod
     def connect(cls, conninfo: str = "", **options: Any) -> Self:
@@ -68,7 +72,7 @@ class BoundedConnection(Connection[Row]):
         conn: Self = super().connect(ordered, **options)
         address, conn.answer_timeout_s = address_of(conn), IDENTITY_S_MAX
         try:
-            conn.server = identify(conn)
+            conn.server, conn.number = identify(conn), next(_NUMBERS)
             if conn.server is not None:
                 KNOWN_SERVERS.admit(conn.server, address)
             if has_others and KNOWN_SERVERS.is_suspected(address):
@@ -82,6 +86,19 @@ class BoundedConnection(Connection[Row]):
             raise
         conn.answer_timeout_s = cls.answer_timeout_s
         return conn
+
+    def is_led_elsewhere(self, started_at: int) -> bool:
+        """Note which run of a server answers a transaction; return whether it is another one than before.
+
+        A pooler between keeps a connection open while it connects to another server.
+
+        Args:
+            started_at: When that server started, in microseconds since 1970.
+        """
+        if self.server is None or self.server.started_at == started_at:
+            return False
+        self.server, self.number = self.server._replace(started_at=started_at), next(_NUMBERS)
+        return True
 
     def wait(self, gen: PQGen[RV], interval: float = WAIT_INTERVAL_S, timeout: float | None = None) -> RV:
         """Drive a psycopg operation to its end.
@@ -112,6 +129,7 @@ class StandbyConnection(BoundedConnection[Row]):
             psycopg.OperationalError: No host can be reached.
         """
         conn: Self = super(BoundedConnection, cls).connect(conninfo, **options)
+        conn.server, conn.number = identify(conn), next(_NUMBERS)
         return conn
 
 

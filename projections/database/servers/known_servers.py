@@ -37,12 +37,12 @@ class ServerIdentity(NamedTuple):
     Attributes:
         system: Identifies the cluster: a primary and its standbys have the same.
         timeline: Counts promotions; None on a standby.
-        started_at: When the server process started.
+        started_at: When the server process started, in microseconds since 1970.
     """
 
     system: int
     timeline: int | None
-    started_at: str
+    started_at: int
 
 
 class KnownServers:

@@ -14,6 +14,7 @@ from psycopg.rows import tuple_row
 from domain.application import LedgerRecorder, RedemptionLedger
 from domain.model.reservation import Reservation
 from domain.policy import Policy
+from domain.ports import PipelineSteps
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
@@ -102,17 +103,17 @@ def postgres_store(storage: LedgerStore) -> ContractStore:
 def _lost_in_postgres(storage: LedgerStore, times: int, fate: Fate) -> Iterator[None]:
     """The connection dies at the commit: before it, or when it was done and its answer was on its way."""
     left = [times]
-    name = "publish_to_caches" if fate == "answer_lost" else "commit"
-    method = getattr(PostgresUnitOfWork, name)
+    commit = PostgresUnitOfWork.commit
 
-    def lose(self: PostgresUnitOfWork) -> object:
-        if left[0]:
-            left[0] -= 1
+    def lose(self: PostgresUnitOfWork) -> PipelineSteps[None]:
+        is_lost, left[0] = left[0] > 0, max(0, left[0] - 1)
+        if not is_lost or fate == "answer_lost":
+            yield from commit(self)
+        if is_lost:
             raise OperationalError("server closed the connection unexpectedly")
-        return method(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PostgresUnitOfWork, name, lose)
+        patch.setattr(PostgresUnitOfWork, "commit", lose)
         patch.setattr(storage.recorder, "pause", lambda _: None)
         yield
     assert left == [0]

@@ -38,7 +38,7 @@ def test_outcome_decodes_no_event_again(bench: LedgerBench, topics: list[str]) -
 
     assert result.require_reservation().status == "sent"
     assert topics == ["UseReserved:1"]
-    assert bench.storage.recorder.caches.claimed == {}
+    assert bench.storage.recorder.caches.newest.claimed == {}
     assert_no_drift(bench)
 
 

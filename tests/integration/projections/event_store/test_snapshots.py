@@ -1,7 +1,6 @@
 """Snapshots: the first look at a long code costs what a short one costs, and none is believed that does not fit."""
 
 from datetime import timedelta
-from uuid import UUID
 
 import msgspec
 import psycopg
@@ -12,7 +11,6 @@ from domain.events.code_terms import CodeTerms
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.event_store import code_loader, codec
-from projections.event_store.caches import StoreCaches
 from projections.event_store.snapshots import (
     EVENTS_PER_SNAPSHOT,
     SCHEMA_FINGERPRINT,
@@ -203,14 +201,3 @@ def test_the_shape_follows_the_fields_and_the_fold() -> None:
     assert schema_fingerprint(SNAPSHOT_VERSION, fields) == SCHEMA_FINGERPRINT
     assert SCHEMA_FINGERPRINT not in others
     assert len(set(others)) == len(others)
-
-
-def test_states_in_memory_are_bounded() -> None:
-    """The oldest goes: memory does not grow with the number of codes."""
-    caches = StoreCaches(size=2)
-    for number in range(3):
-        caches.code_ids.put(bytes([number]), UUID(int=number))
-
-    with pytest.raises(KeyError):
-        caches.code_ids.get(b"\x00")
-    assert caches.code_ids.get(b"\x02") == UUID(int=2)

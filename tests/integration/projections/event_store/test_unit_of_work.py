@@ -14,7 +14,7 @@ from eventsourcing.persistence import OperationalError
 from domain.command_bus import CommandResult, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from domain.ports import OutcomeUnknown, Rejected, run_to_completion
+from domain.ports import OutcomeUnknown, PipelineSteps, Rejected, run_to_completion
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, check_code, done
@@ -189,16 +189,16 @@ def test_a_lost_answer_to_an_issue_is_resolved_by_reading(bench: LedgerBench) ->
 def lost_commit_answers(times: int) -> Iterator[None]:
     """The next commits succeed, but the connection is gone before their answer is read."""
     left = [times]
-    commit = PostgresUnitOfWork.publish_to_caches
+    commit = PostgresUnitOfWork.commit
 
-    def lose(self: PostgresUnitOfWork) -> None:
+    def lose(self: PostgresUnitOfWork) -> PipelineSteps[None]:
+        yield from commit(self)
         if left[0]:
             left[0] -= 1
             raise OperationalError("server closed the connection unexpectedly")
-        commit(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PostgresUnitOfWork, "publish_to_caches", lose)
+        patch.setattr(PostgresUnitOfWork, "commit", lose)
         yield
     assert left == [0]
 

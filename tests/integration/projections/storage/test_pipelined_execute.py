@@ -15,7 +15,7 @@ from psycopg.rows import dict_row, tuple_row
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from domain.ports import run_to_completion
+from domain.ports import PipelineSteps, run_to_completion
 from projections.database.pipeline import BufferingConnection, fetch_pipelined, send_pipelined
 from projections.event_store.recorder import transaction
 from projections.event_store.unit_of_work import PostgresUnitOfWork
@@ -113,7 +113,7 @@ def test_a_batch_of_new_redeems_costs_two_round_trips(bench: LedgerBench, tmp_pa
     code = bench.issue(None, bound=False)
     bench.redeem(code, "first@example.com")
     commands: list[Command] = [bench.reserve(code, f"{name}@example.com") for name in ("second", "third")]
-    ledger, caches = bench.storage.ledger, bench.storage.recorder.caches
+    ledger, caches = bench.storage.ledger, bench.storage.recorder.caches.newest
     with (tmp_path / "trace").open("wb") as trace, bench.storage.datastore.get_connection() as conn:
         conn.pgconn.trace(trace.fileno())
         with transaction(conn):
@@ -186,11 +186,13 @@ def test_a_commit_whose_answer_is_lost_is_found_by_execute(bench: LedgerBench) -
     code = bench.issue()
     command = bench.reserve(code, "li.wei@example.com", reservation_id=uuid4())
     with pytest.MonkeyPatch.context() as patch:
+        commit = PostgresUnitOfWork.commit
 
-        def lose(_: PostgresUnitOfWork) -> None:
+        def lose(self: PostgresUnitOfWork) -> PipelineSteps[None]:
+            yield from commit(self)
             raise psycopg.OperationalError("the connection is lost")
 
-        patch.setattr(PostgresUnitOfWork, "publish_to_caches", lose)
+        patch.setattr(PostgresUnitOfWork, "commit", lose)
         with pytest.raises(FallBackToBlockingError):
             stepped(bench, [command])
 

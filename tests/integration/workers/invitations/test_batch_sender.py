@@ -217,10 +217,10 @@ def test_preloaded_codes_spare_claims_their_lookup(bench: LedgerBench) -> None:
     recorder = bench.storage.recorder
     recorder.preload_codes([*ids, uuid4()])
 
-    assert [recorder.caches.codes_of_reservations.get(each) for each in ids] == [
+    assert [recorder.caches.newest.codes_of_reservations.get(each) for each in ids] == [
         result.code.code_id for result in results
     ]
-    assert len(recorder.caches.codes_of_reservations.cache) == len(ids)
+    assert len(recorder.caches.newest.codes_of_reservations) == len(ids)
 
 
 def test_outcome_says_how_long_ago_the_attempt_came_how_far(

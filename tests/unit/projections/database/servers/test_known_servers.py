@@ -82,28 +82,28 @@ def test_one_port_belongs_to_all_hosts() -> None:
 def test_primary_behind_the_newest_timeline_is_refused() -> None:
     """The same and newer ones are admitted, and so are standbys and other clusters."""
     servers = KnownServers(clock := Clock())
-    servers.admit(ServerIdentity(7, 3, "then"), A)
-    servers.admit(ServerIdentity(7, 4, "now"), B)
+    servers.admit(ServerIdentity(7, 3, 1), A)
+    servers.admit(ServerIdentity(7, 4, 2), B)
     assert not servers.is_former_primary(A)
 
     with pytest.raises(StalePrimaryError, match="a:1 is a former primary: its timeline is 3, and timeline 4 was seen"):
-        servers.admit(ServerIdentity(7, 3, "then"), A)
+        servers.admit(ServerIdentity(7, 3, 1), A)
     assert servers.is_former_primary(A)
     assert not servers.is_former_primary(B)
     clock.now += SUSPECTED_S
     assert not servers.is_former_primary(A)
-    servers.admit(ServerIdentity(7, None, "then"), A)
-    servers.admit(ServerIdentity(8, 1, "then"), C)
-    servers.admit(ServerIdentity(7, 4, "later"), B)
+    servers.admit(ServerIdentity(7, None, 1), A)
+    servers.admit(ServerIdentity(8, 1, 1), C)
+    servers.admit(ServerIdentity(7, 4, 3), B)
 
 
 def test_address_of_a_proxy_is_no_former_primary_once_the_promoted_one_answers() -> None:
     """Behind one address another server answers after a failover."""
     servers = KnownServers(Clock())
-    servers.admit(ServerIdentity(7, 2, "now"), A)
+    servers.admit(ServerIdentity(7, 2, 2), A)
     with pytest.raises(StalePrimaryError):
-        servers.admit(ServerIdentity(7, 1, "then"), A)
+        servers.admit(ServerIdentity(7, 1, 1), A)
     assert servers.is_former_primary(A)
 
-    servers.admit(ServerIdentity(7, 2, "now"), A)
+    servers.admit(ServerIdentity(7, 2, 2), A)
     assert not servers.is_former_primary(A)
