@@ -1,6 +1,5 @@
 """Progress of a long command on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
-import sys
 import time
 from types import TracebackType
 from typing import Final, Self
@@ -18,13 +17,14 @@ class CommandProgress:
         words: The activity, such as `exporting codes`.
         total: The final count; 0 if it is unknown.
         quiet: Print nothing.
+        prints_result: Whether the command writes to stdout meanwhile.
     """
 
-    def __init__(self, words: str, total: int = 0, *, quiet: bool = False) -> None:
+    def __init__(self, words: str, total: int = 0, *, quiet: bool = False, prints_result: bool = False) -> None:
         self._words, self._total = words, total
         self._printed_at, self._count = time.monotonic(), 0
         self._quiet = quiet
-        self._bar = None if quiet or not sys.stderr.isatty() else progress_bar()
+        self._bar = None if quiet else progress_bar(prints_result=prints_result)
         self._task = self._bar.add_task(words, total=total or None) if self._bar else None
 
     def at(self, count: int) -> None:

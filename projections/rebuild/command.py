@@ -28,12 +28,20 @@ class ProgressLines:
         out: Never stdout, which is for the report.
         as_json: JSON lines.
         clock: Monotonic seconds.
+        prints_result: Whether the command writes to stdout meanwhile.
     """
 
-    def __init__(self, out: TextIO, *, as_json: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        out: TextIO,
+        *,
+        as_json: bool,
+        clock: Callable[[], float] = time.monotonic,
+        prints_result: bool = False,
+    ) -> None:
         self._out, self._as_json, self._clock = out, as_json, clock
         self._name, self._total, self._began, self._printed_at = "", 0, clock(), 0.0
-        self._bar = None if as_json or not out.isatty() else progress_bar(out=out, with_status=True)
+        self._bar = None if as_json else progress_bar(out, prints_result=prints_result, with_status=True)
         self._task = self._bar.add_task("", total=None, status="") if self._bar else None
         if self._bar:
             self._bar.start()

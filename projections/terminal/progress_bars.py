@@ -10,18 +10,25 @@ from projections.terminal.tables import open_console
 __all__ = ["Progress", "progress_bar"]
 
 
-def progress_bar(*, shown: bool | None = None, out: TextIO | None = None, with_status: bool = False) -> Progress:
-    """Return a progress bar on stderr.
+def progress_bar(
+    out: TextIO | None = None, *, prints_result: bool = False, with_status: bool = False
+) -> Progress | None:
+    """Return a progress bar on stderr, or None if it cannot be drawn there.
+
+    A bar is drawn on a terminal only. Stdout stays as it is, in a file, a pipe or a terminal.
 
     Args:
-        shown: Whether it is drawn; None where stderr is a terminal.
-        out: Another stream.
+        out: Another stream than stderr.
+        prints_result: Whether the command writes to stdout while the bar is shown. If stdout is a terminal too, its
+            lines would run into the bar, and they show the progress already.
         with_status: Whether a task's field `status` follows the bar, instead of its share and remaining time.
     """
     stream = sys.stderr if out is None else out
+    if not stream.isatty() or (prints_result and sys.stdout.isatty()):
+        return None
     ends: tuple[ProgressColumn, ...] = (TaskProgressColumn(), TimeRemainingColumn())
     if with_status:
         ends = (TextColumn("{task.fields[status]}", markup=False),)
-    drawn = stream.isatty() if shown is None else shown
     words = TextColumn("{task.description}", markup=False)
-    return Progress(words, BarColumn(), *ends, console=open_console(stream), disable=not drawn)
+    # By default, rich would print on its console what goes to stdout: the result of `ledger issue > FILE`.
+    return Progress(words, BarColumn(), *ends, console=open_console(stream), redirect_stdout=False)

@@ -9,6 +9,7 @@ import typer
 from api.cli.arguments import parse_email
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
+from api.cli.progress import CommandProgress
 from api.settings import ApiSettings
 from api.use_cases.privacy.erase_person import ErasureResult, PersonErasure
 from domain.values.identifiers import EmailAddress
@@ -16,7 +17,6 @@ from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
 from projections.privacy.key_rotation import KeyRotation
 from projections.repositories.audit_log import NO_REASON
 from projections.terminal.exit_codes import ExitCode
-from projections.terminal.progress_bars import progress_bar
 from projections.terminal.text import say, say_error
 from projections.vault.vault import DigestMismatchError, SealBrokenError
 
@@ -94,13 +94,14 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
     process. An interrupted run continues when you run the command again.
     """
     session = Session(context.obj)
-    with session.open_ledger() as ledger, progress_bar() as bar:
+    with session.open_ledger() as ledger, CommandProgress("re-encrypting") as steps:
         rotation = KeyRotation(ledger.storage)
-        task, rewritten = bar.add_task("re-encrypting", total=rotation.count_remaining()), 0
+        rewritten = 0
+        steps.grow(rotation.count_remaining())
         try:
             for number in rotation.run():
                 rewritten += number
-                bar.update(task, completed=rewritten)
+                steps.at(rewritten)
         except DigestMismatchError:
             raise
         except SealBrokenError as error:

@@ -12,6 +12,7 @@ from msgspec import structs
 from api.cli.arguments import AccessChoice, number_parser, parse_campaign_id, parse_reservation_id
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, print_json
+from api.cli.progress import CommandProgress
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import reservation_actions
@@ -21,7 +22,6 @@ from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, 
 from domain.events.code_terms import SINGLE_USE
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
-from projections.terminal.progress_bars import progress_bar
 from projections.terminal.text import say, say_error, write_document
 from projections.vault.random_source import RANDOM
 
@@ -61,8 +61,8 @@ def issue(
     code_terms = structs.replace(SINGLE_USE, **terms)
     campaign_id = None if campaign is None else parse_campaign_id(campaign, "--campaign")
     session = Session(context.obj)
-    progress = progress_bar(shown=not json and count >= PROGRESS_FROM)
-    with session.open_ledger() as ledger, progress as bar:
+    steps = CommandProgress("issuing", count, quiet=json or count < PROGRESS_FROM, prints_result=True)
+    with session.open_ledger() as ledger, steps:
         if campaign_id is not None:
             try:
                 code_terms = with_defaults_of_campaign(ledger.storage, code_terms, campaign_id, terms)
@@ -75,7 +75,6 @@ def issue(
             )
         note_id = store_note(ledger.storage, note, uuid4())
         template = CodeTemplate(terms=code_terms, bound=not open_code, note_id=note_id, campaign_id=campaign_id)
-        task = bar.add_task("issuing", total=count)
         batches = iter_issued(
             ledger.storage,
             template,
@@ -86,7 +85,7 @@ def issue(
             prefix=prefix.upper(),
         )
         try:
-            (_print_json_codes if json else _print_codes)(batches, lambda count: bar.advance(task, count))
+            (_print_json_codes if json else _print_codes)(batches, steps.more)
         except (OSError, KeyboardInterrupt):
             # The last batch is issued and perhaps unseen; an operator who issued it again would have it twice.
             say_error(

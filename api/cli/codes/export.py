@@ -95,7 +95,7 @@ def statements(
     session = Session(context.obj)
     with session.open_ledger() as ledger:
         only = None if code is None else ledger.find_code_id(code)
-        steps = CommandProgress("exporting statements")
+        steps = CommandProgress("exporting statements", prints_result=output is None)
         with open_report_store(ledger.settings, ledger.storage.vault) as store:
             rows = statement_rows(read_statement_lines(store.connection, steps.grow, only), ledger.language)
             return _write("statements", rows, STATEMENT_COLUMNS, output, form, steps)
@@ -117,7 +117,8 @@ def _write(
             count += 1
             yield row
 
-    with steps or CommandProgress(f"exporting {what}") as progress, open_output_file(output) as file:
+    steps = steps or CommandProgress(f"exporting {what}", prints_result=output is None)
+    with steps as progress, open_output_file(output) as file:
         for chunk in lines_of(counted(), columns, file_format):
             file.write(chunk)
             progress.at(count)

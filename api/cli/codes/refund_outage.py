@@ -10,8 +10,8 @@ from msgspec.structs import asdict
 from api.cli.arguments import parse_time_option
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
+from api.cli.progress import CommandProgress
 from api.use_cases.refund_outage import AffectedReservation, OutageWindow, find_affected, refund_affected
-from projections.terminal.progress_bars import progress_bar
 from projections.terminal.tables import show, styled, table
 from projections.terminal.text import say
 
@@ -73,15 +73,14 @@ def _refund(
     ledger: OpenLedger, affected: Sequence[AffectedReservation], correlation_id: UUID, *, include_sent: bool
 ) -> int:
     """Refund each with a progress bar; return how many were refunded."""
-    with progress_bar() as bar:
-        task = bar.add_task("refunding", total=len(affected))
+    with CommandProgress("refunding", len(affected)) as steps:
         return refund_affected(
             ledger.services,
             ledger.caller(),
             affected,
             correlation_id,
             include_sent=include_sent,
-            progress=lambda count: bar.update(task, advance=count),
+            progress=steps.more,
         )
 
 

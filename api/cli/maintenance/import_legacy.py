@@ -1,7 +1,6 @@
 """`ledger import-legacy`: imports the codes of the counter-based legacy system."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -11,13 +10,13 @@ from msgspec.structs import replace
 
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
+from api.cli.progress import CommandProgress
 from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, FindingKind, ImportFinding, ImportSummary
 from api.legacy_import.importer import DEFAULT_SOURCE, SOURCE, LegacyImporter, LegacyImportOptions
 from api.legacy_import.report import report_file
 from domain.commands.context import CommandContext
 from projections.legacy.source import LegacySourceError, LegacySystem, open_legacy_system
 from projections.terminal.exit_codes import ExitCode
-from projections.terminal.progress_bars import Progress, progress_bar
 from projections.terminal.text import say, say_error
 
 SHOWN_PER_KIND_MAX = 10
@@ -148,29 +147,13 @@ def _run(
     plan = LegacyImportOptions(source=source, apply=apply, language=language, now=now, new_id=uuid4, **options)
     importer = LegacyImporter(ledger.storage, ledger.reader, plan)
     findings_by_kind: dict[FindingKind, list[ImportFinding]] = {kind: [] for kind in FINDING_KINDS}
-    with _progress(old.count_codes(), apply=apply) as step, report_file(report, importer.summary) as write:
-        for finding in importer.run(old, step):
+    steps = CommandProgress("importing" if apply else "checking", old.count_codes())
+    with steps, report_file(report, importer.summary) as write:
+        for finding in importer.run(old, steps.at):
             write(finding)
             if len(findings_by_kind[finding.kind]) < LISTED_PER_KIND_MAX:
                 findings_by_kind[finding.kind].append(finding)
     return importer.summary, findings_by_kind
-
-
-class _Step:
-    """Updates a progress bar."""
-
-    def __init__(self, bar: Progress, total: int, words: str) -> None:
-        self._bar = bar
-        self._task = bar.add_task(words, total=total)
-
-    def __call__(self, count: int) -> None:
-        self._bar.update(self._task, completed=count)
-
-
-@contextmanager
-def _progress(total: int, *, apply: bool) -> Iterator[_Step]:
-    with progress_bar() as bar:
-        yield _Step(bar, total, "importing" if apply else "checking")
 
 
 def _print(summary: ImportSummary, findings_by_kind: Listed, *, apply: bool, notify_ended: bool) -> None:

@@ -55,7 +55,7 @@ def events(context: typer.Context, output: OutputOption = None, json: JsonFlag =
     Example: `ledger export events --output events.jsonl`
     """
     url = _database(context)
-    with _progress(json=json) as progress, open_output_file(output) as out:
+    with _progress(json=json, prints_result=output is None) as progress, open_output_file(output) as out:
         result = export_log(url, out, progress)
     _print_log_counts(result, "written", json=json and output is not None)
     return 0
@@ -69,7 +69,7 @@ def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = 
     """
     url = _database(context)
     _record(context, "exported_vault")
-    with _progress(json=json) as progress, open_output_file(output) as out:
+    with _progress(json=json, prints_result=output is None) as progress, open_output_file(output) as out:
         result = export_vault(url, out, progress)
     _print_vault_counts(result, "written", json=json and output is not None)
     return 0
@@ -153,8 +153,8 @@ def _database(context: typer.Context) -> str:
 
 
 @contextmanager
-def _progress(*, json: bool) -> Iterator[ProgressLines]:
-    progress = ProgressLines(sys.stderr, as_json=json)
+def _progress(*, json: bool, prints_result: bool = False) -> Iterator[ProgressLines]:
+    progress = ProgressLines(sys.stderr, as_json=json, prints_result=prints_result)
     try:
         yield progress
     finally:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 from unittest.mock import patch
 
@@ -60,6 +61,14 @@ class Terminal:
             with patch.multiple(sys, stdout=out.file, stderr=err.file):
                 status = run(list(arguments))
         return CommandResult(status, out.text(), err.text())
+
+    def ledger_into_a_file(self, *arguments: str, file: Path) -> CommandResult:
+        """One command at a terminal, with stdout redirected: `ledger ... > FILE`."""
+        with ExitStack() as ends:
+            err, out = ends.enter_context(_tty()), ends.enter_context(file.open("w", encoding="utf-8"))
+            with patch.multiple(sys, stdin=err.file, stdout=out, stderr=err.file):
+                status = run(list(arguments))
+        return CommandResult(status, file.read_text("utf-8"), err.text())
 
 
 @dataclass
