@@ -39,7 +39,7 @@ from domain.commands.hand_out.hand_out_mail import (
     remind_of_hand_out,
     resend_hand_out,
 )
-from domain.commands.invitation_limits import find_invitation_limit
+from domain.commands.invitation_limits import find_invitation_limit, hide_recipient
 from domain.commands.reservation.cancel import CancelReservation, cancel_reservation
 from domain.commands.reservation.close_for_erasure import CloseForErasure, close_for_erasure
 from domain.commands.reservation.correct_recipient import CorrectRecipient, correct_recipient
@@ -137,16 +137,18 @@ def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result:
     try:
         decision = _decision(command, working_set, policy)
     except Refusal as error:
-        return error.with_traceback(None)  # its frames hold the results, and so the refusal: a reference cycle
+        return hide_recipient(
+            error.with_traceback(None), command.context
+        )  # its frames hold the results, and so the refusal: a reference cycle
     if decision.events:
         if command.context.waits is not None and (limit := _find_limit(command, decision, working_set)) is not None:
-            return limit
+            return hide_recipient(limit, command.context)
         _record(decision, working_set, policy)
         if decision.refusal is None:
             for draft in recipient_drafts_in(command):
                 working_set.register_new_recipient(draft)
     if decision.refusal is not None:
-        return decision.refusal
+        return hide_recipient(decision.refusal, command.context)
     reservation_id = decision.reservation_id
     if isinstance(command, ReserveUse) and command.key is not None and reservation_id is not None:
         working_set.remember(command.key.scope_digest, RememberedKey(command.key.body_digest, reservation_id))

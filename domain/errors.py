@@ -23,11 +23,14 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, 
         retry_after_s: Whole seconds after which asking again may help; None if waiting does not help.
         facts: What the text needs, by name.
         campaign_id: The campaign whose terms, state or uses refuse; None if it is not the campaign that does.
+        depends_on_recipient: Whether it depends on uses or invitations of the recipient of which the request shows
+            nothing. A client receives a bounded number of these (`domain.commands.invitation_limits`).
     """
 
     code: ClassVar[str]
     kind: ClassVar[RefusalKind] = "refused"
     reasons: ClassVar[tuple[str, ...]] = ()
+    depends_on_recipient: bool = False
 
     def __init__(self, *, retry_after_s: int | None = None, **facts: object) -> None:
         super().__init__(self.code)
@@ -150,12 +153,14 @@ class PersonLimitReached(Refusal):
     """The person has as many uses of the campaign as it gives to one person."""
 
     code = "PERSON_LIMIT"
+    depends_on_recipient = True
 
 
 class EmailMismatch(Refusal):
     """The code is bound to another person."""
 
     code = "EMAIL_MISMATCH"
+    depends_on_recipient = True
 
 
 class CodeHeld(Refusal):
@@ -175,7 +180,8 @@ class InvitationsLimited(RefusalWithReason):
 
     code = "RATE_LIMITED"
     kind = "limited"
-    reasons = ("recipient", "again", "new_recipients")
+    reasons = ("recipient", "again", "new_recipients", "other_recipients")
+    depends_on_recipient = True
 
 
 class NoSuchCode(Refusal):
@@ -371,6 +377,10 @@ class RecipientNotCorrectable(RefusalWithReason):
         *("rebind", "refunded", "leased", "waiting", "accepted", "ended", "moving"),
         *("same", "corrected_before", "unknown", "too_late", "address_taken", "bound", "kept_binding"),
     )
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.depends_on_recipient = why in {"address_taken", "kept_binding"}
 
 
 class CorrectionTokenRequired(Refusal):

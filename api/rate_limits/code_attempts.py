@@ -6,7 +6,7 @@ from typing import Self
 from api.errors import ApplicationError
 from api.rate_limits.guard import CodeAttempt, Guard, RateLimitExceeded
 from domain.commands.context import InvitationWaits
-from domain.errors import CodeUnknown, InvitationsLimited
+from domain.errors import CodeUnknown, InvitationsLimited, Refusal
 from domain.model.reservation import Reservation
 from projections.telemetry.metrics import LIMITED
 
@@ -67,7 +67,16 @@ class LimitedAttempt:
             ApplicationError: RATE_LIMITED, instead of the answer that no such code exists.
         """
         guard, attempt = self._guard, self._attempt
-        guard.invitations.release(self._invitation, self.waits, self.reservation, is_code_bound=self.is_code_bound)
+        is_answered = error is None or (
+            isinstance(error.__cause__, Refusal) and not isinstance(error.__cause__, CodeUnknown)
+        )
+        guard.invitations.release(
+            self._invitation,
+            self.waits,
+            self.reservation,
+            is_code_bound=self.is_code_bound,
+            is_answered=is_answered,
+        )
         guard.release(attempt)
         if not isinstance(error, ApplicationError):
             return

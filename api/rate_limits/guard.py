@@ -149,7 +149,8 @@ class Guard:
 
     def invitation(self, attempt: CodeAttempt) -> Invitation:
         """Return the invitation that a request may bring about."""
-        return Invitation(attempt.actor, attempt.email, attempt.code, self._keys(attempt.client)[0], attempt.is_again)
+        site = self._keys(attempt.client)[0]
+        return self.invitations.invitation(attempt.actor, attempt.email, attempt.code, site, is_again=attempt.is_again)
 
     def record_successes(self, count: int) -> None:
         """Count redeems that made a reservation each."""

@@ -1,8 +1,9 @@
 """Limits on invitations that redeems, corrections and rebinds bring about, so that no code serves to flood a mailbox.
 
 Units are taken before the command runs, since many requests may be in progress at the same time, and put back where it
-reserved nothing: repeated redeems of one's own reservation and refusals cost nothing. Whether a reached limit holds the
-command back is decided with it (`domain.commands.invitation_limits`).
+reserved nothing: repeated redeems of one's own reservation and refusals cost nothing. Answers without a new reservation
+have a limit too, by the recipients that one client asks about: such an answer may tell whether a recipient has uses.
+Whether a reached limit holds the command back is decided with it (`domain.commands.invitation_limits`).
 """
 
 import math
@@ -11,10 +12,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from api.rate_limits.gcra import Gcra, Limit
+from api.rate_limits.expiring_keys import TimedSet
+from api.rate_limits.gcra import KEYS_MAX, Gcra, Limit
 from api.settings import Rates
 from domain.commands.context import InvitationWaits
-from domain.commands.invitation_limits import AGAIN, NEW_RECIPIENTS, RECIPIENT
+from domain.commands.invitation_limits import AGAIN, NEW_RECIPIENTS, OTHER_RECIPIENTS, RECIPIENT
 from domain.events import ActorKind
 from domain.model.reservation import Reservation
 
@@ -34,6 +36,7 @@ class Invitation(Struct, frozen=True):
         code: Digest of the code.
         site: Digest of the client's address.
         is_again: Whether a further use is asked for by `again`.
+        asked_before: Whether this client address asked about the recipient with this code recently.
     """
 
     actor: ActorKind
@@ -41,11 +44,20 @@ class Invitation(Struct, frozen=True):
     code: bytes
     site: bytes
     is_again: bool
+    asked_before: bool
 
     @property
     def chain(self) -> bytes:
         """Key of the `again` chain."""
         return self.code + self.recipient
+
+    @property
+    def is_about_other(self) -> bool:
+        """Whether an answer without a new reservation may tell the client of a recipient that it did not know of.
+
+        The id in `again` shows that it does.
+        """
+        return self.actor == "person" and not self.is_again and not self.asked_before
 
 
 class Invitations:
@@ -61,10 +73,17 @@ class Invitations:
         self._recipients = Gcra(_hourly(RECIPIENT, rates.per_recipient))
         self._again = Gcra(_hourly(AGAIN, rates.again))
         self._sites = Gcra(_hourly(NEW_RECIPIENTS, rates.per_address))
+        self._others = Gcra(_hourly(OTHER_RECIPIENTS, rates.per_address))
+        self._asked = TimedSet(HOUR_S, KEYS_MAX)
         self._unreported: dict[tuple[str, bytes], int] = {}
         self.tables: Mapping[str, Gcra] = {
-            table.limit.name: table for table in (self._recipients, self._again, self._sites)
+            table.limit.name: table for table in (self._recipients, self._again, self._sites, self._others)
         }
+
+    def invitation(self, actor: ActorKind, recipient: bytes, code: bytes, site: bytes, *, is_again: bool) -> Invitation:
+        """Return the invitation that a request may bring about."""
+        asked_before = self._asked.has(site + code + recipient, self._clock())
+        return Invitation(actor, recipient, code, site, is_again, asked_before)
 
     def acquire(self, invitation: Invitation) -> InvitationWaits | None:
         """Take a unit of each limit that leaves room, and return the waits of the others. `release` must follow."""
@@ -74,10 +93,14 @@ class Invitations:
         recipient_s = self._recipients.acquire(invitation.recipient, now)
         again_s = self._again.acquire(invitation.chain, now) if invitation.is_again else 0.0
         address_s = self._sites.acquire(invitation.site, now) if invitation.actor == "person" else 0.0
-        if not (recipient_s or again_s or address_s):
+        others_s = self._others.acquire(invitation.site, now) if invitation.is_about_other else 0.0
+        if not (recipient_s or again_s or address_s or others_s):
             return None
         return InvitationWaits(
-            recipient_s=math.ceil(recipient_s), again_s=math.ceil(again_s), address_s=math.ceil(address_s)
+            recipient_s=math.ceil(recipient_s),
+            again_s=math.ceil(again_s),
+            address_s=math.ceil(address_s),
+            others_s=math.ceil(others_s),
         )
 
     def release(
@@ -87,6 +110,7 @@ class Invitations:
         reservation: Reservation | None,
         *,
         is_code_bound: bool,
+        is_answered: bool,
     ) -> None:
         """Keep the units that an invitation used, and put the others back.
 
@@ -95,6 +119,7 @@ class Invitations:
             waits: The result of `acquire`.
             reservation: The reservation that the command made; None if it made none.
             is_code_bound: Whether its code is bound to its first recipient.
+            is_answered: Whether the client receives a result or a refusal about a code that exists.
         """
         if invitation.actor not in _LIMITED:
             return
@@ -107,6 +132,12 @@ class Invitations:
         if invitation.actor == "person" and (waits is None or not waits.address_s):
             is_new = reservation is not None and not is_code_bound and not is_further
             self._settle(self._sites, invitation.site, now, is_used=is_new)
+        if invitation.is_about_other:
+            is_counted = waits is None or not waits.others_s
+            if is_counted:
+                self._settle(self._others, invitation.site, now, is_used=is_answered and reservation is None)
+            if reservation is not None or (is_counted and is_answered):
+                self._asked.add(invitation.site + invitation.code + invitation.recipient, now)
 
     def report(self) -> dict[tuple[str, bytes], int]:
         """Units by limit and key since the last call, for the other processes."""

@@ -20,11 +20,13 @@ class InvitationWaits(Struct, frozen=True, kw_only=True):
         recipient_s: For this recipient, whatever the code.
         again_s: For this recipient with this code by `again`.
         address_s: For a new recipient of an open code from this client address.
+        others_s: Until this client address may learn of a further recipient whether they have uses.
     """
 
     recipient_s: int = 0
     again_s: int = 0
     address_s: int = 0
+    others_s: int = 0
 
 
 class CommandContext(Struct, frozen=True, kw_only=True):

@@ -1,21 +1,23 @@
 """Limits on invitations: a decision that would reserve one is refused where the caller's limits leave no room.
 
 The limits are counted outside (`api.rate_limits`). Decided here is whether a command reserves an invitation at all:
-a repeated redeem of one's own reservation and every other refusal keep their answers.
+a repeated redeem of one's own reservation and every other refusal keep their answers. Only a client that asked about
+too many recipients without a new reservation is no longer told which of them have uses.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 from domain.commands.context import CommandContext, InvitationWaits
-from domain.errors import InvitationsLimited
+from domain.errors import InvitationsLimited, Refusal
 from domain.events import Event, RebindReserved, ReservationStarted
 from domain.model.redeem_code import RedeemCode
 
 RECIPIENT: Final = "recipient"
 AGAIN: Final = "again"
 NEW_RECIPIENTS: Final = "new_recipients"
-INVITATION_LIMITS: Final = (RECIPIENT, AGAIN, NEW_RECIPIENTS)
+OTHER_RECIPIENTS: Final = "other_recipients"
+INVITATION_LIMITS: Final = (RECIPIENT, AGAIN, NEW_RECIPIENTS, OTHER_RECIPIENTS)
 """Names of the limits: reasons of the refusal, and labels of the metric."""
 
 
@@ -40,6 +42,18 @@ def find_invitation_limit(
         return None
     seconds, why = max(_waits_by_limit(started, waits, code))
     return InvitationsLimited(why, retry_after_s=seconds) if seconds > 0 else None
+
+
+def find_hidden_answer(context: CommandContext) -> InvitationsLimited | None:
+    """Return the refusal of a client that may not learn whether a further recipient has uses; None if it may."""
+    if context.waits is None or not context.waits.others_s:
+        return None
+    return InvitationsLimited(OTHER_RECIPIENTS, retry_after_s=context.waits.others_s)
+
+
+def hide_recipient(refusal: Refusal, context: CommandContext) -> Refusal:
+    """Return a refusal as its client may receive it: the same for recipients with and without uses, if it must be."""
+    return (find_hidden_answer(context) if refusal.depends_on_recipient else None) or refusal
 
 
 def _waits_by_limit(started: ReservationStarted, waits: InvitationWaits, code: RedeemCode) -> list[tuple[int, str]]:

@@ -1,8 +1,9 @@
 """What the campaign of a code allows: when its codes can be redeemed, and the limits that they share.
 
 Order of the refusals: not started; ended; paused; the domain of the email address; then, after the rules of the code
-itself, held or exhausted over all codes; the limit of the person; that of the day. The day comes last, so that its
-refusal names a time from which the request may succeed. Only campaigns with shared limits count uses.
+itself, held or exhausted over all codes; the limit of the day; that of the person. The person comes last: as long as
+the campaign refuses everyone, its answer is the same for people with and without uses. Only campaigns with shared
+limits count uses.
 
 A rule gets the campaign from `campaign_rule` alone, so every refusal by a campaign names it.
 """
@@ -114,7 +115,7 @@ def check_campaign_limits(
         freed: Reservations of the code whose uses the same commit refunds first.
 
     Raises:
-        CampaignHeld, CampaignExhausted, PersonLimitReached, CampaignDayLimitReached: It is not.
+        CampaignHeld, CampaignExhausted, CampaignDayLimitReached, PersonLimitReached: It is not.
     """
     freed = [reservation for reservation in freed if code.counts_in_campaign(reservation.versions)]
     if campaign.available is not None and campaign.available + len(freed) < 1:
@@ -125,16 +126,16 @@ def check_campaign_limits(
         raise CampaignHeld(
             retry_after_s=_seconds_until(deadline, at) if is_ahead and deadline else policy.reservation_ttl_s
         )
-    limit = campaign.terms.max_per_person
-    freed_of_person = sum(reservation.recipient_id == recipient_id for reservation in freed)
-    if limit is not None and working_set.count_uses_of_person(campaign, recipient_id) - freed_of_person >= limit:
-        raise PersonLimitReached
     counted_at = max(at, campaign.last_at)
     freed_of_day = sum(campaign.frees_place_of_day(reservation.reserved_at, counted_at) for reservation in freed)
     on_day = campaign.find_available_on_day(at)
     if on_day is not None and on_day + freed_of_day < 1:
         next_day = datetime.combine(utc_day(counted_at) + timedelta(days=1), time(), UTC)
         raise CampaignDayLimitReached(retry_after_s=_seconds_until(next_day, at), starts_at=next_day)
+    limit = campaign.terms.max_per_person
+    freed_of_person = sum(reservation.recipient_id == recipient_id for reservation in freed)
+    if limit is not None and working_set.count_uses_of_person(campaign, recipient_id) - freed_of_person >= limit:
+        raise PersonLimitReached
 
 
 def has_shared_use_left(code: RedeemCode, reservation: Reservation, working_set: WorkingSet, at: datetime) -> bool:

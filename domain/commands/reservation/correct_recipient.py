@@ -58,8 +58,8 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
         DomainNotAllowed,
         CampaignHeld,
         CampaignExhausted,
-        PersonLimitReached,
         CampaignDayLimitReached,
+        PersonLimitReached,
         InvitationsLimited,
     )
 

@@ -19,6 +19,7 @@ from domain.commands.campaign.campaign_limits import (
     check_domain,
 )
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.invitation_limits import find_hidden_answer
 from domain.commands.reservation.settle_due import (
     expire_lease,
     is_released_by_revocation,
@@ -93,8 +94,8 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
         CodeExhausted,
         CampaignHeld,
         CampaignExhausted,
-        PersonLimitReached,
         CampaignDayLimitReached,
+        PersonLimitReached,
         InvitationsLimited,
     )
 
@@ -128,21 +129,21 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         reservation for reservation in working_set.reservations_of(code.code_id, recipient_id) if reservation.is_use
     ]
     follows, existing = _find_existing_reservation(command, code, own_reservations, stamp)
-    if existing is not None:
+    hidden = None if existing is None else find_hidden_answer(command.context)
+    if hidden is not None:  # decided as for a recipient without reservations
+        recipient_id, own_reservations = command.reservation_id, []
+    elif existing is not None:
         return Decision(code.code_id, expire_lease(code, existing, stamp, policy), existing.reservation_id)
 
     if code.is_revoked:
         return _reject_as_revoked(code, own_reservations, stamp)
-    if code.is_paused:
-        raise CodeIsPaused
-    if code.is_expired(stamp.at):
-        raise CodeExpired
-    if (starts_at := code.terms.starts_at) is not None and not code.has_started(stamp.at):
-        raise CodeNotStarted(starts_at, retry_after_s=_seconds_until(starts_at, stamp))
+    _check_code_is_open(code, stamp)
     check_campaign_is_open(code, working_set, stamp.at)
     check_domain(code, working_set, command.recipient)
     to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
     check_campaign_limits(code, working_set, recipient_id, stamp.at, policy, freed=to_release)
+    if hidden is not None:
+        raise hidden
     event = UseReserved(
         **stamp.fields,
         reservation_id=command.reservation_id,
@@ -218,6 +219,20 @@ def _awaits_release(reservation: Reservation, code: RedeemCode, stamp: EventStam
     return reservation.is_overdue(stamp.at) or (
         code.is_revoked and is_released_by_revocation(reservation) and not reservation.ever_unknown
     )
+
+
+def _check_code_is_open(code: RedeemCode, stamp: EventStamp) -> None:
+    """Check that a code takes reservations.
+
+    Raises:
+        CodeIsPaused, CodeExpired, CodeNotStarted: It does not.
+    """
+    if code.is_paused:
+        raise CodeIsPaused
+    if code.is_expired(stamp.at):
+        raise CodeExpired
+    if (starts_at := code.terms.starts_at) is not None and not code.has_started(stamp.at):
+        raise CodeNotStarted(starts_at, retry_after_s=_seconds_until(starts_at, stamp))
 
 
 def _reject_as_revoked(code: RedeemCode, own_reservations: Sequence[Reservation], stamp: EventStamp) -> Decision:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -244,3 +244,79 @@ def _wait_until(is_done: Callable[[], bool]) -> None:
     while not is_done():
         assert time.monotonic() < ends
         time.sleep(0.05)
+
+
+def create_campaign(app: AppClient, **terms: int) -> UUID:
+    """A campaign over the API."""
+    response = app.client.post("/api/v1/campaigns", json={"name": "Spring", **terms}, headers=app.key("admin"))
+    assert response.status_code == 201, response.text
+    return UUID(response.json()["id"])
+
+
+def test_answers_beyond_the_limit_of_the_day_are_equal_for_people_with_and_without_uses(app: AppClient) -> None:
+    """A person who has reached the limit per person receives the answer of a stranger."""
+    campaign = create_campaign(app, max_per_person=1, max_per_day=2)
+    codes = [app.issue(make_template(max_uses=None, bound=False, campaign_id=campaign)) for _ in range(2)]
+    people = ["a@example.com", "b@example.com", *(f"stranger{number}@example.com" for number in range(3))]
+
+    async def redeems() -> list[AsgiResponse]:
+        for email in people[:2]:
+            await ask(app, "198.51.100.1", email, codes[0])
+        return [await ask(app, "198.51.100.2", email, codes[1]) for email in people]
+
+    assert [response.code for response in inside(app, redeems)] == ["CAMPAIGN_DAY_LIMIT"] * len(people)
+
+
+@pytest.mark.parametrize(
+    ("terms", "first", "later"),
+    [
+        ({"max_uses": 2, "bound": False}, [(200, None), (400, "CODE_EXHAUSTED")], {(400, "CODE_EXHAUSTED")}),
+        ({"max_uses": 1}, [(200, None), (400, "EMAIL_MISMATCH")], {(429, "RATE_LIMITED")}),
+    ],
+)
+def test_client_learns_of_a_bounded_number_of_people_whether_they_have_uses(
+    app: AppClient, terms: dict[str, Any], first: list[object], later: set[object]
+) -> None:
+    """Beyond the limit the free answers are equal for people with and without uses; own reservations are answered."""
+    code, full = app.issue(make_template(**terms)), app.issue()
+    members = [f"member{number}@example.com" for number in range(terms["max_uses"])]
+    for email in members:
+        app.attempt(app.redeem(code, email).json()["reservation_id"])
+    app.attempt(app.redeem(full, "first@example.com").json()["reservation_id"])
+    prober, asked = "198.51.100.9", [members[-1], "stranger@example.com"]
+
+    async def redeems() -> list[list[AsgiResponse]]:
+        first_answers = [await ask(app, "198.51.100.8", email, code) for email in asked]
+        for client in ("198.51.100.8", prober):
+            for number in range(RATES.per_address):
+                await ask(app, client, f"stranger{number}@example.com", full)
+        return [
+            first_answers,
+            *[[await ask(app, client, email, code) for email in asked] for client in (prober, "198.51.100.8")],
+        ]
+
+    first_answers, probes, repeated = inside(app, redeems)
+
+    assert [(response.status, response.code) for response in first_answers] == first
+    assert {(response.status, response.code) for response in probes} == later
+    assert repeated[0].status == 200
+
+
+def test_limit_of_a_person_is_hidden_beyond_the_limit_and_new_people_still_redeem(app: AppClient) -> None:
+    """A person without uses costs an invitation, so they cannot be asked about for nothing."""
+    campaign = create_campaign(app, max_per_person=1)
+    used, code = (app.issue(make_template(max_uses=None, bound=False, campaign_id=campaign)) for _ in range(2))
+    members = [f"member{number}@example.com" for number in range(RATES.per_address + 5)]
+
+    async def redeems() -> tuple[list[AsgiResponse], AsgiResponse]:
+        for number, email in enumerate(members):
+            await ask(app, f"198.51.100.{number}", email, used)
+        probes = [await ask(app, "203.0.113.9", email, code) for email in members]
+        return probes, await ask(app, "203.0.113.9", "new@example.com", code)
+
+    probes, new = inside(app, redeems)
+
+    answers = [response.code for response in probes]
+    assert answers == ["PERSON_LIMIT"] * RATES.per_address + ["RATE_LIMITED"] * 5
+    assert "其他邮箱" in probes[-1].body["detail"]
+    assert new.status == 202

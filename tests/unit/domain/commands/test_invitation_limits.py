@@ -4,12 +4,14 @@ from uuid import UUID
 
 import pytest
 
+from domain.commands.access.rebind import RequestRebind
 from domain.commands.context import CommandContext, InvitationWaits
-from domain.commands.invitation_limits import find_invitation_limit
+from domain.commands.invitation_limits import find_invitation_limit, hide_recipient
+from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
-from domain.errors import InvitationsLimited
+from domain.errors import EmailMismatch, InvitationsLimited, PersonLimitReached, RecipientNotCorrectable, Refusal
 from domain.events import Event, RebindReserved, UseReserved
-from tests.support.ledger.scenario import START, Scenario, ScenarioDraft
+from tests.support.ledger.scenario import START, Scenario, ScenarioDraft, draft_person, refusal
 
 WAITS = InvitationWaits(recipient_s=1, again_s=20, address_s=300)
 NO_ID = UUID(int=0)
@@ -89,3 +91,92 @@ def test_redeem_beyond_a_limit_is_refused_and_changes_nothing() -> None:
 
     assert isinstance(scenario.run(command), InvitationsLimited)
     assert scenario.kinds == []
+
+
+ASKED_TOO_MUCH = InvitationWaits(others_s=36)
+
+
+def redeem_after_asking_too_much(scenario: Scenario, person: str) -> str:
+    """The refusal that a client receives which asked about too many other recipients."""
+    command = ReserveUse(
+        context=context_with(ASKED_TOO_MUCH),
+        code_digests=[b"code"],
+        recipient=draft_person(person, scenario.new_id()),
+        reservation_id=scenario.new_id(),
+        language="en",
+    )
+    return refusal(scenario.run(command))
+
+
+@pytest.mark.parametrize(
+    ("max_uses", "bound", "person", "answer"),
+    [
+        (1, False, "li", "CODE_EXHAUSTED"),
+        (1, False, "stranger", "CODE_EXHAUSTED"),
+        (1, True, "li", "RATE_LIMITED"),
+        (1, True, "stranger", "RATE_LIMITED"),
+        (2, False, "li", "RATE_LIMITED"),
+    ],
+)
+def test_own_use_is_hidden_from_a_client_that_asked_about_too_many_recipients(
+    max_uses: int, bound: bool, person: str, answer: str
+) -> None:
+    """The answer is that of a stranger; where a stranger would get a use, it is that of the limit."""
+    scenario = Scenario(max_uses=max_uses, bound=bound)
+    scenario.sent("li")
+
+    assert redeem_after_asking_too_much(scenario, person) == answer
+
+
+def test_stranger_redeems_although_the_client_asked_about_too_many_recipients() -> None:
+    """Only answers about uses of others are limited."""
+    scenario = Scenario(max_uses=2, bound=False)
+    scenario.sent("li")
+    command = ReserveUse(
+        context=context_with(ASKED_TOO_MUCH),
+        code_digests=[b"code"],
+        recipient=draft_person("stranger", scenario.new_id()),
+        reservation_id=scenario.new_id(),
+        language="en",
+    )
+
+    assert not isinstance(scenario.run(command), Refusal)
+
+
+def test_correction_hides_who_has_a_use_beyond_the_limit() -> None:
+    """The refusal comes with a decision here, since a correction may also settle a lease."""
+    scenario = Scenario(max_uses=2, bound=False)
+    mine = scenario.sent("mine")
+    scenario.sent("li")
+    command = CorrectRecipient(
+        context=context_with(ASKED_TOO_MUCH),
+        reservation_id=mine,
+        recipient=draft_person("li", scenario.new_id()),
+        new_reservation_id=scenario.new_id(),
+        code_digests=[b"code"],
+        token_of=mine,
+    )
+
+    assert refusal(scenario.run(command)) == "RATE_LIMITED"
+
+
+SAME_FOR_EVERYONE = {
+    *("CODE_INVALID", "CODE_REVOKED", "CODE_PAUSED", "CODE_EXPIRED", "CODE_NOT_STARTED", "CODE_HELD", "CODE_EXHAUSTED"),
+    *("CAMPAIGN_NOT_STARTED", "CAMPAIGN_ENDED", "CAMPAIGN_PAUSED", "CAMPAIGN_HELD", "CAMPAIGN_EXHAUSTED"),
+    *("CAMPAIGN_DAY_LIMIT", "DOMAIN_NOT_ALLOWED", "CORRECTION_TOKEN_REQUIRED"),
+}
+NEEDS_ID_OR_TOKEN = {"AGAIN_UNKNOWN", "NOT_FOUND", "IDEMPOTENCY_KEY_REUSED", "REBIND_NOT_POSSIBLE", "GRANT_EXPIRED"}
+"""Only a request with a random id, a key or a token of the recipient's own client leads to them."""
+
+
+def test_each_refusal_of_a_person_is_declared_to_depend_on_the_recipient_or_not() -> None:
+    """A new refusal of these commands is added here: hidden, or the reason is in docs/explanation/rate-limits.md."""
+    classes = {each for command in (ReserveUse, CorrectRecipient, RequestRebind) for each in command.refusals}
+    dependent = {each for each in classes if each.depends_on_recipient}
+    same = {each.code for each in classes - dependent - {RecipientNotCorrectable}}
+    reasons = {why for why in RecipientNotCorrectable.reasons if RecipientNotCorrectable(why).depends_on_recipient}
+
+    assert dependent == {EmailMismatch, PersonLimitReached, InvitationsLimited}
+    assert reasons == {"address_taken", "kept_binding"}
+    assert same == SAME_FOR_EVERYONE | NEEDS_ID_OR_TOKEN
+    assert isinstance(hide_recipient(EmailMismatch(), context_with(None)), EmailMismatch)

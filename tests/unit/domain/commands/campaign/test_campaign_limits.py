@@ -57,7 +57,7 @@ def test_campaign_ends_at_its_end() -> None:
 
 
 def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() -> None:
-    """Not started, ended, paused, domain, full, person, day."""
+    """Not started, ended, paused, domain, full, day, person."""
     scenario = two_codes(
         starts_at=START + timedelta(seconds=10),
         ends_at=START + timedelta(seconds=20),
@@ -80,8 +80,9 @@ def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() ->
     results.append(scenario.redeem("wang@example.org"))
     results.append(scenario.redeem("li", code=OTHER))
     scenario.change_campaign(max_uses=2)
+    results += [scenario.redeem(person, code=OTHER) for person in ("li", "wang")]
+    scenario.change_campaign(max_per_day=2)
     results.append(scenario.redeem("li", code=OTHER))
-    results.append(scenario.redeem("wang", code=OTHER))
 
     assert [refusal(result) for result in results] == [
         "CAMPAIGN_NOT_STARTED",
@@ -89,8 +90,8 @@ def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() ->
         "CAMPAIGN_PAUSED",
         "DOMAIN_NOT_ALLOWED",
         "CAMPAIGN_HELD",
+        *["CAMPAIGN_DAY_LIMIT"] * 2,
         "PERSON_LIMIT",
-        "CAMPAIGN_DAY_LIMIT",
     ]
     assert {result.campaign_id for result in results if isinstance(result, Refusal)} == {scenario.campaign_id}
 
