@@ -35,7 +35,7 @@ _OF_REQUESTS: Final = {
     "RATE_LIMITED": ErrorCode(
         "limited",
         "Too many codes that do not exist, or too many invitations.",
-        ("unknown_codes", "everybody", *_OF_REFUSALS["RATE_LIMITED"].reasons),
+        ("unknown_codes", "everybody", "test_messages", *_OF_REFUSALS["RATE_LIMITED"].reasons),
     ),
     "MALFORMED": ErrorCode("malformed", "The request is malformed; `errors` names the parts."),
     "EMAIL_INVALID": ErrorCode("malformed", "The email address is malformed."),
@@ -44,6 +44,7 @@ _OF_REQUESTS: Final = {
         "malformed", "The URL may not be a target of webhooks.", ("form", "scheme", "login", "host", "private")
     ),
     "BODY_TOO_LARGE": ErrorCode("too_large", "The request's body is too large."),
+    "HOST_INVALID": ErrorCode("unreadable", "The `Host` header is missing, repeated or not a host."),
     "HOST_NOT_ALLOWED": ErrorCode("unreadable", "The `Host` header names another host."),
     "UNAUTHORIZED": ErrorCode("unauthenticated", "The request carries no valid API key and no staff session."),
     "SIGNATURE_INVALID": ErrorCode("unauthenticated", "The callback's signature is not valid."),

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApplicationError
-from api.http.allowed_hosts import HostGuard, guarded_hosts
+from api.http.allowed_hosts import guarded_hosts
 from api.http.allowed_methods import find_wrong_method, not_found, without_slash
 from api.http.dependencies import request_id_of
 from api.http.dependency_status import DependencyStatus
@@ -47,7 +47,7 @@ from api.web.admin import AdminContext, PreviewSender, include_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
 from api.web.admin.code_import import PATH as IMPORT_PATH
 from api.web.admin.hand_outs import recipient_pages
-from api.web.early_refusals import refuse_body, refuse_host
+from api.web.early_refusals import refuse_body, refuse_host, refuse_invalid_host
 from api.web.errors import error_page, wants_html
 from api.web.public import api_reference, mailbox
 from api.web.public.router import include_pages
@@ -140,7 +140,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     _include_routes(app, settings)
     _handle_faults(app)
     application = SignInGate(partial(FastAPI.__call__, app), get_support=lambda: app.state.support)
-    hosts = guarded_hosts(application, settings.public_url, settings.hosts, refuse_host)
+    hosts = guarded_hosts(application, settings.public_url, settings.hosts, refuse_host, refuse_invalid_host)
     envelope = RequestEnvelope(
         new_request_id=lambda: RANDOM.draw_bytes(8).hex(), quiet=("/healthz", "/readyz", "/metrics", "/static")
     )
@@ -160,7 +160,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.direct_route = DirectRedeem(
         body_bytes_max=settings.body_bytes_max,
         envelope=envelope,
-        permits_host=hosts.permits if isinstance(hosts, HostGuard) else None,
+        permits_host=hosts.permits,
         read_forwarded=forwarded_reader(settings.proxies),
         services=lambda: app.state.services,
         defect=_log_defect,

@@ -21,6 +21,7 @@ from api.rate_limits.client_network import client_networks
 from api.rate_limits.expiring_keys import TimedSet
 from api.rate_limits.gcra import KEYS_MAX, Gcra, Limit
 from api.rate_limits.invitations import Invitation, Invitations
+from api.rate_limits.message_tests import MessageTests
 from api.settings import RATES, Rates
 from domain.events import ActorKind
 from domain.values.code_strength import CodeStrength
@@ -92,6 +93,7 @@ class Guard:
 
     Attributes:
         invitations: The limits on what codes that exist bring about.
+        message_tests: The limit on test messages of staff and API keys.
     """
 
     def __init__(self, digest: Callable[[str], bytes], clock: Callable[[], float], rates: Rates = RATES) -> None:
@@ -99,6 +101,7 @@ class Guard:
         self._clock = clock
         self._spent = {limit.name: Gcra(limit) for limit in LIMITS}
         self.invitations = Invitations(rates, clock)
+        self.message_tests = MessageTests(clock)
         self._tables = {**self._spent, **self.invitations.tables}
         self._recent_failures = TimedSet(FAILURE_MEMORY_S, KEYS_MAX)
         self._breaker = Breaker()

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from api.errors import RETRY_AFTER_S, ApplicationError
 from api.rate_limits.guard import Guard
+from api.rate_limits.message_tests import TEST_MESSAGES
 from api.settings import ApiSettings
 from api.use_cases.run_blocking import run_blocking
 from domain.command_bus import Command, CommandResult, Result
@@ -30,7 +31,7 @@ from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
 from projections.storage.report_store import ReportStore
 from projections.storage.revocation_queue import COMMANDS_PER_ROUND
-from projections.telemetry.metrics import ERRORS
+from projections.telemetry.metrics import ERRORS, LIMITED
 from projections.telemetry.tracing import TRACING
 from projections.vault.command_drafts import CommandDrafts
 
@@ -91,6 +92,13 @@ class LedgerServices:
             with self.storage.datastore.get_connection() as conn:
                 clock.refresh(conn)
         return clock.now()
+
+    def limit_test_messages(self, caller: Caller) -> None:
+        """Count a test message that a caller is about to send. Commands of the operator have no limit.
+
+        Raises:
+            ApplicationError: RATE_LIMITED.
+        """
 
     def context(self, caller: Caller) -> CommandContext:
         """Return the context of a caller's command."""
@@ -169,6 +177,18 @@ class Services(LedgerServices):
     def now(self) -> datetime:
         """Database time, without waiting: the commits of the event loop keep the clock set."""
         return self.storage.recorder.clock.now()
+
+    def limit_test_messages(self, caller: Caller) -> None:
+        """Count a test message that a caller is about to send.
+
+        Raises:
+            ApplicationError: RATE_LIMITED.
+        """
+        if self.guard is None:
+            return
+        if wait_s := self.guard.message_tests.acquire(f"{caller.actor}:{caller.actor_id}".encode()):
+            LIMITED.labels(TEST_MESSAGES.name).inc()
+            raise ApplicationError("RATE_LIMITED", retry_after_s=wait_s, why=TEST_MESSAGES.name)
 
     async def execute_in_group(self, command: Command) -> CommandResult:
         """Execute one command in the event loop, in one transaction with those that arrive with it.

@@ -1,4 +1,4 @@
-"""Answers before the routes, which no error handler sees: a body that is too large, another host name."""
+"""Answers before the routes, which no error handler sees: a body that is too large, another host name or none."""
 
 from fastapi import Request
 from starlette.types import Receive, Scope, Send
@@ -16,6 +16,11 @@ async def refuse_body(scope: Scope, receive: Receive, send: Send) -> None:
 async def refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request for a host name that is not ours."""
     await _refuse("HOST_NOT_ALLOWED", scope, receive, send)
+
+
+async def refuse_invalid_host(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request without exactly one valid Host header."""
+    await _refuse("HOST_INVALID", scope, receive, send)
 
 
 async def _refuse(code: str, scope: Scope, receive: Receive, send: Send) -> None:

@@ -25,6 +25,11 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?
 _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 """A last label like this makes a host an IPv4 address in one of its old notations (octal, hexadecimal, short)."""
 
+_LOOPBACK: Final = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
+"""What `localhost` and every name below it stand for, whatever a resolver answers (RFC 6761 6.3)."""
+_PRIVATE_NAMES: Final = (".local", ".internal", ".home.arpa")
+"""Ends of names that no resolver of the public internet answers (RFC 6762, ICANN 2024, RFC 8375)."""
+
 _GLOBAL_V6: Final = ipaddress.IPv6Network("2000::/3")
 """The IPv6 range that is assigned for use on the internet (RFC 4291 2.4)."""
 _NOT_PUBLIC: Final[tuple[Network, ...]] = tuple(
@@ -131,10 +136,20 @@ def _host(host: str, scheme: str, allowed: Sequence[Network]) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return _name(host)
+        name = _name(host)
+        if not _may_name(name.removesuffix("."), scheme, allowed):
+            raise TargetError("private") from None
+        return name
     if not may_reach(address, scheme, allowed):
         raise TargetError("private")
     return str(address)
+
+
+def _may_name(name: str, scheme: str, allowed: Sequence[Network]) -> bool:
+    """Return whether a name can stand for a permitted address, as far as the name itself says so."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return any(may_reach(address, scheme, allowed) for address in _LOOPBACK)
+    return bool(allowed) or ("." in name and not name.endswith(_PRIVATE_NAMES))
 
 
 def _name(host: str) -> str:

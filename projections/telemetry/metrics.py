@@ -49,7 +49,11 @@ TASKS = (
 )
 REFUSAL_REASONS = ("temporary", "unreachable", "login_refused", "tls_failed", "protocol_error", "other")
 """Why a mail server rejected a connection, as in `domain.ports.Rejected.reason`."""
-LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "everybody", "volley", *INVITATION_LIMITS)
+LIMIT_NAMES = (
+    *("address", "short", "network", "email", "code", "breaker", "everybody", "volley"),
+    *INVITATION_LIMITS,
+    "test_messages",
+)
 SIGN_IN_BOUNDS = ("pair", "browser", "site", "network", "account", "all", "own", "full", "timeout")
 OTHER = "other"
 """Label value for everything that the label's domain does not name."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
@@ -12,6 +13,7 @@ from api.cli.embedded.services.ledger import build_child_environment
 from api.http.allowed_hosts import KNOWN_MAX, HostGuard, host_name
 from api.settings import ApiSettings
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.asgi_requests import inside
 from tests.support.clients.in_process_app import settings_over, started
 
 EVIL = "evil.example"
@@ -40,7 +42,7 @@ def guarded(settings: ApiSettings) -> Iterator[AppClient]:
 @pytest.mark.parametrize("path", [*PAGES, *PROBED])
 def test_foreign_host_is_refused_on_every_path(guarded: AppClient, path: str) -> None:
     """Also where the name only looks like one of ours; nothing of the page is in the answer."""
-    for host in (EVIL, f"{EVIL}:8000", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.7", "[::2]:80", ""):
+    for host in (EVIL, f"{EVIL}:8000", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.7", "[::2]:80"):
         answer = guarded.client.get(path, headers={"Host": host}, follow_redirects=False)
 
         assert (answer.status_code, answer.json()["code"]) == (400, "HOST_NOT_ALLOWED"), host
@@ -131,7 +133,7 @@ def test_guard_caches_a_bounded_number_of_headers() -> None:
         """Drop it."""
 
     async def ask_by_many_ports() -> HostGuard:
-        guard = HostGuard(app, frozenset({"here"}), app)
+        guard = HostGuard(app, frozenset({"here"}), app, app)
         for port in range(KNOWN_MAX + 500):
             await guard({"type": "http", "path": "/", "headers": [(b"host", b"here:%d" % port)]}, receive, send)
         return guard
@@ -140,3 +142,48 @@ def test_guard_caches_a_bounded_number_of_headers() -> None:
 
     assert len(passed) == KNOWN_MAX + 500
     assert len(guard._known_hosts) == KNOWN_MAX
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        [],
+        [b""],
+        [b"a.example", b"a.example"],
+        [b"a b.example"],
+        [b"user@a.example"],
+        [b"a.example/x"],
+        [b"a.example:x"],
+    ],
+)
+def test_request_without_exactly_one_valid_host_is_refused(app: AppClient, hosts: list[bytes]) -> None:
+    """RFC 9112 3.2, also for probes and where no setting names a host; HTTP/1.0 knew no Host header."""
+    answers = [_get(app, path, hosts, "1.1") for path in (*PAGES, *PROBED)]
+
+    assert {(status, body.get("code")) for status, body in answers} == {(400, "HOST_INVALID")}
+    assert _get(app, "/healthz", hosts, "1.0")[0] == (400 if hosts else 200)
+    assert _get(app, "/healthz", [b"a.example:"], "1.1")[0] == 200
+
+
+def _get(app: AppClient, path: str, hosts: list[bytes], version: str) -> tuple[int, dict[str, str]]:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": version,
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", host) for host in hosts],
+    }
+    inside(app, lambda: app.client.app(scope, receive, send))
+    body = b"".join(message.get("body", b"") for message in sent)
+    is_problem = (b"content-type", b"application/problem+json") in sent[0]["headers"]
+    return sent[0]["status"], orjson.loads(body) if is_problem else {}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from api.errors import ApplicationError
 from api.settings import ApiSettings
-from api.use_cases.services import Services
+from api.use_cases.services import Caller, Services
 from domain.webhooks.target_url import Target, TargetError, TargetFault
 from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
 from projections.repositories.webhook_deliveries import (
@@ -184,12 +184,15 @@ class HookPost(Protocol):
         """Send a test now, in the calling thread, within the timeout of webhooks."""
 
 
-def send_test(services: Services, post: HookPost, endpoint: WebhookEndpoint, audit_log: AuditLog) -> HookAnswer:
+def send_test(
+    services: Services, post: HookPost, endpoint: WebhookEndpoint, audit_log: AuditLog, caller: Caller
+) -> HookAnswer:
     """Send a test now, and store its result with an entry in the audit log.
 
     Raises:
-        ApplicationError: The database is unavailable, or the endpoint takes too long.
+        ApplicationError: RATE_LIMITED; the database is unavailable, or the endpoint takes too long.
     """
+    services.limit_test_messages(caller)
     secrets, deliveries = WebhookSecretRepository(services.storage), WebhookDeliveryRepository(services.storage)
     delivery_id, now = services.new_id(), audit_log.now
 

@@ -70,9 +70,10 @@ def send_hand_out_test(
     The code in it does not exist. The test is recorded in the audit log, without the address.
 
     Raises:
-        ApplicationError: HAND_OUT_NOT_FOUND.
+        ApplicationError: HAND_OUT_NOT_FOUND; RATE_LIMITED.
     """
     message = _example(services, settings, hand_out_id, language, recipient)
+    services.limit_test_messages(caller)
     outcome = mail.send(message)
     label = outcome_label(outcome)
     services.open_audit_log(caller).record("sent_hand_out_test", hand_out_id, describe_values(outcome=label))

@@ -31,7 +31,7 @@ class DirectRedeem:
     Args:
         body_bytes_max: Longer bodies go to the application, which refuses them.
         envelope: What every request gets.
-        permits_host: Tells whether the API answers for a Host header; None if for all.
+        permits_host: Tells whether the API answers a Host header.
         read_forwarded: Reads the headers of trusted proxies into a scope; None without trusted proxies.
         services: Returns the services of this process, once it is started.
         defect: Counts and logs a bug.
@@ -44,7 +44,7 @@ class DirectRedeem:
         *,
         body_bytes_max: int,
         envelope: RequestEnvelope,
-        permits_host: Callable[[bytes], bool] | None,
+        permits_host: Callable[[bytes], bool],
         read_forwarded: Callable[[Scope], None] | None,
         services: Callable[[], Services],
         defect: Callable[[Exception], None],
@@ -62,7 +62,7 @@ class DirectRedeem:
         scope = exchange.scope
         headers = scope["headers"]
         fields: dict[bytes, bytes] = dict(headers)
-        if not _is_simple(headers, fields) or not (self._permits_host is None or self._permits_host(fields[b"host"])):
+        if not _is_simple(headers, fields) or not self._permits_host(fields[b"host"]):
             return False
         try:
             body = RedeemRequest.model_validate_json(exchange.body)

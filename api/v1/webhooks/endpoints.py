@@ -141,7 +141,7 @@ async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheH
     endpoint = await services.run_blocking(endpoint_of, services, endpoint_id)
     audit_log = services.open_audit_log(caller)
     sent = await run_blocking(
-        services.settings.webhook_timeout_s + SPARE_S, send_test, services, post, endpoint, audit_log
+        services.settings.webhook_timeout_s + SPARE_S, send_test, services, post, endpoint, audit_log, caller
     )
     return TestOutcome(taken=sent.is_delivered, outcome=sent.outcome, status=sent.status, ms=sent.ms)
 

@@ -156,6 +156,7 @@ def _send_test(request: Request, admin: AdminContext, staff: Staff, name: str, l
     group = _load_group(admin, name)
     if (address := find_email(to)) is None:
         return _render(request, admin, staff, group, message=_Message("address", to))
+    admin.services.limit_test_messages(staff.caller())
     outcome = admin.preview_sender.send(_test_invitation(admin, group, language, address))
     admin.support.audit(staff.caller(), "sent_test", None, f"group: {name}")
     status, reply = _describe_outcome(outcome)

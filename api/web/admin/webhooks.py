@@ -104,7 +104,7 @@ def _run_action(request: Request, admin: AdminContext, staff: Staff, endpoint_id
     services, audit_log = admin.services, admin.services.open_audit_log(staff.caller())
     endpoint = endpoint_of(services, endpoint_id)
     if state == "test":
-        test_result = send_test(services, admin.preview_sender, endpoint, audit_log)
+        test_result = send_test(services, admin.preview_sender, endpoint, audit_log, staff.caller())
         return _render_endpoint(request, admin, staff, endpoint_id, {"test": test_result})
     if state == "secret":
         secret = renew_secret(audit_log, endpoint_id, endpoint.url)

@@ -480,3 +480,18 @@ def test_preview_test_and_export_are_for_those_who_may(app: AppClient) -> None:
     ]
     assert forbidden.status_code == 403
     assert app.count("audit") == 3
+
+
+def test_test_messages_of_one_caller_are_limited(app: AppClient) -> None:
+    """Emails of hand-outs and calls of webhook endpoints together; another key has its own limit."""
+    texts = {"en": {"subject": "For you", "text": "Your code is {code}."}}
+    path = f"{PATH}/{create(app, texts=texts)['id']}/test"
+    hook = app.client.post("/api/v1/webhooks", json={"url": "https://192.88.99.1/"}, headers=(key := app.key("admin")))
+
+    tests = [app.client.post(path, json={"email": f"a{n}@example.com"}, headers=key) for n in range(21)]
+    called = app.client.post(f"/api/v1/webhooks/{hook.json()['id']}/test", headers=key)
+    other = app.client.post(path, json={"email": "li@example.com"}, headers=app.key("admin"))
+
+    assert [answer.status_code for answer in (*tests, called, other)] == [*[200] * 20, 429, 429, 200]
+    assert {answer.json()["code"] for answer in (tests[-1], called)} == {"RATE_LIMITED"}
+    assert 0 < int(tests[-1].headers["retry-after"]) <= 60

@@ -61,6 +61,13 @@ def test_a_target_is_described_by_host_and_port() -> None:
         ("https://[::1]/", "private"),
         ("https://[::ffff:127.0.0.1]/", "private"),
         ("https://10.7.0.1/", "private"),
+        ("https://localhost/", "private"),
+        ("https://LocalHost.:8443/in", "private"),
+        ("https://hooks.localhost/", "private"),
+        ("https://intranet/", "private"),
+        ("https://printer.local/", "private"),
+        ("https://metadata.google.internal./", "private"),
+        ("https://nas.home.arpa/", "private"),
         # An IPv4 address in one of its old spellings: the resolver would understand it.
         ("https://2130706433/", "host"),
         ("https://0x7f000001/", "host"),
@@ -122,6 +129,16 @@ def test_a_neighbor_of_an_allowed_network_is_not() -> None:
     with pytest.raises(TargetError):
         Target.parse("http://10.8.0.1/", OURS)
     assert Target.parse("http://10.7.0.1/", OURS).port == 80
+
+
+def test_private_name_is_a_target_if_an_allowed_network_may_have_it() -> None:
+    """`localhost` is loopback and nothing else; other names are looked up before anything is sent."""
+    loopback = (ip_network("127.0.0.0/8"),)
+
+    assert Target.parse("http://localhost:8080/", loopback).host == "localhost"
+    assert Target.parse("https://hooks.internal/", OURS).host == "hooks.internal"
+    with pytest.raises(TargetError, match="private"):
+        Target.parse("https://localhost/", OURS)
 
 
 @pytest.mark.parametrize(
