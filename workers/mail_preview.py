@@ -1,13 +1,16 @@
 """Messages without a reservation: a preview, and a test message that is sent immediately."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.ports import OutboundMessage, Outcome
 from projections.config.settings import LedgerSettings
+from projections.privacy.in_flight import lease_test_email
 from projections.storage.bootstrap import LedgerStore
+from projections.vault.random_source import RANDOM
 from workers.channels.default_channel import default_channel
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.mail_message import MessageParts, render_parts
@@ -33,11 +36,15 @@ class MailPreviewer:
         return WebhookSender(http).test(url, secrets, delivery_id, now)
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Send one message now, over a separate connection, in the calling thread."""
+        """Send one message now, over a separate connection, in the calling thread.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable.
+        """
         channel = GroupRoutingChannel(
             default_channel(self.settings), GroupChannels.create(self.settings, self.storage).for_group
         )
-        try:
+        # The lease also outlasts what precedes the first word to the server.
+        longest_send = timedelta(seconds=2 * max(self.settings.smtp_timeout_s, self.settings.webhook_timeout_s))
+        with closing(channel), lease_test_email(self.storage, RANDOM.draw_uuid(), message.recipient, longest_send):
             return channel.send(message)
-        finally:
-            channel.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from uuid import UUID
 
@@ -15,10 +16,11 @@ from domain.command_bus import Command, Result
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
-from domain.ports import Channel, Rejected, TextDraft
+from domain.ports import Channel, OutboundMessage, Outcome, Rejected, TextDraft
 from domain.values.identifiers import generate_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_queue import HandOutQueue
+from projections.privacy.in_flight import RecipientAddresses
 from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.reader import Reader
 from projections.repositories.groups import GroupRepository
@@ -27,7 +29,8 @@ from projections.storage.group_commit import execute_isolated
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, label_or_other
 from projections.telemetry.tracing import trace_redemptions
 from projections.vault.random_source import RANDOM
-from projections.work_queue.due_access import DueAccessRows
+from projections.work_queue.due_access import BUSY_S, DueAccessRows
+from projections.work_queue.outbox import OutboxRows
 from workers.channels.default_channel import NullSendLoop, default_channel, open_pool, open_send_loop
 from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupRoutingChannel
 from workers.channels.registry import GroupChannels
@@ -84,7 +87,7 @@ class Runtime:
 
         steps = DeliverySteps(
             execute=lambda commands: _log_bugs(execute_isolated(storage.ledger.execute, commands)),
-            addresses=reader.find_recipients,
+            addresses=RecipientAddresses(storage).find_recipients,
             message_factory=create_message_factory(
                 settings.secret_key.get_secret_value(),
                 settings.public_url,
@@ -96,6 +99,7 @@ class Runtime:
             new_id=RANDOM.draw_uuid,
             worker=worker_name(),
             clock=time.monotonic,
+            longest_send=settings.longest_send,
         )
         waiting: set[UUID] = set()
         steps = replace(steps, request_removal=waiting.add)
@@ -111,11 +115,9 @@ class Runtime:
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
         send_loop = open_send_loop(settings, connections, send_executor)
-        tracing = ExitStack()
+        now, tracing = storage.recorder.clock.now, ExitStack()
         tracing.enter_context(
-            trace_redemptions(
-                settings.traces_url, settings.traces_ratio, "worker", storage.recorder.clock.now, RANDOM.draw_bytes
-            )
+            trace_redemptions(settings.traces_url, settings.traces_ratio, "worker", now, RANDOM.draw_bytes)
         )
         return cls(
             settings,
@@ -181,7 +183,7 @@ class Runtime:
         """Return what ends and removes access; `publish` wakes workers for invitations that waited for a removal."""
         steps = self.steps
         return AccessExpirer(
-            rows=DueAccessRows(self.storage),
+            rows=DueAccessRows(self.storage, max(BUSY_S, self.settings.row_lease_s)),
             execute=self.execute,
             addresses=steps.addresses,
             message_factory=steps.message_factory,
@@ -191,22 +193,32 @@ class Runtime:
             new_id=steps.new_id,
             draft_text=steps.draft_text,
             publish=publish,
+            longest_send=steps.longest_send,
         )
+
+    def open_outbox(self) -> OutboxRows:
+        """Return the outbox of notices."""
+        return OutboxRows(self.storage, self.settings.row_lease_s)
 
     @cached_property
     def hand_out_sender(self) -> HandOutSender:
         """What sends the codes of hand-outs. It is kept: it rests between searches for reminders."""
         return HandOutSender(
-            queue=HandOutQueue(self.storage),
+            queue=HandOutQueue(self.storage, self.settings.row_lease_s),
             opt_outs=OptOutRepository(self.storage),
             steps=self.steps,
             draft_code=lambda code_id: self.storage.vault.draft_code(generate_code(random.SystemRandom()), code_id),
             find_code=self._find_code,
-            send_all=lambda messages: list(
-                self.send_executor.map(lambda message: self.channel().send(message), messages)
-            ),
+            send_all=self._send_all,
             batch_size=self.settings.send_concurrency,
             cooldowns=self.cooldowns,
+        )
+
+    def _send_all(self, messages: Sequence[OutboundMessage], leased_until: datetime) -> list[Outcome]:
+        return list(
+            self.send_executor.map(
+                lambda message: self.steps.send_in_time(self.channel(), message, leased_until), messages
+            )
         )
 
     def _find_code(self, code_id: UUID) -> RedeemCode | None:

@@ -1,6 +1,7 @@
 """Settings of the worker side, and the rules between them that are checked at start."""
 
 import os
+from datetime import timedelta
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -8,6 +9,10 @@ from projections.config.settings import LedgerSettings
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 
+ROW_LEASE_S_MIN = 90.0
+"""Least length of the leases of notices and of emails of hand-outs."""
+ROW_LEASE_MARGIN_S = 30.0
+"""How much longer they are than those of invitations: reading what the message says takes a part of them."""
 SOFT_SHUTDOWN_S = 10.0
 """How long SIGTERM waits for messages that are being sent; containers must allow more before they kill."""
 
@@ -25,6 +30,16 @@ class WorkerSettings(LedgerSettings):
     visibility_timeout_s: int = Field(default=300, ge=15)
     worker_metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = Field(default=9464, ge=0, le=65535)
+
+    @property
+    def longest_send(self) -> timedelta:
+        """The longest time that one message takes."""
+        return timedelta(seconds=max(self.smtp_timeout_s, self.webhook_timeout_s))
+
+    @property
+    def row_lease_s(self) -> float:
+        """Length of the leases of notices and of emails of hand-outs, in seconds."""
+        return max(ROW_LEASE_S_MIN, self.lease_s + ROW_LEASE_MARGIN_S)
 
     @field_validator("smtp_url")
     @classmethod

@@ -21,7 +21,7 @@ from projections.storage.revocation_queue import settle_next_revocations
 from projections.telemetry.gc_tuning import tune
 from projections.telemetry.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
 from projections.work_queue.due_reservations import DueRows
-from projections.work_queue.outbox import OutboxRows, invitations_are_backed_up
+from projections.work_queue.outbox import invitations_are_backed_up
 from projections.work_queue.retention import prune
 from workers.celery_app import FOLLOW_S, WEBHOOKS_S, celery_app, settings
 from workers.celery_ext.min_interval import MinInterval
@@ -193,7 +193,7 @@ def sweep_due_reservations() -> None:
     SWEPT.labels("dispatched").inc(sweep_result.dispatched)
     is_over = _deadline(RUN_MAX_S)
     send_notices(
-        OutboxRows(runtime.storage),
+        runtime.open_outbox(),
         runtime.reader.find_reservation,
         runtime.steps,
         runtime.channel(),

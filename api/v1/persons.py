@@ -20,7 +20,7 @@ router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/recipients", tags=
         **PROTECTED,
         **problem_responses(
             "RESERVATION_NOT_RESOLVABLE",
-            status_409="RESERVATION_NOT_RESOLVABLE: an invitation is being sent; repeat in a minute.",
+            status_409="RESERVATION_NOT_RESOLVABLE: a message to the person is being sent; repeat in a minute.",
         ),
     },
     summary="Erase a person's data",

@@ -24,7 +24,7 @@ from projections.read_models.reader import ReadableStore
 from projections.sql.hand_outs import HandOutsSql
 
 LEASE_S: Final = 90
-"""Length of a lease in seconds: longer than one email takes, and a worker takes no more than it sends at once."""
+"""Least length of a lease in seconds: a worker takes no more than it sends at once."""
 SEARCH_INTERVAL: Final = timedelta(minutes=1)
 """Rest of a worker process between searches for reminders: one reads all codes that were sent, 0.3 s for each 100,000
 (2026-11-28), and reminders are days ahead."""
@@ -89,10 +89,14 @@ class CodeValidity(NamedTuple):
 
 
 class HandOutQueue(HandOutReader):
-    """Leases rows, and stores when they are due again. It reads a hand-out once for each batch: staff may change it."""
+    """Leases rows, and stores when they are due again. It reads a hand-out once for each batch: staff may change it.
 
-    def __init__(self, storage: ReadableStore) -> None:
+    A lease, of `lease_s`, is longer than any message takes.
+    """
+
+    def __init__(self, storage: ReadableStore, lease_s: float = LEASE_S) -> None:
         super().__init__(storage)
+        self._lease = timedelta(seconds=lease_s)
         self._details: dict[UUID, HandOutDetails] = {}
         self._texts: dict[UUID, dict[Language, HandOutText]] = {}
         self._next_search: datetime | None = None
@@ -104,7 +108,7 @@ class HandOutQueue(HandOutReader):
         """
         self._details.clear()
         self._texts.clear()
-        leased_until = now + timedelta(seconds=LEASE_S)
+        leased_until = now + self._lease
         leased = {"now": now, "leased_until": leased_until}
         with (
             translate_database_errors(),
@@ -203,7 +207,7 @@ class HandOutQueue(HandOutReader):
         with translate_database_errors(), self._storage.datastore.get_connection() as conn:
             parameters = {
                 "now": now,
-                "leased_until": now + timedelta(seconds=LEASE_S),
+                "leased_until": now + self._lease,
                 "code_id": code_id,
                 "hand_out_id": hand_out_id,
             }

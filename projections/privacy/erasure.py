@@ -5,7 +5,7 @@ to a file outside the database: after a restored backup the next start erases th
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,7 @@ from psycopg.rows import tuple_row
 from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
 from projections.database.roles import assume_eraser_role
+from projections.privacy.in_flight import InFlight, find_in_flight
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import SearchableRow, normalize_text
@@ -99,10 +100,10 @@ class ErasurePreview(NamedTuple):
 
     Attributes:
         reservations: Reservations that stay in the ledger, without a name.
-        given_back: Reserved uses of them that were definitely not sent; they are refunded.
+        refunded: Reserved uses of them that were definitely not sent; they are refunded.
         counted: Those with an unknown outcome: they count, because refunded they could be free uses.
-        leaving: Emails that a worker is sending now; the erasure waits for them.
-        tries: Rejected requests, which are deleted.
+        in_flight: Messages that a worker is sending now; the erasure waits for them.
+        rejected_requests: Rejected requests, which are deleted.
         texts: Notes, replies and reasons, which are deleted.
     """
 
@@ -112,6 +113,18 @@ class ErasurePreview(NamedTuple):
     in_flight: int
     rejected_requests: int
     texts: int
+
+
+class StillInFlightError(Exception):
+    """A message to the person may be on its way, so nothing was erased.
+
+    Attributes:
+        until: End of the last lease.
+    """
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
 
 
 class PersonEraser:
@@ -134,6 +147,12 @@ class PersonEraser:
             vault.open("recipient", SearchableRow.from_columns(row))
         return sorted({row[0] for row in rows})
 
+    def find_in_flight(self, recipient_ids: Sequence[UUID], address: EmailAddress | None, now: datetime) -> InFlight:
+        """Return what is on its way to a person; without an address, test emails to it are left out."""
+        digests = () if address is None else self._storage.vault.compute_digests("recipient", address.normal)
+        with self._open_cursor() as cursor:
+            return find_in_flight(cursor, recipient_ids, digests, now)
+
     def list_open_reservations(self, recipient_id: UUID) -> list[OpenReservation]:
         """Return unsettled reservations of a person, at most 500."""
         with self._open_cursor() as cursor:
@@ -144,23 +163,39 @@ class PersonEraser:
         parameters = {"recipient_id": recipient_id, "now": now}
         with self._open_cursor() as cursor:
             texts = len(cursor.execute(PrivacySql.texts_of_recipient, parameters).fetchall())
-            counts = cursor.execute(PrivacySql.outlook_of_recipient, parameters).fetchone()
-            return ErasurePreview._make((*counts, texts))
+            reservations, refunded, counted, rejected = cursor.execute(
+                PrivacySql.outlook_of_recipient, parameters
+            ).fetchone()
+            in_flight = find_in_flight(cursor, [recipient_id], (), now).messages
+            return ErasurePreview(reservations, refunded, counted, in_flight, rejected, texts)
 
     def has_erased(self, recipient_id: UUID) -> bool:
         """Return whether the audit log records the erasure of this recipient."""
         with self._open_cursor() as cursor:
             return bool(cursor.execute(PrivacySql.has_erased, (recipient_id,)).fetchone()[0])
 
-    def erase(self, recipient_id: UUID) -> bool:
+    def erase(self, recipient_id: UUID, now: datetime | None = None, list_id: Callable[[], None] | None = None) -> bool:
         """Delete a person's email address, its digests, and the texts about their reservations.
+
+        Args:
+            recipient_id: Their id in the log.
+            now: Database time, to wait for messages on their way; None to erase all the same.
+            list_id: Lists the id outside the database. It is called once nothing else prevents the erasure.
 
         Returns:
             Whether there was data: of two concurrent calls, one returns True.
+
+        Raises:
+            StillInFlightError: A message may be on its way.
         """
         vault = self._storage.vault
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(PrivacySql.hold_addresses)
+            if now is not None and (until := find_in_flight(cursor, [recipient_id], (), now).until) is not None:
+                raise StillInFlightError(until)
+            if list_id is not None:
+                list_id()
             recipient = cursor.execute(PrivacySql.recipients_by_id, ([recipient_id],)).fetchone()
             if recipient is not None:
                 typed, digests = vault.read_text("recipient", recipient), [bytes(recipient[1])]
@@ -199,3 +234,4 @@ def _delete_counts(cursor: Cursor[Any], digests: list[bytes]) -> None:
     """Delete rejected requests and rate limit counts under the digests of an email address."""
     cursor.execute(PrivacySql.delete_refusals_of_digests, (digests,))
     cursor.execute(PrivacySql.delete_limit_reports_of_digests, (digests,))
+    cursor.execute(PrivacySql.delete_test_emails_of_digests, (digests,))

@@ -185,8 +185,11 @@ class Reader:
 
         Erased recipients are missing. One broken row delays only its own email.
         """
+        return self._read_recipients(self._fetch_all(PrivacySql.recipients_by_id, UUIDS.encode(recipient_ids)))
+
+    def _read_recipients(self, rows: Sequence[tuple[Any, ...]]) -> dict[UUID, EmailAddress | UnverifiedAddress]:
         recipients: dict[UUID, EmailAddress | UnverifiedAddress] = {}
-        for row in self._fetch_all(PrivacySql.recipients_by_id, UUIDS.encode(recipient_ids)):
+        for row in rows:
             address = self._storage.vault.read_text("recipient", row)
             recipients[row[0]] = UNVERIFIED if address is None else EmailAddress.parse(address)
         return recipients

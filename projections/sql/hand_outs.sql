@@ -248,7 +248,8 @@ ORDER BY p.next_at LIMIT 1 FOR UPDATE OF p SKIP LOCKED;
 
 -- name: take_due_rows
 -- `may_have_arrived` stays true if the worker stores no outcome; what it was before is returned.
-UPDATE hand_out_recipients r SET due_at = %(leased_until)s, attempts = attempts + 1, may_have_arrived = true
+UPDATE hand_out_recipients r SET
+    due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = attempts + 1, may_have_arrived = true
 FROM (
     SELECT r.code_id, r.may_have_arrived FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
     WHERE r.hand_out_id = %(hand_out_id)s AND r.due_at <= %(now)s AND u.ended_at IS NOT NULL
@@ -260,7 +261,8 @@ RETURNING
 
 -- name: take_asked_rows
 -- Emails that staff asked for: neither the rate nor the state of the hand-out delays them.
-UPDATE hand_out_recipients r SET due_at = %(leased_until)s, attempts = attempts + 1, may_have_arrived = true
+UPDATE hand_out_recipients r SET
+    due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = attempts + 1, may_have_arrived = true
 FROM (
     SELECT code_id, may_have_arrived FROM hand_out_recipients WHERE is_asked AND due_at <= %(now)s
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -277,7 +279,8 @@ WHERE hand_out_id = %s;
 -- `due_at`: when to try again; null for never. Whoever asked for the email has it then. A row whose lease was lost, or
 -- that staff asked for since, stays due: what ended is not what is wanted now.
 UPDATE hand_out_recipients r SET
-    due_at = new.due_at, attempts = new.attempts, is_asked = r.is_asked AND new.due_at IS NOT NULL,
+    due_at = new.due_at, leased_until = NULL, attempts = new.attempts,
+    is_asked = r.is_asked AND new.due_at IS NOT NULL,
     may_have_arrived = new.may_have_arrived AND new.due_at IS NOT NULL
 FROM unnest(%s::uuid[], %s::timestamptz[], %s::smallint[], %s::timestamptz[], %s::boolean[])
     AS new (code_id, due_at, attempts, leased_until, may_have_arrived)

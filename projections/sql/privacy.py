@@ -10,6 +10,12 @@ class PrivacySql(Statements, file="privacy.sql"):
 
     recipients_by_id: LiteralString
     recipients_of_digests: LiteralString
+    share_addresses: LiteralString
+    hold_addresses: LiteralString
+    in_flight: LiteralString
+    lease_test_email: LiteralString
+    end_test_email: LiteralString
+    delete_test_emails_of_digests: LiteralString
     live_of_recipient: LiteralString
     outlook_of_recipient: LiteralString
     delete_refusals_of_digests: LiteralString

@@ -5,6 +5,40 @@ SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients WHERE rec
 SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients
 WHERE substr(digest, 1, 15) = ANY(ARRAY(SELECT substr(requested, 1, 15) FROM unnest(%s::bytea[]) AS requested));
 
+-- name: share_addresses
+-- Reads of addresses to which something is sent wait for one another's end only in an erasure.
+SELECT pg_advisory_xact_lock_shared(1818518631, 6);
+
+-- name: hold_addresses
+SELECT pg_advisory_xact_lock(1818518631, 6);
+
+-- name: in_flight
+-- Messages to a person under a lease, of every kind (projections/privacy/in_flight.py).
+SELECT count(*), max(leased_until) FROM (
+    SELECT 'attempt' AS kind, lease_until AS leased_until FROM reservations WHERE recipient_id = ANY(%(recipient_ids)s)
+    UNION ALL
+    SELECT 'notice', o.leased_until FROM outbox o JOIN reservations r USING (reservation_id)
+    WHERE r.recipient_id = ANY(%(recipient_ids)s)
+    UNION ALL
+    SELECT 'removal', m.next_at FROM access_marks m JOIN reservations r USING (reservation_id)
+    WHERE r.recipient_id = ANY(%(recipient_ids)s)
+    UNION ALL
+    SELECT 'list_row', leased_until FROM hand_out_recipients WHERE recipient_id = ANY(%(recipient_ids)s)
+    UNION ALL
+    SELECT 'test', leased_until FROM test_emails WHERE digest = ANY(%(digests)s::bytea[])
+) leases
+WHERE leased_until > %(now)s;
+
+-- name: lease_test_email
+INSERT INTO test_emails (test_id, digest, leased_until) VALUES (%s, %s, %s);
+
+-- name: end_test_email
+DELETE FROM test_emails WHERE test_id = %s;
+
+-- name: delete_test_emails_of_digests
+-- Of processes that ended while they sent one.
+DELETE FROM test_emails WHERE digest = ANY(%s);
+
 -- name: live_of_recipient
 -- Bounded: a person holds few reservations at once; the rest is found by the next look.
 SELECT reservation_id, lease_until FROM reservations
@@ -17,7 +51,6 @@ SELECT count(*),
     count(*) FILTER (WHERE status = 'live' AND (
         lease_until <= %(now)s OR lease_until IS NULL AND (ever_unknown OR case_id IS NOT NULL)
     )),
-    count(*) FILTER (WHERE lease_until > %(now)s),
     (SELECT count(*) FROM refusals r JOIN recipients p ON p.digest = r.recipient_digest WHERE p.recipient_id = %(recipient_id)s)
 FROM reservations WHERE recipient_id = %(recipient_id)s;
 

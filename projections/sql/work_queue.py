@@ -13,8 +13,10 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     prune_callbacks: LiteralString
     prune_callback_refusals: LiteralString
     take_due_access: LiteralString
+    hold_access: LiteralString
     forget_access_marks: LiteralString
     prune_access_marks: LiteralString
+    prune_test_emails: LiteralString
     prune_issue_keys: LiteralString
     prune_limit_reports: LiteralString
     take_due: LiteralString

@@ -30,11 +30,22 @@ SELECT reservation_id, %(until)s FROM due ORDER BY reservation_id
 ON CONFLICT (reservation_id) DO UPDATE SET next_at = excluded.next_at WHERE old.next_at <= %(now)s
 RETURNING reservation_id;
 
+-- name: hold_access
+-- Those of these access grants that no other worker has.
+INSERT INTO access_marks AS old (reservation_id, next_at)
+SELECT reservation_id, %(until)s FROM unnest(%(reservation_ids)s::uuid[]) AS asked (reservation_id) ORDER BY 1
+ON CONFLICT (reservation_id) DO UPDATE SET next_at = excluded.next_at WHERE old.next_at <= %(now)s
+RETURNING reservation_id;
+
 -- name: forget_access_marks
-DELETE FROM access_marks WHERE reservation_id = ANY(%s);
+-- Not those that another worker has by now.
+DELETE FROM access_marks WHERE reservation_id = ANY(%s) AND next_at = %s;
 
 -- name: prune_access_marks
 DELETE FROM access_marks WHERE next_at < %s;
+
+-- name: prune_test_emails
+DELETE FROM test_emails WHERE leased_until < %s;
 
 -- name: prune_issue_keys
 DELETE FROM issue_keys WHERE scope_digest IN (
@@ -96,13 +107,13 @@ DELETE FROM unknown_code_tries WHERE minute < %s;
 -- Letters due, each taken by one worker: due_at moves past the lease before anything is sent. `recent`: how many
 -- notices the same recipient was sent within the last hour. The outcome of the attempt before is returned and cleared,
 -- so that none is left of an attempt whose worker ended without storing one.
-UPDATE outbox o SET due_at = %(leased_until)s, attempts = o.attempts + 1, outcome = NULL
+UPDATE outbox o SET due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = o.attempts + 1, outcome = NULL
 FROM (
     SELECT reservation_id, template, outcome FROM outbox WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ) due
 WHERE o.reservation_id = due.reservation_id AND o.template = due.template
-RETURNING o.reservation_id, o.template, o.written_at, o.attempts, due.outcome AS last_outcome, (
+RETURNING o.reservation_id, o.template, o.written_at, o.attempts, o.leased_until, due.outcome AS last_outcome, (
     SELECT count(*) FROM reservations own
     JOIN reservations other USING (recipient_id)
     JOIN outbox sent ON sent.reservation_id = other.reservation_id
@@ -111,12 +122,14 @@ RETURNING o.reservation_id, o.template, o.written_at, o.attempts, due.outcome AS
 )::int AS recent;
 
 -- name: close_outbox
-UPDATE outbox SET due_at = %s, outcome = %s, closed_at = clock_timestamp()
-WHERE reservation_id = %s AND template = %s;
+-- Not after the lease was lost: another worker has the notice then.
+UPDATE outbox SET due_at = %s, leased_until = NULL, outcome = %s, closed_at = clock_timestamp()
+WHERE reservation_id = %s AND template = %s AND leased_until = %s;
 
 -- name: put_off_outbox
 -- Take it back: what was no try counts as none.
-UPDATE outbox SET due_at = %s, outcome = %s, attempts = attempts - 1 WHERE reservation_id = %s AND template = %s;
+UPDATE outbox SET due_at = %s, leased_until = NULL, outcome = %s, attempts = attempts - 1
+WHERE reservation_id = %s AND template = %s AND leased_until = %s;
 
 -- name: oldest_due
 SELECT min(due_at) AS oldest_due FROM reservations WHERE due_at IS NOT NULL;

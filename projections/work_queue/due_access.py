@@ -13,23 +13,31 @@ TAKEN_MAX = 50
 
 
 BUSY_S = 120
-"""Length of the lease in seconds: longer than the slowest channel takes for all of them."""
+"""Least length of a lease in seconds."""
 
 
 class DueAccessRows:
-    """`DueAccessQueue` in PostgreSQL."""
+    """`DueAccessQueue` in PostgreSQL. A lease, of `lease_s`, is longer than any removal takes."""
 
-    def __init__(self, storage: LedgerStore) -> None:
+    def __init__(self, storage: LedgerStore, lease_s: float = BUSY_S) -> None:
         self._datastore = storage.datastore
+        self.lease = timedelta(seconds=lease_s)
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
         """Lease reservations whose access is due, longest due first."""
-        params = {"now": now, "until": now + timedelta(seconds=BUSY_S), "limit": limit}
+        params = {"now": now, "until": now + self.lease, "limit": limit}
         with self._datastore.get_connection() as conn:
             rows: Sequence[Any] = conn.execute(WorkQueueSql.take_due_access, params).fetchall()
         return [row["reservation_id"] for row in rows]
 
-    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
-        """End the leases: any worker may lease what is due next."""
+    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+        """Lease those of these reservations that no other worker has."""
+        params = {"now": now, "until": now + self.lease, "reservation_ids": list(reservation_ids)}
         with self._datastore.get_connection() as conn:
-            conn.execute(WorkQueueSql.forget_access_marks, (list(reservation_ids),))
+            rows: Sequence[Any] = conn.execute(WorkQueueSql.hold_access, params).fetchall()
+        return [row["reservation_id"] for row in rows]
+
+    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
+        """End leases that began at a time: any worker may lease what is due next."""
+        with self._datastore.get_connection() as conn:
+            conn.execute(WorkQueueSql.forget_access_marks, (list(reservation_ids), leased_at + self.lease))

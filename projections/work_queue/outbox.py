@@ -1,7 +1,7 @@
 """The outbox of notices: each is sent under a lease."""
 
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from projections.sql.work_queue import WorkQueueSql
@@ -14,8 +14,10 @@ Retries are found within some five seconds.
 """
 
 
-LEASE_S = 90
-"""Length of a notice's lease in seconds: longer than any email takes. Each notice is leased when its turn comes."""
+LEASE_S: Final = 90
+"""Least length of a notice's lease in seconds. Each notice is leased when its turn comes."""
+NO_LEASE: Final = datetime.max.replace(tzinfo=UTC)
+"""End of the lease where no other worker takes notices."""
 
 
 PUT_OFF = "put_off"
@@ -42,6 +44,7 @@ class DueNotice(NamedTuple):
         attempts: Number of this attempt, from 1.
         recent: Notices that the same recipient was sent within the last hour.
         last_outcome: Outcome of the attempt before; None for the first one, or if its worker stored none.
+        leased_until: End of the lease.
     """
 
     reservation_id: UUID
@@ -50,6 +53,7 @@ class DueNotice(NamedTuple):
     attempts: int
     recent: int = 0
     last_outcome: str | None = None
+    leased_until: datetime = NO_LEASE
 
     @property
     def may_be_sent(self) -> bool:
@@ -58,14 +62,15 @@ class DueNotice(NamedTuple):
 
 
 class OutboxRows:
-    """`Outbox` in PostgreSQL."""
+    """`Outbox` in PostgreSQL. A lease, of `lease_s`, is longer than any message takes."""
 
-    def __init__(self, storage: LedgerStore) -> None:
+    def __init__(self, storage: LedgerStore, lease_s: float = LEASE_S) -> None:
         self._datastore = storage.datastore
+        self._lease = timedelta(seconds=lease_s)
 
     def take(self, now: datetime) -> DueNotice | None:
         """Lease the notice that is due longest; None if none is due."""
-        parameters = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": 1}
+        parameters = {"now": now, "leased_until": now + self._lease, "limit": 1}
         with self._datastore.get_connection() as conn:
             row: Any = conn.execute(WorkQueueSql.take_outbox, parameters).fetchone()
         return None if row is None else DueNotice(**row)
@@ -73,9 +78,13 @@ class OutboxRows:
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
         """Store the outcome. `due_at`: when the notice is to be sent again; None for never."""
         with self._datastore.get_connection() as conn:
-            conn.execute(WorkQueueSql.close_outbox, (due_at, outcome, notice.reservation_id, notice.template))
+            conn.execute(WorkQueueSql.close_outbox, (due_at, outcome, *_key(notice)))
 
     def put_off(self, notice: DueNotice, due_at: datetime) -> None:
         """Return a notice without spending an attempt, to be sent at `due_at`."""
         with self._datastore.get_connection() as conn:
-            conn.execute(WorkQueueSql.put_off_outbox, (due_at, PUT_OFF, notice.reservation_id, notice.template))
+            conn.execute(WorkQueueSql.put_off_outbox, (due_at, PUT_OFF, *_key(notice)))
+
+
+def _key(notice: DueNotice) -> tuple[UUID, str, datetime]:
+    return notice.reservation_id, notice.template, notice.leased_until

@@ -25,6 +25,7 @@ def prune(storage: LedgerStore, now: datetime, refusals_days: int) -> dict[str, 
     secrets, deliveries = delete_expired(storage, now), WebhookDeliveryRepository(storage).delete_expired(now, ROWS_MAX)
     with storage.datastore.get_connection() as conn:
         conn.execute(WorkQueueSql.prune_access_marks, (now - timedelta(minutes=10),))
+        conn.execute(WorkQueueSql.prune_test_emails, (now - timedelta(minutes=10),))
         conn.execute(WorkQueueSql.prune_dispatches, (now - timedelta(minutes=10),))
         return {
             "idempotency_key": conn.execute(WorkQueueSql.prune_idempotency_keys, (now, ROWS_MAX)).rowcount

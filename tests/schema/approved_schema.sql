@@ -299,7 +299,8 @@ CREATE TABLE public.hand_out_recipients (
     due_at timestamp with time zone,
     attempts smallint DEFAULT 0 NOT NULL,
     is_asked boolean DEFAULT false NOT NULL,
-    may_have_arrived boolean DEFAULT false NOT NULL
+    may_have_arrived boolean DEFAULT false NOT NULL,
+    leased_until timestamp with time zone
 );
 ALTER TABLE public.hand_out_recipients ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.hand_out_recipients_number_seq
@@ -444,7 +445,8 @@ CREATE TABLE public.outbox (
     due_at timestamp with time zone,
     attempts smallint DEFAULT 0 NOT NULL,
     outcome text,
-    closed_at timestamp with time zone
+    closed_at timestamp with time zone,
+    leased_until timestamp with time zone
 );
 CREATE TABLE public.private_texts (
     text_id uuid NOT NULL,
@@ -562,6 +564,11 @@ CREATE TABLE public.tally_progress (
     only_row boolean DEFAULT true NOT NULL,
     "position" bigint NOT NULL,
     CONSTRAINT tally_progress_only_row_check CHECK (only_row)
+);
+CREATE TABLE public.test_emails (
+    test_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    leased_until timestamp with time zone NOT NULL
 );
 CREATE TABLE public.unknown_code_tries (
     minute timestamp with time zone NOT NULL,
@@ -726,6 +733,8 @@ ALTER TABLE ONLY public.tallies
     ADD CONSTRAINT tallies_pkey PRIMARY KEY (name, label);
 ALTER TABLE ONLY public.tally_progress
     ADD CONSTRAINT tally_progress_pkey PRIMARY KEY (only_row);
+ALTER TABLE ONLY public.test_emails
+    ADD CONSTRAINT test_emails_pkey PRIMARY KEY (test_id);
 ALTER TABLE ONLY public.unknown_code_tries
     ADD CONSTRAINT unknown_code_tries_pkey PRIMARY KEY (minute, reason);
 ALTER TABLE ONLY public.verifications
@@ -779,6 +788,7 @@ CREATE INDEX reservations_reserved_idx ON public.reservations USING btree (reser
 CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
+CREATE INDEX test_emails_digest_idx ON public.test_emails USING btree (digest);
 CREATE INDEX webhook_deliveries_due_idx ON public.webhook_deliveries USING btree (endpoint_id, due_at) WHERE (state = 'pending'::text);
 CREATE INDEX webhook_deliveries_ended_idx ON public.webhook_deliveries USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 CREATE INDEX webhook_deliveries_made_idx ON public.webhook_deliveries USING btree (endpoint_id, made_at, delivery_id);

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -31,13 +31,18 @@ RUN_MAX_S = 40.0
 
 
 class DueAccessQueue(Protocol):
-    """Access grants about which something is due."""
+    """Access grants about which something is due. `lease` is the length of a lease."""
+
+    lease: timedelta
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
         """Lease reservations whose access is due, longest due first."""
 
-    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
-        """End the leases: any worker may lease what is due next."""
+    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+        """Lease those of these reservations that no other worker has."""
+
+    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
+        """End leases that began at a time: any worker may lease what is due next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class AccessExpirer:
         new_id: Random ids.
         draft_text: Seals the channel's words for the vault.
         publish: Wakes workers for invitations that waited for a removal; the sweep finds them too.
+        longest_send: The longest time that one removal takes.
     """
 
     rows: DueAccessQueue
@@ -66,6 +72,7 @@ class AccessExpirer:
     new_id: Callable[[], UUID]
     draft_text: Callable[[str, UUID], TextDraft]
     publish: Callable[[Sequence[UUID]], None]
+    longest_send: timedelta = timedelta(0)
 
     def work(self, should_stop: Callable[[], bool]) -> Counter[str]:
         """Do what is due until nothing is, or until the time is over.
@@ -84,13 +91,13 @@ class AccessExpirer:
                 break
             counts["due"] += len(due_ids)
             counts += self._settle(due_ids, context, should_stop)
-            self.rows.give_back(due_ids)
+            self.rows.give_back(due_ids, context.now)
         return counts
 
     def remove(self, reservation_ids: Sequence[UUID], should_stop: Callable[[], bool]) -> Counter[str]:
         """Remove access now for which an invitation waits; access that is not due is left alone.
 
-        The task that runs every minute may ask for the same one at the same time, which is harmless.
+        What the task that runs every minute has leased is left to it.
 
         Returns:
             The number of removals by outcome.
@@ -98,7 +105,11 @@ class AccessExpirer:
         Raises:
             StorageUnavailableError: The database is unavailable; what was committed stays.
         """
-        return self._settle(list(reservation_ids)[:TAKEN_MAX], self.context(), should_stop)
+        context = self.context()
+        leased_ids = self.rows.hold(list(reservation_ids)[:TAKEN_MAX], context.now)
+        counts = self._settle(leased_ids, context, should_stop)
+        self.rows.give_back(leased_ids, context.now)
+        return counts
 
     def _settle(
         self, due_ids: Sequence[UUID], context: CommandContext, should_stop: Callable[[], bool]
@@ -123,7 +134,7 @@ class AccessExpirer:
             else {}
         )
         for reservation in ended_reservations:
-            if should_stop():
+            if should_stop() or self.context().now + self.longest_send >= context.now + self.rows.lease:
                 break
             channel = by_group.get(reservation.group or "", self.channel.name)
             counts[self._remove(reservation, addresses.get(reservation.recipient_id), channel)] += 1

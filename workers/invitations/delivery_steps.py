@@ -7,7 +7,7 @@ many reservations, since a commit costs the same for one as for a dozen.
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -79,6 +79,7 @@ class DeliverySteps:
         request_removal: Takes the reservation whose access must be removed before an invitation is sent.
         clock: Monotonic seconds, as the channels measure by; None to record no durations.
         woken_at: When the wake-up message came, by that clock.
+        longest_send: The longest time that one message takes.
     """
 
     execute: Execute
@@ -92,13 +93,25 @@ class DeliverySteps:
     request_removal: Callable[[UUID], None] = lambda _: None
     clock: Callable[[], float] | None = None
     woken_at: float = 0.0
+    longest_send: timedelta = timedelta(0)
 
     def at_wake_up(self) -> "DeliverySteps":
         """Return the steps for a wake-up message that has come now."""
         return self if self.clock is None else replace(self, woken_at=self.clock())
 
+    def may_begin(self, leased_until: datetime) -> bool:
+        """Return whether a message that begins now ends before its lease.
+
+        Afterwards another worker may send it, and an erasure takes it for ended.
+        """
+        return self.now() + self.longest_send < leased_until
+
+    def send_in_time(self, channel: Channel, message: OutboundMessage, leased_until: datetime) -> Outcome:
+        """Send a message under a lease; what could not end before the lease is not begun, and spends no attempt."""
+        return channel.send(message) if self.may_begin(leased_until) else _reject_for_now(channel.name)
+
     def send(self, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
-        """Send the message of a claimed reservation; not once its lease is over, for others have decided since then."""
+        """Send the message of a claimed reservation, unless its lease would end first."""
         message = self._prepare_invitation(claimed, channel.name)
         if isinstance(message, Rejected):
             return message
@@ -180,7 +193,7 @@ class DeliverySteps:
 
     def _prepare_invitation(self, claimed: ClaimedDelivery, server: str) -> OutboundMessage | Rejected:
         """Return the message of a claimed reservation, or why nothing must be sent."""
-        if claimed.lease.until <= self.now():
+        if not self.may_begin(claimed.lease.until):
             return _reject_for_now(server)
         if claimed.recipient is None:
             return Rejected(server=server, reason="recipient_forgotten", final=True, about_address=True)

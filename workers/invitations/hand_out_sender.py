@@ -51,8 +51,8 @@ EARLIER_ATTEMPT: Final = "earlier_attempt"
 LEDGER: Final = "ledger"
 """The server of an email that no server was asked to send."""
 
-SendAll = Callable[[Sequence[OutboundMessage]], Sequence[Outcome]]
-"""Sends messages at the same time, and returns their outcomes in order."""
+SendAll = Callable[[Sequence[OutboundMessage], datetime], Sequence[Outcome]]
+"""Sends messages at the same time, under leases that end at a time, and returns their outcomes in order."""
 
 
 class PreparedMail(NamedTuple):
@@ -128,7 +128,8 @@ class HandOutSender:
         )
         prepared = self._prepare(group, queued, mails, opted_out)
         sending = [each for each in prepared if each.message is not None]
-        outcomes = self.send_all([each.message for each in sending if each.message is not None])
+        messages = [each.message for each in sending if each.message is not None]
+        outcomes = self.send_all(messages, min(row.leased_until for row in rows)) if messages else []
         if group is not None:
             for outcome in outcomes:
                 self.cooldowns.record(group, outcome)

@@ -119,7 +119,7 @@ def _send_one(
         _count(notice, "quiet")
         return True
     else:
-        result = channel.send(message)
+        result = steps.send_in_time(channel, message, notice.leased_until)
         if cooldowns is not None and group is not None:
             cooldowns.record(group, result)
         if isinstance(result, Rejected) and result.about_connection:

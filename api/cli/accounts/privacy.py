@@ -1,5 +1,6 @@
 """`ledger forget` and `ledger rotate-keys`: changes of rows in the vault."""
 
+import math
 import time
 from typing import Annotated
 from uuid import uuid4
@@ -65,7 +66,7 @@ def forget(
             say_error(str(error))
             return ExitCode.USAGE
         if erasure.leased_until is not None:
-            say_error("a worker is sending an email to this person: run this command again in a minute")
+            say_error("a message to this person is being sent: run this command again in a minute")
             return ExitCode.REFUSED
     if json:
         print_json({"forgotten": [str(key) for key in erasure.recipient_ids], "closed": erasure.closed})
@@ -77,10 +78,11 @@ def forget(
 
 
 def _erase_when_unleased(ledger: OpenLedger, forgetting: PersonErasure, address: EmailAddress) -> ErasureResult:
-    """Erase the person as soon as no worker sends them an invitation; wait for the end of one lease."""
-    until = time.monotonic() + ledger.settings.lease_s + LEASE_GRACE_S
-    erasure = forgetting.forget(address)
-    while erasure.leased_until is not None and time.monotonic() < until:
+    """Erase the person as soon as no message to them is being sent; wait for the end of one lease."""
+    erasure, ends = forgetting.forget(address), math.inf
+    while erasure.leased_until is not None and time.monotonic() < ends:
+        remaining_s = (erasure.leased_until - ledger.create_context().now).total_seconds()
+        ends = min(ends, time.monotonic() + remaining_s + LEASE_GRACE_S)
         time.sleep(POLL_S)
         again = forgetting.forget(address)
         erasure = ErasureResult(again.recipient_ids, erasure.closed + again.closed, again.leased_until)

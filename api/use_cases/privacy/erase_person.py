@@ -17,7 +17,7 @@ from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import ReservationNotResolvable
 from domain.values.identifiers import EmailAddress
-from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError, PersonEraser
+from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError, PersonEraser, StillInFlightError
 from projections.repositories.audit_log import AuditLog, AuditRecorder
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS
@@ -74,14 +74,19 @@ class PersonErasure:
         """
         eraser, closed = PersonEraser(self.storage), 0
         ids: list[UUID] = []
-        for recipient_id in eraser.find_recipient_ids(address):
+        found_ids = eraser.find_recipient_ids(address)
+        if (until := eraser.find_in_flight(found_ids, address, self.context().now).until) is not None:
+            return ErasureResult(leased_until=until)
+        for recipient_id in found_ids:
             number, leased_until = self._close(eraser, recipient_id)
             closed += number
             if leased_until is not None:
                 return ErasureResult(closed=closed, leased_until=leased_until)
-            self.forgotten.append(recipient_id, self.context().now)
-            if self._erase(eraser, recipient_id):
-                ids.append(recipient_id)
+            try:
+                if self._erase(eraser, recipient_id):
+                    ids.append(recipient_id)
+            except StillInFlightError as error:
+                return ErasureResult(closed=closed, leased_until=error.until)
         self._erase_refusals(eraser, address, is_known=bool(ids))
         if self.mailbox is not None:
             delete_mails_to(self.mailbox, address.normal)
@@ -104,11 +109,16 @@ class PersonErasure:
 
     def _erase(self, eraser: PersonEraser, recipient_id: UUID) -> bool:
         """Erase one recipient, with the entry in the audit log; False if it was done before."""
+        now = self.context().now
+
+        def erase() -> bool:
+            return eraser.erase(recipient_id, now, lambda: self.forgotten.append(recipient_id, now))
+
         if self.audit_log is None:
-            return eraser.erase(recipient_id)
+            return erase()
 
         def change(record: AuditRecorder) -> bool:
-            is_new = eraser.erase(recipient_id)
+            is_new = erase()
             if is_new:
                 record("forgot_person", recipient_id, self.reason)
             return is_new

@@ -73,6 +73,7 @@ class MemoryDueAccess:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._marks: dict[UUID, datetime] = {}
+        self.lease = timedelta(seconds=BUSY_S)
 
     def take(self, now: datetime, limit: int = TAKEN_ACCESSES_MAX) -> list[UUID]:
         """What is due and not marked."""
@@ -83,13 +84,19 @@ class MemoryDueAccess:
         ]
         free = sorted((at, key) for at, key in due if at <= now and self._marks.get(key, now) <= now)
         due_ids = [key for _, key in free[:limit]]
-        self._marks |= dict.fromkeys(due_ids, now + timedelta(seconds=BUSY_S))
-        return due_ids
+        return self.hold(due_ids, now)
 
-    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+        """Mark those that are not marked."""
+        free = [key for key in reservation_ids if self._marks.get(key, now) <= now]
+        self._marks |= dict.fromkeys(free, now + self.lease)
+        return free
+
+    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
         """Forget the marks."""
         for key in reservation_ids:
-            self._marks.pop(key, None)
+            if self._marks.get(key) == leased_at + self.lease:
+                del self._marks[key]
 
 
 class MemoryOutbox:
@@ -106,7 +113,7 @@ class MemoryOutbox:
         _, key = min(due)
         row = self._store.outbox[key]
         row.due_at, row.attempts = now + timedelta(seconds=LEASE_S), row.attempts + 1
-        return DueNotice(*key, row.written_at, row.attempts)
+        return DueNotice(*key, row.written_at, row.attempts, leased_until=row.due_at)
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
         """Keep what became of it."""

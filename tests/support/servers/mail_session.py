@@ -7,9 +7,10 @@ import email
 import email.policy
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Literal, Protocol
 
@@ -59,9 +60,10 @@ class Trickle:
 
 @dataclass(frozen=True, slots=True)
 class DelayedReply:
-    """Give the usual answer, but only after this time; at `content`, read the letter only then."""
+    """Give the usual answer, but only after this time, or an event before; at `content`, read the letter only then."""
 
     after_s: float
+    until: threading.Event = field(default_factory=threading.Event)
 
 
 Answer = ReplyWith | Disconnect | Stall | SendOctets | Trickle
@@ -206,7 +208,7 @@ class MailSession:
             return
         behavior = self._server.rule("content", self._recipient)
         if isinstance(behavior, DelayedReply):
-            time.sleep(behavior.after_s)
+            behavior.until.wait(behavior.after_s)
             behavior = None
         if behavior is not None:
             self._do(behavior)
@@ -253,7 +255,7 @@ class MailSession:
     @staticmethod
     def _usual_if_late(behavior: Behavior | None, usual: ReplyWith) -> Answer:
         if isinstance(behavior, DelayedReply):
-            time.sleep(behavior.after_s)
+            behavior.until.wait(behavior.after_s)
             return usual
         return behavior or usual
 

@@ -122,7 +122,7 @@ class HandOutRig:
         reader = self.bench.reader
         vault = self.bench.storage.vault
 
-        def send_all(messages: Sequence[OutboundMessage]) -> list[Outcome]:
+        def send_all(messages: Sequence[OutboundMessage], _: datetime) -> list[Outcome]:
             outcomes = []
             for nth, message in enumerate(messages):
                 if self.crash_at == "sending" and nth == len(messages) // 2:

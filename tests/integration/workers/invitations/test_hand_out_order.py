@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
 
@@ -254,11 +254,11 @@ def test_resend_while_a_worker_sends_repeats_no_email(house: HandOutRig) -> None
     house.add(hand_out_id, "li@example.com")
     sender = house.sender()
 
-    def send_all(messages: Sequence[OutboundMessage]) -> Sequence[Outcome]:
+    def send_all(messages: Sequence[OutboundMessage], leased_until: datetime) -> Sequence[Outcome]:
         house.request_resend(messages[0].reservation_id)
         assert sender.queue.ask(hand_out_id, messages[0].reservation_id, house.now)
         house.send()
-        return sender.send_all(messages)
+        return sender.send_all(messages, leased_until)
 
     replace(sender, send_all=send_all).run()
     house.passes(minutes=10)
