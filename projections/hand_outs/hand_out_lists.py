@@ -9,12 +9,14 @@ lack that recipient if the other upload does not end either.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
+from eventsourcing.persistence import IntegrityError
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
@@ -28,6 +30,10 @@ from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import EncryptedText, SearchableDraft
+
+T = TypeVar("T")
+REPEATS_MAX: Final = 2
+"""Times that a batch is stored again: a person is erased once."""
 
 
 class ListRow(NamedTuple):
@@ -89,12 +95,23 @@ class HandOutLists:
     ) -> list[bool]:
         """Store a batch in one transaction; return for each row whether its recipient was not in a list before.
 
-        `existing`: for each row the id of the code that exists; None for new codes.
+        A recipient who is erased at the same time is stored as a new one.
+
+        Args:
+            upload: The upload.
+            rows: The batch.
+            now: Database time.
+            existing: For each row the id of the code that exists; None for new codes.
 
         Raises:
             HandOutConflict: Another upload took over rows of this one.
             HandOutCodeConflict: Another recipient got one of these codes since the list was checked.
         """
+        return repeat_after_erasure(lambda: self._add(upload, rows, now, existing))
+
+    def _add(
+        self, upload: Upload, rows: Sequence[ListRow], now: datetime, existing: Sequence[UUID] | None
+    ) -> list[bool]:
         with (
             translate_database_errors(),
             self.storage.datastore.get_connection() as conn,
@@ -221,6 +238,8 @@ class HandOutLists:
                 ),
             )
             known_ids = self._find_recipients(cursor, drafts)
+        if any(known_ids.keys().isdisjoint(draft.digests) for draft in drafts):
+            raise IntegrityError("a recipient was erased after they were found")
         return [next(known_ids[digest] for digest in draft.digests if digest in known_ids) for draft in drafts]
 
     def _find_recipients(self, cursor: Cursor[Any], drafts: Sequence[SearchableDraft]) -> dict[bytes, UUID]:
@@ -239,6 +258,18 @@ class HandOutLists:
                     [each.key_id for each in sealed],
                 ),
             )
+
+
+def repeat_after_erasure(store: Callable[[], T]) -> T:
+    """Store what refers to recipients; again if one of them was erased after they were found.
+
+    Raises:
+        IntegrityError: It fails for another reason.
+    """
+    for _ in range(REPEATS_MAX):
+        with suppress(IntegrityError):
+            return store()
+    return store()
 
 
 def _find_listed(

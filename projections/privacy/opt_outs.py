@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from psycopg.errors import ForeignKeyViolation
+from eventsourcing.persistence import IntegrityError
 
 from projections.read_models.reader import Reader
 from projections.sql.privacy import PrivacySql
@@ -33,7 +33,7 @@ class OptOutRepository(Reader):
         try:
             with self._open_cursor() as cursor:
                 cursor.execute(PrivacySql.insert_opt_out, _row(recipient_id, group) | {"now": now})
-        except ForeignKeyViolation:  # the person was erased at the same time
+        except IntegrityError:  # the person was erased at the same time
             return False
         return bool(self.find_opted_out([recipient_id], group))
 

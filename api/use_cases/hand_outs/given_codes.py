@@ -11,7 +11,7 @@ from domain.commands.code.issue import HandOutPlace
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.errors import CampaignHasEnded, HandOutCodeConflict, HandOutConflict, Refusal
 from domain.values.email_domains import admits_domain
-from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow, repeat_after_erasure
 from projections.hand_outs.hand_out_reader import Person
 from projections.read_models.support_queries import SupportReader
 
@@ -39,21 +39,27 @@ def hand_out_existing_code(
         raise ApplicationError.from_refusal(HandOutCodeConflict("unknown"))
     lists = HandOutLists(services.storage, services.new_id, services.new_ordered_id)
     sealed = lists.seal_variables(code_id, row.variables)
-    recipient_id = SupportReader(services.storage).find_recipient(row.address)
-    command = HandOutCode(
+    draft = HandOutCode(
         context=services.context(caller),
         code_id=code_id,
         campaign_id=campaign.campaign_id,
         mail_group=details.created.group,
-        place=HandOutPlace(hand_out_id, recipient_id or services.new_ordered_id()),
+        place=HandOutPlace(hand_out_id, services.new_ordered_id()),
         upload_id=services.new_id(),
         language=row.language,
         sealed=None if sealed is None else sealed.sealed,
         key_id=None if sealed is None else sealed.key_id,
     )
-    if recipient_id is None:  # a refused request stores no email address
-        if isinstance(refusal := services.storage.ledger.preview(command).result, Refusal):
-            raise ApplicationError.from_refusal(refusal)
-        command = structs.replace(command, place=HandOutPlace(hand_out_id, lists.store_recipient(row)))
-    services.execute(command)
+    repeat_after_erasure(lambda: _give(services, lists, row, draft))
     return find_person(services, hand_out_id, code_id)
+
+
+def _give(services: LedgerServices, lists: HandOutLists, row: ListRow, draft: HandOutCode) -> None:
+    """Hand the code out to the recipient with the address of the row."""
+    recipient_id = SupportReader(services.storage).find_recipient(row.address)
+    if recipient_id is None:  # a refused request stores no email address
+        if isinstance(refusal := services.storage.ledger.preview(draft).result, Refusal):
+            raise ApplicationError.from_refusal(refusal)
+        recipient_id = lists.store_recipient(row)
+    place = draft.place._replace(recipient_id=recipient_id)
+    services.execute(structs.replace(draft, place=place))
