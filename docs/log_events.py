@@ -60,6 +60,8 @@ GUIDANCE: Final = {
         " An error: a bug, or a missing grant; the traceback names it."
     ),
     "reading metrics from the database failed": "`ledger_database_up` is 0. Check PostgreSQL.",
+    "recording a late reply failed": "The database was unavailable. The email is sent again, see [slow mail"
+    " servers](../how-to/mail.md#slow-mail-servers).",
     "removal": "A channel was asked to remove an access grant; `outcome` says with which result.",
     "request": "An HTTP request was answered.",
     "request failed": "A bug: report it with the traceback. The caller received 500 and may retry.",

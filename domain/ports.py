@@ -75,6 +75,8 @@ class OutboundMessage:
         starts_at: From when the handed-out code can be redeemed, if that is after `written_at`.
         opt_out_link: Absolute URL where the recipient opts out; empty for messages that follow from a request.
         code: The handed-out code as users read it; empty for all other messages.
+        attempt: Number of the attempt at an invitation, or of the email of a handed-out code, from 1; a late reply is
+            recorded by it. No part of what is sent.
     """
 
     reservation_id: UUID
@@ -94,6 +96,7 @@ class OutboundMessage:
     starts_at: datetime | None = None
     opt_out_link: str = ""
     code: str = ""
+    attempt: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,11 +194,13 @@ class OutcomeUnknown:
         cause: Stable word: connection_lost, timeout or bad_reply, each after the message's last byte may have left;
             said_unknown, if the external system itself does not know; or earlier_attempt, if the last attempt failed
             and an earlier one may have succeeded.
+        retry_after_s: Seconds in which the server may still answer; a retry before would be a second email.
         times: As those of `Accepted`.
     """
 
     server: str
     cause: str
+    retry_after_s: float = 0.0
     times: SendTimes | None = field(default=None, compare=False)
 
 

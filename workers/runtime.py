@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from uuid import UUID
 
 from domain.command_bus import Command, Result
@@ -35,11 +35,13 @@ from workers.channels.default_channel import NullSendLoop, default_channel, open
 from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupRoutingChannel
 from workers.channels.registry import GroupChannels
 from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.channels.smtp.late_replies import LateReplies
 from workers.channels.smtp.send_loop import SmtpSendLoop
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.hand_out_sender import HandOutSender
+from workers.invitations.late_acceptance import record_late_acceptance
 from workers.invitations.message_factory import create_message_factory
 from workers.monitoring.mail_server_watch import mark_missing
 from workers.settings import WorkerSettings, worker_name
@@ -65,6 +67,7 @@ class Runtime:
     group_channels: GroupChannels
     webhooks: WebhookDeliverer
     connections: ConnectionPool | None
+    late: LateReplies
     send_loop: SmtpSendLoop | NullSendLoop
     waiting: set[UUID] = field(default_factory=set)
     tracing: ExitStack = field(default_factory=ExitStack)
@@ -114,7 +117,13 @@ class Runtime:
             _report_connections,
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
-        send_loop = open_send_loop(settings, connections, send_executor)
+        late = LateReplies(
+            settings.smtp_dot_timeout_s,
+            settings.send_concurrency,
+            partial(record_late_acceptance, steps),
+            count=MAIL_CONNECTIONS.labels("late").set,
+        )
+        send_loop = open_send_loop(settings, connections, send_executor, late)
         now, tracing = storage.recorder.clock.now, ExitStack()
         tracing.enter_context(
             trace_redemptions(settings.traces_url, settings.traces_ratio, "worker", now, RANDOM.draw_bytes)
@@ -128,6 +137,7 @@ class Runtime:
             group_channels,
             deliverer,
             connections,
+            late,
             send_loop,
             waiting,
             tracing,
@@ -138,7 +148,7 @@ class Runtime:
         channel: Channel | None = getattr(self._channels, "channel", None)
         if channel is None:
             channel = GroupRoutingChannel(
-                default_channel(self.settings, self.connections), self.group_channels.for_group
+                default_channel(self.settings, self.connections, self.late), self.group_channels.for_group
             )
             self._channels.channel = channel
             self._open_channels.append(channel)
@@ -232,6 +242,7 @@ class Runtime:
         self.send_executor.shutdown(wait=True, cancel_futures=True)
         for channel in self._open_channels:
             channel.close()
+        self.late.close()
         self.tracing.close()
         self.storage.close()
 

@@ -65,6 +65,11 @@ class WorkerSettings(LedgerSettings):
             raise ValueError(
                 "LEDGER_SMTP_TIMEOUT_S must be below LEDGER_LEASE_S: a lease must last longer than one send"
             )
+        if self.smtp_dot_timeout_s < self.smtp_timeout_s:
+            raise ValueError(
+                "LEDGER_SMTP_DOT_TIMEOUT_S must be at least LEDGER_SMTP_TIMEOUT_S: "
+                "it is the time for the last reply, after which an email is sent again"
+            )
         if self.smtp_timeout_s > self.task_time_limit_s / 2:
             raise ValueError(
                 "LEDGER_SMTP_TIMEOUT_S must be at most half of LEDGER_TASK_TIME_LIMIT_S: "

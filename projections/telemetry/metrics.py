@@ -148,7 +148,7 @@ POOL_WAITING = Gauge(
 )
 MAIL_CONNECTIONS = Gauge(
     "ledger_mail_connections",
-    "Connections of the workers to the mail server: open, and currently allowed.",
+    "Connections of the workers to the mail server: open, currently allowed, and waiting for a late reply.",
     ["state"],
     multiprocess_mode="livesum",
 )
@@ -161,7 +161,7 @@ DOMAINS[BREAKER_OPEN] = {}
 DOMAINS[STARTED] = {"part": ("backend", "worker")}
 DOMAINS[POOL_SIZE] = {"state": ("used", "idle")}
 DOMAINS[POOL_WAITING] = {}
-DOMAINS[MAIL_CONNECTIONS] = {"state": ("allowed", "open")}
+DOMAINS[MAIL_CONNECTIONS] = {"state": ("allowed", "open", "late")}
 
 
 def declare_zeroes() -> None:

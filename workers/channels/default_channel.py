@@ -11,6 +11,7 @@ from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
 from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.channels.smtp.late_replies import LateReplies
 from workers.channels.smtp.send_loop import SmtpSendLoop
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 
@@ -81,7 +82,12 @@ def open_pool(
 
 
 def open_channel(
-    smtp_url: str, *, mail_from: str, timeout_s: float, connections: ConnectionPool | None = None
+    smtp_url: str,
+    *,
+    mail_from: str,
+    timeout_s: float,
+    connections: ConnectionPool | None = None,
+    late: LateReplies | None = None,
 ) -> Channel:
     """Make the channel that a URL names. Nothing is connected before the first message.
 
@@ -90,6 +96,7 @@ def open_channel(
         mail_from: Sender of all messages: an address, or `Name <address>`.
         timeout_s: Longest time that one message may take, connecting and login included, in seconds.
         connections: Those to the same server that it shares with other channels; else it has one of its own.
+        late: Waits for replies that come after a message's time, if they are recorded.
 
     Returns:
         A channel for one thread.
@@ -106,15 +113,19 @@ def open_channel(
         sender=MailFrom.parse(mail_from),
         timeout_s=timeout_s,
         connections=connections,
+        late=late,
     )
 
 
-def default_channel(settings: LedgerSettings, connections: ConnectionPool | None = None) -> Channel:
+def default_channel(
+    settings: LedgerSettings, connections: ConnectionPool | None = None, late: LateReplies | None = None
+) -> Channel:
     """Open the channel that the settings name, with its messages logged and counted.
 
     Args:
         settings: The mail server and its timeout.
         connections: Those to that server that it shares with other threads.
+        late: As of `open_channel`.
     """
     return InstrumentedChannel(
         open_channel(
@@ -122,12 +133,13 @@ def default_channel(settings: LedgerSettings, connections: ConnectionPool | None
             mail_from=settings.mail_from,
             timeout_s=settings.smtp_timeout_s,
             connections=connections,
+            late=late,
         )
     )
 
 
 def open_send_loop(
-    settings: LedgerSettings, connections: ConnectionPool | None, openers: Executor
+    settings: LedgerSettings, connections: ConnectionPool | None, openers: Executor, late: LateReplies | None = None
 ) -> SmtpSendLoop | NullSendLoop:
     """Open what sends many messages at a time by the channel that the settings name, logged and counted.
 
@@ -135,6 +147,7 @@ def open_send_loop(
         settings: The mail server and its timeout.
         connections: Those to that server; None where the settings name none.
         openers: Runs what waits for a connection.
+        late: As of `open_channel`.
     """
     if connections is None:
         return NullSendLoop(report_sending)
@@ -143,5 +156,6 @@ def open_send_loop(
         sender=MailFrom.parse(settings.mail_from),
         timeout_s=settings.smtp_timeout_s,
         connections=connections,
+        late=late,
     )
     return SmtpSendLoop(channel, connections, openers, report_sending)

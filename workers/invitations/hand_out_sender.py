@@ -320,4 +320,7 @@ def find_retry(outcome: Outcome | SkipReason, attempts: int, now: datetime) -> t
         return now + RETRY, attempts - 1
     if attempts >= ATTEMPTS_MAX:
         return None
-    return outcome.until if isinstance(outcome, RetryLater) else now + attempts * RETRY, attempts
+    if isinstance(outcome, RetryLater):
+        return outcome.until, attempts
+    wait_s = outcome.retry_after_s if isinstance(outcome, OutcomeUnknown) else 0.0
+    return now + max(attempts * RETRY, timedelta(seconds=wait_s)), attempts

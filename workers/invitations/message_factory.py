@@ -91,6 +91,7 @@ class MessageFactory:
             subject=subject,
             text=text,
             delivery=reservation.delivery,
+            attempt=reservation.last_attempt,
         )
 
     def ends_soon(
@@ -150,6 +151,7 @@ class MessageFactory:
             starts_at=mail.window.without_past_start(mail.written_at).starts_at,
             opt_out_link=self.opt_out_link(OptOutRef(mail.recipient_id, mail.group)),
             code=mail.code,
+            attempt=mail.number,
         )
 
     def opt_out_link(self, ref: OptOutRef) -> str:

@@ -177,4 +177,4 @@ def _retry_at(
         case RetryLater():
             return min(max(outcome.until, now + wait), now + timedelta(seconds=policy.removal_wait_s_max))
         case OutcomeUnknown():
-            return now + wait
+            return now + max(wait, timedelta(seconds=outcome.retry_after_s))

@@ -1,6 +1,7 @@
 """Do what time alone requires: leases that lapse and deadlines that pass. The sweep and other handlers use it."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
 from domain.policy import Policy
+from domain.ports import OutcomeUnknown
 from domain.working_set import WorkingSet
 
 
@@ -42,7 +44,7 @@ def due_events(
     if not reservation.is_being_processed or reservation.case_id is not None or reservation.is_leased(stamp.at):
         return ()
     if reservation.lease is not None:
-        return unknown_outcome(code, reservation, stamp, "lease_expired", None, case_id, policy)
+        return unknown_outcome(code, reservation, stamp, None, case_id, policy)
     if code.is_revoked and is_released_by_revocation(reservation):
         return release_on_revocation(code, reservation, stamp, case_id)
     if reservation.deadline > stamp.at or reservation.is_waiting_for_removal:
@@ -102,7 +104,7 @@ def expire_lease(code: RedeemCode, reservation: Reservation, stamp: EventStamp, 
     """
     if reservation.lease is None or reservation.is_leased(stamp.at) or reservation.case_id is not None:
         return ()
-    unknown = _unknown_event(code, reservation, stamp, "lease_expired", None, policy)
+    unknown = _unknown_event(code, reservation, stamp, None, policy)
     return () if _needs_case(reservation, unknown) else (unknown,)
 
 
@@ -117,7 +119,7 @@ def settle_lapsed_lease(
     has_other_case = reservation.case_id is not None and not reservation.needs_no_delivery
     if reservation.lease is None or reservation.is_leased(stamp.at) or has_other_case:
         return (), code, reservation
-    events = unknown_outcome(code, reservation, stamp, "lease_expired", None, case_id, policy)
+    events = unknown_outcome(code, reservation, stamp, None, case_id, policy)
     return (events, *folded(events, code, reservation))
 
 
@@ -135,8 +137,7 @@ def unknown_outcome(
     code: RedeemCode,
     reservation: Reservation,
     stamp: EventStamp,
-    cause: str,
-    server: str | None,
+    outcome: OutcomeUnknown | None,
     case_id: UUID,
     policy: Policy,
     *,
@@ -145,9 +146,10 @@ def unknown_outcome(
     """Return the events of an attempt that may or may not have sent.
 
     It is retried with the same email while there is time; otherwise a case is opened. The system never refunds it from
-    here on (rule 5). On a revoked code, and for a resend, it is a case at once (3.11, 3.12).
+    here on (rule 5). On a revoked code, and for a resend, it is a case at once (3.11, 3.12). `outcome`: what the sender
+    reported; None if the lease ended without it.
     """
-    unknown = _unknown_event(code, reservation, stamp, cause, server, policy, ms_ago)
+    unknown = _unknown_event(code, reservation, stamp, outcome, policy, ms_ago)
     if not _needs_case(reservation, unknown):
         return (unknown,)
     why: CaseCause = "unknown_outcome" if reservation.is_live else "resend_unknown"
@@ -158,8 +160,7 @@ def _unknown_event(
     code: RedeemCode,
     reservation: Reservation,
     stamp: EventStamp,
-    cause: str,
-    server: str | None,
+    outcome: OutcomeUnknown | None,
     policy: Policy,
     ms_ago: tuple[int, ...] = (),
 ) -> InviteOutcomeUnknown:
@@ -167,7 +168,8 @@ def _unknown_event(
     if lease is None:
         message = "only a leased attempt can end unknown"
         raise ValueError(message)
-    retry_at = stamp.at + policy.back_off(reservation.reservation_id, reservation.attempts)
+    back_off = policy.back_off(reservation.reservation_id, reservation.attempts)
+    retry_at = stamp.at + max(back_off, timedelta(seconds=0.0 if outcome is None else outcome.retry_after_s))
     is_retried = reservation.is_live and not code.is_revoked
     has_attempts_left = is_retried and reservation.attempts < policy.attempts_max and retry_at < reservation.deadline
     return InviteOutcomeUnknown(
@@ -175,8 +177,8 @@ def _unknown_event(
         delivery=reservation.delivery,
         attempt=lease.attempt,
         kind=reservation.kind,
-        cause=cause,
-        server=server,
+        cause="lease_expired" if outcome is None else outcome.cause,
+        server=None if outcome is None else outcome.server,
         retry_at=retry_at if has_attempts_left else None,
         ms_ago=ms_ago,
         caused_by=lease.version,

@@ -27,6 +27,7 @@ def settings(**more: Any) -> WorkerSettings:
     [
         ({"task_time_limit_s": 300, "visibility_timeout_s": 300}, "LEDGER_VISIBILITY_TIMEOUT_S"),
         ({"smtp_timeout_s": 60.0, "lease_s": 60}, "LEDGER_LEASE_S"),
+        ({"smtp_timeout_s": 20.0, "smtp_dot_timeout_s": 19.0}, "LEDGER_SMTP_DOT_TIMEOUT_S"),
         ({"smtp_timeout_s": 20.0, "task_time_limit_s": 30}, "LEDGER_TASK_TIME_LIMIT_S"),
     ],
 )

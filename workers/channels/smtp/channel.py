@@ -29,6 +29,7 @@ from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.connect import Connector, RefusedError
 from workers.channels.smtp.connection import Reply, SmtpConnection, SmtpConnectionError
 from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.channels.smtp.late_replies import LateReplies
 from workers.channels.smtp.reply_codes import is_negative, is_positive, refused_message
 from workers.channels.smtp.server_url import SmtpServerUrl
 
@@ -72,6 +73,7 @@ class _StaleConnectionError(Exception):
 class _Envelope:
     """A message ready to be sent."""
 
+    message: OutboundMessage
     recipient: str
     content: bytes
 
@@ -97,6 +99,7 @@ class SmtpChannel:
         timeout_s: Longest time of one message, in seconds.
         clock: Monotonic seconds.
         connections: Those that it shares with other threads; without them it keeps one of its own.
+        late: Waits for replies that come after a message's time; without it, their connections are closed.
     """
 
     name = "smtp"
@@ -109,11 +112,13 @@ class SmtpChannel:
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
         connections: ConnectionPool | None = None,
+        late: LateReplies | None = None,
     ) -> None:
         self._server = server
         self._sender = sender
         self._timeout_s = timeout_s
         self._clock = clock
+        self._late = late
         self._connections = connections or ConnectionPool(Connector.to(server, clock), 1)
 
     def send(self, message: OutboundMessage) -> Outcome:
@@ -153,7 +158,7 @@ class SmtpChannel:
         # Of everything before the content; what content and answer have is added when they begin.
         deadline = begun + self._timeout_s * (1 - ANSWER_SHARE)
         try:
-            envelope = _Envelope(message.recipient.envelope, message_bytes(message, self._sender.header))
+            envelope = _Envelope(message, message.recipient.envelope, message_bytes(message, self._sender.header))
             connection: SmtpConnection = yield NeedsConnection(deadline)
             progress.connected = self._clock()
             try:
@@ -198,9 +203,9 @@ class SmtpChannel:
         try:
             outcome: Outcome = yield from self._run_session(connection, envelope, deadline, progress)
         except SmtpConnectionError as error:
-            self._connections.drop(connection)
             if connection.content_begun:
-                return OutcomeUnknown(server=str(self._server), cause=error.failure)
+                return self._await_late_reply(connection, envelope.message, progress, error)
+            self._connections.drop(connection)
             if may_be_stale and self._clock() < deadline:
                 raise _StaleConnectionError from None
             return self._record_refusal(connection, self._rejected_without_reply(connection, error))
@@ -215,6 +220,22 @@ class SmtpChannel:
         if may_be_stale and _is_closing(outcome) and not connection.content_begun:
             raise _StaleConnectionError
         return self._record_refusal(connection, outcome)
+
+    def _await_late_reply(
+        self, connection: SmtpConnection, message: OutboundMessage, progress: _Progress, error: SmtpConnectionError
+    ) -> OutcomeUnknown:
+        """Return the unknown outcome; after a timeout, have the reply awaited that may still come."""
+        server, late, begun_at = str(self._server), self._late, progress.content
+        if late is None or begun_at is None or error.failure != "timeout" or not connection.is_all_sent:
+            connection.close()  # a goodbye would be content
+            self._connections.drop(connection)
+            return OutcomeUnknown(server=server, cause=error.failure)
+        if late.keep(connection, message, server, begun_at):
+            self._connections.part_with(connection)
+        else:
+            connection.close()
+            self._connections.drop(connection)
+        return OutcomeUnknown(server=server, cause=error.failure, retry_after_s=late.retry_after_s(begun_at))
 
     def _record_refusal(self, connection: SmtpConnection, outcome: Outcome) -> Outcome:
         """Return the outcome; one that is about the connection lowers the number of connections."""
@@ -255,7 +276,9 @@ class SmtpChannel:
         connection.deadline = deadline + self._timeout_s * ANSWER_SHARE
         connection.begin_send(_stuff_dots(envelope.content) + b".\r\n")
         connection.content_begun = True
+        connection.may_reply_late = self._late is not None
         reply = yield NeedsReply(connection)
+        connection.may_reply_late = False
         if is_positive(reply):
             return Accepted(server=server, reply_code=reply[0])
         if is_negative(reply):

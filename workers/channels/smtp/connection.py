@@ -53,6 +53,7 @@ class SmtpConnection(smtplib.SMTP):
         mail_accepted: The server accepted the sender of a message since this was last set to False.
         content_begun: Octets of a message's content may have left since this was last set to False.
         is_out_of_step: Whether replies are outstanding, or the server waits for content that it does not get.
+        may_reply_late: Whether a timeout leaves the connection open, because a reply to the content may still come.
     """
 
     sock: socket.socket | None
@@ -66,6 +67,7 @@ class SmtpConnection(smtplib.SMTP):
         self.mail_accepted = False
         self.content_begun = False
         self.is_out_of_step = False
+        self.may_reply_late = False
         self._clock = clock
         self._server = server
         self._received = bytearray()
@@ -216,8 +218,13 @@ class SmtpConnection(smtplib.SMTP):
             raise self._failed("bad_reply")
         return None
 
+    @property
+    def is_all_sent(self) -> bool:
+        """Whether everything that was begun has been sent, on a connection that is open."""
+        return self.sock is not None and not self._unsent
+
     def expire(self) -> SmtpConnectionError:
-        """Close the connection because its time is over; return the error for the dialogue that waits for a reply."""
+        """End the waiting because its time is over; return the error for the dialogue that waits for a reply."""
         return self._failed("timeout")
 
     # --- Ending ---
@@ -266,7 +273,8 @@ class SmtpConnection(smtplib.SMTP):
         return remaining
 
     def _failed(self, failure: Failure) -> SmtpConnectionError:
-        self.close()
+        if failure != "timeout" or not self.may_reply_late:
+            self.close()
         return SmtpConnectionError(failure)
 
     def _socket_failed(self, error: OSError) -> SmtpConnectionError:

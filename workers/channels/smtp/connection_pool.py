@@ -136,6 +136,12 @@ class ConnectionPool:
             self._notify()
         connection.close_politely()
 
+    def part_with(self, connection: SmtpConnection) -> None:  # noqa: ARG002 - as `release` and `drop`
+        """Stop counting a connection that was lent: whoever keeps it closes it."""
+        with self._changed:
+            self._busy -= 1
+            self._notify()
+
     def record_refusal(self, outcome: Rejected, begun_at: float) -> None:
         """Note that the server refused a connection that was begun at `begun_at`, or ended it before a message."""
         self._on_refusal(outcome)

@@ -14,6 +14,7 @@ from projections.work_queue.outbox import OutboxRows, invitations_are_backed_up
 from tests.support.delivery import claim, deliver
 from tests.support.ledger.ledger_bench import LedgerBench, correction, done
 from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.late_acceptance import record_late_acceptance
 from workers.invitations.outbox_notices import send_notices
 
 SENT = Accepted(server="mx:25", reply_code=250)
@@ -236,3 +237,20 @@ def later(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, seconds: float) -
     monotonic = clock._monotonic
     monkeypatch.setattr(clock, "_monotonic", lambda: monotonic() + seconds)
     monkeypatch.setattr(clock, "is_stale", lambda: False)
+
+
+def test_late_acceptance_settles_the_unknown_outcome_before_a_second_email(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
+    """The retry waits as long as the server may still reply, and the reply ends it."""
+    slow = OutcomeUnknown(server="mx:25", cause="timeout", retry_after_s=600)
+    channel, reservation_id = ScriptedChannel(slow), reserved(bench)
+
+    first = deliver(steps, reservation_id, channel, "t1")
+    early = deliver(replace(steps, now=lambda: steps.now() + timedelta(seconds=599)), reservation_id, channel, "t2")
+    record_late_acceptance(steps, channel.messages[0], SENT, 30.0)
+    later = deliver(replace(steps, now=lambda: steps.now() + timedelta(seconds=900)), reservation_id, channel, "t3")
+
+    assert [first, early, later] == ["unknown", "idle", "idle"]
+    assert len(channel.messages) == 1
+    assert kinds(bench) == ["UseReserved", "InviteAttempted", "InviteOutcomeUnknown", "InviteSent"]

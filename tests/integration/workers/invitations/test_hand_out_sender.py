@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.ports import Language, Outcome, OutcomeUnknown, Rejected, RetryLater
+from domain.ports import Accepted, Language, Outcome, OutcomeUnknown, Rejected, RetryLater
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.opt_outs import OptOutRepository
@@ -26,6 +26,7 @@ from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import assert_no_drift
 from workers.channels.mail_message import message_bytes, render_parts
 from workers.invitations.hand_out_sender import ATTEMPTS_MAX
+from workers.invitations.late_acceptance import record_late_acceptance
 
 REFUSED = Rejected(server="mx", reason="address_refused", final=True)
 BUSY = Rejected(server="mx", reason="temporary", final=False)
@@ -295,3 +296,21 @@ def test_reminder_is_sent_once_to_those_who_did_not_redeem(house: HandOutRig) ->
     assert (reminder.code, reminder.ends_at) == (first["li@example.com"].code, expires_at)
     assert "expires on" in render_parts(reminder).text
     assert house.states(hand_out_id) == {"reminded": 1, "redeemed": 1}
+
+
+def test_late_acceptance_of_a_handed_out_code_keeps_its_email_from_being_sent_again(house: HandOutRig) -> None:
+    """The next attempt waits as long as the server may still reply."""
+    hand_out_id = house.create()
+    house.channel = FakeChannel(OutcomeUnknown(server="mx", cause="timeout", retry_after_s=600))
+    house.add(hand_out_id, "li@example.com")
+    house.send()
+    house.passes(seconds=599)
+    house.send()
+    early = house.states(hand_out_id)
+    record_late_acceptance(house.sender().steps, house.channel.sent[0], Accepted(server="mx", reply_code=250), 30.0)
+    house.passes(seconds=600)
+    house.send()
+
+    assert early == {"queued": 1}
+    assert house.states(hand_out_id) == {"sent": 1}
+    assert len(house.channel.sent) == 1

@@ -245,4 +245,6 @@ def test_every_limit_has_its_series() -> None:
     """The metric's label knows all of them."""
     of_invitations = set(Guard(digest, lambda: 0.0).invitations.tables)
 
-    assert {limit.name for limit in LIMITS} | {"breaker", "volley"} | of_invitations == set(LIMIT_NAMES)
+    assert {limit.name for limit in LIMITS} | {"breaker", "volley", "test_messages"} | of_invitations == set(
+        LIMIT_NAMES
+    )

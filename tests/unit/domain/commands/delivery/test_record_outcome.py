@@ -11,7 +11,7 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.errors import ReservationNotRefundable
 from domain.events import CaseOpened, InviteAttempted, InviteDeferred, InviteFailed, UseRefunded
 from domain.policy import Policy
-from domain.ports import ADDRESS_MISMATCH, Rejected, RetryLater
+from domain.ports import ADDRESS_MISMATCH, OutcomeUnknown, Rejected, RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, START, Scenario, done, refusal
 
 
@@ -448,3 +448,19 @@ def test_deferral_names_the_delivery_that_waits() -> None:
     deferred = scenario.events[-1]
     assert isinstance(deferred, InviteDeferred)
     assert (deferred.delivery, deferred.attempt) == (2, 2)
+
+
+def test_retry_after_an_unknown_outcome_waits_while_the_server_may_still_reply() -> None:
+    """A reply that comes in that time is the first email's; without time left, staff decide."""
+    scenario = Scenario()
+    first = scenario.reserved("li")
+    scenario.attempt(first, OutcomeUnknown(server="mx:25", cause="timeout", retry_after_s=600))
+    waiting = scenario.reservation(first)
+    scenario.outcome(first, SENT, attempt=1)
+    scenario.issue(b"other")
+    second = done(scenario.redeem("wang", code=b"other")).require_reservation().reservation_id
+    scenario.attempt(second, OutcomeUnknown(server="mx:25", cause="timeout", retry_after_s=1800))
+
+    assert waiting.next_attempt_at == START + timedelta(seconds=600)
+    assert scenario.reservation(first).status == "sent"
+    assert scenario.reservation(second).case_id is not None

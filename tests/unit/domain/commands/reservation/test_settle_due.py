@@ -103,4 +103,4 @@ def test_only_a_leased_attempt_can_end_unknown() -> None:
     stamp = event_stamp(scenario.context("sweep"), scenario.code)
 
     with pytest.raises(ValueError, match=r"^only a leased attempt can end unknown$"):
-        unknown_outcome(scenario.code, reservation, stamp, "timeout", None, CASE, scenario.policy)
+        unknown_outcome(scenario.code, reservation, stamp, None, CASE, scenario.policy)
