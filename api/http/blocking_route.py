@@ -2,8 +2,10 @@
 
 `APIRouter(route_class=BlockingRoute)` is all that a router needs. Its `def` endpoints call readers, repositories and
 use cases directly. They are answered UNAVAILABLE when the database is unavailable, or when they take longer than
-`LEDGER_REQUEST_WAIT_S`; `@answer_within(seconds)` sets another bound. Only the endpoint itself is bounded: reading the
-request's body is not. `async def` endpoints run in the event loop as usual, and call `services.run_blocking`.
+`LEDGER_REQUEST_WAIT_S`; `@answer_within(seconds)` sets another bound. `@heavy_read` is required where the work grows
+with a history: such an endpoint waits for one of few slots, and is answered OVERLOADED if none becomes free. Only the
+endpoint itself is bounded: reading the request's body is not. `async def` endpoints run in the event loop as usual, and
+call `services.run_blocking`.
 
 A JSON body in which an object names a member twice is refused. `JsonRoute` does that alone.
 """
@@ -11,7 +13,7 @@ A JSON body in which an object names a member twice is refused. `JsonRoute` does
 import json
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,10 +24,12 @@ from starlette.exceptions import HTTPException
 
 from api.errors import malformed
 from api.schemas.json_members import IS_REPEATED, RepeatedMemberError, read_members
+from api.use_cases.heavy_reads import HeavyReads
 from api.use_cases.run_blocking import run_blocking
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_HEAVY_READS: ContextVar[HeavyReads] = ContextVar("slots of the application that serves this request")
 _REQUEST_WAIT_S: ContextVar[float] = ContextVar("LEDGER_REQUEST_WAIT_S of the application that serves this request")
 
 
@@ -58,7 +62,9 @@ class BlockingRoute(JsonRoute):
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            _REQUEST_WAIT_S.set(request.app.state.services.settings.request_wait_s)
+            services = request.app.state.services
+            _REQUEST_WAIT_S.set(services.settings.request_wait_s)
+            _HEAVY_READS.set(services.heavy_reads)
             return await inner(request)
 
         return handle
@@ -83,6 +89,25 @@ def answer_within(wait_s: float) -> Callable[[Callable[P, T]], Callable[P, Corou
         wait_s: Seconds until it is answered UNAVAILABLE; its thread continues.
     """
     return lambda endpoint: _in_thread(endpoint, wait_s)
+
+
+def heavy_read(wait_s: float | None = None) -> Callable[[Callable[P, T]], Callable[P, Coroutine[Any, Any, T]]]:
+    """Decorate the plain function of a route that reads a history of any length.
+
+    Args:
+        wait_s: Seconds to wait for a slot, and as many for the result; `LEDGER_REQUEST_WAIT_S` if left out.
+    """
+
+    def decorate(endpoint: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+        @wraps(endpoint)
+        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            seconds = _REQUEST_WAIT_S.get() if wait_s is None else wait_s
+            return await _HEAVY_READS.get().run(seconds, partial(endpoint, *args, **kwargs))
+
+        run.is_heavy_read = True  # type: ignore[attr-defined]  # a mark for the test that looks for unmarked ones
+        return run
+
+    return decorate
 
 
 def _in_thread(endpoint: Callable[P, T], wait_s: float | None = None) -> Callable[P, Coroutine[Any, Any, T]]:

@@ -13,6 +13,7 @@ from api.errors import RETRY_AFTER_S, ApplicationError
 from api.rate_limits.guard import Guard
 from api.rate_limits.message_tests import TEST_MESSAGES
 from api.settings import ApiSettings
+from api.use_cases.heavy_reads import HeavyReads
 from api.use_cases.run_blocking import run_blocking
 from domain.command_bus import Command, CommandResult, Result
 from domain.commands.context import CommandContext
@@ -158,6 +159,7 @@ class Services(LedgerServices):
         states: States of codes at past times, from checkpoints that this process keeps.
         guard: Rate limits; None where they are off.
         channel_kinds: The kinds of channels that groups can have, by name.
+        heavy_reads: Slots of reads whose work grows with a history.
     """
 
     settings: ApiSettings
@@ -168,6 +170,7 @@ class Services(LedgerServices):
     states: PastStateReader
     guard: Guard | None = None
     channel_kinds: Mapping[str, ChannelForm] = field(default_factory=dict)
+    heavy_reads: HeavyReads = field(default_factory=HeavyReads)
 
     @property
     def campaign_histories(self) -> HistoryReader[Campaign]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from api.errors import ApplicationError
-from api.http.blocking_route import BlockingRoute
+from api.http.blocking_route import BlockingRoute, heavy_read
 from api.http.dependencies import CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheLanguage, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
@@ -146,6 +146,7 @@ def end(campaign_id: UUID, services: TheServices, caller: MayWriteCodes) -> Camp
     response_model=CampaignHistory,
     summary="Get the history of a campaign",
 )
+@heavy_read()
 def history(
     campaign_id: UUID,
     services: TheServices,
@@ -176,6 +177,7 @@ def history(
     response_model=CampaignExplanation,
     summary="Explain the uses of a campaign",
 )
+@heavy_read()
 def explain(
     campaign_id: UUID,
     services: TheServices,

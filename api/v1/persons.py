@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.http.blocking_route import BlockingRoute, answer_within
+from api.http.blocking_route import BlockingRoute, answer_within, heavy_read
 from api.http.dependencies import Admin, TheLanguage, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.parsing import parse_email
@@ -40,7 +40,7 @@ def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> Forgott
     responses=PROTECTED,
     summary="Export everything about a person",
 )
-@answer_within(ERASE_S_MAX)
+@heavy_read(ERASE_S_MAX)
 def export(body: ForgetRequest, services: TheServices, language: TheLanguage, caller: Admin) -> PersonView:
     """Returns everything stored about this email address. The audit log records the export and its reason."""
     address = parse_email(body.email)

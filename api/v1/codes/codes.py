@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.blocking_route import BlockingRoute, answer_within
+from api.http.blocking_route import BlockingRoute, answer_within, heavy_read
 from api.http.dependencies import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
 from api.http.etags import tag_of
 from api.http.openapi import PROTECTED, problem_responses
@@ -171,6 +171,7 @@ def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Re
     response_model=History,
     summary="List the history of a code",
 )
+@heavy_read()
 def history(
     code_id: UUID,
     services: TheServices,
@@ -202,6 +203,7 @@ def history(
     response_model=Explanation,
     summary="Explain the balance of a code",
 )
+@heavy_read()
 def explain(
     code_id: UUID,
     services: TheServices,

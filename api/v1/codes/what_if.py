@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.errors import malformed
-from api.http.blocking_route import BlockingRoute
+from api.http.blocking_route import BlockingRoute, heavy_read
 from api.http.dependencies import MayReadCodes, TheLanguage, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.parsing import parse_email
@@ -22,6 +22,7 @@ router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/codes/{code_id}", 
     responses=problem_responses("NOT_FOUND", "MALFORMED", "EMAIL_INVALID"),
     summary="Preview a request or an action as of a time",
 )
+@heavy_read()
 def what_if(
     code_id: UUID,
     services: TheServices,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.http.blocking_route import heavy_read
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_optional
 from api.use_cases.explain_balance import explanation_of
@@ -43,6 +44,7 @@ def show_event(
 
 
 @router.get("/explain")
+@heavy_read()
 def explain_balance_page(
     request: Request,
     support: SupportContextDep,

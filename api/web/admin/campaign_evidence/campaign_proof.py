@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.http.blocking_route import heavy_read
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_optional
 from api.use_cases.past_states.campaign_history import explain_campaign
@@ -25,6 +26,7 @@ router = APIRouter(prefix="/admin/campaigns/{campaign_id}", route_class=SupportR
 
 
 @router.get("/explain")
+@heavy_read()
 def explain_uses(
     request: Request,
     admin: AdminContextDep,

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from api.http.blocking_route import heavy_read
 from api.i18n.catalogs import translator
 from api.schemas.code_terms import TERMS, Term, TermFormat
 from api.schemas.parsing import parse_filter_time, parse_number
@@ -69,6 +70,7 @@ class ComparisonParams(BaseModel):
 
 
 @router.get("")
+@heavy_read()
 def show_comparison(
     request: Request,
     support: SupportContextDep,

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 from msgspec import structs
 
+from api.http.blocking_route import heavy_read
 from api.i18n.messages import event_sentence
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import find_email, parse_filter_time, parse_id, parse_optional
@@ -78,6 +79,7 @@ def show_form(
 
 
 @router.post("")
+@heavy_read()
 def show_answer(
     request: Request,
     support: SupportContextDep,

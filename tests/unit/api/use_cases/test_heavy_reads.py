@@ -1,0 +1,100 @@
+"""Slots of heavy reads: few at a time, in order, and none is lost."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from api.errors import ApplicationError
+from api.use_cases.heavy_reads import HeavyReads
+
+WAIT_S = 5.0
+
+
+class _Reads:
+    """Counts the reads in progress; each takes a while."""
+
+    def __init__(self, seconds: float = 0.05) -> None:
+        self.seconds = seconds
+        self.most = self.done = self._now = 0
+        self._lock = threading.Lock()
+
+    def read(self) -> int:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(self.seconds)
+        with self._lock:
+            self._now -= 1
+            self.done += 1
+            return self.done
+
+
+def test_only_so_many_reads_run_at_a_time_and_all_are_answered() -> None:
+    """The others wait for their turn."""
+    reads = _Reads()
+
+    async def main() -> list[int]:
+        slots = HeavyReads(2)
+        return await asyncio.gather(*(slots.run(WAIT_S, reads.read) for _ in range(8)))
+
+    assert sorted(asyncio.run(main())) == list(range(1, 9))
+    assert reads.most == 2
+
+
+def test_read_whose_turn_does_not_come_in_time_is_refused() -> None:
+    """With the time after which to repeat it; the slot is free once the first has ended."""
+    reads = _Reads(0.6)
+
+    async def main() -> tuple[ApplicationError, int]:
+        slots = HeavyReads(1)
+        first = asyncio.create_task(slots.run(WAIT_S, reads.read))
+        await asyncio.sleep(0)
+        with pytest.raises(ApplicationError) as refused:
+            await slots.run(0.1, reads.read)
+        await first
+        return refused.value, await slots.run(WAIT_S, reads.read)
+
+    error, done = asyncio.run(main())
+
+    assert (error.code, error.retry_after_s) == ("OVERLOADED", 2)
+    assert done == 2
+
+
+def test_slot_is_taken_until_the_thread_ends_also_after_its_time() -> None:
+    """A read that takes too long is answered UNAVAILABLE, and still uses a processor."""
+    reads = _Reads(0.6)
+
+    async def main() -> tuple[str, str, int]:
+        slots, codes = HeavyReads(1), []
+        for _ in range(2):
+            with pytest.raises(ApplicationError) as refused:
+                await slots.run(0.1, reads.read)
+            codes.append(refused.value.code)
+        return codes[0], codes[1], await slots.run(WAIT_S, reads.read)
+
+    assert asyncio.run(main()) == ("UNAVAILABLE", "OVERLOADED", 2)
+    assert reads.most == 1
+
+
+def test_slot_of_a_read_that_fails_or_is_cancelled_is_free_again() -> None:
+    """Whatever ends it."""
+
+    def fail() -> None:
+        raise LookupError
+
+    async def main() -> int:
+        slots = HeavyReads(1)
+        with pytest.raises(LookupError):
+            await slots.run(WAIT_S, fail)
+        reads = _Reads(0.2)
+        running = asyncio.create_task(slots.run(WAIT_S, reads.read))
+        waiting = asyncio.create_task(slots.run(WAIT_S, reads.read))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        running.cancel()
+        await asyncio.gather(waiting, running, return_exceptions=True)
+        return await slots.run(WAIT_S, reads.read)
+
+    assert asyncio.run(main()) == 2
