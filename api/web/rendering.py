@@ -1,7 +1,7 @@
 """Rendering of pages: language, texts, times, headers. Every page goes through `page`."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ LANGUAGE_NAMES: Final[dict[Language, str]] = {"zh": "中文", "en": "English"}
 LANGUAGE_TAGS: Final[dict[Language, str]] = {"zh": "zh-Hans", "en": "en"}
 """BCP 47 tags for the `lang` attribute, by which browsers choose fonts and voices."""
 
+_FIELD_LENGTH: Final = len("2027-01-31T23:59:00")
 _INDENTATION: Final = re.compile(r"\n\s+")
 _TIME_IN_SENTENCE: Final = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC\b")
 
@@ -59,7 +60,8 @@ def environment() -> Environment:
         extensions=[WithoutIndentation],
     )
     templates.filters.update(text=escape_text, times=mark_times, domains=describe_domains)
-    templates.globals.update(asset=asset, time_tag=time_tag, say_number=say_number, TERMS=TERMS, SHORTCUTS=SHORTCUTS)
+    templates.globals.update(asset=asset, time_tag=time_tag, time_in_field=time_in_field)
+    templates.globals.update(say_number=say_number, TERMS=TERMS, SHORTCUTS=SHORTCUTS)
     return templates
 
 
@@ -87,6 +89,13 @@ def clock_tag(at: datetime) -> Markup:
     """Return a time of day, in UTC until a script shows it in the reader's time zone, for charts with little space."""
     clock = f"{in_utc(at):%H:%M}"
     return Markup('<time datetime="{}" data-form="clock">{}</time>').format(_iso(at), clock)
+
+
+def time_in_field(value: datetime | date | str | None) -> str:
+    """Return the value of a field of times or days, which is in UTC as its label says; a text as it was typed."""
+    if isinstance(value, datetime):
+        return in_utc(value).isoformat(timespec="seconds")[:_FIELD_LENGTH]
+    return value.isoformat() if isinstance(value, date) else value or ""
 
 
 def _iso(at: datetime) -> str:

@@ -1,0 +1,259 @@
+"""Every time on every page says the truth: in the reader's time zone, or in UTC with a label that says so."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from mailbox import Maildir
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.sync_api import Page
+
+from domain.ports import OutcomeUnknown
+from tests.browser.test_office import fill_campaign
+from tests.integration.web.admin.hand_outs.lists import send
+from tests.security.matrix import MATRIX, is_api
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.in_process_app import shared_site
+from tests.support.clients.served_app import ServedApp
+from tests.support.clients.staff_browser import code_id_of
+
+Tab = Callable[..., Page]
+ZONES: Final = {"UTC": "en", "Asia/Shanghai": "zh", "America/New_York": "en"}
+"""Time zones of readers, and a language for each."""
+AROUND_NOW: Final = timedelta(hours=1)
+"""Between the present time and the value of a field that begins with it; every zone but UTC is further away."""
+FORMS: Final = {None: "%Y-%m-%d %H:%M:%S", "minute": "%Y-%m-%d %H:%M", "clock": "%H:%M"}
+QUERIES: Final = {
+    "/admin/campaigns/{campaign_id}": ("", "?as_of={as_of}"),
+    "/admin/campaigns/{campaign_id}/explain": ("", "?as_of={as_of}"),
+    "/admin/groups/one": ("?name=blue",),
+    "/support/codes/{code_id}": ("", "?as_of={as_of}&since={starts_at}&until={ends_at}"),
+    "/support/codes/{code_id}/compare": ("?a=1&b=2",),
+    "/support/codes/{code_id}/explain": ("", "?as_of={as_of}"),
+    "/support/codes/{code_id}/what-if": ("", "?as_of={as_of}"),
+    "/support/outage": ("?start={starts_at}&end={ends_at}&include=sent",),
+}
+"""Queries of pages that need or take one."""
+NO_PAGES: Final = {
+    "/": "leads to another page",
+    "/healthz": "text",
+    "/readyz": "JSON",
+    "/metrics": "text",
+    "/static": "files",
+    "/docs": "a page of another program",
+    "/support/{_path}": "no page has this address",
+    "/admin/{_path}": "no page has this address",
+    "/mailbox/{key}/html": "an email",
+    "/admin/groups/letter": "an email",
+    "/admin/hand-outs/{hand_out_id}/mail": "an email",
+    "/admin/campaigns/{campaign_id}/proofs": "JSON",
+    "/support/codes/{code_id}/proofs": "JSON",
+    "/support/codes/{code_id}/stream": "events",
+    "/support/codes/{code_id}/version": "JSON",
+    "/support/reservations/{reservation_id}/receipt": "a file",
+}
+"""GET routes that are no page, and what they are."""
+LABEL_BEFORE: Final = re.compile(r"UTC\W*\Z")
+LABEL_BEHIND: Final = re.compile(r"\W*UTC")
+TIME_IN_TEXT: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?!\d)(.{0,7})")
+SAYS_UTC: Final = re.compile(r"(?:Z|\+00:00| UTC|（UTC|\(UTC)")
+READ: Final = """() => {
+  document.querySelectorAll("details").forEach((part) => { part.open = true; });
+  const without = (part) => {
+    const copy = part.cloneNode(true);
+    copy.querySelectorAll("time, input").forEach((inner) => inner.remove());
+    return copy.textContent;
+  };
+  const column = (cell) => cell.closest("table").querySelectorAll("thead th, thead td")[cell.cellIndex];
+  const labelOf = (time) => {
+    const cell = time.closest("td, th");
+    const value = time.closest("dd");
+    if (value) return without(value.parentElement.querySelector("dt"));
+    return cell && column(cell) ? without(column(cell)) : "";
+  };
+  const near = (node) => node?.nodeType === Node.TEXT_NODE ? node.textContent : "";
+  const times = [...document.querySelectorAll("time[datetime]")].map((time) => ({
+    at: time.dateTime, text: time.textContent, form: time.dataset.form ?? null,
+    label: labelOf(time), before: near(time.previousSibling), after: near(time.nextSibling),
+  }));
+  const fields = [...document.querySelectorAll("input[type=datetime-local], input[type=date], input[type=time]")];
+  const copy = document.body.cloneNode(true);
+  copy.querySelectorAll("time, script, style").forEach((part) => part.remove());
+  return {
+    times,
+    fields: fields.map((field) => ({ name: field.name, value: field.value, label: field.labels[0].textContent })),
+    text: copy.textContent,
+    zone: document.getElementById("zone")?.hidden === false ? document.getElementById("zone").textContent : "",
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def app(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppClient]:
+    """The application with a mailbox that holds one email."""
+    mail, folder = EmailMessage(), tmp_path_factory.mktemp("mail") / "mailbox"
+    mail["From"], mail["To"], mail["Subject"] = "ledger@example.com", "li.wei@example.com", "Invitation"
+    mail["Date"] = "Wed, 25 Nov 2026 14:02:12 +0000"
+    mail.set_content("Welcome.\n")
+    Maildir(folder, create=True).add(mail)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEDGER_MAILBOX", str(folder))
+        with shared_site(postgres_url) as app_client:
+            yield app_client
+
+
+@dataclass(frozen=True)
+class World:
+    """A ledger in which no list is empty.
+
+    Attributes:
+        times: Start and end of a campaign and of its code, and the present time, in UTC.
+        parts: The variable parts of the addresses of its pages.
+    """
+
+    times: dict[str, str]
+    parts: dict[str, str]
+
+    def addresses(self) -> Iterator[str]:
+        """Every page that a GET route shows."""
+        for path in (route[4:] for route in MATRIX if route.startswith("GET ") and not is_api(route[4:])):
+            if path not in NO_PAGES:
+                own = {name: self.parts[f"{name} of {room}"] for room, name in SPECIAL if f"/{room}/" in path}
+                for query in QUERIES.get(path, ("",)):
+                    yield path.format(**{**self.parts, **own}) + query.format(**self.times)
+
+    def holds(self, value: str) -> bool:
+        """Whether a field's value, read as UTC, is a time of this ledger, or one of the last hour."""
+        if value[:16] in {at[:16] for at in self.times.values()}:
+            return True
+        at, now = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (value, self.times["as_of"]))
+        return now - AROUND_NOW < at < now + AROUND_NOW
+
+
+SPECIAL: Final = (
+    ("codes", "act"),
+    ("reservations", "act"),
+    ("hand-outs", "code_id"),
+    ("opt-out", "token"),
+)
+"""Parts of addresses that have another value below another address."""
+
+
+@pytest.fixture
+def world(served_app: ServedApp, open_tab: Tab) -> World:
+    """A ledger in which no list is empty."""
+    app = served_app.app
+    key, now = app.key("admin"), app.services.now()
+
+    def post(path: str, **body: Any) -> Any:  # noqa: ANN401 - whatever the document holds
+        answer = app.client.post(f"/api/v1/{path}", json=body, headers=key)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    starts_at, ends_at = (f"{at:%Y-%m-%dT%H:%M:00Z}" for at in (now - timedelta(days=40), now + timedelta(days=50)))
+    terms = {"starts_at": starts_at, "max_uses": 5}
+    campaign = post("campaigns", name="Autumn", max_per_day=5, ends_at=ends_at, **terms)["id"]
+    code = post("codes", campaign=campaign, open=True, expires_at=ends_at, **terms)[0]["code"]
+    sent, lost = served_app.reserve(code, "li.wei@example.com"), served_app.reserve(code, "wang@example.com")
+    app.attempt(sent)
+    app.attempt(lost, OutcomeUnknown(server="mx:25", cause="connection_lost"))
+    for _ in range(2):
+        assert app.redeem(code, "zhou@example.com", again=sent).status_code == 400
+    hand_out = post("hand-outs", campaign=campaign, name="Newsletter")["id"]
+    post(f"hand-outs/recipients?hand_out={hand_out}", recipients=[{"email": "li.wei@example.com"}])
+    webhook = post("webhooks", url="https://hooks.example.com/ledger")
+    page = open_tab(staff="admin")
+    page.goto("/admin")
+    page.fill("#expires_at", ends_at[:16])
+    page.click("main form button[type=submit]")
+    page.wait_for_url("**/admin/batches/*")
+    batch = page.url.rpartition("/")[2]
+    page.goto("/mailbox")
+    mail = page.locator("a[href*='/mailbox/']").first.get_attribute("href") or ""
+    digest = app.services.storage.vault.compute_digests("recipient", "zhou@example.com")[0]
+    parts = {
+        "campaign_id": campaign,
+        "code_id": str(code_id_of(app, code)),
+        "reservation_id": sent,
+        "recipient_id": str(served_app.opt_out(sent)),
+        "hand_out_id": hand_out,
+        "endpoint_id": webhook["id"],
+        "batch_id": batch,
+        "key": mail.rpartition("/")[2],
+        "digest": digest.hex(),
+        "token": served_app.link(sent).rpartition("/")[2],
+        "version": "1",
+        "action": "pause",
+        "act of codes": "terms",
+        "act of reservations": "refund",
+        "code_id of hand-outs": str(send(app, UUID(hand_out), 1)[0]),
+        "token of opt-out": served_app.opt_out_link(sent).rpartition("/")[2],
+    }
+    times = {"starts_at": starts_at, "ends_at": ends_at, "as_of": f"{app.services.now():%Y-%m-%dT%H:%M:%SZ}"}
+    return World(times, parts)
+
+
+def shown_in(zone: str, at: str, form: str | None) -> str:
+    """A time as a reader in a time zone reads it."""
+    return f"{datetime.fromisoformat(at).astimezone(ZoneInfo(zone)):{FORMS[form]}}"
+
+
+def find_lies(seen: dict[str, Any], zone: str, world: World) -> Iterator[str]:
+    """What the times and fields of a page say that is not so."""
+    for time in seen["times"]:
+        if time["text"] != (expected := shown_in(zone, time["at"], time["form"])):
+            yield f"{time['at']} is shown as {time['text']}, not {expected}"
+        says_utc = "UTC" in time["label"] or LABEL_BEFORE.search(time["before"]) or LABEL_BEHIND.match(time["after"])
+        if says_utc and zone != "UTC":
+            yield f"{time['text']} is local, but labeled {time['label'] or time['before'] + time['after']}"
+    if seen["times"] and zone not in seen["zone"]:
+        yield f"the time zone of its times is not named: {seen['zone']!r}"
+    for match in TIME_IN_TEXT.finditer(seen["text"]):
+        if not SAYS_UTC.match(match[1]):
+            yield f"{match[0]} names no time zone"
+    for field in seen["fields"]:
+        if "UTC" not in field["label"]:
+            yield f"the field {field['name']} names no time zone: {field['label']}"
+        if field["value"] and not world.holds(field["value"]):
+            yield f"the field {field['name']} holds {field['value']}"
+
+
+@pytest.mark.timeout(240)  # all pages, three times
+def test_every_time_on_every_page_agrees_with_its_label(world: World, open_tab: Tab) -> None:
+    """For readers in three time zones, with the fields that they fill in."""
+    lies, numbers = {}, {"times": 0, "fields": 0}
+    addresses = list(world.addresses())
+    for zone, language in ZONES.items():
+        page = open_tab(language, staff="admin", timezone_id=zone)
+        for address in list(addresses):
+            answer = page.goto(address)
+            assert answer is not None
+            assert answer.status == 200, address
+            seen = page.evaluate(READ)
+            if not seen["times"] and not seen["fields"]:
+                addresses.remove(address)
+            numbers = {name: number + len(seen[name]) for name, number in numbers.items()}
+            if on_page := list(find_lies(seen, zone, world)):
+                lies[zone, address] = on_page
+
+    assert lies == {}
+    assert min(numbers.values()) > 20, numbers
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_time_that_is_typed_into_a_field_is_utc(open_tab: Tab, zone: str) -> None:
+    """As its label says; the page of the campaign shows the same time in the reader's zone."""
+    page = open_tab(staff="admin", timezone_id=zone)
+
+    fill_campaign(page, f"In {zone}", ends_at="2099-01-31T22:30")
+
+    row = page.locator(".row", has_text="End of redemption")
+    assert row.locator("time").get_attribute("datetime") == "2099-01-31T22:30:00Z"
+    assert row.inner_text().split("\n")[-1] == shown_in(zone, "2099-01-31T22:30:00Z", None)
+    page.locator("details", has=page.locator("#ends_at")).evaluate("part => { part.open = true; }")
+    assert page.locator("#ends_at").input_value() == "2099-01-31T22:30"
