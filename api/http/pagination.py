@@ -4,13 +4,19 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from api.errors import malformed
 from domain.values.timestamps import read_timestamp
 from projections.read_models.pagination import OLDEST, ListCursor
 
+CHUNK: Final = 2_000
+"""Rows that one query of a filtered list reads."""
+CHUNKS_MAX: Final = 25
+SCANNED_MAX: Final = CHUNK * CHUNKS_MAX
+"""About the most rows that one page of a filtered list reads."""
+Raw = TypeVar("Raw")
 Row = TypeVar("Row")
 Cursor = TypeVar("Cursor")
 
@@ -59,43 +65,35 @@ def parse_cursor(cursor: str | None, start: ListCursor = OLDEST) -> ListCursor:
         raise malformed("query.cursor", "is not a cursor: send `next` of the previous page") from error
 
 
-class BoundedPage(Generic[Row]):
-    """One page of a filtered list: it takes rows in order, of which a bounded number were read.
+def fill_page(
+    read: Callable[[Cursor, int], Sequence[Raw]],
+    pick: Callable[[Raw], Row | None],
+    place: Callable[[Raw], Cursor],
+    start: Cursor,
+    limit: int,
+) -> Page[Row, Cursor]:
+    """Read a list until a page is full of rows that a filter does not exclude.
+
+    A page is shorter only if it is the last one, or if `SCANNED_MAX` rows held too few that match.
 
     Args:
+        read: Returns at most so many rows behind a place; if they are fewer, no other follows.
+        pick: Returns what to show of a row; None if the filter excludes it.
+        place: Names the place of a row.
+        start: The page begins behind this place.
         limit: Rows of a page.
-        is_full: Whether rows may follow those that were read.
     """
-
-    def __init__(self, limit: int, *, is_full: bool) -> None:
-        self._limit = limit
-        self._more = is_full
-        self._last: ListCursor | None = None
-        self.page: list[Row] = []
-
-    def take(self, row: Row | None, cursor: ListCursor) -> bool:
-        """Take the next row.
-
-        Args:
-            row: What to show; None if the filter excludes it.
-            cursor: Its time and id.
-
-        Returns:
-            False once the page is full and this row is the next page's.
-        """
-        if len(self.page) == self._limit:
-            self._more = True
-            return False
-        self._last = cursor
-        if row is not None:
-            self.page.append(row)
-        return True
-
-    def end(self) -> None:
-        """Exclude all rows that follow."""
-        self._more = False
-
-    @property
-    def next(self) -> str | None:
-        """The cursor of the following page; None on the last."""
-        return format_cursor(*self._last) if self._more and self._last is not None else None
+    page: list[Row] = []
+    number = limit + 1
+    for _ in range(CHUNKS_MAX):
+        chunk = read(start, number)
+        for raw in chunk:
+            if (row := pick(raw)) is not None:
+                if len(page) == limit:
+                    return Page(page, start)
+                page.append(row)
+            start = place(raw)
+        if len(chunk) < number:
+            return Page(page, None)
+        number = CHUNK
+    return Page(page, start)

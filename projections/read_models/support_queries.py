@@ -6,18 +6,15 @@ from datetime import datetime
 from typing import Final, NamedTuple, cast
 from uuid import UUID
 
-from domain.events import RebindReserved, ReservationStarted, UseReserved
 from domain.events.campaign import CampaignCreated
 from domain.values.identifiers import EmailAddress
-from projections.event_store.codec import decode, topics_of
+from projections.event_store.codec import topics_of
 from projections.event_store.stored_state import search_field
 from projections.read_models.pagination import ListCursor
 from projections.read_models.reader import Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
-SCAN_LIMIT: Final = 2_000
-"""Most rows of the log that one page of recent reservations reads."""
 REQUEST_SCAN_LIMIT: Final = 200_000
 """Most rows of the log that a search for a request id reads, in a fraction of a second."""
 CAUSATION_SCAN_LIMIT: Final = 20_000
@@ -50,13 +47,6 @@ class ReservationSummary:
     refund_cause: str | None
     address: str | None
     suffix: str | None
-
-
-class RecentReservations(NamedTuple):
-    """Reservations, newest first, and the position of the next page; None at the beginning of the log."""
-
-    ids: list[UUID]
-    next_position: int | None
 
 
 class RejectedRequest(NamedTuple):
@@ -107,16 +97,9 @@ class DriftedStream(NamedTuple):
 class SupportReader(Reader):
     """Queries of support; each is bounded."""
 
-    def list_recent(self, before: int, limit: int) -> RecentReservations:
-        """Return the newest reservations of all codes before a position of the log."""
-        rows = self._fetch_all(
-            ReadModelsSql.newest_log_rows, before, SCAN_LIMIT, [*topics_of(UseReserved), *topics_of(RebindReserved)]
-        )
-        ids = [cast("ReservationStarted", decode(row[1], bytes(row[2]))).reservation_id for row in rows[:limit]]
-        if len(rows) > limit:
-            return RecentReservations(ids, rows[limit - 1][0])
-        lowest = self._fetch_all(ReadModelsSql.lowest_of_newest_log_rows, before, SCAN_LIMIT)[0][0]
-        return RecentReservations(ids, lowest if lowest is not None and lowest > 1 else None)
+    def list_newest_reservations(self, before: ListCursor, limit: int) -> list[ListCursor]:
+        """Return one page of the reservations of all codes, newest first: (reserved at, id)."""
+        return self._fetch_all(ReadModelsSql.newest_reservations, *before, limit)
 
     def list_summaries(self, reservation_ids: Sequence[UUID]) -> list[ReservationSummary]:
         """Return reservations in the order of these ids, without unknown ones."""

@@ -79,8 +79,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     recent_recipients: LiteralString
     ids_with_part: LiteralString
     suffix_of_code: LiteralString
-    newest_log_rows: LiteralString
-    lowest_of_newest_log_rows: LiteralString
+    newest_reservations: LiteralString
     reservation_cards: LiteralString
     reservations_of_recipient: LiteralString
     recipient_text: LiteralString

@@ -353,17 +353,9 @@ ORDER BY kind DESC, subject_id DESC LIMIT %(limit)s;
 -- name: suffix_of_code
 SELECT hint FROM code_texts WHERE code_id = %s;
 
--- name: newest_log_rows
--- A stretch of the log of bounded length, newest first; the caller goes on from the lowest position it saw.
-SELECT notification_id, topic, state FROM (
-    SELECT notification_id, topic, state FROM ledger_events WHERE notification_id < %s
-    ORDER BY notification_id DESC LIMIT %s
-) stretch WHERE topic = ANY(%s) ORDER BY notification_id DESC;
-
--- name: lowest_of_newest_log_rows
-SELECT min(notification_id) FROM (
-    SELECT notification_id FROM ledger_events WHERE notification_id < %s ORDER BY notification_id DESC LIMIT %s
-) stretch;
+-- name: newest_reservations
+SELECT reserved_at, reservation_id FROM reservations
+WHERE (reserved_at, reservation_id) < (%s, %s) ORDER BY reserved_at DESC, reservation_id DESC LIMIT %s;
 
 -- name: reservation_cards
 SELECT r.reservation_id, r.code_id, r.recipient_id, r.status, r.reserved_at, r.deadline, r.due_at, r.lease_until,

@@ -1,8 +1,10 @@
 """Codes for staff and integrators: issue, list, read one, read its history, and explain its balance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Literal
+from itertools import takewhile
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
@@ -14,7 +16,7 @@ from api.http.blocking_route import BlockingRoute, answer_within, heavy_read
 from api.http.dependencies import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
 from api.http.etags import tag_of
 from api.http.openapi import PROTECTED, problem_responses
-from api.http.pagination import BoundedPage, parse_cursor
+from api.http.pagination import fill_page, format_cursor, parse_cursor
 from api.schemas.csv_cells import CSV_CONTENT
 from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.numbers import IN_DIGITS
@@ -33,8 +35,7 @@ from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.number_bounds import VERSIONS
 from projections.definitions.tables.code_balances import code_from_named_row
-from projections.read_models.code_list import SCAN_LIMIT
-from projections.read_models.pagination import OLDEST
+from projections.read_models.pagination import OLDEST, ListCursor
 
 router = APIRouter(
     route_class=BlockingRoute,
@@ -113,11 +114,9 @@ class CodeFilter:
     issued_from: Annotated[Timestamp | None, Query(description="Only codes issued at this time or later.")] = None
     issued_to: Annotated[Timestamp | None, Query(description="Only codes issued before this time.")] = None
 
-    @property
-    def is_picky(self) -> bool:
-        """Whether codes have to be checked one by one."""
-        is_second_key = self.group is not None and self.campaign is not None
-        return self.state is not None or self.open is not None or is_second_key
+    def is_before_end(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a code was issued before the end of the time range."""
+        return self.issued_to is None or row["issued_at"] < self.issued_to
 
     def fits(self, code: RedeemCode, now: datetime) -> bool:
         """Return whether a code matches; campaign, or else group, and times are conditions of the query."""
@@ -136,23 +135,22 @@ def list_codes(
 ) -> CodePage:
     """Returns one page. `next` is the cursor of the next page.
 
-    With a filter, a page scans at most 2,000 codes: it may be short or empty and still have a `next`.
+    With a filter, a page scans about 50,000 codes at most: if too few of them match, it is short or empty and still has
+    a `next`.
     """
-    place = max(parse_cursor(cursor), (code_filter.issued_from or OLDEST[0], OLDEST[1]))
-    row_limit = SCAN_LIMIT if code_filter.is_picky else limit + 1
-    rows = services.reader.list_balances(place, row_limit, group=code_filter.group, campaign_id=code_filter.campaign)
+    start = max(parse_cursor(cursor), (code_filter.issued_from or OLDEST[0], OLDEST[1]))
     now = services.now()
-    page: BoundedPage[CodeView] = BoundedPage(limit, is_full=len(rows) == row_limit)
-    for row in rows:
-        if code_filter.issued_to is not None and row["issued_at"] >= code_filter.issued_to:
-            page.end()
-            break
+
+    def read(after: ListCursor, number: int) -> list[dict[str, Any]]:
+        rows = services.reader.list_balances(after, number, group=code_filter.group, campaign_id=code_filter.campaign)
+        return list(takewhile(code_filter.is_before_end, rows))
+
+    def pick(row: dict[str, Any]) -> CodeView | None:
         code = code_from_named_row(row)
-        if not page.take(
-            view_of_code(code, now) if code_filter.fits(code, now) else None, (code.issued_at, code.code_id)
-        ):
-            break
-    return CodePage(codes=page.page, next=page.next)
+        return view_of_code(code, now) if code_filter.fits(code, now) else None
+
+    page = fill_page(read, pick, lambda row: (row["issued_at"], row["code_id"]), start, limit)
+    return CodePage(codes=page.rows, next=page.next and format_cursor(*page.next))
 
 
 @router.get("/{code_id}", responses=problem_responses("NOT_FOUND"), summary="Get a code")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -11,17 +12,15 @@ from pydantic import BaseModel
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadReservations, TheServices
 from api.http.openapi import PROTECTED, problem_responses
-from api.http.pagination import BoundedPage, parse_cursor
+from api.http.pagination import fill_page, format_cursor, parse_cursor
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.timestamps import Timestamp
 from domain.model.reservation import PublicState, Reservation
 from domain.model.reservation_transitions import fold_reservation
-from projections.read_models.pagination import OLDEST
+from projections.read_models.pagination import OLDEST, ListCursor
 from projections.read_models.reservation_list import ReservationListEntry, ReservationListReader
 
 PAGE_MAX = 200
-SCAN_LIMIT = 2_000
-"""Most reservations that one page of a filtered list reads."""
 
 router = APIRouter(
     route_class=BlockingRoute,
@@ -71,6 +70,10 @@ class ReservationFilter:
     )
     reserved_to: Annotated[Timestamp | None, Query(description="Only reservations made before this time.")] = None
 
+    def is_before_end(self, row: ReservationListEntry) -> bool:
+        """Return whether a reservation was made before the end of the time range."""
+        return self.reserved_to is None or row.reserved_at < self.reserved_to
+
 
 @router.get("", summary="List reservations, oldest first")
 def list_reservations(
@@ -82,19 +85,30 @@ def list_reservations(
 ) -> ReservationPage:
     """Returns one page. `next` is the cursor of the next page.
 
-    With a status, a page scans at most 2,000 reservations: it may be short or empty and still have a `next`.
+    With a status, a page scans about 50,000 reservations at most: if too few of them match, it is short or empty and
+    still has a `next`.
     """
-    place = max(parse_cursor(cursor), (reservation_filter.reserved_from or OLDEST[0], OLDEST[1]))
-    row_limit = SCAN_LIMIT if reservation_filter.status else limit + 1
-    rows = ReservationListReader(services.storage).list_page(place, row_limit, reservation_filter.code_id)
-    page = _picked(rows, reservation_filter, limit, is_full=len(rows) == row_limit)
-    histories = services.reader.read_reservation_events(page.page)
+    start = max(parse_cursor(cursor), (reservation_filter.reserved_from or OLDEST[0], OLDEST[1]))
+    reader = ReservationListReader(services.storage)
+
+    def read(after: ListCursor, number: int) -> list[ReservationListEntry]:
+        rows = reader.list_page(after, number, reservation_filter.code_id)
+        return list(takewhile(reservation_filter.is_before_end, rows))
+
+    page = fill_page(
+        read,
+        lambda row: row.reservation_id if reservation_filter.status in {None, row.status} else None,
+        lambda row: (row.reserved_at, row.reservation_id),
+        start,
+        limit,
+    )
+    histories = services.reader.read_reservation_events(page.rows)
     views = [
         view_of_reservation(fold_reservation(histories[key].code_id, histories[key].events))
-        for key in page.page
+        for key in page.rows
         if key in histories
     ]
-    return ReservationPage(reservations=views, next=page.next)
+    return ReservationPage(reservations=views, next=page.next and format_cursor(*page.next))
 
 
 @router.get("/{reservation_id}", responses=problem_responses("NOT_FOUND"), summary="Get a reservation")
@@ -121,17 +135,3 @@ def view_of_reservation(reservation: Reservation) -> ReservationView:
         follows=reservation.follows,
         group=reservation.group,
     )
-
-
-def _picked(
-    rows: list[ReservationListEntry], reservation_filter: ReservationFilter, limit: int, *, is_full: bool
-) -> BoundedPage[UUID]:
-    page: BoundedPage[UUID] = BoundedPage(limit, is_full=is_full)
-    for row in rows:
-        if reservation_filter.reserved_to is not None and row.reserved_at >= reservation_filter.reserved_to:
-            page.end()
-            break
-        is_asked_for = reservation_filter.status in {None, row.status}
-        if not page.take(row.reservation_id if is_asked_for else None, (row.reserved_at, row.reservation_id)):
-            break
-    return page

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import Page, fill_page, format_cursor, parse_cursor
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.administration.batches import stop_batch
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -27,6 +27,8 @@ from projections.read_models.pagination import NEWEST
 from projections.repositories.issue_batches import Batch
 
 PER_PAGE: Final = 50
+NumberedRow = tuple[int, dict[str, Any] | None]
+"""Number and balance of a code of a batch."""
 CODES_VISIBLE_S: Final = 1800
 """Seconds for which the admin who requested codes sees them in plain text; later only an export shows them."""
 
@@ -87,15 +89,16 @@ def _view(
     are_codes_visible = batch.staff_id == staff.staff_id and now < batch.requested_at + timedelta(
         seconds=CODES_VISIBLE_S
     )
-    numbered_ids = batch.derive_code_ids(after, PER_PAGE)
-    ids = [code_id for _, code_id in numbered_ids]
-    texts = admin.codes.find_texts(ids, clear=are_codes_visible)
-    rows = admin.codes.find_balances(ids)
-    codes = [
-        (number, code_from_named_row(rows[code_id]), texts.get(code_id))
-        for number, code_id in numbered_ids
-        if code_id in rows
-    ]
+
+    def read(after: int, number: int) -> list[NumberedRow]:
+        numbered_ids = batch.derive_code_ids(after, number)
+        rows = admin.codes.find_balances([code_id for _, code_id in numbered_ids])
+        return [(nth, rows.get(code_id)) for nth, code_id in numbered_ids]
+
+    # A rejected line has a number, but no code.
+    page = fill_page(read, lambda row: row if row[1] else None, lambda row: row[0], after, PER_PAGE)
+    codes = [(number, code_from_named_row(row)) for number, row in page.rows if row is not None]
+    texts = admin.codes.find_texts([code.code_id for _, code in codes], clear=are_codes_visible)
     refusals = admin.batches.list_rejected_lines(batch_id, line, PER_PAGE + 1) if batch.refused else []
     rejected_page = Page.of(refusals, PER_PAGE, lambda line_and_reason: line_and_reason[0])
     addresses = admin.support.sessions.find_email_addresses([batch.staff_id])
@@ -107,11 +110,12 @@ def _view(
         "by": mask_if_known(addresses.get(batch.staff_id)),
         "note": admin.support.reader.find_private_text(batch.text_id) if batch.text_id else None,
         "codes": [
-            (number, code, _display_code(text), name_code_state(code, now, language)) for number, code, text in codes
+            (number, code, _display_code(texts.get(code.code_id)), name_code_state(code, now, language))
+            for number, code in codes
         ],
         "are_codes_visible": are_codes_visible,
         "after": after,
-        "next": after + PER_PAGE if after + PER_PAGE < batch.done else None,
+        "next": page.next,
         "refusals": rejected_page.rows,
         "next_line": rejected_page.next,
         "percent": 100 * batch.done // batch.wanted if batch.wanted else 100,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 from typing import Annotated, Any, Final, get_args
 from urllib.parse import urlencode
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from api.http.pagination import format_cursor, parse_cursor
+from api.http.pagination import SCANNED_MAX, fill_page, format_cursor, parse_cursor
 from api.schemas.parsing import InvalidInputError, parse_filter_time, parse_id, parse_optional
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.issue import CAMPAIGNS_OFFERED
@@ -23,7 +24,7 @@ from domain.model.redeem_code import CodeState, RedeemCode
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import SCAN_LIMIT
-from projections.read_models.pagination import NEWEST
+from projections.read_models.pagination import NEWEST, ListCursor
 
 PER_PAGE: Final = 25
 CELLS_MAX: Final = 5
@@ -56,11 +57,6 @@ class CodeListFilter:
         if self.kind and code.bound != (self.kind == "bound"):
             return False
         return not self.state or code.state(now) == self.state
-
-    @property
-    def filters_rows(self) -> bool:
-        """Whether the query alone does not decide, so that codes are checked one by one."""
-        return bool(self.state or self.kind or self.since or (self.campaign and self.group))
 
     @property
     def start(self) -> tuple[datetime, UUID]:
@@ -107,21 +103,20 @@ def list_codes(
     code_filter: CodeFilterDep,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
-    """Show one page. It checks a bounded number of codes, so a page may be short and still have a next one."""
-    language = get_language(request)
-    before = code_filter.start if cursor is None else parse_cursor(cursor)
-    now = admin.services.now()
-    limit = SCAN_LIMIT if code_filter.filters_rows else PER_PAGE + 1
-    rows = _list_rows(admin, code_filter, before, limit)
-    page: list[tuple[RedeemCode, str, BalanceBar, str]] = []
-    last_row, is_more = None, len(rows) == limit
-    for row in rows:
-        if code_filter.is_before_range(row["issued_at"]) or len(page) == PER_PAGE:
-            is_more = not code_filter.is_before_range(row["issued_at"])
-            break
-        last_row = row
-        if code_filter.matches(code := code_from_named_row(row), now):
-            page.append((code, row["hint"], draw_balance_bar(code, CELLS_MAX), name_code_state(code, now, language)))
+    """Show one page."""
+    language, now = get_language(request), admin.services.now()
+
+    def read(before: ListCursor, number: int) -> list[dict[str, Any]]:
+        rows = _list_rows(admin, code_filter, before, number)
+        return list(takewhile(lambda row: not code_filter.is_before_range(row["issued_at"]), rows))
+
+    def pick(row: dict[str, Any]) -> tuple[RedeemCode, str, BalanceBar, str] | None:
+        if not code_filter.matches(code := code_from_named_row(row), now):
+            return None
+        return code, row["hint"], draw_balance_bar(code, CELLS_MAX), name_code_state(code, now, language)
+
+    start = code_filter.start if cursor is None else parse_cursor(cursor)
+    page = fill_page(read, pick, lambda row: (row["issued_at"], row["code_id"]), start, PER_PAGE)
     return admin_page(
         request,
         "codes.html",
@@ -130,9 +125,9 @@ def list_codes(
         states=STATES,
         campaigns=CampaignReader(admin.services.storage).list_newest_names(CAMPAIGNS_OFFERED, code_filter.campaign),
         is_first=cursor is None,
-        codes=page,
-        next=format_cursor(last_row["issued_at"], last_row["code_id"]) if last_row and is_more else None,
-        scanned=len(rows),
+        codes=page.rows,
+        next=page.next and format_cursor(*page.next),
+        scanned=SCANNED_MAX,
     )
 
 

@@ -8,8 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
-from api.http.pagination import Page
-from api.schemas.numbers import IN_DIGITS
+from api.http.pagination import Page, format_cursor, parse_cursor
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
@@ -22,6 +21,7 @@ from api.web.support.wide_search import search_widely, wait_for_part_searches_s
 from domain.values.identifiers import NATIVE_LENGTH, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
+from projections.read_models.pagination import NEWEST
 from projections.vault.vault import SUFFIX_LENGTH
 
 PER_PAGE: Final = 25
@@ -40,10 +40,10 @@ def show_home(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
-    before: Annotated[int | None, Query(ge=1, le=NEWEST_POSITION), IN_DIGITS] = None,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Show the search box, and the newest reservations below it."""
-    return _render_home(request, support, staff, before=before)
+    return _render_home(request, support, staff, cursor=cursor)
 
 
 @router.post("/search")
@@ -103,14 +103,15 @@ def _render_home(
     support: SupportContext,
     staff: Staff,
     *,
-    before: int | None = None,
+    cursor: str | None = None,
     typed: str = "",
     results: Sequence[SearchResult] = (),
     miss_reason: str | None = None,
 ) -> Response:
-    recent = support.reader.list_recent(before or NEWEST_POSITION, PER_PAGE)
+    rows = support.reader.list_newest_reservations(parse_cursor(cursor, NEWEST), PER_PAGE + 1)
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(*row))
     now = support.services.now()
-    cards = build_cards(support.reader, support.reader.list_summaries(recent.ids), now)
+    cards = build_cards(support.reader, support.reader.list_summaries([row[1] for row in page.rows]), now)
     return support_page(
         request,
         "home.html",
@@ -119,10 +120,10 @@ def _render_home(
         typed=typed,
         results=results,
         miss_reason=miss_reason,
-        is_first=before is None,
+        is_first=cursor is None,
         typed_length_max=SEARCHED_LENGTH_MAX,
         cards=cards,
-        next=recent.next_position,
+        next=page.next,
         waiting=support.reader.count_open_cases(),
     )
 

@@ -316,7 +316,7 @@ def test_the_reply_is_in_the_customers_language(
         ("/support/people/00000000-0000-0000-0000-000000000001", 404),
         ("/support/codes/nonsense", 422),
         ("/support/reservations/00000000-0000-0000-0000-000000000001/acts/burn", 422),
-        ("/support?before=x", 422),
+        ("/support?cursor=x", 422),
         ("/support/work?cursor=x", 422),
         ("/support/nowhere", 404),
     ],

@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
+import api.http.pagination
 from api.errors import ApplicationError
-from api.http.pagination import BoundedPage, Page, format_cursor, parse_cursor
+from api.http.pagination import Page, fill_page, format_cursor, parse_cursor
 from projections.read_models.pagination import NEWEST, OLDEST
 
 CURSOR = (datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), UUID(int=7))
@@ -35,9 +36,40 @@ def test_a_cursor_of_another_form_is_malformed() -> None:
         parse_cursor("bm90IG91cnM")
 
 
-def test_a_filtered_page_goes_on_after_the_last_row_that_was_read() -> None:
-    """Also when the filter left it out."""
-    page: BoundedPage[int] = BoundedPage(2, is_full=True)
+def read_numbers(after: int, number: int) -> range:
+    """A list of the numbers 1 to 30."""
+    return range(after + 1, min(after + number, 30) + 1)
 
-    assert [page.take(1, OLDEST), page.take(None, CURSOR)] == [True, True]
-    assert ([1], format_cursor(*CURSOR)) == (page.page, page.next)
+
+def walk(divisor: int, limit: int) -> list[list[int]]:
+    """The pages of the multiples of a number."""
+    pages, after = [], 0
+    while True:
+        page = fill_page(read_numbers, lambda row: row if row % divisor == 0 else None, lambda row: row, after, limit)
+        pages.append(page.rows)
+        if page.next is None:
+            return pages
+        after = page.next
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 50])
+def test_filtered_pages_are_full(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """However many rows the filter excludes, and however few one query reads; the last page is not empty."""
+    monkeypatch.setattr(api.http.pagination, "CHUNK", chunk)
+    monkeypatch.setattr(api.http.pagination, "CHUNKS_MAX", 50)
+
+    assert walk(7, 2) == [[7, 14], [21, 28]]
+    assert walk(7, 3) == [[7, 14, 21], [28]]
+    assert walk(1, 10) == [[*range(1, 11)], [*range(11, 21)], [*range(21, 31)]]
+    assert walk(31, 5) == [[]]
+
+
+def test_filtered_page_ends_early_after_the_most_rows_that_it_may_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next page continues there, and no row is missing."""
+    monkeypatch.setattr(api.http.pagination, "CHUNK", 2)
+    monkeypatch.setattr(api.http.pagination, "CHUNKS_MAX", 2)
+
+    pages = walk(14, 1)
+
+    assert [row for page in pages for row in page] == [14, 28]
+    assert [] in pages
