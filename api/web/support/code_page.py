@@ -210,7 +210,7 @@ def _offered(support: SupportContext, code: RedeemCode, language: Language) -> l
     form = ActionForm()
     return [
         preview_offer(
-            support, action, code_command(services, Caller("staff"), action, code.code_id, form), code, None, language
+            support, action, code_command(services, Caller("staff"), action, code.code_id, form), code, language
         )
         for action in list_code_actions(code)
     ]

@@ -25,7 +25,7 @@ from api.web.support.actions.commands import (
     text_key,
 )
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
-from api.web.support.actions.preview import Preview, preview_offer
+from api.web.support.actions.preview import Preview, find_shared_limits, preview_offer
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.campaign_of_code import describe_campaign_of
 from api.web.support.history.proof_page import load_panel
@@ -175,14 +175,16 @@ def _find_correction(support: SupportContext, reservation: Reservation, lines: l
 def _offered(support: SupportContext, reservation: Reservation, code: RedeemCode, language: Language) -> list[Preview]:
     services = support.services
     form = replace(UNFILLED, email=PREVIEW_EMAIL, group=PREVIEW_GROUP)
+    limits = find_shared_limits(support, code, reservation)
     return [
         preview_offer(
             support,
             action,
             reservation_command(services, Caller("staff"), action, reservation.reservation_id, form),
             code,
-            reservation,
             language,
+            reservation,
+            limits,
         )
         for action in list_reservation_actions(reservation)
     ]

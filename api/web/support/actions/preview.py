@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from uuid import UUID
+from typing import NamedTuple, TypeVar
 
 from msgspec import structs
 
@@ -15,11 +15,16 @@ from domain.command_bus import CodeCommand, ReservationCommand, handle
 from domain.commands.code.revoke import RevokeCode
 from domain.errors import Refusal
 from domain.events import Event
+from domain.events.campaign import CampaignTerms
+from domain.events.code_terms import CodeTerms
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
 from domain.working_set import WorkingSet
 from projections.read_models.campaign_list import CampaignReader
+
+Terms = TypeVar("Terms", CodeTerms, CampaignTerms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,44 +64,64 @@ def preview_command(
     return _of_revoking(support, preview, language) if isinstance(command, RevokeCode) else preview
 
 
+class SharedLimits(NamedTuple):
+    """The campaign of a code, and how many of its uses the recipient of one reservation has."""
+
+    campaign: Campaign
+    uses_of_person: int
+
+
+def find_shared_limits(support: SupportContext, code: RedeemCode, reservation: Reservation) -> SharedLimits | None:
+    """Return what the campaign of a code decides about one of its reservations; None without a campaign."""
+    reader = CampaignReader(support.services.storage)
+    campaign = None if code.campaign_id is None else reader.find_campaign_state(code.campaign_id)
+    if campaign is None:
+        return None
+    return SharedLimits(campaign, reader.count_uses_of_person(campaign.campaign_id, reservation.recipient_id))
+
+
 def preview_offer(
     support: SupportContext,
     action: SupportAction,
     command: CodeCommand | ReservationCommand,
     code: RedeemCode,
-    reservation: Reservation | None,
     language: Language,
+    reservation: Reservation | None = None,
+    limits: SharedLimits | None = None,
 ) -> Preview:
     """Preview a command with the states at hand, which is enough to decide whether to offer the action.
 
-    Limits that need more are left to the preview of the action itself: those of a campaign, which is not loaded, and
-    the email domains, because the right address of a correction is not known yet.
+    The right address of a correction is not known yet. What depends on it is left to the preview of the action itself:
+    the email domains, and the limit per person of a campaign.
+
+    Args:
+        support: The policy is of its settings.
+        action: What to offer.
+        command: What would perform it.
+        code: The code.
+        language: Of the sentences.
+        reservation: The one that the command is about; no other action takes or returns a use.
+        limits: Those of the campaign of the code, for a command about a reservation.
     """
-    terms = structs.replace(code.terms, allowed_domains=None, denied_domains=None)
-    code = structs.replace(code, terms=terms, campaign_id=None)
+    code = structs.replace(
+        code, terms=_without_domains(code.terms), campaign_id=None if limits is None else code.campaign_id
+    )
     working_set = WorkingSet()
     working_set.codes[code.code_id] = code
     if reservation is not None:
         working_set.add_reservation(reservation)
-    if code.campaign_id is not None:
-        _load_campaign(support, working_set, code.campaign_id, reservation)
+    if limits is not None and reservation is not None:
+        campaign = structs.replace(limits.campaign, terms=_without_domains(limits.campaign.terms))
+        working_set.campaigns[campaign.campaign_id] = campaign
+        working_set.uses_of_persons[campaign.campaign_id, reservation.recipient_id] = limits.uses_of_person
     result = handle(command, working_set, support.services.settings.policy)
     return describe_preview(
         action, CommandPreview(result, working_set.new_code_events(), {code.code_id: code}, working_set.codes), language
     )
 
 
-def _load_campaign(
-    support: SupportContext, working_set: WorkingSet, campaign_id: UUID, reservation: Reservation | None
-) -> None:
-    """Load what a decision about a code of a campaign needs: the campaign, and the uses of the recipient."""
-    reader = CampaignReader(support.services.storage)
-    if (campaign := reader.find_campaign_state(campaign_id)) is None:
-        raise ApplicationError("CAMPAIGN_NOT_FOUND")
-    working_set.campaigns[campaign_id] = campaign
-    if reservation is not None and campaign.counts_uses:
-        key = campaign_id, reservation.recipient_id
-        working_set.uses_of_persons[key] = reader.count_uses_of_person(*key)
+def _without_domains(terms: Terms) -> Terms:
+    return structs.replace(terms, allowed_domains=None, denied_domains=None)
 
 
 def describe_preview(action: SupportAction, seen: CommandPreview, language: Language) -> Preview:
