@@ -87,10 +87,10 @@ class LedgerAsker:
 
     def fill_in(self, form: "Form", name: str, typed: str) -> AppResponse:
         """A form as it is, but for one field."""
-        parse_form = {**form.fields, name: typed}
+        filled = {**form.fields, name: typed}
         if form.method == "GET":
-            return self.page(form.path.partition("?")[0], **{key: value for key, value in parse_form.items() if value})
-        return self.send_form(form.path, parse_form)
+            return self.page(form.path.partition("?")[0], **{key: value for key, value in filled.items() if value})
+        return self.send_form(form.path, filled)
 
     def codes(self) -> list[UUID]:
         """All codes."""

@@ -207,10 +207,8 @@ class DeliverySteps:
         Worker and task are not enough: copies of a message have the same task id, and a restarted container often has
         the same process ids.
         """
-        record_and_claim = self.new_id().hex[:TURN_ID_DIGITS]
-        return CommandContext(
-            now=self.now(), actor="worker", actor_id=f"{self.worker}#{record_and_claim}", request_id=task_id
-        )
+        call_id = self.new_id().hex[:TURN_ID_DIGITS]
+        return CommandContext(now=self.now(), actor="worker", actor_id=f"{self.worker}#{call_id}", request_id=task_id)
 
     def _record(self, context: CommandContext, result: AttemptResult, now: float | None) -> RecordOutcome:
         delivery, outcome = result.delivery, result.outcome

@@ -31,14 +31,14 @@ def test_ledger_is_transferred_by_four_commands(
     monkeypatch.setenv("DATABASE_URL", database_of(postgres_url, name))
 
     into = terminal.ledger("import-events", str(events), "--json")
-    open_data_dir = terminal.ledger("import-vault", str(vault))
+    imported = terminal.ledger("import-vault", str(vault))
     again = terminal.ledger("import-events", str(events))
 
-    assert [ended.status for ended in (out, sealed, into, open_data_dir)] == [0, 0, 0, 0]
+    assert [ended.status for ended in (out, sealed, into, imported)] == [0, 0, 0, 0]
     assert (4, out.json["root"]) == (into.json["events"], into.json["root"])
     assert history == terminal.ledger("history", code, "--json").json
     assert vault.stat().st_mode & 0o777 == 0o600
-    assert "1 code_texts, 1 recipients" in open_data_dir.err
+    assert "1 code_texts, 1 recipients" in imported.err
     assert (again.status, "nothing was imported: the database already holds events" in again.err) == (4, True)
     drop(postgres_url, name)
 

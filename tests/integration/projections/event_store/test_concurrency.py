@@ -110,12 +110,12 @@ def test_the_same_requests_to_a_counter_without_a_guard_oversell(bench: LedgerBe
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         conn.execute("CREATE TABLE counter (used int)")
         conn.execute("INSERT INTO counter VALUES (0)")
-    read_all = threading.Barrier(8)
+    all_have_read = threading.Barrier(8)
 
     def click(_: int) -> bool:
         with psycopg.connect(bench.database_url, autocommit=True) as conn:
             (used,) = conn.execute("SELECT used FROM counter").fetchone() or (0,)
-            read_all.wait(WAIT_S)
+            all_have_read.wait(WAIT_S)
             if used < 1:
                 conn.execute("UPDATE counter SET used = used + 1")
             return bool(used < 1)
