@@ -17,7 +17,7 @@ class CommandProgress:
         words: The activity, such as `exporting codes`.
         total: The final count; 0 if it is unknown.
         quiet: Print nothing.
-        prints_result: Whether the command writes to stdout meanwhile.
+        prints_result: Whether the command writes to stdout while this is shown.
     """
 
     def __init__(self, words: str, total: int = 0, *, quiet: bool = False, prints_result: bool = False) -> None:

@@ -28,7 +28,7 @@ class ProgressLines:
         out: Never stdout, which is for the report.
         as_json: JSON lines.
         clock: Monotonic seconds.
-        prints_result: Whether the command writes to stdout meanwhile.
+        prints_result: Whether the command writes to stdout while this is shown.
     """
 
     def __init__(
