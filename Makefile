@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run quick test approve mutate simulate chaos failover faults soak acceptance bench check audit sbom docs pictures lock clean
+.PHONY: help setup run quick test slow approve mutate simulate flaky chaos failover faults soak acceptance bench check audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -95,8 +95,13 @@ quick: setup  ## Check style, types, import rules, unit tests, schema, catalogs 
 
 # File by file in one process more than there are cores, four at most, for much of it is waiting; each process has
 # servers of its own. ARGS=-n0 runs them in one.
-test: setup  ## Run all tests
+test: setup  ## Run the tests, in some six minutes on two cores
 	@$(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
+
+# The same ledger as a whole, for longer: fuzzing, extreme values, slices of chaos, failover, simulation and benchmarks.
+slow: setup  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
+	@$(BIN)/python -m pytest -m slow -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
 # Read the difference before it is committed: what is approved is promised.
@@ -130,6 +135,11 @@ failover: setup  ## Fail over a PostgreSQL cluster under load (root; needs patro
 faults: setup  ## Run the tests of outages that take minutes; `make test` runs the short ones
 	@$(BIN)/python -m pytest -n0 -m long $(ARGS)
 
+# RUNS= how often under each condition. ARGS="tests/faults" repeats those of a folder, ARGS="--only one-core" under one condition.
+RUNS := 20
+flaky: setup  ## Repeat the tests that have processes: alone, with a busy neighbor, and on one core (hours; see ARGS)
+	@$(BIN)/python -m tests.flaky --runs $(RUNS) $(ARGS)
+
 # Schedules of the deterministic simulation, from seed SEED on: `make simulate SEED=that SEEDS=1` replays one.
 SEEDS := 2000
 simulate: setup  ## Run the ledger's own code through thousands of seeded schedules with faults in every step
@@ -142,7 +152,7 @@ soak: setup  ## Fuzz for long: a million malformed inputs to every parser, 20,00
 	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.fuzz.receipts $(if $(SEED),--seed $(SEED))
 	@seed=$(or $(SEED),$$(date +%s)) && echo "requests by SEED=$$seed" && \
-		FUZZ_CASES=$(CASES) FUZZ_SEED=$$seed $(BIN)/python -m pytest -n0 -o faulthandler_timeout=0 \
+		FUZZ_CASES=$(CASES) FUZZ_SEED=$$seed $(BIN)/python -m pytest -n0 -m slow -o faulthandler_timeout=0 \
 		tests/integration/api/http/test_schemathesis.py
 
 # PREVIOUS= is the revision whose image is upgraded from.
@@ -159,6 +169,7 @@ check: setup  ## Check style, types, import rules, dead code, spelling, locks, l
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.architecture.dead_code
+	@$(BIN)/python -m tests.architecture.dead_methods
 	@$(BIN)/typos
 	@$(BIN)/python -m pytest --quiet tests/architecture/test_locks.py
 	@$(BIN)/python -m tests.architecture.licenses

@@ -38,6 +38,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that a run of the whole suite left out, and what to install."""
+    from tests.support.optional_packages import describe_missing  # noqa: PLC0415 - needed at the end alone
+
+    config = terminalreporter.config
+    for sentence in describe_missing() if config.args_source is pytest.Config.ArgsSource.TESTPATHS else ():
+        terminalreporter.write_line(sentence, yellow=True)
+
+
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
     """Where servers keep their data; unlike pytest's own folders it may be entered by whom PostgreSQL runs as."""

@@ -18,8 +18,6 @@ from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.mail_session import ReplyWith
 
-pytestmark = pytest.mark.timeout(150)
-
 PEOPLE = (
     *("li.wei@example.com", "wang+fang@example.org", "nobody@example.net"),
     *("somebody@else.example.com", "gone@example.com"),
@@ -141,7 +139,7 @@ def email_to(mail: MailServer, person: str) -> EmailMessage:
 def written(stack: Stack, secrets: dict[str, str], wiretap: CommandMonitor, faults: list[str]) -> dict[str, bytes]:
     """All that the run wrote but the emails and the logs, by where it stands."""
     assert secrets
-    stack.wait((stack.folder / CHECKPOINTS).exists, 60.0)  # the first one is signed some seconds after the start
+    stack.wait((stack.folder / CHECKPOINTS).exists)  # the first one is signed some seconds after the start
     return {
         "database": dump(stack.info["database_url"]),
         "broker": wiretap.heard(),

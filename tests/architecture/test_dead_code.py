@@ -2,12 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.architecture.dead_code import unused_code
 from tests.architecture.dead_methods import unused_methods
-
-ROOT = Path(__file__).parents[2]
 
 SETTINGS = """
 [tool.vulture]
@@ -83,7 +79,6 @@ def run(living: Living, port: Port) -> None:
 """
 
 
-@pytest.mark.timeout(600)  # mypy reads the standard library at the first time
 def test_a_method_is_dead_although_another_class_has_a_living_one_of_its_name(tmp_path: Path) -> None:
     """Uses of a base class reach its heirs, and uses of a protocol every class that has the method."""
     (tmp_path / "pyproject.toml").write_text(SETTINGS)
@@ -94,9 +89,3 @@ def test_a_method_is_dead_although_another_class_has_a_living_one_of_its_name(tm
     reported = unused_methods(tmp_path)
 
     assert reported == ["domain/sample.py:16: unused method Dead.close: delete it"]
-
-
-@pytest.mark.timeout(600)  # mypy analyzes our modules, and at the first time every library
-def test_no_method_is_dead() -> None:
-    """Of any class, by its qualified name; what only tests need is a function of `tests.support`."""
-    assert unused_methods(ROOT) == []

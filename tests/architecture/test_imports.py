@@ -14,6 +14,8 @@ from importlinter.application import use_cases
 from importlinter.application.output import console
 from importlinter.configuration import configure
 
+from tests.support.waiting import WAIT_S_MAX
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "projections", "api", "workers")
 
@@ -118,7 +120,7 @@ def broken(output: str) -> list[str]:
 def test_our_imports_keep_every_contract() -> None:
     """All contracts hold for the code as it is, by the command that `make check` runs."""
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S_MAX, check=False)
 
     assert (run.returncode, broken(run.stdout)) == (0, []), run.stdout + run.stderr
 
@@ -185,7 +187,7 @@ def test_loading_the_domain_loads_no_driver() -> None:
         "print(*sorted({name.split('.')[0] for name in sys.modules}))\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, timeout=50, check=True
+        [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S_MAX, check=True
     )
     loaded = set(run.stdout.split())
 

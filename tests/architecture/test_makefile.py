@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import WAIT_S_MAX
+
 ROOT = Path(__file__).parents[2]
 PYTHON = """#!/bin/sh
 # Stands for Python: records its arguments, and creates environments that hold copies of it.
@@ -35,9 +37,13 @@ def make_in_clone(clone: Path, target: str, base_pip_status: int) -> list[str]:
     (clone / "base/python3").write_text(PYTHON)
     (clone / "base/python3").chmod(0o755)
     record = clone / "record"
-    env = {**os.environ, "RECORD": str(record), "BASE_PIP_STATUS": str(base_pip_status)}
+    # Under `make test ARGS=...`, a make inside would take over those arguments.
+    outside = {
+        name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES"}
+    }
+    env = {**outside, "RECORD": str(record), "BASE_PIP_STATUS": str(base_pip_status)}
     make = shutil.which("make") or "make"
-    subprocess.run([make, target, f"PYTHON={clone}/base/python3"], cwd=clone, env=env, check=True, timeout=60)
+    subprocess.run([make, target, f"PYTHON={clone}/base/python3"], cwd=clone, env=env, check=True, timeout=WAIT_S_MAX)
     return [line for line in record.read_text().splitlines() if not line.split()[1].startswith("-c")]
 
 

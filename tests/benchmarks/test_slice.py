@@ -12,10 +12,11 @@ import psutil
 import pytest
 
 from benchmarks.harness.plan import QUICK
+from tests.support.waiting import WAIT_S_MAX
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-RUN_S_MAX = 420
-pytestmark = pytest.mark.timeout(RUN_S_MAX + 30)
 KEYS = {
     *("empty_rps", "hot_rps", "hot_over_empty", "hot_draining_rps", "spread_rps", "refusals_rps", "repeats_rps"),
     *("batch_rps", "batch_over_hot", "redeem_beside_batches_ms"),
@@ -38,7 +39,7 @@ def ran(servers_folder: Path) -> tuple[Path, "subprocess.CompletedProcess[str]"]
         env={**inherited, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=RUN_S_MAX,
+        timeout=WAIT_S_MAX,
         check=False,
     )
     return folder, run

@@ -4,9 +4,6 @@ A machine without one, or without a font for Chinese, runs every other test; whe
 fails. Each file of tests has one database and one served application: its tests use its codes only.
 """
 
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,27 +17,13 @@ from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.served_app import PASSWORD, WAIT_MS, ServedApp
 from tests.support.clients.served_site import serve_site
 from tests.support.clients.staff_browser import add_staff
+from tests.support.optional_packages import find_browser, may_run
 
-BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-"""Commands by preference. The first draws no windows and starts no services of a desktop: it needs half the CPU."""
-CHROMIUM: Final = next(filter(None, map(shutil.which, BROWSERS)), None)
-FONT_LISTER: Final = shutil.which("fc-list")
-LISTING_S_MAX: Final = 60.0
+CHROMIUM: Final = find_browser()
 FOLDER: Final = Path(__file__).parent
 
 
-def has_chinese_font() -> bool:
-    """Whether Chinese is written with its signs: a box for each has another size, and pages fit differently.
-
-    A system that has no `fc-list`, such as macOS, comes with fonts for every script.
-    """
-    if FONT_LISTER is None:
-        return True
-    listing = subprocess.run([FONT_LISTER, ":lang=zh"], stdout=subprocess.PIPE, timeout=LISTING_S_MAX, check=True)
-    return bool(listing.stdout)
-
-
-collect_ignore_glob = [] if os.environ.get("CI") or (CHROMIUM and has_chinese_font()) else ["test_*.py"]
+collect_ignore_glob = [] if may_run("Chromium and a Chinese font") else ["test_*.py"]
 
 
 @pytest.fixture(scope="module")

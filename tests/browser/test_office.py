@@ -275,7 +275,6 @@ def find_faults_for_support(served_app: ServedApp, page: Page, rooms: list[str],
     return violations_by_page | {"support without a result": served_app.faults(page)}
 
 
-@pytest.mark.timeout(240)  # axe looks at a dozen pages
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
 )

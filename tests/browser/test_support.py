@@ -259,7 +259,6 @@ def test_a_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> N
     assert answer.status == 403
 
 
-@pytest.mark.timeout(240)  # axe looks at a dozen pages
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
 )

@@ -1,9 +1,7 @@
 """Each broker, with its own servers: what the dispatcher sends arrives, and what monitoring reads is true."""
 
-import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,20 +13,19 @@ from celery import Celery
 from redis.exceptions import RedisError
 
 from projections.config.broker_url import BrokerUrl
-from tests.faults.rigs.brokers import RABBITMQ, RunningBroker, running_rabbitmq, running_redis, running_sentinel
+from tests.faults.rigs.brokers import RunningBroker, running_rabbitmq, running_redis, running_sentinel
 from tests.faults.rigs.worker_rig import worker_rig
+from tests.support.optional_packages import may_run
+from tests.support.waiting import WAIT_S_MAX, wait_for
 from workers.celery_ext.broker_options import broker_configuration
 from workers.celery_ext.reconnect import FastReconnectAMQP
 from workers.dispatcher import BackgroundDispatcher
 from workers.monitoring.broker_client import open_broker_client
 from workers.monitoring.broker_state import BrokerClient, BrokerUnavailableError
 
-WAIT_S_MAX = 40.0
-PUBLISH_S_MAX = 10.0
-"""Longest publish to a frozen broker; the settings say 1 s for Redis and 3 s for RabbitMQ."""
 STARTS = {"redis": running_redis, "sentinel": running_sentinel, "rabbitmq": running_rabbitmq}
-if not RABBITMQ.is_dir() and not os.environ.get("CI"):
-    del STARTS["rabbitmq"]  # not installed on this developer's machine; in CI its absence is an error
+if not may_run("RabbitMQ"):
+    del STARTS["rabbitmq"]
 
 only_rabbitmq = pytest.mark.parametrize("broker", sorted(STARTS.keys() & {"rabbitmq"}), indirect=True)
 
@@ -66,29 +63,30 @@ def publisher(app: Any) -> Callable[[Sequence[UUID]], None]:  # noqa: ANN401 - a
 
 
 def take_ids(app: Any, count: int) -> set[UUID]:  # noqa: ANN401 - as above
-    """Take messages from the queue until it had so many different ids; fails after a bound."""
+    """Take messages from the queue until it had so many different ids."""
     ids: set[UUID] = set()
-    ends = time.monotonic() + WAIT_S_MAX
-    while len(ids) < count:
-        assert time.monotonic() < ends, f"{len(ids)} of {count} ids"
+
+    def take() -> bool:
         reader = app.connection_for_read()
         with suppress(*reader.connection_errors, *reader.channel_errors, RedisError), reader as connection:
             queue = app.amqp.queues["ledger"](connection.channel())
             while (message := queue.get(no_ack=True)) is not None:
-                ids |= {UUID(text) for text in message.payload[0][0]}
-        time.sleep(0.1)
+                ids.update(UUID(text) for text in message.payload[0][0])
+        return len(ids) >= count
+
+    wait_for(take, lambda: f"{len(ids)} of {count} ids")
     return ids
 
 
 def eventually(read_value: Callable[[], object]) -> None:
-    """Wait until something is true, through errors of the broker; fails after a bound."""
-    ends = time.monotonic() + WAIT_S_MAX
-    while True:
+    """Wait until something is true, through errors of the broker."""
+
+    def read() -> bool:
         with suppress(BrokerUnavailableError):
-            if read_value():
-                return
-        assert time.monotonic() < ends
-        time.sleep(0.1)
+            return bool(read_value())
+        return False
+
+    wait_for(read)
 
 
 def test_dispatched_ids_arrive_in_few_messages(app: Any, client: BrokerClient) -> None:  # noqa: ANN401 - as above
@@ -157,7 +155,7 @@ def test_frozen_broker_loses_no_id_and_delays_no_caller(broker: RunningBroker, a
     with broker.find_primary().frozen():
         dispatcher.dispatch(UUID(int=2))
         assert not failed.is_set()  # the caller did not wait for the publish
-        assert failed.wait(PUBLISH_S_MAX)
+        assert failed.wait(WAIT_S_MAX)
         with pytest.raises(BrokerUnavailableError):
             client.look()
         if broker.fails_over:

@@ -20,13 +20,14 @@ from tests.support.clients.admin_client import TERMS, ended
 from tests.support.clients.staff_browser import StaffBrowser, add_staff
 from tests.support.clients.terminal import CommandResult, Terminal
 
+pytestmark = pytest.mark.slow
+
 OF_TIME: Final = ("expires_at", "issued_at")
 OF_NUMBERS: Final = ("max_uses", "used", "validity_days", "rebinds_max", "reserved")
 SERVERS: Final = frozenset({"up", "run", "healthy", "secrets", "exec", "doctor", "import-legacy"})
 """Commands that start processes or need other services; their numbers are read by the same parser."""
 TYPED: Final = (LAST_WEST, FIRST_EAST, "9" * 4400)
 PASSWORD: Final = "correct horse battery staple"
-pytestmark = pytest.mark.timeout(300)
 
 
 def wrong_cells() -> Iterator[tuple[str, str]]:

@@ -24,10 +24,11 @@ from tests.support.clients.terminal import Terminal
 from tests.support.ledger.code_template import make_template
 from workers.channels.registry import channel_kinds
 
+pytestmark = pytest.mark.slow
+
 FIELDS_MIN: Final = 150
 _NOTHING: Final = object()
 """Stands for a field that has no more wrong values."""
-pytestmark = pytest.mark.timeout(600)
 
 
 class RequestSender:

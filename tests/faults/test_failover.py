@@ -10,13 +10,15 @@ import psutil
 import pytest
 
 from api.cli.embedded.bounded_wait import wait_until
+from tests.support.waiting import WAIT_S_MAX
+
+pytestmark = pytest.mark.slow
 
 S_MAX = 240
 FAULTS = ("planned switchover", "postgres and Patroni killed", "etcd leader killed")
 SLICE = ("--seed", "1", "--rounds", str(len(FAULTS)), *(part for fault in FAULTS for part in ("--only", fault)))
 
 
-@pytest.mark.timeout(S_MAX + 20)
 def test_acknowledged_redeems_survive_a_failover() -> None:
     """Three nodes, a planned switchover, a killed primary and a killed leader of etcd: the checker finds nothing."""
     # `unshare` takes the place of the process that is killed at the bound, and the kernel ends all else with it.
@@ -33,7 +35,6 @@ def test_acknowledged_redeems_survive_a_failover() -> None:
     assert "0 guarantees broken" in done.stdout
 
 
-@pytest.mark.timeout(180)
 def test_a_killed_run_leaves_nothing_behind() -> None:
     """Its processes end with it, although none of them was asked to; and with them its networks and mounts."""
     mark = f"failover-{os.getpid()}"
@@ -47,7 +48,7 @@ def test_a_killed_run_leaves_nothing_behind() -> None:
         assert wait_until(lambda: "etcd" in _names_of(mark), 60)
     finally:
         run.kill()
-        run.wait(30)
+        run.wait(WAIT_S_MAX)
 
     assert wait_until(lambda: list(_names_of(mark)) == [], 60)
 

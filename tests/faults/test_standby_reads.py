@@ -24,13 +24,11 @@ from tests.support.clients.in_process_app import settings_over, started
 from tests.support.clients.role_clients import RoleClients
 from tests.support.ledger.code_template import make_template
 from tests.support.servers.postgres_clusters import PostgresCluster, server
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 LAG_S_MAX = 8.0
-WAIT_S_MAX = 40.0
 FEED = "/api/v1/events"
 HEADER = "ledger-read-lag"
-
-pytestmark = pytest.mark.timeout(120)
 
 
 @dataclass
@@ -77,10 +75,7 @@ class Pair:
     @staticmethod
     def wait(read_value: Callable[[], Any]) -> None:
         """Wait until something is true."""
-        started_at = time.monotonic()
-        while not read_value():
-            assert time.monotonic() < started_at + WAIT_S_MAX
-            time.sleep(0.1)
+        wait_for(read_value)
 
 
 @pytest.fixture(scope="module")

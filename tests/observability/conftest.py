@@ -1,7 +1,5 @@
 """The metrics as a process offers them, without a database and without a broker."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +10,10 @@ from projections.monitoring.disk import DiskCollector
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.storage.report_store import show_lag
 from projections.telemetry.metrics import DOMAINS, declare_zeroes
+from tests.support.optional_packages import may_run
 from workers.monitoring.broker_watch import BrokerMonitor
 
-collect_ignore = [] if shutil.which("promtool") or os.environ.get("CI") else ["test_promtool.py"]
+collect_ignore = [] if may_run("promtool") else ["test_promtool.py"]
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.support.promql import ALERT_TESTS, ALERTS, DEPLOY, dashboard_queries
-
-pytestmark = pytest.mark.timeout(150)  # five seconds of its own, on a machine that may be busy
+from tests.support.waiting import WAIT_S_MAX
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """One run of it."""
     path = shutil.which("promtool")
     assert path is not None, "install Debian's package prometheus"
-    return subprocess.run([path, *arguments], capture_output=True, text=True, timeout=140, check=False)
+    return subprocess.run([path, *arguments], capture_output=True, text=True, timeout=WAIT_S_MAX, check=False)
 
 
 def test_rules_and_scrape_configuration_are_valid() -> None:

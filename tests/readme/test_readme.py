@@ -10,6 +10,7 @@ import pytest
 from api.cli.command_index import read_index
 from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import Stack
+from tests.support.waiting import WAIT_S_MAX
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,8 +25,6 @@ VARIES = [
     (r'"correction_token":"[\w-]{43}"', '"correction_token":"TOKEN"'),
     (r"[ ]+$", ""),
 ]
-
-pytestmark = pytest.mark.timeout(120)
 
 
 def console_blocks() -> list[tuple[str, str]]:
@@ -62,7 +61,13 @@ def test_the_tour_prints_what_it_shows(stack: Stack) -> None:
     script = "\necho '=====' \n".join(commands for commands, _ in blocks).replace("localhost:8000", f"127.0.0.1:{PORT}")
     env = {**stack.env, "COLUMNS": "140", "LANG": "C.UTF-8"}
     done = subprocess.run(
-        ["/bin/bash", "-e", "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, timeout=90, check=False
+        ["/bin/bash", "-e", "-c", script],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S_MAX,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr

@@ -9,9 +9,9 @@ from typing import Final
 from api.cli.embedded.services.binaries import find_postgres_program
 from projections.database.migrations import migrate
 from tests.support.servers.private_servers import postgres_server
+from tests.support.waiting import WAIT_S_MAX
 
 PATH: Final = Path(__file__).with_name("approved_schema.sql")
-DUMP_S_MAX: Final = 30
 
 
 def dump_schema(database_url: str) -> str:
@@ -20,7 +20,7 @@ def dump_schema(database_url: str) -> str:
         [find_postgres_program("pg_dump"), "--schema-only", "--no-owner", "--exclude-table=*yoyo*", database_url],
         capture_output=True,
         text=True,
-        timeout=DUMP_S_MAX,
+        timeout=WAIT_S_MAX,
         check=True,
     ).stdout
     lines = [

@@ -1,7 +1,6 @@
 """Erase a person, then try to recover the data: from the database, a restored backup, and a process's memory."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.support.ledger.code_template import make_template
 from tests.support.ledger.rebuilds import NoProgress
 from tests.support.secret_search import dump, found_in
 from tests.support.servers.databases import database_of, drop, execute
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 __all__ = ["app", "settings"]
 
@@ -87,11 +87,8 @@ def person(app: AppClient) -> UUID:
 
 def wait_for_limit_report(app: AppClient) -> None:
     """Wait until the backend has told the others what it counted for the person, so that erasing has it to delete."""
-    ends = time.monotonic() + 10
     with app.services.storage.datastore.get_connection() as conn:
-        while not conn.execute("SELECT FROM limit_reports WHERE 'recipient' = ANY(limits)").fetchall():
-            assert time.monotonic() < ends
-            time.sleep(0.05)
+        wait_for(lambda: conn.execute("SELECT FROM limit_reports WHERE 'recipient' = ANY(limits)").fetchall())
 
 
 def forget(app: AppClient) -> None:
@@ -107,16 +104,15 @@ def restored(erased_reservation_id: str, app: AppClient, postgres_url: str, tmp_
     file, name = tmp_path / "before.dump", f"test_{uuid4().hex}"
     arguments = ("--format=custom", "--no-owner", "--no-privileges", f"--file={file}")
     url = app.services.settings.database_url.get_secret_value()
-    subprocess.run([find_postgres_program("pg_dump"), *arguments, url], check=True, timeout=60)
+    subprocess.run([find_postgres_program("pg_dump"), *arguments, url], check=True, timeout=WAIT_S_MAX)
     execute(postgres_url, f"CREATE DATABASE {name}")
     back = database_of(postgres_url, name)
     arguments = ("--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={back}")
-    subprocess.run([find_postgres_program("pg_restore"), *arguments, str(file)], check=True, timeout=60)
+    subprocess.run([find_postgres_program("pg_restore"), *arguments, str(file)], check=True, timeout=WAIT_S_MAX)
     yield back
     drop(postgres_url, name)
 
 
-@pytest.mark.timeout(120)
 def test_nothing_brings_them_back(
     erased_reservation_id: str, app: AppClient, restored: str, settings: ApiSettings
 ) -> None:

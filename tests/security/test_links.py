@@ -12,7 +12,7 @@ from tests.security.matrix import MATRIX, Role, is_api
 from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.role_clients import ROLES, RoleClients, Who
 
-pytestmark = pytest.mark.timeout(180)  # some 600 pages, on a machine that may be busy
+pytestmark = pytest.mark.slow
 
 PAGES_OF_A_SHAPE: Final = 3
 """How many pages are opened whose URLs differ only in ids and values."""

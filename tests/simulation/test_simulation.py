@@ -14,6 +14,7 @@ import pytest
 from domain.events import EVENT_TYPES
 from tests.simulation.batches import ScheduleBatch, run
 from tests.simulation.fault_schedule import KINDS
+from tests.support.waiting import WAIT_S_MAX
 
 PARTS, PART = 8, 250
 PRINT_TRACES = """
@@ -39,8 +40,7 @@ def part(number: int) -> ScheduleBatch:
     return run(range(number * PART, (number + 1) * PART))
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("number", range(PARTS))
+@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, PARTS))])
 def test_every_guarantee_holds(number: int) -> None:
     """Hundreds of schedules break no promise."""
     broken = part(number).broken
@@ -48,7 +48,7 @@ def test_every_guarantee_holds(number: int) -> None:
     assert broken is None, "\n".join([*broken.trace, *broken.broken, f"seed {broken.seed}"])
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_everything_happens() -> None:
     """Every fault and every type of event is in the slice, so that none of it is hollow."""
     counts: Counter[str] = Counter()
@@ -65,7 +65,6 @@ def test_everything_happens() -> None:
     assert counts["promises"] > 2 * PARTS * PART
 
 
-@pytest.mark.timeout(120)
 def test_a_seed_replays_exactly() -> None:
     """The same trace in another process, whatever seed it hashes strings with."""
     traces = {_traces(hash_seed) for hash_seed in ("1", "2")}
@@ -80,6 +79,6 @@ def _traces(hash_seed: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=50,
+        timeout=WAIT_S_MAX,
     )
     return done.stdout

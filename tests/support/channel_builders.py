@@ -24,7 +24,7 @@ from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.http_client.client import PinnedHttpClient
 
 MAIL_FROM = "Ledger <ledger@example.com>"
-TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
 HOOK_TIMEOUT_S = 20.0
 
 MESSAGE = OutboundMessage(

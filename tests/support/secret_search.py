@@ -15,6 +15,7 @@ from typing import Self
 from redis import Redis, RedisError
 
 from api.cli.embedded.services.binaries import find_postgres_program
+from tests.support.waiting import WAIT_S_MAX
 
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){12,}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
@@ -51,7 +52,7 @@ def dump(database_url: str) -> bytes:
     """Every row of a database, as text."""
     arguments = ("--data-only", "--inserts", f"--dbname={database_url}")
     return subprocess.run(
-        [find_postgres_program("pg_dump"), *arguments], check=True, capture_output=True, timeout=60
+        [find_postgres_program("pg_dump"), *arguments], check=True, capture_output=True, timeout=WAIT_S_MAX
     ).stdout
 
 
@@ -110,7 +111,7 @@ class CookieBrowser:
 
     def _open(self, path: str, body: bytes | None) -> str:
         try:
-            with self._opener.open(self.base + path, body, timeout=15) as answer:
+            with self._opener.open(self.base + path, body, timeout=WAIT_S_MAX) as answer:
                 return str(answer.read().decode())
         except urllib.error.HTTPError as error:
             return error.read().decode()

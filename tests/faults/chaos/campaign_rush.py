@@ -26,6 +26,7 @@ from tests.support.ledger.rebuilds import NoProgress
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.mail_session import Behavior, DelayedReply, ReplyWith, Stage
+from tests.support.waiting import WAIT_S_MAX
 
 DOMAINS = ("first.example", "second.example")
 WRONG_DOMAIN = "elsewhere.example"
@@ -33,12 +34,10 @@ REFUSED_BY_SERVER, BUSY_FOREVER = 20, 50
 """Of so many email addresses the server refuses one permanently, or for longer than a reservation lives."""
 CODES_PER_PERSON_MAX = 3
 LEASE_S = 4
-REST_S_MAX = 120.0
 FAULT_WAIT_S = 2.0
 """How long a fault waits for a victim with work in flight."""
 FAULTS_AWAITED = 2
 """The people come in one part more than this; each part but the first waits for one more fault."""
-FAULTS_AWAITED_S_MAX = 60.0
 FIRST_MAIL_DELAY_S, MAIL_DELAY_S = 1.0, 0.15
 """How long the server takes for each message until the first fault, which finds some on their way, and then."""
 VICTIMS = {
@@ -162,7 +161,7 @@ class Crowd:
         However fast the machine is, a fault finds requests in flight, and the rush does not end before it.
         """
         awaited = number * (FAULTS_AWAITED + 1) // self._plan.people
-        ends = time.monotonic() + FAULTS_AWAITED_S_MAX
+        ends = time.monotonic() + WAIT_S_MAX
         while self._report.struck.total() < awaited and time.monotonic() < ends:
             self.ask(client, self._codes[number % len(self._codes)], f"early{number}@{WRONG_DOMAIN}")
             time.sleep(0.05)
@@ -200,7 +199,7 @@ def run_rush(plan: RushPlan, folder: Path) -> RushReport:
             _take_what_is_left(stack, crowd, list(codes), plan, report)
         finally:
             ended.set()
-            striker.join(60)
+            striker.join(WAIT_S_MAX)
         _come_to_rest(stack)
         _take_what_is_left(stack, crowd, list(codes), plan, report)
         _, report.balance = stack.call("GET", f"/api/v1/campaigns/{campaign_id}", headers=stack.admin)
@@ -251,7 +250,7 @@ def _strike(
 def _take_what_is_left(stack: Stack, crowd: Crowd, codes: list[str], plan: RushPlan, report: RushReport) -> None:
     """Let new people come until a code with a use left is refused because the campaign is used up."""
     choice = random.Random(plan.seed + 1)
-    ends = time.monotonic() + REST_S_MAX
+    ends = time.monotonic() + WAIT_S_MAX
     with KeyedClient(stack.base) as client:
         while time.monotonic() < ends:
             # Ten thousand and a multiple of all numbers above: the server accepts the invitations of these people.
@@ -276,5 +275,5 @@ def _decide_cases(stack: Stack) -> None:
 
 
 def _come_to_rest(stack: Stack) -> None:
-    stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready", 60)
-    stack.wait(lambda: not unsettled(str(stack.info["database_url"])), REST_S_MAX)
+    stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready")
+    stack.wait(lambda: not unsettled(str(stack.info["database_url"])))

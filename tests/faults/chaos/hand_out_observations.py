@@ -12,6 +12,7 @@ import psycopg
 
 from tests.faults.chaos.faulty_mail_server import Arrival, FaultyMailServer
 from tests.support.servers.embedded_stack import Stack
+from tests.support.waiting import WAIT_S_MAX
 
 HELD_S = 10
 """After the last fault, no worker holds a row longer: the mail server answers, and timeouts are 2 s."""
@@ -164,9 +165,9 @@ class ClaimWatch:
         with psycopg.connect(self._url, connect_timeout=5) as conn:
             conn.execute(TRIGGER)
 
-    def finish(self, seen: HandOutObservations, seconds: float) -> None:
+    def finish(self, seen: HandOutObservations) -> None:
         """Wait until no email is due, and let the time of leases and retries pass."""
-        ends = time.monotonic() + seconds
+        ends = time.monotonic() + WAIT_S_MAX
         while time.monotonic() < ends:
             with psycopg.connect(self._url, connect_timeout=5) as conn:
                 if conn.execute(UNFINISHED).fetchone() == (0,):
@@ -174,7 +175,7 @@ class ClaimWatch:
                 if conn.execute(END_LEASES, [HELD_S]).rowcount:
                     seen.leases_ended.append(time.time())
             time.sleep(0.5)
-        seen.defects.append(f"emails that are due after {seconds} s")
+        seen.defects.append(f"emails that are due after {WAIT_S_MAX} s")
 
     def read(self) -> list[RowClaim]:
         """Return all claims, oldest first."""

@@ -9,9 +9,8 @@ from api.cli.embedded.services.postgres import DATABASE, OWNER
 from tests.faults.failover.enclosure import wait_for
 from tests.faults.failover.machines import Machine, build_bridge
 from tests.faults.failover.patroni_nodes import NO_LEADER, PASSWORD, POSTGRES_PORT, PatroniNode
+from tests.support.waiting import WAIT_S_MAX
 
-START_S_MAX: Final = 120.0
-SWITCH_S_MAX: Final = 60.0
 NOT_BY_REWIND: Final = "replica has been created using basebackup"
 
 
@@ -28,10 +27,10 @@ class PatroniCluster:
         """Start every node, and create the ledger's role and database on the primary."""
         for node in self.nodes:
             node.start_etcd()
-        assert wait_for(lambda: any(node.is_etcd_leader() for node in self.nodes), START_S_MAX), self.words()
+        assert wait_for(lambda: any(node.is_etcd_leader() for node in self.nodes), WAIT_S_MAX), self.words()
         for node in self.nodes:
             node.start_patroni()
-        assert wait_for(self.is_whole, START_S_MAX), self.words()
+        assert wait_for(self.is_whole, WAIT_S_MAX), self.words()
         self._create_database()
 
     def leader(self) -> PatroniNode | None:
@@ -80,7 +79,7 @@ class PatroniCluster:
         """Move the primary to the synchronous standby, as an operator does; return whether Patroni did it."""
         standby = next(member["name"] for member in self.members() if member["role"] == "sync_standby")
         body = {"leader": leader.machine.name, "candidate": standby}
-        return leader.command("/switchover", body, SWITCH_S_MAX)[0] == 200
+        return leader.command("/switchover", body, WAIT_S_MAX)[0] == 200
 
     def set_pause(self, *, is_on: bool) -> None:
         """Turn the maintenance mode on or off, in which Patroni stops no PostgreSQL; wait until each node knows."""
@@ -88,7 +87,7 @@ class PatroniCluster:
         assert leader is not None, self.words()
         assert leader.change_settings({"pause": is_on or None}), self.words()
         is_known = [lambda node=node: bool(node.ask("/patroni")[1].get("pause")) is is_on for node in self.nodes]
-        assert all(wait_for(condition, SWITCH_S_MAX) for condition in is_known), self.words()
+        assert all(wait_for(condition, WAIT_S_MAX) for condition in is_known), self.words()
 
     def copied_nodes(self) -> int:
         """Return how often a standby was created as a whole copy; each node is once, at the start."""

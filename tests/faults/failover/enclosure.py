@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.support.waiting import WAIT_S_MAX
+
 DISK: Final = Path("/mnt")
 """Where the run's files are: an empty folder of every Debian, covered by a file system in memory."""
 POLL_S: Final = 0.5
@@ -102,5 +104,5 @@ def run(*command: str, stdin: str = "") -> str:
     Raises:
         subprocess.CalledProcessError: It failed.
     """
-    result = subprocess.run(command, input=stdin, check=True, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, input=stdin, check=True, capture_output=True, text=True, timeout=WAIT_S_MAX)
     return result.stdout

@@ -13,12 +13,12 @@ from redis import Redis, RedisError
 from api.cli.embedded.services import binaries
 from api.cli.embedded.tcp_ports import HOST
 from tests.faults.failover.enclosure import wait_for
+from tests.support.waiting import WAIT_S_MAX
 
 PRIMARY_PORT, STANDBY_PORT = 5000, 5001
 VALKEY_PORTS: Final = (6381, 6382)
 SENTINEL_PORTS: Final = (26381, 26382, 26383)
 BROKER_URL: Final = f"sentinel://{','.join(f'{HOST}:{port}' for port in SENTINEL_PORTS)}/0?master_name=ledger"
-READY_S_MAX: Final = 30.0
 PROXY: Final = Path(__file__).parents[3] / "deploy/ha/haproxy.cfg"
 """The configuration that operators get; addresses are in its environment."""
 
@@ -40,7 +40,7 @@ class FrontServers:
             self.start_valkey(port, follows=None if port == VALKEY_PORTS[0] else VALKEY_PORTS[0])
         for port in SENTINEL_PORTS:
             self._start_sentinel(port)
-        assert wait_for(self.is_whole, READY_S_MAX), "the second Valkey does not follow the first"
+        assert wait_for(self.is_whole, WAIT_S_MAX), "the second Valkey does not follow the first"
 
     def start_valkey(self, port: int, follows: int | None) -> None:
         """Start a Valkey, which may follow another."""

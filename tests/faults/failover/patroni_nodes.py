@@ -17,12 +17,12 @@ from api.cli.embedded.process.program import OsAccount, build_server_environment
 from api.cli.embedded.services import binaries
 from tests.faults.failover.enclosure import DISK, mount_memory, wait_for
 from tests.faults.failover.machines import Machine
+from tests.support.waiting import WAIT_S_MAX
 
 PASSWORD: Final = "only-for-tests"
 DISK_SIZE: Final = "400m"
 ASK_S_MAX: Final = 2.0
 HAND_OVER_S_MAX: Final = 10.0
-STOP_S_MAX: Final = 60.0
 SCOPE: Final = "ledger"
 LOCK_KEY: Final = f"service/{SCOPE}/leader"
 NO_LEADER: Final = "0"
@@ -143,7 +143,7 @@ class PatroniNode:
     def stop(self, name: str) -> None:
         """Ask the processes of this name to end, and wait until they did."""
         self.machine.signal(signal.SIGTERM, name)
-        assert wait_for(lambda: not self.machine.processes(name), STOP_S_MAX), self.machine.read_log(name)[-1500:]
+        assert wait_for(lambda: not self.machine.processes(name), WAIT_S_MAX), self.machine.read_log(name)[-1500:]
 
     def kill(self, *names: str) -> None:
         """Kill its processes at once, all or those with these names."""

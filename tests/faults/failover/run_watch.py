@@ -20,13 +20,13 @@ from tests.faults.failover.front_servers import STANDBY_PORT
 from tests.faults.failover.patroni_nodes import PASSWORD
 from tests.faults.rigs.hosts import LedgerHosts
 from tests.support.servers.embedded_stack import PROGRAM
+from tests.support.waiting import WAIT_S_MAX
 
 READY_EVERY_S: Final = 0.5
 FEED_EVERY_S: Final = 1.0
 STANDBY_EVERY_S: Final = 2.0
 DOCTOR_AFTER_S: Final = 4.0
 """Seconds without an answer after which doctor is asked, once per gap."""
-DOCTOR_S_MAX: Final = 60.0
 STANDBY_FEED: Final = (
     "SELECT notification_id, originator_id::text, originator_version, split_part(topic, ':', 1)"
     " FROM ledger_events WHERE notification_id > %s ORDER BY notification_id"
@@ -101,7 +101,7 @@ class RunWatch:
         """Let every thread end what it began."""
         self._stopping.set()
         for thread in self._threads:
-            thread.join(DOCTOR_S_MAX)
+            thread.join(WAIT_S_MAX)
 
     def _repeat(self, action: Callable[[], None], every_s: float) -> None:
         while not self._stopping.wait(every_s):
@@ -143,11 +143,11 @@ class RunWatch:
                 cwd=self._watched.folder,
                 capture_output=True,
                 text=True,
-                timeout=DOCTOR_S_MAX,
+                timeout=WAIT_S_MAX,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            self.doctor.append(DoctorAnswer(asked_at, -1, f"no answer within {DOCTOR_S_MAX:.0f} s"))
+            self.doctor.append(DoctorAnswer(asked_at, -1, f"no answer within {WAIT_S_MAX:.0f} s"))
             return
         self.doctor.append(DoctorAnswer(asked_at, done.returncode, _errors(done.stdout)))
 

@@ -37,12 +37,10 @@ from tests.faults.failover.round_report import FailoverRound, table
 from tests.faults.failover.run_watch import RunWatch, WatchedRun
 from tests.faults.rigs.hosts import LedgerHosts
 from tests.support.servers.mail_server import MailServer
+from tests.support.waiting import WAIT_S_MAX
 
 ACKS: Final = 8
 """Acknowledgements of each load after a fault that end the wait for answers."""
-ANSWER_S_MAX: Final = 90.0
-SETTLE_S_MAX: Final = 180.0
-WHOLE_S_MAX: Final = 150.0
 STEADY_S: Final = 8.0
 """Seconds after members of etcd return in which Patroni may replace the synchronous standby: `loop_wait`, and the wait
 for the new one. Until then no node may be promoted, so a second fault would end only undone."""
@@ -164,7 +162,7 @@ class FailoverRun:
             RedeemLoad(hosts.base(name), texts, self._plan.seed * 2 + number, self._plan.per_second, f"{name}-")
             for number, name in enumerate(self._backends)
         ]
-        assert wait_for(lambda: self._has_answers(0.0), ANSWER_S_MAX), hosts.words()
+        assert wait_for(lambda: self._has_answers(0.0), WAIT_S_MAX), hosts.words()
 
     def _strike(self, fault: ClusterFault, watch: RunWatch) -> None:
         primary = self._cluster.leader()
@@ -181,19 +179,19 @@ class FailoverRun:
             is_led = leader is not None and (leader is not primary or not fault.is_deposing)
             return is_led and time.monotonic() >= ends and self._has_answers(max(ends, one_round.began + 1.0))
 
-        one_round.answered_before_healing = wait_for(is_over, ANSWER_S_MAX + fault.held_s)
+        one_round.answered_before_healing = wait_for(is_over, WAIT_S_MAX + fault.held_s)
         heal(scene)
         self._whole_since = None
         if not (one_round.answered_before_healing or fault.is_outlasting):
             self._report.broken.append(f"{fault.name}: no answers until it was undone")
-        if not wait_for(lambda: self._is_whole(scene, STEADY_S if fault.is_cutting else 0.0), WHOLE_S_MAX):
+        if not wait_for(lambda: self._is_whole(scene, STEADY_S if fault.is_cutting else 0.0), WAIT_S_MAX):
             self._report.broken.append(f"{fault.name}: the cluster was not whole again\n{self._cluster.words()}")
         whole_at = time.monotonic()
         if (timeline := self._cluster.timeline()) < self._timeline:
             lost = f"timeline {timeline} after timeline {self._timeline}: the commits between them are lost"
             self._report.broken.append(f"{fault.name}: a former primary leads again, {lost}")
         self._timeline = timeline
-        if not wait_for(lambda: self._has_answers(whole_at), ANSWER_S_MAX):
+        if not wait_for(lambda: self._has_answers(whole_at), WAIT_S_MAX):
             self._report.broken.append(f"{fault.name}: no answers from the whole cluster")
         one_round.ended = time.monotonic()
         one_round.acked = [[ack.at for ack in load.acks] for load in self._loads]
@@ -221,12 +219,12 @@ class FailoverRun:
 
     def _check(self, reader: ApiReader, watch: RunWatch, mail: MailServer) -> None:
         broken = self._report.broken
-        is_answering = wait_for(reader.is_answering, WHOLE_S_MAX)
+        is_answering = wait_for(reader.is_answering, WAIT_S_MAX)
         if is_answering:
-            wait_for(reader.is_settled, SETTLE_S_MAX)
+            wait_for(reader.is_settled, WAIT_S_MAX)
         watch.stop()
         if not is_answering:
-            broken.append(f"no final checks: no answers for {WHOLE_S_MAX:.0f} s after the run\n{self._cluster.words()}")
+            broken.append(f"no final checks: no answers for {WAIT_S_MAX:.0f} s after the run\n{self._cluster.words()}")
             return
         # What a standby answers is at most this old, so it has everything afterwards.
         time.sleep(READ_LAG_S_MAX)

@@ -15,13 +15,13 @@ from api.cli.embedded.process.program import Program, build_server_environment
 from api.cli.embedded.services import binaries, valkey
 from api.cli.embedded.tcp_ports import HOST, find_free_port
 from tests.faults.rigs.restartable_servers import RestartableServer, restartable_valkey
+from tests.support.optional_packages import RABBITMQ
 from tests.support.servers.private_servers import PASSWORD
 from tests.support.servers.tls_front import make_authority
+from tests.support.waiting import WAIT_S_MAX
 
 MASTER = "ledger-tests"
 SENTINELS = 3
-READY_S_MAX = 60.0
-RABBITMQ = Path("/usr/lib/rabbitmq/lib")
 """Where Debian's package rabbitmq-server puts its versions."""
 
 
@@ -66,7 +66,7 @@ def running_sentinel(folder: Path) -> Iterator[RunningBroker]:
             _start(servers, _sentinel(folder / f"sentinel-{port}", port, first))
 
         def find_primary() -> RestartableServer:
-            assert wait_until(lambda: all(_primary_with_replica(port) for port in ports), READY_S_MAX)
+            assert wait_until(lambda: all(_primary_with_replica(port) for port in ports), WAIT_S_MAX)
             return nodes[_primary_with_replica(ports[0])]
 
         find_primary()
@@ -91,9 +91,7 @@ def running_rabbitmq(folder: Path) -> Iterator[RunningBroker]:
         tool = str(Path(program.command[0]).with_name("rabbitmqctl"))
 
         def control(*words: str) -> None:
-            subprocess.run(
-                [tool, "--quiet", *words], env=dict(program.env), cwd=folder, timeout=READY_S_MAX, check=True
-            )
+            subprocess.run([tool, "--quiet", *words], env=dict(program.env), cwd=folder, timeout=WAIT_S_MAX, check=True)
 
         tls_url = url.replace("amqp://", "amqps://").replace(f":{port}/", f":{tls_port}/")
         yield RunningBroker(url, lambda: node, control=control, tls_url=tls_url, certificate=certificate)

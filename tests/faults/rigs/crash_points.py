@@ -4,7 +4,7 @@ It is the real worker; only the steps are wrapped. LEDGER_PLANTED names a folder
 holds how often a process still is to die there. Moments: `started` (a task begins), `claimed` (under lease, nothing
 sent; with `.ID` only for that reservation), `sent` (the mail server has taken the letter, nothing recorded). With
 `.stopped` after its name the process stops there instead, until it is resumed. Next to that folder, a file
-`threads_at_forks` lists the number of threads at each fork.
+`threads_at_forks` lists the number of threads at each fork, and `clock_ahead_s` holds how far the clock is advanced.
 """
 
 import fcntl
@@ -14,17 +14,19 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from domain.ports import Channel, Outcome
+from projections.database.clock import DatabaseClock
 from workers.celery_process import main
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps, Submit
 
 FOLDER = Path(os.environ["LEDGER_PLANTED"])
-work, send, begin = InvitationBatchSender.run, DeliverySteps.send, DeliverySteps.begin
+work, send, begin, now = InvitationBatchSender.run, DeliverySteps.send, DeliverySteps.begin, DatabaseClock.now
 
 
 def die_at(crash_point: str) -> None:
@@ -88,7 +90,16 @@ def _die_when_sent(sent: Future[Outcome]) -> Future[Outcome]:
     return recorded
 
 
-InvitationBatchSender.run = _work  # type: ignore[method-assign,assignment]  # what this module is for
+def _now(self: DatabaseClock) -> datetime:
+    try:
+        ahead_s = int((FOLDER.parent / "clock_ahead_s").read_text())
+    except FileNotFoundError:
+        ahead_s = 0
+    return now(self) + timedelta(seconds=ahead_s)
+
+
+DatabaseClock.now = _now  # type: ignore[method-assign]  # what this module is for
+InvitationBatchSender.run = _work  # type: ignore[method-assign,assignment]  # as above
 DeliverySteps.send = _send  # type: ignore[method-assign]  # as above
 DeliverySteps.begin = _begin  # type: ignore[method-assign]  # as above
 os.register_at_fork(before=_note_threads)

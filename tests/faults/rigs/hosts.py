@@ -13,8 +13,7 @@ from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import kill_group
 from api.cli.embedded.tcp_ports import HOST, find_free_port
 from tests.support.servers.embedded_stack import PROGRAM
-
-READY_S_MAX = 60.0
+from tests.support.waiting import WAIT_S_MAX
 
 
 class LedgerHosts:
@@ -74,7 +73,7 @@ class LedgerHosts:
     def wait_ready(self, *backends: str) -> None:
         """Wait until these backends take redeems, and worker and beat have given heartbeats."""
         for name in backends:
-            assert wait_until(lambda name=name: self._ready(name), READY_S_MAX), self.words()  # type: ignore[misc]  # mypy does not infer a lambda with a default
+            assert wait_until(lambda name=name: self._ready(name), WAIT_S_MAX), self.words()  # type: ignore[misc]  # mypy does not infer a lambda with a default
 
     def kill(self, *names: str) -> None:
         """Each process with its whole group, at once, as when its machine loses power."""
@@ -103,7 +102,7 @@ class LedgerHosts:
             cwd=self._folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=WAIT_S_MAX,
             check=True,
         )
         return done.stdout

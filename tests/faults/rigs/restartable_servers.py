@@ -13,9 +13,8 @@ from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import Program, kill_group
 from api.cli.embedded.services import postgres, valkey
 from api.cli.embedded.tcp_ports import find_free_port
-from tests.support.servers.private_servers import PASSWORD, READY_S_MAX
-
-END_S_MAX = 20.0
+from tests.support.servers.private_servers import PASSWORD
+from tests.support.waiting import WAIT_S_MAX
 
 
 class RestartableServer:
@@ -36,7 +35,7 @@ class RestartableServer:
         """Start it and wait until it answers."""
         with self._log.open("ab") as log:
             self._process = self._program.spawn(log)
-        assert wait_until(self._is_ready, READY_S_MAX), self._log.read_text(errors="replace")[-1000:]
+        assert wait_until(self._is_ready, WAIT_S_MAX), self._log.read_text(errors="replace")[-1000:]
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End it by a signal and wait until it has ended."""
@@ -45,7 +44,7 @@ class RestartableServer:
             return
         self._process = None
         process.send_signal(number)
-        process.wait(END_S_MAX)
+        process.wait(WAIT_S_MAX)
         kill_group(process.pid)
 
     def restart(self, number: signal.Signals) -> None:

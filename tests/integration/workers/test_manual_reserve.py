@@ -12,6 +12,7 @@ import pytest
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
+from tests.support.waiting import WAIT_S_MAX
 from workers.manual_reserve import ManualTaskRefusedError, reserve
 
 CALL = (
@@ -41,7 +42,9 @@ def test_manual_call_with_an_unknown_code_ends_a_script_with_one_line(
     for name, value in environment(settings_for(bench.database_url), tmp_path, NO_STREAM).items():
         monkeypatch.setenv(name, value)
 
-    ended = subprocess.run([sys.executable, "-c", CALL], check=False, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", CALL], check=False, capture_output=True, text=True, timeout=WAIT_S_MAX
+    )
 
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()

@@ -1,7 +1,6 @@
 """Short ways through the admin pages."""
 
 import re
-import time
 from html import unescape
 from typing import Final
 from uuid import UUID, uuid4
@@ -9,8 +8,8 @@ from uuid import UUID, uuid4
 from projections.repositories.issue_batches import Batch, BatchRepository
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.waiting import wait_for
 
-WAIT_S: Final = 30.0
 TERMS: Final = {"max_uses": "1", "bound": "yes"}
 
 
@@ -30,13 +29,15 @@ def upload(browser: StaffBrowser, data: bytes, **form: str) -> UUID:
 
 def ended(app: AppClient, batch_id: UUID) -> Batch:
     """Return the batch once no worker runs it any more."""
-    batches, until = BatchRepository(app.services.storage), time.monotonic() + WAIT_S
-    while time.monotonic() < until:
+    batches = BatchRepository(app.services.storage)
+
+    def find_ended() -> Batch | None:
         batch = batches.find(batch_id)
-        if batch is not None and batch.state != "working":
-            return batch
-        time.sleep(0.05)
-    raise TimeoutError(f"batch {batch_id} did not end")
+        return batch if batch is not None and batch.state != "working" else None
+
+    batch = wait_for(find_ended)
+    assert batch is not None
+    return batch
 
 
 def secret_of(page: str) -> str:

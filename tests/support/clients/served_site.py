@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import pytest
 import uvicorn
@@ -14,8 +13,7 @@ from api.cli.embedded.tcp_ports import HOST, find_free_port
 from api.main import create_app
 from api.settings import ApiSettings
 from tests.support.passwords import CHEAP
-
-START_S_MAX: Final = 60.0
+from tests.support.waiting import WAIT_S_MAX
 
 
 @contextmanager
@@ -34,9 +32,9 @@ def serve_site(settings: ApiSettings) -> Iterator[str]:
         patch.setattr("api.web.staff_auth.context.password_hasher", lambda: CHEAP)
         thread.start()
         try:
-            assert wait_until(lambda: server.started or not thread.is_alive(), START_S_MAX)
+            assert wait_until(lambda: server.started or not thread.is_alive(), WAIT_S_MAX)
             assert server.started
             yield f"http://{HOST}:{port}"
         finally:
             server.should_exit = server.force_exit = True
-            thread.join(START_S_MAX)
+            thread.join(WAIT_S_MAX)

@@ -13,11 +13,11 @@ from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookE
 from tests.support.channel_builders import LOOPBACK
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.webhook_receiver import WebhookReceiver
+from tests.support.waiting import WAIT_S_MAX
 from workers.http_client.client import PinnedHttpClient
 from workers.webhooks.deliverer import WebhookDeliverer
 
 TIMEOUT_S = 15.0
-WAIT_S = 30.0
 
 
 @dataclass
@@ -92,7 +92,7 @@ def at_once(*acts: Any) -> None:
     barrier = threading.Barrier(len(acts))
 
     def run(one: Any) -> None:  # noqa: ANN401 - any function without arguments
-        barrier.wait(WAIT_S)
+        barrier.wait(WAIT_S_MAX)
         one()
 
     with ThreadPoolExecutor(len(acts)) as threads:

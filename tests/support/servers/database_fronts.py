@@ -5,7 +5,6 @@ test, on a port of 127.0.0.1.
 """
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,21 +19,11 @@ from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, Program, build_server_environment
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.tcp_ports import HOST, find_free_port, is_port_open
+from tests.support.optional_packages import DEBIAN_POSTGRES, find_program
+from tests.support.waiting import WAIT_S_MAX
 
-READY_S_MAX: Final = 60.0
-DEBIAN_POSTGRES: Final = Path("/usr/lib/postgresql/17/bin")
 OWNER: Final = "ledger"
 PASSWORD: Final = "only-for-tests"
-
-
-def are_installed() -> bool:
-    """Tell whether this machine has all of these programs."""
-    return all(find_program(name) for name in ("pgbouncer", "haproxy")) and (DEBIAN_POSTGRES / "postgres").exists()
-
-
-def find_program(name: str) -> str | None:
-    """The path of a program, also where only root looks."""
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 @contextmanager
@@ -97,7 +86,7 @@ def debian_postgres(folder: Path) -> Iterator[str]:
     command = (str(DEBIAN_POSTGRES / "postgres"), "-D", str(data), *words)
     url = f"postgresql://{OWNER}:{PASSWORD}@{HOST}:{port}/ledger"
     with _supervised(folder, Program("postgres17", command, build_server_environment(), account), port):
-        assert wait_until(lambda: _accepts_sessions(url), READY_S_MAX)
+        assert wait_until(lambda: _accepts_sessions(url), WAIT_S_MAX)
         yield url
 
 
@@ -121,7 +110,7 @@ def _running(folder: Path, name: str, configuration: str, port: int) -> Iterator
 def _supervised(folder: Path, program: Program, port: int) -> Iterator[None]:
     with Supervisor(folder / "logs") as supervisor:
         supervisor.start(program)
-        assert wait_until(lambda: is_port_open(port), READY_S_MAX), supervisor.last_log_line(program.name)
+        assert wait_until(lambda: is_port_open(port), WAIT_S_MAX), supervisor.last_log_line(program.name)
         yield
 
 
@@ -138,6 +127,13 @@ def _run(account: OsAccount, program: str, *arguments: str, stdin: str = "") -> 
     """Run one of PostgreSQL's programs to its end."""
     command = [*account.launcher, str(DEBIAN_POSTGRES / program), *arguments]
     done = subprocess.run(
-        command, input=stdin, text=True, capture_output=True, cwd="/", check=False, timeout=120, **account.identity
+        command,
+        input=stdin,
+        text=True,
+        capture_output=True,
+        cwd="/",
+        check=False,
+        timeout=WAIT_S_MAX,
+        **account.identity,
     )
     assert done.returncode == 0, done.stderr

@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
@@ -18,9 +18,8 @@ from typing import Any, TypeVar
 import psutil
 
 from api.cli.embedded.environment import read_stack_environment
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
-READY_S_MAX = 150.0
-STOP_S_MAX = 25.0
 PROGRAM = (sys.executable, "-c", "from api.cli.entry import main; main()")
 """What the installed command `ledger` runs, from this tree."""
 
@@ -49,12 +48,10 @@ class Stack:
             start_new_session=True,
         )
 
-    def wait_ready(self) -> float:
-        """Wait until nothing is missing; the seconds it took."""
-        started = time.monotonic()
-        self.wait(lambda: (self.folder / "ledger.json").exists() and self.get("/readyz")[1], READY_S_MAX)
-        self.wait(lambda: self.get("/readyz")[1].get("status") == "ready", READY_S_MAX)
-        return time.monotonic() - started
+    def wait_ready(self) -> None:
+        """Wait until nothing is missing."""
+        self.wait(lambda: (self.folder / "ledger.json").exists() and self.get("/readyz")[1])
+        self.wait(lambda: self.get("/readyz")[1].get("status") == "ready")
 
     @property
     def info(self) -> dict[str, Any]:
@@ -78,7 +75,7 @@ class Stack:
             data=None if body is None else json.dumps(body).encode(),
         )
         try:
-            with urllib.request.urlopen(request, timeout=15) as response:  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=WAIT_S_MAX) as response:  # noqa: S310 - as above
                 raw, status = response.read(), response.status
         except urllib.error.HTTPError as error:
             raw, status = error.read(), error.code
@@ -105,14 +102,14 @@ class Stack:
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command next to the running stack."""
         return subprocess.run(
-            [*PROGRAM, *arguments], env=self.env, capture_output=True, text=True, timeout=60, check=False
+            [*PROGRAM, *arguments], env=self.env, capture_output=True, text=True, timeout=WAIT_S_MAX, check=False
         )
 
     def python(self, program: str) -> subprocess.CompletedProcess[str]:
         """A program in the environment of the stack's processes, as an operator's shell would have it."""
         env = {**self.env, **read_stack_environment(self.folder)}
         return subprocess.run(
-            [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=WAIT_S_MAX, check=False
         )
 
     def issue(self, max_uses: int = 1, *, is_open: bool = False) -> str:
@@ -129,14 +126,15 @@ class Stack:
         folder = Path(self.info["mailbox"])
         return list(mailbox.Maildir(folder, create=False)) if folder.exists() else []
 
-    def wait(self, read_value: Callable[[], T], seconds: float = 20.0) -> T:
-        """Wait until something is true; fails after its bound."""
-        ends = time.monotonic() + seconds
-        while not (value := read_value()):
-            assert time.monotonic() < ends, f"not within {seconds} s: {self.read_log_tail()}"
-            assert self.process.poll() is None or read_value(), f"`ledger up` ended: {self.read_log_tail()}"
-            time.sleep(0.05)
-        return value
+    def wait(self, read_value: Callable[[], T]) -> T:
+        """Wait until something is true; fails if `ledger up` ends before that."""
+
+        def read_while_up() -> T:
+            value = read_value()
+            assert value or self.process.poll() is None or read_value(), f"`ledger up` ended: {self.read_log_tail()}"
+            return value
+
+        return wait_for(read_while_up, self.read_log_tail)
 
     def read_log_tail(self) -> str:
         """The last lines of what `ledger up` said."""
@@ -157,11 +155,21 @@ class Stack:
                 own_processes.append(process)
         return own_processes
 
+    @contextmanager
+    def beat_frozen(self) -> Iterator[None]:
+        """Let nothing start a sweep in the meantime: what is sent was sent for the message of a redeem request."""
+        (beat,) = [child for child in psutil.Process(self.process.pid).children() if "beat" in child.cmdline()]
+        beat.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            beat.send_signal(signal.SIGCONT)
+
     def stop(self) -> list[psutil.Process]:
         """SIGTERM, as an operator would; what is left afterwards, killed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(STOP_S_MAX)
+            self.process.wait(WAIT_S_MAX)
         left = self.processes()
         for process in left:
             process.kill()

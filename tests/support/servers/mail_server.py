@@ -24,6 +24,7 @@ from tests.support.servers.mail_session import (
     Behavior,
     DelayedReply,
     Disconnect,
+    HeldReply,
     MailSession,
     ReceivedMessage,
     ReplyWith,
@@ -32,6 +33,7 @@ from tests.support.servers.mail_session import (
     Stall,
     Trickle,
 )
+from tests.support.waiting import WAIT_S_MAX
 
 Security = Literal["smtp", "smtp+starttls", "smtps"]
 
@@ -125,15 +127,15 @@ class MailServer:
         """Message-IDs of the letters taken so far, oldest first, doubles included."""
         return [str(received.message["Message-ID"]) for received in self.received]
 
-    def wait_for(self, count: int, timeout_s: float = 10.0) -> list[ReceivedMessage]:
+    def wait_for(self, count: int) -> list[ReceivedMessage]:
         """Wait until at least `count` letters were taken.
 
         Raises:
             AssertionError: They did not come in time.
         """
         with self._changed:
-            came = self._changed.wait_for(lambda: len(self._received) >= count, timeout_s)
-            assert came, f"{len(self._received)} of {count} letters after {timeout_s} s"
+            came = self._changed.wait_for(lambda: len(self._received) >= count, WAIT_S_MAX)
+            assert came, f"{len(self._received)} of {count} letters after {WAIT_S_MAX} s"
             return list(self._received)
 
     def at(
@@ -248,6 +250,7 @@ __all__ = [
     "Behavior",
     "DelayedReply",
     "Disconnect",
+    "HeldReply",
     "MailServer",
     "ReceivedMessage",
     "ReplyWith",

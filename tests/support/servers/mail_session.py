@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Literal, Protocol
 
-Stage = Literal["banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "content", "dot", "rset"]
+from tests.support.waiting import WAIT_S_MAX
 
-STALL_S_MAX = 30.0
-"""No connection is held longer than this, whatever the script says."""
+Stage = Literal["banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "content", "dot", "rset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +65,15 @@ class DelayedReply:
     until: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldReply:
+    """Give the usual answer, but only once a test has set this; at `content`, read the letter only then."""
+
+    until: threading.Event
+
+
 Answer = ReplyWith | Disconnect | Stall | SendOctets | Trickle
-Behavior = Answer | DelayedReply
+Behavior = Answer | DelayedReply | HeldReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ class MailSession:
     def __init__(self, server: SessionScript, connection: socket.socket) -> None:
         self._server = server
         self._connection = connection
-        self._connection.settimeout(STALL_S_MAX)
+        self._connection.settimeout(WAIT_S_MAX)
         self._pending = b""
         self._login: str | None = None
         self._sender, self._options = "", ""
@@ -207,8 +213,8 @@ class MailSession:
         if not self._answer("data", ReplyWith(354, "go ahead")):
             return
         behavior = self._server.rule("content", self._recipient)
-        if isinstance(behavior, DelayedReply):
-            behavior.until.wait(behavior.after_s)
+        if isinstance(behavior, DelayedReply | HeldReply):
+            _wait(behavior)
             behavior = None
         if behavior is not None:
             self._do(behavior)
@@ -254,8 +260,8 @@ class MailSession:
 
     @staticmethod
     def _usual_if_late(behavior: Behavior | None, usual: ReplyWith) -> Answer:
-        if isinstance(behavior, DelayedReply):
-            behavior.until.wait(behavior.after_s)
+        if isinstance(behavior, DelayedReply | HeldReply):
+            _wait(behavior)
             return usual
         return behavior or usual
 
@@ -270,14 +276,14 @@ class MailSession:
             case Disconnect():
                 raise EOFError
             case Stall():
-                self._until_stopped(STALL_S_MAX, b"")
+                self._until_stopped(WAIT_S_MAX, b"")
             case Trickle():
                 self._connection.sendall(b"250-")
                 self._until_stopped(behavior.every_s, b"x")
 
     def _until_stopped(self, every_s: float, octet: bytes) -> None:
         """Send an octet now and then until the client or the server ends."""
-        deadline = time.monotonic() + STALL_S_MAX
+        deadline = time.monotonic() + WAIT_S_MAX
         while time.monotonic() < deadline and not self._server.is_stopping():
             if octet:
                 time.sleep(every_s)
@@ -324,3 +330,10 @@ def _address(rest: str) -> tuple[str, str]:
     """The address between angle brackets, and the parameters after it."""
     address, _, options = rest.partition("<")[2].partition(">")
     return address, options.strip()
+
+
+def _wait(behavior: DelayedReply | HeldReply) -> None:
+    if isinstance(behavior, DelayedReply):
+        behavior.until.wait(behavior.after_s)
+    else:
+        behavior.until.wait(WAIT_S_MAX)

@@ -17,8 +17,8 @@ from api.cli.embedded.process.program import kill_group
 from api.cli.embedded.services import binaries, postgres
 from api.cli.embedded.services.postgres import DATABASE, OWNER, Postgres
 from api.cli.embedded.tcp_ports import HOST, find_free_port
+from tests.support.waiting import WAIT_S_MAX
 
-READY_S_MAX = 60.0
 PASSWORD = "only-for-tests"
 
 
@@ -49,7 +49,7 @@ class PostgresCluster:
         """Start, and wait until it takes connections."""
         with (self._logs / f"{self.postgres_files.data.parent.name}.log").open("ab") as log:
             self._process = self.postgres_files.program.spawn(log)
-        assert wait_until(self.postgres_files.is_ready, READY_S_MAX), self.postgres_files.data
+        assert wait_until(self.postgres_files.is_ready, WAIT_S_MAX), self.postgres_files.data
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -81,7 +81,7 @@ class PostgresCluster:
         """Fast shutdown."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(READY_S_MAX)
+            self._process.wait(WAIT_S_MAX)
             self._process = None
 
     def promote(self) -> None:

@@ -9,8 +9,8 @@ from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.services import postgres, valkey
 from api.cli.embedded.tcp_ports import find_free_port
+from tests.support.waiting import WAIT_S_MAX
 
-READY_S_MAX = 30
 PASSWORD = "only-for-tests"
 
 
@@ -26,7 +26,7 @@ def postgres_server(folder: Path, *options: str) -> Iterator[str]:
     program = server.program
     with Supervisor(folder / "logs") as supervisor:
         supervisor.start(replace(program, command=(*program.command, *options)))
-        assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_log_line("postgres")
+        assert wait_until(server.is_ready, WAIT_S_MAX), supervisor.last_log_line("postgres")
         yield server.url
 
 
@@ -36,5 +36,5 @@ def valkey_server(folder: Path) -> Iterator[str]:
     server = valkey.prepare_valkey(folder, find_free_port(), PASSWORD)
     with Supervisor(folder / "logs") as supervisor:
         supervisor.start(server.program)
-        assert wait_until(server.is_ready, READY_S_MAX), supervisor.last_log_line("valkey")
+        assert wait_until(server.is_ready, WAIT_S_MAX), supervisor.last_log_line("valkey")
         yield server.url

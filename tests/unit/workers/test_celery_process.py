@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.support.waiting import WAIT_S_MAX
+
 UNUSED = ("celery.bin.celery", "prompt_toolkit")
 """Loaded by Celery's command line only."""
 ALONE = ("without_gossip", "without_mingle")
@@ -41,6 +43,6 @@ def test_celery_processes_load_what_they_run(arguments: tuple[str, ...], printed
     secrets = dict.fromkeys(("LEDGER_PEPPERS", "LEDGER_MASTER_KEYS"), ring)
     env = {**os.environ, "DATABASE_URL": "postgresql:///x", "LEDGER_SECRET_KEY": "k", **secrets}
     command = [sys.executable, "-c", PROGRAM, ",".join((*UNUSED, *TASKS, *ALONE)), *arguments]
-    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60)
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=WAIT_S_MAX)
 
     assert ended.stderr.splitlines()[-1] == printed

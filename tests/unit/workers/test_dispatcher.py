@@ -4,9 +4,9 @@ import threading
 from collections.abc import Sequence
 from uuid import UUID
 
+from tests.support.waiting import WAIT_S_MAX
 from workers.dispatcher import IDS_PER_MESSAGE, MIN_INTERVAL_S, RETRY_DELAY_S, RETRY_DELAY_S_MAX, BackgroundDispatcher
 
-WAIT_S = 5
 IDS = [UUID(int=number) for number in range(200)]
 
 
@@ -24,7 +24,7 @@ class FakeBroker:
 
     def publish(self, ids: Sequence[UUID]) -> None:
         """One message."""
-        self.gate.wait(WAIT_S)
+        self.gate.wait(WAIT_S_MAX)
         if self.is_unavailable:
             raise OSError("away")
         self.messages.append(list(ids))
@@ -46,7 +46,7 @@ def test_many_ids_go_in_few_messages() -> None:
     for reservation_id in IDS:
         dispatcher.dispatch(reservation_id)
     broker.gate.set()
-    assert broker.enough.wait(WAIT_S)
+    assert broker.enough.wait(WAIT_S_MAX)
     dispatcher.close()
 
     assert [reservation_id for message in broker.messages for reservation_id in message] == IDS
@@ -60,7 +60,7 @@ def test_an_unavailable_broker_is_asked_ever_more_rarely() -> None:
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append, wait=broker.wait)
     for reservation_id in IDS:
         dispatcher.dispatch(reservation_id)
-    assert broker.enough.wait(WAIT_S)
+    assert broker.enough.wait(WAIT_S_MAX)
     dispatcher.close()
 
     assert [reservation_id for message in broker.messages for reservation_id in message] == IDS
@@ -77,13 +77,13 @@ def test_the_first_redeem_waits_for_nothing_and_the_next_ones_share_a_message() 
         broker.pauses.append(seconds)
         if len(broker.pauses) == 1:
             within_the_gap.set()
-            assert all_dispatched.wait(WAIT_S)
+            assert all_dispatched.wait(WAIT_S_MAX)
         return closing.is_set()
 
     all_dispatched = threading.Event()
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append, wait=gap)
     dispatcher.dispatch(IDS[0])
-    assert within_the_gap.wait(WAIT_S)
+    assert within_the_gap.wait(WAIT_S_MAX)
     for reservation_id in IDS[1:4]:
         dispatcher.dispatch(reservation_id)
     all_dispatched.set()

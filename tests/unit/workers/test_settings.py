@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tests.support.waiting import WAIT_S_MAX
 from workers.celery_ext.min_interval import MinInterval
 from workers.celery_ext.shutdown_flag import ShutdownFlag
 from workers.settings import WorkerSettings
@@ -86,7 +87,7 @@ def test_beat_keeps_no_file_that_a_kill_could_break(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=WAIT_S_MAX,
     ).stdout
 
     assert {"sweep-due-reservations", "cleanup-expired-users"} <= set(said.split())

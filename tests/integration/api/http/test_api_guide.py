@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.clients.app_client import AppClient
+from tests.support.waiting import WAIT_S_MAX
 
 DOCS = Path(__file__).parents[4] / "docs"
 GUIDE = DOCS / "reference" / "api.md"
@@ -79,7 +80,7 @@ def test_every_example_prints_what_it_shows(
         env=env,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=WAIT_S_MAX,
         check=False,
     )
 

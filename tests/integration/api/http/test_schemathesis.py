@@ -13,8 +13,9 @@ from api.main import create_app
 from tests.support import openapi_fuzzing as fuzzing
 from tests.support.clients.in_process_app import shared_site
 
+pytestmark = pytest.mark.slow
+
 REQUEST_COUNTS: list[int] = []
-pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

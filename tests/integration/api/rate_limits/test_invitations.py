@@ -1,8 +1,7 @@
 """Limits on invitations: one mailbox can't be flooded, and honest repeats cost nothing."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import AsgiResponse, ask, inside
 from tests.support.clients.in_process_app import GENEROUS, settings_over, started
 from tests.support.ledger.code_template import make_template
+from tests.support.waiting import wait_for
 
 VICTIM = "li.wei@example.com"
-HEARD_WITHIN_S = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +228,7 @@ def test_another_process_knows_what_a_recipient_got(
         assert guard is not None
         digest = second.services.storage.vault.draft_recipient(_address(VICTIM), uuid4()).digests[0]
         table = guard.invitations.tables["recipient"]
-        _wait_until(lambda: len(table) > 0)
+        wait_for(lambda: len(table) > 0)
 
         assert table.remaining(digest, guard._clock()) == 0
         assert second.redeem(second.issue(), VICTIM).status_code == 429
@@ -237,13 +236,6 @@ def test_another_process_knows_what_a_recipient_got(
 
 def _address(typed: str) -> EmailAddress:
     return EmailAddress.parse(typed)
-
-
-def _wait_until(is_done: Callable[[], bool]) -> None:
-    ends = time.monotonic() + HEARD_WITHIN_S
-    while not is_done():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 def create_campaign(app: AppClient, **terms: int) -> UUID:

@@ -17,6 +17,7 @@ from api.cli.embedded.state_file import StackState, delete_stack_state, write_st
 from api.cli.embedded.tcp_ports import HOST, find_free_port
 from api.cli.embedded.up import run_up
 from projections.vault.key_ring import KeyRing
+from tests.support.waiting import WAIT_S_MAX
 
 STATE = StackState(
     api="http://127.0.0.1:8000",
@@ -60,7 +61,7 @@ def test_up_waits_for_the_watchdog_of_a_killed_run(tmp_path: Path) -> None:
         (tmp_path / "lock").write_text(f"{gone.pid}\n")
         watchdog = subprocess.Popen(["/bin/sleep", "0.5"], pass_fds=(folder.lock_fd,))
     with open_data_dir(tmp_path):
-        assert watchdog.wait(10) == 0
+        assert watchdog.wait(WAIT_S_MAX) == 0
         assert f"{os.getpid()}\n" == (tmp_path / "lock").read_text()
 
 

@@ -23,9 +23,7 @@ from projections.storage.key_check import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from tests.support.servers.embedded_stack import PROGRAM
-
-READY_S_MAX = 45.0
-STOP_S_MAX = 15.0
+from tests.support.waiting import WAIT_S_MAX
 
 
 def plain() -> dict[str, str]:
@@ -50,13 +48,13 @@ def stack(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]
     )
     try:
         is_settled = lambda: (folder / "ledger.json").exists() or process.poll() is not None  # noqa: E731 - one use
-        assert wait_until(is_settled, READY_S_MAX)
+        assert wait_until(is_settled, WAIT_S_MAX)
         if process.poll() is not None:
             pytest.fail(process.communicate()[1])
         yield process, json.loads((folder / "ledger.json").read_text())
     finally:
         process.terminate()
-        process.communicate(timeout=STOP_S_MAX + 5)
+        process.communicate(timeout=WAIT_S_MAX + 5)
 
 
 def readiness(api: str) -> tuple[int, dict[str, Any]]:
@@ -94,7 +92,7 @@ def running_on(folder: Path) -> list[str]:
 def ledger(folder: Path, *arguments: str) -> str:
     """What a command prints that runs next to the stack."""
     command = [*PROGRAM, "--data-dir", str(folder), *arguments]
-    done = subprocess.run(command, env=plain(), capture_output=True, text=True, check=False, timeout=READY_S_MAX)
+    done = subprocess.run(command, env=plain(), capture_output=True, text=True, check=False, timeout=WAIT_S_MAX)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
 
@@ -107,7 +105,6 @@ def send_hand_out_test(folder: Path, state: dict[str, Any]) -> EmailMessage:
     return message_from_bytes(path.read_bytes(), policy=default)
 
 
-@pytest.mark.timeout(150)
 def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
     """Everything is ready when it says so; a second start has the data; nothing runs after SIGTERM or kill -9."""
     folder = tmp_path / "ledger"
@@ -124,7 +121,7 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
         with psycopg.connect(state["database_url"]) as conn:
             first = conn.execute("SELECT count(*) FROM ledger_events").fetchall()
         process.send_signal(signal.SIGTERM)
-        said, complained = process.communicate(timeout=STOP_S_MAX)
+        said, complained = process.communicate(timeout=WAIT_S_MAX)
 
         assert (process.returncode, complained) == (0, "")
         assert all(str(state[name]) in said for name in ("api", "demo_code", "staff_email", "staff_password"))
@@ -139,7 +136,7 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
 
         assert first == second
         assert [state[name] for name in stable_fields] == [again[name] for name in stable_fields]
-        assert wait_until(lambda: running_on(folder) == [], STOP_S_MAX)
+        assert wait_until(lambda: running_on(folder) == [], WAIT_S_MAX)
 
 
 def outcome(folder: Path, **variables: str) -> tuple[int, str]:
@@ -151,7 +148,7 @@ def outcome(folder: Path, **variables: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=READY_S_MAX,
+        timeout=WAIT_S_MAX,
     )
     assert done.stderr.count("\n") == 1, done.stderr
     return done.returncode, done.stderr

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.waiting import WAIT_S_MAX
 
 ROOT = Path(__file__).parents[4]
 
@@ -30,7 +31,7 @@ def module(*arguments: str, **environment: str) -> tuple[int, Any, str]:
     """`python -m projections` in a process of its own: exit code, document, stderr."""
     command = [sys.executable, "-m", "projections", *arguments]
     env = {**os.environ, **environment}
-    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=50, check=False)
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=WAIT_S_MAX, check=False)
     return ran.returncode, json.loads(ran.stdout) if ran.stdout.startswith("{") else ran.stdout, ran.stderr
 
 
@@ -85,7 +86,6 @@ def test_verify_names_each_error(bench: LedgerBench, terminal: Terminal) -> None
     assert (right.status, right.json["wrong"]) == (0, 0)
 
 
-@pytest.mark.timeout(240)  # six processes, each of which has to load everything first
 @pytest.mark.usefixtures("terminal")
 def test_projections_module_prints_what_the_command_prints(bench: LedgerBench) -> None:
     """`python -m projections` gives the same documents and exit codes."""

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from api.cli.unknown_settings import find_unknown_settings
+from tests.support.waiting import WAIT_S_MAX
 
 CLUSTER = Path(__file__).parents[4] / "deploy/ha"
 ONE_SHOT = {"secrets", "migrate", "backup", "restore_drill"}
@@ -129,7 +130,7 @@ def test_brokers_of_containers_and_machines_have_the_same_rules(container: str, 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_of_the_cluster_has_no_syntax_error(script: Path) -> None:
     """As the shell that runs it reads it."""
-    checked = subprocess.run(["/bin/sh", "-n", script], capture_output=True, text=True, check=False, timeout=20)
+    checked = subprocess.run(["/bin/sh", "-n", script], capture_output=True, text=True, check=False, timeout=WAIT_S_MAX)
 
     assert (checked.returncode, checked.stderr) == (0, "")
 

@@ -22,9 +22,7 @@ from projections.vault.vault import Vault
 from tests.integration.cli.embedded.test_up import plain
 from tests.support.servers.databases import execute
 from tests.support.servers.embedded_stack import PROGRAM
-
-END_S_MAX = 60.0
-pytestmark = pytest.mark.timeout(240)
+from tests.support.waiting import WAIT_S_MAX
 
 NO_STREAM = f"redis://{HOST}:1/0"
 Change = Callable[[dict[str, str], Path], None]
@@ -167,7 +165,7 @@ def test_refused_start_ends_the_process(
     change(env, tmp_path)
     process = backend(env, find_free_port(), tmp_path / "log")
 
-    assert status == process.wait(END_S_MAX)
+    assert status == process.wait(WAIT_S_MAX)
     assert_one_sentence((tmp_path / "log").read_text(), expected)
 
 
@@ -184,12 +182,12 @@ def started(env: dict[str, str], folder: Path) -> Iterator[tuple[int, Path]]:
     port = find_free_port()
     process = backend(env, port, folder / "log")
     try:
-        assert wait_until(lambda: process.poll() is not None or readiness(port)[0] == 200, END_S_MAX)
+        assert wait_until(lambda: process.poll() is not None or readiness(port)[0] == 200, WAIT_S_MAX)
         assert process.poll() is None, (folder / "log").read_text()
         yield port, folder / "log"
     finally:
         process.terminate()
-        process.wait(END_S_MAX)
+        process.wait(WAIT_S_MAX)
 
 
 def readiness(port: int) -> tuple[int, dict[str, Any]]:
@@ -210,14 +208,14 @@ def test_missing_or_evicting_broker_is_reported_and_stops_nothing(
 ) -> None:
     """Redeems are taken, `/readyz` says degraded and which part, and the log says what it means."""
     with started(env, tmp_path) as (port, log):
-        assert wait_until(lambda: "Redis is unavailable" in log.read_text(), END_S_MAX)
+        assert wait_until(lambda: "Redis is unavailable" in log.read_text(), WAIT_S_MAX)
         status, answer = readiness(port)
     assert (status, answer["status"], "broker" in answer["missing"]) == (200, "degraded", True)
     with Redis.from_url(redis_url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
             with started({**env, "REDIS_URL": redis_url}, tmp_path) as (port, log):
-                assert wait_until(lambda: "maxmemory-policy of Redis is unsafe" in log.read_text(), END_S_MAX)
+                assert wait_until(lambda: "maxmemory-policy of Redis is unsafe" in log.read_text(), WAIT_S_MAX)
                 assert "broker_noeviction" in readiness(port)[1]["missing"]
         finally:
             client.config_set("maxmemory-policy", "noeviction")

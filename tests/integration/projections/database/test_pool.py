@@ -17,9 +17,7 @@ from projections.database.pool import ForkedPoolError
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
-
-CHILD_S_MAX = 20
-OUTAGE_S_MAX = 30.0
+from tests.support.waiting import WAIT_S_MAX
 
 
 def hang_up(bench: LedgerBench) -> int:
@@ -73,10 +71,10 @@ def test_pool_connects_again_after_an_outage_that_filled_its_queue(database_url:
     for _ in range(pool.max_waiting + 1):
         with pytest.raises(PoolTimeout):
             pool.getconn()
-    assert wait_until(lambda: pool.get_stats()["pool_size"] == 0, OUTAGE_S_MAX), "it still tries to connect"
+    assert wait_until(lambda: pool.get_stats()["pool_size"] == 0, WAIT_S_MAX), "it still tries to connect"
 
     is_down = False
-    conn = pool.getconn(timeout=OUTAGE_S_MAX)
+    conn = pool.getconn(timeout=WAIT_S_MAX)
     pool.putconn(conn)
     datastore.close()
 
@@ -94,7 +92,7 @@ def in_a_child(work: Callable[[], object]) -> str:
         os.write(writing, outcome.encode())
         os._exit(0)
     os.close(writing)
-    ends = time.monotonic() + CHILD_S_MAX
+    ends = time.monotonic() + WAIT_S_MAX
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() > ends:
             os.kill(pid, signal.SIGKILL)

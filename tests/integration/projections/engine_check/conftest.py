@@ -3,15 +3,15 @@
 A machine without Debian's packages runs every other test; where CI is set, these run or the run fails.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.servers.database_fronts import are_installed, debian_postgres, haproxy, pgbouncer
+from tests.support.optional_packages import may_run
+from tests.support.servers.database_fronts import debian_postgres, haproxy, pgbouncer
 
-collect_ignore = [] if are_installed() or os.environ.get("CI") else ["test_other_engines.py"]
+collect_ignore = [] if may_run("PgBouncer, HAProxy and PostgreSQL 17") else ["test_other_engines.py"]
 
 
 @pytest.fixture(scope="session")

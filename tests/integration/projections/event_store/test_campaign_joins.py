@@ -17,8 +17,7 @@ from projections.storage.bootstrap import LedgerStore
 from tests.integration.projections.event_store.test_campaigns import broken, words
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
 from tests.support.ledger.settings import settings_for
-
-WAIT_S = 60
+from tests.support.waiting import WAIT_S_MAX
 
 
 def join(bench: LedgerBench, code: str, campaign_id: UUID) -> JoinCampaign:
@@ -95,7 +94,7 @@ def test_limit_holds_while_codes_join_and_are_redeemed_concurrently(bench: Ledge
             joins: list[Callable[[], Result]] = [lambda: own.run(join(own, code, campaign))] * 3
             actions = joins + [partial(own.redeem, code, f"p{number}x{nth}@example.com") for nth in range(4)]
             order = random.Random(seed + number).sample(actions, len(actions))
-            start.wait(WAIT_S)
+            start.wait(WAIT_S_MAX)
             return [action() for action in order]
 
         with ThreadPoolExecutor(12) as pool:

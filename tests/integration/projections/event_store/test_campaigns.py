@@ -41,8 +41,8 @@ from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, correction, done
 from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.settings import settings_for
+from tests.support.waiting import WAIT_S_MAX
 
-WAIT_S = 60
 FINAL = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
@@ -235,7 +235,7 @@ def test_exactly_the_limit_is_used_when_several_processes_redeem_many_codes(benc
         benches = [LedgerBench(stack.enter_context(LedgerStore.open(settings)), bench.database_url) for _ in range(3)]
 
         def work(number: int) -> list[Result]:
-            start.wait(WAIT_S)
+            start.wait(WAIT_S_MAX)
             mine = range(number, 120, 30)
             return [benches[number % 3].redeem(codes[each], people[each]) for each in mine]
 

@@ -19,8 +19,8 @@ from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
 from tests.support.ledger.settings import settings_for
+from tests.support.waiting import WAIT_S_MAX
 
-WAIT_S = 60
 PROCESSES = 3
 
 
@@ -42,7 +42,7 @@ def test_batches_over_the_same_codes_in_any_order_never_wait_in_a_ring(bench: Le
 
     def redeem(number: int, other: LedgerBench) -> None:
         choice = random.Random(number)
-        start.wait(WAIT_S)
+        start.wait(WAIT_S_MAX)
         for turn in range(rounds):
             picked = choice.sample(codes, len(codes))
             batch = [other.reserve(code, f"p{number}x{turn}@example.com") for code in picked]
@@ -62,7 +62,7 @@ def test_a_hot_code_is_everybodys_in_turn(bench: LedgerBench) -> None:
     start, done_by, ended = threading.Barrier(PROCESSES), Counter[int](), threading.Event()
 
     def redeem(number: int, other: LedgerBench) -> None:
-        start.wait(WAIT_S)
+        start.wait(WAIT_S_MAX)
         while not ended.is_set():
             done(other.redeem(code, f"p{number}x{done_by[number]}@example.com"))
             done_by[number] += 1
@@ -111,12 +111,12 @@ def test_maintenance_ends_during_redeems(statement: str, bench: LedgerBench) -> 
         redeems = threads.submit(redeem)
         try:
             with psycopg.connect(bench.database_url, autocommit=True) as other:
-                other.execute(f"SET statement_timeout = '{WAIT_S}s'".encode())
+                other.execute(f"SET statement_timeout = '{WAIT_S_MAX}s'".encode())
                 other.execute(statement.encode())
         finally:
             ended.set()
 
-    assert redeems.result(WAIT_S) == bench.rows("SELECT reserved FROM code_balances")[0][0]
+    assert redeems.result(WAIT_S_MAX) == bench.rows("SELECT reserved FROM code_balances")[0][0]
 
 
 def test_many_live_reservations_cost_a_redeem_no_more_than_few(bench: LedgerBench) -> None:

@@ -19,6 +19,7 @@ from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, check_code, done
 from tests.support.ledger.settings import settings_for
+from tests.support.waiting import WAIT_S_MAX
 
 
 def codes_of(results: list[Result]) -> list[str]:
@@ -105,7 +106,7 @@ def test_parallel_redeems_of_one_use_from_several_processes(bench: LedgerBench) 
 
     def click(number: int) -> list[Result]:
         benches = [LedgerBench(storage, bench.database_url) for storage in storages]
-        start.wait(10)
+        start.wait(WAIT_S_MAX)
         return [benches[number % 3].redeem(code, f"p{number}-{step}@example.com") for step in range(5)]
 
     with ThreadPoolExecutor(12) as threads:
@@ -124,7 +125,7 @@ def test_one_new_person_at_once_from_two_processes(bench: LedgerBench) -> None:
     start = threading.Barrier(8)
 
     def click(code: str) -> Result:
-        start.wait(10)
+        start.wait(WAIT_S_MAX)
         return bench.redeem(code, "li.wei@example.com")
 
     with ThreadPoolExecutor(8) as threads:
@@ -157,9 +158,9 @@ def test_positions_appear_in_order(bench: LedgerBench) -> None:
     with ThreadPoolExecutor(5) as threads:
         reader = threads.submit(follow)
         for writer in [threads.submit(write, code) for code in codes]:
-            writer.result(60)
+            writer.result(WAIT_S_MAX)
         ended.set()
-        reader.result(20)
+        reader.result(WAIT_S_MAX)
 
     assert [(number,) for number in seen] == bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")
 

@@ -25,6 +25,7 @@ from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.rebuilds import NoProgress, commanded, leftovers, read_models, rebuilt
 from tests.support.ledger.settings import settings_for
+from tests.support.waiting import WAIT_S_MAX
 
 LOCK_MS_MAX = 100
 SWAPS_MAX = 12
@@ -60,7 +61,7 @@ def run_killed(bench: LedgerBench, step: str, how: str) -> int:
     """Run a rebuild in a process of its own that gets a signal at a step; its exit code."""
     root = Path(__file__).parents[4]
     command = [sys.executable, "-c", KILLED, bench.database_url, step, how]
-    return subprocess.run(command, cwd=root, timeout=40, check=False, capture_output=True).returncode
+    return subprocess.run(command, cwd=root, timeout=WAIT_S_MAX, check=False, capture_output=True).returncode
 
 
 def test_redeems_go_on_while_everything_is_rebuilt(bench: LedgerBench) -> None:
@@ -90,7 +91,7 @@ def test_redeems_go_on_while_everything_is_rebuilt(bench: LedgerBench) -> None:
                 locks.append(report.lock_ms or 0.0)
         finally:
             ended.set()
-        counts = [writer.result(30) for writer in writers]
+        counts = [writer.result(WAIT_S_MAX) for writer in writers]
     for storage in storages:
         storage.close()
 
@@ -200,7 +201,7 @@ def test_a_vacuum_delays_the_swap_and_no_writer_waits_behind_it(
 
         assert waits == waiting(bench)
         vacuum.rollback()
-        assert (rebuilding_now.result(30).lock_ms or 0) > 0
+        assert (rebuilding_now.result(WAIT_S_MAX).lock_ms or 0) > 0
     assert rebuilt(bench).counts == {}
 
 
@@ -214,4 +215,4 @@ def test_writers_wait_for_a_swap_and_no_longer(bench: LedgerBench) -> None:
             redeem.result(0.5)
         swap.rollback()
 
-        assert done(redeem.result(10)).changed
+        assert done(redeem.result(WAIT_S_MAX)).changed

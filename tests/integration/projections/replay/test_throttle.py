@@ -10,6 +10,7 @@ from projections.database.connection import open_maintenance_connection
 from projections.replay.throttle import BUSY_EVENTS_PER_S, PAUSE_RATIO, PAUSE_S_MAX, POLL_S, STEP_S, Throttle
 from projections.replay.worker_pool import NICENESS, lower_priority
 from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.waiting import WAIT_S_MAX
 
 
 class Time:
@@ -88,7 +89,9 @@ def test_a_process_stands_back() -> None:
     program = (
         "from projections.replay.worker_pool import lower_priority; import os; lower_priority(); print(os.nice(0))"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=WAIT_S_MAX
+    )
 
     assert int(ended.stdout) == max(os.nice(0), NICENESS)
     lower_priority(2**22 + 1)  # no process: it has ended already

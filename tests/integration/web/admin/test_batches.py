@@ -13,11 +13,12 @@ from api.use_cases.administration.batch_runner import SLICE, BatchRunner
 from domain.events import CodeIssued
 from projections.database.errors import StorageUnavailableError
 from projections.repositories.issue_batches import Batch, BatchRepository, NewBatch
-from tests.support.clients.admin_client import WAIT_S, ask_for, ended
+from tests.support.clients.admin_client import ask_for, ended
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
 from tests.support.ledger.code_terms import make_terms
+from tests.support.waiting import WAIT_S_MAX
 
 
 def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser) -> None:
@@ -141,7 +142,7 @@ def test_another_process_goes_on_where_one_died(app: AppClient) -> None:
     BatchRepository(storage).insert(new_batch(batch_id, count), app.services.now())
 
     first.start()
-    assert wait_until(lambda: app.count("code_balances") == 2 * SLICE, WAIT_S)
+    assert wait_until(lambda: app.count("code_balances") == 2 * SLICE, WAIT_S_MAX)
     first.close()
     noted = BatchRepository(storage).find(batch_id)
     with storage.datastore.get_connection() as conn:
@@ -178,7 +179,7 @@ def test_batches_are_issued_after_a_defect(app: AppClient, caplog: pytest.LogCap
     batches.insert(new_batch(batch_id, 1), app.services.now())
 
     runner.start()
-    assert wait_until(lambda: batches.refusals >= 1, WAIT_S)
+    assert wait_until(lambda: batches.refusals >= 1, WAIT_S_MAX)
     runner.wake()
     batch = ended(app, batch_id)
     runner.close()

@@ -17,6 +17,7 @@ from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import inside
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
 from tests.support.passwords import CHEAP
+from tests.support.waiting import WAIT_S_MAX
 
 EMAIL = "mei@staff.example.com"
 MANY = 200
@@ -33,7 +34,7 @@ class Gate:
         """Wait until it is opened."""
         self.running += 1
         self.most = max(self.most, self.running)
-        assert self.may_continue.wait(20)
+        assert self.may_continue.wait(WAIT_S_MAX)
         self.running -= 1
 
 

@@ -8,6 +8,7 @@ import pytest
 from kombu.transport.redis import QoS
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from tests.support.waiting import WAIT_S_MAX
 from workers.celery_ext.ack_release import AckReleasingQoS
 
 KOMBU: Any = kombu
@@ -43,7 +44,7 @@ def test_a_message_that_cannot_be_acknowledged_frees_its_place(
     """The broker is frozen at the acknowledgement: that is said, and the next message can be taken."""
     messages: list[Any] = []
     with KOMBU.Consumer(channel, [QUEUE], on_message=messages.append, accept=["json"]):
-        channel.connection.client.drain_events(timeout=5)
+        channel.connection.client.drain_events(timeout=WAIT_S_MAX)
         assert not channel.qos.can_consume()
         with monkeypatch.context() as freeze:
             freeze.setattr(channel.qos, "_remove_from_indices", frozen)
@@ -52,7 +53,7 @@ def test_a_message_that_cannot_be_acknowledged_frees_its_place(
                 messages[0].ack() if how == "ack" else messages[0].reject(requeue=how == "requeue")
 
         assert channel.qos.can_consume()
-        channel.connection.client.drain_events(timeout=5)
+        channel.connection.client.drain_events(timeout=WAIT_S_MAX)
 
     assert [message.payload["n"] for message in messages] == [0, 1]
 
@@ -67,7 +68,7 @@ def test_kombu_itself_keeps_the_place(
     channel.basic_qos(0, 1, False)
     messages: list[Any] = []
     with KOMBU.Consumer(channel, [QUEUE], on_message=messages.append, accept=["json"]):
-        channel.connection.client.drain_events(timeout=5)
+        channel.connection.client.drain_events(timeout=WAIT_S_MAX)
         with monkeypatch.context() as freeze:
             freeze.setattr(channel.qos, "_remove_from_indices", frozen)
             with pytest.raises(RedisTimeoutError):

@@ -18,6 +18,7 @@ from domain.ports import Language, OutboundMessage, Template
 from domain.values.identifiers import EmailAddress
 from tests.support.channel_builders import MAIL_FROM, MESSAGE, channel_to
 from tests.support.servers.mail_server import Disconnect, MailServer
+from tests.support.waiting import WAIT_S_MAX
 from workers.channels.mail_message import message_bytes
 from workers.channels.smtp.addresses import MailFrom
 
@@ -82,7 +83,7 @@ def test_another_process_writes_the_same_octets() -> None:
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Shanghai", "PYTHONPATH": str(ROOT)}
     other = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, timeout=30
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, timeout=WAIT_S_MAX
     )
 
     assert _written(MESSAGE) == other.stdout

@@ -9,6 +9,7 @@ from trustme import CA
 
 from projections.config.settings import parse_networks
 from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
+from tests.support.waiting import WAIT_S_MAX
 from workers.http_client.client import BODY_BYTES_MAX, NotSentError, PinnedHttpClient, UnansweredError
 from workers.http_client.dns import AddressInfo
 
@@ -155,5 +156,5 @@ def test_one_poster_is_enough_for_many_threads(server: WebhookReceiver) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(WAIT_S_MAX)
     assert statuses == [204] * 8

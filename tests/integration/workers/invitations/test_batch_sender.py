@@ -19,6 +19,7 @@ from tests.support.channel_builders import MAIL_FROM
 from tests.support.garbage import collect_garbage_of
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.mail_server import MailServer
+from tests.support.waiting import WAIT_S_MAX
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.server_url import SmtpServerUrl
@@ -26,7 +27,6 @@ from workers.invitations.batch_sender import InvitationBatchSender, wait_for_any
 from workers.invitations.delivery_steps import DeliverySteps
 
 CONCURRENCY = 4
-WAIT_S = 20
 
 
 class Post:
@@ -119,16 +119,16 @@ def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: Deli
 
     def hold(_: OutboundMessage) -> None:
         if not go_on.is_set():
-            holding.wait(WAIT_S)
-            go_on.wait(WAIT_S)
+            holding.wait(WAIT_S_MAX)
+            go_on.wait(WAIT_S_MAX)
 
     ids, post = reserved(bench, 10), Post(hold)
     worker = threading.Thread(target=work, args=(steps, post, ids))
     worker.start()
-    holding.wait(WAIT_S)
+    holding.wait(WAIT_S_MAX)
     leased = bench.rows("SELECT count(*) FROM reservations WHERE lease_until IS NOT NULL")
     go_on.set()
-    worker.join(WAIT_S)
+    worker.join(WAIT_S_MAX)
 
     assert leased == [(CONCURRENCY,)]
     assert statuses(bench) == {"sent": 10}
@@ -141,7 +141,7 @@ def test_a_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: Ledger
 
     def slow_for_the_first(message: OutboundMessage) -> None:
         if message.reservation_id == ids[0]:
-            assert all_others.wait(WAIT_S)
+            assert all_others.wait(WAIT_S_MAX)
         elif len(post.sent) >= len(ids) - 2:
             all_others.set()
 

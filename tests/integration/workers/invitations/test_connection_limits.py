@@ -17,6 +17,7 @@ from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.mail_server import MailServer, ReplyWith
+from tests.support.waiting import WAIT_S_MAX
 from workers.channels.default_channel import open_channel, open_pool
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
@@ -24,7 +25,6 @@ from workers.invitations.outbox_notices import ATTEMPTS_MAX, send_notices
 
 CONCURRENCY = 16
 PROCESSES = 2
-WAIT_S = 60.0
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ class WorkerProcess:
 
     def work(self, ids: Sequence[UUID]) -> None:
         """One message, all of it."""
-        channel = open_channel(self._url, mail_from=MAIL_FROM, timeout_s=5.0, connections=self.connections)
+        channel = open_channel(self._url, mail_from=MAIL_FROM, timeout_s=60.0, connections=self.connections)
         with ThreadPoolExecutor(CONCURRENCY) as threads:
             InvitationBatchSender(self._steps, threads, CONCURRENCY, lambda: channel, capacity=self._capacity).run(
                 ids, "t1", lambda: False
@@ -57,7 +57,7 @@ class WorkerProcess:
 def work_until_settled(bench: LedgerBench, steps: DeliverySteps, url: str, ids: Sequence[UUID]) -> None:
     """Give all that is due to every process, as the sweep does, until nothing is live."""
     processes = [WorkerProcess(steps, url, f"w{number}") for number in range(PROCESSES)]
-    ends = time.monotonic() + WAIT_S
+    ends = time.monotonic() + WAIT_S_MAX
     with ThreadPoolExecutor(PROCESSES) as threads:
         while "live" in statuses(bench):
             assert time.monotonic() < ends, statuses(bench)
@@ -127,7 +127,7 @@ def test_notice_keeps_its_attempts_when_no_connection_is_let_in(
     with MailServer() as server:
         server.at("banner", ReplyWith(421, "too many connections"))
         for _ in range(ATTEMPTS_MAX + 1):
-            mail = open_channel(server.url, mail_from=MAIL_FROM, timeout_s=5.0)
+            mail = open_channel(server.url, mail_from=MAIL_FROM, timeout_s=60.0)
             send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, mail)
             assert bench.rows("SELECT outcome, attempts FROM outbox") == [(PUT_OFF, 0)]
             later(bench, monkeypatch, 61)

@@ -15,6 +15,7 @@ from domain.ports import OutcomeUnknown, Rejected
 from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.retention import prune
 from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.waiting import WAIT_S_MAX
 from workers.invitations.due_sweep import SweepResult, sweep
 from workers.monitoring.broker_loss import BrokerLossDetector
 
@@ -89,10 +90,10 @@ def test_two_beats_at_once_wake_for_each_reservation_once(bench: LedgerBench) ->
     start = threading.Barrier(4)
 
     def beat(publish: Publisher) -> None:
-        start.wait(10)
+        start.wait(WAIT_S_MAX)
         for seconds in (3, 5.5):
             run(bench, publish, seconds)
-            start.wait(10)
+            start.wait(WAIT_S_MAX)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(beat, publishers))

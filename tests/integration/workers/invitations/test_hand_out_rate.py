@@ -9,6 +9,7 @@ import pytest
 
 from projections.hand_outs.hand_out_queue import LEASE_S
 from tests.integration.workers.invitations.hand_out_rig import HandOutRig, people
+from tests.support.waiting import WAIT_S_MAX
 
 WINDOW = timedelta(seconds=60)
 
@@ -47,7 +48,7 @@ def test_workers_that_claim_at_the_same_time_keep_the_rate_together(house: HandO
             start = threading.Barrier(len(queues))
 
             def take(nth: int, start: threading.Barrier = start) -> int:
-                start.wait(60)
+                start.wait(WAIT_S_MAX)
                 return len(queues[nth].take(house.now, 9))
 
             claimed_at += [house.now] * sum(pool.map(take, range(len(queues))))

@@ -10,6 +10,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP
 
 from api.mail_sink.server import DAY_S, MaildirHandler, delete_old_mails
+from tests.support.waiting import WAIT_S_MAX
 
 
 def test_old_emails_are_deleted_and_new_ones_stay(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_envelope_that_is_sent_together_is_accepted(tmp_path: Path) -> None:
     """The mail catcher offers pipelining, and answers each of the lines that come in one piece."""
 
     def send(port: int) -> tuple[bool, list[int]]:
-        with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=WAIT_S_MAX) as client:
             client.ehlo()
             client.send(b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n")
             codes = [client.getreply()[0] for _ in range(3)]

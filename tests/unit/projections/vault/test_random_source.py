@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import RFC_4122, UUID
 
 from projections.vault.random_source import REFILL_BYTES, RandomByteBuffer
+from tests.support.waiting import WAIT_S_MAX
 
 
 def test_no_byte_is_handed_out_twice() -> None:
@@ -79,6 +80,6 @@ if child:
 
 def test_a_forked_child_draws_others_than_its_parent() -> None:
     """A nonce that both used would break the seal of both."""
-    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True, timeout=WAIT_S_MAX)
 
     assert len(set(done.stdout.split())) == 2

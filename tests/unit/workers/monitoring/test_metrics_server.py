@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 
 from projections.telemetry import metrics
+from tests.support.waiting import WAIT_S_MAX
 from workers.monitoring.broker_state import BrokerState
 from workers.monitoring.metrics_server import MetricsServer, unhealthy_reason
 
@@ -15,7 +16,7 @@ from workers.monitoring.metrics_server import MetricsServer, unhealthy_reason
 def get(url: str) -> tuple[int, bytes]:
     """Status and body."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - a loopback URL made here
+        with urllib.request.urlopen(url, timeout=WAIT_S_MAX) as response:  # noqa: S310 - a loopback URL made here
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

@@ -20,12 +20,12 @@ from projections.telemetry.metrics import ERRORS, REQUESTS
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import inside
 from tests.support.ledger.code_template import make_template
+from tests.support.waiting import WAIT_S_MAX
 
 TIMES = 3
 """Repetitions of each request, because some answers differ between the first time and later ones."""
 MINE = "0123456789abcdef"
 """A request id of a caller."""
-WAIT_S = 30
 BY_ROUTE = PATH + "?by=route"
 """A query makes the server pass the request on to the application."""
 
@@ -51,7 +51,7 @@ class DirectClient:
 
     def post(self, path: str, content: bytes, headers: dict[str, str]) -> RawResponse:
         """POST a body on a new connection."""
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=WAIT_S)
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=WAIT_S_MAX)
         try:
             connection.request("POST", path, content, {"Content-Type": "application/json", **headers})
             response = connection.getresponse()
@@ -210,7 +210,7 @@ def test_each_request_is_counted_and_logged_once(
     counted = REQUESTS.labels("redeem", "2xx")
     before, code = counted._value.get(), shared_app.issue()
     responses = [direct.redeem(code, path=path, headers={"X-Request-ID": MINE}) for path in (PATH, BY_ROUTE)]
-    until = time.monotonic() + WAIT_S
+    until = time.monotonic() + WAIT_S_MAX
     while lines.call_count < len(responses) and time.monotonic() < until:
         time.sleep(0.01)  # the route counts and logs after its answer was sent
     shown = [{name: value for name, value in call.kwargs.items() if name != "ms"} for call in lines.call_args_list]

@@ -20,9 +20,9 @@ from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import settings_over, started
 from tests.support.ledger.code_template import make_template
 from tests.support.metric_samples import samples
+from tests.support.waiting import WAIT_S_MAX
 
 BatchEntry = dict[str, object]
-WAIT_S = 30
 
 
 def send(app: AppClient, items: object, headers: dict[str, str] | None = None, **more: object) -> AppResponse:
@@ -284,7 +284,7 @@ def test_overlapping_batches_of_two_processes_reserve_each_item_once(
         headers, start = first.key("support"), threading.Barrier(2)
 
         def send_in(app: AppClient, items: list[BatchEntry]) -> list[dict[str, Any]]:
-            start.wait(WAIT_S)
+            start.wait(WAIT_S_MAX)
             return cast("list[dict[str, Any]]", send(app, items, headers).json()["results"])
 
         with ThreadPoolExecutor(2) as threads:

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.support.waiting import WAIT_S_MAX
+
 PROGRAM = """
 import gc, os, sys
 print(sys.argv, os.environ["DATABASE_URL"], "wave" in sys.modules, gc.isenabled(), __name__)
@@ -26,7 +28,7 @@ def test_program_waits_for_the_gate_with_its_modules_loaded(tmp_path: Path) -> N
     partial = gate.with_suffix(".new")
     partial.write_text(json.dumps({"DATABASE_URL": "real"}), encoding="utf-8")
     partial.rename(gate)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=WAIT_S_MAX)
 
     assert waits
     assert out.strip() == f"{[str(tmp_path / 'component.py'), '--port', '1']} real True True __main__"

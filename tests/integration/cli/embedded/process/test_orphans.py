@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.embedded.process.orphans import end_orphaned_components
+from tests.support.waiting import WAIT_S_MAX
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
 
@@ -32,7 +33,7 @@ def test_only_components_of_this_folder_are_ended(tmp_path: Path, monkeypatch: p
         end_orphaned_components(tmp_path / "run", tmp_path / "redis")
 
         assert [process.poll() for process in others] == [None, None]
-        assert ours.wait(timeout=10) == -9
+        assert ours.wait(timeout=WAIT_S_MAX) == -9
     finally:
         for process in (ours, *others):
             process.kill()

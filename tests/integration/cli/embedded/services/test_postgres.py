@@ -23,6 +23,7 @@ from api.cli.embedded.services import binaries, postgres, valkey
 from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.tcp_ports import HOST, FreePorts, find_free_port, is_port_open
 from tests.support.servers.private_servers import PASSWORD, postgres_server, valkey_server
+from tests.support.waiting import WAIT_S_MAX
 
 ROOT = Path(__file__).parents[5]
 HARMLESS = Path("/bin/true")
@@ -120,7 +121,7 @@ def test_ordinary_user_runs_postgres_without_launcher(open_folder: Path) -> None
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=WAIT_S_MAX,
         **account.identity,
     )
 
@@ -245,7 +246,7 @@ def test_mail_catcher_delivers_to_a_maildir(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(Program("sink", command, dict(os.environ), OsAccount(), cwd=ROOT))
         assert wait_until(lambda: is_port_open(port), 15)
-        with smtplib.SMTP(HOST, port, timeout=10) as client:
+        with smtplib.SMTP(HOST, port, timeout=WAIT_S_MAX) as client:
             client.send_message(mail, "ledger@example.com", ["li.wei@example.com"])
             delivered = [path.read_text() for path in (maildir / "new").iterdir()]
             with pytest.raises(smtplib.SMTPResponseException, match="552"):

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -24,17 +24,7 @@ from projections.storage.pipelined_execute import PipelinedExecute
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.postgres_clusters import PostgresCluster, any_of, server
-
-S_MAX = 60.0
-"""Bound of each wait: much more than the seconds that a failover may cost, for a slow machine."""
-
-
-def eventually(is_true: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    ends = time.monotonic() + S_MAX
-    while not is_true():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 
 @pytest.fixture
@@ -58,7 +48,7 @@ def wait_for_standby(primary: PostgresCluster, standby: PostgresCluster) -> None
     with psycopg.connect(primary.url) as one, psycopg.connect(standby.url, autocommit=True) as two:
         written = (one.execute("SELECT pg_current_wal_lsn()").fetchone() or (None,))[0]
         caught_up = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)"
-        eventually(lambda: two.execute(caught_up, (written,)).fetchone() == (True,))
+        wait_for(lambda: two.execute(caught_up, (written,)).fetchone() == (True,))
 
 
 def redeem_until_accepted(bench: LedgerBench, code: str, email: str) -> float:
@@ -68,7 +58,7 @@ def redeem_until_accepted(bench: LedgerBench, code: str, email: str) -> float:
         try:
             done(bench.redeem(code, email))
         except StorageUnavailableError:
-            assert time.monotonic() - began < S_MAX
+            assert time.monotonic() - began < WAIT_S_MAX
         else:
             return time.monotonic() - began
 
@@ -76,7 +66,7 @@ def redeem_until_accepted(bench: LedgerBench, code: str, email: str) -> float:
 async def redeem_in_group_until_accepted(bench: LedgerBench, code: str, email: str) -> None:
     """Do the same in an event loop, as the API does."""
     commit = AsyncGroupCommit(PipelinedExecute(bench.storage), bench.storage.ledger.execute, wait_s=5.0)
-    async with asyncio.timeout(S_MAX):
+    async with asyncio.timeout(WAIT_S_MAX):
         while True:
             try:
                 result = await commit.run(bench.reserve(code, email))
@@ -142,9 +132,9 @@ def test_commit_that_no_standby_confirms_is_unknown_and_then_found_here_or_on_th
         durations: list[float] = []
         redeem = threading.Thread(target=lambda: durations.append(redeem_until_accepted(bench, code, "b@example.com")))
         redeem.start()
-        eventually(lambda: KNOWN_SERVERS.is_suspected((HOST, str(primary.postgres_files.port))))
+        wait_for(lambda: KNOWN_SERVERS.is_suspected((HOST, str(primary.postgres_files.port))))
         standby.promote()
-        redeem.join(S_MAX)
+        redeem.join(WAIT_S_MAX)
     assert len(durations) == 1
     with psycopg.connect(standby.url) as conn:
         assert conn.execute("SELECT reserved FROM code_balances").fetchone() == (2,)
@@ -155,4 +145,4 @@ def confirm_by(primary: PostgresCluster, standbys: str) -> None:
     primary.configure(synchronous_standby_names=standbys)
     primary.reload()
     with psycopg.connect(primary.url, autocommit=True) as conn:
-        eventually(lambda: conn.execute("SHOW synchronous_standby_names").fetchone() == (standbys,))
+        wait_for(lambda: conn.execute("SHOW synchronous_standby_names").fetchone() == (standbys,))

@@ -22,9 +22,9 @@ from api.web.support.statement_query import StatementParams
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, code_id_of
 from tests.support.ledger.code_template import make_template
+from tests.support.waiting import WAIT_S_MAX
 
 SignIn = Callable[[str], StaffBrowser]
-WAIT_S = 60
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ def test_viewers_cost_the_database_no_more_than_one(
     support = state_of(shared_app).support
     session = digest_of(shared_sign_in("viewer").cookies[COOKIE])
     view = HistoryView(StatementParams().to_query(code_id), "viewer", "en")
-    monkeypatch.setattr(history_watch, "SESSIONS_S", WAIT_S)
+    monkeypatch.setattr(history_watch, "SESSIONS_S", WAIT_S_MAX)
     counted: ContextVar[list[str] | None] = ContextVar("counted", default=None)
     execute = psycopg.Cursor.execute
 
@@ -118,13 +118,13 @@ def test_viewers_cost_the_database_no_more_than_one(
             counted.set(queries)  # threads that this task starts have it too, and no others
             for _ in range(3):
                 await watch.look()
-            news = [await viewer.wait(WAIT_S) for viewer in joined]
+            news = [await viewer.wait(WAIT_S_MAX) for viewer in joined]
         assert [each and each.version for each in news] == [3] * viewers
         assert len({each and each.text for each in news}) == 1
         return queries
 
     monkeypatch.setattr(psycopg.Cursor, "execute", count)
-    of_one, of_many = (asyncio.run(asyncio.wait_for(watch_as(viewers), WAIT_S)) for viewers in (1, 200))
+    of_one, of_many = (asyncio.run(asyncio.wait_for(watch_as(viewers), WAIT_S_MAX)) for viewers in (1, 200))
 
     assert sorted(of_many) == sorted(of_one)
     assert Counter("FROM code_balances WHERE code_id = ANY" in query for query in of_many)[True] == 3
@@ -133,7 +133,7 @@ def test_viewers_cost_the_database_no_more_than_one(
 
 def test_stream_ends_with_its_session(shared_app: AppClient, code_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     """Signing out in another tab; the browser is sent that."""
-    monkeypatch.setattr(live_page, "STREAM_S_MAX", WAIT_S)
+    monkeypatch.setattr(live_page, "STREAM_S_MAX", WAIT_S_MAX)
     add_staff(shared_app, "leaves@staff.example.com", "viewer", PASSWORD)
     browser = StaffBrowser(shared_app)
     browser.sign_in("leaves@staff.example.com", PASSWORD)

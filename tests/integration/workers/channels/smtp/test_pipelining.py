@@ -10,6 +10,7 @@ import pytest
 from domain.ports import Accepted, Channel, Outcome, Rejected
 from tests.support.channel_builders import MAIL_FROM, MESSAGE, TIMEOUT_S, LoopedChannel, message_to
 from tests.support.servers.mail_server import MailServer, ReplyWith
+from tests.support.waiting import WAIT_S_MAX
 from workers.channels.default_channel import open_channel
 
 TOGETHER = b"DATA\r\n"
@@ -70,7 +71,7 @@ def _send_to(
         rest: Future[bytes] = threads.submit(_play, listener, offers, steps)
         with closing(open_to(f"smtp://127.0.0.1:{listener.getsockname()[1]}")) as channel:
             outcome = channel.send(MESSAGE)
-        return outcome, rest.result(30)
+        return outcome, rest.result(WAIT_S_MAX)
 
 
 def test_envelope_is_sent_together_when_the_server_offers_pipelining(

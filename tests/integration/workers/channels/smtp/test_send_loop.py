@@ -11,6 +11,7 @@ import pytest
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
 from tests.support.channel_builders import MAIL_FROM, MESSAGE, message_to
 from tests.support.servers.mail_server import Disconnect, MailServer, ReplyWith, Stall
+from tests.support.waiting import WAIT_S_MAX
 from workers.channels.mail_message import message_bytes
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
@@ -20,13 +21,12 @@ from workers.channels.smtp.send_loop import SmtpSendLoop
 from workers.channels.smtp.server_url import SmtpServerUrl
 
 CONNECTIONS = 4
-WAIT_S = 20
 
 Report = Callable[[OutboundMessage, Outcome, float], None]
 
 
 @contextmanager
-def _open_loop(url: str, timeout_s: float = 5.0, report: Report = lambda *_: None) -> Iterator[SmtpSendLoop]:
+def _open_loop(url: str, timeout_s: float = 60.0, report: Report = lambda *_: None) -> Iterator[SmtpSendLoop]:
     server = SmtpServerUrl.parse(url)
     connections = ConnectionPool(Connector.to(server, time.monotonic), CONNECTIONS)
     channel = SmtpChannel(server, sender=MailFrom.parse(MAIL_FROM), timeout_s=timeout_s, connections=connections)
@@ -42,14 +42,14 @@ def _messages(count: int) -> list[OutboundMessage]:
 
 
 def _send(loop: SmtpSendLoop, message: OutboundMessage) -> Outcome:
-    return loop.submit([message])[0].result(WAIT_S)
+    return loop.submit([message])[0].result(WAIT_S_MAX)
 
 
 def test_send_loop_delivers_many_messages_over_few_connections(mail_server: MailServer) -> None:
     """Each is accepted once, and the loop never has more connections than it may."""
     with _open_loop(mail_server.url) as loop:
         futures = loop.submit(_messages(40))
-        outcomes = [future.result(WAIT_S) for future in futures]
+        outcomes = [future.result(WAIT_S_MAX) for future in futures]
 
     assert {Accepted} == {type(outcome) for outcome in outcomes}
     assert sorted(f"p{number}@example.com" for number in range(40)) == sorted(
@@ -65,7 +65,7 @@ def test_send_loop_continues_while_one_server_reply_is_late(mail_server: MailSer
         [slow] = loop.submit([message_to("slow@example.com")])
         others = [_send(loop, message) for message in _messages(8)]
         was_pending = not slow.done()
-        outcome = slow.result(WAIT_S)
+        outcome = slow.result(WAIT_S_MAX)
 
     assert {Accepted} == {type(other) for other in others}
     assert was_pending
@@ -88,7 +88,7 @@ def test_send_loop_reports_each_outcome_before_it_returns_it(mail_server: MailSe
         assert isinstance(_send(loop, message_to("lost@example.com")), OutcomeUnknown)
 
     assert [Accepted, Rejected, OutcomeUnknown] == [type(outcome) for outcome, _ in reported.values()]
-    assert all(0 < seconds < WAIT_S for _, seconds in reported.values())
+    assert all(0 < seconds < WAIT_S_MAX for _, seconds in reported.values())
 
 
 def test_send_loop_fails_only_the_message_that_a_bug_breaks(mail_server: MailServer) -> None:
@@ -103,13 +103,13 @@ def test_send_loop_fails_only_the_message_that_a_bug_breaks(mail_server: MailSer
         broken, unreported, sound = loop.submit(
             [unwritable, message_to("unreported@example.com"), message_to("p@example.com")]
         )
-        outcome = sound.result(WAIT_S)
+        outcome = sound.result(WAIT_S_MAX)
 
         assert isinstance(outcome, Accepted)
         with pytest.raises(ValueError, match="Message-ID"):
-            broken.result(WAIT_S)
+            broken.result(WAIT_S_MAX)
         with pytest.raises(LookupError, match="report"):
-            unreported.result(WAIT_S)
+            unreported.result(WAIT_S_MAX)
 
 
 def test_send_loop_sends_what_the_socket_does_not_take_together(mail_server: MailServer) -> None:
@@ -117,7 +117,7 @@ def test_send_loop_sends_what_the_socket_does_not_take_together(mail_server: Mai
     text = "\n".join("a line of sixty octets, many of which fill a socket's buffers" for _ in range(120_000))
     with _open_loop(mail_server.url, 20.0) as loop:
         message = replace(MESSAGE, language="en", text=text)
-        outcome = loop.submit([message])[0].result(WAIT_S * 2)
+        outcome = loop.submit([message])[0].result(WAIT_S_MAX * 2)
 
     assert isinstance(outcome, Accepted)
     assert mail_server.received[0].content == message_bytes(message, MailFrom.parse(MAIL_FROM).header)

@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from api.http.server.direct_route import DirectExchange, DirectRouteProtocol
+from tests.support.waiting import WAIT_S_MAX
 
-WAIT_S = 30
 BODY_BYTES_MAX = 100
 PATH = "/direct"
 
@@ -112,7 +112,7 @@ def converse(talk: Callable[[Connection, RecordingRoute], Awaitable[None]]) -> N
         config.load()
         end = WatchedProtocol(config, ServerState(), {})
         server = await asyncio.get_running_loop().create_server(lambda: end, "127.0.0.1", 0)
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(WAIT_S_MAX):
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             await end.begun.wait()
             await talk(Connection(reader, writer, end), application.direct_route)
@@ -298,7 +298,7 @@ def test_application_without_a_direct_route_is_served() -> None:
         )
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(request(connection="close"))
-        octets = await asyncio.wait_for(reader.read(), WAIT_S)
+        octets = await asyncio.wait_for(reader.read(), WAIT_S_MAX)
         writer.close()
         server.close()
         return octets

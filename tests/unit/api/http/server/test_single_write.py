@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from api.http.server.single_write import JOINED_BYTES_MAX, SingleWriteProtocol, SingleWriteTransport
+from tests.support.waiting import WAIT_S_MAX
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -131,7 +132,7 @@ def test_uvicorn_serves_responses_of_each_kind_on_one_connection() -> None:
         for line in ("GET /one", "GET /pieces", "GET /empty", "HEAD /head", "GET /last"):
             end = "connection: close\r\n" if line.endswith("last") else ""
             writer.write(f"{line} HTTP/1.1\r\nhost: localhost\r\n{end}\r\n".encode())
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), WAIT_S_MAX)
         writer.close()
         server.close()
         return answer

@@ -15,9 +15,9 @@ from api.web.support.history import history_watch
 from api.web.support.history.history_watch import HistoryView, HistoryWatch, News
 from api.web.support.statement_query import StatementParams
 from domain.ports import Language
+from tests.support.waiting import WAIT_S_MAX
 
 CODE, OTHER = UUID(int=1), UUID(int=2)
-WAIT_S = 30
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -70,7 +70,7 @@ def watch_once(watched: Callable[[FakeSource, HistoryWatch, ExitStack], Coroutin
         with ExitStack() as viewers:
             await watched(source, HistoryWatch(source, run_directly), viewers)
 
-    asyncio.run(asyncio.wait_for(run(), WAIT_S))
+    asyncio.run(asyncio.wait_for(run(), WAIT_S_MAX))
     return source
 
 
@@ -84,7 +84,7 @@ def test_queries_and_renderings_do_not_grow_with_viewers(count: int) -> None:
         source.versions[CODE] = 4
         await watch.look()
         await watch.look()
-        news = [await viewer.wait(WAIT_S) for viewer in viewers]
+        news = [await viewer.wait(WAIT_S_MAX) for viewer in viewers]
         assert news == [News(4, "1 viewer en at 4")] * count
         assert len(watch) == count
 
@@ -118,7 +118,7 @@ def test_slow_viewer_is_sent_the_newest_only() -> None:
         for version in (2, 3, 4):
             source.versions[CODE] = version
             await watch.look()
-        assert await viewer.wait(WAIT_S) == News(4, "1 viewer en at 4")
+        assert await viewer.wait(WAIT_S_MAX) == News(4, "1 viewer en at 4")
         assert await viewer.wait(0.01) is None
         assert not viewer.has_ended
 
@@ -135,7 +135,7 @@ def test_viewer_ends_with_session_or_role(session: bytes, role: Role, monkeypatc
             stack.enter_context(watch.join(view_of(CODE, r), s, 1)) for s, r in ((session, role), (b"v", "viewer"))
         ]
         await watch.look()
-        assert await viewers[0].wait(WAIT_S) is None
+        assert await viewers[0].wait(WAIT_S_MAX) is None
         assert [viewer.has_ended for viewer in viewers] == [True, False]
 
     watch_once(watched)
@@ -151,7 +151,7 @@ def test_watch_looks_only_while_there_are_viewers_and_survives_an_outage(monkeyp
             with watch.join(view_of(CODE), b"v", 1) as viewer:
                 await source.failed.wait()
                 source.versions[CODE], source.is_available = version, True
-                assert await viewer.wait(WAIT_S) == News(version, f"1 viewer en at {version}")
+                assert await viewer.wait(WAIT_S_MAX) == News(version, f"1 viewer en at {version}")
             assert len(watch) == 0
             looking = watch._looking
             assert looking is not None

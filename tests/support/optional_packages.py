@@ -1,0 +1,74 @@
+"""What some tests need and `make setup` doesn't install. Without it the others run; in CI all run, or fail."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tests.support.waiting import WAIT_S_MAX
+
+BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""Commands by preference. The first draws no windows and starts no services of a desktop: it needs half the CPU."""
+RABBITMQ: Final = Path("/usr/lib/rabbitmq/lib")
+DEBIAN_POSTGRES: Final = Path("/usr/lib/postgresql/17/bin")
+
+
+class OptionalPackages(NamedTuple):
+    """What a folder or file of tests needs."""
+
+    tests: str
+    packages: str
+    are_installed: Callable[[], object]
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program, also where only root looks; None if there is none."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
+def find_browser() -> str | None:
+    """Return the command of the browser for tests; None if there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def has_chinese_font() -> bool:
+    """Return whether Chinese is written with its signs: a box for each has another size, and pages fit differently.
+
+    A system that has no `fc-list`, such as macOS, comes with fonts for every script.
+    """
+    if (lister := shutil.which("fc-list")) is None:
+        return True
+    listing = subprocess.run([lister, ":lang=zh"], stdout=subprocess.PIPE, timeout=WAIT_S_MAX, check=True)
+    return bool(listing.stdout)
+
+
+OPTIONAL: Final[Mapping[str, OptionalPackages]] = {
+    "Chromium and a Chinese font": OptionalPackages(
+        "tests/browser",
+        "chromium-headless-shell fonts-noto-core fonts-noto-cjk",
+        lambda: find_browser() and has_chinese_font(),
+    ),
+    "RabbitMQ": OptionalPackages("tests/contracts/test_brokers.py", "rabbitmq-server", RABBITMQ.is_dir),
+    "promtool": OptionalPackages(
+        "tests/observability/test_promtool.py", "prometheus", lambda: find_program("promtool")
+    ),
+    "PgBouncer, HAProxy and PostgreSQL 17": OptionalPackages(
+        "tests/integration/projections/engine_check/test_other_engines.py",
+        "pgbouncer haproxy postgresql-17",
+        lambda: find_program("pgbouncer") and find_program("haproxy") and (DEBIAN_POSTGRES / "postgres").exists(),
+    ),
+}
+
+
+def may_run(name: str) -> bool:
+    """Return whether the tests that need these packages run: in CI they do, and fail if the packages are missing."""
+    return bool(os.environ.get("CI") or OPTIONAL[name].are_installed())
+
+
+def describe_missing() -> Iterator[str]:
+    """Yield a sentence for each of them that is not installed."""
+    for name, optional in OPTIONAL.items():
+        if not may_run(name):
+            yield f"Tests of {optional.tests} did not run: no {name} (apt install {optional.packages})"

@@ -1,0 +1,28 @@
+"""Waiting for what another thread or process does. Every wait of the tests has the same bound."""
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+WAIT_S_MAX: Final = 300.0
+"""Bound of every wait: a net, no budget. What takes longer hangs, however slow or busy the machine is."""
+POLL_S: Final = 0.05
+
+T = TypeVar("T")
+
+
+def wait_for(read_value: Callable[[], T], explain: Callable[[], object] = lambda: "") -> T:
+    """Wait until something is true, and return it.
+
+    Args:
+        read_value: Is called every POLL_S seconds, in the caller's thread.
+        explain: Returns what to say of a wait that reaches its bound.
+
+    Raises:
+        AssertionError: It is still not true after WAIT_S_MAX.
+    """
+    ends = time.monotonic() + WAIT_S_MAX
+    while not (value := read_value()):
+        assert time.monotonic() < ends, f"not within {WAIT_S_MAX:.0f} s: {explain()}"
+        time.sleep(POLL_S)
+    return value
