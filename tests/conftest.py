@@ -25,10 +25,11 @@ gc.disable()
 os.environ.setdefault("PGGSSENCMODE", "disable")
 os.environ.setdefault("PGSSLMODE", "disable")
 
-# A shell without job control starts what runs in the background with SIGINT ignored. Programs inherit that, and the
-# tests interrupt some of them.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell without job control starts what runs in the background with these ignored. Programs inherit that, and the
+# tests end some of them so.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_collection_finish() -> None:

@@ -20,6 +20,7 @@ from projections.work_queue.scheduler_lease import SchedulerLease
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.databases import execute
+from tests.support.waiting import WAIT_S_MAX
 from workers.maintenance.log_follower import update_log
 
 ALIVE = ("ledger:alive:worker", "ledger:alive:beat")
@@ -288,7 +289,7 @@ def test_doctor_sends_no_email_to_the_mail_server(terminal: Terminal, monkeypatc
         listening.start()
         monkeypatch.setenv("LEDGER_SMTP_URL", f"smtp://127.0.0.1:{server.getsockname()[1]}")
         results = checks(terminal)["mail server"]
-        listening.join(5)
+        listening.join(WAIT_S_MAX)
 
     assert (results["status"], heard) == ("ok", [b""])
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,11 @@ from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.rebuilds import NoProgress, commanded, leftovers, read_models, rebuilt
 from tests.support.ledger.settings import settings_for
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 LOCK_MS_MAX = 100
 SWAPS_MAX = 12
 """On a machine with much else to do a swap may be deferred in its middle: one of so many is not."""
-LOOKS_MAX = 400
 STEPS = ("created", "filled", "compared", "swapping", "in place")
 
 KILLED = """
@@ -191,10 +189,7 @@ def test_a_vacuum_delays_the_swap_and_no_writer_waits_behind_it(
     with ThreadPoolExecutor(1) as threads, psycopg.connect(bench.database_url) as vacuum:
         vacuum.execute("LOCK TABLE reservations IN SHARE UPDATE EXCLUSIVE MODE")
         rebuilding_now = threads.submit(rebuilt, bench, apply=True)
-        for _ in range(LOOKS_MAX):
-            if waits := waiting(bench):
-                break
-            time.sleep(0.05)
+        waits = wait_for(lambda: waiting(bench))
         assert waits == [("relation", "ShareUpdateExclusiveLock")]
 
         assert done(bench.redeem(code, "li.wei@example.com")).changed

@@ -1,6 +1,5 @@
 """Workers and a mail server that limits connections: every invitation is sent, each at its first spent attempt."""
 
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +16,7 @@ from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.mail_server import MailServer, ReplyWith
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import wait_for
 from workers.channels.default_channel import open_channel, open_pool
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
@@ -57,12 +56,13 @@ class WorkerProcess:
 def work_until_settled(bench: LedgerBench, steps: DeliverySteps, url: str, ids: Sequence[UUID]) -> None:
     """Give all that is due to every process, as the sweep does, until nothing is live."""
     processes = [WorkerProcess(steps, url, f"w{number}") for number in range(PROCESSES)]
-    ends = time.monotonic() + WAIT_S_MAX
     with ThreadPoolExecutor(PROCESSES) as threads:
-        while "live" in statuses(bench):
-            assert time.monotonic() < ends, statuses(bench)
+
+        def work() -> bool:
             list(threads.map(lambda process: process.work(ids), processes))
-            time.sleep(0.1)
+            return "live" not in statuses(bench)
+
+        wait_for(work, lambda: statuses(bench))
     for process in processes:
         assert process.connections is not None
         process.connections.drop_idle()

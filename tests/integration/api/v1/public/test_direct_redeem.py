@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator, Sequence
 from http.client import HTTPConnection, RemoteDisconnected
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from projections.telemetry.metrics import ERRORS, REQUESTS
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import inside
 from tests.support.ledger.code_template import make_template
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 TIMES = 3
 """Repetitions of each request, because some answers differ between the first time and later ones."""
@@ -210,9 +209,7 @@ def test_each_request_is_counted_and_logged_once(
     counted = REQUESTS.labels("redeem", "2xx")
     before, code = counted._value.get(), shared_app.issue()
     responses = [direct.redeem(code, path=path, headers={"X-Request-ID": MINE}) for path in (PATH, BY_ROUTE)]
-    until = time.monotonic() + WAIT_S_MAX
-    while lines.call_count < len(responses) and time.monotonic() < until:
-        time.sleep(0.01)  # the route counts and logs after its answer was sent
+    wait_for(lambda: lines.call_count >= len(responses))  # the route counts and logs after its answer was sent
     shown = [{name: value for name, value in call.kwargs.items() if name != "ms"} for call in lines.call_args_list]
 
     assert counted._value.get() == before + 2

@@ -115,9 +115,9 @@ def test_send_loop_fails_only_the_message_that_a_bug_breaks(mail_server: MailSer
 def test_send_loop_sends_what_the_socket_does_not_take_together(mail_server: MailServer) -> None:
     """A message larger than the socket's buffers arrives whole."""
     text = "\n".join("a line of sixty octets, many of which fill a socket's buffers" for _ in range(120_000))
-    with _open_loop(mail_server.url, 20.0) as loop:
+    with _open_loop(mail_server.url, WAIT_S_MAX) as loop:
         message = replace(MESSAGE, language="en", text=text)
-        outcome = loop.submit([message])[0].result(WAIT_S_MAX * 2)
+        outcome = loop.submit([message])[0].result(WAIT_S_MAX)
 
     assert isinstance(outcome, Accepted)
     assert mail_server.received[0].content == message_bytes(message, MailFrom.parse(MAIL_FROM).header)

@@ -1,0 +1,56 @@
+"""No verdict depends on the speed of the machine: tests wait by `tests.support.waiting` and compare the order."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.architecture.timing import count_timed_calls
+
+ROOT: Final = Path(__file__).parents[2]
+ALLOWED: Final = {
+    "tests/acceptance/test_operations.py": (1, "sleeps past a deadline of 5 s: later is past it as well"),
+    "tests/acceptance/test_whole_way.py": (2, "the fastest of three requests against the timeout of a broker"),
+    "tests/faults/test_broker_outages.py": (5, "outages last a minute; the fastest of many requests, as above"),
+    "tests/faults/test_standby_reads.py": (3, "the time before a request, by which the server's own bound is judged"),
+    "tests/faults/test_worker_deaths.py": (2, "the least time between restarts: a slow machine takes longer"),
+    "tests/integration/api/http/server/test_stream_slots.py": (2, "is canceled"),
+    "tests/integration/api/v1/test_event_feed.py": (2, "the answer comes before the time that the request may wait"),
+    "tests/integration/cli/embedded/process/test_launch.py": (1, "nothing happens without the gate"),
+    "tests/integration/cli/embedded/process/test_supervisor.py": (2, "the least time between restarts, as above"),
+    "tests/integration/cli/maintenance/import_legacy/test_import_legacy.py": (1, "is counted, not compared"),
+    "tests/integration/projections/database/test_clock.py": (1, "a clock that is wrong by an hour"),
+    "tests/integration/projections/database/test_pool.py": (3, "a forked child is killed at the bound"),
+    "tests/integration/projections/database/test_stalled_writers.py": (2, "a pause of a third of the bound"),
+    "tests/integration/projections/work_queue/test_scheduler_lease.py": (
+        2,
+        "the least time, as above",
+    ),
+    "tests/integration/workers/channels/smtp/test_channel.py": (2, "half of WAIT_S_MAX, for which the server stalls"),
+    "tests/integration/workers/monitoring/test_broker_watch.py": (1, "nothing happens in the meantime"),
+    "tests/unit/api/web/support/history/test_history_watch.py": (1, "nothing happens in the meantime"),
+}
+"""Timed calls by file, and why the verdict is the same on a slow machine. A ratchet: numbers may only fall."""
+
+
+def test_tests_measure_no_time() -> None:
+    """Use `wait_for` and WAIT_S_MAX, or the clock that the tested code is given."""
+    counts = {path: count_timed_calls(path.read_text("utf-8")).total() for path in (ROOT / "tests").rglob("test_*.py")}
+    timed = {path.relative_to(ROOT).as_posix(): count for path, count in counts.items() if count}
+
+    assert timed == {path: count for path, (count, _) in ALLOWED.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("time.sleep(1)\nassert is_done()", {"time.sleep": 1}),
+        ("took_s = time.monotonic() - began\nassert took_s < 5", {"time.monotonic": 1}),
+        ("process.wait(20)\nthread.join(timeout=2.5)", {"bound": 2}),
+        ("wait_for(is_done)\nprocess.wait(WAIT_S_MAX)\nawait asyncio.sleep(0)\nevent.wait(0.05)", {}),
+    ],
+)
+def test_calls_that_depend_on_time_are_counted(text: str, counts: dict[str, int]) -> None:
+    """Not those that wait as long as it takes."""
+    assert count_timed_calls(text) == Counter(counts)
