@@ -11,6 +11,7 @@ from domain.errors import Refusal
 from domain.events import ActorKind, Event
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.values.timestamps import possible_time
 
 
 class InvitationWaits(Struct, frozen=True, kw_only=True):
@@ -48,10 +49,13 @@ class EventStamp(Struct, frozen=True):
 
     Attributes:
         at: Database time, never before the stream's last event.
+        now: The time that decides what is due, and from which new waits count. It is `at`, or database time if the
+            stream is ahead because the clock went back.
         fields: `at`, the actor and the ids of request and correlation, by the names of an event's fields.
     """
 
     at: datetime
+    now: datetime
     fields: dict[str, Any]
 
     def for_reservation(self, reservation: Reservation) -> dict[str, Any]:
@@ -87,4 +91,4 @@ def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:
     }
     if at != now:
         fields["recorded_at"] = now
-    return EventStamp(at, fields)
+    return EventStamp(at, possible_time(now, at), fields)

@@ -61,6 +61,6 @@ def reported_fields(stamp: EventStamp, reservation: Reservation, occurred_at: da
     """
     if occurred_at is None:
         return stamp.fields
-    if not reservation.reserved_at <= occurred_at <= stamp.at + AHEAD_MAX:
+    if not min(reservation.reserved_at, stamp.now) <= occurred_at <= stamp.now + AHEAD_MAX:
         raise OutOfBounds("occurred_at")
     return {**stamp.fields, "occurred_at": occurred_at}

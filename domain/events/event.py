@@ -6,6 +6,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.values.timestamps import is_impossible
+
 Kind = Literal["redeem", "rebind"]
 HeldAs = Literal["reserved", "used"]
 LateEffect = Literal["duplicate", "retaken", "not_retaken", "ended"]
@@ -58,3 +60,13 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     correlation_id: UUID | None = None
     recorded_at: datetime | None = None
     occurred_at: datetime | None = None
+
+    @property
+    def stored_at(self) -> datetime:
+        """When it was stored, by the clock of that time."""
+        return self.recorded_at or self.at
+
+    @property
+    def waits_from(self) -> datetime:
+        """Begin of the waits that it causes: `at`, or the time of storing if the stream is ahead of the clock."""
+        return self.stored_at if is_impossible(self.at, self.stored_at) else self.at

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.events.event import AccessEnding
-from domain.values.timestamps import shifted
+from domain.values.timestamps import is_impossible, shifted
 
 WARNING_DAYS: Final = (7, 3, 1)
 """Days before the expiry at which the recipient is warned, as in the legacy system."""
@@ -36,6 +36,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         removal: State of its removal; None while it is active, or if it ended before an import.
         removal_attempts: How often that failed.
         removal_at: Time of the next attempt at the removal.
+        removal_timed_at: When that time was stored, by the clock of that time.
     """
 
     validity_days: int | None = None
@@ -50,6 +51,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
     removal: Removal | None = None
     removal_attempts: int = 0
     removal_at: datetime | None = None
+    removal_timed_at: datetime | None = None
 
     def ends_at(self, sent_at: datetime | None) -> datetime | None:
         """Return when the access expires; None without an expiry, or before it begins.
@@ -61,6 +63,13 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         if begun is None or self.validity_days is None:
             return None
         return shifted(begun, timedelta(days=self.validity_days))
+
+    def is_removal_due(self, now: datetime) -> bool:
+        """Return whether the channel is to be asked now to remove the access."""
+        if self.removal_at is None:
+            return False
+        timed_at = self.removal_timed_at
+        return self.removal_at <= now or (timed_at is not None and is_impossible(timed_at, now))
 
     @property
     def last_mark(self) -> int | None:

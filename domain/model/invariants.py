@@ -197,7 +197,7 @@ def is_announced_once(before: Reservation | None, event: ReservationEvent, _afte
     ends_at = before.access_ends_at if before else None
     if before is None or before.access is None or not before.has_active_access or ends_at is None:
         return False
-    return event.at < ends_at and (before.access.last_mark is None or event.days < before.access.last_mark)
+    return event.waits_from < ends_at and (before.access.last_mark is None or event.days < before.access.last_mark)
 
 
 def is_reminded_once(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
@@ -207,7 +207,7 @@ def is_reminded_once(before: Reservation | None, event: ReservationEvent, _after
     ends_at = before.access_ends_at if before else None
     if before is None or before.access is None or not before.has_active_access or ends_at is None:
         return False
-    return event.at < ends_at and before.accepted_at is None and before.access.reminded is None
+    return event.waits_from < ends_at and before.accepted_at is None and before.access.reminded is None
 
 
 def spends_no_attempt_on_connections(before: Reservation | None, event: ReservationEvent, after: Reservation) -> bool:

@@ -14,6 +14,7 @@ from domain.events import (
 )
 from domain.model.access import Access
 from domain.ports import EMAIL_CHANNELS, Language
+from domain.values.timestamps import is_impossible
 
 Status = Literal["live", "sent", "refunded"]
 PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unknown"]
@@ -43,6 +44,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         attempts: Attempts spent on that delivery: begun, neither deferred by the channel nor ended by its connection.
         connection_failures: How many attempts in a row failed at their connection; they set the pause before the next.
         next_attempt_at: Time of the next attempt; None while leased, parked or settled.
+        timed_at: When the lease or the time of the next attempt was stored, by the clock of that time.
         ever_unknown: Whether the outcome of any attempt was unknown: then the system never refunds it.
         case_id: The open case; it parks a pending reservation.
         proved_attempts: Attempts whose success is in the log.
@@ -78,6 +80,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     connection_failures: int = 0
     last_attempt: int = 0
     next_attempt_at: datetime | None = None
+    timed_at: datetime
     deferred: bool = False
     lease: Lease | None = None
     ever_unknown: bool = False
@@ -223,7 +226,12 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
 
     def is_leased(self, now: datetime) -> bool:
         """Return whether a worker has the lease at `now`."""
-        return self.lease is not None and self.lease.until > now
+        return self.lease is not None and self.lease.until > now and not is_impossible(self.timed_at, now)
+
+    def is_attempt_due(self, now: datetime) -> bool:
+        """Return whether the time of the next attempt has come."""
+        next_at = self.next_attempt_at
+        return next_at is not None and (next_at <= now or is_impossible(self.timed_at, now))
 
     def is_overdue(self, now: datetime) -> bool:
         """Return whether the system may refund it.

@@ -43,6 +43,7 @@ from domain.events import (
 )
 from domain.model.access import Access
 from domain.model.reservation import Lease, Reservation
+from domain.values.timestamps import is_impossible
 
 Change = dict[str, object]
 
@@ -85,7 +86,7 @@ def _finish_delivery(reservation: Reservation, event: InviteSent) -> Change:
 
 def _apply_late_success(reservation: Reservation, _: int, event: LateSuccessRecorded) -> Change:
     if event.effect == "ended":
-        return {**_confirm_attempt(reservation, event), **_ask_removal_again(reservation, event.at)}
+        return {**_confirm_attempt(reservation, event), **_ask_removal_again(reservation, event)}
     if event.effect != "retaken":
         return _confirm_attempt(reservation, event)
     no_refund = {"refunded_at": None, "refund_cause": None, "refund_request_id": None}
@@ -97,12 +98,18 @@ def _apply_late_success(reservation: Reservation, _: int, event: LateSuccessReco
     }
 
 
-def _ask_removal_again(reservation: Reservation, at: datetime) -> Change:
+def _ask_removal_again(reservation: Reservation, event: Event) -> Change:
     """Ask for the removal again: a channel may have been asked for this access after it was notified of the end."""
     access = reservation.access
     if access is None or access.removal not in {"removed", "told"} or reservation.is_by_email_only:
         return {}
-    return {"access": replace(access, removal="removing", removal_attempts=0, removal_at=at)}
+    return {"access": _begin_removal(access, event, event.waits_from)}
+
+
+def _begin_removal(access: Access, event: Event, removal_at: datetime) -> Access:
+    return replace(
+        access, removal="removing", removal_attempts=0, removal_at=removal_at, removal_timed_at=event.stored_at
+    )
 
 
 def _confirm_attempt(reservation: Reservation, event: InviteSent | LateSuccessRecorded) -> Change:
@@ -198,8 +205,7 @@ def _apply_case_closed(reservation: Reservation, _: int, event: CaseClosed) -> C
             change["access"] = replace(reservation.access, removal="removed")
         return change
     if not reservation.is_live and reservation.access is not None:
-        access = replace(reservation.access, removal="removing", removal_attempts=0, removal_at=event.retry_at)
-        return {"case_id": None, "access": access}
+        return {"case_id": None, "access": _begin_removal(reservation.access, event, event.retry_at)}
     deadline = event.deadline or reservation.deadline
     return {
         "case_id": None,
@@ -214,9 +220,9 @@ def _apply_resend_request(_reservation: Reservation, _: int, event: ResendReques
     """Begin a new delivery with its own deadline and all attempts."""
     return {
         "delivery": event.delivery,
-        "delivery_at": event.at,
+        "delivery_at": event.waits_from,
         "deadline": event.deadline,
-        "next_attempt_at": event.at,
+        "next_attempt_at": event.waits_from,
         "attempts": 0,
         "connection_failures": 0,
         "deferred": False,
@@ -235,38 +241,38 @@ def _apply_reminder(reservation: Reservation, _: int, event: InviteReminded) -> 
 
 def _apply_expiry(reservation: Reservation, _: int, event: AccessExpired) -> Change:
     """End the access; an access that expired before an import needs no removal."""
-    access = _end_access(reservation, event.at, "expired")
+    access = _end_access(reservation, event, "expired")
     if not event.notify:
         access = replace(access, removal=None, removal_at=None)
     return {"access": access, **_stop_resending(reservation)}
 
 
 def _apply_replacement(reservation: Reservation, _: int, event: AccessReplaced) -> Change:
-    access = replace(_end_access(reservation, event.at, "moved"), replaced_by=event.by)
+    access = replace(_end_access(reservation, event, "moved"), replaced_by=event.by)
     return {"access": access, **_stop_resending(reservation)}
 
 
 def _apply_correction(reservation: Reservation, _: int, event: AccessCorrected) -> Change:
-    return {"access": replace(_end_access(reservation, event.at, "corrected"), replaced_by=event.by)}
+    return {"access": replace(_end_access(reservation, event, "corrected"), replaced_by=event.by)}
 
 
 def _apply_release(_reservation: Reservation, _: int, event: InviteReleased) -> Change:
-    return {"waits_for": None, "next_attempt_at": event.at, "deadline": event.deadline}
+    return {"waits_for": None, "next_attempt_at": event.waits_from, "deadline": event.deadline}
 
 
 def _apply_access_revoked(reservation: Reservation, _: int, event: AccessRevoked) -> Change:
     """End the access: if staff revoked it, it is still to be removed; otherwise it was removed already."""
     access = reservation.access or Access()
     if access.ending is None:
-        access = _end_access(reservation, event.at, "withdrawn")
+        access = _end_access(reservation, event, "withdrawn")
     if event.actor not in STAFF:
         access = replace(access, removal="removed", removal_at=None)
     return {"access_revoked_at": event.at, "access": access, **_stop_resending(reservation)}
 
 
-def _end_access(reservation: Reservation, at: datetime, ending: AccessEnding) -> Access:
-    access = reservation.access or Access()
-    return replace(access, ending=ending, ended_at=at, removal="removing", removal_attempts=0, removal_at=at)
+def _end_access(reservation: Reservation, event: Event, ending: AccessEnding) -> Access:
+    access = replace(reservation.access or Access(), ending=ending, ended_at=event.at)
+    return _begin_removal(access, event, event.waits_from)
 
 
 def _apply_removal(reservation: Reservation, _: int, event: AccessRemoved) -> Change:
@@ -280,6 +286,7 @@ def _apply_removal_failure(reservation: Reservation, _: int, event: AccessRemova
             removal="removal_failed" if event.retry_at is None else "removing",
             removal_attempts=event.attempt,
             removal_at=event.retry_at,
+            removal_timed_at=event.stored_at,
         )
     }
 
@@ -337,13 +344,28 @@ def evolve_reservation(
         apply_transition = TRANSITIONS[type(event)]
     except KeyError as error:
         raise TypeError(f"no fold for {type(event).__name__}") from error
+    reservation = _turn_back(reservation, event)
     change = apply_transition(reservation, version, event)
+    if change.get("lease") or change.get("next_attempt_at"):
+        change["timed_at"] = event.stored_at
     if not isinstance(event, NoteAdded):
         change["moved_by"] = version
         if event.actor in STAFF:
             change["staff_request_id"] = event.request_id
             change["staff_act"] = type(event).__name__
     return replace(reservation, versions=(*reservation.versions, version), **change)
+
+
+def _turn_back(reservation: Reservation, event: ReservationEvent) -> Reservation:
+    """Return a delivery that was requested while the clock was ahead as if it were requested now, with its deadline.
+
+    This event proves that the clock went back. Without a change, the delivery would be attempted until the clock is
+    there again.
+    """
+    if not is_impossible(reservation.delivery_at, event.stored_at):
+        return reservation
+    ahead = reservation.delivery_at - event.stored_at
+    return replace(reservation, delivery_at=event.stored_at, deadline=reservation.deadline - ahead)
 
 
 def _begin_reservation(code_id: UUID, version: int, event: ReservationStarted) -> Reservation:
@@ -354,7 +376,7 @@ def _begin_reservation(code_id: UUID, version: int, event: ReservationStarted) -
         versions=(version,),
         moved_by=version,
         reserved_at=event.at,
-        delivery_at=event.at,
+        delivery_at=event.waits_from,
         deadline=event.deadline,
         language=event.language,
         kind="rebind" if isinstance(event, RebindReserved) else "redeem",
@@ -362,7 +384,8 @@ def _begin_reservation(code_id: UUID, version: int, event: ReservationStarted) -
         follows=event.follows,
         corrects=event.corrects,
         waits_for=event.waits_for,
-        next_attempt_at=event.at if event.waits_for is None else None,
+        next_attempt_at=event.waits_from if event.waits_for is None else None,
+        timed_at=event.stored_at,
         opened_by=event.actor,
         request_id=event.request_id,
         access=_promised_access(event),

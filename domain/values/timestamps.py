@@ -13,6 +13,9 @@ LATEST: Final = datetime(8999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """Far enough from the ends of the calendar that adding a hundred years, or any offset, stays inside it."""
 AHEAD_MAX: Final = timedelta(minutes=5)
 """How far a reported time may lie ahead of the database's clock: clocks of other systems differ."""
+CLOCK_STEP: Final = timedelta(minutes=1)
+"""The clocks of two processes never differ by as much. A stored time that is further ahead of now was stored before the
+database's clock went back."""
 FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """The ends of the calendar in UTC: before and after every row of a list."""
@@ -114,6 +117,24 @@ def in_utc(timestamp: datetime) -> datetime:
         return timestamp.astimezone(UTC)
     except OverflowError:
         return timestamp
+
+
+def is_impossible(stored_at: datetime, now: datetime) -> bool:
+    """Return whether something cannot have been stored at this time, because the database's clock has not reached it.
+
+    The clock was ahead then, and went back. What waits since that time waits for nothing: it is due.
+    """
+    return stored_at - now > CLOCK_STEP
+
+
+def possible_time(now: datetime, last_at: datetime) -> datetime:
+    """Return the time that decides what is due in a stream: not before its last event, unless that is impossible.
+
+    Args:
+        now: Database time.
+        last_at: `at` of the last event. The clock of the process that stored it may differ a little.
+    """
+    return now if is_impossible(last_at, now) else max(now, last_at)
 
 
 def utc_day(timestamp: datetime) -> date:

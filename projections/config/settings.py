@@ -102,7 +102,7 @@ class LedgerSettings(EnvironmentSettings):
     sweep_s: float = Field(default=3.0, gt=0)
     smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:25")
     smtp_timeout_s: float = Field(default=20.0, gt=0)
-    smtp_dot_timeout_s: float = Field(default=600.0, gt=0)
+    smtp_dot_timeout_s: float = Field(default=600.0, gt=0, le=900)
     webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)
     webhook_allow_private: str = ""
     traces_url: str | None = None

@@ -69,13 +69,13 @@ def outbox_entry_for(event: Event, working_set: WorkingSet) -> tuple[UUID, str, 
     """Return reservation, template and time of the notice that an event causes; None if it causes none."""
     if isinstance(event, UseRefunded):
         template = _refund_notice_template(event, working_set)
-        return None if template is None else (event.reservation_id, template, event.at)
+        return None if template is None else (event.reservation_id, template, event.waits_from)
     if isinstance(event, AccessReplaced) and working_set.reservations[event.by].opened_by not in STAFF:
-        return event.reservation_id, MOVE_NOTICE, event.at
+        return event.reservation_id, MOVE_NOTICE, event.waits_from
     if isinstance(event, ExpiryAnnounced):
-        return event.reservation_id, f"{EXPIRY_NOTICE_PREFIX}{event.days}", event.at
+        return event.reservation_id, f"{EXPIRY_NOTICE_PREFIX}{event.days}", event.waits_from
     if isinstance(event, InviteReminded):
-        return event.reservation_id, REMINDER, event.at
+        return event.reservation_id, REMINDER, event.waits_from
     return None
 
 
@@ -92,7 +92,7 @@ def _refund_notice_template(event: UseRefunded, working_set: WorkingSet) -> str 
 def enqueue_revocation_followups(cursor: Cursor[Any], working_set: WorkingSet) -> None:
     """Enqueue codes revoked now that have pending reservations: the sweep continues if the caller is gone."""
     revoked = [
-        (recorded.originator_id, recorded.event.at)
+        (recorded.originator_id, recorded.event.waits_from)
         for recorded in working_set.new_events
         if isinstance(recorded.event, CodeRevoked) and working_set.codes[recorded.originator_id].reserved
     ]
@@ -103,7 +103,7 @@ def enqueue_revocation_followups(cursor: Cursor[Any], working_set: WorkingSet) -
 def make_hand_out_mails_due(cursor: Cursor[Any], working_set: WorkingSet) -> None:
     """Make the emails with handed-out codes that new events request due, in the transaction of those events."""
     rows = sorted(
-        (recorded.originator_id, recorded.event.at, isinstance(recorded.event, HandOutResendRequested))
+        (recorded.originator_id, recorded.event.waits_from, isinstance(recorded.event, HandOutResendRequested))
         for recorded in working_set.new_events
         if isinstance(recorded.event, HandOutResendRequested | HandOutReminded)
     )

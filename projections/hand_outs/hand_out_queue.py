@@ -180,7 +180,7 @@ class HandOutQueue(HandOutReader):
 
         A search that finds fewer than `most` rests for `SEARCH_INTERVAL`.
         """
-        if self._next_search is not None and now < self._next_search:
+        if self._next_search is not None and now < self._next_search <= now + SEARCH_INTERVAL:
             return []
         campaign_ids = [
             campaign_id

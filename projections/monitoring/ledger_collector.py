@@ -21,6 +21,7 @@ from projections.database.errors import is_outage
 from projections.monitoring.event_counters import CLICK_TO_SENT_S, update_counters
 from projections.sql.monitoring import MonitoringSql
 from projections.verification.drift_sample import last_verified
+from projections.work_queue.impossible_times import TABLES_WITH_TIMES, review_times_of
 
 AGE_S_MAX: Final = 5.0
 """Age in seconds up to which results are reused, so that frequent scrapes do not become a load."""
@@ -105,6 +106,7 @@ class _LedgerStats:
     gauges: dict[str, float] = field(default_factory=dict)
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     verified: dict[str, tuple[float, int]] = field(default_factory=dict)
+    impossible_times: dict[str, int] = field(default_factory=dict)
 
 
 class LedgerCollector:
@@ -130,6 +132,14 @@ class LedgerCollector:
         yield GaugeMetricFamily("ledger_database_up", "1 while the database answers.", float(stats.is_up))
         for gauge in GAUGES:
             yield GaugeMetricFamily(gauge.name, gauge.text, stats.gauges.get(gauge.column, 0.0))
+        impossible = GaugeMetricFamily(
+            "ledger_impossible_times",
+            "Rows with a time that the database's clock has not reached, by table; none while the clock is right.",
+            labels=["table"],
+        )
+        for name in TABLES_WITH_TIMES:
+            impossible.add_metric([name], stats.impossible_times.get(name, 0))
+        yield impossible
         yield from _verifications(stats)
         yield from _counters(stats)
         yield _click_to_sent(stats)
@@ -155,8 +165,12 @@ class LedgerCollector:
             with conn.cursor(row_factory=namedtuple_row) as cursor:
                 row = cursor.execute(MonitoringSql.ledger_gauges).fetchall()[0]
             counters = {(name, label): count for name, label, count in conn.execute(MonitoringSql.counters)}
+            with conn.transaction(force_rollback=True):
+                impossible_times = review_times_of(conn)
             verified = {last.kind: (last.at.timestamp(), last.position) for last in last_verified(conn)}
-        return _LedgerStats(is_up=True, gauges=_gauges(row), counters=counters, verified=verified)
+        return _LedgerStats(
+            is_up=True, gauges=_gauges(row), counters=counters, verified=verified, impossible_times=impossible_times
+        )
 
 
 def _gauges(row: Any) -> dict[str, float]:  # noqa: ANN401 - a named tuple made from the columns

@@ -290,7 +290,9 @@ SELECT {refusals.names} FROM unnest({refusals.arrays}) WITH ORDINALITY AS new ({
 WHERE new.nth + (
     SELECT count(*) FROM (
         SELECT FROM refusals r
-        WHERE r.code_id = new.code_id AND r.at >= date_trunc('day', new.at, 'UTC') LIMIT %s
+        WHERE r.code_id = new.code_id
+            AND r.at >= date_trunc('day', new.at, 'UTC') AND r.at < date_trunc('day', new.at, 'UTC') + interval '1 day'
+        LIMIT %s
     ) kept
 ) <= %s
 RETURNING 1;

@@ -1,7 +1,8 @@
 -- name: recent_requests
 -- What all backends have told each other.
 SELECT coalesce(sum(unknown), 0)::int AS unknown, coalesce(sum(redeemed), 0)::int AS redeemed
-FROM limit_reports WHERE at > clock_timestamp() - make_interval(secs => %s);
+FROM limit_reports
+WHERE at BETWEEN clock_timestamp() - make_interval(secs => %s) AND clock_timestamp() + interval '1 minute';
 
 -- name: lock_counter_progress
 -- Whoever has the row takes the tallies further; nobody waits for it.
@@ -63,7 +64,11 @@ SELECT
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
     current_setting('max_connections')::int AS connections_max,
     pg_database_size(current_database()) AS bytes,
-    coalesce((SELECT extract(epoch FROM expires_at - clock_timestamp()) FROM scheduler_lease), 0) AS scheduler_lease,
+    coalesce((
+        -- One that is longer than leases are was taken before the clock went back.
+        SELECT extract(epoch FROM expires_at - clock_timestamp()) FROM scheduler_lease
+        WHERE expires_at <= clock_timestamp() + interval '1 minute'
+    ), 0) AS scheduler_lease,
     coalesce((SELECT fence FROM scheduler_lease), 0) AS scheduler_fence
 FROM
     (SELECT min(due_at) AS oldest FROM reservations WHERE due_at IS NOT NULL) AS due,
@@ -110,5 +115,9 @@ FROM webhook_endpoints;
 -- name: scheduler
 -- Who schedules; no row before the first beat.
 SELECT holder, fence, extract(epoch FROM clock_timestamp() - taken_at)::float8 AS term_s,
-    extract(epoch FROM clock_timestamp() - expires_at)::float8 AS expired_s
+    extract(epoch FROM CASE
+        -- One that is longer than leases are was taken before the clock went back.
+        WHEN expires_at > clock_timestamp() + interval '1 minute' THEN expires_at - clock_timestamp()
+        ELSE clock_timestamp() - expires_at
+    END)::float8 AS expired_s
 FROM scheduler_lease;

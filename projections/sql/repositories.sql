@@ -252,7 +252,8 @@ WITH told AS (
 SELECT process_id, number, unknown, redeemed, limits, keys, counts,
     extract(epoch FROM clock_timestamp() - at)::float8 AS age_s
 FROM limit_reports
-WHERE process_id <> %(process_id)s AND at > clock_timestamp() - make_interval(secs => %(since_s)s)
+WHERE process_id <> %(process_id)s
+    AND at BETWEEN clock_timestamp() - make_interval(secs => %(since_s)s) AND clock_timestamp() + interval '1 minute'
 ORDER BY at, process_id, number LIMIT %(most)s;
 
 -- name: insert_api_key

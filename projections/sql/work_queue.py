@@ -14,6 +14,10 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     prune_callback_refusals: LiteralString
     take_due_access: LiteralString
     hold_access: LiteralString
+    take_impossible_access: LiteralString
+    bring_back_times: LiteralString
+    impossible_times_of_the_log: LiteralString
+    accept_times_of_the_log: LiteralString
     forget_access_marks: LiteralString
     prune_access_marks: LiteralString
     prune_test_emails: LiteralString

@@ -17,25 +17,37 @@ DELETE FROM callback_refusals
 WHERE ctid = ANY(ARRAY(SELECT ctid FROM callback_refusals WHERE minute < %s LIMIT %s));
 
 -- name: take_due_access
--- Each taken by one worker: the mark keeps others away until next_at.
+-- Each taken by one worker: the mark keeps others away until next_at. One that is longer than any mark is kept was made
+-- before the clock went back, and is worth nothing.
 WITH due AS (
     SELECT r.reservation_id FROM reservations r LEFT JOIN access_marks m USING (reservation_id)
-    WHERE r.access_due_at <= %(now)s AND (m.next_at IS NULL OR m.next_at <= %(now)s)
+    WHERE r.access_due_at <= %(now)s AND (m.next_at IS NULL OR m.next_at <= %(now)s OR m.next_at > %(longest)s)
     ORDER BY r.access_due_at
     LIMIT %(limit)s
     FOR UPDATE OF r SKIP LOCKED
 )
 INSERT INTO access_marks AS old (reservation_id, next_at)
 SELECT reservation_id, %(until)s FROM due ORDER BY reservation_id
-ON CONFLICT (reservation_id) DO UPDATE SET next_at = excluded.next_at WHERE old.next_at <= %(now)s
+ON CONFLICT (reservation_id) DO UPDATE SET next_at = excluded.next_at
+WHERE old.next_at <= %(now)s OR old.next_at > %(longest)s
 RETURNING reservation_id;
 
 -- name: hold_access
 -- Those of these access grants that no other worker has.
 INSERT INTO access_marks AS old (reservation_id, next_at)
 SELECT reservation_id, %(until)s FROM unnest(%(reservation_ids)s::uuid[]) AS asked (reservation_id) ORDER BY 1
-ON CONFLICT (reservation_id) DO UPDATE SET next_at = excluded.next_at WHERE old.next_at <= %(now)s
+ON CONFLICT (reservation_id) DO UPDATE SET next_at = excluded.next_at
+WHERE old.next_at <= %(now)s OR old.next_at > %(longest)s
 RETURNING reservation_id;
+
+-- name: take_impossible_access
+-- Access with a due time that may have been stored before the clock went back: the stream of its code is ahead. The
+-- aggregate decides. Whether the clock went back is known from the checkpoints of the last days, one each minute.
+SELECT r.reservation_id FROM reservations r JOIN code_balances b USING (code_id)
+WHERE r.access_due_at > %(now)s AND b.last_at > %(impossible)s AND EXISTS (
+    SELECT FROM checkpoints WHERE number > (SELECT max(number) FROM checkpoints) - 5000 AND at > %(impossible)s
+)
+ORDER BY r.access_due_at DESC LIMIT %(limit)s;
 
 -- name: forget_access_marks
 -- Not those that another worker has by now.
@@ -53,13 +65,15 @@ DELETE FROM issue_keys WHERE scope_digest IN (
 );
 
 -- name: prune_limit_reports
-DELETE FROM limit_reports WHERE at < clock_timestamp() - make_interval(secs => %s);
+DELETE FROM limit_reports
+WHERE at NOT BETWEEN clock_timestamp() - make_interval(secs => %s) AND clock_timestamp() + interval '1 minute';
 
 -- name: take_due
 -- What is due, each taken by one sweep only: the mark keeps others and the next rounds away until next_at, a little
 -- longer each time. A mark is for one due moment: a retry is due anew. One from further in the future than any mark
--- is kept was made before the clock went back (another server took over), and is worth nothing.
-WITH due AS (
+-- is kept was made before the clock went back (another server took over), and is worth nothing. So may be a due time
+-- that is further ahead than waits are, unless its channel asked for it: the aggregate decides if its stream is ahead.
+WITH on_time AS (
     SELECT r.reservation_id, r.due_at, r.lease_until, r.deadline, r.ever_unknown
     FROM reservations r
     LEFT JOIN dispatches d USING (reservation_id)
@@ -69,6 +83,18 @@ WITH due AS (
     ORDER BY r.due_at
     LIMIT %(limit)s
     FOR UPDATE OF r SKIP LOCKED
+), ahead AS (
+    SELECT r.reservation_id, r.due_at, r.lease_until, r.deadline, r.ever_unknown
+    FROM reservations r
+    JOIN code_balances b USING (code_id)
+    LEFT JOIN dispatches d USING (reservation_id)
+    WHERE r.due_at > %(longest_wait)s AND b.last_at > %(impossible)s
+        AND (d.next_at IS NULL OR d.next_at <= %(now)s OR d.next_at > %(now)s + %(longest)s)
+    ORDER BY r.due_at DESC
+    LIMIT %(limit)s
+    FOR UPDATE OF r SKIP LOCKED
+), due AS (
+    SELECT * FROM on_time UNION ALL SELECT * FROM ahead
 ), marked AS (
     INSERT INTO dispatches AS old (reservation_id, due_at, next_at, times)
     SELECT reservation_id, due_at, %(now)s + %(repeat)s, 1 FROM due
@@ -118,7 +144,7 @@ RETURNING o.reservation_id, o.template, o.written_at, o.attempts, o.leased_until
     JOIN reservations other USING (recipient_id)
     JOIN outbox sent ON sent.reservation_id = other.reservation_id
     WHERE own.reservation_id = o.reservation_id AND sent.outcome = 'sent'
-        AND sent.closed_at > clock_timestamp() - interval '1 hour'
+        AND sent.closed_at BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() + interval '1 minute'
 )::int AS recent;
 
 -- name: close_outbox
@@ -152,6 +178,7 @@ WHERE e.state = 'removed' AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE
 
 -- name: hold_scheduler_lease
 -- Takes or renews the lease; no row while another process holds it. The fence grows with each change of the holder.
+-- One that is longer than leases are was taken before the clock went back: it may be that of a process that ended.
 INSERT INTO scheduler_lease AS lease (holder_id, holder, fence, taken_at, expires_at)
 VALUES (
     %(holder_id)s, %(holder)s, 1, clock_timestamp(), clock_timestamp() + make_interval(secs => %(lease_s)s)
@@ -159,20 +186,131 @@ VALUES (
 ON CONFLICT (only_row) DO UPDATE SET
     holder_id = excluded.holder_id, holder = excluded.holder, expires_at = excluded.expires_at,
     fence = lease.fence + (lease.holder_id <> excluded.holder_id)::int,
-    taken_at = CASE WHEN lease.holder_id = excluded.holder_id THEN lease.taken_at ELSE excluded.taken_at END
+    taken_at = CASE WHEN lease.holder_id = excluded.holder_id THEN least(lease.taken_at, excluded.taken_at)
+        ELSE excluded.taken_at END
 WHERE lease.holder_id = excluded.holder_id OR lease.expires_at <= clock_timestamp()
+    OR lease.expires_at > excluded.expires_at + interval '1 second'
 RETURNING fence;
 
 -- name: claim_scheduled_run
--- A row for the one process that may send this run: the holder of the lease, and once within the pause.
+-- A row for the one process that may send this run: the holder of the lease, and once within the pause. A claim in the
+-- future was made before the clock went back.
 INSERT INTO scheduled_runs AS last (task, fence, number, claimed_at)
 SELECT %(task)s, fence, 1, clock_timestamp() FROM scheduler_lease
 WHERE holder_id = %(holder_id)s AND expires_at > clock_timestamp()
 ON CONFLICT (task) DO UPDATE SET
     fence = excluded.fence, number = last.number + 1, claimed_at = excluded.claimed_at
 WHERE last.fence <= excluded.fence
-    AND last.claimed_at <= excluded.claimed_at - make_interval(secs => %(pause_s)s)
+    AND last.claimed_at NOT BETWEEN excluded.claimed_at - make_interval(secs => %(pause_s)s)
+        AND excluded.claimed_at + interval '1 second'
 RETURNING number;
 
 -- name: release_scheduler_lease
 UPDATE scheduler_lease SET expires_at = clock_timestamp() WHERE holder_id = %s;
+
+-- name: bring_back_times
+-- Makes due what waits until a time that is further ahead than its longest wait, or that was stored at a time which the
+-- clock has not reached: the clock was ahead, and went back. Rows that a worker has locked are left to it.
+WITH notices AS (
+    -- A reminder may wait for the end of quiet hours.
+    UPDATE outbox SET due_at = %(now)s WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM outbox
+        WHERE due_at > %(longest_wait)s AND (template <> %(reminder)s OR due_at > %(longest_postponement)s)
+        FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
+), revoked AS (
+    UPDATE revocations SET next_at = %(now)s WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM revocations WHERE next_at > %(longest_wait)s FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
+), paces AS (
+    UPDATE hand_out_pace SET next_at = %(now)s, claimed_at = '{}', claimed_rows = '{}' WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM hand_out_pace WHERE next_at > %(longest_wait)s FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
+), listed AS (
+    -- A reminder may wait for the end of quiet hours, and a row that no worker left behind as long as a server asks.
+    UPDATE hand_out_recipients SET due_at = %(now)s WHERE ctid = ANY(ARRAY(
+        SELECT r.ctid FROM hand_outs h JOIN hand_out_recipients r USING (hand_out_id)
+        WHERE (h.state = 'running' OR r.is_asked) AND r.due_at > %(longest_wait)s AND (
+            r.due_at > %(longest_postponement)s
+            OR ((r.attempts = 0 OR r.may_have_arrived) AND NOT EXISTS (
+                SELECT FROM handed_out_codes c
+                WHERE c.code_id = r.code_id AND c.reminder = c.mail AND c.mail_state = 'queued'
+            ))
+        )
+        FOR UPDATE OF r SKIP LOCKED
+    )) RETURNING 1
+), messages AS (
+    UPDATE webhook_deliveries SET due_at = %(now)s WHERE ctid = ANY(ARRAY(
+        SELECT d.ctid FROM webhook_endpoints e JOIN webhook_deliveries d USING (endpoint_id)
+        WHERE d.state = 'pending' AND d.due_at > %(impossible)s
+            AND coalesce(d.last_at, d.made_at) > %(impossible)s
+        FOR UPDATE OF d SKIP LOCKED
+    )) RETURNING 1
+), endpoints AS (
+    UPDATE webhook_endpoints SET worked_at = least(worked_at, %(now)s), runner = NULL, lease_until = NULL,
+        resting_until = CASE WHEN worked_at > %(impossible)s THEN NULL ELSE resting_until END
+    WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM webhook_endpoints
+        WHERE worked_at > %(impossible)s OR lease_until > %(longest_wait)s FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
+), runners AS (
+    -- Its runner may be at work, and renews the lease.
+    UPDATE batches SET lease_until = %(now)s + interval '1 minute' WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM batches
+        WHERE state = 'working' AND lease_until > %(longest_wait)s FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
+), wake_ups AS (
+    DELETE FROM dispatches WHERE next_at > %(longest_wait)s RETURNING 1
+), marks AS (
+    DELETE FROM access_marks WHERE next_at > %(longest_wait)s RETURNING 1
+), runs AS (
+    UPDATE scheduled_runs SET claimed_at = %(now)s WHERE claimed_at > %(impossible)s RETURNING 1
+), leases AS (
+    UPDATE scheduler_lease SET taken_at = least(taken_at, %(now)s), expires_at = %(now)s
+    WHERE expires_at > %(impossible)s RETURNING 1
+), reports AS (
+    DELETE FROM limit_reports WHERE at > %(impossible)s RETURNING 1
+)
+SELECT *
+FROM (
+    SELECT 'outbox' AS "table", count(*) AS rows FROM notices
+    UNION ALL SELECT 'revocations', count(*) FROM revoked
+    UNION ALL SELECT 'hand_out_pace', count(*) FROM paces
+    UNION ALL SELECT 'hand_out_recipients', count(*) FROM listed
+    UNION ALL SELECT 'webhook_deliveries', count(*) FROM messages
+    UNION ALL SELECT 'webhook_endpoints', count(*) FROM endpoints
+    UNION ALL SELECT 'batches', count(*) FROM runners
+    UNION ALL SELECT 'dispatches', count(*) FROM wake_ups
+    UNION ALL SELECT 'access_marks', count(*) FROM marks
+    UNION ALL SELECT 'scheduled_runs', count(*) FROM runs
+    UNION ALL SELECT 'scheduler_lease', count(*) FROM leases
+    UNION ALL SELECT 'limit_reports', count(*) FROM reports
+) brought_back
+WHERE rows > 0;
+
+-- name: impossible_times_of_the_log
+-- Rows of the read models with a time that the clock has not reached: at most a thousand of each kind, without those that
+-- an operator has seen (`accepted`: the log's position then), but for work that is due.
+SELECT *
+FROM (
+    SELECT 'reservations' AS "table", count(*) AS rows FROM (
+        SELECT FROM reservations r
+        JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = r.versions[1]
+        WHERE r.reserved_at > %(impossible)s AND e.notification_id > (SELECT position FROM accepted_times)
+        UNION ALL
+        SELECT FROM reservations r JOIN code_balances b USING (code_id)
+        WHERE r.due_at > %(longest_wait)s AND NOT r.is_deferred AND b.last_at > %(impossible)s
+        LIMIT 1000
+    ) ahead
+    UNION ALL
+    SELECT 'code_balances', count(*) FROM (
+        SELECT FROM code_balances b
+        JOIN ledger_events e ON e.originator_id = b.code_id AND e.originator_version = 1
+        WHERE b.issued_at > %(impossible)s AND e.notification_id > (SELECT position FROM accepted_times)
+        LIMIT 1000
+    ) ahead
+) found
+WHERE rows > 0;
+
+-- name: accept_times_of_the_log
+UPDATE accepted_times SET position = (SELECT coalesce(max(notification_id), 0) FROM ledger_events);

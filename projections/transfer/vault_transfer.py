@@ -32,6 +32,7 @@ EXCLUDED_TABLES: Final = {
     **dict.fromkeys(("code_snapshots", "history_blocks", "tallies", "tally_progress"), "rebuilt from the events"),
     "checkpoints": "are in the file of events",
     **dict.fromkeys(("verifications", "drifting_codes", "rebuild_progress"), "describe the other database"),
+    "accepted_times": "is about the clock of the other database",
     "dispatches": "wake-up messages of the last minutes: the sweep sends its own",
     "staff_sessions": "staff sign in again",
     "test_emails": "are being sent by the other system",

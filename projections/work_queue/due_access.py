@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from domain.values.timestamps import CLOCK_STEP
 from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
+from projections.work_queue.impossible_times import find_bounds
 
 TAKEN_MAX = 50
 """Access grants leased in one commit. Few, so that little is repeated if the worker dies."""
@@ -25,14 +27,14 @@ class DueAccessRows:
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
         """Lease reservations whose access is due, longest due first."""
-        params = {"now": now, "until": now + self.lease, "limit": limit}
+        params = {**self._lease_bounds(now), "limit": limit}
         with self._datastore.get_connection() as conn:
             rows: Sequence[Any] = conn.execute(WorkQueueSql.take_due_access, params).fetchall()
         return [row["reservation_id"] for row in rows]
 
     def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[UUID]:
         """Lease those of these reservations that no other worker has."""
-        params = {"now": now, "until": now + self.lease, "reservation_ids": list(reservation_ids)}
+        params = {**self._lease_bounds(now), "reservation_ids": list(reservation_ids)}
         with self._datastore.get_connection() as conn:
             rows: Sequence[Any] = conn.execute(WorkQueueSql.hold_access, params).fetchall()
         return [row["reservation_id"] for row in rows]
@@ -41,3 +43,15 @@ class DueAccessRows:
         """End leases that began at a time: any worker may lease what is due next."""
         with self._datastore.get_connection() as conn:
             conn.execute(WorkQueueSql.forget_access_marks, (list(reservation_ids), leased_at + self.lease))
+
+    def find_impossible(self, now: datetime) -> list[UUID]:
+        """Return reservations whose access may have a due time that was stored before the clock went back."""
+        params = {**find_bounds(now), "limit": TAKEN_MAX}
+        with self._datastore.get_connection() as conn:
+            rows: Sequence[Any] = conn.execute(WorkQueueSql.take_impossible_access, params).fetchall()
+        return [row["reservation_id"] for row in rows]
+
+    def _lease_bounds(self, now: datetime) -> dict[str, datetime]:
+        """Return until when a lease lasts that begins now, and the latest end that one can have."""
+        until = now + self.lease
+        return {"now": now, "until": until, "longest": until + CLOCK_STEP}

@@ -9,6 +9,7 @@ from uuid import UUID
 from projections.database.datastore import LedgerDatastore
 from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
+from projections.work_queue.impossible_times import bring_back_times, find_bounds
 
 TAKEN_MAX = 500
 """Reservations per sweep; at one sweep in 3 seconds that is far more than the workers send."""
@@ -53,14 +54,19 @@ class DueRows:
     def __init__(self, storage: LedgerStore) -> None:
         self._datastore: LedgerDatastore = storage.datastore
 
+    def bring_back(self, now: datetime) -> dict[str, int]:
+        """Make due what waits until a time that the clock cannot have shown; return how many rows, by table."""
+        with self._datastore.get_connection() as conn:
+            return bring_back_times(conn, now)
+
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
         """Return due reservations without a recent wake-up message for the same due time, and mark them."""
         params = {
             "due_before": now - timedelta(seconds=GRACE_S),
-            "now": now,
             "repeat": timedelta(seconds=REPEAT_S),
             "doublings": DOUBLINGS_MAX,
             "longest": LONGEST,
+            **find_bounds(now),
             "limit": limit,
         }
         with self._datastore.get_connection() as conn:

@@ -97,6 +97,11 @@ BEGIN
     END IF;
 END;
 $$;
+CREATE TABLE public.accepted_times (
+    only_row boolean DEFAULT true NOT NULL,
+    "position" bigint NOT NULL,
+    CONSTRAINT accepted_times_only_row_check CHECK (only_row)
+);
 CREATE TABLE public.access_marks (
     reservation_id uuid NOT NULL,
     next_at timestamp with time zone NOT NULL
@@ -627,6 +632,8 @@ CREATE TABLE public.webhook_secrets (
 );
 ALTER TABLE ONLY public.audit ALTER COLUMN audit_id SET DEFAULT nextval('public.audit_audit_id_seq'::regclass);
 ALTER TABLE ONLY public.ledger_events ALTER COLUMN notification_id SET DEFAULT nextval('public.ledger_events_notification_id_seq'::regclass);
+ALTER TABLE ONLY public.accepted_times
+    ADD CONSTRAINT accepted_times_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.access_marks
     ADD CONSTRAINT access_marks_pkey PRIMARY KEY (reservation_id);
 ALTER TABLE ONLY public.api_keys

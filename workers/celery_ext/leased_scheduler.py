@@ -46,6 +46,7 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
             self._say("another beat schedules")
             return STANDBY_S
         self._say("scheduling taken over", self.lease.fence)
+        self._bring_back_runs()
         return float(super().tick(*args, **kwargs))
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:  # noqa: ANN401 - kombu's producer
@@ -57,6 +58,14 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
             return
         if is_ours:
             super().apply_entry(entry, producer)
+
+    def _bring_back_runs(self) -> None:
+        """Let tasks whose last run is in the future be due again: the clock of this host went back."""
+        ahead = [entry for entry in self.schedule.values() if entry.last_run_at > entry.default_now()]
+        for entry in ahead:
+            entry.last_run_at = entry.default_now()
+        if ahead:
+            self._heap = None  # of the times of the next runs
 
     def close(self) -> None:
         """Let another beat take over, and close."""

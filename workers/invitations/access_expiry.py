@@ -20,6 +20,7 @@ from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
 from domain.values.identifiers import EmailAddress
+from domain.values.timestamps import possible_time
 from projections.work_queue.due_access import TAKEN_MAX
 from workers.invitations.delivery_steps import Addresses
 from workers.invitations.message_factory import MessageFactory
@@ -43,6 +44,9 @@ class DueAccessQueue(Protocol):
 
     def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
         """End leases that began at a time: any worker may lease what is due next."""
+
+    def find_impossible(self, now: datetime) -> list[UUID]:
+        """Return reservations whose access may have a due time that was stored before the clock went back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,10 @@ class AccessExpirer:
             counts["due"] += len(due_ids)
             counts += self._settle(due_ids, context, should_stop)
             self.rows.give_back(due_ids, context.now)
+        context = self.context()
+        impossible_ids = [] if should_stop() else self.rows.hold(self.rows.find_impossible(context.now), context.now)
+        counts += self._settle(impossible_ids, context, should_stop)
+        self.rows.give_back(impossible_ids, context.now)
         return counts
 
     def remove(self, reservation_ids: Sequence[UUID], should_stop: Callable[[], bool]) -> Counter[str]:
@@ -195,5 +203,5 @@ def _removable_reservation(result: Result, now: datetime) -> Reservation | None:
     """Return a reservation whose access is to be removed now; None if it is not."""
     if not isinstance(result, CommandResult) or result.reservation is None or result.reservation.access is None:
         return None
-    due_at = result.reservation.access.removal_at
-    return result.reservation if due_at is not None and due_at <= max(now, result.code.last_at) else None
+    is_due = result.reservation.access.is_removal_due(possible_time(now, result.code.last_at))
+    return result.reservation if is_due else None

@@ -3,7 +3,8 @@
 It may run twice, or on two schedulers: rows are read with SKIP LOCKED and marked until the next run.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -16,6 +17,8 @@ from domain.values.batched import batched
 from projections.work_queue.due_reservations import TAKEN_MAX, Due
 from workers.dispatcher import IDS_PER_MESSAGE
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
@@ -27,6 +30,9 @@ class SweepResult:
 
 class DueReservations(Protocol):
     """The queue of due reservations, as the sweep uses it."""
+
+    def bring_back(self, now: datetime) -> Mapping[str, int]:
+        """Make due what waits until a time that the clock cannot have shown; return how many rows, by table."""
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
         """Return due reservations, oldest first, without those that have a recent wake-up message, and mark them."""
@@ -51,6 +57,8 @@ def sweep(
         context: Who and when.
         new_id: Random ids for cases.
     """
+    if counts := rows.bring_back(context.now):
+        log.warning("times in the future brought back", extra={"action": "sweep", "counts": counts})
     due = rows.take(context.now)
     commands = [
         SettleDue(context=context, reservation_id=due_reservation.reservation_id, case_id=new_id())

@@ -44,6 +44,8 @@ RUN_MAX_S: Final = 10.0
 """Seconds after which a run begins no further batch; the next run follows in seconds."""
 ATTEMPTS_MAX: Final = 5
 RETRY: Final = timedelta(seconds=60)
+LATER_MAX: Final = timedelta(days=1)
+"""Longest wait that a server may ask for, as with removals."""
 REMINDERS_MAX: Final = 500
 """Reminders that one run requests."""
 EARLIER_ATTEMPT: Final = "earlier_attempt"
@@ -321,6 +323,6 @@ def find_retry(outcome: Outcome | SkipReason, attempts: int, now: datetime) -> t
     if attempts >= ATTEMPTS_MAX:
         return None
     if isinstance(outcome, RetryLater):
-        return outcome.until, attempts
+        return min(outcome.until, now + LATER_MAX), attempts
     wait_s = outcome.retry_after_s if isinstance(outcome, OutcomeUnknown) else 0.0
     return now + max(attempts * RETRY, timedelta(seconds=wait_s)), attempts

@@ -25,6 +25,7 @@ from projections.monitoring.health_checks import (
 from projections.privacy.key_export_log import list_unexported_keys
 from projections.storage.key_check import verify_key_rings
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
+from projections.work_queue.impossible_times import review_impossible_times
 
 SKEW_S_MAX = 2.0
 """Leases use the database's clock alone; with more skew, times in logs and emails contradict the ledger's."""
@@ -34,7 +35,7 @@ LAG_S_MAX = 30.0
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
     *("commit", "engine", "migrations", "role", "key rings", "key copy", "vault", "checkpoints", "clock"),
-    *("sweep", "pending", "cases", "guessing", "webhooks", "scheduler"),
+    *("times", "sweep", "pending", "cases", "guessing", "webhooks", "scheduler"),
 )
 
 
@@ -67,10 +68,11 @@ def check_database(settings: LedgerSettings) -> CheckResults:
     yield check_vault(url, settings)
     yield _check_checkpoints(url, settings)
     yield _check_clock(facts)
+    yield _check_times(url)
     try:
         backlog_row = backlog(url)
     except StorageUnavailableError as error:
-        yield from skip_checks(BEHIND_DATABASE[9:], str(error))
+        yield from skip_checks(BEHIND_DATABASE[10:], str(error))
         return
     yield _check_sweep(backlog_row)
     yield _check_pending(backlog_row, settings)
@@ -209,6 +211,19 @@ def _check_clock(facts: ServerFacts) -> CheckResult:
     direction = "ahead of" if facts.skew_s > 0 else "behind"
     description = f"the database is {format_duration(abs(facts.skew_s))} {direction} this host"
     return CheckResult("clock", "wrong", description, "synchronize both clocks with NTP")
+
+
+def _check_times(url: str) -> CheckResult:
+    """Check that no row has a time that the clock has not reached: nothing waits for one, but the clock was wrong."""
+    try:
+        counts = review_impossible_times(url)
+    except StorageUnavailableError as error:
+        return CheckResult("times", "skipped", f"not checked: {error}")
+    if not counts:
+        return CheckResult("times", "ok", "no row has a time in the future")
+    rows = ", ".join(f"{count} row(s) of {table}" for table, count in sorted(counts.items()))
+    remedy = "fix the clock of the database, then `ledger clock --apply`: docs/how-to/runbook.md#clock"
+    return CheckResult("times", "wrong", f"times in the future: {rows}", remedy)
 
 
 def _check_sweep(waiting: Backlog) -> CheckResult:

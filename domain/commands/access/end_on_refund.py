@@ -92,7 +92,7 @@ def release_waiting_invitations(
                 request_id=event.request_id,
                 correlation_id=event.correlation_id,
                 reservation_id=waiting.reservation_id,
-                deadline=event.at + timedelta(seconds=policy.reservation_ttl_s),
+                deadline=event.waits_from + timedelta(seconds=policy.reservation_ttl_s),
                 caused_by=working_set.reservations[event.reservation_id].moved_by,
             )
     return list(releases.values())

@@ -146,7 +146,7 @@ def _begin_rebind(
         return Decision(code.code_id, reservation_id=command.new_reservation_id)
     stamp = event_stamp(command.context, code)
     pending_rebinds = [reservation for reservation in working_set.moves(former) if reservation.is_live]
-    overdue = [reservation for reservation in pending_rebinds if reservation.is_overdue(stamp.at)]
+    overdue = [reservation for reservation in pending_rebinds if reservation.is_overdue(stamp.now)]
     if (
         unsettled := next((reservation for reservation in pending_rebinds if reservation not in overdue), None)
     ) is not None:
@@ -179,7 +179,7 @@ def _check(
         raise CodeIsPaused
     if former.access is not None and former.access.ending == "withdrawn":
         raise RebindNotPossible("withdrawn")
-    if former.is_access_over(stamp.at):
+    if former.is_access_over(stamp.now):
         raise GrantExpired
     if command.context.actor not in STAFF:
         _check_bounds(code, former, stamp, policy)
@@ -191,7 +191,7 @@ def _check_bounds(code: RedeemCode, former: Reservation, stamp: EventStamp, poli
     if _rebind_count(former) >= limit:
         raise RebindNotPossible("used_up")
     activated_at = former.activated_at
-    if activated_at is not None and stamp.at > shifted(activated_at, timedelta(days=policy.rebind_days)):
+    if activated_at is not None and stamp.now > shifted(activated_at, timedelta(days=policy.rebind_days)):
         raise RebindNotPossible("too_late")
 
 
@@ -206,7 +206,7 @@ def _rebind_event(
 
     Its deadline is not after the end of the access, so an unsent rebind is refunded by then.
     """
-    deadline = stamp.at + timedelta(seconds=policy.reservation_ttl_s)
+    deadline = stamp.now + timedelta(seconds=policy.reservation_ttl_s)
     if former.access_ends_at is not None:
         deadline = min(deadline, former.access_ends_at)
     note = command.note if isinstance(command, RebindReservation) else None

@@ -67,11 +67,11 @@ def settle_access(command: SettleAccess, working_set: WorkingSet) -> Decision:
         **stamp.for_reservation(reservation),
         "caused_by": reservation.moved_by,
     }
-    if reservation.is_access_over(stamp.at):
+    if reservation.is_access_over(stamp.now):
         return Decision(code.code_id, (AccessExpired(**shared_fields),), reservation.reservation_id)
-    days = access.mark_at(reservation.sent_at, stamp.at)
+    days = access.mark_at(reservation.sent_at, stamp.now)
     reminder_at = access.reminder_at(reservation.sent_at, is_accepted=reservation.accepted_at is not None)
-    if reminder_at is not None and access.remind_days is not None and reminder_at <= stamp.at:
+    if reminder_at is not None and access.remind_days is not None and reminder_at <= stamp.now:
         nearest = access.remind_days if days is None else min(days, access.remind_days)
         return Decision(code.code_id, (InviteReminded(**shared_fields, days=nearest),), reservation.reservation_id)
     events = () if days is None else (ExpiryAnnounced(**shared_fields, days=days),)
@@ -107,10 +107,10 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
         )
     if command.attempt != access.removal_attempts + 1:
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
-    retry_at = _retry_at(outcome, access, stamp.at, policy)
+    retry_at = _retry_at(outcome, access, stamp.now, policy)
     if retry_at is None and reservation.case_id is not None:
         # A reservation has one case at a time, and this failure must not be forgotten with another's end.
-        retry_at = stamp.at + timedelta(seconds=policy.removal_wait_s_max)
+        retry_at = stamp.now + timedelta(seconds=policy.removal_wait_s_max)
     failed = AccessRemovalFailed(
         **shared_fields,
         reason=_reason(outcome),

@@ -43,19 +43,14 @@ def claim_attempt(command: ClaimAttempt, working_set: WorkingSet, policy: Policy
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
     due = due_events(code, reservation, stamp, command.case_id, policy)
-    if (
-        due
-        or reservation.lease is not None
-        or reservation.next_attempt_at is None
-        or reservation.next_attempt_at > stamp.at
-    ):
+    if due or reservation.lease is not None or not reservation.is_attempt_due(stamp.now):
         return Decision(code.code_id, due, reservation.reservation_id)
     event = InviteAttempted(
         **stamp.for_reservation(reservation),
         delivery=reservation.delivery,
         attempt=reservation.last_attempt + 1,
         kind=reservation.kind,
-        lease_until=stamp.at + timedelta(seconds=policy.lease_s),
+        lease_until=stamp.now + timedelta(seconds=policy.lease_s),
         channel=command.by_group.get(reservation.group or "", command.channel),
         caused_by=reservation.moved_by,
     )

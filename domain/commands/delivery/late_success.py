@@ -63,7 +63,7 @@ def success_events(
         return (_late_success_event(reservation, stamp, proof, "duplicate"),)
     if reservation.occupies_use:
         return _add_bounce_case(code, reservation, stamp, proof, case_id, _sent_events(reservation, stamp, proof))
-    obstacle = find_retake_obstacle(code, reservation, working_set, stamp.at)
+    obstacle = find_retake_obstacle(code, reservation, working_set, stamp.now)
     if obstacle is None:
         return _add_bounce_case(
             code, reservation, stamp, proof, case_id, (_late_success_event(reservation, stamp, proof, "retaken"),)

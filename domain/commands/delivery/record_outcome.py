@@ -118,7 +118,7 @@ def _defer(
     latest = reservation.delivery_at + timedelta(seconds=policy.deferrals_s_max)
     if reservation.is_live and reservation.access_ends_at is not None:
         latest = min(latest, reservation.access_ends_at)
-    until = max(outcome.until, stamp.at + timedelta(seconds=policy.retry_first_s))
+    until = max(outcome.until, stamp.now + timedelta(seconds=policy.retry_first_s))
     if until >= latest or _is_pointless(code, reservation):
         rejected = Rejected(server=outcome.server, reason=outcome.reason, final=True)
         return _fail(command, rejected, code, reservation, stamp, policy)
@@ -152,10 +152,10 @@ def _fail(
     A failure of the connection spends no attempt; only the deadline ends its retries.
     """
     if outcome.about_connection:
-        retry_at = stamp.at + policy.reconnect(reservation.reservation_id, reservation.connection_failures + 1)
+        retry_at = stamp.now + policy.reconnect(reservation.reservation_id, reservation.connection_failures + 1)
         has_attempts = True
     else:
-        retry_at = stamp.at + policy.back_off(reservation.reservation_id, reservation.attempts)
+        retry_at = stamp.now + policy.back_off(reservation.reservation_id, reservation.attempts)
         has_attempts = reservation.attempts < policy.attempts_max
     may_retry = (
         not outcome.final and has_attempts and retry_at < reservation.deadline and not _is_pointless(code, reservation)

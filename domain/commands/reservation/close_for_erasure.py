@@ -34,7 +34,7 @@ def close_for_erasure(command: CloseForErasure, working_set: WorkingSet, policy:
         ReservationNotResolvable: `why` is leased: it is being sent right now; ask again when the lease has ended.
     """
     reservation = working_set.reservation(command.reservation_id)
-    if reservation.is_leased(event_stamp(command.context, working_set.codes[reservation.code_id]).at):
+    if reservation.is_leased(event_stamp(command.context, working_set.codes[reservation.code_id]).now):
         raise ReservationNotResolvable("leased")
     if not reservation.is_live:
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)

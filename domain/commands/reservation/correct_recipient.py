@@ -101,7 +101,7 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
         _check(command, code, reservation, recipient_id, theirs, working_set, policy)
-        check_campaign_limits(code, working_set, recipient_id, stamp.at, policy, freed=[reservation])
+        check_campaign_limits(code, working_set, recipient_id, stamp.now, policy, freed=[reservation])
     except Refusal as error:
         return Decision(code.code_id, lapse_events, refusal=error)
     events = _correction_events(command, code, reservation, recipient_id, stamp, policy)
@@ -186,7 +186,7 @@ def _correction_events(
         **stamp.fields,
         reservation_id=command.new_reservation_id,
         recipient_id=recipient_id,
-        deadline=stamp.at + timedelta(seconds=policy.reservation_ttl_s),
+        deadline=stamp.now + timedelta(seconds=policy.reservation_ttl_s),
         language=reservation.language,
         group=reservation.group,
         corrects=reservation.reservation_id,

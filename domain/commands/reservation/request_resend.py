@@ -46,7 +46,7 @@ def request_resend(command: RequestResend, working_set: WorkingSet, policy: Poli
         ResendRequested(
             **stamp.for_reservation(reservation),
             delivery=reservation.delivery + 1,
-            deadline=stamp.at + timedelta(seconds=policy.reservation_ttl_s),
+            deadline=stamp.now + timedelta(seconds=policy.reservation_ttl_s),
             text_id=command.note.text_id if command.note else None,
             caused_by=reservation.moved_by,
         )

@@ -138,17 +138,17 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     if code.is_revoked:
         return _reject_as_revoked(code, own_reservations, stamp)
     _check_code_is_open(code, stamp)
-    check_campaign_is_open(code, working_set, stamp.at)
+    check_campaign_is_open(code, working_set, stamp.now)
     check_domain(code, working_set, command.recipient)
     to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
-    check_campaign_limits(code, working_set, recipient_id, stamp.at, policy, freed=to_release)
+    check_campaign_limits(code, working_set, recipient_id, stamp.now, policy, freed=to_release)
     if hidden is not None:
         raise hidden
     event = UseReserved(
         **stamp.fields,
         reservation_id=command.reservation_id,
         recipient_id=recipient_id,
-        deadline=stamp.at + timedelta(seconds=policy.reservation_ttl_s),
+        deadline=stamp.now + timedelta(seconds=policy.reservation_ttl_s),
         language=command.language,
         group=code.terms.group,
         follows=follows,
@@ -216,7 +216,7 @@ def _find_existing_reservation(
 
 def _awaits_release(reservation: Reservation, code: RedeemCode, stamp: EventStamp) -> bool:
     """Return whether the reservation only waits for a command that refunds it."""
-    return reservation.is_overdue(stamp.at) or (
+    return reservation.is_overdue(stamp.now) or (
         code.is_revoked and is_released_by_revocation(reservation) and not reservation.ever_unknown
     )
 
@@ -229,9 +229,9 @@ def _check_code_is_open(code: RedeemCode, stamp: EventStamp) -> None:
     """
     if code.is_paused:
         raise CodeIsPaused
-    if code.is_expired(stamp.at):
+    if code.is_expired(stamp.now):
         raise CodeExpired
-    if (starts_at := code.terms.starts_at) is not None and not code.has_started(stamp.at):
+    if (starts_at := code.terms.starts_at) is not None and not code.has_started(stamp.now):
         raise CodeNotStarted(starts_at, retry_after_s=_seconds_until(starts_at, stamp))
 
 
@@ -257,19 +257,19 @@ def _select_overdue_to_release(
     Raises:
         EmailMismatch, CodeHeld, CodeExhausted: Refunding all of them would not be enough.
     """
-    to_release = [reservation for reservation in own_reservations if reservation.is_overdue(stamp.at)]
+    to_release = [reservation for reservation in own_reservations if reservation.is_overdue(stamp.now)]
     if code.bound_to is not None and code.bound_to != recipient_id:
         raise EmailMismatch
     if code.bound and code.owner_id not in {None, recipient_id}:
         if code.sent_binding:
             raise EmailMismatch
-        to_release = working_set.overdue(code.code_id, stamp.at)[: policy.overdue_per_command]
+        to_release = working_set.overdue(code.code_id, stamp.now)[: policy.overdue_per_command]
         if len(to_release) < code.reserved:
             raise _code_held_error(code, working_set, stamp, policy)
     if code.available is None or code.available + len(to_release) > 0:
         return to_release
     other_overdue = next(
-        (reservation for reservation in working_set.overdue(code.code_id, stamp.at) if reservation not in to_release),
+        (reservation for reservation in working_set.overdue(code.code_id, stamp.now) if reservation not in to_release),
         None,
     )
     if other_overdue is None:
@@ -283,7 +283,7 @@ def _code_held_error(code: RedeemCode, working_set: WorkingSet, stamp: EventStam
 
     Retry at the earliest deadline ahead, else after one lifetime.
     """
-    ahead = working_set.earliest_deadline(code.code_id, stamp.at)
+    ahead = working_set.earliest_deadline(code.code_id, stamp.now)
     if ahead is None:
         return CodeHeld(retry_after_s=policy.reservation_ttl_s)
     return CodeHeld(retry_after_s=_seconds_until(ahead, stamp))
@@ -291,4 +291,4 @@ def _code_held_error(code: RedeemCode, working_set: WorkingSet, stamp: EventStam
 
 def _seconds_until(ahead: datetime, stamp: EventStamp) -> int:
     """Return the whole seconds until a time ahead, rounded up, so that a retry after them is not too early."""
-    return max(1, math.ceil((ahead - stamp.at).total_seconds()))
+    return max(1, math.ceil((ahead - stamp.now).total_seconds()))

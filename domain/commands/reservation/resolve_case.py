@@ -74,7 +74,7 @@ def resolve_reservation(command: ResolveReservation, working_set: WorkingSet, po
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
-    if reservation.is_leased(stamp.at):
+    if reservation.is_leased(stamp.now):
         raise ReservationNotResolvable("leased")
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, command.case_id, policy)
     return _resolve_after(command, code, reservation, working_set, stamp, policy, lapse_events)
@@ -128,7 +128,7 @@ def _check_access(
     command: ResolveReservation, reservation: Reservation, working_set: WorkingSet, stamp: EventStamp
 ) -> None:
     """Raise if a rebind would be left with nothing to move."""
-    is_over = command.resolution == "retry" and reservation.is_live and reservation.is_access_over(stamp.at)
+    is_over = command.resolution == "retry" and reservation.is_live and reservation.is_access_over(stamp.now)
     is_of_removal = is_removal_case(reservation)
     is_retaken = (
         command.resolution == "sent" and reservation.status == "refunded" and not (reservation.is_use or is_of_removal)
@@ -192,7 +192,7 @@ def _sent_events(
     if reservation.is_use and code.available is not None and code.available < 1:
         raise ReservationNotResolvable("no_free_use")
     if reservation.is_use:
-        check_shared_use_left(code, working_set, reservation, stamp.at)
+        check_shared_use_left(code, working_set, reservation, stamp.now)
     retaken = LateSuccessRecorded(**about, recipient_id=reservation.recipient_id, effect="retaken")
     return [retaken, *closed]
 
@@ -229,8 +229,8 @@ def _retry_events(
 
     A rebind's deadline is not after the end of the access.
     """
-    deadline = stamp.at + timedelta(seconds=policy.reservation_ttl_s)
+    deadline = stamp.now + timedelta(seconds=policy.reservation_ttl_s)
     if reservation.access_ends_at is not None:
         deadline = min(deadline, reservation.access_ends_at)
     closed = close_case(reservation, stamp, RESOLVED_BY_RETRY, caused_by=reservation.moved_by, note=note)
-    return [replace(event, retry_at=stamp.at, deadline=deadline) for event in closed]
+    return [replace(event, retry_at=stamp.now, deadline=deadline) for event in closed]

@@ -41,13 +41,13 @@ def due_events(
     code: RedeemCode, reservation: Reservation, stamp: EventStamp, case_id: UUID, policy: Policy
 ) -> Sequence[Event]:
     """Return the events that time, or the code's revocation, has made due on one reservation."""
-    if not reservation.is_being_processed or reservation.case_id is not None or reservation.is_leased(stamp.at):
+    if not reservation.is_being_processed or reservation.case_id is not None or reservation.is_leased(stamp.now):
         return ()
     if reservation.lease is not None:
         return unknown_outcome(code, reservation, stamp, None, case_id, policy)
     if code.is_revoked and is_released_by_revocation(reservation):
         return release_on_revocation(code, reservation, stamp, case_id)
-    if reservation.deadline > stamp.at or reservation.is_waiting_for_removal:
+    if reservation.deadline > stamp.now or reservation.is_waiting_for_removal:
         return ()
     if reservation.resending:
         return (open_case(reservation, stamp, case_id, "resend_expired", caused_by=reservation.moved_by),)
@@ -61,7 +61,7 @@ def release_overdue(code: RedeemCode, reservations: Sequence[Reservation], stamp
     return [
         UseRefunded(
             **stamp.for_reservation(reservation),
-            cause="grant_ended" if reservation.is_access_over(stamp.at) else "deadline",
+            cause="grant_ended" if reservation.is_access_over(stamp.now) else "deadline",
             held="reserved",
             kind=reservation.kind,
             caused_by=reservation.moved_by,
@@ -102,7 +102,7 @@ def expire_lease(code: RedeemCode, reservation: Reservation, stamp: EventStamp, 
 
     A case needs an id, so not every command opens one.
     """
-    if reservation.lease is None or reservation.is_leased(stamp.at) or reservation.case_id is not None:
+    if reservation.lease is None or reservation.is_leased(stamp.now) or reservation.case_id is not None:
         return ()
     unknown = _unknown_event(code, reservation, stamp, None, policy)
     return () if _needs_case(reservation, unknown) else (unknown,)
@@ -117,7 +117,7 @@ def settle_lapsed_lease(
         The events, and code and reservation as they leave them; no events where no lease has lapsed.
     """
     has_other_case = reservation.case_id is not None and not reservation.needs_no_delivery
-    if reservation.lease is None or reservation.is_leased(stamp.at) or has_other_case:
+    if reservation.lease is None or reservation.is_leased(stamp.now) or has_other_case:
         return (), code, reservation
     events = unknown_outcome(code, reservation, stamp, None, case_id, policy)
     return (events, *folded(events, code, reservation))
@@ -169,7 +169,7 @@ def _unknown_event(
         message = "only a leased attempt can end unknown"
         raise ValueError(message)
     back_off = policy.back_off(reservation.reservation_id, reservation.attempts)
-    retry_at = stamp.at + max(back_off, timedelta(seconds=0.0 if outcome is None else outcome.retry_after_s))
+    retry_at = stamp.now + max(back_off, timedelta(seconds=0.0 if outcome is None else outcome.retry_after_s))
     is_retried = reservation.is_live and not code.is_revoked
     has_attempts_left = is_retried and reservation.attempts < policy.attempts_max and retry_at < reservation.deadline
     return InviteOutcomeUnknown(

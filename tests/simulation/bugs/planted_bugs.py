@@ -229,7 +229,8 @@ def bounce_gives_the_use_back(patch: Patch) -> None:
         reservation = working_set.reservations[command.reservation_id]
         if reservation.status != "sent" or not decision.events:
             return decision
-        now = EventStamp(decision.events[0].at, {"at": decision.events[0].at, "actor": "worker"})
+        at = decision.events[0].at
+        now = EventStamp(at, at, {"at": at, "actor": "worker"})
         refund = replace(
             settle_due.release_overdue(working_set.codes[reservation.code_id], [reservation], now)[0], held="used"
         )

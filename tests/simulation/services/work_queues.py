@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from domain.model.reservation import Reservation
+from projections.event_store.side_tables import REMINDER
 from projections.work_queue.due_access import BUSY_S
 from projections.work_queue.due_access import TAKEN_MAX as TAKEN_ACCESSES_MAX
 from projections.work_queue.due_reservations import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
+from projections.work_queue.impossible_times import find_bounds
 from projections.work_queue.outbox import LEASE_S, PUT_OFF, DueNotice
 from tests.simulation.services.store import MemoryStore
 
@@ -28,6 +31,19 @@ class MemoryDueReservations:
         self._store = store
         self.marks: dict[UUID, DispatchMark] = {}
 
+    def bring_back(self, now: datetime) -> dict[str, int]:
+        """The part of `bring_back_times` that is about letters."""
+        bounds = find_bounds(now)
+        ahead = [
+            row
+            for (_, template), row in self._store.outbox.items()
+            if row.due_at is not None
+            and row.due_at > bounds["longest_postponement" if template == REMINDER else "longest_wait"]
+        ]
+        for row in ahead:
+            row.due_at = now
+        return {"outbox": len(ahead)} if ahead else {}
+
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
         """Take what is due and not marked."""
         before = now - timedelta(seconds=GRACE_S)
@@ -35,7 +51,7 @@ class MemoryDueReservations:
             (reservation.due_at, reservation)
             for reservation in self._store.reservations.values()
             if reservation.due_at is not None
-            and reservation.due_at <= before
+            and (reservation.due_at <= before or self._is_ahead(reservation, now))
             and self._is_free(reservation.reservation_id, reservation.due_at, now)
         ]
         due.sort(key=lambda pair: pair[0])
@@ -54,6 +70,11 @@ class MemoryDueReservations:
         """Forget the marks of calls that were not given."""
         for key in reservation_ids:
             self.marks.pop(key, None)
+
+    def _is_ahead(self, reservation: Reservation, now: datetime) -> bool:
+        bounds, due_at = find_bounds(now), reservation.due_at
+        is_far = due_at is not None and due_at > bounds["longest_wait"]
+        return is_far and self._store.codes[reservation.code_id].last_at > bounds["impossible"]
 
     def _is_free(self, key: UUID, due_at: datetime, now: datetime) -> bool:
         mark = self.marks.get(key)
@@ -82,15 +103,26 @@ class MemoryDueAccess:
             for key, reservation in self._store.reservations.items()
             if reservation.access_due_at
         ]
-        free = sorted((at, key) for at, key in due if at <= now and self._marks.get(key, now) <= now)
+        longest = find_bounds(now + self.lease)["impossible"]
+        free = sorted((at, key) for at, key in due if at <= now and not now < self._marks.get(key, now) <= longest)
         due_ids = [key for _, key in free[:limit]]
         return self.hold(due_ids, now)
 
     def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[UUID]:
-        """Mark those that are not marked."""
-        free = [key for key in reservation_ids if self._marks.get(key, now) <= now]
+        """Mark those that are not marked until a time that can be."""
+        longest = find_bounds(now + self.lease)["impossible"]
+        free = [key for key in reservation_ids if not now < self._marks.get(key, now) <= longest]
         self._marks |= dict.fromkeys(free, now + self.lease)
         return free
+
+    def find_impossible(self, now: datetime) -> list[UUID]:
+        """What may have been stored before the clock went back."""
+        impossible = find_bounds(now)["impossible"]
+        return [
+            key
+            for key, reservation in self._store.reservations.items()
+            if (reservation.access_due_at or now) > now and self._store.codes[reservation.code_id].last_at > impossible
+        ]
 
     def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
         """Forget the marks."""

@@ -1,6 +1,5 @@
 """What a process caches of the store: bounded, forgotten where the database may be older, and never in the way."""
 
-import os
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -20,11 +19,12 @@ from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
-from tests.support.servers.database_fronts import are_installed, pgbouncer
+from tests.support.optional_packages import may_run
+from tests.support.servers.database_fronts import pgbouncer
 from tests.support.servers.postgres_clusters import server
 
 CACHED = 4
-FRONTS = ["none", "pgbouncer"] if are_installed() or os.environ.get("CI") else ["none"]
+FRONTS = ["none", "pgbouncer"] if may_run("PgBouncer, HAProxy and PostgreSQL 17") else ["none"]
 
 
 def test_states_in_memory_are_bounded() -> None:

@@ -26,8 +26,8 @@ def test_stamp_names_time_actor_and_request() -> None:
     shared = {"at": START, "actor": "staff", "actor_id": "s1", "request_id": "r1", "correlation_id": BATCH}
     scenario = Scenario()
 
-    assert event_stamp(context, None) == EventStamp(START, shared)
-    assert event_stamp(context, scenario.code) == EventStamp(START, shared)
+    assert event_stamp(context, None) == EventStamp(START, START, shared)
+    assert event_stamp(context, scenario.code) == EventStamp(START, START, shared)
 
 
 def test_stamp_is_the_last_event_s_time_when_the_clock_went_back() -> None:

@@ -56,6 +56,7 @@ def test_use_reserved_begins_a_reservation_with_its_fields() -> None:
         follows=CASE,
         corrects=OTHER,
         next_attempt_at=AT,
+        timed_at=AT,
         opened_by="key",
         request_id="r1",
     )

@@ -77,10 +77,12 @@ STANDING = Access(validity_days=30, announced=(7,))
 
 
 def find_changes(before: Reservation, event: ReservationEvent) -> dict[str, Any]:
-    """The fields that one event changes, but for those that every event does."""
+    """The fields that one event changes, but for those that every event does and the time of waits."""
     after = asdict(evolve_reservation(before, CODE, 9, event))
+    if after["access"] is not None:
+        after["access"] = replace(after["access"], removal_timed_at=None)
     changes = {name: value for name, value in after.items() if value != getattr(before, name)}
-    return {name: value for name, value in changes.items() if name not in {"versions", "moved_by"}}
+    return {name: value for name, value in changes.items() if name not in {"versions", "moved_by", "timed_at"}}
 
 
 def end_of(ending: str, **more: Any) -> Access:
