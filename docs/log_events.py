@@ -78,8 +78,8 @@ GUIDANCE: Final = {
     " state](../how-to/backup.md#an-older-state-is-noticed).",
     "stalled transactions ended": "`count` transactions of stalled processes were rolled back. The processes try"
     " again.",
-    "times in the future brought back": "The database's clock was ahead and went back; `counts` has the rows that a"
-    " sweep made due, by table. Find out why the clock stepped ([clock](../how-to/runbook.md#clock)).",
+    "waits until times in the future interrupted": "The database's clock was ahead and went back; `counts` has the rows"
+    " that a sweep made due, by table. Find out why the clock stepped ([clock](../how-to/runbook.md#clock)).",
     "standby available again": "Nothing: reports are read from the standby again.",
     "standby unavailable or too far behind": "The primary answers reports. Check the standby of"
     " `LEDGER_READ_DATABASE_URL`: `pg_stat_replication` on the primary shows its lag.",

@@ -357,15 +357,16 @@ def evolve_reservation(
 
 
 def _turn_back(reservation: Reservation, event: ReservationEvent) -> Reservation:
-    """Return a delivery that was requested while the clock was ahead as if it were requested now, with its deadline.
+    """Move the deadline of a delivery that was requested while the clock was ahead, once.
 
-    This event proves that the clock went back. Without a change, the delivery would be attempted until the clock is
+    This event proves that the clock went back. Otherwise the delivery would be attempted until the clock is
     there again.
+    `delivery_at` stays, because it is the date of the email and of its copies.
     """
-    if not is_impossible(reservation.delivery_at, event.stored_at):
+    requested_at, deadline = reservation.delivery_at, reservation.deadline
+    if not is_impossible(requested_at, event.stored_at) or deadline <= requested_at:
         return reservation
-    ahead = reservation.delivery_at - event.stored_at
-    return replace(reservation, delivery_at=event.stored_at, deadline=reservation.deadline - ahead)
+    return replace(reservation, deadline=event.stored_at + (deadline - requested_at))
 
 
 def _begin_reservation(code_id: UUID, version: int, event: ReservationStarted) -> Reservation:

@@ -46,6 +46,7 @@ RARE: Final = {
     "database away": 3,
     "clock forward": 2,
     "clock back": 2,
+    "clock ahead for a while": 2,
     "beat dead": 2,
     "all workers killed": 2,
 }

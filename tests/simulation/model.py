@@ -17,11 +17,13 @@ from domain.events import InviteOutcomeUnknown
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.values.email_domains import parse_domains
+from domain.values.timestamps import is_impossible
 from domain.working_set import WorkingSet
 from projections.database.clock import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
 from projections.work_queue.due_access import BUSY_S
 from projections.work_queue.due_reservations import DOUBLINGS_MAX, GRACE_S, REPEAT_S
+from projections.work_queue.impossible_times import find_bounds
 from projections.work_queue.outbox import LEASE_S
 from tests.simulation.actors.beat import CLEANUP_S, Beat
 from tests.simulation.actors.campaigns import SimulatedCampaign
@@ -316,6 +318,7 @@ class LedgerModel:
             "database away": self._database_away,
             "clock forward": partial(self._jump, 1),
             "clock back": partial(self._jump, -1),
+            "clock ahead for a while": self._clock_ahead,
             "beat dead": self._beat_dead,
             "all workers killed": self._kill_workers,
         }
@@ -340,6 +343,14 @@ class LedgerModel:
 
     def _jump(self, sign: int) -> None:
         self.infrastructure.clock_offset_s += sign * self.scheduler.random.choice([1.0, 40.0, 200.0])
+
+    def _clock_ahead(self) -> None:
+        """A virtual machine was resumed with a wrong clock, which is set right again."""
+        random, infrastructure = self.scheduler.random, self.infrastructure
+        ahead_s = random.choice([3_600.0, 2 * 86_400.0])
+        infrastructure.clock_offset_s += ahead_s
+        self.scheduler.sleep(random.choice([5.0, 30.0, 120.0]))
+        infrastructure.clock_offset_s -= ahead_s
 
     def _beat_dead(self) -> None:
         for beat in self.beats:
@@ -412,19 +423,25 @@ class LedgerModel:
         ends, begun = scheduler.now + CALM_S_MAX, self.infrastructure.now()
         while scheduler.now < ends:
             pending = self.store.pending()
-            notices = [row.due_at for row in self.store.outbox.values() if row.due_at is not None]
+            longest = find_bounds(begun)["longest_postponement"]
+            notices = [min(row.due_at, longest) for row in self.store.outbox.values() if row.due_at is not None]
             if not pending and not notices:
                 return
             # A notice deferred while the clock was ahead comes that much later: seed 7060156.
             last = [begun + NOTICES_S, *(due_at + NOTICES_S for due_at in notices)]
             if self.infrastructure.now() > max(
-                [*last, *(self._due_by(reservation) + slack for reservation in pending)]
+                [*last, *(self._due_by(reservation, begun) + slack for reservation in pending)]
             ):
                 return
             scheduler.run_until(scheduler.now + self.infrastructure.sweep_s)
 
-    def _due_by(self, reservation: Reservation) -> datetime:
-        """Its deadline; or when the removal that it waits for is due, and the task that has it done has come by."""
+    def _due_by(self, reservation: Reservation, begun: datetime) -> datetime:
+        """Its deadline; or when the removal that it waits for is due, and the task that has it done has come by.
+
+        Invariant 15: what was stored while the clock was ahead is due when the clock is right.
+        """
+        if is_impossible(reservation.timed_at, begun):
+            return begun + timedelta(seconds=self.policy.reservation_ttl_s)
         former = None if reservation.waits_for is None else self.store.reservations[reservation.waits_for]
         if former is None or former.access_due_at is None:
             return reservation.deadline

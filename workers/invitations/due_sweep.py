@@ -58,7 +58,7 @@ def sweep(
         new_id: Random ids for cases.
     """
     if counts := rows.bring_back(context.now):
-        log.warning("times in the future brought back", extra={"action": "sweep", "counts": counts})
+        log.warning("waits until times in the future interrupted", extra={"action": "sweep", "counts": counts})
     due = rows.take(context.now)
     commands = [
         SettleDue(context=context, reservation_id=due_reservation.reservation_id, case_id=new_id())

@@ -35,6 +35,7 @@ from tests.simulation.actors import components as parts
 from tests.simulation.actors.components import ApiComponent, WorkerComponent
 from tests.simulation.bugs.planted_access_bugs import GRANT_PLANTS
 from tests.simulation.bugs.planted_campaign_bugs import CAMPAIGN_PLANTS
+from tests.simulation.bugs.planted_clock_bugs import CLOCK_PLANTS
 from workers.dispatcher import DispatchQueue
 from workers.invitations import message_factory
 from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
@@ -355,5 +356,6 @@ PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
         correction_ignores_domains,
         *GRANT_PLANTS,
         *CAMPAIGN_PLANTS,
+        *CLOCK_PLANTS,
     )
 }
