@@ -26,6 +26,7 @@ from tests.support.ledger.rebuilds import NoProgress
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.mail_session import Behavior, DelayedReply, ReplyWith, Stage
+from tests.support.servers.stepped_clock import SteppedClock
 from tests.support.waiting import WAIT_S_MAX
 
 DOMAINS = ("first.example", "second.example")
@@ -231,7 +232,7 @@ def _strike(
     plan: RushPlan, stack: Stack, crowd: Crowd, mail: MailServer, ended: threading.Event, report: RushReport
 ) -> None:
     """Kill a pool process, then kill workers and stop the broker in an order of the seed, until the rush has ended."""
-    targets = FaultTargets(stack, crowd, LEASE_S)
+    targets = FaultTargets(stack, crowd, SteppedClock(str(stack.info["database_url"])), LEASE_S)
     choice = random.Random(plan.seed)
     kinds = [fault for fault in FAULTS if (fault.victim, fault.kind) in VICTIMS]
     later = itertools.chain.from_iterable(choice.sample(kinds, len(kinds)) for _ in itertools.count())

@@ -29,6 +29,7 @@ from tests.faults.chaos.observe import observe, unsettled
 from tests.faults.chaos.short_lived_stack import open_short_lived_stack
 from tests.faults.chaos.targets import FAULTS, FaultKind, FaultTargets
 from tests.support.servers.embedded_stack import Stack
+from tests.support.servers.stepped_clock import SteppedClock
 from tests.support.waiting import wait_for
 
 LEASE_S = 5
@@ -120,10 +121,12 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
             *(stack.issue(3, is_open=True) for _ in range(4)),
             stack.issue(1),
         ]
+        clock = SteppedClock(str(stack.info["database_url"]))
+        clock.end_older_sessions()
         watch = ClaimWatch(str(stack.info["database_url"]))
         load = RedeemLoad(stack.base, codes, plan.seed, plan.per_second)
         hand_outs = HandOutLoad(stack, mail, plan.seed, plan.recipients)
-        victims = FaultTargets(stack, load, LEASE_S)
+        victims = FaultTargets(stack, load, clock, LEASE_S)
         try:
             hand_outs.wait_for_email()
             mail.change_moods()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol
 
 import psutil
@@ -13,6 +14,7 @@ import psycopg
 from redis import Redis, RedisError
 
 from tests.support.servers.embedded_stack import Stack
+from tests.support.servers.stepped_clock import SteppedClock
 
 LEASED = "SELECT count(*) FROM reservations WHERE lease_until > now()"
 DUE = "SELECT count(*) FROM reservations WHERE due_at IS NOT NULL"
@@ -21,6 +23,10 @@ LEASING = """
     JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
     WHERE r.lease_until > now() AND e.topic LIKE 'InviteAttempted:%'
 """
+AHEAD = {"an hour ahead": timedelta(hours=1), "two days ahead, beat killed": timedelta(days=2)}
+"""Steps of the database's clock, by name of the fault; then it is right again."""
+AHEAD_S = (3.0, 14.0)
+"""How long the clock is ahead: processes ask for the time every 10 s."""
 STOPPED_S = (0.3, 2.5)
 STOPPED_BEYOND_LEASE = 0.25
 """Share of stopped senders that stay so for longer than a lease."""
@@ -62,6 +68,7 @@ FAULTS = (
     FaultKind("postgres", "restarted at once", signal.SIGQUIT),
     FaultKind("postgres", "restarted", signal.SIGINT),
     FaultKind("backend", "killed", signal.SIGKILL),
+    *(FaultKind("clock", kind, None) for kind in AHEAD),
 )
 
 
@@ -75,12 +82,13 @@ class ClientLoad(Protocol):
 class FaultTargets:
     """Finds them and hurts them. Only descendants of the stack's own process are ever touched."""
 
-    def __init__(self, stack: Stack, load: ClientLoad, lease_s: float) -> None:
+    def __init__(self, stack: Stack, load: ClientLoad, clock: SteppedClock, lease_s: float) -> None:
         self._stack = stack
         self._load = load
         self._lease_s = lease_s
         self._database_url = str(stack.info["database_url"])
         self._redis_url = str(stack.info["redis_url"])
+        self._clock = clock
 
     def strike(self, fault: FaultKind, choice: random.Random, wait_s: float) -> bool:
         """Hurt a victim as soon as it has work in flight; stopped ones go on after a while.
@@ -99,13 +107,17 @@ class FaultTargets:
         return False
 
     def resume_all(self) -> None:
-        """Nothing stays stopped."""
+        """Nothing stays stopped, and the clock is right."""
+        self._clock.set_ahead(timedelta())
         for process in self._family():
             with suppress(psutil.Error):
                 if process.status() == psutil.STATUS_STOPPED:
                     process.resume()
 
     def _inject(self, fault: FaultKind, processes: Sequence[psutil.Process], choice: random.Random) -> None:
+        if fault.victim == "clock":
+            self._step_clock(AHEAD[fault.kind], processes, choice)
+            return
         if fault.number is None:
             with Redis.from_url(self._redis_url, socket_timeout=1) as client:
                 client.flushall()
@@ -125,6 +137,17 @@ class FaultTargets:
                 with suppress(psutil.NoSuchProcess):
                     process.resume()
 
+    def _step_clock(self, ahead: timedelta, beats: Sequence[psutil.Process], choice: random.Random) -> None:
+        """Step the clock ahead and back; a beat that is killed meanwhile leaves its lease in the future."""
+        self._clock.set_ahead(ahead)
+        try:
+            time.sleep(choice.uniform(*AHEAD_S))
+            if ahead > timedelta(days=1):
+                for beat in beats:
+                    beat.kill()
+        finally:
+            self._clock.set_ahead(timedelta())
+
     def _busy(self, victim: str, choice: random.Random) -> list[psutil.Process]:
         """The processes to hurt, if they have work in flight now."""
         match victim:
@@ -135,7 +158,7 @@ class FaultTargets:
                 return parents if parents and self._count(LEASED) else []
             case "child":
                 return self._busy_children(choice)
-            case "beat":
+            case "beat" | "clock":
                 return self._part("beat") if self._count(DUE) else []
             case "valkey":
                 return self._part("valkey-server") if self._queued() or self._load.in_flight() else []
