@@ -4,7 +4,7 @@ import re
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlencode
 
 from fastapi import Request
@@ -33,6 +33,8 @@ LANGUAGE_NAMES: Final[dict[Language, str]] = {"zh": "中文", "en": "English"}
 LANGUAGE_TAGS: Final[dict[Language, str]] = {"zh": "zh-Hans", "en": "en"}
 """BCP 47 tags for the `lang` attribute, by which browsers choose fonts and voices."""
 
+ShortForm = Literal["clock", "day"]
+_SHORT_FORMS: Final[dict[ShortForm, str]] = {"clock": "%H:%M", "day": "%m-%d"}
 _FIELD_LENGTH: Final = len("2027-01-31T23:59:00")
 _INDENTATION: Final = re.compile(r"\n\s+")
 _TIME_IN_SENTENCE: Final = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC\b")
@@ -85,10 +87,10 @@ def time_tag(at: datetime) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(_iso(at), text_of(at, "%Y-%m-%d %H:%M:%S"))
 
 
-def clock_tag(at: datetime) -> Markup:
-    """Return a time of day, in UTC until a script shows it in the reader's time zone, for charts with little space."""
-    clock = f"{in_utc(at):%H:%M}"
-    return Markup('<time datetime="{}" data-form="clock">{}</time>').format(_iso(at), clock)
+def short_time_tag(at: datetime, form: ShortForm) -> Markup:
+    """Return a time of day or a date, in UTC until a script shows it in the reader's time zone, for narrow charts."""
+    text = in_utc(at).strftime(_SHORT_FORMS[form])
+    return Markup('<time datetime="{}" data-form="{}">{}</time>').format(_iso(at), form, text)
 
 
 def time_in_field(value: datetime | date | str | None) -> str:

@@ -27,7 +27,7 @@ ZONES: Final = {"UTC": "en", "Asia/Shanghai": "zh", "America/New_York": "en"}
 """Time zones of readers, and a language for each."""
 AROUND_NOW: Final = timedelta(hours=1)
 """Between the present time and the value of a field that begins with it; every zone but UTC is further away."""
-FORMS: Final = {None: "%Y-%m-%d %H:%M:%S", "minute": "%Y-%m-%d %H:%M", "clock": "%H:%M"}
+FORMS: Final = {None: "%Y-%m-%d %H:%M:%S", "minute": "%Y-%m-%d %H:%M", "clock": "%H:%M", "day": "%m-%d"}
 QUERIES: Final = {
     "/admin/campaigns/{campaign_id}": ("", "?as_of={as_of}"),
     "/admin/campaigns/{campaign_id}/explain": ("", "?as_of={as_of}"),
@@ -36,6 +36,7 @@ QUERIES: Final = {
     "/support/codes/{code_id}/compare": ("?a=1&b=2",),
     "/support/codes/{code_id}/explain": ("", "?as_of={as_of}"),
     "/support/codes/{code_id}/what-if": ("", "?as_of={as_of}"),
+    "/support/dashboard": ("", "?window=week"),
     "/support/outage": ("?start={starts_at}&end={ends_at}&include=sent",),
 }
 """Queries of pages that need or take one."""

@@ -6,11 +6,12 @@ const day = (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getD
 const clock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}`;
 
 // By the form that the server asks for: to the second in tables (of equal width in every language), to the minute in
-// sentences, and as a clock where a picture has no place for more.
+// sentences, and as a clock or a date where a picture has no place for more.
 const FORMS = {
   second: (at) => `${day(at)} ${clock(at)}:${two(at.getSeconds())}`,
   minute: (at) => `${day(at)} ${clock(at)}`,
   clock,
+  day: (at) => day(at).slice("2026-".length),
 };
 
 export function showLocalTimes(root) {

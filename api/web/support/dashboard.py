@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from api.i18n.catalogs import Translator, translator
 from api.i18n.messages import refusal_title
 from api.use_cases.services import Services
-from api.web.rendering import clock_tag
+from api.web.rendering import short_time_tag
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportRoute, Viewer
 from api.web.support.charts import StackedColumns, scale_to_largest, stack_columns
@@ -134,7 +134,7 @@ def _charts(figures: DashboardData, window: TimeRangeName, language: Language) -
     over_time: StackedColumns = stack_columns(
         [(row.sent, row.live, row.refunded) for row in outcomes],
         ("sent", "live", "refunded"),
-        [clock_tag(row.at) if shows_time else f"{row.at:%m-%d}" for row in outcomes],
+        [short_time_tag(row.at, "clock" if shows_time else "day") for row in outcomes],
     )
     bounds = [_format_span(bound, say) for bound in WAIT_BOUNDS_S]
     classes = [say("page.board.wait.below", bound=bounds[0])]
