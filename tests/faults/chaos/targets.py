@@ -79,6 +79,20 @@ class ClientLoad(Protocol):
         """How many of them wait for an answer."""
 
 
+def find_postmasters(stack: Stack) -> list[psutil.Process]:
+    """The process that began all others of the stack's PostgreSQL server."""
+    family = psutil.Process(stack.process.pid).children(recursive=True)
+    return [process for process in family if process.cmdline()[1:2] == ["-D"]]
+
+
+def restart_database(stack: Stack) -> None:
+    """Stop the stack's PostgreSQL server, which ends all sessions, and wait until the stack has started it again."""
+    (postmaster,) = find_postmasters(stack)
+    postmaster.send_signal(signal.SIGINT)
+    psutil.wait_procs([postmaster], timeout=30)
+    stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready", 60)
+
+
 class FaultTargets:
     """Finds them and hurts them. Only descendants of the stack's own process are ever touched."""
 
@@ -180,7 +194,7 @@ class FaultTargets:
         return [choice.choice([child for child in children if str(child.pid) in leasing])]
 
     def _postmaster(self) -> list[psutil.Process]:
-        return [process for process in self._family() if process.cmdline()[1:2] == ["-D"]]
+        return find_postmasters(self._stack)
 
     def _part(self, word: str) -> list[psutil.Process]:
         """The stack's own child whose name or command line has this word."""

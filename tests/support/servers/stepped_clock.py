@@ -32,14 +32,6 @@ class SteppedClock:
             search_path = psycopg.sql.SQL("ALTER DATABASE {} SET search_path = public, stepped, pg_catalog")
             conn.execute(search_path.format(name))
 
-    def end_older_sessions(self) -> None:
-        """End the sessions of processes that run already; they connect again."""
-        with psycopg.connect(self._database_url, autocommit=True) as conn:
-            conn.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
-            )
-
     def set_ahead(self, ahead: timedelta) -> None:
         """Step the clock, so that it is this far ahead."""
         with psycopg.connect(self._database_url, autocommit=True) as conn:
