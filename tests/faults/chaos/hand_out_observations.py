@@ -17,11 +17,12 @@ from tests.support.waiting import WAIT_S_MAX
 HELD_S = 10
 """After the last fault, no worker holds a row longer: the mail server answers, and timeouts are 2 s."""
 TRIGGER = """
+    -- By the time of the machine, as everything that a run observes, also while the ledger's clock is ahead.
     CREATE SCHEMA chaos;
     CREATE TABLE chaos.claims (code_id uuid, hand_out_id uuid, at timestamptz, is_asked boolean);
     CREATE FUNCTION chaos.note_claim() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
-        INSERT INTO chaos.claims VALUES (new.code_id, new.hand_out_id, now(), old.is_asked);
+        INSERT INTO chaos.claims VALUES (new.code_id, new.hand_out_id, pg_catalog.now(), old.is_asked);
         RETURN NULL;
     END $$;
     CREATE TRIGGER note_claim AFTER UPDATE ON hand_out_recipients
@@ -29,7 +30,7 @@ TRIGGER = """
 """
 END_LEASES = """
     UPDATE hand_out_recipients r SET due_at = now() WHERE due_at > now() AND NOT EXISTS (
-        SELECT FROM chaos.claims c WHERE c.code_id = r.code_id AND c.at > now() - make_interval(secs => %s)
+        SELECT FROM chaos.claims c WHERE c.code_id = r.code_id AND c.at > pg_catalog.now() - make_interval(secs => %s)
     )
 """
 UNFINISHED = """
