@@ -1,0 +1,91 @@
+"""Invariant 15: each time in the schema is in the list that says whether one in the future could stop something.
+
+A new column must be added to one of them. What work waits for is brought back by `bring_back_times`, or is ignored by
+the statement that reads it.
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from projections.sql.work_queue import WorkQueueSql
+from projections.work_queue.impossible_times import TABLES_WITH_TIMES
+
+SCHEMA: Final = Path(__file__).with_name("approved_schema.sql")
+TABLE: Final = re.compile(r"CREATE (?:UNLOGGED )?TABLE public\.(\w+) \(\n(.*?)\n\)", re.DOTALL)
+COLUMN: Final = re.compile(r"^    (\w+) timestamp with time zone", re.MULTILINE)
+
+BROUGHT_BACK: Final = {
+    *("access_marks.next_at", "batches.lease_until", "dispatches.next_at", "hand_out_pace.next_at", "limit_reports.at"),
+    *("hand_out_pace.claimed_at", "hand_out_recipients.due_at", "outbox.due_at", "revocations.next_at"),
+    *("scheduled_runs.claimed_at", "scheduler_lease.expires_at", "scheduler_lease.taken_at"),
+    *("webhook_deliveries.due_at", "webhook_endpoints.lease_until", "webhook_endpoints.resting_until"),
+    "webhook_endpoints.worked_at",
+}
+"""Work waits for it. A sweep brings it back, if it is impossible."""
+DECIDED_BY_THE_AGGREGATE: Final = {
+    *("reservations.access_due_at", "reservations.deadline", "reservations.due_at", "reservations.lease_until"),
+}
+"""Work waits for it, and it follows from events. `take_due` and `take_impossible_access` find it."""
+IGNORED_IN_THE_FUTURE: Final = {
+    "checkpoints.at": "a last checkpoint in the future delays no signature",
+    "dispatches.due_at": "a mark is for one due time, whatever it is",
+    "outbox.closed_at": "a notice of the future does not count as one of the last hour",
+    "refusals.at": "a rejected request of another day does not fill this day",
+    "webhook_deliveries.last_at": "tells that a due time was stored while the clock was ahead",
+    "webhook_deliveries.made_at": "tells that a due time was stored while the clock was ahead",
+}
+CHOSEN: Final = {
+    *("batches.expires_at", "batches.starts_at", "campaigns.ends_at", "campaigns.starts_at"),
+    *("code_balances.expires_at", "code_balances.starts_at"),
+}
+"""Staff chose it, for any future."""
+KEPT_UNTIL: Final = {
+    *("api_keys.expires_at", "idempotency_keys.expires_at", "issue_keys.expires_at", "staff_sessions.expires_at"),
+    *("webhook_secrets.ends_at", "callbacks.signed_at", "callback_refusals.minute", "unknown_code_tries.minute"),
+    *("history_blocks.written_at", "code_snapshots.written_at", "webhook_deliveries.ended_at"),
+}
+"""A row that was stored while the clock was ahead is valid, or kept, for that much longer. Nothing waits for it."""
+HAPPENED: Final = {
+    *("api_keys.created_at", "api_keys.revoked_at", "audit.at", "batches.ended_at", "batches.requested_at"),
+    *("callback_refusals.last_at", "campaigns.created_at", "campaigns.last_at", "cases.closed_at", "cases.opened_at"),
+    *("code_balances.issued_at", "code_balances.last_at", "drifting_codes.found_at", "hand_out_uploads.ended_at"),
+    *("hand_out_uploads.started_at", "hand_outs.changed_at", "hand_outs.created_at", "handed_out_codes.changed_at"),
+    *("handed_out_codes.handed_out_at", "invite_groups.changed_at", "key_checks.exported_at", "opt_outs.at"),
+    *("list_reports.reported_at", "outbox.written_at", "reservations.accepted_at", "reservations.refunded_at"),
+    *(
+        "reservations.reserved_at",
+        "reservations.sent_at",
+        "saved_views.saved_at",
+        "staff.created_at",
+        "staff.removed_at",
+    ),
+    *("staff_sessions.created_at", "verifications.at", "webhook_deliveries.first_at", "webhook_endpoints.changed_at"),
+    *("webhook_endpoints.created_at", "webhook_endpoints.succeeded_at", "webhook_secrets.created_at"),
+}
+"""It is shown and sorted by. No work waits for it."""
+
+
+def read_columns() -> set[str]:
+    """Read every column with a time, as table.column."""
+    tables = TABLE.findall(SCHEMA.read_text("utf-8"))
+    return {f"{table}.{column}" for table, body in tables for column in COLUMN.findall(body)}
+
+
+def test_every_time_of_the_schema_is_in_one_list() -> None:
+    """A column that is new, renamed or gone is named."""
+    lists = [BROUGHT_BACK, DECIDED_BY_THE_AGGREGATE, {*IGNORED_IN_THE_FUTURE}, CHOSEN, KEPT_UNTIL, HAPPENED]
+    listed = [name for names in lists for name in names]
+
+    assert len(listed) == len(set(listed))
+    assert sorted(read_columns() ^ set(listed)) == [], "add it to a list of tests/schema/test_times.py, or remove it"
+
+
+def test_every_table_with_waiting_work_is_brought_back() -> None:
+    """The statement names each column, and doctor and metric name each table."""
+    for name in BROUGHT_BACK:
+        table, column = name.split(".")
+        change = re.search(rf"(UPDATE|DELETE FROM) {table} .*?RETURNING 1", WorkQueueSql.bring_back_times, re.DOTALL)
+        assert change is not None, name
+        assert column in change[0], name
+    assert {name.partition(".")[0] for name in BROUGHT_BACK | DECIDED_BY_THE_AGGREGATE} <= {*TABLES_WITH_TIMES}
