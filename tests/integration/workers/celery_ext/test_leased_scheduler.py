@@ -28,6 +28,7 @@ class HoldingScheduler(LeasedScheduler):
     """The scheduler of a beat that schedules; it notes what it sends."""
 
     sent: list[str]
+    producer: Any = None
 
     @staticmethod
     def open_lease() -> SchedulerLease:
