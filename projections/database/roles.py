@@ -28,7 +28,7 @@ from projections.database.errors import (
 from projections.sql.database import DatabaseSql
 
 APPEND_ONLY: Final = ("ledger_events", "audit", "checkpoints")
-VAULT: Final = ("code_texts", "recipients", "private_texts")
+VAULT: Final = ("code_texts", "recipients", "private_texts", "text_subjects")
 READ, APPEND, WRITE = ("SELECT",), ("INSERT", "SELECT"), ("DELETE", "INSERT", "SELECT", "UPDATE")
 ALTER = ("DELETE", "SELECT", "UPDATE")
 UPSERT = ("INSERT", "SELECT", "UPDATE")

@@ -21,12 +21,13 @@ from projections.database.binary_arrays import (
 from projections.sql.table import Table
 
 
-def _array_literal(values: Sequence[int]) -> bytes:
+def _array_literal(values: Iterable[object]) -> bytes:
     """Write an array as text such as {1,2}: unnest takes nested arrays apart, so the statement casts this instead."""
     return TEXTS.write("{" + ",".join(map(str, values)) + "}")
 
 
 ARRAY_OF_INT8: Final = ArrayType(TEXTS.item_oid, TEXTS.array_oid, _array_literal)
+ARRAY_OF_UUID: Final = ArrayType(TEXTS.item_oid, TEXTS.array_oid, _array_literal)
 KIND_OF_TYPE: Final[Mapping[str, ArrayType]] = {
     "uuid": UUIDS,
     "bytea": BYTEAS,
@@ -38,6 +39,7 @@ KIND_OF_TYPE: Final[Mapping[str, ArrayType]] = {
     "date": DATES,
     "timestamptz": TIMESTAMPS,
     "bigint[]": ARRAY_OF_INT8,
+    "uuid[]": ARRAY_OF_UUID,
 }
 
 

@@ -1,7 +1,8 @@
 """Rows of the vault as `execute` writes them: only for accepted commands, never for a refusal."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from psycopg import Cursor
 
@@ -10,10 +11,11 @@ from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.reserve import ReserveUse
+from domain.events import HandedOutCodeEvent, ReservationEvent, UseReserved
 from domain.ports import RecipientDraft, TextDraft
 from domain.working_set import WorkingSet
 from projections.database.table_arrays import encode_rows
-from projections.sql.event_store import CODE_TEXTS, PRIVATE_TEXTS, RECIPIENTS, EventStoreSql
+from projections.sql.event_store import CODE_TEXTS, NEW_TEXTS, RECIPIENTS, EventStoreSql
 from projections.vault.vault import PrivateText, SearchableDraft
 
 
@@ -27,23 +29,61 @@ def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> 
 def insert_texts(
     cursor: Cursor[Any], working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
 ) -> None:
-    """Insert the texts of new codes, and of the notes and replies that new events name."""
+    """Insert the texts of new codes, and the notes and replies that new events name, with whom they are about."""
     codes: list[tuple[Any, ...]] = []
-    texts: list[tuple[Any, ...]] = []
+    texts: list[PrivateText] = []
     for command, result in zip(commands, results, strict=True):
         if isinstance(command, ReserveUse) or not (isinstance(result, CommandResult) and result.changed):
             continue  # a redeem names no text
         if isinstance(command, NewCode):
             codes.append(_code_row(cast("SearchableDraft", command.text), command))
         if (text := _text_of(command)) is not None:
-            texts.append(_text_row(cast("PrivateText", text)))
+            texts.append(cast("PrivateText", text))
     if codes:
         cursor.execute(EventStoreSql.insert_code_texts, encode_rows(CODE_TEXTS, codes))
-    if texts:
-        text_ids = {getattr(recorded.event, "text_id", None) for recorded in working_set.new_events}
-        texts = [row for row in texts if row[0] in text_ids]
-    if texts:
-        cursor.execute(EventStoreSql.insert_private_texts, encode_rows(PRIVATE_TEXTS, texts))
+    subjects = find_subjects(working_set) if texts else {}
+    rows = [_text_row(text, subjects[text.text_id]) for text in texts if text.text_id in subjects]
+    if rows:
+        cursor.execute(EventStoreSql.insert_private_texts, encode_rows(NEW_TEXTS, rows))
+
+
+class TextSubject(NamedTuple):
+    """About whom a text is: persons, by their ids in the log, and the one to whom a code was handed out."""
+
+    recipient_ids: frozenset[UUID]
+    code_id: UUID | None = None
+
+
+def find_subjects(working_set: WorkingSet) -> dict[UUID, TextSubject]:
+    """Return about whom the texts of new events are, by the ids of the texts.
+
+    A text about a reservation is about its recipient, and one about a correction about both recipients. A text about a
+    code is about the person to whom it is bound or was handed out.
+    """
+    subjects: dict[UUID, TextSubject] = {}
+    for recorded in working_set.new_events:
+        event, code_id = recorded.event, recorded.originator_id
+        text_id: UUID | None = getattr(event, "text_id", None)
+        if text_id is None:
+            continue
+        if isinstance(event, ReservationEvent):
+            ids = {event.reservation_id, *_replacements(event.reservation_id, working_set)}
+            persons = frozenset(working_set.reservations[key].recipient_id for key in ids)
+            subjects[text_id] = TextSubject(persons)
+        elif isinstance(event, HandedOutCodeEvent):
+            subjects[text_id] = TextSubject(frozenset({working_set.handed_out[code_id].recipient_id}))
+        else:
+            code = working_set.codes[code_id]
+            owners = [owner for owner in (code.owner_id, code.bound_to) if owner is not None]
+            subjects[text_id] = TextSubject(frozenset(owners), code_id)
+    return subjects
+
+
+def _replacements(reservation_id: UUID, working_set: WorkingSet) -> Iterator[UUID]:
+    """Yield the new reservations that correct one."""
+    for recorded in working_set.new_events:
+        if isinstance(recorded.event, UseReserved) and recorded.event.corrects == reservation_id:
+            yield recorded.event.reservation_id
 
 
 def _text_of(command: Command) -> TextDraft | None:
@@ -64,5 +104,6 @@ def _code_row(draft: SearchableDraft, command: NewCode) -> tuple[Any, ...]:
     return (*_identity_row(draft), draft.suffix)
 
 
-def _text_row(text: PrivateText) -> tuple[Any, ...]:
-    return (text.text_id, text.reservation_id, text.content.sealed, text.content.key_id)
+def _text_row(text: PrivateText, subject: TextSubject) -> tuple[Any, ...]:
+    content = text.content
+    return (text.text_id, text.reservation_id, subject.code_id, subject.recipient_ids, content.sealed, content.key_id)

@@ -9,6 +9,7 @@ import orjson
 
 from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
+from projections.privacy.person_texts import find_codes, find_text_ids
 from projections.read_models.pagination import NEWEST
 from projections.read_models.reader import ReservationHistory
 from projections.read_models.support_queries import RejectedRequestOfRecipient, SupportReader
@@ -21,21 +22,20 @@ PAGE_SIZE: Final = 500
 
 
 class AuditEntry(NamedTuple):
-    """An entry of the audit log about a person. `reason`: None if none is stored."""
+    """An entry of the audit log about a person, and the id of its reason; None if none is stored."""
 
     at: datetime
     act: str
     subject_id: UUID
-    reason: str | None
+    text_id: UUID | None
 
 
 class ReservationData(NamedTuple):
-    """One reservation: the suffix of its code, its history, and the texts about it by their ids."""
+    """One reservation: the suffix of its code, and its history."""
 
     reservation_id: UUID
     suffix: str
     history: ReservationHistory
-    texts: dict[UUID, str]
 
 
 class HandOutData(NamedTuple):
@@ -73,10 +73,18 @@ class PersonReader(SupportReader):
             histories = self.read_reservation_events(batch)
             for reservation_id in batch:
                 history = histories[reservation_id]
-                texts = [text_id for _, event in history.events if (text_id := getattr(event, "text_id", None))]
-                yield ReservationData(
-                    reservation_id, self.find_suffix(history.code_id), history, self.read_private_texts(texts)
-                )
+                yield ReservationData(reservation_id, self.find_suffix(history.code_id), history)
+
+    def read_texts(self, recipient_id: UUID) -> dict[UUID, str]:
+        """Return all texts about a person, by their ids."""
+        with self._open_cursor() as cursor:
+            text_ids = find_text_ids(cursor, recipient_id)
+        return self.read_private_texts(text_ids)
+
+    def list_codes(self, recipient_id: UUID) -> list[UUID]:
+        """Return the ids of the codes that were handed out to a person or are bound to them."""
+        with self._open_cursor() as cursor:
+            return find_codes(cursor, recipient_id)
 
     def read_rejected_requests(self, address: EmailAddress) -> list[RejectedRequestOfRecipient]:
         """Return rejected requests of a person, newest first, under any pepper."""
@@ -85,15 +93,9 @@ class PersonReader(SupportReader):
         )
 
     def read_audit_entries(self, subjects: Sequence[UUID]) -> list[AuditEntry]:
-        """Return entries of the audit log about a person or their reservations, oldest first."""
-        vault = self._storage.vault
-        entries = []
-        for at, action, subject_id, text_id, sealed, key_id in self._fetch_all(
-            PrivacySql.audit_of_subjects, list(subjects), ROWS_MAX
-        ):
-            reason = None if sealed is None else vault.open_text(text_id, bytes(sealed), key_id)
-            entries.append(AuditEntry(at, action, subject_id, reason))
-        return entries
+        """Return entries of the audit log about a person, their reservations or their codes, oldest first."""
+        rows = self._fetch_all(PrivacySql.audit_of_subjects, list(subjects), ROWS_MAX)
+        return [AuditEntry._make(row) for row in rows]
 
     def read_side_rows(self, reservation_ids: Sequence[UUID]) -> dict[str, list[tuple[Any, ...]]]:
         """Return rows about reservations that are neither events nor texts, by table."""

@@ -19,8 +19,9 @@ from psycopg.rows import tuple_row
 
 from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
-from projections.database.roles import assume_eraser_role
+from projections.database.roles import assume_eraser_role, assume_runtime_role
 from projections.privacy.in_flight import InFlight, find_in_flight
+from projections.privacy.person_texts import find_text_ids
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import SearchableRow, normalize_text
@@ -105,6 +106,7 @@ class ErasurePreview(NamedTuple):
         in_flight: Messages that a worker is sending now; the erasure waits for them.
         rejected_requests: Rejected requests, which are deleted.
         texts: Notes, replies and reasons, which are deleted.
+        codes: Codes that hand-outs sent to the person, which are revoked.
     """
 
     reservations: int
@@ -113,6 +115,7 @@ class ErasurePreview(NamedTuple):
     in_flight: int
     rejected_requests: int
     texts: int
+    codes: int
 
 
 class StillInFlightError(Exception):
@@ -125,6 +128,10 @@ class StillInFlightError(Exception):
     def __init__(self, until: datetime) -> None:
         super().__init__(until)
         self.until = until
+
+
+class StillRedeemableError(Exception):
+    """A code that a hand-out sent to the person can still be redeemed, so nothing was erased."""
 
 
 class PersonEraser:
@@ -158,16 +165,23 @@ class PersonEraser:
         with self._open_cursor() as cursor:
             return [OpenReservation(*row) for row in cursor.execute(PrivacySql.live_of_recipient, (recipient_id,))]
 
+    def list_redeemable_codes(self, recipient_id: UUID) -> list[UUID]:
+        """Return codes that hand-outs sent to a person, except revoked ones and those that others have redeemed."""
+        with self._open_cursor() as cursor:
+            rows = cursor.execute(PrivacySql.redeemable_codes_of_recipient, (recipient_id,)).fetchall()
+            return [row[0] for row in rows]
+
     def preview(self, recipient_id: UUID, now: datetime) -> ErasurePreview:
         """Return what erasing this person would do."""
         parameters = {"recipient_id": recipient_id, "now": now}
         with self._open_cursor() as cursor:
-            texts = len(cursor.execute(PrivacySql.texts_of_recipient, parameters).fetchall())
+            texts = len(find_text_ids(cursor, recipient_id))
             reservations, refunded, counted, rejected = cursor.execute(
                 PrivacySql.outlook_of_recipient, parameters
             ).fetchone()
             in_flight = find_in_flight(cursor, [recipient_id], (), now).messages
-            return ErasurePreview(reservations, refunded, counted, in_flight, rejected, texts)
+            codes = len(cursor.execute(PrivacySql.redeemable_codes_of_recipient, (recipient_id,)).fetchall())
+            return ErasurePreview(reservations, refunded, counted, in_flight, rejected, texts, codes)
 
     def has_erased(self, recipient_id: UUID) -> bool:
         """Return whether the audit log records the erasure of this recipient."""
@@ -187,6 +201,7 @@ class PersonEraser:
 
         Raises:
             StillInFlightError: A message may be on its way.
+            StillRedeemableError: A code was sent since the codes of the person were revoked.
         """
         vault = self._storage.vault
         pool = self._storage.datastore
@@ -194,6 +209,8 @@ class PersonEraser:
             cursor.execute(PrivacySql.hold_addresses)
             if now is not None and (until := find_in_flight(cursor, [recipient_id], (), now).until) is not None:
                 raise StillInFlightError(until)
+            if cursor.execute(PrivacySql.redeemable_codes_of_recipient, (recipient_id,)).fetchone() is not None:
+                raise StillRedeemableError
             if list_id is not None:
                 list_id()
             recipient = cursor.execute(PrivacySql.recipients_by_id, ([recipient_id],)).fetchone()
@@ -203,9 +220,12 @@ class PersonEraser:
                     digests += vault.compute_digests("recipient", normalize_text("recipient", typed))
                 _delete_counts(cursor, digests)
             cursor.execute(PrivacySql.delete_keys_of_recipient, (recipient_id,))
-            texts = cursor.execute(PrivacySql.texts_of_recipient, {"recipient_id": recipient_id}).fetchall()
             assume_eraser_role(conn)
-            cursor.execute(PrivacySql.delete_texts, ([row[0] for row in texts],))
+            cursor.execute(PrivacySql.lock_recipient, (recipient_id,))
+            assume_runtime_role(conn)
+            texts = find_text_ids(cursor, recipient_id)
+            assume_eraser_role(conn)
+            cursor.execute(PrivacySql.delete_texts, (texts,))
             return cursor.execute(PrivacySql.delete_recipient, (recipient_id,)).rowcount > 0
 
     def erase_refusals(self, address: EmailAddress) -> None:

@@ -59,6 +59,48 @@ AuditAction = Literal[
 ]
 
 
+ABOUT_PERSONS: Final[frozenset[AuditAction]] = frozenset(
+    {"unmasked_email", "unmasked_code", "exported_person", "undid_opt_out", "requested_hand_out_email"}
+)
+"""Actions whose reason is about the person of their subject: a recipient, a reservation or a code."""
+ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(
+    {
+        "signed_in",
+        "sign_in_failed",
+        "signed_out",
+        "issued_codes",
+        "imported_codes",
+        "exported_codes",
+        "exported_emails",
+        "stopped_batch",
+        "made_key",
+        "revoked_key",
+        "added_staff",
+        "changed_role",
+        "reset_password",
+        "removed_staff",
+        "changed_group",
+        "changed_channel",
+        "rotated_secret",
+        "made_webhook",
+        "changed_webhook",
+        "removed_webhook",
+        "redelivered",
+        "sent_test",
+        "changed_password",
+        "undid_outage",
+        "exported_keys",
+        "exported_vault",
+        "imported_vault",
+        "forgot_person",
+        "rotated_keys",
+        "uploaded_recipients",
+        "sent_hand_out_test",
+    }
+)
+"""Actions whose reason or details are about no single person; why a person was erased is kept as evidence."""
+
+
 class Actor(NamedTuple):
     """Who acts: a member of staff or an API key; neither if an operator uses the command line."""
 
@@ -130,8 +172,9 @@ class AuditRecorder:
             self.conn.execute(RepositoriesSql.insert_audit, parameters)
             return
         text_id = log.new_id()
-        sealed = log.storage.vault.seal_text(details, text_id, subject_id or text_id).content
-        text = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id}
+        sealed = log.storage.vault.seal_text(details, text_id).content
+        about = "ledger" if action in ABOUT_LEDGER else None
+        text = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "about": about}
         self.conn.execute(RepositoriesSql.insert_audit_with_reason, {**parameters, **text})
 
 

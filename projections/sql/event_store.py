@@ -33,11 +33,19 @@ CODE_TEXTS: Final = Table(
         "hint": "text",
     },
 )
-PRIVATE_TEXTS: Final = Table(
-    "private_texts",
+NEW_TEXTS: Final = Table(
+    "new_texts",
     key=("text_id",),
-    columns={"text_id": "uuid", "reservation_id": "uuid", "sealed": "bytea", "key_id": "smallint"},
+    columns={
+        "text_id": "uuid",
+        "reservation_id": "uuid",
+        "code_id": "uuid",
+        "recipient_ids": "uuid[]",
+        "sealed": "bytea",
+        "key_id": "smallint",
+    },
 )
+"""Texts as a statement takes them: about these persons, and about the one to whom the code was handed out."""
 IDEMPOTENCY_KEYS: Final = Table(
     "idempotency_keys",
     key=("scope_digest",),
@@ -84,7 +92,7 @@ class EventStoreSql(
         EVENTS,
         RECIPIENTS,
         CODE_TEXTS,
-        PRIVATE_TEXTS,
+        NEW_TEXTS,
         IDEMPOTENCY_KEYS,
         REJECTED_ATTEMPTS,
         OUTBOX,

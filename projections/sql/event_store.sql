@@ -254,7 +254,21 @@ FROM idempotency_keys WHERE scope_digest = ANY(%s) AND expires_at > %s;
 {code_texts.insert};
 
 -- name: insert_private_texts
-{private_texts.insert};
+-- With the persons whom they are about; none is stored about a person who was erased.
+WITH texts AS MATERIALIZED (
+    SELECT t.*, ARRAY(
+        SELECT unnest(t.recipient_ids) UNION SELECT h.recipient_id FROM handed_out_codes h WHERE h.code_id = t.code_id
+    ) AS persons
+    FROM ({new_texts.rows}) AS t ({new_texts.names})
+), storable AS (
+    SELECT * FROM texts t WHERE NOT EXISTS (
+        SELECT FROM unnest(t.persons) AS p (id) WHERE NOT EXISTS (SELECT FROM recipients r WHERE r.recipient_id = p.id)
+    )
+), stored AS (
+    INSERT INTO private_texts (text_id, reservation_id, about, sealed, key_id)
+    SELECT text_id, reservation_id, CASE WHEN persons = '{}' THEN 'code' ELSE 'person' END, sealed, key_id FROM storable
+)
+INSERT INTO text_subjects (text_id, recipient_id) SELECT text_id, unnest(persons) FROM storable;
 
 -- name: insert_events
 INSERT INTO ledger_events ({ledger_events.names})

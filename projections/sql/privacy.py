@@ -21,7 +21,10 @@ class PrivacySql(Statements, file="privacy.sql"):
     delete_refusals_of_digests: LiteralString
     delete_limit_reports_of_digests: LiteralString
     delete_keys_of_recipient: LiteralString
+    lock_recipient: LiteralString
     texts_of_recipient: LiteralString
+    text_events_of_codes: LiteralString
+    unsaid_texts: LiteralString
     delete_texts: LiteralString
     delete_recipient: LiteralString
     count_other_keys: LiteralString
@@ -37,6 +40,8 @@ class PrivacySql(Statements, file="privacy.sql"):
     rekey_staff: LiteralString
     rekey_texts: LiteralString
     refusals_of_other_peppers: LiteralString
+    codes_of_recipient: LiteralString
+    redeemable_codes_of_recipient: LiteralString
     audit_of_subjects: LiteralString
     idempotency_keys_of_reservations: LiteralString
     outbox_of_reservations: LiteralString

@@ -66,14 +66,28 @@ WHERE EXISTS (SELECT FROM unnest(r.keys) k, unnest(%s::bytea[]) d WHERE position
 -- Their scope is a digest of code and address.
 DELETE FROM idempotency_keys WHERE reservation_id IN (SELECT reservation_id FROM reservations WHERE recipient_id = %s);
 
+-- name: lock_recipient
+-- No text about the person is stored from here on until the commit.
+SELECT FROM recipients WHERE recipient_id = %s FOR UPDATE;
+
 -- name: texts_of_recipient
--- Replies and notes about their reservations, and why somebody looked at their address; not why they were forgotten.
+-- Texts about a person; not why they were erased. Those of former releases are found by what they belong to.
 WITH theirs AS (SELECT reservation_id FROM reservations WHERE recipient_id = %(recipient_id)s)
-SELECT text_id FROM private_texts JOIN theirs USING (reservation_id)
+SELECT text_id FROM text_subjects WHERE recipient_id = %(recipient_id)s
 UNION
-SELECT text_id FROM audit
-WHERE text_id IS NOT NULL AND act <> 'forgot_person'
-    AND subject_id IN (SELECT %(recipient_id)s::uuid UNION ALL SELECT reservation_id FROM theirs);
+SELECT text_id FROM private_texts JOIN theirs USING (reservation_id) WHERE about = 'unsaid'
+UNION
+SELECT p.text_id FROM audit a JOIN private_texts p USING (text_id)
+WHERE a.act <> 'forgot_person' AND p.about = 'unsaid'
+    AND a.subject_id IN (
+        SELECT %(recipient_id)s::uuid UNION ALL SELECT reservation_id FROM theirs UNION ALL SELECT unnest(%(code_ids)s::uuid[])
+    );
+
+-- name: text_events_of_codes
+SELECT topic, state FROM ledger_events WHERE originator_id = ANY(%s) AND position('text_id'::bytea IN state) > 0;
+
+-- name: unsaid_texts
+SELECT text_id FROM private_texts WHERE text_id = ANY(%s) AND about = 'unsaid';
 
 -- name: delete_texts
 DELETE FROM private_texts WHERE text_id = ANY(%s);
@@ -142,9 +156,24 @@ WHERE t.text_id = n.id;
 -- name: refusals_of_other_peppers
 SELECT max(at) FROM refusals WHERE pepper_id <> %s;
 
+-- name: codes_of_recipient
+-- Those that were handed out to a person or are bound to them.
+SELECT code_id FROM handed_out_codes WHERE recipient_id = %(recipient_id)s
+UNION
+SELECT b.code_id FROM reservations r JOIN code_balances b USING (code_id)
+WHERE r.recipient_id = %(recipient_id)s AND r.recipient_id IN (b.owner_id, b.bound_to);
+
+-- name: redeemable_codes_of_recipient
+-- Codes that hand-outs sent to a person and that no one else has redeemed.
+SELECT h.code_id FROM handed_out_codes h JOIN code_balances b USING (code_id)
+WHERE h.recipient_id = %s AND b.revoked_by IS NULL AND NOT EXISTS (
+    SELECT FROM reservations r
+    WHERE r.code_id = h.code_id AND r.recipient_id <> h.recipient_id AND r.status <> 'refunded'
+);
+
 -- name: audit_of_subjects
--- What staff did beside the ledger about a person or their reservations, and why; who it was is another person's.
-SELECT a.at, a.act, a.subject_id, a.text_id, p.sealed, p.key_id FROM audit a LEFT JOIN private_texts p USING (text_id)
+-- What staff did beside the ledger about a person, their reservations or their codes, and why; who it was is another person's.
+SELECT a.at, a.act, a.subject_id, a.text_id FROM audit a
 WHERE a.subject_id = ANY(%s) ORDER BY a.audit_id LIMIT %s;
 
 -- name: idempotency_keys_of_reservations

@@ -1,8 +1,8 @@
 -- name: insert_batch
 -- Asked for twice by one form, it is one batch.
 WITH note AS (
-    INSERT INTO private_texts (text_id, sealed, key_id)
-    SELECT %(text_id)s, %(sealed)s, %(key_id)s WHERE %(text_id)s::uuid IS NOT NULL
+    INSERT INTO private_texts (text_id, about, sealed, key_id)
+    SELECT %(text_id)s, 'batch', %(sealed)s, %(key_id)s WHERE %(text_id)s::uuid IS NOT NULL
     ON CONFLICT (text_id) DO NOTHING
 )
 INSERT INTO batches ({batches.names}) VALUES ({batches.named})
@@ -47,7 +47,7 @@ SELECT %s, line, reason FROM unnest(%s::bigint[], %s::text[]) AS new (line, reas
 SELECT line, reason FROM batch_refusals WHERE batch_id = %s AND line > %s ORDER BY line LIMIT %s;
 
 -- name: insert_key_name
-INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(seal_key)s)
+INSERT INTO private_texts (text_id, about, sealed, key_id) VALUES (%(text_id)s, 'api_key', %(sealed)s, %(seal_key)s)
 ON CONFLICT (text_id) DO NOTHING;
 
 -- name: insert_named_key
@@ -165,7 +165,7 @@ UPDATE webhook_secrets SET ends_at = least(coalesce(ends_at, %(ends_at)s), %(end
 
 -- name: insert_secret
 WITH kept AS (
-    INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(key_id)s)
+    INSERT INTO private_texts (text_id, about, sealed, key_id) VALUES (%(text_id)s, 'secret', %(sealed)s, %(key_id)s)
 )
 INSERT INTO webhook_secrets (text_id, owner_id, created_at) VALUES (%(text_id)s, %(owner_id)s, %(now)s);
 
@@ -230,7 +230,7 @@ SELECT named.name, g.accept_target, g.channel, g.changed_at
 FROM named LEFT JOIN invite_groups g USING (name) ORDER BY named.name LIMIT %(limit)s;
 
 -- name: insert_note
-INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%s, %s, %s) ON CONFLICT (text_id) DO NOTHING;
+INSERT INTO private_texts (text_id, about, sealed, key_id) VALUES (%s, 'batch', %s, %s) ON CONFLICT (text_id) DO NOTHING;
 
 -- name: keep_issue_key
 -- Who comes at the same time waits for the first one here; a key past its time is free for another body.
@@ -302,8 +302,30 @@ INSERT INTO audit (at, act, staff_id, subject_id, key_id)
 VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(api_key_id)s);
 
 -- name: insert_audit_with_reason
-WITH reason AS (
-    INSERT INTO private_texts (text_id, sealed, key_id) VALUES (%(text_id)s, %(sealed)s, %(key_id)s)
+-- `about`: null if the entry is about a person, a reservation or a code, and the reason is about the persons whose it is.
+-- No reason is stored about a person who was erased.
+WITH persons AS (
+    SELECT recipient_id FROM (
+        SELECT %(subject_id)s::uuid AS recipient_id
+        WHERE EXISTS (SELECT FROM recipients WHERE recipient_id = %(subject_id)s)
+        UNION
+        SELECT recipient_id FROM reservations WHERE reservation_id = %(subject_id)s
+        UNION
+        SELECT recipient_id FROM handed_out_codes WHERE code_id = %(subject_id)s
+        UNION
+        SELECT unnest(ARRAY[owner_id, bound_to]) FROM code_balances WHERE code_id = %(subject_id)s
+    ) named
+    WHERE recipient_id IS NOT NULL AND %(about)s::text IS NULL
+), reason AS (
+    INSERT INTO private_texts (text_id, about, sealed, key_id)
+    SELECT %(text_id)s, coalesce(%(about)s, CASE WHEN EXISTS (SELECT FROM persons) THEN 'person' ELSE 'code' END),
+        %(sealed)s, %(key_id)s
+    WHERE NOT EXISTS (
+        SELECT FROM persons p WHERE NOT EXISTS (SELECT FROM recipients r WHERE r.recipient_id = p.recipient_id)
+    )
+    RETURNING text_id
+), subjects AS (
+    INSERT INTO text_subjects (text_id, recipient_id) SELECT text_id, recipient_id FROM reason, persons
 )
 INSERT INTO audit (at, act, staff_id, subject_id, text_id, key_id)
 VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s, %(api_key_id)s);

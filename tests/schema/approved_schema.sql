@@ -457,7 +457,9 @@ CREATE TABLE public.private_texts (
     text_id uuid NOT NULL,
     reservation_id uuid,
     sealed bytea NOT NULL,
-    key_id smallint NOT NULL
+    key_id smallint NOT NULL,
+    about text DEFAULT 'unsaid'::text NOT NULL,
+    CONSTRAINT private_texts_about_check CHECK ((about = ANY (ARRAY['person'::text, 'code'::text, 'batch'::text, 'api_key'::text, 'secret'::text, 'ledger'::text, 'unsaid'::text])))
 );
 CREATE TABLE public.rebuild_progress (
     only_row boolean DEFAULT true NOT NULL,
@@ -574,6 +576,10 @@ CREATE TABLE public.test_emails (
     test_id uuid NOT NULL,
     digest bytea NOT NULL,
     leased_until timestamp with time zone NOT NULL
+);
+CREATE TABLE public.text_subjects (
+    text_id uuid NOT NULL,
+    recipient_id uuid NOT NULL
 );
 CREATE TABLE public.unknown_code_tries (
     minute timestamp with time zone NOT NULL,
@@ -742,6 +748,8 @@ ALTER TABLE ONLY public.tally_progress
     ADD CONSTRAINT tally_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.test_emails
     ADD CONSTRAINT test_emails_pkey PRIMARY KEY (test_id);
+ALTER TABLE ONLY public.text_subjects
+    ADD CONSTRAINT text_subjects_pkey PRIMARY KEY (text_id, recipient_id);
 ALTER TABLE ONLY public.unknown_code_tries
     ADD CONSTRAINT unknown_code_tries_pkey PRIMARY KEY (minute, reason);
 ALTER TABLE ONLY public.verifications
@@ -772,6 +780,7 @@ CREATE INDEX hand_out_recipients_number_idx ON public.hand_out_recipients USING 
 CREATE INDEX hand_out_recipients_person_idx ON public.hand_out_recipients USING btree (recipient_id);
 CREATE INDEX hand_outs_campaign_idx ON public.hand_outs USING btree (campaign_id, created_at, hand_out_id);
 CREATE INDEX handed_out_codes_hand_out_idx ON public.handed_out_codes USING btree (hand_out_id, mail_state);
+CREATE INDEX handed_out_codes_person_idx ON public.handed_out_codes USING btree (recipient_id);
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
 CREATE INDEX invite_groups_channel_idx ON public.invite_groups USING btree (name) WHERE (channel <> 'smtp'::text);
 CREATE INDEX issue_keys_expires_idx ON public.issue_keys USING btree (expires_at);
@@ -796,6 +805,7 @@ CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
 CREATE INDEX test_emails_digest_idx ON public.test_emails USING btree (digest);
+CREATE INDEX text_subjects_person_idx ON public.text_subjects USING btree (recipient_id);
 CREATE INDEX webhook_deliveries_due_idx ON public.webhook_deliveries USING btree (endpoint_id, due_at) WHERE (state = 'pending'::text);
 CREATE INDEX webhook_deliveries_ended_idx ON public.webhook_deliveries USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 CREATE INDEX webhook_deliveries_made_idx ON public.webhook_deliveries USING btree (endpoint_id, made_at, delivery_id);
@@ -816,5 +826,9 @@ ALTER TABLE ONLY public.opt_outs
     ADD CONSTRAINT opt_outs_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.text_subjects
+    ADD CONSTRAINT text_subjects_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.text_subjects
+    ADD CONSTRAINT text_subjects_text_id_fkey FOREIGN KEY (text_id) REFERENCES public.private_texts(text_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.webhook_deliveries
     ADD CONSTRAINT webhook_deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.webhook_endpoints(endpoint_id);

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +13,19 @@ from api.mail_sink.maildir import delete_mails_to
 from api.schemas.parsing import parse_email
 from api.use_cases.services import Caller, Services
 from domain.command_bus import CommandResult
+from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import ReservationNotResolvable
 from domain.values.identifiers import EmailAddress
-from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError, PersonEraser, StillInFlightError
+from projections.privacy.erasure import (
+    ErasedIdsFile,
+    ErasedIdsFileError,
+    PersonEraser,
+    StillInFlightError,
+    StillRedeemableError,
+)
 from projections.repositories.audit_log import AuditLog, AuditRecorder
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS
@@ -27,6 +35,8 @@ log = logging.getLogger(__name__)
 
 ERASE_S_MAX = 30.0
 """How long closing and erasing may take, in seconds; what is not done by then continues, and a repeat finds it done."""
+REVOCATIONS_MAX = 10
+"""Times that a code may be sent between the revocation of the others and the erasure."""
 ROUNDS_MAX = 1000
 """Times 500 reservations: more than one person can hold."""
 
@@ -83,7 +93,7 @@ class PersonErasure:
             if leased_until is not None:
                 return ErasureResult(closed=closed, leased_until=leased_until)
             try:
-                if self._erase(eraser, recipient_id):
+                if self._revoke_and_erase(eraser, recipient_id):
                     ids.append(recipient_id)
             except StillInFlightError as error:
                 return ErasureResult(closed=closed, leased_until=error.until)
@@ -104,8 +114,22 @@ class PersonErasure:
         eraser, number = PersonEraser(self.storage), 0
         for recipient_id in list(eraser.find_restored(self.forgotten)):
             self._close(eraser, recipient_id)
+            self._revoke_codes(eraser, recipient_id)
             number += eraser.erase(recipient_id)
         return number
+
+    def _revoke_and_erase(self, eraser: PersonEraser, recipient_id: UUID) -> bool:
+        """Revoke the codes that hand-outs sent to a recipient, and erase; False if it was done before."""
+        for _ in range(REVOCATIONS_MAX):
+            self._revoke_codes(eraser, recipient_id)
+            with suppress(StillRedeemableError):
+                return self._erase(eraser, recipient_id)
+        raise AssertionError("hand-outs send codes to one person faster than they can be revoked")
+
+    def _revoke_codes(self, eraser: PersonEraser, recipient_id: UUID) -> None:
+        """Revoke the codes that hand-outs sent to a recipient, except those that others have redeemed."""
+        for code_id in eraser.list_redeemable_codes(recipient_id):
+            self.storage.ledger.execute([RevokeCode(context=self.context(), code_id=code_id, case_ids=())])
 
     def _erase(self, eraser: PersonEraser, recipient_id: UUID) -> bool:
         """Erase one recipient, with the entry in the audit log; False if it was done before."""

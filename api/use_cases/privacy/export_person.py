@@ -1,5 +1,6 @@
 """Everything about one recipient as one document (GDPR, articles 15 and 20); the export is recorded."""
 
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
@@ -52,13 +53,20 @@ def export_person(audit_log: AuditLog, address: EmailAddress, language: Language
 
 
 def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dict[str, Any]:
+    texts = reader.read_texts(recipient_id)
+    unshown_ids = set(texts)
+
+    def take_text(text_id: UUID | None) -> str | None:
+        unshown_ids.discard(text_id or UUID(int=0))
+        return texts.get(text_id or UUID(int=0))
+
     reservations = list(reader.read_reservations(recipient_id))
     ids = [reservation.reservation_id for reservation in reservations]
     side_rows = reader.read_side_rows(ids)
     return {
         "recipient_id": recipient_id,
         "email_as_typed": reader.find_email_address(recipient_id),
-        "reservations": [_reservation(reservation, language) for reservation in reservations],
+        "reservations": [_reservation(reservation, take_text, language) for reservation in reservations],
         "notices": [
             {"reservation_id": row[0], "template": row[1], "written_at": row[2], "outcome": row[3]}
             for row in side_rows["outbox"]
@@ -76,25 +84,31 @@ def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dic
             for row in reader.read_hand_outs(recipient_id)
         ],
         "idempotency_keys": [{"reservation_id": row[0], "expires_at": row[1]} for row in side_rows["idempotency_keys"]],
-        "done_by_staff": [entry._asdict() for entry in reader.read_audit_entries([recipient_id, *ids])],
+        "done_by_staff": [
+            {"at": entry.at, "act": entry.act, "subject_id": entry.subject_id, "reason": take_text(entry.text_id)}
+            for entry in reader.read_audit_entries([recipient_id, *ids, *reader.list_codes(recipient_id)])
+        ],
+        "other_texts": [texts[text_id] for text_id in sorted(unshown_ids)],
     }
 
 
-def _reservation(reservation: ReservationData, language: Language) -> dict[str, Any]:
+TakeText = Callable[[UUID | None], str | None]
+"""Returns the text of an id; it is then shown where it was taken for."""
+
+
+def _reservation(reservation: ReservationData, take_text: TakeText, language: Language) -> dict[str, Any]:
     return {
         "reservation_id": reservation.reservation_id,
         "code_id": reservation.history.code_id,
         "code_ends": reservation.suffix,
-        "events": [
-            _event(version, event, reservation.texts, language) for version, event in reservation.history.events
-        ],
+        "events": [_event(version, event, take_text, language) for version, event in reservation.history.events],
     }
 
 
-def _event(version: int, event: Any, texts: dict[UUID, str], language: Language) -> dict[str, Any]:  # noqa: ANN401 - any event
+def _event(version: int, event: Any, take_text: TakeText, language: Language) -> dict[str, Any]:  # noqa: ANN401 - any event
     fields, kind = structs.asdict(event), type(event).__name__
     shown_fields = {name: value for name, value in fields.items() if value is not None and name not in OTHERS}
-    text = texts.get(fields.get("text_id") or UUID(int=0))
+    text = take_text(fields.get("text_id"))
     words = {"text": text} if text is not None else {}
     return {
         "version": version,

@@ -18,7 +18,7 @@ PERSON = uuid4()
     [
         (PrivacySql.has_erased, (PERSON,)),
         (PrivacySql.audit_of_subjects, ([PERSON], 10)),
-        (PrivacySql.texts_of_recipient, {"recipient_id": PERSON}),
+        (PrivacySql.texts_of_recipient, {"recipient_id": PERSON, "code_ids": [PERSON]}),
     ],
 )
 def test_audit_log_is_searched_by_subject(bench: LedgerBench, statement: str, parameters: Params) -> None:
