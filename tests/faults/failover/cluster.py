@@ -15,7 +15,13 @@ NOT_BY_REWIND: Final = "replica has been created using basebackup"
 
 
 class PatroniCluster:
-    """Some nodes with one history."""
+    """Some nodes with one history.
+
+    Attributes:
+        is_synchronous: Whether a standby must confirm each commit, as it is at the start.
+    """
+
+    is_synchronous = True
 
     def __init__(self, node_count: int, logs: Path, lock_interface: str) -> None:
         build_bridge()
@@ -44,15 +50,26 @@ class PatroniCluster:
         """Return the names of the nodes that HAProxy would send writes to now."""
         return [node.machine.name for node in self.nodes if node.ask("/primary")[0] == 200]
 
+    def stop_confirming(self) -> None:
+        """Let the primary answer commits that no standby has confirmed; wait until it does."""
+        leader = self.leader()
+        assert leader is not None, self.words()
+        self.is_synchronous = False
+        assert leader.change_settings({"synchronous_mode": None, "synchronous_mode_strict": None}), self.words()
+        assert wait_for(lambda: not self._confirming_standbys() and self.is_whole(), WAIT_S_MAX), self.words()
+
     def is_whole(self) -> bool:
-        """Return whether every node runs, one leads, one is synchronous, all are on one timeline, and etcd agrees."""
+        """Return whether every node runs, one leads, all are on one timeline, and etcd agrees.
+
+        Where commits are confirmed, one standby is synchronous too.
+        """
         members = self.members()
         roles = [member["role"] for member in members]
         standbys = {member["name"] for member in members if member["role"] == "sync_standby"}
         return (
             len(members) == len(self.nodes)
             and roles.count("leader") == 1
-            and bool(standbys & self._confirming_standbys())
+            and (bool(standbys & self._confirming_standbys()) or not self.is_synchronous)
             and all(member["state"] in {"running", "streaming"} for member in members)
             and len({member.get("timeline") for member in members}) == 1
             and self.has_etcd_quorum()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ from tests.faults.failover.enclosure import (
 from tests.faults.failover.feed_order import order_violations
 from tests.faults.failover.front_servers import BROKER_URL, PRIMARY_PORT, STANDBY_PORT, FrontServers
 from tests.faults.failover.lock_move import FORMER_INTERFACE, LOCK_MOVES
+from tests.faults.failover.lost_commits import lose_commits
 from tests.faults.failover.patroni_nodes import LOCK_INTERFACE, PASSWORD, POSTGRES_PORT
 from tests.faults.failover.round_report import FailoverRound, table
 from tests.faults.failover.run_watch import RunWatch, WatchedRun
@@ -61,6 +63,7 @@ class FailoverPlan:
         per_second: Redeems that the clients of one backend try to make.
         host_count: Hosts of ours: each has a backend, a worker and a beat.
         moves_lock: Whether the cluster begins as a former release set it up, and the rounds move its lock.
+        loses_commits: Whether no standby confirms commits, and each round is a failover that loses the last ones.
     """
 
     seed: int
@@ -71,6 +74,7 @@ class FailoverPlan:
     host_count: int = 2
     asks_doctor: bool = True
     moves_lock: bool = False
+    loses_commits: bool = False
 
     def sequence(self) -> list[ClusterFault]:
         """The faults, by the seed; a move of the lock has its own order."""
@@ -123,6 +127,9 @@ class FailoverRun:
         self._front.start()
         with MailServer() as mail, self._hosts(mail) as hosts:
             readers = self._readers(hosts)
+            if self._plan.loses_commits:
+                self._lose_commits(list(readers.values()))
+                return self._report
             self._start_loads(hosts, readers)
             watched = WatchedRun(self._cluster, hosts, readers, self._last_ack, DISK)
             watch = RunWatch(watched, asks_doctor=self._plan.asks_doctor)
@@ -132,6 +139,21 @@ class FailoverRun:
                 load.stop()
             self._check(readers[self._backends[0]], watch, mail)
         return self._report
+
+    def _lose_commits(self, readers: Sequence[ApiReader]) -> None:
+        """Fail over again and again, with commits that are lost."""
+        self._cluster.stop_confirming()
+        for number in range(self._plan.rounds):
+            primary = self._cluster.leader()
+            assert primary is not None, self._cluster.words()
+            lost_round = lose_commits(self._cluster, readers)
+            self._say(f"failover {number + 1}: {lost_round.lost} reservations lost, {len(lost_round.broken)} broken")
+            self._report.broken += lost_round.broken
+            self._report.counts["reservations lost"] = self._report.counts.get("reservations lost", 0) + lost_round.lost
+            scene = FaultScene(self._cluster, self._front, primary, self._choice)
+            heal(scene)
+            if not wait_for(partial(self._is_whole, scene, STEADY_S), WAIT_S_MAX):
+                self._report.broken.append(f"the cluster was not whole again\n{self._cluster.words()}")
 
     @contextmanager
     def _hosts(self, mail: MailServer) -> Iterator[LedgerHosts]:
@@ -259,6 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=[fault.name for fault in CLUSTER_FAULTS])
     parser.add_argument("--slice", action="store_true", help="one host, and no doctor in gaps")
     parser.add_argument("--move-lock", action="store_true", help="move the lock of a former release, there and back")
+    parser.add_argument("--lose-commits", action="store_true", help="without synchronous commit: lose the last ones")
     parser.add_argument("--logs", type=Path, default=None, help="new folder that keeps the logs of all servers")
     options = parser.parse_args(arguments)
     if options.logs is not None and options.logs.exists() and not is_enclosed():
@@ -286,6 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         host_count=host_count,
         asks_doctor=not options.slice,
         moves_lock=options.move_lock,
+        loses_commits=options.lose_commits,
     )
     say(f"SEED={seed} ROUNDS={options.rounds}")
     logs = options.logs or DISK / "logs"
