@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run quick test slow approve mutate simulate flaky chaos failover faults soak acceptance bench check audit sbom docs pictures lock clean
+.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench check audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,7 +43,7 @@ PIP = python=$(BIN)/python; if "$$python" -c 'import pip' 2>/dev/null; then set 
 INSTALL := install --quiet --require-hashes --only-binary :all: --no-deps --no-compile
 
 help:  ## List the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1  /' | awk '{ n = $$1; $$1 = ""; printf "make %-8s%s\n", n, $$0 }'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1  /' | awk '{ n = $$1; $$1 = ""; printf "make %-9s%s\n", n, $$0 }'
 
 setup: $(INSTALLED) $(LINKED)  ## Create .venv from the hashed locks, for tests and checks too
 	@:
@@ -103,6 +103,18 @@ test: setup  ## Run the tests, in some six minutes on two cores
 slow: setup  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
 	@$(BIN)/python -m pytest -m slow -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
+
+# Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start.
+SMALL := SMALL_WORLD=1 PYTHONPATH=$(CURDIR)/tests/small_world/startup:$(CURDIR)
+small: setup  ## Run tests where every cache, queue, page, batch and pool is tiny, so that each is full
+	@$(SMALL) $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder tests/unit/projections tests/unit/api tests/unit/workers tests/integration tests/faults/test_long_life.py $(ARGS)
+	@$(SMALL) $(BIN)/python -m pytest -n0 -m slow tests/faults/test_chaos.py
+	@$(SMALL) $(BIN)/python -m tests.simulation --seeds 300 $(if $(SEED),--seed $(SEED))
+
+# SEED= chooses whom the requests are about; ARGS="--codes N --redeems M" a shorter life.
+long-life: setup  ## Redeem 300,000 times in one process life while database connections end, and compare each answer
+	@$(BIN)/python -m tests.faults.long_life $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # Read the difference before it is committed: what is approved is promised.
 approve: setup  ## Write every approved file: schema, shapes of events, results of commands, generated docs

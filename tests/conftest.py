@@ -12,10 +12,15 @@ from uuid import uuid4
 
 import pytest
 
+from tests.small_world.loader import enter, is_small
+
 IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - only the place of a folder that tempfile creates
 FREE_BYTES_MIN: Final = 2_000_000_000
 NEW_CONTAINERS_MIN: Final = 20_000
 """How many before a garbage collection, as in the ledger's own processes; pure tests import nothing of them."""
+
+if is_small():
+    enter()
 
 # Modules and test items live as long as the run. Looking at them in each collection costs a fifth of its CPU.
 gc.disable()
@@ -30,6 +35,15 @@ os.environ.setdefault("PGSSLMODE", "disable")
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of the other world."""
+    other = "usual_world" if is_small() else "small_world"
+    left_out = [test for test in items if test.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [test for test in items if not test.get_closest_marker(other)]
 
 
 def pytest_collection_finish() -> None:

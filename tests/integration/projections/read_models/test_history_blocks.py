@@ -198,8 +198,10 @@ def test_blocks_of_campaigns_are_read_written_and_verified_like_those_of_codes(
     campaign_id = bench.create_campaign(max_uses=10 * BLOCK)
     text = bench.issue(None, bound=False, campaign_id=campaign_id)
     bench.storage.ledger.execute([bench.reserve(text, f"p{number}@example.com") for number in range(3 * BLOCK)])
+    written = 0
     with bench.storage.datastore.get_connection() as conn:
-        written = write_missing_blocks(conn)
+        while count := write_missing_blocks(conn):
+            written += count
     decoded.clear()
 
     trace = HistoryReader(bench.storage, CAMPAIGNS).trace_balance(campaign_id)

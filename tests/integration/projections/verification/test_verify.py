@@ -30,8 +30,9 @@ def verified(bench: LedgerBench, grace: timedelta = GRACE) -> tuple[int, dict[st
 
 
 def damage(bench: LedgerBench, statement: str, *params: object) -> None:
-    """Change a table without the ledger; the log too, as only a superuser could."""
+    """Change a table without the ledger; the log too, as only a superuser could. No snapshot shows it."""
     with psycopg.connect(bench.database_url) as conn:
+        conn.execute("DELETE FROM code_snapshots")
         conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
         conn.execute(statement.encode(), params)
         conn.execute("ALTER TABLE ledger_events ENABLE TRIGGER USER")

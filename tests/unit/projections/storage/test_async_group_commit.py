@@ -11,7 +11,7 @@ from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.unit_of_work import TakeWaiting
 from projections.storage import group_commit as module
-from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
+from projections.storage.group_commit import BATCH_MAX, AsyncGroupCommit, OverloadedError
 from projections.storage.pipelined_execute import FallBackToBlockingError
 
 WAIT_S = 5
@@ -133,7 +133,7 @@ def test_an_outage_fails_the_batch_at_once() -> None:
 
     async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         store.smooth, store.is_unavailable = False, True
-        tasks = await begun(commit, *range(9))
+        tasks = await begun(commit, *range(min(9, BATCH_MAX)))
         store.answer()
         for task in tasks:
             with pytest.raises(StorageUnavailableError):

@@ -1,0 +1,124 @@
+"""Each bound of a size is in the small world, or says why it is not: production alone reaches a usual one."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.architecture.sources import nodes_of, parse
+from tests.small_world.bounds import SMALL, USUAL, USUAL_FAMILIES
+from tests.small_world.loader import LIMIT, shrink
+
+ROOT: Final = Path(__file__).parents[2]
+ROOMS: Final = ("domain", "projections", "api", "workers")
+SIZED_CALLS: Final = {"lru_cache", "deque", "Queue", "BoundedSemaphore", "Semaphore", "ThreadPoolExecutor"}
+SIZE_KEYWORDS: Final = {"maxsize", "maxlen", "max_workers", "pool_size"}
+_STATEMENT: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+def find_bounds(module: str, source: str) -> Iterator[str]:
+    """Yield the keys of the numbers of a module, and of the literal sizes of its caches, queues and pools."""
+    tree = parse(source)
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                yield from (f"{module}:{name}" for name in _numbers(target, statement.value))
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            yield from (f"{module}:{name}" for name in _numbers(statement.target, statement.value))
+    for node in nodes_of(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            sizes = [word.value for word in node.keywords if word.arg in SIZE_KEYWORDS]
+            if name in SIZED_CALLS and any(_is_number(size) for size in [*sizes, *node.args[:1]]):
+                yield f"{module}:{name}"
+        elif isinstance(node, ast.arguments):
+            named = zip(node.kwonlyargs, node.kw_defaults, strict=True)
+            yield from (
+                f"{module}:{argument.arg}"
+                for argument, default in named
+                if argument.arg in SIZE_KEYWORDS and default is not None and _is_number(default)
+            )
+
+
+def find_limits(module: str, text: str) -> Iterator[str]:
+    """Yield the keys of the statements with a literal LIMIT of more than one."""
+    parts = _STATEMENT.split(text)[1:]
+    for name, statement in zip(parts[::2], parts[1::2], strict=True):
+        if any(int(size) > 1 for size in LIMIT.findall(statement)):
+            yield f"{module}:{name}"
+
+
+def explain(key: str) -> str | None:
+    """Return why a bound keeps its size in the small world; None if nothing says so."""
+    name = key.partition(":")[2]
+    return USUAL.get(key) or next((why for pattern, why in USUAL_FAMILIES.items() if re.search(pattern, name)), None)
+
+
+def all_bounds() -> list[str]:
+    """The keys of all numbers and literal sizes in the rooms."""
+    keys: list[str] = []
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            keys += find_bounds(".".join(parts[:-1] if parts[-1] == "__init__" else parts), path.read_text("utf-8"))
+    for path in sorted((ROOT / "projections/sql").glob("*.sql")):
+        keys += find_limits(f"projections.sql.{path.stem}", path.read_text("utf-8"))
+    return keys
+
+
+def test_each_bound_is_small_in_the_small_world_or_says_why_not() -> None:
+    """A new bound is met by tests before production meets it."""
+    unknown = [key for key in all_bounds() if key not in SMALL and explain(key) is None]
+
+    assert unknown == [], "give each a size, or a reason, in tests/small_world/bounds.py"
+
+
+def test_small_world_names_only_bounds_that_exist() -> None:
+    """What was renamed or removed would keep its usual size, or its reason, in silence."""
+    keys = set(all_bounds())
+
+    assert [key for key in (*SMALL, *USUAL) if key not in keys] == []
+    assert [key for key in USUAL if key in SMALL] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "PAGE = 25\n",
+        "PAGE: Final = 5 * 5\n",
+        "FIRST, PAGE = 1, 2\n",
+        "@PAGE(maxsize=256)\ndef f(): ...\n",
+        "def f(*, PAGE: int = 4): ...\n",
+    ],
+)
+def test_bound_is_found_and_made_small(source: str) -> None:
+    """As a constant, also in a tuple, as the size of a cache, as a default."""
+    source = source.replace("PAGE(", "lru_cache(").replace("*, PAGE", "*, pool_size")
+    (key,) = (key for key in find_bounds("m", source) if not key.endswith("FIRST"))
+
+    assert re.search(r"\b3\b", ast.unparse(shrink(source, {key.partition(":")[2]: 3})))
+
+
+def test_limit_of_a_statement_is_found() -> None:
+    """Unless it takes one row."""
+    text = "-- name: one\nSELECT 1 LIMIT 1;\n-- name: few\nSELECT 1 LIMIT 20;\n-- name: asked\nSELECT 1 LIMIT %s;\n"
+
+    assert list(find_limits("m", text)) == ["m:few"]
+
+
+def _numbers(target: ast.expr, value: ast.expr) -> Iterator[str]:
+    if isinstance(target, ast.Name) and _is_number(value):
+        yield target.id
+    elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        for each, element in zip(target.elts, value.elts, strict=True):
+            yield from _numbers(each, element)
+
+
+def _is_number(node: ast.expr) -> bool:
+    """Return whether an expression is a whole number above one, or made of such."""
+    if isinstance(node, ast.BinOp):
+        return _is_number(node.left) and _is_number(node.right)
+    return isinstance(node, ast.Constant) and type(node.value) is int and node.value > 1

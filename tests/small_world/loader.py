@@ -1,0 +1,134 @@
+"""Imports the rooms with the bounds of the small world.
+
+A bound is copied where it is imported and bound to defaults where a function is defined, so setting it afterwards
+reaches half of its users. The source of a module is changed before it is compiled instead, in each process.
+"""
+
+import ast
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Final
+
+from tests.small_world.bounds import SMALL
+
+SWITCH: Final = "SMALL_WORLD"
+"""The environment variable that switches to the small world; processes that tests start inherit it."""
+STARTUP: Final = Path(__file__).parent / "startup"
+LIMIT: Final = re.compile(r"\bLIMIT (\d+)\b")
+
+
+def is_small() -> bool:
+    """Return whether this process is, or is to be, in the small world."""
+    return os.environ.get(SWITCH, "") not in {"", "0"}
+
+
+def enter() -> None:
+    """Import the rooms small from now on, here and in the Python processes that this one starts."""
+    if any(isinstance(finder, _SmallFinder) for finder in sys.meta_path):
+        return
+    loaded = [name for name in sys.modules if name.partition(".")[0] in {"domain", "projections", "api", "workers"}]
+    if loaded:
+        raise RuntimeError(f"{loaded[0]} was imported before its bounds could be made small")
+    sys.meta_path.insert(0, _SmallFinder())
+    root = str(Path(__file__).parents[2])
+    paths = [str(STARTUP), root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+
+
+def shrink(source: str, sizes: Mapping[str, int]) -> ast.Module:
+    """Return the tree of a module with its bounds in the small world.
+
+    Args:
+        source: Of the module.
+        sizes: By the name of a constant, of a keyword with a default, or of a function that takes `maxsize`.
+    """
+    tree = ast.parse(source)
+    _Shrinking(sizes).visit(tree)
+    return ast.fix_missing_locations(tree)
+
+
+class _Shrinking(ast.NodeTransformer):
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = sizes
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        for target in node.targets:
+            if isinstance(target, ast.Name) and target.id in self._sizes:
+                node.value = ast.Constant(self._sizes[target.id])
+            elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                node.value.elts = [
+                    ast.Constant(self._sizes[name.id])
+                    if isinstance(name, ast.Name) and name.id in self._sizes
+                    else value
+                    for name, value in zip(target.elts, node.value.elts, strict=True)
+                ]
+        self.generic_visit(node)
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        if isinstance(node.target, ast.Name) and node.target.id in self._sizes:
+            node.value = ast.Constant(self._sizes[node.target.id])
+        self.generic_visit(node)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        if isinstance(node.func, ast.Name) and node.func.id in self._sizes:
+            for keyword in node.keywords:
+                if keyword.arg == "maxsize" and isinstance(keyword.value, ast.Constant):
+                    keyword.value = ast.Constant(self._sizes[node.func.id])
+        self.generic_visit(node)
+        return node
+
+    def visit_arguments(self, node: ast.arguments) -> ast.arguments:
+        """Shrink the defaults of keywords."""
+        node.kw_defaults = [
+            ast.Constant(self._sizes[argument.arg]) if default is not None and argument.arg in self._sizes else default
+            for argument, default in zip(node.kwonlyargs, node.kw_defaults, strict=True)
+        ]
+        self.generic_visit(node)
+        return node
+
+
+class _SmallFinder(MetaPathFinder):
+    _modules: Final = {key.partition(":")[0] for key in SMALL}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec that the next finder has, with a loader that shrinks."""
+        if fullname not in self._modules:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None and isinstance(spec.loader, SourceFileLoader):
+                spec.loader = _SmallLoader(fullname, spec.loader.path)
+                return spec
+        return None
+
+
+class _SmallLoader(SourceFileLoader):
+    """Compiles a shrunk module each time: the bytecode on disk is that of the usual world."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the module."""
+        source = Path(self.path).read_text("utf-8")
+        code: CodeType = compile(shrink(source, _sizes_of(fullname)), self.path, "exec", dont_inherit=True)
+        return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the module, and shrink the limits of its statements."""
+        super().exec_module(module)
+        for name, size in _sizes_of(module.__name__).items():
+            for statements in filter(lambda value: isinstance(value, type), vars(module).values()):
+                if isinstance(statement := getattr(statements, name, None), str):
+                    setattr(statements, name, LIMIT.sub(f"LIMIT {size}", statement))
+
+
+def _sizes_of(module: str) -> dict[str, int]:
+    return {key.partition(":")[2]: size for key, size in SMALL.items() if key.startswith(f"{module}:")}
