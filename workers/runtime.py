@@ -84,28 +84,8 @@ class Runtime:
         """
         storage = LedgerStore.open(settings, pool_size=4)
         reader = Reader(storage)
-
-        def draft_text(text: str, reservation_id: UUID) -> TextDraft:
-            return storage.vault.seal_text(text, RANDOM.draw_uuid(), reservation_id)
-
-        steps = DeliverySteps(
-            execute=lambda commands: _log_bugs(execute_isolated(storage.ledger.execute, commands)),
-            addresses=RecipientAddresses(storage).find_recipients,
-            message_factory=create_message_factory(
-                settings.secret_key.get_secret_value(),
-                settings.public_url,
-                settings.mail_from,
-                GroupRepository(storage).find_texts,
-            ),
-            draft_text=draft_text,
-            now=storage.recorder.clock.now,
-            new_id=RANDOM.draw_uuid,
-            worker=worker_name(),
-            clock=time.monotonic,
-            longest_send=settings.longest_send,
-        )
         waiting: set[UUID] = set()
-        steps = replace(steps, request_removal=waiting.add)
+        steps = replace(_create_steps(settings, storage), request_removal=waiting.add)
         group_channels = GroupChannels.create(settings, storage)
         deliverer = WebhookDeliverer.create(
             storage, group_channels.http, random.SystemRandom().random, RANDOM.draw_uuid()
@@ -245,6 +225,28 @@ class Runtime:
         self.late.close()
         self.tracing.close()
         self.storage.close()
+
+
+def _create_steps(settings: WorkerSettings, storage: LedgerStore) -> DeliverySteps:
+    def draft_text(text: str, reservation_id: UUID) -> TextDraft:
+        return storage.vault.seal_text(text, RANDOM.draw_uuid(), reservation_id)
+
+    return DeliverySteps(
+        execute=lambda commands: _log_bugs(execute_isolated(storage.ledger.execute, commands)),
+        addresses=RecipientAddresses(storage).find_recipients,
+        message_factory=create_message_factory(
+            settings.secret_key.get_secret_value(),
+            settings.public_url,
+            settings.mail_from,
+            GroupRepository(storage).find_texts,
+        ),
+        draft_text=draft_text,
+        now=storage.recorder.clock.now,
+        new_id=RANDOM.draw_uuid,
+        worker=worker_name(),
+        clock=time.monotonic,
+        longest_send=settings.longest_send,
+    )
 
 
 def _report_connections(allowed: int, open_count: int) -> None:

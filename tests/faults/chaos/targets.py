@@ -90,7 +90,7 @@ def restart_database(stack: Stack) -> None:
     (postmaster,) = find_postmasters(stack)
     postmaster.send_signal(signal.SIGINT)
     psutil.wait_procs([postmaster], timeout=30)
-    stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready", 60)
+    stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready")
 
 
 class FaultTargets:
@@ -152,7 +152,7 @@ class FaultTargets:
                     process.resume()
 
     def _step_clock(self, ahead: timedelta, beats: Sequence[psutil.Process], choice: random.Random) -> None:
-        """Step the clock ahead and back; a beat that is killed meanwhile leaves its lease in the future."""
+        """Step the clock ahead and back; a beat that is killed in between leaves its lease in the future."""
         self._clock.set_ahead(ahead)
         try:
             time.sleep(choice.uniform(*AHEAD_S))
