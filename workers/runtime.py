@@ -97,17 +97,9 @@ class Runtime:
             _report_connections,
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
-        late = LateReplies(
-            settings.smtp_dot_timeout_s,
-            settings.send_concurrency,
-            partial(record_late_acceptance, steps),
-            count=MAIL_CONNECTIONS.labels("late").set,
-        )
+        late = _open_late_replies(settings, steps)
         send_loop = open_send_loop(settings, connections, send_executor, late)
-        now, tracing = storage.recorder.clock.now, ExitStack()
-        tracing.enter_context(
-            trace_redemptions(settings.traces_url, settings.traces_ratio, "worker", now, RANDOM.draw_bytes)
-        )
+        tracing = _begin_tracing(settings, storage)
         return cls(
             settings,
             storage,
@@ -246,6 +238,25 @@ def _create_steps(settings: WorkerSettings, storage: LedgerStore) -> DeliverySte
         worker=worker_name(),
         clock=time.monotonic,
         longest_send=settings.longest_send,
+    )
+
+
+def _begin_tracing(settings: WorkerSettings, storage: LedgerStore) -> ExitStack:
+    tracing = ExitStack()
+    tracing.enter_context(
+        trace_redemptions(
+            settings.traces_url, settings.traces_ratio, "worker", storage.recorder.clock.now, RANDOM.draw_bytes
+        )
+    )
+    return tracing
+
+
+def _open_late_replies(settings: WorkerSettings, steps: DeliverySteps) -> LateReplies:
+    return LateReplies(
+        settings.smtp_dot_timeout_s,
+        settings.send_concurrency,
+        partial(record_late_acceptance, steps),
+        count=MAIL_CONNECTIONS.labels("late").set,
     )
 
 

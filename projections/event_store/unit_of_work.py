@@ -240,8 +240,8 @@ class PostgresUnitOfWork:
         recipients = {
             (code_id, working_set.recipient_id(command.recipient))
             for command in redeems
-            if not known_digests.isdisjoint(command.recipient.digests)
-            and (code_id := working_set.code_id(command.code_digests))
+            if (code_id := working_set.code_id(command.code_digests))
+            and (not known_digests.isdisjoint(command.recipient.digests) or self._refuses_new(code_id, command))
         }
         if recipients:
             pairs = sorted(recipients)
@@ -254,6 +254,17 @@ class PostgresUnitOfWork:
             yield from self._reservations.add(EventStoreSql.events_of_followers, reservation_ids)
         yield from self._load_idempotency_keys(redeems)
         yield from self._load_contended(redeems)
+
+    def _refuses_new(self, code_id: UUID, command: ReserveUse) -> bool:
+        """Return whether a new recipient is refused by the code or its campaign in any case.
+
+        Then the same is read as for a known recipient: a refusal is free, so its time must not tell the two apart.
+        """
+        code, now = self._working_set.codes.get(code_id), command.context.now
+        campaign = None if code is None else self._working_set.campaign_of(code)
+        return code is not None and (
+            code.state(now) != "active" or (campaign is not None and campaign.state(now) != "active")
+        )
 
     def _load_for_other_commands(
         self, commands: Sequence[Command], codes_of_targets: Mapping[UUID, UUID]

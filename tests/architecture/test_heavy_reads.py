@@ -29,13 +29,13 @@ def _reaches(function: Callable[..., Any], seen: set[object]) -> set[str]:
     if not isinstance(function, FunctionType) or function in seen or not function.__module__.startswith(HELPERS):
         return set()
     seen.add(function)
-    found = set()
+    reads = set()
     for name in set(_names(function.__code__)):
         if name in UNBOUNDED:
-            found.add(name)
+            reads.add(name)
         elif callable(called := function.__globals__.get(name)):
-            found |= _reaches(called, seen)
-    return found
+            reads |= _reaches(called, seen)
+    return reads
 
 
 def _routes() -> list[APIRoute]:

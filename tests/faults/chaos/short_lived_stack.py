@@ -24,6 +24,7 @@ def open_short_lived_stack(folder: Path, smtp_url: str, *, lease_s: int, ttl_s: 
         "LEDGER_RATE_LIMIT": "off",
         "LEDGER_LEASE_S": str(lease_s),
         "LEDGER_SMTP_TIMEOUT_S": "2",
+        "LEDGER_SMTP_DOT_TIMEOUT_S": "3",
         "LEDGER_WEBHOOK_TIMEOUT_S": "2",
         "LEDGER_RESERVATION_TTL_S": str(ttl_s),
         "LEDGER_RETRY_FIRST_S": "0.5",

@@ -137,7 +137,7 @@ class ConnectionPool:
         connection.close_politely()
 
     def part_with(self, connection: SmtpConnection) -> None:  # noqa: ARG002 - as `release` and `drop`
-        """Stop counting a connection that was lent; its borrower closes it."""
+        """Stop counting a connection that was lent; its new holder closes it."""
         with self._changed:
             self._busy -= 1
             self._notify()

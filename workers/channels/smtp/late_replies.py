@@ -53,7 +53,7 @@ class LateReplies:
         self._report, self._count, self._clock = report, count, clock
         self._inbox: deque[_Waiting] = deque()
         self._waiting: dict[int, _Waiting] = {}
-        self._kept = 0
+        self._occupied = 0
         self._lock = threading.Lock()
         self._is_closing = False
         self._thread: threading.Thread | None = None
@@ -73,7 +73,7 @@ class LateReplies:
             begun_at: When the content was begun.
         """
         with self._lock:
-            if self._is_closing or self._kept >= self._connections_max:
+            if self._is_closing or self._occupied >= self._connections_max:
                 return False
             self._change(1)
             if self._thread is None:
@@ -141,5 +141,5 @@ class LateReplies:
             self._change(-1)
 
     def _change(self, by: int) -> None:
-        self._kept += by
-        self._count(self._kept)
+        self._occupied += by
+        self._count(self._occupied)

@@ -52,6 +52,7 @@ class ActionAnswer:
 
 
 @router.get("")
+@heavy_read()
 def show_form(
     request: Request,
     support: SupportContextDep,

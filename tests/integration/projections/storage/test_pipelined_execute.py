@@ -12,6 +12,7 @@ import pytest
 from psycopg.rows import dict_row, tuple_row
 
 from domain.command_bus import Command, Result
+from domain.commands.code.revoke import RevokeCode
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.ports import PipelineSteps, run_to_completion
@@ -269,3 +270,33 @@ def test_only_a_batch_of_few_codes_takes_in_what_arrives(
     assert [done(result).changed for result in results] == [True] * (len(names) + is_asked)
     assert bench.rows("SELECT count(*) FROM reservations") == [(code_count + len(results),)]
     assert_no_drift(bench)
+
+
+@pytest.mark.parametrize("state", ["exhausted", "held", "revoked", "campaign"])
+def test_refusal_reads_the_same_for_known_and_unknown_recipients(
+    bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Else its time would tell who has ever redeemed a code; a refusal costs the asker nothing."""
+    campaign_id = bench.create_campaign(max_per_day=1) if state == "campaign" else None
+    code = bench.issue(9 if state in {"campaign", "revoked"} else 1, bound=False, campaign_id=campaign_id)
+    bench.redeem(bench.issue(), "known@example.com")
+    first = done(bench.redeem(code, "first@example.com"))
+    if state == "exhausted":
+        bench.attempt(first.require_reservation().reservation_id)
+    if state == "revoked":
+        done(bench.run(RevokeCode(context=bench.context("staff"), code_id=first.code.code_id, case_ids=())))
+    sent: list[str] = []
+
+    def spy(conn: psycopg.Connection[Any], statement: Any, *parameters: Any) -> Any:  # noqa: ANN401 - as what it wraps
+        sent.append(str(statement))
+        return send_pipelined(conn, statement, *parameters)
+
+    monkeypatch.setattr("projections.event_store.unit_of_work.send_pipelined", spy)
+    reads = []
+    for name in ("known", "stranger", "known", "stranger"):
+        result = bench.redeem(code, f"{name}@example.com")
+        reads.append((result.code if isinstance(result, Refusal) else "accepted", list(sent)))
+        sent.clear()
+
+    assert reads[2] == reads[3]
+    assert reads[2][0] != "accepted"
