@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from functools import partial, wraps
 from inspect import iscoroutinefunction
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -29,6 +29,8 @@ from api.use_cases.run_blocking import run_blocking
 
 P = ParamSpec("P")
 T = TypeVar("T")
+HEAVY_READ_MARK: Final = "is_heavy_read"
+"""Attribute of endpoints that `heavy_read` decorates; a test looks for endpoints that lack it."""
 _HEAVY_READS: ContextVar[HeavyReads] = ContextVar("slots of the application that serves this request")
 _REQUEST_WAIT_S: ContextVar[float] = ContextVar("LEDGER_REQUEST_WAIT_S of the application that serves this request")
 
@@ -104,7 +106,7 @@ def heavy_read(wait_s: float | None = None) -> Callable[[Callable[P, T]], Callab
             seconds = _REQUEST_WAIT_S.get() if wait_s is None else wait_s
             return await _HEAVY_READS.get().run(seconds, partial(endpoint, *args, **kwargs))
 
-        run.is_heavy_read = True  # type: ignore[attr-defined]  # a mark for the test that looks for unmarked ones
+        setattr(run, HEAVY_READ_MARK, True)
         return run
 
     return decorate

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from api.http.blocking_route import HEAVY_READ_MARK
 from api.main import _build_fixed_routes
 
 UNBOUNDED: Final = frozenset(
@@ -48,7 +49,7 @@ def test_route_with_an_unbounded_read_waits_for_a_slot() -> None:
     unmarked = {
         f"{route.path}: {', '.join(sorted(reads))}"
         for route in _routes()
-        if (reads := _reaches(route.endpoint, set())) and not getattr(route.endpoint, "is_heavy_read", False)
+        if (reads := _reaches(route.endpoint, set())) and not getattr(route.endpoint, HEAVY_READ_MARK, False)
     }
 
     assert unmarked == set(), "decorate these endpoints with @heavy_read"
@@ -56,7 +57,7 @@ def test_route_with_an_unbounded_read_waits_for_a_slot() -> None:
 
 def test_no_route_waits_for_a_slot_without_an_unbounded_read() -> None:
     """A slot that is taken for nothing delays the others."""
-    marked = [route for route in _routes() if getattr(route.endpoint, "is_heavy_read", False)]
+    marked = [route for route in _routes() if getattr(route.endpoint, HEAVY_READ_MARK, False)]
 
     assert len(marked) > 4
     assert [route.path for route in marked if not _reaches(route.endpoint, set())] == []
