@@ -1,9 +1,12 @@
 """A person with every trace is exported and erased; all tables of the schema are searched, in plain text."""
 
 import re
+import time
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 from uuid import UUID, uuid4
@@ -20,6 +23,7 @@ from domain.ports import OutcomeUnknown, Rejected
 from domain.values.link_token import OptOutRef, opt_out_token
 from projections.privacy.data_export import PersonReader
 from projections.privacy.erasure import PersonEraser
+from projections.privacy.person_texts import find_text_ids
 from projections.repositories.audit_log import ABOUT_LEDGER, ABOUT_PERSONS, AuditAction
 from projections.vault.vault import SealBrokenError, Vault
 from tests.integration.conftest import app, settings
@@ -264,6 +268,30 @@ def test_text_about_an_erased_person_is_not_stored(app: AppClient, worker: Runti
 
     assert find_texts(app, life.words) == set()
     assert app.count("private_texts") == texts
+
+
+def test_text_that_is_stored_during_an_erasure_is_not_left(
+    app: AppClient, worker: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The erasure has listed the texts and has not committed yet: the note waits, and is recorded without its text."""
+    life = Life(app, worker)
+    reservation_id, list_texts = life.redeem(), find_text_ids
+    app.attempt(reservation_id)
+    with ThreadPoolExecutor(1) as threads:
+        notes = []
+
+        def list_slowly(*arguments: Any) -> list[UUID]:
+            text_ids = list_texts(*arguments)
+            path = f"/reservations/{reservation_id}/notes"
+            notes.append(threads.submit(partial(life.post, path, note=life.text())))
+            time.sleep(0.5)
+            return text_ids
+
+        monkeypatch.setattr("projections.privacy.erasure.find_text_ids", list_slowly)
+        life.post("/recipients/forget", email=PERSON, reason="asked by letter")
+        notes[0].result(20)
+
+    assert find_texts(app, life.words) == set()
 
 
 @pytest.mark.timeout(180)
