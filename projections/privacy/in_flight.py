@@ -8,34 +8,18 @@ no address.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg import ClientCursor, Cursor
 from psycopg.rows import tuple_row
 
-from domain.ports import Template, UnverifiedAddress
+from domain.ports import UnverifiedAddress
 from domain.values.identifiers import EmailAddress
 from projections.database.errors import translate_database_errors
 from projections.read_models.reader import Reader
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
-
-LeaseKind = Literal["attempt", "notice", "removal", "list_row", "test"]
-"""Kinds of leases, as the statement `in_flight` names them; that of a test has any template."""
-LEASES: Final[dict[Template, LeaseKind]] = {
-    "invite": "attempt",
-    "refund_notice": "notice",
-    "rebind_notice": "notice",
-    "correction_notice": "notice",
-    "move_notice": "notice",
-    "ends_soon": "notice",
-    "invite_reminder": "notice",
-    "farewell": "removal",
-    "hand_out": "list_row",
-    "hand_out_reminder": "list_row",
-}
-"""Under which kind of lease the messages of each template are sent."""
 
 
 class InFlight(NamedTuple):

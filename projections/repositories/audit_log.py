@@ -100,6 +100,12 @@ ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(
 )
 """Actions whose reason or details are about no single person; why a person was erased is kept as evidence."""
 
+ABOUT: Final[dict[AuditAction, str | None]] = {
+    **dict.fromkeys(ABOUT_PERSONS, None),
+    **dict.fromkeys(ABOUT_LEDGER, "ledger"),
+}
+"""What the reason of each action is about; None for persons. An action that is missing here cannot be recorded."""
+
 
 class Actor(NamedTuple):
     """Who acts: a member of staff or an API key; neither if an operator uses the command line."""
@@ -173,8 +179,7 @@ class AuditRecorder:
             return
         text_id = log.new_id()
         sealed = log.storage.vault.seal_text(details, text_id).content
-        about = "ledger" if action in ABOUT_LEDGER else None
-        text = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "about": about}
+        text = {"text_id": text_id, "sealed": sealed.sealed, "key_id": sealed.key_id, "about": ABOUT[action]}
         self.conn.execute(RepositoriesSql.insert_audit_with_reason, {**parameters, **text})
 
 

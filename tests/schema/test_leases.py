@@ -2,12 +2,26 @@
 
 import re
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 from domain.ports import Template
-from projections.privacy.in_flight import LEASES, LeaseKind
 from projections.sql.privacy import PrivacySql
 
+LeaseKind = Literal["attempt", "notice", "removal", "list_row", "test"]
+"""Kinds of leases, as the statement `in_flight` names them; that of a test has any template."""
+LEASES: Final[dict[Template, LeaseKind]] = {
+    "invite": "attempt",
+    "refund_notice": "notice",
+    "rebind_notice": "notice",
+    "correction_notice": "notice",
+    "move_notice": "notice",
+    "ends_soon": "notice",
+    "invite_reminder": "notice",
+    "farewell": "removal",
+    "hand_out": "list_row",
+    "hand_out_reminder": "list_row",
+}
+"""Under which kind of lease the messages of each template are sent."""
 SCHEMA: Final = (Path(__file__).with_name("approved_schema.sql")).read_text("utf-8")
 LEASE_COLUMN: Final = re.compile(r"^ +(\w*lease\w*|next_at|runner|holder\w*) ", re.MULTILINE)
 NO_MESSAGE: Final = {
