@@ -35,7 +35,7 @@ FAMILIES: Final = (
     "api.cli.doctor.command",
     "api.cli.doctor.engine",
     "api.cli.maintenance.rebuild_verify",
-    "api.cli.maintenance.clock",
+    "api.cli.maintenance.future_times",
     "api.cli.maintenance.receipts",
     "api.cli.accounts.key_rings",
     "api.cli.accounts.api_keys",

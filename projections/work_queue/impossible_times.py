@@ -3,6 +3,7 @@
 Whatever waits until such a time is due. Each sweep makes it due; events are never changed.
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,21 +23,8 @@ longer ones."""
 LONGEST_POSTPONEMENT: Final = timedelta(hours=25)
 """Longer than the quiet hours of any day, and than any wait that a mail server may ask for."""
 
-TABLES_WITH_TIMES: Final = (
-    "outbox",
-    "revocations",
-    "hand_out_pace",
-    "hand_out_recipients",
-    "webhook_deliveries",
-    "webhook_endpoints",
-    "batches",
-    "dispatches",
-    "access_marks",
-    "scheduled_runs",
-    "scheduler_lease",
-    "limit_reports",
-    "reservations",
-    "code_balances",
+TABLES_WITH_TIMES: Final = tuple(
+    re.findall(r"SELECT '(\w+)'", WorkQueueSql.bring_back_times + WorkQueueSql.impossible_times_of_the_log)
 )
 """Tables that the statements name."""
 

@@ -152,7 +152,7 @@ class FaultTargets:
                     process.resume()
 
     def _step_clock(self, ahead: timedelta, beats: Sequence[psutil.Process], choice: random.Random) -> None:
-        """Step the clock ahead and back; a beat that is killed in between leaves its lease in the future."""
+        """Step the clock ahead and back; a beat that is killed then leaves its lease in the future."""
         self._clock.set_ahead(ahead)
         try:
             time.sleep(choice.uniform(*AHEAD_S))
