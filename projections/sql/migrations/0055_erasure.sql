@@ -1,5 +1,5 @@
 -- Until when a message may be on its way to a person, and about whom each text is: an erasure asks for both.
--- depends: 0053_hand_out_attempts
+-- depends: 0054_accepted_times
 
 -- Notices and emails of hand-outs had no lease of their own: the time at which they are due is also that of the next attempt.
 ALTER TABLE hand_out_recipients ADD COLUMN leased_until timestamptz;
