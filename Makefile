@@ -99,9 +99,9 @@ test: setup  ## Run the tests, in some six minutes on two cores
 	@$(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
-# The same ledger as a whole, for longer: fuzzing, extreme values, slices of chaos, failover, simulation and benchmarks.
+# Fuzzing, extreme values, outages, accessibility, and fixed slices of chaos, failover, simulation and benchmarks.
 slow: setup  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
-	@$(BIN)/python -m pytest -m slow -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
+	@$(BIN)/python -m pytest -m "slow and not long" -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
 # Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start.

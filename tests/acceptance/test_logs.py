@@ -18,6 +18,8 @@ from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.mail_session import ReplyWith
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = (
     *("li.wei@example.com", "wang+fang@example.org", "nobody@example.net"),
     *("somebody@else.example.com", "gone@example.com"),

@@ -19,8 +19,6 @@ from tests.support.servers.mail_server import MailServer, ReplyWith
 from tests.support.servers.webhook_receiver import WebhookReceiver
 from workers.celery_ext.broker_options import REDIS_S_MAX
 
-SWEEP_S = 20
-"""What no message wakes a worker for is found so much later."""
 QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 
 
@@ -37,7 +35,7 @@ def stack(servers_folder: Path, collector: WebhookReceiver) -> Iterator[Stack]:
     env = {
         "LEDGER_TRACES_URL": urljoin(collector.url, "/v1/traces"),
         "LEDGER_TRACES_RATIO": "1",
-        "LEDGER_SWEEP_S": str(SWEEP_S),
+        "LEDGER_WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8",
     }
     running = Stack(servers_folder / "whole-way", find_free_port(), env)
     try:
@@ -134,6 +132,37 @@ def test_redeem_is_as_fast_without_redis_and_the_email_follows_later(stack: Stac
     assert [status for status, _ in answers] == [202, 202, 202]
     assert min(times_s) < REDIS_S_MAX
     stack.wait(lambda: len(stack.mails()) == before + 3)
+
+
+def test_corrected_recipient_is_invited_after_the_first_access_ended(stack: Stack) -> None:
+    """The worker that gets the correction has the access removed and sends: beat, which starts sweeps, is frozen."""
+    with WebhookReceiver() as system:
+        channel = {"group": "TEAM", "url": system.url}
+        assert stack.call("PUT", "/api/v1/channels", channel, stack.admin)[0] == 200
+        terms = {"max_uses": 1, "group": "TEAM"}
+        code = stack.call("POST", "/api/v1/codes", terms, stack.admin)[1][0]["code"]
+        first = stack.redeem(code, "first@example.com")[1]
+        stack.wait(lambda: stack.state(first["reservation_id"]) == "sent")
+        with stack.beat_frozen():
+            status, second = stack.call(
+                "POST",
+                f"/api/v1/public/redemptions/{first['reservation_id']}/correct-recipient",
+                {"email": "second@example.com", "code": code, "correction_token": first["correction_token"]},
+            )
+            stack.wait(lambda: stack.state(second["reservation_id"]) == "sent")
+
+    notifications = [request.json() for request in system.received]
+    assert status == 202
+    assert [
+        (each["type"], each["data"]["email"])
+        for each in notifications
+        if each["type"] in {"invite.requested", "access.ended"}
+    ] == [
+        ("invite.requested", "first@example.com"),
+        ("access.ended", "first@example.com"),
+        ("invite.requested", "second@example.com"),
+    ]
+    assert next(each for each in notifications if each["type"] == "access.ended")["data"]["cause"] == "corrected"
 
 
 def test_reset_failed_prints_the_lines_of_the_legacy_script(stack: Stack) -> None:

@@ -275,6 +275,7 @@ def find_faults_for_support(served_app: ServedApp, page: Page, rooms: list[str],
     return violations_by_page | {"support without a result": served_app.faults(page)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
 )

@@ -189,6 +189,7 @@ def test_a_mistyped_address_is_corrected_by_its_owner(served_app: ServedApp, ope
     assert page.goto(served_app.link(old)).status == 404  # type: ignore[union-attr]  # a page that was opened has an answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 360)], ids=["wide", "phone"]
 )

@@ -259,6 +259,7 @@ def test_a_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> N
     assert answer.status == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
 )

@@ -23,6 +23,8 @@ from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import DelayedReply, MailServer
 from workers.celery_ext.broker_options import REDIS_S_MAX
 
+pytestmark = pytest.mark.slow
+
 """For each single click, whatever the broker does, and whatever else the machine does."""
 """Promised are 5 seconds (`make faults` holds us to it); the suite runs next to others, on two cores."""
 QUIET = "SELECT count(*) FROM reservations WHERE status = 'live'"

@@ -24,6 +24,8 @@ from tests.faults.rigs.restartable_servers import RestartableServer, restartable
 from tests.support.servers.embedded_stack import Stack
 from tests.support.waiting import WAIT_S_MAX
 
+pytestmark = pytest.mark.slow
+
 REQUEST_WAIT_S = 2
 """What a click may take while the database is unavailable; the rest is for a machine that does other things too."""
 

@@ -18,6 +18,8 @@ from tests.support.servers.postgres_clusters import PostgresCluster, any_of, ser
 from tests.support.servers.private_servers import valkey_server
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 ACKS = 12
 """Acknowledged redeems before and after each fault."""
 

@@ -8,6 +8,8 @@ import pytest
 from tests.simulation.bugs.planted_bugs import PLANTED_BUGS
 from tests.simulation.model import simulate
 
+pytestmark = pytest.mark.slow
+
 SEEDS_MAX = 3000
 
 
