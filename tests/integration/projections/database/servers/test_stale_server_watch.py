@@ -25,6 +25,8 @@ from tests.support.ledger.settings import settings_for
 from tests.support.servers.postgres_clusters import PostgresCluster, any_of, server
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pair(servers_folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[PostgresCluster, PostgresCluster]]:
