@@ -20,6 +20,7 @@ from projections.database.errors import translate_database_errors
 from projections.read_models.reader import Reader
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
+from projections.work_queue.impossible_times import find_bounds
 
 
 class InFlight(NamedTuple):
@@ -33,7 +34,7 @@ def find_in_flight(
     cursor: Cursor[tuple[object, ...]], recipient_ids: Sequence[UUID], digests: Sequence[bytes], now: datetime
 ) -> InFlight:
     """Return what is on its way to a person, by their ids in the log and the digests of their address."""
-    parameters = {"recipient_ids": list(recipient_ids), "digests": list(digests), "now": now}
+    parameters = {**find_bounds(now), "recipient_ids": list(recipient_ids), "digests": list(digests)}
     return InFlight._make(cursor.execute(PrivacySql.in_flight, parameters).fetchall()[0])
 
 

@@ -30,6 +30,9 @@ DECIDED_BY_THE_AGGREGATE: Final = {
 IGNORED_IN_THE_FUTURE: Final = {
     "checkpoints.at": "a last checkpoint in the future delays no signature",
     "dispatches.due_at": "a mark is for one due time, whatever it is",
+    "hand_out_recipients.leased_until": "an erasure waits for no lease that is longer than leases are",
+    "outbox.leased_until": "an erasure waits for no lease that is longer than leases are",
+    "test_emails.leased_until": "an erasure waits for no lease that is longer than leases are",
     "outbox.closed_at": "a notice of the future does not count as one of the last hour",
     "refusals.at": "a rejected request of another day does not fill this day",
     "webhook_deliveries.last_at": "tells that a due time was stored while the clock was ahead",
