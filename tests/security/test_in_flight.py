@@ -21,6 +21,7 @@ from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import settings_over
 from tests.support.ledger.code_template import make_template
 from tests.support.servers.mail_server import DelayedReply, MailServer
+from tests.support.waiting import WAIT_S_MAX, wait_for
 from workers.invitations.outbox_notices import send_notices
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
@@ -124,11 +125,12 @@ def create_hand_out(app: AppClient, *addresses: str) -> str:
 
 
 def end_access(app: AppClient, worker: Runtime) -> tuple[Any, UUID]:
-    """An access of which the worker believes that it has expired; what ends it, and the id of its reservation."""
+    """An access that has expired by the clock of worker and API; what ends it, and the id of its reservation."""
     reservation_id = app.redeem(app.issue(make_template(max_uses=1, validity_days=1)), PERSON).json()["reservation_id"]
     app.attempt(reservation_id)
-    context = worker.context("cleanup", None)
+    context, clock = worker.context("cleanup", None), app.services.storage.recorder.clock
     later = type(context)(now=context.now + timedelta(days=2), actor="sweep", actor_id="cleanup")
+    vars(clock)["now"] = lambda: later.now  # it is later for the API too, or the lease would be that of a clock ahead
     return replace(worker.create_access_expirer(lambda _: None), context=lambda: later), UUID(reservation_id)
 
 
@@ -149,15 +151,15 @@ def test_erasure_waits_for_a_message_in_flight(
 ) -> None:
     """409 while the mail server has the email and has not replied; 200 afterwards, and no email follows."""
     is_over = Event()
-    mail_server.at("dot", DelayedReply(15, is_over), recipient=PERSON)
+    mail_server.at("dot", DelayedReply(WAIT_S_MAX, is_over), recipient=PERSON)
     work = prepare(app, worker)
     with ThreadPoolExecutor(1) as threads:
         sending = threads.submit(work)
-        wait_until(lambda: "DATA" in mail_server.commands)
+        wait_for(lambda: "DATA" in mail_server.commands)
         early = forget(app)
         received = len(mail_server.received)
         is_over.set()
-        sending.result(30)
+        sending.result(WAIT_S_MAX)
 
     assert (early.status_code, received) == (409, 0), early.text
     assert forget(app).status_code == 200
@@ -184,12 +186,12 @@ def test_message_that_is_leased_during_an_erasure_is_not_sent(
     monkeypatch.setattr(ErasedIdsFile, "append", append_slowly)
     with ThreadPoolExecutor(2) as threads:
         erasing = threads.submit(forget, app)
-        assert checked.wait(10)
+        assert checked.wait(WAIT_S_MAX)
         sending = threads.submit(work)
         time.sleep(0.5)
         leased.set()
-        assert erasing.result(30).status_code == 200
-        sending.result(30)
+        assert erasing.result(WAIT_S_MAX).status_code == 200
+        sending.result(WAIT_S_MAX)
 
     assert mail_server.received == []
 
@@ -219,11 +221,3 @@ def test_worker_that_lost_the_lease_of_a_notice_does_not_end_that_of_the_next(ap
     outbox.close(second, None, "sent")
 
     assert (early, forget(app).status_code) == (409, 200)
-
-
-def wait_until(is_met: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    ends = time.monotonic() + 10
-    while not is_met():
-        assert time.monotonic() < ends
-        time.sleep(0.01)

@@ -15,6 +15,7 @@ from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.support_queries import SupportReader
 from tests.integration.conftest import app, settings
 from tests.support.clients.app_client import AppClient
+from tests.support.waiting import WAIT_S_MAX
 
 __all__ = ["app", "settings"]
 
@@ -42,7 +43,9 @@ def erase_once(app: AppClient) -> Iterator[Erase]:
     def erase() -> None:
         if not erased:
             body = {"email": PERSON, "reason": "asked by letter"}
-            answer = threads.submit(app.client.post, "/api/v1/recipients/forget", json=body, headers=headers).result(20)
+            answer = threads.submit(app.client.post, "/api/v1/recipients/forget", json=body, headers=headers).result(
+                WAIT_S_MAX
+            )
             erased.append(answer.status_code)
 
     yield erase
@@ -111,5 +114,5 @@ def test_opt_out_is_not_stored_when_the_person_is_erased_before_its_commit(
         )
         time.sleep(0.3)
         conn.commit()
-        assert opting_out.result(10) is False
+        assert opting_out.result(WAIT_S_MAX) is False
     erase_once()

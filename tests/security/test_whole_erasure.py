@@ -31,6 +31,7 @@ from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser, add_staff
 from tests.support.ledger.code_template import make_template
 from tests.support.servers.mail_server import MailServer
+from tests.support.waiting import WAIT_S_MAX
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
 
@@ -289,7 +290,7 @@ def test_text_that_is_stored_during_an_erasure_is_not_left(
 
         monkeypatch.setattr("projections.privacy.erasure.find_text_ids", list_slowly)
         life.post("/recipients/forget", email=PERSON, reason="asked by letter")
-        notes[0].result(20)
+        notes[0].result(WAIT_S_MAX)
 
     assert find_texts(app, life.words) == set()
 

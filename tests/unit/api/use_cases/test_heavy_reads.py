@@ -2,21 +2,23 @@
 
 import asyncio
 import threading
-import time
+from collections.abc import Callable
 
 import pytest
 
 from api.errors import ApplicationError
 from api.use_cases.heavy_reads import HeavyReads
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
-WAIT_S = 5.0
+SHORT_S = 0.1
+"""A turn that does not come: the slot is taken until the test frees it."""
 
 
 class _Reads:
-    """Counts the reads in progress; each takes a while."""
+    """Counts the reads in progress; each ends when `wait` does."""
 
-    def __init__(self, seconds: float = 0.05) -> None:
-        self.seconds = seconds
+    def __init__(self, wait: Callable[[float], object]) -> None:
+        self.wait = wait
         self.most = self.done = self._now = 0
         self._lock = threading.Lock()
 
@@ -24,7 +26,7 @@ class _Reads:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
-        time.sleep(self.seconds)
+        self.wait(WAIT_S_MAX)
         with self._lock:
             self._now -= 1
             self.done += 1
@@ -33,11 +35,11 @@ class _Reads:
 
 def test_only_so_many_reads_run_at_a_time_and_all_are_answered() -> None:
     """The others wait for their turn."""
-    reads = _Reads()
+    reads = _Reads(threading.Barrier(2).wait)
 
     async def main() -> list[int]:
         slots = HeavyReads(2)
-        return await asyncio.gather(*(slots.run(WAIT_S, reads.read) for _ in range(8)))
+        return await asyncio.gather(*(slots.run(WAIT_S_MAX, reads.read) for _ in range(8)))
 
     assert sorted(asyncio.run(main())) == list(range(1, 9))
     assert reads.most == 2
@@ -45,16 +47,18 @@ def test_only_so_many_reads_run_at_a_time_and_all_are_answered() -> None:
 
 def test_read_whose_turn_does_not_come_in_time_is_refused() -> None:
     """With the time after which to repeat it; the slot is free once the first has ended."""
-    reads = _Reads(0.6)
+    is_over = threading.Event()
+    reads = _Reads(is_over.wait)
 
     async def main() -> tuple[ApplicationError, int]:
         slots = HeavyReads(1)
-        first = asyncio.create_task(slots.run(WAIT_S, reads.read))
+        first = asyncio.create_task(slots.run(WAIT_S_MAX, reads.read))
         await asyncio.sleep(0)
         with pytest.raises(ApplicationError) as refused:
-            await slots.run(0.1, reads.read)
+            await slots.run(SHORT_S, reads.read)
+        is_over.set()
         await first
-        return refused.value, await slots.run(WAIT_S, reads.read)
+        return refused.value, await slots.run(WAIT_S_MAX, reads.read)
 
     error, done = asyncio.run(main())
 
@@ -64,15 +68,17 @@ def test_read_whose_turn_does_not_come_in_time_is_refused() -> None:
 
 def test_slot_is_taken_until_the_thread_ends_also_after_its_time() -> None:
     """A read that takes too long is answered UNAVAILABLE, and still uses a processor."""
-    reads = _Reads(0.6)
+    is_over = threading.Event()
+    reads = _Reads(is_over.wait)
 
     async def main() -> tuple[str, str, int]:
         slots, codes = HeavyReads(1), []
         for _ in range(2):
             with pytest.raises(ApplicationError) as refused:
-                await slots.run(0.1, reads.read)
+                await slots.run(SHORT_S, reads.read)
             codes.append(refused.value.code)
-        return codes[0], codes[1], await slots.run(WAIT_S, reads.read)
+        is_over.set()
+        return codes[0], codes[1], await slots.run(WAIT_S_MAX, reads.read)
 
     assert asyncio.run(main()) == ("UNAVAILABLE", "OVERLOADED", 2)
     assert reads.most == 1
@@ -87,14 +93,16 @@ def test_slot_of_a_read_that_fails_or_is_cancelled_is_free_again() -> None:
     async def main() -> int:
         slots = HeavyReads(1)
         with pytest.raises(LookupError):
-            await slots.run(WAIT_S, fail)
-        reads = _Reads(0.2)
-        running = asyncio.create_task(slots.run(WAIT_S, reads.read))
-        waiting = asyncio.create_task(slots.run(WAIT_S, reads.read))
-        await asyncio.sleep(0.05)
+            await slots.run(WAIT_S_MAX, fail)
+        is_over = threading.Event()
+        reads = _Reads(is_over.wait)
+        running = asyncio.create_task(slots.run(WAIT_S_MAX, reads.read))
+        waiting = asyncio.create_task(slots.run(WAIT_S_MAX, reads.read))
+        await asyncio.to_thread(wait_for, lambda: reads.most)
+        is_over.set()
         waiting.cancel()
         running.cancel()
         await asyncio.gather(waiting, running, return_exceptions=True)
-        return await slots.run(WAIT_S, reads.read)
+        return await slots.run(WAIT_S_MAX, reads.read)
 
     assert asyncio.run(main()) == 2

@@ -11,6 +11,7 @@ import pytest
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
 from tests.support.channel_builders import MAIL_FROM, message_to
 from tests.support.servers.mail_server import DelayedReply, Disconnect, MailServer, ReplyWith, Stall
+from tests.support.waiting import WAIT_S_MAX, wait_for
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
@@ -23,7 +24,6 @@ TIMEOUT_S = 0.8
 LATE_S = 1.6
 """When the slow server replies: twice as late as its sender waits."""
 ALLOWED_S = 20.0
-WAIT_S = 15.0
 
 
 @dataclass
@@ -35,10 +35,7 @@ class _Rig:
     counts: list[int] = field(default_factory=list)
 
     def wait_until_none_waits(self) -> None:
-        ends = time.monotonic() + WAIT_S
-        while not self.counts or self.counts[-1]:
-            assert time.monotonic() < ends, self.counts
-            time.sleep(0.02)
+        wait_for(lambda: self.counts and not self.counts[-1], lambda: self.counts)
 
 
 @contextmanager
@@ -54,7 +51,7 @@ def _rig(url: str, driver: str, connections_max: int = 4, allowed_s: float = ALL
     channel = SmtpChannel(server, sender=MailFrom.parse(MAIL_FROM), timeout_s=TIMEOUT_S, connections=pool, late=late)
     with ThreadPoolExecutor(2) as openers:
         loop = SmtpSendLoop(channel, pool, openers, lambda *_: None)
-        by_loop = lambda message: loop.submit([message])[0].result(WAIT_S)  # noqa: E731 - the other driver is a method
+        by_loop = lambda message: loop.submit([message])[0].result(WAIT_S_MAX)  # noqa: E731 - the other driver is a method
         yield _Rig(channel, late, by_loop if driver == "loop" else channel.send, accepted, counts)
         loop.close()
         late.close()
@@ -111,13 +108,10 @@ def test_more_late_replies_than_allowed_are_not_waited_for(mail_server: MailServ
 def test_close_does_not_wait_for_late_replies(mail_server: MailServer, driver: str) -> None:
     """A worker that stops has recorded the outcomes already."""
     mail_server.at("dot", Stall())
-    with _rig(mail_server.url, driver) as rig:
+    with _rig(mail_server.url, driver, allowed_s=4 * WAIT_S_MAX) as rig:
         rig.send(message_to("slow@example.com"))
-        begun = time.monotonic()
         rig.late.close()
-        took_s = time.monotonic() - begun
 
-    assert took_s < 1
     assert rig.counts[-1] == 0
 
 
