@@ -137,9 +137,8 @@ def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result:
     try:
         decision = _decision(command, working_set, policy)
     except Refusal as error:
-        return hide_recipient(
-            error.with_traceback(None), command.context
-        )  # its frames hold the results, and so the refusal: a reference cycle
+        # Its frames hold the results, and so the refusal: a reference cycle.
+        return hide_recipient(error.with_traceback(None), command.context)
     if decision.events:
         if command.context.waits is not None and (limit := _find_limit(command, decision, working_set)) is not None:
             return hide_recipient(limit, command.context)
