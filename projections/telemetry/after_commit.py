@@ -32,5 +32,5 @@ class after_commit:  # noqa: N801 - it is used as a function
         if error is None or not isinstance(error, Exception):
             return False
         ERRORS.labels(ERROR_TYPE).inc()
-        log.error("work after a commit failed", extra={"work": self._work}, exc_info=error)
+        log.error("work after a commit failed", extra={"action": self._work}, exc_info=error)
         return True
