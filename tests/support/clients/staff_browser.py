@@ -101,6 +101,22 @@ def balances(answer: AppResponse) -> list[tuple[int, ...]]:
     return [tuple(numbers[at : at + 3]) for at in range(0, len(numbers), 3)]
 
 
+def read_history_pages(browser: StaffBrowser, path: str) -> list[AppResponse]:
+    """Open a page with a history and the pages that follow; `path` has the query of the first one."""
+    pages = [browser.get(path)]
+    while (more := re.search(r'href="(\?[^"]*place=\d+)#lines"', pages[-1].text)) is not None:
+        pages.append(browser.get(path.partition("?")[0] + unescape(more[1])))
+    return pages
+
+
+def read_audit_log(browser: StaffBrowser) -> str:
+    """The pages of the audit log, the newest first."""
+    pages = [browser.get("/support/audit").text]
+    while (older := re.search(r'href="(\?before=\d+)"', pages[-1])) is not None:
+        pages.append(browser.get(f"/support/audit{older[1]}").text)
+    return "".join(pages)
+
+
 def find_raw_keys(page: str) -> list[str]:
     """Find keys of the catalog that a page shows instead of their text."""
     return re.findall(r">\s*((?:page|state|event|refusal)\.[a-z_.]+)\s*<", page)

@@ -1,7 +1,7 @@
 """Issuing codes under an Idempotency-Key: asked again it is the same codes, whatever became of the first answer."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
 
@@ -36,6 +36,14 @@ def issued(shared_app: AppClient, group: str) -> int:
     with shared_app.services.storage.datastore.get_connection() as conn:
         row = conn.execute("SELECT count(*) AS n FROM code_balances WHERE group_name = %s", (group,)).fetchone()
     return int(row["n"]) if row else 0
+
+
+def prune_keys(storage: LedgerStore, now: datetime) -> int:
+    """Delete the keys past their retention, in as many runs as it takes; return how many."""
+    dropped = 0
+    while count := prune(storage, now, 90)["idempotency_key"]:
+        dropped += count
+    return dropped
 
 
 def refused(answer: AppResponse) -> tuple[int, str]:
@@ -143,8 +151,8 @@ def test_a_key_is_kept_as_a_digest_for_seven_days(shared_app: AppClient, admin: 
         rows = conn.execute("SELECT * FROM issue_keys").fetchall()
         conn.execute("UPDATE issue_keys SET expires_at = expires_at - %s", (timedelta(days=7),))
     other = issue(shared_app, admin, key, group="new").json()
-    left = prune(storage, now + timedelta(days=6), 90)["idempotency_key"]
-    dropped = prune(storage, now + timedelta(days=8), 90)["idempotency_key"]
+    left = prune_keys(storage, now + timedelta(days=6))
+    dropped = prune_keys(storage, now + timedelta(days=8))
 
     assert key not in str(rows)
     assert now + timedelta(days=6, hours=23) < max(row["expires_at"] for row in rows) < now + timedelta(days=7, hours=1)

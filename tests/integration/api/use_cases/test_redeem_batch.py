@@ -241,7 +241,8 @@ def test_guesses_of_a_batch_are_limited_as_single_ones(shared_app: AppClient) ->
 
 def test_legacy_codes_that_exist_share_transactions(shared_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of one legacy code is not taken for concurrent guesses: it needs one transaction for each chunk."""
-    set_chunk_size(monkeypatch, 128)
+    size = group_commit.CHUNK_MAX
+    set_chunk_size(monkeypatch, size)
     side, sizes = Side(shared_app), list[int]()
     run_chunk = shared_app.services.commit.run_chunk
 
@@ -250,10 +251,10 @@ def test_legacy_codes_that_exist_share_transactions(shared_app: AppClient, monke
         return await run_chunk(commands)
 
     monkeypatch.setattr(shared_app.services.commit, "run_chunk", record_size)
-    results = side.send_batch([Entry("legacy", f"p{number}") for number in range(300)])
+    results = side.send_batch([Entry("legacy", f"p{number}") for number in range(2 * size + 1)])
 
     assert {result["status"] for result in results} == {202}
-    assert sizes == [128, 128, 44]
+    assert sizes == [size, size, 1]
 
 
 def test_single_redeem_does_not_wait_for_a_batch(shared_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:

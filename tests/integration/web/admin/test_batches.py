@@ -10,6 +10,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from api.cli.embedded.bounded_wait import wait_until
 from api.use_cases.administration.batch_runner import SLICE, BatchRunner
+from api.web.admin.batches import PER_PAGE
 from domain.events import CodeIssued
 from projections.database.errors import StorageUnavailableError
 from projections.repositories.issue_batches import Batch, BatchRepository, NewBatch
@@ -43,7 +44,7 @@ def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser
     assert ids[0] == ids[1]
     assert ("done", count, count, 0) == (batch.state, batch.wanted, batch.done, batch.refused)
     assert count == app.count("code_balances")
-    assert page.count(">SPRING26-") == 50
+    assert page.count(">SPRING26-") == PER_PAGE
     assert "for the fair" in page
     assert (5, "Design", 0, ids[0]) == (event.max_uses, event.group, event.rebinds_max, event.correlation_id)
     assert "at most 0" in page

@@ -70,10 +70,11 @@ def test_campaign_page_shows_balance_codes_refusals_and_events_of_its_codes(
 
     assert (twice, in_use, outside) == ("PERSON_LIMIT", "CAMPAIGN_HELD", "DOMAIN_NOT_ALLOWED")
     assert figures(admin, path) == ["1", "1", "0", "2"]
-    assert len(tables[0]) == 3
+    assert len({*tables[0]}) == min(3, api.web.admin.campaigns.CODES_PER_PAGE)
     (of_campaign,) = [link for link in page.link_targets if link.startswith("/admin/codes?")]
     all_codes = read_page(admin.get(of_campaign).text).find("ul", class_="cards codes")
-    assert {*all_codes.texts("a")} == {f"Code {suffix}" for suffix in tables[0]}
+    assert {*all_codes.texts("a")} == {f"Code …{code[-4:]}" for code in codes}
+    assert {f"Code {suffix}" for suffix in tables[0]} <= {*all_codes.texts("a")}
     assert sorted(tables[1]) == ["Campaign in use", "Email domain not allowed", "Limit per person reached"]
     assert [sentence.partition(":")[0] for sentence in sentences] == [
         "a use of the campaign was taken",

@@ -36,6 +36,17 @@ X7,,,,,,-1
 """
 
 
+def rejected_lines_pages(admin: StaffBrowser, path: str) -> list[str]:
+    """The pages of a batch by which its rejected lines are shown."""
+    pages, query = list[str](), ""
+    while True:
+        pages.append(admin.get(path + query).text)
+        more = [link for link in read_page(pages[-1]).link_targets if link.endswith("#refused")]
+        if not more:
+            return pages
+        query = more[0].partition("#")[0]
+
+
 def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrowser) -> None:
     """Lines are counted as an editor counts them; what a line leaves open is as the form says."""
     ended(app, upload(admin, b"code\nTAKEN\n"))
@@ -45,7 +56,7 @@ def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrows
     reader = app.services.reader
     ids = {text: reader.find_code(text) for text in ("OLD2024A", "=SUM(A1)", "X6", "X5")}
     rows = {text: reader.find_balance(code_id) for text, code_id in ids.items() if code_id}
-    page = admin.get(f"/admin/batches/{batch.batch_id}").text
+    page = "".join(rejected_lines_pages(admin, f"/admin/batches/{batch.batch_id}"))
     refusals = app.client.app.state.admin.batches.list_rejected_lines(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
 
     assert (batch.state, batch.wanted, batch.done, batch.refused) == ("done", 14, 14, 11)

@@ -11,7 +11,7 @@ from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from tests.support.clients.admin_client import secret_of
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
-from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.clients.staff_browser import StaffBrowser, read_audit_log
 from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 
 URL = "https://bi.example.com/in"
@@ -56,7 +56,7 @@ def test_an_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
     assert admin.submit(f"{path}/nonsense", path).status_code == 404
     assert admin.submit(f"{path}/remove", path).status_code == 303
     assert admin.get(path).status_code == 404
-    audit = admin.get("/support/audit").text
+    audit = read_audit_log(admin)
     for action in ("added a webhook endpoint", "changed a webhook endpoint", "removed a webhook endpoint"):
         assert action in audit
 

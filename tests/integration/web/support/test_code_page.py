@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,7 +17,7 @@ from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.ports import OutcomeUnknown, Rejected
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
-from tests.support.clients.staff_browser import StaffBrowser, balances, code_id_of, heading
+from tests.support.clients.staff_browser import StaffBrowser, balances, code_id_of, heading, read_history_pages
 from tests.support.ledger.code_template import make_template
 
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
@@ -112,7 +113,8 @@ def test_the_history_of_a_time(shared_app: AppClient, shared_sign_in: SignIn) ->
     since, until = lines[2].event.at.isoformat(), lines[3].event.at.isoformat()
 
     def shown(**query: str) -> list[int]:
-        return [int(version) for version in re.findall(r'data-version="(\d+)"', browser.get(page, **query).text)]
+        pages = read_history_pages(browser, f"{page}?{urlencode(query)}")
+        return [int(version) for each in pages for version in re.findall(r'data-version="(\d+)"', each.text)]
 
     assert shown(since=since, until=until) == [4, 3]
     assert shown(since=since, order="oldest", kind="UseReserved") == [3, 4, 5]
@@ -205,10 +207,11 @@ def test_lines_that_matter_less_are_hidden_and_counted(shared_app: AppClient, sh
     shared_app.attempt(reserved(shared_app, code, "mei@example.com"), later)
     page, browser = f"/support/codes/{code_id_of(shared_app, code)}", shared_sign_in("viewer")
 
-    by_default, steps, everything = (browser.get(f"{page}?level={level}").text for level in ("", "step", "noise"))
-    workers, channel, broken = (
-        browser.get(f"{page}?{query}").text for query in ("actor=worker", "channel=smtp", "level=x&actor=x")
-    )
+    def pages_of(query: str) -> str:
+        return "".join(each.text for each in read_history_pages(browser, f"{page}?{query}"))
+
+    by_default, steps, everything = (pages_of(f"level={level}") for level in ("", "step", "noise"))
+    workers, channel, broken = map(pages_of, ("actor=worker", "channel=smtp", "level=x&actor=x"))
 
     assert [_count_sentences(text) for text in (by_default, steps, everything)] == [4, 5, 7]
     assert "Hidden steps: 1" in by_default

@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 
+from api.web.support.code_page import LINES_PER_PAGE
+from api.web.support.search import SHOWN_MAX
 from domain.ports import OutcomeUnknown, Rejected
 from domain.values.link_token import DeliveryRef, link_token
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
-from tests.support.clients.staff_browser import StaffBrowser, balances, code_id_of, heading
+from tests.support.clients.staff_browser import StaffBrowser, balances, code_id_of, heading, read_history_pages
 from tests.support.ledger.code_template import make_template
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
@@ -24,6 +26,11 @@ def reserved(shared_app: AppClient, code: str, email: str = EMAIL) -> str:
     """A new reservation's id."""
     reservation_id: str = shared_app.redeem(code, email).json()["reservation_id"]
     return reservation_id
+
+
+def shown_balances(browser: StaffBrowser, path: str) -> list[tuple[int, ...]]:
+    """The balance of each line of a statement, over all its pages."""
+    return [balance for page in read_history_pages(browser, path) for balance in balances(page)]
 
 
 def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
@@ -72,7 +79,7 @@ def test_unknown_id_is_answered_with_its_reason(shared_sign_in: SignIn, typed: s
 
 def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Where the last four fit several codes, the person chooses; where they fit many, on a page of their own."""
-    ids = [code_id_of(shared_app, shared_app.issue()) for _ in range(7)]
+    ids = [code_id_of(shared_app, shared_app.issue()) for _ in range(SHOWN_MAX + 1)]
     with shared_app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE code_texts SET hint = 'AB12' WHERE code_id = ANY(%s)", (ids,))
     browser = shared_sign_in("viewer")
@@ -81,7 +88,7 @@ def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in:
     listed = browser.get("/support/codes", ends="AB12")
     nothing_asked = browser.get("/support/codes")
 
-    assert len({f"/support/codes/{code_id}" for code_id in ids} & {*read_page(hits.text).link_targets}) == 6
+    assert len({f"/support/codes/{code_id}" for code_id in ids} & {*read_page(hits.text).link_targets}) == SHOWN_MAX
     assert read_page(hits.text).find_all(href="/support/codes?ends=AB12")
     assert heading(listed) == "Codes ending in AB12"
     assert nothing_asked.headers["location"] == "/support"
@@ -92,11 +99,11 @@ def test_the_statement_has_the_balance_after_each_line(shared_app: AppClient, sh
     """Newest first or oldest first, in sentences, with nothing in plain text."""
     code = shared_app.issue(make_template(max_uses=2))
     shared_app.attempt(reserved(shared_app, code))
-    page = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}?level=noise")
-    oldest = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}?level=noise&order=oldest")
+    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+    page = browser.get(f"{path}?level=noise")
 
-    assert balances(page) == [(1, 0, 1), (0, 1, 1), (0, 1, 1), (0, 0, 2)]
-    assert balances(oldest) == balances(page)[::-1]
+    assert shown_balances(browser, f"{path}?level=noise") == [(1, 0, 1), (0, 1, 1), (0, 1, 1), (0, 0, 2)]
+    assert shown_balances(browser, f"{path}?level=noise&order=oldest") == [(0, 0, 2), (0, 1, 1), (0, 1, 1), (1, 0, 1)]
     assert "mx:25 accepted the invitation" in page.text
     assert read_page(page.text).find_all(aria_label="1 used, 0 reserved, 1 available")
     assert "l***@example.com" in page.text
@@ -113,13 +120,9 @@ def test_a_long_statement_is_paged_by_version(shared_app: AppClient, shared_sign
     browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     for order in ("newest", "oldest"):
-        seen: list[int] = []
-        following: str | None = f"?order={order}"
-        while following is not None:
-            text = browser.get(path + following).text
-            seen += [int(version) for version in re.findall(r'data-version="(\d+)"', text)]
-            more = re.search(r'href="(\?[^"]*place=\d+)#lines"', text)
-            following = more[1].replace("&amp;", "&") if more else None
+        pages = read_history_pages(browser, f"{path}?order={order}")
+        seen = [int(version) for page in pages for version in re.findall(r'data-version="(\d+)"', page.text)]
+        assert len(pages) == -(-46 // LINES_PER_PAGE)
         assert seen == (list(range(46, 0, -1)) if order == "newest" else list(range(1, 47)))
 
 
@@ -152,12 +155,12 @@ def test_the_statement_by_kind_and_by_reservation(shared_app: AppClient, shared_
 
     kind = browser.get(path, kind="UseReserved")
     one = browser.get(path, reservation=first, order="oldest")
-    groups = browser.get(path, group="yes")
+    groups = "".join(page.text for page in read_history_pages(browser, f"{path}?group=yes"))
 
     assert balances(kind) == [(0, 1, 2), (0, 1, 2)]
     assert balances(one) == [(0, 1, 2), (0, 1, 2), (0, 1, 2), (0, 0, 3)]
-    assert groups.text.index(f'id="g{second}"') < groups.text.index(f'id="g{first}"')
-    assert "refunded" in groups.text
+    assert groups.index(f'id="g{second}"') < groups.index(f'id="g{first}"')
+    assert "refunded" in groups
 
 
 def test_groups_are_paged_too(shared_app: AppClient, shared_sign_in: SignIn) -> None:
@@ -168,13 +171,8 @@ def test_groups_are_paged_too(shared_app: AppClient, shared_sign_in: SignIn) -> 
         shared_app.attempt(reservation_id, NO_SUCH)
     browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
-    seen: list[str] = []
-    following: str | None = "?group=yes"
-    while following is not None:
-        text = browser.get(path + following).text
-        seen += re.findall(r'<h3 id="g([\w-]+)"', text)
-        more = re.search(r'href="(\?[^"]*place=\d+)#lines"', text)
-        following = more[1].replace("&amp;", "&") if more else None
+    pages = read_history_pages(browser, f"{path}?group=yes")
+    seen = [group for page in pages for group in re.findall(r'<h3 id="g([\w-]+)"', page.text)]
 
     assert seen == expected[::-1]
 
@@ -190,8 +188,8 @@ def test_balances_stay_right_beyond_the_marks(
     for number in range(4):
         shared_app.attempt(reserved(shared_app, code, f"p{number}@example.com"))
         expected = [(line.code.used, line.code.reserved) for line in shared_app.services.reader.read_history(code_id)]
-        page = shared_sign_in("viewer").get(f"/support/codes/{code_id}?level=noise&order=oldest")
-        assert [line[:2] for line in balances(page)] == expected
+        shown = shown_balances(shared_sign_in("viewer"), f"/support/codes/{code_id}?level=noise&order=oldest")
+        assert [line[:2] for line in shown] == expected
     versions = [
         shared_app.client.app.state.support.statements.find_version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application
         for line in shared_app.services.reader.read_history(code_id)

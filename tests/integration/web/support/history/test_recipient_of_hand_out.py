@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from uuid import UUID
 
-import pytest
-
+from api.web.support.history.person_page import HAND_OUTS_PER_PAGE
 from domain.values.link_token import OptOutRef, opt_out_token
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.support.clients.app_client import AppClient
@@ -129,11 +128,10 @@ def test_erased_recipient_without_a_reservation_keeps_a_page(shared_app: AppClie
     assert admin.get(f"/support/people/{UUID(int=7)}").status_code == 404
 
 
-@pytest.mark.parametrize("count", [11])
-def test_codes_of_campaigns_come_in_pages(shared_app: AppClient, shared_sign_in: SignIn, count: int) -> None:
-    """Newest first, ten on a page."""
+def test_codes_of_campaigns_come_in_pages(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """Newest first, on the second page the one that is left."""
     admin = shared_sign_in("admin")
-    for _ in range(count):
+    for _ in range(HAND_OUTS_PER_PAGE + 1):
         hand_out(shared_app, admin, "many@one.example", sent=0)
     path = find_person(admin, "many@one.example")
     first = codes_section(admin.get(path).text)
@@ -141,7 +139,7 @@ def test_codes_of_campaigns_come_in_pages(shared_app: AppClient, shared_sign_in:
 
     second = codes_section(admin.get(path + following.partition("#")[0]).text)
 
-    assert [len(each.find_all("li")) for each in (first, second)] == [10, count - 10]
+    assert [len(each.find_all("li")) for each in (first, second)] == [HAND_OUTS_PER_PAGE, 1]
 
 
 def test_support_records_a_bounce_on_the_page_of_the_recipient(shared_app: AppClient, shared_sign_in: SignIn) -> None:
