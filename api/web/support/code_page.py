@@ -189,7 +189,7 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "proof": load_panel(support, f"/support/codes/{query.code_id}"),
         "groups": _build_groups(support, query, page, lines, until),
         "next": page.next,
-        "hidden": {name: count for name, count in _count_hidden(support, query, until).items() if count},
+        "hidden": _count_hidden(support, query, until),
         "saved_views": SavedViewRepository(support.services.storage).list_views(staff.staff_id),
         "levels": LEVELS,
         "actors": ACTORS,
@@ -257,8 +257,8 @@ def _find_range(support: SupportContext, query: StatementQuery, until: int) -> t
     return line_range, cut
 
 
-def _count_hidden(support: SupportContext, query: StatementQuery, until: int) -> dict[Importance, int]:
-    """Count what the level hides, by importance; of one person or one actor at most `HIDDEN_COUNTED_MAX`."""
+def _count_hidden(support: SupportContext, query: StatementQuery, until: int) -> dict[Importance, str]:
+    """Count what the level hides, by importance; of a person or an actor `1,000+` says that no more were counted."""
     if query.shown_types is None or query.kind is not None or query.is_grouped:
         return {}
     line_range, _ = _find_range(support, query, until)
@@ -268,8 +268,9 @@ def _count_hidden(support: SupportContext, query: StatementQuery, until: int) ->
             hidden.setdefault(importance, []).append(kind)
     if query.recipient_id is None and query.actor is None:
         counts = support.statements.count_types(query.code_id, line_range.after, line_range.until)
-        return {importance: sum(counts[kind] for kind in kinds) for importance, kinds in hidden.items()}
-    return {
+        totals = {importance: sum(counts[kind] for kind in kinds) for importance, kinds in hidden.items()}
+        return {importance: f"{total:,}" for importance, total in totals.items() if total}
+    counts_by_importance = {
         importance: len(
             support.statements.list_versions(
                 line_range._replace(topics=[topic for kind in kinds for topic in topics_of(kind)]),
@@ -279,6 +280,11 @@ def _count_hidden(support: SupportContext, query: StatementQuery, until: int) ->
             )
         )
         for importance, kinds in hidden.items()
+    }
+    return {
+        importance: f"{count:,}{'+' if count == HIDDEN_COUNTED_MAX else ''}"
+        for importance, count in counts_by_importance.items()
+        if count
     }
 
 

@@ -222,6 +222,41 @@ def test_lines_that_matter_less_are_hidden_and_counted(shared_app: AppClient, sh
     assert "Hidden routine events: 2" in workers
 
 
+@pytest.mark.parametrize("filters", ["channel=smtp", "actor=worker", "level=step"])
+def test_number_of_hidden_lines_is_of_those_that_the_filter_leaves(
+    shared_app: AppClient, shared_sign_in: SignIn, filters: str
+) -> None:
+    """As many as the level that shows everything adds."""
+    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    shared_app.attempt(reserved(shared_app, code))
+    shared_app.attempt(reserved(shared_app, code, "mei@example.com"), OutcomeUnknown(server="mx1:25", cause="timeout"))
+    path, browser = f"/support/codes/{code_id_of(shared_app, code)}?{filters}", shared_sign_in("viewer")
+
+    some = read_history_pages(browser, path)
+    everything = read_history_pages(browser, path.replace("level=step", "x=1") + "&level=noise")
+
+    hidden = sum(map(int, re.findall(r"Hidden [a-z ]+: (\d+)", some[0].text)))
+    assert hidden == sum(_count_sentences(page.text) for page in everything) - sum(
+        _count_sentences(page.text) for page in some
+    )
+
+
+def test_number_of_hidden_lines_says_that_no_more_were_counted(
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an actor, whose events have no index; the number of all is counted."""
+    monkeypatch.setattr("api.web.support.code_page.HIDDEN_COUNTED_MAX", 2)
+    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    for name in ("li", "mei", "wang"):
+        shared_app.attempt(reserved(shared_app, code, f"{name}@example.com"))
+    page, browser = f"/support/codes/{code_id_of(shared_app, code)}", shared_sign_in("viewer")
+
+    workers, all_actors = (browser.get(page, **query).text for query in ({"actor": "worker"}, {"level": ""}))
+
+    assert "Hidden routine events: 2+ " in workers
+    assert "Hidden routine events: 3 " in all_actors
+
+
 def test_search_for_an_actor_continues_on_the_next_page(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
