@@ -166,7 +166,7 @@ class SupportReader(Reader):
         return [bytes(row[0]) for row in self._fetch_all(ReadModelsSql.digests_of_recipient, recipient_id)]
 
     def count_reservations_of_recipient(self, recipient_id: UUID) -> int:
-        """Count a recipient's reservations of all codes, up to 100."""
+        """Count a recipient's reservations of all codes, up to `COUNTED_MAX`."""
         return int(self._fetch_all(ReadModelsSql.count_reservations_of_recipient, recipient_id, COUNTED_MAX)[0][0])
 
     def read_private_texts(self, text_ids: Sequence[UUID]) -> dict[UUID, str]:

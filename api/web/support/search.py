@@ -19,6 +19,7 @@ from domain.values.link_token import read_token
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_reader import HandOutReader
+from projections.read_models.support_queries import COUNTED_MAX
 from projections.vault.vault import SUFFIX_LENGTH
 
 SHOWN_MAX: Final = 6
@@ -34,7 +35,10 @@ _RESERVATION_FIELD: Final = re.compile(rf'"reservation_id"\s*:\s*"({_UUID.patter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """One result. `count`: reservations of a recipient, or rejected requests. `handed_out`: their codes of hand-outs.
+    """One result. `handed_out`: codes of hand-outs of a recipient.
+
+    `count` is how many reservations a recipient has, or how many requests were rejected; `20+` says that no more were
+    counted.
 
     `reason` is why it was found, as a key's end. `at` is when a similar recipient was last in a request. `is_certain`
     says whether exactly what was typed was found.
@@ -47,7 +51,7 @@ class SearchResult:
     card: ReservationCard | None = None
     balance_bar: BalanceBar | None = None
     state: str = ""
-    count: int = 0
+    count: str = ""
     handed_out: int = 0
     reason: str = ""
     at: datetime | None = None
@@ -134,7 +138,7 @@ def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
             kind="tries",
             path=f"/support/tries/{digests[0].hex()}",
             address=mask_if_known(address.typed),
-            count=len(requests),
+            count=_count_up_to(ATTEMPTS_SHOWN, len(requests)),
             reason="address",
         )
     ]
@@ -146,9 +150,13 @@ def person_result(support: SupportContext, recipient_id: UUID, address: str) -> 
         kind="person",
         path=f"/support/people/{recipient_id}",
         address=mask_if_known(address),
-        count=support.reader.count_reservations_of_recipient(recipient_id),
+        count=_count_up_to(COUNTED_MAX, support.reader.count_reservations_of_recipient(recipient_id)),
         handed_out=HandOutReader(support.services.storage).count_places(recipient_id),
     )
+
+
+def _count_up_to(most: int, counted: int) -> str:
+    return str(counted) if counted < most else f"{most}+"
 
 
 def _search_suffix(support: SupportContext, typed: str, language: Language) -> list[SearchResult]:

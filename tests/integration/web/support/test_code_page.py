@@ -72,6 +72,30 @@ def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppC
     assert browser.get("/support/tries/" + "0" * 64).status_code == 404
 
 
+def test_search_says_that_no_more_were_counted(
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reservations and rejected requests, one fewer than the bound and as many."""
+    monkeypatch.setattr("api.web.support.search.ATTEMPTS_SHOWN", 2)
+    for module in ("api.web.support.search", "projections.read_models.support_queries"):
+        monkeypatch.setattr(f"{module}.COUNTED_MAX", 2)
+    browser, hints = shared_sign_in("viewer"), []
+    for _ in range(3):
+        code = shared_app.issue()
+        reserved(shared_app, code, "counted@example.com")
+        shared_app.redeem(code, "stranger-counted@example.com")
+        hits = [
+            browser.submit("/support/search/hits", q=f"{name}@example.com") for name in ("counted", "stranger-counted")
+        ]
+        hints.append([read_page(each.text).find("span", class_="hint").text for each in hits])
+
+    assert hints == [
+        ["reservations: 1", "rejected requests: 1"],
+        ["reservations: 2+", "rejected requests: 2+"],
+        ["reservations: 2+", "rejected requests: 2+"],
+    ]
+
+
 def test_a_request_id_leads_to_what_it_did(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """As answers and error pages show it; looked for on Enter only."""
     code = shared_app.issue()
