@@ -51,7 +51,7 @@ class CauseGraph:
     Attributes:
         events: By version, in order.
         links: Between these events.
-        is_more: Whether effects are left out.
+        is_more: Whether events that led to it or followed from it are left out.
         companions: Events on other codes with the same correlation id that are close in the log: code and version.
     """
 
@@ -72,7 +72,8 @@ def find_causes(reader: SupportReader, statements: PastStateReader, code_id: UUI
     effects = reader.list_effects(code_id, version, EFFECTS_MAX + 1)
     near_versions = [*effects[:EFFECTS_MAX], *([focus.caused_by] if focus.caused_by else [])]
     events |= _read(statements, code_id, near_versions)
-    events |= _read_family(reader, statements, code_id, events)
+    family, is_family_cut = _read_family(reader, statements, code_id, events)
+    events |= family
     _add_causes(statements, code_id, version, events)
     links = _link(events)
     nearest = _select(version, links)
@@ -81,7 +82,7 @@ def find_causes(reader: SupportReader, statements: PastStateReader, code_id: UUI
         focus=version,
         events={each: events[each] for each in shown},
         links=[link for link in links if link.cause in nearest and link.effect in nearest],
-        is_more=len(effects) > EFFECTS_MAX,
+        is_more=is_family_cut or len(effects) > EFFECTS_MAX or len(nearest) < len(_select(version, links, len(events))),
         companions=[]
         if focus.correlation_id is None
         else reader.list_companions(focus.correlation_id, code_id, position, COMPANIONS_MAX),
@@ -94,11 +95,13 @@ def _read(statements: PastStateReader, code_id: UUID, versions: Sequence[int]) -
 
 def _read_family(
     reader: SupportReader, statements: PastStateReader, code_id: UUID, events: Mapping[int, Event]
-) -> dict[int, Event]:
-    """Return the events of the reservations that these are about, and of those linked to them."""
+) -> tuple[dict[int, Event], bool]:
+    """Return the events of the reservations that these are about or link to, and whether there are more."""
     family: dict[int, Event] = {}
     read_ids: set[UUID] = set()
-    new_ids = list(_list_linked(events.values()))[:RESERVATIONS_MAX]
+    linked_ids = list(_list_linked(events.values()))
+    new_ids = linked_ids[:RESERVATIONS_MAX]
+    is_cut = len(new_ids) < len(linked_ids)
     for _ in range(ROUNDS_MAX):
         if not new_ids:
             break
@@ -117,10 +120,12 @@ def _read_family(
         after = [version + step for version in corrected for step in range(1, EVENTS_BETWEEN_MAX + 1)]
         linked = [*_list_linked(members.values()), *_list_linked(_read(statements, code_id, after).values())]
         family |= members
-        new_ids = [each for each in dict.fromkeys([*linked, *reader.list_followers(new_ids)]) if each not in read_ids][
-            : RESERVATIONS_MAX - len(read_ids)
+        linked_ids = [
+            each for each in dict.fromkeys([*linked, *reader.list_followers(new_ids)]) if each not in read_ids
         ]
-    return family
+        new_ids = linked_ids[: RESERVATIONS_MAX - len(read_ids)]
+        is_cut = is_cut or len(new_ids) < len(linked_ids)
+    return family, is_cut or bool(new_ids)
 
 
 def _list_linked(events: Iterable[Event]) -> dict[UUID, None]:
@@ -167,15 +172,15 @@ def _link(events: Mapping[int, Event]) -> list[CauseLink]:
     return links
 
 
-def _select(focus: int, links: Sequence[CauseLink]) -> set[int]:
-    """Return the event, the nearest that led to it, and the nearest that followed from it."""
+def _select(focus: int, links: Sequence[CauseLink], most: int | None = None) -> set[int]:
+    """Return the event, the nearest that led to it and that followed from it; `most` replaces both bounds."""
     causes: dict[int, list[int]] = {}
     effects: dict[int, list[int]] = {}
     for link in links:
         causes.setdefault(link.effect, []).append(link.cause)
         effects.setdefault(link.cause, []).append(link.effect)
-    before = _walk(focus, causes, CAUSES_MAX)
-    return before | _walk(focus, effects, EVENTS_MAX - len(before))
+    before = _walk(focus, causes, CAUSES_MAX if most is None else most)
+    return before | _walk(focus, effects, EVENTS_MAX - len(before) if most is None else most)
 
 
 def _walk(start: int, neighbors: Mapping[int, Sequence[int]], most: int) -> set[int]:

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
+import pytest
+
+from api.use_cases.past_states.causes import ROUNDS_MAX
 from domain.commands.context import CommandContext
 from domain.commands.reservation.refund import RefundReservation
 from domain.events import Event, InviteSent, RebindReserved, UseRefunded, UseReserved
@@ -14,6 +17,7 @@ from tests.support.ledger.code_template import make_template
 SignIn = Callable[..., StaffBrowser]
 
 
+@pytest.mark.usual_world("as many events as a correction, a further use and a rebind have")
 def test_graph_leads_across_corrections_further_uses_and_rebinds(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """A mistyped address is corrected, that one redeems again, and its access moves: one graph from the first event."""
     code = shared_app.issue(make_template(max_uses=9, bound=False))
@@ -50,6 +54,25 @@ def test_graph_leads_across_corrections_further_uses_and_rebinds(shared_app: App
     assert "right@" not in page
     last = browser.get(f"/support/codes/{code_id}/events/{find(events, further)}").text
     assert 2 in versions_in(read_page(last).find("ol", class_="causes"))
+
+
+@pytest.mark.parametrize(("uses", "is_more"), [(1, False), (ROUNDS_MAX + 2, True)])
+def test_graph_says_that_events_are_left_out(
+    shared_app: AppClient, shared_sign_in: SignIn, uses: int, *, is_more: bool
+) -> None:
+    """Where further uses follow each other for longer than the page reads, in both directions."""
+    code = shared_app.issue(make_template(max_uses=None, bound=False))
+    code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")
+    again: dict[str, str] = {}
+    for _ in range(uses):
+        reservation_id = shared_app.redeem(code, "ada@example.com", **again).json()["reservation_id"]
+        shared_app.attempt(reservation_id)
+        again = {"again": reservation_id}
+    newest = shared_app.services.states.find_newest_version(code_id) if is_more else 2
+
+    pages = [browser.get(f"/support/codes/{code_id}/events/{version}").text for version in (2, newest)]
+
+    assert ["and more" in read_page(page).text for page in pages] == [is_more] * 2
 
 
 def test_event_shows_its_stored_form_and_the_same_action_on_other_codes(
