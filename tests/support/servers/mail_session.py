@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 from tests.support.waiting import WAIT_S_MAX
 
-Stage = Literal["banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "content", "dot", "rset"]
+Stage = Literal["banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "content", "dot", "rset", "quit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class MailSession:
             verb = verb.upper()
             self._server.commands.append("AUTH" if verb == "AUTH" else line)
             if verb == "QUIT":
-                self._say(ReplyWith(221, "bye"))
+                self._answer("quit", ReplyWith(221, "bye"))
                 return
             handler = {
                 "EHLO": self._ehlo, "STARTTLS": self._starttls, "AUTH": self._auth, "MAIL": self._mail,

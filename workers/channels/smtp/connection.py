@@ -236,6 +236,19 @@ class SmtpConnection(smtplib.SMTP):
             self.putcmd("QUIT")
         self.close()
 
+    def close_answered(self, deadline: float) -> None:
+        """Say goodbye, wait until the server has closed the connection, but no longer than a second, and close.
+
+        Args:
+            deadline: When all waiting ends, by the connection's clock.
+        """
+        self.deadline = min(deadline, self._clock() + 1)
+        with contextlib.suppress(SmtpConnectionError, ValueError):
+            self.putcmd("QUIT")
+            while True:
+                self.getreply()
+        self.close()
+
     def close(self) -> None:
         """Close the socket; safe to call twice."""
         self._received.clear()

@@ -27,6 +27,7 @@ WAIT_SHARE: Final = 0.5
 CLOSER_S: Final = 1.0
 """How often connections are looked at that may have been idle for too long."""
 MESSAGES_PER_CONNECTION_MAX: Final = 100
+"""Messages after which a connection is replaced: servers end one that carries too many."""
 
 
 class ConnectionPool:
@@ -57,6 +58,7 @@ class ConnectionPool:
         self._changed = threading.Condition()
         self._window = ConnectionWindow(connections_max)
         self._idle: list[SmtpConnection] = []
+        """The worn ones first, then in the order of use."""
         self._busy = 0
         self._opening = 0
         self._refusal: Rejected | None = None
@@ -84,7 +86,13 @@ class ConnectionPool:
         """
         started_at = self._clock()
         waits_until = started_at + (deadline - started_at) * WAIT_SHARE
-        while (connection := self._borrow(waits_until)) is None:
+        while True:
+            connection, replaced = self._borrow(waits_until)
+            if connection is not None:
+                connection.deadline = deadline
+                return connection
+            if replaced is not None:
+                replaced.close_answered(deadline)
             begun_at = self._clock()
             try:
                 connection = self._connector.open(deadline)
@@ -97,8 +105,6 @@ class ConnectionPool:
             else:
                 self._finish_opening(borrowed=1)
                 return connection
-        connection.deadline = deadline
-        return connection
 
     def borrow_idle(self, deadline: float) -> SmtpConnection | None:
         """Lend an idle connection as `borrow` does; None if there is none now.
@@ -113,17 +119,16 @@ class ConnectionPool:
         return connection
 
     def release(self, connection: SmtpConnection) -> None:
-        """Keep a connection for the next message, unless it is worn out or there are too many."""
+        """Keep a connection for the next message, unless there are too many; one that is worn out is replaced then.
+
+        The worn one counts until its server has let it go: a server that limits connections would refuse the new one.
+        """
         with self._changed:
             self._busy -= 1
-            is_kept = (
-                connection.sock is not None
-                and connection.messages < MESSAGES_PER_CONNECTION_MAX
-                and self._open < self._window.allowed
-            )
+            is_kept = connection.sock is not None and self._open < self._window.allowed
             if is_kept:
                 connection.used_at = self._clock()
-                self._idle.append(connection)
+                self._idle.insert(0 if _is_worn(connection) else len(self._idle), connection)
                 self._start_closer()
             self._notify()
         if not is_kept:
@@ -164,18 +169,24 @@ class ConnectionPool:
         """Connections that are open or being opened."""
         return self._busy + len(self._idle) + self._opening
 
-    def _borrow(self, waits_until: float) -> SmtpConnection | None:
-        """Return an idle connection, or None if the caller may open one; waits for either."""
+    def _borrow(self, waits_until: float) -> tuple[SmtpConnection | None, SmtpConnection | None]:
+        """Return an idle connection, else the one that the caller is to replace; neither if it may open a further one.
+
+        Waits for any of them.
+        """
         with self._changed:
             while True:
                 now = self._clock()
                 if (connection := self._pop_idle(now)) is not None:
-                    return connection
+                    return connection, None
                 self._window.grow(now)
+                if self._idle and self._opening < OPENING_MAX:
+                    self._opening += 1
+                    return None, self._idle.pop(0)
                 if self._may_open(now):
                     self._opening += 1
                     self._notify()
-                    return None
+                    return None, None
                 if not self._open and self._refusal is not None:
                     raise RefusedError(self._refusal)
                 if now >= waits_until:
@@ -184,7 +195,7 @@ class ConnectionPool:
 
     def _pop_idle(self, now: float) -> SmtpConnection | None:
         """Take the connection that was used last, unless that is too long ago. The caller holds the lock."""
-        if not self._idle or now - self._idle[-1].used_at > IDLE_S_MAX:
+        if not self._idle or _is_worn(self._idle[-1]) or now - self._idle[-1].used_at > IDLE_S_MAX:
             return None
         self._busy += 1
         return self._idle.pop()
@@ -238,3 +249,7 @@ class ConnectionPool:
                 connection.close_politely()
             if is_done:
                 return
+
+
+def _is_worn(connection: SmtpConnection) -> bool:
+    return connection.messages >= MESSAGES_PER_CONNECTION_MAX
