@@ -35,7 +35,7 @@ CODE_TEXTS: Final = Table(
 )
 NEW_TEXTS: Final = Table(
     "new_texts",
-    key=("text_id",),
+    key=(),
     columns={
         "text_id": "uuid",
         "reservation_id": "uuid",

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute
 from api.errors import ApplicationError
 from api.i18n.messages import state_message
 from api.settings import ApiSettings
+from api.use_cases.heavy_reads import HeavyReads
 from api.use_cases.redeem import Redemption
 from api.use_cases.services import Caller
 from api.web.errors import error_page, wants_html
@@ -83,6 +84,7 @@ class StubUseCases:
     """
 
     settings: ApiSettings = field(default_factory=make_settings)
+    heavy_reads: HeavyReads = field(default_factory=HeavyReads)
     refusal: str | None = None
     retry_after_s: int | None = None
     created: bool = True

@@ -245,7 +245,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "keys export": (Ledger.output, ["exported_keys"]),
     "forget": (
         lambda ledger: (ledger.reserved(PERSON), PERSON, "--reason", "asked")[1:],
-        ["UseRefunded", "forgot_person"],
+        ["UseRefunded", "CodeRevoked", "forgot_person"],
     ),
     "rotate-keys": (Ledger.with_new_key, ["rotated_keys"]),
     "import-vault": (Ledger.moved_vault, ["imported_vault"]),

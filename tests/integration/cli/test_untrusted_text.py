@@ -161,6 +161,7 @@ NOT_SHOWN = {
 
 CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "migrate": (lambda _: (), ""),
+    "clock": (lambda _: (), ""),
     "hand-out create": (lambda stage: (stage.campaign(), PRINTABLE, "--group", PRINTABLE, "--subject", HOSTILE), ""),
     "hand-out add": (
         lambda stage: (stage.hand_out(), stage.file(f"email,language\nli@x.example,{HOSTILE[:20]}\n")),

@@ -12,7 +12,6 @@ from api.use_cases.privacy.export_person import export_person
 from api.use_cases.services import Caller
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.hand_outs.opened_codes import OpenedCodes
-from projections.privacy.erasure import PersonEraser
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaign_balance import funnel
 from tests.support.clients.app_client import AppClient
@@ -114,7 +113,9 @@ def test_opening_is_exported_and_erased_with_its_recipient(app: AppClient, admin
     audit_log = app.services.open_audit_log(Caller(actor="operator"))
     (person,) = export_person(audit_log, EmailAddress.parse(PEOPLE[0]), "en", "asked for it")["people"]
 
-    PersonEraser(app.services.storage).erase(person["recipient_id"])
+    body = {"email": PEOPLE[0], "reason": "asked for it"}
+    answer = app.client.post("/api/v1/recipients/forget", json=body, headers=app.key("admin"))
 
+    assert answer.status_code == 200, answer.text
     assert [row["form_opened"] for row in person["hand_outs"]] == [True]
     assert app.count("opened_codes") == 1
