@@ -213,12 +213,12 @@ class SupportReader(Reader):
             return [(row[0], row[1]) for row in cursor.execute(ReadModelsSql.companions, parameters).fetchall()]
 
     def list_events_of_request(self, request_id: str, before: int, limit: int) -> list[tuple[UUID, int]]:
-        """Return events of one request, newest first, among the newest events of the log: (code, version).
+        """Return the newest event of each code in one request, among the newest events of the log: (code, version).
 
         Args:
             request_id: As responses and events name it.
             before: Read events before this position.
-            limit: Most events to give.
+            limit: Most codes to give; those of the newest events.
         """
         request = search_field("request_id", request_id)
         parameters = {"before": before, "stretch": REQUEST_SCAN_LIMIT, **request._asdict(), "limit": limit}

@@ -57,12 +57,12 @@ ORDER BY r.reservation_id, e.originator_version;
 
 -- name: events_of_request
 -- A stretch of the log of bounded length, newest first: request ids have no index, for every event would pay for it.
-SELECT originator_id, originator_version FROM (
+SELECT originator_id, max(originator_version) FROM (
     SELECT originator_id, originator_version, state, notification_id FROM ledger_events
     WHERE notification_id < %(before)s ORDER BY notification_id DESC LIMIT %(stretch)s
 ) stretch
 WHERE position(%(packed)s::bytea IN state) > 0 OR position(%(json)s::bytea IN state) > 0
-ORDER BY notification_id DESC LIMIT %(limit)s;
+GROUP BY originator_id ORDER BY max(notification_id) DESC LIMIT %(limit)s;
 
 -- name: events_of_rebinds
 -- Live and sent rebinds that move the access of these reservations.

@@ -86,19 +86,18 @@ def find_receipt_id(typed: str) -> UUID | None:
 
 
 def search_request_id(support: SupportContext, typed: str, before: int) -> list[SearchResult]:
-    """Return events of the request with this id, among the newest events of the log; each code once."""
+    """Return the newest event of each code in the request with this id, among the newest events of the log."""
     if not is_trace_id(typed):
         return []
-    results: dict[UUID, SearchResult] = {}
-    for code_id, version in support.reader.list_events_of_request(typed, before, SHOWN_MAX):
-        suffix = support.reader.find_suffix(code_id)
-        results.setdefault(
-            code_id,
-            SearchResult(
-                kind="event", path=f"/support/codes/{code_id}/events/{version}", suffix=suffix, reason="request"
-            ),
+    return [
+        SearchResult(
+            kind="event",
+            path=f"/support/codes/{code_id}/events/{version}",
+            suffix=support.reader.find_suffix(code_id),
+            reason="request",
         )
-    return list(results.values())
+        for code_id, version in support.reader.list_events_of_request(typed, before, SHOWN_MAX)
+    ]
 
 
 def _search_id(support: SupportContext, subject_id: UUID, language: Language) -> list[SearchResult]:

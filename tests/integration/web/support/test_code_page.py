@@ -11,6 +11,7 @@ import pytest
 
 from api.use_cases.campaign_actions import create_campaign
 from api.use_cases.services import Caller
+from api.web.support.search import SHOWN_MAX
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.context import CommandContext
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
@@ -108,6 +109,21 @@ def test_a_request_id_leads_to_what_it_did(shared_app: AppClient, shared_sign_in
     assert location == f"/support/codes/{code_id_of(shared_app, code)}/events/2"
     assert request_id in browser.get(location).text
     assert browser.submit("/support/search", q="0123456789abcdef").status_code == 404
+
+
+def test_request_id_leads_to_every_code_however_many_events_one_of_them_has(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """A batch of a use of one code, and then of more uses of another than results are shown."""
+    codes = [shared_app.issue(make_template(max_uses=None, bound=False)) for _ in range(2)]
+    items = [{"email": f"batch{number}@example.com", "code": codes[min(number, 1)]} for number in range(2 * SHOWN_MAX)]
+    answer = shared_app.client.post("/api/v1/redemptions/batch", json={"items": items}, headers=shared_app.key("admin"))
+
+    page = shared_sign_in("viewer").submit("/support/search", q=answer.headers["x-request-id"])
+
+    links = [link for link in read_page(page.text).link_targets if "/events/" in link]
+    first, second = (f"/support/codes/{code_id_of(shared_app, code)}/events" for code in codes)
+    assert links == [f"{second}/{2 * SHOWN_MAX}", f"{first}/2"]
 
 
 def test_the_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
