@@ -43,9 +43,13 @@ RETURNING reservation_id;
 -- name: take_impossible_access
 -- Access with a due time that may have been stored before the clock went back: the stream of its code is ahead. The
 -- aggregate decides. Whether the clock went back is known from the checkpoints of the last days, one each minute.
+-- Only access that ended: nothing is settled about any other, so those would be found each time, and fill the limit.
 SELECT r.reservation_id FROM reservations r JOIN code_balances b USING (code_id)
 WHERE r.access_due_at > %(now)s AND b.last_at > %(impossible)s AND EXISTS (
     SELECT FROM checkpoints WHERE number > (SELECT max(number) FROM checkpoints) - 5000 AND at > %(impossible)s
+) AND EXISTS (
+    SELECT FROM ledger_events e
+    WHERE e.originator_id = r.code_id AND e.originator_version = ANY(r.versions) AND e.topic LIKE 'Access%%'
 )
 ORDER BY r.access_due_at DESC LIMIT %(limit)s;
 

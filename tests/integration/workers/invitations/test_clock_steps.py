@@ -10,22 +10,25 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.commands.access.settle_access import RecordRemovalOutcome
+from domain.commands.code.issue import IssueCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected, RetryLater
+from domain.values.identifiers import generate_code
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.revocation_queue import settle_next_revocations
 from projections.transparency_log.checkpoints import derive_signing_key, sign_head
 from projections.transparency_log.tile_log import append_hashed
-from projections.work_queue.due_access import DueAccessRows
+from projections.work_queue.due_access import TAKEN_MAX, DueAccessRows
 from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.outbox import OutboxRows
 from projections.work_queue.scheduler_lease import SchedulerLease
 from tests.integration.workers.invitations.hand_out_rig import HandOutRig, people
 from tests.support.delivery import deliver
 from tests.support.fake_channel import FakeChannel
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
 from tests.support.ledger.settings import settings_for
 from tests.support.ledger.webhook_bench import WebhookBench
@@ -273,6 +276,45 @@ def test_notices_revocations_and_removals_go_on_when_the_clock_came_back(
         templates = [message.template for message in ledger.channel.sent]
         assert (templates, len(ledger.channel.revoked)) == (["refund_notice"], 1)
         assert ledger.bench.rows("SELECT count(*) FROM revocations") == [(0,)]
+
+
+@RESTART
+def test_removal_waits_for_no_access_that_was_granted_while_the_clock_was_ahead(
+    open_ledger: OpenLedger, is_restarted: bool
+) -> None:
+    """However many there are, nothing about them is due: one look takes a bounded number."""
+
+    def use(ledger: SteppedLedger) -> None:
+        bench = ledger.bench
+        text, code_id = generate_code(bench.random_source), uuid4()
+        issue = IssueCode(
+            context=bench.context("operator"),
+            code_id=code_id,
+            text=bench.storage.vault.draft_code(text, code_id),
+            terms=make_terms(max_uses=None, validity_days=30),
+            bound=False,
+        )
+        done(bench.run(issue))
+        for nth in range(TAKEN_MAX + 1):
+            reservation = done(bench.redeem(text, f"p{nth}@example.com")).require_reservation()
+            bench.attempt(reservation.reservation_id)
+        removed = ledger.reserve("wang@example.com")
+        bench.attempt(removed)
+        done(
+            bench.run(
+                RefundReservation(
+                    context=bench.context("staff"), reservation_id=removed, cause="staff", revoke_access=True
+                )
+            )
+        )
+        with bench.storage.datastore.get_connection() as conn:
+            append_hashed(conn)
+            key = derive_signing_key(bench.storage.vault.rings["master"])
+            assert sign_head(conn, key, bench.storage.recorder.clock.now()) is not None
+
+    with after_clock_was_ahead(open_ledger, timedelta(days=2), use, is_restarted=is_restarted) as (ledger, _):
+        ledger.sweep()
+        assert [removal.cause for removal in ledger.channel.revoked] == ["withdrawn"]
 
 
 @AHEAD
