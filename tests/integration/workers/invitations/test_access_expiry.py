@@ -113,13 +113,16 @@ class AccessRig:
         )
 
     def post(self, outbox: Outbox | None = None) -> int:
-        """Send what waits in the outbox."""
+        """Send what waits in the outbox, in as many runs as it takes."""
         steps = replace(self.steps, now=lambda: self.now)
         storage = self.bench.storage
         rules = ReminderRules(OptOutRepository(storage), CampaignReader(storage).find_terms_of_code)
-        return send_notices(
+        count = 0
+        while processed := send_notices(
             outbox or OutboxRows(storage), self.bench.reader.find_reservation, steps, self.channel, rules=rules
-        )
+        ):
+            count += processed
+        return count
 
     def rebind(self, code: str, group: str = "blue") -> UUID:
         """The person asks to move."""
@@ -256,7 +259,8 @@ def test_a_failure_is_retried_and_counted_from_the_log(house: AccessRig) -> None
     house.now += timedelta(seconds=61)
     assert house.clean_up() == {"due": 1, "removed": 1}
     with house.bench.storage.datastore.get_connection() as conn:
-        update_counters(conn)
+        while update_counters(conn):
+            pass  # one call counts a bounded number of events
     counted = house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup' ORDER BY label")
     assert counted == [("removed/expired", 1), ("removing/expired", 1)]
     assert house.bench.rows("SELECT count(*) FROM private_texts") == [(1,)]
@@ -296,7 +300,8 @@ def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(h
     assert reservation is not None
     assert reservation.next_attempt_at == house.now
     with house.bench.storage.datastore.get_connection() as conn:
-        update_counters(conn)
+        while update_counters(conn):
+            pass  # one call counts a bounded number of events
     tallies = dict(house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup'"))
     assert tallies == {"removing/corrected": 1, "removed/corrected": 1}
     assert_no_drift(house.bench)

@@ -40,7 +40,8 @@ def test_changed_text_is_in_every_later_email_wherever_a_worker_ends(house: Hand
     house.request_resend(code_id)
     house.send()
     house.passes(days=REMINDED_AFTER.days)
-    house.send()
+    while house.send():
+        pass  # one run requests a bounded number of reminders
 
     sent = house.channel.sent
     assert (len({message.code for message in sent}), len(by_recipient(sent))) == (PEOPLE, PEOPLE)

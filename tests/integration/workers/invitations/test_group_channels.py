@@ -81,15 +81,16 @@ class GroupRig:
             ).run(ids, "t1", lambda: False)
 
     def notices(self) -> list[tuple[str, bool | None]]:
-        """One round of notices; what became of each, and whether it is due later, in the order of their outcomes."""
+        """Run until no notice is due; return what became of each, and whether it is due later, sorted."""
         channel = GroupRoutingChannel(self.post, self.own.for_group)
-        send_notices(
+        while send_notices(
             OutboxRows(self.bench.storage),
             self.bench.reader.find_reservation,
             self.steps,
             channel,
             cooldowns=self.cooldowns,
-        )
+        ):
+            pass  # one run takes a bounded number
         return sorted(self.bench.rows("SELECT outcome, due_at > now() FROM outbox"), key=str)
 
     def read_notices(self) -> list[dict[str, Any]]:
