@@ -15,6 +15,7 @@ from redis import Redis, RedisError
 
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.stepped_clock import SteppedClock
+from tests.support.waiting import WAIT_S_MAX
 
 LEASED = "SELECT count(*) FROM reservations WHERE lease_until > now()"
 DUE = "SELECT count(*) FROM reservations WHERE due_at IS NOT NULL"
@@ -89,8 +90,16 @@ def restart_database(stack: Stack) -> None:
     """Stop the stack's PostgreSQL server, which ends all sessions, and wait until the stack has started it again."""
     (postmaster,) = find_postmasters(stack)
     postmaster.send_signal(signal.SIGINT)
-    psutil.wait_procs([postmaster], timeout=30)
+    psutil.wait_procs([postmaster], timeout=WAIT_S_MAX)
+    database_url = str(stack.info["database_url"])
+    stack.wait(lambda: _accepts_sessions(database_url))  # the API may not have noticed yet
     stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready")
+
+
+def _accepts_sessions(database_url: str) -> bool:
+    with suppress(psycopg.OperationalError), psycopg.connect(database_url, connect_timeout=5):
+        return True
+    return False
 
 
 class FaultTargets:
