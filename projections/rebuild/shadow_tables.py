@@ -130,7 +130,8 @@ class Shadow:
         self._by_name = {table.name: table for table in tables}
         self._temporary = temporary
         self.column_types = {table.name: table.types for table in tables}
-        self._buffer = RowBuffer(self.column_types, self.copy)
+        self._buffer = RowBuffer(self.column_types, self._take)
+        self._deferred: list[RowPiece] = []
         self.rows = self._buffer.rows
         """By projection, what takes one of its rows, for the next `flush`."""
 
@@ -188,6 +189,15 @@ class Shadow:
     def flush(self) -> None:
         """Bring buffered rows into their tables, one COPY for each table."""
         self._buffer.flush()
+        while self._deferred:
+            self.copy(self._deferred.pop(0))
+
+    def _take(self, piece: RowPiece) -> None:
+        """Copy rows; temporary tables take them with `flush`, for their one connection may be reading a page now."""
+        if self._is_temporary:
+            self._deferred.append(piece)
+        else:
+            self.copy(piece)
 
     def copy(self, piece: RowPiece) -> None:
         """Bring rows into a table that `projections.replay.copy_writer` has encoded."""

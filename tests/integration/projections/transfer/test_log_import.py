@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from projections.database.errors import WrongKeysError
+from projections.replay import row_buffer
 from projections.replay.observer import UndecodableEventError
 from projections.storage.bootstrap import LedgerStore
 from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
@@ -102,6 +103,16 @@ def test_an_import_is_the_same_ledger(lived: LedgerBench, elsewhere: LedgerBench
     last = log_of(elsewhere)[-1][-1]
     elsewhere.issue()
     assert log_of(elsewhere)[-1][-1] > last
+
+
+def test_import_ends_when_a_page_has_more_rows_than_a_piece(
+    lived: LedgerBench, elsewhere: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait until the page is read: the one connection of an import reads and writes."""
+    monkeypatch.setattr(row_buffer, "ROWS_PER_PIECE", 2)
+    imported(elsewhere, exported(lived))
+
+    assert read_models(lived) == read_models(elsewhere)
 
 
 def test_the_vault_is_exported_encrypted_and_opens_with_its_keys(lived: LedgerBench, elsewhere: LedgerBench) -> None:
