@@ -10,9 +10,9 @@ pytestmark = [pytest.mark.timeout(170), pytest.mark.small_world("its caches are 
 
 
 def test_answers_are_those_of_the_log_while_connections_end(servers_folder: Path) -> None:
-    """300 codes and 450 redeems; the connections of the database end every second."""
-    life = live(servers_folder / "long-life", Plan(codes=300, redeems=450, end_every_s=1.0, seed=7))
+    """2,000 codes and 3,000 redeems; the connections of the database end again and again."""
+    life = live(servers_folder / "long-life", Plan(codes=2_000, redeems=3_000, end_every_s=0.2, seed=7))
 
     assert life.defects == [], life.counts
-    assert life.counts["202"] > 250, life.counts
+    assert life.counts["202"] > 1_500, life.counts
     assert life.ended, life.counts

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Sequence
 from uuid import UUID
 
+import pytest
+
 from tests.support.waiting import WAIT_S_MAX
 from workers.dispatcher import IDS_PER_MESSAGE, MIN_INTERVAL_S, RETRY_DELAY_S, RETRY_DELAY_S_MAX, BackgroundDispatcher
 
@@ -68,6 +70,7 @@ def test_an_unavailable_broker_is_asked_ever_more_rarely() -> None:
     assert [pause for pause in broker.pauses if pause >= RETRY_DELAY_S] == [0.5, 1.0, 2.0, RETRY_DELAY_S_MAX]
 
 
+@pytest.mark.usual_world("ids that share one message")
 def test_the_first_redeem_waits_for_nothing_and_the_next_ones_share_a_message() -> None:
     """On an idle system an id is a message at once; what comes within the gap after it goes together."""
     broker = FakeBroker()

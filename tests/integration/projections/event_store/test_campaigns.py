@@ -293,6 +293,7 @@ def test_limit_per_day_frees_places_of_the_same_day_only(bench: LedgerBench) -> 
     assert broken(bench) == []
 
 
+@pytest.mark.usual_world("a stream without a snapshot, whose log is changed")
 def test_verify_finds_a_day_above_its_limit(bench: LedgerBench) -> None:
     """Two uses of one day in the stream of a campaign whose terms allow one."""
     campaign = bench.create_campaign(max_per_day=2)

@@ -88,6 +88,7 @@ def test_refusals_are_kept_and_make_no_person(bench: LedgerBench) -> None:
     assert bench.rows("SELECT count(*) FROM recipients") == [(1,)]
 
 
+@pytest.mark.usual_world("rejected requests that are kept for each code and day")
 def test_refusals_are_bounded_per_code_and_day(bench: LedgerBench) -> None:
     """However often a code is tried, at most a hundred rows a day are kept."""
     code = bench.issue(1, bound=False)

@@ -190,6 +190,7 @@ def test_verify_passes_right_blocks_and_names_wrong_ones(
     assert verify(bench.database_url, timedelta(hours=1), NoProgress(), 10).wrong == 0
 
 
+@pytest.mark.usual_world("three blocks are written together")
 def test_blocks_of_campaigns_are_read_written_and_verified_like_those_of_codes(
     bench: LedgerBench, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def test_intact_read_models_differ_in_nothing(bench: LedgerBench) -> None:
     assert (before, shape, []) == (read_models(bench), shapes(bench), leftovers(bench))
 
 
+@pytest.mark.usual_world("a diff that lists every row")
 def test_a_dry_run_names_rows_values_and_the_event_that_explains_each(bench: LedgerBench) -> None:
     """A changed row, a lost one and one too many: old and new values, the last event, exit code 1, nothing changed."""
     code = bench.issue(3, bound=False)

@@ -59,6 +59,7 @@ def test_before_the_first_mail_it_is_empty(reader: TestClient) -> None:
     assert "There are no emails yet" in response.text
 
 
+@pytest.mark.usual_world("a page of the mailbox")
 def test_emails_are_listed_newest_first_and_bounded(reader: TestClient, folder: Path) -> None:
     """Fifty on a page, the older ones behind a cursor, each of them once."""
     for number in range(PAGE_MAX + 5):

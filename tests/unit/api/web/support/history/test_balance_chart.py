@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from api.i18n.catalogs import translator
 from api.web.rendering import environment
 from api.web.support.history.balance_chart import MARKS_MAX, STEPS_MAX, BalanceChart, draw_balance_chart
@@ -60,6 +62,7 @@ def test_areas_are_stacked_up_to_the_limit() -> None:
     assert draw([sample(1, 0, 1, limit=None)], seconds=9).limit == ""
 
 
+@pytest.mark.usual_world("more marks than the smallest picture shows")
 def test_marks_and_pauses_are_at_the_times_of_their_events() -> None:
     """A pause without an end lasts until now; what is not marked is left out."""
 

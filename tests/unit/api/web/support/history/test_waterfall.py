@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from api.web.support.history.waterfall import DETAILED_MAX, Span, draw_small_waterfall, draw_waterfall, list_spans
 from domain.events import (
     CaseClosed,
@@ -172,6 +174,7 @@ def test_request_begins_when_its_id_was_made_if_the_id_says_so() -> None:
     assert words(reserved(), now_s=1) == [("queue", 0, 1)]
 
 
+@pytest.mark.usual_world("the spans that one picture shows")
 def test_many_attempts_are_bounded_and_positions_stay_within_the_width() -> None:
     """Only the newest attempts have parts; every span has a place, and the small picture joins neighbors."""
     history: list[Event] = [reserved()]
