@@ -171,7 +171,7 @@ def _end_all(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            " WHERE usename = current_user AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
 
 
@@ -212,6 +212,8 @@ async def _live(base: str, codes: list[str], plan: Plan, life: Life, url: str, a
     finally:
         for task in others:
             task.cancel()
+        ended = await asyncio.gather(*others, return_exceptions=True)
+        life.defects += [repr(error) for error in ended if isinstance(error, Exception)]
 
 
 def _issue(stack: Stack, count: int) -> list[str]:
