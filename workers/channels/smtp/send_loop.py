@@ -100,6 +100,9 @@ class SmtpSendLoop:
             self._is_closing = True
             self._wake()
         self._thread.join()
+        # Not by the thread: it may end between the two lines that tell it to.
+        self._wake_reader.close()
+        self._waker.close()
 
     # --- In any thread ---
 
@@ -138,8 +141,6 @@ class SmtpSendLoop:
                 if step_result is None:
                     self._unfinished += 1
                 self._advance(sending, step_result)
-        self._wake_reader.close()
-        self._waker.close()
 
     def _advance(self, sending: _Sending, step_result: StepResult) -> None:
         """Continue a dialogue with what it asked for, until it has to wait again or ends."""

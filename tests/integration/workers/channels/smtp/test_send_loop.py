@@ -135,6 +135,21 @@ def test_send_loop_delivers_lines_that_begin_with_dots_unchanged(mail_server: Ma
     assert b"\r\n..two\r\n" in content
 
 
+def test_loop_that_ends_before_it_is_woken_closes(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread may see that it should end before `close` wakes it."""
+    wake = SmtpSendLoop._wake
+
+    def wake_twice(loop: SmtpSendLoop) -> None:
+        wake(loop)
+        loop._thread.join(WAIT_S_MAX)
+        loop._is_woken = False
+        wake(loop)
+
+    with _open_loop(mail_server.url) as loop:
+        monkeypatch.setattr(SmtpSendLoop, "_wake", wake_twice)
+        loop.close()
+
+
 def test_close_finishes_what_was_submitted(mail_server: MailServer) -> None:
     """Nothing that was submitted is lost, and nothing more can be."""
     with _open_loop(mail_server.url) as loop:
