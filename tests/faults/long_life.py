@@ -184,7 +184,7 @@ async def report(plan: Plan, life: Life) -> None:
 
 
 def live(folder: Path, plan: Plan) -> Life:
-    """Run a plan over a stack of its own, and compare every answer with the log."""
+    """Run a plan over a separate stack, and compare every answer with the log."""
     stack = Stack(folder, find_free_port(), {"LEDGER_SMTP_URL": "null://", "LEDGER_RATE_LIMIT": "off"})
     life = Life()
     try:

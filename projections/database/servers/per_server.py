@@ -18,7 +18,7 @@ T = TypeVar("T")
 class PerServer(Generic[T]):
     """The cache of the newest server that a connection led to. Another server begins with an empty one.
 
-    A thread that still works with a connection to the former server gets a cache of its own, which is then dropped.
+    A thread that still works with a connection to the former server gets a separate cache, which is then dropped.
 
     Args:
         make: Returns an empty cache.

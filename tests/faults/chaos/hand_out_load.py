@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -85,7 +86,7 @@ class HandOutLoad:
     def _run(self, choice: random.Random, actions: Sequence[Action]) -> None:
         for action in actions:
             time.sleep(choice.uniform(*BETWEEN_S))
-            wait_for(lambda action=action: action(choice))  # type: ignore[misc]  # bound at once
+            wait_for(partial(action, choice))
         while not self._stopping.is_set():
             for action in choice.sample(actions, len(actions)):
                 if self._stopping.wait(choice.uniform(*BETWEEN_S)):
