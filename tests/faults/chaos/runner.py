@@ -27,7 +27,7 @@ from tests.faults.chaos.load import RedeemLoad
 from tests.faults.chaos.observations import Observations
 from tests.faults.chaos.observe import observe, unsettled
 from tests.faults.chaos.short_lived_stack import open_short_lived_stack
-from tests.faults.chaos.targets import AHEAD, FAULTS, FaultKind, FaultTargets, restart_database
+from tests.faults.chaos.targets import FAULTS, FaultKind, FaultTargets
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.stepped_clock import SteppedClock
 from tests.support.waiting import wait_for
@@ -122,8 +122,6 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
             stack.issue(1),
         ]
         clock = SteppedClock(str(stack.info["database_url"]))
-        if any(kind.kind in AHEAD for kind in plan.kinds):
-            restart_database(stack)  # its sessions began before the clock could be stepped
         watch = ClaimWatch(str(stack.info["database_url"]))
         load = RedeemLoad(stack.base, codes, plan.seed, plan.per_second)
         hand_outs = HandOutLoad(stack, mail, plan.seed, plan.recipients)

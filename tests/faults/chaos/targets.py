@@ -15,7 +15,6 @@ from redis import Redis, RedisError
 
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.stepped_clock import SteppedClock
-from tests.support.waiting import WAIT_S_MAX
 
 LEASED = "SELECT count(*) FROM reservations WHERE lease_until > now()"
 DUE = "SELECT count(*) FROM reservations WHERE due_at IS NOT NULL"
@@ -78,28 +77,6 @@ class ClientLoad(Protocol):
 
     def in_flight(self) -> int:
         """How many of them wait for an answer."""
-
-
-def find_postmasters(stack: Stack) -> list[psutil.Process]:
-    """The process that began all others of the stack's PostgreSQL server."""
-    family = psutil.Process(stack.process.pid).children(recursive=True)
-    return [process for process in family if process.cmdline()[1:2] == ["-D"]]
-
-
-def restart_database(stack: Stack) -> None:
-    """Stop the stack's PostgreSQL server, which ends all sessions, and wait until the stack has started it again."""
-    (postmaster,) = find_postmasters(stack)
-    postmaster.send_signal(signal.SIGINT)
-    psutil.wait_procs([postmaster], timeout=WAIT_S_MAX)
-    database_url = str(stack.info["database_url"])
-    stack.wait(lambda: _accepts_sessions(database_url))  # the API may not have noticed yet
-    stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready")
-
-
-def _accepts_sessions(database_url: str) -> bool:
-    with suppress(psycopg.OperationalError), psycopg.connect(database_url, connect_timeout=5):
-        return True
-    return False
 
 
 class FaultTargets:
@@ -203,7 +180,8 @@ class FaultTargets:
         return [choice.choice([child for child in children if str(child.pid) in leasing])]
 
     def _postmaster(self) -> list[psutil.Process]:
-        return find_postmasters(self._stack)
+        """The process that began all others of the stack's PostgreSQL server."""
+        return [process for process in self._family() if process.cmdline()[1:2] == ["-D"]]
 
     def _part(self, word: str) -> list[psutil.Process]:
         """The stack's own child whose name or command line has this word."""

@@ -19,7 +19,7 @@ GRANT SELECT ON stepped.clock TO PUBLIC;
 
 
 class SteppedClock:
-    """The clock of one database, for sessions that begin after this was created.
+    """The clock of one database. Its sessions are ended, because only later ones see the steps.
 
     Functions that are searched before those of PostgreSQL add the step to the time.
     """
@@ -31,6 +31,10 @@ class SteppedClock:
             name = psycopg.sql.Identifier(conn.info.dbname)
             search_path = psycopg.sql.SQL("ALTER DATABASE {} SET search_path = public, stepped, pg_catalog")
             conn.execute(search_path.format(name))
+            conn.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+            )
 
     def set_ahead(self, ahead: timedelta) -> None:
         """Step the clock, so that it is this far ahead."""
