@@ -294,7 +294,7 @@ WHERE rows > 0;
 
 -- name: impossible_times_of_the_log
 -- Rows of the read models with a time that the clock has not reached: at most a thousand of each kind, without those that
--- an operator has seen (`accepted`: the log's position then), but for work that is due.
+-- an operator has seen (`accepted`: the log's position then), but for work that is due and for full days.
 SELECT *
 FROM (
     SELECT 'reservations' AS "table", count(*) AS rows FROM (
@@ -311,6 +311,14 @@ FROM (
         SELECT FROM code_balances b
         JOIN ledger_events e ON e.originator_id = b.code_id AND e.originator_version = 1
         WHERE b.issued_at > %(impossible)s AND e.notification_id > (SELECT position FROM accepted_times)
+        LIMIT 1000
+    ) ahead
+    UNION ALL
+    -- The limit of a day that has not come is used up. To raise the limit is to accept it.
+    SELECT 'campaigns', count(*) FROM (
+        SELECT FROM campaigns
+        WHERE occupied_on_day >= max_per_day AND last_at > %(impossible)s
+        AND (last_at AT TIME ZONE 'UTC')::date > (%(now)s AT TIME ZONE 'UTC')::date
         LIMIT 1000
     ) ahead
 ) found

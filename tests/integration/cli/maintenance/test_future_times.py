@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.errors import CampaignDayLimitReached
 from domain.ports import RetryLater
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.work_queue.impossible_times import TABLES_WITH_TIMES, review_impossible_times
@@ -67,6 +68,27 @@ def test_times_of_the_log_are_accepted_until_the_clock_is_ahead_again(bench: Led
         assert terminal.ledger("clock", "--apply").status == 0
         assert terminal.ledger("clock").status == 0
         assert doctor(terminal)[0] == "ok"
+
+
+def test_campaign_whose_future_day_is_full_is_named_until_its_limit_is_raised(
+    bench: LedgerBench, terminal: Terminal
+) -> None:
+    """It counts no use too few, so it refuses until that day is over, or until staff allows more."""
+    campaign_id = bench.create_campaign(max_per_day=1)
+    code, clock = bench.issue(campaign_id=campaign_id), bench.storage.recorder.clock
+    now = clock.now()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(clock), "now", lambda _: now + AHEAD)
+        done(bench.redeem(code, "li@example.com"))
+    execute(bench.database_url, "UPDATE reservations SET due_at = NULL")
+    terminal.ledger("clock", "--apply")
+
+    assert terminal.ledger("clock", "--json").json["rows"] == {"campaigns": 1}
+    refused = bench.redeem(bench.issue(campaign_id=campaign_id), "wu@example.com")
+    assert isinstance(refused, CampaignDayLimitReached)
+    assert terminal.ledger("campaign", "terms", str(campaign_id), "--max-per-day", "2").status == 0
+    assert terminal.ledger("clock").status == 0
+    done(bench.redeem(bench.issue(campaign_id=campaign_id), "wu@example.com"))
 
 
 LEGITIMATE = {
