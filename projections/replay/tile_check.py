@@ -65,6 +65,8 @@ def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) ->
             tiles[0] = tiles[0]._replace(start=0)
         if tiles[-1].number == end:
             tiles.append(_Tile(end + 1, tree.position + 1, b"", None))
+        # The tree may have grown since its size was read.
+        tiles[-1] = tiles[-1]._replace(start=min(tiles[-1].start, tree.position + 1))
         with closing(read_copied_events(conn, RebuildSql.copy_log_range, (tiles[0].start, tiles[-1].start))) as events:
             yield from _compare_tiles(events, tiles, tree)
 

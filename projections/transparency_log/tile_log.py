@@ -140,7 +140,16 @@ def open_subtree_reader(conn: Connection[Any]) -> Read:
     def tile(height: int, number: int) -> bytes:
         return _read_tile(conn, height, number)[0]
 
-    return open_hash_reader(tile, "the Merkle log")
+    read_cached = open_hash_reader(tile, "the Merkle log")
+
+    def read(level: int, index: int) -> bytes:
+        try:
+            return read_cached(level, index)
+        except LookupError:
+            tile.cache_clear()  # a tile may have grown since it was read
+            return read_cached(level, index)
+
+    return read
 
 
 def open_hash_reader(tile: Callable[[int, int], bytes], name: str) -> Read:

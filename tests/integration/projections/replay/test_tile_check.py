@@ -2,6 +2,8 @@
 
 from uuid import uuid4
 
+import pytest
+
 from domain.command_bus import Command
 from domain.commands.code.issue import IssueCode
 from domain.values.identifiers import generate_code
@@ -12,10 +14,11 @@ from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench
 
 
-def test_tile_that_fills_during_the_check_is_right(bench: LedgerBench) -> None:
+@pytest.mark.parametrize("event_count", [TILE, TILE + 1], ids=["full", "followed by another"])
+def test_tile_that_fills_during_the_check_is_right(bench: LedgerBench, event_count: int) -> None:
     """The size of the tree was read before the last tile became full."""
     context, commands = bench.context("operator"), list[Command]()
-    for _ in range(TILE):
+    for _ in range(event_count):
         text, code_id = generate_code(bench.random_source), uuid4()
         draft = bench.storage.vault.draft_code(text, code_id)
         commands.append(IssueCode(context=context, code_id=code_id, text=draft, terms=make_terms(), bound=True))
