@@ -139,6 +139,7 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
         watch.finish(hand_outs.seen)
         hand_outs.act_at_rest()
         watch.finish(hand_outs.seen)
+        hand_outs.seen.clock_ahead = victims.clock_ahead
         report.seen, report.hand_outs = observe(stack, load, mail), hand_outs.seen
         observe_hand_outs(stack, watch, report.hand_outs, mail)
         report.moods, report.refused, report.gave_up = mail.moods, load.refused, load.gave_up

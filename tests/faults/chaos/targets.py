@@ -80,7 +80,11 @@ class ClientLoad(Protocol):
 
 
 class FaultTargets:
-    """Finds them and hurts them. Only descendants of the stack's own process are ever touched."""
+    """Finds them and hurts them. Only descendants of the stack's own process are ever touched.
+
+    Attributes:
+        clock_ahead: From when to when the database's clock was ahead.
+    """
 
     def __init__(self, stack: Stack, load: ClientLoad, clock: SteppedClock, lease_s: float) -> None:
         self._stack = stack
@@ -89,6 +93,7 @@ class FaultTargets:
         self._database_url = str(stack.info["database_url"])
         self._redis_url = str(stack.info["redis_url"])
         self._clock = clock
+        self.clock_ahead: list[tuple[float, float]] = []
 
     def strike(self, fault: FaultKind, choice: random.Random, wait_s: float) -> bool:
         """Hurt a victim as soon as it has work in flight; stopped ones go on after a while.
@@ -139,6 +144,7 @@ class FaultTargets:
 
     def _step_clock(self, ahead: timedelta, beats: Sequence[psutil.Process], choice: random.Random) -> None:
         """Step the clock ahead and back; a beat that is killed then leaves its lease in the future."""
+        began = time.time()
         self._clock.set_ahead(ahead)
         try:
             time.sleep(choice.uniform(*AHEAD_S))
@@ -147,6 +153,7 @@ class FaultTargets:
                     beat.kill()
         finally:
             self._clock.set_ahead(timedelta())
+            self.clock_ahead.append((began, time.time()))
 
     def _busy(self, victim: str, choice: random.Random) -> list[psutil.Process]:
         """The processes to hurt, if they have work in flight now."""
