@@ -59,7 +59,8 @@ FILE_SCHEMAS: Final[Document] = {
                         },
                     },
                     "required": ["email"],
-                    "additionalProperties": {"type": "string", "maxLength": 200},
+                    # A type of all other members would exclude `variables` in TypeScript.
+                    "additionalProperties": {"description": "Text of a variable."},
                 },
             }
         },

@@ -1,7 +1,7 @@
 """Requests and responses about campaigns."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import structs
@@ -28,42 +28,26 @@ Name = Annotated[
 ]
 Limit = Annotated[int | None, Field(ge=USES.least, le=USES.most)]
 RemindDays = Annotated[int | None, Field(ge=REMINDER_DAYS.least, le=REMINDER_DAYS.most)]
-REMIND_DAYS: Final = (
-    "How many days before its access expires the recipient of an unaccepted invitation is reminded, once; null: no"
-    " reminder. It applies to uses that are reserved later."
-)
 Quiet = Annotated[str | None, Field(pattern=QUIET_HOURS_PATTERN, max_length=TEXT_LENGTH_MAX)]
-QUIET_HOURS: Final = (
-    "When no reminder is sent, with a time zone, such as `22:00-08:00 Europe/Berlin`; null: at no time. Reminders wait"
-    " for the end."
-)
-
-
 Days = Annotated[int | None, Field(ge=DAYS.least, le=DAYS.most)]
-CODE_MAX_USES: Final = "Limit of each code that is issued without `max_uses`; null: the usual one."
-CODE_VALIDITY_DAYS: Final = "`validity_days` of each code that is issued without naming them; null: the usual ones."
 
 
 class CampaignRequest(StrictRequest):
     """Terms of a new campaign. null: no bound."""
 
     name: Name
-    group: Annotated[GroupName | None, Field(description="Group of its codes that name no other group.")] = None
-    starts_at: Annotated[Timestamp | None, Field(description="When its codes can first be redeemed.")] = None
-    ends_at: Annotated[Timestamp | None, Field(description="When its codes can no longer be redeemed.")] = None
-    max_uses: Annotated[Limit, Field(description="Limit of uses of all its codes together.")] = None
-    max_per_person: Annotated[Limit, Field(description="Limit of uses of one person over all its codes.")] = None
-    max_per_day: Annotated[Limit, Field(description="Limit of uses of all its codes on one UTC day.")] = None
-    allowed_domains: Annotated[
-        DomainList | None, Field(description="The only domains of email addresses that may redeem its codes.")
-    ] = None
-    denied_domains: Annotated[
-        DomainList | None, Field(description="Domains of email addresses that may not redeem its codes.")
-    ] = None
-    remind_days: Annotated[RemindDays, Field(description=REMIND_DAYS)] = None
-    quiet_hours: Annotated[Quiet, Field(description=QUIET_HOURS)] = None
-    code_max_uses: Annotated[Limit, Field(description=CODE_MAX_USES)] = None
-    code_validity_days: Annotated[Days, Field(description=CODE_VALIDITY_DAYS)] = None
+    group: GroupName | None = None
+    starts_at: Timestamp | None = None
+    ends_at: Timestamp | None = None
+    max_uses: Limit = None
+    max_per_person: Limit = None
+    max_per_day: Limit = None
+    allowed_domains: DomainList | None = None
+    denied_domains: DomainList | None = None
+    remind_days: RemindDays = None
+    quiet_hours: Quiet = None
+    code_max_uses: Limit = None
+    code_validity_days: Days = None
 
     def terms(self) -> CampaignTerms:
         """Return the terms as one value."""
@@ -73,7 +57,8 @@ class CampaignRequest(StrictRequest):
 class CampaignChange(StrictRequest):
     """Terms of a campaign to change. Terms that are left out stay as they are; null removes a bound."""
 
-    name: Name = ""
+    # The API document must not name a default that the type refuses.
+    name: Name = Field(default_factory=str)
     group: GroupName | None = None
     starts_at: Timestamp | None = None
     ends_at: Timestamp | None = None
@@ -82,10 +67,10 @@ class CampaignChange(StrictRequest):
     max_per_day: Limit = None
     allowed_domains: DomainList | None = None
     denied_domains: DomainList | None = None
-    remind_days: Annotated[RemindDays, Field(description=REMIND_DAYS)] = None
-    quiet_hours: Annotated[Quiet, Field(description=QUIET_HOURS)] = None
-    code_max_uses: Annotated[Limit, Field(description=CODE_MAX_USES)] = None
-    code_validity_days: Annotated[Days, Field(description=CODE_VALIDITY_DAYS)] = None
+    remind_days: RemindDays = None
+    quiet_hours: Quiet = None
+    code_max_uses: Limit = None
+    code_validity_days: Days = None
 
     def changes(self) -> dict[str, Any]:
         """Return the terms that the request names."""
@@ -113,10 +98,10 @@ class CampaignView(BaseModel):
     max_per_day: int | None
     allowed_domains: DomainListView | None
     denied_domains: DomainListView | None
-    remind_days: Annotated[int | None, Field(description=REMIND_DAYS)]
-    quiet_hours: Annotated[str | None, Field(description=QUIET_HOURS)]
-    code_max_uses: Annotated[int | None, Field(description=CODE_MAX_USES)]
-    code_validity_days: Annotated[int | None, Field(description=CODE_VALIDITY_DAYS)]
+    remind_days: int | None
+    quiet_hours: str | None
+    code_max_uses: int | None
+    code_validity_days: int | None
     codes: Annotated[int, Field(description="Number of its codes.")]
     used_count: Annotated[int, Field(description="Uses of all its codes that count.")]
     reserved: Annotated[int, Field(description="Reserved uses of all its codes.")]

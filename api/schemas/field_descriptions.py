@@ -6,10 +6,21 @@ A field with a `description` of its own keeps it. `Schema.field` takes precedenc
 from collections.abc import Mapping
 from typing import Final
 
-from api.schemas.code_terms import TERMS
+from api.schemas.campaign_terms import CAMPAIGN_TERMS
+from api.schemas.code_terms import TERMS, TermFormat
+
+
+def _describe_term(term: TermFormat) -> str:
+    return f"{term.means}; null: {term.api_none or 'none'}."
+
 
 FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
-    **{term.name: f"{term.means}; null: {term.api_none or 'none'}." for term in TERMS},
+    **{term.name: _describe_term(term) for term in TERMS},
+    **{
+        f"{schema}.{term.name}": _describe_term(term)
+        for schema in ("CampaignRequest", "CampaignChange", "CampaignView")
+        for term in CAMPAIGN_TERMS
+    },
     "actor": "Kind of the actor.",
     "already": "Number of codes that are in the ledger already with the same values.",
     "applied": "Whether the changes were made.",
@@ -88,8 +99,6 @@ FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "line": "Number of the line, from 1.",
     "lines": "Number of lines with a code.",
     "made_at": "Time at which the message was created.",
-    "max_per_day": "Limit of uses of all codes of the campaign on one UTC day; null: none.",
-    "max_per_person": "Limit of uses of one person over all codes of the campaign; null: none.",
     "message": "Sentence for the person who redeems, in the language of the request.",
     "missing": "Names of components that are unavailable or unsafe.",
     "more": "Whether more events exist now.",
@@ -164,6 +173,11 @@ FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "ExplainedAttempt.outcome": "Result of the attempt: sending, sent, failed, deferred, unknown or sent_late.",
     "ExplainedOpening.reason": "Why the uses were imported.",
     "ExplainedReservation.attempts": "Sending attempts of the reservation.",
+    **{
+        f"CampaignExplanation.{term.name}": _describe_term(term)
+        for term in CAMPAIGN_TERMS
+        if term.name in {"max_uses", "max_per_person", "max_per_day"}
+    },
     "Explanation.as_of": "Time for which the balance is computed.",
     "ExportRequest.reason": "Reason, without email addresses; stored encrypted in the audit log.",
     "ForgetRequest.reason": "Reason, without the email address; stored encrypted.",

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+import jsonschema_rs
 import pytest
 
+from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from tests.security.matrix import MATRIX
 from tests.support.clients.app_client import AppClient
 
@@ -72,6 +74,30 @@ def test_document_names_its_server_and_every_tag(document: Document) -> None:
     assert sorted(tag["name"] for tag in document["tags"]) == sorted(used)
     assert [tag["name"] for tag in document["tags"] if not tag["description"].endswith(".")] == []
     assert used.total() == len(operations(document))
+
+
+def test_document_names_no_default_that_its_schema_forbids(document: Document) -> None:
+    """A generated client sends defaults, or does not start."""
+    with_default = [(place, node) for place, node in nodes(document) if isinstance(node, dict) and "default" in node]
+
+    assert len(with_default) > 20
+    assert [
+        place
+        for place, schema in with_default
+        if "responses" not in place
+        and not jsonschema_rs.is_valid({**schema, "components": document["components"]}, schema["default"])
+    ] == []
+
+
+def test_document_describes_terms_of_campaigns_as_such(document: Document) -> None:
+    """Fields of webhooks and codes have the same names."""
+    schemas = document["components"]["schemas"]
+
+    for schema in ("CampaignRequest", "CampaignChange", "CampaignView"):
+        described = {term.name: schemas[schema]["properties"][term.name]["description"] for term in CAMPAIGN_TERMS}
+        assert described == {term.name: f"{term.means}; null: {term.api_none or 'none'}." for term in CAMPAIGN_TERMS}, (
+            schema
+        )
 
 
 def test_document_gives_a_schema_for_every_media_type(document: Document) -> None:
