@@ -6,7 +6,7 @@ is unknown is never refunded automatically.
 
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -178,11 +178,15 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryLater:
-    """Not sent and not rejected: the channel asks to retry at `until`, for example because a team is full."""
+    """Not sent and not rejected: the channel asks to retry later, for example because a team is full.
+
+    Attributes:
+        wait: From when the outcome is recorded. A time would be wrong if the clock was.
+    """
 
     server: str
     reason: str
-    until: datetime
+    wait: timedelta
     times: SendTimes | None = field(default=None, compare=False)
 
 

@@ -4,6 +4,7 @@ It begins where few random histories come to, with invitations that were sent.
 """
 
 from collections import Counter
+from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
@@ -106,7 +107,7 @@ class AccessMachine(LedgerRules):
             reservation_id=reservation_id,
             attempt=(access.removal_attempts if access else 0) + 1 - stale,
             channel="webhook",
-            outcome=answer or RetryLater(server="team", reason="full", until=self.scenario.now),
+            outcome=answer or RetryLater(server="team", reason="full", wait=timedelta()),
             case_id=self.scenario.new_id(),
         )
         self.scenario.run(command)

@@ -1,5 +1,6 @@
 """Random histories of one code keep the invariants, and folding the log again gives the same states."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from hypothesis import settings
@@ -80,7 +81,7 @@ class LedgerRules(RuleBasedStateMachine):
         if attempt < 1:
             return
         if isinstance(outcome, str):
-            outcome = RetryLater(server="team", reason="full", until=self.scenario.now)
+            outcome = RetryLater(server="team", reason="full", wait=timedelta())
         self.scenario.outcome(reservation_id, outcome, attempt=attempt)
 
     @rule(reservation_id=reservations)

@@ -323,6 +323,6 @@ def find_retry(outcome: Outcome | SkipReason, attempts: int, now: datetime) -> t
     if attempts >= ATTEMPTS_MAX:
         return None
     if isinstance(outcome, RetryLater):
-        return min(outcome.until, now + LATER_MAX), attempts
+        return now + min(outcome.wait, LATER_MAX), attempts
     wait_s = outcome.retry_after_s if isinstance(outcome, OutcomeUnknown) else 0.0
     return now + max(attempts * RETRY, timedelta(seconds=wait_s)), attempts

@@ -175,6 +175,6 @@ def _retry_at(
         case Rejected():
             return None if outcome.final else now + wait
         case RetryLater():
-            return min(max(outcome.until, now + wait), now + timedelta(seconds=policy.removal_wait_s_max))
+            return now + min(max(outcome.wait, wait), timedelta(seconds=policy.removal_wait_s_max))
         case OutcomeUnknown():
             return now + max(wait, timedelta(seconds=outcome.retry_after_s))

@@ -118,7 +118,7 @@ def _defer(
     latest = reservation.delivery_at + timedelta(seconds=policy.deferrals_s_max)
     if reservation.is_live and reservation.access_ends_at is not None:
         latest = min(latest, reservation.access_ends_at)
-    until = max(outcome.until, stamp.now + timedelta(seconds=policy.retry_first_s))
+    until = stamp.now + max(outcome.wait, timedelta(seconds=policy.retry_first_s))
     if until >= latest or _is_pointless(code, reservation):
         rejected = Rejected(server=outcome.server, reason=outcome.reason, final=True)
         return _fail(command, rejected, code, reservation, stamp, policy)

@@ -108,7 +108,7 @@ class SimulatedMailServer:
         if happens("removal: refused"):
             return Rejected(server=SERVER, reason="unknown_person", final=True)
         if happens("removal: later"):
-            return RetryLater(server=SERVER, reason="full", until=self._now() + timedelta(seconds=30))
+            return RetryLater(server=SERVER, reason="full", wait=timedelta(seconds=30))
         scheduler.sleep(0.01)
         if happens("removal: dropped"):
             return OutcomeUnknown(server=SERVER, cause="timeout")
@@ -125,7 +125,7 @@ class SimulatedMailServer:
             return Rejected(server=SERVER, reason="temporary", final=False, reply_code=451, reply="try later")
         if happens("mail: later"):
             wait = timedelta(seconds=self._kernel.random.uniform(5, 120))
-            return RetryLater(server=SERVER, reason="full", until=self._now() + wait)
+            return RetryLater(server=SERVER, reason="full", wait=wait)
         if happens("mail: message refused"):
             return Rejected(server=SERVER, reason="message_refused", final=True, reply_code=552, reply="no")
         if happens("mail: address refused"):

@@ -151,7 +151,7 @@ class RandomCommands:
         reservation_id = pick([*known_ids, *known_ids[-4:]])
         case: dict[str, Any] = {"reservation_id": reservation_id, "case_id": self.new_id()}
         staff = self.context("staff", pick(["s1", "s2", "s3"]))
-        later: Outcome = RetryLater(server="team", reason="full", until=self.now + timedelta(seconds=90))
+        later: Outcome = RetryLater(server="team", reason="full", wait=timedelta(seconds=90))
         ends: list[Outcome] = [SENT, SENT, SENT, BUSY, REFUSED, FAILED, LOST, later]
         choices: list[Command] = [
             self.claim(reservation_id),

@@ -1,6 +1,6 @@
 """Labels of outcomes, as metrics show them."""
 
-from datetime import UTC, datetime
+from datetime import timedelta
 
 import pytest
 
@@ -12,7 +12,7 @@ from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
     [
         (Accepted(server="mx:25"), "sent"),
         (Rejected(server="mx:25", reason="temporary", final=False), "failed"),
-        (RetryLater(server="hook", reason="busy", until=datetime(2026, 1, 1, tzinfo=UTC)), "deferred"),
+        (RetryLater(server="hook", reason="busy", wait=timedelta(minutes=1)), "deferred"),
         (OutcomeUnknown(server="mx:25", cause="connection_lost"), "unknown"),
     ],
 )

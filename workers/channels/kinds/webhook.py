@@ -218,11 +218,13 @@ class WebhookChannel:
         )
 
     def _retry_later(self, response: HttpResponse, body: Mapping[str, Any]) -> RetryLater:
-        now, requested = self._now(), body.get("retry_after_s")
-        wait_s = float(requested) if isinstance(requested, int) else parse_retry_after(response.retry_after, now)
+        requested = body.get("retry_after_s")
+        wait_s = (
+            float(requested) if isinstance(requested, int) else parse_retry_after(response.retry_after, self._now())
+        )
         wait_s = RETRY_AFTER_S if wait_s is None else min(max(wait_s, 0), RETRY_AFTER_S_MAX)
-        until = now + timedelta(seconds=wait_s)
-        return RetryLater(server=self._server, reason=_reason_word(body.get("reason")), until=until)
+        wait = timedelta(seconds=wait_s)
+        return RetryLater(server=self._server, reason=_reason_word(body.get("reason")), wait=wait)
 
     def _unknown(self) -> OutcomeUnknown:
         return OutcomeUnknown(server=self._server, cause="bad_reply")

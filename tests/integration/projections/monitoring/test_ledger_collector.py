@@ -64,7 +64,7 @@ def test_gauges_show_the_state(bench: LedgerBench) -> None:
 def test_oldest_pending_leaves_out_invitations_that_a_channel_deferred(bench: LedgerBench) -> None:
     """A full team is no delay of ours while the time that it named is ahead; they stay among the pending ones."""
     reservation = done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id
-    bench.attempt(reservation, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
+    bench.attempt(reservation, RetryLater(server="team", reason="full", wait=timedelta(days=1)))
 
     shown = samples(LedgerCollector(bench.database_url)())
     assert (shown["ledger_pending_reservations"], shown["ledger_oldest_pending_seconds"]) == (1, 0)
@@ -80,9 +80,7 @@ def test_migration_marks_reservations_that_were_deferred_before_it(bench: Ledger
         done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation().reservation_id for name in "abc"
     ]
     for reservation_id in reservation_ids[:2]:
-        bench.attempt(
-            reservation_id, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1))
-        )
+        bench.attempt(reservation_id, RetryLater(server="team", reason="full", wait=timedelta(days=1)))
     bench.attempt(reservation_ids[2], Rejected(server="mx:25", reason="temporary", final=False))
     note = bench.storage.vault.seal_text("a full team", uuid4(), reservation_ids[0])
     bench.run(NoteOnReservation(context=bench.context("staff"), reservation_id=reservation_ids[0], note=note))

@@ -161,8 +161,8 @@ def test_invitations_go_out_when_the_clock_came_back(
     def use(ledger: SteppedLedger) -> tuple[set[UUID], UUID]:
         reserved, failed, deferred, leased = (ledger.reserve() for _ in range(4))
         ledger.bench.attempt(failed, BUSY, channel="fake")
-        until = ledger.bench.storage.recorder.clock.now() + timedelta(minutes=5)
-        ledger.bench.attempt(deferred, RetryLater(server="team", reason="full", until=until), channel="fake")
+        later = RetryLater(server="team", reason="full", wait=timedelta(minutes=5))
+        ledger.bench.attempt(deferred, later, channel="fake")
         ledger.claim(leased)
         return {reserved, failed, deferred}, leased
 
@@ -193,7 +193,7 @@ def test_code_takes_new_reservations_as_usual_while_its_stream_is_ahead(
             for nth in range(3)
         ]
         now = ledger.bench.storage.recorder.clock.now()
-        later = RetryLater(server="team", reason="full", until=now + timedelta(hours=2))
+        later = RetryLater(server="team", reason="full", wait=timedelta(hours=2))
         ledger.bench.attempt(ids[0], later, channel="fake")
         ledger.claim(ids[1])
         ledger.step(timedelta(seconds=3))  # the sweep leaves a new reservation to its first message

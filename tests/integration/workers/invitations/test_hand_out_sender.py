@@ -143,7 +143,7 @@ def test_email_is_not_refused_when_a_worker_ended_after_it_was_sent(house: HandO
 def test_channel_that_asks_to_wait_is_asked_then(house: HandOutRig) -> None:
     """Not before."""
     hand_out_id = house.create()
-    house.channel = FakeChannel(RetryLater(server="team", reason="full", until=house.now + timedelta(minutes=30)))
+    house.channel = FakeChannel(RetryLater(server="team", reason="full", wait=timedelta(minutes=30)))
     house.add(hand_out_id, "li@example.com")
     house.send()
     house.passes(minutes=29)

@@ -477,10 +477,10 @@ def test_channel_defers_a_rebind_until_the_access_expires_at_the_latest() -> Non
     rebind = asked(scenario)
     tick = timedelta(microseconds=1)
 
-    scenario.attempt(rebind, RetryLater(server="team", reason="full", until=end - tick))
+    scenario.attempt(rebind, RetryLater(server="team", reason="full", wait=end - tick - START))
     assert (scenario.reservation(rebind).next_attempt_at, scenario.reservation(rebind).deadline) == (end - tick, end)
     scenario.now = end - tick
-    scenario.attempt(rebind, RetryLater(server="team", reason="full", until=end))
+    scenario.attempt(rebind, RetryLater(server="team", reason="full", wait=tick))
 
     assert scenario.kinds[-2:] == ["InviteFailed", "UseRefunded"]
 

@@ -153,7 +153,7 @@ def test_a_channel_may_defer_a_removal_but_not_without_end() -> None:
     """Later is later, a day at most."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
-    revoked(scenario, reservation_id, RetryLater(server="team", reason="full", until=scenario.now + timedelta(days=9)))
+    revoked(scenario, reservation_id, RetryLater(server="team", reason="full", wait=timedelta(days=9)))
 
     assert scenario.reservation(reservation_id).access_due_at == scenario.now + timedelta(days=1)
 
@@ -372,7 +372,7 @@ def test_channel_that_asks_for_less_is_asked_for_a_removal_after_the_usual_wait(
     scenario = make_scenario()
     reservation_id = ended(scenario)
 
-    revoked(scenario, reservation_id, RetryLater(server="team", reason="full", until=scenario.now))
+    revoked(scenario, reservation_id, RetryLater(server="team", reason="full", wait=timedelta()))
 
     assert scenario.reservation(reservation_id).access_due_at == scenario.now + timedelta(seconds=60)
 

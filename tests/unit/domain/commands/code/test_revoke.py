@@ -1,5 +1,6 @@
 """Revoking refunds what is reserved, what is being sent once it definitely failed; unknown outcomes need review."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_retry_is_returned_too() -> None:
     assert scenario.reservation(waiting).refund_cause == "revoked"
 
 
-@pytest.mark.parametrize("outcome", [BUSY, RetryLater(server="team", reason="full", until=Scenario().now)])
+@pytest.mark.parametrize("outcome", [BUSY, RetryLater(server="team", reason="full", wait=timedelta())])
 def test_failed_attempt_is_refunded_after_revocation(outcome: RetryLater) -> None:
     """No further try, although there is time for one."""
     scenario = Scenario()

@@ -281,7 +281,7 @@ def test_later_spends_no_attempt_and_moves_the_deadline() -> None:
     reservation_id = scenario.reserved()
     until = START + timedelta(hours=2)
 
-    scenario.attempt(reservation_id, RetryLater(server="team", reason="full", until=until))
+    scenario.attempt(reservation_id, RetryLater(server="team", reason="full", wait=until - START))
 
     reservation = scenario.reservation(reservation_id)
     assert (reservation.attempts, reservation.next_attempt_at, reservation.public_state) == (0, until, "waiting")
@@ -294,7 +294,7 @@ def test_later_spends_no_attempt_and_moves_the_deadline() -> None:
 def test_later_has_an_end() -> None:
     """Beyond the bound a "later" fails for good and the use comes back."""
     scenario = Scenario(policy=Policy(deferrals_s_max=3600))
-    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", until=START + timedelta(hours=2)))
+    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", wait=timedelta(hours=2)))
 
     assert scenario.kinds[-2:] == ["InviteFailed", "UseRefunded"]
 
@@ -413,9 +413,8 @@ def test_attempt_is_retried_only_before_the_deadline(*, is_later: bool) -> None:
 def test_channel_is_asked_again_after_the_first_retry_at_the_earliest(asked_s: int) -> None:
     """A channel that asks for less, or for a time that has passed, does not make us insist."""
     scenario = Scenario()
-    until = START + timedelta(seconds=asked_s)
 
-    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", until=until))
+    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", wait=timedelta(seconds=asked_s)))
 
     deferred = scenario.events[-1]
     assert isinstance(deferred, InviteDeferred)
@@ -430,7 +429,7 @@ def test_deferral_up_to_the_limit_fails(*, is_before: bool) -> None:
     limit = START + timedelta(seconds=7200)
     until = limit - timedelta(microseconds=int(is_before))
 
-    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", until=until))
+    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", wait=until - START))
 
     deferrals = [(event.until, event.deadline) for event in scenario.events if isinstance(event, InviteDeferred)]
     assert deferrals == ([(until, limit)] if is_before else [])
@@ -443,7 +442,7 @@ def test_deferral_names_the_delivery_that_waits() -> None:
     reservation_id = scenario.sent()
     scenario.resend(reservation_id)
 
-    scenario.attempt(reservation_id, RetryLater(server="team", reason="full", until=START + timedelta(hours=1)))
+    scenario.attempt(reservation_id, RetryLater(server="team", reason="full", wait=timedelta(hours=1)))
 
     deferred = scenario.events[-1]
     assert isinstance(deferred, InviteDeferred)
