@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import time
 from contextlib import closing
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,8 +11,10 @@ from api.cli.doctor.check_result import CheckResult, CheckResults
 from api.cli.doctor.database import skip_checks
 from api.cli.embedded.state_file import StackState
 from api.settings import ApiSettings
+from domain.ports import Rejected
 from projections.config.broker_url import BrokerUrl
 from projections.config.settings import LedgerSettings
+from workers.channels.smtp.connect import Connector, RefusedError
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.monitoring.broker_client import open_broker_client
 from workers.monitoring.broker_state import BrokerState, BrokerUnavailableError
@@ -19,6 +22,20 @@ from workers.monitoring.mail_server_watch import why_unreachable
 from workers.settings import WorkerSettings
 
 TIMEOUT_S = 2.0
+SIGN_IN_S = 10.0
+MAIL_SERVER_REFUSALS = {
+    "login_refused": ("refuses to sign in", "correct user and password in LEDGER_SMTP_URL"),
+    "tls_failed": (
+        "cannot be spoken to in private",
+        "give it a certificate for this host name that this machine trusts, or correct LEDGER_SMTP_URL",
+    ),
+    "temporary": ("refuses connections for now", "wait, or ask its operator: it may count connections or greet slowly"),
+    "unreachable": (
+        "does not speak SMTP with this host",
+        "ask its operator, or correct port and scheme in LEDGER_SMTP_URL",
+    ),
+}
+"""What the mail server does and what helps, by the reason of the refusal."""
 TASKS = ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users")
 """Names of the tasks that operators and other systems use."""
 START: Final = {
@@ -80,7 +97,7 @@ def check_api(api_url: str | None) -> CheckResult:
 
 
 def check_mail_server(settings: LedgerSettings, state: StackState | None) -> CheckResult:
-    """Check that the mail server listens. No email is sent."""
+    """Check that the mail server lets a worker in: TLS and sign-in, as the URL says. No email is sent."""
     if state is not None and not os.environ.get("LEDGER_SMTP_URL"):
         # A stack of an earlier version does not say which mail server it uses.
         return CheckResult("mail server", "skipped", "not checked: set LEDGER_SMTP_URL as for `ledger up`")
@@ -91,9 +108,23 @@ def check_mail_server(settings: LedgerSettings, state: StackState | None) -> Che
     if (reason := why_unreachable(server)) is not None:
         remedy = "start the mail server, or correct LEDGER_SMTP_URL; invitations wait until their deadline"
         return CheckResult("mail server", "wrong", f"cannot connect to {server}: {reason}", remedy)
-    is_catcher = state is not None and state["mailbox"]
-    suffix = "; `ledger up` catches all emails: see /mailbox" if is_catcher else ""
-    return CheckResult("mail server", "ok", f"{server} accepts connections{suffix}")
+    try:
+        Connector.to(server, time.monotonic).open(time.monotonic() + SIGN_IN_S).close_politely()
+    except RefusedError as error:
+        return _refused_by_mail_server(error.outcome)
+    if state is not None and state["mailbox"]:
+        return CheckResult(
+            "mail server", "ok", f"{server} accepts connections; `ledger up` catches all emails: see /mailbox"
+        )
+    accepted = "connections without a sign-in" if server.user is None else "the user and password of LEDGER_SMTP_URL"
+    return CheckResult("mail server", "ok", f"{server} accepts {accepted}")
+
+
+def _refused_by_mail_server(refusal: Rejected) -> CheckResult:
+    """Say why a mail server that listens lets no worker in."""
+    said = " ".join(str(part) for part in (refusal.reply_code, refusal.reply) if part) or "no valid reply"
+    failure, remedy = MAIL_SERVER_REFUSALS.get(refusal.reason, MAIL_SERVER_REFUSALS["unreachable"])
+    return CheckResult("mail server", "wrong", f"{refusal.server} {failure}: {said}", remedy)
 
 
 def _check_broker_state(broker: BrokerUrl, description: str, state: BrokerState) -> CheckResult:

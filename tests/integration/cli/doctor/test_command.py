@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,8 @@ from projections.work_queue.scheduler_lease import SchedulerLease
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.databases import execute
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.servers.mail_server import MailServer
+from tests.support.servers.mail_session import Behavior, ReplyWith, SendOctets, Stage
 from workers.maintenance.log_follower import update_log
 
 ALIVE = ("ledger:alive:worker", "ledger:alive:beat")
@@ -275,23 +275,49 @@ def test_doctor_reports_clock_skew(terminal: Terminal, monkeypatch: pytest.Monke
     assert (results["status"], "5 min ahead" in results["found"]) == ("wrong", True)
 
 
-def test_doctor_sends_no_email_to_the_mail_server(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is connected to, and nothing is said."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        heard: list[bytes] = []
+def test_doctor_signs_in_to_the_mail_server_and_sends_no_email(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker would, and then it says goodbye."""
+    with MailServer(login=("ledger", "pass word")) as server:
+        monkeypatch.setenv("LEDGER_SMTP_URL", server.url)
+        result = checks(terminal)["mail server"]
 
-        def listen() -> None:
-            connection, _ = server.accept()
-            with connection:
-                heard.append(connection.recv(16))
+    assert (result["status"], "user and password" in result["found"]) == ("ok", True)
+    assert [command.split()[0].upper() for command in server.commands] == ["EHLO", "AUTH", "QUIT"]
 
-        listening = threading.Thread(target=listen, daemon=True)
-        listening.start()
-        monkeypatch.setenv("LEDGER_SMTP_URL", f"smtp://127.0.0.1:{server.getsockname()[1]}")
-        results = checks(terminal)["mail server"]
-        listening.join(WAIT_S_MAX)
 
-    assert (results["status"], heard) == ("ok", [b""])
+@pytest.mark.parametrize(
+    ("stage", "behavior", "said"),
+    [
+        ("banner", ReplyWith(421, "4.7.0 too many connections"), "refuses connections for now: 421 4.7.0 too many"),
+        ("banner", ReplyWith(554, "5.7.1 blocked"), "does not speak SMTP with this host: 554 5.7.1 blocked"),
+        ("ehlo", SendOctets(b"no SMTP\r\n"), "does not speak SMTP with this host: no valid reply"),
+        ("auth", ReplyWith(535, "5.7.8 who are you"), "refuses to sign in: 535 5.7.8 who are you"),
+    ],
+)
+def test_doctor_says_why_the_mail_server_lets_no_worker_in(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, stage: Stage, behavior: Behavior, said: str
+) -> None:
+    """Its own words, and never the password."""
+    with MailServer(login=("ledger", "sekret")) as server:
+        server.at(stage, behavior)
+        monkeypatch.setenv("LEDGER_SMTP_URL", server.url)
+        result = checks(terminal)["mail server"]
+
+    assert (result["status"], said in result["found"]) == ("wrong", True), result
+    assert "sekret" not in str(result)
+
+
+def test_doctor_says_that_a_mail_server_offers_no_encryption(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The URL asks for it."""
+    with MailServer() as server:
+        monkeypatch.setenv("LEDGER_SMTP_URL", f"smtp+starttls://{server.address}")
+        result = checks(terminal)["mail server"]
+
+    assert result["found"] == f"{server.address} cannot be spoken to in private: STARTTLS was not offered"
 
 
 def test_doctor_reports_malformed_settings(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
