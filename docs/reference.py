@@ -27,6 +27,7 @@ from api.settings import ApiSettings
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events import EVENT_TYPES, Event
 from domain.events.code_terms import CodeTerms
+from domain.values.email_domains import DomainNames
 from projections.terminal.exit_codes import list_exit_codes
 
 DOCS = Path(__file__).parent
@@ -194,7 +195,8 @@ def _field_lines(event: type[Event], skip: set[str]) -> Iterator[str]:
 
 def _type_name(annotation: object) -> str:
     """Name a type as a reader of JSON knows it."""
-    name = TYPE_NAMES.get(str(annotation), str(annotation))
+    name = re.sub(r"typing\.Optional\[(.*)\]", r"\1 | None", TYPE_NAMES.get(str(annotation), str(annotation)))
+    name = name.replace(f"{DomainNames.__module__}.{DomainNames.__name__}", "str")
     name = name.replace("<class 'datetime.datetime'>", "datetime").replace("datetime.datetime", "datetime")
     name = LITERAL.sub(lambda values: " or ".join(f"`{value}`" for value in re.findall(r"\w+", values[1])), name)
     return name.replace("uuid.UUID", "UUID").replace(" | ", " or ")
