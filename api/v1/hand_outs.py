@@ -208,19 +208,19 @@ def change(
 
 
 @router.post("/{hand_out_id}/pause", responses=problem_responses(PauseHandOut), summary="Pause a hand-out")
-def pause(hand_out_id: UUID, services: TheServices, caller: MayWriteCodes) -> HandOutView:
+def pause(hand_out_id: UUID, services: TheServices, caller: MayIssueCodes) -> HandOutView:
     """Hands no further code out until the hand-out is resumed. Emails that are being sent are still sent."""
     return view_of_hand_out(hand_out_actions.pause_hand_out(services, caller, hand_out_id), services.now())
 
 
 @router.post("/{hand_out_id}/resume", responses=problem_responses(ResumeHandOut), summary="Resume a paused hand-out")
-def resume(hand_out_id: UUID, services: TheServices, caller: MayWriteCodes) -> HandOutView:
+def resume(hand_out_id: UUID, services: TheServices, caller: MayIssueCodes) -> HandOutView:
     """Hands codes out again."""
     return view_of_hand_out(hand_out_actions.resume_hand_out(services, caller, hand_out_id), services.now())
 
 
 @router.post("/{hand_out_id}/end", responses=problem_responses(EndHandOut), summary="End a hand-out permanently")
-def end(hand_out_id: UUID, services: TheServices, caller: MayWriteCodes) -> HandOutView:
+def end(hand_out_id: UUID, services: TheServices, caller: MayIssueCodes) -> HandOutView:
     """Hands no further code out, permanently. Codes that were handed out stay valid."""
     return view_of_hand_out(hand_out_actions.end_hand_out(services, caller, hand_out_id), services.now())
 

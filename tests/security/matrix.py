@@ -106,15 +106,8 @@ GET /support/{_path}
 
 SUPPORT: Final = """
 GET /api/v1/cases
-PATCH /api/v1/campaigns/{campaign_id}
-POST /api/v1/campaigns/{campaign_id}/end
-POST /api/v1/campaigns/{campaign_id}/pause
-POST /api/v1/campaigns/{campaign_id}/resume
-POST /api/v1/hand-outs/{hand_out_id}/end
-POST /api/v1/hand-outs/{hand_out_id}/pause
 POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
 POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend
-POST /api/v1/hand-outs/{hand_out_id}/resume
 PATCH /api/v1/codes/{code_id}
 POST /api/v1/codes/{code_id}/join-campaign
 POST /api/v1/codes/{code_id}/notes
@@ -155,6 +148,13 @@ POST /support/reservations/{reservation_id}/unmask
 """
 
 ADMIN: Final = """
+PATCH /api/v1/campaigns/{campaign_id}
+POST /api/v1/campaigns/{campaign_id}/end
+POST /api/v1/campaigns/{campaign_id}/pause
+POST /api/v1/campaigns/{campaign_id}/resume
+POST /api/v1/hand-outs/{hand_out_id}/end
+POST /api/v1/hand-outs/{hand_out_id}/pause
+POST /api/v1/hand-outs/{hand_out_id}/resume
 GET /admin
 GET /admin/batches
 POST /admin/batches
@@ -266,15 +266,8 @@ GET /api/v1/codes/{code_id}/terms
 GET /api/v1/codes/{code_id}/what-if
 """,
     "codes:write": """
-PATCH /api/v1/campaigns/{campaign_id}
-POST /api/v1/hand-outs/{hand_out_id}/end
-POST /api/v1/hand-outs/{hand_out_id}/pause
 POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
 POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend
-POST /api/v1/hand-outs/{hand_out_id}/resume
-POST /api/v1/campaigns/{campaign_id}/end
-POST /api/v1/campaigns/{campaign_id}/pause
-POST /api/v1/campaigns/{campaign_id}/resume
 PATCH /api/v1/codes/{code_id}
 POST /api/v1/codes/{code_id}/join-campaign
 POST /api/v1/codes/{code_id}/notes
@@ -284,6 +277,13 @@ POST /api/v1/codes/{code_id}/revoke
 PUT /api/v1/codes/{code_id}/terms
 """,
     "codes:issue": """
+PATCH /api/v1/campaigns/{campaign_id}
+POST /api/v1/hand-outs/{hand_out_id}/end
+POST /api/v1/hand-outs/{hand_out_id}/pause
+POST /api/v1/hand-outs/{hand_out_id}/resume
+POST /api/v1/campaigns/{campaign_id}/end
+POST /api/v1/campaigns/{campaign_id}/pause
+POST /api/v1/campaigns/{campaign_id}/resume
 POST /api/v1/campaigns
 PATCH /api/v1/hand-outs/{hand_out_id}
 POST /api/v1/hand-outs

@@ -80,17 +80,17 @@ def test_balance_and_history_of_a_campaign_are_those_of_its_codes(app: AppClient
 def test_campaign_admits_the_domains_of_its_terms_and_says_when_it_starts(app: AppClient) -> None:
     """Before the start, another domain, a subdomain; a pause and the end apply to every code."""
     campaign = create(app, allowed_domains=["example.com", "*.edu"], starts_at=START)
-    path, support = f"/api/v1/campaigns/{campaign['id']}", app.key("support")
+    path, admin = f"/api/v1/campaigns/{campaign['id']}", app.key("admin")
     (code, other) = issue(app, campaign, 2)
 
     early = refusal(app, code, "li@example.com")
-    changed = app.client.patch(path, json={"starts_at": None}, headers=support).json()
+    changed = app.client.patch(path, json={"starts_at": None}, headers=admin).json()
     elsewhere = refusal(app, code, "li@example.org")
     admitted = refusal(app, code, "li@math.example.edu")
     states = [changed["state"]]
     answers = []
     for action in ("pause", "resume", "end"):
-        states.append(app.client.post(f"{path}/{action}", headers=support).json()["state"])
+        states.append(app.client.post(f"{path}/{action}", headers=admin).json()["state"])
         answers.append(refusal(app, other, "li@example.com" if action != "resume" else "li@other.test")[0])
 
     assert early[0] == "CAMPAIGN_NOT_STARTED"
@@ -107,12 +107,12 @@ def test_limits_below_their_uses_are_all_named_with_the_number_in_use(app: AppCl
     campaign = create(app, max_uses=9, max_per_person=5, max_per_day=5)
     for code in issue(app, campaign, 2):
         app.redeem(code, "li@example.com")
-    path, support = f"/api/v1/campaigns/{campaign['id']}", app.key("support")
+    path, admin = f"/api/v1/campaigns/{campaign['id']}", app.key("admin")
     low = {"max_uses": 1, "max_per_person": 1, "max_per_day": 1}
 
-    refused = app.client.patch(path, json=low, headers={**support, "Accept-Language": "en"})
-    in_chinese = app.client.patch(path, json=low, headers={**support, "Accept-Language": "zh"}).json()
-    changed = app.client.patch(path, json=dict.fromkeys(low, 2), headers=support)
+    refused = app.client.patch(path, json=low, headers={**admin, "Accept-Language": "en"})
+    in_chinese = app.client.patch(path, json=low, headers={**admin, "Accept-Language": "zh"}).json()
+    changed = app.client.patch(path, json=dict.fromkeys(low, 2), headers=admin)
 
     assert (refused.status_code, refused.json()["code"]) == (409, "CAMPAIGN_CONFLICT")
     assert [error["where"] for error in refused.json()["errors"]] == [f"body.{name}" for name in low]

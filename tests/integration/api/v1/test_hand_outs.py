@@ -307,7 +307,7 @@ def test_recipients_of_an_ended_hand_out_without_a_code_can_be_listed_again(app:
     first, second = create(app, campaign), create(app, campaign)
     upload(app, first, CSV)
     blocked = upload(app, second, CSV)
-    ended = app.client.post(f"{PATH}/{first['id']}/end", headers=app.key("support")).json()
+    ended = app.client.post(f"{PATH}/{first['id']}/end", headers=app.key("admin")).json()
     taken_over = upload(app, second, CSV)
     closed = upload(app, first, CSV)
 
@@ -369,11 +369,11 @@ def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
     create(app, campaign)
     states = []
     for action in ("pause", "resume"):
-        response = app.client.post(f"{PATH}/{hand_out['id']}/{action}", headers=app.key("support"))
+        response = app.client.post(f"{PATH}/{hand_out['id']}/{action}", headers=app.key("admin"))
         states.append(response.json()["state"])
     obstacles = [hand_out["waits_for"]]
     for action in ("pause", "resume"):
-        app.client.post(f"/api/v1/campaigns/{campaign}/{action}", headers=app.key("support"))
+        app.client.post(f"/api/v1/campaigns/{campaign}/{action}", headers=app.key("admin"))
         shown = app.client.get(f"{PATH}/{hand_out['id']}", headers=app.key("viewer")).json()
         obstacles.append(shown["waits_for"])
     page = app.client.get(PATH, params={"campaign": campaign, "limit": 1}, headers=app.key("viewer")).json()
