@@ -131,6 +131,7 @@ SMALL: Final[Mapping[str, int]] = {
     "projections.read_models.forgiving_search:SAME_SUFFIX_MAX": 3,
     "projections.read_models.past_states:RELATED_MAX": 8,
     "projections.read_models.past_states:PENDING_MAX": 8,
+    "projections.read_models.pagination:ROWS_PER_READ": 3,
     "projections.read_models.person_timeline:RESERVATIONS_MAX": 8,
     "projections.read_models.support_queries:REQUEST_SCAN_LIMIT": 64,
     "projections.read_models.support_queries:CAUSATION_SCAN_LIMIT": 64,
@@ -230,7 +231,7 @@ USUAL_FAMILIES: Final[Mapping[str, str]] = {
     ),
     r"(ATTEMPTS|ROUNDS|REPEATS|REVOCATIONS|CHUNKS|DOUBLINGS|TRANSACTIONS_PER_BATCH|STEPS|RESTARTS|DRAWS)_MAX$"
     r"|^(OPEN_ATTEMPTS|STARTING_POLLS)$": ("retries and rounds, which are few: tests come to the last one"),
-    r"(^|_)(PAGE_MAX|LIMIT_MAX|ITEMS_MAX|HISTORY_MAX|LISTED_MAX|RATE_MAX|SETTINGS_MAX|NAMES_MAX|VARIABLES_MAX|VIEWS_MAX"
+    r"(^|_)(PAGE_MAX|LIMIT_MAX|ITEMS_MAX|HISTORY_MAX|RATE_MAX|SETTINGS_MAX|NAMES_MAX|VARIABLES_MAX|VIEWS_MAX"
     r"|RECORDS_MAX|TARGETS_MAX|SKIP_MAX|SIGNATURES_MAX)$": (
         "promised to clients, who get what fits or a refusal: tests send one more"
     ),
@@ -254,13 +255,13 @@ USUAL: Final[Mapping[str, str]] = {
     "projections.transparency_log.tile_log:TILE": "the format of the tree",
     "projections.transparency_log.tile_log:TILE_LEVELS": "the format of the tree",
     "projections.sql.repositories:groups_with_channels": "more groups than a ledger has",
-    "api.cli.codes.cases:CASES_MAX": "promised: a list beyond it says so",
     "api.cli.context:SETTLING_COMMANDS_MAX": "a command ends what a revocation began, however long",
     "api.cli.embedded.services.postgres:CONNECTIONS_MAX": "a setting of the server",
     "api.legacy_import.findings:WORDS_MAX": "a length",
     "api.rate_limits.breaker:UNKNOWN_MAX": "a rate, which tests reach",
     "api.rate_limits.guard:CONCURRENT_MAX": "a rate, which tests reach",
     "api.rate_limits.guard:SPENT_MAX": "a rate, which tests reach",
+    "api.v1.reservations.outage_refunds:LISTED_MAX": "promised to clients: the response counts what it does not list",
     "api.use_cases.past_states.causes:EVENTS_BETWEEN_MAX": "small already",
     "api.use_cases.reservation_actions:PENDING_MAX": "a command is refused beyond it",
     "api.v1.event_feed:READERS_MAX": "slots, which tests fill",

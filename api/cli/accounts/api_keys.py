@@ -12,13 +12,11 @@ from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
-from projections.read_models.pagination import NEWEST
+from projections.read_models.pagination import NEWEST, read_to_end
 from projections.repositories.api_keys import ApiKeyRepository, ApiKeyRow
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, table
 from projections.terminal.text import say, say_error
-
-LISTED_MAX = 10_000
 
 key = typer.Typer(cls=CommandGroup, help="Manage the API keys of integrators (scopes: docs/reference/api.md).")
 
@@ -67,7 +65,8 @@ def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
     """
     session = Session(context.obj)
     with session.open_ledger() as ledger:
-        keys, now = ApiKeyRepository(ledger.storage).list_page(NEWEST, LISTED_MAX), ledger.now()
+        read_page = ApiKeyRepository(ledger.storage).list_page
+        keys, now = list(read_to_end(read_page, NEWEST, lambda key: (key.created_at, key.key_id))), ledger.now()
     if json:
         print_json([{**key._asdict(), "is_valid": _is_valid(key, now)} for key in keys])
         return 0

@@ -14,7 +14,7 @@ from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
-from projections.read_models.pagination import OLDEST
+from projections.read_models.pagination import OLDEST, read_to_end
 from projections.repositories.audit_log import AuditLog
 from projections.repositories.staff_accounts import LastAdminError, StaffAccountRepository
 from projections.repositories.staff_sessions import StaffSessionRepository
@@ -24,7 +24,6 @@ from projections.terminal.text import say, say_error
 
 PASSWORD_BYTES = 15
 """120 bits, as 20 characters that are typed once and then changed."""
-LISTED_MAX = 10_000
 
 Email = Annotated[str, typer.Argument(help="Email address for signing in.")]
 
@@ -74,7 +73,8 @@ def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
     """List staff accounts, oldest first."""
     session = Session(context.obj)
     with session.open_ledger() as ledger:
-        accounts = StaffAccountRepository(ledger.storage).list_page(OLDEST, LISTED_MAX)
+        read_page = StaffAccountRepository(ledger.storage).list_page
+        accounts = list(read_to_end(read_page, OLDEST, lambda account: (account.created_at, account.staff_id)))
     if json:
         listed = [(account.staff_id, account.address, account.role, account.created_at) for account in accounts]
         print_json([dict(zip(("id", "email", "role", "created_at"), account, strict=True)) for account in listed])

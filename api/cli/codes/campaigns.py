@@ -25,14 +25,12 @@ from domain.values.domain_display import describe_domains
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 from projections.read_models.code_list import CodeListReader
 from projections.read_models.history_blocks import CAMPAIGNS
-from projections.read_models.pagination import OLDEST
+from projections.read_models.pagination import OLDEST, ListCursor, read_to_end
 from projections.read_models.statements import HistoryReader
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show as show_table
 from projections.terminal.tables import table
 from projections.terminal.text import say, say_error
-
-LISTED_MAX = 10_000
 
 CampaignId = Annotated[str, typer.Argument(help="Campaign ID.")]
 AsOf = Annotated[
@@ -86,17 +84,16 @@ def create(
 def list_campaigns(context: typer.Context, json: JsonFlag = False) -> int:
     """List campaigns, oldest first."""
     with Session(context.obj).open_ledger() as ledger:
-        campaigns = [
-            _document(ledger, one) for one in CampaignReader(ledger.storage).list_campaigns(OLDEST, LISTED_MAX)
-        ]
+        rows = read_to_end(CampaignReader(ledger.storage).list_campaigns, OLDEST, _cursor_of)
+        campaigns = [_document(ledger, one) for one in rows]
     if json:
         print_json(campaigns)
         return 0
-    rows = table("id", "state", "codes", "used", "reserved", "available", "name", fixed=("id", "state"))
+    shown = table("id", "state", "codes", "used", "reserved", "available", "name", fixed=("id", "state"))
     for one in campaigns:
         numbers = (str(one[name]) for name in ("codes", "used_count", "reserved"))
-        rows.add_row(str(one["id"]), one["state"], *numbers, _available(one), one["name"])
-    show_table(rows)
+        shown.add_row(str(one["id"]), one["state"], *numbers, _available(one), one["name"])
+    show_table(shown)
     return 0
 
 
@@ -274,6 +271,10 @@ def _perform(session: Session, campaign: str, action: CampaignAction, *, json: b
     else:
         say(_summary(document))
     return 0
+
+
+def _cursor_of(balance: CampaignBalance) -> ListCursor:
+    return balance.campaign.created_at, balance.campaign.campaign_id
 
 
 def _document(ledger: OpenLedger, balance: CampaignBalance) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`ledger cases`, `resolve`: the review queue, and decisions about its cases."""
 
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -13,13 +14,10 @@ from api.errors import ApplicationError
 from api.i18n.messages import event_sentence
 from api.use_cases import reservation_actions
 from domain.commands.reservation.resolve_case import Resolution
-from projections.read_models.pagination import OLDEST
+from projections.read_models.pagination import OLDEST, read_to_end
 from projections.read_models.reader import CaseRow
 from projections.terminal.tables import show, styled, table
 from projections.terminal.text import say
-
-CASES_MAX = 10_000
-"""Most cases that are listed, the oldest first."""
 
 
 class CaseResolution(StrEnum):
@@ -52,7 +50,8 @@ def cases(
     """List the cases that need manual review, oldest first."""
     session = Session(context.obj)
     with session.open_ledger() as ledger:
-        open_cases = ledger.reader.list_cases(OLDEST, CASES_MAX, closed_too=closed)
+        read_page = partial(ledger.reader.list_cases, closed_too=closed)
+        open_cases = list(read_to_end(read_page, OLDEST, lambda case: (case.opened_at, case.case_id)))
     if json:
         print_json([case._asdict() for case in open_cases])
     elif not open_cases:

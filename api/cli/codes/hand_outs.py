@@ -1,7 +1,6 @@
 """`ledger hand-out create|add|list|show|recipients|pause|resume|end|export`: codes for a list of recipients."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -36,6 +35,7 @@ from api.cli.printing import JsonFlag, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.code_import.file_reader import UnusableFileError
 from api.code_import.hand_out_upload import HandOutUpload, UploadCounts
+from api.code_import.importer import REPORTED_LINES_MAX
 from api.code_import.recipient_list import RecipientFile
 from api.errors import ApplicationError
 from api.schemas.hand_outs import HandOutOrder, view_of_person
@@ -55,7 +55,6 @@ from projections.terminal.tables import show as show_table
 from projections.terminal.tables import table
 from projections.terminal.text import say, say_error
 
-LISTED_MAX = 10_000
 HAND_OUTS_PAGE = 200
 PEOPLE_PAGE = 1_000
 SHOWN_MAX = 20
@@ -173,7 +172,7 @@ def list_hand_outs(
     campaign_id = parse_campaign_id(campaign)
     with Session(context.obj).open_ledger() as ledger:
         try:
-            rows = list(islice(_list_progress(ledger.services, campaign_id), LISTED_MAX))
+            rows = list(_list_progress(ledger.services, campaign_id))
         except ApplicationError as error:
             return ledger.report_refusal(error)
         hand_outs = [document_of(ledger, row) for row in rows]
@@ -296,6 +295,10 @@ def _people(ledger: OpenLedger, hand_out_id: UUID, address: EmailAddress | None)
 def _print_counts(counts: UploadCounts, file: Path, *, is_applied: bool, json: bool) -> int:
     for line in (counts.faults + counts.left_out)[:SHOWN_MAX]:
         say_error(f"{file}, line {line.line}: {line.why}")
+    if (hidden := counts.rejected + counts.repeated + counts.listed - SHOWN_MAX) > 0:
+        say_error(
+            f"... {hidden:,} more: --json lists the first {REPORTED_LINES_MAX} invalid lines, and as many left out"
+        )
     for name in counts.missing_variables:
         say_error(f"warning: no line fills {{{name}}} in the text of the email: add a column {name}")
     if json:

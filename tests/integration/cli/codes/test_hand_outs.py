@@ -3,6 +3,8 @@
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 
@@ -108,6 +110,22 @@ def test_invalid_lists_and_ids_are_refused(bench: LedgerBench, terminal: Termina
     assert (bad_line.status, "line 3" in bad_line.err) == (4, True)
     assert (no_column.status, "named email" in no_column.err) == (4, True)
     assert (unknown.status, no_id.status) == (4, 2)
+
+
+def test_lines_behind_those_that_are_shown_are_counted(
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invalid and repeated lines together: some are shown, the rest are a number."""
+    monkeypatch.setattr("api.cli.codes.hand_outs.SHOWN_MAX", 2)
+    hand_out, file = create(bench, terminal), tmp_path / "list.csv"
+    file.write_text("email\nli@example.com\nnobody\nli@example.com\nno one\n", "utf-8")
+    more = terminal.ledger("hand-out", "add", hand_out, str(file))
+    file.write_text("email\nli@example.com\nnobody\nli@example.com\n", "utf-8")
+    all_shown = terminal.ledger("hand-out", "add", hand_out, str(file))
+
+    assert more.err.count(", line ") == all_shown.err.count(", line ") == 2
+    assert "... 1 more: --json lists the first 100 invalid lines" in more.err
+    assert "more:" not in all_shown.err
     assert bench.rows("SELECT count(*) FROM hand_out_recipients") == [(0,)]
 
 
