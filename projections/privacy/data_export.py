@@ -12,7 +12,7 @@ from domain.values.identifiers import EmailAddress
 from projections.privacy.person_texts import find_codes, find_text_ids
 from projections.read_models.pagination import NEWEST
 from projections.read_models.reader import ReservationHistory
-from projections.read_models.support_queries import RejectedRequestOfRecipient, SupportReader
+from projections.read_models.support_queries import RejectedRequestOfRecipient, RejectionPlace, SupportReader
 from projections.sql.privacy import PrivacySql
 from projections.vault.vault import SearchableRow
 
@@ -89,7 +89,7 @@ class PersonReader(SupportReader):
     def read_rejected_requests(self, address: EmailAddress) -> list[RejectedRequestOfRecipient]:
         """Return rejected requests of a person, newest first, under any pepper."""
         return self.list_rejected_requests_of_recipient(
-            self._storage.vault.compute_digests("recipient", address.normal), NEWEST[0], ROWS_MAX
+            self._storage.vault.compute_digests("recipient", address.normal), RejectionPlace(NEWEST[0]), ROWS_MAX
         )
 
     def read_audit_entries(self, subjects: Sequence[UUID]) -> list[AuditEntry]:

@@ -68,6 +68,16 @@ class RejectedRequestOfRecipient(NamedTuple):
     campaign_name: str | None
 
 
+class RejectionPlace(NamedTuple):
+    """Where a page of rejected requests begins: at a time, and behind how many of those at or before it.
+
+    Requests of a batch have one time, so a time alone names no place.
+    """
+
+    until: datetime
+    skip: int = 0
+
+
 class PendingCounts(NamedTuple):
     """Pending reservations of a code: reserved, outcome unknown but retried, being sent, and parked as cases."""
 
@@ -145,20 +155,20 @@ class SupportReader(Reader):
         rows = self._fetch_all(EventStoreSql.code_ids_of_reservations, [reservation_id])
         return cast("UUID", rows[0][1]) if rows else None
 
-    def list_rejected_requests(self, code_id: UUID, until: datetime, limit: int) -> list[RejectedRequest]:
-        """Return the newest rejected requests for a code."""
+    def list_rejected_requests(self, code_id: UUID, place: RejectionPlace, limit: int) -> list[RejectedRequest]:
+        """Return rejected requests for a code, newest first."""
         return [
             RejectedRequest(at, reason, self._storage.vault.read_text("recipient", row))
-            for at, reason, *row in self._fetch_all(ReadModelsSql.refusals_of_code, code_id, until, limit)
+            for at, reason, *row in self._fetch_all(ReadModelsSql.refusals_of_code, code_id, *place, limit)
         ]
 
     def list_rejected_requests_of_recipient(
-        self, digests: Sequence[bytes], until: datetime, limit: int
+        self, digests: Sequence[bytes], place: RejectionPlace, limit: int
     ) -> list[RejectedRequestOfRecipient]:
-        """Return the newest rejected requests of one email address for all codes, by its digests."""
+        """Return rejected requests of one email address for all codes, by its digests, newest first."""
         return [
             RejectedRequestOfRecipient(*row)
-            for row in self._fetch_all(ReadModelsSql.refusals_of_person, list(digests), until, limit)
+            for row in self._fetch_all(ReadModelsSql.refusals_of_person, list(digests), *place, limit)
         ]
 
     def list_digests(self, recipient_id: UUID) -> list[bytes]:

@@ -101,7 +101,7 @@ SELECT text_id, sealed, key_id FROM private_texts WHERE text_id = ANY(%s);
 SELECT r.code_id, r.at, r.reason, t.hint, c.campaign_id, c.name
 FROM refusals r LEFT JOIN code_texts t USING (code_id)
 LEFT JOIN code_balances b USING (code_id) LEFT JOIN campaigns c USING (campaign_id)
-WHERE r.recipient_digest = ANY(%s) AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
+WHERE r.recipient_digest = ANY(%s) AND r.at <= %s ORDER BY r.at DESC, r.code_id OFFSET %s LIMIT %s;
 
 -- name: count_reservations_of_recipient
 -- No more than a list would say at a glance.
@@ -384,7 +384,7 @@ WHERE due_at <= %s AND (due_at, reservation_id) > (%s, %s) ORDER BY due_at, rese
 -- name: refusals_of_code
 SELECT r.at, r.reason, p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
 FROM refusals r LEFT JOIN recipients p ON substr(p.digest, 1, 15) = substr(r.recipient_digest, 1, 15)
-WHERE r.code_id = %s AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
+WHERE r.code_id = %s AND r.at <= %s ORDER BY r.at DESC, r.recipient_digest OFFSET %s LIMIT %s;
 
 -- name: versions_newest_first
 SELECT originator_version FROM ledger_events

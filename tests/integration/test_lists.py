@@ -157,6 +157,12 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
         parameter="place",
         count=at_least(4),
     ),
+    ("support/code.html", "next_refused"): Listing(
+        path="/support/codes/{refused}",
+        size="api.web.support.rejected_requests.SHOWN_MAX",
+        row=TIMES,
+        parameter="refused_until",
+    ),
     ("support/codes.html", "next"): Listing(
         path="/support/codes?ends=" + ENDING,
         size="api.web.support.search_page.PER_PAGE",
@@ -184,8 +190,18 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
         parameter="place",
         count=at_least(3 * ROWS),
     ),
+    ("support/person.html", "next_refused"): Listing(
+        path="/support/people/{person}",
+        size="api.web.support.rejected_requests.SHOWN_MAX",
+        row=rf'<b>[^<]*</b>\s*<a class="card-code" href="/support/codes/({KEY})"',
+        parameter="refused_until",
+    ),
     ("support/rejected_requests.html", "next"): Listing(
-        path="/support/refusals", size="api.web.support.rejected_requests.PER_PAGE", row=TIMES, parameter="until"
+        path="/support/refusals",
+        size="api.web.support.rejected_requests.PER_PAGE",
+        row=TIMES,
+        parameter="until",
+        count=count_rows("refusals"),
     ),
     ("support/worklist.html", "next"): Listing(
         path="/support/work",
@@ -239,6 +255,15 @@ def parts(app: AppClient, admin: StaffBrowser) -> dict[str, str]:
         post(f"reservations/{reservation_id}/bounce", reason="other")
     for number, code in enumerate(codes):
         assert app.redeem(code, f"{number}@example.com").status_code == 400
+    revoked = post("codes", count=ROWS)
+    for code in revoked:
+        post(f"codes/{code['id']}/revoke")
+    requests = [(code["code"], PERSON) for code in revoked]
+    requests += [(revoked[0]["code"], f"{number}@example.com") for number in range(1, ROWS)]
+    for code, email in requests:
+        assert app.redeem(code, email).status_code == 400
+    with app.services.storage.datastore.get_connection() as conn:  # as requests that are decided together
+        conn.execute("UPDATE refusals SET at = (SELECT max(at) FROM refusals)")
     hand_outs = [post("hand-outs", campaign=campaigns[0], name=f"List {number}")["id"] for number in range(ROWS)]
     others = [f"{number}@example.com" for number in range(1, ROWS)]
     # A person is in one hand-out of a campaign.
@@ -269,6 +294,7 @@ def parts(app: AppClient, admin: StaffBrowser) -> dict[str, str]:
         "imported": str(imported),
         "now": quote(f"{app.services.now().isoformat()}"),
         "person": str(reservation.recipient_id),
+        "refused": revoked[0]["id"],
     }
 
 

@@ -53,6 +53,7 @@ class CauseGraph:
         links: Between these events.
         is_more: Whether events that led to it or followed from it are left out.
         companions: Events on other codes with the same correlation id that are close in the log: code and version.
+        has_more_companions: Whether there are more of them than are listed.
     """
 
     focus: int
@@ -60,6 +61,7 @@ class CauseGraph:
     links: list[CauseLink]
     is_more: bool
     companions: list[tuple[UUID, int]]
+    has_more_companions: bool
 
 
 def find_causes(reader: SupportReader, statements: PastStateReader, code_id: UUID, version: int) -> CauseGraph | None:
@@ -78,14 +80,18 @@ def find_causes(reader: SupportReader, statements: PastStateReader, code_id: UUI
     links = _link(events)
     nearest = _select(version, links)
     shown = sorted(nearest)
+    companions = (
+        []
+        if focus.correlation_id is None
+        else reader.list_companions(focus.correlation_id, code_id, position, COMPANIONS_MAX + 1)
+    )
     return CauseGraph(
         focus=version,
         events={each: events[each] for each in shown},
         links=[link for link in links if link.cause in nearest and link.effect in nearest],
         is_more=is_family_cut or len(effects) > EFFECTS_MAX or len(nearest) < len(_select(version, links, len(events))),
-        companions=[]
-        if focus.correlation_id is None
-        else reader.list_companions(focus.correlation_id, code_id, position, COMPANIONS_MAX),
+        companions=companions[:COMPANIONS_MAX],
+        has_more_companions=len(companions) > COMPANIONS_MAX,
     )
 
 

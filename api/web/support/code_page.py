@@ -28,7 +28,7 @@ from api.web.support.charts import draw_balance_bar
 from api.web.support.history.balance_page import load_chart
 from api.web.support.history.proof_page import load_panel
 from api.web.support.history.saved_views import NAME_LENGTH_MAX as VIEW_NAME_LENGTH_MAX
-from api.web.support.rejected_requests import describe_rejection
+from api.web.support.rejected_requests import show_section
 from api.web.support.statement_query import ACTORS, KINDS, StatementParams, StatementQuery
 from api.web.support.view_models import (
     StatementLine,
@@ -54,11 +54,11 @@ from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of
 from projections.read_models.statements import HistoryQuery, StatementEntry
+from projections.read_models.support_queries import RejectedRequest, RejectionPlace
 from projections.repositories.staff_accounts import SavedViewRepository
 
 LINES_PER_PAGE: Final = 15
 GROUPS_PER_PAGE: Final = 8
-REFUSALS_SHOWN: Final = 20
 SEARCHED_MAX: Final = 100_000
 """Most events that one page is searched for those of an actor or a channel, which have no index."""
 HIDDEN_COUNTED_MAX: Final = 1_000
@@ -195,8 +195,7 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "actors": ACTORS,
         "channels": sorted({*EMAIL_CHANNELS, *support.services.channel_kinds}),
         "open_cases": _count_open_cases(support, query.code_id, until),
-        "refusals_max": REFUSALS_SHOWN,
-        "rejected_attempts": _list_rejected_attempts(support, query.code_id, at, language),
+        **_show_rejections(support, query, at, language),
         "kinds": [(name, name_event_kind(name, language)) for name in KINDS],
         "person_email": mask_if_known(support.reader.find_email_address(query.recipient_id))
         if query.recipient_id
@@ -367,14 +366,16 @@ def _mask_owner(support: SupportContext, code: RedeemCode | None) -> str | None:
     return mask_if_known(support.reader.find_email_address(code.owner_id)) if code and code.owner_id else None
 
 
-def _list_rejected_attempts(
-    support: SupportContext, code_id: UUID, until: datetime, language: Language
-) -> list[dict[str, Any]]:
+def _show_rejections(
+    support: SupportContext, query: StatementQuery, at: datetime, language: Language
+) -> dict[str, Any]:
     """Return rejected requests, which answer "why did my code not work?", with the limit that held them back."""
-    return [
-        describe_rejection(language, row.reason, at=row.at, address=mask_if_known(row.address))
-        for row in support.reader.list_rejected_requests(code_id, until, REFUSALS_SHOWN)
-    ]
+
+    def read(place: RejectionPlace, limit: int) -> list[RejectedRequest]:
+        rows = support.reader.list_rejected_requests(query.code_id, place, limit)
+        return [row._replace(address=mask_if_known(row.address)) for row in rows]
+
+    return show_section(query.rejections, at, read, language)
 
 
 def _find_time(support: SupportContext, code_id: UUID, at_event: int, *, is_before: bool = False) -> datetime:

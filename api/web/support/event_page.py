@@ -102,5 +102,6 @@ def _load_event(
         "has_effect": any(each.cause == version for each in graph.links),
         "is_more": graph.is_more,
         "companions": graph.companions,
+        "has_more_companions": graph.has_more_companions,
         "suffix": support.reader.find_suffix(code_id),
     }

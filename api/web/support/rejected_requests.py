@@ -1,5 +1,6 @@
 """The list of rejected requests of all codes or of the codes of a campaign, by time range and reason."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
 from api.web.masking import mask_if_known
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
+from api.web.support.statement_query import SKIP_MAX
 from api.web.support.time_ranges import TIME_RANGES, TimeRangeName, find_start
 from domain.ports import Language
 from projections.read_models.campaign_list import CampaignReader
@@ -24,10 +26,12 @@ from projections.read_models.dashboard_queries import (
     RangeTooLargeError,
     RejectionFilter,
 )
+from projections.read_models.support_queries import RejectedRequest, RejectedRequestOfRecipient, RejectionPlace
 from projections.storage.bootstrap import LedgerStore
 
 PER_PAGE: Final = 50
-SKIP_MAX: Final = 10_000
+SHOWN_MAX: Final = 20
+"""Rejected requests on one page of a code or a person."""
 CAMPAIGNS_OFFERED: Final = 100
 REASON_LENGTH_MAX: Final = 60
 REJECTIONS_COUNTED_MAX: Final = 10_000
@@ -81,7 +85,7 @@ def show_rejections(
         is_first=not until,
         rows=[describe_rejection(language, **{**row._asdict(), "address": mask_if_known(row.address)}) for row in rows],
         first=url_of_rejections(window, reason=reason, campaign=campaign_id),
-        next=url_of_rejections(window, reason=reason, campaign=campaign_id, **_find_next(rows, rejections.until, skip))
+        next=_url_of_next(find_next_place(rows, RejectionPlace(rejections.until, skip)), window, reason, campaign_id)
         if len(listed or []) > PER_PAGE
         else None,
     )
@@ -103,6 +107,11 @@ def url_of_rejections(window: TimeRangeName, **filters: object) -> str:
     return f"/support/refusals?{urlencode({'window': window, **named})}"
 
 
+def _url_of_next(place: RejectionPlace, window: TimeRangeName, reason: str, campaign_id: UUID | None) -> str:
+    fields = {"until": place.until.isoformat(), "skip": place.skip}
+    return url_of_rejections(window, reason=reason, campaign=campaign_id, **fields)
+
+
 def describe_rejection(language: Language, reason: str, **facts: Any) -> dict[str, Any]:
     """Return a rejected request for the macro `tries`: its reason and the limit that rejected it, in a language.
 
@@ -116,12 +125,42 @@ def describe_rejection(language: Language, reason: str, **facts: Any) -> dict[st
     return {**facts, "reason": refusal_title(reason, language), "limit": limit}
 
 
-def _with_chosen(counts: list[tuple[str, int]], reason: str) -> list[tuple[str, int]]:
-    return counts if not reason or reason in dict(counts) else [*counts, (reason, 0)]
+def show_section(
+    rejected_at: RejectionPlace | None,
+    now: datetime,
+    read: Callable[[RejectionPlace, int], Sequence[RejectedRequest] | Sequence[RejectedRequestOfRecipient]],
+    language: Language,
+) -> dict[str, Any]:
+    """Return what the section of rejected requests on the page of a code or a person shows.
+
+    Args:
+        rejected_at: Where its page begins; None for the first page.
+        now: Requests after this time are not shown.
+        read: Reads a number of requests, newest first.
+        language: Of the page.
+    """
+    is_first = rejected_at is None or rejected_at.until > now
+    place = RejectionPlace(now) if rejected_at is None or rejected_at.until > now else rejected_at
+    listed = read(place, SHOWN_MAX + 1)
+    is_more = len(listed) > SHOWN_MAX
+    rows = listed[:SHOWN_MAX]
+    next_place = find_next_place(rows, place) if is_more else None
+    return {
+        "rejected_attempts": [describe_rejection(language, **row._asdict()) for row in rows],
+        "rejected_count": str(len(rows)) if is_first and not is_more else f"{SHOWN_MAX}+",
+        "is_first_refused": is_first,
+        "next_refused": next_place and {"refused_until": next_place.until.isoformat(), "refused_skip": next_place.skip},
+    }
 
 
-def _find_next(rows: list[ListedRejection], until: datetime, skip: int) -> dict[str, object]:
-    """Return where the next page begins; it skips requests that were shown, since those of a batch have one time."""
+def find_next_place(
+    rows: Sequence[ListedRejection | RejectedRequest | RejectedRequestOfRecipient], place: RejectionPlace
+) -> RejectionPlace:
+    """Return where the page after these rows begins; it skips those with its time that were shown."""
     last = rows[-1].at
     shown = sum(row.at == last for row in rows)
-    return {"until": last.isoformat(), "skip": shown + (skip if last == until else 0)}
+    return RejectionPlace(last, shown + (place.skip if last == place.until else 0))
+
+
+def _with_chosen(counts: list[tuple[str, int]], reason: str) -> list[tuple[str, int]]:
+    return counts if not reason or reason in dict(counts) else [*counts, (reason, 0)]

@@ -19,7 +19,7 @@ from domain.values.link_token import read_token
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_reader import HandOutReader
-from projections.read_models.support_queries import COUNTED_MAX
+from projections.read_models.support_queries import COUNTED_MAX, RejectionPlace
 from projections.vault.vault import SUFFIX_LENGTH
 
 SHOWN_MAX: Final = 6
@@ -35,7 +35,7 @@ _RESERVATION_FIELD: Final = re.compile(rf'"reservation_id"\s*:\s*"({_UUID.patter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """One result. `handed_out`: codes of hand-outs of a recipient.
+    """One result; the last one is of kind `cut` if there are more. `handed_out`: codes of hand-outs of a recipient.
 
     `count` is how many reservations a recipient has, or how many requests were rejected; `20+` says that no more were
     counted.
@@ -44,8 +44,8 @@ class SearchResult:
     says whether exactly what was typed was found.
     """
 
-    kind: Literal["code", "person", "tries", "reservation", "event", "more"]
-    path: str
+    kind: Literal["code", "person", "tries", "reservation", "event", "more", "cut"]
+    path: str = ""
     suffix: str = ""
     address: str | None = None
     card: ReservationCard | None = None
@@ -89,15 +89,25 @@ def search_request_id(support: SupportContext, typed: str, before: int) -> list[
     """Return the newest event of each code in the request with this id, among the newest events of the log."""
     if not is_trace_id(typed):
         return []
-    return [
-        SearchResult(
-            kind="event",
-            path=f"/support/codes/{code_id}/events/{version}",
-            suffix=support.reader.find_suffix(code_id),
-            reason="request",
-        )
-        for code_id, version in support.reader.list_events_of_request(typed, before, SHOWN_MAX)
-    ]
+    events = support.reader.list_events_of_request(typed, before, SHOWN_MAX + 1)
+    return cut(
+        [
+            SearchResult(
+                kind="event",
+                path=f"/support/codes/{code_id}/events/{version}",
+                suffix=support.reader.find_suffix(code_id),
+                reason="request",
+            )
+            for code_id, version in events
+        ]
+    )
+
+
+def cut(results: list[SearchResult]) -> list[SearchResult]:
+    """Return the results that are listed, with a last one that says so if there are more."""
+    if len(results) <= SHOWN_MAX:
+        return results
+    return [*results[:SHOWN_MAX], SearchResult(kind="cut", count=str(SHOWN_MAX), is_certain=results[0].is_certain)]
 
 
 def _search_id(support: SupportContext, subject_id: UUID, language: Language) -> list[SearchResult]:
@@ -129,7 +139,9 @@ def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
     if recipient_id is not None:
         return [replace(person_result(support, recipient_id, address.typed), reason="address")]
     digests = support.services.storage.vault.compute_digests("recipient", address.normal)
-    requests = support.reader.list_rejected_requests_of_recipient(digests, support.services.now(), ATTEMPTS_SHOWN)
+    requests = support.reader.list_rejected_requests_of_recipient(
+        digests, RejectionPlace(support.services.now()), ATTEMPTS_SHOWN
+    )
     if not requests:
         return []
     return [

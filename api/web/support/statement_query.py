@@ -14,9 +14,11 @@ from api.web.forms import VERSION_MAX
 from api.web.support.actions.commands import DONE_LENGTH_MAX
 from domain.events import EVENT_TYPES, ActorKind, CampaignEvent, Event
 from domain.events.importance import LEVELS, Importance, types_up_to
+from projections.read_models.support_queries import RejectionPlace
 
 ACTORS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
 CHANNEL_LENGTH_MAX: Final = 60
+SKIP_MAX: Final = 10_000
 SAVED_FIELDS: Final = frozenset({"order", "kind", "group", "level", "actor", "channel", "scale"})
 """What saved filters hold: nothing about a person."""
 KINDS: Final[dict[str, type[Event]]] = {
@@ -27,7 +29,7 @@ KINDS: Final[dict[str, type[Event]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementQuery:
-    """The requested part of a statement. `place` is where the previous page ended.
+    """The requested part of a statement. `place` is where the previous page ended, `rejections` that of requests.
 
     `as_of` is the time of the balance. `level` hides what matters less, and `actor` and `channel` hide all others.
     `is_true_scale` draws quiet time of the chart at its length.
@@ -47,6 +49,7 @@ class StatementQuery:
     level: Importance = LEVELS[0]
     actor: ActorKind | None = None
     channel: str | None = None
+    rejections: RejectionPlace | None = None
 
     @property
     def shown_types(self) -> list[type[Event]] | None:
@@ -102,7 +105,23 @@ class StatementQuery:
         }
 
 
-class StatementParams(BaseModel):
+class RejectionParams(BaseModel):
+    """The part of the URL that names the page of the rejected requests."""
+
+    refused_until: Annotated[str, Field(max_length=40)] = ""
+    refused_skip: Annotated[int, Field(ge=0, le=SKIP_MAX), IN_DIGITS] = 0
+
+    def to_rejections(self) -> RejectionPlace | None:
+        """Return where the page begins; None for the first page.
+
+        Raises:
+            ApplicationError: MALFORMED, a time can't be read.
+        """
+        until = parse_optional(parse_filter_time, "refused_until", self.refused_until)
+        return None if until is None else RejectionPlace(until, self.refused_skip)
+
+
+class StatementParams(RejectionParams):
     """The query of the URL, as forms and links write it."""
 
     as_of: Annotated[str, Field(max_length=40)] = ""
@@ -145,4 +164,5 @@ class StatementParams(BaseModel):
             level=next((level for level in LEVELS if level == self.level), LEVELS[0]),
             actor=next((actor for actor in ACTORS if actor == self.actor), None),
             channel=self.channel or None,
+            rejections=self.to_rejections(),
         )

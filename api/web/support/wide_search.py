@@ -18,7 +18,7 @@ from uuid import UUID
 from api.schemas.parsing import find_email
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.staff import Staff
-from api.web.support.search import SHOWN_MAX, SearchResult, code_result, person_result
+from api.web.support.search import SHOWN_MAX, SearchResult, code_result, cut, person_result
 from api.web.support.view_models import build_card
 from domain.ports import Language
 from domain.values.identifiers import MalformedCodeError, normalize_code
@@ -37,12 +37,12 @@ def search_widely(support: SupportContext, staff: Staff, typed: str, language: L
     if not typed.isprintable():
         return []
     if "@" in (address := typed.replace("\uff20", "@")):
-        return _search_similar_addresses(support, address)
+        return cut(_search_similar_addresses(support, address))
     try:
         text = normalize_code(typed)
     except MalformedCodeError:
         return []
-    return (
+    return cut(
         _search_spellings(support, text, language)
         or _search_ids(support, typed, language)
         or _search_part(support, staff, text, language)
@@ -75,7 +75,7 @@ def _search_similar_addresses(support: SupportContext, typed: str) -> list[Searc
             at=recipient.at,
             is_certain=False,
         )
-        for recipient in support.forgiving_reader.list_similar_recipients(is_similar, now - RECENT, SHOWN_MAX)
+        for recipient in support.forgiving_reader.list_similar_recipients(is_similar, now - RECENT, SHOWN_MAX + 1)
     ]
 
 
@@ -83,11 +83,11 @@ def _search_spellings(support: SupportContext, text: str, language: Language) ->
     reader = support.forgiving_reader
     spellings = list_spellings(text)
     if len(text) <= SUFFIX_LENGTH:
-        return _code_results(support, reader.find_codes_by_suffixes(spellings, SHOWN_MAX), language, "look_alike")
-    if ids := reader.find_codes_by_texts(spellings, SHOWN_MAX):
+        return _code_results(support, reader.find_codes_by_suffixes(spellings, SHOWN_MAX + 1), language, "look_alike")
+    if ids := reader.find_codes_by_texts(spellings, SHOWN_MAX + 1):
         return _code_results(support, ids, language, "look_alike")
     corrected = list_corrected_codes(text)
-    ids = reader.find_codes_by_texts(corrected, SHOWN_MAX) if corrected else []
+    ids = reader.find_codes_by_texts(corrected, SHOWN_MAX + 1) if corrected else []
     return _code_results(support, ids, language, "one_error")
 
 
@@ -95,7 +95,7 @@ def _search_ids(support: SupportContext, typed: str, language: Language) -> list
     digits = typed.replace("-", "").lower()
     if not _ID_PART.fullmatch(digits):
         return []
-    ids = support.forgiving_reader.find_ids_by_part(digits, support.services.now() - RECENT, SHOWN_MAX)
+    ids = support.forgiving_reader.find_ids_by_part(digits, support.services.now() - RECENT, SHOWN_MAX + 1)
     summaries = support.reader.list_summaries([each.subject_id for each in ids if each.kind == "reservation"])
     cards = [build_card(summary, support.services.now()) for summary in summaries]
     results = [
@@ -118,7 +118,7 @@ def _search_part(support: SupportContext, staff: Staff, text: str, language: Lan
         return []
     support.part_searches.acquire(staff.staff_id.bytes, time.monotonic())
     since = support.services.now() - RECENT
-    ids = support.forgiving_reader.find_codes_by_part(text, SUFFIX_LENGTH, since, SHOWN_MAX)
+    ids = support.forgiving_reader.find_codes_by_part(text, SUFFIX_LENGTH, since, SHOWN_MAX + 1)
     return _code_results(support, ids, language, "part")
 
 

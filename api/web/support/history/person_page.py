@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -23,8 +24,8 @@ from api.web.staff_auth.staff import Staff
 from api.web.support.actions.erase_person import is_erased
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.history.person_query import PersonParams, PersonQuery
-from api.web.support.rejected_requests import describe_rejection
-from api.web.support.statement_query import ACTORS, KINDS
+from api.web.support.rejected_requests import show_section
+from api.web.support.statement_query import ACTORS, KINDS, RejectionParams
 from api.web.support.view_models import (
     build_cards,
     collect_note_ids,
@@ -39,12 +40,12 @@ from projections.event_store.codec import topics_of
 from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.pagination import NEWEST
 from projections.read_models.person_timeline import RESERVATIONS_MAX, PersonEvent
+from projections.read_models.support_queries import RejectionPlace
 from projections.repositories.staff_accounts import SavedViewRepository
 
 RESERVATIONS_PER_PAGE: Final = 10
 HAND_OUTS_PER_PAGE: Final = 10
 LINES_PER_PAGE: Final = 20
-ATTEMPTS_SHOWN: Final = 20
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -98,7 +99,6 @@ def show_person(
         path=None if address is None else f"/support/people/{recipient_id}",
         shown_until=shown_until if address else None,
         is_erased=params.done == "forgotten" and address is None,
-        rejected_attempts=list_rejected_attempts(support, support.reader.list_digests(recipient_id), now, language),
         next=page.next,
         handed_out=[
             (
@@ -113,18 +113,24 @@ def show_person(
         done=params.done,
         recipient_id=recipient_id,
         opt_outs=OptOutRepository(support.services.storage).list_of(recipient_id),
+        **_show_rejections(support, support.reader.list_digests(recipient_id), query.rejections, language),
         **_load_timeline(support, staff, query, recipient_id, language),
     )
 
 
 @router.get("/tries/{digest}")
-def show_rejected_attempts(request: Request, support: SupportContextDep, staff: Viewer, digest: str) -> Response:
+def show_rejected_attempts(
+    request: Request,
+    support: SupportContextDep,
+    staff: Viewer,
+    digest: str,
+    params: Annotated[RejectionParams, Query()],
+) -> Response:
     """Show rejected requests of an email address without a reservation; the URL does not hold the address."""
     if not _DIGEST.fullmatch(digest):
         raise ApplicationError("NOT_FOUND")
-    language, now = get_language(request), support.services.now()
-    attempts = list_rejected_attempts(support, [bytes.fromhex(digest)], now, language)
-    if not attempts:
+    section = _show_rejections(support, [bytes.fromhex(digest)], params.to_rejections(), get_language(request))
+    if not section["rejected_attempts"]:
         raise ApplicationError("NOT_FOUND")
     return support_page(
         request,
@@ -132,24 +138,22 @@ def show_rejected_attempts(request: Request, support: SupportContextDep, staff: 
         staff,
         cards=[],
         address=None,
-        rejected_attempts=attempts,
         next=None,
         handed_out=[],
         done="",
         opt_outs=[],
         path=None,
         is_erased=False,
+        **section,
     )
 
 
-def list_rejected_attempts(
-    support: SupportContext, digests: Sequence[bytes], now: datetime, language: Language
-) -> list[dict[str, Any]]:
+def _show_rejections(
+    support: SupportContext, digests: Sequence[bytes], place: RejectionPlace | None, language: Language
+) -> dict[str, Any]:
     """Return rejected requests of a recipient, which answer "why did my code not work?"."""
-    return [
-        describe_rejection(language, **row._asdict())
-        for row in support.reader.list_rejected_requests_of_recipient(digests, now, ATTEMPTS_SHOWN)
-    ]
+    read = partial(support.reader.list_rejected_requests_of_recipient, digests)
+    return show_section(place, support.services.now(), read, language)
 
 
 def _load_timeline(

@@ -6,14 +6,15 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_optional
-from api.web.support.statement_query import ACTORS, CHANNEL_LENGTH_MAX, KINDS
+from api.web.support.statement_query import ACTORS, CHANNEL_LENGTH_MAX, KINDS, RejectionParams
 from domain.events import ActorKind, Event
 from domain.events.importance import LEVELS, Importance, types_up_to
 from projections.read_models.person_timeline import TimelineFilter
+from projections.read_models.support_queries import RejectionPlace
 
 POSITION_MAX: Final = 2**62
 
@@ -30,6 +31,7 @@ class PersonQuery:
     since: datetime | None
     until: datetime | None
     place: int | None
+    rejections: RejectionPlace | None
 
     @property
     def shown_types(self) -> list[type[Event]] | None:
@@ -63,7 +65,7 @@ class PersonQuery:
         return "?" + urlencode({name: word for name, word in params.items() if word is not None})
 
 
-class PersonParams(BaseModel):
+class PersonParams(RejectionParams):
     """The query of the URL, as forms and links write it."""
 
     order: Annotated[str, Field(max_length=10)] = "newest"
@@ -93,4 +95,5 @@ class PersonParams(BaseModel):
             since=parse_optional(parse_filter_time, "since", self.since),
             until=parse_optional(parse_filter_time, "until", self.until),
             place=self.place,
+            rejections=self.to_rejections(),
         )

@@ -126,6 +126,41 @@ def test_request_id_leads_to_every_code_however_many_events_one_of_them_has(
     assert links == [f"{second}/{2 * SHOWN_MAX}", f"{first}/2"]
 
 
+@pytest.mark.parametrize(("codes", "is_cut"), [(2, False), (3, True)])
+def test_search_says_that_a_request_had_more_codes(
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_cut: bool
+) -> None:
+    """Where two results are listed: codes of a batch."""
+    for module in ("search", "wide_search"):
+        monkeypatch.setattr(f"api.web.support.{module}.SHOWN_MAX", 2)
+    items = [{"email": "batch@example.com", "code": shared_app.issue()} for _ in range(codes)]
+    answer = shared_app.client.post("/api/v1/redemptions/batch", json={"items": items}, headers=shared_app.key("admin"))
+
+    page = read_page(shared_sign_in("viewer").submit("/support/search", q=answer.headers["x-request-id"]).text)
+
+    assert len([link for link in page.link_targets if "/events/" in link]) == 2
+    assert ("Only the first 2 are listed." in page.text) == is_cut
+
+
+def test_stranger_has_pages_of_rejected_requests(
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An email address without reservations: as many as fit, then a link to older ones, and back."""
+    monkeypatch.setattr("api.web.support.rejected_requests.SHOWN_MAX", 2)
+    code, browser = shared_app.issue(), shared_sign_in("viewer")
+    reserved(shared_app, code)
+    for _ in range(3):
+        shared_app.redeem(code, "often@example.com")
+    path = browser.submit("/support/search", q="often@example.com").headers["location"]
+
+    first = read_page(browser.get(path).text).find("section", class_="ledger")
+    (older,) = first.link_targets[-1:]
+    second = read_page(browser.get(path + older.partition("#")[0]).text).find("section", class_="ledger")
+
+    assert [len(each.find_all(class_="card-at")) for each in (first, second)] == [2, 1]
+    assert [each.find("p", class_="pager").text for each in (first, second)] == ["Older", "Newest"]
+
+
 def test_the_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """By address, which stays out of the page's own; the balance after each line is that of the code."""
     code = shared_app.issue(make_template(max_uses=5, bound=False))

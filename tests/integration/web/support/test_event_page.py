@@ -111,6 +111,27 @@ def test_event_shows_its_stored_form_and_the_same_action_on_other_codes(
     assert not alone.find_all("a", href=f"/support/codes/{second}/events/3")
 
 
+@pytest.mark.parametrize(("codes", "is_more"), [(3, False), (4, True)])
+def test_event_says_that_the_same_action_had_more_codes(
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_more: bool
+) -> None:
+    """Where two companions are listed: an event of a batch of refunds."""
+    monkeypatch.setattr("api.use_cases.past_states.causes.COMPANIONS_MAX", 2)
+    context = CommandContext(now=shared_app.services.now(), actor="operator", correlation_id=uuid4())
+    code_ids = []
+    for _ in range(codes):
+        code = shared_app.issue()
+        reservation_id = UUID(shared_app.redeem(code, "ada@example.com").json()["reservation_id"])
+        command = RefundReservation(context=context, reservation_id=reservation_id, cause="staff")
+        shared_app.services.storage.ledger.execute([command])
+        code_ids.append(code_id_of(shared_app, code))
+
+    page = read_page(shared_sign_in("viewer").get(f"/support/codes/{code_ids[0]}/events/3").text)
+
+    assert len(page.find("ul", class_="cause-companions").find_all("a")) == 2
+    assert ("and more" in page.text) == is_more
+
+
 def versions_in(graph: Element) -> list[int]:
     """The versions of the rows of a graph, in order."""
     return [int(row.text.partition("#")[2].partition(" ")[0]) for row in graph.find_all("li")]

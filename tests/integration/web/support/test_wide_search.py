@@ -119,3 +119,29 @@ def test_ids_are_found_by_a_part_and_receipts_by_their_json(shared_app: AppClien
     for pasted in (receipt, receipt[:-10], receipt.replace(", ", ",\r\n  ") + " " * 2_000):
         assert browser.submit("/support/search", q=pasted).headers["location"] == path
     assert "names no reservation" in browser.submit("/support/search", q='{"format": "x"}').text
+
+
+@pytest.mark.parametrize(("codes", "is_cut"), [(2, False), (3, True)])
+def test_search_for_a_part_says_that_there_are_more(
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_cut: bool
+) -> None:
+    """Where two results are listed: codes with the same group of four."""
+    for module in ("search", "wide_search"):
+        monkeypatch.setattr(f"api.web.support.{module}.SHOWN_MAX", 2)
+    group = f"CUT{codes}"
+    for number in range(codes):
+        code_id = uuid4()
+        command = ImportCode(
+            context=CommandContext(now=shared_app.services.now(), actor="operator"),
+            code_id=code_id,
+            text=shared_app.services.storage.vault.draft_code(f"SHOP{group}{number:04}", code_id),
+            terms=make_terms(max_uses=3),
+            bound=False,
+            source="shop",
+        )
+        shared_app.services.storage.ledger.execute([command])
+
+    page = read_page(shared_sign_in("viewer").submit("/support/search", q=f"{group}-").text)
+
+    assert len(page.find("ul", class_="hits").find_all("li")) == 2
+    assert ("Only the first 2 are listed." in page.text) == is_cut
