@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
+WAIT_S_MAX: Final = 900
+"""Longest lease, back-off or wait for a reply that a setting may choose, in seconds."""
+LONGEST_WAIT: Final = timedelta(seconds=WAIT_S_MAX * 4 / 3)
+"""Longer than each of these waits, even with the jitter of a back-off or the margin of a lease. What waits longer was
+stored while the clock was ahead, unless a channel, a server or quiet hours asked for it."""
 JITTER_STEPS = 256
 DOUBLINGS_MAX = 32
 """More doublings exceed every longest wait; the limit keeps a large number of failures from overflowing."""

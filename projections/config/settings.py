@@ -7,7 +7,7 @@ from typing import Any, Literal
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from domain.policy import Policy
+from domain.policy import WAIT_S_MAX, Policy
 from domain.ports import Language
 from domain.webhooks.target_url import Network
 from projections.config.environment import EnvironmentSettings
@@ -21,6 +21,8 @@ from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 
 DEFAULT_DATA_DIR = Path(".ledger")
+SMTP_TIMEOUT_S_MAX = WAIT_S_MAX / 2
+"""The lease of a test email is twice the timeout."""
 
 
 def add_password(url: str, file: str | Path | None) -> str:
@@ -93,16 +95,16 @@ class LedgerSettings(EnvironmentSettings):
 
     reservation_ttl_s: int = Field(default=1800, ge=1)
     max_attempts: int = Field(default=8, ge=1, le=100)
-    lease_s: int = Field(default=60, ge=2)
-    retry_first_s: float = Field(default=5.0, gt=0)
-    retry_longest_s: float = Field(default=300.0, gt=0)
+    lease_s: int = Field(default=60, ge=2, le=WAIT_S_MAX)
+    retry_first_s: float = Field(default=5.0, gt=0, le=WAIT_S_MAX)
+    retry_longest_s: float = Field(default=300.0, gt=0, le=WAIT_S_MAX)
     correct_within_s: int = Field(default=3600, ge=0, le=31_536_000)
     rebinds_max: int = Field(default=1, ge=0, le=1000)
     rebind_days: int = Field(default=15, ge=0, le=36500)
     sweep_s: float = Field(default=3.0, gt=0)
     smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:25")
-    smtp_timeout_s: float = Field(default=20.0, gt=0)
-    smtp_dot_timeout_s: float = Field(default=600.0, gt=0, le=900)
+    smtp_timeout_s: float = Field(default=20.0, gt=0, le=SMTP_TIMEOUT_S_MAX)
+    smtp_dot_timeout_s: float = Field(default=600.0, gt=0, le=WAIT_S_MAX)
     webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)
     webhook_allow_private: str = ""
     traces_url: str | None = None

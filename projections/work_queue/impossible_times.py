@@ -10,6 +10,7 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
+from domain.policy import LONGEST_WAIT
 from domain.values.timestamps import CLOCK_STEP
 from projections.database.connection import connect
 from projections.database.errors import translate_database_errors
@@ -17,9 +18,6 @@ from projections.event_store.side_tables import REMINDER
 from projections.sql.database import DatabaseSql
 from projections.sql.work_queue import WorkQueueSql
 
-LONGEST_WAIT: Final = timedelta(minutes=20)
-"""Longer than every lease, pace, back-off and wait for a late reply; a channel, a server or quiet hours may ask for
-longer ones."""
 LONGEST_POSTPONEMENT: Final = timedelta(hours=25)
 """Longer than the quiet hours of any day, and than any wait that a mail server may ask for."""
 

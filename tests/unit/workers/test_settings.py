@@ -6,14 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
 
+from domain.policy import LONGEST_WAIT
+from domain.policy import WAIT_S_MAX as WAIT_SETTING_S_MAX
 from tests.support.waiting import WAIT_S_MAX
 from workers.celery_ext.min_interval import MinInterval
 from workers.celery_ext.shutdown_flag import ShutdownFlag
+from workers.channels.smtp.late_replies import MARGIN_S
+from workers.invitations import hand_out_sender, outbox_notices
 from workers.settings import WorkerSettings
+
+LONG_TASKS = {"task_time_limit_s": 3600, "visibility_timeout_s": 7200}
 
 
 def settings(**more: Any) -> WorkerSettings:
@@ -38,6 +45,55 @@ def test_bounds_that_contradict_one_another_are_refused_at_start(more: dict[str,
         settings(**more)
 
     assert settings().task_time_limit_s < settings().visibility_timeout_s
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        {"lease_s": WAIT_SETTING_S_MAX + 1},
+        {"retry_first_s": WAIT_SETTING_S_MAX + 1},
+        {"retry_longest_s": WAIT_SETTING_S_MAX + 1},
+        {"smtp_dot_timeout_s": WAIT_SETTING_S_MAX + 1},
+        {"lease_s": WAIT_SETTING_S_MAX, **LONG_TASKS, "smtp_timeout_s": WAIT_SETTING_S_MAX / 2 + 1},
+    ],
+    ids=lambda waits: next(reversed(waits)),
+)
+def test_wait_that_would_count_as_impossible_is_refused_at_start(waits: dict[str, float]) -> None:
+    """An erasure would not wait for such a lease, and a sweep would end it; the message names the variable."""
+    *_, name = waits
+
+    with pytest.raises(ValidationError, match=name):
+        settings(**waits)
+
+
+def test_no_wait_is_impossible_with_the_longest_settings() -> None:
+    """Leases with their margins, back-offs with their jitter, and the wait for a late reply."""
+    names = ("lease_s", "retry_first_s", "retry_longest_s", "smtp_dot_timeout_s")
+    longest = settings(**dict.fromkeys(names, WAIT_SETTING_S_MAX), **LONG_TASKS, smtp_timeout_s=WAIT_SETTING_S_MAX / 2)
+    waits = {
+        "row": longest.row_lease_s,
+        "test": 2 * longest.smtp_timeout_s,
+        "back-off": longest.policy.back_off(UUID(bytes=b"\xff" * 16), 9).total_seconds(),
+        "late reply": longest.smtp_dot_timeout_s + MARGIN_S,
+        "notice": outbox_notices.RETRY_S * outbox_notices.ATTEMPTS_MAX,
+        "hand-out": (hand_out_sender.RETRY * hand_out_sender.ATTEMPTS_MAX).total_seconds(),
+    }
+
+    assert {name: wait for name, wait in waits.items() if wait >= LONGEST_WAIT.total_seconds()} == {}
+
+
+def test_every_setting_of_seconds_has_a_longest_value() -> None:
+    """Or no row in the database waits for it."""
+    fields = WorkerSettings.model_fields
+    unbounded = {
+        name
+        for name, field in fields.items()
+        if name.endswith("_s") and not any(hasattr(bound, "le") for bound in field.metadata)
+    }
+
+    assert unbounded == {
+        *("database_wait_s", "reservation_ttl_s", "sweep_s", "task_time_limit_s", "visibility_timeout_s")
+    }
 
 
 def test_a_forked_child_sees_that_the_worker_shuts_down() -> None:
