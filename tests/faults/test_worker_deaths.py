@@ -1,6 +1,5 @@
 """A real worker killed at each point of sending, frozen, doubled, ended and outlasted by its messages."""
 
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +11,9 @@ import pytest
 from tests.faults.rigs.restartable_servers import restartable_valkey
 from tests.faults.rigs.worker_rig import ATTEMPTS_MAX, WorkerRig, worker_rig
 from tests.support.servers.databases import clone, database_of, drop
-from tests.support.servers.mail_server import HeldReply
+from tests.support.servers.mail_server import DelayedReply
 from tests.support.waiting import WAIT_S_MAX
+from workers.settings import WorkerSettings
 
 CHILDREN = 2
 TIME_LIMIT_S = 10.0
@@ -215,7 +215,7 @@ def test_child_that_stays_frozen_is_killed_and_replaced_after_the_time_limit(wor
 def test_a_task_that_outlasts_the_visibility_timeout(worker: WorkerRig) -> None:
     """The broker gives its message to a second process while the first one sends: it sees the lease; one mail."""
     released = threading.Event()
-    worker.mail.at("dot", HeldReply(released), times=1)
+    worker.mail.at("dot", DelayedReply(until=released), times=1)
     (reservation_id,) = worker.reserve(1, "outlasting")
     worker.publish([reservation_id])
     worker.wait_for("InviteAttempted", [reservation_id])
@@ -243,18 +243,16 @@ def test_the_same_message_ten_times_in_parallel(worker: WorkerRig) -> None:
 def test_ended_in_the_middle_of_sending(worker: WorkerRig) -> None:
     """SIGTERM: sendings in progress end, the rest is left to the next worker; no outcome is unknown, none is lost."""
     released = threading.Event()
-    worker.mail.at("dot", HeldReply(released))
-    reservation_ids = worker.reserve(40, "sigterm")
-    parent = worker.processes()[0]
+    worker.mail.at("dot", DelayedReply(until=released))
+    slots = CHILDREN * WorkerSettings.model_fields["send_concurrency"].default
+    reservation_ids = worker.reserve(2 * slots, "sigterm")
     worker.publish(reservation_ids)
     worker.wait(lambda: worker.events(*reservation_ids)["InviteAttempted"])
-    parent.send_signal(signal.SIGTERM)
-    worker.wait(lambda: "Warm shutdown" in worker.read_log())
+    parent = worker.end()
     released.set()
     parent.wait(WAIT_S_MAX)
     by_then = worker.events(*reservation_ids)
     worker.wait_for("InviteSent", reservation_ids)
 
-    # A child learns of the end a little after the log, and may have begun the rest by then.
-    assert 0 < by_then["InviteSent"] == by_then["InviteAttempted"] <= len(reservation_ids)
-    assert {sum(worker.mails(reservation_id).values()) for reservation_id in reservation_ids} == {1}
+    assert 0 < by_then["InviteSent"] == by_then["InviteAttempted"] <= slots
+    assert worker.mails(*reservation_ids) == {f"<{each}.1@example.com>": 1 for each in reservation_ids}

@@ -151,7 +151,7 @@ def test_erasure_waits_for_a_message_in_flight(
 ) -> None:
     """409 while the mail server has the email and has not replied; 200 afterwards, and no email follows."""
     is_over = Event()
-    mail_server.at("dot", DelayedReply(WAIT_S_MAX, is_over), recipient=PERSON)
+    mail_server.at("dot", DelayedReply(until=is_over), recipient=PERSON)
     work = prepare(app, worker)
     with ThreadPoolExecutor(1) as threads:
         sending = threads.submit(work)

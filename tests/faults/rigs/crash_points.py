@@ -4,7 +4,8 @@ It is the real worker; only the steps are wrapped. LEDGER_PLANTED names a folder
 holds how often a process still is to die there. Moments: `started` (a task begins), `claimed` (under lease, nothing
 sent; with `.ID` only for that reservation), `sent` (the mail server has taken the letter, nothing recorded). With
 `.stopped` after its name the process stops there instead, until it is resumed. Next to that folder, a file
-`threads_at_forks` lists the number of threads at each fork, and `clock_ahead_s` holds how far the clock is advanced.
+`threads_at_forks` lists the number of threads at each fork, `clock_ahead_s` holds how far the clock is advanced, and
+`shutdown_begun` exists once the worker's children can know that it ends.
 """
 
 import fcntl
@@ -21,12 +22,14 @@ from uuid import UUID
 
 from domain.ports import Channel, Outcome
 from projections.database.clock import DatabaseClock
+from workers.celery_ext.shutdown_flag import ShutdownFlag
 from workers.celery_process import main
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps, Submit
 
 FOLDER = Path(os.environ["LEDGER_PLANTED"])
 work, send, begin, now = InvitationBatchSender.run, DeliverySteps.send, DeliverySteps.begin, DatabaseClock.now
+set_flag = ShutdownFlag.set
 
 
 def die_at(crash_point: str) -> None:
@@ -55,6 +58,11 @@ def _is_planted(path: Path) -> bool:
 def _note_threads() -> None:
     with (FOLDER.parent / "threads_at_forks").open("a") as notes:
         notes.write(f"{threading.active_count()}\n")
+
+
+def _set_and_note(self: ShutdownFlag) -> None:
+    set_flag(self)
+    (FOLDER.parent / "shutdown_begun").touch()
 
 
 def _work(self: InvitationBatchSender, reservation_ids: Sequence[UUID], *more: Any) -> None:
@@ -102,6 +110,7 @@ DatabaseClock.now = _now  # type: ignore[method-assign]  # what this module is f
 InvitationBatchSender.run = _work  # type: ignore[method-assign,assignment]  # as above
 DeliverySteps.send = _send  # type: ignore[method-assign]  # as above
 DeliverySteps.begin = _begin  # type: ignore[method-assign]  # as above
+ShutdownFlag.set = _set_and_note  # type: ignore[method-assign]  # as above
 os.register_at_fork(before=_note_threads)
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -120,9 +121,10 @@ class WorkerRig:
             topic.partition(":")[0] for topic, state in rows if read_fields(state).get("reservation_id") in expected_ids
         )
 
-    def mails(self, reservation_id: UUID) -> Counter[str]:
-        """Message-IDs of the letters of a reservation that the mail server took."""
-        return Counter(message_id for message_id in self.mail.message_ids() if str(reservation_id) in message_id)
+    def mails(self, *ids: UUID) -> Counter[str]:
+        """Message-IDs of the letters of reservations that the mail server took."""
+        begins = tuple(f"<{reservation_id}." for reservation_id in ids)
+        return Counter(message_id for message_id in self.mail.message_ids() if message_id.startswith(begins))
 
     def wait(self, read_value: Callable[[], T]) -> T:
         """Wait until something is true, while processes that die are started again."""
@@ -141,6 +143,15 @@ class WorkerRig:
         """Wait until so many processes have died where that was planted, by a file that `plant` wrote before."""
         expected = self.left(crash_point) - deaths
         self.wait(lambda: self.left(crash_point) <= expected)
+
+    def end(self) -> psutil.Process:
+        """Send the worker SIGTERM; return its process once its children can know."""
+        noted = self.planted.parent / "shutdown_begun"
+        noted.unlink(missing_ok=True)
+        parent = self.processes()[0]
+        parent.send_signal(signal.SIGTERM)
+        self.wait(noted.exists)
+        return parent
 
     def read_log(self) -> str:
         """Return what the worker has logged."""

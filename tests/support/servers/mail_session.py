@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from functools import cached_property
 from typing import Literal, Protocol
 
 from tests.support.waiting import WAIT_S_MAX
@@ -61,22 +62,15 @@ class Trickle:
 class DelayedReply:
     """Give the usual answer, but only after this time, or an event before; at `content`, read the letter only then."""
 
-    after_s: float
+    after_s: float = WAIT_S_MAX
     until: threading.Event = field(default_factory=threading.Event)
 
 
-@dataclass(frozen=True, slots=True)
-class HeldReply:
-    """Give the usual answer, but only once a test has set this; at `content`, read the letter only then."""
-
-    until: threading.Event
-
-
 Answer = ReplyWith | Disconnect | Stall | SendOctets | Trickle
-Behavior = Answer | DelayedReply | HeldReply
+Behavior = Answer | DelayedReply
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReceivedMessage:
     """A letter that the server took responsibility for."""
 
@@ -87,9 +81,9 @@ class ReceivedMessage:
     login: str | None
     encrypted: bool
 
-    @property
+    @cached_property
     def message(self) -> EmailMessage:
-        """The letter, parsed."""
+        """The letter, parsed once: tests ask for it again and again."""
         return email.message_from_bytes(self.content, policy=email.policy.default)
 
 
@@ -213,8 +207,8 @@ class MailSession:
         if not self._answer("data", ReplyWith(354, "go ahead")):
             return
         behavior = self._server.rule("content", self._recipient)
-        if isinstance(behavior, DelayedReply | HeldReply):
-            _wait(behavior)
+        if isinstance(behavior, DelayedReply):
+            behavior.until.wait(behavior.after_s)
             behavior = None
         if behavior is not None:
             self._do(behavior)
@@ -260,8 +254,8 @@ class MailSession:
 
     @staticmethod
     def _usual_if_late(behavior: Behavior | None, usual: ReplyWith) -> Answer:
-        if isinstance(behavior, DelayedReply | HeldReply):
-            _wait(behavior)
+        if isinstance(behavior, DelayedReply):
+            behavior.until.wait(behavior.after_s)
             return usual
         return behavior or usual
 
@@ -330,10 +324,3 @@ def _address(rest: str) -> tuple[str, str]:
     """The address between angle brackets, and the parameters after it."""
     address, _, options = rest.partition("<")[2].partition(">")
     return address, options.strip()
-
-
-def _wait(behavior: DelayedReply | HeldReply) -> None:
-    if isinstance(behavior, DelayedReply):
-        behavior.until.wait(behavior.after_s)
-    else:
-        behavior.until.wait(WAIT_S_MAX)
