@@ -12,6 +12,8 @@ from projections.sql.work_queue import WorkQueueSql
 from projections.work_queue.impossible_times import TABLES_WITH_TIMES
 
 SCHEMA: Final = Path(__file__).with_name("approved_schema.sql")
+STATEMENTS: Final = Path(__file__).parents[2] / "projections" / "sql"
+BLOCKS: Final = re.MULTILINE | re.DOTALL
 TABLE: Final = re.compile(r"CREATE (?:UNLOGGED )?TABLE public\.(\w+) \(\n(.*?)\n\)", re.DOTALL)
 COLUMN: Final = re.compile(r"^    (\w+) timestamp with time zone", re.MULTILINE)
 
@@ -68,6 +70,37 @@ HAPPENED: Final = {
 }
 """It is shown and sorted by. No work waits for it."""
 
+ANSWERS_PAGES: Final = {
+    *("busiest_codes", "count_refusals", "deadline_of_pending_at", "ids_with_part", "middle_waits", "newest_refusals"),
+    *("parked_unknowns", "recent_code_texts", "recent_recipients", "redemptions_over_time", "refunds_by_cause"),
+    *("refusals_by_reason", "refusals_of_code", "refusals_of_person", "refused_over_time", "reservations_pending_at"),
+    *("sent_unaccepted", "sent_until", "waits"),
+}
+"""It counts or lists what happened between two times that somebody asked for."""
+DELETES_OR_KEEPS: Final = {
+    *("audit_of_staff_since", "delete_outdated_blocks", "delete_outdated_snapshots", "prune_deliveries"),
+    *("prune_limit_reports", "prune_refusals", "redeliver_failed"),
+}
+"""A row of the future is kept, or counts as recent, for that much longer. Nothing waits for it."""
+KNOWS_THE_FUTURE: Final = {
+    *("bring_back_times", "exchange_limit_reports", "impossible_times_of_the_log", "insert_rejected_attempts"),
+    *("recent_requests", "take_due", "take_impossible_access", "take_outbox"),
+}
+"""It finds what is from the future, or leaves it out by an upper bound."""
+
+
+def find_comparisons() -> set[str]:
+    """Return the statements that compare a time that happened, by the name of its column in any table."""
+    columns = "|".join(sorted({name.partition(".")[2] for name in HAPPENED}))
+    column, order = rf"(?:\w+\.)?\b(?:{columns})\b", r"(?:<=|>=|<|>|(?:NOT )?BETWEEN)"
+    compared = re.compile(rf"{column}(?: AT TIME ZONE \S+)?\)*(?:::date)?\s*{order}|(?:\)|%s|\)s)\s*{order}\s*{column}")
+    found = set()
+    for path in STATEMENTS.glob("*.sql"):
+        for name, statement in re.findall(r"^-- name: (\w+)\n(.*?)(?=^-- name:|\Z)", path.read_text("utf-8"), BLOCKS):
+            if compared.search(re.sub(r"^\s*--.*", "", statement, flags=re.MULTILINE)):
+                found.add(name)
+    return found
+
 
 def read_columns() -> set[str]:
     """Read every column with a time, as table.column."""
@@ -82,6 +115,15 @@ def test_every_time_of_the_schema_is_in_one_list() -> None:
 
     assert len(listed) == len(set(listed))
     assert sorted(read_columns() ^ set(listed)) == [], "add it to a list of tests/schema/test_times.py, or remove it"
+
+
+def test_every_comparison_of_a_time_that_happened_is_in_one_list() -> None:
+    """Of columns that no work waits for: a statement that makes work wait for one moves the column to another list."""
+    lists = [ANSWERS_PAGES, DELETES_OR_KEEPS, KNOWS_THE_FUTURE]
+    listed = [name for names in lists for name in names]
+
+    assert len(listed) == len(set(listed))
+    assert sorted(find_comparisons() ^ set(listed)) == [], "say in a list of tests/schema/test_times.py what it does"
 
 
 def test_every_table_with_waiting_work_is_brought_back() -> None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from api.use_cases.administration.batch_runner import LEASE_S
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.revoke import RevokeCode
@@ -17,6 +18,7 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected, RetryLater
 from domain.values.identifiers import generate_code
+from projections.repositories.issue_batches import BatchKind, BatchRepository, NewBatch
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.revocation_queue import settle_next_revocations
 from projections.transparency_log.checkpoints import derive_signing_key, sign_head
@@ -315,6 +317,48 @@ def test_removal_waits_for_no_access_that_was_granted_while_the_clock_was_ahead(
     with after_clock_was_ahead(open_ledger, timedelta(days=2), use, is_restarted=is_restarted) as (ledger, _):
         ledger.sweep()
         assert [removal.cause for removal in ledger.channel.revoked] == ["withdrawn"]
+
+
+@AHEAD
+@RESTART
+@pytest.mark.parametrize("kind", ["issue", "import"])
+def test_batch_waits_for_no_runner_that_ended_while_the_clock_was_ahead(
+    open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool, kind: BatchKind
+) -> None:
+    """One that is at work renews its lease within a minute; otherwise another continues, or the import is broken."""
+
+    def use(ledger: SteppedLedger) -> NewBatch:
+        now = ledger.bench.storage.recorder.clock.now()
+        batch = NewBatch(
+            batch_id=uuid4(),
+            kind=kind,
+            staff_id=uuid4(),
+            prefix="",
+            terms=make_terms(),
+            bound=True,
+            wanted=1,
+            note=None,
+            runner=uuid4(),
+            lease_until=now + timedelta(seconds=LEASE_S),
+        )
+        assert BatchRepository(ledger.bench.storage).insert(batch, now)
+        return batch
+
+    with after_clock_was_ahead(open_ledger, ahead, use, is_restarted=is_restarted) as (ledger, batch):
+        batches, successor = BatchRepository(ledger.bench.storage), uuid4()
+
+        def claim() -> bool:
+            now = ledger.bench.storage.recorder.clock.now()
+            return batches.claim(successor, now, now + timedelta(seconds=LEASE_S)) is not None
+
+        ledger.sweep()
+        early = claim()
+        ledger.step(timedelta(seconds=LEASE_S + 1))
+
+        assert (early, claim()) == (False, kind == "issue")
+        stored = batches.find(batch.batch_id)
+        assert stored is not None
+        assert stored.state == ("working" if kind == "issue" else "broken")
 
 
 @AHEAD
