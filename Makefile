@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # More words for `ledger up` or pytest, e.g. `make test ARGS="-k reserve"`.
 ARGS :=
+# Systems and processors that all packages of the locks have wheels for.
+MACHINES := linux-x86_64 linux-aarch64 darwin-arm64
 # Only `make lock` needs it: https://docs.astral.sh/uv/
 UV := uv
 
@@ -49,7 +51,7 @@ setup: $(INSTALLED) $(LINKED)  ## Create .venv from the hashed locks, for tests 
 	@:
 
 # The first Python of at least 3.11: `python3` if it will do, else one with the version in its name.
-$(RUNTIME): requirements/runtime.lock
+$(RUNTIME): requirements/servers.lock
 	@new_enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
 	python=; \
 	for name in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -59,6 +61,12 @@ $(RUNTIME): requirements/runtime.lock
 		echo 'Python 3.11 or newer is needed and none was found: install it, or name one: make PYTHON=/path/to/python3' >&2; \
 		exit 1; \
 	fi; \
+	machine=$$("$$python" -c 'import platform, sys; print(sys.platform, platform.machine())'); \
+	case " $(MACHINES) " in *" $$(echo $$machine | tr ' ' -) "*) ;; *) \
+		echo "Packages that the ledger needs have no wheels for $$machine, only for $(MACHINES):" \
+			"use Docker instead: docker compose up -d --build --wait" >&2; \
+		exit 1;; \
+	esac; \
 	if [ ! -e $(RUNTIME) ] || ! $(BIN)/python -c "$$new_enough" 2>/dev/null; then \
 		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
 			echo "$$python has no venv module: install it first (Debian and Ubuntu: apt install python3-venv)" >&2; \
@@ -68,7 +76,7 @@ $(RUNTIME): requirements/runtime.lock
 		"$$python" -m venv --clear --without-pip $(VENV) || exit 1; \
 		"$$python" -m pip --python $(BIN)/python --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null || exit 1; \
 	fi
-	@$(PIP) $(INSTALL) -r requirements/runtime.lock
+	@$(PIP) $(INSTALL) -r requirements/servers.lock
 	@touch $@
 
 # What tests and checks need in addition: four times as much as the ledger itself.
@@ -77,7 +85,7 @@ $(INSTALLED): requirements/dev.lock $(RUNTIME)
 	@$(PIP) $(INSTALL) -r requirements/dev.lock
 	@touch $@
 
-$(LINKED): pyproject.toml requirements/runtime.in $(RUNTIME)
+$(LINKED): pyproject.toml requirements/runtime.in requirements/servers.in $(RUNTIME)
 	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
@@ -213,20 +221,22 @@ pictures: setup  ## Take the pictures of README and documentation (three minutes
 	@$(BIN)/python docs/pictures.py
 
 # Pins stay as they are unless a requirement needs otherwise; `make lock ARGS=--upgrade` takes the newest.
-lock:  ## Rebuild the locks from requirements/*.in (needs uv)
-	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links --quiet $(ARGS) requirements/dev.in --output-file requirements/dev.lock
-	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links --quiet --constraint requirements/dev.lock requirements/runtime.in \
-		--output-file requirements/runtime.lock
-	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links --quiet --constraint requirements/dev.lock requirements/runtime.in requirements/tracing.in \
+LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
+PLACELESS := --no-emit-index-url --no-emit-find-links
+lock:  ## Rebuild the locks from requirements/*.in and check that each supported machine has wheels (needs uv)
+	$(LOCK) $(PLACELESS) $(ARGS) requirements/dev.in --output-file requirements/dev.lock
+	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/runtime.in --output-file requirements/runtime.lock
+	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/runtime.in requirements/servers.in \
+		--output-file requirements/servers.lock
+	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/runtime.in requirements/tracing.in \
 		--output-file requirements/tracing.lock
-	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links --quiet $(ARGS) requirements/audit.in --output-file requirements/audit.lock
-	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links --quiet --constraint requirements/dev.lock $(ARGS) requirements/mutate.in \
-		--output-file requirements/mutate.lock
+	$(LOCK) $(PLACELESS) $(ARGS) requirements/audit.in --output-file requirements/audit.lock
+	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock $(ARGS) requirements/mutate.in --output-file requirements/mutate.lock
+	@mkdir -p build
+	@for kind in dev audit mutate; do $(LOCK) --no-deps requirements/$$kind.lock --format pylock.toml \
+		--output-file build/pylock.$$kind.toml >/dev/null || exit 1; done
+	@$(UV) run --quiet --no-project --with packaging python -m tests.architecture.locks build/pylock.dev.toml \
+		build/pylock.audit.toml build/pylock.mutate.toml
 
 clean:  ## Remove files of tools; the ledger's data (.ledger) stays
 	rm -rf $(VENV) $(TOOLS) $(MUTATION) mutants build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

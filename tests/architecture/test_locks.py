@@ -2,22 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-FOLDER = Path(__file__).parents[2] / "requirements"
-KINDS = ("runtime", "tracing", "dev", "audit", "mutate")
+from tests.architecture.locks import FOLDER, WHEELS, WITH_WHEELS, Pin, find_missing, read_lock, read_wheels
+
+KINDS = ("runtime", "servers", "tracing", "dev", "audit", "mutate")
 PLACE = re.compile(r"://|^ *--?(i|index|extra-index|f|find-links|trusted-host|e|editable)\b", re.MULTILINE)
-
-
-class Pin(NamedTuple):
-    """One locked release: the exact version, and the digests of the files that may be installed."""
-
-    version: str
-    hashes: frozenset[str]
 
 
 def asked(name: str) -> dict[str, Requirement]:
@@ -33,21 +26,8 @@ def asked(name: str) -> dict[str, Requirement]:
 
 
 def locked(name: str) -> dict[str, Pin]:
-    """Pins of a lock, by canonical name.
-
-    Raises:
-        ValueError: A line that is neither a pin with `==` nor a hash nor a comment.
-    """
-    text = re.sub(r"^\s*#.*\n", "", (FOLDER / name).read_text(), flags=re.MULTILINE)
-    pins: dict[str, Pin] = {}
-    for entry in text.replace("\\\n", " ").splitlines():
-        package, *hashes = re.split(r"\s+--hash=", entry.strip())
-        pin = re.fullmatch(r"([\w.-]+)(\[[\w,-]+\])?==([\w.+!]+)( ; .+)?", package)
-        if pin is None:
-            message = f"{name}: not a pin: {package!r}"
-            raise ValueError(message)
-        pins[canonicalize_name(pin[1])] = Pin(pin[3], frozenset(hashes))
-    return pins
+    """Pins of a lock, by canonical name."""
+    return {pin.name: pin for pin in read_lock(name)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,11 +55,51 @@ def test_every_pin_has_hashes(kind: str) -> None:
     assert bare == []
 
 
-def test_the_image_runs_what_was_tested() -> None:
-    """Each pin of the runtime lock, its hashes included, is the pin of the development lock."""
-    runtime, dev = locked("runtime.lock"), locked("dev.lock")
+@pytest.mark.parametrize("kind", ["runtime", "servers", "tracing"])
+def test_what_runs_is_what_was_tested(kind: str) -> None:
+    """Each pin of a lock of the ledger, its hashes included, is a pin of the development lock."""
+    tested = {(pin.name, pin.version, pin.hashes) for pin in read_lock("dev.lock")}
 
-    assert runtime == {name: dev.get(name) for name in runtime}, "run `make lock`"
+    assert {(pin.name, pin.version, pin.hashes) for pin in read_lock(f"{kind}.lock")} <= tested, "run `make lock`"
+
+
+def test_image_installs_no_private_servers() -> None:
+    """No lock that the image can be built from has a package of the extra `servers`."""
+    kinds = set(re.findall(r"requirements/(\w+)\.lock", (FOLDER.parent / "Dockerfile").read_text()))
+
+    assert kinds == {"runtime", "tracing", "audit"}
+    for kind in kinds:
+        assert locked(f"{kind}.lock").keys() & asked("servers.in").keys() == set()
+
+
+@pytest.mark.parametrize("kind", WITH_WHEELS)
+def test_every_supported_machine_can_install_a_lock(kind: str) -> None:
+    """Each pin has a wheel for each machine and Python, so that nothing is compiled."""
+    assert find_missing(read_lock(f"{kind}.lock"), read_wheels(WHEELS.read_text())) == []
+
+
+def test_list_of_wheels_holds_files_of_the_locks_alone() -> None:
+    """Its files are those that the hashes of the locks name."""
+    digests = {digest for kind in WITH_WHEELS for pin in read_lock(f"{kind}.lock") for digest in pin.hashes}
+
+    assert {f"sha256:{digest}" for digest in read_wheels(WHEELS.read_text()).values()} <= digests, "run `make lock`"
+
+
+def test_missing_wheel_is_named_with_its_machines() -> None:
+    """As of a package that compiles for each Python, on some machines."""
+    files = {f"server-1.0-cp{minor}-cp{minor}-manylinux_2_17_x86_64.whl": minor for minor in ("311", "312", "313")}
+    files |= {"server-1.0-py3-none-macosx_11_0_arm64.whl": "mac", "server-0.9-py3-none-any.whl": "old"}
+    pin = Pin(
+        "server",
+        "1.0",
+        "sys_platform == 'darwin' or platform_machine == 'x86_64'",
+        frozenset(f"sha256:{digest}" for digest in files.values()),
+    )
+
+    (sentence,) = find_missing([pin], files)
+    assert sentence.startswith("server 1.0 has no wheel for linux x86_64 with Python 3.14: require another version")
+    assert find_missing([pin._replace(marker="python_version < '3.14'")], files)[0].count("linux aarch64") == 3
+    assert "Python 3.11" in find_missing([pin._replace(hashes=pin.hashes - {"sha256:311"})], files)[0]
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)

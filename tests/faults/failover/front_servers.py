@@ -47,7 +47,7 @@ class FrontServers:
         (data := self._folder / f"valkey-{port}").mkdir(exist_ok=True)
         options = ["--bind", HOST, "--port", str(port), "--dir", str(data), "--save", "", "--maxmemory-policy"]
         options += ["noeviction", *(("--replicaof", HOST, str(follows)) if follows else ())]
-        self._spawn(f"valkey-{port}", str(binaries.find_valkey_program("valkey-server")), *options)
+        self._spawn(f"valkey-{port}", str(binaries.find_valkey_server()), *options)
 
     def kill_broker(self) -> None:
         """Kill the Valkey that takes writes."""
@@ -73,7 +73,7 @@ class FrontServers:
             f"sentinel monitor ledger {HOST} {VALKEY_PORTS[0]} 2\n"
             "sentinel down-after-milliseconds ledger 2000\nsentinel failover-timeout ledger 10000\n"
         )
-        program = str(binaries.find_valkey_program("valkey-server"))
+        program = str(binaries.find_valkey_server())
         self._spawn(f"sentinel-{port}", program, str(configuration), "--sentinel")
 
     def _spawn(self, name: str, *command: str) -> None:

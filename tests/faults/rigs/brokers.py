@@ -129,7 +129,7 @@ def _sentinel(folder: Path, port: int, primary_port: int) -> RestartableServer:
         f"sentinel monitor {MASTER} {HOST} {primary_port} 2\nsentinel auth-pass {MASTER} {PASSWORD}\n"
         f"sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 6000\n"
     )
-    command = (str(binaries.find_valkey_program("valkey-server")), str(folder / "sentinel.conf"), "--sentinel")
+    command = (str(binaries.find_valkey_server()), str(folder / "sentinel.conf"), "--sentinel")
     return _server("", Program("sentinel", command, build_server_environment()), port, folder)
 
 

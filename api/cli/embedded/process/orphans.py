@@ -15,6 +15,8 @@ POSTGRES_S_MAX = 10.0
 KILL_S_MAX = 5.0
 COMMANDS = ("api.main:create_app", "workers.celery_app", "workers.celery_process", "api.mail_sink.server")
 """What the commands of the ledger's own processes name."""
+BROKERS = ("valkey-server", "redis-server")
+"""Names of the private broker's process."""
 
 
 def end_orphaned_postgres(data: Path) -> None:
@@ -59,7 +61,7 @@ def end_orphaned_components(run: Path, redis: Path) -> None:
 
     def find() -> list[psutil.Process]:
         own = [one for one in _find_in(run) if any(name in (one.info["cmdline"] or ()) for name in COMMANDS)]
-        return own + [one for one in _find_in(redis) if one.info["name"] == "valkey-server"]
+        return own + [one for one in _find_in(redis) if one.info["name"] in BROKERS]
 
     for number, s_max in ((signal.SIGTERM, COMPONENTS_S_MAX), (signal.SIGKILL, KILL_S_MAX)):
         processes = find()

@@ -175,10 +175,8 @@ def _check_major(data: Path, program: Path) -> None:
         raise StackError(
             f"{data} is not a PostgreSQL data directory: move it away, or choose another --data-dir"
         ) from error
-    result = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=20)
-    # It prints: postgres (PostgreSQL) 18.6
-    program_version = result.stdout.split()[-1].partition(".")[0]
-    if data_version != program_version:
+    program_version = binaries.read_postgres_major(program)
+    if data_version != str(program_version):
         raise StackError(
             f"{data} was created by PostgreSQL {data_version}, but this version includes PostgreSQL {program_version}: "
             "dump it with the version that created it and restore it into a new folder, or choose another --data-dir"

