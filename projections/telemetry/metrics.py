@@ -73,6 +73,7 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], **domains: tupl
 
 
 REDEEM_REQUESTS = _counter("redeem_requests_total", "Redeem requests by outcome.", status=REDEEM_STATUSES)
+DIRECT_REQUESTS = _counter("ledger_direct_requests_total", "Redeem requests that the direct route answered.")
 ERRORS = _counter("errors_total", "Errors by kind; celery_error is a failed publish or task.", error_type=ERROR_TYPES)
 PRUNED = _counter(
     "ledger_pruned_rows_total",

@@ -1,6 +1,7 @@
 """Every requirement is there for a reason, and everything imported is required by name."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -81,3 +82,38 @@ def test_the_table_of_other_users_is_true() -> None:
     """The table names only requirements that are still asked for and that we don't import."""
     assert set() == NOT_IMPORTED.keys() - asked("dev.in").keys()
     assert set() == NOT_IMPORTED.keys() & imported(*SOURCES, "tests")
+
+
+PINNED_TO_A_SERIES = {
+    "celery": "workers.celery_ext replaces parts of its worker",
+    "eventsourcing": "projections.event_store extends its recorder",
+    "httptools": "uvicorn's protocol, which api.http.server extends, drives its parser",
+    "kombu": "workers.celery_ext replaces its handling of acknowledgements",
+    "psycopg": "projections.database.pipeline replaces its pipeline",
+    "psycopg-pool": "projections.database.pool extends its pool",
+    "typer": "api.cli.command_index reads its copy of click",
+    "uvicorn": "api.http.server extends its protocol",
+}
+"""Requirements of which more than the public interface is used: a release of another series may break it."""
+
+
+def test_requirement_whose_internals_are_used_is_pinned_to_a_series() -> None:
+    """Only fixes of the tested series may be installed."""
+    loose = {
+        name for name, one in asked("runtime.in").items() if not re.fullmatch(r"~=\d+\.\d+\.\d+", str(one.specifier))
+    }
+
+    assert loose & PINNED_TO_A_SERIES.keys() == set()
+
+
+def test_library_whose_private_module_is_imported_is_pinned_to_a_series() -> None:
+    """Modules with an underscore, and uvicorn's implementations of protocols, are internals."""
+    names = {
+        name
+        for folder in SOURCES
+        for path in (ROOT / folder).rglob("*.py")
+        for name in _imports(parse(path.read_text("utf-8")))
+    }
+    private = {name.split(".")[0] for name in names if re.search(r"\._|_impl\b", name)} - set(SOURCES)
+
+    assert {canonicalize_name(owner) for name in private for owner in _owners()[name]} <= PINNED_TO_A_SERIES.keys()

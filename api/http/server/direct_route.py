@@ -5,13 +5,17 @@ collected here and given to it as a whole; whatever it does not accept goes to t
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final, Protocol, cast
 
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from api.http.server.single_write import SingleWriteProtocol
+
+log = logging.getLogger(__name__)
 
 
 class DirectExchange:
@@ -52,6 +56,13 @@ class DirectExchange:
         self._protocol.transport.close()
 
 
+@cache
+def _warn_without_route(application: str) -> None:
+    """Log once that every request goes to the application."""
+    why = f"uvicorn serves {application}, which has no direct route: run it with --no-proxy-headers"
+    log.warning("direct route disabled", extra={"why": why})
+
+
 class DirectRoute(Protocol):
     """A route that answers whole requests.
 
@@ -77,6 +88,8 @@ class DirectRouteProtocol(SingleWriteProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._route: DirectRoute | None = getattr(self.app, "direct_route", None)
+        if self._route is None:
+            _warn_without_route(type(self.app).__name__)
         self._target = None if self._route is None else self._route.path.encode()
         self._collected: bytes | None = None
 

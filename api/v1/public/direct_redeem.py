@@ -23,6 +23,7 @@ from api.use_cases.redeem import BegunRedeem, begin_redeem
 from api.use_cases.services import Services
 from api.v1.public.redeem import PATH, redeem_response, with_limits
 from domain.command_bus import Result
+from projections.telemetry.metrics import DIRECT_REQUESTS
 
 
 class DirectRedeem:
@@ -70,6 +71,7 @@ class DirectRedeem:
                 check_members(exchange.body, None)
         except (ValidationError, RepeatedMemberError):
             return False
+        DIRECT_REQUESTS.inc()
         if self._read_forwarded is not None:
             self._read_forwarded(scope)
         scope["ledger_route"] = self.path

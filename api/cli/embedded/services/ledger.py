@@ -80,7 +80,7 @@ def api_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:
         "--loop",
         "uvloop",
         "--http",
-        "api.http.server.direct_route:DirectRouteProtocol",
+        "api.http.server.http_protocol:LedgerProtocol",
         "--no-proxy-headers",
         "--no-server-header",
         *quiet,

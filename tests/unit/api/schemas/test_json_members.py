@@ -38,6 +38,6 @@ def test_document_without_repeated_members_is_accepted(text: str) -> None:
 
 
 def test_document_that_is_nested_too_deeply_is_reported() -> None:
-    """Instead of being believed. Python 3.13 reads 2,000 levels, and 3.11 does not."""
+    """Instead of being believed. Python 3.12 and later read ten times as deep as earlier ones."""
     with pytest.raises(RecursionError):
         check_members('{"a":' * 100_000 + "1" + "}" * 100_000, None)

@@ -15,7 +15,7 @@ from api.http.server.direct_route import DirectRouteProtocol
 from api.v1.public.direct_redeem import DirectRedeem
 from api.v1.public.redeem import PATH
 from projections.storage.group_commit import AsyncGroupCommit
-from projections.telemetry.metrics import ERRORS, REQUESTS
+from projections.telemetry.metrics import DIRECT_REQUESTS, ERRORS, REQUESTS
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import inside
 from tests.support.ledger.code_template import make_template
@@ -208,11 +208,13 @@ def test_each_request_is_counted_and_logged_once(
     monkeypatch.setattr(app.direct_route.envelope._lines, "add", lines)
     counted = REQUESTS.labels("redeem", "2xx")
     before, code = counted._value.get(), shared_app.issue()
+    direct_before = DIRECT_REQUESTS._value.get()
     responses = [direct.redeem(code, path=path, headers={"X-Request-ID": MINE}) for path in (PATH, BY_ROUTE)]
     wait_for(lambda: lines.call_count >= len(responses))  # the route counts and logs after its answer was sent
     shown = [{name: value for name, value in call.kwargs.items() if name != "ms"} for call in lines.call_args_list]
 
     assert counted._value.get() == before + 2
+    assert DIRECT_REQUESTS._value.get() == direct_before + 1
     assert [line.pop("outcome") for line in shown] == ["accepted", "known"]
     assert [line.pop("status") for line in shown] == [202, 200]
     assert shown[0] == shown[1]

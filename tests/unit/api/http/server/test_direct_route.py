@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from api.http.server.direct_route import DirectExchange, DirectRouteProtocol
+from api.http.server.direct_route import DirectExchange, DirectRouteProtocol, _warn_without_route
 from tests.support.waiting import WAIT_S_MAX
 
 BODY_BYTES_MAX = 100
@@ -284,23 +284,36 @@ def test_idle_connection_is_closed_after_the_keep_alive_timeout() -> None:
     converse(talk)
 
 
-def test_application_without_a_direct_route_is_served() -> None:
-    """The protocol needs none."""
+@pytest.mark.parametrize("proxy_headers", [False, True])
+def test_application_without_a_direct_route_is_served_with_one_warning(
+    proxy_headers: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that uvicorn's option --proxy-headers wraps: it would cost more CPU time in silence."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse(scope["path"])(scope, receive, send)
 
+    if proxy_headers:
+        application.direct_route = RecordingRoute()  # type: ignore[attr-defined]  # the wrapper hides it
+
     async def whole() -> bytes:
-        config = uvicorn.Config(application, lifespan="off", log_level="critical", proxy_headers=False)
+        config = uvicorn.Config(application, lifespan="off", log_level="critical", proxy_headers=proxy_headers)
         config.load()
         server = await asyncio.get_running_loop().create_server(
             lambda: DirectRouteProtocol(config, ServerState(), {}), "127.0.0.1", 0
         )
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(request(connection="close"))
-        octets = await asyncio.wait_for(reader.read(), WAIT_S_MAX)
-        writer.close()
+        octets = b""
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(request(connection="close"))
+            octets = await asyncio.wait_for(reader.read(), WAIT_S_MAX)
+            writer.close()
         server.close()
         return octets
 
+    _warn_without_route.cache_clear()
     assert asyncio.run(whole()).endswith(b"\r\n\r\n" + PATH.encode())
+
+    (line,) = caplog.records
+    assert (line.levelname, line.message) == ("WARNING", "direct route disabled")
+    assert "run it with --no-proxy-headers" in vars(line)["why"]
