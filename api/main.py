@@ -59,6 +59,7 @@ from api.web.support.history.live_page import VIEWERS_MAX, SupportSource
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from projections.config.broker_url import BrokerUrl
+from projections.config.unknown_settings import log_ignored_settings
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import StalledWriterWatch
 from projections.monitoring.commit_probe import CommitProbe
@@ -122,6 +123,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     """
     settings = settings or ApiSettings.from_environment()
     configure_logs()
+    log_ignored_settings()
     declare_zeroes()
     STARTED.labels("backend").set_to_current_time()
     for language in LANGUAGES:

@@ -91,6 +91,8 @@ GUIDANCE: Final = {
     " altered](../how-to/runbook.md#vault-altered).",
     "work after a commit failed": "The request was answered as committed; the sweep repeats what was missed. Report the"
     " bug.",
+    "unknown setting ignored": "`why` names a variable that has no effect, and the setting that it resembles. Correct"
+    " the name or unset it; `ledger settings` lists every setting.",
     "webhook endpoint disabled": "Enable it at `/admin/webhooks` once its receiver works. See [webhook"
     " disabled](../how-to/runbook.md#webhook-given-up).",
 }

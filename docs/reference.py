@@ -1,4 +1,4 @@
-"""The parts of reference pages that are derived from code: commands, routes, problem codes, logs, columns."""
+"""The parts of reference pages that are derived from code: commands, settings, routes, problem codes, logs, columns."""
 
 import ast
 import base64
@@ -28,6 +28,9 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.events import EVENT_TYPES, Event
 from domain.events.code_terms import CodeTerms
 from domain.values.email_domains import DomainNames
+from projections.config.environment import name_of_variable
+from projections.config.settings import LedgerSettings, format_default, list_sections
+from projections.config.unknown_settings import OTHER_VARIABLES
 from projections.terminal.exit_codes import list_exit_codes
 
 DOCS = Path(__file__).parent
@@ -46,6 +49,7 @@ def render_pages() -> dict[Path, str]:
         DOCS / "reference/logs.md": runpy.run_path(str(DOCS / "log_events.py"))["log_event_lines"](),
         DOCS / "reference/roles-and-scopes.md": _access_lines(),
         DOCS / "how-to/import-codes.md": _column_lines(),
+        DOCS / "reference/settings.md": _setting_lines(),
         DOCS / "architecture.md": _package_lines(),
     }
     pages = {page: f"{_manual_part(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
@@ -200,6 +204,24 @@ def _type_name(annotation: object) -> str:
     name = name.replace("<class 'datetime.datetime'>", "datetime").replace("datetime.datetime", "datetime")
     name = LITERAL.sub(lambda values: " or ".join(f"`{value}`" for value in re.findall(r"\w+", values[1])), name)
     return name.replace("uuid.UUID", "UUID").replace(" | ", " or ")
+
+
+def _setting_lines() -> Iterator[str]:
+    """Yield every setting with its default, section by section, and the variables that are read in addition."""
+    for section, fields in list_sections().items():
+        yield f"## {section}\n"
+        yield "| variable | default | what it is |"
+        yield "|---|---|---|"
+        for name in fields:
+            field = LedgerSettings.model_fields[name]
+            default = f"`{text}`" if (text := format_default(field)) else ""
+            shown = "none: needed" if field.is_required() else default
+            yield f"| `{name_of_variable(LedgerSettings, name)}` | {shown} | {field.description} |"
+        yield ""
+    yield "## Read by others\n"
+    yield "| variable | what it is |"
+    yield "|---|---|"
+    yield from (f"| `{name}` | {description} |" for name, description in OTHER_VARIABLES.items())
 
 
 def _package_lines() -> Iterator[str]:

@@ -42,7 +42,12 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     lower_priority()
     os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
-    if not (database_url := _database_url()):
+    try:
+        database_url = _database_url()
+    except ValueError as error:
+        say_error(str(error))
+        return ExitCode.USAGE
+    if not database_url:
         say_error("no ledger is running on this folder: start it with `ledger up`, or set DATABASE_URL")
         return ExitCode.SERVICE
     try:

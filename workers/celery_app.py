@@ -7,9 +7,10 @@ import logging
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging
+from celery.signals import beat_init, celeryd_init, setup_logging
 
 from projections.config.broker_url import BrokerUrl
+from projections.config.unknown_settings import log_ignored_settings
 from projections.telemetry.log_setup import configure_logs
 from projections.vault.random_source import RANDOM
 from projections.work_queue.scheduler_lease import SchedulerLease
@@ -54,6 +55,12 @@ def _log_warnings(**_: Any) -> None:
     """Log warnings that a worker raises before its logs are set up."""
     configure_logs()
     logging.captureWarnings(capture=True)
+    log_ignored_settings()
+
+
+@beat_init.connect
+def _log_warnings_of_beat(**_: Any) -> None:
+    log_ignored_settings()
 
 
 @celeryd_init.connect

@@ -3,7 +3,7 @@
 import os
 from datetime import timedelta
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import SecretStr, field_validator, model_validator
 
 from projections.config.settings import LedgerSettings
 from workers.channels.smtp.addresses import MailFrom
@@ -18,18 +18,11 @@ SOFT_SHUTDOWN_S = 10.0
 
 
 class WorkerSettings(LedgerSettings):
-    """Settings of sending, in addition to storage and policy.
+    """The settings with what the sending side checks and derives.
 
     Raises:
         pydantic.ValidationError: Bounds contradict one another; the message says which and what to change.
     """
-
-    worker_concurrency: int = Field(default=2, ge=1, le=64)
-    send_concurrency: int = Field(default=24, ge=1, le=64)
-    task_time_limit_s: int = Field(default=240, ge=10)
-    visibility_timeout_s: int = Field(default=300, ge=15)
-    worker_metrics_host: str = "127.0.0.1"
-    worker_metrics_port: int = Field(default=9464, ge=0, le=65535)
 
     @property
     def longest_send(self) -> timedelta:

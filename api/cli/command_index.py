@@ -21,6 +21,7 @@ from projections.terminal.text import say
 FAMILIES: Final = (
     "api.cli.server.up_and_migrate",
     "api.cli.server.container",
+    "api.cli.server.show_settings",
     "api.cli.codes.codes",
     "api.cli.codes.history",
     "api.cli.codes.what_if",

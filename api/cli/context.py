@@ -26,6 +26,11 @@ from projections.vault.random_source import RANDOM
 
 def describe_settings_error(invalid: ValidationError) -> str:
     """Return which variables are wrong, and why, without their values."""
+    return "settings: " + "; ".join(list_settings_errors(invalid))
+
+
+def list_settings_errors(invalid: ValidationError) -> list[str]:
+    """Return a sentence for each variable that is wrong, without its value."""
     parts = []
     for error in invalid.errors(include_input=False, include_url=False):
         name = str(error["loc"][0]) if error["loc"] else ""
@@ -35,7 +40,7 @@ def describe_settings_error(invalid: ValidationError) -> str:
         else:
             why = error["msg"].removeprefix("Value error, ")
             parts.append(f"{variable}: {why}" if variable else why)
-    return "settings: " + "; ".join(parts)
+    return parts
 
 
 SETTLING_COMMANDS_MAX = 100_000

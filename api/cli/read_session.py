@@ -12,12 +12,15 @@ from uuid import UUID
 import typer
 
 from api.cli.embedded.environment import read_stack_environment
+from api.cli.embedded.secrets_file import FILE as SECRETS
 from api.cli.embedded.state_file import read_stack_state
 from domain.ports import Language
 from projections.config.settings import LedgerSettings
+from projections.config.unknown_settings import find_ignored_settings
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.storage.read_store import ReadStore
+from projections.terminal.text import say_error
 
 KILLED = "the ledger on {folder} was killed: start it again with `ledger up`; no data was lost"
 
@@ -29,6 +32,16 @@ class ReadSession:
     data_dir: Path
 
     def read_settings(self) -> LedgerSettings:
+        """Read the settings as `load_settings` does, after a line on stderr for each that has no effect.
+
+        Raises:
+            StorageUnavailableError, pydantic.ValidationError: As `load_settings`.
+        """
+        for sentence in find_ignored_settings(self.data_dir / SECRETS):
+            say_error(sentence)
+        return self.load_settings()
+
+    def load_settings(self) -> LedgerSettings:
         """Read the settings of the stack in the data folder; variables that are set take precedence.
 
         Raises:

@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from api.rate_limits.expiring_keys import TimedSet
 from api.rate_limits.gcra import KEYS_MAX, Gcra, Limit
-from api.settings import Rates
 from domain.commands.context import InvitationWaits
 from domain.commands.invitation_limits import AGAIN, NEW_RECIPIENTS, OTHER_RECIPIENTS, RECIPIENT
 from domain.events import ActorKind
 from domain.model.reservation import Reservation
+from projections.config.settings import Rates
 
 HOUR_S: Final = 3600.0
 REPORTED_MAX: Final = 500

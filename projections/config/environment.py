@@ -1,16 +1,13 @@
 """Reading settings from variables: of the environment, and of the file that LEDGER_SECRETS_FILE names."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from pydantic import BaseModel
 
-from projections.config.variables_file import parse_variables
+from projections.config.variables import Variable, read_variables
 
-PREFIX = "LEDGER_"
-SECRETS_FILE = "LEDGER_SECRETS_FILE"
+PREFIX: Final = "LEDGER_"
 
 
 class EnvironmentSettings(BaseModel):
@@ -24,25 +21,30 @@ class EnvironmentSettings(BaseModel):
             OSError: The secrets file exists and can't be read.
             pydantic.ValidationError: A value is missing or malformed; the message names the variable.
         """
-        variables = {**_read_secrets_file(), **{name.upper(): value for name, value in os.environ.items()}}
-        return cls.model_validate(dict(cls._select(variables)))
+        return cls.from_variables(read_variables())
 
     @classmethod
-    def _select(cls, variables: Mapping[str, str]) -> list[tuple[str, str]]:
-        """Return the values of fields that are set, under the names that errors are reported with."""
-        selected = []
+    def from_variables(cls, variables: Mapping[str, Variable]) -> Self:
+        """Read the settings from variables.
+
+        Raises:
+            pydantic.ValidationError: A value is missing or malformed; the message names the variable.
+        """
+        values = {}
         for name, field in cls.model_fields.items():
+            # Errors are reported with the alias.
             alias = field.validation_alias if isinstance(field.validation_alias, str) else name
-            value = variables.get(alias) if alias != name else None
-            if value is None:
-                value = variables.get(f"{PREFIX}{name.upper()}")
-            if value is not None:
-                selected.append((alias, value))
-        return selected
+            if (variable := find_variable(variables, name_of_variable(cls, name))) is not None:
+                values[alias] = variable.value
+        return cls.model_validate(values)
 
 
-def _read_secrets_file() -> dict[str, str]:
-    path = Path(os.environ.get(SECRETS_FILE) or os.devnull)
-    if not path.exists():
-        return {}
-    return {name.upper(): value for name, value in parse_variables(path.read_text("utf-8")).items()}
+def name_of_variable(settings: type[EnvironmentSettings], field: str) -> str:
+    """Return the name of the variable that sets a field."""
+    alias = settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
+
+
+def find_variable(variables: Mapping[str, Variable], name: str) -> Variable | None:
+    """Return the variable that sets a field, None if it is not set; `DATABASE_URL` may also have the prefix."""
+    return variables.get(name) or variables.get(f"{PREFIX}{name.removeprefix(PREFIX)}")

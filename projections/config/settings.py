@@ -1,11 +1,16 @@
-"""Settings that every process of the ledger shares: storage, keys, and the policy of redemptions."""
+"""Every setting of the ledger: its name, type, default, bounds and description.
+
+The reference page and `ledger settings` are written from this module. The settings of the API and of workers add
+checks and derived values, and no fields: then every process knows every name.
+"""
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from domain.policy import WAIT_S_MAX, Policy
 from domain.ports import Language
@@ -23,18 +28,66 @@ from projections.vault.vault import Vault
 DEFAULT_DATA_DIR = Path(".ledger")
 SMTP_TIMEOUT_S_MAX = WAIT_S_MAX / 2
 """The lease of a test email is twice the timeout."""
+RATE_MAX: Final = 1_000_000
+"""Largest number of messages per hour that a limit may be set to."""
+
+
+class Rates(NamedTuple):
+    """Invitations per hour: for one recipient, for one recipient by `again`, and from one client address."""
+
+    per_recipient: int
+    again: int
+    per_address: int
+
+
+RATES: Final = Rates(per_recipient=5, again=3, per_address=100)
+"""Defaults of the settings."""
+
+SECTIONS: Final = {
+    "database_url": "Where things are",
+    "traces_url": "Traces",
+    "secret_key": "Secrets",
+    "smtp_url": "Mail and webhooks",
+    "reservation_ttl_s": "Policy",
+    "body_bytes_max": "Size",
+    "refusals_days": "How long things are kept",
+}
+"""Headings of the reference page, each by the first setting below it."""
+
+
+def format_default(field: FieldInfo) -> str:
+    """Return the default of a setting as a variable would set it; empty without one."""
+    default = None if field.is_required() else field.get_default()
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return "" if default is None else str(default)
+
+
+def list_sections() -> dict[str, list[str]]:
+    """Return the fields of all settings by the heading of their section, in the order of the reference page."""
+    sections: dict[str, list[str]] = {}
+    heading = ""
+    for field in LedgerSettings.model_fields:
+        heading = SECTIONS.get(field, heading)
+        sections.setdefault(heading, []).append(field)
+    return sections
 
 
 def add_password(url: str, file: str | Path | None) -> str:
-    """Return the URL with the password that a file holds, if a file is named.
+    """Return the URL with the password that a file holds, if a file is named and the URL has none.
 
     Raises:
-        OSError: The file can't be read.
-        ValueError: The URL can't be read.
+        ValueError: The URL or the file can't be read.
     """
-    if not file:
+    if not file or read_password(validate_database_url(url)):
         return url
-    return make_conninfo(validate_database_url(url), password=Path(file).read_text(encoding="utf-8").strip())
+    try:
+        password = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"the password file {file} cannot be read ({error.strerror}): correct its path") from error
+    return make_conninfo(url, password=password)
 
 
 def read_password(url: str) -> str:
@@ -55,7 +108,9 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 
 class LedgerSettings(EnvironmentSettings):
-    """Settings that are read once at start from the environment.
+    """Settings that are read once at start, in the order of the reference page.
+
+    A description is Markdown; its links are relative to the reference page.
 
     `DATABASE_URL` and `REDIS_URL` have these names; all others begin with `LEDGER_`. LEDGER_SECRETS_FILE may name a
     file of `NAME=value` lines, and LEDGER_DATABASE_PASSWORD_FILE one with the password that DATABASE_URL leaves out. If
@@ -74,53 +129,240 @@ class LedgerSettings(EnvironmentSettings):
         hide_input_in_errors=True,
     )
 
-    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
-    redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL")
-    database_password_file: Path | None = None
-    read_database_url: SecretStr | None = None
-    read_lag_s_max: float = Field(default=5.0, gt=0, le=3600)
-    owner_database_url: SecretStr | None = None
-    owner_password_file: Path | None = None
-    database_wait_s: float = Field(default=60.0, ge=0)
-    data_dir: Path = DEFAULT_DATA_DIR
-    disk_path: Path | None = None
-    checkpoint_file: Path | None = None
-    forgotten_file: Path | None = None
-    secret_key: SecretStr
-    peppers: SecretStr
-    master_keys: SecretStr
-    default_language: Language = "zh"
-    public_url: str = "http://127.0.0.1:8000"
-    mail_from: str = "ledger@localhost.localdomain"
+    database_url: SecretStr = Field(
+        validation_alias="DATABASE_URL",
+        description="libpq URI of PostgreSQL; several hosts with `?target_session_attrs=read-write`",
+    )
+    database_password_file: Path | None = Field(
+        default=None, description="file with the password that `DATABASE_URL` leaves out"
+    )
+    read_database_url: SecretStr | None = Field(
+        default=None,
+        description="libpq URI of a standby that answers the feed, the dashboard and exports"
+        " ([scaling](../explanation/scaling.md#reports-from-a-standby));"
+        " a password that it leaves out is that of `LEDGER_DATABASE_PASSWORD_FILE`",
+    )
+    read_lag_s_max: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="seconds that the standby may be behind; beyond this bound the primary answers. At most 3600",
+    )
+    owner_database_url: SecretStr | None = Field(
+        default=None,
+        description="URL of the owner role, used for migrations when `DATABASE_URL` names a least-privilege role."
+        " Default: `DATABASE_URL`",
+    )
+    owner_password_file: Path | None = Field(
+        default=None, description="file with the password that `LEDGER_OWNER_DATABASE_URL` leaves out"
+    )
+    database_wait_s: float = Field(
+        default=60.0, ge=0, description="seconds for which `ledger run` waits for the database and its schema"
+    )
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"),
+        validation_alias="REDIS_URL",
+        description="the broker: Redis or Valkey (`redis://`, `rediss://`), the same with Sentinel (`sentinel://`), or"
+        " RabbitMQ (`amqp://`, `amqps://`); [forms](../how-to/deployment.md#choose-a-broker)",
+    )
+    data_dir: Path = Field(default=DEFAULT_DATA_DIR, description="folder of the embedded ledger")
+    disk_path: Path | None = Field(
+        default=None,
+        description="a path on the disk whose free space `/metrics` shows. Default: the data folder",
+    )
+    public_url: str = Field(default="http://127.0.0.1:8000", description="base of the links in emails")
+    mailbox: Path | None = Field(default=None, description="Maildir of the test mailbox, shown at `/mailbox`")
+    forgotten_file: Path | None = Field(
+        default=None,
+        description="list of the ids of erased people (default: `forgotten.jsonl` in the data folder); a restored"
+        " backup erases them again; keep it apart from the backups of the database",
+    )
+    checkpoint_file: Path | None = Field(
+        default=None,
+        description="file outside the database that keeps a copy of each signed checkpoint; with it a start detects"
+        " that an older backup was restored",
+    )
+    worker_metrics_host: str = Field(
+        default="127.0.0.1", description="IP address of the worker's own `/metrics` and `/healthz`"
+    )
+    worker_metrics_port: int = Field(
+        default=9464, ge=0, le=65535, description="port of the worker's own `/metrics` and `/healthz`; 0 for none"
+    )
 
-    reservation_ttl_s: int = Field(default=1800, ge=1)
-    max_attempts: int = Field(default=8, ge=1, le=100)
-    lease_s: int = Field(default=60, ge=2, le=WAIT_S_MAX)
-    retry_first_s: float = Field(default=5.0, gt=0, le=WAIT_S_MAX)
-    retry_longest_s: float = Field(default=300.0, gt=0, le=WAIT_S_MAX)
-    correct_within_s: int = Field(default=3600, ge=0, le=31_536_000)
-    rebinds_max: int = Field(default=1, ge=0, le=1000)
-    rebind_days: int = Field(default=15, ge=0, le=36500)
-    sweep_s: float = Field(default=3.0, gt=0)
-    smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:25")
-    smtp_timeout_s: float = Field(default=20.0, gt=0, le=SMTP_TIMEOUT_S_MAX)
-    smtp_dot_timeout_s: float = Field(default=600.0, gt=0, le=WAIT_S_MAX)
-    webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)
-    webhook_allow_private: str = ""
-    traces_url: str | None = None
-    traces_ratio: float = Field(default=0.01, ge=0, le=1)
+    traces_url: str | None = Field(
+        default=None,
+        description="where a collector takes traces by OTLP over HTTP, such as `http://collector:4318/v1/traces`;"
+        " without it nothing is traced. Needs the [extra](dependencies.md#extra-tracing) `tracing`",
+    )
+    traces_ratio: float = Field(default=0.01, ge=0, le=1, description="share of the redemptions that is traced, 0 to 1")
+
+    secret_key: SecretStr = Field(description="key of sessions and link tokens")
+    peppers: SecretStr = Field(description="keyring of digests, `id:base64,...`, the first is current")
+    master_keys: SecretStr = Field(description="keyring of encrypted texts, the same form")
+
+    smtp_url: SecretStr = Field(
+        default=SecretStr("smtp://127.0.0.1:25"),
+        description="`smtp://`, `smtp+starttls://` or `smtps://`, with an optional `user:password@`;"
+        " `null://` drops every email",
+    )
+    mail_from: str = Field(default="ledger@localhost.localdomain", description="sender of the emails")
+    smtp_timeout_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=SMTP_TIMEOUT_S_MAX,
+        description=f"timeout in seconds for one email, at most {SMTP_TIMEOUT_S_MAX:g}; must be less than the lease",
+    )
+    smtp_dot_timeout_s: float = Field(
+        default=600.0,
+        gt=0,
+        le=WAIT_S_MAX,
+        description="seconds in which a mail server may"
+        " [reply to the content of an email](../how-to/mail.md#slow-mail-servers); no retry comes earlier."
+        f" At least `LEDGER_SMTP_TIMEOUT_S`, at most {WAIT_S_MAX}",
+    )
+    webhook_timeout_s: float = Field(
+        default=15.0,
+        gt=0,
+        le=60,
+        description="timeout in seconds for one message to a [webhook](../how-to/webhooks.md), from the DNS lookup to"
+        " the end of the response; must be less than the lease",
+    )
+    webhook_allow_private: str = Field(
+        default="",
+        description="networks that webhooks may reach in addition to the public internet, also by `http`:"
+        " `10.1.0.0/16,192.168.1.7/32`",
+    )
+    default_language: Language = Field(default="zh", description="`zh` or `en`, used if a browser asks for neither")
+
+    reservation_ttl_s: int = Field(
+        default=1800, ge=1, description="seconds for which a use is reserved for an invitation that is not sent"
+    )
+    max_attempts: int = Field(default=8, ge=1, le=100, description="attempts for each delivery")
+    retry_first_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=WAIT_S_MAX,
+        description=f"pause in seconds after the first failed attempt, at most {WAIT_S_MAX}; it doubles",
+    )
+    retry_longest_s: float = Field(
+        default=300.0,
+        gt=0,
+        le=WAIT_S_MAX,
+        description=f"longest pause in seconds between attempts, at most {WAIT_S_MAX}",
+    )
+    lease_s: int = Field(
+        default=60,
+        ge=2,
+        le=WAIT_S_MAX,
+        description=f"seconds for which a worker owns one attempt, at most {WAIT_S_MAX}: a longer lease counts as one"
+        " from a clock that was ahead",
+    )
+    correct_within_s: int = Field(
+        default=3600,
+        ge=0,
+        le=31_536_000,
+        description="seconds after sending in which the person may correct the email address; 0: only before sending;"
+        " staff always may",
+    )
+    rebinds_max: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="how often a customer may move an access grant to another group, unless the code's terms say"
+        " otherwise",
+    )
+    rebind_days: int = Field(
+        default=15,
+        ge=0,
+        le=36500,
+        description="days after activation in which a customer may move an access grant to another group",
+    )
+    sweep_s: float = Field(default=3.0, gt=0, description="seconds between two sweeps")
+
+    body_bytes_max: int = Field(default=65_536, ge=1024, description="longest request body in bytes")
+    request_wait_s: float = Field(
+        default=10.0, gt=0, description="seconds for which a request waits for its commit before it is answered 503"
+    )
+    rate_limit: Literal["on", "off"] = Field(
+        default="on",
+        description="`off` switches off every limit: of invitations, redeem requests, notices and the sign-in;"
+        " for load tests only",
+    )
+    invitations_per_recipient: int = Field(
+        default=RATES.per_recipient,
+        ge=1,
+        le=RATE_MAX,
+        description="invitations that one email address may get within an hour through redeems, corrections and"
+        " rebinds, whatever the code ([rate limits](../explanation/rate-limits.md#invitations))",
+    )
+    again_per_recipient: int = Field(
+        default=RATES.again,
+        ge=1,
+        le=RATE_MAX,
+        description="further uses of one code that one email address may take within an hour by `again`",
+    )
+    recipients_per_address: int = Field(
+        default=RATES.per_address,
+        ge=1,
+        le=RATE_MAX,
+        description="new recipients of open codes within an hour from one client address (IPv6: one /64); redeems by"
+        " API key are not counted. Also the email addresses that one client address may"
+        " [ask about without redeeming](../explanation/rate-limits.md#who-has-uses)",
+    )
+    notices_per_recipient: int = Field(
+        default=5,
+        ge=1,
+        le=RATE_MAX,
+        description="notices (of a refund, of ending access) that one email address may get within an hour;"
+        " further ones wait",
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="host names, separated by commas, that are answered besides loopback names and the host of"
+        " `LEDGER_PUBLIC_URL`; `ledger up` sets `localhost` ([host names](../how-to/deployment.md#host-names))",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="IP addresses and networks, separated by commas, whose `X-Forwarded-For` and `X-Forwarded-Proto`"
+        " are trusted; if empty, none are ([rate limits](../explanation/rate-limits.md#ip-addresses-behind-proxies))",
+    )
+    worker_concurrency: int = Field(default=2, ge=1, le=64, description="child processes of a worker")
+    send_concurrency: int = Field(
+        default=24,
+        ge=1,
+        le=64,
+        description="emails that each child process of a worker sends concurrently, which is also its limit of"
+        " connections to the mail server; it halves the number when the server refuses one"
+        " ([mail connections](../how-to/runbook.md#mail-connections))",
+    )
+    task_time_limit_s: int = Field(
+        default=240,
+        ge=10,
+        description="seconds before a task is killed; must be less than `LEDGER_VISIBILITY_TIMEOUT_S`",
+    )
+    visibility_timeout_s: int = Field(
+        default=300, ge=15, description="seconds before the broker redelivers a dead worker's message"
+    )
+
+    refusals_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="days for which rejected requests (digest of the email address, code id, reason) and counts of"
+        " unknown codes are kept",
+    )
+    mail_days: int = Field(default=30, ge=1, le=3650, description="days for which emails stay in the test mailbox")
+    log_bytes_max: int = Field(
+        default=10_000_000,
+        ge=100_000,
+        description="size of a log of `ledger up` in bytes before it is rotated to `NAME.log.1`",
+    )
 
     @field_validator("webhook_allow_private")
     @classmethod
     def _validate_networks(cls, value: str) -> str:
         parse_networks(value)
         return value
-
-    rate_limit: Literal["on", "off"] = "on"
-    notices_per_recipient: int = Field(default=5, ge=1, le=1_000_000)
-    refusals_days: int = Field(default=90, ge=1, le=3650)
-    mail_days: int = Field(default=30, ge=1, le=3650)
-    log_bytes_max: int = Field(default=10_000_000, ge=100_000)
 
     @field_validator("peppers", "master_keys")
     @classmethod
@@ -155,12 +397,17 @@ class LedgerSettings(EnvironmentSettings):
     @classmethod
     def _read_passwords(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Put the passwords of files into their URLs, so that no other code reads the files."""
-        for file, name in (("database_password_file", "DATABASE_URL"), ("owner_password_file", "owner_database_url")):
+        files = {
+            "DATABASE_URL": "database_password_file",
+            "owner_database_url": "owner_password_file",
+            "read_database_url": "database_password_file",  # a standby has the roles of its primary
+        }
+        for name, file in files.items():
             if isinstance(url := values.get(name), str):
-                values[name] = add_password(url, values.get(file))
-        # A standby has the roles of its primary.
-        if isinstance(url := values.get("read_database_url"), str) and not read_password(validate_database_url(url)):
-            values["read_database_url"] = add_password(url, values.get("database_password_file"))
+                try:
+                    values[name] = add_password(url, values.get(file))
+                except ValueError as error:
+                    raise ValueError(f"{name if name.isupper() else f'LEDGER_{name.upper()}'}: {error}") from error
         return values
 
     @property

@@ -27,6 +27,7 @@ PEOPLE = (
 TRACE = "7ace0fac11c4b2d5"
 NOTE, REASON = "Note: she moved to another office", "Reason: asked for it by telephone"
 KEY = "an-idempotency-key-of-a-client"
+MISTYPED = "LEDGER_SMTP_TIMEOT_S"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def mail() -> Iterator[MailServer]:
 def stack(servers_folder: Path, mail: MailServer) -> Iterator[Stack]:
     """`ledger up`, used and ended by the first fixture that needs its logs."""
     env = {"LEDGER_SMTP_URL": mail.url, "LEDGER_MAIL_FROM": "ledger@house.example", "LEDGER_SWEEP_S": "1"}
+    env[MISTYPED] = "45"
     running = Stack(servers_folder / "logs", find_free_port(), env)
     try:
         running.wait_ready()
@@ -243,3 +245,19 @@ def test_logs_contain_the_lines_that_operators_search_for(logs: dict[str, str]) 
     """The runbook's checks by hand, word for word."""
     assert re.search(r"celery@\S+ ready\.", logs["worker"])
     assert "Scheduler: Sending due task sweep-due-reservations" in logs["beat"]
+
+
+def test_every_process_reports_a_mistyped_setting_at_its_start(stack: Stack) -> None:
+    """API, worker and beat log it once each; `ledger up` and each command say it on stderr."""
+    sentence = f"{MISTYPED} is not a setting, did you mean LEDGER_SMTP_TIMEOUT_S?"
+    logs = {path.name: path.read_text("utf-8") for path in (stack.folder / "logs").glob("*.log")}
+    reports = {
+        name: [json.loads(line)["why"] for line in text.splitlines() if '"unknown setting ignored"' in line]
+        for name, text in logs.items()
+    }
+
+    assert {name: report for name, report in reports.items() if report} == {
+        f"{name}.log": [sentence] for name in ("api", "worker", "beat")
+    }
+    assert stack.folder.with_suffix(".log").read_text("utf-8").count(sentence) == 1
+    assert stack.cli("cases").stderr.splitlines()[0] == sentence

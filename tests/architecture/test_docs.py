@@ -1,4 +1,4 @@
-"""The documentation's tables say what is: every setting with its default, and tests that exist."""
+"""The documentation's tables say what is: every setting with its description, and tests that exist."""
 
 import re
 import runpy
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import get_args
 
 from babel.messages.pofile import read_po
-from pydantic import SecretStr
 
 from api.i18n.catalogs import LANGUAGES, catalog_paths, translator
 from api.settings import ApiSettings
 from domain.commands.case_events import CaseCause
 from domain.commands.reservation.reserve import ReserveUse
 from domain.model.invariants import CODE_RULES, RESERVATION_RULES
+from projections.config.settings import SECTIONS, LedgerSettings, list_sections
 from workers.settings import WorkerSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -23,37 +23,20 @@ EMPHASIZED = re.compile(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])")
 NO_PROSE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-COMPUTED = {"LEDGER_DISK_PATH"}
-"""Their default follows from another setting."""
 
 
-def real_settings() -> dict[str, str]:
-    """Defaults by the name of the variable; empty for none."""
-    defaults = {}
-    for settings in (ApiSettings, WorkerSettings):
-        for name, field in settings.model_fields.items():
-            variable = str(field.validation_alias or f"LEDGER_{name.upper()}")
-            default = None if field.is_required() else field.get_default()
-            if isinstance(default, SecretStr):
-                default = default.get_secret_value()
-            if isinstance(default, float):
-                default = f"{default:g}"
-            defaults[variable] = "" if default is None else str(default)
-    return defaults
+def test_every_setting_is_declared_once_with_a_description_and_a_section() -> None:
+    """The reference page and `ledger settings` are written from the declaration."""
+    undescribed = [name for name, field in LedgerSettings.model_fields.items() if not field.description]
+    declared_elsewhere = [
+        name
+        for kind in (ApiSettings, WorkerSettings)
+        for name in kind.model_fields
+        if name not in LedgerSettings.model_fields
+    ]
 
-
-def documented_settings() -> dict[str, str]:
-    """The same, from the tables of settings.md."""
-    rows = re.findall(r"^\| `([A-Z_]+)` \|([^|]*)\|", (DOCS / "reference/settings.md").read_text("utf-8"), re.MULTILINE)
-    return {name: "" if "none: needed" in default else default.strip().strip("`") for name, default in rows}
-
-
-def test_every_setting_is_documented_with_its_default() -> None:
-    """No more, no fewer, and no default that is out of date: a new setting needs its line in settings.md."""
-    real, documented = real_settings(), documented_settings()
-
-    assert real.keys() == documented.keys()
-    assert {name: documented[name] for name in real if name not in COMPUTED and documented[name] != real[name]} == {}
+    assert (undescribed, declared_elsewhere) == ([], [])
+    assert list(list_sections()) == list(SECTIONS.values())
 
 
 def test_buttons_and_labels_are_written_as_the_pages_show_them() -> None:

@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from api.cli.app import app
-from tests.architecture.test_docs import DOCS, real_settings
+from projections.config.unknown_settings import OTHER_VARIABLES, setting_names
+from tests.architecture.test_docs import DOCS
 
 ROOT = DOCS.parent
 GENERATED = "<!-- What follows is written by `make docs`. -->"
@@ -79,9 +80,8 @@ def test_every_command_is_in_the_table_of_tasks() -> None:
 
 
 def test_every_setting_that_a_page_names_exists() -> None:
-    """Those of Compose and of the start too, which are not in the classes of settings."""
-    compose = (ROOT / "compose.yaml").read_text("utf-8")
-    existing = {*real_settings(), *SETTING.findall(compose), "LEDGER_SECRETS_FILE"}
+    """Those of Compose and of the start too, which are not settings."""
+    existing = {*setting_names(), *OTHER_VARIABLES}
 
     assert [(page, name) for page, text in pages() for name in SETTING.findall(text) if name not in existing] == []
 
@@ -98,7 +98,7 @@ def words_of_the_source() -> set[str]:
 
 def test_every_file_and_identifier_that_a_page_names_exists() -> None:
     """Names in code font that have an underscore or a capital letter inside."""
-    existing = words_of_the_source() | real_settings().keys() | FOREIGN
+    existing = words_of_the_source() | set(setting_names()) | FOREIGN
     unknown, named = [], 0
     for page, text in pages():
         for span in SPAN.findall(NO_BLOCKS.sub("", text)):

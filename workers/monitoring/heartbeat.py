@@ -4,13 +4,13 @@
 """
 
 import contextlib
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from projections.config.variables import read_variables
 from projections.terminal.text import say_error
 from workers.monitoring.broker_client import open_broker_client
 from workers.monitoring.broker_state import HEARTBEAT_S, BrokerUnavailableError
@@ -77,7 +77,7 @@ def start_heartbeat(broker_url: str, scheduled_every_s: float) -> None:
 def main() -> int:
     """Check the heartbeat that the command line names."""
     try:
-        state = open_broker_client(os.environ["REDIS_URL"]).look()
+        state = open_broker_client(read_variables()["REDIS_URL"].value).look()
     except BrokerUnavailableError as error:
         say_error(f"the broker cannot be reached: {error}")
         return 1

@@ -9,10 +9,11 @@ import typer
 
 from api.cli.command_index import CommandGroup
 from api.cli.context import Session
-from api.cli.embedded.secrets_file import FILE, POSTGRES_PASSWORD, read_secrets
+from api.cli.embedded.secrets_file import FILE, read_secrets
 from api.cli.output_file import OutputOption, open_output_file
 from api.cli.printing import JsonFlag, print_json
 from projections.config.settings import LedgerSettings
+from projections.config.variables import POSTGRES_PASSWORD
 from projections.database.errors import SchemaMismatchError, StorageUnavailableError
 from projections.privacy.key_export_log import record_key_export
 from projections.repositories.audit_log import OPERATOR, AuditLog

@@ -1,6 +1,5 @@
 """`ledger doctor`: all health checks, each with its error and its remedy."""
 
-import os
 from collections.abc import Iterator
 
 import typer
@@ -11,8 +10,10 @@ from api.cli.context import Session, describe_settings_error
 from api.cli.doctor.check_result import CheckResult
 from api.cli.doctor.database import BEHIND_DATABASE, check_database, check_secrets_file, skip_checks
 from api.cli.doctor.standby import check_standby
+from api.cli.embedded.secrets_file import FILE as SECRETS
 from api.cli.embedded.state_file import read_stack_state
 from api.cli.printing import JsonFlag, print_json
+from projections.config.unknown_settings import find_ignored_settings
 from projections.database.errors import StorageUnavailableError
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, styled, table
@@ -50,10 +51,9 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
 
 def _run_checks(session: Session) -> Iterator[CheckResult]:
     from api.cli.doctor import components  # noqa: PLC0415 - the broker's client: no other command needs it
-    from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - it loads the settings of all components
 
     try:
-        settings = session.read_settings()
+        settings = session.load_settings()
         components.check_settings()
     except StorageUnavailableError as error:
         yield CheckResult(
@@ -66,7 +66,7 @@ def _run_checks(session: Session) -> Iterator[CheckResult]:
         yield CheckResult("settings", "wrong", describe_settings_error(error), remedy)
         yield from skip_checks(EVERYTHING, "the settings are not valid")
         return
-    if sentences := "; ".join(find_unknown_settings(os.environ)):
+    if sentences := "; ".join(find_ignored_settings(session.data_dir / SECRETS)):
         yield CheckResult("settings", "reminder", sentences, "correct the name, or unset it; it has no effect")
     state = read_stack_state(session.data_dir)
     if session.was_killed():

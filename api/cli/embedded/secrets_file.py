@@ -7,15 +7,16 @@ from pathlib import Path
 
 from api.cli.embedded.private_file import write_private_file
 from api.cli.embedded.stack_error import StackError
-from projections.config.variables_file import parse_variables
+from projections.config.variables import (
+    BROKER_PASSWORD,
+    POSTGRES_PASSWORD,
+    RUN_PASSWORD,
+    SERVER_PASSWORDS,
+    parse_variables,
+)
 
 FILE = "secrets.env"
-POSTGRES_PASSWORD = "LEDGER_POSTGRES_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 NAMES = ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", POSTGRES_PASSWORD)
-RUN_PASSWORD = "LEDGER_POSTGRES_RUN_PASSWORD"  # noqa: S105 - the name of a variable, not a password
-BROKER_PASSWORD = "LEDGER_BROKER_PASSWORD"  # noqa: S105 - the name of a variable, not a password
-SERVER_PASSWORDS = (POSTGRES_PASSWORD, RUN_PASSWORD, BROKER_PASSWORD)
-"""Secrets of the servers of `ledger up`; no other process gets these variables."""
 KEY_BYTES = 32
 
 

@@ -12,12 +12,14 @@ from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.first_credentials import prepare_first_accounts
 from api.cli.embedded.process.supervisor import Supervisor
-from api.cli.embedded.secrets_file import BROKER_PASSWORD, POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
+from api.cli.embedded.secrets_file import FILE as SECRETS
+from api.cli.embedded.secrets_file import load_secrets
 from api.cli.embedded.services import ledger, postgres, valkey
 from api.cli.embedded.services.ledger import OWNER_URL
 from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.state_file import StackState, write_stack_state
 from api.cli.embedded.tcp_ports import HOST, FreePorts
+from projections.config.variables import BROKER_PASSWORD, POSTGRES_PASSWORD, RUN_PASSWORD
 from projections.terminal.text import say_error
 from workers.monitoring.broker_state import HEARTBEAT_KEYS
 
@@ -47,7 +49,7 @@ def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervi
         ledger.beat_program(folder, env),
     )
     _start_servers(folder, plan, supervisor)
-    _report_unknown_settings(os.environ)
+    _report_ignored_settings(folder)
     env["DATABASE_URL"] = _open_database(env, owner_url)
     ledger.open_gate(folder, env["DATABASE_URL"])
     credentials = prepare_first_accounts(env, demo)
@@ -137,10 +139,10 @@ def _delete_old_heartbeats(broker: valkey.Valkey) -> None:
     broker.delete_keys(*HEARTBEAT_KEYS.values())
 
 
-def _report_unknown_settings(env: Mapping[str, str]) -> None:
-    from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - the settings load while servers start
+def _report_ignored_settings(folder: DataDir) -> None:
+    from projections.config.unknown_settings import find_ignored_settings  # noqa: PLC0415 - the settings load while servers start
 
-    for sentence in find_unknown_settings(env):
+    for sentence in find_ignored_settings(folder.path / SECRETS):
         say_error(sentence)
 
 

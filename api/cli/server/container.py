@@ -15,6 +15,7 @@ from api.cli.embedded.secrets_file import FILE, check_secrets, load_secrets
 from api.cli.production_checks import refuse_unsafe
 from domain.values.number_bounds import PORTS
 from projections.config.settings import LedgerSettings
+from projections.config.unknown_settings import find_ignored_settings
 from projections.database.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.database.migrations import check_schema, migrate
 from projections.database.roles import owns_schema
@@ -70,15 +71,14 @@ def run(
 
     Example: `ledger run worker --name worker2`
     """
-    from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - only starting wants the settings of all parts
-
     if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
         _create_secrets(Path(secrets_file).parent)
     settings = LedgerSettings.from_environment()
     _check_settings_of(component)
     refuse_unsafe(settings, os.environ)
-    for sentence in find_unknown_settings(os.environ):
-        say_error(sentence)
+    if component == "migrate":
+        for sentence in find_ignored_settings():
+            say_error(sentence)
     _wait_for_schema(settings, migrates=component in MIGRATING)
     if component == "migrate":
         return
@@ -103,7 +103,11 @@ def _check_settings_of(component: Component) -> None:
     from api.settings import ApiSettings  # noqa: PLC0415 - only this command wants them
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
-    (ApiSettings if component in MIGRATING else WorkerSettings).from_environment()
+    # `migrate` runs before all others: it refuses what one of them would, so that none is replaced for half a change.
+    if component in MIGRATING:
+        ApiSettings.from_environment()
+    if component != "backend":
+        WorkerSettings.from_environment()
 
 
 def _create_secrets(folder: Path) -> None:

@@ -271,6 +271,7 @@ READ: Final[dict[str, Callable[[Ledger], Arguments]]] = {
     "export events": Ledger.output,
     "export statements": Ledger.output,
     "key list": lambda ledger: (ledger.key(),)[1:],
+    "settings": lambda _: (),
     "staff list": lambda ledger: ledger.staff()[1:],
     "doctor": lambda _: ("--json",),
     "receipt": lambda ledger: (ledger.proven(),),

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.private_file import write_private_file
 from api.cli.embedded.process.program import Program
-from api.cli.embedded.secrets_file import SERVER_PASSWORDS
 from api.cli.embedded.tcp_ports import HOST
+from projections.config.variables import SERVER_PASSWORDS
 
 # Clients end before the servers that they use: API, beat and worker, then mail sink and Valkey, PostgreSQL last.
 CLIENT_STAGE, BROKER_STAGE = 2, 1

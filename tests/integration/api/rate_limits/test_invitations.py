@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.rate_limits.invitations import HOUR_S
-from api.settings import RATES
 from domain.values.identifiers import EmailAddress
+from projections.config.settings import RATES
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import AsgiResponse, ask, inside
 from tests.support.clients.in_process_app import GENEROUS, settings_over, started

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 
 from api.rate_limits.guard import Guard
-from api.settings import Rates
 from api.use_cases import redeem_batch
 from api.use_cases.redeem import redeem
 from api.use_cases.redeem_batch import BatchItem
 from api.use_cases.services import Caller
+from projections.config.settings import Rates
 from projections.storage import group_commit
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.asgi_requests import inside

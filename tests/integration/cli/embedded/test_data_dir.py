@@ -16,6 +16,7 @@ from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.state_file import StackState, delete_stack_state, write_stack_state
 from api.cli.embedded.tcp_ports import HOST, find_free_port
 from api.cli.embedded.up import run_up
+from projections.config.variables import BROKER_PASSWORD
 from projections.vault.key_ring import KeyRing
 from tests.support.waiting import WAIT_S_MAX
 
@@ -159,10 +160,10 @@ def test_older_folder_gets_its_missing_passwords(tmp_path: Path) -> None:
     path.write_text("\n".join(kept_lines) + "\n")
     again = load_secrets(tmp_path)
 
-    assert len(again.pop(secrets_file.BROKER_PASSWORD)) >= 32
-    assert secrets.pop(secrets_file.BROKER_PASSWORD)
+    assert len(again.pop(BROKER_PASSWORD)) >= 32
+    assert secrets.pop(BROKER_PASSWORD)
     assert secrets == again
-    assert load_secrets(tmp_path)[secrets_file.BROKER_PASSWORD] in path.read_text()
+    assert load_secrets(tmp_path)[BROKER_PASSWORD] in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
 
 

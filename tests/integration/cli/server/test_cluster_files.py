@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from api.cli.unknown_settings import find_unknown_settings
+from projections.config.unknown_settings import find_unknown_settings
+from tests.support.compose_environment import environment_of
 from tests.support.waiting import WAIT_S_MAX
 
 CLUSTER = Path(__file__).parents[4] / "deploy/ha"
@@ -81,7 +82,7 @@ def balanced_port(path: str) -> int:
 @pytest.mark.parametrize("where", ["containers", "machines"])
 def test_reports_read_standbys_and_decisions_the_primary(where: str) -> None:
     """Through HAProxy on every application host; exports from a standby are not cancelled by its replay."""
-    backend = services()["backend"]["environment"]
+    backend = environment_of(CLUSTER / "compose.yaml", "backend", "", shell={})
     environment = backend if where == "containers" else assignments(CLUSTER / "systemd/ledger.env")
     rules = yaml.safe_load((CLUSTER / "patroni.yml").read_text("utf-8"))["bootstrap"]["dcs"]
 

@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from api.cli.embedded.secrets_file import load_secrets
 from api.cli.embedded.stack_error import StackError
 from api.cli.exit_status import report_exception
 from api.cli.server import container
+from api.cli.server.container import OWNER_ONLY
 from projections.database.migrations import check_schema
 from projections.terminal.exit_codes import ExitCode
+from tests.support.compose_environment import environment_of
 
 ROOT = Path(__file__).parents[4]
 
@@ -66,6 +69,27 @@ def test_run_migrate_applies_the_schema_and_exits(
     container.run("migrate")
 
     assert migrated == [database_url]
+
+
+def test_run_migrate_refuses_a_setting_of_any_component_before_it_migrates(
+    become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It runs before all others, so a malformed `.env` replaces no container; a mistyped name is reported."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("LEDGER_SMTP_TIMEOT_S", "45")
+    load_secrets(become)
+    migrated: list[str] = []
+    monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
+    container.run("migrate")
+    reported = capsys.readouterr().err
+
+    monkeypatch.setenv("LEDGER_SMTP_URL", "mail.example.com")
+    with pytest.raises(ValidationError) as refused:
+        container.run("migrate")
+
+    assert reported == "LEDGER_SMTP_TIMEOT_S is not a setting, did you mean LEDGER_SMTP_TIMEOUT_S?\n"
+    assert (report_exception(refused.value), migrated) == (ExitCode.USAGE, [database_url])
+    assert capsys.readouterr().err.startswith("settings: LEDGER_SMTP_URL: The mail server's URL has an unknown scheme")
 
 
 def test_backend_waits_for_the_migration_if_its_role_does_not_own_the_schema(
@@ -137,13 +161,17 @@ def test_compose_file_has_the_six_services_of_the_incident() -> None:
     assert "noeviction" in services["redis"]
 
 
-def test_only_the_migration_service_reads_the_owner_password() -> None:
+@pytest.mark.parametrize(
+    "dotenv", ["", "LEDGER_OWNER_DATABASE_URL=postgresql://owner:pw@x/y\nLEDGER_OWNER_PASSWORD_FILE=/x"]
+)
+def test_only_the_migration_service_reads_the_owner_password(dotenv: str) -> None:
     """Code that runs in the API, a worker or beat finds it in no variable and in no mounted volume."""
     compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-    owners = {name for name, text in _services().items() if re.search("db-secret|LEDGER_OWNER_", text)}
+    environments = {name: environment_of(ROOT / "compose.yaml", name, dotenv, shell={}) for name in _services()}
 
-    assert owners == {"db", "migrate"}
-    assert not re.search("db-secret|LEDGER_OWNER_", compose.split("\nservices:\n")[0])
+    assert {name for name, values in environments.items() if any(map(values.get, OWNER_ONLY))} == {"migrate"}
+    assert {name for name, text in _services().items() if "db-secret" in text} == {"db", "migrate"}
+    assert "db-secret" not in compose.split("\nservices:\n")[0]
     assert "migrate: {condition: service_completed_successfully}" in _services()["backend"]
 
 

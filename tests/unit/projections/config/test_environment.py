@@ -6,7 +6,6 @@ import pytest
 from pydantic import ConfigDict, Field, SecretStr, ValidationError
 
 from projections.config.environment import EnvironmentSettings
-from projections.config.variables_file import parse_variables
 
 
 class ShopSettings(EnvironmentSettings):
@@ -72,8 +71,22 @@ def test_malformed_and_missing_values_name_their_variable(monkeypatch: pytest.Mo
     assert [error["loc"] for error in caught.value.errors()] == [("DATABASE_URL",), ("retry_first_s",)]
 
 
-def test_secrets_file_has_comments_quotes_and_exports() -> None:
-    """Other lines are ignored; a value may hold an equals sign."""
-    text = "# keys\nA=1\n\nexport B = '2'\nC=\"3\"\nD=x==\nE=\nno variable\n  #F=1\nG='\n"
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, secrets_file: Path) -> None:
+    """In the environment and in the file: a line that is left empty keeps the default."""
+    secrets_file.write_text("DATABASE_URL=postgresql:///file\nLEDGER_DATA_DIR=''\n", encoding="utf-8")
+    monkeypatch.setenv("DATABASE_URL", " ")
+    monkeypatch.setenv("LEDGER_RETRY_FIRST_S", "")
 
-    assert parse_variables(text) == {"A": "1", "B": "2", "C": "3", "D": "x==", "E": "", "G": "'"}
+    settings = ShopSettings.from_environment()
+
+    assert settings.database_url.get_secret_value() == "postgresql:///file"
+    assert (settings.retry_first_s, settings.data_dir) == (5.0, Path(".ledger"))
+
+
+@pytest.mark.parametrize("value", ["'2.5'", '"2.5"', "2.5\r", " 2.5 "])
+def test_quotes_and_line_ends_are_not_part_of_a_value(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """`docker run --env-file` keeps quotes, and a shell keeps the CR of a file from Windows."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///ledger")
+    monkeypatch.setenv("LEDGER_RETRY_FIRST_S", value)
+
+    assert ShopSettings.from_environment().retry_first_s == 2.5

@@ -1,0 +1,180 @@
+"""Every setting reaches every container through the `.env` next to the compose file."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from projections.config.unknown_settings import OTHER_VARIABLES, setting_names
+from projections.config.variables import parse_variables
+from tests.support.compose_environment import ROOT, environment_of, files_of, referenced_names, services_of
+from tests.support.waiting import WAIT_S_MAX
+
+COMPOSE_FILES = [ROOT / "compose.yaml", ROOT / "deploy/ha/compose.yaml"]
+SERVICES = ("migrate", "backend", "celery_worker", "celery_beat")
+DEPLOYED = [(file, service) for file in COMPOSE_FILES for service in SERVICES]
+FILE_IDS = ("one", "cluster")
+DEPLOYED_IDS = [f"{name}-{service}" for name in FILE_IDS for service in SERVICES]
+OWNERS = {"LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE"}
+"""Settings that only `migrate` gets."""
+OTHERS_OF_COMPOSE = {"BACKUPS_KEPT"}
+"""Names that a compose file takes from `.env` and that are for no process of the ledger."""
+KEYS = "1:" + "Nk5XRmR5VGFCY0RlRmdIaUprTG1Ob1BxUnNUdVZ3WHk="
+
+UNUSUAL: dict[str, object] = {
+    "DATABASE_URL": "postgresql://run:typed%20here@db.example:6432/other",
+    "LEDGER_DATABASE_PASSWORD_FILE": "/elsewhere/run",
+    "LEDGER_READ_DATABASE_URL": "postgresql://run:standby@standby.example/other",
+    "LEDGER_READ_LAG_S_MAX": 7.5,
+    "LEDGER_OWNER_DATABASE_URL": "postgresql://owner:owned@db.example:6432/other",
+    "LEDGER_OWNER_PASSWORD_FILE": "/elsewhere/owner",
+    "LEDGER_DATABASE_WAIT_S": 61.5,
+    "REDIS_URL": "rediss://ledger:broker@redis.example:6380/3",
+    "LEDGER_DATA_DIR": "/elsewhere/data",
+    "LEDGER_DISK_PATH": "/elsewhere/disk",
+    "LEDGER_PUBLIC_URL": "https://redeem.example",
+    "LEDGER_MAILBOX": "/elsewhere/mailbox",
+    "LEDGER_FORGOTTEN_FILE": "/elsewhere/forgotten.jsonl",
+    "LEDGER_CHECKPOINT_FILE": "/elsewhere/checkpoints.jsonl",
+    "LEDGER_WORKER_METRICS_HOST": "192.0.2.7",
+    "LEDGER_WORKER_METRICS_PORT": 9500,
+    "LEDGER_TRACES_URL": "https://collector.example/v1/traces",
+    "LEDGER_TRACES_RATIO": 0.25,
+    "LEDGER_SECRET_KEY": "a session secret # with $igns",
+    "LEDGER_PEPPERS": KEYS,
+    "LEDGER_MASTER_KEYS": KEYS.replace("1:", "2:"),
+    "LEDGER_SMTP_URL": "smtps://sender:pa$$word@mail.example",
+    "LEDGER_MAIL_FROM": "invites@redeem.example",
+    "LEDGER_SMTP_TIMEOUT_S": 31.5,
+    "LEDGER_SMTP_DOT_TIMEOUT_S": 700.5,
+    "LEDGER_WEBHOOK_TIMEOUT_S": 16.5,
+    "LEDGER_WEBHOOK_ALLOW_PRIVATE": "10.1.0.0/16",
+    "LEDGER_DEFAULT_LANGUAGE": "en",
+    "LEDGER_RESERVATION_TTL_S": 1801,
+    "LEDGER_MAX_ATTEMPTS": 9,
+    "LEDGER_RETRY_FIRST_S": 5.5,
+    "LEDGER_RETRY_LONGEST_S": 301.5,
+    "LEDGER_LEASE_S": 91,
+    "LEDGER_CORRECT_WITHIN_S": 3601,
+    "LEDGER_REBINDS_MAX": 2,
+    "LEDGER_REBIND_DAYS": 16,
+    "LEDGER_SWEEP_S": 3.5,
+    "LEDGER_BODY_BYTES_MAX": 65_537,
+    "LEDGER_REQUEST_WAIT_S": 10.5,
+    "LEDGER_RATE_LIMIT": "off",
+    "LEDGER_INVITATIONS_PER_RECIPIENT": 6,
+    "LEDGER_AGAIN_PER_RECIPIENT": 4,
+    "LEDGER_RECIPIENTS_PER_ADDRESS": 101,
+    "LEDGER_NOTICES_PER_RECIPIENT": 7,
+    "LEDGER_ALLOWED_HOSTS": "backend,redeem.internal",
+    "LEDGER_TRUSTED_PROXIES": "192.0.2.0/24",
+    "LEDGER_WORKER_CONCURRENCY": 3,
+    "LEDGER_SEND_CONCURRENCY": 25,
+    "LEDGER_TASK_TIME_LIMIT_S": 241,
+    "LEDGER_VISIBILITY_TIMEOUT_S": 302,
+    "LEDGER_REFUSALS_DAYS": 91,
+    "LEDGER_MAIL_DAYS": 31,
+    "LEDGER_LOG_BYTES_MAX": 10_000_001,
+}
+"""A value for each setting that differs from its default and from that of every compose file."""
+
+PROCESS = """
+import json, sys
+from api.settings import ApiSettings
+from projections.config.environment import name_of_variable
+from workers.settings import WorkerSettings
+settings = (WorkerSettings if sys.argv[1] in {"celery_worker", "celery_beat"} else ApiSettings).from_environment()
+values = {name_of_variable(type(settings), name): getattr(settings, name) for name in type(settings).model_fields}
+print(json.dumps(values, default=lambda value: getattr(value, "get_secret_value", lambda: str(value))()))
+"""
+"""Prints the settings as a process of a service reads them at its start."""
+
+
+def values_in_process(service: str, environment: dict[str, str]) -> dict[str, Any]:
+    """The settings in a process with exactly this environment."""
+    minimal = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = [sys.executable, "-c", PROCESS, service]
+    ended = subprocess.run(
+        command, env=minimal | environment, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S_MAX, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    document: dict[str, Any] = json.loads(ended.stdout)
+    return document
+
+
+def in_single_quotes(settings: dict[str, object]) -> str:
+    """Text of a `.env` that keeps every character of the values."""
+    return "".join(f"{name}='{value}'\n" for name, value in settings.items())
+
+
+def test_the_table_of_unusual_values_has_every_setting() -> None:
+    """A new setting needs its line there."""
+    assert [*UNUSUAL] == setting_names()
+
+
+@pytest.mark.parametrize(("compose_file", "service"), DEPLOYED, ids=DEPLOYED_IDS)
+def test_a_process_reads_every_setting_of_dotenv(compose_file: Path, service: str) -> None:
+    """No container replaces one by a value of its own; the owner's URL and password reach `migrate` alone."""
+    withheld = set() if service == "migrate" else OWNERS
+    environment = environment_of(compose_file, service, in_single_quotes(UNUSUAL), shell={})
+    read = values_in_process(service, environment)
+
+    assert {name: read[name] for name in UNUSUAL if name not in withheld and read[name] != UNUSUAL[name]} == {}
+    assert {name: (read[name], environment[name]) for name in withheld} == dict.fromkeys(withheld, (None, ""))
+
+
+@pytest.mark.parametrize(("compose_file", "service"), DEPLOYED, ids=DEPLOYED_IDS)
+def test_no_process_needs_a_dotenv(compose_file: Path, service: str, tmp_path: Path) -> None:
+    """Secrets given as files: the keys and the password are found where a container mounts them."""
+    (tmp_path / "secrets.env").write_text(f"LEDGER_SECRET_KEY=x\nLEDGER_PEPPERS={KEYS}\nLEDGER_MASTER_KEYS={KEYS}\n")
+    (tmp_path / "password").write_text("generated\n")
+    environment = environment_of(compose_file, service, "", shell={})
+    places = [name for name in environment if name.endswith("_PASSWORD_FILE") and environment[name]]
+    mounted = {
+        "LEDGER_SECRETS_FILE": str(tmp_path / "secrets.env"), **dict.fromkeys(places, str(tmp_path / "password"))
+    }  # fmt: skip
+
+    read = values_in_process(service, environment | mounted)
+
+    assert "generated" in read["DATABASE_URL"]
+    assert ("generated" in (read["LEDGER_OWNER_DATABASE_URL"] or "")) == (service == "migrate")
+    assert read["LEDGER_SECRET_KEY"] == "x"
+
+
+@pytest.mark.parametrize("compose_file", COMPOSE_FILES, ids=FILE_IDS)
+def test_a_deployment_names_no_variable_that_is_not_known(compose_file: Path) -> None:
+    """In its environment, its environment files, and its references to the shell and `.env`."""
+    named = referenced_names(compose_file) - OTHERS_OF_COMPOSE
+    for service in SERVICES:
+        named |= services_of(compose_file)[service]["environment"].keys()
+        for file in files_of(compose_file, service):
+            named |= parse_variables(file.read_text("utf-8")).keys()
+
+    assert len(named) > 15
+    assert sorted(named - {*setting_names(), *OTHER_VARIABLES}) == []
+
+
+def test_a_shell_sets_what_the_guides_set_in_one() -> None:
+    """`LEDGER_SMTP_URL=... docker compose up`; it takes precedence over `.env`. No other variable of a shell counts."""
+    shell = {"LEDGER_SMTP_URL": "null://", "DATABASE_URL": "postgresql:///of-another-program"}
+    environment = environment_of(COMPOSE_FILES[0], "backend", "LEDGER_SMTP_URL=smtp://mail.example", shell)
+
+    assert environment["LEDGER_SMTP_URL"] == "null://"
+    assert environment["DATABASE_URL"] == "postgresql://ledger_run@db/ledger"
+
+
+@pytest.mark.parametrize("compose_file", COMPOSE_FILES, ids=FILE_IDS)
+def test_the_mail_catcher_gets_no_secrets(compose_file: Path) -> None:
+    """It takes connections from every container, and needs none of the settings but one."""
+    environment = environment_of(compose_file, "mailcatcher", in_single_quotes(UNUSUAL), shell={})
+
+    assert environment.keys() - {"LEDGER_SECRETS_FILE", "LEDGER_DATA_DIR"} == {"LEDGER_MAIL_DAYS"}
+
+
+def test_dotenv_is_not_committed() -> None:
+    """It may hold passwords."""
+    assert ".env" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
