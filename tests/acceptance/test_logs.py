@@ -27,7 +27,7 @@ PEOPLE = (
 TRACE = "7ace0fac11c4b2d5"
 NOTE, REASON = "Note: she moved to another office", "Reason: asked for it by telephone"
 KEY = "an-idempotency-key-of-a-client"
-MISTYPED = "LEDGER_SMTP_TIMEOT_S"
+MISTYPED = "LEDGER_SMTP_TIME_S"
 
 
 @pytest.fixture(scope="module")

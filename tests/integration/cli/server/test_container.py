@@ -76,7 +76,7 @@ def test_run_migrate_refuses_a_setting_of_any_component_before_it_migrates(
 ) -> None:
     """It runs before all others, so a malformed `.env` replaces no container; a mistyped name is reported."""
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("LEDGER_SMTP_TIMEOT_S", "45")
+    monkeypatch.setenv("LEDGER_SMTP_TIME_S", "45")
     load_secrets(become)
     migrated: list[str] = []
     monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
@@ -87,7 +87,7 @@ def test_run_migrate_refuses_a_setting_of_any_component_before_it_migrates(
     with pytest.raises(ValidationError) as refused:
         container.run("migrate")
 
-    assert reported == "LEDGER_SMTP_TIMEOT_S is not a setting, did you mean LEDGER_SMTP_TIMEOUT_S?\n"
+    assert reported == "LEDGER_SMTP_TIME_S is not a setting, did you mean LEDGER_SMTP_TIMEOUT_S?\n"
     assert (report_exception(refused.value), migrated) == (ExitCode.USAGE, [database_url])
     assert capsys.readouterr().err.startswith("settings: LEDGER_SMTP_URL: The mail server's URL has an unknown scheme")
 

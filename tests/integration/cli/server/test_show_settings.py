@@ -144,7 +144,7 @@ BAD_LINES = [
     (b"LEDGER_LEASE_S=75\n", [], []),
     (b"", [], []),
     (b"\xef\xbb\xbf# a comment\n\n  export LEDGER_LEASE_S = 75\n", [], []),
-    (b"LEDGER_SMTP_TIMEOT_S=45\n", ["LEDGER_SMTP_TIMEOT_S is not a setting, did you mean LEDGER_SMTP_TIMEOUT_S?"], []),
+    (b"LEDGER_SMTP_TIME_S=45\n", ["LEDGER_SMTP_TIME_S is not a setting, did you mean LEDGER_SMTP_TIMEOUT_S?"], []),
     (b"SMTP_URL=null://\n", ["SMTP_URL is not a setting, did you mean LEDGER_SMTP_URL?"], []),
     (b"LEDGER_LEASE_S=75\nledger_lease_s=90\n", ["line 2 sets LEDGER_LEASE_S again: line 1 has no effect"], []),
     (b"LEDGER_LEASE_S='75'\n", [], ["line 1: the quotes are not part of the value of LEDGER_LEASE_S"]),

@@ -18,9 +18,9 @@ from projections.config.unknown_settings import (
 @pytest.mark.parametrize(
     ("name", "suggestion"),
     [
-        ("LEDGER_SMTP_TIMEOT_S", "LEDGER_SMTP_TIMEOUT_S"),
+        ("LEDGER_SMTP_TIME_S", "LEDGER_SMTP_TIMEOUT_S"),
         ("LEDGER_SSL_CERT_FILE", "SSL_CERT_FILE"),
-        ("ledger_smtp_timeot_s", "LEDGER_SMTP_TIMEOUT_S"),
+        ("ledger_smtp_time_s", "LEDGER_SMTP_TIMEOUT_S"),
         ("LEGDER_SMTP_TIMEOUT_S", "LEDGER_SMTP_TIMEOUT_S"),
     ],
 )
@@ -31,7 +31,7 @@ def test_a_mistyped_name_is_reported_with_the_setting_that_it_resembles(name: st
 
 @pytest.mark.parametrize(
     ("name", "suggestion"),
-    [("SMTP_URL", "LEDGER_SMTP_URL"), ("DATABSE_URL", "DATABASE_URL"), ("REDIS_URI", "REDIS_URL")],
+    [("SMTP_URL", "LEDGER_SMTP_URL"), ("DATABASE_URI", "DATABASE_URL"), ("REDIS_URI", "REDIS_URL")],
 )
 def test_a_name_without_its_prefix_is_reported_in_a_file_of_the_ledger(name: str, suggestion: str) -> None:
     """In an environment it may be another program's."""
@@ -69,9 +69,9 @@ def test_environment_and_files_are_searched_for_lines_without_effect(
     secrets.write_text("LEDGER_SECRET_KY=x\r\nLEDGER_LEASE_S='75'\r\n")
     more.write_text("LEDGER_LEASE_S=75\nLEDGER_LEASE_S=76\n")
     monkeypatch.setenv("LEDGER_SECRETS_FILE", str(secrets))
-    monkeypatch.setenv("LEDGER_SMTP_TIMEOT_S", "45")
+    monkeypatch.setenv("LEDGER_SMTP_TIME_S", "45")
     first = [
-        "LEDGER_SMTP_TIMEOT_S is not a setting, did you mean LEDGER_SMTP_TIMEOUT_S?",
+        "LEDGER_SMTP_TIME_S is not a setting, did you mean LEDGER_SMTP_TIMEOUT_S?",
         f"{secrets}: LEDGER_SECRET_KY is not a setting, did you mean LEDGER_SECRET_KEY?",
     ]
 
