@@ -72,6 +72,7 @@ def _plan(compose: Compose, folder: Path, previous: str) -> Plan:
         ("fresh clone, one command", lambda: _fresh(compose)),
         ("six healthy", lambda: steps.six_are_healthy(compose)),
         ("no more rights than needed", lambda: steps.nothing_has_more_rights_than_it_needs(compose)),
+        ("settings of .env", lambda: steps.settings_of_dotenv_reach_every_container(compose)),
         ("checks by hand", lambda: steps.checks_by_hand_work(compose)),
         ("a redeem becomes a mail", lambda: steps.a_redeem_becomes_a_mail(compose)),
         ("the front keeps the door", lambda: steps.the_front_keeps_the_door(compose)),

@@ -16,6 +16,14 @@ SERVED_S_MAX = 240.0
 OWN = ("backend", "celery_worker", "celery_beat")
 TAKES_REDEEMS_WITHOUT = ("redis", "celery_worker", "celery_beat")
 NEEDED = ("db", "backend")
+OF_DOTENV = {
+    "LEDGER_LEASE_S": "75", "LEDGER_SMTP_TIMEOUT_S": "31.5", "LEDGER_ALLOWED_HOSTS": "backend",
+    "LEDGER_MAIL_FROM": "Shop # 1 <shop@example.com>", "LEDGER_DISK_PATH": "/checkpoints",
+}  # fmt: skip
+DOTENV = (
+    b'LEDGER_LEASE_S=90\r\nLEDGER_LEASE_S=75\r\nLEDGER_SMTP_TIMEOUT_S="31.5"\r\nLEDGER_ALLOWED_HOSTS=backend\r\n'
+    b"LEDGER_MAIL_FROM='Shop # 1 <shop@example.com>'\r\nLEDGER_DISK_PATH=/checkpoints\r\nLEDGER_SMTP_TIME_S=45\r\n"
+)
 BY_HAND = """
 from workers.tasks import process_invite_task
 print(process_invite_task.delay(email="by-hand@example.com", redeem_code="{code}", group_id=None, is_rebind=False).id)
@@ -49,11 +57,37 @@ def nothing_has_more_rights_than_it_needs(compose: Compose) -> str:
     for service in OWN:
         mounted = [mount["Destination"] for mount in compose.inspect(service)["Mounts"]]
         ensure("/db-secret" not in mounted, f"{service} can read the password of the database's owner")
-        named = [line for line in compose.inspect(service)["Config"]["Env"] if line.startswith("LEDGER_OWNER_")]
+        environment = dict(line.split("=", 1) for line in compose.inspect(service)["Config"]["Env"])
+        named = [name for name, value in environment.items() if name.startswith("LEDGER_OWNER_") and value]
         ensure(not named, f"{service} has {named}")
     size = int(docker("image", "inspect", "--format", "{{.Size}}", compose.image))
     ensure(size <= IMAGE_BYTES_MAX, f"the image has {size} bytes")
     return f"image {size / 1e6:.0f} MB"
+
+
+def settings_of_dotenv_reach_every_container(compose: Compose) -> str:
+    """With quotes, CRLF, a duplicate and a mistyped name in the file; a malformed value replaces no container."""
+    dotenv = compose.clone / ".env"
+    try:
+        dotenv.write_bytes(DOTENV)
+        compose.up()
+        for service in OWN:
+            document = json.loads(compose("exec", "-T", service, "ledger", "settings", "--json", check=False))
+            values = {row["name"]: row["value"] for row in document["settings"]}
+            wrong = {name: values[name] for name, value in OF_DOTENV.items() if values[name] != value}
+            ensure(not wrong, f"{service} has {wrong}")
+            ensure("did you mean LEDGER_SMTP_TIMEOUT_S?" in str(document["problems"]), f"{service}: no word of it")
+            log = compose("logs", service)
+            ensure('"unknown setting ignored"' in log, f"the log of {service} does not name the mistyped setting")
+        before = [compose.inspect(service)["Id"] for service in OWN]
+        dotenv.write_bytes(DOTENV + b"LEDGER_SEND_CONCURRENCY=many\n")
+        compose("up", "-d", "--wait", "--wait-timeout", "60", check=False)
+        ensure("LEDGER_SEND_CONCURRENCY: " in compose("logs", "migrate"), "the migration names no setting")
+        ensure(before == [compose.inspect(service)["Id"] for service in OWN], "a container was replaced")
+    finally:
+        dotenv.unlink()
+        compose.up()
+    return f"{len(OF_DOTENV)} settings in {', '.join(OWN)}"
 
 
 def checks_by_hand_work(compose: Compose) -> str:

@@ -67,7 +67,7 @@ def show_settings(
 
     Exit code 1: a value is missing or malformed, or a name has no effect.
 
-    Example: `docker compose exec -T backend ledger settings - < .env`
+    Example: `docker compose run --rm --no-deps -T migrate settings - < .env`
     """
     variables = _read_variables(context.obj)
     problems, notes = list(find_ignored_settings(context.obj / SECRETS)), list[str]()
