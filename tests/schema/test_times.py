@@ -76,7 +76,7 @@ ANSWERS_PAGES: Final = {
     *("refusals_by_reason", "refusals_of_code", "refusals_of_person", "refused_over_time", "reservations_pending_at"),
     *("sent_unaccepted", "sent_until", "waits"),
 }
-"""It counts or lists what happened between two times that somebody asked for."""
+"""It counts or lists what happened between two times that a reader asked for."""
 DELETES_OR_KEEPS: Final = {
     *("audit_of_staff_since", "delete_outdated_blocks", "delete_outdated_snapshots", "prune_deliveries"),
     *("prune_limit_reports", "prune_refusals", "redeliver_failed"),
@@ -94,12 +94,12 @@ def find_comparisons() -> set[str]:
     columns = "|".join(sorted({name.partition(".")[2] for name in HAPPENED}))
     column, order = rf"(?:\w+\.)?\b(?:{columns})\b", r"(?:<=|>=|<|>|(?:NOT )?BETWEEN)"
     compared = re.compile(rf"{column}(?: AT TIME ZONE \S+)?\)*(?:::date)?\s*{order}|(?:\)|%s|\)s)\s*{order}\s*{column}")
-    found = set()
+    names = set()
     for path in STATEMENTS.glob("*.sql"):
         for name, statement in re.findall(r"^-- name: (\w+)\n(.*?)(?=^-- name:|\Z)", path.read_text("utf-8"), BLOCKS):
             if compared.search(re.sub(r"^\s*--.*", "", statement, flags=re.MULTILINE)):
-                found.add(name)
-    return found
+                names.add(name)
+    return names
 
 
 def read_columns() -> set[str]:

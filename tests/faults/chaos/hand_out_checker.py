@@ -193,7 +193,7 @@ def _find_untrue_states(history: HandOutHistory) -> Violations:
             case "sent":
                 is_true = bool(arrived)
             case "reminded":
-                is_true = reminder in arrived and len(arrived) > 1
+                is_true = reminder is not None and len(arrived) > 1 and max(arrived) >= reminder
             case "bounced":
                 is_true = any(fact.kind == "HandOutBounced" for fact in history.facts[code_id])
             case "refused":
