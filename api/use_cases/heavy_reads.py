@@ -5,8 +5,9 @@ answers the redeem requests. Further ones wait in order, and are refused if thei
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 from api.errors import RETRY_AFTER_S, ApplicationError
@@ -15,6 +16,9 @@ from api.use_cases.run_blocking import run_blocking
 T = TypeVar("T")
 HEAVY_READS_MAX: Final = 1
 """Heavy reads of one process at a time: two take as long together as one after the other."""
+
+CHUNK_WAIT_S: Final = 60.0
+"""Longest wait for the slot of a chunk, and for the chunk: a response that has begun cannot be refused."""
 
 
 class HeavyReads:
@@ -53,6 +57,15 @@ class HeavyReads:
         finally:
             if not slot.has_begun:  # its turn for a thread never came
                 slot.release()
+
+    async def stream(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield what is read a chunk at a time, each in its own slot, so that no slow client keeps one.
+
+        Raises:
+            ApplicationError: As of `run`. The response ends there, and the client sees that it is not whole.
+        """
+        while (chunk := await self.run(CHUNK_WAIT_S, partial(next, chunks, None))) is not None:
+            yield chunk
 
 
 class _TakenSlot:

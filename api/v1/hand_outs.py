@@ -15,6 +15,7 @@ from api.errors import malformed
 from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import Admin, CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
+from api.http.file_stream import stream_file
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import format_cursor, parse_cursor
 from api.schemas.csv_cells import CSV_CONTENT
@@ -305,8 +306,7 @@ def export(hand_out_id: UUID, body: ExportRequest, services: TheServices, caller
     The audit log records the export and its reason.
     """
     lines = lines_of(export_people(services, caller, hand_out_id, body.reason), PEOPLE_COLUMNS, "csv")
-    headers = {"Content-Disposition": f'attachment; filename="hand-out-{str(hand_out_id)[:8]}.csv"'}
-    return StreamingResponse(lines, media_type=CSV_TYPE, headers=headers)
+    return stream_file(services.heavy_reads, lines, CSV_TYPE, f"hand-out-{str(hand_out_id)[:8]}.csv")
 
 
 @router.get(

@@ -1,7 +1,9 @@
 """Every route whose work grows with a history waits for a slot: many such reads together would hold up redeems."""
 
+import ast
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, Final
 
@@ -14,6 +16,9 @@ UNBOUNDED: Final = frozenset(
     {"read_history", "walk_uses_back", "list_history", "compare", "ask_redeem", "ask_action", "export_person"}
 )
 """Functions and methods that read thousands of events, or as many as there are. States are folded from checkpoints."""
+STREAMS: Final = frozenset({"StreamingResponse", "FileResponse"})
+"""Responses that send more than what is in memory; `SlotStreamingResponse` has slots of its own."""
+ROOT: Final = Path(__file__).parents[2]
 HELPERS: Final = ("api.v1", "api.web", "api.use_cases")
 
 
@@ -53,6 +58,18 @@ def test_route_with_an_unbounded_read_waits_for_a_slot() -> None:
     }
 
     assert unmarked == set(), "decorate these endpoints with @heavy_read"
+
+
+def test_whole_lists_are_streamed_by_slots() -> None:
+    """A response of another kind reads its chunks beside all slots: use `stream_file` (api/http/file_stream.py)."""
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "api").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in STREAMS
+    }
+
+    assert found == {"api/http/file_stream.py"}, "return the file by `stream_file`"
 
 
 def test_no_route_waits_for_a_slot_without_an_unbounded_read() -> None:

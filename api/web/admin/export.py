@@ -6,8 +6,9 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
+from api.http.file_stream import stream_file
 from api.schemas.csv_cells import TYPE, csv_line
 from api.use_cases.export_rows import CODE_COLUMNS, code_row, record_lines
 from api.web.admin.batches import get_batch
@@ -43,7 +44,8 @@ def export_list(
         return _render(request, staff, f"/admin/codes?{code_filter.query()}", reason)
     admin.support.audit(staff.caller(), "exported_codes", None, reason.strip())
     codes = CodeListReader(admin.services.reports.read_everything())
-    return _csv_response("codes.csv", _lines_of_list(replace(admin, codes=codes), code_filter))
+    lines = _lines_of_list(replace(admin, codes=codes), code_filter)
+    return stream_file(admin.services.heavy_reads, lines, TYPE, "codes.csv")
 
 
 @router.get("/batches/{batch_id}/export")
@@ -61,7 +63,8 @@ def export_batch(
         return _render(request, staff, f"/admin/batches/{batch_id}", reason)
     batch = get_batch(admin, batch_id)
     admin.support.audit(staff.caller(), "exported_codes", batch_id, reason.strip())
-    return _csv_response(f"codes-{str(batch_id)[:8]}.csv", _lines_of_batch(admin, batch))
+    lines = _lines_of_batch(admin, batch)
+    return stream_file(admin.services.heavy_reads, lines, TYPE, f"codes-{str(batch_id)[:8]}.csv")
 
 
 def _lines_of_batch(admin: AdminContext, batch: Batch) -> Iterator[bytes]:
@@ -82,11 +85,6 @@ def _encode_rows(admin: AdminContext, rows: list[dict[str, Any]]) -> Iterator[by
     texts = admin.codes.find_texts([row["code_id"] for row in rows], clear=True)
     now = admin.services.now()
     return record_lines((code_row(row, texts.get(row["code_id"]), now) for row in rows), CODE_COLUMNS, "csv")
-
-
-def _csv_response(name: str, lines: Iterator[bytes]) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(lines, media_type=TYPE, headers=headers)
 
 
 def _render(request: Request, staff: Staff, back_url: str, reason: str | None = None) -> Response:

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
 from api.auth.session_cookies import COOKIE
@@ -14,6 +14,7 @@ from api.code_import.hand_out_upload import HandOutUpload
 from api.code_import.list_report import ListReport, save_report
 from api.code_import.recipient_list import RecipientFile
 from api.errors import malformed
+from api.http.file_stream import stream_file
 from api.schemas.csv_cells import TYPE
 from api.schemas.parsing import InvalidInputError, parse_id
 from api.use_cases.export_rows import lines_of
@@ -126,8 +127,7 @@ def export_on_page(
     if not is_valid_reason(reason):
         return _render_export(request, admin, staff, hand_out_id, reason)
     lines = lines_of(export_people(admin.services, staff.caller(), hand_out_id, reason), PEOPLE_COLUMNS, "csv")
-    headers = {"Content-Disposition": f'attachment; filename="hand-out-{str(hand_out_id)[:8]}.csv"'}
-    return StreamingResponse(lines, media_type=TYPE, headers=headers)
+    return stream_file(admin.services.heavy_reads, lines, TYPE, f"hand-out-{str(hand_out_id)[:8]}.csv")
 
 
 def _render_export(

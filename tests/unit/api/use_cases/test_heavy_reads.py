@@ -45,6 +45,27 @@ def test_only_so_many_reads_run_at_a_time_and_all_are_answered() -> None:
     assert reads.most == 2
 
 
+def test_stream_waits_for_a_slot_chunk_by_chunk() -> None:
+    """A slow client keeps none from the others, and a chunk is not read while another read has the slot."""
+    is_over = threading.Event()
+    reads = _Reads(is_over.wait)
+    chunks = iter([b"a", b"b", b"c"])
+
+    async def main() -> tuple[int, list[bytes], bytes]:
+        slots = HeavyReads(1)
+        stream = slots.stream(chunks)
+        first = await anext(stream)
+        other = asyncio.create_task(slots.run(WAIT_S_MAX, reads.read))
+        await asyncio.to_thread(wait_for, lambda: reads.most)
+        second = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        left = next(chunks)
+        is_over.set()
+        return await other, [first, await second], left
+
+    assert asyncio.run(main()) == (1, [b"a", b"c"], b"b")
+
+
 def test_read_whose_turn_does_not_come_in_time_is_refused() -> None:
     """With the time after which to repeat it; the slot is free once the first has ended."""
     is_over = threading.Event()
