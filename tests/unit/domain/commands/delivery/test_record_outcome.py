@@ -11,7 +11,7 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.errors import ReservationNotRefundable
 from domain.events import CaseOpened, InviteAttempted, InviteDeferred, InviteFailed, UseRefunded
 from domain.policy import Policy
-from domain.ports import ADDRESS_MISMATCH, OutcomeUnknown, Rejected, RetryLater
+from domain.ports import ADDRESS_MISMATCH, Outcome, OutcomeUnknown, Rejected, RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, START, Scenario, done, refusal
 
 
@@ -463,3 +463,21 @@ def test_retry_after_an_unknown_outcome_waits_while_the_server_may_still_reply()
     assert waiting.next_attempt_at == START + timedelta(seconds=600)
     assert scenario.reservation(first).status == "sent"
     assert scenario.reservation(second).case_id is not None
+
+
+@pytest.mark.parametrize("outcome", [BUSY, LOST], ids=["rejected", "connection-lost"])
+def test_pause_doubles_after_each_failure_also_after_a_lost_connection(outcome: Outcome) -> None:
+    """No reply can come on a connection that is closed, so nothing but the back-off is waited for."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved("li")
+    pauses = []
+    for _ in range(4):
+        scenario.attempt(reservation_id, outcome)
+        next_at = scenario.reservation(reservation_id).next_attempt_at
+        assert next_at is not None
+        pauses.append((next_at - scenario.now).total_seconds())
+        scenario.passes(pauses[-1])
+
+    shares = [pause / (5 * 2**number) for number, pause in enumerate(pauses)]
+    assert min(shares) >= 1
+    assert max(shares) < 1.25
