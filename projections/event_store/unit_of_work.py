@@ -235,16 +235,7 @@ class PostgresUnitOfWork:
         self._working_set.recipient_ids.update(rows)
 
     def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
-        working_set = self._working_set
-        known_digests = working_set.recipient_ids.keys()
-        recipients = {
-            (code_id, working_set.recipient_id(command.recipient))
-            for command in redeems
-            if (code_id := working_set.code_id(command.code_digests))
-            and (not known_digests.isdisjoint(command.recipient.digests) or self._refuses_new(code_id, command))
-        }
-        if recipients:
-            pairs = sorted(recipients)
+        if pairs := sorted(self._find_persons(redeems)):
             yield from self._reservations.add(
                 EventStoreSql.events_of_persons, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
             )
@@ -255,6 +246,17 @@ class PostgresUnitOfWork:
         yield from self._load_idempotency_keys(redeems)
         yield from self._load_contended(redeems)
 
+    def _find_persons(self, redeems: Sequence[ReserveUse]) -> set[tuple[UUID, UUID]]:
+        """Return code and recipient of the redeems for which the recipient's uses are read."""
+        working_set = self._working_set
+        known_digests = working_set.recipient_ids.keys()
+        return {
+            (code_id, working_set.recipient_id(command.recipient))
+            for command in redeems
+            if (code_id := working_set.code_id(command.code_digests))
+            and (not known_digests.isdisjoint(command.recipient.digests) or self._refuses_new(code_id, command))
+        }
+
     def _refuses_new(self, code_id: UUID, command: ReserveUse) -> bool:
         """Return whether a new recipient is refused by the code or its campaign in any case.
 
@@ -263,7 +265,9 @@ class PostgresUnitOfWork:
         code, now = self._working_set.codes.get(code_id), command.context.now
         campaign = None if code is None else self._working_set.campaign_of(code)
         return code is not None and (
-            code.state(now) != "active" or (campaign is not None and campaign.state(now) != "active")
+            code.state(now) != "active"
+            or code.is_bound_to_another(None)
+            or (campaign is not None and campaign.state(now) != "active")
         )
 
     def _load_for_other_commands(
@@ -304,12 +308,7 @@ class PostgresUnitOfWork:
     ) -> PipelineSteps[None]:
         """Load what the limits of campaigns are compared with: uses of recipients, and deadlines of full campaigns."""
         working_set = self._working_set
-        pairs = [
-            (code_id, working_set.recipient_id(command.recipient))
-            for command in redeems
-            if (code_id := working_set.code_id(command.code_digests))
-            and not working_set.recipient_ids.keys().isdisjoint(command.recipient.digests)
-        ]
+        pairs = [*self._find_persons(redeems)]
         pairs += [
             (codes_of_targets[command.reservation_id], working_set.recipient_id(command.recipient))
             for command in by_code_text

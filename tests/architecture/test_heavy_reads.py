@@ -61,15 +61,15 @@ def test_route_with_an_unbounded_read_waits_for_a_slot() -> None:
 
 
 def test_whole_lists_are_streamed_by_slots() -> None:
-    """A response of another kind reads its chunks beside all slots: use `stream_file` (api/http/file_stream.py)."""
-    found = {
+    """A response of another kind waits for no slot: use `stream_file` (api/http/file_stream.py)."""
+    modules = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "api").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in STREAMS
     }
 
-    assert found == {"api/http/file_stream.py"}, "return the file by `stream_file`"
+    assert modules == {"api/http/file_stream.py"}, "return the file by `stream_file`"
 
 
 def test_no_route_waits_for_a_slot_without_an_unbounded_read() -> None:

@@ -76,7 +76,7 @@ ANSWERS_PAGES: Final = {
     *("refusals_by_reason", "refusals_of_code", "refusals_of_person", "refused_over_time", "reservations_pending_at"),
     *("sent_unaccepted", "sent_until", "waits"),
 }
-"""It counts or lists what happened between two times that a reader asked for."""
+"""It counts or lists what happened between the two times of a request."""
 DELETES_OR_KEEPS: Final = {
     *("audit_of_staff_since", "delete_outdated_blocks", "delete_outdated_snapshots", "prune_deliveries"),
     *("prune_limit_reports", "prune_refusals", "redeliver_failed"),
@@ -94,12 +94,12 @@ def find_comparisons() -> set[str]:
     columns = "|".join(sorted({name.partition(".")[2] for name in HAPPENED}))
     column, order = rf"(?:\w+\.)?\b(?:{columns})\b", r"(?:<=|>=|<|>|(?:NOT )?BETWEEN)"
     compared = re.compile(rf"{column}(?: AT TIME ZONE \S+)?\)*(?:::date)?\s*{order}|(?:\)|%s|\)s)\s*{order}\s*{column}")
-    names = set()
+    statements = set()
     for path in STATEMENTS.glob("*.sql"):
         for name, statement in re.findall(r"^-- name: (\w+)\n(.*?)(?=^-- name:|\Z)", path.read_text("utf-8"), BLOCKS):
             if compared.search(re.sub(r"^\s*--.*", "", statement, flags=re.MULTILINE)):
-                names.add(name)
-    return names
+                statements.add(name)
+    return statements
 
 
 def read_columns() -> set[str]:

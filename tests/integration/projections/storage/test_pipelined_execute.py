@@ -272,16 +272,23 @@ def test_only_a_batch_of_few_codes_takes_in_what_arrives(
     assert_no_drift(bench)
 
 
-@pytest.mark.parametrize("state", ["exhausted", "held", "revoked", "campaign"])
+@pytest.mark.parametrize(
+    "state", ["exhausted", "held", "revoked", "campaign", "bound", "bound-held", "bound-in-campaign"]
+)
 def test_refusal_reads_the_same_for_known_and_unknown_recipients(
     bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """Else its time would tell who has ever redeemed a code; a refusal costs the asker nothing."""
     campaign_id = bench.create_campaign(max_per_day=1) if state == "campaign" else None
-    code = bench.issue(9 if state in {"campaign", "revoked"} else 1, bound=False, campaign_id=campaign_id)
+    if state == "bound-in-campaign":
+        campaign_id = bench.create_campaign(max_per_person=3)
+    is_bound = state.startswith("bound")
+    code = bench.issue(
+        9 if state in {"campaign", "revoked"} or is_bound else 1, bound=is_bound, campaign_id=campaign_id
+    )
     bench.redeem(bench.issue(), "known@example.com")
     first = done(bench.redeem(code, "first@example.com"))
-    if state == "exhausted":
+    if state in {"exhausted", "bound", "bound-in-campaign"}:
         bench.attempt(first.require_reservation().reservation_id)
     if state == "revoked":
         done(bench.run(RevokeCode(context=bench.context("staff"), code_id=first.code.code_id, case_ids=())))
