@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from projections.config.settings import DEFAULT_DATA_DIR, LedgerSettings, add_password
+from projections.config.unknown_settings import find_ignored_settings
 from projections.database.errors import RolesMissingError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
@@ -41,7 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parser().parse_args(arguments)
     lower_priority()
-    os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
+    folder = Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)
+    for sentence in find_ignored_settings(folder / "secrets.env"):
+        say_error(sentence)
+    os.environ.update(_folder_environment(folder))
     try:
         database_url = _database_url()
     except ValueError as error:

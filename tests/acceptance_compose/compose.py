@@ -40,7 +40,7 @@ class Compose:
         self.port = port
         self.image = "redemption-ledger"
 
-    def __call__(self, *arguments: str, check: bool = True) -> str:
+    def __call__(self, *arguments: str, check: bool = True, stdin: str = "") -> str:
         """Run a command of compose; its output.
 
         Raises:
@@ -50,7 +50,14 @@ class Compose:
         env: Mapping[str, str] = {**clean, "LEDGER_PORT": f"127.0.0.1:{self.port}", "LEDGER_IMAGE": self.image}
         command = ["docker", "compose", "--project-name", self.project, "--profile", "demo", *arguments]
         done = subprocess.run(
-            command, cwd=self.clone, env=env, capture_output=True, text=True, timeout=COMMAND_S_MAX, check=False
+            command,
+            cwd=self.clone,
+            env=env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S_MAX,
+            check=False,
         )
         if check and done.returncode != 0:
             raise FailedError(f"{' '.join(command)}: exit {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")

@@ -103,7 +103,7 @@ def _check_settings_of(component: Component) -> None:
     from api.settings import ApiSettings  # noqa: PLC0415 - only this command wants them
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
-    # `migrate` runs before all others: it refuses what one of them would, so that none is replaced for half a change.
+    # `migrate` runs before all others: it refuses what any of them would, so that none starts with half a change.
     if component in MIGRATING:
         ApiSettings.from_environment()
     if component != "backend":

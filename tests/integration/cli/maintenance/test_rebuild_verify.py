@@ -123,6 +123,20 @@ def test_projections_module_finds_a_running_ledger_by_its_folder(bench: LedgerBe
     assert (result[0], result[1]["wrong"]) == (0, 0)
 
 
+def test_projections_module_reports_a_mistyped_setting_and_an_unreadable_password_file(tmp_path: Path) -> None:
+    """One sentence each on stderr; the second one ends the run with exit code 2."""
+    owner = {"LEDGER_OWNER_DATABASE_URL": "postgresql://x@127.0.0.1:1/none", "LEDGER_OWNER_PASSWORD_FILE": "/nowhere"}
+    status, _, errors = module("verify", LEDGER_DATA_DIR=str(tmp_path), LEDGER_LEASE="75", **owner)
+
+    assert (status, errors.splitlines()) == (
+        2,
+        [
+            "LEDGER_LEASE is not a setting, did you mean LEDGER_LEASE_S?",
+            "the password file /nowhere cannot be read (No such file or directory): correct its path",
+        ],
+    )
+
+
 def test_explain_names_each_use(bench: LedgerBench, terminal: Terminal) -> None:
     """A table in the terminal's language, or the document; by text or id, as of a version; unknown is a usage error."""
     code = bench.issue(3, bound=False)

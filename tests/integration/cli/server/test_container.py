@@ -74,7 +74,7 @@ def test_run_migrate_applies_the_schema_and_exits(
 def test_run_migrate_refuses_a_setting_of_any_component_before_it_migrates(
     become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It runs before all others, so a malformed `.env` replaces no container; a mistyped name is reported."""
+    """It runs before all others, so none starts with half a change; a mistyped name is reported."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("LEDGER_SMTP_TIME_S", "45")
     load_secrets(become)
