@@ -131,7 +131,8 @@ class LedgerSettings(EnvironmentSettings):
 
     database_url: SecretStr = Field(
         validation_alias="DATABASE_URL",
-        description="libpq URI of PostgreSQL; several hosts with `?target_session_attrs=read-write`",
+        description="libpq URI of PostgreSQL; several hosts with `?target_session_attrs=read-write`;"
+        " [other parameters](../how-to/database.md#timeouts)",
     )
     database_password_file: Path | None = Field(
         default=None, description="file with the password that `DATABASE_URL` leaves out"

@@ -1,6 +1,8 @@
 """Validation of the URLs in settings. No message repeats any part of a URL, because it may hold a password."""
 
+import re
 from importlib.util import find_spec
+from typing import Final
 from urllib.parse import urlsplit
 
 import psycopg
@@ -16,11 +18,19 @@ TRACES_FORM = "write where the collector takes traces by OTLP over HTTP, such as
 PUBLIC_FORM = "write the URL of the pages as users open it, such as https://redeem.example.com"
 
 
+SET_BY_THE_LEDGER: Final = (
+    *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone", "enable_seqscan"),
+    *("max_parallel_workers_per_gather", "maintenance_work_mem"),
+)
+"""Session settings of the ledger's connections, which come after those of a URL and would replace them."""
+_SESSION_SETTING: Final = re.compile(r"(?:^|\s)(?:-c\s*|--)([\w-]+)\s*=")
+
+
 def validate_database_url(url: str) -> str:
     """Return the URI or connection string of a database unchanged.
 
     Raises:
-        ValueError: libpq can't read it.
+        ValueError: libpq can't read it, or it sets what the ledger sets itself.
     """
     try:
         parameters = conninfo_to_dict(url)
@@ -29,6 +39,11 @@ def validate_database_url(url: str) -> str:
     ports = str(parameters.get("port") or "").split(",")
     if not all(not port or (port.isdecimal() and 0 < int(port[:6]) < 1 << 16) for port in ports):
         raise ValueError(DATABASE_FORM)
+    if "application_name" in parameters:
+        raise ValueError("remove application_name: the ledger finds its own sessions by the names that it gives them")
+    for setting in _SESSION_SETTING.findall(str(parameters.get("options") or "")):
+        if (name := setting.lower().replace("-", "_")) in SET_BY_THE_LEDGER:
+            raise ValueError(f"remove {name} from its options: the ledger sets it for each of its sessions")
     return url
 
 

@@ -25,19 +25,26 @@ CPU time on a redemption instead of 130 (measured 2026-11-28, 11,000 redemptions
 LOCK_TIMEOUT_MS = 10_000
 
 
-def connection_options(*, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS, further: str = "") -> dict[str, Any]:
+def connection_options(
+    database_url: str = "", *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS, further: str = ""
+) -> dict[str, Any]:
     """Return libpq options of every connection: each wait is bounded, and dead peers are detected.
 
     Args:
+        database_url: libpq URI; the timeouts and keepalives that it sets are left out, so that they hold.
         statement_timeout_ms: Bound of a statement on the server, in milliseconds; 0 for none.
         further: Further options of the session, as `BY_INDEX_OPTIONS`.
     """
-    return {
+    bounds = {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": 15_000,
+    }
+    of_url = conninfo_to_dict(database_url)
+    return {
+        **{name: value for name, value in bounds.items() if name not in of_url},
         "application_name": "redemption-ledger",
         "options": (
             f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={LOCK_TIMEOUT_MS}"
@@ -56,7 +63,7 @@ def connect(
         answer_timeout_s: Longest wait for an answer, in seconds; None for work that has no bound.
         options: Further options of libpq.
     """
-    merged = {**connection_options(), **options}
+    merged = {**connection_options(database_url), **options}
     conn = BoundedConnection[tuple[Any, ...]].connect(database_url, autocommit=True, row_factory=tuple_row, **merged)
     conn.answer_timeout_s = answer_timeout_s
     return conn
@@ -64,7 +71,7 @@ def connect(
 
 def connect_to_standby(database_url: str, answer_timeout_s: float) -> StandbyConnection[tuple[Any, ...]]:
     """Open a connection for reports, in autocommit mode and without the server's bound on statements."""
-    options = connection_options(statement_timeout_ms=0)
+    options = connection_options(database_url, statement_timeout_ms=0)
     conn = StandbyConnection[tuple[Any, ...]].connect(database_url, autocommit=True, row_factory=tuple_row, **options)
     conn.answer_timeout_s = answer_timeout_s
     return conn

@@ -32,7 +32,11 @@ class LedgerDatastore(PostgresDatastore):
         self.pool: LedgerPool = LedgerPool(
             database_url,
             connection_class=connection_class,
-            kwargs={**connection_options(further=BY_INDEX_OPTIONS), "row_factory": dict_row, "autocommit": True},
+            kwargs={
+                **connection_options(database_url, further=BY_INDEX_OPTIONS),
+                "row_factory": dict_row,
+                "autocommit": True,
+            },
             min_size=1,
             max_size=pool_size,
             open=False,

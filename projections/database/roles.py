@@ -129,10 +129,11 @@ def _create_roles(conn: Connection[Any], role: str) -> None:
 
 def _grant_rights(conn: Connection[Any], role: str) -> None:
     """Grant both roles exactly their rights on each table that exists now."""
+    (schema,) = conn.execute(DatabaseSql.schema_of_tables).fetchall()[0]
     for name, rights_of in ((role, _rights_of_runtime_role), (eraser_role_of(role), _rights_of_eraser_role)):
         granted: Mapping[str, list[str]] = dict(conn.execute(DatabaseSql.table_rights, (name,)).fetchall())
         who = sql.Identifier(name)
-        _run(conn, "GRANT USAGE ON SCHEMA {} TO {}", sql.SQL("public"), who)
+        _run(conn, "GRANT USAGE ON SCHEMA {} TO {}", sql.Identifier(schema), who)
         for table, rights in granted.items():
             if tuple(rights) == (should := rights_of(table)):
                 continue

@@ -159,7 +159,7 @@ class LedgerCollector:
             return self._stats
 
     def _query(self) -> _LedgerStats:
-        options = connection_options(statement_timeout_ms=STATEMENT_MS_MAX)
+        options = connection_options(self._database_url, statement_timeout_ms=STATEMENT_MS_MAX)
         with connect(self._database_url, **options) as conn:
             update_counters(conn)
             with conn.cursor(row_factory=namedtuple_row) as cursor:

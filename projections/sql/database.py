@@ -15,6 +15,7 @@ class DatabaseSql(Statements, file="database.sql"):
     table_rights: LiteralString
     sequences_without_usage: LiteralString
     owns_schema: LiteralString
+    schema_of_tables: LiteralString
     who_may_change_the_log: LiteralString
     end_silent_writers: LiteralString
     server_identity: LiteralString

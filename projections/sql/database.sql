@@ -28,7 +28,11 @@ WHERE c.relkind = 'S' AND c.relnamespace = current_schema()::regnamespace
 
 -- name: owns_schema
 -- Whether the current role may create tables, as migrating and rebuilding do.
-SELECT has_schema_privilege('public', 'CREATE');
+SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false);
+
+-- name: schema_of_tables
+-- The first schema of the search path, which is another than public where the URL or the role says so.
+SELECT current_schema();
 
 -- name: who_may_change_the_log
 -- Roles of the ledger's processes that could alter what is written for ever.

@@ -56,6 +56,7 @@ class BoundedConnection(Connection[Row]):
             psycopg.OperationalError: No host can be reached, or accepts what is asked for.
             StalePrimaryError: Only former primaries can be reached.
         """
+        options = _join_session_options(conninfo, options)
         others = list_addresses(conninfo_to_dict(conninfo))[1:]
         for _ in others:
             try:
@@ -128,9 +129,17 @@ class StandbyConnection(BoundedConnection[Row]):
         Raises:
             psycopg.OperationalError: No host can be reached.
         """
-        conn: Self = super(BoundedConnection, cls).connect(conninfo, **options)
+        conn: Self = super(BoundedConnection, cls).connect(conninfo, **_join_session_options(conninfo, options))
         conn.server, conn.number = identify(conn), next(_NUMBERS)
         return conn
+
+
+def _join_session_options(conninfo: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with the session settings of the URL, which libpq would replace; those of the ledger come last."""
+    of_url = conninfo_to_dict(conninfo).get("options")
+    if not of_url or "options" not in options:
+        return options
+    return {**options, "options": f"{of_url} {options['options']}"}
 
 
 def is_reported(error: psycopg.Error) -> bool:
