@@ -162,6 +162,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
         size="api.web.support.rejected_requests.SHOWN_MAX",
         row=TIMES,
         parameter="refused_until",
+        count=at_least(3),
     ),
     ("support/codes.html", "next"): Listing(
         path="/support/codes?ends=" + ENDING,
