@@ -28,6 +28,9 @@ AHEAD = {"an hour ahead": timedelta(hours=1), "two days ahead, beat killed": tim
 AHEAD_S = (3.0, 14.0)
 """How long the clock is ahead: processes ask for the time every 10 s."""
 STOPPED_S = (0.3, 2.5)
+STOP_S_MAX = 10.0
+"""What does not stop in time is killed, as service managers do. PostgreSQL 18.6 never ended after a fast shutdown that
+came while it recovered from a killed backend (seen 2026-11-30)."""
 STOPPED_BEYOND_LEASE = 0.25
 """Share of stopped senders that stay so for longer than a lease."""
 
@@ -133,6 +136,10 @@ class FaultTargets:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(fault.number)
+        if fault.number == signal.SIGINT:
+            _, remaining = psutil.wait_procs(processes, timeout=STOP_S_MAX)
+            for process in remaining:
+                process.kill()
         if fault.number == signal.SIGSTOP:
             stopped_s = choice.uniform(*STOPPED_S)
             if fault.victim in {"worker", "child"} and choice.random() < STOPPED_BEYOND_LEASE:
