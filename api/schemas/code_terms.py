@@ -27,6 +27,8 @@ KINDS: Final[dict[object, TermKind]] = {
     DomainNames | None: "domains",
 }
 """What the value of a term is, by its type."""
+FIRST_TERMS: Final = frozenset({"max_uses", "expires_at", "validity_days", "group", "rebinds_max"})
+"""Terms that every client knows. Never add one: older clients leave it out when they replace all."""
 _TYPES: Final = {field.name: field.type for field in fields(CodeTerms)}
 
 
@@ -42,8 +44,6 @@ class TermFormat:
         api_none: What null means, for the API's documentation; empty where that is plain.
         needs_words: Pages say something where the term bounds nothing.
         must_lie_ahead: A form refuses a time in the past.
-        may_be_left_out: A request that replaces all terms may leave it out, as clients do that are older than the term;
-            it stays as it is.
     """
 
     name: str
@@ -53,7 +53,6 @@ class TermFormat:
     api_none: str = ""
     needs_words: bool = False
     must_lie_ahead: bool = False
-    may_be_left_out: bool = False
 
     @property
     def kind(self) -> TermKind:
@@ -64,6 +63,11 @@ class TermFormat:
     def bounds(self) -> Bounds:
         """The bounds of a number."""
         return BOUNDS[self.name]
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether a request that replaces all terms may leave it out; it stays as it is."""
+        return self.name not in FIRST_TERMS
 
     @property
     def length_max(self) -> int:
@@ -103,7 +107,6 @@ TERMS: Final = (
         none_word="now",
         means="Start of redemption (ISO 8601, UTC by default)",
         api_none="from the issue of the code",
-        may_be_left_out=True,
     ),
     TermFormat(
         name="expires_at",
@@ -135,7 +138,6 @@ TERMS: Final = (
         none_word="any",
         means="Only domains of email addresses that may redeem; *.example.com for all subdomains",
         api_none="every domain",
-        may_be_left_out=True,
     ),
     TermFormat(
         name="denied_domains",
@@ -143,7 +145,6 @@ TERMS: Final = (
         none_word="none",
         means="Domains of email addresses that may not redeem, even if allowed; *.example.com for all subdomains",
         api_none="no domain",
-        may_be_left_out=True,
     ),
 )
 """Every term, in the order of `CodeTerms`."""
