@@ -20,7 +20,7 @@ from domain.values.number_bounds import Bounds, NumberError
 from domain.values.timestamps import TimestampError, TimestampFault, clamped, parse_timestamp, read_timestamp
 
 T = TypeVar("T")
-InvalidReason = TimestampFault | GroupFault | DomainFault | Literal["number", "id", "email"]
+InvalidReason = Literal[TimestampFault, GroupFault, DomainFault, "number", "id", "email"]
 GROUP_DETAILS: Final[dict[GroupFault, str]] = {
     "length": f"has more than {NAME_LENGTH_MAX} characters",
     "signs": "is not one printable line without spaces around it",

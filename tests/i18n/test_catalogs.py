@@ -1,7 +1,9 @@
 """The catalogs are complete, agree with each other, and hold no text that is not used."""
 
+import ast
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 from typing import Final, get_args
@@ -17,17 +19,24 @@ from api.errors import ERROR_CODES
 from api.i18n.audit_details import VALUE_NAMES
 from api.i18n.catalogs import LANGUAGES, LOCALES, CatalogError, catalog_paths, read_catalog, translate, translator
 from api.schemas.code_terms import TERMS
+from api.schemas.parsing import InvalidReason
 from api.schemas.resources import BounceReason
+from api.web.admin.campaign_form import BLAMED_FIELD
 from api.web.admin.group_channel import FIELD_ERRORS
+from api.web.forms import TIMESTAMP_FAULTS
+from domain.errors import CampaignConflict
 from domain.events import LateEffect, RefundCause
-from domain.events.campaign import CAMPAIGN_TERM_NAMES
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignContradiction
+from domain.events.code_terms import Contradiction
 from domain.model.reservation import PublicState
 from domain.ports import Language
+from domain.values.group_name import GroupFault
 from domain.values.timestamps import EARLIEST, LATEST
 from domain.webhooks.target_url import TargetFault
 from projections.repositories.audit_log import AuditAction
 from projections.repositories.group_channels import CallbackRefusal
 from projections.repositories.webhook_endpoints import EndpointState
+from tests.architecture.sources import parse
 from tests.architecture.vocabulary import RETIRED
 from workers.channels.registry import channel_kinds
 
@@ -77,6 +86,19 @@ OF_REBINDS: Final = (
     *("InviteSent", "InviteSent.proved", "InviteSent.reported", "InviteSent.resolved", "LateSuccessRecorded.retaken"),
 )
 """Sentences that are others where no use is counted."""
+FIELD_FAULTS: Final = {
+    *get_args(FileProblem),
+    *("moment" if reason in TIMESTAMP_FAULTS else reason for reason in get_args(InvalidReason)),
+    *get_args(Contradiction),
+    *get_args(CampaignContradiction),
+    *BLAMED_FIELD,
+    *(f"below_{limit}" for limit in {*CampaignConflict.reasons} & {*CAMPAIGN_TERM_NAMES}),
+    # `FormFields.text` reports the other two first.
+    *(f"campaign_{why}" for why in {*get_args(GroupFault)} - {"length", "signs"}),
+    *FIELD_ERRORS.values(),
+    *(f"target.{why}" for why in get_args(TargetFault)),
+}
+"""What may be wrong with a field of a form, as far as no page writes it out."""
 
 FAMILIES: Final = {
     *(f"event.UseRefunded.rebind.{cause}" for cause in GIVEN_BACK),
@@ -91,7 +113,6 @@ FAMILIES: Final = {
     *(f"page.admin.field.{term.name}" for term in TERMS),
     *(f"page.admin.import.column.{column}" for column in COLUMNS),
     *(f"page.admin.refused.{reason}" for reason in {*COLUMNS, *get_args(RecordProblem)} - {"json"}),
-    *(f"page.admin.fault.{problem}" for problem in get_args(FileProblem)),
     *(f"page.admin.hand_out.refused.{problem}" for problem in get_args(ListProblem)),
     *(f"page.admin.hint.{term.name}" for term in TERMS if term.default is None),
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
@@ -133,8 +154,7 @@ FAMILIES: Final = {
     *(f"page.support.audit.events.{word}" for word in ("all", "none")),
     *(f"page.support.audit.state.{state}" for state in get_args(EndpointState)),
     "page.support.audit.url.mail",
-    *(f"page.admin.fault.{error}" for error in (*FIELD_ERRORS.values(), "value")),
-    *(f"page.admin.fault.target.{why}" for why in get_args(TargetFault)),
+    *(f"page.admin.fault.{error}" for error in FIELD_FAULTS),
 }
 """Keys that are made from a word of the domain; every other key is written out where it is used."""
 
@@ -189,10 +209,8 @@ def test_each_key_is_said_once_and_finished(language: Language) -> None:
 
 
 def test_every_word_of_the_domain_has_its_sentence() -> None:
-    """Refusals, states, causes, reasons and doubts: none is answered with a bare word."""
-    keys = set(sentences("zh"))
-
-    assert set() == FAMILIES - keys
+    """Refusals, states, causes, reasons and doubts. Add a missing key to a catalog of api/i18n/locales/, en and zh."""
+    assert sorted(FAMILIES - sentences("zh").keys()) == []
 
 
 def test_no_key_has_a_retired_word() -> None:
@@ -211,6 +229,29 @@ def test_every_key_written_out_exists(language: Language) -> None:
 
     assert len(written) > 20
     assert [key for key in written if not knows_key(key)] == []
+
+
+def test_every_error_of_a_field_has_its_text() -> None:
+    """Errors that pages write out. Add page.admin.fault.ERROR to a catalog of api/i18n/locales/ in both languages."""
+    written = {error for path in sorted(Path(API, "web").rglob("*.py")) for error in written_field_errors(path)}
+    texts = sentences("en").keys()
+
+    assert {"past", "value", "last_admin", "no_lines"} <= written
+    assert [error for error in sorted(written) if f"page.admin.fault.{error}" not in texts] == []
+
+
+def written_field_errors(path: Path) -> Iterator[str]:
+    """The words that a module assigns to `errors[...]`, and those of dictionaries that it passes as `errors`."""
+    for node in ast.walk(parse(path.read_text("utf-8"))):
+        values: list[ast.expr] = []
+        if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Subscript):
+            values = [node.value] if ast.unparse(target.value).rpartition(".")[2] == "errors" else []
+        elif isinstance(node, ast.keyword) and node.arg == "errors" and isinstance(node.value, ast.Dict):
+            values = node.value.values
+        for value in values:
+            for choice in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+                if isinstance(choice, ast.Constant) and isinstance(choice.value, str):
+                    yield choice.value
 
 
 def test_no_key_is_unused() -> None:
