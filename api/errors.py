@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, Self
 
-from domain.errors import Refusal, RefusalKind, refusal_classes
+from domain.errors import RedeemField, Refusal, RefusalKind, refusal_classes
 
 RETRY_AFTER_S = 2
 """Seconds that a caller is asked to wait when the database is unavailable or the queue is full."""
@@ -19,15 +19,17 @@ class ErrorCode(NamedTuple):
 
     Attributes:
         reasons: Words for `why` that have a text of their own.
+        field: The field of the redeem form that it is about, if it is about one.
     """
 
     kind: ErrorKind
     meaning: str
     reasons: tuple[str, ...] = ()
+    field: RedeemField | None = None
 
 
 _OF_REFUSALS: Final = {
-    refusal.code: ErrorCode(refusal.kind, str(refusal.__doc__).splitlines()[0], refusal.reasons)
+    refusal.code: ErrorCode(refusal.kind, str(refusal.__doc__).splitlines()[0], refusal.reasons, refusal.field)
     for refusal in refusal_classes()
 }
 _OF_REQUESTS: Final = {
@@ -38,8 +40,8 @@ _OF_REQUESTS: Final = {
         ("unknown_codes", "everybody", "test_messages", *_OF_REFUSALS["RATE_LIMITED"].reasons),
     ),
     "MALFORMED": ErrorCode("malformed", "The request is malformed; `errors` names the parts."),
-    "EMAIL_INVALID": ErrorCode("malformed", "The email address is malformed."),
-    "CODE_MALFORMED": ErrorCode("malformed", "The code is malformed."),
+    "EMAIL_INVALID": ErrorCode("malformed", "The email address is malformed.", field="email"),
+    "CODE_MALFORMED": ErrorCode("malformed", "The code is malformed.", field="code"),
     "TARGET_REFUSED": ErrorCode(
         "malformed", "The URL may not be a target of webhooks.", ("form", "scheme", "login", "host", "private")
     ),

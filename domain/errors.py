@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import ClassVar, Literal, Self
 from uuid import UUID
 
+RedeemField = Literal["email", "code"]
 RefusalKind = Literal["refused", "malformed", "not_found", "conflict", "outdated", "limited"]
 # `refused` and `conflict` are final in the present state, `malformed` and `outdated` need another request.
 
@@ -20,6 +21,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, 
         code: Stable name, part of the HTTP contract.
         kind: What a caller can do about it.
         reasons: Stable words for `why` that have a text of their own.
+        field: What a redeemer typed that it is about, which forms mark; None if it is about neither.
         retry_after_s: Whole seconds after which asking again may help; None if waiting does not help.
         facts: What the text needs, by name.
         campaign_id: The campaign whose terms, state or uses refuse; None if it is not the campaign that does.
@@ -30,7 +32,14 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, 
     code: ClassVar[str]
     kind: ClassVar[RefusalKind] = "refused"
     reasons: ClassVar[tuple[str, ...]] = ()
+    field: ClassVar[RedeemField | None] = None
     depends_on_recipient: bool = False
+
+    def __init_subclass__(cls) -> None:
+        # The API lists the codes of the classes that are declared when it is imported.
+        if cls.__module__ != __name__:
+            raise TypeError(f"{cls.__module__} declares {cls.__name__}: move it to domain/errors.py")
+        super().__init_subclass__()
 
     def __init__(self, *, retry_after_s: int | None = None, **facts: object) -> None:
         super().__init__(self.code)
@@ -63,6 +72,7 @@ class CodeUnknown(Refusal):
     """No such code was ever issued."""
 
     code = "CODE_INVALID"
+    field = "code"
 
 
 class FollowedReservationUnknown(Refusal):
@@ -82,24 +92,28 @@ class CodeIsRevoked(Refusal):
     """The code is revoked: it accepts no new reservations, and nothing about it can be changed."""
 
     code = "CODE_REVOKED"
+    field = "code"
 
 
 class CodeIsPaused(Refusal):
     """The code is paused: it accepts no new reservations for now."""
 
     code = "CODE_PAUSED"
+    field = "code"
 
 
 class CodeExpired(Refusal):
     """The code has expired: it accepts no new reservations."""
 
     code = "CODE_EXPIRED"
+    field = "code"
 
 
 class CodeNotStarted(Refusal):
     """The code accepts no reservations yet; it does from the time that it names."""
 
     code = "CODE_NOT_STARTED"
+    field = "code"
 
     def __init__(self, starts_at: datetime, *, retry_after_s: int) -> None:
         super().__init__(retry_after_s=retry_after_s, starts_at=starts_at)
@@ -109,6 +123,7 @@ class DomainNotAllowed(Refusal):
     """The terms of the code, or of its campaign (`why` campaign), do not admit email addresses of this domain."""
 
     code = "DOMAIN_NOT_ALLOWED"
+    field = "email"
     reasons = ("campaign",)
 
 
@@ -116,12 +131,14 @@ class CampaignNotStarted(Refusal):
     """The campaign of the code has not started; it names the time from which the code can be redeemed."""
 
     code = "CAMPAIGN_NOT_STARTED"
+    field = "code"
 
 
 class CampaignHasEnded(Refusal):
     """The campaign has ended: its codes accept no new reservations; `why` issue: it takes no new codes or hand-outs."""
 
     code = "CAMPAIGN_ENDED"
+    field = "code"
     reasons = ("issue",)
 
 
@@ -129,30 +146,35 @@ class CampaignIsPaused(Refusal):
     """The campaign of the code is paused: its codes accept no new reservations for now."""
 
     code = "CAMPAIGN_PAUSED"
+    field = "code"
 
 
 class CampaignHeld(Refusal):
     """Pending reservations hold the last uses of the campaign."""
 
     code = "CAMPAIGN_HELD"
+    field = "code"
 
 
 class CampaignExhausted(Refusal):
     """Every use of the campaign is used."""
 
     code = "CAMPAIGN_EXHAUSTED"
+    field = "code"
 
 
 class CampaignDayLimitReached(Refusal):
     """Every use that the campaign gives on this day is taken; it names the beginning of the next day in UTC."""
 
     code = "CAMPAIGN_DAY_LIMIT"
+    field = "code"
 
 
 class PersonLimitReached(Refusal):
     """The person has as many uses of the campaign as it gives to one person."""
 
     code = "PERSON_LIMIT"
+    field = "email"
     depends_on_recipient = True
 
 
@@ -160,6 +182,7 @@ class EmailMismatch(Refusal):
     """The code is bound to another person."""
 
     code = "EMAIL_MISMATCH"
+    field = "email"
     depends_on_recipient = True
 
 
@@ -167,12 +190,14 @@ class CodeHeld(Refusal):
     """Pending reservations hold the last uses of the code, or hold it for another person."""
 
     code = "CODE_HELD"
+    field = "code"
 
 
 class CodeExhausted(Refusal):
     """Every use of the code is used."""
 
     code = "CODE_EXHAUSTED"
+    field = "code"
 
 
 class InvitationsLimited(RefusalWithReason):

@@ -1,26 +1,16 @@
 """Shared code of the forms with a code field: redeem, correct the email address, move the access."""
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
 
-from api.errors import ApplicationError
+from api.errors import ERROR_CODES, ApplicationError
 from api.http.problems import retry_headers, status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.web.rendering import page
 from domain.ports import Language
 from domain.values.identifiers import TYPED_LENGTH_MAX
-
-ABOUT_EMAIL: Final = frozenset({"EMAIL_INVALID", "EMAIL_MISMATCH", "DOMAIN_NOT_ALLOWED", "PERSON_LIMIT"})
-ABOUT_CODE: Final = frozenset(
-    {
-        *("CODE_INVALID", "CODE_MALFORMED", "CODE_EXPIRED", "CODE_NOT_STARTED", "CODE_PAUSED", "CODE_REVOKED"),
-        *("CODE_HELD", "CODE_EXHAUSTED", "CAMPAIGN_NOT_STARTED", "CAMPAIGN_ENDED", "CAMPAIGN_PAUSED"),
-        *("CAMPAIGN_HELD", "CAMPAIGN_EXHAUSTED", "CAMPAIGN_DAY_LIMIT"),
-    }
-)
-"""Refusals that are about the code field, which is marked."""
 
 
 def render_code_form(
@@ -45,8 +35,9 @@ def render_code_form(
     headers = retry_headers(error.retry_after_s) if error else {}
     if cache_control is not None:
         headers["Cache-Control"] = cache_control
-    refusal = None
+    refusal = wrong_field = None
     if error is not None:
+        wrong_field = ERROR_CODES[error.code].field
         detail = refusal_detail(error.code, language, **error.facts)
         refusal = {"title": refusal_title(error.code, language), "detail": detail}
     return page(
@@ -56,8 +47,8 @@ def render_code_form(
         status=status_of(error.code) if error else 200,
         headers=headers,
         refusal=refusal,
-        email_is_wrong=error is not None and error.code in ABOUT_EMAIL,
-        code_is_wrong=error is not None and error.code in ABOUT_CODE,
+        email_is_wrong=wrong_field == "email",
+        code_is_wrong=wrong_field == "code",
         typed_length_max=TYPED_LENGTH_MAX,
         **{name: fact[:TYPED_LENGTH_MAX] if isinstance(fact, str) else fact for name, fact in facts.items()},
     )

@@ -5,15 +5,16 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse, Response
 
-from api.errors import ApplicationError
+from api.errors import ERROR_CODES, ApplicationError
 from api.http.dependencies import TheServices
 from api.http.problems import retry_headers, status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.use_cases.hand_outs.opened_forms import record_opened_form
 from api.use_cases.redeem import redeem
-from api.web.public.code_form import ABOUT_CODE, ABOUT_EMAIL, render_code_form
+from api.web.public.code_form import render_code_form
 from api.web.public.visitor import get_visitor, remember_token
 from api.web.rendering import choose_language, see_other
+from domain.errors import RedeemField
 from domain.ports import Language
 
 SCRIPT: Final = "application/json"
@@ -86,6 +87,11 @@ def _render(
         cache_control="private, no-cache",
         email=email,
         code=code,
-        about_email=" ".join(sorted(ABOUT_EMAIL)),
-        about_code=" ".join(sorted(ABOUT_CODE)),
+        about_email=_list_codes("email"),
+        about_code=_list_codes("code"),
     )
+
+
+def _list_codes(field: RedeemField) -> str:
+    """Return the codes of errors that are about a field, which the script marks."""
+    return " ".join(code for code, error in ERROR_CODES.items() if error.field == field)

@@ -12,7 +12,14 @@ from api.http.openapi import problem_responses
 from api.http.problems import STATUS_BY_KIND, status_of
 from api.schemas.resources import Problem
 from domain.commands.reservation.reserve import ReserveUse
-from domain.errors import InvitationsLimited, LimitBelowUsage, refusal_classes
+from domain.errors import (
+    FollowedReservationUnknown,
+    IdempotencyKeyReused,
+    InvitationsLimited,
+    LimitBelowUsage,
+    Refusal,
+    refusal_classes,
+)
 
 RAISING = frozenset({"ApplicationError", "HttpError", "__init__"})
 
@@ -45,6 +52,19 @@ def test_every_refusal_has_a_code_a_status_and_a_meaning() -> None:
     assert len(refusals) > 20
     assert set() == {refusal.code for refusal in refusals} - ERROR_CODES.keys()
     assert [code for code, error in ERROR_CODES.items() if not error.meaning.endswith(".")] == []
+
+
+def test_every_refusal_of_a_redeem_request_says_which_field_it_is_about() -> None:
+    """Forms mark it. Give a new refusal a `field` in domain/errors.py, or add it here if it is about neither."""
+    about_neither = {refusal for refusal in ReserveUse.refusals if refusal.field is None}
+
+    assert about_neither == {IdempotencyKeyReused, FollowedReservationUnknown, InvitationsLimited}
+
+
+def test_refusal_cannot_be_declared_in_another_module() -> None:
+    """The list of codes would depend on which modules are imported first."""
+    with pytest.raises(TypeError, match=r"test_errors declares Stray: move it to domain/errors\.py"):
+        type("Stray", (Refusal,), {"__module__": __name__, "code": "STRAY"})
 
 
 def test_every_kind_of_error_has_a_status() -> None:
