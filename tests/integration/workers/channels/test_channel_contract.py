@@ -1,9 +1,10 @@
 """What every channel promises, whatever it talks to: run over all of them, the fake included."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, get_args
+from functools import partial
+from typing import Any, Final, get_args
 
 import pytest
 from trustme import CA
@@ -22,38 +23,48 @@ from tests.support.channel_builders import MESSAGE, channel_to, message_to, webh
 from tests.support.fake_channel import FakeChannel
 from tests.support.servers.mail_server import MailServer, Security
 from tests.support.servers.webhook_receiver import WebhookReceiver
+from workers.channels.registry import channel_kinds
 
 LOGIN = ("ledger@example.com", "p@ss:w/rd%")
 
 
 @contextmanager
-def _channel(kind: str, authority: CA) -> Iterator[Channel]:
+def _mail_channel(authority: CA, security: Security) -> Iterator[Channel]:
     certificate = authority.issue_cert("127.0.0.1")
-    if kind == "fake":
-        yield FakeChannel()
-    elif kind == "null":
-        with channel_to("null://") as channel:
-            yield channel
-    elif kind in {"webhook", "webhook-tls"}:
-        with WebhookReceiver(certificate if kind == "webhook-tls" else None) as server:
-            yield webhook_to(server.url)
-    elif kind == "plain":
-        with MailServer() as mail, channel_to(mail.url) as channel:
-            yield channel
-    else:
-        security: Security = "smtps" if kind == "tls" else "smtp+starttls"
-        with (
-            MailServer(security, certificate=certificate, login=LOGIN) as mail,
-            channel_to(mail.url) as channel,
-        ):
-            yield channel
+    server = MailServer() if security == "smtp" else MailServer(security, certificate=certificate, login=LOGIN)
+    with server as mail, channel_to(mail.url) as channel:
+        yield channel
 
 
-@pytest.fixture(params=["plain", "starttls", "tls", "null", "webhook", "webhook-tls", "fake"])
+@contextmanager
+def _webhook_channel(authority: CA, is_encrypted: bool) -> Iterator[Channel]:
+    with WebhookReceiver(authority.issue_cert("127.0.0.1") if is_encrypted else None) as server:
+        yield webhook_to(server.url)
+
+
+CHANNELS: Final[Mapping[str, Callable[[CA], AbstractContextManager[Channel]]]] = {
+    "smtp": partial(_mail_channel, security="smtp"),
+    "smtp by STARTTLS": partial(_mail_channel, security="smtp+starttls"),
+    "smtp by TLS": partial(_mail_channel, security="smtps"),
+    "null": lambda _: channel_to("null://"),
+    "webhook": partial(_webhook_channel, is_encrypted=False),
+    "webhook by TLS": partial(_webhook_channel, is_encrypted=True),
+    "fake": lambda _: nullcontext(FakeChannel()),
+}
+"""Opens each channel, by its name."""
+
+
+@pytest.fixture(params=CHANNELS)
 def channel(request: pytest.FixtureRequest, trusted: CA) -> Iterator[Channel]:
     """Each channel in turn."""
-    with _channel(request.param, trusted) as open_channel:
+    with CHANNELS[request.param](trusted) as open_channel:
+        assert open_channel.name == request.param.partition(" ")[0]
         yield open_channel
+
+
+def test_every_channel_keeps_the_contract() -> None:
+    """Add a new kind to CHANNELS; if it can't remove access, to EMAIL_CHANNELS in domain/ports.py too."""
+    assert sorted(({*channel_kinds()} | EMAIL_CHANNELS) - CHANNELS.keys()) == []
 
 
 def test_a_message_is_accepted_by_a_named_server(channel: Channel) -> None:

@@ -1,6 +1,9 @@
 """Details of the audit log in the language of the reader, those of old entries included."""
 
+import ast
 import re
+from collections import defaultdict
+from pathlib import Path
 from typing import Final, get_args
 
 import pytest
@@ -15,8 +18,11 @@ from projections.repositories.audit_log import (
     describe_export,
     describe_values,
 )
+from tests.architecture.sources import nodes_of, parse
 from workers.channels.registry import channel_kinds
 
+ROOT: Final = Path(__file__).parents[4]
+DESCRIBING: Final = {"describe_values", "describe_changes", "describe_export"}
 URL: Final = "https://team.example.com/in"
 EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
     "issued_codes": (describe_values(count=5, group="VIP"), "number of codes: 5; group: VIP", "数量：5；群组：VIP"),
@@ -101,8 +107,42 @@ def test_every_action_and_every_name_of_a_value_has_its_text(language: Language)
     assert language == "en" or not any(re.search(r"[a-z_]+: ", text) for text in described.values())
 
 
+def recorded_names() -> dict[str, set[str]]:
+    """Names of values that functions record, by action; those of functions that record no written action by ""."""
+    names: dict[str, set[str]] = defaultdict(set)
+    functions = [
+        node
+        for room in ("api", "projections", "workers")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if "describe_" in (source := path.read_text("utf-8"))
+        for node in nodes_of(parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    for function in functions:
+        calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+        named = {call: getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls}
+        firsts = [call.args[0] for call, name in named.items() if name == "record" and call.args]
+        actions = {str(first.value) for first in firsts if isinstance(first, ast.Constant)} & {*get_args(AuditAction)}
+        described = (call for call, name in named.items() if name in DESCRIBING)
+        values = {keyword.arg for call in described for keyword in call.keywords if keyword.arg is not None}
+        for action in actions or {""}:
+            names[action] |= values
+    return names
+
+
+def test_every_recorded_value_has_its_name() -> None:
+    """Readers see others untranslated. Add a name to VALUE_NAMES in api/i18n/audit_details.py, under its action."""
+    recorded = recorded_names()
+    listed: dict[str, set[str]] = {action: {*names} for action, names in VALUE_NAMES.items()}
+    listed[""] = set().union(*listed.values())
+    unknown = {action: names - listed.get(action, set()) for action, names in recorded.items()}
+
+    assert {"scopes", "role"} <= recorded["made_key"]
+    assert {action: names for action, names in unknown.items() if names} == {}
+
+
 def test_settings_of_every_kind_of_channel_have_names() -> None:
-    """A change of a group's channel records them."""
+    """A change of a group's channel records them. Add one to VALUE_NAMES in api/i18n/audit_details.py."""
     assert {field for kind in channel_kinds().values() for field in kind.fields} <= {*VALUE_NAMES["changed_channel"]}
 
 
