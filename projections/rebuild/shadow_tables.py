@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg import Connection, sql
 
 from projections.database.errors import SchemaMismatchError
+from projections.database.migrations import check_schema_on
 from projections.definitions.projection import Merge, Projection, StateProjection
 from projections.definitions.registry import PROJECTIONS
 from projections.replay.copy_writer import HEADER, TRAILER
@@ -36,7 +37,7 @@ class LiveTable(NamedTuple):
     """A projection's live table, as the catalog has it.
 
     Attributes:
-        columns: Names in order.
+        columns: Names in the order in which the projection declares them; the table may have another.
         key: Columns of the primary key.
         code_column: The column with the code of a row; None where a row sums up several codes.
         options: Storage parameters, such as `fillfactor=50`.
@@ -89,29 +90,45 @@ def check_swappable(conn: Connection[Any], tables: Iterable[LiveTable]) -> None:
 def _read_table(conn: Connection[Any], name: str) -> LiveTable:
     row = conn.execute(RebuildSql.table_of_name, (name,)).fetchone()
     if row is None:
-        raise SchemaMismatchError(f"the database has no table {name}: run `ledger migrate`")
+        check_schema_on(conn)
+        raise SchemaMismatchError(f"no migration creates the table {name}: add one to projections/sql/migrations/")
     oid, schema, owner, options = row
-    columns = conn.execute(RebuildSql.columns_of_table, (oid,)).fetchall()
+    types = dict(conn.execute(RebuildSql.columns_of_table, (oid,)).fetchall())
     projection = PROJECTIONS[name]
-    if [column[0] for column in columns] != list(projection.table.columns):
-        raise SchemaMismatchError(f"the columns of {name} are not those of this version: run `ledger migrate`")
+    columns = tuple(projection.table.columns)
+    if types.keys() != {*columns}:
+        raise _mismatch_of_columns(conn, name, declared={*columns}, existing={*types})
+    column_types = tuple(types[column] for column in columns)
     try:
-        row_encoder(projection, [column[1] for column in columns])
+        row_encoder(projection, column_types)
     except ValueError as error:
         raise SchemaMismatchError(str(error)) from error
     return LiveTable(
         name,
         schema,
         owner,
-        tuple(column[0] for column in columns),
+        columns,
         projection.table.key,
         projection.code_column,
-        tuple(column[1] for column in columns),
+        column_types,
         tuple(options or ()),
         tuple(conn.execute(RebuildSql.index_constraints_of_table, (oid,)).fetchall()),
         tuple(row[0] for row in conn.execute(RebuildSql.plain_indexes_of_table, (oid,))),
         tuple(conn.execute(RebuildSql.grants_of_table, (oid,)).fetchall()),
     )
+
+
+def _mismatch_of_columns(
+    conn: Connection[Any], name: str, *, declared: set[str], existing: set[str]
+) -> SchemaMismatchError:
+    """Return the error that says which side is behind, unless the version of the schema says so."""
+    check_schema_on(conn)
+    if missing := sorted(declared - existing):
+        advice = "add them by a migration in projections/sql/migrations/, or restore a backup if they were dropped"
+        return SchemaMismatchError(f"the table {name} lacks {', '.join(missing)}: {advice}")
+    unknown = ", ".join(sorted(existing - declared))
+    advice = "declare them in projections/definitions/tables/, or drop them if they were added manually"
+    return SchemaMismatchError(f"this version knows no {unknown} of the table {name}: {advice}")
 
 
 class Shadow:
@@ -203,7 +220,9 @@ class Shadow:
         """Bring rows into a table that `projections.replay.copy_writer` has encoded."""
         table = self._by_name[piece.name]
         place = _staging(table) if piece.is_staged else self.place(table)
-        with self._conn.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(place)) as copy:
+        columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(place, columns)
+        with self._conn.cursor().copy(statement) as copy:
             copy.write(HEADER + piece.rows + TRAILER)
 
     def index(self, step: Callable[[str], None], run: Callable[[Callable[[], object]], None]) -> None:

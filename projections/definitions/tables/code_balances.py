@@ -51,7 +51,7 @@ TABLE: Final = Table(
         "rebinds_max": "integer",
         "bound_to": "uuid",
     }
-    # The column of a new term or field is the last of the table. The others keep their places above.
+    # Columns of new terms and fields follow.
     | TERM_COLUMNS
     | _FIELD_COLUMNS,
     fixed=("issued_at",),

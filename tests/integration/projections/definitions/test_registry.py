@@ -57,6 +57,16 @@ def test_a_declared_table_is_as_the_migrations_make_it(bench: LedgerBench, table
     assert {name for name, _, is_needed in columns if is_needed} <= table.columns.keys()
 
 
+def test_columns_of_campaigns_are_declared_in_their_order_in_the_table(bench: LedgerBench) -> None:
+    """Statements read them as `c.*`. Declare a new one last in projections/definitions/tables/campaigns.py."""
+    columns = bench.rows(
+        "SELECT attname FROM pg_attribute"
+        " WHERE attrelid = 'campaigns'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+    )
+
+    assert [name for (name,) in columns] == list(PROJECTIONS["campaigns"].table.columns)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_rows_follow_from_applying_one_event_after_the_other(bench: LedgerBench, seed: int) -> None:
     """The live path and rebuilds skip what the last state of a batch says anyway; the rows are the same."""

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from domain.ports import OutcomeUnknown
+from projections.database.errors import SchemaMismatchError
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.replay.log_fold import MemoryLimits
 from projections.replay.observer import UndecodableEventError
@@ -215,6 +216,36 @@ def test_a_balance_row_can_be_read_back(bench: LedgerBench) -> None:
 
     assert code == CODE_BALANCES.read_back(CODE_BALANCES.row(code))
     assert len(CODE_BALANCES.table.columns) == len(CODE_BALANCES.row(code))
+
+
+def test_rebuild_fills_columns_by_name(bench: LedgerBench) -> None:
+    """A migration appends a column, which may be declared anywhere."""
+    done(bench.redeem(bench.issue(4), "li.wei@example.com"))
+    before = read_models(bench)
+    damage(bench, "ALTER TABLE code_balances DROP COLUMN max_uses, ADD COLUMN max_uses bigint")
+    assert read_models(bench) != before
+
+    assert [each.table for each in rebuilt(bench, apply=True).listed] == ["code_balances"]
+    assert read_models(bench) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("ALTER TABLE code_balances DROP COLUMN bound_to", r"lacks bound_to: add them by a migration in projections/"),
+        ("ALTER TABLE code_balances ADD COLUMN hue text", r"knows no hue of the table code_balances: declare them in"),
+        ("DELETE FROM _yoyo_migration WHERE migration_id LIKE '0048%%'", r"older than this version \(it lacks 0048"),
+    ],
+    ids=["unmigrated", "undeclared", "older"],
+)
+def test_mismatch_of_columns_names_the_side_that_is_behind(bench: LedgerBench, change: str, error: str) -> None:
+    """If every migration is applied, `ledger migrate` does not help."""
+    damage(bench, change)
+    if "DELETE" in change:
+        damage(bench, "ALTER TABLE code_balances DROP COLUMN bound_to")
+
+    with pytest.raises(SchemaMismatchError, match=error):
+        rebuilt(bench)
 
 
 @pytest.mark.parametrize("seed", range(6))
