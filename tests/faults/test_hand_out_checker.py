@@ -70,7 +70,7 @@ def test_a_good_run_of_hand_outs_breaks_nothing() -> None:
         {
             "claims": [CLAIMS[0], RowClaim(CODE, HAND_OUT, 1010.0)],
             "emails": [make_email(), make_email(1011.0, subject="Text 2")],
-            "clock_ahead": [(1005.0, 1012.0)],
+            "clock_ahead": [(998.0, 1005.0)],
         },
         {
             "claims": [CLAIMS[0], RowClaim(CODE, HAND_OUT, 1010.0, is_asked=True)],
@@ -94,7 +94,7 @@ def test_what_unknown_outcomes_and_running_workers_lead_to_is_allowed(changes: d
         ({"emails": []}, "recorded as sent and never arrived"),
         ({"emails": [make_email(), make_email(1002.0)], "claims": CLAIMS}, "was repeated after 1.0 s"),
         (
-            {"emails": [make_email(), make_email(1002.0)], "claims": CLAIMS, "clock_ahead": [(1002.0, 1009.0)]},
+            {"emails": [make_email(), make_email(1002.0)], "claims": CLAIMS, "clock_ahead": [(1003.0, 1009.0)]},
             "was repeated after 1.0 s",
         ),
         ({"emails": [make_email(), make_email(1201.0)], "claims": CLAIMS}, "was sent again after HandOutSent"),

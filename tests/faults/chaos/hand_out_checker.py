@@ -121,12 +121,12 @@ def _find_repeated_emails(history: HandOutHistory) -> Violations:
 
 
 def _find_early_copies(history: HandOutHistory, number: int, sent: Sequence[CodeEmail]) -> Violations:
-    """Ended leases and a clock ahead stand for time that passed; a claim begins up to 1 s before it reads the clock."""
+    """Ended leases and a clock ahead stand for time that passed; what was stored in the meantime is due after it."""
     for first, second in pairwise(sent):
         claims = history.claims_before(second)
         is_asked = any(claim.is_asked for claim in claims)
         is_ended = any(first.at <= at <= second.at for at in history.seen.leases_ended)
-        is_ended |= any(begin - 1 <= claim.at <= end for claim in claims for begin, end in history.seen.clock_ahead)
+        is_ended |= any(begin <= second.at and first.at <= end for begin, end in history.seen.clock_ahead)
         if not is_asked and not is_ended and not any(claim.at >= first.at + APART_S_MIN for claim in claims):
             yield f"email {number} of code {second.code_id} was repeated after {second.at - first.at:.1f} s"
     for email in sent:
