@@ -24,8 +24,8 @@ def test_package_is_small_and_states_its_purpose(package: Path) -> None:
     modules = [path for path in package.glob("*.py") if path.name != "__init__.py"]
     docstring = ast.get_docstring(parse((package / "__init__.py").read_text("utf-8")))
 
-    assert len(modules) <= MODULES_MAX
-    assert docstring is not None
+    assert len(modules) <= MODULES_MAX, "move the modules of one idea into a package in this one"
+    assert docstring is not None, "say in __init__.py what the package is for"
     assert docstring.splitlines()[0].endswith(".")
 
 

@@ -33,7 +33,10 @@ def on_page() -> dict[str, list[str]]:
 def test_every_table_and_column_is_mapped() -> None:
     """A new one needs its place in docs/reference/data-map.md: what it holds, why, how long, and how it is erased."""
     real, documented = in_schema(), on_page()
+    unmapped = {name: missing for name in real if (missing := real[name] - {*documented.get(name, ())})}
+    removed = {name: gone for name in documented if (gone := {*documented[name]} - real.get(name, set()))}
 
+    assert unmapped == {}, "add what it holds, why, how long, and how it is erased to docs/reference/data-map.md"
+    assert removed == {}, "remove it from docs/reference/data-map.md, or run `make approve` if a migration adds it"
     assert real.keys() == documented.keys()
-    assert {name: real[name] ^ set(documented[name]) for name in real if real[name] ^ set(documented[name])} == {}
     assert {name: columns for name, columns in documented.items() if len(columns) != len(set(columns))} == {}

@@ -101,9 +101,9 @@ def test_every_action_and_every_name_of_a_value_has_its_text(language: Language)
     stored = {action: describe_values(**dict.fromkeys(names, "-")) for action, names in VALUE_NAMES.items()}
     described = {action: describe_details(action, details, t) for action, details in stored.items()}
 
-    assert missing == []
-    assert {action: text for action, text in described.items() if "page.support" in text} == {}
-    assert set(VALUE_NAMES) <= EXAMPLES.keys()
+    untranslated = {action: text for action, text in described.items() if "page.support" in text}
+    assert (missing, untranslated) == ([], {}), "add the keys to api/i18n/locales/*/LC_MESSAGES/audit_details.po"
+    assert sorted(VALUE_NAMES.keys() - EXAMPLES.keys()) == [], "add what is stored and shown to EXAMPLES in this file"
     assert language == "en" or not any(re.search(r"[a-z_]+: ", text) for text in described.values())
 
 
