@@ -12,6 +12,7 @@ import typer
 from api.cli.arguments import number_parser
 from api.cli.command_index import leaves_no_record
 from api.cli.embedded.secrets_file import FILE, check_secrets, load_secrets
+from api.cli.printing import print_json_line
 from api.cli.production_checks import refuse_unsafe
 from domain.values.number_bounds import PORTS
 from projections.config.settings import LedgerSettings
@@ -63,8 +64,9 @@ def run(
 ) -> None:
     """Run one component in production: migrate, backend, worker or beat.
 
-    `migrate` updates the schema and exits; only it needs the owner's password. The backend also migrates if its role
-    owns the schema. Otherwise backend, worker and beat wait for the migration, up to LEDGER_DATABASE_WAIT_S seconds.
+    `migrate` updates the schema, prints {"applied": [names of migrations]} and exits; only it needs the owner's
+    password. The backend also migrates if its role owns the schema. Otherwise backend, worker and beat wait for the
+    migration, up to LEDGER_DATABASE_WAIT_S seconds.
 
     Unsafe settings end the start with exit code 2. Exit code 3: the keys are wrong, or the database is unavailable,
     newer than this version, restored from an older backup, or on an engine that fails `ledger check-engine`.
@@ -79,7 +81,10 @@ def run(
     if component == "migrate":
         for sentence in find_ignored_settings():
             say_error(sentence)
-    _wait_for_schema(settings, migrates=component in MIGRATING)
+    applied = _wait_for_schema(settings, migrates=component in MIGRATING)
+    if component == "migrate" or applied:
+        # The way back from a release depends on it, and the log of the container keeps it.
+        print_json_line({"applied": applied})
     if component == "migrate":
         return
     url = settings.database_url.get_secret_value()
@@ -128,8 +133,11 @@ def _create_secrets(folder: Path) -> None:
         )
 
 
-def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
+def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> list[str]:
     """Bring the schema up to this version if that is this process' task, otherwise wait for the process that does.
+
+    Returns:
+        Names of the migrations that this process applied.
 
     Raises:
         StorageUnavailableError: The database was unavailable for longer than LEDGER_DATABASE_WAIT_S.
@@ -138,10 +146,11 @@ def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
     """
     url = settings.database_url.get_secret_value()
     ends_at = time.monotonic() + settings.database_wait_s
+    applied: list[str] = []
     while True:
         try:
             if migrates and owns_schema(settings.owner_url):
-                migrate(settings.owner_url, url)
+                applied += migrate(settings.owner_url, url)
             check_schema(url)
         except NewerSchemaError:
             raise
@@ -152,4 +161,4 @@ def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
                 ) from error
             time.sleep(PAUSE_S)
         else:
-            return
+            return applied

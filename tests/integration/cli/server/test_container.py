@@ -1,9 +1,11 @@
 """`ledger run`: secrets once, migrations once, then the part itself. And the compose file names the six services."""
 
+import json
 import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,11 @@ from api.cli.embedded.secrets_file import load_secrets
 from api.cli.embedded.stack_error import StackError
 from api.cli.exit_status import report_exception
 from api.cli.server import container
-from api.cli.server.container import OWNER_ONLY
-from projections.database.migrations import check_schema
+from api.cli.server.container import OWNER_ONLY, Component
+from projections.database.migrations import check_schema, list_migrations
 from projections.terminal.exit_codes import ExitCode
 from tests.support.compose_environment import environment_of
+from tests.support.servers.databases import execute
 
 ROOT = Path(__file__).parents[4]
 
@@ -35,6 +38,18 @@ def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setenv("LEDGER_SECRETS_FILE", str(tmp_path / "secrets.env"))
     return tmp_path
+
+
+def count_migrations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The owner's URL of each migration from now on; none applies anything."""
+    migrated: list[str] = []
+
+    def migrate(owner_url: str, _: str) -> list[str]:
+        migrated.append(owner_url)
+        return []
+
+    monkeypatch.setattr(container, "migrate", migrate)
+    return migrated
 
 
 def test_backend_migrates_and_becomes_uvicorn(become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,12 +78,36 @@ def test_run_migrate_applies_the_schema_and_exits(
     monkeypatch.setenv("DATABASE_URL", database_url)
     load_secrets(become)
     monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
-    migrated: list[str] = []
-    monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
+    migrated = count_migrations(monkeypatch)
 
     container.run("migrate")
 
     assert migrated == [database_url]
+
+
+@pytest.mark.parametrize("component", ["migrate", "backend"])
+def test_run_prints_the_migrations_that_it_applied(
+    become: Path,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    component: Component,
+) -> None:
+    """One line of JSON on stdout, as `ledger migrate --json` has it; `migrate` also says that there were none."""
+    execute(database_url, "DROP SCHEMA public CASCADE")
+    execute(database_url, "CREATE SCHEMA public")
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    load_secrets(become)
+    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
+
+    printed = []
+    for _ in range(2):
+        with suppress(_BecameError):
+            container.run(component)
+        printed.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
+
+    none: list[dict[str, list[str]]] = [{"applied": []}] if component == "migrate" else []
+    assert printed == [[{"applied": list_migrations()}], none]
 
 
 def test_run_migrate_refuses_a_setting_of_any_component_before_it_migrates(
@@ -78,8 +117,7 @@ def test_run_migrate_refuses_a_setting_of_any_component_before_it_migrates(
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("LEDGER_SMTP_TIME_S", "45")
     load_secrets(become)
-    migrated: list[str] = []
-    monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
+    migrated = count_migrations(monkeypatch)
     container.run("migrate")
     reported = capsys.readouterr().err
 
@@ -100,8 +138,7 @@ def test_backend_waits_for_the_migration_if_its_role_does_not_own_the_schema(
     load_secrets(become)
     monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
     monkeypatch.setattr(container, "owns_schema", lambda _: False)
-    migrated: list[str] = []
-    monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
+    migrated = count_migrations(monkeypatch)
 
     with pytest.raises(_BecameError):
         container.run("backend")
