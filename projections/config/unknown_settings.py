@@ -21,6 +21,8 @@ OTHER_VARIABLES: Final = {
     "LEDGER_HA_IMAGE": "image of the servers of `deploy/ha`",
     "LEDGER_LOCK": "packages of the image: `runtime`, or `tracing` for the extra `tracing`",
     "LEDGER_LOG_SIZE": "size of a container's log before it is rotated, such as `10m`; Docker keeps three files each",
+    "LEDGER_DEPLOYMENT": "deployment whose commands `ledger doctor` shows: `compose`, `cluster-compose` or `cluster`;"
+    " the files in `deploy` set it",
     "PROMETHEUS_MULTIPROC_DIR": "directory in which the processes of one container aggregate their metrics"
     " ([metrics](metrics.md))",
     "SSL_CERT_FILE": "certificate authorities that mail servers are checked against",

@@ -9,6 +9,7 @@ from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import Session, describe_settings_error
 from api.cli.doctor.check_result import CheckResult
 from api.cli.doctor.database import BEHIND_DATABASE, check_database, check_secrets_file, skip_checks
+from api.cli.doctor.deployment import Deployment, describe_unknown_deployment, find_deployment
 from api.cli.doctor.standby import check_standby
 from api.cli.embedded.secrets_file import FILE as SECRETS
 from api.cli.embedded.state_file import read_stack_state
@@ -35,8 +36,12 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     Exit code 1: a check found an error. Reminders are not errors.
     """
     session = Session(context.obj)
-    # libpq's messages have several lines.
-    findings = [finding._replace(found=" ".join(finding.found.split())) for finding in _run_checks(session)]
+    deployment = find_deployment(is_embedded=read_stack_state(session.data_dir) is not None)
+    findings = [
+        # libpq's messages have several lines.
+        finding._replace(found=" ".join(finding.found.split()), remedy=deployment.localize(finding.remedy))
+        for finding in _run_checks(session, deployment)
+    ]
     is_well = all(finding.status != "wrong" for finding in findings)
     if json:
         print_json({"ok": is_well, "checks": [finding._asdict() for finding in findings]})
@@ -49,7 +54,7 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     return 0 if is_well else ExitCode.FINDINGS
 
 
-def _run_checks(session: Session) -> Iterator[CheckResult]:
+def _run_checks(session: Session, deployment: Deployment) -> Iterator[CheckResult]:
     from api.cli.doctor import components  # noqa: PLC0415 - the broker's client: no other command needs it
 
     try:
@@ -66,17 +71,18 @@ def _run_checks(session: Session) -> Iterator[CheckResult]:
         yield CheckResult("settings", "wrong", describe_settings_error(error), remedy)
         yield from skip_checks(EVERYTHING, "the settings are not valid")
         return
-    if sentences := "; ".join(find_ignored_settings(session.data_dir / SECRETS)):
-        yield CheckResult("settings", "reminder", sentences, "correct the name, or unset it; it has no effect")
+    ignored = [*find_ignored_settings(session.data_dir / SECRETS), *describe_unknown_deployment()]
+    if sentences := "; ".join(ignored):
+        yield CheckResult("settings", "reminder", sentences, "correct it, or unset it; it has no effect")
     state = read_stack_state(session.data_dir)
     if session.was_killed():
         sentence = f"the `ledger up` of {session.data_dir} was killed"
         yield CheckResult("stack", "wrong", sentence, "start it again with `ledger up`; no data was lost")
     yield check_secrets_file(session.data_dir)
-    yield from check_database(settings)
+    yield from check_database(settings, deployment)
     yield from check_standby(settings)
     yield components.check_api(state["api"] if state else None)
-    yield from components.check_broker(settings.redis_url.get_secret_value())
+    yield from components.check_broker(settings.redis_url.get_secret_value(), deployment)
     yield components.check_mail_server(settings, state)
 
 

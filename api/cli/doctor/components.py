@@ -4,11 +4,11 @@ import http.client
 import os
 import time
 from contextlib import closing
-from typing import Final
 from urllib.parse import urlsplit
 
 from api.cli.doctor.check_result import CheckResult, CheckResults
 from api.cli.doctor.database import skip_checks
+from api.cli.doctor.deployment import Component, Deployment
 from api.cli.embedded.state_file import StackState
 from api.settings import ApiSettings
 from domain.ports import Rejected
@@ -38,13 +38,6 @@ MAIL_SERVER_REFUSALS = {
 """What the mail server does and what helps, by the reason of the refusal."""
 TASKS = ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users")
 """Names of the tasks that operators and other systems use."""
-START: Final = {
-    "redis": "Redis or Valkey (embedded: `ledger up`)",
-    "sentinel": "Redis or Valkey and their Sentinels",
-    "rabbitmq": "RabbitMQ",
-}
-REMEDY_WORKER = "start it: `celery -A workers.celery_app worker` (embedded: `ledger up`); its log shows why it stopped"
-REMEDY_BEAT = "start it: `celery -A workers.celery_app beat` (embedded: `ledger up`); its log shows why it stopped"
 
 
 def check_settings() -> None:
@@ -57,21 +50,21 @@ def check_settings() -> None:
     WorkerSettings.from_environment()
 
 
-def check_broker(broker_url: str) -> CheckResults:
+def check_broker(broker_url: str, deployment: Deployment) -> CheckResults:
     """Check the broker, and the heartbeats of worker and beat in it."""
     broker, client = BrokerUrl.parse(broker_url), open_broker_client(broker_url, TIMEOUT_S)
     try:
         with closing(client):
             description, state = client.describe(), client.look()
     except BrokerUnavailableError as error:
-        remedy = f"start {START[broker.kind]}, or correct REDIS_URL; redeeming works without it"
+        remedy = f"start it ({deployment.start['broker']}), or correct REDIS_URL; redeeming works without it"
         yield CheckResult("broker", "wrong", f"cannot connect to {broker.product} at {broker.where}: {error}", remedy)
         yield from skip_checks(("worker", "beat", "tasks"), "the broker is unavailable")
         return
     yield _check_broker_state(broker, description, state)
-    yield _check_heartbeat("worker", state.worker, "ready", REMEDY_WORKER)
-    yield _check_heartbeat("beat", state.beat, "running", REMEDY_BEAT)
-    yield _check_tasks(broker)
+    yield _check_heartbeat("worker", state.worker, "ready", deployment)
+    yield _check_heartbeat("beat", state.beat, "running", deployment)
+    yield _check_tasks(broker, deployment)
 
 
 def check_api(api_url: str | None) -> CheckResult:
@@ -139,20 +132,21 @@ def _check_broker_state(broker: BrokerUrl, description: str, state: BrokerState)
     return CheckResult("broker", "ok", description)
 
 
-def _check_heartbeat(name: str, is_alive: bool, status: str, remedy: str) -> CheckResult:
+def _check_heartbeat(name: Component, is_alive: bool, status: str, deployment: Deployment) -> CheckResult:
     """Check a heartbeat, which is renewed every 3 seconds and expires after 15."""
     if not is_alive:
-        return CheckResult(name, "wrong", "no heartbeat for 15 s", remedy)
+        return CheckResult(name, "wrong", "no heartbeat for 15 s", deployment.start_process(name))
     return CheckResult(name, "ok", status)
 
 
-def _check_tasks(broker: BrokerUrl) -> CheckResult:
+def _check_tasks(broker: BrokerUrl, deployment: Deployment) -> CheckResult:
     """Check that the workers have registered the tasks."""
     from workers.worker_inspect import registered_tasks  # noqa: PLC0415 - no other check needs Celery
 
     tasks_by_worker = registered_tasks(broker.celery_url)
     if tasks_by_worker is None:
-        return CheckResult("tasks", "wrong", "no worker answers `celery inspect registered`", REMEDY_WORKER)
+        description = "no worker answers `celery inspect registered`"
+        return CheckResult("tasks", "wrong", description, deployment.start_process("worker"))
     missing = {worker: [name for name in TASKS if name not in names] for worker, names in tasks_by_worker.items()}
     incomplete = sorted(worker for worker, names in missing.items() if names)
     if incomplete:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from api.cli.doctor.check_result import CheckResult, CheckResults, format_duration
+from api.cli.doctor.deployment import Deployment
 from api.cli.doctor.engine import check_settled_engine
 from api.cli.doctor.vault import check_vault
 from api.rate_limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
@@ -39,13 +40,13 @@ BEHIND_DATABASE = (
 )
 
 
-def check_database(settings: LedgerSettings) -> CheckResults:
+def check_database(settings: LedgerSettings, deployment: Deployment) -> CheckResults:
     """Check the server first, then its content."""
     url = settings.database_url.get_secret_value()
     try:
         facts = server_facts(url)
     except StorageUnavailableError as error:
-        remedy = "start PostgreSQL (embedded: `ledger up`), or correct DATABASE_URL"
+        remedy = f"start it ({deployment.start['database']}), or correct DATABASE_URL"
         yield CheckResult("database", "wrong", str(error), remedy)
         yield from skip_checks(BEHIND_DATABASE, "the database is unavailable")
         return
@@ -58,13 +59,13 @@ def check_database(settings: LedgerSettings) -> CheckResults:
     try:
         check_schema(url)
     except (SchemaMismatchError, StorageUnavailableError) as error:
-        yield CheckResult("migrations", "wrong", str(error), "run `ledger migrate` of the version that is running")
+        yield CheckResult("migrations", "wrong", str(error), f"run {deployment.migrate} of the version that is running")
         yield from skip_checks(BEHIND_DATABASE[3:], "the schema belongs to another version")
         return
     yield CheckResult("migrations", "ok", f"at {list_migrations()[-1]}")
-    yield _check_role(url)
+    yield _check_role(url, deployment)
     yield _check_key_rings(url, settings)
-    yield _check_key_copy(url, settings)
+    yield _check_key_copy(url, settings, deployment)
     yield check_vault(url, settings)
     yield _check_checkpoints(url, settings)
     yield _check_clock(facts)
@@ -79,7 +80,7 @@ def check_database(settings: LedgerSettings) -> CheckResults:
     yield _check_cases(backlog_row)
     yield _check_guessing(url)
     yield _check_webhooks(url)
-    yield _check_scheduler(url)
+    yield _check_scheduler(url, deployment)
 
 
 def check_secrets_file(data_dir: Path) -> CheckResult:
@@ -141,7 +142,7 @@ def _check_commit(url: str) -> CheckResult:
     return CheckResult("commit", "ok", "a small commit was confirmed")
 
 
-def _check_role(url: str) -> CheckResult:
+def _check_role(url: str, deployment: Deployment) -> CheckResult:
     """Check that the runtime role can't alter the log. A reminder only, because triggers stop the owner too."""
     try:
         names = list_roles_that_may_change_log(url)
@@ -149,7 +150,7 @@ def _check_role(url: str) -> CheckResult:
         return CheckResult("role", "skipped", f"not checked: {error}")
     if not names:
         return CheckResult("role", "ok", "no process of the ledger can change events or the audit log")
-    remedy = "set DATABASE_URL to a runtime role and LEDGER_OWNER_DATABASE_URL to the owner, then run `ledger migrate`"
+    remedy = f"set DATABASE_URL to a runtime role and LEDGER_OWNER_DATABASE_URL to the owner, then {deployment.migrate}"
     return CheckResult("role", "reminder", f"processes run as {', '.join(names)}, which can change the log", remedy)
 
 
@@ -170,7 +171,7 @@ def _check_key_rings(url: str, settings: LedgerSettings) -> CheckResult:
     return CheckResult("key rings", "ok", f"{counts}, matching this database")
 
 
-def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
+def _check_key_copy(url: str, settings: LedgerSettings, deployment: Deployment) -> CheckResult:
     """Remind of keys that were never exported: after the loss of the disk no backup could be decrypted."""
     try:
         missing = list_unexported_keys(url, settings.open_vault().rings)
@@ -178,7 +179,7 @@ def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
         return CheckResult("key copy", "skipped", f"not checked: {error}")
     if not missing:
         return CheckResult("key copy", "ok", "every key was exported")
-    remedy = "run `ledger keys export --output FILE`, and keep FILE apart from the backups"
+    remedy = f"run {deployment.export_keys}, and keep FILE apart from the backups"
     return CheckResult(
         "key copy", "reminder", f"never exported: {', '.join(missing)}; without them no backup can be decrypted", remedy
     )
@@ -299,13 +300,13 @@ def _check_webhooks(url: str) -> CheckResult:
     return CheckResult("webhooks", "ok", description)
 
 
-def _check_scheduler(url: str) -> CheckResult:
+def _check_scheduler(url: str, deployment: Deployment) -> CheckResult:
     """Check that one beat holds the lease by which it schedules; several may run, and stand by."""
     try:
         scheduler = find_scheduler(url)
     except StorageUnavailableError as error:
         return CheckResult("scheduler", "skipped", f"not checked: {error}")
-    remedy = "start beat: `celery -A workers.celery_app beat` (embedded: `ledger up`); a second one may stand by"
+    remedy = f"start beat ({deployment.start['beat']}); a second one may stand by"
     if scheduler is None:
         return CheckResult("scheduler", "wrong", "no beat has scheduled on this database yet", remedy)
     if scheduler.expired_s > 0:

@@ -1,5 +1,6 @@
 """`ledger doctor`: each trouble is found, named, and told with what to do."""
 
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -9,20 +10,24 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import yaml
 from redis import Redis
 
+from api.cli.doctor.deployment import DEPLOYMENTS
 from api.cli.embedded.state_file import StackState, write_stack_state
 from domain.commands.delivery.record_bounce import RecordBounce
 from projections.repositories.rate_limit_reports import RateLimitCounts, RateLimitReportRepository
 from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from projections.work_queue.scheduler_lease import SchedulerLease
 from tests.support.clients.terminal import Terminal
+from tests.support.compose_environment import environment_of
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.databases import execute
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.mail_session import Behavior, ReplyWith, SendOctets, Stage
 from workers.maintenance.log_follower import update_log
 
+ROOT = Path(__file__).parents[4]
 ALIVE = ("ledger:alive:worker", "ledger:alive:beat")
 
 
@@ -80,13 +85,93 @@ def test_doctor_waits_a_bounded_time_for_a_frozen_broker(terminal: Terminal, mon
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])
-def test_doctor_reports_a_missing_heartbeat(terminal: Terminal, broker: Redis, name: str) -> None:
-    """Without a heartbeat for 15 seconds it is called missing, and the remedy names its command."""
+@pytest.mark.parametrize(
+    ("deployment", "start"),
+    [
+        ("", "ledger run {name}"),
+        ("compose", "docker compose up -d celery_{name}"),
+        ("cluster-compose", "docker compose up -d celery_{name}"),
+        ("cluster", "systemctl start ledger-{name}"),
+    ],
+)
+def test_doctor_reports_a_missing_heartbeat(
+    terminal: Terminal, broker: Redis, monkeypatch: pytest.MonkeyPatch, name: str, deployment: str, start: str
+) -> None:
+    """Without a heartbeat for 15 seconds it is called missing, and the remedy is a command of the deployment."""
     broker.delete(f"ledger:alive:{name}")
+    monkeypatch.setenv("LEDGER_DEPLOYMENT", deployment)
 
     results = checks(terminal)[name]
 
-    assert (results["status"], f"celery -A workers.celery_app {name}" in results["remedy"]) == ("wrong", True)
+    assert (results["status"], f"(`{start.format(name=name)}`)" in results["remedy"]) == ("wrong", True)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "database", "broker_start"),
+    [
+        ("", "on its server", "on its server"),
+        ("compose", "docker compose up -d db`", "docker compose up -d redis`"),
+        ("cluster-compose", "docker compose up -d db1 db2 db3 haproxy`", "docker compose up -d valkey1 valkey2 sen"),
+        ("cluster", "systemctl start etcd patroni`", "systemctl start valkey-server valkey-sentinel`"),
+    ],
+)
+def test_doctor_starts_servers_by_commands_of_its_deployment(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, deployment: str, database: str, broker_start: str
+) -> None:
+    """Database and broker are unavailable."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ledger@127.0.0.1:1/ledger")
+    monkeypatch.setenv("LEDGER_DEPLOYMENT", deployment)
+
+    results = checks(terminal)
+
+    assert database in results["database"]["remedy"]
+    assert broker_start in results["broker"]["remedy"]
+
+
+def test_remedies_in_a_container_name_no_command_outside_of_it(
+    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shell that an operator uses has no `ledger` of its own; only `migrate` has the owner's rights."""
+    monkeypatch.setenv("LEDGER_DEPLOYMENT", "compose")
+    bench.redeem(bench.issue(), "li.wei@example.com")
+    execute(
+        bench.database_url,
+        "UPDATE reservations SET deadline = deadline - interval '2 hours',"
+        " reserved_at = reserved_at - interval '2 hours'",
+    )
+    remedies = [check["remedy"] for check in checks(terminal).values()]
+    execute(bench.database_url, "DELETE FROM _yoyo_migration")
+    older = checks(terminal)["migrations"]["remedy"]
+
+    commands = [command for remedy in remedies for command in re.findall(r"`([^`]*ledger [^`]*)`", remedy)]
+    assert older == "run `docker compose run --rm migrate` of the version that is running"
+    assert "docker compose exec backend ledger reset-failed CODE" in commands
+    assert "(umask 077; docker compose exec -T backend ledger keys export > FILE)" in commands
+    assert [command for command in commands if "docker compose" not in command] == []
+
+
+def test_doctor_reminds_of_a_deployment_that_does_not_exist(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remedies are those of processes of the operator's own."""
+    monkeypatch.setenv("LEDGER_DEPLOYMENT", "kubernetes")
+
+    results = checks(terminal)["settings"]
+
+    assert results["status"] == "reminder"
+    assert results["found"] == ("LEDGER_DEPLOYMENT is not a deployment, write one of compose, cluster-compose, cluster")
+
+
+@pytest.mark.parametrize(("deployment", "folder"), [("compose", "."), ("cluster-compose", "deploy/ha")])
+def test_containers_name_their_deployment_and_its_services_exist(deployment: str, folder: str) -> None:
+    """Each component is started by services of the deployment's own compose file."""
+    compose_file = ROOT / folder / "compose.yaml"
+    services = yaml.safe_load(compose_file.read_text("utf-8"))["services"]
+    named = re.findall(r"docker compose up -d ([\w ]+)`", " ".join(DEPLOYMENTS[deployment].start.values()))
+
+    assert environment_of(compose_file, "backend", "", shell={})["LEDGER_DEPLOYMENT"] == deployment
+    assert len(named) == 4
+    assert {service for names in named for service in names.split()} - set(services) == set()
 
 
 def test_doctor_names_the_beat_that_schedules(terminal: Terminal, bench: LedgerBench) -> None:
@@ -388,6 +473,7 @@ def test_doctor_names_a_killed_stack(terminal: Terminal, monkeypatch: pytest.Mon
         "start it again with `ledger up`; no data was lost",
     )
     assert "\n" not in named["database"]["found"]
+    assert "start it (`ledger up`" in named["database"]["remedy"]
     assert (results[1].status, "was killed" in results[1].err) == (3, True)
 
 

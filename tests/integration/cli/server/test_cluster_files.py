@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from api.cli.doctor.deployment import DEPLOYMENTS
 from projections.config.unknown_settings import find_unknown_settings
 from tests.support.compose_environment import environment_of
 from tests.support.waiting import WAIT_S_MAX
@@ -139,6 +140,15 @@ def test_a_script_of_the_cluster_has_no_syntax_error(script: Path) -> None:
 def test_the_environment_of_application_machines_has_only_known_settings() -> None:
     """A name with a typing error would have no effect."""
     assert list(find_unknown_settings(assignments(CLUSTER / "systemd/ledger.env"))) == []
+
+
+def test_application_machines_name_their_deployment_and_its_units_exist() -> None:
+    """`ledger doctor` shows commands of systemd there."""
+    name = assignments(CLUSTER / "systemd/ledger.env")["LEDGER_DEPLOYMENT"]
+    started = re.findall(r"systemctl start (ledger-\w+)", " ".join(DEPLOYMENTS[name].start.values()))
+
+    assert name == "cluster"
+    assert set(started) == {"ledger-worker", "ledger-beat"} & {path.stem for path in UNITS}
 
 
 def test_each_unit_runs_a_component_of_the_ledger() -> None:
