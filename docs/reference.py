@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 import typer
+import yaml
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
@@ -35,12 +36,14 @@ from projections.terminal.exit_codes import list_exit_codes
 
 DOCS = Path(__file__).parent
 MARK = "<!-- What follows is written by `make docs`. -->\n"
+END = "<!-- What precedes is written by `make docs`. -->\n"
+ALERTS = "deploy/prometheus/alerts.yml"
 ROOMS = ("domain", "projections", "api", "workers", "benchmarks")
 NO_KEYS = "1:" + base64.b64encode(bytes(32)).decode()
 
 
 def render_pages() -> dict[Path, str]:
-    """Return each page, and the index of commands, as it should be. The text above a mark is written manually."""
+    """Return each page, and the index of commands, as it should be. Text outside of marks is written manually."""
     lists = {
         DOCS / "reference/cli.md": _command_lines(),
         DOCS / "reference/api.md": _route_lines(),
@@ -49,18 +52,31 @@ def render_pages() -> dict[Path, str]:
         DOCS / "reference/logs.md": runpy.run_path(str(DOCS / "log_events.py"))["log_event_lines"](),
         DOCS / "reference/roles-and-scopes.md": _access_lines(),
         DOCS / "how-to/import-codes.md": _column_lines(),
+        DOCS / "how-to/runbook.md": _alert_lines(),
         DOCS / "reference/settings.md": _setting_lines(),
         DOCS / "architecture.md": _package_lines(),
     }
-    pages = {page: f"{_manual_part(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
-    return {INDEX_FILE: render_index(), **pages}
+    return {INDEX_FILE: render_index(), **{page: _render_page(page, lines) for page, lines in lists.items()}}
 
 
-def _manual_part(page: Path) -> str:
-    above, mark, _ = page.read_text("utf-8").partition(MARK)
+def _render_page(page: Path, lines: Iterator[str]) -> str:
+    above, mark, rest = page.read_text("utf-8").partition(MARK)
     if not mark:
         raise ValueError(f"{page} has no line {MARK}")
-    return above
+    _, end, below = rest.partition(END)
+    return f"{above}{MARK}\n{chr(10).join(lines).rstrip()}\n" + (f"\n{END}{below}" if end else "")
+
+
+def _alert_lines() -> Iterator[str]:
+    """Yield every alert with its severity, its section of the runbook, and the first command there."""
+    yield "| alert | severity | condition | first command |"
+    yield "|---|---|---|---|"
+    for group in yaml.safe_load((DOCS.parent / ALERTS).read_text("utf-8"))["groups"]:
+        for rule in group["rules"]:
+            notes = rule["annotations"]
+            condition = f"[{notes['summary']}](#{notes['runbook_url'].partition('#')[2]})"
+            command = notes["first_command"].replace("|", "\\|")
+            yield f"| `{rule['alert']}` | {rule['labels']['severity']} | {condition} | `{command}` |"
 
 
 def _application() -> FastAPI:

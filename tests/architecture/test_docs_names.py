@@ -13,7 +13,10 @@ from projections.config.unknown_settings import OTHER_VARIABLES, setting_names
 from tests.architecture.test_docs import DOCS
 
 ROOT = DOCS.parent
-GENERATED = "<!-- What follows is written by `make docs`. -->"
+GENERATED = re.compile(
+    r"<!-- What follows is written by `make docs`. -->.*?(?:<!-- What precedes is written by `make docs`. -->|\Z)",
+    re.DOTALL,
+)
 NO_BLOCKS = re.compile(r"```.*?```", re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 BLOCK = re.compile(r"```[\w{}]*\n(.*?)```", re.DOTALL)
@@ -36,7 +39,7 @@ def pages() -> Iterator[tuple[str, str]]:
     """Yield every page with its manual text, without the changelog and the page that `make bench` writes."""
     for page in (*ROOT.glob("*.md"), *DOCS.rglob("*.md")):
         if "_build" not in page.parts and page.name not in {"CHANGELOG.md", "benchmarks.md"}:
-            yield page.relative_to(ROOT).as_posix(), page.read_text("utf-8").partition(GENERATED)[0]
+            yield page.relative_to(ROOT).as_posix(), GENERATED.sub("", page.read_text("utf-8"))
 
 
 @cache
@@ -74,7 +77,7 @@ def test_every_command_and_option_that_a_page_names_exists() -> None:
 
 def test_every_command_is_in_the_table_of_tasks() -> None:
     """A new command gets a place there."""
-    table = (DOCS / "reference/cli.md").read_text("utf-8").partition(GENERATED)[0]
+    table = GENERATED.sub("", (DOCS / "reference/cli.md").read_text("utf-8"))
 
     assert [command for command in options_of_commands() if f"`ledger {command}`" not in table] == []
 

@@ -69,7 +69,7 @@ def test_every_alert_leads_to_its_section_of_the_runbook(rule: dict[str, dict[st
     assert page == "docs/how-to/runbook.md"
     assert anchor in anchors(ROOT / page)
     assert rule["labels"]["severity"] in {"page", "ticket"}
-    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url", "first_command"}
 
 
 def stated_fractions(summary: str) -> set[float]:
