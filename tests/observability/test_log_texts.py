@@ -19,7 +19,7 @@ HIDING: Final = re.compile(
     r"\b(nobody|nothing|none|somebody|everybody|no|left to|could not|all right)\b", re.IGNORECASE
 )
 FAILURE: Final = re.compile(
-    r"\b(failed|refused|interrupted|missing|unavailable|unsafe|broken|differs|disabled|detected|ended|full|again)\b"
+    r"\b(failed|refused|interrupted|missing|unavailable|unsafe|broken|differs|disabled|detected|ended|full|ignored|again)\b"
 )
 """Of each warning and error one word says what is wrong, or that it no longer is."""
 BY_FIELDS: Final = "task"
