@@ -65,11 +65,6 @@ class TermFormat:
         return BOUNDS[self.name]
 
     @property
-    def may_be_left_out(self) -> bool:
-        """Whether a request that replaces all terms may leave it out; it stays as it is."""
-        return self.name not in FIRST_TERMS
-
-    @property
     def length_max(self) -> int:
         """The longest text that a value has."""
         if self.kind == "number":

@@ -9,7 +9,7 @@ from msgspec import structs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from api.errors import ERROR_CODES
-from api.schemas.code_terms import TERMS
+from api.schemas.code_terms import FIRST_TERMS, TERMS
 from api.schemas.domain_list import DomainList, DomainListView
 from api.schemas.numbers import Strict
 from api.schemas.parsing import VISIBLE
@@ -71,7 +71,7 @@ if TYPE_CHECKING:  # the fields are made from `TERMS`, which a type checker does
 else:
     NewTerms = create_model("NewTerms", __base__=StrictRequest, **_describe_terms(structs.asdict(SINGLE_USE)))
     ChangedTerms = create_model("ChangedTerms", __base__=StrictRequest, **_describe_terms(dict.fromkeys(TERM_NAMES)))
-    _LEFT_OUT = {term.name: None for term in TERMS if term.may_be_left_out}
+    _LEFT_OUT = {name: None for name in TERM_NAMES if name not in FIRST_TERMS}
     NeededTerms = create_model("NeededTerms", __base__=StrictRequest, **_describe_terms(_LEFT_OUT))
     _SHOWN = {
         name: (DomainListView | None if name in DOMAIN_TERMS else kind, ...)
