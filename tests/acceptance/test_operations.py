@@ -14,6 +14,8 @@ from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import Disconnect, MailServer
 
+pytestmark = pytest.mark.slow
+
 TTL_S = 5
 
 

@@ -10,6 +10,8 @@ from tests.integration.web.admin.hand_outs.lists import send
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
+pytestmark = pytest.mark.slow
+
 Tab = Callable[..., Page]
 LIST = b"email,language,name\nli@example.com,zh,Li\nann@example.com,en,Ann\n"
 
@@ -275,7 +277,6 @@ def find_faults_for_support(served_app: ServedApp, page: Page, rooms: list[str],
     return violations_by_page | {"support without a result": served_app.faults(page)}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
 )

@@ -12,6 +12,8 @@ from tests.support.clients.served_app import PASSWORD, WAIT_MS, ServedApp
 from tests.support.clients.staff_browser import add_staff, code_id_of
 from tests.support.ledger.code_template import make_template
 
+pytestmark = pytest.mark.slow
+
 Tab = Callable[..., Page]
 LONG_AGO, FAR_OFF = "2020-01-01T00:00:00", "2100-01-01T00:00:00"
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
@@ -259,7 +261,6 @@ def test_a_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> N
     assert answer.status == 403
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
 )

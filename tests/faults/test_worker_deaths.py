@@ -15,6 +15,8 @@ from tests.support.servers.mail_server import DelayedReply
 from tests.support.waiting import WAIT_S_MAX
 from workers.settings import WorkerSettings
 
+pytestmark = pytest.mark.slow
+
 CHILDREN = 2
 TIME_LIMIT_S = 10.0
 RETRY_S_MIN = 1.0

@@ -14,6 +14,8 @@ from tests.security.matrix import MATRIX, address
 from tests.support.clients.role_clients import RoleClients
 from tests.support.passwords import CHEAP
 
+pytestmark = pytest.mark.slow
+
 MACHINES = frozenset(
     {
         *("audit", "ledger_events", "dispatches", "idempotency_keys", "limit_reports", "unknown_code_tries"),

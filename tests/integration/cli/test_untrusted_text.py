@@ -28,6 +28,8 @@ from tests.support.ledger import legacy_database as old
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "[/x] [red]R[/red] :smile: \x1b[31mE \x1b]0;title\x07 \u202eabc\u202c \u2066d\u2069 a\rb \x9b31m end"
 SHOWN = r"[/x] [red]R[/red] :smile: \x1b[31mE \x1b]0;title\x07 \u202eabc\u202c \u2066d\u2069 a\rb \u009b31m end"
 ACTING = ("\x1b[31m", "\x1b]", "\x07", "\u202e", "\u2066", "a\rb", "\x9b")
@@ -212,7 +214,8 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "rotate-keys": (lambda _: (), ""),
     "check-engine": (lambda _: (f"postgresql://127.0.0.1:1/{HOSTILE}",), ""),
     "what-if": (lambda stage: (stage.rejected(), "--email", f"[/x]{uuid4().hex}@example.com"), ""),
-    "doctor": (lambda _: (), f"LEDGER_{SHOWN[:16]}"),
+    "doctor": (lambda _: (), f"LEDGER_{SHOWN[:16].upper()}"),
+    "settings": (lambda _: (), f"LEDGER_{SHOWN[:16].upper()}"),
     "rebuild": (lambda stage: stage.drifting(), SHOWN),
     "verify": (lambda stage: after(stage.drifting()), SHOWN),
     "explain": (lambda stage: (stage.rejected(),), ""),

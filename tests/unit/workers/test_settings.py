@@ -92,7 +92,8 @@ def test_every_setting_of_seconds_has_a_longest_value() -> None:
     }
 
     assert unbounded == {
-        *("database_wait_s", "reservation_ttl_s", "sweep_s", "task_time_limit_s", "visibility_timeout_s")
+        *("database_wait_s", "request_wait_s", "reservation_ttl_s", "sweep_s", "task_time_limit_s"),
+        "visibility_timeout_s",
     }
 
 

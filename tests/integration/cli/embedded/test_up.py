@@ -25,6 +25,8 @@ from projections.vault.vault import Vault
 from tests.support.servers.embedded_stack import PROGRAM
 from tests.support.waiting import WAIT_S_MAX
 
+pytestmark = pytest.mark.slow
+
 
 def plain() -> dict[str, str]:
     """The environment without settings of the person who runs the tests."""

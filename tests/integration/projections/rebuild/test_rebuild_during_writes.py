@@ -26,6 +26,8 @@ from tests.support.ledger.rebuilds import NoProgress, commanded, leftovers, read
 from tests.support.ledger.settings import settings_for
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
+pytestmark = pytest.mark.slow
+
 LOCK_MS_MAX = 100
 SWAPS_MAX = 12
 """On a machine with much else to do a swap may be deferred in its middle: one of so many is not."""

@@ -183,7 +183,7 @@ def test_pages_say_why_a_running_hand_out_waits(app: AppClient, admin: StaffBrow
     upload(admin, path, b"email\nli@example.com\n")
     seen = []
     for action in ("pause", "resume"):
-        answer = app.client.post(f"/api/v1/campaigns/{campaign}/{action}", headers=app.key("support"))
+        answer = app.client.post(f"/api/v1/campaigns/{campaign}/{action}", headers=app.key("admin"))
         assert answer.status_code == 200
         parts = [read_page(admin.get(f"{path}{end}").text).find(id="meaning").text for end in ("", "/progress")]
         cards = read_page(admin.get(f"/admin/campaigns/{campaign}/hand-outs").text).find("ul", class_="cards").text
