@@ -1,9 +1,12 @@
 """A database whose clock a test steps, without a change to the clock of the machine."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
 import psycopg
+
+from tests.support.waiting import wait_for
 
 _FUNCTIONS: Final = """
 CREATE SCHEMA stepped;
@@ -37,6 +40,12 @@ class SteppedClock:
             )
 
     def set_ahead(self, ahead: timedelta) -> None:
-        """Step the clock, so that it is this far ahead."""
-        with psycopg.connect(self._database_url, autocommit=True) as conn:
-            conn.execute("UPDATE stepped.clock SET ahead = %s", (ahead,))
+        """Step the clock, so that it is this far ahead, once the server accepts sessions."""
+
+        def step() -> bool:
+            with suppress(psycopg.OperationalError), psycopg.connect(self._database_url, autocommit=True) as conn:
+                conn.execute("UPDATE stepped.clock SET ahead = %s", (ahead,))
+                return True
+            return False
+
+        wait_for(step)
