@@ -113,6 +113,7 @@ def test_worker_process_offers_to_pause_within_each_page(bench: LedgerBench) -> 
     assert sum(message.events for message in received if isinstance(message, PageRead)) == until
 
 
+@pytest.mark.usual_world("all findings are listed, so that it does not matter which process is first")
 def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -> None:
     """Findings are brought together; those of the same event are the same."""
     RandomHistory(bench, 12, codes=5).go_on(80)
