@@ -32,9 +32,7 @@ Quiet = Annotated[str | None, Field(pattern=QUIET_HOURS_PATTERN, max_length=TEXT
 Days = Annotated[int | None, Field(ge=DAYS.least, le=DAYS.most)]
 
 
-class CampaignRequest(StrictRequest):
-    """Terms of a new campaign. null: no bound."""
-
+class _CampaignTermsRequest(StrictRequest):
     name: Name
     group: GroupName | None = None
     starts_at: Timestamp | None = None
@@ -49,28 +47,20 @@ class CampaignRequest(StrictRequest):
     code_max_uses: Limit = None
     code_validity_days: Days = None
 
+
+class CampaignRequest(_CampaignTermsRequest):
+    """Terms of a new campaign. null: no bound."""
+
     def terms(self) -> CampaignTerms:
         """Return the terms as one value."""
         return CampaignTerms(*(getattr(self, name) for name in CAMPAIGN_TERM_NAMES))
 
 
-class CampaignChange(StrictRequest):
+class CampaignChange(_CampaignTermsRequest):
     """Terms of a campaign to change. Terms that are left out stay as they are; null removes a bound."""
 
     # The API document must not name a default that the type refuses.
     name: Name = Field(default_factory=str)
-    group: GroupName | None = None
-    starts_at: Timestamp | None = None
-    ends_at: Timestamp | None = None
-    max_uses: Limit = None
-    max_per_person: Limit = None
-    max_per_day: Limit = None
-    allowed_domains: DomainList | None = None
-    denied_domains: DomainList | None = None
-    remind_days: RemindDays = None
-    quiet_hours: Quiet = None
-    code_max_uses: Limit = None
-    code_validity_days: Days = None
 
     def changes(self) -> dict[str, Any]:
         """Return the terms that the request names."""
