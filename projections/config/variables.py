@@ -12,11 +12,9 @@ from typing import Final, NamedTuple
 SECRETS_FILE: Final = "LEDGER_SECRETS_FILE"
 ENVIRONMENT: Final = "environment"
 """Source of a variable that no file sets."""
-POSTGRES_PASSWORD: Final = "LEDGER_POSTGRES_PASSWORD"  # noqa: S105 - the name of a variable, not a password
-RUN_PASSWORD: Final = "LEDGER_POSTGRES_RUN_PASSWORD"  # noqa: S105 - the name of a variable, not a password
-BROKER_PASSWORD: Final = "LEDGER_BROKER_PASSWORD"  # noqa: S105 - the name of a variable, not a password
-SERVER_PASSWORDS: Final = (POSTGRES_PASSWORD, RUN_PASSWORD, BROKER_PASSWORD)
-"""Secrets of the servers of `ledger up`; no other process gets these variables."""
+SERVER_PASSWORDS: Final = ("LEDGER_POSTGRES_PASSWORD", "LEDGER_POSTGRES_RUN_PASSWORD", "LEDGER_BROKER_PASSWORD")
+"""Variables with secrets of the servers of `ledger up`; no other process gets them."""
+POSTGRES_PASSWORD, RUN_PASSWORD, BROKER_PASSWORD = SERVER_PASSWORDS
 _QUOTES: Final = ("'", '"')
 
 

@@ -17,7 +17,7 @@ UNBOUNDED: Final = frozenset(
 )
 """Functions and methods that read thousands of events, or as many as there are. States are folded from checkpoints."""
 STREAMS: Final = frozenset({"StreamingResponse", "FileResponse"})
-"""Responses that send more than what is in memory; `SlotStreamingResponse` has slots of its own."""
+"""Responses that send more than what is in memory; `SlotStreamingResponse` takes slots itself."""
 ROOT: Final = Path(__file__).parents[2]
 HELPERS: Final = ("api.v1", "api.web", "api.use_cases")
 

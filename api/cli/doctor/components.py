@@ -26,7 +26,7 @@ SIGN_IN_S = 10.0
 MAIL_SERVER_REFUSALS = {
     "login_refused": ("refuses to sign in", "correct user and password in LEDGER_SMTP_URL"),
     "tls_failed": (
-        "cannot be spoken to in private",
+        "failed to set up TLS",
         "give it a certificate for this host name that this machine trusts, or correct LEDGER_SMTP_URL",
     ),
     "temporary": ("refuses connections for now", "wait, or ask its operator: it may count connections or greet slowly"),

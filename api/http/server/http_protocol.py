@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dis import get_instructions
 from importlib import import_module
 from types import FunctionType
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -59,7 +59,7 @@ def choose_protocol() -> type[asyncio.Protocol]:
     return DirectRouteProtocol
 
 
-def _find_missing_members(owner: Any, members: Sequence[str]) -> list[str]:  # noqa: ANN401 - of another library
+def _find_missing_members(owner: object, members: Sequence[str]) -> list[str]:
     """Return the members that are neither members of a class nor attributes that its methods set."""
     missing = [member for member in members if not hasattr(owner, member)]
     for method in vars(owner).values() if missing else ():

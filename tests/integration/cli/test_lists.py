@@ -3,11 +3,9 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 import pytest
 
-from domain.commands.delivery.record_bounce import RecordBounce
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
@@ -59,15 +57,7 @@ def open_cases(bench: LedgerBench, _: Terminal, _folder: Path) -> list[str]:
         redeemed = done(bench.redeem(bench.issue(), f"li{number}@example.com"))
         reservation_id = redeemed.require_reservation().reservation_id
         bench.attempt(reservation_id)
-        bench.run(
-            RecordBounce(
-                context=bench.context("key"),
-                reservation_id=reservation_id,
-                delivery=1,
-                reason="mailbox_full",
-                case_id=uuid4(),
-            )
-        )
+        bench.bounce(reservation_id)
     return ["cases"]
 
 

@@ -1,8 +1,7 @@
 """`ledger cases` and `ledger resolve`."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from domain.commands.delivery.record_bounce import RecordBounce
 from domain.ports import OutcomeUnknown
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -14,15 +13,7 @@ def bounced(bench: LedgerBench) -> UUID:
     """A sent reservation that came back."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
-    bench.run(
-        RecordBounce(
-            context=bench.context("key"),
-            reservation_id=reservation_id,
-            delivery=1,
-            reason="mailbox_full",
-            case_id=uuid4(),
-        )
-    )
+    bench.bounce(reservation_id)
     return reservation_id
 
 

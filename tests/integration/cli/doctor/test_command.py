@@ -15,7 +15,6 @@ from redis import Redis
 
 from api.cli.doctor.deployment import DEPLOYMENTS
 from api.cli.embedded.state_file import StackState, write_stack_state
-from domain.commands.delivery.record_bounce import RecordBounce
 from projections.repositories.rate_limit_reports import RateLimitCounts, RateLimitReportRepository
 from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from projections.work_queue.scheduler_lease import SchedulerLease
@@ -131,7 +130,7 @@ def test_doctor_starts_servers_by_commands_of_its_deployment(
 def test_remedies_in_a_container_name_no_command_outside_of_it(
     terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The shell that an operator uses has no `ledger` of its own; only `migrate` has the owner's rights."""
+    """The shell of an operator has no command `ledger`; only `migrate` has the owner's rights."""
     monkeypatch.setenv("LEDGER_DEPLOYMENT", "compose")
     bench.redeem(bench.issue(), "li.wei@example.com")
     execute(
@@ -302,11 +301,7 @@ def test_doctor_reports_an_open_case(terminal: Terminal, bench: LedgerBench) -> 
     """The case needs manual review, and the command names the next step."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
-    bench.run(
-        RecordBounce(
-            context=bench.context("key"), reservation_id=reservation_id, delivery=1, reason="other", case_id=uuid4()
-        )
-    )
+    bench.bounce(reservation_id)
 
     results = checks(terminal)["cases"]
 
@@ -402,7 +397,7 @@ def test_doctor_says_that_a_mail_server_offers_no_encryption(
         monkeypatch.setenv("LEDGER_SMTP_URL", f"smtp+starttls://{server.address}")
         result = checks(terminal)["mail server"]
 
-    assert result["found"] == f"{server.address} cannot be spoken to in private: STARTTLS was not offered"
+    assert result["found"] == f"{server.address} failed to set up TLS: STARTTLS was not offered"
 
 
 def test_doctor_reports_malformed_settings(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

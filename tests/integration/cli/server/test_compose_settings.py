@@ -118,7 +118,7 @@ def test_the_table_of_unusual_values_has_every_setting() -> None:
 
 @pytest.mark.parametrize(("compose_file", "service"), DEPLOYED, ids=DEPLOYED_IDS)
 def test_a_process_reads_every_setting_of_dotenv(compose_file: Path, service: str) -> None:
-    """No container replaces one by a value of its own; the owner's URL and password reach `migrate` alone."""
+    """No container replaces one by another value; the owner's URL and password reach `migrate` alone."""
     withheld = set() if service == "migrate" else OWNERS
     environment = environment_of(compose_file, service, in_single_quotes(UNUSUAL), shell={})
     read = values_in_process(service, environment)

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from domain.commands.campaign.manage_campaign import CampaignResult, ChangeCampaignTerms, EndCampaign
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Language, OutboundMessage, Outcome, OutcomeUnknown, Rejected
 from projections.privacy.erasure import PersonEraser
@@ -131,17 +130,7 @@ def _correct(house: ReminderRig, reservation_id: UUID) -> None:
 
 
 def _bounce(house: ReminderRig, reservation_id: UUID) -> None:
-    done(
-        house.bench.run(
-            RecordBounce(
-                context=house.context("channel"),
-                reservation_id=reservation_id,
-                delivery=1,
-                reason="mailbox_unknown",
-                case_id=uuid4(),
-            )
-        )
-    )
+    house.bench.bounce(reservation_id)
 
 
 def _erase(house: ReminderRig, reservation_id: UUID) -> None:
