@@ -135,19 +135,25 @@ def test_a_code_and_a_recipient_are_in_one_ended_list_wherever_uploads_die(bench
     print(f"seed {seed}")  # noqa: T201 - to repeat a failure
     lists, rng, refusals, both = HandOutLists(bench.storage, uuid4, uuid4), random.Random(seed), 0, 0
     known_codes = [bench.reader.find_code(bench.issue()) for _ in range(6)]
-    for _ in range(CASES):
-        campaign_id, codes, now = (
-            uuid4(),
-            [code_id for code_id in known_codes if code_id],
-            bench.storage.recorder.clock.now(),
+    codes = [code_id for code_id in known_codes if code_id]
+    pairs = list(zip(EVERY_NAME, codes[: len(EVERY_NAME)], strict=True))
+    certain = [[pairs[:2], pairs[2:]], [pairs[:2], [(pairs[2][0], pairs[0][1]), pairs[3]]]]  # both end; one is refused
+    for nth_case in range(CASES):
+        campaign_id, now = uuid4(), bench.storage.recorder.clock.now()
+        named = (
+            certain[nth_case]
+            if nth_case < len(certain)
+            else [list(zip(rng.sample(EVERY_NAME, 2), rng.sample(codes, 2), strict=True)) for _ in range(2)]
         )
-        named = [list(zip(rng.sample(EVERY_NAME, 2), rng.sample(codes, 2), strict=True)) for _ in range(2)]
         uploads = [lists.begin(uuid4(), campaign_id, now) for _ in named]
         steps = [
             upload_codes(lists, bench, *each)
             for each in zip(uploads, [[[row] for row in rows] for rows in named], strict=True)
         ]
-        order = [0] * rng.choice([1, 2, 3, 3]) + [1] * rng.choice([2, 3, 3])
+        is_certain = nth_case < len(certain)
+        order = [0] * (3 if is_certain else rng.choice([1, 2, 3, 3])) + [1] * (
+            3 if is_certain else rng.choice([2, 3, 3])
+        )
         rng.shuffle(order)
         ended, refused = run_steps(steps, order)
         rows = bench.rows(
