@@ -46,7 +46,12 @@ def test_only_the_label_of_time_fields_names_a_zone(language: Language) -> None:
         if re.search(r"\bUTC\b|\bGMT\b", text)
     }
 
-    assert naming == {LABEL, *ABOUT_DAYS, *ABOUT_FORMS}
+    unlisted = naming - {LABEL, *ABOUT_DAYS, *ABOUT_FORMS}
+    listed = {*ABOUT_DAYS, *ABOUT_FORMS} - naming
+
+    assert not unlisted, "\n".join(["leave UTC out, or add the key to ABOUT_DAYS or ABOUT_FORMS:", *sorted(unlisted)])
+    assert not listed, f"remove from ABOUT_DAYS or ABOUT_FORMS, since the text names no zone: {sorted(listed)}"
+    assert LABEL in naming
 
 
 def test_only_one_template_has_fields_of_times() -> None:
