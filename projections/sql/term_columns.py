@@ -7,21 +7,33 @@ from typing import Any, Final
 from msgspec.structs import asdict, fields
 
 from domain.events.code_terms import BOUNDS, CodeTerms
+from domain.values.email_domains import DomainNames
 
 _COLUMN_OF: Final = {"group": "group_name"}
 """Terms whose column has another name."""
+_TYPES: Final[Mapping[object, str]] = {datetime | None: "timestamptz", str | None: "text", DomainNames | None: "text"}
+"""The type of a column, by that of the term; numbers have theirs from their bounds."""
 _INTEGER_MAX: Final = 2**31 - 1
 
 
-def _type_of(name: str, kind: object) -> str:
+def find_column_type(name: str, kind: object) -> str:
+    """Return the type of the column of a term.
+
+    Raises:
+        TypeError: The type of the term has none. A text would be read back as another value.
+    """
     if kind == int | None:
         return "bigint" if BOUNDS[name].most > _INTEGER_MAX else "integer"
-    return "timestamptz" if kind == datetime | None else "text"
+    if kind not in _TYPES:
+        raise TypeError(f"projections/sql/term_columns.py: _TYPES has no type of a column for {name}, a {kind}")
+    return _TYPES[kind]
 
 
 COLUMN_OF_TERM: Final = {field.name: _COLUMN_OF.get(field.name, field.name) for field in fields(CodeTerms)}
 """The column of each term, in the order of `CodeTerms`."""
-TERM_COLUMNS: Final = {COLUMN_OF_TERM[field.name]: _type_of(field.name, field.type) for field in fields(CodeTerms)}
+TERM_COLUMNS: Final = {
+    COLUMN_OF_TERM[field.name]: find_column_type(field.name, field.type) for field in fields(CodeTerms)
+}
 """The type of each column."""
 
 

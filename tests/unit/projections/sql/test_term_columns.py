@@ -4,11 +4,13 @@ import re
 from importlib.resources import files
 from typing import Final
 
+import pytest
+
 import projections.sql
 from domain.events.code_terms import SINGLE_USE
 from projections.definitions.tables.code_balances import TABLE as CODE_BALANCES
 from projections.sql.repositories import BATCHES
-from projections.sql.term_columns import TERM_COLUMNS, read_terms, term_values
+from projections.sql.term_columns import TERM_COLUMNS, find_column_type, read_terms, term_values
 
 NAMED_FOR_OTHER_REASONS: Final = {"expires_at", "group_name", "starts_at"}
 """Keys and sessions expire too, lists are filtered by group, and emails say from when a code can be redeemed."""
@@ -18,6 +20,12 @@ def test_tables_with_terms_have_every_column() -> None:
     """With the same type in each."""
     for table in (CODE_BALANCES, BATCHES):
         assert TERM_COLUMNS.items() <= table.columns.items(), table.name
+
+
+def test_kind_of_value_without_a_column_is_refused() -> None:
+    """The message names the file to edit."""
+    with pytest.raises(TypeError, match=r"projections/sql/term_columns\.py: _TYPES .* is_shared, a bool"):
+        find_column_type("is_shared", bool | None)
 
 
 def test_terms_are_read_as_they_were_written() -> None:
