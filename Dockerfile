@@ -25,7 +25,7 @@ RUN /opt/ledger/bin/pip install --quiet --no-deps --no-build-isolation --no-inde
  # Compiled once here, not at each start of each container: its files are read-only. Nothing of ours paints source code.
  && /opt/ledger/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(pygments|prompt_toolkit|wcwidth|v1|tests)/' /opt/ledger/lib
 
-FROM python:3.13-slim
+FROM python:3.13-slim AS ledger
 RUN groupadd --gid 10001 ledger && useradd --uid 10001 --gid ledger --no-create-home --home-dir /nonexistent ledger \
  && install -d -o ledger -g ledger -m 0700 /secrets /checkpoints /mailbox
 COPY --from=build /opt/ledger /opt/ledger
@@ -37,3 +37,14 @@ WORKDIR /tmp
 VOLUME /secrets
 ENTRYPOINT ["ledger"]
 CMD ["run", "backend"]
+
+# `ledger backup` and `ledger restore` run the client programs of PostgreSQL.
+FROM ledger AS backup
+USER root
+RUN apt-get update --quiet --quiet \
+ && apt-get install --yes --quiet --quiet --no-install-recommends postgresql-client-17 >/dev/null \
+ && rm -rf /var/lib/apt/lists/* \
+ && install -d -o ledger -g ledger -m 0700 /backup
+USER ledger
+
+FROM ledger

@@ -42,6 +42,7 @@ FAMILIES: Final = (
     "api.cli.accounts.api_keys",
     "api.cli.accounts.staff",
     "api.cli.maintenance.transfer",
+    "api.cli.backup.command",
     "api.cli.server.exec_command",
 )
 """Modules with commands, in the order of `ledger --help`. Each has a function `register(app)`."""

@@ -95,6 +95,13 @@ def read_password(url: str) -> str:
     return str(conninfo_to_dict(url).get("password") or "")
 
 
+def split_password(url: str) -> tuple[str, str]:
+    """Return the URL as a connection string without its password, and the password; an empty text if it has none."""
+    parameters = conninfo_to_dict(url)
+    password = str(parameters.pop("password", None) or "")
+    return make_conninfo("", **parameters), password
+
+
 def parse_networks(text: str) -> tuple[Network, ...]:
     """Parse a list of networks separated by commas, such as 10.0.0.0/8,fd00::/8.
 
@@ -176,7 +183,12 @@ class LedgerSettings(EnvironmentSettings):
     forgotten_file: Path | None = Field(
         default=None,
         description="list of the ids of erased people (default: `forgotten.jsonl` in the data folder); a restored"
-        " backup erases them again; keep it apart from the backups of the database",
+        " backup erases them again; `ledger backup` copies it",
+    )
+    backup_passphrase: SecretStr | None = Field(
+        default=None,
+        description="passphrase under which `ledger backup` stores the keyrings, at least 16 characters; without it"
+        " a backup holds no keys. Keep it outside this machine ([backup](../how-to/backup.md))",
     )
     checkpoint_file: Path | None = Field(
         default=None,

@@ -18,6 +18,11 @@ OTHER_VARIABLES: Final = {
     SECRETS_FILE: "file of `NAME=value` lines with settings; the environment takes precedence",
     "LEDGER_PORT": "port that `compose.yaml` publishes",
     "LEDGER_IMAGE": "image that `compose.yaml` runs and builds",
+    "LEDGER_BACKUP_IMAGE": "image of the services `backup` and `restore` of `compose.yaml`",
+    "LEDGER_BACKUP_DIR": "folder of the backups that `compose.yaml` mounts, best of another machine; by default the"
+    " volume `backup`",
+    "LEDGER_BACKUP_HOURS": "hours from one base backup of `compose.yaml` to the next; 24 by default",
+    "LEDGER_BACKUPS_KEPT": "how many base backups are kept in containers; 7 by default",
     "LEDGER_HA_IMAGE": "image of the servers of `deploy/ha`",
     "LEDGER_LOCK": "packages of the image: `runtime`, or `tracing` for the extra `tracing`",
     "LEDGER_LOG_SIZE": "size of a container's log before it is rotated, such as `10m`; Docker keeps three files each",

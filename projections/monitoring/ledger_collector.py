@@ -94,6 +94,12 @@ GAUGES: Final = (
         "scheduler_lease",
     ),
     _Gauge("ledger_scheduler_fence", "How often another beat took the scheduling over, plus 1.", "scheduler_fence"),
+    _Gauge(
+        "ledger_last_backup_timestamp_seconds",
+        "Time of the last complete `ledger backup`, as a Unix timestamp; 0 if there was none.",
+        "backup_at",
+    ),
+    _Gauge("ledger_backup_wal_behind_bytes", "WAL that `ledger backup --every` has not received yet.", "backup_behind"),
 )
 KINDS: Final = ("sample", "full")
 

@@ -23,3 +23,6 @@ class MonitoringSql(Statements, file="monitoring.sql"):
     size_of_vault: LiteralString
     endpoints_lately: LiteralString
     scheduler: LiteralString
+    database_facts: LiteralString
+    backup_state: LiteralString
+    slot_status: LiteralString

@@ -69,7 +69,15 @@ SELECT
         SELECT extract(epoch FROM expires_at - clock_timestamp()) FROM scheduler_lease
         WHERE expires_at <= clock_timestamp() + interval '1 minute'
     ), 0) AS scheduler_lease,
-    coalesce((SELECT fence FROM scheduler_lease), 0) AS scheduler_fence
+    coalesce((SELECT fence FROM scheduler_lease), 0) AS scheduler_fence,
+    coalesce((
+        SELECT extract(epoch FROM max(at)) FROM audit WHERE act = 'made_backup' AND at <= clock_timestamp()
+    ), 0) AS backup_at,
+    coalesce((
+        SELECT pg_wal_lsn_diff(
+            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn
+        ) FROM pg_replication_slots WHERE slot_name = 'ledger_backup'
+    ), 0) AS backup_behind
 FROM
     (SELECT min(due_at) AS oldest FROM reservations WHERE due_at IS NOT NULL) AS due,
     (SELECT count(*), min(deadline) FILTER (WHERE due_at IS NOT NULL) AS deadline,
@@ -121,3 +129,21 @@ SELECT holder, fence, extract(epoch FROM clock_timestamp() - taken_at)::float8 A
         ELSE clock_timestamp() - expires_at
     END)::float8 AS expired_s
 FROM scheduler_lease;
+
+-- name: database_facts
+-- What a backup says about its database.
+SELECT clock_timestamp(), (SELECT system_identifier::text FROM pg_control_system()),
+    current_setting('server_version_num')::int / 10000, pg_size_bytes(current_setting('wal_segment_size'))::int,
+    (SELECT coalesce(max(notification_id), 0) FROM ledger_events);
+
+-- name: backup_state
+-- A complete backup adds an entry to the audit log. A slot exists where WAL is received.
+SELECT (
+        SELECT extract(epoch FROM clock_timestamp() - max(at))::float8 FROM audit
+        WHERE act = 'made_backup' AND at <= clock_timestamp()
+    ),
+    slot.active, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), slot.restart_lsn), 0)::bigint
+FROM (SELECT 1) AS one LEFT JOIN pg_replication_slots slot ON slot.slot_name = %s;
+
+-- name: slot_status
+SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s;

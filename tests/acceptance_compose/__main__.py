@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.cli.embedded.tcp_ports import find_free_port
-from tests.acceptance_compose import cluster_steps, steps
+from tests.acceptance_compose import backup_steps, cluster_steps, steps
 from tests.acceptance_compose.compose import Compose, FailedError, docker
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make acceptance", description=__doc__)
     parser.add_argument("--previous", default="HEAD~1", help="revision whose image is upgraded from (default: HEAD~1)")
     parser.add_argument("--cluster", action="store_true", help="run the cluster of deploy/ha instead")
+    parser.add_argument("--only", help="run only the steps whose names contain this text, after the first one")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
     options = parser.parse_args()
     try:
@@ -39,7 +40,8 @@ def main() -> int:
         compose = Compose(clone / "deploy/ha" if options.cluster else clone, "ledger-acceptance", find_free_port())
         compose.image = IMAGE
         try:
-            return _run(_cluster_plan(compose) if options.cluster else _plan(compose, Path(folder), options.previous))
+            plan = _cluster_plan(compose) if options.cluster else _plan(compose, Path(folder), options.previous)
+            return _run([step for step in plan if step in plan[:1] or not options.only or options.only in step[0]])
         finally:
             if not options.keep:
                 compose("down", "--volumes", "--remove-orphans", check=False)
@@ -57,9 +59,16 @@ def _cluster_plan(compose: Compose) -> Plan:
 
 
 def _plan(compose: Compose, folder: Path, previous: str) -> Plan:
+    def build_previous() -> None:
+        if not (folder / "previous").exists():
+            docker("build", "--quiet", "--tag", PREVIOUS, str(_clone(folder / "previous", previous)))
+
+    def roll_back() -> str:
+        build_previous()
+        return backup_steps.a_rollback_restores_the_dump(compose, PREVIOUS)
+
     def upgrade() -> str:
-        old = _clone(folder / "previous", previous)
-        docker("build", "--quiet", "--tag", PREVIOUS, str(old))
+        build_previous()
         compose("down", "--volumes")  # the database too has to be of that version: it rightly refuses a newer one
         compose.image = PREVIOUS
         try:
@@ -79,6 +88,8 @@ def _plan(compose: Compose, folder: Path, previous: str) -> Plan:
         ("each container killed in turn", lambda: steps.each_container_killed_in_turn(compose)),
         ("more of them", lambda: steps.more_of_them(compose)),
         ("upgrade with traffic on", upgrade),
+        ("rollback", roll_back),
+        ("a lost host is restored", lambda: backup_steps.a_lost_host_is_restored(compose, folder)),
         ("down and up keeps everything", lambda: steps.down_and_up_keeps_everything(compose)),
         ("several first backends at once", lambda: steps.several_first_backends_at_once(compose)),
     ]

@@ -39,6 +39,7 @@ class Compose:
         self.project = project
         self.port = port
         self.image = "redemption-ledger"
+        self.profiles = ["demo"]
 
     def __call__(self, *arguments: str, check: bool = True, stdin: str = "") -> str:
         """Run a command of compose; its output.
@@ -47,8 +48,13 @@ class Compose:
             FailedError: It failed.
         """
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "COMPOSE_"))}
-        env: Mapping[str, str] = {**clean, "LEDGER_PORT": f"127.0.0.1:{self.port}", "LEDGER_IMAGE": self.image}
-        command = ["docker", "compose", "--project-name", self.project, "--profile", "demo", *arguments]
+        env: Mapping[str, str] = {
+            **clean,
+            "LEDGER_PORT": f"127.0.0.1:{self.port}",
+            "LEDGER_IMAGE": self.image,
+            "COMPOSE_PROFILES": ",".join(self.profiles),
+        }
+        command = ["docker", "compose", "--project-name", self.project, *arguments]
         done = subprocess.run(
             command,
             cwd=self.clone,

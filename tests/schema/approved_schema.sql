@@ -760,6 +760,7 @@ ALTER TABLE ONLY public.webhook_endpoints
     ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (endpoint_id);
 ALTER TABLE ONLY public.webhook_secrets
     ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (text_id);
+CREATE INDEX audit_backups_idx ON public.audit USING btree (at) WHERE (act = 'made_backup'::text);
 CREATE INDEX audit_staff_idx ON public.audit USING btree (staff_id, at);
 CREATE INDEX audit_subject_idx ON public.audit USING btree (subject_id) WHERE (subject_id IS NOT NULL);
 CREATE INDEX batches_requested_idx ON public.batches USING btree (requested_at, batch_id);

@@ -84,7 +84,7 @@ DELETES_OR_KEEPS: Final = {
 """A row of the future is kept, or counts as recent, for that much longer. Nothing waits for it."""
 KNOWS_THE_FUTURE: Final = {
     *("bring_back_times", "exchange_limit_reports", "impossible_times_of_the_log", "insert_rejected_attempts"),
-    *("recent_requests", "take_due", "take_impossible_access", "take_outbox"),
+    *("backup_state", "ledger_gauges", "recent_requests", "take_due", "take_impossible_access", "take_outbox"),
 }
 """It finds what is from the future, or leaves it out by an upper bound."""
 

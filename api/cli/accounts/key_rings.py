@@ -68,7 +68,7 @@ def export(
         if not {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} <= values.keys():
             raise
         return _write_without_record(values, output, error, as_json=json)
-    values = _secrets(settings, session.data_dir)
+    values = collect_secrets(settings, session.data_dir)
     try:
         with LedgerStore.open(settings, pool_size=1) as storage:
             _write(values, output, as_json=json)
@@ -92,7 +92,8 @@ def _print_reminder(output: Path | None) -> int:
     return 0
 
 
-def _secrets(settings: LedgerSettings, folder: Path) -> dict[str, str]:
+def collect_secrets(settings: LedgerSettings, folder: Path) -> dict[str, str]:
+    """Return the variables that a ledger cannot be restored without, as an export and a sealed backup hold them."""
     values = {
         "LEDGER_PEPPERS": settings.peppers.get_secret_value(),
         "LEDGER_MASTER_KEYS": settings.master_keys.get_secret_value(),

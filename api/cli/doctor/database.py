@@ -13,6 +13,7 @@ from projections.config.settings import LedgerSettings
 from projections.database.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema, list_migrations
 from projections.database.roles import list_roles_that_may_change_log
+from projections.monitoring.backups import read_backup_state
 from projections.monitoring.commit_probe import NoCommitError, check_commit
 from projections.monitoring.health_checks import (
     Backlog,
@@ -33,9 +34,11 @@ SKEW_S_MAX = 2.0
 CONNECTIONS_SHARE_MAX = 0.9
 LAG_S_MAX = 30.0
 """A sweep runs every few seconds and trusts a wake-up message for 15 s, so work that is due for longer was missed."""
+BACKUP_AGE_S_MAX = 2 * 86_400.0
+"""As the alert LedgerBackupOld."""
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
-    *("commit", "engine", "migrations", "role", "key rings", "key copy", "vault", "checkpoints", "clock"),
+    *("commit", "engine", "migrations", "role", "key rings", "key copy", "backup", "vault", "checkpoints", "clock"),
     *("times", "sweep", "pending", "cases", "guessing", "webhooks", "scheduler"),
 )
 
@@ -60,12 +63,15 @@ def check_database(settings: LedgerSettings, deployment: Deployment) -> CheckRes
         check_schema(url)
     except (SchemaMismatchError, StorageUnavailableError) as error:
         yield CheckResult("migrations", "wrong", str(error), f"run {deployment.migrate} of the version that is running")
-        yield from skip_checks(BEHIND_DATABASE[3:], "the schema belongs to another version")
+        yield from skip_checks(
+            BEHIND_DATABASE[BEHIND_DATABASE.index("role") :], "the schema belongs to another version"
+        )
         return
     yield CheckResult("migrations", "ok", f"at {list_migrations()[-1]}")
     yield _check_role(url, deployment)
     yield _check_key_rings(url, settings)
     yield _check_key_copy(url, settings, deployment)
+    yield _check_backup(url, deployment)
     yield check_vault(url, settings)
     yield _check_checkpoints(url, settings)
     yield _check_clock(facts)
@@ -73,7 +79,7 @@ def check_database(settings: LedgerSettings, deployment: Deployment) -> CheckRes
     try:
         backlog_row = backlog(url)
     except StorageUnavailableError as error:
-        yield from skip_checks(BEHIND_DATABASE[10:], str(error))
+        yield from skip_checks(BEHIND_DATABASE[BEHIND_DATABASE.index("sweep") :], str(error))
         return
     yield _check_sweep(backlog_row)
     yield _check_pending(backlog_row, settings)
@@ -183,6 +189,26 @@ def _check_key_copy(url: str, settings: LedgerSettings, deployment: Deployment) 
     return CheckResult(
         "key copy", "reminder", f"never exported: {', '.join(missing)}; without them no backup can be decrypted", remedy
     )
+
+
+def _check_backup(url: str, deployment: Deployment) -> CheckResult:
+    """Check the age of the last complete backup, and that WAL is received since, if it ever was."""
+    try:
+        state = read_backup_state(url)
+    except StorageUnavailableError as error:
+        return CheckResult("backup", "skipped", f"not checked: {error}")
+    if state.age_s is None:
+        return CheckResult(
+            "backup", "reminder", "`ledger backup` was never run; with this disk the ledger is lost", deployment.backup
+        )
+    description = f"the last one is {format_duration(state.age_s)} old"
+    if state.age_s > BACKUP_AGE_S_MAX:
+        return CheckResult("backup", "wrong", description, deployment.backup)
+    if state.is_receiving is False:
+        description += f"; WAL is not received, {state.behind_bytes:,} bytes are missing in the backup"
+        return CheckResult("backup", "wrong", description, deployment.backup)
+    received = "; without --every, what came after it is in no backup" if state.is_receiving is None else ""
+    return CheckResult("backup", "ok", description + received)
 
 
 def _check_checkpoints(url: str, settings: LedgerSettings) -> CheckResult:

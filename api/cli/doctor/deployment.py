@@ -19,6 +19,7 @@ class Deployment(NamedTuple):
         in_component: What a shell puts in front of a `ledger` command.
         migrate: The command that migrates with the owner's rights.
         export_keys: The command that saves the keyrings.
+        backup: How backups are taken.
     """
 
     start: Mapping[Component, str]
@@ -26,6 +27,7 @@ class Deployment(NamedTuple):
     in_component: str = ""
     migrate: str = "`ledger migrate`"
     export_keys: str = "`ledger keys export --output FILE`"
+    backup: str = "keep `ledger backup FOLDER --every 24` running, FOLDER on another machine: docs/how-to/backup.md"
 
     def start_process(self, component: Component) -> str:
         """Return the remedy for a worker or beat without a heartbeat."""
@@ -47,6 +49,7 @@ _LOGS_OF_SERVICES: Final[Mapping[Component, str]] = {
 _OWN_SERVER: Final = "or on the server that you gave it"
 _IN_BACKEND: Final = "docker compose exec backend "
 _MIGRATE_IN_CONTAINER: Final = "`docker compose run --rm migrate`"
+_BACKUP_SERVICE: Final = "`docker compose --profile backup up -d`: docs/how-to/backup.md"
 _EXPORT_FROM_BACKEND: Final = "`(umask 077; docker compose exec -T backend ledger keys export > FILE)`"
 
 EMBEDDED: Final = Deployment(
@@ -80,6 +83,7 @@ DEPLOYMENTS: Final[Mapping[str, Deployment]] = {
         in_component=_IN_BACKEND,
         migrate=_MIGRATE_IN_CONTAINER,
         export_keys=_EXPORT_FROM_BACKEND,
+        backup=_BACKUP_SERVICE,
     ),
     "cluster-compose": Deployment(
         start={
@@ -91,6 +95,7 @@ DEPLOYMENTS: Final[Mapping[str, Deployment]] = {
         in_component=_IN_BACKEND,
         migrate=_MIGRATE_IN_CONTAINER,
         export_keys=_EXPORT_FROM_BACKEND,
+        backup=_BACKUP_SERVICE,
     ),
     "cluster": Deployment(
         start={

@@ -242,6 +242,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "export reservations": (lambda ledger: ("--emails", *ledger.output()), ["exported_emails"]),
     "export person": (lambda ledger: (PERSON, *ledger.output()), ["exported_person"]),
     "export vault": (Ledger.output, ["exported_vault"]),
+    "backup": (lambda ledger: (str(ledger.folder / "backups"),), ["made_backup"]),
     "keys export": (Ledger.output, ["exported_keys"]),
     "forget": (
         lambda ledger: (ledger.reserved(PERSON), PERSON, "--reason", "asked")[1:],

@@ -78,6 +78,14 @@ class Ledger:
         assert self.terminal.ledger("export", what, "--output", str(path)).status == 0
         return (str(path),)
 
+    def backup(self) -> Arguments:
+        """A backup, and an empty place to restore it to."""
+        folder = self.folder / uuid4().hex
+        assert self.terminal.ledger("backup", str(folder)).status == 0
+        keys = self.folder / "keys.env"
+        assert self.terminal.ledger("keys", "export", "--output", str(keys)).status == 0
+        return str(folder), "--keys", str(keys), "--into", str(self.folder / uuid4().hex)
+
     def empty_database(self) -> None:
         """Continue with an empty database."""
         self.copies.append(f"test_{uuid4().hex}")
@@ -113,6 +121,8 @@ CASES: Final[dict[str, Callable[[Ledger], Arguments]]] = {
     "import-events": Ledger.events,
     "import-vault": Ledger.vault,
     "rotate-keys": Ledger.new_key,
+    "backup": lambda ledger: (str(ledger.folder / uuid4().hex),),
+    "restore": Ledger.backup,
 }
 """By command with a bar: what it is given."""
 

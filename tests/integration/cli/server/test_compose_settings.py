@@ -21,8 +21,6 @@ FILE_IDS = ("one", "cluster")
 DEPLOYED_IDS = [f"{name}-{service}" for name in FILE_IDS for service in SERVICES]
 OWNERS = {"LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE"}
 """Settings that only `migrate` gets."""
-OTHERS_OF_COMPOSE = {"BACKUPS_KEPT"}
-"""Names that a compose file takes from `.env` and that are for no process of the ledger."""
 KEYS = "1:" + "Nk5XRmR5VGFCY0RlRmdIaUprTG1Ob1BxUnNUdVZ3WHk="
 
 UNUSUAL: dict[str, object] = {
@@ -39,6 +37,7 @@ UNUSUAL: dict[str, object] = {
     "LEDGER_PUBLIC_URL": "https://redeem.example",
     "LEDGER_MAILBOX": "/elsewhere/mailbox",
     "LEDGER_FORGOTTEN_FILE": "/elsewhere/forgotten.jsonl",
+    "LEDGER_BACKUP_PASSPHRASE": "a passphrase with # and $igns",
     "LEDGER_CHECKPOINT_FILE": "/elsewhere/checkpoints.jsonl",
     "LEDGER_WORKER_METRICS_HOST": "192.0.2.7",
     "LEDGER_WORKER_METRICS_PORT": 9500,
@@ -148,7 +147,7 @@ def test_no_process_needs_a_dotenv(compose_file: Path, service: str, tmp_path: P
 @pytest.mark.parametrize("compose_file", COMPOSE_FILES, ids=FILE_IDS)
 def test_a_deployment_names_no_variable_that_is_not_known(compose_file: Path) -> None:
     """In its environment, its environment files, and its references to the shell and `.env`."""
-    named = referenced_names(compose_file) - OTHERS_OF_COMPOSE
+    named = referenced_names(compose_file)
     for service in SERVICES:
         named |= services_of(compose_file)[service]["environment"].keys()
         for file in files_of(compose_file, service):

@@ -43,7 +43,7 @@ def test_a_name_without_its_prefix_is_reported_in_a_file_of_the_ledger(name: str
 
 def test_variables_of_other_programs_are_not_reported() -> None:
     """Those that every shell and every Compose project may have."""
-    foreign = ["PATH", "HOME", "COMPOSE_PROJECT_NAME", "BACKUPS_KEPT", "DATABASE_NAME", *setting_names()]
+    foreign = ["PATH", "HOME", "COMPOSE_PROJECT_NAME", "DATABASE_NAME", *setting_names()]
 
     assert list(find_unknown_settings(foreign, in_own_file=True)) == []
 

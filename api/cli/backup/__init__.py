@@ -1,0 +1,1 @@
+"""`ledger backup` and `ledger restore`: a folder with base backups, received WAL, keyrings and lists."""

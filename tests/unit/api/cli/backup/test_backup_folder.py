@@ -1,0 +1,107 @@
+"""The folder of backups."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from api.cli.backup.backup_error import BackupError
+from api.cli.backup.backup_folder import (
+    CHECKPOINTS,
+    MANIFEST,
+    BackupFolder,
+    FileDigest,
+    Manifest,
+    digest_file,
+    list_segments,
+    segment_after,
+    segment_of,
+)
+
+SEGMENT = 16 << 20
+
+
+def add_backup(folder: BackupFolder, day: int, start: str, *, is_complete: bool = True) -> str:
+    """A backup of a day that needs WAL from a segment on."""
+    at = datetime(2027, 1, day, tzinfo=UTC)
+    name = f"{at:%Y-%m-%dT%H%M%SZ}"
+    (folder.path / name).mkdir()
+    manifest = Manifest(1, "7", 17, "0001", 1, at, at, 1, start, 1, SEGMENT, {}, {}, {})
+    if is_complete:
+        (folder.path / name / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    return name
+
+
+def test_a_folder_belongs_to_one_ledger(tmp_path: Path) -> None:
+    """An empty one is taken; one of another ledger, or with other files, stays as it is."""
+    folder, other = BackupFolder(tmp_path / "backups"), BackupFolder(tmp_path / "other")
+    folder.claim("7")
+    folder.claim("7")
+    other.path.mkdir()
+    (other.path / "holiday.jpg").touch()
+
+    with pytest.raises(BackupError, match="holds backups of another database"):
+        folder.claim("8")
+    with pytest.raises(BackupError, match=r"holds holiday\.jpg and is no folder of backups"):
+        other.claim("7")
+    assert [entry.name for entry in other.path.iterdir()] == ["holiday.jpg"]
+
+
+def test_what_was_interrupted_is_no_backup(tmp_path: Path) -> None:
+    """A part is removed with the next one; a folder without its manifest does not count."""
+    folder = BackupFolder(tmp_path)
+    folder.claim("7")
+    (tmp_path / "2027-01-01T000000Z.part").mkdir()
+    add_backup(folder, 2, "0" * 24, is_complete=False)
+    name = add_backup(folder, 3, "0" * 24)
+    folder.claim("7")
+
+    assert list(folder.backups()) == [name]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_pruning_keeps_the_wal_of_the_oldest_backup(tmp_path: Path) -> None:
+    """Older backups and WAL go, in folders from before a gap too, and on each timeline."""
+    folder = BackupFolder(tmp_path)
+    folder.claim("7")
+    for number in (3, 4):
+        (folder.wal / f"{1:08X}{0:08X}{number:08X}.gz").touch()
+    before_gap = folder.set_wal_apart()
+    for number in (5, 6):
+        (folder.wal / f"{2:08X}{0:08X}{number:08X}.gz.partial").touch()
+    (folder.wal / "00000002.history.gz").touch()
+    days = [add_backup(folder, day, segment_of(day * SEGMENT, 1, SEGMENT)) for day in (3, 4, 6)]
+
+    assert folder.prune(2) == days[:1]
+    assert [segment.path.name[22:24] for segment in list_segments(before_gap)] == ["04"]
+    assert folder.prune(1) == days[1:2]
+    assert not before_gap.exists()
+    assert sorted(entry.name for entry in folder.wal.iterdir()) == [
+        "00000002.history.gz",
+        "000000020000000000000006.gz.partial",
+    ]
+
+
+def test_segments_follow_one_another_over_the_end_of_a_log() -> None:
+    """PostgreSQL's names are two numbers, the second of which ends at 4 GB."""
+    assert segment_of(2**32 + 5, 3, SEGMENT) == "000000030000000100000000"
+    assert segment_after("0000000300000000000000FF", SEGMENT) == "000000030000000100000000"
+    assert segment_after("000000030000000100000000", SEGMENT) == "000000030000000100000001"
+
+
+def test_lists_are_copied_by_whole_lines(tmp_path: Path) -> None:
+    """What a copy holds never changes; a line without its end waits."""
+    folder, source = BackupFolder(tmp_path / "backups"), tmp_path / CHECKPOINTS
+    folder.claim("7")
+    folder.copy_lists({CHECKPOINTS: source})
+    source.write_text("one\ntw")
+    folder.copy_lists({CHECKPOINTS: source, "none": None})
+    copy = folder.path / CHECKPOINTS
+    first = copy.read_text()
+    source.write_text("one\ntwo\n")
+    folder.copy_lists({CHECKPOINTS: source})
+
+    assert (first, copy.read_text()) == ("one\n", "one\ntwo\n")
+    assert digest_file(copy, 4) == FileDigest(4, digest_file(Path(copy), 4).sha256)
+    assert digest_file(copy).bytes == 8
