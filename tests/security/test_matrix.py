@@ -7,6 +7,8 @@ from tests.security.matrix import ANY_KEY, MATRIX, SCOPE_OF, Role, address, is_a
 from tests.support.clients.app_client import AppResponse
 from tests.support.clients.role_clients import ROLES, RoleClients, Who
 
+pytestmark = pytest.mark.slow
+
 RANK: dict[Role, int] = {"anyone": 0, "viewer": 1, "support": 2, "admin": 3}
 WHO: tuple[Who, ...] = ("anyone", "viewer", "support", "admin")
 FORMS = sorted(

@@ -22,6 +22,8 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.databases import clone, database_of, drop
 
+pytestmark = pytest.mark.slow
+
 BAR: Final = "━"
 """The character of which rich draws a bar."""
 COMMANDS: Final = dict(walk_commands(typer.main.get_command(app)))

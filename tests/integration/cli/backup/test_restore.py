@@ -18,6 +18,8 @@ from projections.monitoring.backups import read_backup_state
 from tests.integration.cli.backup.conftest import PASSPHRASE, BackedUp
 from tests.support.ledger.settings import settings_for
 
+pytestmark = pytest.mark.slow
+
 SEALED = RestoreChoice(None, None, None, PASSPHRASE)
 OTHER_KEY = "1:" + "A" * 43 + "="
 
