@@ -23,6 +23,7 @@ OTHER_VARIABLES: Final = {
     " volume `backup`",
     "LEDGER_BACKUP_HOURS": "hours from one base backup of `compose.yaml` to the next; 24 by default",
     "LEDGER_BACKUPS_KEPT": "how many base backups are kept in containers; 7 by default",
+    "LEDGER_ARCHIVE_DIR": "folder to which the nodes of the cluster archive WAL; by default the volume `archive`",
     "LEDGER_HA_IMAGE": "image of the servers of `deploy/ha`",
     "LEDGER_LOCK": "packages of the image: `runtime`, or `tracing` for the extra `tracing`",
     "LEDGER_LOG_SIZE": "size of a container's log before it is rotated, such as `10m`; Docker keeps three files each",

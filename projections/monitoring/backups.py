@@ -25,6 +25,7 @@ class DatabaseFacts(NamedTuple):
     major: int
     segment_bytes: int
     position: int
+    is_standby: bool
 
 
 class BackupState(NamedTuple):

@@ -134,7 +134,7 @@ FROM scheduler_lease;
 -- What a backup says about its database.
 SELECT clock_timestamp(), (SELECT system_identifier::text FROM pg_control_system()),
     current_setting('server_version_num')::int / 10000, pg_size_bytes(current_setting('wal_segment_size'))::int,
-    (SELECT coalesce(max(notification_id), 0) FROM ledger_events);
+    (SELECT coalesce(max(notification_id), 0) FROM ledger_events), pg_is_in_recovery();
 
 -- name: backup_state
 -- A complete backup adds an entry to the audit log. A slot exists where WAL is received.

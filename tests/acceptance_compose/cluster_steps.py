@@ -48,13 +48,25 @@ def each_cluster_container_killed_in_turn(compose: Compose) -> str:
     return f"two more redeems within: {', '.join(sentences)}; {used} uses, as many emails"
 
 
-def a_backup_restores(compose: Compose) -> str:
-    """A base backup and the archived WAL become a server with every event."""
+def a_lost_cluster_is_restored(compose: Compose) -> str:
+    """A backup and the archive become a server next to the cluster, and then the cluster itself on empty volumes."""
     people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "unlimited", "--open")[0]["code"]
     people.click_patiently(code)
-    backup = compose("run", "--rm", "backup").strip().splitlines()[-1]
+    backup = compose("run", "--rm", "--build", "backup").strip().splitlines()[-1]
     people.click_patiently(code)
+    wait(people.all_are_served, SERVED_S_MAX, "each recipient has one email")
+    history = compose.ledger("history", code)
     drill = compose("run", "--rm", "restore_drill").strip().splitlines()[-1]
     ensure("newest position" in drill, drill)
-    return f"{backup}; {drill}"
+    # The drill waited until everything was archived.
+    compose("kill")
+    compose("down", "--volumes")
+
+    compose("run", "--rm", "restore")
+    recovered = compose("run", "--rm", "recover").strip().splitlines()[-1]
+    compose.up()
+    ensure(compose.ledger("history", code) == history, "the history is another")
+    done = compose("exec", "-T", "backend", "ledger", "verify", check=False)
+    ensure("every rule holds" in done, f"verify: {done[-2000:]}")
+    return f"{backup}; {drill}; {recovered}"

@@ -53,6 +53,7 @@ class Manifest(msgspec.Struct, frozen=True):
         start_segment: First WAL segment that it needs.
         end_lsn: Where it is consistent.
         segment_bytes: Size of a WAL segment.
+        is_of_standby: Whether a standby was asked; its last segment is not whole.
         key_checks: Check values of the keys, hexadecimal, by ring and key id.
         files: Digests of the files of the backup.
         lists: Digests of what the lists next to the backups held.
@@ -69,6 +70,7 @@ class Manifest(msgspec.Struct, frozen=True):
     start_segment: str
     end_lsn: int
     segment_bytes: int
+    is_of_standby: bool
     key_checks: dict[str, dict[int, str]]
     files: dict[str, FileDigest]
     lists: dict[str, FileDigest]
@@ -111,7 +113,9 @@ class BackupFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             identity = self.path / IDENTITY
             if not identity.exists():
-                if other := sorted(entry.name for entry in self.path.iterdir() if entry.name != "lost+found"):
+                if other := sorted(
+                    entry.name for entry in self.path.iterdir() if entry.name not in {"lost+found", "wal"}
+                ):
                     raise refuse(f"{self.path} holds {other[0]} and is no folder of backups: name an empty folder")
                 write_private_file(identity, msgspec.json.encode(_Identity(system)).decode() + "\n")
             self._check_owner(system)

@@ -235,9 +235,10 @@ def _plan_wal(folder: BackupFolder, manifest: Manifest, until: datetime | None) 
             is_better = former is None or (segment.name[:8], segment.is_whole) > (former.name[:8], former.is_whole)
             if int(segment.name[:8], 16) in timelines and is_better:
                 by_number[segment.number] = segment
-    # The backup has every segment up to its end, the last one whole: PostgreSQL switches to the next one there.
-    last = segment_of(manifest.end_lsn - 1, timeline, manifest.segment_bytes)
-    segments, next_name = [], segment_after(last, manifest.segment_bytes)
+    # The backup has every segment up to its end. A primary switches to the next one there, so the last one is whole.
+    segments, next_name = [], segment_of(manifest.end_lsn - 1, timeline, manifest.segment_bytes)
+    if next_name[8:] not in by_number and not manifest.is_of_standby:
+        next_name = segment_after(next_name, manifest.segment_bytes)
     while next_name[8:] in by_number:
         segments.append(by_number.pop(next_name[8:]))
         if not segments[-1].is_whole:

@@ -50,6 +50,7 @@ _OWN_SERVER: Final = "or on the server that you gave it"
 _IN_BACKEND: Final = "docker compose exec backend "
 _MIGRATE_IN_CONTAINER: Final = "`docker compose run --rm migrate`"
 _BACKUP_SERVICE: Final = "`docker compose --profile backup up -d`: docs/how-to/backup.md"
+_BACKUP_OF_CLUSTER: Final = "`docker compose run --rm backup` each night: docs/how-to/cluster.md"
 _EXPORT_FROM_BACKEND: Final = "`(umask 077; docker compose exec -T backend ledger keys export > FILE)`"
 
 EMBEDDED: Final = Deployment(
@@ -95,7 +96,7 @@ DEPLOYMENTS: Final[Mapping[str, Deployment]] = {
         in_component=_IN_BACKEND,
         migrate=_MIGRATE_IN_CONTAINER,
         export_keys=_EXPORT_FROM_BACKEND,
-        backup=_BACKUP_SERVICE,
+        backup=_BACKUP_OF_CLUSTER,
     ),
     "cluster": Deployment(
         start={
@@ -109,6 +110,7 @@ DEPLOYMENTS: Final[Mapping[str, Deployment]] = {
             "beat": "`journalctl -u ledger-beat` shows why it stopped",
         },
         migrate="`ledger run migrate` as the owner: docs/how-to/cluster.md",
+        backup="`systemctl start ledger-backup`, and look at its timer: docs/how-to/cluster.md",
     ),
 }
 """Deployments that the files of `deploy` set up, by the value of LEDGER_DEPLOYMENT in their environment."""

@@ -16,7 +16,7 @@ from tests.support.compose_environment import environment_of
 from tests.support.waiting import WAIT_S_MAX
 
 CLUSTER = Path(__file__).parents[4] / "deploy/ha"
-ONE_SHOT = {"secrets", "migrate", "backup", "restore_drill"}
+ONE_SHOT = {"secrets", "migrate", "backup", "restore", "recover", "restore_drill"}
 SCRIPTS = sorted(CLUSTER.rglob("*.sh"))
 UNITS = sorted((CLUSTER / "systemd").glob("ledger-*.service"))
 
@@ -43,7 +43,7 @@ def test_only_database_services_read_the_passwords_of_the_cluster() -> None:
     """Backends, workers and beats have the runtime role's password alone, in containers and on machines."""
     readers = {name for name, service in services().items() if "db-secret" in str(service.get("volumes"))}
 
-    assert readers == {"db1", "db2", "db3", *ONE_SHOT}
+    assert readers == {"db1", "db2", "db3", *ONE_SHOT} - {"restore"}
     machines = assignments(CLUSTER / "systemd/ledger.env")
     assert "DATABASE_URL" in machines
     assert [name for name in machines if name.startswith("LEDGER_OWNER_")] == []
@@ -51,7 +51,7 @@ def test_only_database_services_read_the_passwords_of_the_cluster() -> None:
 
 def test_each_image_of_the_cluster_is_built_once() -> None:
     """Built for each service, they would differ, and the next `up` would replace every container."""
-    assert [name for name, service in services().items() if "build" in service] == ["secrets", "migrate"]
+    assert [name for name, service in services().items() if "build" in service] == ["secrets", "migrate", "backup"]
 
 
 def test_no_secret_ships_with_the_cluster() -> None:
@@ -152,10 +152,10 @@ def test_application_machines_name_their_deployment_and_its_units_exist() -> Non
 
 
 def test_each_unit_runs_a_component_of_the_ledger() -> None:
-    """As `ledger run` names them; the backup runs a script of this folder."""
+    """As `ledger run` names them; and one takes backups."""
     commands = {path.stem: re.findall(r"^ExecStart=(.+)$", path.read_text("utf-8"), re.MULTILINE)[0] for path in UNITS}
 
-    assert commands.pop("ledger-backup").endswith("/backup.sh")
+    assert commands.pop("ledger-backup") == "/usr/local/bin/ledger backup /backup"
     assert {name: command.split()[2] for name, command in commands.items()} == {
         "ledger-backend": "backend",
         "ledger-beat": "beat",

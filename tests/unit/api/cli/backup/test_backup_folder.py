@@ -27,7 +27,7 @@ def add_backup(folder: BackupFolder, day: int, start: str, *, is_complete: bool 
     at = datetime(2027, 1, day, tzinfo=UTC)
     name = f"{at:%Y-%m-%dT%H%M%SZ}"
     (folder.path / name).mkdir()
-    manifest = Manifest(1, "7", 17, "0001", 1, at, at, 1, start, 1, SEGMENT, {}, {}, {})
+    manifest = Manifest(1, "7", 17, "0001", 1, at, at, 1, start, 1, SEGMENT, False, {}, {}, {})
     if is_complete:
         (folder.path / name / MANIFEST).write_bytes(msgspec.json.encode(manifest))
     return name
