@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import pytest
 
-RESULT: Final = "LEDGER_FLAKY_RESULT"
-"""Names the file to write."""
+RESULT: Final = "FLAKY_RESULT"
+"""Variable that names the file to write; with the prefix LEDGER_ the ledger would report it as an unknown setting."""
 STARTS: Final = frozenset({"subprocess.Popen", "os.fork", "os.posix_spawn"})
 SUITE_FIXTURES: Final = "tests"
 """Where pytest says that the fixtures of `tests/conftest.py` are from."""
