@@ -39,7 +39,9 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     deployment = find_deployment(is_embedded=read_stack_state(session.data_dir) is not None)
     findings = [
         # libpq's messages have several lines.
-        finding._replace(found=" ".join(finding.found.split()), remedy=deployment.localize(finding.remedy))
+        finding._replace(
+            found=deployment.localize(" ".join(finding.found.split())), remedy=deployment.localize(finding.remedy)
+        )
         for finding in _run_checks(session, deployment)
     ]
     is_well = all(finding.status != "wrong" for finding in findings)

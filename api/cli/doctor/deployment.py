@@ -33,9 +33,10 @@ class Deployment(NamedTuple):
         """Return the remedy for a worker or beat without a heartbeat."""
         return f"start it ({self.start[component]}); {self.why_stopped[component]}"
 
-    def localize(self, remedy: str) -> str:
-        """Return a remedy whose `ledger` commands can be pasted into a shell of this deployment."""
-        return LEDGER_COMMAND.sub(rf"`{self.in_component}ledger \1`", remedy) if self.in_component else remedy
+    def localize(self, sentence: str) -> str:
+        """Return a sentence whose `ledger` commands can be pasted into a shell of this deployment."""
+        sentence = sentence.replace("`ledger migrate`", self.migrate)
+        return LEDGER_COMMAND.sub(rf"`{self.in_component}ledger \1`", sentence) if self.in_component else sentence
 
 
 _SERVICES: Final[Mapping[Component, str]] = {

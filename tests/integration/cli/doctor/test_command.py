@@ -140,10 +140,11 @@ def test_remedies_in_a_container_name_no_command_outside_of_it(
     )
     remedies = [check["remedy"] for check in checks(terminal).values()]
     execute(bench.database_url, "DELETE FROM _yoyo_migration")
-    older = checks(terminal)["migrations"]["remedy"]
+    older = checks(terminal)["migrations"]
 
     commands = [command for remedy in remedies for command in re.findall(r"`([^`]*ledger [^`]*)`", remedy)]
-    assert older == "run `docker compose run --rm migrate` of the version that is running"
+    assert older["remedy"] == "run `docker compose run --rm migrate` of the version that is running"
+    assert older["found"].endswith("run `docker compose run --rm migrate`")
     assert "docker compose exec backend ledger reset-failed CODE" in commands
     assert "(umask 077; docker compose exec -T backend ledger keys export > FILE)" in commands
     assert [command for command in commands if "docker compose" not in command] == []
