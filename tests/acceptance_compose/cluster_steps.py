@@ -65,6 +65,7 @@ def a_lost_cluster_is_restored(compose: Compose) -> str:
 
     compose("run", "--rm", "restore")
     recovered = compose("run", "--rm", "recover").strip().splitlines()[-1]
+    compose.up("etcd1", "etcd2", "etcd3", "db1")
     compose.up()
     ensure(compose.ledger("history", code) == history, "the history is another")
     done = compose("exec", "-T", "backend", "ledger", "verify", check=False)
