@@ -185,7 +185,8 @@ acceptance: setup  ## Run the containers for real: redeem, kill each, upgrade, d
 bench: setup  ## Measure how fast it is, compared with bare baselines (needs wrk; pgbench where present; ARGS=--quick for a slice)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: setup  ## Check style, types, import rules, dead code, spelling, locks, licenses and documentation
+# Node.js is needed for the OpenAPI document alone: without it, one line names what to install. In CI it must be there.
+check: setup  ## Check style, types, import rules, dead code, spelling, locks, licenses, OpenAPI and documentation
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -195,6 +196,7 @@ check: setup  ## Check style, types, import rules, dead code, spelling, locks, l
 	@$(BIN)/typos
 	@$(BIN)/python -m pytest --quiet tests/architecture/test_locks.py
 	@$(BIN)/python -m tests.architecture.licenses
+	@$(BIN)/python -m tests.contracts.clients.lint_openapi
 	@$(BIN)/python -m sphinx -b dummy -W --keep-going -q -d docs/_build/check docs docs/_build/dummy
 	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
 
@@ -241,4 +243,4 @@ lock:  ## Rebuild the locks from requirements/*.in and check that each supported
 		build/pylock.audit.toml build/pylock.mutate.toml
 
 clean:  ## Remove files of tools; the ledger's data (.ledger) stays
-	rm -rf $(VENV) $(TOOLS) $(MUTATION) mutants build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) tests/contracts/clients/node/node_modules tests/contracts/clients/node/build $(TOOLS) $(MUTATION) mutants build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

@@ -51,6 +51,11 @@ OPTIONAL: Final[Mapping[str, OptionalPackages]] = {
         lambda: find_browser() and has_chinese_font(),
     ),
     "RabbitMQ": OptionalPackages("tests/contracts/test_brokers.py", "rabbitmq-server", RABBITMQ.is_dir),
+    "Node.js": OptionalPackages(
+        "tests/contracts/clients/lint_openapi.py",
+        "nodejs npm",
+        lambda: find_program("node") and find_program("npm"),
+    ),
     "promtool": OptionalPackages(
         "tests/observability/test_promtool.py", "prometheus", lambda: find_program("promtool")
     ),

@@ -1,0 +1,55 @@
+"""Programs of Node.js in `node/`: as the lock pins them, and installed when they are first needed."""
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from tests.contracts.clients.openapi_document import Document
+from tests.support.waiting import WAIT_S_MAX
+
+FOLDER: Final = Path(__file__).parent / "node"
+BUILD: Final = FOLDER / "build"
+LOCK: Final = FOLDER / "package-lock.json"
+INSTALLED: Final = FOLDER / "node_modules" / ".lock-digest"
+QUIET: Final = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_UPDATE_NOTIFIER": "1"}
+
+
+def install() -> None:
+    """Install what the lock pins, each package by its digest, unless it is installed."""
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if INSTALLED.exists() and INSTALLED.read_text("ascii") == digest:
+        return
+    done = _run(["npm", "ci", "--no-progress"])
+    if done.returncode:
+        raise AssertionError(f"npm ci: exit {done.returncode}\n{done.stdout}")
+    INSTALLED.write_text(digest, "ascii")
+
+
+def run_tool(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the lock in `node/`; its two outputs are one text."""
+    return _run([str(FOLDER / "node_modules" / ".bin" / name), *arguments], environment)
+
+
+def write_document(document: Document) -> Path:
+    """Write a document to where the rules of the linters expect it."""
+    BUILD.mkdir(exist_ok=True)
+    path = BUILD / "openapi.json"
+    path.write_text(json.dumps(document, indent=1), "utf-8")
+    return path
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=FOLDER,
+        env={**os.environ, **QUIET, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=WAIT_S_MAX,
+        check=False,
+        text=True,
+    )
