@@ -17,6 +17,8 @@ from domain.errors import RefusalOrder
 Document = dict[str, Any]
 ERRORS_FROM: Final = 400
 PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+STREAMED: Final[Document] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+"""Success of a route that sends server-sent events: a text of messages, whose `data` the route describes."""
 WORDS: Final[Mapping[str, str]] = {
     "400": "Refused by a rule; `code` says which.",
     "401": "UNAUTHORIZED: neither a valid API key nor a staff session.",
@@ -45,6 +47,7 @@ FILE_SCHEMAS: Final[Document] = {
         "properties": {
             "recipients": {
                 "type": "array",
+                "description": "Recipients, one for each code.",
                 "maxItems": 10_000,
                 "items": {
                     "type": "object",

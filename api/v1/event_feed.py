@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadEvents, TheServices
-from api.http.openapi import PROTECTED
+from api.http.openapi import PROTECTED, STREAMED
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
@@ -45,11 +45,6 @@ LAG_HEADER: Final = "Ledger-Read-Lag"
 READERS_MAX: Final = 100
 """Most waiting readers of one process."""
 NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
-STREAMED: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
-}
-"""One message of a stream: `data` is the event of the list, as JSON."""
 LEFT_OUT: Final = frozenset(
     {"at", "recorded_at", "actor", "actor_id", "request_id", "correlation_id", "text_id", "reservation_id"}
 )
@@ -151,7 +146,7 @@ async def list_events(
 @router.get(
     "/stream",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": STREAMED}}}},
+    responses={200: STREAMED},
     summary="Follow the event log as server-sent events",
 )
 async def stream_events(

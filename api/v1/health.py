@@ -51,7 +51,12 @@ async def readyz(services: TheServices) -> JSONResponse:
     return JSONResponse({"status": "degraded" if missing else "ready", "missing": missing, "details": details})
 
 
-@router.get("/metrics", summary="Get metrics for Prometheus", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Get metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 def metrics(request: Request) -> Response:
     """Returns metrics of the processes that share PROMETHEUS_MULTIPROC_DIR, of the ledger and of the broker."""
     return Response(cast("Exposition", request.app.state.exposition)(), media_type=MEDIA_TYPE)

@@ -14,7 +14,7 @@ from starlette.types import Scope
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import TheLanguage, TheServices, caller_of, client_ip_of
-from api.http.openapi import problem_responses
+from api.http.openapi import STREAMED, problem_responses
 from api.http.problems import HttpError
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.i18n.catalogs import LANGUAGES
@@ -212,16 +212,22 @@ def redemption(reservation_id: UUID, services: TheServices, language: TheLanguag
 @router.get(
     "/redemptions/{reservation_id}/stream",
     response_class=StreamingResponse,
-    responses=problem_responses(
-        *("NOT_FOUND", "MALFORMED", "RATE_LIMITED", "OVERLOADED", "UNAVAILABLE"),
-        status_429="RATE_LIMITED: too many open streams from this client; poll instead.",
-    ),
+    responses={
+        200: STREAMED,
+        **problem_responses(
+            *("NOT_FOUND", "MALFORMED", "RATE_LIMITED", "OVERLOADED", "UNAVAILABLE"),
+            status_429="RATE_LIMITED: too many open streams from this client; poll instead.",
+        ),
+    },
     summary="Follow the status of a redemption as server-sent events",
 )
 async def stream(
     reservation_id: UUID, request: Request, services: TheServices, language: TheLanguage
 ) -> StreamingResponse:
-    """Sends the reservation immediately and when its state changes. Ends when it is settled, or after 5 minutes."""
+    """Sends the reservation immediately and when its state changes. Ends when it is settled, or after 5 minutes.
+
+    `data` of each message is what the status of the redemption returns, as JSON.
+    """
     await services.run_blocking(services.reservation, reservation_id)
     streams: StreamSlots = request.app.state.streams
     slot = streams.acquire(None if services.guard is None else client_ip_of(request.scope))

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tests.contracts.clients import node_programs
-from tests.contracts.clients.openapi_document import Document, read_document
+from tests.contracts.clients.openapi_document import read_document
+from tests.contracts.clients.strict_decoder import Document
 from tests.support.optional_packages import may_run
 
 LINTERS: Final = {

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from tests.contracts.clients.openapi_document import Document
+from tests.contracts.clients.strict_decoder import Document
 from tests.support.waiting import WAIT_S_MAX
 
 FOLDER: Final = Path(__file__).parent / "node"

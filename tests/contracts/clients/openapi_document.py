@@ -1,12 +1,9 @@
 """The OpenAPI document of this version, without a database behind it."""
 
-from typing import Any
-
 from api.main import create_app
 from api.settings import ApiSettings
+from tests.contracts.clients.strict_decoder import Document
 from tests.support.ledger.settings import settings_for
-
-Document = dict[str, Any]
 
 
 def read_document() -> Document:

@@ -8,7 +8,8 @@ from openapi_spec_validator import validate
 from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 from tests.contracts.clients.node_programs import LOCK
-from tests.contracts.clients.openapi_document import Document, read_document
+from tests.contracts.clients.openapi_document import read_document
+from tests.contracts.clients.strict_decoder import Document
 
 
 @pytest.fixture(scope="module")
