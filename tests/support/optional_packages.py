@@ -52,7 +52,7 @@ OPTIONAL: Final[Mapping[str, OptionalPackages]] = {
     ),
     "RabbitMQ": OptionalPackages("tests/contracts/test_brokers.py", "rabbitmq-server", RABBITMQ.is_dir),
     "Node.js": OptionalPackages(
-        "tests/contracts/clients/lint_openapi.py",
+        "tests/contracts/clients/test_typescript_client.py",
         "nodejs npm",
         lambda: find_program("node") and find_program("npm"),
     ),

@@ -13,7 +13,7 @@ from tests.contracts.clients.strict_decoder import Document
 from tests.support.optional_packages import may_run
 
 LINTERS: Final = {
-    "redocly": ("lint", "--config", "redocly.yaml"),
+    "redocly": ("lint", "--config", "redocly-lint.yaml"),
     "spectral": ("lint", "--fail-severity=warn", "--ruleset", "spectral.yaml"),
 }
 
@@ -23,7 +23,7 @@ def find_violations(document: Document) -> Iterator[str]:
     node_programs.install()
     path = node_programs.write_document(document)
     for name, arguments in LINTERS.items():
-        done = node_programs.run_tool(name, *arguments, str(path.relative_to(node_programs.FOLDER)))
+        done = node_programs.run_program(name, *arguments, str(path.relative_to(node_programs.FOLDER)))
         if done.returncode:
             yield f"{name}: exit {done.returncode}\n{done.stdout}"
 

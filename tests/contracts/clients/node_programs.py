@@ -28,9 +28,14 @@ def install() -> None:
     INSTALLED.write_text(digest, "ascii")
 
 
-def run_tool(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_program(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a program of the lock in `node/`; its two outputs are one text."""
-    return _run([str(FOLDER / "node_modules" / ".bin" / name), *arguments], environment)
+    return _run([str(FOLDER / "node_modules" / ".bin" / name), *arguments])
+
+
+def run_node(script: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script; its two outputs are one text."""
+    return _run(["node", str(script), *map(str, arguments)])
 
 
 def write_document(document: Document) -> Path:
@@ -41,11 +46,11 @@ def write_document(document: Document) -> Path:
     return path
 
 
-def _run(command: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=FOLDER,
-        env={**os.environ, **QUIET, **(environment or {})},
+        env={**os.environ, **QUIET},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,14 +8,7 @@ from openapi_spec_validator import validate
 from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 from tests.contracts.clients.node_programs import LOCK
-from tests.contracts.clients.openapi_document import read_document
 from tests.contracts.clients.strict_decoder import Document
-
-
-@pytest.fixture(scope="module")
-def document() -> Document:
-    """The document of this version."""
-    return read_document()
 
 
 def test_document_is_valid_by_the_specification(document: Document) -> None:

@@ -16,7 +16,6 @@ import pytest
 
 from tests.contracts.clients.client_world import ClientWorld
 from tests.contracts.clients.generated_models import generate
-from tests.contracts.clients.openapi_document import read_document
 from tests.contracts.clients.planted_world import open_world
 from tests.contracts.clients.strict_client import StrictClient
 from tests.contracts.clients.strict_decoder import Document, StrictDecoder
@@ -26,12 +25,6 @@ ROOT = Path(__file__).parents[3]
 FLOW_MODULES = ("code_flows", "campaign_flows")
 Flow = Callable[[StrictClient, ClientWorld], None]
 pytest.register_assert_rewrite(*(f"tests.contracts.clients.{name}" for name in FLOW_MODULES))
-
-
-@pytest.fixture(scope="module")
-def document() -> Document:
-    """The document of this version."""
-    return read_document()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,15 @@
+"""The document that generators read; without Node.js only its Python client is tested."""
+
+import pytest
+
+from tests.contracts.clients.openapi_document import read_document
+from tests.contracts.clients.strict_decoder import Document
+from tests.support.optional_packages import may_run
+
+collect_ignore = [] if may_run("Node.js") else ["test_typescript_client.py"]
+
+
+@pytest.fixture(scope="session")
+def document() -> Document:
+    """The document of this version."""
+    return read_document()
