@@ -45,6 +45,8 @@ _MARKS: Final[Mapping[str, str]] = {
 The characters are of private use: no text of a group holds one, because `_strip_control` removes them.
 """
 _MARK: Final = re.compile(f"([{''.join(_MARKS.values())}])")
+_LABEL: Final = re.compile("[a-z0-9-]{1,50}")
+"""Names of groups that a List-Id shows as they are. Its case has no meaning, so others are replaced by a digest."""
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("workers.channels"),
     autoescape=select_autoescape(["html"]),
@@ -213,10 +215,19 @@ def message_bytes(message: OutboundMessage, sender: str) -> bytes:
     if message.opt_out_link:  # one click, without a further page (RFC 8058, section 3.1)
         headers["List-Unsubscribe"] = f"<{message.opt_out_link}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        headers["List-Id"] = _list_id(message)
     headers |= TRACING.headers_of(message.reservation_id)
     boundary = f"=_{hashlib.sha256(message.message_id.encode()).hexdigest()[:40]}"
     # Written by hand: the library would break long ids and addresses into encoded words.
     return b"".join(map(_header, headers, headers.values())) + alternative(text, html, boundary)
+
+
+def _list_id(message: OutboundMessage) -> str:
+    """Return the List-Id (RFC 2919) of a message: the same for all emails of one group, which one opt-out stops."""
+    label, group = "emails", message.group
+    if group:
+        label += f"-{group if _LABEL.fullmatch(group) else hashlib.sha256(group.encode()).hexdigest()[:32]}"
+    return f"<{label}.{message.message_id.rpartition('@')[2]}"
 
 
 @lru_cache(maxsize=256)

@@ -195,6 +195,7 @@ def test_opt_out_stops_emails_of_the_group(house: HandOutRig) -> None:
     header, _, _ = message_bytes(message, "ledger@example.com").partition(b"\r\n\r\n")
     assert f"List-Unsubscribe: <{message.opt_out_link}>".encode() in header
     assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in header
+    assert b"List-Id: <emails-team.ledger.example>\r\n" in header
     assert house.states(hand_out_id) == {"sent": 2}
 
 

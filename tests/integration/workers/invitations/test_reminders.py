@@ -105,6 +105,7 @@ def test_reminder_can_be_stopped_with_one_click(house: ReminderRig, language: La
     parts = render_parts(message)
     assert f"List-Unsubscribe: <{message.opt_out_link}>".encode() in header
     assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in header
+    assert b"List-Id: <emails-red.ledger.example>\r\n" in header
     assert text in parts.text
     assert message.link in parts.text
     assert message.opt_out_link in parts.text

@@ -1,5 +1,6 @@
 """What messages say: a group's own words in both parts, and layouts that are rendered once for many messages."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes
@@ -124,5 +125,31 @@ def test_a_reminder_can_be_stopped_with_one_click(language: Language) -> None:
     assert stoppable["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert parts.text.rstrip().endswith(link)
     assert f'href="{link}"' in parts.html
-    assert "List-Unsubscribe" not in plain
+    assert stoppable["List-Id"] == "<emails-design.example.com>"
+    assert {"List-Unsubscribe", "List-Unsubscribe-Post", "List-Id"}.isdisjoint(plain)
     assert plain["Message-ID"] == stoppable["Message-ID"]
+
+
+@pytest.mark.parametrize(
+    ("group", "label"),
+    [
+        (None, r"emails"),
+        ("spring-2027", r"emails-spring-2027"),
+        ("Spring", r"emails-[0-9a-f]{32}"),
+        ("蓝队", r"emails-[0-9a-f]{32}"),
+        ("a b\r\nBcc: x", r"emails-[0-9a-f]{32}"),
+        ("x" * 200, r"emails-[0-9a-f]{32}"),
+    ],
+)
+def test_list_id_is_the_same_for_all_emails_of_a_group(group: str | None, label: str) -> None:
+    """It is a valid one (RFC 2919), whatever the group is called; filters ignore the case, so case makes no list."""
+    link = "https://ledger.example/opt-out/x"
+    messages = [
+        replace(MESSAGE, template=template, ends_at=MESSAGE.written_at, opt_out_link=link, group=group)
+        for template in ("ends_soon", "invite_reminder")
+    ]
+    first, second = (message_bytes(message, "ledger@ledger.example") for message in messages)
+    (line,) = [line for line in first.split(b"\r\n") if line.startswith(b"List-Id: ")]
+
+    assert re.fullmatch(rf"List-Id: <{label}\.example\.com>", line.decode())
+    assert line in second.split(b"\r\n")
