@@ -1,13 +1,13 @@
 """The restore drills of docs/how-to/backup.md on real servers: a dump, and a base backup with archived WAL."""
 
 import random
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -27,10 +27,12 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.random_history import RandomHistory
 from tests.support.ledger.rebuilds import NoProgress, read_models
 from tests.support.ledger.settings import settings_for
-from tests.support.servers.databases import database_of, drop, execute
+from tests.support.servers.databases import execute
 from tests.support.servers.postgres_clusters import PostgresCluster, server
 from tests.support.waiting import WAIT_S_MAX
 from workers.maintenance.log_follower import update_log
+
+PAGE: Final = Path(__file__).parents[4] / "docs" / "how-to" / "backup.md"
 
 
 @contextmanager
@@ -57,36 +59,45 @@ def wrong(url: str, file: Path) -> list[str]:
     return [*report.broken, *report.rows.counts]
 
 
-def run(program: str, *arguments: str) -> None:
-    """One of PostgreSQL's programs, as an operator types it."""
-    subprocess.run([find_postgres_program(program), *arguments], check=True, timeout=WAIT_S_MAX)
+def run_as_shown(program: str, url: str, dump: Path) -> None:
+    """Run one of PostgreSQL's programs as the section Dumps of the page has it, with this URL and file."""
+    section = PAGE.read_text("utf-8").partition("\n## Dumps\n")[2].partition("\n## ")[0]
+    (command,) = [line for line in section.splitlines() if line.startswith(f"{program} ")]
+    words = shlex.split(command.replace("$OWNER_URL", url).replace("ledger.dump", str(dump)))
+    subprocess.run([find_postgres_program(program), *words[1:]], check=True, timeout=WAIT_S_MAX)
 
 
-def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgres_url: str, tmp_path: Path) -> None:
-    """pg_dump and pg_restore give the same ledger; again was published the same dump is an older state."""
+def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, servers_folder: Path, tmp_path: Path) -> None:
+    """pg_dump and pg_restore give the same ledger, on a server that lacks an extension of the first one.
+
+    A monitored server has pg_stat_statements, which its owner may not create; pg_trgm stands for it. After the next
+    checkpoint the same dump is an older state.
+    """
     file, dump = tmp_path / "checkpoints.jsonl", tmp_path / "ledger.dump"
     RandomHistory(bench, seed=8).go_on(40)
     published(bench, file, 0)
-    run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={dump}", bench.database_url)
+    execute(bench.database_url, "CREATE EXTENSION pg_trgm")
+    run_as_shown("pg_dump", bench.database_url, dump)
     before = everything(bench)
-    name = f"test_{uuid4().hex}"
-    execute(postgres_url, f"CREATE DATABASE {name}")
-    url = database_of(postgres_url, name)
+    with server(servers_folder / "without-extensions") as other:
+        other.configure(extension_control_path=str(tmp_path))
+        other.start()
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="is not available"):
+            execute(other.url, "CREATE EXTENSION pg_trgm")
 
-    run("pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={url}", str(dump))
+        run_as_shown("pg_restore", other.url, dump)
 
-    assert migrate(url) == []
-    verify_checkpoint_file(url, file)
-    assert wrong(url, file) == []
-    with open_data_dir(url) as restored:
-        assert before == everything(restored)
-    with pytest.raises(WrongKeysError, match="set the exported keyrings"):
-        verify_key_rings(url, Vault(KeyRing(1, {1: b"x" * 32}), KeyRing(1, {1: b"y" * 32})))
-    published(bench, file, 2)
-    with pytest.raises(OlderStateError, match="an older backup was restored"):
-        verify_checkpoint_file(url, file)
-    assert wrong(url, file) == ["proof: published checkpoints hold"]
-    drop(postgres_url, name)
+        assert migrate(other.url) == []
+        verify_checkpoint_file(other.url, file)
+        assert wrong(other.url, file) == []
+        with open_data_dir(other.url) as restored:
+            assert before == everything(restored)
+        with pytest.raises(WrongKeysError, match="set the exported keyrings"):
+            verify_key_rings(other.url, Vault(KeyRing(1, {1: b"x" * 32}), KeyRing(1, {1: b"y" * 32})))
+        published(bench, file, 2)
+        with pytest.raises(OlderStateError, match="an older backup was restored"):
+            verify_checkpoint_file(other.url, file)
+        assert wrong(other.url, file) == ["proof: published checkpoints hold"]
 
 
 def test_a_base_backup_and_its_wal_are_restored_to_any_time(servers_folder: Path, tmp_path: Path) -> None:
