@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +18,9 @@ from api.cli.backup.full_backup import Source, take_backup
 from api.cli.backup.restore import RESTORED, UNFINISHED, RestoreChoice, RestoreSummary, RestoreTarget, restore
 from projections.monitoring.backups import read_backup_state
 from tests.integration.cli.backup.conftest import PASSPHRASE, BackedUp
-from tests.support.ledger.settings import settings_for
+from tests.support.ledger.settings import NO_STREAM, environment, settings_for
+from tests.support.servers.embedded_stack import PROGRAM
+from tests.support.waiting import WAIT_S_MAX
 
 pytestmark = pytest.mark.slow
 
@@ -199,6 +203,22 @@ def test_a_backup_that_fails_leaves_nothing(backed_up: BackedUp, tmp_path: Path)
         take_backup(folder, source, alter)
     assert folder.backups() == {}
     assert not list(folder.path.glob("*.part"))
+
+
+def test_a_full_disk_leaves_the_older_backups(backed_up: BackedUp, tmp_path: Path) -> None:
+    """One sentence, exit code 3, and nothing of the backup that did not fit."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    env = {**os.environ, **environment(backed_up.source.settings, tmp_path, NO_STREAM), "FOLDER": str(disk)}
+    script = (
+        'mount -t tmpfs -o size=2m none "$FOLDER" && "$@" backup "$FOLDER/b"; echo "$?" && find "$FOLDER/b" -name "20*"'
+    )
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", *PROGRAM]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=WAIT_S_MAX)
+
+    assert done.stdout == "3\n", done
+    assert "No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_role_without_replication_gets_a_sentence_with_what_it_needs(backed_up: BackedUp, tmp_path: Path) -> None:
