@@ -11,6 +11,7 @@ from typing import Final
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.small_world.loader import enter, is_small
 
@@ -21,6 +22,10 @@ NEW_CONTAINERS_MIN: Final = 20_000
 
 if is_small():
     enter()
+
+# No verdict depends on the speed of the machine: neither how long an example takes, nor how long drawing it takes.
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_machine")
 
 # Modules and test items live as long as the run. Looking at them in each collection costs a fifth of its CPU.
 gc.disable()

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-from tests.architecture.timing import count_timed_calls
+from tests.architecture.timing import count_timed_calls, find_example_bounds
 
 ROOT: Final = Path(__file__).parents[2]
 ALLOWED: Final = {
@@ -43,6 +44,35 @@ def test_tests_measure_no_time() -> None:
     timed = {path.relative_to(ROOT).as_posix(): count for path, count in counts.items() if count}
 
     assert timed == {path: count for path, (count, _) in ALLOWED.items()}
+
+
+def test_random_tests_have_no_deadline() -> None:
+    """An example may take as long as it takes; `timeout` of pyproject.toml ends what hangs."""
+    texts = {path: path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")}
+    bounds = {path.relative_to(ROOT).as_posix(): find_example_bounds(text) for path, text in texts.items()}
+    wrong = [f"{path}: {call}" for path, calls in bounds.items() for call in calls]
+
+    assert (settings().deadline, settings().suppress_health_check) == (None, (HealthCheck.too_slow,))
+    assert not wrong, (
+        "leave out deadline, and name HealthCheck.too_slow where others are suppressed: tests/conftest.py has the "
+        f"profile of all random tests, {wrong}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_bound"),
+    [
+        ("@settings(max_examples=9, deadline=200)\ndef test(): ...", True),
+        ("hypothesis.settings(deadline=timedelta(seconds=1))", True),
+        ("settings.register_profile('a', deadline=1000)", True),
+        ("settings(suppress_health_check=[HealthCheck.filter_too_much])", True),
+        ("settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)", False),
+        ("UseReserved(deadline=START)", False),
+    ],
+)
+def test_bounds_of_examples_are_listed(text: str, *, is_bound: bool) -> None:
+    """Deadlines of reservations are none of them."""
+    assert bool(find_example_bounds(text)) == is_bound
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where a test sleeps, reads a clock, or bounds a wait by a number: it may depend on the speed of the machine."""
+"""Where a test sleeps, reads a clock, or bounds a wait or an example: it may depend on the speed of the machine."""
 
 import ast
 from collections import Counter
@@ -26,6 +26,19 @@ def count_timed_calls(text: str) -> Counter[str]:
         if call.func.attr in WAITS:
             counts["bound"] += sum(map(_is_long, [*call.args[:1], *(word.value for word in call.keywords)]))
     return +counts
+
+
+def find_example_bounds(text: str) -> list[str]:
+    """List the settings of Hypothesis that set a deadline, or suppress health checks but not that of slow drawing."""
+    bounds = []
+    for call in nodes_of(parse(text)):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in {"settings", "register_profile"}:
+            words = {word.arg: ast.unparse(word.value) for word in call.keywords}
+            if words.get("deadline", "None") != "None" or "too_slow" not in words.get(
+                "suppress_health_check", "too_slow"
+            ):
+                bounds.append(ast.unparse(call))
+    return bounds
 
 
 def _is_long(bound: ast.expr) -> bool:

@@ -239,4 +239,4 @@ class AccessMachine(LedgerRules):
 
 
 TestAccessMachine = AccessMachine.TestCase
-TestAccessMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None, print_blob=True)
+TestAccessMachine.settings = settings(max_examples=100, stateful_step_count=40, print_blob=True)

@@ -264,4 +264,4 @@ def policy_of(attempts: int) -> Policy:
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, print_blob=True)
+TestLedgerMachine.settings = settings(max_examples=150, stateful_step_count=40, print_blob=True)

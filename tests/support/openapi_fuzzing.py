@@ -35,7 +35,6 @@ ROUNDS_MAX: Final = 200
 """Runs of such clients, each with a seed of its own, until they have made their share of the cases."""
 ENDLESS: Final = frozenset({"public_stream", "events_stream_events", "operation_metrics"})
 """Streams that go on for minutes, and a text of thousands of lines: tests of their own look at these."""
-TOLERATED: Final = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 REFUSED_BY_RULE: Final = ("2xx", "400", "401", "403", "404", "409", "412", "422", "428")
 """What a request that the document allows may be answered with; of 422 see `assert_field_is_named`."""
 REFUSED_BY_SCHEMA: Final = ("400", "401", "403", "404", "413", "422", "428")
@@ -224,9 +223,8 @@ def _takes_anything(operation: Operation) -> bool:
 
 def _settings() -> settings:
     return settings(
-        deadline=None,
         database=None,
         derandomize=False,
-        suppress_health_check=TOLERATED,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
         phases=[Phase.explicit, Phase.generate],
     )

@@ -4,7 +4,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.hand_outs.sending_pace import WINDOW, Claim, SendingPace
@@ -28,7 +28,6 @@ def most_in_window(claims: list[Claim]) -> int:
     return most
 
 
-@settings(max_examples=100, deadline=None)
 @given(RATES, LOOKS)
 def test_no_window_of_a_minute_holds_more_than_the_rate(per_minute: int, looks: list[tuple[int, int]]) -> None:
     """Not even the first one."""

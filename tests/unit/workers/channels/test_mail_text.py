@@ -75,7 +75,7 @@ def test_render_parts_equals_its_templates(
 
 
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_render_parts_equals_its_templates_whatever_a_group_says(group: str, subject: str, text: str) -> None:
     """No text of a group is taken for a mark in a layout."""
     message = replace(OWN_WORDS, group=group, subject=subject, text=text)

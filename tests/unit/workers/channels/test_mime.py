@@ -21,7 +21,7 @@ def parts(text: str, html: str) -> list[EmailMessage]:
 
 
 @given(TEXTS, TEXTS)
-def test_export_and_import_keep_every_row(text: str, html: str) -> None:
+def test_parts_of_a_body_are_read_as_they_were_written(text: str, html: str) -> None:
     """By the library's own parser, whichever encoding was chosen."""
     plain, rich = parts(text, html)
 
