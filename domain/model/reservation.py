@@ -1,7 +1,7 @@
 """The state of one reservation, and what follows from it; `reservation_transitions` folds it from its events."""
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,6 +12,8 @@ from domain.events import (
     Kind,
     RefundCause,
 )
+from domain.events.code_terms import TERM_NAMES, CodeTerms
+from domain.events.reservation import ReservationStarted
 from domain.model.access import Access
 from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.timestamps import is_impossible
@@ -168,6 +170,11 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         return (self.access.activated_at if self.access else None) or self.sent_at
 
     @property
+    def validity_days(self) -> int | None:
+        """Days of access after the invitation; None without end."""
+        return None if self.access is None else self.access.validity_days
+
+    @property
     def access_ends_at(self) -> datetime | None:
         """When the access expires; None without an expiry, or before it begins. A rebind does not change it."""
         return None if self.access is None else self.access.ends_at(self.sent_at)
@@ -246,3 +253,14 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
             and self.case_id is None
             and not self.is_waiting_for_removal
         )
+
+
+KEPT_TERMS: Final = tuple(name for name in TERM_NAMES if name in ReservationStarted.__struct_fields__)
+"""Terms of its code that a reservation keeps: a later change of them changes no invitation that is promised already."""
+if missing := ", ".join(name for name in KEPT_TERMS if not hasattr(Reservation, name)):
+    raise TypeError(f"domain/model/reservation.py: add {missing} to Reservation, because ReservationStarted keeps it")
+
+
+def keep_terms(source: CodeTerms | Reservation) -> dict[str, Any]:
+    """Return the kept terms with which a reservation begins: those of its code, or of the reservation it replaces."""
+    return {name: getattr(source, name) for name in KEPT_TERMS}

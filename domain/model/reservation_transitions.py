@@ -5,7 +5,7 @@ A function returns the fields that change, and refuses nothing.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -369,26 +369,22 @@ def _turn_back(reservation: Reservation, event: ReservationEvent) -> Reservation
     return replace(reservation, deadline=event.stored_at + (deadline - requested_at))
 
 
+_SHARED: Final = tuple(name for name in Reservation.__struct_fields__ if name in ReservationStarted.__struct_fields__)
+"""Fields that mean the same in the event and in the reservation, which begins with their values."""
+
+
 def _begin_reservation(code_id: UUID, version: int, event: ReservationStarted) -> Reservation:
     return Reservation(
-        reservation_id=event.reservation_id,
+        **{name: getattr(event, name) for name in _SHARED},
         code_id=code_id,
-        recipient_id=event.recipient_id,
         versions=(version,),
         moved_by=version,
         reserved_at=event.at,
         delivery_at=event.waits_from,
-        deadline=event.deadline,
-        language=event.language,
         kind="rebind" if isinstance(event, RebindReserved) else "redeem",
-        group=event.group,
-        follows=event.follows,
-        corrects=event.corrects,
-        waits_for=event.waits_for,
         next_attempt_at=event.waits_from if event.waits_for is None else None,
         timed_at=event.stored_at,
         opened_by=event.actor,
-        request_id=event.request_id,
         access=_promised_access(event),
     )
 

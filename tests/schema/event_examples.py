@@ -62,6 +62,7 @@ from domain.events import (
     UseReserved,
 )
 from domain.events.code_terms import CodeTerms
+from domain.model.reservation import KEPT_TERMS
 from domain.values.email_domains import DomainNames, parse_domains
 
 AT = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -87,6 +88,7 @@ TERM_EXAMPLES: Final[dict[object, Any]] = {
 }
 TERMS: dict[str, Any] = {field.name: TERM_EXAMPLES[field.type] for field in fields(CodeTerms)}
 RESERVATION_TERMS: dict[str, Any] = {
+    **{name: TERMS[name] for name in KEPT_TERMS},
     "reservation_id": R,
     "recipient_id": P,
     "deadline": LATER,

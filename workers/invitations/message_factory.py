@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
@@ -26,9 +26,16 @@ def default_texts(_group: str, _language: Language) -> tuple[str, str]:
     return "", ""
 
 
-def _shown_id(reservation: Reservation) -> str | None:
-    """Return the id of the request that reserved it; None for one that a caller of an earlier version made up."""
-    return reservation.request_id if reservation.request_id and is_trace_id(reservation.request_id) else None
+_SHARED: Final = tuple(OutboundMessage.__dataclass_fields__.keys() & set(Reservation.__struct_fields__))
+
+
+def _describe(reservation: Reservation) -> dict[str, Any]:
+    """Return what its messages say about a reservation: the fields that both have.
+
+    A request id that a caller of an earlier version made up is not one of them.
+    """
+    shared = {name: getattr(reservation, name) for name in _SHARED}
+    return shared if is_trace_id(reservation.request_id or "") else {**shared, "request_id": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,18 +86,14 @@ class MessageFactory:
         delivery = DeliveryRef(reservation.reservation_id, reservation.delivery)
         subject, text = self.words(reservation.group, reservation.language) if reservation.group else ("", "")
         return OutboundMessage(
-            reservation_id=reservation.reservation_id,
+            **_describe(reservation),
             template="invite",
             message_id=message_id(delivery, self.mail_domain),
             recipient=recipient,
-            language=reservation.language,
             link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
             written_at=reservation.delivery_at,
-            group=reservation.group,
-            request_id=_shown_id(reservation),
             subject=subject,
             text=text,
-            delivery=reservation.delivery,
             attempt=reservation.last_attempt,
         )
 
@@ -99,15 +102,12 @@ class MessageFactory:
     ) -> OutboundMessage:
         """Return the warning, so many days before, that the access expires."""
         return OutboundMessage(
-            reservation_id=reservation.reservation_id,
+            **_describe(reservation),
             template="ends_soon",
             message_id=f"<{reservation.reservation_id}.ends-in-{days}@{self.mail_domain}>",
             recipient=recipient,
-            language=reservation.language,
             link=f"{self.public_url}/r/{reservation.reservation_id}",
             written_at=written_at,
-            group=reservation.group,
-            request_id=_shown_id(reservation),
             ends_at=reservation.access_ends_at,
             opt_out_link=self.opt_out_link(OptOutRef(reservation.recipient_id, reservation.group)),
         )
@@ -116,15 +116,12 @@ class MessageFactory:
         """Return the reminder to accept an invitation: it has the link of the newest delivery."""
         delivery = DeliveryRef(reservation.reservation_id, reservation.delivery)
         return OutboundMessage(
-            reservation_id=reservation.reservation_id,
+            **_describe(reservation),
             template="invite_reminder",
             message_id=f"<{reservation.reservation_id}.reminder@{self.mail_domain}>",
             recipient=recipient,
-            language=reservation.language,
             link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
             written_at=written_at,
-            group=reservation.group,
-            request_id=_shown_id(reservation),
             ends_at=reservation.access_ends_at,
             opt_out_link=self.opt_out_link(OptOutRef(reservation.recipient_id, reservation.group)),
         )
@@ -162,15 +159,12 @@ class MessageFactory:
         """Return the notice that the access has ended."""
         ended_at = reservation.access.ended_at if reservation.access else None
         return OutboundMessage(
-            reservation_id=reservation.reservation_id,
+            **_describe(reservation),
             template="farewell",
             message_id=f"<{reservation.reservation_id}.ended@{self.mail_domain}>",
             recipient=recipient,
-            language=reservation.language,
             link=f"{self.public_url}/r/{reservation.reservation_id}",
             written_at=ended_at or reservation.reserved_at,
-            group=reservation.group,
-            request_id=_shown_id(reservation),
             ends_at=reservation.access_ends_at,
         )
 
@@ -180,15 +174,12 @@ class MessageFactory:
         For a rebind, that the access stays as it is.
         """
         return OutboundMessage(
-            reservation_id=reservation.reservation_id,
+            **_describe(reservation),
             template="refund_notice" if reservation.is_use else "rebind_notice",
             message_id=f"<{reservation.reservation_id}.refund@{self.mail_domain}>",
             recipient=recipient,
-            language=reservation.language,
             link=f"{self.public_url}/invite" if reservation.is_use else f"{self.public_url}/r/{reservation.follows}",
             written_at=written_at,
-            group=reservation.group,
-            request_id=_shown_id(reservation),
         )
 
     def correction_notice(
@@ -205,15 +196,12 @@ class MessageFactory:
         self, reservation: Reservation, recipient: EmailAddress, written_at: datetime, template: Template, about: str
     ) -> OutboundMessage:
         return OutboundMessage(
-            reservation_id=reservation.reservation_id,
+            **_describe(reservation),
             template=template,
             message_id=f"<{reservation.reservation_id}.{about}@{self.mail_domain}>",
             recipient=recipient,
-            language=reservation.language,
             link=f"{self.public_url}/r/{reservation.reservation_id}",
             written_at=written_at,
-            group=reservation.group,
-            request_id=_shown_id(reservation),
         )
 
 

@@ -24,7 +24,7 @@ from domain.errors import (
 )
 from domain.events import STAFF, Event, RebindReserved
 from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
+from domain.model.reservation import Reservation, keep_terms
 from domain.policy import Policy
 from domain.ports import Language, RecipientDraft, TextDraft
 from domain.values.group_name import NamesGroup
@@ -216,9 +216,8 @@ def _rebind_event(
         recipient_id=former.recipient_id,
         deadline=deadline,
         language=command.language if isinstance(command, RequestRebind) else former.language,
-        group=command.group,
+        **{**keep_terms(former), "group": command.group},
         follows=former.reservation_id,
-        validity_days=None if former.access is None else former.access.validity_days,
         activated_at=former.activated_at,
         moves=_rebind_count(former) + 1,
         text_id=note.text_id if note else None,

@@ -27,6 +27,7 @@ from domain.events import (
 )
 from domain.events.code_terms import CodeTerms
 from domain.model.access import Access
+from domain.model.reservation import keep_terms
 from domain.ports import CodeDraft, Language, RecipientDraft, TextDraft
 from domain.values.group_name import NamesGroup
 from domain.values.number_bounds import USES
@@ -201,9 +202,8 @@ def _invitation(
         "recipient_id": recipient_id,
         "deadline": at,
         "language": command.language,
-        "group": command.terms.group,
+        **keep_terms(command.terms),
         "follows": follows,
-        "validity_days": command.terms.validity_days,
         "activated_at": use.activated_at,
         "moves": use.moves,
         "announced": None if use.removed_at else access.mark_at(at, now),

@@ -35,7 +35,7 @@ from domain.errors import (
 from domain.events import STAFF, AccessRemoved, Event, UseRefunded, UseReserved
 from domain.events.reservation import LINK
 from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
+from domain.model.reservation import Reservation, keep_terms
 from domain.policy import Policy
 from domain.ports import RecipientDraft, TextDraft
 from domain.working_set import WorkingSet
@@ -188,10 +188,9 @@ def _correction_events(
         recipient_id=recipient_id,
         deadline=stamp.now + timedelta(seconds=policy.reservation_ttl_s),
         language=reservation.language,
-        group=reservation.group,
+        **keep_terms(reservation),
         corrects=reservation.reservation_id,
         waits_for=reservation.reservation_id if ended and not is_removed else None,
-        validity_days=None if reservation.access is None else reservation.access.validity_days,
         remind_days=None if reservation.access is None else reservation.access.remind_days,
         caused_by=code.version + 1,
     )

@@ -50,7 +50,7 @@ from domain.errors import (
 )
 from domain.events import UseReserved
 from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
+from domain.model.reservation import Reservation, keep_terms
 from domain.policy import Policy
 from domain.ports import Language, RecipientDraft
 from domain.working_set import RememberedKey, WorkingSet
@@ -150,9 +150,8 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         recipient_id=recipient_id,
         deadline=stamp.now + timedelta(seconds=policy.reservation_ttl_s),
         language=command.language,
-        group=code.terms.group,
+        **keep_terms(code.terms),
         follows=follows,
-        validity_days=code.terms.validity_days,
         remind_days=None if code.campaign_id is None else working_set.campaigns[code.campaign_id].terms.remind_days,
     )
     events = [*release_overdue(code, to_release, stamp), event]

@@ -1,0 +1,53 @@
+"""A term that a reservation keeps is that of the redemption, through each command that begins a reservation."""
+
+import pytest
+
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.import_code import ImportCode, ImportedUse
+from domain.model.reservation import KEPT_TERMS, Reservation
+from tests.schema.event_examples import TERMS
+from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.scenario import SENT, START, Scenario, ScenarioDraft, done
+
+
+def import_use(scenario: Scenario, name: str) -> Reservation:
+    """Import a code with the term, whose use another ledger proves."""
+    text, person = (ScenarioDraft([word], scenario.new_id()) for word in (b"other", b"li"))
+    use = ImportedUse(reservation_id=scenario.new_id(), recipient=person, sent_at=START)
+    command = ImportCode(
+        context=scenario.context("import"),
+        code_id=text.new_id,
+        text=text,
+        terms=make_terms(**{name: TERMS[name]}),
+        bound=True,
+        uses=[use],
+        source="old",
+    )
+    done(scenario.run(command))
+    return scenario.reservation(use.reservation_id)
+
+
+@pytest.mark.parametrize("name", KEPT_TERMS)
+def test_reservation_keeps_its_term_when_the_code_changes(name: str) -> None:
+    """Redeemed, corrected and imported; a rebind names the group itself and keeps all others."""
+    scenario = Scenario(max_uses=3, bound=False, **{name: TERMS[name]})
+    first = scenario.reserved("ly")
+
+    done(scenario.run(ChangeTerms(context=scenario.context("staff"), code_id=scenario.code_id, changes={name: None})))
+    corrected = done(scenario.correct(first, "li")).require_reservation()
+    scenario.attempt(corrected.reservation_id, SENT)
+    moved = done(
+        scenario.run(
+            RebindReservation(
+                context=scenario.context("staff"),
+                reservation_id=corrected.reservation_id,
+                new_reservation_id=scenario.new_id(),
+                group="green",
+            )
+        )
+    ).require_reservation()
+
+    begun = [scenario.reservation(first), corrected, import_use(scenario, name)]
+    assert [getattr(reservation, name) for reservation in begun] == [TERMS[name]] * 3
+    assert getattr(moved, name) == ("green" if name == "group" else TERMS[name])
