@@ -112,11 +112,12 @@ slow: setup  ## Run the tests that take most of the time: a change needs them be
 	@$(BIN)/python -m pytest -m "slow and not long" -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
-# Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start.
+# Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start. Backups have none of them.
 SMALL := SMALL_WORLD=1 PYTHONPATH=$(CURDIR)/tests/small_world/startup:$(CURDIR)
 small: setup  ## Run tests where every cache, queue, page, batch and pool is tiny, so that each is full
 	@$(SMALL) $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder -m "not long" --ignore=tests/integration/api/http/test_schemathesis.py \
+		--ignore=tests/integration/cli/backup \
 		--ignore=tests/integration/projections/database/servers/test_stale_server_watch.py \
 		tests/unit/projections tests/unit/api tests/unit/workers tests/integration tests/faults/test_long_life.py $(ARGS)
 	@$(SMALL) $(BIN)/python -m pytest -n0 --quiet -m slow tests/faults/test_chaos.py
