@@ -7,13 +7,13 @@ the same bytes on every attempt, so that receivers recognize a repeat.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
 from functools import lru_cache
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import escape
@@ -29,17 +29,32 @@ GROUP: Final = "{group}"
 """Stands for the group's name in its own subject and text."""
 LAYOUTS_MAX: Final = 256
 """Layouts that a process keeps, some 10 kB each."""
-_MARKS: Final[Mapping[str, str]] = {
-    "link": "\ue000",
-    "written_on": "\ue001",
-    "written_time": "\ue002",
-    "ends_on": "\ue003",
-    "ends_time": "\ue004",
-    "starts_on": "\ue007",
-    "starts_time": "\ue008",
-    "opt_out": "\ue005",
-    "code": "\ue006",
+
+
+def _write_date(at: datetime) -> str:
+    return f"{in_utc(at):%Y-%m-%d}"
+
+
+def _write_time(at: datetime) -> str:
+    return f"{in_utc(at):%H:%M}"
+
+
+_VALUES: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
+    "link": ("link", str),
+    "written_on": ("written_at", _write_date),
+    "written_time": ("written_at", _write_time),
+    "ends_on": ("ends_at", _write_date),
+    "ends_time": ("ends_at", _write_time),
+    "starts_on": ("starts_at", _write_date),
+    "starts_time": ("starts_at", _write_time),
+    "opt_out": ("opt_out_link", str),
+    "code": ("code", str),
 }
+"""The field of a message that a template shows, and how it is written, by the name of the template's variable.
+
+A template has no variable whose field is empty: it asks `{% if code is defined %}`.
+"""
+_MARKS: Final = {name: chr(0xE000 + number) for number, name in enumerate(_VALUES)}
 """Marks of a layout for the values of one message, by the name of the template's variable.
 
 The characters are of private use: no text of a group holds one, because `_strip_control` removes them.
@@ -81,16 +96,12 @@ class _Layout(NamedTuple):
     marks: frozenset[str]
 
     def values(self, message: OutboundMessage) -> dict[str, str]:
-        """Return the values of one message by mark, as plain text; times only if the layout has their marks."""
-        values = {_MARKS["link"]: message.link, _MARKS["code"]: message.code}
-        if message.opt_out_link:
-            values[_MARKS["opt_out"]] = message.opt_out_link
-        times = ("written", message.written_at), ("ends", message.ends_at), ("starts", message.starts_at)
-        for name, at in times:
-            on_mark, time_mark = _MARKS[f"{name}_on"], _MARKS[f"{name}_time"]
-            if at is not None and (on_mark in self.marks or time_mark in self.marks):
-                values[on_mark], values[time_mark] = f"{in_utc(at):%Y-%m-%d %H:%M}".split(" ")
-        return values
+        """Return the values of one message by mark, as plain text."""
+        return {
+            _MARKS[name]: write(getattr(message, field))
+            for name, (field, write) in _VALUES.items()
+            if _MARKS[name] in self.marks
+        }
 
 
 def render_parts(message: OutboundMessage) -> MessageParts:
@@ -106,10 +117,7 @@ def _layout_of(message: OutboundMessage) -> _Layout:
     is_personal = bool(message.code and (message.subject or message.text))
     lay_out = _lay_out.__wrapped__ if is_personal else _lay_out
     return lay_out(
-        *kind,
-        has_start=message.starts_at is not None,
-        has_end=message.ends_at is not None,
-        has_opt_out=bool(message.opt_out_link),
+        *kind, frozenset(name for name, (field, _) in _VALUES.items() if getattr(message, field) not in (None, ""))
     )
 
 
@@ -125,20 +133,12 @@ def _lay_out(
     group_name: str | None,
     own_subject: str,
     own_text: str,
-    *,
-    has_start: bool,
-    has_end: bool,
-    has_opt_out: bool,
+    has: frozenset[str],
 ) -> _Layout:
-    """Render the templates of a kind of message once, with marks for what differs between its messages."""
+    """Render the templates of a kind of message once, with marks for the values that its messages have."""
     group = _strip_control(group_name)
-    variables: dict[str, object] = {**_MARKS, "group": group, "paragraphs": _paragraphs(own_text, group)}
-    if not has_end:
-        del variables["ends_on"], variables["ends_time"]
-    if not has_start:
-        del variables["starts_on"], variables["starts_time"]
-    if not has_opt_out:
-        variables["opt_out"] = ""
+    marks = {name: _MARKS[name] for name in has}
+    variables: dict[str, object] = {**marks, "group": group, "paragraphs": _paragraphs(own_text, group)}
     # The first line of a text template is the subject.
     text = _TEMPLATES.get_template(f"{template}.{language}.txt").render(**variables)
     default_subject, _, text = text.partition("\n")
@@ -147,8 +147,9 @@ def _lay_out(
     subject_layout, text_layout, html_layout = (
         BodyLayout(content, _MARK) for content in (subject, text.lstrip("\n"), html)
     )
-    marks = subject_layout.marks | text_layout.marks | html_layout.marks
-    return _Layout(subject_layout, text_layout, html_layout, marks)
+    return _Layout(
+        subject_layout, text_layout, html_layout, subject_layout.marks | text_layout.marks | html_layout.marks
+    )
 
 
 def _paragraphs(text: str, group: str) -> list[list[str]]:
