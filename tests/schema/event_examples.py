@@ -86,6 +86,8 @@ TERM_EXAMPLES: Final[dict[object, Any]] = {
     str | None: "blue",
     DomainNames | None: parse_domains("example.com *.example.org"),
 }
+if new := {field.type for field in fields(CodeTerms)} - TERM_EXAMPLES.keys():
+    raise TypeError(f"tests/schema/event_examples.py: add a value of {new} to TERM_EXAMPLES")
 TERMS: dict[str, Any] = {field.name: TERM_EXAMPLES[field.type] for field in fields(CodeTerms)}
 RESERVATION_TERMS: dict[str, Any] = {
     **{name: TERMS[name] for name in KEPT_TERMS},
