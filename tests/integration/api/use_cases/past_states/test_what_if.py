@@ -13,6 +13,7 @@ from domain.commands.campaign.manage_campaign import CreateCampaign, EndCampaign
 from domain.commands.code.pause import PauseCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
+from domain.commands.reservation.reserve import ReserveUse
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from domain.values.email_domains import parse_domains
 from domain.values.identifiers import EmailAddress
@@ -45,6 +46,7 @@ def count_rows(app: AppClient) -> list[int]:
 def put_into_state(app: AppClient, state: str) -> str:
     """A code for whose next recipient, `LI`, the answer is decided by this state."""
     terms: dict[str, dict[str, Any]] = {
+        "expired": {"expires_at": app.services.now() - timedelta(days=1)},
         "not started": {"starts_at": app.services.now() + timedelta(days=1)},
         "denied": {"denied_domains": parse_domains(LI.partition("@")[2])},
     }
@@ -106,6 +108,7 @@ STATES = {
     "used": ("CODE_EXHAUSTED", ["CodeIssued", "InviteSent"]),
     "bound": ("EMAIL_MISMATCH", ["UseReserved", "InviteSent"]),
     "paused": ("CODE_PAUSED", ["CodePaused"]),
+    "expired": ("CODE_EXPIRED", ["CodeIssued"]),
     "not started": ("CODE_NOT_STARTED", ["CodeIssued"]),
     "denied": ("DOMAIN_NOT_ALLOWED", ["CodeIssued"]),
     "revoked": ("CODE_REVOKED", ["CodeRevoked"]),
@@ -119,6 +122,27 @@ STATES = {
     "campaign domain": ("DOMAIN_NOT_ALLOWED", ["CodeIssued"]),
     "campaign person": ("PERSON_LIMIT", ["CodeIssued"]),
 }
+NOT_ASKED: dict[str, str] = {
+    "CODE_INVALID": "the question names the code by its id; test_the_state_is_that_of_the_time asks before its issue",
+    "IDEMPOTENCY_KEY_REUSED": "the question has no key",
+    "AGAIN_UNKNOWN": "the question has no `again`",
+    "RATE_LIMITED": "limits of requests are left out",
+}
+"""Refusals of a redeem request that no answer has, and why."""
+
+
+def test_each_refusal_of_a_redeem_request_has_a_state_with_evidence() -> None:
+    """Otherwise an answer could rest on no event, and no test would notice."""
+    codes = {refusal.code for refusal in ReserveUse.refusals}
+    answered = {would for would, _ in STATES.values()}
+    missing = codes - answered - NOT_ASKED.keys()
+
+    assert not missing, (
+        f"add to put_into_state and STATES a state in which the answer is {missing}, with the events that decide it. "
+        "If it is the terms, add the refusal to TERMS_REFUSALS in api/use_cases/past_states/what_if_evidence.py"
+    )
+    assert all(events for _, events in STATES.values()), "name in STATES the events that decide each answer"
+    assert NOT_ASKED.keys() <= codes - answered, "remove from NOT_ASKED what an answer has, or what is gone"
 
 
 LIMIT_EVIDENCE = ["CampaignCreated", "CampaignUseTaken"]
