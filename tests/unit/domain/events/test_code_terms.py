@@ -12,12 +12,12 @@ from domain.values.email_domains import DomainNames
     ("name", "kind", "missing"),
     [
         ("max_uses", int | None, None),
-        ("ends_at", datetime | None, None),
-        ("partner_domains", DomainNames | None, None),
+        ("invented time", datetime | None, None),
+        ("invented domains", DomainNames | None, None),
         ("group", str | None, None),
-        ("seats", int | None, "BOUNDS has no seats"),
-        ("remark", str | None, "has no check for remark"),
-        ("is_shared", bool, "has no check for is_shared"),
+        ("invented number", int | None, "BOUNDS has no invented number"),
+        ("invented text", str | None, "has no check for invented text"),
+        ("invented flag", bool, "has no check for invented flag"),
     ],
 )
 def test_term_needs_a_check_of_its_values(name: str, kind: object, missing: str | None) -> None:
