@@ -26,6 +26,7 @@ class DatabaseFacts(NamedTuple):
     segment_bytes: int
     position: int
     is_standby: bool
+    timeline: int
 
 
 class BackupState(NamedTuple):

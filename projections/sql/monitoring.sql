@@ -134,7 +134,10 @@ FROM scheduler_lease;
 -- What a backup says about its database.
 SELECT clock_timestamp(), (SELECT system_identifier::text FROM pg_control_system()),
     current_setting('server_version_num')::int / 10000, pg_size_bytes(current_setting('wal_segment_size'))::int,
-    (SELECT coalesce(max(notification_id), 0) FROM ledger_events), pg_is_in_recovery();
+    (SELECT coalesce(max(notification_id), 0) FROM ledger_events), pg_is_in_recovery(),
+    -- Of the last checkpoint: the name of a WAL file has the present one, but a standby has no function for that.
+    CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
+        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END;
 
 -- name: backup_state
 -- A complete backup adds an entry to the audit log. A slot exists where WAL is received.

@@ -98,9 +98,9 @@ def _plan(compose: Compose, folder: Path, previous: str) -> Plan:
         ("each container killed in turn", lambda: steps.each_container_killed_in_turn(compose)),
         ("more of them", lambda: steps.more_of_them(compose)),
         ("upgrade with traffic on", upgrade),
+        ("down and up keeps everything", lambda: steps.down_and_up_keeps_everything(compose)),
         ("rollback", roll_back),
         ("a lost host is restored", lambda: backup_steps.a_lost_host_is_restored(compose, folder)),
-        ("down and up keeps everything", lambda: steps.down_and_up_keeps_everything(compose)),
         ("several first backends at once", lambda: steps.several_first_backends_at_once(compose)),
     ]
 

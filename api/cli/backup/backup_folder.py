@@ -5,13 +5,16 @@ FOLDER/2027-01-31T030500Z/    a base backup; `manifest.json` is written last, so
 FOLDER/wal/                   WAL as it was received, compressed; `wal.1`, ...: what was received before a gap
 FOLDER/checkpoints.jsonl      copies of files that only grow
 FOLDER/forgotten.jsonl
+FOLDER/receiving.json         which copy of the ledger receives WAL here
 """
 
 import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -26,6 +29,9 @@ FORMAT: Final = 1
 """Of the manifest. It changes only when an older `ledger restore` would restore something wrong."""
 NAME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 MANIFEST, IDENTITY, SEALED_KEYS = "manifest.json", "ledger.json", "keys.sealed.json"
+RECEIVING: Final = "receiving.json"
+HELD_S: Final = 60.0
+"""How long a heartbeat counts; it is renewed every 10 s."""
 CHECKPOINTS, FORGOTTEN = "checkpoints.jsonl", "forgotten.jsonl"
 PART: Final = ".part"
 PIECE_BYTES: Final = 1 << 20
@@ -80,6 +86,10 @@ class _Identity(msgspec.Struct, frozen=True):
     system: str
 
 
+class _Holder(msgspec.Struct, frozen=True):
+    timeline: int
+
+
 class BackupFolder:
     """A folder of backups of one ledger."""
 
@@ -103,11 +113,15 @@ class BackupFolder:
         self.wal.mkdir(mode=0o700)
         return former
 
-    def claim(self, system: str) -> None:
+    def claim(self, system: str, timeline: int) -> None:
         """Create the folder, or check that it belongs to this database.
 
+        Args:
+            system: Identifier of the database system; a copy has the same.
+            timeline: Its timeline: a copy that was restored has another one.
+
         Raises:
-            BackupError: It belongs to another database, holds other files, or can't be written.
+            BackupError: It belongs to another database or copy, holds other files, or can't be written.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,6 +133,7 @@ class BackupFolder:
                     raise refuse(f"{self.path} holds {other[0]} and is no folder of backups: name an empty folder")
                 write_private_file(identity, msgspec.json.encode(_Identity(system)).decode() + "\n")
             self._check_owner(system)
+            self._refuse_copy(timeline)
             self.wal.mkdir(mode=0o700, exist_ok=True)
             for part in self.path.glob(f"*{PART}"):
                 shutil.rmtree(part)
@@ -135,6 +150,29 @@ class BackupFolder:
                 f"{self.path} holds backups of another database (system {owner}, this one is {system}):"
                 " name another folder; a folder belongs to one ledger"
             )
+
+    def hold(self, timeline: int) -> None:
+        """Show for `HELD_S` that the database of this timeline receives WAL here.
+
+        Raises:
+            OSError: The folder can't be written.
+        """
+        write_private_file(self.path / RECEIVING, msgspec.json.encode(_Holder(timeline)).decode() + "\n")
+
+    def release(self) -> None:
+        """Receive no WAL here any more."""
+        (self.path / RECEIVING).unlink(missing_ok=True)
+
+    def _refuse_copy(self, timeline: int) -> None:
+        """Refuse a copy of a ledger that still receives WAL here: a restore could not tell them apart."""
+        path = self.path / RECEIVING
+        if not path.exists() or abs(time.time() - path.stat().st_mtime) > HELD_S:
+            return
+        with suppress(msgspec.DecodeError):
+            if msgspec.json.decode(path.read_bytes(), type=_Holder).timeline != timeline:
+                raise refuse(
+                    f"{self.path} receives WAL of another copy of this ledger: name another folder for this one"
+                )
 
     def backups(self) -> dict[str, Manifest]:
         """Return the complete backups by name, the oldest first.

@@ -79,7 +79,7 @@ def take_backup(folder: BackupFolder, source: Source, progress: Progress = lambd
         check_passphrase(source.passphrase)
     url = source.settings.owner_url
     before = read_database_facts(url)
-    folder.claim(before.system)
+    folder.claim(before.system, before.timeline)
     name = f"{before.now:%Y-%m-%dT%H%M%SZ}"
     part = folder.path / f"{name}{PART}"
     try:

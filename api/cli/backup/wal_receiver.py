@@ -158,6 +158,7 @@ class BackupService:
     backups_max: int
     _due_at: float = field(default=0.0, init=False)
     _look_at: float = field(default=0.0, init=False)
+    _timeline: int = field(default=0, init=False)
 
     def run(self) -> None:
         """Run until SIGINT, SIGTERM or SIGHUP.
@@ -176,6 +177,7 @@ class BackupService:
                 return
             finally:
                 receiver.stop()
+                self.folder.release()
 
     def prepare(self) -> WalReceiver:
         """Claim the folder, and return what will receive WAL.
@@ -184,7 +186,9 @@ class BackupService:
             BackupError, StorageUnavailableError: As `run`.
         """
         url = self.read_source().settings.owner_url
-        self.folder.claim(read_database_facts(url).system)
+        facts = read_database_facts(url)
+        self.folder.claim(facts.system, facts.timeline)
+        self._timeline = facts.timeline
         self._due_at = time.monotonic() + self._wait_s()
         return WalReceiver(self.folder, url, self.report)
 
@@ -196,6 +200,7 @@ class BackupService:
             try:
                 source = self.read_source()
                 self.folder.copy_lists(source.lists)
+                self.folder.hold(self._timeline)
                 if self._has_other_keys(source):
                     self._due_at = 0.0
             except OSError as error:

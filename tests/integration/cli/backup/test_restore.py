@@ -183,7 +183,7 @@ def test_an_interrupted_restore_starts_no_database(backed_up: BackedUp, tmp_path
 def test_a_backup_that_fails_leaves_nothing(backed_up: BackedUp, tmp_path: Path) -> None:
     """A folder of another ledger, a short passphrase, a wrong password, and a base that is not what was sent."""
     other = BackupFolder(tmp_path / "other")
-    other.claim("1")
+    other.claim("1", 1)
     source: Source = backed_up.source
     with pytest.raises(BackupError, match="holds backups of another database"):
         take_backup(other, source)

@@ -51,7 +51,12 @@ def test_only_database_services_read_the_passwords_of_the_cluster() -> None:
 
 def test_each_image_of_the_cluster_is_built_once() -> None:
     """Built for each service, they would differ, and the next `up` would replace every container."""
-    assert [name for name, service in services().items() if "build" in service] == ["secrets", "migrate", "backup"]
+    assert [name for name, service in services().items() if "build" in service] == [
+        "secrets",
+        "migrate",
+        "backup",
+        "restore",
+    ]
 
 
 def test_no_secret_ships_with_the_cluster() -> None:

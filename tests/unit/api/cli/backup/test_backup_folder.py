@@ -1,5 +1,6 @@
 """The folder of backups."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,26 +37,41 @@ def add_backup(folder: BackupFolder, day: int, start: str, *, is_complete: bool 
 def test_a_folder_belongs_to_one_ledger(tmp_path: Path) -> None:
     """An empty one is taken; one of another ledger, or with other files, stays as it is."""
     folder, other = BackupFolder(tmp_path / "backups"), BackupFolder(tmp_path / "other")
-    folder.claim("7")
-    folder.claim("7")
+    folder.claim("7", 1)
+    folder.claim("7", 1)
     other.path.mkdir()
     (other.path / "holiday.jpg").touch()
 
     with pytest.raises(BackupError, match="holds backups of another database"):
-        folder.claim("8")
+        folder.claim("8", 1)
     with pytest.raises(BackupError, match=r"holds holiday\.jpg and is no folder of backups"):
-        other.claim("7")
+        other.claim("7", 1)
     assert [entry.name for entry in other.path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_copy_does_not_write_next_to_the_living_ledger(tmp_path: Path) -> None:
+    """A restored copy has another timeline; once the ledger is gone, its successor takes the folder over."""
+    folder = BackupFolder(tmp_path)
+    folder.claim("7", 1)
+    folder.hold(1)
+    folder.claim("7", 1)
+    with pytest.raises(BackupError, match="receives WAL of another copy of this ledger"):
+        folder.claim("7", 2)
+    os.utime(tmp_path / "receiving.json", (0, 0))
+    folder.claim("7", 2)
+    folder.hold(2)
+    folder.release()
+    folder.claim("7", 3)
 
 
 def test_what_was_interrupted_is_no_backup(tmp_path: Path) -> None:
     """A part is removed with the next one; a folder without its manifest does not count."""
     folder = BackupFolder(tmp_path)
-    folder.claim("7")
+    folder.claim("7", 1)
     (tmp_path / "2027-01-01T000000Z.part").mkdir()
     add_backup(folder, 2, "0" * 24, is_complete=False)
     name = add_backup(folder, 3, "0" * 24)
-    folder.claim("7")
+    folder.claim("7", 1)
 
     assert list(folder.backups()) == [name]
     assert not list(tmp_path.glob("*.part"))
@@ -64,7 +80,7 @@ def test_what_was_interrupted_is_no_backup(tmp_path: Path) -> None:
 def test_pruning_keeps_the_wal_of_the_oldest_backup(tmp_path: Path) -> None:
     """Older backups and WAL go, in folders from before a gap too, and on each timeline."""
     folder = BackupFolder(tmp_path)
-    folder.claim("7")
+    folder.claim("7", 1)
     for number in (3, 4):
         (folder.wal / f"{1:08X}{0:08X}{number:08X}.gz").touch()
     before_gap = folder.set_wal_apart()
@@ -93,7 +109,7 @@ def test_segments_follow_one_another_over_the_end_of_a_log() -> None:
 def test_lists_are_copied_by_whole_lines(tmp_path: Path) -> None:
     """What a copy holds never changes; a line without its end waits."""
     folder, source = BackupFolder(tmp_path / "backups"), tmp_path / CHECKPOINTS
-    folder.claim("7")
+    folder.claim("7", 1)
     folder.copy_lists({CHECKPOINTS: source})
     source.write_text("one\ntw")
     folder.copy_lists({CHECKPOINTS: source, "none": None})
