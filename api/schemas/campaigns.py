@@ -1,20 +1,18 @@
 """Requests and responses about campaigns."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import structs
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
-from api.schemas.domain_list import DomainList, DomainListView
-from api.schemas.resources import GroupName, StrictRequest
-from api.schemas.timestamps import Timestamp
+from api.schemas.campaign_terms import CAMPAIGN_TERMS
+from api.schemas.resources import StrictRequest, describe_terms, show_terms
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.events.code_terms import DOMAIN_TERMS
 from domain.values.email_domains import DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
-from domain.values.number_bounds import DAYS, REMINDER_DAYS, USES
 from domain.values.quiet_hours import QUIET_HOURS_PATTERN, TEXT_LENGTH_MAX
 from projections.read_models.campaign_list import CampaignBalance
 
@@ -26,26 +24,33 @@ Name = Annotated[
         description="Name for staff: one printable line. Events store it permanently.",
     ),
 ]
-Limit = Annotated[int | None, Field(ge=USES.least, le=USES.most)]
-RemindDays = Annotated[int | None, Field(ge=REMINDER_DAYS.least, le=REMINDER_DAYS.most)]
 Quiet = Annotated[str | None, Field(pattern=QUIET_HOURS_PATTERN, max_length=TEXT_LENGTH_MAX)]
-Days = Annotated[int | None, Field(ge=DAYS.least, le=DAYS.most)]
 
 
-class _CampaignTermsRequest(StrictRequest):
-    name: Name
-    group: GroupName | None = None
-    starts_at: Timestamp | None = None
-    ends_at: Timestamp | None = None
-    max_uses: Limit = None
-    max_per_person: Limit = None
-    max_per_day: Limit = None
-    allowed_domains: DomainList | None = None
-    denied_domains: DomainList | None = None
-    remind_days: RemindDays = None
-    quiet_hours: Quiet = None
-    code_max_uses: Limit = None
-    code_validity_days: Days = None
+class _CampaignHead(BaseModel):
+    id: UUID
+    created_at: datetime
+    state: Annotated[
+        str,
+        Field(
+            description="active, not_started, paused, expired, ended, or full: no use is left over all codes"
+            " (`available` is 0) or on this UTC day (`available_today` is 0)."
+        ),
+    ]
+    name: Annotated[str, Field(description="Its name, for staff.")]
+
+
+if TYPE_CHECKING:  # the fields are made from `CAMPAIGN_TERMS`, which a type checker does not run
+
+    class _CampaignTermsRequest(StrictRequest):
+        name: str
+
+    class _CampaignTermsView(_CampaignHead): ...
+else:
+    _TERMS = describe_terms(CAMPAIGN_TERMS, dict.fromkeys(CAMPAIGN_TERM_NAMES)) | {"quiet_hours": (Quiet, None)}
+    _CampaignTermsRequest = create_model("_CampaignTermsRequest", __base__=StrictRequest, name=(Name, ...), **_TERMS)
+    _SHOWN = {name: field for name, field in show_terms(CampaignTerms).items() if name != "name"}
+    _CampaignTermsView = create_model("_CampaignTermsView", __base__=_CampaignHead, **_SHOWN)
 
 
 class CampaignRequest(_CampaignTermsRequest):
@@ -67,31 +72,9 @@ class CampaignChange(_CampaignTermsRequest):
         return {name: getattr(self, name) for name in CAMPAIGN_TERM_NAMES if name in self.model_fields_set}
 
 
-class CampaignView(BaseModel):
+class CampaignView(_CampaignTermsView):
     """Terms and balance of a campaign."""
 
-    id: UUID
-    created_at: datetime
-    state: Annotated[
-        str,
-        Field(
-            description="active, not_started, paused, expired, ended, or full: no use is left over all codes"
-            " (`available` is 0) or on this UTC day (`available_today` is 0)."
-        ),
-    ]
-    name: Annotated[str, Field(description="Its name, for staff.")]
-    group: str | None
-    starts_at: datetime | None
-    ends_at: datetime | None
-    max_uses: int | None
-    max_per_person: int | None
-    max_per_day: int | None
-    allowed_domains: DomainListView | None
-    denied_domains: DomainListView | None
-    remind_days: int | None
-    quiet_hours: str | None
-    code_max_uses: int | None
-    code_validity_days: int | None
     codes: Annotated[int, Field(description="Number of its codes.")]
     used_count: Annotated[int, Field(description="Uses of all its codes that count.")]
     reserved: Annotated[int, Field(description="Reserved uses of all its codes.")]

@@ -1,21 +1,22 @@
 """Wire models of the HTTP API."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
-from msgspec import structs
+from msgspec import Struct, structs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from api.errors import ERROR_CODES
-from api.schemas.code_terms import FIRST_TERMS, TERMS
+from api.schemas.code_terms import FIRST_TERMS, TERMS, TermFormat
 from api.schemas.domain_list import DomainList, DomainListView
 from api.schemas.numbers import Strict
 from api.schemas.parsing import VISIBLE
 from api.schemas.timestamps import Timestamp
-from domain.events.code_terms import DOMAIN_TERMS, SINGLE_USE, TERM_NAMES, CodeTerms
+from domain.events.code_terms import SINGLE_USE, TERM_NAMES, CodeTerms
 from domain.model.reservation import PublicState
+from domain.values.email_domains import DomainNames
 from domain.values.group_name import NAME_LENGTH_MAX, checked_group
 from domain.values.identifiers import TYPED_LENGTH_MAX
 
@@ -39,14 +40,22 @@ class StrictRequest(Strict):
     model_config = ConfigDict(extra="forbid")
 
 
-def _describe_terms(defaults: Mapping[str, object]) -> dict[str, Any]:
+def describe_terms(terms: Iterable[TermFormat], defaults: Mapping[str, object]) -> dict[str, Any]:
     """Return a field of a request for each term; a term without a default is required."""
     fields: dict[str, Any] = {}
-    for term in TERMS:
+    for term in terms:
         kinds = {"timestamp": Timestamp, "group": GroupName, "domains": DomainList}
         kind = kinds.get(term.kind) or Annotated[int, Field(ge=term.bounds.least, le=term.bounds.most)]
         fields[term.name] = (kind | None, Field(default=defaults.get(term.name, ...)))
     return fields
+
+
+def show_terms(terms: type[Struct]) -> dict[str, Any]:
+    """Return a field of a response for each term."""
+    return {
+        field.name: (DomainListView | None if field.type == DomainNames | None else field.type, ...)
+        for field in structs.fields(terms)
+    }
 
 
 if TYPE_CHECKING:  # the fields are made from `TERMS`, which a type checker does not run
@@ -69,14 +78,13 @@ if TYPE_CHECKING:  # the fields are made from `TERMS`, which a type checker does
         id: UUID
         issued_at: datetime
 else:
-    NewTerms = create_model("NewTerms", __base__=StrictRequest, **_describe_terms(structs.asdict(SINGLE_USE)))
-    ChangedTerms = create_model("ChangedTerms", __base__=StrictRequest, **_describe_terms(dict.fromkeys(TERM_NAMES)))
+    NewTerms = create_model("NewTerms", __base__=StrictRequest, **describe_terms(TERMS, structs.asdict(SINGLE_USE)))
+    ChangedTerms = create_model(
+        "ChangedTerms", __base__=StrictRequest, **describe_terms(TERMS, dict.fromkeys(TERM_NAMES))
+    )
     _LEFT_OUT = {name: None for name in TERM_NAMES if name not in FIRST_TERMS}
-    NeededTerms = create_model("NeededTerms", __base__=StrictRequest, **_describe_terms(_LEFT_OUT))
-    _SHOWN = {
-        name: (DomainListView | None if name in DOMAIN_TERMS else kind, ...)
-        for name, kind in CodeTerms.__annotations__.items()
-    }
+    NeededTerms = create_model("NeededTerms", __base__=StrictRequest, **describe_terms(TERMS, _LEFT_OUT))
+    _SHOWN = show_terms(CodeTerms)
     TermsView = create_model(
         "TermsView", __doc__="Terms of a code. null: no limit, no expiry, no end of access, no group.", **_SHOWN
     )

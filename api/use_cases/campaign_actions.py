@@ -23,7 +23,7 @@ from domain.commands.campaign.manage_campaign import (
 )
 from domain.errors import CampaignHasEnded, NamedCampaignUnknown, Refusal
 from domain.events.campaign import CampaignTerms
-from domain.events.code_terms import CodeTerms
+from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.campaign import Campaign
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 from projections.storage.bootstrap import LedgerStore
@@ -125,8 +125,8 @@ def apply_defaults(terms: CodeTerms, campaign: Campaign, named: Collection[str])
 
 def list_code_defaults(campaign: Campaign) -> dict[str, Any]:
     """Return the terms of a campaign's codes that their issue need not name, as far as the campaign has them."""
-    terms = campaign.terms
-    defaults = {"max_uses": terms.code_max_uses, "validity_days": terms.code_validity_days, "group": terms.group}
+    terms = structs.asdict(campaign.terms)
+    defaults = {name: terms.get("group" if name == "group" else f"code_{name}") for name in TERM_NAMES}
     return {name: value for name, value in defaults.items() if value is not None}
 
 

@@ -12,9 +12,10 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import fields
 
+from domain.events.code_terms import BOUNDS
 from domain.events.event import Event
 from domain.values.email_domains import DomainNames, find_useless_name
-from domain.values.number_bounds import DAYS, REMINDER_DAYS, Bounds
+from domain.values.number_bounds import REMINDER_DAYS, Bounds
 
 
 class CampaignTerms(Struct, frozen=True, gc=False):
@@ -61,8 +62,11 @@ CAMPAIGN_TERM_NAMES: Final = tuple(field.name for field in fields(CampaignTerms)
 """Every term of a campaign, in order."""
 
 
-CAMPAIGN_TERM_BOUNDS: Final[Mapping[str, Bounds]] = {"remind_days": REMINDER_DAYS, "code_validity_days": DAYS}
-"""Bounds of the numbers that are not those of uses."""
+CAMPAIGN_TERM_BOUNDS: Final[Mapping[str, Bounds]] = {
+    "remind_days": REMINDER_DAYS,
+    **{f"code_{name}": bounds for name, bounds in BOUNDS.items()},
+}
+"""Bounds of the numbers that are not those of uses; terms of its codes have those of the codes' own."""
 
 
 def find_campaign_contradictions(terms: CampaignTerms) -> list[CampaignContradiction]:

@@ -18,7 +18,15 @@ from domain.values.group_name import NamesGroup
 
 CHECKED = next(part for part in get_args(GroupName) if hasattr(part, "func"))
 """What the type of the schemas checks a name with."""
-RESPONSES = {"CampaignView", "ChannelView", "CodeView", "IssuedView", "TermsView", "ReservationView"}
+RESPONSES = {
+    "CampaignView",
+    "_CampaignTermsView",
+    "ChannelView",
+    "CodeView",
+    "IssuedView",
+    "TermsView",
+    "ReservationView",
+}
 """Schemas of responses, which tell of what is stored."""
 QUERIES = {"StatementParams"}
 """Queries of pages: there `group` is whether lines are grouped."""

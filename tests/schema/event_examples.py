@@ -61,6 +61,7 @@ from domain.events import (
     UseRefunded,
     UseReserved,
 )
+from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
 from domain.model.reservation import KEPT_TERMS
 from domain.values.email_domains import DomainNames, parse_domains
@@ -106,6 +107,7 @@ RESERVATION_TERMS: dict[str, Any] = {
 }
 
 CAMPAIGN_TERMS: Final[dict[str, Any]] = {
+    **{field.name: TERM_EXAMPLES[field.type] for field in fields(CampaignTerms) if field.name != "name"},
     "name": "Autumn",
     "group": "team",
     "starts_at": AT,

@@ -38,6 +38,9 @@ from domain.values.quiet_hours import is_quiet_hours
 from domain.values.timestamps import is_within_bounds
 from domain.working_set import WorkingSet
 
+if missing := ", ".join({*CAMPAIGN_TERM_NAMES} - {"group", *CampaignTermsInvalid.reasons}):
+    raise TypeError(f"domain/errors.py: add {missing} to the reasons of CampaignTermsInvalid")
+
 
 class CreateCampaign(NamesGroup, frozen=True, kw_only=True):
     """Create a campaign. `campaign_id` is new and random."""

@@ -4,11 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec.structs import fields
+
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.model.campaign import Campaign
 from projections.definitions.projection import EventPlace, Row, StateProjection
 from projections.sql.table import Table
+from projections.sql.term_columns import find_column_type
 
+_TERM_COLUMNS: Final = {name: "group_name" if name == "group" else name for name in CAMPAIGN_TERM_NAMES}
 TABLE: Final = Table(
     "campaigns",
     key=("campaign_id",),
@@ -35,10 +39,15 @@ TABLE: Final = Table(
         "max_per_day": "bigint",
         "code_max_uses": "bigint",
         "code_validity_days": "bigint",
+    }
+    # Columns of new terms follow.
+    | {
+        _TERM_COLUMNS[field.name]: "bigint" if field.type == int | None else find_column_type(field.name, field.type)
+        for field in fields(CampaignTerms)
+        if field.name != "name"
     },
     fixed=("created_at", "counts_uses"),
 )
-_TERM_COLUMNS: Final = {name: "group_name" if name == "group" else name for name in CAMPAIGN_TERM_NAMES}
 _STATE_COLUMNS: Final = [column for column in TABLE.columns if column not in _TERM_COLUMNS.values()]
 if {*_STATE_COLUMNS, "terms"} != {*Campaign.__struct_fields__}:
     raise AssertionError("campaigns must hold every field and term of a campaign, so that it can be read back")
