@@ -78,5 +78,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             RECORDER.with_processes.add(test.nodeid)
     counts = Counter(RECORDER.outcomes.values())
     failed = sorted(name for name, outcome in RECORDER.outcomes.items() if outcome == "failed")
-    result = {"with_processes": sorted(RECORDER.with_processes), "failed": failed, "passed": counts["passed"]}
+    # In the order of their files: tests that share a stack may build on what came before them.
+    with_processes = [test.nodeid for test in session.items if test.nodeid in RECORDER.with_processes]
+    result = {"with_processes": with_processes, "failed": failed, "passed": counts["passed"]}
     Path(os.environ[RESULT]).write_text(json.dumps(result), encoding="utf-8")

@@ -61,7 +61,7 @@ def test_flaky_names_the_condition_of_a_failure_and_how_to_repeat_it(tmp_path: P
     ]
     assert ended.returncode == 1
     assert (tmp_path / "log" / "tests.txt").read_text().splitlines() == [
-        *("test_sample.py::test_first", "test_sample.py::test_own_program", "test_sample.py::test_second"),
+        *("test_sample.py::test_first", "test_sample.py::test_second", "test_sample.py::test_own_program"),
     ]
 
 
