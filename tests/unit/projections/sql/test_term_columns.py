@@ -24,8 +24,8 @@ def test_tables_with_terms_have_every_column() -> None:
 
 def test_kind_of_value_without_a_column_is_refused() -> None:
     """The message names the file to edit."""
-    with pytest.raises(TypeError, match=r"projections/sql/term_columns\.py: _TYPES .* is_shared, a bool"):
-        find_column_type("is_shared", bool | None)
+    with pytest.raises(TypeError, match=r"projections/sql/term_columns\.py: _TYPES .* invented, a complex"):
+        find_column_type("invented", complex | None)
 
 
 def test_terms_are_read_as_they_were_written() -> None:
