@@ -42,12 +42,19 @@ class StrictRequest(Strict):
 
 def describe_terms(terms: Iterable[TermFormat], defaults: Mapping[str, object]) -> dict[str, Any]:
     """Return a field of a request for each term; a term without a default is required."""
-    fields: dict[str, Any] = {}
-    for term in terms:
-        kinds = {"timestamp": Timestamp, "group": GroupName, "domains": DomainList}
-        kind = kinds.get(term.kind) or Annotated[int, Field(ge=term.bounds.least, le=term.bounds.most)]
-        fields[term.name] = (kind | None, Field(default=defaults.get(term.name, ...)))
-    return fields
+    return {term.name: (_type_of(term) | None, Field(default=defaults.get(term.name, ...))) for term in terms}
+
+
+def _type_of(term: TermFormat) -> Any:  # noqa: ANN401 - a type, which pydantic reads
+    match term.kind:
+        case "number":
+            return Annotated[int, Field(ge=term.bounds.least, le=term.bounds.most)]
+        case "timestamp":
+            return Timestamp
+        case "group":
+            return GroupName
+        case "domains":
+            return DomainList
 
 
 def show_terms(terms: type[Struct]) -> dict[str, Any]:
