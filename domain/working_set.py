@@ -293,10 +293,10 @@ class WorkingSet:
         return sorted(reservations, key=lambda reservation: reservation.versions[0])
 
     def overdue(self, code_id: UUID, now: datetime) -> list[Reservation]:
-        """Return a code's reserved uses that a command may refund, oldest deadline first."""
+        """Return a code's reserved uses that a command may refund, oldest deadline first, then as in the log."""
         reservations = self._reservations_on(code_id)
         overdue = (reservation for reservation in reservations if reservation.is_use and reservation.is_overdue(now))
-        return sorted(overdue, key=lambda reservation: reservation.deadline)
+        return sorted(overdue, key=lambda reservation: (reservation.deadline, reservation.versions[0]))
 
     def pending_reservations(self, code_id: UUID) -> list[Reservation]:
         """Return the loaded pending reservations of a code, oldest deadline first."""

@@ -390,7 +390,7 @@ class _MemoryUnitOfWork:
             on_code = [reservation for reservation in on_code if reservation.is_use]
             overdue = sorted(
                 (reservation for reservation in on_code if reservation.is_overdue(now)),
-                key=lambda reservation: reservation.deadline,
+                key=lambda reservation: (reservation.deadline, reservation.versions[0]),
             )
             late += [reservation.reservation_id for reservation in overdue[: OVERDUE_PER_CODE_MAX + count]]
             ahead = [

@@ -10,6 +10,7 @@ from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, Us
 from domain.model.invariants import InvariantViolationError
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.working_set import WorkingSet
 from tests.support.ledger.scenario import START, Scenario
 
 CASE = UUID(int=1)
@@ -98,6 +99,18 @@ def test_overdue_and_pending_reservations_come_in_the_order_of_their_deadlines()
     working_set.earliest_deadlines[code_id] = START + timedelta(seconds=1)
     assert working_set.earliest_deadline(code_id, START) == START + timedelta(seconds=1)
     assert working_set.earliest_deadline(code_id, START + timedelta(seconds=1)) == deadline
+
+
+def test_overdue_reservations_with_one_deadline_come_in_the_order_of_the_log() -> None:
+    """Whichever of them was loaded first: reservations of one batch have one deadline."""
+    scenario = Scenario(max_uses=None, bound=False)
+    ids = [scenario.reserved(name) for name in ("li", "mei", "wang")]
+    deadline = scenario.reservation(ids[0]).deadline
+    loaded = WorkingSet()
+    for reservation_id in reversed(ids):
+        loaded.add_reservation(replace(scenario.reservation(reservation_id), deadline=deadline))
+
+    assert [each.reservation_id for each in loaded.overdue(scenario.code_id, deadline)] == ids
 
 
 def test_changed_states_are_those_of_this_batch() -> None:
