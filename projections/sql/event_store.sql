@@ -227,8 +227,7 @@ CROSS JOIN LATERAL (
     WHERE r.code_id = want.code_id AND r.status = 'live' AND r.deadline <= %s
         AND r.kind = 'redeem' AND r.lease_until IS NULL AND NOT r.ever_unknown AND r.case_id IS NULL
         AND r.due_at IS NOT NULL
-    -- Reservations of one batch have one deadline: which of them are loaded must not depend on their place in the table.
-    ORDER BY r.deadline, r.versions[1]
+    ORDER BY r.deadline
     LIMIT %s
 ) r
 CROSS JOIN LATERAL (

@@ -60,6 +60,7 @@ class Manifest(msgspec.Struct, frozen=True):
         end_lsn: Where it is consistent.
         segment_bytes: Size of a WAL segment.
         is_of_standby: Whether a standby was asked; its last segment is not whole.
+        run: The run of WAL that follows it. Segments of another run may have the same names and another content.
         key_checks: Check values of the keys, hexadecimal, by ring and key id.
         files: Digests of the files of the backup.
         lists: Digests of what the lists next to the backups held.
@@ -77,6 +78,7 @@ class Manifest(msgspec.Struct, frozen=True):
     end_lsn: int
     segment_bytes: int
     is_of_standby: bool
+    run: int
     key_checks: dict[str, dict[int, str]]
     files: dict[str, FileDigest]
     lists: dict[str, FileDigest]
@@ -105,10 +107,19 @@ class BackupFolder:
         """Return every folder with WAL: what was received before a gap too."""
         return sorted(path for path in self.path.glob("wal*") if path.is_dir())
 
+    def find_run(self) -> int:
+        """Return the number of the present run: WAL that was received without a gap. It never becomes less."""
+        apart = [int(path.suffix[1:]) + 1 for path in self.list_wal_folders() if path.suffix[1:].isdecimal()]
+        return max([1, *apart, *(manifest.run for manifest in self.backups().values())])
+
+    def wal_of_run(self, run: int) -> Path:
+        """Return the folder with the WAL of a run."""
+        apart = self.path / f"wal.{run}"
+        return apart if apart.is_dir() else self.wal
+
     def set_wal_apart(self) -> Path:
-        """Begin to receive WAL again; return where the former is kept."""
-        numbers = [int(path.suffix[1:]) for path in self.list_wal_folders() if path.suffix[1:].isdecimal()]
-        former = self.path / f"wal.{max(numbers, default=0) + 1}"
+        """Begin another run; return where the WAL of the former one is kept."""
+        former = self.path / f"wal.{self.find_run()}"
         self.wal.rename(former)
         self.wal.mkdir(mode=0o700)
         return former

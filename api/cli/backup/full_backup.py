@@ -165,6 +165,7 @@ def _complete(folder: BackupFolder, part: Path, source: Source, before: Database
         end_lsn=_parse_lsn(written["End-LSN"]),
         segment_bytes=before.segment_bytes,
         is_of_standby=before.is_standby,
+        run=folder.find_run(),
         key_checks=key_checks_of(source.settings.open_vault().rings),
         files={path.name: digest_file(path) for path in files},
         lists={name: digest_file(path) for name in source.lists if (path := folder.path / name).exists()},

@@ -225,16 +225,16 @@ class _Wal(NamedTuple):
 
 
 def _plan_wal(folder: BackupFolder, manifest: Manifest, until: datetime | None) -> _Wal:
-    histories = [path for wal in folder.list_wal_folders() for path in sorted(wal.glob("*.history*"))]
+    wal = folder.wal_of_run(manifest.run)
+    histories = sorted(wal.glob("*.history*"))
     timeline, timelines = _follow_timelines(histories, manifest)
     by_number: dict[str, Segment] = {}
-    for wal in folder.list_wal_folders():
-        for segment in list_segments(wal):
-            former = by_number.get(segment.number)
-            # Of a switch of timelines, the later timeline holds both; of one segment, the whole one.
-            is_better = former is None or (segment.name[:8], segment.is_whole) > (former.name[:8], former.is_whole)
-            if int(segment.name[:8], 16) in timelines and is_better:
-                by_number[segment.number] = segment
+    for segment in list_segments(wal) if wal.is_dir() else ():
+        former = by_number.get(segment.number)
+        # Of a switch of timelines, the later timeline holds both; of one segment, the whole one.
+        is_better = former is None or (segment.name[:8], segment.is_whole) > (former.name[:8], former.is_whole)
+        if int(segment.name[:8], 16) in timelines and is_better:
+            by_number[segment.number] = segment
     # The backup has every segment up to its end. A primary switches to the next one there, so the last one is whole.
     segments, next_name = [], segment_of(manifest.end_lsn - 1, timeline, manifest.segment_bytes)
     if next_name[8:] not in by_number and not manifest.is_of_standby:

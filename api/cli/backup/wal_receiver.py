@@ -35,8 +35,11 @@ RESTART_AFTER_S: Final = 5.0
 RETRY_AFTER_S: Final = 300.0
 """Pause after a base backup that failed."""
 STOP_S_MAX: Final = 10.0
-GAP: Final = re.compile("has already been removed|not in this server's history|can no longer (?:get|access)")
-"""What the server answers if it has no WAL that follows what was received."""
+GAP: Final = re.compile(
+    "has already been removed|not in this server's history|can no longer (?:get|access)"
+    "|is ahead of the WAL flush position"
+)
+"""What the server answers if it has no WAL that follows what was received; the last one if it came back older."""
 
 Report = Callable[[dict[str, object]], None]
 
@@ -118,7 +121,10 @@ class WalReceiver:
             text = self._errors.read().decode(errors="replace").strip()
             self._errors.close()
         self._process = self._errors = None
-        self._complain(describe_failure("pg_receivewal", text.splitlines()[-1] if text else ""))
+        # Its last line is "disconnected", whatever the server said before that.
+        lines = text.splitlines() or [""]
+        reasons = [line for line in lines if "error:" in line and not line.endswith(": disconnected")]
+        self._complain(describe_failure("pg_receivewal", (reasons or lines)[-1]))
         if GAP.search(text):
             program, environment = self._program()
             with suppress(BackupError):  # the slot may be gone with the server

@@ -1,5 +1,6 @@
 """WAL is received without a pause; after a gap everything is received again, from a new backup on."""
 
+import gzip
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 import pytest
 
-from api.cli.backup.backup_folder import BackupFolder, list_segments
+from api.cli.backup.backup_folder import BackupFolder, list_segments, segment_after
 from api.cli.backup.full_backup import Source
 from api.cli.backup.restore import RestoreChoice, RestoreTarget, restore
 from api.cli.backup.wal_receiver import BackupService, WalReceiver
@@ -131,6 +132,21 @@ def test_a_gap_is_followed_by_a_new_backup(following: Following, backed_up: Back
     assert newest_segments(following, tmp_path)[1] is None
 
 
+def test_a_database_that_came_back_older_begins_another_run(following: Following, tmp_path: Path) -> None:
+    """Its WAL has names that were received already, and another content: a restore mixes none of it."""
+    following.ask("SELECT pg_logical_emit_message(true, 'test', 'x')")
+    following.until_received()
+    following.receiver.stop()
+    newest = max(list_segments(following.folder.wal), key=lambda segment: segment.name)
+    ahead = segment_after(segment_after(newest.name, 16 << 20), 16 << 20)
+    (following.folder.wal / f"{ahead}.gz").write_bytes(gzip.compress(bytes(16 << 20)))
+    following.until("backup complete", 2)
+
+    assert [each["event"] for each in following.said].count("gap in the received WAL") == 1
+    assert any("ahead of the WAL flush position" in str(each) for each in following.said)
+    assert newest_segments(following, tmp_path)[1] is None
+
+
 def test_a_segment_that_is_missing_ends_the_restore_before_it(following: Following, tmp_path: Path) -> None:
     """What comes after it is lost, and the command says which segment."""
     for _ in range(3):
@@ -143,7 +159,7 @@ def test_a_segment_that_is_missing_ends_the_restore_before_it(following: Followi
     segments, gap = newest_segments(following, tmp_path)
     assert gap is not None
     assert gap[8:] == lost.number
-    assert segments < 3
+    assert segments < 4
 
 
 def test_a_new_key_needs_a_new_backup(following: Following) -> None:

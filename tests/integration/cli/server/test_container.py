@@ -187,27 +187,34 @@ def test_unreadable_secrets_end_the_start_with_one_line(
 
 
 def test_compose_file_has_the_six_services_of_the_incident() -> None:
-    """Exactly these six stay, each with a health check; `migrate` exits, and the other two are of profiles."""
+    """Exactly these six stay, each with a health check; `migrate` exits, and the others are of profiles."""
     services = _services()
 
     assert list(services) == [
-        "db", "redis", "migrate", "backend", "celery_worker", "celery_beat", "frontend", "mailcatcher", "tracing"
+        "db", "redis", "migrate", "backend", "celery_worker", "celery_beat", "backup", "restore", "frontend",
+        "mailcatcher", "tracing",
     ]  # fmt: skip
-    assert [name for name, text in services.items() if "healthcheck:" not in text] == ["migrate", "tracing"]
-    assert [name for name, text in services.items() if "profiles:" in text] == ["mailcatcher", "tracing"]
+    of_profiles = [name for name, text in services.items() if "profiles:" in text]
+    assert of_profiles == ["backup", "restore", "mailcatcher", "tracing"]
+    without_check = [name for name, text in services.items() if "healthcheck:" not in text]
+    assert without_check == ["migrate", "backup", "restore", "tracing"]
     assert "noeviction" in services["redis"]
+
+
+OWNERS = {"migrate", "backup"}
+"""Services that change the schema, or read the whole database."""
 
 
 @pytest.mark.parametrize(
     "dotenv", ["", "LEDGER_OWNER_DATABASE_URL=postgresql://owner:pw@x/y\nLEDGER_OWNER_PASSWORD_FILE=/x"]
 )
-def test_only_the_migration_service_reads_the_owner_password(dotenv: str) -> None:
+def test_only_migration_and_backup_read_the_owner_password(dotenv: str) -> None:
     """Code that runs in the API, a worker or beat finds it in no variable and in no mounted volume."""
     compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     environments = {name: environment_of(ROOT / "compose.yaml", name, dotenv, shell={}) for name in _services()}
 
-    assert {name for name, values in environments.items() if any(map(values.get, OWNER_ONLY))} == {"migrate"}
-    assert {name for name, text in _services().items() if "db-secret" in text} == {"db", "migrate"}
+    assert {name for name, values in environments.items() if any(map(values.get, OWNER_ONLY))} == OWNERS
+    assert {name for name, text in _services().items() if "db-secret" in text} == {"db", *OWNERS}
     assert "db-secret" not in compose.split("\nservices:\n")[0]
     assert "migrate: {condition: service_completed_successfully}" in _services()["backend"]
 

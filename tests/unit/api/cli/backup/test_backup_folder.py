@@ -23,12 +23,12 @@ from api.cli.backup.backup_folder import (
 SEGMENT = 16 << 20
 
 
-def add_backup(folder: BackupFolder, day: int, start: str, *, is_complete: bool = True) -> str:
+def add_backup(folder: BackupFolder, day: int, start: str, *, is_complete: bool = True, run: int = 1) -> str:
     """A backup of a day that needs WAL from a segment on."""
     at = datetime(2027, 1, day, tzinfo=UTC)
     name = f"{at:%Y-%m-%dT%H%M%SZ}"
     (folder.path / name).mkdir()
-    manifest = Manifest(1, "7", 17, "0001", 1, at, at, 1, start, 1, SEGMENT, False, {}, {}, {})
+    manifest = Manifest(1, "7", 17, "0001", 1, at, at, 1, start, 1, SEGMENT, False, run, {}, {}, {})
     if is_complete:
         (folder.path / name / MANIFEST).write_bytes(msgspec.json.encode(manifest))
     return name
@@ -97,6 +97,21 @@ def test_pruning_keeps_the_wal_of_the_oldest_backup(tmp_path: Path) -> None:
         "00000002.history.gz",
         "000000020000000000000006.gz.partial",
     ]
+
+
+def test_the_number_of_a_run_never_comes_back(tmp_path: Path) -> None:
+    """Otherwise a backup would be continued with WAL of another run, also after its former one was pruned."""
+    folder = BackupFolder(tmp_path)
+    folder.claim("7", 1)
+    assert (folder.find_run(), folder.wal_of_run(1)) == (1, folder.wal)
+    first = folder.set_wal_apart()
+    add_backup(folder, 2, segment_of(2 * SEGMENT, 1, SEGMENT), run=folder.find_run())
+    folder.prune(1)
+    assert not first.exists()
+    second = folder.set_wal_apart()
+
+    assert (first.name, second.name, folder.find_run()) == ("wal.1", "wal.2", 3)
+    assert (folder.wal_of_run(2), folder.wal_of_run(3)) == (second, folder.wal)
 
 
 def test_segments_follow_one_another_over_the_end_of_a_log() -> None:
