@@ -237,6 +237,8 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "staff list": (lambda stage: after(stage.staff()), ODD_ADDRESS),
     "export events": (lambda _: (), ""),
     "export vault": (lambda _: (), ""),
+    "backup": (lambda stage: (str(stage.folder / HOSTILE.replace("/", "")),), ""),
+    "restore": (lambda stage: (str(stage.folder), "--backup", HOSTILE, "--until", HOSTILE), ""),
     "export person": (lambda _: ("li.wei@example.com", "--reason", HOSTILE), ""),
     "export codes": (lambda stage: after(stage.code()), PRINTABLE),
     "export reservations": (lambda stage: after(stage.sent()), ""),
