@@ -50,10 +50,7 @@ def read_database_facts(database_url: str) -> DatabaseFacts:
         StorageUnavailableError: The database can't be reached.
     """
     with translate_database_errors(), connect(database_url) as conn:
-        row = conn.execute(MonitoringSql.database_facts).fetchone()
-    if row is None:
-        raise AssertionError
-    return DatabaseFacts(*row)
+        return DatabaseFacts(*conn.execute(MonitoringSql.database_facts).fetchall()[0])
 
 
 def read_backup_state(database_url: str) -> BackupState:
@@ -63,10 +60,7 @@ def read_backup_state(database_url: str) -> BackupState:
         StorageUnavailableError: The database can't be reached.
     """
     with translate_database_errors(), connect(database_url) as conn:
-        row = conn.execute(MonitoringSql.backup_state, (SLOT,)).fetchone()
-    if row is None:
-        raise AssertionError
-    return BackupState(*row)
+        return BackupState(*conn.execute(MonitoringSql.backup_state, (SLOT,)).fetchall()[0])
 
 
 def is_slot_lost(database_url: str) -> bool:

@@ -312,7 +312,7 @@ def _write_database(
     for archive, folder in archives:
         for member, tar in _members(archive):
             if member.name == CONTROL:
-                control = tar.extractfile(member).read()  # type: ignore[union-attr]  # it is a file
+                control = stored.read() if (stored := tar.extractfile(member)) else b""
             else:
                 tar.extract(member, folder, filter="data")
             progress(done + tar.offset, max(total, done + tar.offset))
@@ -332,9 +332,8 @@ def _write_database(
 def _finish(database: Path, name: str, owner: tuple[int, int] | None) -> None:
     """Make everything durable, and let PostgreSQL have it."""
     write_private_file(database / RESTORED, msgspec.json.encode({"backup": name}).decode() + "\n")
-    for root, folders, files in os.walk(database):
-        for entry in (root, *(os.path.join(root, each) for each in (*folders, *files))):  # noqa: PTH118 - many of them
-            _give(Path(entry), owner)
+    for entry in (database, *database.rglob("*")):
+        _give(entry, owner)
     database.chmod(0o700)
     os.sync()
     (database / UNFINISHED).unlink()

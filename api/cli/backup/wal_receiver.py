@@ -209,7 +209,8 @@ class BackupService:
                 self.folder.hold(self._timeline)
                 if self._has_other_keys(source):
                     self._due_at = 0.0
-            except OSError as error:
+            except (OSError, BackupError, StorageUnavailableError) as error:
+                # The ledger may be stopping: this service goes on, and says why it has nothing to read.
                 self.report({"event": "lists are not copied", "why": str(error)})
         if time.monotonic() >= self._due_at or receiver.has_gap:
             self._take(receiver, stop)

@@ -1,4 +1,4 @@
-"""A server of its own with a ledger, and one backup of it."""
+"""A separate server with a ledger, and one backup of it."""
 
 from collections.abc import Iterator
 from pathlib import Path
