@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +30,8 @@ class ReadSession:
     """One run of a command that only reads."""
 
     data_dir: Path
+    _stack_names: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """Variables that the running stack gave; they are none of the command's own environment."""
 
     def read_settings(self) -> LedgerSettings:
         """Read the settings as `load_settings` does, after a line on stderr for each that has no effect.
@@ -44,11 +46,17 @@ class ReadSession:
     def load_settings(self) -> LedgerSettings:
         """Read the settings of the stack in the data folder; variables that are set take precedence.
 
+        A command that runs on calls it again after the stack was started again: its servers have other ports then.
+
         Raises:
             StorageUnavailableError: No ledger runs on the folder, and DATABASE_URL names none.
             pydantic.ValidationError: A variable is missing or malformed.
         """
-        os.environ.update(read_stack_environment(self.data_dir))
+        for name in self._stack_names:
+            os.environ.pop(name, None)
+        variables = read_stack_environment(self.data_dir)
+        self._stack_names.update(variables)
+        os.environ.update(variables)
         if not os.environ.get("DATABASE_URL"):
             raise StorageUnavailableError(
                 f"no ledger is running on {self.data_dir}: start it with `ledger up`, or set DATABASE_URL and the keys"

@@ -81,7 +81,8 @@ def a_rollback_restores_the_dump(compose: Compose, previous: str) -> str:
         compose("exec", "-T", "db", "pg_dump", "-U", "ledger", "-Fc", "-f", DUMP, "ledger")
         compose.image = new
         compose.up("--no-build")
-        compose("stop", "frontend", "backend", "celery_worker", "celery_beat")
+        # Docker calls a stopped container unhealthy, and `up --wait` may see that of one that it is replacing.
+        compose("rm", "--stop", "--force", "frontend", "backend", "celery_worker", "celery_beat")
         ensure(_ask(compose, "SELECT max(notification_id) FROM ledger_events") == position, "it was used since")
         compose.image = previous
         compose("exec", "-T", "db", "dropdb", "--force", "ledger", "-U", "ledger")

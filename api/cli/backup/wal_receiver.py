@@ -10,10 +10,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Final
+
+from pydantic import ValidationError
 
 from api.cli.backup.backup_error import BackupError
 from api.cli.backup.backup_folder import BackupFolder, key_checks_of
@@ -41,6 +42,9 @@ GAP: Final = re.compile(
 )
 """What the server answers if it has no WAL that follows what was received; the last one if it came back older."""
 
+PASSING_ERRORS: Final = (BackupError, StorageUnavailableError, ValidationError, OSError)
+"""What may pass while the ledger is stopped, started or changed: the service goes on."""
+
 Report = Callable[[dict[str, object]], None]
 
 
@@ -53,13 +57,15 @@ class WalReceiver:
     """A pg_receivewal, started again whenever it ends.
 
     Attributes:
+        read_url: Reads the database's URL again: a stack that was started again has another port.
         has_gap: Whether a new base backup is needed, because WAL is missing after the last one.
     """
 
     folder: BackupFolder
-    url: str
+    read_url: Callable[[], str]
     report: Report
     has_gap: bool = False
+    _must_begin_again: bool = False
     _process: subprocess.Popen[bytes] | None = None
     _errors: IO[bytes] | None = None
     _next_start_at: float = 0.0
@@ -79,7 +85,7 @@ class WalReceiver:
             self._review_end()
         try:
             self._start()
-        except (BackupError, StorageUnavailableError) as error:
+        except PASSING_ERRORS as error:
             self._complain(str(error))
 
     def stop(self) -> None:
@@ -96,9 +102,11 @@ class WalReceiver:
         self._process = self._errors = None
 
     def _start(self) -> None:
-        program, environment = self._program()
+        url = self.read_url()
+        connection, environment = connect_by(url)
+        program = [str(find_client_program("pg_receivewal")), *connection, "--slot", SLOT]
         run_client_program([*program, "--create-slot", "--if-not-exists"], environment)
-        if is_slot_lost(self.url):
+        if self._must_begin_again or is_slot_lost(url):
             self._begin_after_gap(program, environment)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process runs
         receive = ("--directory", str(self.folder.wal), "--compress=gzip:1", "--synchronous", "--no-loop")
@@ -109,10 +117,6 @@ class WalReceiver:
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
         )
-
-    def _program(self) -> tuple[list[str], dict[str, str]]:
-        connection, environment = connect_by(self.url)
-        return [str(find_client_program("pg_receivewal")), *connection, "--slot", SLOT], environment
 
     def _review_end(self) -> None:
         text = ""
@@ -125,10 +129,7 @@ class WalReceiver:
         lines = text.splitlines() or [""]
         reasons = [line for line in lines if "error:" in line and not line.endswith(": disconnected")]
         self._complain(describe_failure("pg_receivewal", (reasons or lines)[-1]))
-        if GAP.search(text):
-            program, environment = self._program()
-            with suppress(BackupError):  # the slot may be gone with the server
-                self._begin_after_gap(program, environment)
+        self._must_begin_again = self._must_begin_again or GAP.search(text) is not None
 
     def _begin_after_gap(self, program: list[str], environment: dict[str, str]) -> None:
         """Keep what was received apart, and begin with what the server has now."""
@@ -137,6 +138,7 @@ class WalReceiver:
         self.report({"event": "gap in the received WAL", "former": former.name})
         run_client_program([*program, "--drop-slot"], environment)
         run_client_program([*program, "--create-slot"], environment)
+        self._must_begin_again = False
 
     def _complain(self, why: str) -> None:
         """Report an error once, not at each try."""
@@ -191,12 +193,11 @@ class BackupService:
         Raises:
             BackupError, StorageUnavailableError: As `run`.
         """
-        url = self.read_source().settings.owner_url
-        facts = read_database_facts(url)
+        facts = read_database_facts(self._read_url())
         self.folder.claim(facts.system, facts.timeline)
         self._timeline = facts.timeline
         self._due_at = time.monotonic() + self._wait_s()
-        return WalReceiver(self.folder, url, self.report)
+        return WalReceiver(self.folder, self._read_url, self.report)
 
     def tick(self, receiver: WalReceiver, stop: StopRequest) -> None:
         """Do what is due now."""
@@ -209,8 +210,7 @@ class BackupService:
                 self.folder.hold(self._timeline)
                 if self._has_other_keys(source):
                     self._due_at = 0.0
-            except (OSError, BackupError, StorageUnavailableError) as error:
-                # The ledger may be stopping: this service goes on, and says why it has nothing to read.
+            except PASSING_ERRORS as error:
                 self.report({"event": "lists are not copied", "why": str(error)})
         if time.monotonic() >= self._due_at or receiver.has_gap:
             self._take(receiver, stop)
@@ -230,8 +230,11 @@ class BackupService:
                 {"event": "backup complete", **describe_backup(summary), "deleted": self.folder.prune(self.backups_max)}
             )
             self.record()
-        except (BackupError, StorageUnavailableError, OSError) as error:
+        except PASSING_ERRORS as error:
             self.report({"event": "backup failed", "why": str(error)})
+
+    def _read_url(self) -> str:
+        return self.read_source().settings.owner_url
 
     def _wait_s(self) -> float:
         """Return in how many seconds the next base backup is due; now if the newest one has a time in the future."""

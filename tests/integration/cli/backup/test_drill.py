@@ -25,10 +25,15 @@ SELECT bool_or(flush_lsn >= %s::pg_lsn) FROM pg_stat_replication WHERE applicati
 """
 
 
+def start(folder: Path) -> Stack:
+    """A ledger that starts in a folder."""
+    return Stack(folder, find_free_port(), {"LEDGER_BACKUP_PASSPHRASE": PASSPHRASE, "LEDGER_RATE_LIMIT": "off"})
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[Stack]:
     """A ledger in a folder that is ready; nothing of it runs afterwards."""
-    stack = Stack(folder, find_free_port(), {"LEDGER_BACKUP_PASSPHRASE": PASSPHRASE, "LEDGER_RATE_LIMIT": "off"})
+    stack = start(folder)
     try:
         stack.wait_ready()
         yield stack
@@ -127,6 +132,22 @@ def test_a_lost_host_comes_back_with_everything_that_was_received(tmp_path: Path
         assert then.state(last) == "None"
         assert then.cli("verify").returncode == 0
     assert (tmp_path / "then" / "checkpoints-given-up.jsonl").exists()
+
+
+def test_receiving_goes_on_after_the_ledger_was_started_again(tmp_path: Path) -> None:
+    """Its servers have other ports then; `ledger backup --every` was started once."""
+    with running(tmp_path / "ledger") as first:
+        with receiving(first, tmp_path / "backups") as said:
+            database = first.info["database_url"]
+            first.process.terminate()
+            assert first.process.wait(WAIT_S_MAX) == 0
+            second = start(first.folder)
+            second.wait_ready()
+            assert second.info["database_url"] != database, "the case that this test is about"
+            redeem(second, second.issue(), "li.wei@example.com")
+            wait_until_received(second)
+        second.stop()
+    assert "gap" not in said.read_text()
 
 
 def names(backups: Path) -> list[str]:
