@@ -28,6 +28,7 @@ from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import PipelineSteps, RecipientDraft
+from domain.values.timestamps import possible_time
 from domain.working_set import Recorded, RememberedKey, WorkingSet
 from projections.database.binary_arrays import BYTEAS
 from projections.database.pipeline import BufferingConnection, fetch_pipelined, send_pipelined
@@ -308,17 +309,21 @@ class PostgresUnitOfWork:
     ) -> PipelineSteps[None]:
         """Load what the limits of campaigns are compared with: uses of recipients, and deadlines of full campaigns."""
         working_set = self._working_set
-        pairs = [*self._find_persons(redeems)]
-        pairs += [
-            (codes_of_targets[command.reservation_id], working_set.recipient_id(command.recipient))
+        corrections = [
+            command
             for command in by_code_text
             if isinstance(command, CorrectRecipient) and command.reservation_id in codes_of_targets
         ]
+        pairs = [*self._find_persons(redeems)]
+        pairs += [
+            (codes_of_targets[command.reservation_id], working_set.recipient_id(command.recipient))
+            for command in corrections
+        ]
         yield from self._campaigns.load_uses_of_persons(working_set, pairs)
-        if redeems:
+        if redeems or corrections:
             counts = count_redeems(redeems, working_set)
             counts.update(codes_of_targets.values())  # a late success may count the last use again
-            now = max(command.context.now for command in redeems)
+            now = max([command.context.now for command in redeems] + [each.context.now for each in corrections])
             yield from self._campaigns.load_deadlines(working_set, counts, now)
 
     def _load_newer_reservations(self, targets: Sequence[UUID], commands: Sequence[Command]) -> PipelineSteps[None]:
@@ -354,8 +359,10 @@ class PostgresUnitOfWork:
         )
         if contended_codes:
             overdue_max = OVERDUE_PER_CODE_MAX + max(redeem_counts[code_id] for code_id in contended_codes)
-            overdue = self._send(EventStoreSql.events_of_overdue, contended_codes, now, overdue_max)
-            earliest = self._send(EventStoreSql.earliest_deadlines, now, contended_codes)
+            # A stream may be a little ahead of this clock, and decides by its own time then.
+            due_times = [possible_time(now, working_set.codes[code_id].last_at) for code_id in contended_codes]
+            overdue = self._send(EventStoreSql.events_of_overdue, contended_codes, due_times, overdue_max)
+            earliest = self._send(EventStoreSql.earliest_deadlines, contended_codes, due_times)
             yield from self._reservations.fold(overdue)
             rows = yield from fetch_pipelined(earliest)
             working_set.earliest_deadlines.update({code_id: deadline for code_id, deadline in rows if deadline})

@@ -219,12 +219,12 @@ WHERE r.reservation_id = ANY(%s)
 ORDER BY n.reservation_id, e.originator_version;
 
 -- name: events_of_overdue
--- Reservations on full or held codes that a command may give back on its way.
+-- Reservations on full or held codes that a command may give back on its way, by the time that decides on each code.
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
-FROM unnest(%s::uuid[]) AS want (code_id)
+FROM unnest(%s::uuid[], %s::timestamptz[]) AS want (code_id, now)
 CROSS JOIN LATERAL (
     SELECT * FROM reservations r
-    WHERE r.code_id = want.code_id AND r.status = 'live' AND r.deadline <= %s
+    WHERE r.code_id = want.code_id AND r.status = 'live' AND r.deadline <= want.now
         AND r.kind = 'redeem' AND r.lease_until IS NULL AND NOT r.ever_unknown AND r.case_id IS NULL
         AND r.due_at IS NOT NULL
     ORDER BY r.deadline
@@ -238,9 +238,9 @@ ORDER BY r.reservation_id, e.originator_version;
 -- name: earliest_deadlines
 SELECT want.code_id, (
     SELECT min(r.deadline) FROM reservations r
-    WHERE r.code_id = want.code_id AND r.status = 'live' AND r.kind = 'redeem' AND r.deadline > %s
+    WHERE r.code_id = want.code_id AND r.status = 'live' AND r.kind = 'redeem' AND r.deadline > want.now
 )
-FROM unnest(%s::uuid[]) AS want (code_id);
+FROM unnest(%s::uuid[], %s::timestamptz[]) AS want (code_id, now);
 
 -- name: idempotency_keys
 SELECT scope_digest, body_digest, reservation_id

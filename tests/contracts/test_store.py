@@ -10,6 +10,7 @@ import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
 from domain.command_bus import Result
+from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.errors import Refusal
 from projections.database.errors import StorageUnavailableError
 from projections.definitions.tables import reservations
@@ -218,6 +219,18 @@ def test_overdue_reservation_frees_its_use_in_the_same_commit(bench: StoreBench)
     """If no worker runs, the next command refunds the use and reserves it."""
     bench.reserved("a")
     bench.acts.passes(1801)
+
+    assert words(bench.run(bench.acts.redeem("b"))) == ["ok"]
+    assert topics(bench.store)[-2:] == ["UseRefunded", "UseReserved"]
+
+
+def test_the_time_of_the_stream_decides_what_is_overdue(bench: StoreBench) -> None:
+    """A clock that is a little behind the stream's last event finds what is overdue by that event."""
+    bench.reserved("a")
+    bench.acts.passes(1805)
+    done(bench.run(PauseCode(context=bench.acts.context("staff"), code_id=code_of(bench)))[0])
+    done(bench.run(ResumeCode(context=bench.acts.context("staff"), code_id=code_of(bench)))[0])
+    bench.acts.passes(-10)
 
     assert words(bench.run(bench.acts.redeem("b"))) == ["ok"]
     assert topics(bench.store)[-2:] == ["UseRefunded", "UseReserved"]

@@ -33,6 +33,7 @@ from tests.simulation.actors.hand_outs import SimulatedHandOut
 from tests.simulation.actors.recipients import DOMAINS, RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.actors.staff import SimulatedStaff
 from tests.simulation.checks.campaign_checks import find_untrue_refusals, find_wrong_campaigns
+from tests.simulation.checks.complete_reads import find_omitted_reads
 from tests.simulation.checks.external_access_check import ExternalAccessCheck
 from tests.simulation.checks.hand_out_checks import find_used_hand_outs
 from tests.simulation.checks.run_checks import bank, refusals_are_true, violations
@@ -40,7 +41,7 @@ from tests.simulation.checks.run_result import RunResult, facts_of
 from tests.simulation.fault_schedule import FaultSchedule
 from tests.simulation.scheduler import Scheduler, SimulatedProcess, short
 from tests.simulation.services.persistence import open_memory
-from tests.simulation.services.store import Fate, NoFaults
+from tests.simulation.services.store import AnyCommand, Fate, NoFaults
 from tests.support.ledger.code_terms import make_terms
 from workers.channels.smtp.connection_window import REST_LONGEST_S
 from workers.invitations.outbox_notices import ATTEMPTS_MAX, RETRY_S
@@ -137,10 +138,12 @@ class LedgerModel:
             scheduler, self.faults, ledger, self.store, sweep_s=random.choice([5.0, 15.0, 30.0])
         )
         self.committed_at: list[float] = []
+        self.omitted_reads: list[str] = []
         self.asked = ExternalAccessCheck(self.store, self.infrastructure.receivers, scheduler.counts)
         for receiver in self.infrastructure.receivers.values():
             receiver.on_asked = self._has_asked
         self.store.on_commit = self._committed
+        self.store.on_decision = self._decided
         self.code_ids = [scheduler.new_id() for _ in range(random.choice([1, 2, 3]))]
         self.campaign = SimulatedCampaign(self.infrastructure)
         self.hand_out = SimulatedHandOut(self.infrastructure, self.campaign.campaign_id)
@@ -178,7 +181,7 @@ class LedgerModel:
             self._without_celery()
         self._come_to_an_end()
         self._let_days_pass()
-        return violations(self.left_behind())
+        return [*self.omitted_reads, *violations(self.left_behind())]
 
     def left_behind(self) -> RunResult:
         """What checks look at."""
@@ -226,8 +229,14 @@ class LedgerModel:
         return self.policy.lease_s + trusted_s + self.infrastructure.sweep_s * 3 + 30 + REST_LONGEST_S * 2
 
     def _has_time(self, reservation: Reservation) -> bool:
-        """Whether there is time enough left to send it, now that nothing goes wrong any more."""
-        left = reservation.deadline - max(self.infrastructure.now(), self.store.codes[reservation.code_id].last_at)
+        """Whether there is time enough left to send it, now that nothing goes wrong any more.
+
+        By every clock: a process that did not hear yet that the clock was set back refunds by the time that it knows.
+        """
+        clocks = [node.now() for node in [*self.apis, *self.workers, *self.beats]]
+        left = reservation.deadline - max(
+            *clocks, self.infrastructure.now(), self.store.codes[reservation.code_id].last_at
+        )
         return reservation.due_at is not None and reservation.is_live and left.total_seconds() > self._slack_s()
 
     def _issue(self) -> list[bytes]:
@@ -275,6 +284,10 @@ class LedgerModel:
             moves=random.choice([0, 0, 1]),
         )
         return ImportCode(**terms, source="before", uses=[use])
+
+    def _decided(self, commands: Sequence[AnyCommand], working_set: WorkingSet, results: Sequence[Result]) -> None:
+        """Decide a batch on everything too; a transaction that is rolled back is as good a case."""
+        self.omitted_reads += find_omitted_reads(self.store, self.policy, commands, working_set, results)
 
     def _committed(self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
         """Note what a transaction wrote; look at its refusals."""

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from eventsourcing.persistence import IntegrityError
 
 from tests.simulation.bugs.planted_bugs import PLANTED_BUGS
 from tests.simulation.model import simulate
@@ -21,12 +22,24 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+def test_no_planted_bug_is_lost() -> None:
+    """A bug that is removed is missed here."""
+    assert len(PLANTED_BUGS) == 65
+
+
+def _is_broken(seed: int) -> bool:
+    try:
+        return bool(simulate(seed).broken)
+    except IntegrityError:  # a key of the store refuses what the bug writes
+        return True
+
+
 @pytest.mark.parametrize("name", PLANTED_BUGS)
 def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the seed that found it is all right without it."""
     with monkeypatch.context() as patch:
         PLANTED_BUGS[name](patch)
-        failing_seed = next((seed for seed in range(SEEDS_MAX) if simulate(seed).broken), None)
+        failing_seed = next((seed for seed in range(SEEDS_MAX) if _is_broken(seed)), None)
 
     assert failing_seed is not None
     assert simulate(failing_seed).broken == []

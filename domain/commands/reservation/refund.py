@@ -80,11 +80,11 @@ def _find_obstacle(command: RefundReservation, reservation: Reservation, working
         return "leased"
     if reservation.is_live and reservation.ever_unknown:
         return "unknown"
+    if command.held_only:
+        return None if reservation.is_live else "sent"
     if working_set.is_being_moved(reservation):
         return "moving"
-    if command.revoke_access is not False and working_set.has_moved(reservation):
-        return "moved"
-    return "sent" if command.held_only and not reservation.is_live else None
+    return "moved" if command.revoke_access is not False and working_set.has_moved(reservation) else None
 
 
 def _refund_events(

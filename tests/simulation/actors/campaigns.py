@@ -33,6 +33,7 @@ class SimulatedCampaign:
         self._site, self._scheduler = infrastructure, infrastructure.scheduler
         self.campaign_id = self._scheduler.new_id()
         random = self._scheduler.random
+        self._private = Random(self.campaign_id.int + 1)
         max_uses = random.choice([1, 2, 3, None])
         max_per_person = random.choice([None, 1, 1]) if max_uses is None else random.choice([None, 1])
         max_per_day = Random(self.campaign_id.int).choice([None, None, 1])
@@ -53,6 +54,7 @@ class SimulatedCampaign:
     def begin(self, process: SimulatedProcess, until_s: float) -> None:
         """Let staff act at some times."""
         random = self._scheduler.random
+        self._private = Random(self.campaign_id.int + 1)
         for _ in range(random.choice([0, 1, 2])):
             self._scheduler.spawn(process, random.choice(self._acts()), random.uniform(0, until_s))
 
@@ -79,6 +81,8 @@ class SimulatedCampaign:
 
     def _change(self) -> None:
         changes: dict[str, Any] = {"max_uses": self._scheduler.random.choice([2, 4, None])}
+        if self._private.random() < 0.5:
+            changes["max_per_person"] = self._private.choice([None, 1, 2])
         self.execute(ChangeCampaignTerms(context=self._context(), campaign_id=self.campaign_id, changes=changes))
 
     def _end(self) -> None:

@@ -122,6 +122,7 @@ class Component:
             self.process.generation += 1
             self.process.frozen_until = 0.0
             self.commit = ComponentCommit(self)
+            self._clock_read_at = -CLOCK_REFRESH_S
             self.boot()
 
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import ClassVar, Literal, NamedTuple, Protocol, cast
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -43,6 +43,7 @@ from domain.model.hand_out import HandedOutCode, HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import PipelineSteps
+from domain.values.timestamps import possible_time
 from domain.working_set import RememberedKey, WorkingSet, is_active_rebind
 from projections.database.errors import StorageUnavailableError
 from projections.definitions.projection import Projection, RowMerger, State
@@ -65,6 +66,38 @@ from tests.simulation.services.hand_out_lists import MemoryLists
 
 PERSON_RESERVATIONS_MAX = 20
 """As in the statements `events_of_persons` and `events_of_newer`."""
+
+AnyCommand = Command | CampaignCommand | HandOutCommand
+OnDecision = Callable[[Sequence[AnyCommand], WorkingSet, Sequence[Result]], None]
+"""Looks at a batch that was decided and is not committed yet; a command about a campaign has no results."""
+
+Read = Literal[
+    "codes of digests",
+    "recipients",
+    "codes",
+    "reservations of persons",
+    "again",
+    "followers",
+    "keys",
+    "reservations of keys",
+    "overdue",
+    "earliest deadlines",
+    "targets",
+    "linked",
+    "newer",
+    "rebinds",
+    "held",
+    "handed out",
+    "texts",
+    "places",
+    "campaigns",
+    "uses of persons",
+    "campaign deadlines",
+    "most per person",
+    "hand-outs",
+    "hand-out texts",
+]
+"""What `load` reads; a planted bug omits one of them."""
 
 Fate = Literal["committed", "rolled_back", "answer_lost"]
 
@@ -118,6 +151,8 @@ class OutboxEntry:
 class MemoryStore(POPOApplicationRecorder):
     """Log, read models and what lies next to them. One thread; nothing else runs between `load` and the commit."""
 
+    omitted_read: ClassVar[Read | None] = None
+
     def __init__(self, faults_of_transactions: TransactionFaults | None = None) -> None:
         super().__init__()
         self.faults_of_transactions: TransactionFaults = faults_of_transactions or NoFaults()
@@ -138,6 +173,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.refusals: list[StoredRefusal] = []
         self.unknown_code_requests: Counter[datetime] = Counter()
         self.on_commit: Callable[[WorkingSet, Sequence[Command], Sequence[Result]], None] = lambda *_: None
+        self.on_decision: OnDecision = lambda *_: None
 
     @property
     def log(self) -> Sequence[StoredEvent]:
@@ -193,6 +229,17 @@ class MemoryStore(POPOApplicationRecorder):
             reservation
             for reservation in self.reservations.values()
             if reservation.is_being_processed and not self._is_parked(reservation)
+        ]
+
+    def uses_in(self, campaign_id: UUID) -> list[Reservation]:
+        """Return the reserved and counted uses of a campaign."""
+        return [
+            other
+            for other in self.reservations.values()
+            if other.is_use
+            and other.occupies_use
+            and (code := self.codes[other.code_id]).campaign_id == campaign_id
+            and code.counts_in_campaign(other.versions)
         ]
 
     def _is_parked(self, reservation: Reservation) -> bool:
@@ -302,6 +349,7 @@ class _MemoryUnitOfWork:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+        self._campaign_commands: list[AnyCommand] = []
         self.staged: tuple[WorkingSet, Sequence[Command], Sequence[Result]] | None = None
 
     def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
@@ -311,39 +359,46 @@ class _MemoryUnitOfWork:
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         targets = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
         for command in [each for each in commands if isinstance(each, ReserveUse | CorrectRecipient | RequestRebind)]:
-            code_ids = store.code_ids
+            code_ids = store.code_ids if self._reads("codes of digests") else {}
             working_set.code_ids |= {
                 digest: code_ids[digest] for digest in command.code_digests or () if digest in code_ids
             }
         for draft in [draft for command in commands for draft in recipient_drafts_in(command)]:
-            ids = store.recipient_ids
+            ids = store.recipient_ids if self._reads("recipients") else {}
             known_ids = {digest: ids[digest] for digest in draft.digests if digest in ids}
             working_set.recipient_ids |= known_ids
         wanted_codes = {command.code_id for command in commands if isinstance(command, NewCode | CodeCommand)}
+        wanted_codes = wanted_codes if self._reads("codes") else set()
         wanted_codes |= {store.reservations[key].code_id for key in targets if key in store.reservations}
         wanted_codes |= set(working_set.code_ids.values())
         working_set.codes.update({key: store.codes[key] for key in wanted_codes if key in store.codes})
         if redeems:
             self._load_for_redeems(working_set, redeems)
-        self._hold(working_set, targets)
-        self._hold(working_set, find_linked_reservations(working_set))
+        self._hold(working_set, "targets", targets)
+        if any(key in store.reservations for key in targets):
+            self._hold(working_set, "linked", find_linked_reservations(working_set))
         self._load_newer(working_set, targets, commands)
         self._load_for_other_commands(working_set, commands)
-        store.lists.load(working_set, commands)
+        if self._reads("places"):
+            store.lists.load(working_set, commands)
         self._load_campaigns(working_set, commands)
         return working_set
 
     def load_campaign(self, command: CampaignCommand | HandOutCommand) -> PipelineSteps[WorkingSet]:
         """Read the campaign of a command."""
         yield from ()
+        self._campaign_commands.append(command)
         working_set, campaign_id = WorkingSet(), command.campaign_id
         if (campaign := self._store.campaigns.get(campaign_id)) is not None:
             working_set.campaigns[campaign_id] = campaign
-            uses = Counter(other.recipient_id for other in self._uses_in(campaign_id))
-            working_set.most_per_person[campaign_id] = max(uses.values(), default=0)
+            uses = Counter(other.recipient_id for other in self._store.uses_in(campaign_id))
+            most = max(uses.values(), default=0)
+            working_set.most_per_person[campaign_id] = most if self._reads("most per person") else 0
         if isinstance(command, HandOutCommand) and command.hand_out_id in self._store.hand_outs:
-            working_set.hand_outs[command.hand_out_id] = self._store.hand_outs[command.hand_out_id]
-            working_set.hand_out_texts = self._store.lists.texts.get(command.hand_out_id, {})
+            if self._reads("hand-outs"):
+                working_set.hand_outs[command.hand_out_id] = self._store.hand_outs[command.hand_out_id]
+            if self._reads("hand-out texts"):
+                working_set.hand_out_texts = self._store.lists.texts.get(command.hand_out_id, {})
         return working_set
 
     def save(
@@ -351,6 +406,7 @@ class _MemoryUnitOfWork:
     ) -> PipelineSteps[None]:
         """Keep it for the commit."""
         yield from ()
+        self._store.on_decision(self._campaign_commands or commands, working_set, results)
         self.staged = (working_set, commands, results)
 
     def _load_for_redeems(self, working_set: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
@@ -365,18 +421,18 @@ class _MemoryUnitOfWork:
                 ]
                 of_person.sort(key=lambda reservation: (not reservation.is_live, -reservation.versions[0]))
                 mine.update(reservation.reservation_id for reservation in of_person[:PERSON_RESERVATIONS_MAX])
-        self._hold(working_set, mine)
+        self._hold(working_set, "reservations of persons", mine)
         if named := {command.again for command in redeems if command.again is not None}:
-            self._hold(working_set, named)
+            self._hold(working_set, "again", named)
             followers = [reservation for reservation in store.reservations.values() if reservation.follows in named]
-            self._hold(
-                working_set, [reservation.reservation_id for reservation in followers if reservation.occupies_use]
-            )
+            followers = [reservation for reservation in followers if reservation.occupies_use]
+            self._hold(working_set, "followers", [reservation.reservation_id for reservation in followers])
         for scope in {command.key.scope_digest for command in redeems if command.key is not None}:
             known_key = store.keys.get(scope)
-            if known_key is not None and known_key[1] > redeems[0].context.now:
+            if self._reads("keys") and known_key is not None and known_key[1] > redeems[0].context.now:
                 working_set.remembered[scope] = known_key[0]
-        self._hold(working_set, {known_key.reservation_id for known_key in working_set.remembered.values()})
+        of_keys = {known_key.reservation_id for known_key in working_set.remembered.values()}
+        self._hold(working_set, "reservations of keys", of_keys)
         self._load_contended(working_set, redeems)
 
     def _load_contended(self, working_set: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
@@ -386,28 +442,31 @@ class _MemoryUnitOfWork:
         for code_id, count in request_counts.items():
             if code_id is None or (code := working_set.codes.get(code_id)) is None or not may_run_out(code, count):
                 continue
-            on_code = self._on_code(code_id)
-            on_code = [reservation for reservation in on_code if reservation.is_use]
+            on_code = [reservation for reservation in self._on_code(code_id) if reservation.is_use]
+            due_time = possible_time(now, code.last_at)
             overdue = sorted(
-                (reservation for reservation in on_code if reservation.is_overdue(now)),
+                (reservation for reservation in on_code if reservation.is_overdue(due_time)),
                 key=lambda reservation: (reservation.deadline, reservation.versions[0]),
             )
             late += [reservation.reservation_id for reservation in overdue[: OVERDUE_PER_CODE_MAX + count]]
             ahead = [
-                reservation.deadline for reservation in on_code if reservation.is_live and reservation.deadline > now
+                reservation.deadline
+                for reservation in on_code
+                if reservation.is_live and reservation.deadline > due_time
             ]
-            if ahead:
+            if ahead and self._reads("earliest deadlines"):
                 working_set.earliest_deadlines[code_id] = min(ahead)
-        self._hold(working_set, late)
+        self._hold(working_set, "overdue", late)
 
     def _load_for_other_commands(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
         moved = {command.reservation_id for command in commands if isinstance(command, COMMANDS_AFFECTING_REBINDS)}
         rebinds = (reservation for reservation in self._store.reservations.values() if reservation.follows in moved)
-        self._hold(
-            working_set, [reservation.reservation_id for reservation in rebinds if is_active_rebind(reservation)]
-        )
+        active = [reservation.reservation_id for reservation in rebinds if is_active_rebind(reservation)]
+        self._hold(working_set, "rebinds", active)
         for command in commands:
             if isinstance(command, HandOutMailCommand | HandOutCode) and command.code_id in self._store.handed_out:
+                if not self._reads("handed out"):
+                    continue
                 working_set.handed_out[command.code_id] = self._store.handed_out[command.code_id]
             elif isinstance(command, CorrectRecipient) and (
                 reservation := working_set.reservations.get(command.reservation_id)
@@ -415,18 +474,21 @@ class _MemoryUnitOfWork:
                 person = working_set.recipient_id(command.recipient)
                 of_person = [other for other in self._on_code(reservation.code_id) if other.recipient_id == person]
                 of_person.sort(key=lambda other: (not other.is_live, -other.versions[0]))
-                self._hold(working_set, [other.reservation_id for other in of_person[:PERSON_RESERVATIONS_MAX]])
+                of_person = of_person[:PERSON_RESERVATIONS_MAX]
+                self._hold(working_set, "reservations of persons", [other.reservation_id for other in of_person])
             elif isinstance(command, RequestRebind) and (code_id := working_set.code_id(command.code_digests)):
                 person = working_set.recipient_id(command.recipient)
                 of_person = [other for other in self._on_code(code_id) if other.recipient_id == person]
                 of_person.sort(key=lambda other: (not other.is_live, -other.versions[0]))
-                self._hold(working_set, [other.reservation_id for other in of_person[:PERSON_RESERVATIONS_MAX]])
+                of_person = of_person[:PERSON_RESERVATIONS_MAX]
+                self._hold(working_set, "reservations of persons", [other.reservation_id for other in of_person])
             elif isinstance(command, RevokeCode | ContinueRevocation):
                 released = [other for other in self._on_code(command.code_id) if is_released_by_revocation(other)]
                 released.sort(key=lambda other: other.deadline)
-                self._hold(working_set, [other.reservation_id for other in released[:REVOKED_PER_CODE_MAX]])
-            elif isinstance(command, NoteOnCode | NoteOnReservation) and command.note.text_id in self._store.texts:
-                working_set.known_texts.add(command.note.text_id)
+                released = released[:REVOKED_PER_CODE_MAX]
+                self._hold(working_set, "held", [other.reservation_id for other in released])
+            elif isinstance(command, NoteOnCode | NoteOnReservation) and self._reads("texts"):
+                working_set.known_texts |= {command.note.text_id} & self._store.texts.keys()
 
     def _load_campaigns(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
         """Read the campaigns of the codes, and the uses and deadlines that their limits are compared with."""
@@ -436,49 +498,48 @@ class _MemoryUnitOfWork:
         for campaign_id in campaign_ids - {None}:
             if campaign_id is None or (campaign := self._store.campaigns.get(campaign_id)) is None:
                 continue
+            if not self._reads("campaigns"):
+                continue
             working_set.campaigns[campaign_id] = campaign
-            uses = self._uses_in(campaign_id)
+            uses = self._store.uses_in(campaign_id)
             people = Counter((campaign_id, other.recipient_id) for other in uses)
-            working_set.uses_of_persons.update(people)
+            if self._reads("uses of persons"):
+                working_set.uses_of_persons.update(people)
             deadlines = [other.deadline for other in uses if other.is_live]
-            if deadlines:
+            if deadlines and self._reads("campaign deadlines"):
                 ahead = [deadline for deadline in deadlines if deadline > now]
                 working_set.campaign_deadlines[campaign_id] = min(ahead) if ahead else max(deadlines)
-
-    def _uses_in(self, campaign_id: UUID) -> list[Reservation]:
-        """Return the reserved and counted uses of a campaign."""
-        codes = self._store.codes
-        return [
-            other
-            for other in self._store.reservations.values()
-            if other.is_use
-            and other.occupies_use
-            and (code := codes[other.code_id]).campaign_id == campaign_id
-            and code.counts_in_campaign(other.versions)
-        ]
 
     def _load_newer(self, working_set: WorkingSet, targets: Sequence[UUID], commands: Sequence[Command]) -> None:
         newer: set[UUID] = set()
         for reservation in [working_set.reservations[key] for key in find_recountable(targets, commands, working_set)]:
-            candidates = [other for other in self._on_code(reservation.code_id) if _is_newer(other, reservation)]
-            candidates.sort(key=lambda other: -other.versions[0])
+            on_code = self._on_code(reservation.code_id)
+            candidates = [other for other in on_code if _may_take_precedence(other, reservation)]
+            follows = reservation.follows
+            candidates.sort(key=lambda other: (follows is None or other.follows != follows, -other.versions[0]))
             newer.update(other.reservation_id for other in candidates[:PERSON_RESERVATIONS_MAX])
-        self._hold(working_set, newer)
+        self._hold(working_set, "newer", newer)
 
     def _on_code(self, code_id: UUID) -> list[Reservation]:
         return [self._store.reservations[key] for key in self._store.of_code.get(code_id, ())]
 
-    def _hold(self, working_set: WorkingSet, ids: Iterable[UUID]) -> None:
+    def _reads(self, read: Read) -> bool:
+        """Whether no planted bug omits it."""
+        return read != self._store.omitted_read
+
+    def _hold(self, working_set: WorkingSet, read: Read, ids: Iterable[UUID]) -> None:
         """In the order of ids, as the statements give them."""
-        for key in sorted(ids):
+        for key in sorted(ids) if self._reads(read) else ():
             if (reservation := self._store.reservations.get(key)) is not None:
                 working_set.add_reservation(reservation)
 
 
-def _is_newer(other: Reservation, reservation: Reservation) -> bool:
-    """Whether it is the same person's, stands, and came later."""
+def _may_take_precedence(other: Reservation, reservation: Reservation) -> bool:
+    """Whether it is the same person's, stands, and came later or follows the same reservation."""
+    follows_same = reservation.follows is not None and other.follows == reservation.follows
     return (
         other.recipient_id == reservation.recipient_id
         and other.occupies_use
-        and other.versions[0] > reservation.versions[0]
+        and other.reservation_id != reservation.reservation_id
+        and (follows_same or other.versions[0] > reservation.versions[0])
     )

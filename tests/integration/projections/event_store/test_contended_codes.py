@@ -143,8 +143,8 @@ def _blocks(bench: LedgerBench, code_id: object, later: str) -> int:
         (now,) = conn.execute("SELECT now() + %s::interval", (later,)).fetchall()[0]
         total = 0
         for name, params in (
-            (EventStoreSql.events_of_overdue, ([code_id], now, OVERDUE_PER_CODE_MAX)),
-            (EventStoreSql.earliest_deadlines, (now, [code_id])),
+            (EventStoreSql.events_of_overdue, ([code_id], [now], OVERDUE_PER_CODE_MAX)),
+            (EventStoreSql.earliest_deadlines, ([code_id], [now])),
         ):
             plan = conn.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + name, params).fetchall()[0][0]
             total += plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]

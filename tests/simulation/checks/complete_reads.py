@@ -1,0 +1,110 @@
+"""A store reads enough: each batch is also decided on everything that the store holds, and nothing may differ.
+
+A read that a store omits is otherwise invisible to a comparison of two stores that omit the same one.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from domain.command_bus import CommandResult, Result, handle
+from domain.commands.campaign.manage_campaign import CampaignCommand, handle_campaign
+from domain.commands.hand_out.hand_out_code import HandOutCode
+from domain.commands.hand_out.manage_hand_out import HandOutCommand, handle_hand_out
+from domain.model.invariants import InvariantViolationError
+from domain.policy import Policy
+from domain.working_set import WorkingSet
+from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX
+from tests.simulation.services.store import PERSON_RESERVATIONS_MAX, AnyCommand, MemoryStore
+
+RESERVATIONS_PER_CODE_MAX: Final = min(OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, PERSON_RESERVATIONS_MAX)
+"""Above it a statement may rightly return less than everything, and a batch is not compared."""
+
+
+def find_omitted_reads(
+    store: MemoryStore,
+    policy: Policy,
+    commands: Sequence[AnyCommand],
+    working_set: WorkingSet,
+    results: Sequence[Result],
+) -> Iterator[str]:
+    """Decide a batch on everything, and yield what differs from what was decided on what was read.
+
+    Args:
+        store: As it was before the batch.
+        policy: By which the batch was decided.
+        commands: The batch, or one command about a campaign.
+        working_set: On which it was decided.
+        results: One of each command of a batch; none of a command about a campaign.
+    """
+    changed_codes = {recorded.originator_id for recorded in working_set.new_events} | working_set.codes.keys()
+    if any(len(store.of_code.get(code_id, ())) > RESERVATIONS_PER_CODE_MAX for code_id in changed_codes):
+        return
+    complete = _everything(store, commands)
+    names = ", ".join(type(command).__name__ for command in commands)
+    try:
+        complete_results = [_handle(command, complete, policy) for command in commands]
+    except InvariantViolationError as error:
+        yield f"reads: {names} break an invariant if everything is read: {error}"
+        return
+    for command, result, other in zip(commands, results, complete_results, strict=False):
+        if _plain(result) != _plain(other):
+            yield f"reads: {type(command).__name__} of {names}: {_plain(result)}, and {_plain(other)} on everything"
+    if working_set.new_events != complete.new_events:
+        kinds = [[type(each.event).__name__ for each in one.new_events] for one in (working_set, complete)]
+        yield f"reads: {names}: events {kinds[0]}, and {kinds[1]} on everything"
+    if working_set.new_recipients.keys() != complete.new_recipients.keys():
+        yield f"reads: {names}: other new recipients on everything"
+
+
+def _everything(store: MemoryStore, commands: Sequence[AnyCommand]) -> WorkingSet:
+    """A working set that holds all that the store has."""
+    now = max(command.context.now for command in commands)
+    complete = WorkingSet()
+    complete.codes.update(store.codes)
+    complete.code_ids.update(store.code_ids)
+    complete.recipient_ids.update(store.recipient_ids)
+    complete.remembered.update({scope: key for scope, (key, until) in store.keys.items() if until > now})
+    complete.known_texts.update(store.texts)
+    complete.campaigns.update(store.campaigns)
+    complete.hand_outs.update(store.hand_outs)
+    complete.handed_out.update(store.handed_out)
+    for reservation in store.reservations.values():
+        complete.add_reservation(reservation)
+    store.lists.load(complete, [command for command in commands if isinstance(command, HandOutCode)])
+    for campaign_id in store.campaigns:
+        _add_uses(store, complete, campaign_id, now)
+    for command in commands:
+        if isinstance(command, HandOutCommand):
+            complete.hand_out_texts = dict(store.lists.texts.get(command.hand_out_id, {}))
+    return complete
+
+
+def _add_uses(store: MemoryStore, complete: WorkingSet, campaign_id: UUID, now: datetime) -> None:
+    """What the limits of a campaign are compared with."""
+    deadlines = []
+    for other in store.uses_in(campaign_id):
+        key = campaign_id, other.recipient_id
+        complete.uses_of_persons[key] = complete.uses_of_persons.get(key, 0) + 1
+        if other.is_live:
+            deadlines.append(other.deadline)
+    of_campaign = [count for (each, _), count in complete.uses_of_persons.items() if each == campaign_id]
+    complete.most_per_person[campaign_id] = max(of_campaign, default=0)
+    if deadlines:
+        complete.campaign_deadlines[campaign_id] = min(
+            (each for each in deadlines if each > now), default=max(deadlines)
+        )
+
+
+def _handle(command: AnyCommand, complete: WorkingSet, policy: Policy) -> object:
+    if isinstance(command, CampaignCommand):
+        return handle_campaign(command, complete)
+    if isinstance(command, HandOutCommand):
+        return handle_hand_out(command, complete)
+    return handle(command, complete, policy)
+
+
+def _plain(result: object) -> object:
+    """A result that can be compared."""
+    return result if isinstance(result, CommandResult) else (type(result).__name__, vars(result))
