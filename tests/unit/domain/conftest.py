@@ -4,7 +4,6 @@ A test asserts what it is about. That no other field changed is asserted here fo
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,11 +17,10 @@ from domain.command_bus import Command, Result
 from domain.errors import Refusal
 from domain.events import Event
 from domain.working_set import WorkingSet
+from tests.support.approving import IS_APPROVING
 from tests.support.ledger.scenario import Scenario
 
 APPROVED: Final = Path(__file__).with_name("approved_results.txt")
-IS_APPROVING: Final = "APPROVE_RESULTS" in os.environ
-"""Whether this run writes the file, which `make approve` does."""
 ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 RECORDED: Final[set[str]] = set()
 

@@ -3,7 +3,6 @@
 import select
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -106,26 +105,6 @@ def test_a_transaction_that_an_error_leaves_is_rolled_back(database_url: str) ->
 
         assert row == (True,)
         assert conn.execute("SELECT 1 AS one").fetchall() == [{"one": 1}]
-
-
-def test_a_batch_of_new_redeems_costs_two_round_trips(bench: LedgerBench, tmp_path: Path) -> None:
-    """The queries, and the rows with the commit: the server is asked twice to answer."""
-    code = bench.issue(None, bound=False)
-    bench.redeem(code, "first@example.com")
-    commands: list[Command] = [bench.reserve(code, f"{name}@example.com") for name in ("second", "third")]
-    ledger, caches = bench.storage.ledger, bench.storage.recorder.caches.newest
-    with (tmp_path / "trace").open("wb") as trace, bench.storage.datastore.get_connection() as conn:
-        conn.pgconn.trace(trace.fileno())
-        with transaction(conn):
-            uow = PostgresUnitOfWork(conn, caches)
-            results = run_to_completion(ledger.execute_steps(uow, commands))
-            run_to_completion(uow.commit())
-        conn.pgconn.untrace()
-    words = (tmp_path / "trace").read_text(errors="replace").split()
-
-    assert [done(result).changed for result in results] == [True, True]
-    assert bench.rows("SELECT reserved FROM code_balances") == [(3,)]
-    assert (words.count("Flush"), words.count("Sync")) == (1, 1)
 
 
 def test_keys_are_remembered(bench: LedgerBench) -> None:
