@@ -26,6 +26,7 @@ from benchmarks.harness.small_load import ThreadGenerator
 from benchmarks.harness.stack import BenchmarkStack, run_stack
 from benchmarks.scenarios import (
     batch_redeem,
+    campaign_throughput,
     cpu_costs,
     merkle_overhead,
     page_latency,
@@ -131,10 +132,12 @@ def _measure_redeems(
         rounds.append(redeem_throughput.measure_baselines(ledger, loader, plan))
     ledger.query_rows(http_counters.DROP)
     code, codes = ledger.issue(), [issued.text for issued in ledger.issue_many(plan.spread_codes)]
+    codes_of_campaigns = campaign_throughput.issue_codes(ledger, plan)
     for number in range(plan.rounds):
-        say(f"a hot code, many codes, refusals and repeats, round {number + 1}")
+        say(f"a hot code, many codes, refusals, repeats and campaigns, round {number + 1}")
         rounds[number] |= redeem_throughput.measure_hot_code(ledger, loader, plan, code)
         rounds[number] |= redeem_throughput.measure_other_loads(ledger, loader, plan, codes)
+        rounds[number] |= campaign_throughput.measure_campaigns(ledger, loader, plan, codes_of_campaigns)
         rounds[number] |= batch_redeem.measure_batches(ledger, plan, code)
 
 

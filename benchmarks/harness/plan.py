@@ -12,6 +12,7 @@ class BenchmarkPlan(NamedTuple):
         rounds: Runs of each load; the medians count.
         seconds: Duration of one load.
         spread_codes: Number of codes over which redeems are spread.
+        campaign_codes: Number of codes of each load that shows what a campaign costs.
         connections: Connections of the further loads on one hot code; the main load has 64.
         apis: Numbers of API processes.
         finished: Distinct redemptions after which the tables are measured; draining them is the drain.
@@ -34,6 +35,7 @@ class BenchmarkPlan(NamedTuple):
     rounds: int
     seconds: float
     spread_codes: int
+    campaign_codes: int
     connections: tuple[int, ...]
     apis: tuple[int, ...]
     finished: int
@@ -57,6 +59,7 @@ FULL = BenchmarkPlan(
     rounds=3,
     seconds=4,
     spread_codes=10_000,
+    campaign_codes=1_000,
     connections=(16, 256),
     apis=(1, 2, 4),
     finished=100_000,
@@ -79,6 +82,7 @@ QUICK = BenchmarkPlan(
     rounds=1,
     seconds=0.4,
     spread_codes=20,
+    campaign_codes=10,
     connections=(),
     apis=(1,),
     finished=100,

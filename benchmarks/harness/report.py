@@ -31,6 +31,10 @@ RATIOS = {
     "hot4_over_hot1": ("hot4_rps", "hot_rps"),
     "batch_over_hot": ("batch_rps", "hot_rps"),
     "refusals_over_hot": ("refusals_rps", "hot_rps"),
+    "campaign_over_codes": ("campaign_rps", "codes_rps"),
+    "limited_campaign_over_codes": ("limited_campaign_rps", "codes_rps"),
+    "campaign_cpu": ("campaign_cpu_us", "codes_cpu_us"),
+    "limited_campaign_cpu": ("limited_campaign_cpu_us", "codes_cpu_us"),
     "drain_over_noop": ("drain_rps", "noop_task_rps"),
     "rebuild_over_fold": ("rebuild_rps", "fold_rps"),
 }

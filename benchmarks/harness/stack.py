@@ -97,13 +97,18 @@ class BenchmarkStack:
         """Issue an open code and return it."""
         return self.issue_many(1, max_uses)[0].text
 
-    def issue_many(self, count: int, max_uses: int | None = None) -> list[BenchmarkCode]:
-        """Issue open codes."""
+    def create_campaign(self, **terms: int) -> str:
+        """Create a campaign with these terms and return its id."""
+        with closing(RedeemClient(self.base)) as client:
+            return str(client.post("/api/v1/campaigns", {"name": "benchmark", **terms}, self._authorization())["id"])
+
+    def issue_many(self, count: int, max_uses: int | None = None, campaign: str | None = None) -> list[BenchmarkCode]:
+        """Issue open codes, which may belong to a campaign."""
         codes: list[BenchmarkCode] = []
         with closing(RedeemClient(self.base)) as client:
             while len(codes) < count:
                 body = {"count": min(count - len(codes), ISSUED_AT_ONCE), "max_uses": max_uses, "open": True}
-                answer = client.post("/api/v1/codes", body, {"Authorization": f"Bearer {self.info['admin_key']}"})
+                answer = client.post("/api/v1/codes", body | {"campaign": campaign}, self._authorization())
                 codes += [BenchmarkCode(issued["code"], UUID(issued["id"])) for issued in answer]
         return codes
 
@@ -158,6 +163,9 @@ class BenchmarkStack:
                 if any("celery" in word for word in words) and "beat" not in words:
                     processes.append(child)
         return processes
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.info['admin_key']}"}
 
     def _children(self) -> list[psutil.Process]:
         return list(psutil.Process(self.process.pid).children(recursive=True))

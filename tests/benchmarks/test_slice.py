@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 KEYS = {
     *("empty_rps", "hot_rps", "hot_over_empty", "hot_draining_rps", "spread_rps", "refusals_rps", "repeats_rps"),
+    *("codes_rps", "campaign_rps", "campaign_over_codes", "limited_campaign_rps", "limited_campaign_over_codes"),
     *("batch_rps", "batch_over_hot", "redeem_beside_batches_ms"),
     *("drain_rps", "click_to_mail_p50_ms", "click_to_mail_p99_ms", "api_rss_mb", "worker_rss_mb"),
     *("bare_asgi_rps", "wal_bytes_per_redemption", "cli_cpu"),
@@ -57,7 +58,9 @@ def test_every_scenario_runs(ran: tuple[Path, "subprocess.CompletedProcess[str]"
     # The kernel counts CPU time in ticks of 10 ms, so one part of the stack may show none of a small load, nor the
     # empty endpoint, with which others are compared.
     parts = {"api_cpu_us_per_redeem", "pg_cpu_us_per_redeem", "life_worker_cpu_us", "life_postgres_cpu_us"}
-    parts |= {"life_cpu_us", "empty_cpu_us"} | ({"redeem_cpu"} if document["empty_cpu_us"] else set())
+    parts |= {"codes_cpu_us", "campaign_cpu_us", "limited_campaign_cpu_us", "life_cpu_us", "empty_cpu_us"}
+    parts |= {"redeem_cpu"} if document["empty_cpu_us"] else set()
+    parts |= {"campaign_cpu", "limited_campaign_cpu"} if document.get("codes_cpu_us") else set()
     assert KEYS | sizes | parts <= document.keys()
     assert all(document[key] > 0 for key in KEYS | sizes)
     assert document["finished_redemptions"] >= QUICK.finished
