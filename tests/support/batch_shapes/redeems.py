@@ -9,6 +9,7 @@ from msgspec import structs
 
 from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
 from domain.values.identifiers import generate_code
+from projections.event_store.snapshots import EVENTS_PER_SNAPSHOT
 from tests.support.batch_shapes.registry import (
     AMPLE,
     attempt_reservations,
@@ -158,10 +159,27 @@ def _with_person_limit(bench: LedgerBench, count: int) -> list[ReserveUse]:
     return redeems_of(bench, issue_hot_codes(bench, count, campaign_id=campaign_id))
 
 
+@shape("redeem by recipients of a code in a campaign with max_per_person")
+def _by_recipients_with_limit(bench: LedgerBench, count: int) -> list[ReserveUse]:
+    """Their uses are counted, since they may have some."""
+    campaign_id = bench.create_campaign(max_per_person=AMPLE)
+    first = redeems_of(bench, [issue_hot(bench, campaign_id=campaign_id)] * count)
+    bench.storage.ledger.execute(first)
+    digests = bench.storage.vault.compute_digests("code", issue_hot(bench, campaign_id=campaign_id))
+    return repeat([structs.replace(command, code_digests=digests) for command in first])
+
+
 @shape("redeem in a campaign with max_uses, a code each")
 def _with_shared_limit(bench: LedgerBench, count: int) -> list[ReserveUse]:
     campaign_id = bench.create_campaign(max_uses=AMPLE)
     return redeems_of(bench, issue_hot_codes(bench, count, campaign_id=campaign_id))
+
+
+@shape("redeem that makes snapshots of code and campaign due")
+def _past_snapshots(bench: LedgerBench, count: int) -> list[ReserveUse]:
+    text = issue_code(bench, campaign_id=bench.create_campaign(max_uses=AMPLE))
+    bench.storage.ledger.execute(redeems_of(bench, [text] * (EVENTS_PER_SNAPSHOT - 2)))
+    return redeems_of(bench, [text] * count)
 
 
 @shape("redeem in a full campaign, refused")

@@ -121,17 +121,19 @@ def send_uses(bench: LedgerBench, count: int, **terms: Any) -> list[UUID]:
     return attempt_reservations(bench, reserve_uses(bench, count, **terms))
 
 
-def attempt_reservations(bench: LedgerBench, reservations: list[UUID], outcome: Outcome = SENT) -> list[UUID]:
+def attempt_reservations(
+    bench: LedgerBench, reservations: list[UUID], outcome: Outcome = SENT, channel: str = "smtp"
+) -> list[UUID]:
     """Make the first attempt at each; the same reservations."""
-    bench.storage.ledger.execute([claim(bench, each) for each in reservations])
+    bench.storage.ledger.execute([claim(bench, each, channel) for each in reservations])
     bench.storage.ledger.execute([record(bench, each, outcome) for each in reservations])
     return reservations
 
 
-def claim(bench: LedgerBench, reservation_id: UUID) -> ClaimAttempt:
+def claim(bench: LedgerBench, reservation_id: UUID, channel: str = "smtp") -> ClaimAttempt:
     """A worker claims a reservation."""
     context = bench.context("worker", "t1")
-    return ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
+    return ClaimAttempt(context=context, reservation_id=reservation_id, channel=channel, case_id=uuid4())
 
 
 def record(bench: LedgerBench, reservation_id: UUID, outcome: Outcome = SENT) -> RecordOutcome:

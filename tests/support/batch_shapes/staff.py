@@ -1,6 +1,7 @@
 """What staff, operators and recipients decide about codes and reservations."""
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID, uuid4
 
 from domain.command_bus import Command
@@ -11,13 +12,14 @@ from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
+from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.resolve_case import RefundAfterOutage, ResolveReservation
-from domain.ports import TextDraft
+from domain.ports import Rejected, TextDraft
 from domain.values.identifiers import EmailAddress, generate_code
 from tests.support.batch_shapes.redeems import redeems_of
 from tests.support.batch_shapes.registry import (
@@ -28,13 +30,19 @@ from tests.support.batch_shapes.registry import (
     issue_code,
     issue_codes,
     new_emails,
+    record,
     reserve_uses,
     send_uses,
     shape,
 )
-from tests.support.batch_shapes.workers import UNKNOWN
+from tests.support.batch_shapes.workers import ACCESS_DAYS, UNKNOWN, record_bounces, removed
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, correction
+
+BUSY: Final = Rejected(server="mx:25", reason="temporary", final=False)
+
+EXTERNAL: Final = "webhook"
+"""A channel that removes an access itself."""
 
 
 def note_on(bench: LedgerBench, reservation_id: UUID | None = None) -> TextDraft:
@@ -188,6 +196,16 @@ def _resolve(bench: LedgerBench, count: int) -> Sequence[Command]:
     ]
 
 
+@shape("resolve an open case")
+def _resolve_case(bench: LedgerBench, count: int) -> Sequence[Command]:
+    bounces, context = record_bounces(bench, count), bench.context("staff")
+    bench.storage.ledger.execute(bounces)
+    return [
+        ResolveReservation(context=context, reservation_id=each.reservation_id, resolution="refunded", case_id=uuid4())
+        for each in bounces
+    ]
+
+
 @shape("refund after an outage")
 def _refund_outage(bench: LedgerBench, count: int) -> Sequence[Command]:
     context = bench.context("operator")
@@ -250,4 +268,76 @@ def _rebind(bench: LedgerBench, count: int) -> Sequence[Command]:
     return [
         RebindReservation(context=context, reservation_id=each, new_reservation_id=uuid4(), group="blue")
         for each in send_uses(bench, count)
+    ]
+
+
+def begin_rebinds(bench: LedgerBench, count: int) -> tuple[list[UUID], list[UUID]]:
+    """Begin to move as many accesses to another group; the reservations that gave them, and those of the moves."""
+    context, sent = bench.context("staff"), send_uses(bench, count, validity_days=ACCESS_DAYS)
+    moves = [
+        RebindReservation(context=context, reservation_id=each, new_reservation_id=uuid4(), group="blue")
+        for each in sent
+    ]
+    bench.storage.ledger.execute(moves)
+    return sent, [command.new_reservation_id for command in moves]
+
+
+@shape("claim a rebind")
+def _claim_rebind(bench: LedgerBench, count: int) -> Sequence[Command]:
+    _, moves = begin_rebinds(bench, count)
+    return [claim(bench, each) for each in moves]
+
+
+@shape("record a rebind sent, which replaces the access")
+def _record_rebind(bench: LedgerBench, count: int) -> Sequence[Command]:
+    _, moves = begin_rebinds(bench, count)
+    bench.storage.ledger.execute([claim(bench, each) for each in moves])
+    return [record(bench, each) for each in moves]
+
+
+@shape("refund an access that is being moved, refused")
+def _refund_moving(bench: LedgerBench, count: int) -> Sequence[Command]:
+    sent, _ = begin_rebinds(bench, count)
+    context = bench.context("staff")
+    return [RefundReservation(context=context, reservation_id=each, cause="staff") for each in sent]
+
+
+def correct_sent(bench: LedgerBench, count: int) -> tuple[list[UUID], list[UUID]]:
+    """Correct invitations that an external system sent; their reservations, and those that wait for the removals."""
+    sent = attempt_reservations(bench, reserve_uses(bench, count), channel=EXTERNAL)
+    corrections = [correction(bench, each, email) for each, email in zip(sent, new_emails(count), strict=True)]
+    bench.storage.ledger.execute(corrections)
+    return sent, [command.new_reservation_id for command in corrections]
+
+
+@shape("claim a correction that waits for a removal")
+def _claim_waiting(bench: LedgerBench, count: int) -> Sequence[Command]:
+    _, waiting = correct_sent(bench, count)
+    return [claim(bench, each, EXTERNAL) for each in waiting]
+
+
+@shape("record a removal for which a correction waits")
+def _record_awaited_removal(bench: LedgerBench, count: int) -> Sequence[Command]:
+    sent, _ = correct_sent(bench, count)
+    return [removed(bench, each, EXTERNAL) for each in sent]
+
+
+@shape("accept late and revoke, one commit")
+def _accept_and_revoke(bench: LedgerBench, count: int) -> Sequence[Command]:
+    """What a revocation frees may be counted again, unless the recipient has a newer reservation."""
+    (code_ids, reservations), context = redeem_codes(bench, count), bench.context("staff")
+    attempt_reservations(bench, reservations, BUSY)
+    return [
+        *(RevokeCode(context=context, code_id=each, case_ids=[uuid4()]) for each in code_ids),
+        *(AcceptInvite(context=context, reservation_id=each, delivery=1, case_id=uuid4()) for each in reservations),
+    ]
+
+
+@shape("join a campaign with max_per_person and redeem, one commit")
+def _join_and_redeem(bench: LedgerBench, count: int) -> Sequence[Command]:
+    campaign_id, context = bench.create_campaign(max_per_person=AMPLE), bench.context("staff")
+    texts, code_ids = issue_codes(bench, count)
+    return [
+        *(JoinCampaign(context=context, code_id=each, campaign_id=campaign_id) for each in code_ids),
+        *redeems_of(bench, texts),
     ]

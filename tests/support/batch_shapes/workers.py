@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from domain.command_bus import Command
 from domain.commands.access.record_removal import RecordExternalRemoval
@@ -98,7 +98,8 @@ def _accept(bench: LedgerBench, count: int) -> Sequence[Command]:
 
 
 @shape("record a bounce")
-def _bounce(bench: LedgerBench, count: int) -> Sequence[Command]:
+def record_bounces(bench: LedgerBench, count: int) -> list[RecordBounce]:
+    """Servers report that sent invitations bounced, which opens cases."""
     context, vault = bench.context("key"), bench.storage.vault
     return [
         RecordBounce(
@@ -114,31 +115,29 @@ def _bounce(bench: LedgerBench, count: int) -> Sequence[Command]:
 
 
 @shape("end an access")
-def _end_access(bench: LedgerBench, count: int) -> Sequence[Command]:
+def _end_access(bench: LedgerBench, count: int) -> list[SettleAccess]:
     context = bench.context("worker")
     sent = send_uses(bench, count, validity_days=ACCESS_DAYS)
     return later([SettleAccess(context=context, reservation_id=each) for each in sent], timedelta(days=ACCESS_DAYS + 1))
+
+
+def removed(bench: LedgerBench, reservation_id: UUID, channel: str = "smtp") -> RecordRemovalOutcome:
+    """A channel removed an access at the first attempt."""
+    return RecordRemovalOutcome(
+        context=bench.context("worker"),
+        reservation_id=reservation_id,
+        attempt=1,
+        channel=channel,
+        outcome=SENT,
+        case_id=uuid4(),
+    )
 
 
 @shape("record that an access was removed")
 def _record_removal(bench: LedgerBench, count: int) -> Sequence[Command]:
     ended = _end_access(bench, count)
     bench.storage.ledger.execute(ended)
-    return later(
-        [
-            RecordRemovalOutcome(
-                context=bench.context("worker"),
-                reservation_id=command.reservation_id,
-                attempt=1,
-                channel="smtp",
-                outcome=SENT,
-                case_id=uuid4(),
-            )
-            for command in ended
-            if isinstance(command, SettleAccess)
-        ],
-        timedelta(days=ACCESS_DAYS + 2),
-    )
+    return later([removed(bench, command.reservation_id) for command in ended], timedelta(days=ACCESS_DAYS + 2))
 
 
 @shape("record a removal by an external system")
