@@ -322,7 +322,9 @@ def find_retry(outcome: Outcome | SkipReason, attempts: int, now: datetime) -> t
         return now + RETRY, attempts - 1
     if attempts >= ATTEMPTS_MAX:
         return None
+    wait = timedelta(0)
     if isinstance(outcome, RetryLater):
-        return now + min(outcome.wait, LATER_MAX), attempts
-    wait_s = outcome.retry_after_s if isinstance(outcome, OutcomeUnknown) else 0.0
-    return now + max(attempts * RETRY, timedelta(seconds=wait_s)), attempts
+        wait = min(outcome.wait, LATER_MAX)
+    elif isinstance(outcome, OutcomeUnknown):
+        wait = timedelta(seconds=outcome.retry_after_s)
+    return now + max(attempts * RETRY, wait), attempts

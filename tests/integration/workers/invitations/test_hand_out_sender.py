@@ -154,6 +154,20 @@ def test_channel_that_asks_to_wait_is_asked_then(house: HandOutRig) -> None:
     assert house.states(hand_out_id) == {"sent": 1}
 
 
+def test_channel_that_names_no_wait_is_asked_after_the_usual_one(house: HandOutRig) -> None:
+    """Else one run would use up all attempts within a second."""
+    hand_out_id = house.create()
+    house.channel = FakeChannel(*[RetryLater(server="team", reason="full", wait=timedelta(0))] * 2)
+    house.add(hand_out_id, "li@example.com")
+    counts = []
+    for seconds in (0, 59, 1, 119, 1):
+        house.passes(seconds=seconds)
+        counts.append(house.send())
+
+    assert counts == [1, 0, 1, 0, 1]
+    assert house.states(hand_out_id) == {"sent": 1}
+
+
 @pytest.mark.parametrize("stop", [pause, end, pause_campaign])
 def test_nothing_is_sent_while_it_is_stopped_but_what_staff_ask_for(
     house: HandOutRig, stop: Callable[[HandOutRig, UUID], None]
