@@ -1,5 +1,6 @@
 """Invitations of a group with its own channel: posted, recorded as such, and delaying no other group."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from domain.commands.code.issue import IssueCode
-from domain.ports import Channel, OutcomeUnknown
+from domain.ports import Channel, OutboundMessage, OutcomeUnknown
 from domain.values.identifiers import generate_code
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_batch_sender import CONCURRENCY, Post, statuses
@@ -22,10 +23,11 @@ from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
+from tests.support.waiting import WAIT_S_MAX
 from workers.channels.group_router import Cooldowns, GroupRoutingChannel
 from workers.channels.registry import GroupChannels, channel_kinds
 from workers.http_client.client import PinnedHttpClient
-from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.batch_sender import GROUP_SHARE, InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import ATTEMPTS_MAX, POSTPONED_MAX, send_notices
 
@@ -69,15 +71,15 @@ class GroupRig:
             done(result).require_reservation().reservation_id for result in self.bench.storage.ledger.execute(commands)
         ]
 
-    def work(self, ids: Sequence[UUID]) -> None:
+    def work(self, ids: Sequence[UUID], slots: int = CONCURRENCY) -> None:
         """One message, all of it."""
 
         def channel() -> Channel:
             return GroupRoutingChannel(self.post, self.own.for_group)
 
-        with ThreadPoolExecutor(CONCURRENCY) as threads:
+        with ThreadPoolExecutor(slots) as threads:
             InvitationBatchSender(
-                self.steps, threads, CONCURRENCY, channel, plan=self.own.plan, cooldowns=self.cooldowns
+                self.steps, threads, slots, channel, plan=self.own.plan, cooldowns=self.cooldowns
             ).run(ids, "t1", lambda: False)
 
     def notices(self) -> list[tuple[str, bool | None]]:
@@ -174,6 +176,32 @@ def test_a_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
     assert len(house.system.received) == 1
     due = house.bench.rows("SELECT count(*) FROM reservations WHERE status = 'live' AND attempts = 0")
     assert due == [(5,)]
+
+
+def test_a_slow_system_gets_a_quarter_of_the_send_slots(house: GroupRig) -> None:
+    """However many of its invitations come first: all others are sent in the meantime."""
+    slots, at_once, most = 2 * GROUP_SHARE, 0, 0
+    lock, all_others = threading.Lock(), threading.Event()
+
+    def respond_last() -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        assert all_others.wait(WAIT_S_MAX)
+        with lock:
+            at_once -= 1
+
+    def count(_: OutboundMessage) -> None:
+        if len(house.post.sent) == len(mailed) - 1:
+            all_others.set()
+
+    house.system.always, house.post.look = ScriptedReply(first=respond_last), count
+    posted, mailed = house.reserved(6), house.reserved(12, None)
+    house.work([*posted, *mailed], slots)
+
+    assert most == 2
+    assert statuses(house.bench) == {"sent": 18}
 
 
 def test_a_system_that_is_turned_off_gets_nothing_more(house: GroupRig) -> None:

@@ -14,10 +14,12 @@ from domain.commands.campaign.manage_campaign import (
 )
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import OutboundMessage, Outcome, Rejected
+from domain.values.batched import batched
 from projections.database.migrations import migrate
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
 from projections.telemetry.metrics import HAND_OUT_MAILS
 from tests.integration.workers.invitations.hand_out_rig import (
+    PEOPLE,
     CrashError,
     HandOutRig,
     end,
@@ -51,6 +53,22 @@ def _fill(house: HandOutRig, hand_out_id: UUID) -> None:
     house.add(hand_out_id, "wang@example.com")
     house.send()
     house.bench.redeem(house.channel.sent[-1].code.replace("-", ""), "wang@example.com")
+
+
+def send_while_time_passes(house: HandOutRig) -> None:
+    """Run a worker once, whose clock goes on by a millisecond each time that it is read."""
+
+    def read_clock() -> datetime:
+        house.passes(milliseconds=1)
+        return house.now
+
+    sender = house.sender()
+    replace(sender, steps=replace(sender.steps, now=read_clock)).run()
+
+
+def recipients(house: HandOutRig) -> list[str]:
+    """The names before the at sign, in the order of sending."""
+    return [message.recipient.typed.partition("@")[0] for message in house.channel.sent]
 
 
 @pytest.mark.parametrize("stop", [pause, end, pause_campaign, _end_before, _start_after, _fill])
@@ -192,6 +210,63 @@ def test_hand_out_without_a_rate_lets_others_send(house: HandOutRig) -> None:
         hand_out_ids += [row.hand_out_id for row in queue.take(house.now, 1)]
 
     assert sorted([first, second, first]) == sorted(hand_out_ids)
+
+
+def test_hand_outs_take_turns(house: HandOutRig) -> None:
+    """One batch each, whichever began first, until all are sent."""
+    for name in ("a", "b", "c"):
+        house.add(house.create(), *(f"{name}{nth}@example.com" for nth in range(8)))
+
+    send_while_time_passes(house)
+
+    batches = list(batched((name[0] for name in recipients(house)), house.sender().batch_size))
+    assert sorted(batches[:3]) == sorted(batches[3:]) == [["a"] * 4, ["b"] * 4, ["c"] * 4]
+
+
+@pytest.mark.parametrize("per_minute", [None, 60])
+def test_short_list_waits_for_one_batch_of_a_long_one(house: HandOutRig, per_minute: int | None) -> None:
+    """The long one began before, and goes on afterwards."""
+    house.add(house.create(), *(f"long{nth}@example.com" for nth in range(20)))
+    house.passes(seconds=10)
+    house.add(house.create(per_minute), *(f"short{nth}@example.com" for nth in range(2)))
+    house.passes(seconds=10)
+
+    send_while_time_passes(house)
+
+    first_batches = recipients(house)[: 2 * house.sender().batch_size]
+    assert {"short0", "short1"} <= set(first_batches)
+    assert len(house.channel.sent) == 22
+
+
+def test_hand_out_of_a_system_in_backoff_delays_no_other(house: HandOutRig) -> None:
+    """Its rows spend no attempt, and the system is not asked before a minute has passed."""
+    resting, other = house.create(group="design"), house.create()
+    for hand_out_id, name in ((resting, "resting"), (other, "other")):
+        house.add(hand_out_id, *(f"{name}{nth}@example.com" for nth in range(6)))
+    sender = house.sender()
+    sender.cooldowns.record("design", Rejected(server="team", reason="unreachable", final=False))
+
+    assert sender.run() == 12
+    assert sorted(recipients(house)) == [f"other{nth}" for nth in range(6)]
+    assert house.bench.rows("SELECT DISTINCT attempts FROM hand_out_recipients WHERE due_at IS NOT NULL") == [(0,)]
+    house.passes(seconds=60)
+    house.send()
+    assert len(house.channel.sent) == 12
+
+
+def test_email_that_staff_asked_for_is_sent_before_lists(house: HandOutRig) -> None:
+    """The customer whom they serve waits for no list."""
+    waiting_longer, hand_out_id = house.create(), house.create()
+    house.passes(seconds=1)
+    house.add(hand_out_id, "li@example.com")
+    house.send()
+    house.add(waiting_longer, *people())
+    house.request_resend(house.channel.sent[0].reservation_id)
+
+    house.send()
+
+    assert recipients(house)[:2] == ["li", "li"]
+    assert len(house.channel.sent) == 2 + PEOPLE
 
 
 def test_resend_is_sent_though_its_process_ends_after_the_commit(house: HandOutRig) -> None:
