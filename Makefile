@@ -128,13 +128,15 @@ long-life: setup  ## Redeem 300,000 times in one process life while database con
 	@$(BIN)/python -m tests.faults.long_life $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # Read the difference before it is committed: what is approved is promised.
-approve: setup  ## Write every approved file: schema, shapes of events, results and statements of commands, generated docs
+approve: setup  ## Write every approved file: schema, event shapes, results and statements of commands, names of the sending side, docs
 	@$(BIN)/python -m tests.schema.approved_schema
 	@$(BIN)/python -m tests.schema.event_shapes
 	@APPROVE_RESULTS=1 $(BIN)/python -m pytest --quiet -n0 tests/unit/domain \
 		tests/integration/projections/event_store/test_statements.py
+	@$(BIN)/python -m tests.observability.approved_sending
 	@$(BIN)/python docs/reference.py
-	@git status --short -- tests/schema tests/unit/domain tests/integration/projections/event_store tests/architecture docs
+	@git status --short -- tests/schema tests/unit/domain tests/integration/projections/event_store tests/architecture \
+		tests/observability docs
 
 # A sample of mutants, chosen by SEED=; ARGS=--all tries each of some 6,500, in ten minutes of CPU time.
 # ARGS="--all --only domain.model.access.*" tries those of one module.

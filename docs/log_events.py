@@ -3,7 +3,7 @@
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -106,14 +106,14 @@ class LogCall(NamedTuple):
         place: File and line.
         level: As the line has it.
         text: The fixed text; empty if the call computes it.
-        fields: Names of the fields that it adds.
+        fields: Names of the fields that it adds, each with its value if that is a fixed word; empty if not.
         has_arguments: Whether it fills the text with arguments.
     """
 
     place: str
     level: str
     text: str
-    fields: tuple[str, ...]
+    fields: Mapping[str, str]
     has_arguments: bool
 
 
@@ -133,7 +133,9 @@ def log_calls_of(source: str, place: str) -> Iterator[LogCall]:
             continue
         method = called.rpartition(".")[2]
         text = arguments[0].value if arguments and isinstance(arguments[0], ast.Constant) else ""
-        fields = tuple(key for extra in extras for key in _keys_of(extra, tree))
+        fields: dict[str, str] = {}
+        for name, word in (field for extra in extras for field in _fields_of(extra, tree)):
+            fields[name] = word if fields.get(name, word) == word else ""
         yield LogCall(f"{place}:{node.lineno}", LEVELS.get(method, method), str(text), fields, len(arguments) > 1)
 
 
@@ -152,18 +154,24 @@ def log_event_lines() -> Iterator[str]:
         ValueError: GUIDANCE lacks an event, or names one that no call logs.
     """
     levels: dict[str, set[str]] = defaultdict(set)
-    fields: dict[str, dict[str, None]] = defaultdict(dict)
+    fields: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for call in log_calls():
         levels[call.text].add(call.level)
-        fields[call.text].update(dict.fromkeys(call.fields))
-    fields["request"] = dict.fromkeys(_request_fields())
+        for name, word in call.fields.items():
+            fields[call.text][name].add(word)
+    fields["request"] = {name: {""} for name in _request_fields()}
     if wrong := sorted(levels.keys() ^ GUIDANCE.keys()):
         raise ValueError(f"docs/log_events.py: GUIDANCE and the log calls differ in {', '.join(map(repr, wrong))}")
     yield "| event | level | fields | meaning and remedy |"
     yield "|---|---|---|---|"
     for text in sorted(levels):
-        names = " ".join(f"`{name}`" for name in fields[text])
+        names = " ".join(map(_show_field, fields[text], fields[text].values()))
         yield f"| `{text}` | {' or '.join(sorted(levels[text]))} | {names} | {GUIDANCE[text]} |"
+
+
+def _show_field(name: str, words: set[str]) -> str:
+    """Return a field as the table shows it: with its words, if it always has one of them."""
+    return f"`{name}`" if "" in words else f"`{name}` ({', '.join(sorted(words))})"
 
 
 def _names_of_fact_logs(tree: ast.Module) -> Iterator[str]:
@@ -185,30 +193,34 @@ def _request_fields() -> Iterator[str]:
             yield from (str(keyword.arg) for keyword in node.keywords)
 
 
-def _keys_of(node: ast.expr, tree: ast.Module) -> Iterator[str]:
-    """Yield the keys of a dict: of a literal, a variable or a function's result; else the expression itself."""
+def _fields_of(node: ast.expr, tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield fields with their fixed words: of a dict, a variable or a function's result; else the expression itself."""
     match node:
         case ast.Dict(keys=keys, values=values):
             for key, value in zip(keys, values, strict=True):
-                yield from _keys_of(value, tree) if key is None else [ast.literal_eval(key)]
+                yield from _fields_of(value, tree) if key is None else [(ast.literal_eval(key), _word_of(value))]
         case ast.Name(id=name):
-            yield from _keys_in_variable(name, tree)
+            yield from _fields_in_variable(name, tree)
         case ast.Call(func=ast.Name(id=name)):
             functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name]
             for inner in (node for function in functions for node in ast.walk(function)):
                 if isinstance(inner, ast.Return) and inner.value is not None:
-                    yield from _keys_of(inner.value, tree)
+                    yield from _fields_of(inner.value, tree)
         case _:
-            yield ast.unparse(node)
+            yield ast.unparse(node), ""
 
 
-def _keys_in_variable(name: str, tree: ast.Module) -> Iterator[str]:
-    """Yield the keys that a module puts into the dicts of this name."""
+def _word_of(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _fields_in_variable(name: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the fields that a module puts into the dicts of this name."""
     for node in ast.walk(tree):
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
-                yield from _keys_of(value, tree)
+                yield from _fields_of(value, tree)
             case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
-                yield from _keys_of(value, tree)
-            case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=target), slice=key)]) if target == name:
-                yield ast.literal_eval(key)
+                yield from _fields_of(value, tree)
+            case ast.Assign(targets=[ast.Subscript(ast.Name(target), key)], value=value) if target == name:
+                yield ast.literal_eval(key), _word_of(value)

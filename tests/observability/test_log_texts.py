@@ -77,6 +77,14 @@ def test_log_text_that_breaks_a_rule_is_found(call: str, count: int) -> None:
     assert len(text_errors(log_call)) == count
 
 
+def test_field_of_a_log_call_has_a_word_if_it_always_has_the_same_one() -> None:
+    """The page of log events shows it, because searches name it."""
+    source = "facts = {'action': 'send', 'reason': why, 'outcome': 'sent'}\nfacts['outcome'] = 'failed'\n"
+    (call,) = log_calls_of(f"{source}log.info('message', extra=facts)", "x.py")
+
+    assert call.fields == {"action": "send", "reason": "", "outcome": ""}
+
+
 def test_log_call_names_no_field_that_the_log_leaves_out() -> None:
     """Else an operator reads that a row was refused, but not which one or why."""
     fields = [(call.place, field) for call in all_calls() for field in call.fields]

@@ -45,6 +45,30 @@ def test_every_metric_is_documented_and_every_documented_one_exists(families: di
         assert (kind, set(re.findall(r"`(\w+)`", labels))) == (metric.type, names), name
 
 
+LISTED_ELSEWHERE = {"code", "type", "table"}
+"""Labels whose values are problem codes, types of events, and names of tables."""
+
+
+def documented_values(name: str, label: str) -> set[str]:
+    """Values of a label in its row, or in the next row above that lists some."""
+    rows = documented()
+    above = [labels for _, labels in list(rows.values())[list(rows).index(name) :: -1]]
+    listed = (re.search(rf"`{label}`: ([^;|]+)", labels) for labels in above)
+    return next((set(re.split(", *", values[1].strip())) for values in listed if values), set())
+
+
+def test_every_value_of_a_label_is_documented(families: dict[str, Metric]) -> None:
+    """Alerts and dashboards select by them, so a value that is renamed or dropped shows in this page."""
+    real: dict[tuple[str, str], set[str]] = {}
+    for name, metric in families.items():
+        for sample in metric.samples:
+            for label in sample.labels.keys() - LISTED_ELSEWHERE - {"le"}:
+                real.setdefault((name, label), set()).add(sample.labels[label])
+
+    assert len(real) > 25
+    assert {key: documented_values(*key) for key in real} == real
+
+
 HELP = re.compile(r"[A-Z1][^\n]*\.")
 WITHOUT_SUBJECT = re.compile(r"\b(them|they|it|that disk|this list|who|whoever)\b", re.IGNORECASE)
 
