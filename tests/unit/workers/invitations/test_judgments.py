@@ -2,21 +2,25 @@
 
 `judgments.txt` says what holds today, also where two kinds differ without a reason. A changed rule changes its cell.
 A cell is the word that is stored, or when it is sent again; `free`: the attempt is none of the few that a kind has.
+The last columns are the outcomes by which metrics count the attempt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from prometheus_client import Counter
 
 from domain.policy import LONGEST_WAIT, Policy
 from domain.ports import NotifiedOnly, OutcomeUnknown, RetryLater
 from domain.webhooks import retry_schedule
 from projections.hand_outs import hand_out_queue, sending_pace
+from projections.telemetry.metrics import HAND_OUT_MAILS, REMINDERS
 from projections.work_queue import due_access, due_reservations, outbox
 from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT
+from tests.support.metric_samples import samples
 from tests.unit.workers.invitations.judges import JUDGES, LAST, TOO_BIG, Case
 from tests.unit.workers.test_settings import settings
 from workers.channels import group_router
@@ -68,6 +72,23 @@ CASES: Final[Mapping[str, Case]] = {
 }
 
 
+COUNTED: Final[Mapping[str, Counter]] = {
+    "hand-out": HAND_OUT_MAILS,
+    "its reminder": HAND_OUT_MAILS,
+    "reminder": REMINDERS,
+}
+"""The metrics of the kinds that count outcomes; those of the others are read from the log."""
+
+
+def find_counted(counter: Counter, call: Callable[[], object]) -> str:
+    """The outcome by which a call counts one attempt; `nothing` if it counts none."""
+    before = samples(counter.collect())
+    call()
+    after = samples(counter.collect())
+    (counted,) = {name for name in after if after[name] != before.get(name, 0) and "_total" in name} or {"nothing"}
+    return counted.partition('"')[2].partition('"')[0] or counted
+
+
 def read_table() -> tuple[list[str], dict[str, list[str]], list[str]]:
     """Read the kinds, the cells of each case, and the letters of the reasons."""
     table, _, reasons = TABLE.read_text("utf-8").partition("\n\n")
@@ -76,23 +97,33 @@ def read_table() -> tuple[list[str], dict[str, list[str]], list[str]]:
 
 
 KINDS, ROWS, REASONS = read_table()
-CELLS: Final = [
-    pytest.param(name, kind, cell, id=f"{name}-{kind}")
-    for name, cells in ROWS.items()
-    for kind, cell in zip(KINDS, cells, strict=True)
-    if not cell.startswith(CANNOT_BE)
-]
 
 
-@pytest.mark.parametrize(("name", "kind", "cell"), CELLS)
+def list_cells(columns: Iterable[str], suffix: str = "") -> list[tuple[str, str, str]]:
+    """The cells of some columns that an attempt can lead to, each with its case and its kind."""
+    return [
+        (name, kind, cell)
+        for name, cells in ROWS.items()
+        for kind in columns
+        if not (cell := cells[KINDS.index(f"{kind}{suffix}")]).startswith(CANNOT_BE)
+    ]
+
+
+@pytest.mark.parametrize(("name", "kind", "cell"), list_cells(JUDGES))
 def test_attempt_leads_to_what_the_table_says(name: str, kind: str, cell: str) -> None:
     """The commands of the domain and the functions of the workers decide."""
     assert JUDGES[kind](CASES[name]) == cell
 
 
+@pytest.mark.parametrize(("name", "kind", "cell"), list_cells(COUNTED, ", counted"))
+def test_attempt_is_counted_as_the_table_says(name: str, kind: str, cell: str) -> None:
+    """Alerts and dashboards show these outcomes."""
+    assert find_counted(COUNTED[kind], lambda: JUDGES[kind](CASES[name])) == cell
+
+
 def test_table_has_each_kind_and_each_case() -> None:
     """A cell without a judgment has a reason, and no reason is without a cell."""
-    assert [*JUDGES] == KINDS
+    assert [*JUDGES, *(f"{kind}, counted" for kind in COUNTED)] == KINDS
     assert [*ROWS] == [*CASES]
     cells = {cell for cells in ROWS.values() for cell in cells}
     unreachable = {cell.removeprefix(CANNOT_BE).strip() for cell in cells if cell.startswith(CANNOT_BE)}
