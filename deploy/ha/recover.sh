@@ -18,5 +18,7 @@ until [ "$(ask postgres 'SELECT pg_is_in_recovery()')" = f ]; do sleep 1; done
 for pair in postgres:superuser replicator:replication rewinder:rewind ledger:password; do
     [ ! -f "/db-secret/${pair#*:}" ] || ask postgres "ALTER ROLE ${pair%%:*} PASSWORD '$(cat "/db-secret/${pair#*:}")'"
 done
+# `ledger restore` turned these off for the recovery. Left so, no standby would confirm commits, and none could take over.
+for name in synchronous_standby_names hot_standby; do ask postgres "ALTER SYSTEM RESET $name"; done
 echo "recovered, newest position $(ask ledger 'SELECT coalesce(max(notification_id), 0) FROM ledger_events')"
 "$programs/pg_ctl" stop --pgdata="$data" --mode=fast >/dev/null

@@ -68,6 +68,8 @@ def a_lost_cluster_is_restored(compose: Compose) -> str:
     compose.up("etcd1", "etcd2", "etcd3", "db1")
     compose.up()
     ensure(compose.ledger("history", code) == history, "the history is another")
+    members = ("exec", "-T", "db1", "patronictl", "-c", "/etc/patroni/patroni.yml", "list")
+    wait(lambda: "Sync Standby" in compose(*members), GAP_S_MAX, "a standby that confirms commits, and can take over")
     done = compose("exec", "-T", "backend", "ledger", "verify", check=False)
     ensure("every rule holds" in done, f"verify: {done[-2000:]}")
     return f"{backup}; {drill}; {recovered}"
