@@ -100,7 +100,9 @@ def test_commands_of_compose_name_services_that_exist() -> None:
 
 def test_commands_of_the_cluster_name_units_that_exist() -> None:
     """Those of deploy/ha/systemd, and those of packages."""
-    units = {path.stem for path in (ROOT / "deploy/ha/systemd").glob("*.service")} | PACKAGE_UNITS
+    systemd = ROOT / "deploy/ha/systemd"
+    units = {path.stem for path in systemd.glob("*.service")} | {path.name for path in systemd.glob("*.timer")}
+    units |= PACKAGE_UNITS
     text = "\n".join(commands_of("cluster"))
     named = {unit for command in re.findall(r"(?:systemctl|journalctl)[^|\n&]*", text) for unit in command.split()}
     words = {unit for unit in named if unit.startswith("ledger-") or unit in PACKAGE_UNITS}
