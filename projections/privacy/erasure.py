@@ -48,7 +48,7 @@ class ErasedIdsFile:
     path: Path
 
     def append(self, recipient_id: UUID, at: datetime) -> None:
-        """Write an id to the file, durably.
+        """Write an id to the file, durably. If root writes it, it belongs to the owner of its folder, who reads it.
 
         Raises:
             ErasedIdsFileError: It can't be written, so nothing may be erased: a restored backup would bring it back.
@@ -56,6 +56,9 @@ class ErasedIdsFile:
         line = msgspec.json.encode(_ErasedId(recipient_id, at)) + b"\n"
         try:
             with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
+                if os.geteuid() == 0:
+                    folder = self.path.parent.stat()
+                    os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from projections.config.broker_url import BrokerUrl
 from workers.monitoring.broker_state import (
@@ -123,5 +123,7 @@ class RedisClient:
 def _translate_errors() -> Iterator[None]:
     try:
         yield
+    except MasterNotFoundError as error:  # its text goes on with the whole client of each Sentinel
+        raise BrokerUnavailableError(str(error).partition(" : ")[0]) from error
     except redis.RedisError as error:
         raise BrokerUnavailableError(str(error)) from error
