@@ -27,7 +27,7 @@ trap 'rm -rf "$copy"' EXIT
 mkdir -p "$copy"
 tar -xzf "$backup/base.tar.gz" -C "$copy"
 tar -xzf "$backup/pg_wal.tar.gz" -C "$copy/pg_wal"
-find /backup/wal -type f ! -name '*.new' -exec cp {} "$copy/pg_wal" \;
+find -H /backup/wal -type f ! -name '*.new' -exec cp {} "$copy/pg_wal" \;
 rm -f "$copy/standby.signal"
 touch "$copy/recovery.signal"
 cat >>"$copy/postgresql.auto.conf" <<CONF

@@ -6,8 +6,7 @@ A simulation that finds none of them would prove nothing (tests/simulation/test_
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final, get_args
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -37,7 +36,6 @@ from tests.simulation.actors.components import ApiComponent, WorkerComponent
 from tests.simulation.bugs.planted_access_bugs import GRANT_PLANTS
 from tests.simulation.bugs.planted_campaign_bugs import CAMPAIGN_PLANTS
 from tests.simulation.bugs.planted_clock_bugs import CLOCK_PLANTS
-from tests.simulation.services.store import MemoryStore, Read
 from workers.dispatcher import DispatchQueue
 from workers.invitations import message_factory
 from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
@@ -332,17 +330,7 @@ def correction_ignores_domains(patch: Patch) -> None:
     patch.setattr(correct_recipient, "_check", check_all_but_domains)
 
 
-BEYOND_THE_BOUND: Final[tuple[Read, ...]] = ("again", "followers", "reservations of keys")
-"""Reads that matter only if a person has more reservations than are read of a person: tests/contracts finds them."""
-
-
-def _omit(patch: Patch, read: Read) -> None:
-    patch.setattr(MemoryStore, "omitted_read", read)
-
-
 PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
-    f"{read} are not read": partial(_omit, read=read) for read in get_args(Read) if read not in BEYOND_THE_BOUND
-} | {
     plant.__name__: plant
     for plant in (
         sweep_forgets_leases,
