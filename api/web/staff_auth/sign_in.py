@@ -1,5 +1,6 @@
 """Sign-in and sign-out of staff."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Final, NamedTuple
@@ -36,6 +37,7 @@ from projections.repositories.staff_sessions import StaffCredentials
 SESSION_S: Final = 12 * 3600
 """Longest life of a session in seconds: a working day."""
 FORM_COOKIE: Final = "ledger_sign_in"
+TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 FORM_S: Final = 3600
 PASSWORD_LENGTH_MAX: Final = 1024
 """Longest password that is read, because hashing longer ones would cost too much."""
@@ -163,7 +165,8 @@ def _render(
     is_refused: bool = False,
     wait_s: int | None = None,
 ) -> Response:
-    cookie = request.cookies.get(FORM_COOKIE) or new_token()
+    sent = request.cookies.get(FORM_COOKIE, "")
+    cookie = sent if TOKEN.fullmatch(sent) else new_token()  # not every text that a client sends can be a cookie
     language = get_language(request)
     wait = None if wait_s is None else refusal_detail("RATE_LIMITED", language, retry_after_s=wait_s)
     response = page(

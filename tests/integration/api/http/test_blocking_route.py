@@ -48,7 +48,11 @@ def test_every_operation_refuses_a_repeated_member(shared_app: AppClient) -> Non
     [
         (TWICE, "'email' twice"),
         ('{"email": "li@example.com", "variables": {"name": "Li", "name": "Wei"}}', "'name' twice"),
-        ('{"email": "li@example.com", "name": ' + '{"a":' * 1_020 + "1" + "}" * 1_021, "nested too deeply"),
+        # Python 3.11 does not read so deep; later versions do, and the value is no text.
+        (
+            '{"email": "li@example.com", "name": ' + '{"a":' * 1_020 + "1" + "}" * 1_021,
+            "too deeply|neither text",
+        ),
     ],
 )
 def test_line_of_recipients_with_a_repeated_member_is_refused(shared_app: AppClient, line: str, word: str) -> None:
@@ -66,7 +70,7 @@ def test_line_of_recipients_with_a_repeated_member_is_refused(shared_app: AppCli
 
     assert (result["applied"], result["added"], result["rejected"]) == (False, 1, 1)
     assert result["faults"][0]["line"] == 2
-    assert word in result["faults"][0]["why"]
+    assert re.search(word, result["faults"][0]["why"])
 
 
 def test_line_of_codes_with_a_repeated_member_is_refused(shared_app: AppClient) -> None:

@@ -17,6 +17,7 @@ from api.web.staff_auth.login_throttle import (
     FailureCount,
     LoginThrottle,
 )
+from api.web.staff_auth.sign_in import TOKEN
 from projections.telemetry.metrics import SIGN_IN_BOUNDS
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
@@ -126,13 +127,14 @@ def test_cookie_of_a_known_browser_is_kept_from_scripts_and_other_sites(app: App
 
 
 def test_form_tokens_can_not_be_used_to_forge_the_cookie_of_a_known_browser(app: AppClient) -> None:
-    """The sign-in form signs whatever its cookie holds, so both must not have one key."""
+    """Both do not have one key, and the sign-in form signs no cookie of a text that it did not draw."""
     support = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     until = int((app.services.now() + KNOWN_FOR).timestamp())
     browser = StaffBrowser(app)
     browser.cookies["ledger_sign_in"] = f"cookie\0{EMAIL}\0{until}\0b"
 
     token = browser.token("/support/sign-in")
+    assert TOKEN.fullmatch(browser.cookies["ledger_sign_in"])
     name = support.browsers.issue_cookie(EMAIL, "b", app.services.now()).name
 
     assert support.browsers.identify({name: f"{until}.b.{token}"}, EMAIL, app.services.now()) is None
