@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, cast, get_args
 
@@ -112,8 +113,8 @@ def _log_lines() -> Iterator[str]:
     for outcome in OUTCOMES:
         channel = InstrumentedChannel(FixedChannel(outcome))
         if not isinstance(outcome, NotifiedOnly):  # a channel says so of removals alone
-            yield _line_of(lambda: channel.send(MESSAGE))  # noqa: B023 - called within the iteration
-        yield _line_of(lambda: channel.revoke(REMOVAL))  # noqa: B023 - as above
+            yield _line_of(partial(channel.send, MESSAGE))
+        yield _line_of(partial(channel.revoke, REMOVAL))
 
 
 def _line_of(call: Callable[[], object]) -> str:
