@@ -88,7 +88,7 @@ class RedemptionLedger(Application[UUID]):
         """Decide commands in order and commit their events in one transaction.
 
         Args:
-            commands: At least one; the caller bounds how many.
+            commands: The caller bounds how many. None need no transaction.
 
         Returns:
             One result per command, in order; a refusal is a result.
@@ -98,7 +98,7 @@ class RedemptionLedger(Application[UUID]):
                 commands may be executed again.
         """
         results: list[Result] = []
-        for attempt in self._ledger_recorder.attempts():
+        for attempt in self._ledger_recorder.attempts() if commands else ():
             with attempt as uow:
                 results = run_to_completion(self.execute_steps(uow, list(commands)))
         return results

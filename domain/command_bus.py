@@ -1,12 +1,19 @@
 """From one command to one result: run its handler and fold the new events in; a refusal becomes a result."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from domain.commands.access.end_on_refund import release_waiting_invitations
-from domain.commands.access.rebind import RebindReservation, RequestRebind, rebind_reservation, request_rebind
+from domain.commands.access.rebind import (
+    REBIND_READS,
+    REQUEST_REBIND_READS,
+    RebindReservation,
+    RequestRebind,
+    rebind_reservation,
+    request_rebind,
+)
 from domain.commands.access.record_removal import RecordExternalRemoval, record_external_removal
 from domain.commands.access.settle_access import (
     RecordRemovalOutcome,
@@ -15,20 +22,34 @@ from domain.commands.access.settle_access import (
     record_removal_outcome,
     settle_access,
 )
-from domain.commands.add_note import NoteOnCode, NoteOnReservation, note_on_code, note_on_reservation
-from domain.commands.campaign.join_campaign import JoinCampaign, join_campaign
+from domain.commands.add_note import (
+    CODE_NOTE_READS,
+    RESERVATION_NOTE_READS,
+    NoteOnCode,
+    NoteOnReservation,
+    note_on_code,
+    note_on_reservation,
+)
+from domain.commands.campaign.join_campaign import JOIN_READS, JoinCampaign, join_campaign
 from domain.commands.code.change_terms import ChangeTerms, change_terms
-from domain.commands.code.import_code import ImportCode, import_code
+from domain.commands.code.import_code import IMPORT_READS, ImportCode, import_code
 from domain.commands.code.issue import IssueCode, issue_code
 from domain.commands.code.pause import PauseCode, ResumeCode, pause_or_resume
-from domain.commands.code.revoke import ContinueRevocation, RevokeCode, continue_revocation, revoke_code
+from domain.commands.code.revoke import (
+    REVOKE_READS,
+    ContinueRevocation,
+    RevokeCode,
+    continue_revocation,
+    revoke_code,
+)
 from domain.commands.context import Decision
 from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
 from domain.commands.delivery.record_outcome import RecordOutcome, record_outcome
-from domain.commands.hand_out.hand_out_code import HandOutCode, hand_out_code
+from domain.commands.hand_out.hand_out_code import HAND_OUT_CODE_READS, HandOutCode, hand_out_code
 from domain.commands.hand_out.hand_out_mail import (
+    HAND_OUT_MAIL_READS,
     HandOutMailCommand,
     RecordHandOutBounce,
     RecordHandOutMail,
@@ -40,12 +61,13 @@ from domain.commands.hand_out.hand_out_mail import (
     resend_hand_out,
 )
 from domain.commands.invitation_limits import find_invitation_limit, hide_recipient
+from domain.commands.reads import OF_CODE, OF_MOVED_RESERVATION, OF_NEW_CODE, OF_RESERVATION, Reads
 from domain.commands.reservation.cancel import CancelReservation, cancel_reservation
 from domain.commands.reservation.close_for_erasure import CloseForErasure, close_for_erasure
-from domain.commands.reservation.correct_recipient import CorrectRecipient, correct_recipient
+from domain.commands.reservation.correct_recipient import CORRECT_READS, CorrectRecipient, correct_recipient
 from domain.commands.reservation.refund import RefundReservation, refund_reservation
 from domain.commands.reservation.request_resend import RequestResend, request_resend
-from domain.commands.reservation.reserve import ReserveUse, reserve_use
+from domain.commands.reservation.reserve import RESERVE_READS, ReserveUse, reserve_use
 from domain.commands.reservation.resolve_case import (
     RefundAfterOutage,
     ResolveReservation,
@@ -178,61 +200,66 @@ def _record(decision: Decision, working_set: WorkingSet, policy: Policy) -> None
 
 def recipient_drafts_in(command: Command) -> Sequence[RecipientDraft]:
     """Return drafts of the recipients that a command is about and that the vault may not have yet."""
-    match command:
-        case ReserveUse() | CorrectRecipient() | RequestRebind():
-            return (command.recipient,)
-        case ImportCode():
-            bound_to = () if command.bound_to is None else (command.bound_to,)
-            return [*(use.recipient for use in command.uses), *bound_to]
-        case _:
-            return ()
+    return COMMANDS[type(command)].reads.drafts_in((command,))
 
 
 def _decision(command: Command, working_set: WorkingSet, policy: Policy) -> Decision:
-    return HANDLERS[type(command)](command, working_set, policy)
+    return COMMANDS[type(command)].decide(command, working_set, policy)
 
 
-Handler = Callable[[Any, WorkingSet, Policy], Decision]
+class CommandRule(NamedTuple):
+    """How a command is decided, and what that decision reads."""
+
+    decide: Callable[[Any, WorkingSet, Policy], Decision]
+    reads: Reads[Any]
 
 
-def ignoring_policy(decision: Callable[[Any, WorkingSet], Decision]) -> Handler:
-    """Adapt a handler that needs no policy to the signature of `HANDLERS`."""
+def ignoring_policy(decision: Callable[[Any, WorkingSet], Decision]) -> Callable[[Any, WorkingSet, Policy], Decision]:
+    """Adapt a handler that needs no policy to the signature of `CommandRule.decide`."""
     return lambda command, working_set, _: decision(command, working_set)
 
 
-HANDLERS: Mapping[type[Command], Handler] = {
-    IssueCode: ignoring_policy(issue_code),
-    ImportCode: ignoring_policy(import_code),
-    ReserveUse: reserve_use,
-    ClaimAttempt: claim_attempt,
-    RecordOutcome: record_outcome,
-    SettleDue: settle_due,
-    RefundReservation: refund_reservation,
-    AcceptInvite: ignoring_policy(accept_invite),
-    RecordBounce: ignoring_policy(record_bounce),
-    RecordExternalRemoval: ignoring_policy(record_external_removal),
-    ResolveReservation: resolve_reservation,
-    RefundAfterOutage: ignoring_policy(refund_after_outage),
-    CloseForErasure: close_for_erasure,
-    CancelReservation: cancel_reservation,
-    CorrectRecipient: correct_recipient,
-    RequestResend: request_resend,
-    RequestRebind: request_rebind,
-    RebindReservation: rebind_reservation,
-    SettleAccess: ignoring_policy(settle_access),
-    RecordRemovalOutcome: record_removal_outcome,
-    NoteOnReservation: ignoring_policy(note_on_reservation),
-    NoteOnCode: ignoring_policy(note_on_code),
-    PauseCode: ignoring_policy(pause_or_resume),
-    ResumeCode: ignoring_policy(pause_or_resume),
-    ChangeTerms: ignoring_policy(change_terms),
-    JoinCampaign: ignoring_policy(join_campaign),
-    RevokeCode: revoke_code,
-    ContinueRevocation: continue_revocation,
-    HandOutCode: ignoring_policy(hand_out_code),
-    RecordHandOutMail: ignoring_policy(record_hand_out_mail),
-    RecordHandOutBounce: ignoring_policy(record_hand_out_bounce),
-    ResendHandOut: ignoring_policy(resend_hand_out),
-    RemindOfHandOut: ignoring_policy(remind_of_hand_out),
+COMMANDS: Mapping[type[Command], CommandRule] = {
+    IssueCode: CommandRule(ignoring_policy(issue_code), OF_NEW_CODE),
+    ImportCode: CommandRule(ignoring_policy(import_code), IMPORT_READS),
+    ReserveUse: CommandRule(reserve_use, RESERVE_READS),
+    ClaimAttempt: CommandRule(claim_attempt, OF_RESERVATION),
+    RecordOutcome: CommandRule(record_outcome, OF_RESERVATION),
+    SettleDue: CommandRule(settle_due, OF_RESERVATION),
+    RefundReservation: CommandRule(refund_reservation, OF_MOVED_RESERVATION),
+    AcceptInvite: CommandRule(ignoring_policy(accept_invite), OF_RESERVATION),
+    RecordBounce: CommandRule(ignoring_policy(record_bounce), OF_RESERVATION),
+    RecordExternalRemoval: CommandRule(ignoring_policy(record_external_removal), OF_RESERVATION),
+    ResolveReservation: CommandRule(resolve_reservation, OF_MOVED_RESERVATION),
+    RefundAfterOutage: CommandRule(ignoring_policy(refund_after_outage), OF_MOVED_RESERVATION),
+    CloseForErasure: CommandRule(close_for_erasure, OF_RESERVATION),
+    CancelReservation: CommandRule(cancel_reservation, OF_RESERVATION),
+    CorrectRecipient: CommandRule(correct_recipient, CORRECT_READS),
+    RequestResend: CommandRule(request_resend, OF_RESERVATION),
+    RequestRebind: CommandRule(request_rebind, REQUEST_REBIND_READS),
+    RebindReservation: CommandRule(rebind_reservation, REBIND_READS),
+    SettleAccess: CommandRule(ignoring_policy(settle_access), OF_RESERVATION),
+    RecordRemovalOutcome: CommandRule(record_removal_outcome, OF_RESERVATION),
+    NoteOnReservation: CommandRule(ignoring_policy(note_on_reservation), RESERVATION_NOTE_READS),
+    NoteOnCode: CommandRule(ignoring_policy(note_on_code), CODE_NOTE_READS),
+    PauseCode: CommandRule(ignoring_policy(pause_or_resume), OF_CODE),
+    ResumeCode: CommandRule(ignoring_policy(pause_or_resume), OF_CODE),
+    ChangeTerms: CommandRule(ignoring_policy(change_terms), OF_CODE),
+    JoinCampaign: CommandRule(ignoring_policy(join_campaign), JOIN_READS),
+    RevokeCode: CommandRule(revoke_code, REVOKE_READS),
+    ContinueRevocation: CommandRule(continue_revocation, REVOKE_READS),
+    HandOutCode: CommandRule(ignoring_policy(hand_out_code), HAND_OUT_CODE_READS),
+    RecordHandOutMail: CommandRule(ignoring_policy(record_hand_out_mail), HAND_OUT_MAIL_READS),
+    RecordHandOutBounce: CommandRule(ignoring_policy(record_hand_out_bounce), HAND_OUT_MAIL_READS),
+    ResendHandOut: CommandRule(ignoring_policy(resend_hand_out), HAND_OUT_MAIL_READS),
+    RemindOfHandOut: CommandRule(ignoring_policy(remind_of_hand_out), HAND_OUT_MAIL_READS),
 }
-"""The handler of each command; a test compares the keys with `Command`."""
+"""What there is to know about each command; a test compares the keys with `Command`."""
+
+
+def group_by_class(commands: Iterable[Command]) -> list[tuple[Reads[Any], list[Command]]]:
+    """Return the commands of a batch by their class, with what that class reads."""
+    groups: dict[type[Command], list[Command]] = {}
+    for command in commands:
+        groups.setdefault(type(command), []).append(command)
+    return [(COMMANDS[kind].reads, commands_of_kind) for kind, commands_of_kind in groups.items()]

@@ -5,12 +5,14 @@ sees them. Batches share no working set.
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.asks import Asks
 from domain.errors import NamedCampaignUnknown, NoSuchCode, ReservationUnknown
 from domain.events import (
     CampaignEvent,
@@ -72,7 +74,12 @@ class RememberedKey(Struct, frozen=True):
 class WorkingSet:
     """Codes, reservations, campaigns, recipients, idempotency keys and ids of known texts of one batch.
 
+    A decision that reads what its command did not ask for raises, where that would look like "there is none". Overdue
+    reservations and deadlines are left out: they only say what to refund first, and until when a code is held.
+
     Attributes:
+        asked: What the commands asked for; None if everything was read without being asked for.
+        known_persons: Recipients whom the store has, by the end of its reads.
         campaign_deadlines: The earliest deadline among the reserved uses of campaigns that this batch may fill.
         uses_of_persons: Reserved and counted uses by campaign and recipient, where a limit per person needs them.
         hand_outs: The hand-out that a command is about.
@@ -83,7 +90,9 @@ class WorkingSet:
         most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, asked: Asks | None = None) -> None:
+        self.asked = asked
+        self.known_persons: AbstractSet[UUID] = frozenset()
         self.codes: dict[UUID, RedeemCode] = {}
         self.reservations: dict[UUID, Reservation] = {}
         self.code_ids: dict[bytes, UUID] = {}
@@ -118,6 +127,11 @@ class WorkingSet:
                 reservation.reservation_id
             )
         self.reservations[reservation.reservation_id] = reservation
+
+    def note_known_persons(self) -> None:
+        """Note that all was read: a recipient who is not known by now has no reservation and no use."""
+        reservations = self.reservations.values()
+        self.known_persons = {*self.recipient_ids.values(), *(each.recipient_id for each in reservations)}
 
     def code(self, code_id: UUID) -> RedeemCode:
         """Return a code by its id.
@@ -211,10 +225,11 @@ class WorkingSet:
         reserved_at = reservation.reserved_at
         use = CampaignUseTaken(**about) if change == 1 else CampaignUseReturned(**about, reserved_at=reserved_at)
         self.record_campaign(campaign.campaign_id, use)
-        key = campaign.campaign_id, reservation.recipient_id
-        self.uses_of_persons[key] = uses = self.uses_of_persons.get(key, 0) + change
-        limit = campaign.terms.max_per_person
-        if change == 1 and limit is not None and uses > limit:
+        if (limit := campaign.terms.max_per_person) is None:
+            return
+        uses = self.count_uses_of_person(campaign, reservation.recipient_id) + change
+        self.uses_of_persons[campaign.campaign_id, reservation.recipient_id] = uses
+        if change == 1 and uses > limit:
             raise InvariantViolationError(f"campaign {campaign.campaign_id}: a person has {uses} uses, limit {limit}")
 
     def campaign_of(self, code: RedeemCode) -> Campaign | None:
@@ -241,7 +256,10 @@ class WorkingSet:
 
     def count_uses_of_person(self, campaign: Campaign, recipient_id: UUID) -> int:
         """Return how many uses of a campaign a recipient has reserved or counted."""
-        return self.uses_of_persons.get((campaign.campaign_id, recipient_id), 0)
+        key = campaign.campaign_id, recipient_id
+        if self.asked is not None and key not in self.asked.uses and recipient_id in self.known_persons:
+            raise _not_asked("uses of a person", key)
+        return self.uses_of_persons.get(key, 0)
 
     def has_reserved_in_campaign(self, campaign_id: UUID) -> bool:
         """Return whether a loaded code of a campaign has reserved uses."""
@@ -286,6 +304,20 @@ class WorkingSet:
 
     def reservations_of(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
         """Return the loaded reservations of one recipient on a code, oldest first."""
+        if (
+            self.asked is not None
+            and (code_id, recipient_id) not in self.asked.persons
+            and recipient_id in self.known_persons
+        ):
+            raise _not_asked("reservations of a person", (code_id, recipient_id))
+        return self._loaded_of_person(code_id, recipient_id)
+
+    def newer_than(self, reservation: Reservation) -> list[Reservation]:
+        """Return the loaded reservations of the same recipient: newer ones, and such as follow the same one."""
+        self._require_person_or("newer", reservation)
+        return self._loaded_of_person(reservation.code_id, reservation.recipient_id)
+
+    def _loaded_of_person(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
         keys = self._by_person.get((code_id, recipient_id))
         if keys is None:
             return []
@@ -300,6 +332,8 @@ class WorkingSet:
 
     def pending_reservations(self, code_id: UUID) -> list[Reservation]:
         """Return the loaded pending reservations of a code, oldest deadline first."""
+        if self.asked is not None and code_id not in self.asked.releasable:
+            raise _not_asked("held reservations", code_id)
         return sorted(
             (reservation for reservation in self._reservations_on(code_id) if reservation.is_live),
             key=lambda reservation: (reservation.deadline, reservation.versions),
@@ -307,16 +341,20 @@ class WorkingSet:
 
     def moves(self, reservation: Reservation) -> list[Reservation]:
         """Return the loaded pending and sent rebinds that move a reservation's access, oldest first."""
-        own_reservations = self.reservations_of(reservation.code_id, reservation.recipient_id)
+        self._require_person_or("rebinds", reservation)
         return [
             other
-            for other in own_reservations
+            for other in self._loaded_of_person(reservation.code_id, reservation.recipient_id)
             if other.follows == reservation.reservation_id and is_active_rebind(other)
         ]
 
     def followed_by(self, reservation: Reservation) -> Reservation | None:
         """Return the loaded reservation that a further use or a rebind follows; None if it follows none."""
-        return None if reservation.follows is None else self.reservations.get(reservation.follows)
+        if reservation.follows is None:
+            return None
+        if reservation.follows not in self.reservations:
+            self._require_person_or("reservations_by_id", reservation, reservation.follows)
+        return self.reservations.get(reservation.follows)
 
     def has_moved(self, reservation: Reservation) -> bool:
         """Return whether another reservation has this one's access now. A refunded rebind has none."""
@@ -328,6 +366,8 @@ class WorkingSet:
 
     def has_text(self, text_id: UUID) -> bool:
         """Return whether a text is stored already, or will be with this batch."""
+        if self.asked is not None and text_id not in self.asked.texts:
+            raise _not_asked("text", text_id)
         new = (getattr(recorded.event, "text_id", None) for recorded in self.new_events)
         return text_id in self.known_texts or text_id in new
 
@@ -353,6 +393,25 @@ class WorkingSet:
         """Return the loaded reservations of a code, in the order in which they were loaded."""
         return [self.reservations[key] for key in self._by_code.get(code_id, ())]
 
+    def find_handed_out(self, code_id: UUID) -> HandedOutCode | None:
+        """Return what a hand-out gave with a code; None if none gave it."""
+        if self.asked is not None and code_id not in self.asked.handed_out:
+            raise _not_asked("handed-out code", code_id)
+        return self.handed_out.get(code_id)
+
+    def _require_person_or(self, kind: str, reservation: Reservation, key: UUID | None = None) -> None:
+        """Check that something about a reservation was asked for, or everything of its person; new ones have neither.
+
+        Raises:
+            AssertionError: It was not: a bug.
+        """
+        if self.asked is None or reservation.reservation_id in self.new_reservations:
+            return
+        key = reservation.reservation_id if key is None else key
+        if key in getattr(self.asked, kind) or (reservation.code_id, reservation.recipient_id) in self.asked.persons:
+            return
+        raise _not_asked(kind, key)
+
     def _record_reservation(
         self, code_id: UUID, version: int, event: ReservationEvent
     ) -> tuple[Reservation | None, Reservation]:
@@ -366,6 +425,11 @@ class WorkingSet:
             self.reservations[event.reservation_id] = check_transition(before, event, after)
         self.changed_reservations.add(event.reservation_id)
         return before, after
+
+
+def _not_asked(kind: str, key: object) -> AssertionError:
+    """Return the error of a decision that reads what its command did not ask for: as if there were none of it."""
+    return AssertionError(f"{kind} {key}: no command asked for it")
 
 
 def is_active_rebind(reservation: Reservation) -> bool:

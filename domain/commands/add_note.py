@@ -1,11 +1,14 @@
 """Notes of staff: they appear in the history and change no state."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.asks import Asks
 from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.reads import Reads, name_codes, name_reservations
 from domain.errors import NoSuchCode, RefusalOrder, ReservationUnknown
 from domain.events import CodeNoted, NoteAdded
 from domain.ports import TextDraft
@@ -30,6 +33,14 @@ class NoteOnReservation(Struct, frozen=True, kw_only=True):
     context: CommandContext
     reservation_id: UUID
     note: TextDraft
+
+
+def _ask(commands: Sequence[NoteOnCode | NoteOnReservation], _seen: WorkingSet, asks: Asks) -> None:
+    asks.texts.update(command.note.text_id for command in commands)
+
+
+CODE_NOTE_READS: Final[Reads[NoteOnCode]] = Reads(name=name_codes, ask=_ask)
+RESERVATION_NOTE_READS: Final[Reads[NoteOnReservation]] = Reads(name=name_reservations, ask=_ask)
 
 
 def note_on_code(command: NoteOnCode, working_set: WorkingSet) -> Decision:

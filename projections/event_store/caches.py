@@ -1,6 +1,7 @@
 """Caches of committed state in one process. A miss or an old entry costs time and never changes a result."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from threading import Lock
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -69,3 +70,13 @@ class StoreCaches:
         self.codes_of_reservations: LRUCache[UUID, UUID] = LRUCache(size)
         self.claimed: dict[UUID, Reservation] = {}
         self.full_refusals: LRUCache[tuple[UUID, str], bool] = LRUCache(size)
+
+    def publish_claims(self, changed: Iterable[Reservation]) -> None:
+        """Store the reservations that a committed transaction claimed, and drop those that it ended."""
+        for reservation in changed:
+            if reservation.lease is None:
+                self.claimed.pop(reservation.reservation_id, None)
+                continue
+            if len(self.claimed) >= CLAIMED_MAX:
+                self.claimed.clear()
+            self.claimed[reservation.reservation_id] = reservation

@@ -1,15 +1,12 @@
 """Load hand-outs and handed-out codes for the commands about them; the caller holds the locks of their streams."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 from uuid import UUID
 
 from psycopg import Cursor
 
-from domain.command_bus import Command
 from domain.commands.campaign.manage_campaign import CampaignCommand
-from domain.commands.hand_out.hand_out_code import HandOutCode
-from domain.commands.hand_out.hand_out_mail import HandOutMailCommand
 from domain.commands.hand_out.manage_hand_out import ChangeHandOut, HandOutCommand
 from domain.events.hand_out import HandOutChanged, HandOutCreated
 from domain.model.hand_out import HandOut, HandOutText
@@ -17,10 +14,8 @@ from domain.ports import Language, PipelineSteps
 from domain.working_set import WorkingSet
 from projections.database.binary_arrays import UUIDS
 from projections.database.pipeline import fetch_pipelined
-from projections.definitions.tables.handed_out_codes import PROJECTION as HANDED_OUT_CODES
 from projections.event_store.codec import decode
 from projections.sql.event_store import EventStoreSql
-from projections.sql.hand_outs import HandOutsSql
 
 Send = Callable[..., Cursor[Any]]
 """Sends a statement with its parameters in pipeline mode."""
@@ -44,19 +39,6 @@ def load_hand_out(
         working_set.hand_out_texts = texts.get(hand_out_id, {})
 
 
-def _load_listed_codes(send: Send, working_set: WorkingSet, commands: Sequence[Command]) -> PipelineSteps[None]:
-    """Find codes whose place in a list is not the one that the command needs. No list changes before the commit."""
-    existing = [command for command in commands if isinstance(command, HandOutCode)]
-    if not existing:
-        return
-    yield from fetch_pipelined(send(HandOutsSql.lock_lists))
-    for command in existing:
-        cursor = send(EventStoreSql.listed_places, command.code_id, command.campaign_id, command.place.recipient_id)
-        needed = [] if command.upload_id is not None else [(command.code_id, *command.place)]
-        if (yield from fetch_pipelined(cursor)) != needed:
-            working_set.listed_codes.add(command.code_id)
-
-
 def read_rate(topic: str, event: bytes) -> int | None:
     """Return the rate in the stored event that created a hand-out or changed it."""
     return cast("HandOutCreated | HandOutChanged", decode(topic, bytes(event))).per_minute
@@ -69,16 +51,3 @@ def texts_by_hand_out(rows: Iterable[tuple[UUID, str, str, str]]) -> dict[UUID, 
         if any(text):
             texts.setdefault(hand_out_id, {})[cast("Language", language)] = HandOutText(*text)
     return texts
-
-
-def load_handed_out_codes(send: Send, working_set: WorkingSet, commands: Sequence[Command]) -> PipelineSteps[None]:
-    """Load the handed-out codes that commands about them name, and whether lists have codes that exist."""
-    yield from _load_listed_codes(send, working_set, commands)
-    named = [command for command in commands if isinstance(command, HandOutMailCommand | HandOutCode)]
-    code_ids = sorted({command.code_id for command in named})
-    if not code_ids:
-        return
-    cursor = send(HANDED_OUT_CODES.table.select("code_id = ANY(%s)"), UUIDS.encode(code_ids))
-    for row in (yield from fetch_pipelined(cursor)):
-        handed_out = HANDED_OUT_CODES.read_back(row)
-        working_set.handed_out[handed_out.code_id] = handed_out

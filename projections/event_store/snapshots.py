@@ -1,13 +1,14 @@
-"""Snapshots of codes: stored states, so that loading a code costs the same however long its history is.
+"""Snapshots of codes and campaigns: stored states, so that loading one costs the same however long its history is.
 
 They are a disposable cache: a snapshot that does not fit is ignored and the log is folded from its beginning. `execute`
-writes one in the batch that takes a code past a multiple of `EVENTS_PER_SNAPSHOT`, so the hot path pays for few rows. A
-task of the workers writes those that are missing, for example after an upgrade.
+writes one in the batch that takes a stream past a multiple of `EVENTS_PER_SNAPSHOT`, so the hot path pays for few
+rows. A task of the workers writes those that are missing, for example after an upgrade.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, Final, Generic, LiteralString, NamedTuple, TypeVar
 from uuid import UUID
 from zlib import crc32
 
@@ -28,14 +29,12 @@ EVENTS_PER_SNAPSHOT = 500
 """Events from one snapshot to the next; folding as many takes some 5 ms."""
 EVENTS_PER_PAGE = 5_000
 """Events of one stream that are held at once."""
-CODES_PER_ROUND = 200
+STREAMS_PER_ROUND = 200
 ROUND_S_MAX = 20.0
 
 StreamState = TypeVar("StreamState", RedeemCode, Campaign)
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(RedeemCode)
-_campaign_decoder = msgspec.json.Decoder(Campaign)
 
 
 def schema_fingerprint(fold: int, fields: Mapping[str, object]) -> str:
@@ -52,18 +51,44 @@ CAMPAIGN_FINGERPRINT = "campaign-" + schema_fingerprint(
 """Campaigns have snapshots in the same table, under another shape."""
 
 
-def decode_campaign_snapshot(state: bytes) -> Campaign | None:
-    """Return the campaign of a snapshot; None if it cannot be decoded."""
-    try:
-        return _campaign_decoder.decode(state)
-    except msgspec.DecodeError:
-        return None
+class StreamKind(NamedTuple, Generic[StreamState]):
+    """How the streams of one kind of aggregate are folded, and how their states are stored.
+
+    Attributes:
+        shape: What its snapshots in the table are known by; it differs for every kind and version of the fold.
+        evolve: The fold.
+        read_id: Returns the id of the stream.
+        decoder: Of snapshots.
+        find_stale: Statement that finds streams whose snapshot is missing or far behind.
+    """
+
+    shape: str
+    evolve: Callable[[StreamState | None, UUID, int, Event], StreamState]
+    read_id: Callable[[StreamState], UUID]
+    decoder: msgspec.json.Decoder[StreamState]
+    find_stale: LiteralString
 
 
-def decode_snapshot(state: bytes) -> RedeemCode | None:
-    """Return the code of a snapshot; None if it cannot be decoded."""
+CODES: Final = StreamKind[RedeemCode](
+    shape=SCHEMA_FINGERPRINT,
+    evolve=evolve_code,
+    read_id=attrgetter("code_id"),
+    decoder=msgspec.json.Decoder(RedeemCode),
+    find_stale=EventStoreSql.codes_with_stale_snapshot,
+)
+CAMPAIGNS: Final = StreamKind[Campaign](
+    shape=CAMPAIGN_FINGERPRINT,
+    evolve=evolve_campaign,
+    read_id=attrgetter("campaign_id"),
+    decoder=msgspec.json.Decoder(Campaign),
+    find_stale=EventStoreSql.campaigns_with_stale_snapshot,
+)
+
+
+def decode_snapshot(kind: StreamKind[StreamState], state: bytes) -> StreamState | None:
+    """Return the state of a snapshot; None if it cannot be decoded."""
     try:
-        return _decoder.decode(state)
+        return kind.decoder.decode(state)
     except msgspec.DecodeError:
         return None
 
@@ -73,81 +98,69 @@ def snapshot_due(before: int, after: int) -> bool:
     return before // EVENTS_PER_SNAPSHOT != after // EVENTS_PER_SNAPSHOT
 
 
-def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
+def write_snapshots(cursor: Cursor[Any], kind: StreamKind[StreamState], states: Iterable[StreamState]) -> None:
     """Store states, in the transaction that made them or in one that sees their events."""
-    rows = [(code.code_id, SCHEMA_FINGERPRINT, code.version, _encoder.encode(code)) for code in codes]
-    if rows:
-        cursor.execute(EventStoreSql.upsert_snapshots, encode_rows(SNAPSHOTS, rows))
-
-
-def write_campaign_snapshots(cursor: Cursor[Any], campaigns: Iterable[Campaign]) -> None:
-    """Store states of campaigns, in the transaction that made them."""
-    rows = [(each.campaign_id, CAMPAIGN_FINGERPRINT, each.version, _encoder.encode(each)) for each in campaigns]
+    rows = [(kind.read_id(state), kind.shape, state.version, _encoder.encode(state)) for state in states]
     if rows:
         cursor.execute(EventStoreSql.upsert_snapshots, encode_rows(SNAPSHOTS, rows))
 
 
 def write_missing_snapshots(
-    conn: Connection[Any], codes_max: int = CODES_PER_ROUND, seconds_max: float = ROUND_S_MAX
+    conn: Connection[Any], streams_max: int = STREAMS_PER_ROUND, seconds_max: float = ROUND_S_MAX
 ) -> int:
     """Write snapshots that are missing or far behind, and delete those of former versions of the program.
 
     Args:
         conn: In autocommit mode.
-        codes_max: Codes of one round.
-        seconds_max: Bound of the round; a code that was begun is finished.
+        streams_max: Codes, and campaigns, of one round.
+        seconds_max: Bound of the round; a stream that was begun is finished.
 
     Returns:
         The number of snapshots written.
     """
-    deadline, written = time.monotonic() + seconds_max, 0
+    deadline = time.monotonic() + seconds_max
     with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
-        cursor.execute(EventStoreSql.delete_outdated_snapshots, ([SCHEMA_FINGERPRINT, CAMPAIGN_FINGERPRINT],))
-        params = {"shape": SCHEMA_FINGERPRINT, "behind": 2 * EVENTS_PER_SNAPSHOT, "limit": codes_max}
-        for (code_id,) in cursor.execute(EventStoreSql.codes_with_stale_snapshot, params).fetchall():
-            if time.monotonic() > deadline:
-                break
-            write_snapshots(cursor, [fold_code(cursor, code_id)])
-            written += 1
+        cursor.execute(EventStoreSql.delete_outdated_snapshots, ([CODES.shape, CAMPAIGNS.shape],))
+        return sum(
+            [
+                _write_missing_snapshots(CODES, cursor, streams_max, deadline),
+                _write_missing_snapshots(CAMPAIGNS, cursor, streams_max, deadline),
+            ]
+        )
+
+
+def _write_missing_snapshots(
+    kind: StreamKind[StreamState], cursor: Cursor[Any], streams_max: int, deadline: float
+) -> int:
+    params = {"shape": kind.shape, "behind": 2 * EVENTS_PER_SNAPSHOT, "limit": streams_max}
+    written = 0
+    for (stream,) in cursor.execute(kind.find_stale, params).fetchall():
+        if time.monotonic() > deadline:
+            break
+        write_snapshots(cursor, kind, [_fold_stream(cursor, kind, stream)])
+        written += 1
     return written
 
 
-def fold_code(cursor: Cursor[Any], code_id: UUID) -> RedeemCode:
-    """Fold one code from its snapshot, if it has one; memory does not grow with its history."""
-    rows = cursor.execute(EventStoreSql.snapshots_of_codes, ([code_id], SCHEMA_FINGERPRINT)).fetchall()
-    code = decode_snapshot(rows[0][0]) if rows else None
-    return fold_newer_events(cursor, code_id, code)
+def _fold_stream(cursor: Cursor[Any], kind: StreamKind[StreamState], stream: UUID) -> StreamState:
+    """Fold one stream from its snapshot, if it has one; memory does not grow with its history."""
+    rows = cursor.execute(EventStoreSql.snapshots_of_codes, ([stream], kind.shape)).fetchall()
+    return fold_newer_events(cursor, kind, stream, decode_snapshot(kind, rows[0][0]) if rows else None)
 
 
-def fold_newer_events(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | None) -> RedeemCode:
-    """Return a code with all newer events of the log folded in.
-
-    Raises:
-        ValueError: The log has no event of the code.
-    """
-    return _fold_newer_events(cursor, code_id, code, evolve_code)
-
-
-def fold_newer_campaign_events(cursor: Cursor[Any], campaign_id: UUID, campaign: Campaign | None) -> Campaign:
-    """Return a campaign with all newer events of the log folded in.
-
-    Raises:
-        ValueError: The log has no event of the campaign.
-    """
-    return _fold_newer_events(cursor, campaign_id, campaign, evolve_campaign)
-
-
-def _fold_newer_events(
-    cursor: Cursor[Any],
-    stream: UUID,
-    state: StreamState | None,
-    evolve: Callable[[StreamState | None, UUID, int, Event], StreamState],
+def fold_newer_events(
+    cursor: Cursor[Any], kind: StreamKind[StreamState], stream: UUID, state: StreamState | None
 ) -> StreamState:
+    """Return a state with all newer events of the log folded in.
+
+    Raises:
+        ValueError: The log has no event of the stream.
+    """
     while True:
         version = state.version if state else 0
         rows = cursor.execute(EventStoreSql.stream_events, (stream, version, EVENTS_PER_PAGE)).fetchall()
         for _, version, topic, stored in rows:
-            state = evolve(state, stream, version, decode(topic, stored))
+            state = kind.evolve(state, stream, version, decode(topic, stored))
         if len(rows) < EVENTS_PER_PAGE:
             break
     if state is None:

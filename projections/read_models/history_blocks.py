@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, Final, Generic, LiteralString, NamedTuple
 from uuid import UUID
 
@@ -36,16 +35,12 @@ from domain.events.campaign import (
     CampaignResumed,
     CampaignTermsChanged,
 )
-from domain.model.campaign import Campaign, evolve_campaign
-from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.campaign import Campaign
+from domain.model.redeem_code import RedeemCode
 from domain.values.batched import batched
+from projections.event_store import snapshots
 from projections.event_store.codec import decode
-from projections.event_store.snapshots import (
-    CAMPAIGN_FINGERPRINT,
-    SCHEMA_FINGERPRINT,
-    StreamState,
-    schema_fingerprint,
-)
+from projections.event_store.snapshots import StreamKind, StreamState, schema_fingerprint
 from projections.read_models.balance_trace import (
     BalanceSample,
     BalanceTrace,
@@ -120,41 +115,38 @@ _encoder = msgspec.json.Encoder(order="sorted")
 _trace_decoder = msgspec.json.Decoder(BalanceTrace)
 
 
-class StreamKind(NamedTuple, Generic[StreamState]):
+class HistoryKind(NamedTuple, Generic[StreamState]):
     """How the streams of one kind of aggregate are folded into blocks.
 
     Attributes:
-        shape: What the blocks in the table are known by; it differs for every kind and version of the fold.
-        evolve: The fold.
-        read_id: Returns the id of the stream.
+        stream: The fold of one stream.
         sample: Returns the balance.
         decoder: Of stored blocks.
         find_version: Statement that finds the version of the newest event.
         find_missing: Statement that finds long streams without their last blocks.
     """
 
-    shape: str
-    evolve: Callable[[StreamState | None, UUID, int, Event], StreamState]
-    read_id: Callable[[StreamState], UUID]
+    stream: StreamKind[StreamState]
     sample: Callable[[StreamState], BalanceSample]
     decoder: msgspec.json.Decoder[StoredBlock[StreamState]]
     find_version: LiteralString
     find_missing: LiteralString
 
+    @property
+    def shape(self) -> str:
+        """What the blocks in the table are known by."""
+        return f"{self.stream.shape}{_FORMAT}"
 
-CODES: Final = StreamKind[RedeemCode](
-    shape=SCHEMA_FINGERPRINT + _FORMAT,
-    evolve=evolve_code,
-    read_id=attrgetter("code_id"),
+
+CODES: Final = HistoryKind[RedeemCode](
+    stream=snapshots.CODES,
     sample=sample_code,
     decoder=msgspec.json.Decoder(StoredBlock[RedeemCode]),
     find_version=ReadModelsSql.version_of_code,
     find_missing=ReadModelsSql.codes_with_missing_blocks,
 )
-CAMPAIGNS: Final = StreamKind[Campaign](
-    shape=CAMPAIGN_FINGERPRINT + _FORMAT,
-    evolve=evolve_campaign,
-    read_id=attrgetter("campaign_id"),
+CAMPAIGNS: Final = HistoryKind[Campaign](
+    stream=snapshots.CAMPAIGNS,
     sample=sample_campaign,
     decoder=msgspec.json.Decoder(StoredBlock[Campaign]),
     find_version=ReadModelsSql.version_of_campaign,
@@ -212,7 +204,7 @@ def count_missing_blocks(history: FoldedHistory[StreamState], version: int) -> i
 
 
 def extend_history(
-    kind: StreamKind[StreamState],
+    kind: HistoryKind[StreamState],
     history: FoldedHistory[StreamState],
     stream_id: UUID,
     read: ReadEvents,
@@ -234,14 +226,14 @@ def extend_history(
 
 
 def fold_entries(
-    kind: StreamKind[StreamState],
+    kind: HistoryKind[StreamState],
     read: ReadEvents,
     stream_id: UUID,
     state: StreamState | None,
     until: int | None = None,
 ) -> Iterator[StreamEntry[StreamState]]:
     """Yield the events after a state (or all of them), each with the state after it."""
-    version, evolve = state.version if state else 0, kind.evolve
+    version, evolve = state.version if state else 0, kind.stream.evolve
     while until is None or version < until:
         limit = EVENTS_PER_BLOCK if until is None else min(EVENTS_PER_PAGE, until - version)
         rows = read(stream_id, version, limit)
@@ -269,7 +261,7 @@ def collect_landmarks(entries: Iterable[StreamEntry[StreamState]]) -> list[Landm
 
 
 def load_blocks(
-    kind: StreamKind[StreamState], cursor: Cursor[Any], stream_id: UUID, history: FoldedHistory[StreamState]
+    kind: HistoryKind[StreamState], cursor: Cursor[Any], stream_id: UUID, history: FoldedHistory[StreamState]
 ) -> FoldedHistory[StreamState]:
     """Return a history with the stored blocks that follow it; the same history if they do not fit it."""
     rows = cursor.execute(ReadModelsSql.history_blocks, (stream_id, kind.shape, history.version)).fetchall()
@@ -280,7 +272,7 @@ def load_blocks(
     try:
         blocks = [kind.decoder.decode(row[1]) for row in rows]
         trace = _trace_decoder.decode(rows[-1][2])
-        places = [(kind.read_id(block.state), block.state.version) for block in blocks]
+        places = [(kind.stream.read_id(block.state), block.state.version) for block in blocks]
         is_fitting = places == [(stream_id, version) for version in versions]
         return _append_blocks(history, blocks, trace) if is_fitting else history
     except (msgspec.DecodeError, KeyError):
@@ -320,7 +312,7 @@ def encode_trace(history: FoldedHistory[StreamState]) -> bytes:
 
 
 def store_blocks(
-    kind: StreamKind[StreamState],
+    kind: HistoryKind[StreamState],
     cursor: Cursor[Any],
     stream_id: UUID,
     history: FoldedHistory[StreamState],
@@ -356,7 +348,7 @@ def write_missing_blocks(conn: Connection[Any], blocks_max: int = BLOCKS_PER_WRI
         return written + _write_missing_blocks(CAMPAIGNS, cursor, blocks_max - written)
 
 
-def _write_missing_blocks(kind: StreamKind[StreamState], cursor: Cursor[Any], blocks_max: int) -> int:
+def _write_missing_blocks(kind: HistoryKind[StreamState], cursor: Cursor[Any], blocks_max: int) -> int:
     """Write at most so many missing blocks of the streams of one kind; return how many."""
     written = 0
     behind = BLOCKS_BEHIND * EVENTS_PER_BLOCK

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Final, LiteralString, NamedTuple, cast
 from uuid import UUID
 
+from domain.commands.reads import find_linked_reservations
 from domain.events import ReservationEvent
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
@@ -13,7 +14,6 @@ from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
 from domain.working_set import WorkingSet
 from projections.event_store.codec import decode
-from projections.event_store.recipient_lookup import find_linked_reservations
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.history_blocks import CAMPAIGNS
 from projections.read_models.reader import ReadableStore
@@ -94,7 +94,7 @@ class PastStateReader(StatementReader):
             for reservation in self._fold_past(ReadModelsSql.reservations_related_at, past, ids, people):
                 working_set.add_reservation(reservation)
             people |= {working_set.reservations[key].recipient_id for key in ids & working_set.reservations.keys()}
-            ids |= find_linked_reservations(working_set)
+            ids |= find_linked_reservations(working_set.reservations.values())
         self._load_campaign(working_set, past.code.campaign_id, past.at, people)
         return working_set
 

@@ -30,9 +30,9 @@ from projections.read_models.history_blocks import (
     BLOCKS_PER_WRITE,
     CODES,
     FoldedHistory,
+    HistoryKind,
     Landmark,
     StreamEntry,
-    StreamKind,
     collect_landmarks,
     count_missing_blocks,
     extend_history,
@@ -80,9 +80,9 @@ class StatementEntry(NamedTuple):
 class HistoryReader(Reader, Generic[StreamState]):
     """Reads the balances and landmarks of histories of one kind, from several threads concurrently."""
 
-    def __init__(self, storage: ReadableStore, kind: StreamKind[StreamState]) -> None:
+    def __init__(self, storage: ReadableStore, kind: HistoryKind[StreamState]) -> None:
         super().__init__(storage)
-        self._kind: StreamKind[StreamState] = kind
+        self._kind: HistoryKind[StreamState] = kind
         self._cached: PerServer[LRUCache[UUID, FoldedHistory[StreamState]]] = PerServer(
             partial(LRUCache, CODES_WITH_BLOCKS_MAX)
         )

@@ -150,4 +150,5 @@ class EventStoreSql(
     snapshots_of_codes: LiteralString
     upsert_snapshots: LiteralString
     codes_with_stale_snapshot: LiteralString
+    campaigns_with_stale_snapshot: LiteralString
     delete_outdated_snapshots: LiteralString

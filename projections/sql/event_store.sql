@@ -349,6 +349,12 @@ LEFT JOIN code_snapshots s ON s.code_id = b.code_id AND s.shape = %(shape)s
 WHERE b.version >= coalesce(s.version, 0) + %(behind)s
 ORDER BY b.code_id LIMIT %(limit)s;
 
+-- name: campaigns_with_stale_snapshot
+SELECT b.campaign_id FROM campaigns b
+LEFT JOIN code_snapshots s ON s.code_id = b.campaign_id AND s.shape = %(shape)s
+WHERE b.version >= coalesce(s.version, 0) + %(behind)s
+ORDER BY b.campaign_id LIMIT %(limit)s;
+
 -- name: delete_outdated_snapshots
 -- Those of another version of the program, once it has written none for a while.
 DELETE FROM code_snapshots WHERE shape <> ALL(%s) AND written_at < now() - interval '1 day';

@@ -13,7 +13,7 @@ from projections.read_models.history_blocks import (
     CODES,
     EVENTS_PER_BLOCK,
     FoldedHistory,
-    StreamKind,
+    HistoryKind,
     encode_blocks,
     encode_trace,
     extend_history,
@@ -41,7 +41,7 @@ def check_blocks(conn: Connection[Any], observer: InvariantObserver) -> None:
         _check_kind(CAMPAIGNS, cursor, observer)
 
 
-def _check_kind(kind: StreamKind[StreamState], cursor: Cursor[Any], observer: InvariantObserver) -> None:
+def _check_kind(kind: HistoryKind[StreamState], cursor: Cursor[Any], observer: InvariantObserver) -> None:
     after = UUID(int=0)
     while True:
         page = cursor.execute(VerificationSql.codes_with_blocks, (kind.shape, after, PAGE)).fetchall()
@@ -55,7 +55,7 @@ def _check_kind(kind: StreamKind[StreamState], cursor: Cursor[Any], observer: In
         after = page[-1][0]
 
 
-def _find_wrong_block(kind: StreamKind[StreamState], cursor: Cursor[Any], stream_id: UUID) -> int | None:
+def _find_wrong_block(kind: HistoryKind[StreamState], cursor: Cursor[Any], stream_id: UUID) -> int | None:
     """Return the version of the first stored block that differs from the log; None if none does."""
     history = FoldedHistory[StreamState].create_empty()
     rows = cursor.execute(ReadModelsSql.history_blocks, (stream_id, kind.shape, 0)).fetchall()

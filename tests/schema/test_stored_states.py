@@ -24,9 +24,9 @@ the first page of its history does. While processes of both versions run, each s
 
 What to do: if states are folded and stored as before, write the annotations so that the name stays. Otherwise approve
 the new name here and say so in the changelog. `ledger migrate` stores none of them. The task `keep_snapshots` of the
-workers does, every 5 minutes: snapshots of at most 200 codes of 1,000 events or more, and at most 100 blocks of codes
-and campaigns. No task stores a snapshot of a campaign: the command does that takes its stream past the next multiple of
-500 events. The same task deletes those of the former version that are older than a day, so going back folds again, too.
+workers does, every 5 minutes: snapshots of at most 200 codes and as many campaigns of 1,000 events or more, and at most
+100 blocks of codes and campaigns. The same task deletes those of the former version that are older than a day, so going
+back folds again, too.
 """
 
 

@@ -6,10 +6,12 @@ case if its outcome is unknown. The former access ends only when the new invitat
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
+from domain.asks import Asks, Names
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.reads import Reads, ask_for_rebinds, name_reservations, recipients_of
 from domain.commands.reservation.settle_due import release_overdue
 from domain.errors import (
     CodeIsPaused,
@@ -75,6 +77,31 @@ class RebindReservation(NamesGroup, frozen=True, kw_only=True):
     new_reservation_id: UUID
     group: str
     note: TextDraft | None = None
+
+
+def _name_in_request(commands: Sequence[RequestRebind], names: Names) -> None:
+    names.name_texts([command.code_digests for command in commands])
+
+
+def _ask_for_request(commands: Sequence[RequestRebind], seen: WorkingSet, asks: Asks) -> None:
+    if seen.codes:
+        asks.persons.update(
+            (code_id, seen.recipient_id(command.recipient))
+            for command in commands
+            if (code_id := seen.code_id(command.code_digests)) is not None
+        )
+
+
+def _name_both(commands: Sequence[RebindReservation], names: Names) -> None:
+    """Name the new reservation, too: it exists if the first answer was lost."""
+    name_reservations(commands, names)
+    names.reservations.extend(command.new_reservation_id for command in commands)
+
+
+REQUEST_REBIND_READS: Final[Reads[RequestRebind]] = Reads(
+    name=_name_in_request, ask=_ask_for_request, drafts_in=recipients_of
+)
+REBIND_READS: Final[Reads[RebindReservation]] = Reads(name=_name_both, ask=ask_for_rebinds)
 
 
 def request_rebind(command: RequestRebind, working_set: WorkingSet, policy: Policy) -> Decision:

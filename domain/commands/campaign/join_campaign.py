@@ -1,11 +1,14 @@
 """Let a code that exists join a campaign. Uses that were reserved before stay outside of it."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.asks import Names
 from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.reads import Reads, name_codes
 from domain.errors import (
     CampaignHasEnded,
     CodeIsRevoked,
@@ -32,6 +35,14 @@ class JoinCampaign(Struct, frozen=True, kw_only=True):
     context: CommandContext
     code_id: UUID
     campaign_id: UUID
+
+
+def _name(commands: Sequence[JoinCampaign], names: Names) -> None:
+    name_codes(commands, names)
+    names.joins.update((command.code_id, command.campaign_id) for command in commands)
+
+
+JOIN_READS: Final[Reads[JoinCampaign]] = Reads(name=_name)
 
 
 def join_campaign(command: JoinCampaign, working_set: WorkingSet) -> Decision:

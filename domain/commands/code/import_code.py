@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct, structs
 
 from domain.commands.context import CommandContext, Decision
 from domain.commands.input_bounds import check_agreement, check_terms, check_timestamp
+from domain.commands.reads import Reads, name_new_codes
 from domain.errors import CampaignHasEnded, ContradictoryTerms, NamedCampaignUnknown, OutOfBounds, RefusalOrder
 from domain.events import (
     AccessExpired,
@@ -106,6 +107,14 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
         return self.terms.group
 
 
+def _drafts_in(commands: Sequence[ImportCode]) -> Sequence[RecipientDraft]:
+    bound_to = [command.bound_to for command in commands if command.bound_to is not None]
+    return [*(use.recipient for command in commands for use in command.uses), *bound_to]
+
+
+IMPORT_READS: Final[Reads[ImportCode]] = Reads(name=name_new_codes, drafts_in=_drafts_in)
+
+
 def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
     """Write the code's history in the order in which it happened, unless this command did so already.
 
@@ -152,8 +161,7 @@ Make = tuple[type[Event], dict[str, Any]]
 def _persons(command: ImportCode, working_set: WorkingSet) -> dict[bytes, UUID]:
     """Return recipient ids by digest. The first draft of a new recipient gives the id, as in the vault."""
     persons: dict[bytes, UUID] = {}
-    bound_to = () if command.bound_to is None else (command.bound_to,)
-    for draft in (*(use.recipient for use in command.uses), *bound_to):
+    for draft in _drafts_in((command,)):
         persons.setdefault(draft.digests[0], working_set.recipient_id(draft))
     return persons
 

@@ -5,12 +5,14 @@ command about one of the others settles it first (`settle_due.due_events`), so n
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.asks import Asks
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.reads import Reads, name_codes
 from domain.commands.reservation.settle_due import is_released_by_revocation, release_on_revocation
 from domain.errors import NoSuchCode, RefusalOrder
 from domain.events import CodeRevoked, Event
@@ -41,6 +43,15 @@ class ContinueRevocation(Struct, frozen=True, kw_only=True):
     context: CommandContext
     code_id: UUID
     case_ids: Sequence[UUID]
+
+
+def _ask(commands: Sequence[RevokeCode | ContinueRevocation], _seen: WorkingSet, asks: Asks) -> None:
+    code_ids = {command.code_id for command in commands}
+    asks.releasable |= code_ids
+    asks.freed |= code_ids
+
+
+REVOKE_READS: Final[Reads[RevokeCode | ContinueRevocation]] = Reads(name=name_codes, ask=_ask)
 
 
 def revoke_code(command: RevokeCode, working_set: WorkingSet, policy: Policy) -> Decision:

@@ -16,7 +16,7 @@ from domain.commands.context import EventStamp
 from domain.events import CaseClosed, InviteSent, LateEffect, LateSuccessRecorded, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
-from domain.working_set import WorkingSet
+from domain.working_set import WorkingSet, is_active_rebind
 
 
 class DeliveryProof(Struct, frozen=True, kw_only=True):
@@ -95,11 +95,7 @@ def find_retake_obstacle(
         return "corrected_meanwhile"
     if is_bound_to_another(code, reservation):
         return "bound_to_another"
-    others = [
-        other
-        for other in working_set.reservations_of(code.code_id, reservation.recipient_id)
-        if other.kind == reservation.kind
-    ]
+    others = [other for other in working_set.newer_than(reservation) if other.kind == reservation.kind]
     if any(_takes_precedence(other, reservation) for other in others):
         return "newer_reservation"
     if not reservation.is_use:
@@ -128,8 +124,10 @@ def has_access_to_move(reservation: Reservation, working_set: WorkingSet) -> boo
 
 def is_access_being_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
     """Return whether another rebind is moving the access that a refunded one would have moved."""
-    former_reservation = working_set.followed_by(reservation)
-    return former_reservation is not None and working_set.is_being_moved(former_reservation)
+    return any(
+        other.is_live and other.follows == reservation.follows and is_active_rebind(other)
+        for other in working_set.newer_than(reservation)
+    )
 
 
 def is_bound_to_another(code: RedeemCode, reservation: Reservation) -> bool:

@@ -1,13 +1,16 @@
 """Hand a code that exists out to one recipient, instead of a new one."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.asks import Asks, ListedPlace
 from domain.commands.code.issue import HandOutPlace
 from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.reads import Reads, name_codes
 from domain.errors import HandOutCodeConflict, NoSuchCode, RefusalOrder
 from domain.events import CodeHandedOut
 from domain.model.redeem_code import RedeemCode
@@ -43,6 +46,23 @@ class HandOutCode(Struct, frozen=True, kw_only=True):
     key_id: int | None = None
 
 
+def _ask(commands: Sequence[HandOutCode], _seen: WorkingSet, asks: Asks) -> None:
+    asks.handed_out.update(command.code_id for command in commands)
+    asks.places.update(
+        ListedPlace(
+            code_id=command.code_id,
+            campaign_id=command.campaign_id,
+            recipient_id=command.place.recipient_id,
+            hand_out_id=command.place.hand_out_id,
+            is_listed=command.upload_id is None,
+        )
+        for command in commands
+    )
+
+
+HAND_OUT_CODE_READS: Final[Reads[HandOutCode]] = Reads(name=name_codes, ask=_ask)
+
+
 def hand_out_code(command: HandOutCode, working_set: WorkingSet) -> Decision:
     """Record for whom the code is; nothing if this command did so before its answer was lost.
 
@@ -50,7 +70,7 @@ def hand_out_code(command: HandOutCode, working_set: WorkingSet) -> Decision:
         Refusal: One of `HandOutCode.refusals`, in that order.
     """
     code = working_set.code(command.code_id)
-    if (handed_out := working_set.handed_out.get(command.code_id)) is not None:
+    if (handed_out := working_set.find_handed_out(command.code_id)) is not None:
         if (handed_out.hand_out_id, handed_out.recipient_id) == command.place:
             return Decision(command.code_id)
         raise HandOutCodeConflict("handed_out")

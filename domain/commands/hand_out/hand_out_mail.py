@@ -1,12 +1,15 @@
 """Record the outcome of an email with a handed-out code, its bounce, and that it is to be sent again."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.asks import Asks
 from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.reads import Reads, name_codes
 from domain.errors import HandOutMailConflict, NoSuchCode, NoSuchHandOut, RefusalOrder
 from domain.events.hand_out import (
     HandedOutCodeEvent,
@@ -72,6 +75,13 @@ class RemindOfHandOut(Struct, frozen=True, kw_only=True):
 
 HandOutMailCommand = RecordHandOutMail | RecordHandOutBounce | ResendHandOut | RemindOfHandOut
 """A command about one handed-out code, by the code's id."""
+
+
+def _ask(commands: Sequence[HandOutMailCommand], _seen: WorkingSet, asks: Asks) -> None:
+    asks.handed_out.update(command.code_id for command in commands)
+
+
+HAND_OUT_MAIL_READS: Final[Reads[HandOutMailCommand]] = Reads(name=name_codes, ask=_ask)
 
 
 def record_hand_out_mail(command: RecordHandOutMail, working_set: WorkingSet) -> Decision:
@@ -142,7 +152,7 @@ def needs_reminder(code: RedeemCode, now: datetime) -> bool:
 
 def _find(command: HandOutMailCommand, working_set: WorkingSet) -> HandedOutCode:
     working_set.code(command.code_id)
-    if (handed_out := working_set.handed_out.get(command.code_id)) is None:
+    if (handed_out := working_set.find_handed_out(command.code_id)) is None:
         raise NoSuchHandOut
     return handed_out
 

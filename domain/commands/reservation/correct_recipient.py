@@ -7,15 +7,17 @@ system may have given the first address ends in the same append; the second invi
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.asks import Asks, Names
 from domain.commands.access.end_on_refund import end_corrected_access
 from domain.commands.campaign.campaign_limits import check_campaign_limits, check_domain
 from domain.commands.case_events import close_case, derive_case_id
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.reads import Reads, ask_for_rebinds, name_reservations, recipients_of
 from domain.commands.reservation.settle_due import settle_lapsed_lease
 from domain.errors import (
     CampaignDayLimitReached,
@@ -70,6 +72,22 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
     code_digests: Sequence[bytes] | None = None
     token_of: UUID | None = None
     note: TextDraft | None = None
+
+
+def _name(commands: Sequence[CorrectRecipient], names: Names) -> None:
+    name_reservations(commands, names)
+    # A person who may name any code must not be able to lock it.
+    names.compared_texts.update(tuple(command.code_digests) for command in commands if command.code_digests)
+
+
+def _ask(commands: Sequence[CorrectRecipient], seen: WorkingSet, asks: Asks) -> None:
+    ask_for_rebinds(commands, seen, asks)
+    targets = [(command, seen.reservations.get(command.reservation_id)) for command in commands]
+    asks.persons.update((target.code_id, seen.recipient_id(command.recipient)) for command, target in targets if target)
+    asks.awaited.update(target.code_id for _, target in targets if target)
+
+
+CORRECT_READS: Final[Reads[CorrectRecipient]] = Reads(name=_name, ask=_ask, drafts_in=recipients_of)
 
 
 def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy: Policy) -> Decision:

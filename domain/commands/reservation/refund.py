@@ -80,8 +80,10 @@ def _find_obstacle(command: RefundReservation, reservation: Reservation, working
         return "leased"
     if reservation.is_live and reservation.ever_unknown:
         return "unknown"
+    if reservation.is_live:  # a rebind moves only what was sent
+        return None
     if command.held_only:
-        return None if reservation.is_live else "sent"
+        return "sent"
     if working_set.is_being_moved(reservation):
         return "moving"
     return "moved" if command.revoke_access is not False and working_set.has_moved(reservation) else None

@@ -6,13 +6,15 @@ refunded in the same commit.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.asks import Asks, Names
 from domain.commands.campaign.campaign_limits import (
     check_campaign_is_open,
     check_campaign_limits,
@@ -20,6 +22,7 @@ from domain.commands.campaign.campaign_limits import (
 )
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.invitation_limits import find_hidden_answer
+from domain.commands.reads import Reads, recipients_of
 from domain.commands.reservation.settle_due import (
     expire_lease,
     is_released_by_revocation,
@@ -107,6 +110,58 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
     again: UUID | None = None
     key: IdempotencyKey | None = None
     group: str | None = None
+
+
+def _name(commands: Sequence[ReserveUse], names: Names) -> None:
+    names.name_texts([command.code_digests for command in commands])
+
+
+def _ask(commands: Sequence[ReserveUse], seen: WorkingSet, asks: Asks) -> None:
+    again = {command.again for command in commands if command.again is not None}
+    asks.reservations_by_id |= again
+    asks.followers |= again
+    asks.keys.update(key.scope_digest for command in commands if command.key for key in command.key.spellings())
+    asks.reservations_by_id.update(remembered.reservation_id for remembered in seen.remembered.values())
+    if not seen.codes:
+        return
+    for digests, count in Counter(tuple(command.code_digests) for command in commands).items():
+        if (code_id := seen.code_id(digests)) is not None:
+            asks.redeems[code_id] = asks.redeems.get(code_id, 0) + count
+    asks.freed |= asks.redeems.keys()
+    asks.awaited |= asks.redeems.keys()
+    closed = {code_id for code_id in asks.redeems if _refuses_new(code_id, commands[-1].context.now, seen)}
+    known_digests = seen.recipient_ids.keys()
+    if closed or known_digests:
+        asks.persons.update(
+            (code_id, seen.recipient_id(command.recipient))
+            for command in commands
+            if (code_id := seen.code_id(command.code_digests)) is not None
+            and (code_id in closed or not known_digests.isdisjoint(command.recipient.digests))
+        )
+
+
+def _refuses_new(code_id: UUID, now: datetime, seen: WorkingSet) -> bool:
+    """Return whether a new recipient is refused by the code or its campaign in any case.
+
+    Then the same is read as for a known recipient: a refusal is free, so its time must not tell the two apart.
+    """
+    if (code := seen.codes.get(code_id)) is None:
+        return False
+    campaign = None if code.campaign_id is None else seen.campaigns[code.campaign_id]
+    return (
+        code.state(now) != "active"
+        or code.is_bound_to_another(None)
+        or (campaign is not None and campaign.state(now) != "active")
+    )
+
+
+def _code_text_of(command: ReserveUse) -> Sequence[bytes]:
+    return command.code_digests
+
+
+RESERVE_READS: Final[Reads[ReserveUse]] = Reads(
+    name=_name, ask=_ask, drafts_in=recipients_of, code_text_of=_code_text_of
+)
 
 
 def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) -> Decision:

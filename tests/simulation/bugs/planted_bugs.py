@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain import command_bus
+from domain.command_bus import Command
 from domain.commands.context import CommandContext, Decision, EventStamp
 from domain.commands.delivery import accept_invite, claim_attempt, record_outcome
 from domain.commands.delivery.claim_attempt import ClaimAttempt
@@ -43,6 +44,11 @@ from workers.invitations.due_sweep import sweep
 
 Patch = pytest.MonkeyPatch
 Due = Callable[[RedeemCode, Reservation, EventStamp, UUID, Policy], Sequence[Event]]
+
+
+def plant(patch: Patch, kind: type[Command], decide: Callable[[Any, WorkingSet, Policy], Decision]) -> None:
+    """Another decision of a command."""
+    patch.setitem(command_bus.COMMANDS, kind, command_bus.COMMANDS[kind]._replace(decide=decide))
 
 
 def _due(patch: Patch, due: Due) -> None:
@@ -219,7 +225,7 @@ def claim_ignores_the_lease(patch: Patch) -> None:
             working_set.reservations[reservation.reservation_id] = free
         return claim_attempt.claim_attempt(command, working_set, policy)
 
-    patch.setitem(command_bus.HANDLERS, ClaimAttempt, claim)
+    plant(patch, ClaimAttempt, claim)
 
 
 def bounce_gives_the_use_back(patch: Patch) -> None:
@@ -237,7 +243,7 @@ def bounce_gives_the_use_back(patch: Patch) -> None:
         )
         return replace_events(decision, [decision.events[0], refund])
 
-    patch.setitem(command_bus.HANDLERS, RecordBounce, bounce)
+    plant(patch, RecordBounce, bounce)
 
 
 def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:

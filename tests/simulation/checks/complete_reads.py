@@ -15,7 +15,7 @@ from domain.commands.hand_out.manage_hand_out import HandOutCommand, handle_hand
 from domain.model.invariants import InvariantViolationError
 from domain.policy import Policy
 from domain.working_set import WorkingSet
-from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX
+from projections.event_store.batch_reads import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX
 from tests.simulation.services.store import PERSON_RESERVATIONS_MAX, AnyCommand, MemoryStore
 
 RESERVATIONS_PER_CODE_MAX: Final = min(OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, PERSON_RESERVATIONS_MAX)

@@ -49,20 +49,20 @@ from projections.database.errors import StorageUnavailableError
 from projections.definitions.projection import Projection, RowMerger, State
 from projections.definitions.registry import PROJECTIONS, STATE_PROJECTIONS
 from projections.definitions.row_writer import merge_event_rows
+from projections.event_store.batch_reads import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX
 from projections.event_store.codec import encode
-from projections.event_store.recipient_lookup import (
+from projections.event_store.recorder import TRANSACTIONS_PER_BATCH_MAX
+from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, outbox_entry_for
+from projections.event_store.vault_rows import _text_of
+from projections.vault.vault import EncryptedText, PrivateText, SearchableDraft
+from projections.verification.drift_sample import CODE_PROJECTIONS, Rows
+from tests.simulation.services.hand_out_lists import MemoryLists
+from tests.simulation.services.related_reads import (
     COMMANDS_AFFECTING_REBINDS,
     find_linked_reservations,
     find_recountable,
     may_run_out,
 )
-from projections.event_store.recorder import TRANSACTIONS_PER_BATCH_MAX
-from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, outbox_entry_for
-from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX
-from projections.event_store.vault_rows import _text_of
-from projections.vault.vault import EncryptedText, PrivateText, SearchableDraft
-from projections.verification.drift_sample import CODE_PROJECTIONS, Rows
-from tests.simulation.services.hand_out_lists import MemoryLists
 
 PERSON_RESERVATIONS_MAX = 20
 """As in the statements `events_of_persons` and `events_of_newer`."""
@@ -375,8 +375,8 @@ class _MemoryUnitOfWork:
         if redeems:
             self._load_for_redeems(working_set, redeems)
         self._hold(working_set, "targets", targets)
-        if any(key in store.reservations for key in targets):
-            self._hold(working_set, "linked", find_linked_reservations(working_set))
+        named = [store.reservations[key] for key in targets if key in store.reservations]
+        self._hold(working_set, "linked", find_linked_reservations(named))
         self._load_newer(working_set, targets, commands)
         self._load_for_other_commands(working_set, commands)
         if self._reads("places"):

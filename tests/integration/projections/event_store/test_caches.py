@@ -14,7 +14,6 @@ from domain.ports import PipelineSteps
 from projections.database.migrations import migrate
 from projections.database.servers.per_server import PerServer
 from projections.event_store.caches import LRUCache, StoreCaches
-from projections.event_store.campaign_loader import CampaignLoader
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -73,7 +72,7 @@ def test_error_of_a_cache_does_not_fail_a_committed_batch(
         raise KeyError("full")
 
     code = bench.issue()
-    monkeypatch.setattr(CampaignLoader, "publish", fail)
+    monkeypatch.setattr(StoreCaches, "publish_claims", fail)
 
     assert done(bench.redeem(code, "li.wei@example.com")).changed
     assert "work after a commit failed" in caplog.text

@@ -17,7 +17,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.errors import CodeUnknown, RecipientNotCorrectable
 from domain.ports import Accepted, OutcomeUnknown, Rejected
-from projections.event_store.unit_of_work import REVOKED_PER_CODE_MAX
+from projections.event_store.batch_reads import REVOKED_PER_CODE_MAX
 from projections.storage.revocation_queue import COMMANDS_PER_ROUND, case_ids, settle_next_revocations
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, correction, done
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from benchmarks.harness.bulk_history import load_history
 from domain.errors import CodeHeld, Refusal
-from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX
+from projections.event_store.batch_reads import OVERDUE_PER_CODE_MAX
 from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done

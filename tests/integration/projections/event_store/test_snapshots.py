@@ -10,8 +10,9 @@ from domain.events import Event
 from domain.events.code_terms import CodeTerms
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
-from projections.event_store import code_loader, codec
+from projections.event_store import codec, stream_loader
 from projections.event_store.snapshots import (
+    CODES,
     EVENTS_PER_SNAPSHOT,
     SCHEMA_FINGERPRINT,
     decode_snapshot,
@@ -51,7 +52,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         topics.append(topic)
         return real(topic, state)
 
-    monkeypatch.setattr(code_loader, "decode", noting)
+    monkeypatch.setattr(stream_loader, "decode", noting)
     return topics
 
 
@@ -92,7 +93,7 @@ def test_evicted_state_is_loaded_from_its_snapshot(
     bench: LedgerBench, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others had all the traffic of the code since: what is cached is as far from today as the log is long."""
-    monkeypatch.setattr(code_loader, "EVENTS_PER_PAGE", 100)
+    monkeypatch.setattr(stream_loader, "EVENTS_PER_PAGE", 100)
     code = bench.issue(None, bound=False)
     with LedgerStore.open(settings_for(bench.database_url)) as storage:
         other = LedgerBench(storage, bench.database_url)
@@ -141,7 +142,7 @@ def test_a_history_is_folded_in_pages(
 ) -> None:
     """Without a snapshot memory is bounded all the same."""
     change(bench, "DELETE FROM code_snapshots")
-    monkeypatch.setattr(code_loader, "EVENTS_PER_PAGE", 7)
+    monkeypatch.setattr(stream_loader, "EVENTS_PER_PAGE", 7)
     decoded.clear()
     code = load_afresh(bench, long_code)
 
@@ -159,9 +160,25 @@ def test_missing_ones_are_written_and_former_ones_go(bench: LedgerBench) -> None
     snapshot_rows = bench.rows("SELECT shape, version, state FROM code_snapshots")
     assert rounds == [1, 0]
     assert [(shape, version) for shape, version, _ in snapshot_rows] == [(SCHEMA_FINGERPRINT, LONG)]
-    state = decode_snapshot(bytes(snapshot_rows[0][2]))
+    state = decode_snapshot(CODES, bytes(snapshot_rows[0][2]))
     assert state is not None
     assert_right(bench, state)
+
+
+def test_missing_ones_of_campaigns_are_written(bench: LedgerBench) -> None:
+    """After an upgrade no command folds the whole stream of a large campaign under its lock."""
+    campaign_id = bench.create_campaign(max_uses=LONG)
+    code = bench.issue(None, bound=False, campaign_id=campaign_id)
+    for start in range(0, 2 * EVENTS_PER_SNAPSHOT, BATCH):
+        numbers = range(start, start + BATCH)
+        bench.storage.ledger.execute([bench.reserve(code, f"p{number}@example.com") for number in numbers])
+    change(bench, "DELETE FROM code_snapshots")
+    with bench.storage.datastore.get_connection() as conn:
+        rounds = [write_missing_snapshots(conn), write_missing_snapshots(conn)]
+
+    stored = bench.rows("SELECT version FROM code_snapshots WHERE code_id = %s", campaign_id)
+    assert rounds == [2, 0]
+    assert stored == [(1 + 2 * EVENTS_PER_SNAPSHOT,)]
 
 
 def test_two_shapes_live_side_by_side(bench: LedgerBench, long_code: str) -> None:

@@ -9,8 +9,7 @@ import pytest
 from api.rate_limits.guard import Guard
 from api.rate_limits.invitations import Invitations
 from api.use_cases import redeem
-from projections.event_store.campaign_loader import CampaignLoader
-from projections.event_store.reservation_loader import ReservationLoader
+from projections.event_store.caches import StoreCaches
 from projections.telemetry.tracing import TRACING
 from tests.support.clients.app_client import AppClient
 
@@ -33,8 +32,7 @@ def fail(*_: object, **__: object) -> None:
 
 
 FOLLOWS: dict[str, Callable[[pytest.MonkeyPatch, AppClient], None]] = {
-    "states of campaigns": lambda patch, _: patch.setattr(CampaignLoader, "publish", fail),
-    "claimed reservations": lambda patch, _: patch.setattr(ReservationLoader, "publish", fail),
+    "claimed reservations": lambda patch, _: patch.setattr(StoreCaches, "publish_claims", fail),
     "limits on invitations": lambda patch, _: patch.setattr(Invitations, "release", fail),
     "limits on guessing": lambda patch, _: patch.setattr(Guard, "release", fail),
     "successes": lambda patch, _: patch.setattr(Guard, "record_successes", fail),

@@ -4,13 +4,17 @@ from contextlib import closing
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
-from domain.command_bus import CommandResult
+from domain.asks import Asks
+from domain.command_bus import COMMANDS, CommandResult
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.reserve import ReserveUse
 from domain.events import Event
 from domain.model.reservation import Reservation
-from projections.event_store import codec, reservation_loader
+from projections.event_store import batch_reads, codec
+from projections.event_store.unit_of_work import ROUNDS_MAX
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, done
 from tests.support.ledger.settings import settings_for
@@ -26,7 +30,7 @@ def topics(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         decoded.append(topic)
         return decode(topic, state)
 
-    monkeypatch.setattr(reservation_loader, "decode", record_and_decode)
+    monkeypatch.setattr(batch_reads, "decode", record_and_decode)
     return decoded
 
 
@@ -78,3 +82,17 @@ def record(bench: LedgerBench, reservation: Reservation) -> CommandResult:
         case_id=uuid4(),
     )
     return done(bench.run(command))
+
+
+def test_batch_that_never_stops_asking_is_ended(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in what a command asks for must not hold the lock of its code for ever."""
+
+    def ask_for_another_text(_commands: object, _seen: object, asks: Asks) -> None:
+        asks.texts.add(uuid4())
+
+    code = bench.issue()
+    rule = COMMANDS[ReserveUse]
+    monkeypatch.setitem(COMMANDS, ReserveUse, rule._replace(reads=replace(rule.reads, ask=ask_for_another_text)))
+
+    with pytest.raises(AssertionError, match=f"asks for more after {ROUNDS_MAX} rounds"):
+        bench.redeem(code, "one@example.com")
