@@ -85,7 +85,7 @@ def record(bench: LedgerBench, reservation: Reservation) -> CommandResult:
 
 
 def test_batch_that_never_stops_asking_is_ended(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake in what a command asks for must not hold the lock of its code for ever."""
+    """A mistake in what a command asks for must not keep its code locked."""
 
     def ask_for_another_text(_commands: object, _seen: object, asks: Asks) -> None:
         asks.texts.add(uuid4())
