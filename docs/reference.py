@@ -26,8 +26,9 @@ from api.i18n.catalogs import catalog_paths, translator
 from api.main import create_app
 from api.settings import ApiSettings
 from domain.commands.reservation.reserve import ReserveUse
-from domain.events import EVENT_TYPES, Event
 from domain.events.code_terms import CodeTerms
+from domain.events.event import Event
+from domain.events.registry import EVENT_TYPES
 from domain.values.email_domains import DomainNames
 from projections.config.environment import name_of_variable
 from projections.config.settings import LedgerSettings, format_default, list_sections
@@ -186,7 +187,7 @@ def _event_lines() -> Iterator[str]:
     shared = {field.name for field in structs.fields(Event)}
     yield "## Every event\n"
     yield from _field_lines(Event, skip=set())
-    for event in sorted(EVENT_TYPES, key=lambda event: event.__name__):
+    for event in EVENT_TYPES.values():
         yield f"\n## `{event.__name__}:{event.TOPIC_VERSION}`\n"
         yield inspect.cleandoc(event.__doc__ or "").partition("\n\nAttributes:")[0] + "\n"
         yield from _field_lines(event, skip=shared)

@@ -76,7 +76,7 @@ from domain.commands.reservation.resolve_case import (
 )
 from domain.commands.reservation.settle_due import SettleDue, settle_due
 from domain.errors import Refusal
-from domain.events import UseReserved
+from domain.events.reservation import UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy

@@ -14,15 +14,10 @@ from msgspec import Struct
 
 from domain.asks import Asks
 from domain.errors import NamedCampaignUnknown, NoSuchCode, ReservationUnknown
-from domain.events import (
-    CampaignEvent,
-    CampaignUseReturned,
-    CampaignUseTaken,
-    Event,
-    HandedOutCodeEvent,
-    HandOutEvent,
-    ReservationEvent,
-)
+from domain.events.campaign import CampaignEvent, CampaignUseReturned, CampaignUseTaken
+from domain.events.event import Event
+from domain.events.hand_out import HandedOutCodeEvent, HandOutEvent
+from domain.events.reservation import ReservationEvent
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.hand_out import HandedOutCode, HandOut, HandOutText, evolve_hand_out, evolve_handed_out_code
 from domain.model.invariants import InvariantViolationError, check_balance, check_campaign, check_transition

@@ -22,7 +22,7 @@ from api.use_cases.issue_codes import (
     map_in_order,
 )
 from domain.commands.context import CommandContext
-from domain.events import CodeIssued, OpeningBalanceImported
+from domain.events.code import CodeIssued, OpeningBalanceImported
 from domain.model.campaign import Campaign
 from domain.values.batched import batched
 from projections.read_models.campaign_list import CampaignReader

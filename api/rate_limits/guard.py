@@ -22,7 +22,7 @@ from api.rate_limits.expiring_keys import TimedSet
 from api.rate_limits.gcra import KEYS_MAX, Gcra, Limit
 from api.rate_limits.invitations import Invitation, Invitations
 from api.rate_limits.message_tests import MessageTests
-from domain.events import ActorKind
+from domain.events.event import ActorKind
 from domain.values.code_strength import CodeStrength
 from projections.config.settings import RATES, Rates
 from projections.repositories.rate_limit_reports import RateLimitCounts

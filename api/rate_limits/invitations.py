@@ -16,7 +16,7 @@ from api.rate_limits.expiring_keys import TimedSet
 from api.rate_limits.gcra import KEYS_MAX, Gcra, Limit
 from domain.commands.context import InvitationWaits
 from domain.commands.invitation_limits import AGAIN, NEW_RECIPIENTS, OTHER_RECIPIENTS, RECIPIENT
-from domain.events import ActorKind
+from domain.events.event import ActorKind
 from domain.model.reservation import Reservation
 from projections.config.settings import Rates
 

@@ -10,7 +10,8 @@ from msgspec import structs
 
 from api.i18n.messages import event_sentence
 from api.schemas.csv_cells import csv_line
-from domain.events import Event, ReservationEvent
+from domain.events.event import Event
+from domain.events.reservation import ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from projections.read_models.reader import HistoryEntry, Reader

@@ -12,15 +12,15 @@ from pydantic import BaseModel
 from api.i18n.catalogs import Translator, translator
 from api.i18n.messages import event_sentence
 from api.use_cases.code_history import facts_of
-from domain.events import (
-    Event,
+from domain.events.code import OpeningBalanceImported
+from domain.events.event import Event
+from domain.events.reservation import (
     InviteAttempted,
     InviteDeferred,
     InviteFailed,
     InviteOutcomeUnknown,
     InviteSent,
     LateSuccessRecorded,
-    OpeningBalanceImported,
     ReservationEvent,
     ReservationStarted,
     UseRefunded,

@@ -18,7 +18,7 @@ from api.use_cases.run_blocking import run_blocking
 from domain.command_bus import Command, CommandResult, Result
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
-from domain.events import ActorKind
+from domain.events.event import ActorKind
 from domain.model.campaign import Campaign
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft

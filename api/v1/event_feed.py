@@ -24,8 +24,9 @@ from api.http.openapi import PROTECTED, STREAMED
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
-from domain.events import EVENT_TYPES, CampaignEvent, ReservationEvent
-from domain.events.campaign import CampaignUseEvent
+from domain.events.campaign import CampaignEvent, CampaignUseEvent
+from domain.events.registry import EVENT_TYPES
+from domain.events.reservation import ReservationEvent
 from domain.values.number_bounds import POSITIONS
 from projections.read_models.event_feed import EventFeed, EventFilter, FeedEvent, FeedPage
 from projections.storage.report_store import ReportReading
@@ -44,7 +45,6 @@ LAG_HEADER: Final = "Ledger-Read-Lag"
 """Seconds by which a response from a standby may be behind."""
 READERS_MAX: Final = 100
 """Most waiting readers of one process."""
-NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
 LEFT_OUT: Final = frozenset(
     {"at", "recorded_at", "actor", "actor_id", "request_id", "correlation_id", "text_id", "reservation_id"}
 )
@@ -52,12 +52,14 @@ LEFT_OUT: Final = frozenset(
 
 
 def _check_type_name(name: str) -> str:
-    if name not in NAMES:
-        raise ValueError(f"there is no type {name[:40]!a}: {', '.join(NAMES)}")
+    if name not in EVENT_TYPES:
+        raise ValueError(f"there is no type {name[:40]!a}: {', '.join(EVENT_TYPES)}")
     return name
 
 
-EventName = Annotated[str, AfterValidator(_check_type_name), WithJsonSchema({"type": "string", "enum": list(NAMES)})]
+EventName = Annotated[
+    str, AfterValidator(_check_type_name), WithJsonSchema({"type": "string", "enum": list(EVENT_TYPES)})
+]
 router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/events",

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import psycopg
 
-from domain.events import Event, InviteAttempted, InviteSent, UseReserved
+from domain.events.event import Event
+from domain.events.reservation import InviteAttempted, InviteSent, UseReserved
 from projections.event_store.codec import encode
 from projections.event_store.snapshots import write_missing_snapshots
 from projections.sql.event_store import EventStoreSql

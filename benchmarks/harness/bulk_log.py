@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection, sql
 
-from domain.events import (
-    CodeIssued,
+from domain.events.code import CodeIssued
+from domain.events.reservation import (
     InviteAccepted,
     InviteAttempted,
     InviteFailed,

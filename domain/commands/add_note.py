@@ -10,7 +10,8 @@ from domain.asks import Asks
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.reads import Reads, name_codes, name_reservations
 from domain.errors import NoSuchCode, RefusalOrder, ReservationUnknown
-from domain.events import CodeNoted, NoteAdded
+from domain.events.code import CodeNoted
+from domain.events.reservation import NoteAdded
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
 

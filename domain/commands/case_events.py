@@ -4,7 +4,7 @@ from typing import Literal
 from uuid import UUID, uuid5
 
 from domain.commands.context import EventStamp
-from domain.events import CaseClosed, CaseOpened
+from domain.events.reservation import CaseClosed, CaseOpened
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.errors import Refusal
-from domain.events import ActorKind, Event
+from domain.events.event import ActorKind, Event
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.values.timestamps import possible_time

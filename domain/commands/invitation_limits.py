@@ -10,7 +10,8 @@ from typing import Final
 
 from domain.commands.context import CommandContext, InvitationWaits
 from domain.errors import InvitationsLimited, Refusal
-from domain.events import Event, RebindReserved, ReservationStarted
+from domain.events.event import Event
+from domain.events.reservation import RebindReserved, ReservationStarted
 from domain.model.redeem_code import RedeemCode
 
 RECIPIENT: Final = "recipient"

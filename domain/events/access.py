@@ -14,6 +14,10 @@ class ExpiryAnnounced(ReservationEvent, frozen=True, kw_only=True):
         days: Days before the expiry at which the warning was due.
     """
 
+    IMPORTANCE = "noise"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     days: int
 
 
@@ -23,6 +27,10 @@ class InviteReminded(ReservationEvent, frozen=True, kw_only=True):
     Attributes:
         days: Days before the expiry at which the reminder was due.
     """
+
+    IMPORTANCE = "noise"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     days: int
 
@@ -34,6 +42,10 @@ class AccessExpired(ReservationEvent, frozen=True, kw_only=True):
         notify: False if the expiry was before an import: then no channel is asked, and no email is sent.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     notify: bool = True
 
 
@@ -43,6 +55,10 @@ class AccessReplaced(ReservationEvent, frozen=True, kw_only=True):
     Attributes:
         by: The reservation of the rebind.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     by: UUID
 
@@ -54,6 +70,10 @@ class AccessRevoked(ReservationEvent, frozen=True, kw_only=True):
         text_id: The reason, in the vault.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     text_id: UUID | None = None
 
 
@@ -63,6 +83,10 @@ class AccessCorrected(ReservationEvent, frozen=True, kw_only=True):
     Attributes:
         by: The reservation of the correct address.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     by: UUID
 
@@ -76,6 +100,10 @@ class AccessRemoved(ReservationEvent, frozen=True, kw_only=True):
         cause: How the access had ended.
         effect: `removed`, or `told` if the channel cannot remove access.
     """
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     channel: str
     server: str
@@ -95,6 +123,10 @@ class AccessRemovalFailed(ReservationEvent, frozen=True, kw_only=True):
         retry_at: Time of the next attempt; none: a case is opened.
         text_id: The channel's reply, in the vault.
     """
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     channel: str
     server: str

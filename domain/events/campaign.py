@@ -127,21 +127,41 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
 class CampaignCreated(CampaignTermsEvent, frozen=True, kw_only=True):
     """A campaign exists from now on. Its uses are counted exactly if it has a shared limit now."""
 
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
+
 
 class CampaignTermsChanged(CampaignTermsEvent, frozen=True, kw_only=True):
     """These are the terms from now on, including the unchanged ones."""
+
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
 
 
 class CampaignPaused(CampaignEvent, frozen=True, kw_only=True):
     """Its codes accept no new reservations until it is resumed."""
 
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
+
 
 class CampaignResumed(CampaignEvent, frozen=True, kw_only=True):
     """Its codes accept new reservations again."""
 
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
+
 
 class CampaignEnded(CampaignEvent, frozen=True, kw_only=True):
     """Its codes accept no new reservations permanently. What is reserved is still sent."""
+
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
 
 
 class CampaignUseEvent(CampaignEvent, frozen=True, kw_only=True):
@@ -161,6 +181,10 @@ class CampaignUseEvent(CampaignEvent, frozen=True, kw_only=True):
 class CampaignUseTaken(CampaignUseEvent, frozen=True, kw_only=True):
     """A code of the campaign reserved a use, or counted a refunded one again."""
 
+    IMPORTANCE = "noise"
+    LANDMARK = False
+    CHANGES_STATE = True
+
 
 class CampaignUseReturned(CampaignUseEvent, frozen=True, kw_only=True):
     """A code of the campaign refunded a use.
@@ -168,6 +192,10 @@ class CampaignUseReturned(CampaignUseEvent, frozen=True, kw_only=True):
     Attributes:
         reserved_at: When the use was reserved: it frees a place of that day; none: it frees no place of a day.
     """
+
+    IMPORTANCE = "noise"
+    LANDMARK = False
+    CHANGES_STATE = True
 
     reserved_at: datetime | None = None
 

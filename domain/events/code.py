@@ -16,6 +16,10 @@ class CodeIssued(TermsEvent, frozen=True, kw_only=True):
         campaign_id: The campaign that it belongs to permanently; none: it belongs to no campaign yet.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
+
     bound: bool = True
     text_id: UUID | None = None
     bound_to: UUID | None = None
@@ -29,6 +33,10 @@ class CodeJoinedCampaign(Event, frozen=True, kw_only=True):
         campaign_id: The campaign.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
+
     campaign_id: UUID
 
 
@@ -40,6 +48,10 @@ class OpeningBalanceImported(Event, frozen=True, kw_only=True):
         source: Name of the legacy system, or `csv`.
         reason: Why they are imported, as a word such as `in_doubt` or `stated`.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
 
     uses: int
     source: str
@@ -55,6 +67,10 @@ class CodeTermsChanged(TermsEvent, frozen=True, kw_only=True):
             released.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
+
     text_id: UUID | None = None
     bound_to: UUID | None = None
 
@@ -66,6 +82,10 @@ class CodePaused(Event, frozen=True, kw_only=True):
         text_id: The reason, in the vault.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
+
     text_id: UUID | None = None
 
 
@@ -75,6 +95,10 @@ class CodeResumed(Event, frozen=True, kw_only=True):
     Attributes:
         text_id: The reason, in the vault.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
 
     text_id: UUID | None = None
 
@@ -86,6 +110,10 @@ class CodeRevoked(Event, frozen=True, kw_only=True):
         text_id: The reason, in the vault.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = True
+
     text_id: UUID | None = None
 
 
@@ -95,5 +123,9 @@ class CodeNoted(Event, frozen=True, kw_only=True):
     Attributes:
         text_id: The note, in the vault.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     text_id: UUID

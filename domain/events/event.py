@@ -30,15 +30,21 @@ AccessEnding = Literal["expired", "moved", "withdrawn", "corrected"]
 """How an access ended: it expired, a rebind replaced it, staff revoked it, or its email address was corrected."""
 RemovalEffect = Literal["removed", "told"]
 """Result of removing an ended access: the channel removed it, or could only notify the recipient (`told`)."""
+Importance = Literal["outcome", "step", "noise"]
+"""`outcome`: what a customer or staff did or got. `step`: why it took longer. `noise`: that the system works."""
 ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import", "channel"]
 STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
 """Kinds of actors with staff rights."""
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """A fact: what every event carries.
+    """A fact: what every event carries. `domain.events.registry` refuses a type that does not say what types say.
 
     Attributes:
+        TOPIC_VERSION: Version of its stored shape.
+        IMPORTANCE: How much it says to a reader of a history.
+        LANDMARK: Whether a reader of a long history looks for it.
+        CHANGES_STATE: Whether it changes the state of its code or campaign, other than version and time.
         at: When it takes effect (aware UTC): the later of now and the `at` of the previous event of the stream.
         recorded_at: When it was stored, if that differs from `at`.
         occurred_at: When it happened outside the ledger, if that became known late.
@@ -51,6 +57,9 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     """
 
     TOPIC_VERSION: ClassVar[int] = 1
+    IMPORTANCE: ClassVar[Importance]
+    LANDMARK: ClassVar[bool]
+    CHANGES_STATE: ClassVar[bool]
 
     at: datetime
     actor: ActorKind

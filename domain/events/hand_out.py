@@ -27,6 +27,10 @@ class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
         existing_codes: Whether each line of its lists names a code that exists, which keeps its own terms.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     hand_out_id: UUID
     name: str
     per_minute: int | None = None
@@ -41,6 +45,10 @@ class HandOutPaused(CampaignEvent, frozen=True, kw_only=True):
         hand_out_id: The hand-out.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     hand_out_id: UUID
 
 
@@ -51,6 +59,10 @@ class HandOutResumed(CampaignEvent, frozen=True, kw_only=True):
         hand_out_id: The hand-out.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     hand_out_id: UUID
 
 
@@ -60,6 +72,10 @@ class HandOutEnded(CampaignEvent, frozen=True, kw_only=True):
     Attributes:
         hand_out_id: The hand-out.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     hand_out_id: UUID
 
@@ -72,6 +88,10 @@ class HandOutChanged(CampaignEvent, frozen=True, kw_only=True):
         per_minute: Most emails per minute from now on, changed or not; none: as fast as workers send.
         languages: The languages whose subject or text was changed.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     hand_out_id: UUID
     per_minute: int | None = None
@@ -93,6 +113,10 @@ class CodeHandedOut(HandedOutCodeEvent, frozen=True, kw_only=True):
         hand_out_id: The hand-out.
         recipient_id: The recipient, by their random id.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     hand_out_id: UUID
     recipient_id: UUID
@@ -116,6 +140,10 @@ class HandOutSent(HandOutMailEvent, frozen=True, kw_only=True):
         reply_code: Its reply code; none: it has none.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     server: str
     reply_code: int | None = None
 
@@ -128,6 +156,10 @@ class HandOutFailed(HandOutMailEvent, frozen=True, kw_only=True):
         reason: Why, as a stable word.
         reply_code: Its reply code; none: it has none.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     server: str
     reason: str
@@ -142,6 +174,10 @@ class HandOutUnknown(HandOutMailEvent, frozen=True, kw_only=True):
         cause: Why, as a stable word.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     server: str
     cause: str
 
@@ -154,6 +190,10 @@ class HandOutSkipped(HandOutMailEvent, frozen=True, kw_only=True):
             the code expired or was revoked, or needs no reminder.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     reason: SkipReason
 
 
@@ -164,12 +204,24 @@ class HandOutBounced(HandOutMailEvent, frozen=True, kw_only=True):
         text_id: What staff wrote about it, in the vault.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     text_id: UUID | None = None
 
 
 class HandOutResendRequested(HandOutMailEvent, frozen=True, kw_only=True):
     """Staff want the code sent again: the same code and link, in an email of the next number."""
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
 
 class HandOutReminded(HandOutMailEvent, frozen=True, kw_only=True):
     """A reminder that the code is not redeemed is due, in an email of the next number. There is one per code."""
+
+    IMPORTANCE = "noise"
+    LANDMARK = False
+    CHANGES_STATE = False

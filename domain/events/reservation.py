@@ -58,6 +58,10 @@ class UseReserved(ReservationStarted, frozen=True, kw_only=True):
             not at all.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = True
+
     remind_days: int | None = None
 
 
@@ -67,6 +71,10 @@ class RebindReserved(ReservationStarted, frozen=True, kw_only=True):
     Attributes:
         text_id: The reason, in the vault.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     text_id: UUID | None = None
 
@@ -92,6 +100,10 @@ class InviteAttempted(DeliveryEvent, frozen=True, kw_only=True):
         lease_until: End of the lease.
         channel: Name of the channel that sends.
     """
+
+    IMPORTANCE = "noise"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     lease_until: datetime
     channel: str
@@ -123,6 +135,10 @@ class InviteSent(OutcomeEvent, frozen=True, kw_only=True):
         reply_code: The server's reply code.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = True
+
     server: str
     reply_code: int | None = None
 
@@ -138,6 +154,10 @@ class InviteFailed(OutcomeEvent, frozen=True, kw_only=True):
         text_id: The server's reply, in the vault.
         about_connection: True if the server never received the message, so that the attempt is not spent.
     """
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     server: str
     reason: str
@@ -157,6 +177,10 @@ class InviteDeferred(OutcomeEvent, frozen=True, kw_only=True):
         deadline: The new deadline.
     """
 
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     server: str
     reason: str
     until: datetime
@@ -171,6 +195,10 @@ class InviteOutcomeUnknown(OutcomeEvent, frozen=True, kw_only=True):
         server: Host and port of the server, if known.
         retry_at: Time of the next attempt; none: staff have to decide.
     """
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     cause: str
     server: str | None = None
@@ -188,6 +216,10 @@ class LateSuccessRecorded(OutcomeEvent, frozen=True, kw_only=True):
         reply_code: The server's reply code.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = True
+
     recipient_id: UUID
     server: str
     effect: LateEffect
@@ -204,6 +236,10 @@ class InviteBounced(ReservationEvent, frozen=True, kw_only=True):
         text_id: The server's reply, in the vault.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     reason: str
     delivery: int = 1
     reply_code: int | None = None
@@ -218,6 +254,10 @@ class InviteAccepted(ReservationEvent, frozen=True, kw_only=True):
         delivery: Number of the delivery.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     via: str
     delivery: int = 1
 
@@ -228,6 +268,10 @@ class InviteReleased(ReservationEvent, frozen=True, kw_only=True):
     Attributes:
         deadline: The new deadline.
     """
+
+    IMPORTANCE = "noise"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     deadline: datetime
 
@@ -241,6 +285,10 @@ class UseRefunded(ReservationEvent, frozen=True, kw_only=True):
         kind: Kind of the reservation.
         text_id: The note, in the vault.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = True
 
     cause: RefundCause
     held: HeldAs
@@ -256,6 +304,10 @@ class CaseOpened(ReservationEvent, frozen=True, kw_only=True):
         cause: Why, as a word such as `unknown_outcome` or `bounced`.
         delivery: Number of the delivery.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = False
 
     case_id: UUID
     cause: str
@@ -273,6 +325,10 @@ class CaseClosed(ReservationEvent, frozen=True, kw_only=True):
         text_id: The note, in the vault.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     case_id: UUID
     how: str
     retry_at: datetime | None = None
@@ -289,6 +345,10 @@ class ResendRequested(ReservationEvent, frozen=True, kw_only=True):
         text_id: The reason, in the vault.
     """
 
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
     delivery: int
     deadline: datetime
     text_id: UUID | None = None
@@ -300,5 +360,9 @@ class NoteAdded(ReservationEvent, frozen=True, kw_only=True):
     Attributes:
         text_id: The note, in the vault.
     """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
 
     text_id: UUID

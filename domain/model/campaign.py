@@ -27,7 +27,6 @@ from domain.events.campaign import (
     CampaignUseTaken,
 )
 from domain.events.event import Event
-from domain.events.hand_out import HandOutChanged, HandOutCreated, HandOutEnded, HandOutPaused, HandOutResumed
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
 from domain.values.timestamps import utc_day
@@ -159,7 +158,7 @@ def _changes_by(version: int, event: Event) -> dict[str, Any]:
             return {"is_paused": isinstance(event, CampaignPaused)}
         case CampaignEnded():
             return {"ended_by": version}
-        case HandOutCreated() | HandOutChanged() | HandOutPaused() | HandOutResumed() | HandOutEnded():
+        case CampaignEvent() if not event.CHANGES_STATE:
             return {}
         case _:
             message = f"no fold for {type(event).__name__} in a campaign's stream"

@@ -8,27 +8,27 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from domain.events import (
-    STAFF,
+from domain.events.access import (
     AccessCorrected,
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
     AccessReplaced,
     AccessRevoked,
-    CampaignEvent,
+    ExpiryAnnounced,
+    InviteReminded,
+)
+from domain.events.campaign import CampaignEvent
+from domain.events.code import CodeJoinedCampaign, OpeningBalanceImported
+from domain.events.event import STAFF, Event
+from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
-    CodeJoinedCampaign,
-    Event,
-    ExpiryAnnounced,
     InviteAttempted,
     InviteFailed,
     InviteReleased,
-    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
-    OpeningBalanceImported,
     RebindReserved,
     ReservationEvent,
     ReservationStarted,

@@ -11,50 +11,25 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.events import (
-    AccessCorrected,
-    AccessExpired,
-    AccessRemovalFailed,
-    AccessRemoved,
-    AccessReplaced,
-    AccessRevoked,
-    CaseClosed,
-    CaseOpened,
-    CodeHandedOut,
+from domain.events.campaign import CampaignEvent
+from domain.events.code import (
     CodeIssued,
     CodeJoinedCampaign,
-    CodeNoted,
     CodePaused,
     CodeResumed,
     CodeRevoked,
     CodeTermsChanged,
-    Event,
-    ExpiryAnnounced,
-    HandOutBounced,
-    HandOutFailed,
-    HandOutReminded,
-    HandOutResendRequested,
-    HandOutSent,
-    HandOutSkipped,
-    HandOutUnknown,
-    InviteAccepted,
-    InviteAttempted,
-    InviteBounced,
-    InviteDeferred,
-    InviteFailed,
-    InviteOutcomeUnknown,
-    InviteReleased,
-    InviteReminded,
+    OpeningBalanceImported,
+)
+from domain.events.code_terms import CodeTerms
+from domain.events.event import Event
+from domain.events.registry import EVENT_TYPES
+from domain.events.reservation import (
     InviteSent,
     LateSuccessRecorded,
-    NoteAdded,
-    OpeningBalanceImported,
-    RebindReserved,
-    ResendRequested,
     UseRefunded,
     UseReserved,
 )
-from domain.events.code_terms import CodeTerms
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
 
@@ -152,39 +127,10 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         return "held" if self.reserved else "exhausted"
 
 
-BALANCE_NEUTRAL_EVENTS: Final[frozenset[type[Event]]] = frozenset(
-    {
-        InviteAttempted,
-        InviteFailed,
-        InviteDeferred,
-        InviteOutcomeUnknown,
-        InviteReleased,
-        InviteBounced,
-        InviteAccepted,
-        CaseOpened,
-        CaseClosed,
-        ResendRequested,
-        RebindReserved,
-        ExpiryAnnounced,
-        InviteReminded,
-        AccessExpired,
-        AccessReplaced,
-        AccessCorrected,
-        AccessRevoked,
-        AccessRemoved,
-        AccessRemovalFailed,
-        NoteAdded,
-        CodeNoted,
-        CodeHandedOut,
-        HandOutSent,
-        HandOutFailed,
-        HandOutUnknown,
-        HandOutSkipped,
-        HandOutBounced,
-        HandOutReminded,
-        HandOutResendRequested,
-    }
+_NEUTRAL: Final = frozenset(
+    kind for kind in EVENT_TYPES.values() if not (kind.CHANGES_STATE or issubclass(kind, CampaignEvent))
 )
+"""Types of events after which a code is as before, apart from version and time."""
 
 
 def evolve_code(code: RedeemCode | None, code_id: UUID, version: int, event: Event) -> RedeemCode:
@@ -201,7 +147,7 @@ def evolve_code(code: RedeemCode | None, code_id: UUID, version: int, event: Eve
     """
     if code is None:
         return _begin_code(code_id, version, event)
-    if type(event) in BALANCE_NEUTRAL_EVENTS:
+    if type(event) in _NEUTRAL:
         return replace(code, version=version, last_at=event.at)
     match event:
         case UseReserved():

@@ -6,13 +6,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.events import (
-    ActorKind,
-    Event,
-    Kind,
-    RefundCause,
-)
 from domain.events.code_terms import TERM_NAMES, CodeTerms
+from domain.events.event import ActorKind, Event, Kind, RefundCause
 from domain.events.reservation import ReservationStarted
 from domain.model.access import Access
 from domain.ports import EMAIL_CHANNELS, Language

@@ -10,19 +10,20 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.events import (
-    STAFF,
+from domain.events.access import (
     AccessCorrected,
-    AccessEnding,
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
     AccessReplaced,
     AccessRevoked,
+    ExpiryAnnounced,
+    InviteReminded,
+)
+from domain.events.event import STAFF, AccessEnding, Event
+from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
-    Event,
-    ExpiryAnnounced,
     InviteAccepted,
     InviteAttempted,
     InviteBounced,
@@ -30,7 +31,6 @@ from domain.events import (
     InviteFailed,
     InviteOutcomeUnknown,
     InviteReleased,
-    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Any, ClassVar, LiteralString
 from uuid import UUID
 
-from domain.events import Event
+from domain.events.event import Event
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation

@@ -5,7 +5,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Final, LiteralString
 
-from domain.events import EVENT_TYPES, Event
+from domain.events.event import Event
+from domain.events.registry import EVENT_TYPES
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -45,7 +46,7 @@ EVENT_PROJECTIONS: Final[Mapping[type[Event], tuple[Projection, ...]]] = {
         for each in PROJECTIONS.values()
         if not isinstance(each, StateProjection) and (not each.events or kind in each.events)
     )
-    for kind in EVENT_TYPES
+    for kind in EVENT_TYPES.values()
 }
 """Projections with rows for events of a type."""
 

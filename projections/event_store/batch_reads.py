@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg import Cursor
 
 from domain.asks import Asks, ListedPlace
-from domain.events import ReservationEvent
+from domain.events.reservation import ReservationEvent
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
 from domain.ports import PipelineSteps

@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-from domain.events import EVENT_TYPES, Event, topic_of
+from domain.events.event import Event
+from domain.events.registry import EVENT_TYPES, topic_of
 from domain.events.upcasters import UPCASTS, Upcast, upcast_chain
 from projections.event_store.stored_state import Decode, pack, read_fields, state_decoder
 
@@ -14,7 +15,7 @@ class UnreadableEventError(Exception):
     """The log holds an event that this version of the program cannot decode. The message names its topic."""
 
 
-_topics: dict[type[Event], str] = {kind: topic_of(kind) for kind in EVENT_TYPES}
+_topics: dict[type[Event], str] = {kind: topic_of(kind) for kind in EVENT_TYPES.values()}
 
 
 def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode[Event]]:
@@ -23,12 +24,12 @@ def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode[Event]]:
     Raises:
         LookupError: A former topic leads to no event of today, or a version of a type is missing.
     """
-    kinds = {topic_of(kind): kind for kind in EVENT_TYPES}
+    kinds = {topic_of(kind): kind for kind in EVENT_TYPES.values()}
     decoders_by_topic: dict[str, Decode[Event]] = {topic: state_decoder(kind) for topic, kind in kinds.items()}
     for former_topic in upcasts:
         topic, steps = upcast_chain(former_topic, frozenset(kinds), upcasts)
         decoders_by_topic[former_topic] = _former_decoder(kinds[topic], steps)
-    for kind in EVENT_TYPES:
+    for kind in EVENT_TYPES.values():
         for version in range(1, kind.TOPIC_VERSION):
             if (missing_topic := f"{kind.__name__}:{version}") not in decoders_by_topic:
                 raise LookupError(f"no upcaster for {missing_topic}: the log may hold such events forever")

@@ -17,17 +17,11 @@ from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
-from domain.events import (
-    STAFF,
-    AccessReplaced,
-    CodeRevoked,
-    Event,
-    ExpiryAnnounced,
-    InviteReminded,
-    UseRefunded,
-    UseReserved,
-)
+from domain.events.access import AccessReplaced, ExpiryAnnounced, InviteReminded
+from domain.events.code import CodeRevoked
+from domain.events.event import STAFF, Event
 from domain.events.hand_out import HandOutReminded, HandOutResendRequested
+from domain.events.reservation import UseRefunded, UseReserved
 from domain.ports import PipelineSteps, Template
 from domain.working_set import WorkingSet
 from projections.database.pipeline import fetch_pipelined

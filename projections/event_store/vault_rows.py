@@ -11,7 +11,8 @@ from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.reserve import ReserveUse
-from domain.events import HandedOutCodeEvent, ReservationEvent, UseReserved
+from domain.events.hand_out import HandedOutCodeEvent
+from domain.events.reservation import ReservationEvent, UseReserved
 from domain.ports import RecipientDraft, TextDraft
 from domain.working_set import WorkingSet
 from projections.database.table_arrays import encode_rows

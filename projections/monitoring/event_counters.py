@@ -14,7 +14,7 @@ from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from domain.events import STAFF
+from domain.events.event import STAFF
 from projections.database.binary_arrays import TIMESTAMPS, UUIDS
 from projections.event_store.stored_state import state_decoder
 from projections.sql.monitoring import MonitoringSql

@@ -15,7 +15,8 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from psycopg.rows import namedtuple_row
 
-from domain.events import EVENT_TYPES, AccessEnding, RefundCause
+from domain.events.event import AccessEnding, RefundCause
+from domain.events.registry import EVENT_TYPES
 from projections.database.connection import connect, connection_options
 from projections.database.errors import is_outage
 from projections.monitoring.event_counters import CLICK_TO_SENT_S, update_counters
@@ -208,8 +209,8 @@ def _counters(stats: _LedgerStats) -> Iterator[Metric]:
         return stats.counters.get((name, label), 0)
 
     events = CounterMetricFamily("ledger_events", "Events in the event log, by type.", labels=["type"])
-    for kind in EVENT_TYPES:
-        events.add_metric([kind.__name__], count("events", kind.__name__))
+    for name in EVENT_TYPES:
+        events.add_metric([name], count("events", name))
     attempts = CounterMetricFamily("ledger_attempts", "Sending attempts by outcome.", labels=["outcome"])
     for outcome, name in OUTCOMES.items():
         attempts.add_metric([outcome], count("events", name))

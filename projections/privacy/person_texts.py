@@ -5,7 +5,7 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from domain.events import ReservationEvent
+from domain.events.reservation import ReservationEvent
 from projections.event_store.codec import decode
 from projections.sql.privacy import PrivacySql
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
-from domain.events import Event
+from domain.events.event import Event
 from projections.event_store.codec import decode
 from projections.read_models.reader import Reader
 from projections.sql.read_models import ReadModelsSql

@@ -8,7 +8,8 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.events import CampaignEvent, Event
+from domain.events.campaign import CampaignEvent
+from domain.events.event import Event
 from projections.event_store.codec import decode
 from projections.read_models.reader import ReadableStore, Reader
 from projections.sql.read_models import ReadModelsSql

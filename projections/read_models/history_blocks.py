@@ -16,25 +16,8 @@ import msgspec
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from domain.events import (
-    EVENT_TYPES,
-    CaseOpened,
-    CodeIssued,
-    CodeJoinedCampaign,
-    CodePaused,
-    CodeResumed,
-    CodeRevoked,
-    CodeTermsChanged,
-    Event,
-    OpeningBalanceImported,
-)
-from domain.events.campaign import (
-    CampaignCreated,
-    CampaignEnded,
-    CampaignPaused,
-    CampaignResumed,
-    CampaignTermsChanged,
-)
+from domain.events.event import Event
+from domain.events.registry import EVENT_TYPES
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.values.batched import batched
@@ -60,22 +43,12 @@ BLOCKS_BEHIND: Final = 10
 BLOCK_FORMAT: Final = 1
 """Version of what a block holds. Raise it whenever the same events lead to another block."""
 
-LANDMARKS: Final[frozenset[type[Event]]] = frozenset(
-    {
-        *(CodeIssued, OpeningBalanceImported, CodeTermsChanged, CodePaused, CodeResumed, CodeRevoked, CaseOpened),
-        CodeJoinedCampaign,
-        *(CampaignCreated, CampaignTermsChanged, CampaignPaused, CampaignResumed, CampaignEnded),
-    }
-)
-"""Types of the events that a reader of a long history looks for: about the stream itself, and opened cases."""
-_TYPES: Final = {kind.__name__: kind for kind in EVENT_TYPES}
-
 ReadEvents = Callable[[UUID, int, int], Sequence[tuple[Any, ...]]]
 """Reads events of a code after a version, at most so many: position, version, topic and state of each."""
 
 
 class Landmark(NamedTuple):
-    """The events of one type of `LANDMARKS` in one block: the first with its time, the last, how many."""
+    """The events of one type that is a landmark in one block: the first with its time, the last, how many."""
 
     event_type: type[Event]
     first: int
@@ -250,7 +223,7 @@ def collect_landmarks(entries: Iterable[StreamEntry[StreamState]]) -> list[Landm
     marks: dict[type[Event], Landmark] = {}
     for entry in entries:
         kind = type(entry.event)
-        if kind in LANDMARKS:
+        if kind.LANDMARK:
             mark = marks.get(kind)
             marks[kind] = (
                 Landmark(kind, entry.version, entry.version, entry.event.at, 1)
@@ -284,9 +257,9 @@ def _append_blocks(
 ) -> FoldedHistory[StreamState]:
     counts, landmarks = list(history.counts), list(history.landmarks)
     for block in blocks:
-        number = {_TYPES[name]: count for name, count in block.counts.items()}
+        number = {EVENT_TYPES[name]: count for name, count in block.counts.items()}
         counts.append((counts[-1] if counts else Counter()) + Counter(number))
-        landmarks += [Landmark(_TYPES[mark[0]], *mark[1:]) for mark in block.landmarks]
+        landmarks += [Landmark(EVENT_TYPES[mark[0]], *mark[1:]) for mark in block.landmarks]
     states = history.states + [block.state for block in blocks]
     return FoldedHistory(states, counts, landmarks, trace)
 

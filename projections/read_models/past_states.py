@@ -7,7 +7,7 @@ from typing import Final, LiteralString, NamedTuple, cast
 from uuid import UUID
 
 from domain.commands.reads import find_linked_reservations
-from domain.events import ReservationEvent
+from domain.events.reservation import ReservationEvent
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from domain.events import Event
+from domain.events.event import Event
 from projections.event_store.codec import decode
 from projections.event_store.stored_state import search_field
 from projections.read_models.reader import Reader

@@ -9,7 +9,8 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from domain.events import Event, ReservationEvent
+from domain.events.event import Event
+from domain.events.reservation import ReservationEvent
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from domain.events import CampaignEvent
+from domain.events.campaign import CampaignEvent
 from domain.model.redeem_code import RedeemCode, evolve_code
 from projections.database.copy_reader import read_copied_events
 from projections.database.errors import translate_outage

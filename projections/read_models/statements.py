@@ -17,7 +17,7 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from domain.events import Event
+from domain.events.event import Event
 from domain.model.redeem_code import RedeemCode
 from projections.database.errors import StorageUnavailableError
 from projections.database.servers.per_server import PerServer

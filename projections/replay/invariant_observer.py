@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events import CampaignEvent, ReservationEvent
-from domain.events.campaign import CampaignUseEvent
+from domain.events.campaign import CampaignEvent, CampaignUseEvent
+from domain.events.reservation import ReservationEvent
 from domain.model.campaign import Campaign, OccupiedUses, find_broken_campaign_rules
 from domain.model.invariants import Corrections, find_broken_code_rules, find_broken_reservation_rules
 from domain.model.redeem_code import RedeemCode

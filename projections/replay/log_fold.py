@@ -17,7 +17,10 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from domain.events import CampaignCreated, CodeIssued, Event, ReservationEvent, ReservationStarted
+from domain.events.campaign import CampaignCreated
+from domain.events.code import CodeIssued
+from domain.events.event import Event
+from domain.events.reservation import ReservationEvent, ReservationStarted
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation

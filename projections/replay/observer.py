@@ -3,7 +3,7 @@
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from domain.events import Event
+from domain.events.event import Event
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from psycopg.rows import tuple_row
 
-from domain.events import EVENT_TYPES
+from domain.events.registry import EVENT_TYPES
 from domain.values.number_bounds import Bounds
 from projections.read_models.reader import Reader
 from projections.repositories.webhook_secrets import rotate_secret
 from projections.sql.repositories import RepositoriesSql
 
 CONCURRENCY: Final = Bounds(1, 8)
-EVENT_NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
+EVENT_NAMES: Final = tuple(EVENT_TYPES)
 """Event types that an endpoint can receive."""
 
 EndpointState = Literal["enabled", "disabled"]

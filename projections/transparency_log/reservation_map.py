@@ -21,7 +21,8 @@ import msgspec
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from domain.events import CampaignUseReturned, CampaignUseTaken, RebindReserved, UseReserved
+from domain.events.campaign import CampaignUseReturned, CampaignUseTaken
+from domain.events.reservation import RebindReserved, UseReserved
 from projections.event_store.codec import topics_of
 from projections.event_store.stored_state import JSON_BEGINS, RESERVATION_ID_BEGINS
 from projections.sql.transparency_log import TransparencyLogSql

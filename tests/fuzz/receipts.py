@@ -18,7 +18,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from domain.events import InviteSent
+from domain.events.reservation import InviteSent
 from projections.event_store.stored_state import pack
 from projections.transparency_log.checkpoints import format_former_text, format_signed_text
 from projections.transparency_log.merkle import (

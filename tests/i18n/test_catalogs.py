@@ -26,9 +26,9 @@ from api.web.admin.campaign_form import BLAMED_FIELD
 from api.web.admin.group_channel import FIELD_ERRORS
 from api.web.forms import TIMESTAMP_FAULTS
 from domain.errors import CampaignConflict
-from domain.events import LateEffect, RefundCause
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignContradiction
 from domain.events.code_terms import TERM_NAMES, Contradiction
+from domain.events.event import LateEffect, RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from domain.values.group_name import GroupFault

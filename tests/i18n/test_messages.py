@@ -12,16 +12,10 @@ from api.errors import ERROR_CODES
 from api.i18n.catalogs import LANGUAGES, translator
 from api.i18n.messages import event_sentence, refusal_detail, refusal_title, state_message
 from api.schemas.resources import BounceReason
-from domain.events import (
-    EVENT_TYPES,
-    CodeIssued,
-    Event,
-    InviteFailed,
-    InviteSent,
-    RefundCause,
-    UseRefunded,
-    UseReserved,
-)
+from domain.events.code import CodeIssued
+from domain.events.event import Event, RefundCause
+from domain.events.registry import EVENT_TYPES
+from domain.events.reservation import InviteFailed, InviteSent, UseRefunded, UseReserved
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from projections.repositories.audit_log import AuditAction
@@ -168,7 +162,7 @@ def test_a_sent_invitation_says_when_in_utc(language: Language) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.__name__)
+@pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=EVENT_TYPES)
 def test_every_event_has_a_sentence(event_type: type[Event], language: Language) -> None:
     """A history has no line that only names a type, no placeholder left open, and a word for each type to filter by."""
     sentence = event_sentence(event_type.__name__, sample(event_type), language)
@@ -178,7 +172,7 @@ def test_every_event_has_a_sentence(event_type: type[Event], language: Language)
     assert not re.search(r"event\.|[{}?]", sentence)
 
 
-@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.__name__)
+@pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=EVENT_TYPES)
 def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
     """A history has a sentence even for an event whose details are missing."""
     assert event_sentence(event_type.__name__, {}, "en")
@@ -314,7 +308,7 @@ def test_a_sentence_lists_domains_with_commas(name: str) -> None:
     assert "d10.example" not in sentence
 
 
-@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event: event.__name__)
+@pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=EVENT_TYPES)
 def test_no_sentence_begins_with_a_name(event_type: type[Event]) -> None:
     """Pages begin sentences with a capital, and names such as smtp have none."""
     for effect in ("retaken", "removed", "told"):

@@ -17,7 +17,7 @@ from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import REMOVAL_FAILED, RecordRemovalOutcome, SettleAccess
 from domain.commands.reservation.resolve_case import Resolution
-from domain.events import CaseOpened
+from domain.events.reservation import CaseOpened
 from domain.model.invariants import is_removal_open
 from domain.ports import NotifiedOnly, Outcome, RemovalOutcome, RetryLater
 from tests.properties.test_ledger_machine import RESOLUTIONS, LedgerRules, policy_of

@@ -19,14 +19,8 @@ from hypothesis.stateful import (
 from domain.command_bus import CommandResult, Result
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.reservation.resolve_case import Resolution
-from domain.events import (
-    ActorKind,
-    InviteAttempted,
-    InviteSent,
-    LateSuccessRecorded,
-    ReservationEvent,
-    UseRefunded,
-)
+from domain.events.event import ActorKind
+from domain.events.reservation import InviteAttempted, InviteSent, LateSuccessRecorded, ReservationEvent, UseRefunded
 from domain.model.invariants import find_broken_code_rules, find_broken_reservation_rules
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation

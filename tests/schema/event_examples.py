@@ -6,23 +6,27 @@ from uuid import UUID
 
 from msgspec.structs import fields
 
-from domain.events import (
+from domain.events.access import (
     AccessCorrected,
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
     AccessReplaced,
     AccessRevoked,
+    ExpiryAnnounced,
+    InviteReminded,
+)
+from domain.events.campaign import (
     CampaignCreated,
     CampaignEnded,
     CampaignPaused,
     CampaignResumed,
+    CampaignTerms,
     CampaignTermsChanged,
     CampaignUseReturned,
     CampaignUseTaken,
-    CaseClosed,
-    CaseOpened,
-    CodeHandedOut,
+)
+from domain.events.code import (
     CodeIssued,
     CodeJoinedCampaign,
     CodeNoted,
@@ -30,8 +34,12 @@ from domain.events import (
     CodeResumed,
     CodeRevoked,
     CodeTermsChanged,
-    Event,
-    ExpiryAnnounced,
+    OpeningBalanceImported,
+)
+from domain.events.code_terms import CodeTerms
+from domain.events.event import Event
+from domain.events.hand_out import (
+    CodeHandedOut,
     HandOutBounced,
     HandOutChanged,
     HandOutCreated,
@@ -44,6 +52,10 @@ from domain.events import (
     HandOutSent,
     HandOutSkipped,
     HandOutUnknown,
+)
+from domain.events.reservation import (
+    CaseClosed,
+    CaseOpened,
     InviteAccepted,
     InviteAttempted,
     InviteBounced,
@@ -51,18 +63,14 @@ from domain.events import (
     InviteFailed,
     InviteOutcomeUnknown,
     InviteReleased,
-    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
-    OpeningBalanceImported,
     RebindReserved,
     ResendRequested,
     UseRefunded,
     UseReserved,
 )
-from domain.events.campaign import CampaignTerms
-from domain.events.code_terms import CodeTerms
 from domain.model.reservation import KEPT_TERMS
 from domain.values.email_domains import DomainNames, parse_domains
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from domain.events import Event
+from domain.events.event import Event
 from projections.event_store.codec import encode
 from projections.event_store.stored_state import read_fields
 from tests.schema.event_examples import EXAMPLES

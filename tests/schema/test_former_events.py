@@ -10,7 +10,9 @@ import msgspec
 import psycopg
 import pytest
 
-from domain.events import EVENT_TYPES, CodeIssued, UseReserved, topic_of
+from domain.events.code import CodeIssued
+from domain.events.registry import EVENT_TYPES, topic_of
+from domain.events.reservation import UseReserved
 from domain.events.upcasters import UPCASTS, Fields, Upcast, upcast_chain
 from projections.definitions.tables import reservations
 from projections.event_store import codec
@@ -73,7 +75,7 @@ def test_former_events_are_read_in_both_forms(monkeypatch: pytest.MonkeyPatch) -
 
 def test_steps_follow_one_another() -> None:
     """From the oldest version to that of today, and nothing to do for what is written today."""
-    current = frozenset(map(topic_of, EVENT_TYPES))
+    current = frozenset(map(topic_of, EVENT_TYPES.values()))
 
     assert ("CodeIssued:1", [MADE_UP["CodeMade:1"], MADE_UP["CodeMade:2"]]) == upcast_chain(
         "CodeMade:1", current, MADE_UP

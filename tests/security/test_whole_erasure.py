@@ -17,8 +17,10 @@ import pytest
 from api.settings import ApiSettings
 from api.use_cases.hand_outs.hand_out_actions import record_bounce
 from api.use_cases.services import Caller
-from domain.events import EVENT_TYPES, HandedOutCodeEvent, ReservationEvent
 from domain.events.code import CodeIssued, CodeNoted, CodePaused, CodeResumed, CodeRevoked, CodeTermsChanged
+from domain.events.hand_out import HandedOutCodeEvent
+from domain.events.registry import EVENT_TYPES
+from domain.events.reservation import ReservationEvent
 from domain.ports import OutcomeUnknown, Rejected
 from domain.values.link_token import OptOutRef, opt_out_token
 from projections.privacy.data_export import PersonReader
@@ -313,7 +315,7 @@ def tables_about_persons() -> list[str]:
 def test_each_event_with_a_text_is_about_a_reservation_or_a_code() -> None:
     """`find_subjects` finds the persons of these; another event with a text needs its own answer there."""
     of_codes = {CodeIssued, CodeTermsChanged, CodePaused, CodeResumed, CodeRevoked, CodeNoted}
-    with_text = {kind for kind in EVENT_TYPES if "text_id" in kind.__struct_fields__}
+    with_text = {kind for kind in EVENT_TYPES.values() if "text_id" in kind.__struct_fields__}
 
     assert {kind for kind in with_text if not issubclass(kind, ReservationEvent | HandedOutCodeEvent)} == of_codes
 

@@ -13,7 +13,7 @@ from domain.commands.code.import_code import ImportCode, ImportedUse, Opening
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
-from domain.events import InviteOutcomeUnknown
+from domain.events.reservation import InviteOutcomeUnknown
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.values.email_domains import parse_domains

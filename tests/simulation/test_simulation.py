@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from domain.events import EVENT_TYPES
+from domain.events.registry import EVENT_TYPES
 from tests.simulation.batches import ScheduleBatch, run
 from tests.simulation.fault_schedule import KINDS
 from tests.support.waiting import WAIT_S_MAX
@@ -55,7 +55,7 @@ def test_everything_happens() -> None:
     for number in range(PARTS):
         counts.update(part(number).counts)
 
-    expected = [*KINDS, *(f"event {kind.__name__}" for kind in EVENT_TYPES)]
+    expected = [*KINDS, *(f"event {name}" for name in EVENT_TYPES)]
     assert [name for name in expected if not counts[name]] == []
     assert counts["event UseReserved"] > PARTS * PART
     assert counts["own system invited after a correction"] > PARTS

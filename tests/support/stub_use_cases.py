@@ -30,7 +30,7 @@ from api.web.public.router import include_pages
 from api.web.public.status_view import StatusView
 from api.web.public.visitor import Visitor
 from api.web.static_files import mount_static
-from domain.events import RefundCause
+from domain.events.event import RefundCause
 from domain.model.reservation import PublicState, Reservation
 from domain.ports import Language
 

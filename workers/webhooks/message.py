@@ -12,7 +12,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events import EVENT_TYPES, CampaignEvent
+from domain.events.campaign import CampaignEvent
+from domain.events.registry import EVENT_TYPES
 from domain.webhooks.signatures import sign
 from projections.event_store.stored_state import state_decoder
 from projections.repositories.webhook_deliveries import TEST_TYPE, DueDelivery
@@ -64,7 +65,7 @@ class EventEnvelope(msgspec.Struct, frozen=True):
     reservation_id: UUID | None = None
 
 
-CAMPAIGN_EVENTS: Final = frozenset(kind.__name__ for kind in EVENT_TYPES if issubclass(kind, CampaignEvent))
+CAMPAIGN_EVENTS: Final = frozenset(name for name, kind in EVENT_TYPES.items() if issubclass(kind, CampaignEvent))
 """Names of events whose stream is a campaign's; all other streams are those of codes."""
 _read_envelope: Final = state_decoder(EventEnvelope)
 

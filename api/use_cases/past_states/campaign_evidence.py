@@ -14,13 +14,13 @@ from domain.errors import (
     Refusal,
     ReservationNotResolvable,
 )
-from domain.events import Event
 from domain.events.campaign import (
     CampaignCreated,
     CampaignEnded,
     CampaignPaused,
     CampaignTermsChanged,
 )
+from domain.events.event import Event
 from domain.model.campaign import Campaign
 from domain.values.timestamps import utc_day
 from projections.read_models.campaign_list import CampaignReader

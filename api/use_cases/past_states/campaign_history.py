@@ -13,8 +13,8 @@ from api.i18n.catalogs import Translator, translator
 from api.i18n.messages import event_sentence
 from api.schemas.campaigns import CampaignExplanation, CampaignHistoryEvent, CampaignUse
 from api.schemas.csv_cells import csv_line
-from domain.events import Event
 from domain.events.campaign import CampaignCreated, CampaignTermsChanged, CampaignUseEvent
+from domain.events.event import Event
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.timestamps import text_of, utc_day

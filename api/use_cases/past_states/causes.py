@@ -8,15 +8,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
-from domain.events import (
-    AccessCorrected,
-    AccessReplaced,
-    Event,
-    NoteAdded,
-    ReservationEvent,
-    ReservationStarted,
-    UseRefunded,
-)
+from domain.events.access import AccessCorrected, AccessReplaced
+from domain.events.event import Event
+from domain.events.reservation import NoteAdded, ReservationEvent, ReservationStarted, UseRefunded
 from projections.read_models.past_states import PastStateReader
 from projections.read_models.support_queries import SupportReader
 

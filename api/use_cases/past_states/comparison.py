@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from domain.events import Event, ReservationEvent
+from domain.events.event import Event
+from domain.events.reservation import ReservationEvent
 from domain.model.reservation import PublicState
 from projections.read_models.past_states import PastState, PastStateReader
 

@@ -26,7 +26,7 @@ from domain.command_bus import Command, CommandResult, ReservationCommand, handl
 from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
-from domain.events import Event
+from domain.events.event import Event
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress

@@ -18,16 +18,9 @@ from domain.errors import (
     Refusal,
     ReservationNotResolvable,
 )
-from domain.events import (
-    CodeIssued,
-    CodePaused,
-    CodeTermsChanged,
-    Event,
-    InviteSent,
-    LateSuccessRecorded,
-    OpeningBalanceImported,
-    ReservationEvent,
-)
+from domain.events.code import CodeIssued, CodePaused, CodeTermsChanged, OpeningBalanceImported
+from domain.events.event import Event
+from domain.events.reservation import InviteSent, LateSuccessRecorded, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from projections.event_store.codec import topics_of

@@ -11,7 +11,7 @@ from api.schemas.parsing import InvalidInputError, parse_id
 from api.use_cases.services import Services
 from api.web.masking import mask_if_known
 from api.web.public.visitor import Visitor, find_token
-from domain.events import RefundCause
+from domain.events.event import RefundCause
 from domain.model.reservation import PublicState, Reservation
 from domain.ports import Language
 from domain.values.timestamps import shifted

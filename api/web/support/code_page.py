@@ -38,16 +38,16 @@ from api.web.support.view_models import (
     name_code_state,
     name_event_kind,
 )
-from domain.events import (
+from domain.events.event import Event, Importance
+from domain.events.registry import EVENT_TYPES, LEVELS
+from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
-    Event,
     RebindReserved,
     ReservationEvent,
     ReservationStarted,
     UseReserved,
 )
-from domain.events.importance import IMPORTANCE, LEVELS, Importance
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation_transitions import fold_reservation
 from domain.ports import EMAIL_CHANNELS, Language
@@ -262,9 +262,9 @@ def _count_hidden(support: SupportContext, query: StatementQuery, until: int) ->
         return {}
     line_range, _ = _find_range(support, query, until)
     hidden: dict[Importance, list[type[Event]]] = {}
-    for kind, importance in IMPORTANCE.items():
+    for kind in EVENT_TYPES.values():
         if kind not in query.shown_types:
-            hidden.setdefault(importance, []).append(kind)
+            hidden.setdefault(kind.IMPORTANCE, []).append(kind)
     if query.recipient_id is None and query.actor is None:
         counts = support.statements.count_types(query.code_id, line_range.after, line_range.until)
         totals = {importance: sum(counts[kind] for kind in kinds) for importance, kinds in hidden.items()}

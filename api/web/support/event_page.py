@@ -21,7 +21,7 @@ from api.web.support.history.cause_rows import build_cause_rows
 from api.web.support.history.cause_tracks import draw_tracks
 from api.web.support.history.proof_page import load_panel
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
-from domain.events import ReservationEvent
+from domain.events.reservation import ReservationEvent
 from domain.ports import Language
 
 EXPLAINED_MAX: Final = 50

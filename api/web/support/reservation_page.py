@@ -32,8 +32,7 @@ from api.web.support.history.proof_page import load_panel
 from api.web.support.history.waterfall import Waterfall, draw_waterfall
 from api.web.support.reply_text import write_reply
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
-from domain.events import CaseOpened, InviteFailed, UseRefunded, UseReserved
-from domain.events.importance import IMPORTANCE, LEVELS
+from domain.events.reservation import CaseOpened, InviteFailed, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
@@ -148,7 +147,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
 
 def _list_quoted(lines: list[StatementEntry]) -> list[int]:
     """Return the events that a reply quotes: what the customer did or got."""
-    return [line.version for line in lines if IMPORTANCE[type(line.event)] == LEVELS[0]][-QUOTED_MAX:]
+    return [line.version for line in lines if line.event.IMPORTANCE == "outcome"][-QUOTED_MAX:]
 
 
 def _find_open_case(reservation: Reservation, lines: list[StatementEntry]) -> CaseOpened | None:

@@ -12,8 +12,9 @@ from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
 from api.web.forms import VERSION_MAX
 from api.web.support.actions.commands import DONE_LENGTH_MAX
-from domain.events import EVENT_TYPES, ActorKind, CampaignEvent, Event
-from domain.events.importance import LEVELS, Importance, types_up_to
+from domain.events.campaign import CampaignEvent
+from domain.events.event import ActorKind, Event, Importance
+from domain.events.registry import EVENT_TYPES, LEVELS, types_up_to
 from projections.read_models.support_queries import RejectionPlace
 
 ACTORS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
@@ -22,7 +23,7 @@ SKIP_MAX: Final = 10_000
 SAVED_FIELDS: Final = frozenset({"order", "kind", "group", "level", "actor", "channel", "scale"})
 """What saved filters hold: nothing about a person."""
 KINDS: Final[dict[str, type[Event]]] = {
-    kind.__name__: kind for kind in EVENT_TYPES if not issubclass(kind, CampaignEvent)
+    name: kind for name, kind in EVENT_TYPES.items() if not issubclass(kind, CampaignEvent)
 }
 """Types of the events of codes by name. Those of campaigns are in no code's history."""
 

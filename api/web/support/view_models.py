@@ -13,7 +13,8 @@ from api.i18n.catalogs import translator
 from api.i18n.messages import event_sentence
 from api.web.masking import mask_if_known
 from api.web.support.history.waterfall import SmallWaterfall, draw_small_waterfall
-from domain.events import Event, ReservationEvent
+from domain.events.event import Event
+from domain.events.reservation import ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from projections.read_models.reader import Reader

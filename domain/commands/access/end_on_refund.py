@@ -11,7 +11,9 @@ from uuid import UUID
 
 from domain.commands.context import EventStamp
 from domain.errors import AccessChoiceRequired
-from domain.events import AccessCorrected, AccessRemoved, AccessRevoked, Event, InviteReleased, ReservationEvent
+from domain.events.access import AccessCorrected, AccessRemoved, AccessRevoked
+from domain.events.event import Event
+from domain.events.reservation import InviteReleased, ReservationEvent
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.policy import Policy

@@ -24,7 +24,8 @@ from domain.errors import (
     RefusalOrder,
     ReservationUnknown,
 )
-from domain.events import STAFF, Event, RebindReserved
+from domain.events.event import STAFF, Event
+from domain.events.reservation import RebindReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation, keep_terms
 from domain.policy import Policy

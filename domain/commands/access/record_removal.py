@@ -10,7 +10,7 @@ from domain.commands.case_events import REMOVED, close_case, is_removal_case
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import reported_fields
 from domain.errors import NothingSent, OutOfBounds, RefusalOrder, ReservationUnknown
-from domain.events import AccessRevoked
+from domain.events.access import AccessRevoked
 from domain.working_set import WorkingSet
 
 

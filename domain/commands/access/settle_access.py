@@ -9,17 +9,16 @@ from msgspec import Struct
 
 from domain.commands.case_events import open_case
 from domain.commands.context import CommandContext, Decision, event_stamp
-from domain.events import (
+from domain.events.access import (
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
     AccessReplaced,
-    Event,
     ExpiryAnnounced,
     InviteReminded,
-    InviteSent,
-    LateSuccessRecorded,
 )
+from domain.events.event import Event
+from domain.events.reservation import InviteSent, LateSuccessRecorded
 from domain.model.access import Access
 from domain.policy import Policy
 from domain.ports import Accepted, NotifiedOnly, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater, TextDraft

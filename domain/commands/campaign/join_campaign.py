@@ -17,7 +17,7 @@ from domain.errors import (
     NoSuchCode,
     RefusalOrder,
 )
-from domain.events import CodeJoinedCampaign
+from domain.events.code import CodeJoinedCampaign
 from domain.working_set import WorkingSet
 
 

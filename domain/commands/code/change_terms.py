@@ -17,7 +17,7 @@ from domain.errors import (
     RefusalOrder,
     TermsConflict,
 )
-from domain.events import CodeTermsChanged
+from domain.events.code import CodeTermsChanged
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.ports import TextDraft
 from domain.values.group_name import NamesGroup

@@ -11,22 +11,18 @@ from domain.commands.context import CommandContext, Decision
 from domain.commands.input_bounds import check_agreement, check_terms, check_timestamp
 from domain.commands.reads import Reads, name_new_codes
 from domain.errors import CampaignHasEnded, ContradictoryTerms, NamedCampaignUnknown, OutOfBounds, RefusalOrder
-from domain.events import (
-    AccessExpired,
-    AccessRevoked,
+from domain.events.access import AccessExpired, AccessRevoked
+from domain.events.code import (
     CodeIssued,
     CodeJoinedCampaign,
     CodeNoted,
     CodePaused,
     CodeTermsChanged,
-    Event,
-    InviteAccepted,
-    InviteSent,
     OpeningBalanceImported,
-    UseRefunded,
-    UseReserved,
 )
 from domain.events.code_terms import CodeTerms
+from domain.events.event import Event
+from domain.events.reservation import InviteAccepted, InviteSent, UseRefunded, UseReserved
 from domain.model.access import Access
 from domain.model.reservation import keep_terms
 from domain.ports import CodeDraft, Language, RecipientDraft, TextDraft

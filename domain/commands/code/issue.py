@@ -8,8 +8,9 @@ from msgspec import structs
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import check_agreement, check_terms
 from domain.errors import CampaignHasEnded, ContradictoryTerms, NamedCampaignUnknown, OutOfBounds, RefusalOrder
-from domain.events import CodeHandedOut, CodeIssued
+from domain.events.code import CodeIssued
 from domain.events.code_terms import CodeTerms
+from domain.events.hand_out import CodeHandedOut
 from domain.ports import CodeDraft
 from domain.values.group_name import NamesGroup
 from domain.working_set import WorkingSet

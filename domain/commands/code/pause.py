@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.errors import CodeIsRevoked, NoSuchCode, RefusalOrder
-from domain.events import CodePaused, CodeResumed
+from domain.events.code import CodePaused, CodeResumed
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
 

@@ -15,7 +15,8 @@ from domain.commands.context import CommandContext, Decision, EventStamp, event_
 from domain.commands.reads import Reads, name_codes
 from domain.commands.reservation.settle_due import is_released_by_revocation, release_on_revocation
 from domain.errors import NoSuchCode, RefusalOrder
-from domain.events import CodeRevoked, Event
+from domain.events.code import CodeRevoked
+from domain.events.event import Event
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.policy import Policy
 from domain.ports import TextDraft

@@ -12,8 +12,7 @@ from domain.commands.delivery.late_success import DeliveryProof, success_events
 from domain.commands.input_bounds import reported_fields
 from domain.commands.reservation.settle_due import folded
 from domain.errors import GrantExpired, LinkNotValid, OutOfBounds, Refusal, RefusalOrder, ReservationUnknown
-from domain.events import InviteAccepted, ReservationEvent
-from domain.events.reservation import LINK
+from domain.events.reservation import LINK, InviteAccepted, ReservationEvent
 from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.reservation.settle_due import due_events
-from domain.events import InviteAttempted
+from domain.events.reservation import InviteAttempted
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.working_set import WorkingSet

@@ -13,7 +13,8 @@ from msgspec import Struct
 from domain.commands.campaign.campaign_limits import has_shared_use_left
 from domain.commands.case_events import CaseCause, close_case, open_case
 from domain.commands.context import EventStamp
-from domain.events import CaseClosed, InviteSent, LateEffect, LateSuccessRecorded, ReservationEvent
+from domain.events.event import LateEffect
+from domain.events.reservation import CaseClosed, InviteSent, LateSuccessRecorded, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet, is_active_rebind

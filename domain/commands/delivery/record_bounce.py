@@ -13,7 +13,7 @@ from domain.commands.case_events import open_case
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import reported_fields
 from domain.errors import NothingSent, OutOfBounds, RefusalOrder, ReservationUnknown
-from domain.events import InviteBounced
+from domain.events.reservation import InviteBounced
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
 

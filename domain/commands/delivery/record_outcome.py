@@ -14,13 +14,8 @@ from domain.commands.case_events import open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.delivery.late_success import DeliveryProof, success_events
 from domain.commands.reservation.settle_due import unknown_outcome
-from domain.events import (
-    Event,
-    InviteDeferred,
-    InviteFailed,
-    RefundCause,
-    UseRefunded,
-)
+from domain.events.event import Event, RefundCause
+from domain.events.reservation import InviteDeferred, InviteFailed, UseRefunded
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy

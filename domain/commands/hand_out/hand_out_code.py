@@ -12,7 +12,7 @@ from domain.commands.code.issue import HandOutPlace
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.reads import Reads, name_codes
 from domain.errors import HandOutCodeConflict, NoSuchCode, RefusalOrder
-from domain.events import CodeHandedOut
+from domain.events.hand_out import CodeHandedOut
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.working_set import WorkingSet

@@ -34,8 +34,9 @@ from domain.errors import (
     RefusalOrder,
     ReservationUnknown,
 )
-from domain.events import STAFF, AccessRemoved, Event, UseRefunded, UseReserved
-from domain.events.reservation import LINK
+from domain.events.access import AccessRemoved
+from domain.events.event import STAFF, Event
+from domain.events.reservation import LINK, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation, keep_terms
 from domain.policy import Policy

@@ -17,7 +17,8 @@ from domain.errors import (
     ReservationNotRefundable,
     ReservationUnknown,
 )
-from domain.events import Event, UseRefunded
+from domain.events.event import Event
+from domain.events.reservation import UseRefunded
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy

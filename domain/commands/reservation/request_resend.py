@@ -9,7 +9,8 @@ from msgspec import Struct
 from domain.commands.case_events import close_case
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.errors import RefusalOrder, ReservationNotResendable, ReservationUnknown
-from domain.events import Event, ResendRequested
+from domain.events.event import Event
+from domain.events.reservation import ResendRequested
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import TextDraft

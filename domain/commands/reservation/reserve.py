@@ -51,7 +51,7 @@ from domain.errors import (
     PersonLimitReached,
     RefusalOrder,
 )
-from domain.events import UseReserved
+from domain.events.reservation import UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation, keep_terms
 from domain.policy import Policy

@@ -18,8 +18,9 @@ from domain.commands.context import CommandContext, Decision, EventStamp, event_
 from domain.commands.delivery.late_success import has_access_to_move, is_access_being_moved, is_bound_to_another
 from domain.commands.reservation.settle_due import folded, settle_lapsed_lease
 from domain.errors import AccessChoiceRequired, RefusalOrder, ReservationNotResolvable, ReservationUnknown
-from domain.events import AccessRevoked, CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
-from domain.events.reservation import BY_STAFF
+from domain.events.access import AccessRevoked
+from domain.events.event import Event, RefundCause
+from domain.events.reservation import BY_STAFF, CaseClosed, InviteSent, LateSuccessRecorded, UseRefunded
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy

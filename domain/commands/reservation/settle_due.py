@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from domain.commands.case_events import CaseCause, open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
-from domain.events import Event, InviteOutcomeUnknown, ReservationEvent, UseRefunded
+from domain.events.event import Event
+from domain.events.reservation import InviteOutcomeUnknown, ReservationEvent, UseRefunded
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from domain.events import CaseClosed, CaseOpened
+from domain.events.reservation import CaseClosed, CaseOpened
 from domain.working_set import Recorded
 from projections.definitions.projection import Merge, Projection, Row
 from projections.sql.table import Table

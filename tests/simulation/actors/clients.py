@@ -15,7 +15,7 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
-from domain.events import ActorKind
+from domain.events.event import ActorKind
 from domain.ports import OutboundMessage
 from domain.values.link_token import read_token
 from tests.simulation.actors.components import MESSAGES, ApiComponent, SharedInfrastructure

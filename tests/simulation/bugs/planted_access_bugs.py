@@ -10,7 +10,9 @@ from domain import command_bus
 from domain.commands.access import rebind
 from domain.commands.context import EventStamp
 from domain.commands.reservation import correct_recipient, refund, resolve_case, settle_due
-from domain.events import AccessReplaced, Event, RebindReserved, UseRefunded, UseReserved
+from domain.events.access import AccessReplaced
+from domain.events.event import Event
+from domain.events.reservation import RebindReserved, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Removal

@@ -24,7 +24,8 @@ from domain.commands.reservation import correct_recipient, reserve, settle_due
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import CodeExhausted
-from domain.events import Event, InviteSent
+from domain.events.event import Event
+from domain.events.reservation import InviteSent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy

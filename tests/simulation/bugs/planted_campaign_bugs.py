@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 
 from domain.commands.hand_out import hand_out_code
-from domain.events import Event, UseRefunded
+from domain.events.event import Event
 from domain.events.hand_out import HandOutSent
+from domain.events.reservation import UseRefunded
 from domain.model import hand_out
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode

@@ -4,18 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from uuid import UUID
 
-from domain.events import (
-    STAFF,
-    AccessCorrected,
-    AccessExpired,
-    AccessReplaced,
-    AccessRevoked,
-    Event,
-    ExpiryAnnounced,
-    InviteSent,
-    LateSuccessRecorded,
-    RebindReserved,
-)
+from domain.events.access import AccessCorrected, AccessExpired, AccessReplaced, AccessRevoked, ExpiryAnnounced
+from domain.events.event import STAFF, Event
+from domain.events.reservation import InviteSent, LateSuccessRecorded, RebindReserved
 from projections.event_store.side_tables import EXPIRY_NOTICE_PREFIX
 from tests.simulation.checks.run_result import RunResult
 

@@ -13,7 +13,7 @@ from domain.command_bus import Command, CommandResult, Result
 from domain.commands.case_events import REMOVED_BY_HAND
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.resolve_case import ResolveReservation
-from domain.events import CaseClosed
+from domain.events.reservation import CaseClosed
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet

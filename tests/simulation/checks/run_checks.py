@@ -14,21 +14,20 @@ from uuid import UUID
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeExhausted, CodeHeld, CodeNotStarted, DomainNotAllowed, EmailMismatch
-from domain.events import (
-    STAFF,
-    AccessReplaced,
-    Event,
+from domain.events.access import AccessReplaced
+from domain.events.code import OpeningBalanceImported
+from domain.events.event import STAFF, Event
+from domain.events.registry import topic_of
+from domain.events.reservation import (
+    BY_STAFF,
     InviteAttempted,
     InviteFailed,
     InviteOutcomeUnknown,
     InviteSent,
     LateSuccessRecorded,
-    OpeningBalanceImported,
     ReservationStarted,
     UseRefunded,
-    topic_of,
 )
-from domain.events.reservation import BY_STAFF
 from domain.ports import OutboundMessage
 from domain.values.link_token import DeliveryRef, message_id
 from domain.working_set import WorkingSet

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.events import Event
+from domain.events.event import Event
 from domain.policy import Policy
 from domain.ports import Removal
 from projections.event_store.codec import decode

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-from domain.events import CodeIssued, CodeTermsChanged, UseReserved
+from domain.events.code import CodeIssued, CodeTermsChanged
 from domain.events.code_terms import CodeTerms
+from domain.events.reservation import UseReserved
 from domain.values.email_domains import split_domains
 from tests.simulation.actors.recipients import domain_of
 from tests.simulation.checks.run_result import RunResult

@@ -7,7 +7,7 @@ from uuid import UUID
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from domain.events import UseReserved
+from domain.events.reservation import UseReserved
 from domain.values.link_token import DeliveryRef, OptOutRef, link_token, opt_out_token
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import code_id_of

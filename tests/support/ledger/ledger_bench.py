@@ -18,7 +18,7 @@ from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
 from domain.commands.reservation.settle_due import SettleDue
-from domain.events import ActorKind
+from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, Rejected
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.read_models.reader import Reader

@@ -18,7 +18,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
-from domain.events import ActorKind
+from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.vault.vault import Vault

@@ -23,7 +23,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
-from domain.events import ActorKind
+from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.storage.revocation_queue import case_ids

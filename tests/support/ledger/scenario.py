@@ -41,8 +41,8 @@ from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import Refusal
-from domain.events import ActorKind, Event
 from domain.events.campaign import CampaignTerms
+from domain.events.event import ActorKind, Event
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation

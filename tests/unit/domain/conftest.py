@@ -15,7 +15,7 @@ import pytest
 
 from domain.command_bus import Command, Result
 from domain.errors import Refusal
-from domain.events import Event
+from domain.events.event import Event
 from domain.working_set import WorkingSet
 from tests.support.approving import IS_APPROVING
 from tests.support.ledger.scenario import Scenario

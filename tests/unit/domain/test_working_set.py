@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, UseRefunded
+from domain.events.event import Event
+from domain.events.reservation import CaseClosed, InviteSent, LateSuccessRecorded, UseRefunded
 from domain.model.invariants import InvariantViolationError
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation

@@ -14,9 +14,9 @@ from domain.application import CommandPreview
 from domain.command_bus import CodeCommand, ReservationCommand, handle
 from domain.commands.code.revoke import RevokeCode
 from domain.errors import Refusal
-from domain.events import Event
 from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
+from domain.events.event import Event
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation

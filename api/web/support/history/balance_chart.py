@@ -12,16 +12,10 @@ from typing import Final, Literal, NamedTuple
 
 from api.web.support.charts import TICKS, round_up_axis
 from api.web.support.history.time_axis import WIDTH, Quiet, TimeAxis, round_place
-from domain.events import (
-    CaseOpened,
-    CodePaused,
-    CodeResumed,
-    CodeRevoked,
-    CodeTermsChanged,
-    Event,
-    OpeningBalanceImported,
-)
 from domain.events.campaign import CampaignEnded, CampaignPaused, CampaignResumed, CampaignTermsChanged
+from domain.events.code import CodePaused, CodeResumed, CodeRevoked, CodeTermsChanged, OpeningBalanceImported
+from domain.events.event import Event
+from domain.events.reservation import CaseOpened
 from projections.read_models.balance_trace import BalanceSample
 from projections.read_models.history_blocks import Landmark
 

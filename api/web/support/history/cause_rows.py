@@ -11,7 +11,7 @@ from api.i18n.messages import event_sentence
 from api.use_cases.past_states.causes import CauseGraph, CauseLink
 from api.web.masking import mask_if_known
 from api.web.support.history.cause_tracks import TrackDrawing, TrackRow
-from domain.events import ReservationEvent
+from domain.events.reservation import ReservationEvent
 from domain.ports import Language
 
 

@@ -33,8 +33,9 @@ from api.web.support.view_models import (
     dump_event,
     name_event_kind,
 )
-from domain.events import ReservationEvent
-from domain.events.importance import IMPORTANCE, LEVELS, Importance
+from domain.events.event import Importance
+from domain.events.registry import EVENT_TYPES, LEVELS
+from domain.events.reservation import ReservationEvent
 from domain.ports import EMAIL_CHANNELS, Language
 from projections.event_store.codec import topics_of
 from projections.privacy.opt_outs import OptOutRepository
@@ -187,10 +188,10 @@ def _count_hidden(support: SupportContext, query: PersonQuery, recipient_id: UUI
         return {}
     topics = support.timelines.count_topics(query.to_filter(recipient_id))
     hidden: dict[Importance, int] = {}
-    for kind, importance in IMPORTANCE.items():
+    for kind in EVENT_TYPES.values():
         number = sum(topics[topic] for topic in topics_of(kind))
         if number and kind not in query.shown_types:
-            hidden[importance] = hidden.get(importance, 0) + number
+            hidden[kind.IMPORTANCE] = hidden.get(kind.IMPORTANCE, 0) + number
     return hidden
 
 

@@ -11,8 +11,8 @@ from pydantic import Field
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_optional
 from api.web.support.statement_query import ACTORS, CHANNEL_LENGTH_MAX, KINDS, RejectionParams
-from domain.events import ActorKind, Event
-from domain.events.importance import LEVELS, Importance, types_up_to
+from domain.events.event import ActorKind, Event, Importance
+from domain.events.registry import LEVELS, types_up_to
 from projections.read_models.person_timeline import TimelineFilter
 from projections.read_models.support_queries import RejectionPlace
 

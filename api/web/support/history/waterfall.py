@@ -11,10 +11,10 @@ from typing import Final, Literal, NamedTuple, assert_never
 from uuid import UUID
 
 from api.web.support.history.time_axis import Quiet, TimeAxis, round_place
-from domain.events import (
+from domain.events.event import Event
+from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
-    Event,
     InviteAccepted,
     InviteAttempted,
     InviteDeferred,

@@ -7,7 +7,7 @@ import pytest
 
 from api.use_cases.services import Caller
 from domain.commands.campaign.manage_campaign import PauseCampaign, ResumeCampaign
-from domain.events import Event
+from domain.events.event import Event
 from projections.event_store import codec
 from projections.read_models import campaign_list, history_blocks
 from tests.support.clients.app_client import AppClient

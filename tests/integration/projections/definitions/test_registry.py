@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 import projections.sql
-from domain.events import ReservationEvent
+from domain.events.reservation import ReservationEvent
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation

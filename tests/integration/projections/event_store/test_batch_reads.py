@@ -11,7 +11,7 @@ from domain.command_bus import COMMANDS, CommandResult
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.reserve import ReserveUse
-from domain.events import Event
+from domain.events.event import Event
 from domain.model.reservation import Reservation
 from projections.event_store import batch_reads, codec
 from projections.event_store.unit_of_work import ROUNDS_MAX

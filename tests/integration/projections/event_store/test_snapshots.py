@@ -6,8 +6,8 @@ import msgspec
 import psycopg
 import pytest
 
-from domain.events import Event
 from domain.events.code_terms import CodeTerms
+from domain.events.event import Event
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.event_store import codec, stream_loader

@@ -8,7 +8,9 @@ import psycopg
 import pytest
 
 from domain.commands.code.pause import PauseCode, ResumeCode
-from domain.events import CodePaused, Event, UseReserved
+from domain.events.code import CodePaused
+from domain.events.event import Event
+from domain.events.reservation import UseReserved
 from projections.event_store import codec
 from projections.read_models import history_blocks
 from projections.read_models.history_blocks import CAMPAIGNS, CODES, write_missing_blocks

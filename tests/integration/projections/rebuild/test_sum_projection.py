@@ -6,7 +6,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from domain.events import EVENT_TYPES
+from domain.events.registry import EVENT_TYPES
 from domain.model.reservation import Reservation
 from domain.working_set import Recorded
 from projections.definitions.projection import Merge, Projection, Row
@@ -53,7 +53,7 @@ def history(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> RandomHistor
         )
     projection = SentByGroupAndDay()
     monkeypatch.setitem(PROJECTIONS, NAME, projection)
-    for kind in EVENT_TYPES:
+    for kind in EVENT_TYPES.values():
         monkeypatch.setitem(EVENT_PROJECTIONS, kind, (*EVENT_PROJECTIONS[kind], projection))
     history = RandomHistory(bench, 5, codes=5)
     history.go_on(120)

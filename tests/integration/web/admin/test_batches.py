@@ -11,7 +11,7 @@ from psycopg.errors import InsufficientPrivilege
 from api.cli.embedded.bounded_wait import wait_until
 from api.use_cases.administration.batch_runner import SLICE, BatchRunner
 from api.web.admin.batches import PER_PAGE
-from domain.events import CodeIssued
+from domain.events.code import CodeIssued
 from projections.database.errors import StorageUnavailableError
 from projections.repositories.issue_batches import Batch, BatchRepository, NewBatch
 from tests.support.clients.admin_client import ask_for, ended

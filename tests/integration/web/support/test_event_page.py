@@ -8,7 +8,8 @@ import pytest
 from api.use_cases.past_states.causes import ROUNDS_MAX
 from domain.commands.context import CommandContext
 from domain.commands.reservation.refund import RefundReservation
-from domain.events import Event, InviteSent, RebindReserved, UseRefunded, UseReserved
+from domain.events.event import Event
+from domain.events.reservation import InviteSent, RebindReserved, UseRefunded, UseReserved
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of

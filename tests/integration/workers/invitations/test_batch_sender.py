@@ -11,7 +11,7 @@ import pytest
 
 from domain.command_bus import Command, CommandResult
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.events import InviteSent
+from domain.events.reservation import InviteSent
 from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOutcome
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS

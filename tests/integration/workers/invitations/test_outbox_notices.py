@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.commands.reservation.correct_recipient import CorrectRecipient
-from domain.events import ActorKind
+from domain.events.event import ActorKind
 from domain.ports import Language, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.work_queue.outbox import OutboxRows

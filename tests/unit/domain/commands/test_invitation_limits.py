@@ -10,7 +10,8 @@ from domain.commands.invitation_limits import find_invitation_limit, hide_recipi
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import EmailMismatch, InvitationsLimited, PersonLimitReached, RecipientNotCorrectable, Refusal
-from domain.events import Event, RebindReserved, UseReserved
+from domain.events.event import Event
+from domain.events.reservation import RebindReserved, UseReserved
 from tests.support.ledger.scenario import START, Scenario, ScenarioDraft, draft_person, refusal
 
 WAITS = InvitationWaits(recipient_s=1, again_s=20, address_s=300)

@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain.events import CampaignUseReturned, CampaignUseTaken, CodePaused
 from domain.events.campaign import (
     CampaignCreated,
     CampaignEnded,
@@ -16,7 +15,10 @@ from domain.events.campaign import (
     CampaignResumed,
     CampaignTermsChanged,
     CampaignUseEvent,
+    CampaignUseReturned,
+    CampaignUseTaken,
 )
+from domain.events.code import CodePaused
 from domain.model.campaign import (
     ALTERNATION_RULE,
     DAY_COUNT_RULE,

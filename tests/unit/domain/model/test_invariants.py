@@ -7,27 +7,27 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain.events import (
+from domain.events.access import (
     AccessCorrected,
     AccessExpired,
     AccessRemoved,
     AccessReplaced,
     AccessRevoked,
+    ExpiryAnnounced,
+    InviteReminded,
+)
+from domain.events.code import CodeIssued, CodeJoinedCampaign, OpeningBalanceImported
+from domain.events.event import Event
+from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
-    CodeIssued,
-    CodeJoinedCampaign,
-    Event,
-    ExpiryAnnounced,
     InviteAccepted,
     InviteAttempted,
     InviteFailed,
     InviteOutcomeUnknown,
     InviteReleased,
-    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
-    OpeningBalanceImported,
     RebindReserved,
     ReservationEvent,
     UseRefunded,

@@ -7,21 +7,17 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain.events import (
-    CaseOpened,
+from domain.events.code import (
     CodeIssued,
     CodeNoted,
     CodePaused,
     CodeResumed,
     CodeRevoked,
     CodeTermsChanged,
-    Event,
-    InviteSent,
-    LateSuccessRecorded,
     OpeningBalanceImported,
-    UseRefunded,
-    UseReserved,
 )
+from domain.events.event import Event
+from domain.events.reservation import CaseOpened, InviteSent, LateSuccessRecorded, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode, evolve_code
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import SENT, START, Scenario, done

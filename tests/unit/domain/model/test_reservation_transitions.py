@@ -7,16 +7,19 @@ from uuid import UUID
 import pytest
 from msgspec.structs import asdict, replace
 
-from domain.events import (
+from domain.events.access import (
     AccessCorrected,
     AccessExpired,
     AccessRemovalFailed,
     AccessRemoved,
     AccessReplaced,
     AccessRevoked,
+    ExpiryAnnounced,
+    InviteReminded,
+)
+from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
-    ExpiryAnnounced,
     InviteAccepted,
     InviteAttempted,
     InviteBounced,
@@ -24,7 +27,6 @@ from domain.events import (
     InviteFailed,
     InviteOutcomeUnknown,
     InviteReleased,
-    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.events import InviteSent
+from domain.events.reservation import InviteSent
 from projections.event_store.stored_state import pack
 from projections.replay.invariant_observer import NO_ADDRESS, InvariantObserver
 

@@ -17,23 +17,22 @@ from domain.command_bus import Command, Result
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut
 from domain.commands.reservation.settle_due import SettleDue
-from domain.events import (
-    AccessRemovalFailed,
-    AccessRemoved,
-    CaseOpened,
-    Event,
-    InviteDeferred,
-    InviteFailed,
-    InviteOutcomeUnknown,
-    InviteSent,
-    UseRefunded,
-)
+from domain.events.access import AccessRemovalFailed, AccessRemoved
+from domain.events.event import Event
 from domain.events.hand_out import (
     HandOutCreated,
     HandOutFailed,
     HandOutSent,
     HandOutSkipped,
     HandOutUnknown,
+)
+from domain.events.reservation import (
+    CaseOpened,
+    InviteDeferred,
+    InviteFailed,
+    InviteOutcomeUnknown,
+    InviteSent,
+    UseRefunded,
 )
 from domain.model.hand_out import HandOut, HandOutText
 from domain.ports import (

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from api.web.support.history.person_page import LINES_PER_PAGE, RESERVATIONS_PER_PAGE
-from domain.events import UseReserved
+from domain.events.reservation import UseReserved
 from domain.ports import Rejected
 from projections.read_models.person_timeline import RESERVATIONS_MAX
 from tests.support.clients.app_client import AppClient, AppResponse

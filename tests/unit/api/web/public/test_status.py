@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.web.public.status import FINAL_REFUND_CAUSES
-from domain.events import RefundCause
+from domain.events.event import RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from tests.support.clients.page_reader import read_page

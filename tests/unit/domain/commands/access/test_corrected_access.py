@@ -9,7 +9,8 @@ from domain.commands.access.rebind import RebindReservation
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.context import CommandContext
 from domain.errors import RecipientNotCorrectable, ReservationNotRefundable, ReservationNotResolvable
-from domain.events import AccessCorrected, InviteReleased
+from domain.events.access import AccessCorrected
+from domain.events.reservation import InviteReleased
 from domain.ports import Accepted, NotifiedOnly, Rejected
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done, refusal
 

@@ -12,7 +12,8 @@ from domain.commands.access.settle_access import SettleAccess
 from domain.commands.context import CommandContext
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.errors import RebindNotPossible
-from domain.events import AccessReplaced, RebindReserved, UseRefunded
+from domain.events.access import AccessReplaced
+from domain.events.reservation import RebindReserved, UseRefunded
 from domain.policy import Policy
 from domain.ports import RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario, ScenarioDraft, done, refusal

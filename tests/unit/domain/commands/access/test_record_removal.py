@@ -7,7 +7,8 @@ from domain.command_bus import Result
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.events import AccessRevoked, InviteAccepted, InviteSent
+from domain.events.access import AccessRevoked
+from domain.events.reservation import InviteAccepted, InviteSent
 from tests.support.ledger.scenario import LOST, REFUSED, Scenario, done, refusal
 
 

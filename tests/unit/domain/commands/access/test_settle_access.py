@@ -10,7 +10,7 @@ from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAcc
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.errors import ReservationNotResolvable
-from domain.events import AccessExpired, AccessRemovalFailed, AccessRemoved, ExpiryAnnounced
+from domain.events.access import AccessExpired, AccessRemovalFailed, AccessRemoved, ExpiryAnnounced
 from domain.policy import Policy
 from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
 from tests.support.ledger.code_terms import make_terms

@@ -9,7 +9,7 @@ import pytest
 from domain.command_bus import Result
 from domain.commands.campaign import campaign_limits
 from domain.errors import Refusal
-from domain.events import LateSuccessRecorded
+from domain.events.reservation import LateSuccessRecorded
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import LOST, REFUSED, SENT, START, Scenario, done, refusal
 

@@ -6,7 +6,8 @@ import pytest
 
 from domain.command_bus import Result
 from domain.errors import Refusal
-from domain.events import CodeJoinedCampaign, LateSuccessRecorded
+from domain.events.code import CodeJoinedCampaign
+from domain.events.reservation import LateSuccessRecorded
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 

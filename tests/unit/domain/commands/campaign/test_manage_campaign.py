@@ -16,7 +16,7 @@ from domain.commands.campaign.manage_campaign import (
     handle_campaign,
 )
 from domain.errors import CampaignConflict, Refusal
-from domain.events import CampaignTermsChanged
+from domain.events.campaign import CampaignTermsChanged
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import START, Scenario
 

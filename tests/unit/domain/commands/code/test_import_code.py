@@ -9,20 +9,10 @@ import pytest
 from domain.commands.code.import_code import ImportCode, ImportedUse, Opening, find_access_end, import_code
 from domain.commands.context import CommandContext
 from domain.errors import CampaignHasEnded, NamedCampaignUnknown
-from domain.events import (
-    AccessExpired,
-    AccessRevoked,
-    CodeIssued,
-    CodeNoted,
-    CodePaused,
-    CodeTermsChanged,
-    Event,
-    InviteAccepted,
-    InviteSent,
-    OpeningBalanceImported,
-    UseRefunded,
-    UseReserved,
-)
+from domain.events.access import AccessExpired, AccessRevoked
+from domain.events.code import CodeIssued, CodeNoted, CodePaused, CodeTermsChanged, OpeningBalanceImported
+from domain.events.event import Event
+from domain.events.reservation import InviteAccepted, InviteSent, UseRefunded, UseReserved
 from domain.model.access import Access
 from domain.working_set import WorkingSet
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from domain.commands.code.issue import IssueCode
-from domain.events import CodeIssued
+from domain.events.code import CodeIssued
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import Scenario, ScenarioDraft, done
 

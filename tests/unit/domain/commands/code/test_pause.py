@@ -9,7 +9,7 @@ from domain.command_bus import Result
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.errors import LimitBelowUsage
-from domain.events import CodeTermsChanged
+from domain.events.code import CodeTermsChanged
 from tests.support.ledger.scenario import SENT, START, Scenario, done, refusal
 
 

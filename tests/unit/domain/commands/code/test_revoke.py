@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
-from domain.events import CaseOpened, UseRefunded
+from domain.events.reservation import CaseOpened, UseRefunded
 from domain.policy import Policy
 from domain.ports import RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done, refusal

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.events import InviteAttempted, InviteOutcomeUnknown
+from domain.events.reservation import InviteAttempted, InviteOutcomeUnknown
 from tests.support.ledger.scenario import LOST, Scenario, done
 
 

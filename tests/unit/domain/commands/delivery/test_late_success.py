@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.access.settle_access import SettleAccess
 from domain.errors import ReservationNotResolvable
-from domain.events import CaseOpened, LateSuccessRecorded
+from domain.events.reservation import CaseOpened, LateSuccessRecorded
 from domain.ports import Rejected
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from domain.commands.delivery.record_bounce import RecordBounce
-from domain.events import CaseOpened, InviteBounced
+from domain.events.reservation import CaseOpened, InviteBounced
 from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 
 

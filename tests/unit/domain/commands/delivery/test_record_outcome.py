@@ -9,7 +9,7 @@ import pytest
 from domain.commands.delivery.claim_attempt import is_claimed_by
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.errors import ReservationNotRefundable
-from domain.events import CaseOpened, InviteAttempted, InviteDeferred, InviteFailed, UseRefunded
+from domain.events.reservation import CaseOpened, InviteAttempted, InviteDeferred, InviteFailed, UseRefunded
 from domain.policy import Policy
 from domain.ports import ADDRESS_MISMATCH, Outcome, OutcomeUnknown, Rejected, RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, START, Scenario, done, refusal

@@ -1,7 +1,7 @@
 """Cancelling a reservation before anything was sent for it."""
 
 from domain.errors import ReservationNotRefundable
-from domain.events import InviteOutcomeUnknown
+from domain.events.reservation import InviteOutcomeUnknown
 from tests.support.ledger.scenario import Scenario
 
 

@@ -12,7 +12,7 @@ from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.errors import RecipientNotCorrectable
-from domain.events import UseRefunded, UseReserved
+from domain.events.reservation import UseRefunded, UseReserved
 from domain.policy import Policy
 from domain.values.email_domains import parse_domains
 from tests.support.ledger.code_terms import make_terms

@@ -6,7 +6,8 @@ import pytest
 
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.errors import ReservationNotRefundable, ReservationNotResendable
-from domain.events import AccessRevoked, CaseOpened, InviteSent, ResendRequested, UseRefunded
+from domain.events.access import AccessRevoked
+from domain.events.reservation import CaseOpened, InviteSent, ResendRequested, UseRefunded
 from domain.policy import Policy
 from domain.ports import Outcome
 from tests.support.ledger.code_terms import make_terms

@@ -11,7 +11,7 @@ from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.issue import IssueCode
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeHeld, CodeNotStarted, Refusal, ReservationNotRefundable
-from domain.events import UseReserved
+from domain.events.reservation import UseReserved
 from domain.values.email_domains import parse_domains
 from domain.working_set import RememberedKey
 from tests.support.ledger.code_terms import make_terms

@@ -8,7 +8,7 @@ from domain.commands.access.rebind import RebindReservation
 from domain.commands.access.settle_access import SettleAccess
 from domain.commands.reservation.resolve_case import Resolution
 from domain.errors import ReservationNotResolvable
-from domain.events import CaseClosed, InviteSent, LateSuccessRecorded, UseRefunded
+from domain.events.reservation import CaseClosed, InviteSent, LateSuccessRecorded, UseRefunded
 from domain.model.reservation import Reservation
 from domain.ports import Rejected
 from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal

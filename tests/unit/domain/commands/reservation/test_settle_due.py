@@ -8,7 +8,7 @@ import pytest
 from domain.commands.context import event_stamp
 from domain.commands.reservation.settle_due import SettleDue, unknown_outcome
 from domain.errors import ReservationNotRefundable
-from domain.events import CaseOpened, InviteOutcomeUnknown
+from domain.events.reservation import CaseOpened, InviteOutcomeUnknown
 from domain.policy import Policy
 from tests.support.ledger.scenario import BUSY, LOST, Scenario, done
 

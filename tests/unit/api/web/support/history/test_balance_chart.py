@@ -7,7 +7,8 @@ import pytest
 from api.i18n.catalogs import translator
 from api.web.rendering import environment
 from api.web.support.history.balance_chart import MARKS_MAX, STEPS_MAX, BalanceChart, draw_balance_chart
-from domain.events import CaseOpened, CodeIssued, CodePaused, CodeResumed, CodeTermsChanged
+from domain.events.code import CodeIssued, CodePaused, CodeResumed, CodeTermsChanged
+from domain.events.reservation import CaseOpened
 from projections.read_models.balance_trace import BalanceSample
 from projections.read_models.history_blocks import Landmark
 

@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from api.web.support.history.waterfall import DETAILED_MAX, Span, draw_small_waterfall, draw_waterfall, list_spans
-from domain.events import (
+from domain.events.event import Event
+from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
-    Event,
     InviteAccepted,
     InviteAttempted,
     InviteDeferred,
