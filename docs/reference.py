@@ -26,7 +26,6 @@ from api.i18n.catalogs import catalog_paths, translator
 from api.main import create_app
 from api.settings import ApiSettings
 from domain.commands.reservation.reserve import ReserveUse
-from domain.events.code_terms import CodeTerms
 from domain.events.event import Event
 from domain.events.registry import EVENT_TYPES
 from domain.values.email_domains import DomainNames
@@ -200,7 +199,9 @@ def _field_lines(event: type[Event], skip: set[str]) -> Iterator[str]:
         ValueError: A docstring does not explain a field.
     """
     meanings: dict[str, str] = {}
-    for base in (*event.__mro__, CodeTerms):
+    terms = inspect.getattr_static(event, "terms", None)
+    values = [] if terms is None else [get_type_hints(terms.fget)["return"]]
+    for base in (*event.__mro__, *values):
         for name, meaning in ATTRIBUTE.findall(inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]):
             meanings.setdefault(name, " ".join(meaning.split()))
     types = get_type_hints(event)

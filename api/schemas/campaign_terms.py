@@ -1,34 +1,19 @@
 """How people write the terms of a campaign: one row for each term of `CampaignTerms` but its name."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from msgspec.structs import fields
 
-from api.schemas.code_terms import KINDS, Term, TermFormat, TermKind
+from api.schemas.code_terms import TermFormat
 from domain.events.campaign import CAMPAIGN_TERM_BOUNDS, CAMPAIGN_TERM_NAMES, CampaignTerms
-from domain.values.number_bounds import USES, Bounds
-
-_TYPES: Final = {field.name: field.type for field in fields(CampaignTerms)}
-_REQUIRED: Final = "name"
 
 
 class CampaignTermFormat(TermFormat):
     """How one term of a campaign is written. None bounds nothing, and is the value of a term that is not named."""
 
-    @property
-    def kind(self) -> TermKind:
-        """What the value is."""
-        return KINDS[_TYPES[self.name]]
-
-    @property
-    def bounds(self) -> Bounds:
-        """The bounds of a number."""
-        return CAMPAIGN_TERM_BOUNDS.get(self.name, USES)
-
-    @property
-    def default(self) -> Term:
-        """The value where a new campaign names none."""
-        return None
+    TYPES: ClassVar = {field.name: field.type for field in fields(CampaignTerms)}
+    TERM_BOUNDS = CAMPAIGN_TERM_BOUNDS
+    DEFAULTS: ClassVar = dict.fromkeys(CAMPAIGN_TERM_NAMES)
 
 
 CAMPAIGN_TERMS: Final = (
@@ -93,6 +78,7 @@ CAMPAIGN_TERMS: Final = (
     ),
     CampaignTermFormat(
         name="quiet_hours",
+        text_kind="hours",
         option="--quiet-hours",
         none_word="none",
         api_none="reminders at any time",
@@ -114,6 +100,3 @@ CAMPAIGN_TERMS: Final = (
     ),
 )
 """Every term but the name, in the order of `CampaignTerms`."""
-
-if (named := (_REQUIRED, *(term.name for term in CAMPAIGN_TERMS))) != CAMPAIGN_TERM_NAMES:
-    raise TypeError(f"api/schemas/campaign_terms.py: {', '.join(named)}; CampaignTerms: {CAMPAIGN_TERM_NAMES}")

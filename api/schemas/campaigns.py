@@ -13,7 +13,6 @@ from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.events.code_terms import DOMAIN_TERMS
 from domain.values.email_domains import DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
-from domain.values.quiet_hours import QUIET_HOURS_PATTERN, TEXT_LENGTH_MAX
 from projections.read_models.campaign_list import CampaignBalance
 
 Name = Annotated[
@@ -24,7 +23,6 @@ Name = Annotated[
         description="Name for staff: one printable line. Events store it permanently.",
     ),
 ]
-Quiet = Annotated[str | None, Field(pattern=QUIET_HOURS_PATTERN, max_length=TEXT_LENGTH_MAX)]
 
 
 class _CampaignHead(BaseModel):
@@ -47,7 +45,7 @@ if TYPE_CHECKING:  # the fields are made from `CAMPAIGN_TERMS`, which a type che
 
     class _CampaignTermsView(_CampaignHead): ...
 else:
-    _TERMS = describe_terms(CAMPAIGN_TERMS, dict.fromkeys(CAMPAIGN_TERM_NAMES)) | {"quiet_hours": (Quiet, None)}
+    _TERMS = describe_terms(CAMPAIGN_TERMS, dict.fromkeys(CAMPAIGN_TERM_NAMES))
     _CampaignTermsRequest = create_model("_CampaignTermsRequest", __base__=StrictRequest, name=(Name, ...), **_TERMS)
     _SHOWN = {name: field for name, field in show_terms(CampaignTerms).items() if name != "name"}
     _CampaignTermsView = create_model("_CampaignTermsView", __base__=_CampaignHead, **_SHOWN)

@@ -4,32 +4,33 @@ Command-line options, form fields, columns of files, fields of requests and resp
 these rows. Texts of pages and sentences are in the catalogs terms.po, by the name of the term.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from msgspec.structs import asdict, fields
 
-from domain.events.code_terms import BOUNDS, DOMAIN_TERMS, SINGLE_USE, TERM_NAMES, CodeTerms
+from domain.events.code_terms import BOUNDS, DOMAIN_TERMS, SINGLE_USE, CodeTerms
 from domain.values.domain_display import show_domains
 from domain.values.email_domains import DOMAINS_LENGTH_MAX, DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import Bounds
+from domain.values.quiet_hours import TEXT_LENGTH_MAX as HOURS_MAX
 from domain.values.timestamps import TEXT_LENGTH_MAX, in_utc
 
-TermKind = Literal["number", "timestamp", "group", "domains"]
+TermKind = Literal["number", "timestamp", "group", "domains", "hours"]
 Term = int | datetime | str | None
 """The value of a term."""
-KINDS: Final[dict[object, TermKind]] = {
+KINDS: Final[Mapping[object, TermKind]] = {
     int | None: "number",
     datetime | None: "timestamp",
     str | None: "group",
     DomainNames | None: "domains",
 }
-"""What the value of a term is, by its type."""
+"""What the value of a term is, by its type. The row of a text may say that it is something else."""
 FIRST_TERMS: Final = frozenset({"max_uses", "expires_at", "validity_days", "group", "rebinds_max"})
 """Terms that every client knows. Never add one: older clients leave it out when they replace all."""
-_TYPES: Final = {field.name: field.type for field in fields(CodeTerms)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,12 @@ class TermFormat:
         api_none: What null means, for the API's documentation; empty where that is plain.
         needs_words: Pages say something where the term bounds nothing.
         must_lie_ahead: A form refuses a time in the past.
+        text_kind: What the value of a text is; its own check is among those of the terms in the domain.
     """
+
+    TYPES: ClassVar[Mapping[str, object]] = {field.name: field.type for field in fields(CodeTerms)}
+    TERM_BOUNDS: ClassVar[Mapping[str, Bounds]] = BOUNDS
+    DEFAULTS: ClassVar[Mapping[str, Term]] = asdict(SINGLE_USE)
 
     name: str
     option: str
@@ -53,30 +59,31 @@ class TermFormat:
     api_none: str = ""
     needs_words: bool = False
     must_lie_ahead: bool = False
+    text_kind: TermKind = "group"
 
     @property
     def kind(self) -> TermKind:
         """What the value is."""
-        return KINDS[_TYPES[self.name]]
+        kind = KINDS[self.TYPES[self.name]]
+        return self.text_kind if kind == "group" else kind
 
     @property
     def bounds(self) -> Bounds:
         """The bounds of a number."""
-        return BOUNDS[self.name]
+        return self.TERM_BOUNDS[self.name]
+
+    @property
+    def default(self) -> Term:
+        """The value where a new code names none."""
+        return self.DEFAULTS[self.name]
 
     @property
     def length_max(self) -> int:
         """The longest text that a value has."""
         if self.kind == "number":
             return len(str(self.bounds.most))
-        lengths: dict[TermKind, int] = {"group": NAME_LENGTH_MAX, "domains": DOMAINS_LENGTH_MAX}
+        lengths: dict[TermKind, int] = {"group": NAME_LENGTH_MAX, "domains": DOMAINS_LENGTH_MAX, "hours": HOURS_MAX}
         return lengths.get(self.kind, TEXT_LENGTH_MAX)
-
-    @property
-    def default(self) -> Term:
-        """The value where an issue names none."""
-        value: Term = getattr(SINGLE_USE, self.name)
-        return value
 
     def text(self, value: Term) -> str:
         """Write a value as people type it, so that a form which holds it leads to the same value; nothing for None."""
@@ -154,7 +161,3 @@ def document_of_terms(terms: CodeTerms) -> dict[str, object]:
         domains: DomainNames | None = getattr(terms, name)
         document[name] = None if domains is None else split_domains(domains)
     return document
-
-
-if (named := tuple(term.name for term in TERMS)) != TERM_NAMES:
-    raise TypeError(f"api/schemas/code_terms.py: TERMS has {', '.join(named)}, CodeTerms {', '.join(TERM_NAMES)}")

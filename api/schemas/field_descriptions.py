@@ -8,6 +8,7 @@ from typing import Final
 
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.code_terms import TERMS, TermFormat
+from domain.events.campaign import SHARED_LIMITS
 
 
 def _describe_term(term: TermFormat) -> str:
@@ -176,7 +177,7 @@ FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
     **{
         f"CampaignExplanation.{term.name}": _describe_term(term)
         for term in CAMPAIGN_TERMS
-        if term.name in {"max_uses", "max_per_person", "max_per_day"}
+        if term.name in SHARED_LIMITS
     },
     "Explanation.as_of": "Time for which the balance is computed.",
     "ExportRequest.reason": "Reason, without email addresses; stored encrypted in the audit log.",

@@ -187,6 +187,8 @@ def parse_term(term: TermFormat, text: str) -> Term:
             return parse_group(term.name, text)
         case "domains":
             return parse_domain_set(term.name, text)
+        case "hours":
+            return text  # the rules check it
 
 
 def _parse_number_or_word(term: TermFormat, text: str) -> int:

@@ -19,6 +19,8 @@ from domain.model.reservation import PublicState
 from domain.values.email_domains import DomainNames
 from domain.values.group_name import NAME_LENGTH_MAX, checked_group
 from domain.values.identifiers import TYPED_LENGTH_MAX
+from domain.values.quiet_hours import QUIET_HOURS_PATTERN
+from domain.values.quiet_hours import TEXT_LENGTH_MAX as HOURS_LENGTH_MAX
 
 GroupName = Annotated[
     str,
@@ -55,6 +57,8 @@ def _type_of(term: TermFormat) -> Any:  # noqa: ANN401 - a type, which pydantic 
             return GroupName
         case "domains":
             return DomainList
+        case "hours":
+            return Annotated[str, Field(pattern=QUIET_HOURS_PATTERN, max_length=HOURS_LENGTH_MAX)]
 
 
 def show_terms(terms: type[Struct]) -> dict[str, Any]:

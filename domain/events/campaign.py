@@ -12,10 +12,12 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import fields
 
-from domain.events.code_terms import BOUNDS
+from domain.events.code_terms import BOUNDS, list_checks
 from domain.events.event import Event
 from domain.values.email_domains import DomainNames, find_useless_name
-from domain.values.number_bounds import REMINDER_DAYS, Bounds
+from domain.values.group_name import is_group_name
+from domain.values.number_bounds import REMINDER_DAYS, USES, Bounds
+from domain.values.quiet_hours import is_quiet_hours
 
 
 class CampaignTerms(Struct, frozen=True, gc=False):
@@ -23,18 +25,18 @@ class CampaignTerms(Struct, frozen=True, gc=False):
 
     Attributes:
         name: Its name, for staff. Events hold it permanently, as they hold names of groups.
-        group: Group of codes that are issued in it without naming one; None for no group.
-        starts_at: When its codes begin to take reservations; None: at once.
-        ends_at: When they stop; None never.
-        max_uses: Uses of all its codes together; None without limit.
-        max_per_person: Uses of one recipient over all its codes; None without limit.
-        max_per_day: Uses of all its codes on one UTC day; None without limit.
-        allowed_domains: The only domains of email addresses that may redeem its codes; None: all.
-        denied_domains: Domains of email addresses that may not redeem them, even if they are allowed; None: no one.
-        remind_days: How many days before its end recipients are reminded of an unaccepted invitation; None: not at all.
-        quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; None: at no time.
-        code_max_uses: Limit of codes that are issued in it without naming one; None: that of any other code.
-        code_validity_days: Days of access by codes that are issued in it without naming them; None: without end.
+        group: Group of codes that are issued in it without naming one; none: no group.
+        starts_at: When its codes begin to take reservations; none: at once.
+        ends_at: When they stop; none: never.
+        max_uses: Uses of all its codes together; none: no limit.
+        max_per_person: Uses of one recipient over all its codes; none: no limit.
+        max_per_day: Uses of all its codes on one UTC day; none: no limit.
+        allowed_domains: The only domains of email addresses that may redeem its codes; none: all.
+        denied_domains: Domains of email addresses that may not redeem them, even if they are allowed; none: no domain.
+        remind_days: How many days before its end recipients are reminded of an unaccepted invitation; none: not at all.
+        quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; none: at no time.
+        code_max_uses: Limit of codes that are issued in it without naming one; none: that of any other code.
+        code_validity_days: Days of access by codes that are issued in it without naming them; none: without end.
     """
 
     name: str
@@ -54,19 +56,23 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     @property
     def has_shared_limits(self) -> bool:
         """Whether its codes share a limit, so that their uses are counted in its stream."""
-        return any(limit is not None for limit in (self.max_uses, self.max_per_person, self.max_per_day))
+        return any(getattr(self, name) is not None for name in SHARED_LIMITS)
 
 
 CampaignContradiction = Literal["end_before_start", "person_above_total", "day_above_total", "domains_overlap"]
 CAMPAIGN_TERM_NAMES: Final = tuple(field.name for field in fields(CampaignTerms))
 """Every term of a campaign, in order."""
-
-
+SHARED_LIMITS: Final = ("max_uses", "max_per_person", "max_per_day")
+"""Limits of the uses of all codes together."""
 CAMPAIGN_TERM_BOUNDS: Final[Mapping[str, Bounds]] = {
+    **dict.fromkeys(SHARED_LIMITS, USES),
     "remind_days": REMINDER_DAYS,
     **{f"code_{name}": bounds for name, bounds in BOUNDS.items()},
 }
-"""Bounds of the numbers that are not those of uses; terms of its codes have those of the codes' own."""
+"""Bounds of the terms that are numbers; terms of its codes have those of the codes' own."""
+CAMPAIGN_CHECKS: Final = list_checks(
+    CampaignTerms, CAMPAIGN_TERM_BOUNDS, {"name": is_group_name, "quiet_hours": is_quiet_hours}
+)
 
 
 def find_campaign_contradictions(terms: CampaignTerms) -> list[CampaignContradiction]:
@@ -86,23 +92,7 @@ class CampaignEvent(Event, frozen=True, kw_only=True):
 
 
 class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
-    """An event that says all terms of a campaign, each under its name in `CampaignTerms`.
-
-    Attributes:
-        name: Its name, for staff.
-        group: Group of codes that are issued in it without naming one; none: no group.
-        starts_at: When its codes begin to take reservations; none: at once.
-        ends_at: When they stop; none: never.
-        max_uses: Uses of all its codes together; none: no limit.
-        max_per_person: Uses of one recipient over all its codes; none: no limit.
-        max_per_day: Uses of all its codes on one UTC day; none: no limit.
-        allowed_domains: The only domains of email addresses that may redeem its codes; none: all.
-        denied_domains: Domains of email addresses that may not redeem them; none: no domain.
-        remind_days: How many days before its end recipients are reminded of an unaccepted invitation; none: not at all.
-        quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; none: at no time.
-        code_max_uses: Limit of codes that are issued in it without naming one; none: that of any other code.
-        code_validity_days: Days of access by codes that are issued in it without naming them; none: without end.
-    """
+    """An event that says all terms of a campaign, each under its name in `CampaignTerms`."""
 
     name: str
     group: str | None = None
@@ -198,7 +188,3 @@ class CampaignUseReturned(CampaignUseEvent, frozen=True, kw_only=True):
     CHANGES_STATE = True
 
     reserved_at: datetime | None = None
-
-
-if tuple(name for name in CampaignTermsEvent.__struct_fields__ if name in CAMPAIGN_TERM_NAMES) != CAMPAIGN_TERM_NAMES:
-    raise TypeError("domain/events/campaign.py: CampaignTermsEvent and CampaignTerms differ")

@@ -5,10 +5,11 @@ What else a term needs: a row of `api.code_terms` (how people and files write it
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from domain.events.event import Event
 from domain.values.email_domains import DomainNames, find_useless_name, is_domain_set
@@ -72,57 +73,52 @@ TERM_NAMES: Final = tuple(field.name for field in fields(CodeTerms))
 """Every term, in the order of `CodeTerms`."""
 BOUNDS: Final[Mapping[str, Bounds]] = {"max_uses": USES, "validity_days": DAYS, "rebinds_max": REBINDS}
 """Bounds of the terms that are numbers."""
-SINGLE_USE: Final = CodeTerms(
-    max_uses=1,
-    starts_at=None,
-    expires_at=None,
-    validity_days=None,
-    group=None,
-    rebinds_max=None,
-    allowed_domains=None,
-    denied_domains=None,
-)
-"""The terms of a code for which nothing else is said."""
 NO_TERMS: Final = CodeTerms(**dict.fromkeys(CodeTerms.__struct_fields__))
 """No term: everywhere None."""
+SINGLE_USE: Final = replace(NO_TERMS, max_uses=1)
+"""The terms of a code for which nothing else is said."""
 DOMAIN_TERMS: Final = frozenset(field.name for field in fields(CodeTerms) if field.type == DomainNames | None)
 """Terms that are sets of domains."""
 Contradiction = Literal["starts_after_end", "domains_overlap"]
 BLAMED_TERM: Final[Mapping[Contradiction, str]] = {"starts_after_end": "starts_at", "domains_overlap": "denied_domains"}
 """The term that a form or a file marks where two of them contradict each other."""
 
-if missing := {*TERM_NAMES} - {field.name for field in fields(TermsEvent)}:
-    raise TypeError(f"domain/events/code_terms.py: TermsEvent has no field {', '.join(missing)}")
-_CHECKS: Final[Mapping[object, Callable[[str, Any], bool]]] = {
-    int | None: lambda name, value: BOUNDS[name].holds(value),
-    datetime | None: lambda _, value: is_within_bounds(value),
-    DomainNames | None: lambda _, value: is_domain_set(value),
-}
+Check = Callable[[Any], bool]
+_CHECKS: Final[Mapping[object, Check]] = {datetime | None: is_within_bounds, DomainNames | None: is_domain_set}
 """Whether a value lies within the bounds of a term, by the type of the term."""
 _CHECKED_BY_COMMANDS: Final = frozenset({"group"})
 """Terms that commands check when they are created (`NamesGroup`)."""
 
 
-def find_unchecked_term(types: Mapping[str, object]) -> str | None:
-    """Return what a declaration of terms lacks before their values can be checked; None if it is complete."""
-    for name, kind in types.items():
-        if kind == int | None and name not in BOUNDS:
-            return f"BOUNDS has no {name}"
-        if kind not in _CHECKS and name not in _CHECKED_BY_COMMANDS:
-            return f"_CHECKS has no check for {name}, a {kind}. Free text belongs in the vault, as notes do"
-    return None
+def list_checks(
+    terms: type[Struct], bounds: Mapping[str, Bounds], texts: Mapping[str, Check] = MappingProxyType({})
+) -> Mapping[str, Check]:
+    """Return the check of each term that has values to check, by its name.
+
+    Args:
+        terms: The terms.
+        bounds: Bounds of those that are numbers.
+        texts: Checks of those that are texts.
+
+    Raises:
+        TypeError: A term has no check.
+    """
+    by_name = {name: each.holds for name, each in bounds.items()} | dict(texts)
+    checks = {field.name: by_name.get(field.name) or _CHECKS.get(field.type) for field in fields(terms)}
+    for name, check in checks.items():
+        if check is None and name not in _CHECKED_BY_COMMANDS:
+            what_to_do = "give a number bounds, and a text its check. Free text belongs in the vault, as notes do"
+            raise TypeError(f"the values of {terms.__name__}.{name} are not checked: {what_to_do}")
+    return {name: check for name, check in checks.items() if check is not None}
 
 
-_TYPES: Final = {field.name: field.type for field in fields(CodeTerms)}
-if unchecked := find_unchecked_term(_TYPES):
-    raise TypeError(f"domain/events/code_terms.py: {unchecked}")
+CHECKS: Final = list_checks(CodeTerms, BOUNDS)
 
 
-def find_invalid_term(terms: Mapping[str, object]) -> str | None:
+def find_invalid_term(terms: Mapping[str, object], checks: Mapping[str, Check] = CHECKS) -> str | None:
     """Return the name of a term that lies outside its bounds; None if there is none. None as a value bounds nothing."""
     for name, value in terms.items():
-        check = _CHECKS.get(_TYPES[name])
-        if value is not None and check is not None and not check(name, value):
+        if value is not None and name in checks and not checks[name](value):
             return name
     return None
 

@@ -27,6 +27,11 @@ def group_name_error(name: str) -> GroupFault | None:
     return "code" if _is_code(name) else None
 
 
+def is_group_name(text: str) -> bool:
+    """Return whether a text is the name of a group; the empty text is none."""
+    return text != "" and group_name_error(text) is None
+
+
 def _is_code(name: str) -> bool:
     """Return whether a text reads as a native code, in any spelling."""
     try:

@@ -18,7 +18,7 @@ from domain.errors import (
     TermsConflict,
 )
 from domain.events.campaign import (
-    CAMPAIGN_TERM_BOUNDS,
+    CAMPAIGN_CHECKS,
     CAMPAIGN_TERM_NAMES,
     CampaignCreated,
     CampaignEnded,
@@ -29,17 +29,10 @@ from domain.events.campaign import (
     CampaignTermsChanged,
     find_campaign_contradictions,
 )
-from domain.events.code_terms import DOMAIN_TERMS
+from domain.events.code_terms import find_invalid_term
 from domain.model.campaign import Campaign
-from domain.values.email_domains import is_domain_set
-from domain.values.group_name import NamesGroup, group_name_error
-from domain.values.number_bounds import USES
-from domain.values.quiet_hours import is_quiet_hours
-from domain.values.timestamps import is_within_bounds
+from domain.values.group_name import NamesGroup
 from domain.working_set import WorkingSet
-
-if missing := ", ".join({*CAMPAIGN_TERM_NAMES} - {"group", *CampaignTermsInvalid.reasons}):
-    raise TypeError(f"domain/errors.py: add {missing} to the reasons of CampaignTermsInvalid")
 
 
 class CreateCampaign(NamesGroup, frozen=True, kw_only=True):
@@ -227,19 +220,8 @@ def _check_terms(terms: CampaignTerms) -> None:
     Raises:
         CampaignTermsInvalid: `why` names the term, or how two contradict each other.
     """
-    if not terms.name or group_name_error(terms.name) is not None:
-        raise CampaignTermsInvalid("name")
-    for name in CAMPAIGN_TERM_NAMES:
-        value = getattr(terms, name)
-        if isinstance(value, datetime) and not is_within_bounds(value):
-            raise CampaignTermsInvalid(name)
-        if name in DOMAIN_TERMS and isinstance(value, str) and not is_domain_set(value):
-            raise CampaignTermsInvalid(name)
-        bounds = CAMPAIGN_TERM_BOUNDS.get(name, USES)
-        if isinstance(value, int) and not bounds.holds(value):
-            raise CampaignTermsInvalid(name)
-    if terms.quiet_hours is not None and not is_quiet_hours(terms.quiet_hours):
-        raise CampaignTermsInvalid("quiet_hours")
+    if (name := find_invalid_term(structs.asdict(terms), CAMPAIGN_CHECKS)) is not None:
+        raise CampaignTermsInvalid(name)
     for why in find_campaign_contradictions(terms):
         raise CampaignTermsInvalid(why)
 

@@ -34,7 +34,7 @@ from domain.events.hand_out import (
 )
 from domain.model.hand_out import HandOut, HandOutText, Mailing
 from domain.ports import Language
-from domain.values.group_name import NamesGroup, group_name_error
+from domain.values.group_name import NamesGroup, is_group_name
 from domain.values.number_bounds import MAILS_PER_MINUTE
 from domain.working_set import WorkingSet
 
@@ -172,7 +172,7 @@ def _decide(command: HandOutCommand, working_set: WorkingSet) -> HandOutEvent | 
 def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
     if working_set.campaign(command.campaign_id).ended_by is not None:
         raise CampaignHasEnded(why="issue")
-    if not command.name or group_name_error(command.name) is not None:
+    if not is_group_name(command.name):
         raise HandOutInvalid("name")
     _check_rate(command.per_minute)
     if command.terms.expires_at is not None and command.terms.expires_at <= command.context.now:

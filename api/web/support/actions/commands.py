@@ -20,7 +20,7 @@ from domain.commands.reservation.resolve_case import Resolution
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
-from domain.values.group_name import group_name_error
+from domain.values.group_name import is_group_name
 
 ReservationAction = Literal[
     "refund", "cancel", "correct", "resend", "rebind", "resolve-sent", "resolve-refunded", "resolve-retry"
@@ -191,6 +191,6 @@ def list_code_actions(code: RedeemCode) -> list[CodeAction]:
 
 
 def _group(typed: str) -> str:
-    if not typed or group_name_error(typed) is not None:
+    if not is_group_name(typed):
         raise ApplicationError("MALFORMED")
     return typed
