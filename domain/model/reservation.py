@@ -1,14 +1,16 @@
 """The state of one reservation, and what follows from it; `reservation_transitions` folds it from its events."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.events.event import ActorKind, Event, Kind, RefundCause
-from domain.events.reservation import ReservationStarted
+from domain.events.reservation import RebindReserved, ReservationStarted, UseReserved
 from domain.model.access import Access
 from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.timestamps import is_impossible
@@ -170,6 +172,11 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         return None if self.access is None else self.access.validity_days
 
     @property
+    def remind_days(self) -> int | None:
+        """Days before the expiry at which its recipient is reminded to accept; None: no reminder."""
+        return None if self.access is None else self.access.remind_days
+
+    @property
     def access_ends_at(self) -> datetime | None:
         """When the access expires; None without an expiry, or before it begins. A rebind does not change it."""
         return None if self.access is None else self.access.ends_at(self.sent_at)
@@ -252,10 +259,30 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
 
 KEPT_TERMS: Final = tuple(name for name in TERM_NAMES if name in ReservationStarted.__struct_fields__)
 """Terms of its code that a reservation keeps: a later change of them changes no invitation that is promised already."""
-if missing := ", ".join(name for name in KEPT_TERMS if not hasattr(Reservation, name)):
-    raise TypeError(f"domain/model/reservation.py: add {missing} to Reservation, because ReservationStarted keeps it")
+KEPT_CAMPAIGN_TERMS: Final[Mapping[type[ReservationStarted], tuple[str, ...]]] = {
+    start: tuple(name for name in CAMPAIGN_TERM_NAMES if name in start.__struct_fields__ and name not in TERM_NAMES)
+    for start in (UseReserved, RebindReserved)
+}
+"""Terms of its campaign that a reservation keeps likewise, by its first event."""
+if missing := ", ".join(
+    name for name in (*KEPT_TERMS, *KEPT_CAMPAIGN_TERMS[UseReserved]) if not hasattr(Reservation, name)
+):
+    raise TypeError(f"domain/model/reservation.py: add {missing} to Reservation, because its first event keeps it")
 
 
-def keep_terms(source: CodeTerms | Reservation) -> dict[str, Any]:
-    """Return the kept terms with which a reservation begins: those of its code, or of the reservation it replaces."""
-    return {name: getattr(source, name) for name in KEPT_TERMS}
+def keep_terms(
+    start: type[ReservationStarted],
+    terms: CodeTerms | Reservation,
+    campaign: CampaignTerms | Reservation | None = None,
+) -> dict[str, Any]:
+    """Return the kept terms with which a reservation begins.
+
+    Args:
+        start: The event.
+        terms: Those of its code, or the reservation that it replaces.
+        campaign: Those of its campaign, or that reservation; None without a campaign.
+    """
+    fields = {name: getattr(terms, name) for name in KEPT_TERMS}
+    for name in KEPT_CAMPAIGN_TERMS[start]:
+        fields[name] = getattr(campaign, name, None)
+    return fields

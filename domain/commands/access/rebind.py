@@ -244,7 +244,7 @@ def _rebind_event(
         recipient_id=former.recipient_id,
         deadline=deadline,
         language=command.language if isinstance(command, RequestRebind) else former.language,
-        **{**keep_terms(former), "group": command.group},
+        **{**keep_terms(RebindReserved, former, former), "group": command.group},
         follows=former.reservation_id,
         activated_at=former.activated_at,
         moves=_rebind_count(former) + 1,

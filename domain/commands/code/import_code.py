@@ -206,7 +206,7 @@ def _invitation(
         "recipient_id": recipient_id,
         "deadline": at,
         "language": command.language,
-        **keep_terms(command.terms),
+        **keep_terms(UseReserved, command.terms),
         "follows": follows,
         "activated_at": use.activated_at,
         "moves": use.moves,

@@ -207,10 +207,9 @@ def _correction_events(
         recipient_id=recipient_id,
         deadline=stamp.now + timedelta(seconds=policy.reservation_ttl_s),
         language=reservation.language,
-        **keep_terms(reservation),
+        **keep_terms(UseReserved, reservation, reservation),
         corrects=reservation.reservation_id,
         waits_for=reservation.reservation_id if ended and not is_removed else None,
-        remind_days=None if reservation.access is None else reservation.access.remind_days,
         caused_by=code.version + 1,
     )
     return [refund, *closed, *ended, reserved]

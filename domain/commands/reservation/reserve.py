@@ -199,15 +199,15 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     check_campaign_limits(code, working_set, recipient_id, stamp.now, policy, freed=to_release)
     if hidden is not None:
         raise hidden
+    campaign = None if code.campaign_id is None else working_set.campaigns[code.campaign_id].terms
     event = UseReserved(
         **stamp.fields,
         reservation_id=command.reservation_id,
         recipient_id=recipient_id,
         deadline=stamp.now + timedelta(seconds=policy.reservation_ttl_s),
         language=command.language,
-        **keep_terms(code.terms),
+        **keep_terms(UseReserved, code.terms, campaign),
         follows=follows,
-        remind_days=None if code.campaign_id is None else working_set.campaigns[code.campaign_id].terms.remind_days,
     )
     events = [*release_overdue(code, to_release, stamp), event]
     return Decision(code.code_id, events, command.reservation_id)

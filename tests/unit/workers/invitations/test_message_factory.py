@@ -7,15 +7,20 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from domain.model.reservation import KEPT_TERMS
+from domain.events.reservation import UseReserved
+from domain.model.reservation import KEPT_CAMPAIGN_TERMS, KEPT_TERMS
 from domain.ports import OutboundMessage
-from tests.schema.event_examples import TERMS
+from tests.schema.event_examples import CAMPAIGN_TERMS, TERMS
 from tests.support.channel_builders import MESSAGE
+from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import START, Scenario
 from workers.invitations.message_factory import create_message_factory
 
 FACTORY: Final = create_message_factory("secret", "https://ledger.example.com", "ledger@example.com")
-SCENARIO: Final = Scenario(**{name: TERMS[name] for name in KEPT_TERMS})
+SCENARIO: Final = Scenario(
+    campaign=make_campaign_terms(**{name: CAMPAIGN_TERMS[name] for name in KEPT_CAMPAIGN_TERMS[UseReserved]}),
+    **{name: TERMS[name] for name in KEPT_TERMS},
+)
 RESERVATION: Final = replace(SCENARIO.reservation(SCENARIO.reserved("li")), delivery=2, request_id="0123456789abcdef")
 SHARED: Final = {field.name: field.default for field in fields(OutboundMessage) if hasattr(RESERVATION, field.name)}
 """Fields of a message that a reservation has too, and their defaults."""
