@@ -4,37 +4,39 @@ The recorder behind `LedgerRecorder` locks, loads, appends and commits (docs/arc
 of its own command and never fails the other commands of the batch.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, NoReturn, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, NoReturn, Protocol, cast, overload
 from uuid import UUID
 
 from eventsourcing.application import Application
 from eventsourcing.utils import EnvType
 
-from domain.command_bus import Command, Result, handle
-from domain.commands.campaign.manage_campaign import CampaignCommand, CampaignResult, handle_campaign
-from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult, handle_hand_out
+from domain.command_bus import (
+    AnyCommand,
+    AnyResult,
+    Command,
+    Result,
+    handle,
+    split_batch,
+)
+from domain.commands.campaign.manage_campaign import CampaignCommand, CampaignResult
+from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult
 from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.ports import PipelineSteps, run_to_completion
 from domain.working_set import Recorded, WorkingSet
 
-T = TypeVar("T")
-
 
 class UnitOfWork(Protocol):
     """One transaction around one batch."""
 
-    def load(self, commands: list[Command]) -> PipelineSteps[WorkingSet]:
+    def load(self, commands: list[AnyCommand]) -> PipelineSteps[WorkingSet]:
         """Lock what the commands touch, in sorted order, and read it; may add commands that need the same locks."""
 
-    def load_campaign(self, command: CampaignCommand | HandOutCommand) -> PipelineSteps[WorkingSet]:
-        """Lock the campaign of a command, and read it, and the hand-out that the command is about."""
-
     def save(
-        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
     ) -> PipelineSteps[None]:
         """Append the working set's new events and bring the read models along, in the same transaction."""
 
@@ -84,8 +86,22 @@ class RedemptionLedger(Application[UUID]):
         """The library's recorder; `PERSISTENCE_MODULE` makes it a `LedgerRecorder`."""
         return cast("LedgerRecorder", self.recorder)
 
-    def execute(self, commands: Sequence[Command]) -> list[Result]:
+    @overload
+    def execute(self, commands: Sequence[Command]) -> list[Result]: ...
+
+    @overload
+    def execute(self, commands: Sequence[CampaignCommand]) -> list[CampaignResult | Refusal]: ...
+
+    @overload
+    def execute(self, commands: Sequence[HandOutCommand]) -> list[HandOutResult | Refusal]: ...
+
+    @overload
+    def execute(self, commands: Sequence[AnyCommand]) -> list[AnyResult]: ...
+
+    def execute(self, commands: Sequence[AnyCommand]) -> Sequence[AnyResult]:
         """Decide commands in order and commit their events in one transaction.
+
+        A command that must be decided alone has its own transaction, and so have those before it and after it.
 
         Args:
             commands: The caller bounds how many. None need no transaction.
@@ -97,40 +113,28 @@ class RedemptionLedger(Application[UUID]):
             StorageUnavailableError: The database is unavailable. Whether anything was committed is unknown; the same
                 commands may be executed again.
         """
-        results: list[Result] = []
-        for attempt in self._ledger_recorder.attempts() if commands else ():
+        return [result for batch in split_batch(commands) for result in self._execute_batch(batch)]
+
+    @overload
+    def execute_one(self, command: Command) -> Result: ...
+
+    @overload
+    def execute_one(self, command: CampaignCommand) -> CampaignResult | Refusal: ...
+
+    @overload
+    def execute_one(self, command: HandOutCommand) -> HandOutResult | Refusal: ...
+
+    def execute_one(self, command: AnyCommand) -> AnyResult:
+        """Decide one command and commit its events, as `execute` does."""
+        (result,) = self.execute([command])
+        return result
+
+    def _execute_batch(self, commands: Sequence[AnyCommand]) -> Sequence[AnyResult]:
+        results: Sequence[AnyResult] = ()
+        for attempt in self._ledger_recorder.attempts():
             with attempt as uow:
                 results = run_to_completion(self.execute_steps(uow, list(commands)))
         return results
-
-    def execute_on_campaign(self, command: CampaignCommand) -> CampaignResult | Refusal:
-        """Decide one command about a campaign and commit its event.
-
-        Raises:
-            StorageUnavailableError: As for `execute`.
-        """
-        return self._execute_in_campaign(command, lambda working_set: handle_campaign(command, working_set))
-
-    def execute_on_hand_out(self, command: HandOutCommand) -> HandOutResult | Refusal:
-        """Decide one command about a hand-out of a campaign and commit its event.
-
-        Raises:
-            StorageUnavailableError: As for `execute`.
-        """
-        return self._execute_in_campaign(command, lambda working_set: handle_hand_out(command, working_set))
-
-    def _execute_in_campaign(
-        self, command: CampaignCommand | HandOutCommand, decide: Callable[[WorkingSet], T | Refusal]
-    ) -> T | Refusal:
-        result: T | Refusal | None = None
-        for attempt in self._ledger_recorder.attempts():
-            with attempt as uow:
-                working_set = run_to_completion(uow.load_campaign(command))
-                result = decide(working_set)
-                run_to_completion(uow.save(working_set, (), ()))
-        if result is None:
-            raise AssertionError("a recorder gives at least one try, or raises")
-        return result
 
     def preview(self, command: Command) -> "CommandPreview":
         """Decide a command against the present state and roll everything back.
@@ -155,7 +159,13 @@ class RedemptionLedger(Application[UUID]):
             CommandPreview(result, working_set.new_code_events(), before, dict(working_set.codes))
         )
 
-    def execute_steps(self, uow: UnitOfWork, commands: list[Command]) -> PipelineSteps[list[Result]]:
+    @overload
+    def execute_steps(self, uow: UnitOfWork, commands: list[Command]) -> PipelineSteps[list[Result]]: ...
+
+    @overload
+    def execute_steps(self, uow: UnitOfWork, commands: list[AnyCommand]) -> PipelineSteps[list[AnyResult]]: ...
+
+    def execute_steps(self, uow: UnitOfWork, commands: Any) -> PipelineSteps[Any]:
         """Yield the steps of `execute` in one transaction, for callers that have other work between them."""
         working_set = yield from uow.load(commands)
         results = [handle(command, working_set, self.policy) for command in commands]

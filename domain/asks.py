@@ -34,6 +34,7 @@ class Names(Struct):
         new_codes: Ids of codes that the batch creates; no other process knows them, so they need no lock.
         reservations: Ids of reservations, each as often as it is named. Their codes are locked.
         campaigns: Ids of campaigns that are read without a lock.
+        changed_campaigns: Ids of campaigns that are changed or created; locked.
         joins: The campaigns that codes join, by code; locked, for a use of the code counts in them from then on.
     """
 
@@ -43,6 +44,7 @@ class Names(Struct):
     new_codes: set[UUID] = field(default_factory=set)
     reservations: list[UUID] = field(default_factory=list)
     campaigns: set[UUID] = field(default_factory=set)
+    changed_campaigns: set[UUID] = field(default_factory=set)
     joins: dict[UUID, UUID] = field(default_factory=dict)
 
     def name_texts(self, digests_of_commands: Sequence[Sequence[bytes]]) -> None:
@@ -71,6 +73,9 @@ class Asks(Struct):
         texts: Ids of texts, for those that the vault has.
         places: Places of codes in the lists of hand-outs.
         handed_out: What was handed out of these codes.
+        most_uses: The most uses that one recipient of these campaigns has.
+        hand_outs_by_id: Hand-outs with these ids.
+        hand_out_texts: The own texts of these hand-outs.
         redeems: How many redeems there are of each code. Not read itself: `overdue` follows from it.
         freed: Codes of which the batch may refund reservations that it does not name; `newer` follows from it.
         awaited: Codes for which a full campaign answers until when it is held; `deadlines` follows from it.
@@ -90,6 +95,9 @@ class Asks(Struct):
     texts: set[UUID] = field(default_factory=set)
     places: set[ListedPlace] = field(default_factory=set)
     handed_out: set[UUID] = field(default_factory=set)
+    most_uses: set[UUID] = field(default_factory=set)
+    hand_outs_by_id: set[UUID] = field(default_factory=set)
+    hand_out_texts: set[UUID] = field(default_factory=set)
     redeems: dict[UUID, int] = field(default_factory=dict)
     freed: set[UUID] = field(default_factory=set)
     awaited: set[UUID] = field(default_factory=set)

@@ -1,7 +1,7 @@
 """From one command to one result: run its handler and fold the new events in; a refusal becomes a result."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from msgspec import Struct
 
@@ -31,6 +31,17 @@ from domain.commands.add_note import (
     note_on_reservation,
 )
 from domain.commands.campaign.join_campaign import JOIN_READS, JoinCampaign, join_campaign
+from domain.commands.campaign.manage_campaign import (
+    CHANGE_TERMS_READS,
+    CampaignCommand,
+    CampaignResult,
+    ChangeCampaignTerms,
+    CreateCampaign,
+    EndCampaign,
+    PauseCampaign,
+    ResumeCampaign,
+    manage_campaign,
+)
 from domain.commands.code.change_terms import ChangeTerms, change_terms
 from domain.commands.code.import_code import IMPORT_READS, ImportCode, import_code
 from domain.commands.code.issue import IssueCode, issue_code
@@ -42,7 +53,7 @@ from domain.commands.code.revoke import (
     continue_revocation,
     revoke_code,
 )
-from domain.commands.context import Decision
+from domain.commands.context import CampaignDecision, Decision
 from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
@@ -60,8 +71,20 @@ from domain.commands.hand_out.hand_out_mail import (
     remind_of_hand_out,
     resend_hand_out,
 )
+from domain.commands.hand_out.manage_hand_out import (
+    CHANGE_HAND_OUT_READS,
+    HAND_OUT_READS,
+    ChangeHandOut,
+    CreateHandOut,
+    EndHandOut,
+    HandOutCommand,
+    HandOutResult,
+    PauseHandOut,
+    ResumeHandOut,
+    manage_hand_out,
+)
 from domain.commands.invitation_limits import find_invitation_limit, hide_recipient
-from domain.commands.reads import OF_CODE, OF_MOVED_RESERVATION, OF_NEW_CODE, OF_RESERVATION, Reads
+from domain.commands.reads import OF_CAMPAIGN, OF_CODE, OF_MOVED_RESERVATION, OF_NEW_CODE, OF_RESERVATION, Reads
 from domain.commands.reservation.cancel import CancelReservation, cancel_reservation
 from domain.commands.reservation.close_for_erasure import CloseForErasure, close_for_erasure
 from domain.commands.reservation.correct_recipient import CORRECT_READS, CorrectRecipient, correct_recipient
@@ -121,6 +144,9 @@ NewCode = IssueCode | ImportCode
 """A command that creates a code."""
 
 Command = NewCode | ReserveUse | RequestRebind | CodeCommand | ReservationCommand
+"""A command about one code, or a reservation on it."""
+
+AnyCommand = Command | CampaignCommand | HandOutCommand
 
 
 class CommandResult(Struct, frozen=True, kw_only=True):
@@ -148,19 +174,34 @@ class CommandResult(Struct, frozen=True, kw_only=True):
 
 
 Result = CommandResult | Refusal
+AnyResult = CommandResult | CampaignResult | HandOutResult | Refusal
 
 
-def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result:
+@overload
+def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result: ...
+
+
+@overload
+def handle(command: CampaignCommand, working_set: WorkingSet, policy: Policy) -> CampaignResult | Refusal: ...
+
+
+@overload
+def handle(command: HandOutCommand, working_set: WorkingSet, policy: Policy) -> HandOutResult | Refusal: ...
+
+
+def handle(command: AnyCommand, working_set: WorkingSet, policy: Policy) -> AnyResult:
     """Decide one command and fold its events into the working set; some refusals have events too.
 
     Raises:
         InvariantViolationError: An invariant would break; nothing of the batch may be committed.
     """
     try:
-        decision = _decision(command, working_set, policy)
+        decision = COMMANDS[type(command)].decide(command, working_set, policy)
     except Refusal as error:
         # Its frames hold the results, and so the refusal: a reference cycle.
         return hide_recipient(error.with_traceback(None), command.context)
+    if isinstance(decision, CampaignDecision):
+        return _record_in_campaign(decision, working_set)
     if decision.events:
         if command.context.waits is not None and (limit := _find_limit(command, decision, working_set)) is not None:
             return hide_recipient(limit, command.context)
@@ -180,7 +221,7 @@ def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result:
     )
 
 
-def _find_limit(command: Command, decision: Decision, working_set: WorkingSet) -> Refusal | None:
+def _find_limit(command: AnyCommand, decision: Decision, working_set: WorkingSet) -> Refusal | None:
     return find_invitation_limit(decision.events, command.context, working_set.codes.get(decision.code_id))
 
 
@@ -198,28 +239,40 @@ def _record(decision: Decision, working_set: WorkingSet, policy: Policy) -> None
     working_set.record(decision.code_id, release_waiting_invitations(events, working_set, policy))
 
 
-def recipient_drafts_in(command: Command) -> Sequence[RecipientDraft]:
+def _record_in_campaign(decision: CampaignDecision, working_set: WorkingSet) -> CampaignResult | HandOutResult:
+    changed = decision.event is not None
+    if decision.event is not None:
+        working_set.record_campaign(decision.campaign_id, decision.event)
+    if decision.hand_out_id is not None:
+        return HandOutResult(working_set.hand_outs[decision.hand_out_id], changed)
+    return CampaignResult(working_set.campaigns[decision.campaign_id], changed)
+
+
+def recipient_drafts_in(command: AnyCommand) -> Sequence[RecipientDraft]:
     """Return drafts of the recipients that a command is about and that the vault may not have yet."""
     return COMMANDS[type(command)].reads.drafts_in((command,))
 
 
-def _decision(command: Command, working_set: WorkingSet, policy: Policy) -> Decision:
-    return COMMANDS[type(command)].decide(command, working_set, policy)
-
-
 class CommandRule(NamedTuple):
-    """How a command is decided, and what that decision reads."""
+    """How a command is decided, and what that decision reads.
 
-    decide: Callable[[Any, WorkingSet, Policy], Decision]
+    Attributes:
+        is_alone: Whether it has a transaction of its own, because a batch does not maintain what it reads.
+    """
+
+    decide: Callable[[Any, WorkingSet, Policy], Decision | CampaignDecision]
     reads: Reads[Any]
+    is_alone: bool = False
 
 
-def ignoring_policy(decision: Callable[[Any, WorkingSet], Decision]) -> Callable[[Any, WorkingSet, Policy], Decision]:
+def ignoring_policy(
+    decide: Callable[[Any, WorkingSet], Decision | CampaignDecision],
+) -> Callable[[Any, WorkingSet, Policy], Decision | CampaignDecision]:
     """Adapt a handler that needs no policy to the signature of `CommandRule.decide`."""
-    return lambda command, working_set, _: decision(command, working_set)
+    return lambda command, working_set, _: decide(command, working_set)
 
 
-COMMANDS: Mapping[type[Command], CommandRule] = {
+COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     IssueCode: CommandRule(ignoring_policy(issue_code), OF_NEW_CODE),
     ImportCode: CommandRule(ignoring_policy(import_code), IMPORT_READS),
     ReserveUse: CommandRule(reserve_use, RESERVE_READS),
@@ -253,13 +306,34 @@ COMMANDS: Mapping[type[Command], CommandRule] = {
     RecordHandOutBounce: CommandRule(ignoring_policy(record_hand_out_bounce), HAND_OUT_MAIL_READS),
     ResendHandOut: CommandRule(ignoring_policy(resend_hand_out), HAND_OUT_MAIL_READS),
     RemindOfHandOut: CommandRule(ignoring_policy(remind_of_hand_out), HAND_OUT_MAIL_READS),
+    CreateCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
+    ChangeCampaignTerms: CommandRule(ignoring_policy(manage_campaign), CHANGE_TERMS_READS, is_alone=True),
+    PauseCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
+    ResumeCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
+    EndCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
+    CreateHandOut: CommandRule(ignoring_policy(manage_hand_out), HAND_OUT_READS, is_alone=True),
+    ChangeHandOut: CommandRule(ignoring_policy(manage_hand_out), CHANGE_HAND_OUT_READS, is_alone=True),
+    PauseHandOut: CommandRule(ignoring_policy(manage_hand_out), HAND_OUT_READS),
+    ResumeHandOut: CommandRule(ignoring_policy(manage_hand_out), HAND_OUT_READS),
+    EndHandOut: CommandRule(ignoring_policy(manage_hand_out), HAND_OUT_READS),
 }
-"""What there is to know about each command; a test compares the keys with `Command`."""
+"""What there is to know about each command; a test compares the keys with `AnyCommand`."""
 
 
-def group_by_class(commands: Iterable[Command]) -> list[tuple[Reads[Any], list[Command]]]:
+def split_batch(commands: Sequence[AnyCommand]) -> list[list[AnyCommand]]:
+    """Return the commands in order, in batches that may each be decided in one transaction."""
+    batches: list[list[AnyCommand]] = []
+    for command in commands:
+        is_alone = COMMANDS[type(command)].is_alone
+        if is_alone or not batches or COMMANDS[type(batches[-1][0])].is_alone:
+            batches.append([])
+        batches[-1].append(command)
+    return batches
+
+
+def group_by_class(commands: Iterable[AnyCommand]) -> list[tuple[Reads[Any], list[AnyCommand]]]:
     """Return the commands of a batch by their class, with what that class reads."""
-    groups: dict[type[Command], list[Command]] = {}
+    groups: dict[type[AnyCommand], list[AnyCommand]] = {}
     for command in commands:
         groups.setdefault(type(command), []).append(command)
     return [(COMMANDS[kind].reads, commands_of_kind) for kind, commands_of_kind in groups.items()]

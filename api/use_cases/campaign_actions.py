@@ -131,7 +131,7 @@ def list_code_defaults(campaign: Campaign) -> dict[str, Any]:
 
 
 def _execute(services: LedgerServices, command: CampaignCommand) -> CampaignBalance:
-    result = services.storage.ledger.execute_on_campaign(command)
+    result = services.storage.ledger.execute_one(command)
     if isinstance(result, Refusal):
         raise ApplicationError.from_refusal(result)
     balance = CampaignReader(services.storage).find_campaign(command.campaign_id)

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.errors import Refusal
+from domain.events.campaign import CampaignEvent
 from domain.events.event import ActorKind, Event
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -73,6 +74,14 @@ class Decision(Struct, frozen=True):
     events: Sequence[Event] = ()
     reservation_id: UUID | None = None
     refusal: Refusal | None = None
+
+
+class CampaignDecision(Struct, frozen=True):
+    """The new event of a campaign's stream, None if nothing changes, and the hand-out that the command was about."""
+
+    campaign_id: UUID
+    event: CampaignEvent | None
+    hand_out_id: UUID | None = None
 
 
 def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:

@@ -56,6 +56,11 @@ class _AboutNewCode(_AboutCode, Protocol):
     def campaign_id(self) -> UUID | None: ...
 
 
+class _AboutCampaign(Protocol):
+    @property
+    def campaign_id(self) -> UUID: ...
+
+
 class _AboutReservation(Protocol):
     @property
     def reservation_id(self) -> UUID: ...
@@ -69,6 +74,11 @@ class _AboutRecipient(Protocol):
 def name_codes(commands: Sequence[_AboutCode], names: Names) -> None:
     """Name the code that each command is about."""
     names.codes.update(command.code_id for command in commands)
+
+
+def name_campaigns(commands: Sequence[_AboutCampaign], names: Names) -> None:
+    """Name the campaign that each command changes or creates."""
+    names.changed_campaigns.update(command.campaign_id for command in commands)
 
 
 def name_new_codes(commands: Sequence[_AboutNewCode], names: Names) -> None:
@@ -94,6 +104,7 @@ def ask_for_rebinds(commands: Sequence[_AboutReservation], _seen: WorkingSet, as
 
 OF_CODE: Reads[_AboutCode] = Reads(name=name_codes)
 OF_NEW_CODE: Reads[_AboutNewCode] = Reads(name=name_new_codes)
+OF_CAMPAIGN: Reads[_AboutCampaign] = Reads(name=name_campaigns)
 OF_RESERVATION: Reads[_AboutReservation] = Reads(name=name_reservations)
 OF_MOVED_RESERVATION: Reads[_AboutReservation] = Reads(name=name_reservations, ask=ask_for_rebinds)
 

@@ -11,6 +11,7 @@ from psycopg import Cursor
 
 from domain.asks import Asks, ListedPlace
 from domain.events.reservation import ReservationEvent
+from domain.model.hand_out import HandOut
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
 from domain.ports import PipelineSteps
@@ -20,6 +21,7 @@ from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS
 from projections.database.pipeline import fetch_pipelined
 from projections.definitions.tables.handed_out_codes import PROJECTION as HANDED_OUT_CODES
 from projections.event_store.codec import decode
+from projections.event_store.hand_out_rows import read_rate, texts_by_hand_out
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
 
@@ -196,6 +198,40 @@ def _fold_handed_out(sent: Cursor[Any], working_set: WorkingSet) -> Fold:
         working_set.handed_out[handed_out.code_id] = handed_out
 
 
+def _send_most_uses(reads: BatchReads, campaign_ids: Sequence[UUID], _asks: Asks, _now: datetime) -> Sequence[Fold]:
+    query, most = EventStoreSql.most_uses_of_a_person, reads.working_set.most_per_person
+    return [_fold_most_uses(reads.send(query, campaign_id), campaign_id, most) for campaign_id in campaign_ids]
+
+
+def _fold_most_uses(sent: Cursor[Any], campaign_id: UUID, most: dict[UUID, int]) -> Fold:
+    most[campaign_id] = (yield from fetch_pipelined(sent))[0][0]
+
+
+def _send_hand_outs(reads: BatchReads, hand_out_ids: Sequence[UUID], _asks: Asks, _now: datetime) -> Sequence[Fold]:
+    query, hand_outs = EventStoreSql.hand_out_of_id, reads.working_set.hand_outs
+    return [_fold_hand_out(reads.send(query, hand_out_id), hand_out_id, hand_outs) for hand_out_id in hand_out_ids]
+
+
+def _fold_hand_out(sent: Cursor[Any], hand_out_id: UUID, hand_outs: dict[UUID, HandOut]) -> Fold:
+    for campaign_id, state, topic, event in (yield from fetch_pipelined(sent)):
+        hand_outs[hand_out_id] = HandOut(
+            hand_out_id=hand_out_id, campaign_id=campaign_id, state=state, per_minute=read_rate(topic, event)
+        )
+
+
+def _send_hand_out_texts(
+    reads: BatchReads, hand_out_ids: Sequence[UUID], _asks: Asks, _now: datetime
+) -> Sequence[Fold]:
+    sent = reads.send(EventStoreSql.texts_of_hand_outs, UUIDS.encode(hand_out_ids))
+    return (_fold_hand_out_texts(sent, reads.working_set),)
+
+
+def _fold_hand_out_texts(sent: Cursor[Any], working_set: WorkingSet) -> Fold:
+    """Add the texts of the one hand-out that is changed: that command is alone in its batch."""
+    for texts in texts_by_hand_out((yield from fetch_pipelined(sent))).values():
+        working_set.hand_out_texts = texts
+
+
 _STATEMENTS: Final[Mapping[str, SendKeys]] = {
     "recipients": _send_recipients,
     "persons": _send_persons,
@@ -211,5 +247,8 @@ _STATEMENTS: Final[Mapping[str, SendKeys]] = {
     "places": _send_places,
     "handed_out": _send_handed_out,
     "texts": _send_texts,
+    "most_uses": _send_most_uses,
+    "hand_outs_by_id": _send_hand_outs,
+    "hand_out_texts": _send_hand_out_texts,
 }
 """By the names of `Asks`. What was handed out is read after the lock of the lists."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import structs
 from psycopg import Cursor
 
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import AnyCommand, AnyResult, CommandResult
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -105,13 +105,13 @@ def make_hand_out_mails_due(cursor: Cursor[Any], working_set: WorkingSet) -> Non
         cursor.execute(EventStoreSql.make_hand_out_mails_due, [list(column) for column in zip(*rows, strict=True)])
 
 
-def insert_given_codes(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
+def insert_given_codes(cursor: Cursor[Any], commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
     """List the recipients of codes that were handed out although they existed before, so that their emails are due."""
     for row in find_given_codes(commands, results):
         cursor.execute(EventStoreSql.insert_given_code, row)
 
 
-def find_given_codes(commands: Sequence[Command], results: Sequence[Result]) -> Iterator[dict[str, Any]]:
+def find_given_codes(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> Iterator[dict[str, Any]]:
     """Yield the row of the list for each code that commands handed out although it existed, if no list names it."""
     for command, result in zip(commands, results, strict=True):
         if not isinstance(command, HandOutCode) or command.upload_id is None:
@@ -132,7 +132,7 @@ def save_hand_out_texts(cursor: Cursor[Any], working_set: WorkingSet) -> None:
         )
 
 
-def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
+def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
     """Store the reservation that each Idempotency-Key led to; refusals are not stored."""
     rows = {
         command.key.scope_digest: (
@@ -153,8 +153,8 @@ def record_rejections(
     cursor: Cursor[Any],
     caches: StoreCaches,
     working_set: WorkingSet,
-    commands: Sequence[Command],
-    results: Sequence[Result],
+    commands: Sequence[AnyCommand],
+    results: Sequence[AnyResult],
 ) -> PipelineSteps[None]:
     """Store rejected requests on existing codes, bounded per code and day; count those of unknown codes."""
     unknown_codes = 0

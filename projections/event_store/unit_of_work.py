@@ -14,9 +14,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from domain.asks import Asks, Names
-from domain.command_bus import COMMANDS, Command, Result, group_by_class
-from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms
-from domain.commands.hand_out.manage_hand_out import HandOutCommand
+from domain.command_bus import COMMANDS, AnyCommand, AnyResult, Command, group_by_class
 from domain.commands.reads import Reads, ask_for_what_follows
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
@@ -33,7 +31,6 @@ from projections.event_store.aliases import AliasResolver, Located
 from projections.event_store.batch_reads import BatchReads
 from projections.event_store.caches import StoreCaches
 from projections.event_store.codec import encode
-from projections.event_store.hand_out_loader import load_hand_out
 from projections.event_store.snapshots import CAMPAIGNS, CODES, StreamKind, StreamState, snapshot_due, write_snapshots
 from projections.event_store.stream_loader import StreamLoader
 from projections.sql.event_store import EVENTS, EventStoreSql
@@ -44,7 +41,7 @@ ROUNDS_MAX = 4
 REDEEMS_PER_CODE_MIN = 4
 """Redeems per code in a batch that waits for its locks alone, so that more redeems of the same codes can join it."""
 
-TakeWaiting = Callable[[Callable[[Command], bool]], Sequence[Command]]
+TakeWaiting = Callable[[Callable[[Command], bool]], Sequence[AnyCommand]]
 """Takes the commands that wait and may be decided in a transaction, which a function tells."""
 
 
@@ -66,7 +63,7 @@ class PostgresUnitOfWork:
         self._working_set = WorkingSet(asked=self._asked)
         self._loaded: dict[UUID, int] = {}
 
-    def load(self, commands: list[Command]) -> PipelineSteps[WorkingSet]:
+    def load(self, commands: list[AnyCommand]) -> PipelineSteps[WorkingSet]:
         """Lock and read what the commands read, by what their classes declare, with a round trip for each round.
 
         Commands that arrive while the locks of few codes are awaited are added, if the locks are those they need.
@@ -78,7 +75,7 @@ class PostgresUnitOfWork:
             reads.name(group, names)
         aliases = AliasResolver(self._send, self._caches, working_set.code_ids)
         located = yield from aliases.locate(names)
-        lock = self._lock(located.codes | self._select_locked(located.campaigns, names))
+        lock = self._lock(located.codes | names.changed_campaigns | self._select_locked(located.campaigns, names))
         if lock is not None and self._take_waiting is not None and may_be_joined(batch, located.codes):
             yield from fetch_pipelined(lock)
             commands += self._take_waiting(partial(_needs_only, located.codes, aliases))
@@ -87,23 +84,8 @@ class PostgresUnitOfWork:
         yield from self._check_server(server)
         return working_set
 
-    def load_campaign(self, command: CampaignCommand | HandOutCommand) -> PipelineSteps[WorkingSet]:
-        """Lock and read the campaign of a command, with its hand-out or, for new terms, a recipient's most uses."""
-        working_set = self._working_set
-        server = self._send(EventStoreSql.lock_shared_writer)
-        self._lock([command.campaign_id])
-        campaigns = StreamLoader(self._send, CAMPAIGNS, self._caches.campaigns)
-        campaigns.request([command.campaign_id])
-        yield from self._add_campaigns(campaigns)
-        if isinstance(command, ChangeCampaignTerms) and command.campaign_id in working_set.campaigns:
-            rows = yield from fetch_pipelined(self._send(EventStoreSql.most_uses_of_a_person, command.campaign_id))
-            working_set.most_per_person[command.campaign_id] = rows[0][0]
-        yield from load_hand_out(self._send, working_set, command)
-        yield from self._check_server(server)
-        return working_set
-
     def _read(
-        self, batch: Sequence[tuple[Reads[Any], Sequence[Command]]], names: Names, located: Located
+        self, batch: Sequence[tuple[Reads[Any], Sequence[AnyCommand]]], names: Names, located: Located
     ) -> PipelineSteps[None]:
         """Read the named states and, in rounds, what is asked for in addition."""
         working_set, caches = self._working_set, self._caches
@@ -111,7 +93,7 @@ class PostgresUnitOfWork:
         now = max(command.context.now for command in commands)
         codes = StreamLoader(self._send, CODES, caches.codes)
         campaigns = StreamLoader(self._send, CAMPAIGNS, caches.campaigns)
-        named_campaigns = located.campaigns | names.campaigns
+        named_campaigns = located.campaigns | names.campaigns | names.changed_campaigns
         more = BatchReads(self._send, working_set, self._asked)
         codes.request(located.codes, names.new_codes)
         campaigns.request(named_campaigns)
@@ -137,7 +119,7 @@ class PostgresUnitOfWork:
                 return
         raise AssertionError(f"a batch still asks for more after {ROUNDS_MAX} rounds")
 
-    def _ask(self, batch: Sequence[tuple[Reads[Any], Sequence[Command]]], names: Names) -> Asks:
+    def _ask(self, batch: Sequence[tuple[Reads[Any], Sequence[AnyCommand]]], names: Names) -> Asks:
         """Return what all commands ask for by now, and what the loaded states lead to."""
         asks = Asks()
         for reads, group in batch:
@@ -174,7 +156,7 @@ class PostgresUnitOfWork:
                 raise OperationalError(f"the campaign of code {code.code_id} was not locked")
 
     def save(
-        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
     ) -> PipelineSteps[None]:
         """Append the new events and write every row that follows from them."""
         drafts = [working_set.new_recipients[digest] for digest in sorted(working_set.new_recipients)]
@@ -252,7 +234,7 @@ class PostgresUnitOfWork:
         )
 
 
-def may_be_joined(batch: Sequence[tuple[Reads[Any], Sequence[Command]]], codes: Collection[UUID]) -> bool:
+def may_be_joined(batch: Sequence[tuple[Reads[Any], Sequence[AnyCommand]]], codes: Collection[UUID]) -> bool:
     """Return whether a batch waits for its locks alone, so that more commands can join it: those of few codes."""
     count = sum(len(group) for _, group in batch)
     are_few = len(codes) <= max(1, count // REDEEMS_PER_CODE_MIN)

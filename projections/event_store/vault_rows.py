@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from domain.command_bus import Command, CommandResult, NewCode, Result
+from domain.command_bus import AnyCommand, AnyResult, CommandResult, NewCode
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
@@ -28,7 +28,7 @@ def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> 
 
 
 def insert_texts(
-    cursor: Cursor[Any], working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+    cursor: Cursor[Any], working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
 ) -> None:
     """Insert the texts of new codes, and the notes and replies that new events name, with whom they are about."""
     codes: list[tuple[Any, ...]] = []
@@ -87,7 +87,7 @@ def _replacements(reservation_id: UUID, working_set: WorkingSet) -> Iterator[UUI
             yield recorded.event.reservation_id
 
 
-def _text_of(command: Command) -> TextDraft | None:
+def _text_of(command: AnyCommand) -> TextDraft | None:
     if isinstance(command, RecordOutcome | RecordBounce | RecordRemovalOutcome):
         return command.reply
     return cast("TextDraft | None", getattr(command, "note", None))

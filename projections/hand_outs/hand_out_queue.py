@@ -17,7 +17,7 @@ from domain.ports import Language
 from domain.values.quiet_hours import find_end_of_quiet_hours
 from domain.values.redeem_window import RedeemWindow
 from projections.database.errors import translate_database_errors
-from projections.event_store.hand_out_loader import read_rate
+from projections.event_store.hand_out_rows import read_rate
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
 from projections.hand_outs.sending_pace import Claim, SendingPace
 from projections.read_models.reader import ReadableStore

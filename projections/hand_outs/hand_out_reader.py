@@ -12,7 +12,7 @@ from domain.model.hand_out import HandOut, HandOutState, HandOutText, Mailing, M
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode
-from projections.event_store.hand_out_loader import read_rate, texts_by_hand_out
+from projections.event_store.hand_out_rows import read_rate, texts_by_hand_out
 from projections.read_models.reader import Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql

@@ -9,7 +9,7 @@ import pytest
 from eventsourcing.persistence import IntegrityError, ProgrammingError
 from psycopg import Connection, Cursor
 
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import AnyCommand, AnyResult, Command, CommandResult, Result
 from domain.policy import Policy
 from domain.working_set import WorkingSet
 from projections.database.pipeline import send_pipelined
@@ -20,7 +20,7 @@ from projections.sql.hand_outs import HandOutsSql
 from tests.contracts.conftest import settings_for
 from tests.contracts.test_same_histories import run_everything
 from tests.simulation.checks.complete_reads import find_omitted_reads
-from tests.simulation.services.store import AnyCommand, MemoryStore, Read
+from tests.simulation.services.store import MemoryStore, Read
 from tests.support.ledger.every_command import EveryCommand
 from tests.support.ledger.random_commands import START, RandomCommands, StoreBench
 from tests.support.ledger.stores import ContractStore, memory_store
@@ -158,7 +158,7 @@ def run_with_decisions_on_everything() -> None:
     stores = [memory_store(vault, START) for _ in range(2)]
     store = cast("MemoryStore", stores[0].recorder)
 
-    def decide(commands: Sequence[AnyCommand], working_set: WorkingSet, results: Sequence[Result]) -> None:
+    def decide(commands: Sequence[AnyCommand], working_set: WorkingSet, results: Sequence[AnyResult]) -> None:
         assert list(find_omitted_reads(store, Policy(), commands, working_set, results)) == []
 
     store.on_decision = decide

@@ -99,12 +99,7 @@ def differences_of(one: object, other: object) -> dict[object, object]:
 
 
 def _run_on_campaigns(stores: Sequence[ContractStore], command: CampaignCommand | HandOutCommand) -> None:
-    results = [
-        store.ledger.execute_on_hand_out(command)
-        if isinstance(command, HandOutCommand)
-        else store.ledger.execute_on_campaign(command)
-        for store in stores
-    ]
+    results = [store.ledger.execute_one(command) for store in stores]
     assert repr(results[0]) == repr(results[1])
 
 

@@ -8,8 +8,10 @@ from uuid import UUID
 
 import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
+from msgspec.structs import replace
 
-from domain.command_bus import Result
+from domain.command_bus import AnyCommand, Result, split_batch
+from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, CreateCampaign
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.errors import Refusal
 from projections.database.errors import StorageUnavailableError
@@ -17,6 +19,7 @@ from projections.definitions.tables import reservations
 from projections.event_store.side_tables import REFUSALS_PER_CODE_AND_DAY
 from projections.work_queue.outbox import LEASE_S
 from tests.simulation.services.store import Fate
+from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.random_commands import BUSY, FAILED, LOST, REFUSED, RandomCommands, StoreBench, done
 from tests.support.ledger.stores import ContractStore, log_of
 
@@ -382,3 +385,30 @@ def test_a_notice_is_sent_again_at_its_due_time_or_never(bench: StoreBench) -> N
     assert (second.reservation_id, second.written_at, second.attempts) == (reservation_id, first.written_at, 2)
     notices.close(second, None, "sent")
     assert notices.take(now + timedelta(days=1)) is None
+
+
+@pytest.mark.parametrize(("uses", "expected"), [(1, "ok"), (2, "CAMPAIGN_CONFLICT")])
+def test_new_terms_behind_redeems_of_the_same_call_are_compared_with_them(
+    store: ContractStore, uses: int, expected: str
+) -> None:
+    """Invariant 12: no limit is below the uses of a person, although a batch does not count the most of anyone."""
+    acts, campaign_id = RandomCommands(store.vault, now=store.now), UUID(int=7)
+    staff = acts.context("staff", "s1")
+    store.ledger.execute_one(
+        CreateCampaign(context=staff, campaign_id=campaign_id, terms=make_campaign_terms(max_per_person=2))
+    )
+    store.ledger.execute([replace(acts.issue(2, bound=False), campaign_id=campaign_id) for _ in range(uses)])
+    commands: list[AnyCommand] = [
+        *(acts.redeem("li", code=text) for text in acts.codes),
+        ChangeCampaignTerms(context=staff, campaign_id=campaign_id, changes={"max_per_person": 1}),
+        acts.redeem("wang", code=acts.codes[0]),
+    ]
+
+    results = store.ledger.execute(commands)
+
+    assert [result.code if isinstance(result, Refusal) else "ok" for result in results] == [
+        *["ok"] * uses,
+        expected,
+        "ok",
+    ]
+    assert [len(batch) for batch in split_batch(commands)] == [uses, 1, 1]

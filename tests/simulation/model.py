@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from domain.command_bus import Command, Result
+from domain.command_bus import AnyCommand, AnyResult, Command
 from domain.commands.code.import_code import ImportCode, ImportedUse, Opening
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
@@ -41,7 +41,7 @@ from tests.simulation.checks.run_result import RunResult, facts_of
 from tests.simulation.fault_schedule import FaultSchedule
 from tests.simulation.scheduler import Scheduler, SimulatedProcess, short
 from tests.simulation.services.persistence import open_memory
-from tests.simulation.services.store import AnyCommand, Fate, NoFaults
+from tests.simulation.services.store import Fate, NoFaults
 from tests.support.ledger.code_terms import make_terms
 from workers.channels.smtp.connection_window import REST_LONGEST_S
 from workers.invitations.outbox_notices import ATTEMPTS_MAX, RETRY_S
@@ -287,11 +287,11 @@ class LedgerModel:
         )
         return ImportCode(**terms, source="before", uses=[use])
 
-    def _decided(self, commands: Sequence[AnyCommand], working_set: WorkingSet, results: Sequence[Result]) -> None:
+    def _decided(self, commands: Sequence[AnyCommand], working_set: WorkingSet, results: Sequence[AnyResult]) -> None:
         """Decide a batch on everything too; a transaction that is rolled back is as good a case."""
         self.omitted_reads += find_omitted_reads(self.store, self.policy, commands, working_set, results)
 
-    def _committed(self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def _committed(self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
         """Note what a transaction wrote; look at its refusals."""
         scheduler = self.scheduler
         for recorded in working_set.new_events:

@@ -329,7 +329,7 @@ def _change(
 
 
 def _execute(services: LedgerServices, command: HandOutCommand) -> HandOutProgress:
-    result = services.storage.ledger.execute_on_hand_out(command)
+    result = services.storage.ledger.execute_one(command)
     if isinstance(result, Refusal):
         raise ApplicationError.from_refusal(result)
     return find_progress(services, command.hand_out_id)

@@ -1,19 +1,19 @@
 """Create a campaign, change its terms, pause, resume and end it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct, structs
 
-from domain.commands.context import CommandContext
+from domain.asks import Asks
+from domain.commands.context import CampaignDecision, CommandContext
+from domain.commands.reads import Reads, name_campaigns
 from domain.errors import (
     CampaignConflict,
     CampaignTermsInvalid,
     NoSuchCampaign,
-    Refusal,
     RefusalOrder,
     TermsConflict,
 )
@@ -118,33 +118,20 @@ class CampaignResult(NamedTuple):
     changed: bool
 
 
-def handle_campaign(command: CampaignCommand, working_set: WorkingSet) -> CampaignResult | Refusal:
-    """Decide one command about a campaign and fold its event into the working set. Repeating one changes nothing.
+def _ask_for_most_uses(commands: Sequence[ChangeCampaignTerms], _seen: WorkingSet, asks: Asks) -> None:
+    asks.most_uses.update(command.campaign_id for command in commands)
+
+
+CHANGE_TERMS_READS: Final[Reads[ChangeCampaignTerms]] = Reads(name=name_campaigns, ask=_ask_for_most_uses)
+
+
+def manage_campaign(command: CampaignCommand, working_set: WorkingSet) -> CampaignDecision:
+    """Decide one command about a campaign. Repeating one changes nothing.
 
     Raises:
-        InvariantViolationError: An invariant would break; nothing may be committed.
+        Refusal: One of the command's `refusals`, in that order.
     """
-    changed = record_in_campaign(command.campaign_id, working_set, partial(_decide, command, working_set))
-    if isinstance(changed, Refusal):
-        return changed
-    return CampaignResult(working_set.campaigns[command.campaign_id], changed=changed)
-
-
-def record_in_campaign(
-    campaign_id: UUID, working_set: WorkingSet, decide: Callable[[], CampaignEvent | None]
-) -> bool | Refusal:
-    """Fold the event that a decision returns into the stream of a campaign; return whether there is one.
-
-    Raises:
-        InvariantViolationError: An invariant would break; nothing may be committed.
-    """
-    try:
-        event = decide()
-    except Refusal as error:
-        return error.with_traceback(None)  # its frames hold the working set
-    if event is not None:
-        working_set.record_campaign(campaign_id, event)
-    return event is not None
+    return CampaignDecision(command.campaign_id, _decide(command, working_set))
 
 
 def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent | None:

@@ -1,16 +1,17 @@
 """Create a hand-out of a campaign's codes, change its emails, pause, resume and end it."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct, structs
 
-from domain.commands.campaign.manage_campaign import campaign_event_fields, record_in_campaign
-from domain.commands.context import CommandContext
+from domain.asks import Asks
+from domain.commands.campaign.manage_campaign import campaign_event_fields
+from domain.commands.context import CampaignDecision, CommandContext
 from domain.commands.input_bounds import check_agreement, check_terms
+from domain.commands.reads import Reads, name_campaigns
 from domain.errors import (
     CampaignHasEnded,
     ContradictoryTerms,
@@ -19,7 +20,6 @@ from domain.errors import (
     NamedCampaignUnknown,
     NoSuchHandOut,
     OutOfBounds,
-    Refusal,
     RefusalOrder,
     TermsConflict,
 )
@@ -138,16 +138,26 @@ class HandOutResult(NamedTuple):
     changed: bool
 
 
-def handle_hand_out(command: HandOutCommand, working_set: WorkingSet) -> HandOutResult | Refusal:
-    """Decide one command about a hand-out and fold its event in. Repeating one changes nothing.
+def _ask_for_hand_outs(commands: Sequence[HandOutCommand], _seen: WorkingSet, asks: Asks) -> None:
+    asks.hand_outs_by_id.update(command.hand_out_id for command in commands)
+
+
+def _ask_for_texts(commands: Sequence[ChangeHandOut], seen: WorkingSet, asks: Asks) -> None:
+    _ask_for_hand_outs(commands, seen, asks)
+    asks.hand_out_texts.update(command.hand_out_id for command in commands)
+
+
+HAND_OUT_READS: Final[Reads[HandOutCommand]] = Reads(name=name_campaigns, ask=_ask_for_hand_outs)
+CHANGE_HAND_OUT_READS: Final[Reads[ChangeHandOut]] = Reads(name=name_campaigns, ask=_ask_for_texts)
+
+
+def manage_hand_out(command: HandOutCommand, working_set: WorkingSet) -> CampaignDecision:
+    """Decide one command about a hand-out. Repeating one changes nothing.
 
     Raises:
-        InvariantViolationError: An invariant would break; nothing may be committed.
+        Refusal: One of the command's `refusals`, in that order.
     """
-    changed = record_in_campaign(command.campaign_id, working_set, partial(_decide, command, working_set))
-    if isinstance(changed, Refusal):
-        return changed
-    return HandOutResult(working_set.hand_outs[command.hand_out_id], changed=changed)
+    return CampaignDecision(command.campaign_id, _decide(command, working_set), command.hand_out_id)
 
 
 def _decide(command: HandOutCommand, working_set: WorkingSet) -> HandOutEvent | None:

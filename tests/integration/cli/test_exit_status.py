@@ -70,7 +70,7 @@ def test_refusal_is_explained_to_staff(
     expired = bench.create_campaign()
     context = bench.context("operator")
     an_hour_ago = replace(context, now=context.now - timedelta(hours=1))
-    bench.storage.ledger.execute_on_campaign(
+    bench.storage.ledger.execute_one(
         ChangeCampaignTerms(context=an_hour_ago, campaign_id=expired, changes={"ends_at": context.now})
     )
     refused.append(terminal.ledger("hand-out", "create", str(expired), "Late"))

@@ -78,7 +78,7 @@ class Stage:
             name=PRINTABLE,
             terms=make_terms(group=PRINTABLE),
         )
-        self.bench.storage.ledger.execute_on_hand_out(command)
+        self.bench.storage.ledger.execute_one(command)
         return str(command.campaign_id if with_campaign else command.hand_out_id)
 
     def reservation(self, outcome: Accepted | Rejected | None = None) -> tuple[str, UUID]:

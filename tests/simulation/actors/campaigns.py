@@ -67,7 +67,7 @@ class SimulatedCampaign:
     def execute(self, command: CampaignCommand) -> None:
         """Run a command, unless there is no database."""
         try:
-            self._site.ledger.execute_on_campaign(command)
+            self._site.ledger.execute_one(command)
         except StorageUnavailableError:
             self._scheduler.note("campaign: no database")
 

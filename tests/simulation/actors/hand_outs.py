@@ -279,7 +279,7 @@ class SimulatedHandOut:
 
     def _manage(self, command: HandOutCommand) -> None:
         try:
-            self._site.ledger.execute_on_hand_out(command)
+            self._site.ledger.execute_one(command)
         except StorageUnavailableError:
             self._scheduler.note("hand-out: no database")
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from domain.command_bus import Command, Result
+from domain.command_bus import AnyCommand, AnyResult
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CampaignDayLimitReached, CampaignExhausted, CampaignHeld, PersonLimitReached
 from domain.model.redeem_code import RedeemCode
@@ -45,7 +45,7 @@ def is_inside(code: RedeemCode, reservation: Reservation) -> bool:
 
 
 def find_untrue_refusals(
-    store: MemoryStore, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+    store: MemoryStore, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
 ) -> Iterator[str]:
     """What is said to be used up, held or a person's limit is so. Of a batch of one only."""
     if len(commands) != 1 or not isinstance(commands[0], ReserveUse):

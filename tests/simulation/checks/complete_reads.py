@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from domain.command_bus import CommandResult, Result, handle
-from domain.commands.campaign.manage_campaign import CampaignCommand, handle_campaign
+from domain.command_bus import AnyCommand, AnyResult, handle
 from domain.commands.hand_out.hand_out_code import HandOutCode
-from domain.commands.hand_out.manage_hand_out import HandOutCommand, handle_hand_out
+from domain.commands.hand_out.manage_hand_out import HandOutCommand
+from domain.errors import Refusal
 from domain.model.invariants import InvariantViolationError
 from domain.policy import Policy
 from domain.working_set import WorkingSet
 from projections.event_store.batch_reads import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX
-from tests.simulation.services.store import PERSON_RESERVATIONS_MAX, AnyCommand, MemoryStore
+from tests.simulation.services.store import PERSON_RESERVATIONS_MAX, MemoryStore
 
 RESERVATIONS_PER_CODE_MAX: Final = min(OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, PERSON_RESERVATIONS_MAX)
 """Above it a statement may rightly return less than everything, and a batch is not compared."""
@@ -27,16 +27,16 @@ def find_omitted_reads(
     policy: Policy,
     commands: Sequence[AnyCommand],
     working_set: WorkingSet,
-    results: Sequence[Result],
+    results: Sequence[AnyResult],
 ) -> Iterator[str]:
     """Decide a batch on everything, and yield what differs from what was decided on what was read.
 
     Args:
         store: As it was before the batch.
         policy: By which the batch was decided.
-        commands: The batch, or one command about a campaign.
+        commands: The batch.
         working_set: On which it was decided.
-        results: One of each command of a batch; none of a command about a campaign.
+        results: One of each command.
     """
     changed_codes = {recorded.originator_id for recorded in working_set.new_events} | working_set.codes.keys()
     if any(len(store.of_code.get(code_id, ())) > RESERVATIONS_PER_CODE_MAX for code_id in changed_codes):
@@ -44,11 +44,11 @@ def find_omitted_reads(
     complete = _everything(store, commands)
     names = ", ".join(type(command).__name__ for command in commands)
     try:
-        complete_results = [_handle(command, complete, policy) for command in commands]
+        complete_results = [handle(command, complete, policy) for command in commands]
     except InvariantViolationError as error:
         yield f"reads: {names} break an invariant if everything is read: {error}"
         return
-    for command, result, other in zip(commands, results, complete_results, strict=False):
+    for command, result, other in zip(commands, results, complete_results, strict=True):
         if _plain(result) != _plain(other):
             yield f"reads: {type(command).__name__} of {names}: {_plain(result)}, and {_plain(other)} on everything"
     if working_set.new_events != complete.new_events:
@@ -97,14 +97,6 @@ def _add_uses(store: MemoryStore, complete: WorkingSet, campaign_id: UUID, now: 
         )
 
 
-def _handle(command: AnyCommand, complete: WorkingSet, policy: Policy) -> object:
-    if isinstance(command, CampaignCommand):
-        return handle_campaign(command, complete)
-    if isinstance(command, HandOutCommand):
-        return handle_hand_out(command, complete)
-    return handle(command, complete, policy)
-
-
 def _plain(result: object) -> object:
     """A result that can be compared."""
-    return result if isinstance(result, CommandResult) else (type(result).__name__, vars(result))
+    return (type(result).__name__, vars(result)) if isinstance(result, Refusal) else result

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import AnyCommand, AnyResult, CommandResult
 from domain.commands.case_events import REMOVED_BY_HAND
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.resolve_case import ResolveReservation
@@ -29,7 +29,7 @@ class ExternalAccessCheck:
         self._left: set[UUID] = set()
 
     def committed(
-        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
     ) -> Iterator[str]:
         """Note what staff decided in a transaction, then compare."""
         for command, result in zip(commands, results, strict=True):

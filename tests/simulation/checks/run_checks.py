@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 from uuid import UUID
 
-from domain.command_bus import Command, Result
+from domain.command_bus import AnyCommand, AnyResult
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeExhausted, CodeHeld, CodeNotStarted, DomainNotAllowed, EmailMismatch
 from domain.events.access import AccessReplaced
@@ -288,7 +288,9 @@ def _secrets(run: RunResult) -> Violations:
         yield "an event holds an address"
 
 
-def refusals_are_true(working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Violations:
+def refusals_are_true(
+    working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
+) -> Violations:
     """What is said to be used up or held is so. Of a batch of one only: then the book shows what was seen."""
     if len(commands) != 1 or not isinstance(commands[0], ReserveUse):
         return

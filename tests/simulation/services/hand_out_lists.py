@@ -6,7 +6,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
-from domain.command_bus import Command, Result
+from domain.command_bus import AnyCommand, AnyResult, Command
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.model.hand_out import HandOutText
 from domain.ports import Language
@@ -70,7 +70,7 @@ class MemoryLists:
                 if command.code_id in self.rows or place in self._codes:
                     working_set.listed_codes.add(command.code_id)
 
-    def find_new(self, commands: Sequence[Command], results: Sequence[Result]) -> list[MemoryListRow]:
+    def find_new(self, commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> list[MemoryListRow]:
         """Return the rows that commands insert.
 
         Raises:

@@ -18,12 +18,13 @@ from eventsourcing.popo import POPOApplicationRecorder
 
 from domain.application import UnitOfWork
 from domain.command_bus import (
+    AnyCommand,
+    AnyResult,
     CodeCommand,
     Command,
     CommandResult,
     NewCode,
     ReservationCommand,
-    Result,
     recipient_drafts_in,
 )
 from domain.commands.access.rebind import RequestRebind
@@ -67,9 +68,8 @@ from tests.simulation.services.related_reads import (
 PERSON_RESERVATIONS_MAX = 20
 """As in the statements `events_of_persons` and `events_of_newer`."""
 
-AnyCommand = Command | CampaignCommand | HandOutCommand
-OnDecision = Callable[[Sequence[AnyCommand], WorkingSet, Sequence[Result]], None]
-"""Looks at a batch that was decided and is not committed yet; a command about a campaign has no results."""
+OnDecision = Callable[[Sequence[AnyCommand], WorkingSet, Sequence[AnyResult]], None]
+"""Looks at a batch that was decided and is not committed yet."""
 
 Read = Literal[
     "codes of digests",
@@ -172,7 +172,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.outbox: dict[tuple[UUID, str], OutboxEntry] = {}
         self.refusals: list[StoredRefusal] = []
         self.unknown_code_requests: Counter[datetime] = Counter()
-        self.on_commit: Callable[[WorkingSet, Sequence[Command], Sequence[Result]], None] = lambda *_: None
+        self.on_commit: Callable[[WorkingSet, Sequence[AnyCommand], Sequence[AnyResult]], None] = lambda *_: None
         self.on_decision: OnDecision = lambda *_: None
 
     @property
@@ -189,7 +189,7 @@ class MemoryStore(POPOApplicationRecorder):
                 return
             self.faults_of_transactions.pause(number)
 
-    def apply(self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def apply(self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
         """Everything that one transaction writes, or nothing.
 
         Raises:
@@ -273,7 +273,9 @@ class MemoryStore(POPOApplicationRecorder):
             for row in merger.take():
                 self.read_models[event_projection.name].add(row)
 
-    def _keep_vault(self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def _keep_vault(
+        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
+    ) -> None:
         for digest, draft in working_set.new_recipients.items():
             self.recipient_ids[digest] = draft.new_id
             self.addresses[draft.new_id] = cast("SearchableDraft", draft).seal()
@@ -285,7 +287,9 @@ class MemoryStore(POPOApplicationRecorder):
             elif (text := _text_of(command)) is not None:
                 self.texts[text.text_id] = cast("PrivateText", text)
 
-    def _keep_side_rows(self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def _keep_side_rows(
+        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
+    ) -> None:
         for recorded in working_set.new_events:
             if (notice := outbox_entry_for(recorded.event, working_set)) is not None:
                 self.outbox.setdefault(notice[:2], OutboxEntry(notice[2], notice[2]))
@@ -294,7 +298,7 @@ class MemoryStore(POPOApplicationRecorder):
                 continue
             if isinstance(result, Refusal):
                 self._keep_refusal(working_set, command, result)
-            elif isinstance(command, ReserveUse) and command.key is not None:
+            elif isinstance(command, ReserveUse) and command.key is not None and isinstance(result, CommandResult):
                 known_key = self.keys.get(command.key.scope_digest)
                 if known_key is None or known_key[1] <= commands[0].context.now:
                     until = command.context.now + timedelta(days=IDEMPOTENCY_DAYS)
@@ -349,12 +353,19 @@ class _MemoryUnitOfWork:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._campaign_commands: list[AnyCommand] = []
-        self.staged: tuple[WorkingSet, Sequence[Command], Sequence[Result]] | None = None
+        self.staged: tuple[WorkingSet, Sequence[AnyCommand], Sequence[AnyResult]] | None = None
 
-    def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
+    def load(self, commands: Sequence[AnyCommand]) -> PipelineSteps[WorkingSet]:
         """Read what the commands touch."""
         yield from ()
+        about_campaigns = [command for command in commands if isinstance(command, CampaignCommand | HandOutCommand)]
+        others = [command for command in commands if not isinstance(command, CampaignCommand | HandOutCommand)]
+        working_set = self._load(others) if others else WorkingSet()
+        for command in about_campaigns:
+            self._load_campaign(working_set, command)
+        return working_set
+
+    def _load(self, commands: Sequence[Command]) -> WorkingSet:
         working_set, store = WorkingSet(), self._store
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         targets = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
@@ -384,11 +395,9 @@ class _MemoryUnitOfWork:
         self._load_campaigns(working_set, commands)
         return working_set
 
-    def load_campaign(self, command: CampaignCommand | HandOutCommand) -> PipelineSteps[WorkingSet]:
+    def _load_campaign(self, working_set: WorkingSet, command: CampaignCommand | HandOutCommand) -> None:
         """Read the campaign of a command."""
-        yield from ()
-        self._campaign_commands.append(command)
-        working_set, campaign_id = WorkingSet(), command.campaign_id
+        campaign_id = command.campaign_id
         if (campaign := self._store.campaigns.get(campaign_id)) is not None:
             working_set.campaigns[campaign_id] = campaign
             uses = Counter(other.recipient_id for other in self._store.uses_in(campaign_id))
@@ -399,14 +408,13 @@ class _MemoryUnitOfWork:
                 working_set.hand_outs[command.hand_out_id] = self._store.hand_outs[command.hand_out_id]
             if self._reads("hand-out texts"):
                 working_set.hand_out_texts = self._store.lists.texts.get(command.hand_out_id, {})
-        return working_set
 
     def save(
-        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
     ) -> PipelineSteps[None]:
         """Keep it for the commit."""
         yield from ()
-        self._store.on_decision(self._campaign_commands or commands, working_set, results)
+        self._store.on_decision(commands, working_set, results)
         self.staged = (working_set, commands, results)
 
     def _load_for_redeems(self, working_set: WorkingSet, redeems: Sequence[ReserveUse]) -> None:

@@ -61,7 +61,7 @@ def create(bench: LedgerBench, **fields: Any) -> CreateHandOut:
 def created(bench: LedgerBench, **fields: Any) -> dict[str, Any]:
     """Create a hand-out in a new campaign; what commands about it name."""
     command = create(bench, **fields)
-    assert isinstance(bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+    assert isinstance(bench.storage.ledger.execute_one(command), HandOutResult)
     return {"campaign_id": command.campaign_id, "hand_out_id": command.hand_out_id}
 
 
@@ -166,7 +166,7 @@ def _pause_campaign(bench: LedgerBench) -> PauseCampaign:
 @alone
 def _resume_campaign(bench: LedgerBench) -> ResumeCampaign:
     pause = PauseCampaign(context=bench.context("operator"), campaign_id=bench.create_campaign())
-    bench.storage.ledger.execute_on_campaign(pause)
+    bench.storage.ledger.execute_one(pause)
     return ResumeCampaign(context=bench.context("operator"), campaign_id=pause.campaign_id)
 
 
@@ -194,7 +194,7 @@ def _pause_hand_out(bench: LedgerBench) -> PauseHandOut:
 @alone
 def _resume_hand_out(bench: LedgerBench) -> ResumeHandOut:
     ids = created(bench)
-    bench.storage.ledger.execute_on_hand_out(PauseHandOut(context=bench.context("operator"), **ids))
+    bench.storage.ledger.execute_one(PauseHandOut(context=bench.context("operator"), **ids))
     return ResumeHandOut(context=bench.context("operator"), **ids)
 
 

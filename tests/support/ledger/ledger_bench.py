@@ -68,7 +68,7 @@ class LedgerBench:
     def create_campaign(self, **terms: Any) -> UUID:
         """Create a campaign with these terms; its id."""
         campaign_id = uuid4()
-        result = self.storage.ledger.execute_on_campaign(
+        result = self.storage.ledger.execute_one(
             CreateCampaign(
                 context=self.context("operator"), campaign_id=campaign_id, terms=make_campaign_terms(**terms)
             )

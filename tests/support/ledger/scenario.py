@@ -22,7 +22,6 @@ from domain.commands.campaign.manage_campaign import (
     EndCampaign,
     PauseCampaign,
     ResumeCampaign,
-    handle_campaign,
 )
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
@@ -32,7 +31,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
-from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult, handle_hand_out
+from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
@@ -171,7 +170,7 @@ class Scenario:
 
     def manage(self, command: CampaignCommand) -> CampaignResult | Refusal:
         """Decide one command about the campaign."""
-        result = handle_campaign(command, self.working_set)
+        result = handle(command, self.working_set, self.policy)
         if isinstance(result, Refusal):
             assert type(result) in command.refusals, f"declare {type(result).__name__}"
         return result
@@ -200,7 +199,7 @@ class Scenario:
 
     def hand_out(self, command: HandOutCommand) -> HandOutResult | Refusal:
         """Decide one command about a hand-out of the campaign."""
-        result = handle_hand_out(command, self.working_set)
+        result = handle(command, self.working_set, self.policy)
         if isinstance(result, Refusal):
             assert type(result) in command.refusals, f"declare {type(result).__name__}"
         return result

@@ -40,7 +40,7 @@ def campaign_id(app: AppClient) -> UUID:
     context = app.services.context(Caller(actor="operator"))
     for number in range(EVENTS - 1):
         command = PauseCampaign if number % 2 == 0 else ResumeCampaign
-        app.services.storage.ledger.execute_on_campaign(command(context=context, campaign_id=created_id))
+        app.services.storage.ledger.execute_one(command(context=context, campaign_id=created_id))
     return created_id
 
 

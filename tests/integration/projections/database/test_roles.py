@@ -243,7 +243,7 @@ def test_a_hand_out_runs_with_few_rights(running: str) -> None:
             name="Newsletter",
             terms=make_terms(),
         )
-        assert isinstance(storage.ledger.execute_on_hand_out(create), HandOutResult)
+        assert isinstance(storage.ledger.execute_one(create), HandOutResult)
         lists, queue = HandOutLists(storage, uuid4, uuid4), HandOutQueue(storage)
         upload = lists.begin(hand_out_id, campaign_id, now)
         added = lists.add(upload, [ListRow(EmailAddress.parse("li@example.com"), "en", {"name": "Li"})], now)

@@ -62,7 +62,7 @@ def occupied_uses(bench: LedgerBench) -> tuple[int, int]:
 
 def manage(bench: LedgerBench, command: CampaignCommand) -> str:
     """Run a command about a campaign; `ok` or the refusal's code and reason."""
-    result = bench.storage.ledger.execute_on_campaign(command)
+    result = bench.storage.ledger.execute_one(command)
     if isinstance(result, Refusal):
         return f"{result.code}/{result.facts.get('why')}"
     assert isinstance(result, CampaignResult)

@@ -102,11 +102,7 @@ def test_command_about_a_campaign_sends_the_approved_statements(
     """It is decided in a transaction without others."""
     command, ledger = ALONE[kind](bench), bench.storage.ledger
     with trace(bench) as lines:
-        result: CampaignResult | HandOutResult | Refusal = (
-            ledger.execute_on_campaign(command)
-            if isinstance(command, CampaignCommand)
-            else ledger.execute_on_hand_out(command)
-        )
+        result = ledger.execute_one(command)
 
     assert isinstance(result, CampaignResult | HandOutResult)
     check(approved, f"{kind.__name__}, warm caches", [_outcome(result), *lines])

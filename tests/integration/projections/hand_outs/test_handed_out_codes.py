@@ -20,7 +20,7 @@ def hand_out(bench: LedgerBench, campaign_id: UUID) -> UUID:
         PauseHandOut(context=context, campaign_id=campaign_id, hand_out_id=hand_out_id),
     )
     for command in commands:
-        assert isinstance(bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+        assert isinstance(bench.storage.ledger.execute_one(command), HandOutResult)
     return hand_out_id
 
 

@@ -26,7 +26,7 @@ def hand_out_id(bench: LedgerBench) -> UUID:
     """A hand-out with two recipients, each with a value."""
     campaign_id, context, made_id = bench.create_campaign(), bench.context("staff"), uuid4()
     command = CreateHandOut(context=context, campaign_id=campaign_id, hand_out_id=made_id, name="N", terms=make_terms())
-    assert isinstance(bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+    assert isinstance(bench.storage.ledger.execute_one(command), HandOutResult)
     lists = HandOutLists(bench.storage, uuid4, uuid4)
     upload = lists.begin(made_id, campaign_id, context.now)
     rows = [ListRow(LI, "en", {"name": "Li Wei"}), ListRow(WANG, "zh", {"name": "Wang Fang"})]

@@ -80,12 +80,12 @@ def test_recipients_of_a_state_are_those_that_the_whole_list_shows_in_it(bench: 
     campaign_id, context, hand_out_id = bench.create_campaign(), bench.context("staff"), uuid4()
     ids: Any = {"context": context, "campaign_id": campaign_id, "hand_out_id": hand_out_id}
     create = CreateHandOut(**ids, name="N", terms=make_terms())
-    assert isinstance(bench.storage.ledger.execute_on_hand_out(create), HandOutResult)
+    assert isinstance(bench.storage.ledger.execute_one(create), HandOutResult)
     fill_list(bench, hand_out_id, campaign_id)
 
     running = check_states(bench, hand_out_id, is_campaign_over=False)
     of_ended_campaign = check_states(bench, hand_out_id, is_campaign_over=True)
-    assert isinstance(bench.storage.ledger.execute_on_hand_out(EndHandOut(**ids)), HandOutResult)
+    assert isinstance(bench.storage.ledger.execute_one(EndHandOut(**ids)), HandOutResult)
     ended = check_states(bench, hand_out_id, is_campaign_over=False)
 
     assert (running, of_ended_campaign, ended) == (9, 4, 10), "only an end leads to not_sent"

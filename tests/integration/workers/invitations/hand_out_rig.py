@@ -71,7 +71,7 @@ class HandOutRig:
             existing_codes=existing_codes,
             per_minute=per_minute,
         )
-        assert isinstance(self.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+        assert isinstance(self.bench.storage.ledger.execute_one(command), HandOutResult)
         return command.hand_out_id
 
     def add(self, hand_out_id: UUID, *emails: str, language: Language = "en", **variables: str) -> None:
@@ -111,11 +111,11 @@ class HandOutRig:
         """Change how the hand-out sends."""
         context = replace_struct(self.bench.context("staff"), now=self.now)
         command = ChangeHandOut(context=context, campaign_id=self.campaign_id, hand_out_id=hand_out_id, **changes)
-        assert isinstance(self.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+        assert isinstance(self.bench.storage.ledger.execute_one(command), HandOutResult)
 
     def manage(self, command: CampaignCommand) -> None:
         """Execute a command about a campaign."""
-        assert isinstance(self.bench.storage.ledger.execute_on_campaign(command), CampaignResult)
+        assert isinstance(self.bench.storage.ledger.execute_one(command), CampaignResult)
 
     def sender(self) -> HandOutSender:
         """A new worker process."""
@@ -192,14 +192,14 @@ def pause(house: HandOutRig, hand_out_id: UUID) -> None:
     """Pause a hand-out."""
     context = house.bench.context("staff")
     command = PauseHandOut(context=context, campaign_id=house.campaign_id, hand_out_id=hand_out_id)
-    assert isinstance(house.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+    assert isinstance(house.bench.storage.ledger.execute_one(command), HandOutResult)
 
 
 def end(house: HandOutRig, hand_out_id: UUID) -> None:
     """End a hand-out."""
     context = house.bench.context("staff")
     command = EndHandOut(context=context, campaign_id=house.campaign_id, hand_out_id=hand_out_id)
-    assert isinstance(house.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+    assert isinstance(house.bench.storage.ledger.execute_one(command), HandOutResult)
 
 
 def pause_campaign(house: HandOutRig, _: UUID) -> None:

@@ -56,7 +56,7 @@ def create_hand_out(bench: LedgerBench) -> UUID:
     create = CreateHandOut(
         context=context, campaign_id=campaign_id, hand_out_id=hand_out_id, name="Newsletter", terms=make_terms()
     )
-    assert isinstance(bench.storage.ledger.execute_on_hand_out(create), HandOutResult)
+    assert isinstance(bench.storage.ledger.execute_one(create), HandOutResult)
     lists = HandOutLists(bench.storage, uuid4, uuid4)
     upload = lists.begin(hand_out_id, campaign_id, context.now)
     people = [ListRow(EmailAddress.parse(f"person{nth}@example.com"), "en", {}) for nth in range(PEOPLE)]

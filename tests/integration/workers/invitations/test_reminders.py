@@ -48,7 +48,7 @@ class ReminderRig(AccessRig):
     def change_terms(self, **changes: object) -> None:
         """Staff change the campaign."""
         command = ChangeCampaignTerms(context=self.context("operator"), campaign_id=self.campaign_id, changes=changes)
-        assert isinstance(self.bench.storage.ledger.execute_on_campaign(command), CampaignResult)
+        assert isinstance(self.bench.storage.ledger.execute_one(command), CampaignResult)
 
     def sweep(self) -> list[UUID]:
         """Do what is due and send what waits; the reservations whose recipients were reminded so far."""
@@ -296,7 +296,7 @@ def test_ended_campaign_still_reminds(house: ReminderRig) -> None:
     """What is reserved is still sent, and its reminder too."""
     reservation_id = house.invite()
     command = EndCampaign(context=house.context("operator"), campaign_id=house.campaign_id)
-    assert isinstance(house.bench.storage.ledger.execute_on_campaign(command), CampaignResult)
+    assert isinstance(house.bench.storage.ledger.execute_one(command), CampaignResult)
     house.now += UNTIL_DUE
 
     assert house.sweep() == [reservation_id]

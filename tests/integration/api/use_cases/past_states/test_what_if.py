@@ -66,7 +66,7 @@ def put_into_state(app: AppClient, state: str) -> str:
             app.attempt(reserved)
     elif campaign_id is not None and state in {"campaign paused", "campaign ended"}:
         kind = PauseCampaign if state == "campaign paused" else EndCampaign
-        app.services.storage.ledger.execute_on_campaign(kind(context=context, campaign_id=campaign_id))
+        app.services.storage.ledger.execute_one(kind(context=context, campaign_id=campaign_id))
     elif state == "campaign joined":
         assert campaign_id is not None
         app.services.storage.ledger.execute(
@@ -91,7 +91,7 @@ def create_used_campaign(app: AppClient, terms: dict[str, Any], *, is_sent: bool
     """Create a campaign with a use of another code, reserved or sent, if its terms allow one; its id."""
     campaign_id = uuid4()
     context = CommandContext(now=app.services.now(), actor="operator")
-    app.services.storage.ledger.execute_on_campaign(
+    app.services.storage.ledger.execute_one(
         CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms(**terms))
     )
     address = LI if "max_per_person" in terms else MEI
@@ -194,9 +194,7 @@ def test_person_limit_names_only_the_uses_that_the_person_has(app: AppClient) ->
     """Neither those of others nor those that were refunded."""
     campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
     terms = make_campaign_terms(max_uses=9, max_per_person=1)
-    app.services.storage.ledger.execute_on_campaign(
-        CreateCampaign(context=context, campaign_id=campaign_id, terms=terms)
-    )
+    app.services.storage.ledger.execute_one(CreateCampaign(context=context, campaign_id=campaign_id, terms=terms))
     codes = [app.issue(make_template(max_uses=1, campaign_id=campaign_id)) for _ in range(4)]
     app.redeem(codes[0], MEI)
     app.attempt(app.redeem(codes[1], LI).json()["reservation_id"], REFUSED)

@@ -46,9 +46,9 @@ def test_what_if_page_shows_the_events_of_the_campaign_that_refused(
     """As sentences with their versions, which lead every role to the page of the event."""
     campaign_id, context = uuid4(), CommandContext(now=shared_app.services.now(), actor="operator")
     create = CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms())
-    shared_app.services.storage.ledger.execute_on_campaign(create)
+    shared_app.services.storage.ledger.execute_one(create)
     pause = PauseCampaign(context=context, campaign_id=campaign_id)
-    shared_app.services.storage.ledger.execute_on_campaign(pause)
+    shared_app.services.storage.ledger.execute_one(pause)
     code_id = code_id_of(shared_app, shared_app.issue(make_template(campaign_id=campaign_id)))
 
     path, name = f"/support/codes/{code_id}/what-if", make_campaign_terms().name

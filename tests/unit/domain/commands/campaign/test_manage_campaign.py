@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.command_bus import handle
 from domain.commands.campaign.manage_campaign import (
     CampaignResult,
     ChangeCampaignTerms,
@@ -13,7 +14,6 @@ from domain.commands.campaign.manage_campaign import (
     EndCampaign,
     PauseCampaign,
     ResumeCampaign,
-    handle_campaign,
 )
 from domain.errors import CampaignConflict, Refusal
 from domain.events.campaign import CampaignTermsChanged
@@ -90,7 +90,7 @@ def test_terms_that_no_campaign_can_have_are_refused_by_name(terms: dict[str, An
     )
     existing = Scenario(campaign=make_campaign_terms(max_uses=9))
 
-    assert why(handle_campaign(command, scenario.working_set)) == f"CAMPAIGN_TERMS_INVALID {reason}"
+    assert why(handle(command, scenario.working_set, scenario.policy)) == f"CAMPAIGN_TERMS_INVALID {reason}"
     assert why(existing.change_campaign(**terms)) == f"CAMPAIGN_TERMS_INVALID {reason}"
     assert campaign_kinds(scenario) == []
     assert campaign_kinds(existing) == ["CampaignCreated"]
@@ -268,7 +268,7 @@ def test_unknown_campaign_is_not_found(kind: type[PauseCampaign | ResumeCampaign
         ChangeCampaignTerms(context=context, campaign_id=unknown, changes={"max_uses": 2}),
     ]
 
-    assert [why(handle_campaign(command, scenario.working_set)) for command in commands] == [
+    assert [why(handle(command, scenario.working_set, scenario.policy)) for command in commands] == [
         "CAMPAIGN_NOT_FOUND None"
     ] * 2
     assert scenario.kinds == []
