@@ -63,6 +63,7 @@ def _cluster_plan(compose: Compose, folder: Path) -> Plan:
         ("every container healthy", lambda: cluster_steps.cluster_is_healthy(compose)),
         ("a redeem becomes a mail", lambda: steps.a_redeem_becomes_a_mail(compose)),
         ("each container killed in turn", lambda: cluster_steps.each_cluster_container_killed_in_turn(compose)),
+        ("lost parts are replaced", lambda: cluster_steps.lost_parts_are_replaced(compose)),
         ("a lost cluster is restored", lambda: cluster_steps.a_lost_cluster_is_restored(compose)),
         ("down and up keeps everything", lambda: steps.down_and_up_keeps_everything(compose)),
     ]
