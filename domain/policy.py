@@ -3,16 +3,12 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 WAIT_S_MAX: Final = 900
 """Longest lease, back-off or wait for a reply that a setting may choose, in seconds."""
 LONGEST_WAIT: Final = timedelta(seconds=WAIT_S_MAX * 4 / 3)
 """Longer than each of these waits, even with the jitter of a back-off or the margin of a lease. What waits longer was
 stored while the clock was ahead, unless a channel, a server or quiet hours asked for it."""
-JITTER_STEPS = 256
-DOUBLINGS_MAX = 32
-"""More doublings exceed every longest wait; the limit keeps a large number of failures from overflowing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,19 +51,3 @@ class Policy:
     removal_retry_s: float = 60.0
     removal_retry_factor: float = 5.0
     removal_wait_s_max: int = 86400
-
-    def back_off(self, reservation_id: UUID, attempt: int) -> timedelta:
-        """Wait after a failed attempt (counted from 1): exponential, with up to a quarter of jitter.
-
-        The jitter comes from the reservation's random id, so it spreads a burst and still replays exactly.
-        """
-        return self._wait(reservation_id, attempt, self.retry_longest_s)
-
-    def reconnect(self, reservation_id: UUID, failures: int) -> timedelta:
-        """Wait after `failures` attempts in a row (from 1) whose connection failed; at most `reconnect_longest_s`."""
-        return self._wait(reservation_id, failures, min(self.reconnect_longest_s, self.retry_longest_s))
-
-    def _wait(self, reservation_id: UUID, number: int, longest_s: float) -> timedelta:
-        base = min(self.retry_first_s * 2.0 ** min(number - 1, DOUBLINGS_MAX), longest_s)
-        step = reservation_id.bytes[number % 16]
-        return timedelta(seconds=base * (1 + step / JITTER_STEPS / 4))

@@ -6,6 +6,8 @@ Pure: time and the random number of the jitter come from the caller.
 from datetime import datetime, timedelta
 from typing import Final
 
+from domain.values.wait import Wait
+
 RETRY_WINDOW: Final = timedelta(days=3)
 """From the first attempt to the last (Standard Webhooks advises days rather than hours)."""
 FIRST_S: Final = 5.0
@@ -18,8 +20,8 @@ RETRY_AFTER_MAX_S: Final = 86_400.0
 """Longest wait that a Retry-After header may ask for."""
 REST_FIRST_S: Final = 1.0
 REST_LONGEST_S: Final = 300.0
-STEPS_MAX: Final = 16
-"""More steps exceed every longest wait; the limit keeps a large number of failures from overflowing."""
+WAIT: Final = Wait(FIRST_S, FACTOR, LONGEST_S, JITTER)
+REST: Final = Wait(REST_FIRST_S, 2.0, REST_LONGEST_S, JITTER)
 
 
 def next_try(first_at: datetime, now: datetime, attempts: int, chance: float, asked_s: float | None) -> datetime | None:
@@ -35,8 +37,7 @@ def next_try(first_at: datetime, now: datetime, attempts: int, chance: float, as
     last = first_at + RETRY_WINDOW
     if now >= last:
         return None
-    wait_s = min(FIRST_S * FACTOR ** min(attempts - 1, STEPS_MAX), LONGEST_S) * (1 + JITTER * chance)
-    return min(now + _longer_wait(wait_s, asked_s), last)
+    return min(now + _longer_wait(WAIT.after(attempts, chance), asked_s), last)
 
 
 def rest(now: datetime, failures: int, chance: float, asked_s: float | None) -> datetime:
@@ -48,10 +49,9 @@ def rest(now: datetime, failures: int, chance: float, asked_s: float | None) -> 
         chance: From 0 to 1, at random.
         asked_s: What it asked to wait, if it did.
     """
-    rest_s = min(REST_FIRST_S * 2.0 ** min(failures - 1, STEPS_MAX), REST_LONGEST_S) * (1 + JITTER * chance)
-    return now + _longer_wait(rest_s, asked_s)
+    return now + _longer_wait(REST.after(failures, chance), asked_s)
 
 
-def _longer_wait(own_s: float, asked_s: float | None) -> timedelta:
+def _longer_wait(wait: timedelta, asked_s: float | None) -> timedelta:
     """Return our own wait, or what the other side asked for if that is longer; that only up to a day."""
-    return timedelta(seconds=own_s if asked_s is None else max(own_s, min(asked_s, RETRY_AFTER_MAX_S)))
+    return wait if asked_s is None else max(wait, timedelta(seconds=min(asked_s, RETRY_AFTER_MAX_S)))

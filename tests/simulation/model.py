@@ -14,6 +14,7 @@ from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events.reservation import InviteOutcomeUnknown
+from domain.judgment import NOTICE
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.values.email_domains import parse_domains
@@ -44,12 +45,11 @@ from tests.simulation.services.persistence import open_memory
 from tests.simulation.services.store import Fate, NoFaults
 from tests.support.ledger.code_terms import make_terms
 from workers.channels.smtp.connection_window import REST_LONGEST_S
-from workers.invitations.outbox_notices import ATTEMPTS_MAX, RETRY_S
 
-NOTICES_S = timedelta(seconds=LEASE_S + RETRY_S * ATTEMPTS_MAX + 100)
+NOTICES_S = timedelta(seconds=LEASE_S + 100) + NOTICE.wait.after(NOTICE.attempts_max)
 """The longest that a notice waits: for the lease of a worker that died, or after its last failure."""
 DUE_MOMENTS_MAX = 16
-"""Moments of accesses that are waited for: three announcements, the end, and as many tries to remove, twice."""
+"""Moments of accesses that are waited for: three announcements, the end, and as many attempts to remove, twice."""
 CALM_S_MAX = 3000.0
 """Longest time in which everything comes to its end once nothing goes wrong any more; deadlines are far below it."""
 

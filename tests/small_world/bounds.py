@@ -242,7 +242,7 @@ USUAL_FAMILIES: Final[Mapping[str, str]] = {
 
 USUAL: Final[Mapping[str, str]] = {
     "domain.commands.hand_out.hand_out_mail:MAILS_MAX": "a rule: how many emails a recipient of a hand-out gets",
-    "domain.policy:JITTER_STEPS": "a resolution",
+    "domain.judgment:JITTER_STEPS": "a resolution",
     "domain.values.similar_texts:SPELLINGS_MAX": "a property of the alphabet",
     "domain.values.similar_texts:DOMAIN_ERRORS_MAX": "a distance",
     "projections.engine_check.lock_checks:ORDER_ROUNDS": "how often an engine is asked",

@@ -108,7 +108,7 @@ class DeliverySteps:
 
     def send_in_time(self, channel: Channel, message: OutboundMessage, leased_until: datetime) -> Outcome:
         """Send a message under a lease; what could not end before the lease is not begun, and spends no attempt."""
-        return channel.send(message) if self.may_begin(leased_until) else _reject_for_now(channel.name)
+        return channel.send(message) if self.may_begin(leased_until) else reject_for_now(channel.name)
 
     def send(self, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
         """Send the message of a claimed reservation, unless its lease would end first."""
@@ -120,7 +120,7 @@ class DeliverySteps:
         )
         if channel_now is None or channel_now.name != claimed.lease.channel:
             # The log says which channel may have the invitation, so no other one is asked (invariant 11).
-            return _reject_for_now(channel.name)
+            return reject_for_now(channel.name)
         begun = None if self.clock is None else self.clock()
         outcome = channel_now.send(message)
         if self.clock is None or begun is None or outcome.times is not None:
@@ -145,7 +145,7 @@ class DeliverySteps:
                 messages.append((message, claimed))
                 continue
             future: Future[Outcome] = Future()
-            future.set_result(message if isinstance(message, Rejected) else _reject_for_now(channel.name))
+            future.set_result(message if isinstance(message, Rejected) else reject_for_now(channel.name))
             started[future] = claimed
         futures = submit([message for message, _ in messages])
         return started | {future: claimed for future, (_, claimed) in zip(futures, messages, strict=True)}
@@ -194,7 +194,7 @@ class DeliverySteps:
     def _prepare_invitation(self, claimed: ClaimedDelivery, server: str) -> OutboundMessage | Rejected:
         """Return the message of a claimed reservation, or why nothing must be sent."""
         if not self.may_begin(claimed.lease.until):
-            return _reject_for_now(server)
+            return reject_for_now(server)
         if claimed.recipient is None:
             return Rejected(server=server, reason="recipient_forgotten", final=True, about_address=True)
         if isinstance(claimed.recipient, UnverifiedAddress):
@@ -245,7 +245,7 @@ class DeliverySteps:
         ]
 
 
-def _reject_for_now(server: str) -> Rejected:
+def reject_for_now(server: str) -> Rejected:
     """Return the outcome of what was not begun; it spends no attempt."""
     return Rejected(server=server, reason="temporary", final=False, about_connection=True)
 

@@ -6,7 +6,7 @@ the row; an email that may have been sent is sent again with the same Message-ID
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -17,17 +17,16 @@ from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut, needs_reminder
 from domain.errors import CampaignHasEnded
 from domain.events.hand_out import SkipReason
+from domain.judgment import HAND_OUT, Again, Attempts, End, judge, postpone
 from domain.model.redeem_code import RedeemCode
 from domain.ports import (
     ADDRESS_MISMATCH,
-    Accepted,
     CodeDraft,
     OptOuts,
     OutboundMessage,
     Outcome,
     OutcomeUnknown,
     Rejected,
-    RetryLater,
     UnverifiedAddress,
     outcome_label,
 )
@@ -42,14 +41,8 @@ from workers.invitations.message_factory import HandOutMail
 
 RUN_MAX_S: Final = 10.0
 """Seconds after which a run begins no further batch; the next run follows in seconds."""
-ATTEMPTS_MAX: Final = 5
-RETRY: Final = timedelta(seconds=60)
-LATER_MAX: Final = timedelta(days=1)
-"""Longest wait that a server may ask for, as with removals."""
 REMINDERS_MAX: Final = 500
 """Reminders that one run requests."""
-EARLIER_ATTEMPT: Final = "earlier_attempt"
-"""The cause of an outcome that only an attempt before the last one makes unknown."""
 LEDGER: Final = "ledger"
 """The server of an email that no server was asked to send."""
 
@@ -115,14 +108,14 @@ class HandOutSender:
         """Send to recipients of one group."""
         now = self.steps.now()
         if group is not None and self.cooldowns.is_active(group):
-            self.queue.finish([row.end(now + RETRY, row.attempts - 1) for row in rows])
+            self.queue.finish([row.end(postpone(now, HAND_OUT), row.attempts - 1) for row in rows])
             return
         opted_out = self.opt_outs.find_opted_out([row.recipient_id for row in rows], group)
         remaining = self._leave_out(rows, opted_out)
         never = self._issue(remaining)
         mails = self.queue.find_mails([row.code_id for row in remaining])
         without = [row for row in remaining if row.code_id not in mails]  # a bug was logged, or it is never issued
-        self.queue.finish([row.end(None if row.code_id in never else now + RETRY) for row in without])
+        self.queue.finish([row.end(None if row.code_id in never else postpone(now, HAND_OUT)) for row in without])
         finished = [row for row in remaining if row.code_id in mails and mails[row.code_id].state != "queued"]
         self.queue.finish([row.end(None) for row in finished])
         queued = self._postpone(
@@ -275,15 +268,14 @@ class HandOutSender:
         """Record what is final, and let the rest be tried again."""
         now, ends, commands = self.steps.now(), list[RowEnd](), list[Command]()
         for row, mail, last_outcome in ended:
-            retry = find_retry(last_outcome, row.attempts, now)
-            outcome = combine_outcomes(last_outcome, may_have_arrived=row.may_have_arrived)
-            if retry is None:
+            outcome, next_at, attempts = _judge(row, last_outcome, now)
+            if next_at is None:
                 commands.append(
                     RecordHandOutMail(context=self._context(), code_id=row.code_id, mail=mail.number, outcome=outcome)
                 )
             label = outcome if isinstance(outcome, str) else outcome_label(outcome)
-            HAND_OUT_MAILS.labels(label if retry is None else "deferred").inc()
-            ends.append(row.end(*(retry or (None, 0)), may_have_arrived=isinstance(outcome, OutcomeUnknown)))
+            HAND_OUT_MAILS.labels(label if next_at is None else "deferred").inc()
+            ends.append(row.end(next_at, attempts, may_have_arrived=isinstance(outcome, OutcomeUnknown)))
         results = self.steps.execute(commands) if commands else []
         broken = {
             command.code_id
@@ -301,30 +293,16 @@ class HandOutSender:
         return CommandContext(now=self.steps.now(), actor="worker", actor_id=self.steps.worker)
 
 
-def combine_outcomes(last: Outcome | SkipReason, *, may_have_arrived: bool) -> Outcome | SkipReason:
-    """Return the outcome of an email from that of its last attempt. `may_have_arrived`: by an earlier attempt.
-
-    A server that refuses a repeat says nothing about the email that it may have accepted before.
-    """
-    if may_have_arrived and isinstance(last, Rejected | RetryLater):
-        return OutcomeUnknown(server=last.server, cause=EARLIER_ATTEMPT)
-    return last
-
-
-def find_retry(outcome: Outcome | SkipReason, attempts: int, now: datetime) -> tuple[datetime, int] | None:
-    """Return when an email is tried again and how many attempts count until then; None if the outcome is final.
-
-    A server that refuses the connection has not heard of the message, so that attempt does not count.
-    """
-    if isinstance(outcome, str | Accepted) or (isinstance(outcome, Rejected) and outcome.final):
-        return None
-    if isinstance(outcome, Rejected) and outcome.about_connection:
-        return now + RETRY, attempts - 1
-    if attempts >= ATTEMPTS_MAX:
-        return None
-    wait = timedelta(0)
-    if isinstance(outcome, RetryLater):
-        wait = min(outcome.wait, LATER_MAX)
-    elif isinstance(outcome, OutcomeUnknown):
-        wait = timedelta(seconds=outcome.retry_after_s)
-    return now + max(attempts * RETRY, wait), attempts
+def _judge(
+    row: DueRow, outcome: Outcome | SkipReason, now: datetime
+) -> tuple[Outcome | SkipReason, datetime | None, int]:
+    """Return the outcome of an email, when it is tried again, and how many attempts count until then."""
+    if isinstance(outcome, str):
+        return outcome, None, 0
+    match judge(outcome, Attempts(now=now, number=row.attempts, may_have_arrived=row.may_have_arrived), HAND_OUT):
+        case Again(at=at, counts=counts):
+            return outcome, at, row.attempts if counts else row.attempts - 1
+        case End(outcome=together) if together is not None:
+            return together, None, 0
+        case _:
+            return outcome, None, 0

@@ -1,37 +1,26 @@
 """Notices that follow from events, such as refunds and expiry: few attempts, and none after an unknown outcome."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from domain.judgment import NOTICE, Again, Attempts, End, Rules, judge
+from domain.judgment import REMINDER as REMINDER_RULES
 from domain.model.reservation import Reservation
-from domain.ports import (
-    ADDRESS_MISMATCH,
-    Accepted,
-    Channel,
-    OutboundMessage,
-    OutcomeUnknown,
-    Rejected,
-    UnverifiedAddress,
-    outcome_label,
-)
+from domain.ports import ADDRESS_MISMATCH, Channel, OutboundMessage, Outcome, UnverifiedAddress, outcome_label
 from domain.values.identifiers import EmailAddress
 from projections.event_store.side_tables import CORRECTION_NOTICE, EXPIRY_NOTICE_PREFIX, MOVE_NOTICE, REMINDER
 from projections.telemetry.metrics import REMINDER_OUTCOMES, REMINDERS
 from projections.work_queue.outbox import PUT_OFF, DueNotice
 from workers.channels.group_router import Cooldowns
-from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.delivery_steps import DeliverySteps, reject_for_now
 from workers.invitations.reminders import OPTED_OUT, ReminderRules
 
 TAKEN_MAX = 20
 """Most notices of one run; the next one follows in seconds."""
 RUN_MAX_S = 2.0
 """Seconds after which a run begins no further notice: invitations and sweeps wait for the same processes."""
-ATTEMPTS_MAX = 5
-RETRY_S = 60
-POSTPONED_MAX = timedelta(days=1)
-"""A notice that was deferred for longer is dropped, because its content is out of date."""
 
 
 class Outbox(Protocol):
@@ -93,14 +82,14 @@ def _send_one(
     notice = outbox.take(now)
     if notice is None:
         return False
-    if notice.template == REMINDER and notice.may_be_sent:
+    if notice.may_be_sent and _rules_of(notice).on_lost_lease == "stop":
         _close(outbox, notice, None, "unknown")
         return True
     reservation = find(notice.reservation_id)
     group = reservation.group if reservation else None
     is_resting = cooldowns is not None and group is not None and cooldowns.is_active(group)
     if is_resting or (hourly_max is not None and notice.recent >= hourly_max):
-        _postpone(outbox, notice, now)
+        _store(outbox, notice, reject_for_now(channel.name), now)
         return True
     address = steps.addresses([reservation.recipient_id]).get(reservation.recipient_id) if reservation else None
     message = (
@@ -111,26 +100,36 @@ def _send_one(
     is_reminder = notice.template == REMINDER
     quiet_until = rules.find_end_of_quiet_hours(reservation, now) if is_reminder and rules and reservation else None
     if message is None:
-        outcome, is_retried = _reason_not_sent(address), False
+        _close(outbox, notice, None, _reason_not_sent(address))
     elif reservation and message.opt_out_link and rules and rules.has_opted_out(reservation):
-        outcome, is_retried = OPTED_OUT, False
+        _close(outbox, notice, None, OPTED_OUT)
     elif quiet_until is not None:
         outbox.put_off(notice, quiet_until)
         _count(notice, "quiet")
-        return True
     else:
-        result = steps.send_in_time(channel, message, notice.leased_until)
+        outcome = steps.send_in_time(channel, message, notice.leased_until)
         if cooldowns is not None and group is not None:
-            cooldowns.record(group, result)
-        if isinstance(result, Rejected) and result.about_connection:
-            _postpone(outbox, notice, now)
-            return True
-        outcome = outcome_label(result)
-        is_retryable = not isinstance(result, Accepted | OutcomeUnknown)
-        is_final = isinstance(result, Rejected) and result.final
-        is_retried = is_retryable and not is_final and notice.attempts < ATTEMPTS_MAX
-    _close(outbox, notice, now + timedelta(seconds=RETRY_S * notice.attempts) if is_retried else None, outcome)
+            cooldowns.record(group, outcome)
+        _store(outbox, notice, outcome, now)
     return True
+
+
+def _rules_of(notice: DueNotice) -> Rules:
+    return REMINDER_RULES if notice.template == REMINDER else NOTICE
+
+
+def _store(outbox: Outbox, notice: DueNotice, outcome: Outcome, now: datetime) -> None:
+    """Store what follows an attempt, or one that was not begun."""
+    attempts = Attempts(now=now, number=notice.attempts, begun_at=notice.written_at)
+    match judge(outcome, attempts, _rules_of(notice)):
+        case Again(at=at, counts=False):
+            outbox.put_off(notice, at)
+        case Again(at=at):
+            _close(outbox, notice, at, outcome_label(outcome))
+        case End(counts=False):
+            outbox.close(notice, None, PUT_OFF)
+        case _:
+            _close(outbox, notice, None, outcome_label(outcome))
 
 
 def _close(outbox: Outbox, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
@@ -147,14 +146,6 @@ def _reason_not_sent(address: EmailAddress | UnverifiedAddress | None) -> str:
     if isinstance(address, UnverifiedAddress):
         return ADDRESS_MISMATCH
     return "recipient_forgotten" if address is None else "not_needed"
-
-
-def _postpone(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
-    """Defer a notice without spending an attempt, for a day at most."""
-    if now - notice.written_at < POSTPONED_MAX:
-        outbox.put_off(notice, now + timedelta(seconds=RETRY_S))
-    else:
-        outbox.close(notice, None, PUT_OFF)
 
 
 def _message(

@@ -1,7 +1,7 @@
 """The end of an access: warn its recipient in time, end it, and record the result of its removal."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, TypeGuard
 from uuid import UUID
 
@@ -19,9 +19,9 @@ from domain.events.access import (
 )
 from domain.events.event import Event
 from domain.events.reservation import InviteSent, LateSuccessRecorded
-from domain.model.access import Access
+from domain.judgment import Again, Attempts, judge, removal_rules
 from domain.policy import Policy
-from domain.ports import Accepted, NotifiedOnly, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater, TextDraft
+from domain.ports import Accepted, NotifiedOnly, OutcomeUnknown, RemovalOutcome, TextDraft
 from domain.working_set import WorkingSet
 
 REMOVAL_FAILED: Final = "removal_failed"
@@ -106,13 +106,14 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
         )
     if command.attempt != access.removal_attempts + 1:
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
-    retry_at = _retry_at(outcome, access, stamp.now, policy)
+    judgment = judge(outcome, Attempts(now=stamp.now, number=command.attempt), removal_rules(policy))
+    retry_at = judgment.at if isinstance(judgment, Again) else None
     if retry_at is None and reservation.case_id is not None:
         # A reservation has one case at a time, and this failure must not be forgotten with another's end.
         retry_at = stamp.now + timedelta(seconds=policy.removal_wait_s_max)
     failed = AccessRemovalFailed(
         **shared_fields,
-        reason=_reason(outcome),
+        reason=outcome.cause if isinstance(outcome, OutcomeUnknown) else outcome.reason,
         attempt=command.attempt,
         retry_at=retry_at,
         text_id=command.reply.text_id if command.reply else None,
@@ -153,27 +154,3 @@ def _gives_rebound_access(event: Event) -> TypeGuard[InviteSent | LateSuccessRec
     if isinstance(event, InviteSent):
         return event.kind == "rebind" and event.delivery == 1
     return isinstance(event, LateSuccessRecorded) and event.kind == "rebind" and event.effect == "retaken"
-
-
-def _reason(outcome: Rejected | RetryLater | OutcomeUnknown) -> str:
-    return outcome.cause if isinstance(outcome, OutcomeUnknown) else outcome.reason
-
-
-def _retry_at(
-    outcome: Rejected | RetryLater | OutcomeUnknown, access: Access, now: datetime, policy: Policy
-) -> datetime | None:
-    """Return when to ask again; None if that is useless.
-
-    Removing twice is harmless, so an unknown outcome is retried too.
-    """
-    attempts = access.removal_attempts + 1
-    if attempts >= policy.removal_attempts_max:
-        return None
-    wait = timedelta(seconds=policy.removal_retry_s * policy.removal_retry_factor ** (attempts - 1))
-    match outcome:
-        case Rejected():
-            return None if outcome.final else now + wait
-        case RetryLater():
-            return now + min(max(outcome.wait, wait), timedelta(seconds=policy.removal_wait_s_max))
-        case OutcomeUnknown():
-            return now + max(wait, timedelta(seconds=outcome.retry_after_s))

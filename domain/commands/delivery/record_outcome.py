@@ -5,7 +5,7 @@ lease, and is ignored otherwise.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -13,9 +13,10 @@ from msgspec import Struct
 from domain.commands.case_events import open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.delivery.late_success import DeliveryProof, success_events
-from domain.commands.reservation.settle_due import unknown_outcome
+from domain.commands.reservation.settle_due import count_attempts, unknown_outcome
 from domain.events.event import Event, RefundCause
 from domain.events.reservation import InviteDeferred, InviteFailed, UseRefunded
+from domain.judgment import Again, invitation_rules, judge
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -82,10 +83,8 @@ def _outcome_events(
                 policy,
                 ms_ago=command.ms_ago,
             )
-        case RetryLater():
-            return _defer(command, outcome, code, reservation, stamp, policy)
-        case Rejected():
-            return _fail(command, outcome, code, reservation, stamp, policy)
+        case RetryLater() | Rejected():
+            return _record_not_sent(command, outcome, code, reservation, stamp, policy)
 
 
 def _build_proof(command: RecordOutcome, outcome: Accepted) -> DeliveryProof:
@@ -98,26 +97,60 @@ def _build_proof(command: RecordOutcome, outcome: Accepted) -> DeliveryProof:
     )
 
 
-def _defer(
+def _record_not_sent(
     command: RecordOutcome,
-    outcome: RetryLater,
+    outcome: Rejected | RetryLater,
     code: RedeemCode,
     reservation: Reservation,
     stamp: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
-    """Wait as the channel asks, up to a limit.
+    """Wait for the next attempt, if there is one; otherwise the failure is final.
 
-    Beyond it, or if the delivery is no longer needed, a deferral is a failure.
+    A channel that asks for more time than the delivery has, or is no longer needed, has failed.
     """
-    latest = reservation.delivery_at + timedelta(seconds=policy.deferrals_s_max)
-    if reservation.is_live and reservation.access_ends_at is not None:
-        latest = min(latest, reservation.access_ends_at)
-    until = stamp.now + max(outcome.wait, timedelta(seconds=policy.retry_first_s))
-    if until >= latest or _is_pointless(code, reservation):
-        rejected = Rejected(server=outcome.server, reason=outcome.reason, final=True)
-        return _fail(command, rejected, code, reservation, stamp, policy)
-    event = InviteDeferred(
+    latest = _find_latest(reservation, policy)
+    is_pointless = _is_pointless(code, reservation)
+    attempts = count_attempts(
+        reservation,
+        stamp.now,
+        deadline=stamp.now if is_pointless else reservation.deadline,
+        latest=stamp.now if is_pointless else latest,
+    )
+    judgment = judge(outcome, attempts, invitation_rules(policy))
+    retry_at = judgment.at if isinstance(judgment, Again) else None
+    if isinstance(outcome, RetryLater):
+        if retry_at is not None:
+            return (_defer(command, outcome, reservation, stamp, policy, retry_at, latest),)
+        outcome = Rejected(server=outcome.server, reason=outcome.reason, final=True)
+    failed = InviteFailed(
+        **stamp.for_reservation(reservation),
+        ms_ago=command.ms_ago,
+        delivery=command.delivery,
+        attempt=command.attempt,
+        kind=reservation.kind,
+        server=outcome.server,
+        reason=outcome.reason,
+        reply_code=outcome.reply_code,
+        text_id=command.reply.text_id if command.reply else None,
+        retry_at=retry_at,
+        about_connection=outcome.about_connection,
+        caused_by=reservation.moved_by,
+    )
+    return (failed,) if retry_at else (failed, *_follow_final_failure(command, outcome, code, reservation, stamp))
+
+
+def _defer(
+    command: RecordOutcome,
+    outcome: RetryLater,
+    reservation: Reservation,
+    stamp: EventStamp,
+    policy: Policy,
+    until: datetime,
+    latest: datetime,
+) -> InviteDeferred:
+    """Wait as the channel asks; the deadline moves with it."""
+    return InviteDeferred(
         **stamp.for_reservation(reservation),
         ms_ago=command.ms_ago,
         delivery=command.delivery,
@@ -129,47 +162,14 @@ def _defer(
         deadline=max(reservation.deadline, min(until + timedelta(seconds=policy.reservation_ttl_s), latest)),
         caused_by=reservation.moved_by,
     )
-    return (event,)
 
 
-def _fail(
-    command: RecordOutcome,
-    outcome: Rejected,
-    code: RedeemCode,
-    reservation: Reservation,
-    stamp: EventStamp,
-    policy: Policy,
-) -> Sequence[Event]:
-    """Back off while attempts and time are left.
-
-    Otherwise the failure is final: a refund, or a case if any outcome was unknown.
-
-    A failure of the connection spends no attempt; only the deadline ends its retries.
-    """
-    if outcome.about_connection:
-        retry_at = stamp.now + policy.reconnect(reservation.reservation_id, reservation.connection_failures + 1)
-        has_attempts = True
-    else:
-        retry_at = stamp.now + policy.back_off(reservation.reservation_id, reservation.attempts)
-        has_attempts = reservation.attempts < policy.attempts_max
-    may_retry = (
-        not outcome.final and has_attempts and retry_at < reservation.deadline and not _is_pointless(code, reservation)
-    )
-    failed = InviteFailed(
-        **stamp.for_reservation(reservation),
-        ms_ago=command.ms_ago,
-        delivery=command.delivery,
-        attempt=command.attempt,
-        kind=reservation.kind,
-        server=outcome.server,
-        reason=outcome.reason,
-        reply_code=outcome.reply_code,
-        text_id=command.reply.text_id if command.reply else None,
-        retry_at=retry_at if may_retry else None,
-        about_connection=outcome.about_connection,
-        caused_by=reservation.moved_by,
-    )
-    return (failed,) if may_retry else (failed, *_follow_final_failure(command, outcome, code, reservation, stamp))
+def _find_latest(reservation: Reservation, policy: Policy) -> datetime:
+    """Return when the channel can no longer ask for more time."""
+    latest = reservation.delivery_at + timedelta(seconds=policy.deferrals_s_max)
+    if reservation.is_live and reservation.access_ends_at is not None:
+        return min(latest, reservation.access_ends_at)
+    return latest
 
 
 def _is_pointless(code: RedeemCode, reservation: Reservation) -> bool:

@@ -1,7 +1,7 @@
 """Do what time alone requires: leases that lapse and deadlines that pass. The sweep and other handlers use it."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from domain.commands.case_events import CaseCause, open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.events.event import Event
 from domain.events.reservation import InviteOutcomeUnknown, ReservationEvent, UseRefunded
+from domain.judgment import Again, Attempts, invitation_rules, judge
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
@@ -169,10 +170,9 @@ def _unknown_event(
     if lease is None:
         message = "only a leased attempt can end unknown"
         raise ValueError(message)
-    back_off = policy.back_off(reservation.reservation_id, reservation.attempts)
-    retry_at = stamp.now + max(back_off, timedelta(seconds=0.0 if outcome is None else outcome.retry_after_s))
     is_retried = reservation.is_live and not code.is_revoked
-    has_attempts_left = is_retried and reservation.attempts < policy.attempts_max and retry_at < reservation.deadline
+    attempts = count_attempts(reservation, stamp.now, reservation.deadline if is_retried else stamp.now)
+    judgment = judge(outcome, attempts, invitation_rules(policy))
     return InviteOutcomeUnknown(
         **stamp.for_reservation(reservation),
         delivery=reservation.delivery,
@@ -180,9 +180,23 @@ def _unknown_event(
         kind=reservation.kind,
         cause="lease_expired" if outcome is None else outcome.cause,
         server=None if outcome is None else outcome.server,
-        retry_at=retry_at if has_attempts_left else None,
+        retry_at=judgment.at if isinstance(judgment, Again) else None,
         ms_ago=ms_ago,
         caused_by=lease.version,
+    )
+
+
+def count_attempts(
+    reservation: Reservation, now: datetime, deadline: datetime, latest: datetime | None = None
+) -> Attempts:
+    """Return the attempts at the newest delivery. `deadline`, `latest`: as of `Attempts`; `now`, if none is needed."""
+    return Attempts(
+        now=now,
+        number=reservation.attempts,
+        connection_failures=reservation.connection_failures + 1,
+        deadline=deadline,
+        latest=latest,
+        spread_by=reservation.reservation_id,
     )
 
 

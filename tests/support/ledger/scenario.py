@@ -42,6 +42,7 @@ from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import Refusal
 from domain.events.campaign import CampaignTerms
 from domain.events.event import ActorKind, Event
+from domain.judgment import invitation_rules
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -443,6 +444,11 @@ class Scenario:
     def reservation(self, reservation_id: UUID) -> Reservation:
         """A reservation now."""
         return self.working_set.reservations[reservation_id]
+
+
+def back_off(policy: Policy, reservation_id: UUID, attempt: int) -> timedelta:
+    """The wait after an attempt at an invitation (from 1), with the jitter of its reservation."""
+    return invitation_rules(policy).wait.after(attempt, reservation_id.bytes[attempt % 16] / 256)
 
 
 def done(result: Result) -> CommandResult:

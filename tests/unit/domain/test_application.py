@@ -14,7 +14,7 @@ from domain.errors import ReservationNotRefundable
 from domain.policy import Policy
 from domain.ports import PipelineSteps, run_to_completion
 from domain.working_set import WorkingSet
-from tests.support.ledger.scenario import Scenario
+from tests.support.ledger.scenario import Scenario, back_off
 
 
 class RecordingUnitOfWork:
@@ -166,6 +166,6 @@ def test_commands_are_decided_by_the_ledger_s_policy(scenario: Scenario) -> None
     executing.policy = ledger.policy
     executing.execute([command])
 
-    retry_at = scenario.now + ledger.policy.back_off(command.reservation_id, 1)
+    retry_at = scenario.now + back_off(ledger.policy, command.reservation_id, 1)
     recorded = [*preview.events, *uow.saved[0][0].new_events]
     assert [getattr(each.event, "retry_at", None) for each in recorded] == [retry_at, retry_at]

@@ -6,18 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
 
+from domain.judgment import HAND_OUT, NOTICE, invitation_rules
 from domain.policy import LONGEST_WAIT
 from domain.policy import WAIT_S_MAX as WAIT_SETTING_S_MAX
 from tests.support.waiting import WAIT_S_MAX
 from workers.celery_ext.min_interval import MinInterval
 from workers.celery_ext.shutdown_flag import ShutdownFlag
 from workers.channels.smtp.late_replies import MARGIN_S
-from workers.invitations import hand_out_sender, outbox_notices
 from workers.settings import WorkerSettings
 
 LONG_TASKS = {"task_time_limit_s": 3600, "visibility_timeout_s": 7200}
@@ -73,10 +72,10 @@ def test_no_wait_is_impossible_with_the_longest_settings() -> None:
     waits = {
         "row": longest.row_lease_s,
         "test": 2 * longest.smtp_timeout_s,
-        "back-off": longest.policy.back_off(UUID(bytes=b"\xff" * 16), 9).total_seconds(),
+        "back-off": invitation_rules(longest.policy).wait.after(9, chance=1.0).total_seconds(),
         "late reply": longest.smtp_dot_timeout_s + MARGIN_S,
-        "notice": outbox_notices.RETRY_S * outbox_notices.ATTEMPTS_MAX,
-        "hand-out": (hand_out_sender.RETRY * hand_out_sender.ATTEMPTS_MAX).total_seconds(),
+        "notice": NOTICE.wait.after(NOTICE.attempts_max).total_seconds(),
+        "hand-out": HAND_OUT.wait.after(HAND_OUT.attempts_max).total_seconds(),
     }
 
     assert {name: wait for name, wait in waits.items() if wait >= LONGEST_WAIT.total_seconds()} == {}

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.judgment import NOTICE
 from projections.storage.bootstrap import LedgerStore
 from projections.work_queue.outbox import PUT_OFF, OutboxRows
 from tests.integration.workers.invitations.test_batch_sender import reserved, statuses
@@ -20,7 +21,7 @@ from tests.support.waiting import wait_for
 from workers.channels.default_channel import open_channel, open_pool
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import ATTEMPTS_MAX, send_notices
+from workers.invitations.outbox_notices import send_notices
 
 CONCURRENCY = 16
 PROCESSES = 2
@@ -126,7 +127,7 @@ def test_notice_keeps_its_attempts_when_no_connection_is_let_in(
     channel = FakeChannel()
     with MailServer() as server:
         server.at("banner", ReplyWith(421, "too many connections"))
-        for _ in range(ATTEMPTS_MAX + 1):
+        for _ in range(NOTICE.attempts_max + 1):
             mail = open_channel(server.url, mail_from=MAIL_FROM, timeout_s=60.0)
             send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, mail)
             assert bench.rows("SELECT outcome, attempts FROM outbox") == [(PUT_OFF, 0)]

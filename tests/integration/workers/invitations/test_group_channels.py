@@ -12,6 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from domain.commands.code.issue import IssueCode
+from domain.judgment import NOTICE
 from domain.ports import Channel, OutboundMessage, OutcomeUnknown
 from domain.values.identifiers import generate_code
 from projections.work_queue.outbox import OutboxRows
@@ -29,7 +30,7 @@ from workers.channels.registry import GroupChannels, channel_kinds
 from workers.http_client.client import PinnedHttpClient
 from workers.invitations.batch_sender import GROUP_SHARE, InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import ATTEMPTS_MAX, POSTPONED_MAX, send_notices
+from workers.invitations.outbox_notices import send_notices
 
 GROUP = "design"
 
@@ -309,13 +310,13 @@ def test_the_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None
 
 
 def test_a_deferred_notice_spends_no_attempt(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often that was: it has all its tries when the system is back."""
+    """However often that was: it has all its attempts when the system is back."""
     house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 1.0))
     given_back(house, 2)
     assert house.notices() == [("failed", True), ("put_off", True)]
 
-    for _ in range(ATTEMPTS_MAX + 1):
+    for _ in range(NOTICE.attempts_max + 1):
         later(house.bench, monkeypatch, 61)
         assert house.notices() == [("put_off", True), ("put_off", True)]
 
@@ -331,7 +332,8 @@ def test_a_notice_is_not_deferred_without_end(house: GroupRig, monkeypatch: pyte
     house.cooldowns.record(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))
     assert house.notices() == [("put_off", True)]
 
-    later(house.bench, monkeypatch, POSTPONED_MAX.total_seconds())
+    assert NOTICE.connection_max is not None
+    later(house.bench, monkeypatch, NOTICE.connection_max.total_seconds())
 
     assert house.notices() == [("put_off", None)]
     assert house.system.received == []

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.judgment import HAND_OUT
 from domain.ports import Accepted, Language, Outcome, OutcomeUnknown, Rejected, RetryLater
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
 from projections.privacy.erasure import PersonEraser
@@ -25,7 +26,6 @@ from tests.integration.workers.invitations.hand_out_rig import (
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import assert_no_drift
 from workers.channels.mail_message import message_bytes, render_parts
-from workers.invitations.hand_out_sender import ATTEMPTS_MAX
 from workers.invitations.late_acceptance import record_late_acceptance
 
 REFUSED = Rejected(server="mx", reason="address_refused", final=True)
@@ -98,11 +98,15 @@ def test_rate_per_minute_is_kept(house: HandOutRig) -> None:
     [
         ([], "sent", 1),
         ([REFUSED], "refused", 1),
-        ([BUSY] * ATTEMPTS_MAX, "refused", ATTEMPTS_MAX),
-        ([OutcomeUnknown(server="mx", cause="timeout")] * ATTEMPTS_MAX, "unknown", ATTEMPTS_MAX),
+        ([BUSY] * HAND_OUT.attempts_max, "refused", HAND_OUT.attempts_max),
+        ([OutcomeUnknown(server="mx", cause="timeout")] * HAND_OUT.attempts_max, "unknown", HAND_OUT.attempts_max),
         ([OutcomeUnknown(server="mx", cause="timeout")], "sent", 2),
         ([OutcomeUnknown(server="mx", cause="timeout"), REFUSED], "unknown", 2),
-        ([OutcomeUnknown(server="mx", cause="timeout"), *[BUSY] * (ATTEMPTS_MAX - 1)], "unknown", ATTEMPTS_MAX),
+        (
+            [OutcomeUnknown(server="mx", cause="timeout"), *[BUSY] * (HAND_OUT.attempts_max - 1)],
+            "unknown",
+            HAND_OUT.attempts_max,
+        ),
         ([Rejected(server="mx", reason="unreachable", final=False, about_connection=True)] * 8, "sent", 9),
     ],
 )

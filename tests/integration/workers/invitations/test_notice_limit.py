@@ -1,11 +1,12 @@
 """A recipient gets a bounded number of notices within an hour; those beyond it wait and are not lost."""
 
+from domain.judgment import NOTICE
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_delivery_steps import TOO_BIG, ScriptedChannel, reserved
 from tests.support.delivery import deliver
 from tests.support.ledger.ledger_bench import LedgerBench
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import RETRY_S, send_notices
+from workers.invitations.outbox_notices import send_notices
 
 HOURLY_MAX = 2
 
@@ -52,4 +53,4 @@ def _sent(
 def _pass_an_hour(bench: LedgerBench) -> None:
     with bench.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE outbox SET closed_at = closed_at - interval '1 hour'")
-        conn.execute("UPDATE outbox SET due_at = due_at - make_interval(secs => %s)", (RETRY_S + 1,))
+        conn.execute("UPDATE outbox SET due_at = due_at - make_interval(secs => %s)", (NOTICE.wait.first_s + 1,))

@@ -34,6 +34,8 @@ from domain.events.reservation import (
     InviteSent,
     UseRefunded,
 )
+from domain.judgment import HAND_OUT as HAND_OUT_RULES
+from domain.judgment import NOTICE
 from domain.model.hand_out import HandOut, HandOutText
 from domain.ports import (
     UNVERIFIED,
@@ -59,10 +61,8 @@ from tests.support.ledger.scenario import BUSY, SENT, START, Scenario, ScenarioD
 from workers.channels.group_router import Cooldowns
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.delivery_steps import AttemptResult, DeliverySteps
-from workers.invitations.hand_out_sender import ATTEMPTS_MAX as HAND_OUT_ATTEMPTS_MAX
 from workers.invitations.hand_out_sender import HandOutSender
 from workers.invitations.message_factory import MessageFactory
-from workers.invitations.outbox_notices import ATTEMPTS_MAX as NOTICE_ATTEMPTS_MAX
 from workers.invitations.outbox_notices import send_notices
 from workers.invitations.reminders import ReminderRules
 
@@ -340,7 +340,7 @@ def judge_hand_out(case: Case, *, is_reminder: bool = False) -> str:
         recipient_id=RECIPIENT,
         language="en",
         variables={},
-        attempts=case.attempt or HAND_OUT_ATTEMPTS_MAX,
+        attempts=case.attempt or HAND_OUT_RULES.attempts_max,
         may_have_arrived=isinstance(case.before, OutcomeUnknown),
         leased_until=scenario.now + LEASE,
         quiet_hours=QUIET_HOURS if case.but == "quiet" else None,
@@ -411,7 +411,7 @@ def judge_notice(case: Case, *, is_reminder: bool = False) -> str:
     scenario.attempt(reservation_id, SENT if is_reminder or case.but == "over" else TOO_BIG)
     if is_reminder and case.but == "over":
         scenario.accept(reservation_id)
-    attempts = case.attempt or NOTICE_ATTEMPTS_MAX
+    attempts = case.attempt or NOTICE.attempts_max
     notice = DueNotice(
         reservation_id=reservation_id,
         template=REMINDER if is_reminder else "refund_notice",

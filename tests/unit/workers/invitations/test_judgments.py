@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 from prometheus_client import Counter
 
+from domain.judgment import HAND_OUT, NOTICE
 from domain.policy import LONGEST_WAIT, Policy
 from domain.ports import NotifiedOnly, OutcomeUnknown, RetryLater
 from domain.webhooks import retry_schedule
@@ -130,7 +131,7 @@ def test_table_has_each_kind_and_each_case() -> None:
     assert unreachable == set(REASONS)
 
 
-SECONDS: Final[Mapping[str, Mapping[str, tuple[Any, float]]]] = {
+SECONDS: Final[Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
     "invitation": {
         "attempts": (Policy().attempts_max, 8),
         "first wait": (Policy().retry_first_s, 5),
@@ -150,9 +151,9 @@ SECONDS: Final[Mapping[str, Mapping[str, tuple[Any, float]]]] = {
         "wait that no clock made": (LONGEST_WAIT.total_seconds(), 1200),
     },
     "hand-out": {
-        "attempts": (hand_out_sender.ATTEMPTS_MAX, 5),
-        "wait, times the attempts": (hand_out_sender.RETRY.total_seconds(), 60),
-        "longest deferral": (hand_out_sender.LATER_MAX.total_seconds(), 86_400),
+        "attempts": (HAND_OUT.attempts_max, 5),
+        "wait, times the attempts": (HAND_OUT.wait.first_s, 60),
+        "longest deferral": (HAND_OUT.later_max, timedelta(days=1)),
         "lease": (hand_out_queue.LEASE_S, 90),
         "lease in a worker": (settings().row_lease_s, 90),
         "run": (hand_out_sender.RUN_MAX_S, 10),
@@ -162,9 +163,9 @@ SECONDS: Final[Mapping[str, Mapping[str, tuple[Any, float]]]] = {
         "reminders of a search": (hand_out_sender.REMINDERS_MAX, 500),
     },
     "notice": {
-        "attempts": (outbox_notices.ATTEMPTS_MAX, 5),
-        "wait, times the attempts": (outbox_notices.RETRY_S, 60),
-        "longest postponement": (outbox_notices.POSTPONED_MAX.total_seconds(), 86_400),
+        "attempts": (NOTICE.attempts_max, 5),
+        "wait, times the attempts": (NOTICE.wait.first_s, 60),
+        "longest postponement": (NOTICE.connection_max, timedelta(days=1)),
         "lease": (outbox.LEASE_S, 90),
         "lease in a worker": (settings().row_lease_s, 90),
         "run": (outbox_notices.RUN_MAX_S, 2),

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.events.reservation import InviteAttempted, InviteOutcomeUnknown
-from tests.support.ledger.scenario import LOST, Scenario, done
+from tests.support.ledger.scenario import LOST, Scenario, back_off, done
 
 
 def test_claim_records_the_lease_that_lapsed_before_it() -> None:
@@ -19,7 +19,7 @@ def test_claim_records_the_lease_that_lapsed_before_it() -> None:
     unknown = scenario.events[-1]
     assert isinstance(unknown, InviteOutcomeUnknown)
     assert (unknown.cause, unknown.server) == ("lease_expired", None)
-    assert unknown.retry_at == scenario.now + scenario.policy.back_off(reservation_id, 1)
+    assert unknown.retry_at == scenario.now + back_off(scenario.policy, reservation_id, 1)
 
 
 def test_claim_names_the_channel_of_the_reservation_s_group() -> None:

@@ -12,7 +12,18 @@ from domain.errors import ReservationNotRefundable
 from domain.events.reservation import CaseOpened, InviteAttempted, InviteDeferred, InviteFailed, UseRefunded
 from domain.policy import Policy
 from domain.ports import ADDRESS_MISMATCH, Outcome, OutcomeUnknown, Rejected, RetryLater
-from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, START, Scenario, done, refusal
+from tests.support.ledger.scenario import (
+    BUSY,
+    LOST,
+    NO_CONNECTION,
+    REFUSED,
+    SENT,
+    START,
+    Scenario,
+    back_off,
+    done,
+    refusal,
+)
 
 
 def test_a_sent_invitation_counts_the_use() -> None:
@@ -401,7 +412,7 @@ def test_attempt_is_retried_only_before_the_deadline(*, is_later: bool) -> None:
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
-    retry_at = scenario.now + scenario.policy.back_off(reservation_id, 1)
+    retry_at = scenario.now + back_off(scenario.policy, reservation_id, 1)
     scenario.set_deadline(reservation_id, retry_at + timedelta(microseconds=int(is_later)))
 
     scenario.outcome(reservation_id, BUSY)

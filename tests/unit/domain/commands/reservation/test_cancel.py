@@ -2,7 +2,7 @@
 
 from domain.errors import ReservationNotRefundable
 from domain.events.reservation import InviteOutcomeUnknown
-from tests.support.ledger.scenario import Scenario
+from tests.support.ledger.scenario import Scenario, back_off
 
 
 def test_cancel_records_the_lease_that_lapsed_before_it() -> None:
@@ -18,4 +18,4 @@ def test_cancel_records_the_lease_that_lapsed_before_it() -> None:
     assert isinstance(result, ReservationNotRefundable)
     assert result.why == "unknown"
     assert isinstance(unknown, InviteOutcomeUnknown)
-    assert unknown.retry_at == scenario.now + scenario.policy.back_off(reservation_id, 1)
+    assert unknown.retry_at == scenario.now + back_off(scenario.policy, reservation_id, 1)

@@ -10,7 +10,7 @@ from domain.commands.reservation.settle_due import SettleDue, unknown_outcome
 from domain.errors import ReservationNotRefundable
 from domain.events.reservation import CaseOpened, InviteOutcomeUnknown
 from domain.policy import Policy
-from tests.support.ledger.scenario import BUSY, LOST, Scenario, done
+from tests.support.ledger.scenario import BUSY, LOST, Scenario, back_off, done
 
 CASE = UUID(int=5)
 
@@ -58,7 +58,7 @@ def test_lapsed_lease_is_retried_only_before_the_deadline(seconds_left: int) -> 
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
     scenario.passes(scenario.policy.lease_s)
-    retry_at = scenario.now + scenario.policy.back_off(reservation_id, 1)
+    retry_at = scenario.now + back_off(scenario.policy, reservation_id, 1)
     scenario.set_deadline(reservation_id, retry_at + timedelta(seconds=seconds_left))
 
     settle(scenario, reservation_id)
