@@ -112,7 +112,7 @@ NOTICE: Final = Rules(
     wait=Wait(60.0),
     reconnect=Wait(60.0, factor=1.0),
     connection_max=timedelta(days=1),  # its content is out of date then
-    later_max=timedelta(0),
+    later_max=timedelta(days=1),
 )
 """A notice that follows from an event."""
 REMINDER: Final = replace(NOTICE, on_lost_lease="stop")

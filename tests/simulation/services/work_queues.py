@@ -38,7 +38,8 @@ class MemoryDueReservations:
             row
             for (_, template), row in self._store.outbox.items()
             if row.due_at is not None
-            and row.due_at > bounds["longest_postponement" if template == REMINDER else "longest_wait"]
+            and row.due_at
+            > bounds["longest_postponement" if template == REMINDER or row.outcome == "deferred" else "longest_wait"]
         ]
         for row in ahead:
             row.due_at = now
@@ -145,7 +146,8 @@ class MemoryOutbox:
         _, key = min(due)
         row = self._store.outbox[key]
         row.due_at, row.attempts = now + timedelta(seconds=LEASE_S), row.attempts + 1
-        return DueNotice(*key, row.written_at, row.attempts, leased_until=row.due_at)
+        last_outcome, row.outcome = row.outcome, None
+        return DueNotice(*key, row.written_at, row.attempts, last_outcome=last_outcome, leased_until=row.due_at)
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
         """Keep what became of it."""

@@ -1,5 +1,6 @@
 """Notices to the address that a use, or an access, was moved away from: one each, with when and what to do."""
 
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -8,8 +9,9 @@ from msgspec.structs import replace
 
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.events.event import ActorKind
-from domain.ports import Language, Outcome, OutcomeUnknown, Rejected
+from domain.ports import Language, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.values.identifiers import EmailAddress
+from projections.work_queue.impossible_times import bring_back_times
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_delivery_steps import ScriptedChannel
 from tests.support.delivery import deliver
@@ -83,3 +85,20 @@ def test_correction_of_what_was_surely_not_sent_needs_no_notice(
     done(bench.run(correction(bench, code, old, actor)))
 
     assert [template for (template,) in bench.rows("SELECT template FROM outbox")] == expected
+
+
+def test_notice_waits_as_long_as_it_is_asked_to(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """Sweeps leave it alone, though it waits longer than any wait that no channel asked for; up to a day."""
+    now, code_and_id = bench.storage.recorder.clock.now, redeemed(bench)
+    deliver(steps, code_and_id[1], ScriptedChannel(), "t1")
+    done(bench.run(correction(bench, *code_and_id, "person")))
+    later = RetryLater(server="team", reason="full", wait=timedelta(days=30))
+    outbox = OutboxRows(bench.storage)
+
+    count = send_notices(outbox, bench.reader.find_reservation, steps, ScriptedChannel(later))
+    with bench.storage.datastore.get_connection() as conn:
+        brought_back = bring_back_times(conn, now())
+
+    assert (count, brought_back) == (1, {})
+    assert outbox.take(now() + timedelta(hours=23)) is None
+    assert outbox.take(now() + timedelta(days=1)) is not None
