@@ -146,6 +146,7 @@ class OutboxEntry:
     due_at: datetime | None
     attempts: int = 0
     outcome: str | None = None
+    leased_until: datetime | None = None
 
 
 class MemoryStore(POPOApplicationRecorder):

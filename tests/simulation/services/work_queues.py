@@ -145,16 +145,20 @@ class MemoryOutbox:
             return None
         _, key = min(due)
         row = self._store.outbox[key]
-        row.due_at, row.attempts = now + timedelta(seconds=LEASE_S), row.attempts + 1
+        row.due_at = row.leased_until = now + timedelta(seconds=LEASE_S)
+        row.attempts += 1
         last_outcome, row.outcome = row.outcome, None
-        return DueNotice(*key, row.written_at, row.attempts, last_outcome=last_outcome, leased_until=row.due_at)
+        return DueNotice(*key, row.written_at, row.attempts, last_outcome=last_outcome, leased_until=row.leased_until)
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
-        """Keep what became of it."""
+        """Keep what became of it, unless the lease was lost."""
         row = self._store.outbox[notice.reservation_id, notice.template]
-        row.due_at, row.outcome = due_at, outcome
+        if row.leased_until == notice.leased_until:
+            row.due_at, row.leased_until, row.outcome = due_at, None, outcome
 
     def put_off(self, notice: DueNotice, due_at: datetime) -> None:
-        """Give it back as if it had not been taken."""
+        """Give it back as if it had not been taken, unless the lease was lost."""
         row = self._store.outbox[notice.reservation_id, notice.template]
-        row.due_at, row.outcome, row.attempts = due_at, PUT_OFF, row.attempts - 1
+        if row.leased_until == notice.leased_until:
+            row.due_at, row.leased_until = due_at, None
+            row.outcome, row.attempts = PUT_OFF, row.attempts - 1
