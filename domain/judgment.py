@@ -102,6 +102,7 @@ HAND_OUT: Final = Rules(
     attempts_max=5,
     wait=Wait(60.0),
     reconnect=Wait(60.0, factor=1.0),
+    connection_max=timedelta(days=7),
     later_max=timedelta(days=1),
 )
 """An email with a handed-out code, or its reminder."""

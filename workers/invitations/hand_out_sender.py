@@ -268,7 +268,7 @@ class HandOutSender:
         """Record what is final, and let the rest be tried again."""
         now, ends, commands = self.steps.now(), list[RowEnd](), list[Command]()
         for row, mail, last_outcome in ended:
-            outcome, next_at, attempts = _judge(row, last_outcome, now)
+            outcome, next_at, attempts = _judge(row, mail, last_outcome, now)
             if next_at is None:
                 commands.append(
                     RecordHandOutMail(context=self._context(), code_id=row.code_id, mail=mail.number, outcome=outcome)
@@ -294,12 +294,13 @@ class HandOutSender:
 
 
 def _judge(
-    row: DueRow, outcome: Outcome | SkipReason, now: datetime
+    row: DueRow, mail: QueuedMail, outcome: Outcome | SkipReason, now: datetime
 ) -> tuple[Outcome | SkipReason, datetime | None, int]:
     """Return the outcome of an email, when it is tried again, and how many attempts count until then."""
     if isinstance(outcome, str):
         return outcome, None, 0
-    match judge(outcome, Attempts(now=now, number=row.attempts, may_have_arrived=row.may_have_arrived), HAND_OUT):
+    so_far = Attempts(now=now, number=row.attempts, may_have_arrived=row.may_have_arrived, begun_at=mail.written_at)
+    match judge(outcome, so_far, HAND_OUT):
         case Again(at=at, counts=counts):
             return outcome, at, row.attempts if counts else row.attempts - 1
         case End(outcome=together) if together is not None:

@@ -30,6 +30,7 @@ from workers.invitations.late_acceptance import record_late_acceptance
 
 REFUSED = Rejected(server="mx", reason="address_refused", final=True)
 BUSY = Rejected(server="mx", reason="temporary", final=False)
+UNREACHABLE = Rejected(server="mx", reason="unreachable", final=False, about_connection=True)
 REPEATED = {"sending": 2, "sent": 4, "before RecordHandOutMail": 4}
 """Emails that are sent a second time, by where a worker of four rows at a time ends."""
 
@@ -107,7 +108,7 @@ def test_rate_per_minute_is_kept(house: HandOutRig) -> None:
             "unknown",
             HAND_OUT.attempts_max,
         ),
-        ([Rejected(server="mx", reason="unreachable", final=False, about_connection=True)] * 8, "sent", 9),
+        ([UNREACHABLE] * 8, "sent", 9),
     ],
 )
 def test_outcome_decides_whether_an_email_has_another_attempt(
@@ -124,6 +125,24 @@ def test_outcome_decides_whether_an_email_has_another_attempt(
     assert house.states(hand_out_id) == {state: 1}
     assert len(house.channel.sent) == count
     assert len({message.message_id for message in house.channel.sent}) == 1
+
+
+def test_email_without_a_connection_has_failed_after_a_week(house: HandOutRig) -> None:
+    """None of the attempts counts, and the reason of the last one is recorded."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "li@example.com")
+    house.channel.always("li@example.com", UNREACHABLE)
+    for days in (3, 3.99, 0.02):
+        house.send()
+        assert house.states(hand_out_id) == {"queued": 1}
+        house.passes(days=days)
+    house.send()
+
+    assert (house.states(hand_out_id), len(house.channel.sent)) == ({"refused": 1}, 4)
+    reasons = house.bench.rows(
+        "SELECT event_fields(state) ->> 'reason' FROM ledger_events WHERE topic = 'HandOutFailed:1'"
+    )
+    assert reasons == [("unreachable",)]
 
 
 def test_email_is_not_refused_when_a_worker_ended_after_it_was_sent(house: HandOutRig) -> None:

@@ -94,7 +94,8 @@ class Case(NamedTuple):
         attempt: Number of the attempt.
         before: What the channel returned at each attempt before.
         but: What else happened: the worker of the attempt before ended without storing an outcome; the lease ends
-            before the message could; what the message is about ended; it has waited for a day, or is at its deadline;
+            before the message could; what the message is about ended; it has waited for a day, the email of a hand-out
+            for a week, or is at its deadline;
             the recipient was erased; the row of the address was altered; the recipient opted out; it is in the quiet
             hours; the group's system is in backoff.
     """
@@ -303,7 +304,8 @@ class RowOfHandOut:
         """The newest email of the code."""
         (code_id,) = code_ids or [CODE]
         handed_out = self.scenario.working_set.handed_out[code_id]
-        mail = QueuedMail(handed_out.mail, handed_out.mail_state, handed_out.reminder, START)
+        queued_at = START - timedelta(days=7 if self.case.but == "old" else 0)
+        mail = QueuedMail(handed_out.mail, handed_out.mail_state, handed_out.reminder, queued_at)
         return dict.fromkeys(code_ids, mail)
 
     def find_codes(self, code_ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -154,6 +154,7 @@ SECONDS: Final[Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
         "attempts": (HAND_OUT.attempts_max, 5),
         "wait, times the attempts": (HAND_OUT.wait.first_s, 60),
         "longest deferral": (HAND_OUT.later_max, timedelta(days=1)),
+        "longest wait for a connection": (HAND_OUT.connection_max, timedelta(days=7)),
         "lease": (hand_out_queue.LEASE_S, 90),
         "lease in a worker": (settings().row_lease_s, 90),
         "run": (hand_out_sender.RUN_MAX_S, 10),
@@ -165,7 +166,8 @@ SECONDS: Final[Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
     "notice": {
         "attempts": (NOTICE.attempts_max, 5),
         "wait, times the attempts": (NOTICE.wait.first_s, 60),
-        "longest postponement": (NOTICE.connection_max, timedelta(days=1)),
+        "longest deferral": (NOTICE.later_max, timedelta(days=1)),
+        "longest wait for a connection": (NOTICE.connection_max, timedelta(days=1)),
         "lease": (outbox.LEASE_S, 90),
         "lease in a worker": (settings().row_lease_s, 90),
         "run": (outbox_notices.RUN_MAX_S, 2),
