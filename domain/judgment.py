@@ -6,7 +6,7 @@ curve of the wait (domain/webhooks/retry_schedule.py): their unit is an endpoint
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, overload
 from uuid import UUID
 
 from domain.policy import Policy
@@ -28,8 +28,7 @@ class Rules:
         on_lost_lease: What follows a lease that ended without an outcome.
         attempts_max: Attempts that count, after which the sending has ended.
         wait: Until the next attempt, by the number of those that count.
-        reconnect: Until the next attempt after those in a row that had no connection; they do not count. None: they
-            count as any other failure.
+        reconnect: Until the next attempt after those in a row that had no connection; they do not count.
         connection_max: Age at which a sending without a connection has ended; None: only its deadline ends it.
         later_max: Longest wait for which a channel may ask, each time; None: only the sending's own limit bounds it.
         later_counts: Whether an attempt counts that a channel answers with "later".
@@ -39,7 +38,7 @@ class Rules:
     on_lost_lease: Literal["again", "stop"]
     attempts_max: int
     wait: Wait
-    reconnect: Wait | None
+    reconnect: Wait
     connection_max: timedelta | None = None
     later_max: timedelta | None
     later_counts: bool = True
@@ -144,9 +143,18 @@ def removal_rules(policy: Policy) -> Rules:
         on_lost_lease="again",
         attempts_max=policy.removal_attempts_max,
         wait=Wait(policy.removal_retry_s, policy.removal_retry_factor),
-        reconnect=None,
+        reconnect=Wait(policy.removal_retry_s, 2.0, 3600.0),
+        connection_max=timedelta(days=1),
         later_max=timedelta(seconds=policy.removal_wait_s_max),
     )
+
+
+@overload
+def judge(outcome: Accepted | NotifiedOnly, so_far: Attempts, rules: Rules) -> Done: ...
+
+
+@overload
+def judge(outcome: Rejected | RetryLater | OutcomeUnknown | None, so_far: Attempts, rules: Rules) -> Again | End: ...
 
 
 def judge(outcome: RemovalOutcome | None, so_far: Attempts, rules: Rules) -> Done | Again | End:
@@ -157,8 +165,8 @@ def judge(outcome: RemovalOutcome | None, so_far: Attempts, rules: Rules) -> Don
             return Done()
         case Rejected(final=True):
             return _end(outcome, so_far)
-        case Rejected(about_connection=True) if rules.reconnect is not None:
-            return _reconnect(outcome, so_far, rules, rules.reconnect)
+        case Rejected(about_connection=True):
+            return _reconnect(outcome, so_far, rules)
         case RetryLater() if not rules.later_counts:
             at = so_far.now + max(outcome.wait, timedelta(seconds=rules.wait.first_s))
             return Again(at, counts=False) if _is_before(at, so_far.latest) else _end(outcome, so_far)
@@ -177,13 +185,13 @@ def judge(outcome: RemovalOutcome | None, so_far: Attempts, rules: Rules) -> Don
 
 def postpone(now: datetime, rules: Rules) -> datetime:
     """Return when something is attempted that was leased, but not begun."""
-    return now + (rules.reconnect or rules.wait).after(1)
+    return now + rules.reconnect.after(1)
 
 
-def _reconnect(outcome: Rejected, so_far: Attempts, rules: Rules, wait: Wait) -> Again | End:
+def _reconnect(outcome: Rejected, so_far: Attempts, rules: Rules) -> Again | End:
     """Return what follows an attempt without a connection: its server has not received the message."""
     failures = so_far.connection_failures
-    at = so_far.now + wait.after(failures, _chance(so_far, failures))
+    at = so_far.now + rules.reconnect.after(failures, _chance(so_far, failures))
     is_old = (
         rules.connection_max is not None
         and so_far.begun_at is not None

@@ -176,6 +176,7 @@ class Runtime:
             draft_text=steps.draft_text,
             publish=publish,
             longest_send=steps.longest_send,
+            cooldowns=self.cooldowns,
         )
 
     def open_outbox(self) -> OutboxRows:

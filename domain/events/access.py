@@ -119,7 +119,7 @@ class AccessRemovalFailed(ReservationEvent, frozen=True, kw_only=True):
         server: Host and port of the server.
         cause: How the access had ended.
         reason: Why, as a word such as `timeout`.
-        attempt: Number of the attempt, from 1.
+        attempt: Number of attempts that count, this one included; one without a connection does not count.
         retry_at: Time of the next attempt; none: a case is opened.
         text_id: The channel's reply, in the vault.
     """

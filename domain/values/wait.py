@@ -27,3 +27,7 @@ class Wait(NamedTuple):
         """Return the wait after a number of failures, from 1. `chance`: from 0 to 1, at random."""
         growth = failures if self.factor is None else self.factor ** min(failures - 1, STEPS_MAX)
         return timedelta(seconds=min(self.first_s * growth, self.longest_s) * (1 + self.jitter * chance))
+
+    def count_failures(self, waited: timedelta) -> int:
+        """Return after how many failures in a row the wait was this long; 0 if it was shorter than the first one."""
+        return next((number for number in range(STEPS_MAX) if self.after(number + 1) > waited), STEPS_MAX)

@@ -190,8 +190,8 @@ class Cooldowns:
         self._clock = clock
         self._until: dict[str, float] = {}
 
-    def record(self, group: str, outcome: Outcome) -> None:
-        """Begin or end the cooldown of a group by the outcome of its message."""
+    def record(self, group: str, outcome: RemovalOutcome) -> None:
+        """Begin or end the cooldown of a group by the outcome of its message or removal."""
         has_no_response = (isinstance(outcome, Rejected) and outcome.reason in NO_RESPONSE) or (
             isinstance(outcome, OutcomeUnknown) and outcome.cause in NO_RESPONSE
         )

@@ -22,7 +22,8 @@ from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOu
 from domain.values.identifiers import EmailAddress
 from domain.values.timestamps import possible_time
 from projections.work_queue.due_access import TAKEN_MAX
-from workers.invitations.delivery_steps import Addresses
+from workers.channels.group_router import Cooldowns
+from workers.invitations.delivery_steps import Addresses, reject_for_now
 from workers.invitations.message_factory import MessageFactory
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class AccessExpirer:
         draft_text: Seals the channel's words for the vault.
         publish: Wakes workers for invitations that waited for a removal; the sweep finds them too.
         longest_send: The longest time that one removal takes.
+        cooldowns: Which groups' systems are in backoff: they are not asked. None: none is.
     """
 
     rows: DueAccessQueue
@@ -77,6 +79,7 @@ class AccessExpirer:
     draft_text: Callable[[str, UUID], TextDraft]
     publish: Callable[[Sequence[UUID]], None]
     longest_send: timedelta = timedelta(0)
+    cooldowns: Cooldowns | None = None
 
     def work(self, should_stop: Callable[[], bool]) -> Counter[str]:
         """Do what is due until nothing is, or until the time is over.
@@ -167,7 +170,17 @@ class AccessExpirer:
             if address and access.ending == "expired"
             else None,
         )
-        return self._record_outcome(reservation, access, channel, self.channel.revoke(removal))
+        return self._record_outcome(reservation, access, channel, self._ask(removal, channel))
+
+    def _ask(self, removal: Removal, channel: str) -> RemovalOutcome:
+        """Ask the channel, unless the group's system is in backoff."""
+        if removal.group is None or self.cooldowns is None:
+            return self.channel.revoke(removal)
+        if self.cooldowns.is_active(removal.group):
+            return reject_for_now(channel)
+        outcome = self.channel.revoke(removal)
+        self.cooldowns.record(removal.group, outcome)
+        return outcome
 
     def _record_outcome(self, reservation: Reservation, access: Access, channel: str, outcome: RemovalOutcome) -> str:
         """Record the outcome of a removal, and return its label."""

@@ -1,7 +1,7 @@
 """The end of an access: warn its recipient in time, end it, and record the result of its removal."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeGuard
 from uuid import UUID
 
@@ -19,7 +19,8 @@ from domain.events.access import (
 )
 from domain.events.event import Event
 from domain.events.reservation import InviteSent, LateSuccessRecorded
-from domain.judgment import Again, Attempts, judge, removal_rules
+from domain.judgment import Again, Attempts, Rules, judge, removal_rules
+from domain.model.access import Access
 from domain.policy import Policy
 from domain.ports import Accepted, NotifiedOnly, OutcomeUnknown, RemovalOutcome, TextDraft
 from domain.working_set import WorkingSet
@@ -80,7 +81,7 @@ def settle_access(command: SettleAccess, working_set: WorkingSet) -> Decision:
 def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSet, policy: Policy) -> Decision:
     """Record the result; nothing if the access is removed already, or a later attempt was made.
 
-    The last failure opens a case.
+    The last failure opens a case. A failed connection is not an attempt: after a day without one, staff decide.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -106,7 +107,8 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
         )
     if command.attempt != access.removal_attempts + 1:
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
-    judgment = judge(outcome, Attempts(now=stamp.now, number=command.attempt), removal_rules(policy))
+    rules = removal_rules(policy)
+    judgment = judge(outcome, _count_attempts(access, command.attempt, stamp.now, rules), rules)
     retry_at = judgment.at if isinstance(judgment, Again) else None
     if retry_at is None and reservation.case_id is not None:
         # A reservation has one case at a time, and this failure must not be forgotten with another's end.
@@ -114,7 +116,7 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
     failed = AccessRemovalFailed(
         **shared_fields,
         reason=outcome.cause if isinstance(outcome, OutcomeUnknown) else outcome.reason,
-        attempt=command.attempt,
+        attempt=command.attempt if judgment.counts else access.removal_attempts,
         retry_at=retry_at,
         text_id=command.reply.text_id if command.reply else None,
     )
@@ -122,6 +124,15 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
     if retry_at is None:
         events.append(open_case(reservation, stamp, command.case_id, REMOVAL_FAILED, caused_by=code.version + 1))
     return Decision(reservation.code_id, events, reservation.reservation_id)
+
+
+def _count_attempts(access: Access, number: int, now: datetime, rules: Rules) -> Attempts:
+    """Return the attempts at a removal. Those without a connection are counted from how long the last one waited."""
+    waited = timedelta(0)
+    if access.removal_at is not None and access.removal_timed_at is not None:
+        waited = access.removal_at - access.removal_timed_at
+    failures = rules.reconnect.count_failures(waited) + 1
+    return Attempts(now=now, number=number, connection_failures=failures, begun_at=access.ended_at)
 
 
 def end_replaced_access(events: Sequence[Event], working_set: WorkingSet) -> list[AccessReplaced]:

@@ -142,5 +142,5 @@ def test_unknown_outcome_ends_what_must_not_arrive_twice() -> None:
 
 
 def test_postponed_attempt_waits_as_one_without_a_connection() -> None:
-    """Or as one that failed, where a connection makes no difference."""
+    """It takes no attempt."""
     assert [(postpone(START, rules) - START).total_seconds() for rules in EVERY_KIND] == [5, 60, 60, 60, 60]

@@ -29,6 +29,7 @@ from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, correction, done
 from tests.support.servers.databases import execute
+from workers.channels.group_router import Cooldowns
 from workers.channels.mail_message import render_parts
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.delivery_steps import DeliverySteps
@@ -264,6 +265,26 @@ def test_a_failure_is_retried_and_counted_from_the_log(house: AccessRig) -> None
     counted = house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup' ORDER BY label")
     assert counted == [("removed/expired", 1), ("removing/expired", 1)]
     assert house.bench.rows("SELECT count(*) FROM private_texts") == [(1,)]
+
+
+def test_system_in_backoff_is_not_asked_to_remove_access(house: AccessRig) -> None:
+    """It got no connection: the removals of its group wait and spend no attempt; those of another group go on."""
+    for email, group in (("li@example.com", "red"), ("wang@example.com", "red"), ("zhao@example.com", "blue")):
+        house.grant_access(house.issue(group=group), email, "webhook")
+    house.now += timedelta(days=30, seconds=1)
+    unreachable = Rejected(server="team", reason="unreachable", final=False, about_connection=True)
+    channel, cooldowns = FakeChannel(unreachable), Cooldowns(lambda: 0.0)
+
+    counts = replace(house.keeper(channel), cooldowns=cooldowns).work(lambda: False)
+
+    assert counts == {"due": 3, "removing": 2, "removed": 1}
+    assert [removal.group for removal in channel.revoked] == ["red", "blue"]
+    attempts = house.bench.rows(
+        "SELECT event_fields(state) ->> 'attempt' FROM ledger_events WHERE topic = 'AccessRemovalFailed:1'"
+    )
+    assert attempts == [("0",), ("0",)]
+    house.now += timedelta(seconds=60)
+    assert house.clean_up(channel) == {"due": 2, "removed": 2}
 
 
 def test_two_rounds_at_once_ask_once(house: AccessRig) -> None:

@@ -35,3 +35,12 @@ def test_number_of_failures_never_overflows() -> None:
     assert endless.after(STEPS_MAX) == timedelta(seconds=2.0 ** (STEPS_MAX - 1))
     assert endless.after(STEPS_MAX + 1) == timedelta(seconds=2.0**STEPS_MAX)
     assert endless.after(10**6) == timedelta(seconds=2.0**STEPS_MAX)
+
+
+@pytest.mark.parametrize(("waited_s", "failures"), [(0, 0), (59, 0), (60, 1), (119, 1), (1500, 5), (3600, STEPS_MAX)])
+def test_wait_says_after_how_many_failures_it_was(waited_s: float, failures: int) -> None:
+    """A wait in between is that of the failure before; at the bound it may have been any number."""
+    wait = Wait(60.0, 2.0, 3600.0)
+
+    assert wait.count_failures(timedelta(seconds=waited_s)) == failures
+    assert wait.after(failures + 1) == timedelta(seconds=min(60 * 2**failures, 3600))

@@ -57,7 +57,7 @@ from projections.work_queue.due_access import BUSY_S as REMOVAL_LEASE_S
 from projections.work_queue.outbox import DueNotice
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
-from tests.support.ledger.scenario import BUSY, SENT, START, Scenario, ScenarioDraft
+from tests.support.ledger.scenario import BUSY, NO_CONNECTION, SENT, START, Scenario, ScenarioDraft
 from workers.channels.group_router import Cooldowns
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.delivery_steps import AttemptResult, DeliverySteps
@@ -490,6 +490,9 @@ def judge_removal(case: Case) -> str:
         assert isinstance(event, AccessRemovalFailed)
         assert event.retry_at is not None
         scenario.now = event.retry_at
+    if case.but == "old":
+        remove(scenario, Case(NO_CONNECTION), reservation_id, ScriptedChannel(NO_CONNECTION))
+        scenario.passes(86_400)
     if case.but == "lost lease":
         with pytest.raises(SilentDeathError):
             remove(scenario, case, reservation_id, ScriptedChannel(SENT, is_lost=True))
@@ -529,6 +532,7 @@ def remove(scenario: Scenario, case: Case, reservation_id: UUID, channel: Script
         draft_text=draft_text,
         publish=lambda _: None,
         longest_send=steps.longest_send,
+        cooldowns=resting(case),
     ).remove([reservation_id], lambda: False)
 
 

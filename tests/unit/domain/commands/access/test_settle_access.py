@@ -14,7 +14,17 @@ from domain.events.access import AccessExpired, AccessRemovalFailed, AccessRemov
 from domain.policy import Policy
 from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
 from tests.support.ledger.code_terms import make_terms
-from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Scenario, ScenarioDraft, done, refusal
+from tests.support.ledger.scenario import (
+    BUSY,
+    LOST,
+    NO_CONNECTION,
+    REFUSED,
+    START,
+    Scenario,
+    ScenarioDraft,
+    done,
+    refusal,
+)
 
 DAY_S = 86_400
 GONE = Accepted(server="team")
@@ -147,6 +157,35 @@ def test_removal_is_retried_within_bounds(outcome: RemovalOutcome) -> None:
     assert waits == [60, 300]
     assert revoked(scenario, reservation_id, outcome) == ["AccessRemovalFailed", "CaseOpened"]
     assert scenario.reservation(reservation_id).access_due_at is None
+
+
+def test_removal_without_a_connection_spends_no_attempt() -> None:
+    """It waits twice as long after each, up to an hour; a day after the access ended staff decide."""
+    scenario = make_scenario(policy=Policy(removal_attempts_max=2))
+    reservation_id = ended(scenario)
+    ended_at, waits = scenario.now, []
+    for _ in range(8):
+        assert revoked(scenario, reservation_id, NO_CONNECTION) == ["AccessRemovalFailed"]
+        access = scenario.reservation(reservation_id).access
+        assert access is not None
+        assert access.removal_at is not None
+        assert access.removal_attempts == 0
+        waits.append((access.removal_at - scenario.now).total_seconds())
+        scenario.now = access.removal_at
+
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    scenario.now = ended_at + timedelta(days=1)
+    assert revoked(scenario, reservation_id, NO_CONNECTION) == ["AccessRemovalFailed", "CaseOpened"]
+
+
+def test_failed_connection_between_attempts_changes_not_how_many_are_left() -> None:
+    """Those that reach the channel count, and the last of them opens a case."""
+    scenario = make_scenario(policy=Policy(removal_attempts_max=2))
+    reservation_id = ended(scenario)
+
+    kinds = [revoked(scenario, reservation_id, outcome) for outcome in (NOT_NOW, NO_CONNECTION, NOT_NOW)]
+
+    assert kinds == [["AccessRemovalFailed"], ["AccessRemovalFailed"], ["AccessRemovalFailed", "CaseOpened"]]
 
 
 def test_a_channel_may_defer_a_removal_but_not_without_end() -> None:
