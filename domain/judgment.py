@@ -15,6 +15,8 @@ from domain.values.wait import Wait
 
 EARLIER_ATTEMPT: Final = "earlier_attempt"
 """The cause of an outcome that only an attempt before the last one makes unknown."""
+LEASE_EXPIRED: Final = "lease_expired"
+"""The cause of an outcome that no worker stored."""
 JITTER: Final = 0.25
 JITTER_STEPS: Final = 256
 

@@ -17,7 +17,7 @@ from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut, needs_reminder
 from domain.errors import CampaignHasEnded
 from domain.events.hand_out import SkipReason
-from domain.judgment import HAND_OUT, Again, Attempts, End, judge, postpone
+from domain.judgment import HAND_OUT, LEASE_EXPIRED, Again, Attempts, End, judge, postpone
 from domain.model.redeem_code import RedeemCode
 from domain.ports import (
     ADDRESS_MISMATCH,
@@ -221,6 +221,8 @@ class HandOutSender:
                 why_not = Rejected(server=LEDGER, reason=ADDRESS_MISMATCH, final=True)
             elif not self._may_be_sent(row, mail, validity):
                 why_not = "not_needed"
+            elif row.may_have_arrived and self._was_last_lease(row):
+                why_not = OutcomeUnknown(server=LEDGER, cause=LEASE_EXPIRED)
             else:
                 message = self._write(group, row, mail, texts[row.code_id], validity.window, address)
             prepared.append(PreparedMail(row, mail, message, why_not))
@@ -235,6 +237,11 @@ class HandOutSender:
             return True
         code = self.find_code(row.code_id)
         return code is not None and needs_reminder(code, now)
+
+    def _was_last_lease(self, row: DueRow) -> bool:
+        """Return whether the lease of the attempt before was lost, and that attempt was the last one."""
+        lost = Attempts(now=self.steps.now(), number=row.attempts - 1)
+        return isinstance(judge(None, lost, HAND_OUT), End)
 
     def _write(
         self,

@@ -49,8 +49,8 @@ def send_notices(
     """Send due notices; return how many were processed.
 
     A notice that may have been sent is not sent again, because a second one would worry more than a lost one. If a
-    worker dies between the lease and the outcome, the notice is sent after the lease; the reminder of an invitation is
-    not, because it may have been sent.
+    worker dies between the lease and the outcome, the notice is sent after the lease, unless that was its last attempt;
+    the reminder of an invitation is not, because it may have been sent.
 
     Args:
         outbox: Where they wait.
@@ -82,7 +82,8 @@ def _send_one(
     notice = outbox.take(now)
     if notice is None:
         return False
-    if notice.may_be_sent and _rules_of(notice).on_lost_lease == "stop":
+    lost = Attempts(now=now, number=notice.attempts - 1)
+    if notice.may_be_sent and isinstance(judge(None, lost, _rules_of(notice)), End):
         _close(outbox, notice, None, "unknown")
         return True
     reservation = find(notice.reservation_id)

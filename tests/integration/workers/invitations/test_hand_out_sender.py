@@ -145,6 +145,22 @@ def test_email_without_a_connection_has_failed_after_a_week(house: HandOutRig) -
     assert reasons == [("unreachable",)]
 
 
+def test_email_whose_workers_all_ended_is_unknown_after_the_last_attempt(house: HandOutRig) -> None:
+    """Whatever ends them would end the next one too, and any of the attempts may have sent it."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "li@example.com")
+    house.crash_at = "sent"
+    for _ in range(HAND_OUT.attempts_max):
+        with pytest.raises(CrashError):
+            house.send()
+        house.passes(seconds=LEASE_S)
+
+    house.send()
+
+    assert (house.states(hand_out_id), len(house.channel.sent)) == ({"unknown": 1}, HAND_OUT.attempts_max)
+    assert_no_drift(house.bench)
+
+
 def test_email_is_not_refused_when_a_worker_ended_after_it_was_sent(house: HandOutRig) -> None:
     """The refusal of the repeat says nothing about the first copy; that of a later email does."""
     hand_out_id = house.create()

@@ -1,5 +1,6 @@
 """Notices to the address that a use, or an access, was moved away from: one each, with when and what to do."""
 
+from dataclasses import replace as replace_fields
 from datetime import timedelta
 from typing import Literal
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.events.event import ActorKind
+from domain.judgment import NOTICE
 from domain.ports import Language, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.values.identifiers import EmailAddress
 from projections.work_queue.impossible_times import bring_back_times
@@ -124,3 +126,22 @@ def test_worker_that_lost_its_lease_changes_nothing(bench: LedgerBench, steps: D
     assert bench.rows("SELECT due_at, leased_until, attempts, outcome FROM outbox") == [expected]
     outbox.close(leased, None, "sent")
     assert bench.rows("SELECT due_at, outcome FROM outbox") == [(None, "sent")]
+
+
+@pytest.mark.parametrize(("lost", "expected"), [(NOTICE.attempts_max - 1, "sent"), (NOTICE.attempts_max, "unknown")])
+def test_notice_whose_workers_all_ended_is_unknown_after_the_last_attempt(
+    bench: LedgerBench, steps: DeliverySteps, lost: int, expected: str
+) -> None:
+    """Whatever ends them would end the next one too; before that each lost lease is one attempt."""
+    now, code_and_id = bench.storage.recorder.clock.now(), redeemed(bench)
+    deliver(steps, code_and_id[1], ScriptedChannel(), "t1")
+    done(bench.run(correction(bench, *code_and_id, "person")))
+    outbox, channel = OutboxRows(bench.storage), ScriptedChannel()
+    for nth in range(lost):
+        assert outbox.take(now + timedelta(minutes=1 + 2 * nth)) is not None
+
+    later = replace_fields(steps, now=lambda: now + timedelta(hours=1))
+    count = send_notices(outbox, bench.reader.find_reservation, later, channel)
+
+    assert (count, len(channel.messages)) == (1, 1 if expected == "sent" else 0)
+    assert bench.rows("SELECT outcome, due_at FROM outbox") == [(expected, None)]
