@@ -15,8 +15,8 @@ from domain.values.wait import Wait
 
 EARLIER_ATTEMPT: Final = "earlier_attempt"
 """The cause of an outcome that only an attempt before the last one makes unknown."""
-LEASE_EXPIRED: Final = "lease_expired"
-"""The cause of an outcome that no worker stored."""
+LEASE_LOST: Final = OutcomeUnknown(server="ledger", cause="lease_expired")
+"""The outcome of an attempt of which no worker stored one."""
 JITTER: Final = 0.25
 JITTER_STEPS: Final = 256
 
@@ -89,11 +89,11 @@ class End:
     """It is not attempted again.
 
     Attributes:
-        outcome: That of all attempts together; None: the last lease ended without one.
+        outcome: That of all attempts together.
         counts: As of `Again`.
     """
 
-    outcome: Rejected | RetryLater | OutcomeUnknown | None
+    outcome: Rejected | OutcomeUnknown
     counts: bool = True
 
 
@@ -161,7 +161,6 @@ def judge(outcome: Rejected | RetryLater | OutcomeUnknown | None, so_far: Attemp
 
 def judge(outcome: RemovalOutcome | None, so_far: Attempts, rules: Rules) -> Done | Again | End:
     """Return what follows the last attempt. `outcome`: what the channel returned; None: its lease ended without one."""
-    asked = timedelta(0)
     match outcome:
         case Accepted() | NotifiedOnly():
             return Done()
@@ -170,24 +169,43 @@ def judge(outcome: RemovalOutcome | None, so_far: Attempts, rules: Rules) -> Don
         case Rejected(about_connection=True):
             return _reconnect(outcome, so_far, rules)
         case RetryLater() if not rules.later_counts:
-            at = so_far.now + max(outcome.wait, timedelta(seconds=rules.wait.first_s))
-            return Again(at, counts=False) if _is_before(at, so_far.latest) else _end(outcome, so_far)
-        case RetryLater():
-            asked = outcome.wait if rules.later_max is None else min(outcome.wait, rules.later_max)
-        case OutcomeUnknown():
-            if rules.on_unknown == "stop":
-                return _end(outcome, so_far)
-            asked = timedelta(seconds=outcome.retry_after_s)
+            return _defer(outcome, so_far, rules)
+        case OutcomeUnknown() if rules.on_unknown == "stop":
+            return _end(outcome, so_far)
         case None if rules.on_lost_lease == "stop":
             return _end(outcome, so_far)
-    at = so_far.now + max(rules.wait.after(so_far.number, _chance(so_far, so_far.number)), asked)
-    has_attempts_left = so_far.number < rules.attempts_max and _is_before(at, so_far.deadline)
-    return Again(at, counts=True) if has_attempts_left else _end(outcome, so_far)
+        case _:
+            wait = rules.wait.after(so_far.number, _chance(so_far, so_far.number))
+            at = so_far.now + max(wait, _asked_wait(outcome, rules))
+            has_attempts_left = so_far.number < rules.attempts_max and _is_before(at, so_far.deadline)
+            return Again(at, counts=True) if has_attempts_left else _end(outcome, so_far)
+
+
+def as_failure(outcome: RetryLater) -> Rejected:
+    """Return the failure of a channel that asks for more time than there is."""
+    return Rejected(server=outcome.server, reason=outcome.reason, final=True)
 
 
 def postpone(now: datetime, rules: Rules) -> datetime:
     """Return when something is attempted that was leased, but not begun."""
     return now + rules.reconnect.after(1)
+
+
+def _asked_wait(outcome: Rejected | RetryLater | OutcomeUnknown | None, rules: Rules) -> timedelta:
+    """Return how long a channel asks to wait, or may still answer."""
+    match outcome:
+        case RetryLater(wait=wait):
+            return wait if rules.later_max is None else min(wait, rules.later_max)
+        case OutcomeUnknown(retry_after_s=seconds):
+            return timedelta(seconds=seconds)
+        case _:
+            return timedelta(0)
+
+
+def _defer(outcome: RetryLater, so_far: Attempts, rules: Rules) -> Again | End:
+    """Return what follows an attempt that does not count because the channel asks for time."""
+    at = so_far.now + max(_asked_wait(outcome, rules), timedelta(seconds=rules.wait.first_s))
+    return Again(at, counts=False) if _is_before(at, so_far.latest) else _end(outcome, so_far)
 
 
 def _reconnect(outcome: Rejected, so_far: Attempts, rules: Rules) -> Again | End:
@@ -209,9 +227,11 @@ def _end(outcome: Rejected | RetryLater | OutcomeUnknown | None, so_far: Attempt
 
     A server that refuses a repeat says nothing about the message that it may have accepted before.
     """
-    if so_far.may_have_arrived and isinstance(outcome, Rejected | RetryLater):
+    if outcome is None:
+        return End(LEASE_LOST)
+    if so_far.may_have_arrived and not isinstance(outcome, OutcomeUnknown):
         return End(OutcomeUnknown(server=outcome.server, cause=EARLIER_ATTEMPT))
-    return End(outcome)
+    return End(as_failure(outcome) if isinstance(outcome, RetryLater) else outcome)
 
 
 def _is_before(at: datetime, limit: datetime | None) -> bool:

@@ -215,7 +215,8 @@ class NotifiedOnly:
     server: str
 
 
-Outcome = Accepted | Rejected | RetryLater | OutcomeUnknown
+FinalOutcome = Accepted | Rejected | OutcomeUnknown
+Outcome = FinalOutcome | RetryLater
 RemovalOutcome = Accepted | NotifiedOnly | Rejected | RetryLater | OutcomeUnknown
 
 

@@ -17,11 +17,13 @@ from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut, needs_reminder
 from domain.errors import CampaignHasEnded
 from domain.events.hand_out import SkipReason
-from domain.judgment import HAND_OUT, LEASE_EXPIRED, Again, Attempts, End, judge, postpone
+from domain.judgment import HAND_OUT, LEASE_LOST, Again, Attempts, End, judge, postpone
 from domain.model.redeem_code import RedeemCode
 from domain.ports import (
     ADDRESS_MISMATCH,
+    Accepted,
     CodeDraft,
+    FinalOutcome,
     OptOuts,
     OutboundMessage,
     Outcome,
@@ -222,7 +224,7 @@ class HandOutSender:
             elif not self._may_be_sent(row, mail, validity):
                 why_not = "not_needed"
             elif row.may_have_arrived and self._was_last_lease(row):
-                why_not = OutcomeUnknown(server=LEDGER, cause=LEASE_EXPIRED)
+                why_not = LEASE_LOST
             else:
                 message = self._write(group, row, mail, texts[row.code_id], validity.window, address)
             prepared.append(PreparedMail(row, mail, message, why_not))
@@ -274,15 +276,23 @@ class HandOutSender:
     def _record(self, ended: Sequence[EndedMail]) -> None:
         """Record what is final, and let the rest be tried again."""
         now, ends, commands = self.steps.now(), list[RowEnd](), list[Command]()
-        for row, mail, last_outcome in ended:
-            outcome, next_at, attempts = _judge(row, mail, last_outcome, now)
-            if next_at is None:
-                commands.append(
-                    RecordHandOutMail(context=self._context(), code_id=row.code_id, mail=mail.number, outcome=outcome)
-                )
-            label = outcome if isinstance(outcome, str) else outcome_label(outcome)
-            HAND_OUT_MAILS.labels(label if next_at is None else "deferred").inc()
-            ends.append(row.end(next_at, attempts, may_have_arrived=isinstance(outcome, OutcomeUnknown)))
+        for row, mail, outcome in ended:
+            final: FinalOutcome | SkipReason
+            if isinstance(outcome, str | Accepted):
+                final = outcome
+            else:
+                judgment = judge(outcome, _count_attempts(row, mail, now), HAND_OUT)
+                if isinstance(judgment, Again):
+                    HAND_OUT_MAILS.labels("deferred").inc()
+                    attempts = row.attempts if judgment.counts else row.attempts - 1
+                    ends.append(row.end(judgment.at, attempts, may_have_arrived=isinstance(outcome, OutcomeUnknown)))
+                    continue
+                final = judgment.outcome
+            HAND_OUT_MAILS.labels(final if isinstance(final, str) else outcome_label(final)).inc()
+            commands.append(
+                RecordHandOutMail(context=self._context(), code_id=row.code_id, mail=mail.number, outcome=final)
+            )
+            ends.append(row.end(None))
         results = self.steps.execute(commands) if commands else []
         broken = {
             command.code_id
@@ -300,17 +310,5 @@ class HandOutSender:
         return CommandContext(now=self.steps.now(), actor="worker", actor_id=self.steps.worker)
 
 
-def _judge(
-    row: DueRow, mail: QueuedMail, outcome: Outcome | SkipReason, now: datetime
-) -> tuple[Outcome | SkipReason, datetime | None, int]:
-    """Return the outcome of an email, when it is tried again, and how many attempts count until then."""
-    if isinstance(outcome, str):
-        return outcome, None, 0
-    so_far = Attempts(now=now, number=row.attempts, may_have_arrived=row.may_have_arrived, begun_at=mail.written_at)
-    match judge(outcome, so_far, HAND_OUT):
-        case Again(at=at, counts=counts):
-            return outcome, at, row.attempts if counts else row.attempts - 1
-        case End(outcome=together) if together is not None:
-            return together, None, 0
-        case _:
-            return outcome, None, 0
+def _count_attempts(row: DueRow, mail: QueuedMail, now: datetime) -> Attempts:
+    return Attempts(now=now, number=row.attempts, may_have_arrived=row.may_have_arrived, begun_at=mail.written_at)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain.judgment import NOTICE, Again, Attempts, End, Rules, judge
+from domain.judgment import NOTICE, Again, Attempts, Done, End, Rules, judge
 from domain.judgment import REMINDER as REMINDER_RULES
 from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, OutboundMessage, Outcome, UnverifiedAddress, outcome_label
@@ -128,8 +128,10 @@ def _store(outbox: Outbox, notice: DueNotice, outcome: Outcome, now: datetime) -
         case Again(at=at):
             _close(outbox, notice, at, outcome_label(outcome))
         case End(counts=False):
-            outbox.close(notice, None, PUT_OFF)
-        case _:
+            _close(outbox, notice, None, PUT_OFF)
+        case End(outcome=together):
+            _close(outbox, notice, None, outcome_label(together))
+        case Done():
             _close(outbox, notice, None, outcome_label(outcome))
 
 
@@ -140,7 +142,9 @@ def _close(outbox: Outbox, notice: DueNotice, due_at: datetime | None, outcome: 
 
 def _count(notice: DueNotice, outcome: str) -> None:
     if notice.template == REMINDER:
-        REMINDERS.labels(outcome if outcome in REMINDER_OUTCOMES else "not_needed").inc()
+        is_failure = outcome in {PUT_OFF, ADDRESS_MISMATCH}
+        label = outcome if outcome in REMINDER_OUTCOMES else "failed" if is_failure else "not_needed"
+        REMINDERS.labels(label).inc()
 
 
 def _reason_not_sent(address: EmailAddress | UnverifiedAddress | None) -> str:

@@ -16,7 +16,7 @@ from domain.commands.delivery.late_success import DeliveryProof, success_events
 from domain.commands.reservation.settle_due import count_attempts, unknown_outcome
 from domain.events.event import Event, RefundCause
 from domain.events.reservation import InviteDeferred, InviteFailed, UseRefunded
-from domain.judgment import Again, invitation_rules, judge
+from domain.judgment import Again, as_failure, invitation_rules, judge
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -122,7 +122,7 @@ def _record_not_sent(
     if isinstance(outcome, RetryLater):
         if retry_at is not None:
             return (_defer(command, outcome, reservation, stamp, policy, retry_at, latest),)
-        outcome = Rejected(server=outcome.server, reason=outcome.reason, final=True)
+        outcome = as_failure(outcome)
     failed = InviteFailed(
         **stamp.for_reservation(reservation),
         ms_ago=command.ms_ago,

@@ -24,7 +24,7 @@ from domain.events.hand_out import (
 )
 from domain.model.hand_out import HandedOutCode
 from domain.model.redeem_code import RedeemCode
-from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, TextDraft
+from domain.ports import Accepted, FinalOutcome, OutcomeUnknown, Rejected, TextDraft
 from domain.working_set import WorkingSet
 
 MAILS_MAX = 10
@@ -34,7 +34,7 @@ MAILS_MAX = 10
 class RecordHandOutMail(Struct, frozen=True, kw_only=True):
     """Record the final outcome of one email. An outcome that is known already, or of an older email, changes nothing.
 
-    `outcome` is what the channel returned, or why none was sent.
+    `outcome` is that of all attempts together, or why there was none.
     """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut)
@@ -42,7 +42,7 @@ class RecordHandOutMail(Struct, frozen=True, kw_only=True):
     context: CommandContext
     code_id: UUID
     mail: int
-    outcome: Outcome | SkipReason
+    outcome: FinalOutcome | SkipReason
 
 
 class RecordHandOutBounce(Struct, frozen=True, kw_only=True):
@@ -161,7 +161,7 @@ def _event_fields(command: HandOutMailCommand, working_set: WorkingSet, mail: in
     return {**event_stamp(command.context, working_set.code(command.code_id)).fields, "mail": mail}
 
 
-def _outcome_event(outcome: Outcome | SkipReason, fields: dict[str, Any]) -> HandedOutCodeEvent:
+def _outcome_event(outcome: FinalOutcome | SkipReason, fields: dict[str, Any]) -> HandedOutCodeEvent:
     match outcome:
         case Accepted():
             return HandOutSent(**fields, server=outcome.server, reply_code=outcome.reply_code)
@@ -171,5 +171,3 @@ def _outcome_event(outcome: Outcome | SkipReason, fields: dict[str, Any]) -> Han
             return HandOutFailed(**fields, server=outcome.server, reason=outcome.reason, reply_code=outcome.reply_code)
         case str():
             return HandOutSkipped(**fields, reason=outcome)
-        case _:
-            return HandOutFailed(**fields, server=outcome.server, reason="deferred")

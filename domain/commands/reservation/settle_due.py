@@ -10,7 +10,7 @@ from domain.commands.case_events import CaseCause, open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.events.event import Event
 from domain.events.reservation import InviteOutcomeUnknown, ReservationEvent, UseRefunded
-from domain.judgment import LEASE_EXPIRED, Again, Attempts, invitation_rules, judge
+from domain.judgment import LEASE_LOST, Again, Attempts, invitation_rules, judge
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
@@ -178,7 +178,7 @@ def _unknown_event(
         delivery=reservation.delivery,
         attempt=lease.attempt,
         kind=reservation.kind,
-        cause=LEASE_EXPIRED if outcome is None else outcome.cause,
+        cause=(outcome or LEASE_LOST).cause,
         server=None if outcome is None else outcome.server,
         retry_at=judgment.at if isinstance(judgment, Again) else None,
         ms_ago=ms_ago,

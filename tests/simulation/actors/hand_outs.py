@@ -30,7 +30,7 @@ from domain.commands.hand_out.manage_hand_out import (
 from domain.errors import HandOutCodeConflict
 from domain.events.hand_out import SkipReason
 from domain.model.hand_out import HandedOutCode, HandOutState, HandOutText
-from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
+from domain.ports import Accepted, FinalOutcome, OutboundMessage, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors.components import MESSAGES, SharedInfrastructure
@@ -55,7 +55,7 @@ OPTED_OUT: Final = 0.1
 """Share of the people who opted out."""
 FIRST_NUMBER: Final = 100
 """Number of its first code: those before it are of the schedule."""
-OUTCOMES: Final[tuple[Outcome | SkipReason, ...]] = (
+OUTCOMES: Final[tuple[FinalOutcome | SkipReason, ...]] = (
     *[Accepted(server="mx", reply_code=250)] * 3,
     Rejected(server="mx", reason="address_refused", final=True),
     OutcomeUnknown(server="mx", cause="timeout"),

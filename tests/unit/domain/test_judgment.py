@@ -9,6 +9,7 @@ import pytest
 from domain.judgment import (
     EARLIER_ATTEMPT,
     HAND_OUT,
+    LEASE_LOST,
     NOTICE,
     REMINDER,
     Again,
@@ -16,6 +17,7 @@ from domain.judgment import (
     Done,
     End,
     Rules,
+    as_failure,
     invitation_rules,
     judge,
     postpone,
@@ -96,7 +98,7 @@ def test_later_has_a_limit_that_is_not_the_deadline() -> None:
     latest = START + HOUR.wait
     attempts = Attempts(now=START, number=99, deadline=START, latest=latest)
 
-    assert judge(HOUR, attempts, INVITATION) == End(HOUR)
+    assert judge(HOUR, attempts, INVITATION) == End(as_failure(HOUR))
     assert judge(HOUR, replace(attempts, latest=latest + TICK), INVITATION) == Again(latest, counts=False)
     assert seconds(judge(replace(HOUR, wait=timedelta(0)), replace(attempts, latest=latest), INVITATION)) == 5
 
@@ -133,12 +135,23 @@ def test_end_after_an_unknown_outcome_is_unknown(last: Rejected | RetryLater) ->
     assert judge(SENT, attempts, HAND_OUT) == Done()
 
 
+def test_channel_that_asks_for_time_after_the_last_attempt_has_failed() -> None:
+    """With the word that it gave as its reason, as invitations have it."""
+    failed = Rejected(server="team", reason="team_full", final=True)
+
+    assert as_failure(HOUR) == failed
+    assert [judge(HOUR, Attempts(now=START, number=rules.attempts_max), rules) for rules in EVERY_KIND[1:]] == [
+        End(failed)
+    ] * 4
+
+
 def test_unknown_outcome_ends_what_must_not_arrive_twice() -> None:
     """A lost lease ends only the reminder of an invitation."""
     attempts = Attempts(now=START, number=1)
 
     assert [judge(LOST, attempts, rules) == End(LOST) for rules in EVERY_KIND] == [False, False, True, True, False]
-    assert [judge(None, attempts, rules) == End(None) for rules in EVERY_KIND] == [False, False, False, True, False]
+    assert [isinstance(judge(None, attempts, rules), End) for rules in EVERY_KIND] == [False, False, False, True, False]
+    assert judge(None, attempts, REMINDER) == End(LEASE_LOST)
 
 
 def test_postponed_attempt_waits_as_one_without_a_connection() -> None:

@@ -16,7 +16,7 @@ from domain.commands.hand_out.hand_out_mail import (
 from domain.errors import Refusal, RefusalWithReason
 from domain.events.hand_out import SkipReason
 from domain.model.hand_out import HandedOutCode
-from domain.ports import Outcome
+from domain.ports import FinalOutcome
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import LOST, REFUSED, SENT, Scenario, ScenarioDraft, done
 
@@ -46,7 +46,7 @@ class Mail:
         self.scenario.working_set.code_ids[b"handed out"] = CODE
         return result
 
-    def record(self, outcome: Outcome | SkipReason, mail: int = 1) -> Result:
+    def record(self, outcome: FinalOutcome | SkipReason, mail: int = 1) -> Result:
         """A worker records an outcome."""
         context = self.scenario.context("worker")
         return self.scenario.run(RecordHandOutMail(context=context, code_id=CODE, mail=mail, outcome=outcome))
@@ -89,7 +89,7 @@ def test_code_is_issued_and_handed_out_in_one_decision() -> None:
 @pytest.mark.parametrize(
     ("outcome", "state"), [(SENT, "sent"), (REFUSED, "failed"), (LOST, "unknown"), ("opted_out", "skipped")]
 )
-def test_outcome_is_recorded_once(outcome: Outcome | SkipReason, state: str) -> None:
+def test_outcome_is_recorded_once(outcome: FinalOutcome | SkipReason, state: str) -> None:
     """A second report of the same email changes nothing, even with another outcome."""
     mail = Mail()
     first, second = done(mail.record(outcome)), done(mail.record(SENT))
