@@ -15,6 +15,8 @@ from domain.values.identifiers import EmailAddress
 
 ADDRESS_MISMATCH: Final = "address_mismatch"
 """Reason of a rejection, and cause of its case: the recipient's row in the vault was altered."""
+RECIPIENT_FORGOTTEN: Final = "recipient_forgotten"
+"""Reason of a rejection: the data of the recipient was erased, so there is no address."""
 Language = Literal["zh", "en"]
 Template = Literal[
     "invite",
@@ -155,7 +157,7 @@ class Rejected:
 
     Attributes:
         reason: Stable word: address_refused, message_refused, temporary, unreachable, login_refused,
-            tls_failed, protocol_error, bad_address, target_refused or address_mismatch.
+            tls_failed, protocol_error, bad_address, target_refused, address_mismatch or recipient_forgotten.
         final: Trying again is useless (a 5xx reply, an impossible address).
         about_address: The refusal is of the recipient's address itself.
         about_connection: The server refused, ended or never opened the connection before it heard of the message, so

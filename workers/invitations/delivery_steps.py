@@ -18,6 +18,7 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.model.reservation import Lease, Reservation
 from domain.ports import (
     ADDRESS_MISMATCH,
+    RECIPIENT_FORGOTTEN,
     Channel,
     OutboundMessage,
     Outcome,
@@ -196,7 +197,7 @@ class DeliverySteps:
         if not self.may_begin(claimed.lease.until):
             return reject_for_now(server)
         if claimed.recipient is None:
-            return Rejected(server=server, reason="recipient_forgotten", final=True, about_address=True)
+            return Rejected(server=server, reason=RECIPIENT_FORGOTTEN, final=True, about_address=True)
         if isinstance(claimed.recipient, UnverifiedAddress):
             return Rejected(server=server, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
         return self.message_factory.invitation(claimed.reservation, claimed.recipient)

@@ -8,7 +8,15 @@ from uuid import UUID
 from domain.judgment import NOTICE, Again, Attempts, Done, End, Rules, judge
 from domain.judgment import REMINDER as REMINDER_RULES
 from domain.model.reservation import Reservation
-from domain.ports import ADDRESS_MISMATCH, Channel, OutboundMessage, Outcome, UnverifiedAddress, outcome_label
+from domain.ports import (
+    ADDRESS_MISMATCH,
+    RECIPIENT_FORGOTTEN,
+    Channel,
+    OutboundMessage,
+    Outcome,
+    UnverifiedAddress,
+    outcome_label,
+)
 from domain.values.identifiers import EmailAddress
 from projections.event_store.side_tables import CORRECTION_NOTICE, EXPIRY_NOTICE_PREFIX, MOVE_NOTICE, REMINDER
 from projections.telemetry.metrics import REMINDER_OUTCOMES, REMINDERS
@@ -150,7 +158,7 @@ def _count(notice: DueNotice, outcome: str) -> None:
 def _reason_not_sent(address: EmailAddress | UnverifiedAddress | None) -> str:
     if isinstance(address, UnverifiedAddress):
         return ADDRESS_MISMATCH
-    return "recipient_forgotten" if address is None else "not_needed"
+    return RECIPIENT_FORGOTTEN if address is None else "not_needed"
 
 
 def _message(

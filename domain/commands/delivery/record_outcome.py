@@ -20,7 +20,16 @@ from domain.judgment import Again, as_failure, invitation_rules, judge
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.ports import ADDRESS_MISMATCH, Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater, TextDraft
+from domain.ports import (
+    ADDRESS_MISMATCH,
+    RECIPIENT_FORGOTTEN,
+    Accepted,
+    Outcome,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+    TextDraft,
+)
 from domain.working_set import WorkingSet
 
 
@@ -190,12 +199,19 @@ def _follow_final_failure(
         return (open_case(reservation, stamp, command.case_id, "resend_failed", caused_by=caused_by),)
     if reservation.ever_unknown:
         return (open_case(reservation, stamp, command.case_id, "unknown_outcome", caused_by=caused_by),)
-    cause: RefundCause = "address_refused" if outcome.about_address else "revoked" if code.is_revoked else "failed"
     refund = UseRefunded(
         **stamp.for_reservation(reservation),
-        cause=cause,
+        cause=_find_cause(outcome, code),
         held="reserved",
         kind=reservation.kind,
         caused_by=caused_by,
     )
     return (refund,)
+
+
+def _find_cause(outcome: Rejected, code: RedeemCode) -> RefundCause:
+    if outcome.reason == RECIPIENT_FORGOTTEN:
+        return "forgotten"
+    if outcome.about_address:
+        return "address_refused"
+    return "revoked" if code.is_revoked else "failed"
