@@ -296,6 +296,22 @@ def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
     assert house.post.sent == []
 
 
+def test_notice_is_posted_again_at_the_time_that_its_system_asks_for(
+    house: GroupRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/how-to/external-system.md says; each such response is one of its attempts."""
+    given_back(house, 1)
+    house.system.then(ScriptedReply(503, headers={"Retry-After": "3600"}))
+    assert house.notices() == [("deferred", True)]
+
+    later(house.bench, monkeypatch, 3590)
+    assert house.notices() == [("deferred", True)]
+    assert len(house.system.received) == 1
+    later(house.bench, monkeypatch, 20)
+    assert house.notices() == [("sent", None)]
+    assert house.bench.rows("SELECT attempts FROM outbox") == [(2,)]
+
+
 def test_the_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
     """One waits for it; the others are deferred while it rests, and the next group's go out in the same round."""
     house.system.always = ScriptedReply(first=house.system.hang)
