@@ -6,7 +6,7 @@ curve of the wait (domain/webhooks/retry_schedule.py): their unit is an endpoint
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal, overload
+from typing import Final, overload
 from uuid import UUID
 
 from domain.policy import Policy
@@ -26,24 +26,23 @@ class Rules:
     """How often, and how soon, a kind of sending is attempted.
 
     Attributes:
-        on_unknown: What follows an unknown outcome: another attempt with the same id, or none.
-        on_lost_lease: What follows a lease that ended without an outcome.
+        repeats_unknown: Whether another attempt, with the same id, follows an unknown outcome.
+        repeats_lost_lease: Whether one follows a lease that ended without an outcome.
         attempts_max: Attempts that count, after which the sending has ended.
         wait: Until the next attempt, by the number of those that count.
         reconnect: Until the next attempt after those in a row that had no connection; they do not count.
         connection_max: Age at which a sending without a connection has ended; None: only its deadline ends it.
-        later_max: Longest wait for which a channel may ask, each time; None: only the sending's own limit bounds it.
-        later_counts: Whether an attempt counts that a channel answers with "later".
+        later_max: Longest wait for which a channel may ask with "later", each time. None: such an attempt does not
+            count, and only the sending's own limit bounds the wait.
     """
 
-    on_unknown: Literal["again", "stop"]
-    on_lost_lease: Literal["again", "stop"]
+    repeats_unknown: bool = True
+    repeats_lost_lease: bool = True
     attempts_max: int
     wait: Wait
     reconnect: Wait
     connection_max: timedelta | None = None
     later_max: timedelta | None
-    later_counts: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +97,6 @@ class End:
 
 
 HAND_OUT: Final = Rules(
-    on_unknown="again",
-    on_lost_lease="again",
     attempts_max=5,
     wait=Wait(60.0),
     reconnect=Wait(60.0, factor=1.0),
@@ -108,8 +105,7 @@ HAND_OUT: Final = Rules(
 )
 """An email with a handed-out code, or its reminder."""
 NOTICE: Final = Rules(
-    on_unknown="stop",  # a second one would worry more than a lost one
-    on_lost_lease="again",
+    repeats_unknown=False,  # a second one would worry more than a lost one
     attempts_max=5,
     wait=Wait(60.0),
     reconnect=Wait(60.0, factor=1.0),
@@ -117,7 +113,7 @@ NOTICE: Final = Rules(
     later_max=timedelta(days=1),
 )
 """A notice that follows from an event."""
-REMINDER: Final = replace(NOTICE, on_lost_lease="stop")
+REMINDER: Final = replace(NOTICE, repeats_lost_lease=False)
 """The reminder of an invitation."""
 
 
@@ -128,21 +124,16 @@ def invitation_rules(policy: Policy) -> Rules:
     """
     reconnect_longest_s = min(policy.reconnect_longest_s, policy.retry_longest_s)
     return Rules(
-        on_unknown="again",
-        on_lost_lease="again",
         attempts_max=policy.attempts_max,
         wait=Wait(policy.retry_first_s, 2.0, policy.retry_longest_s, JITTER),
         reconnect=Wait(policy.retry_first_s, 2.0, reconnect_longest_s, JITTER),
         later_max=None,
-        later_counts=False,
     )
 
 
 def removal_rules(policy: Policy) -> Rules:
     """Return the rules of removals. Removing twice is harmless, so an unknown outcome is another attempt."""
     return Rules(
-        on_unknown="again",
-        on_lost_lease="again",
         attempts_max=policy.removal_attempts_max,
         wait=Wait(policy.removal_retry_s, policy.removal_retry_factor),
         reconnect=Wait(policy.removal_retry_s, 2.0, 3600.0),
@@ -168,17 +159,17 @@ def judge(outcome: RemovalOutcome | None, so_far: Attempts, rules: Rules) -> Don
             return _end(outcome, so_far)
         case Rejected(about_connection=True):
             return _reconnect(outcome, so_far, rules)
-        case RetryLater() if not rules.later_counts:
+        case RetryLater(wait=wait) if rules.later_max is not None:
+            return _repeat(outcome, so_far, rules, min(wait, rules.later_max))
+        case RetryLater():
             return _defer(outcome, so_far, rules)
-        case OutcomeUnknown() if rules.on_unknown == "stop":
-            return _end(outcome, so_far)
-        case None if rules.on_lost_lease == "stop":
-            return _end(outcome, so_far)
-        case _:
-            wait = rules.wait.after(so_far.number, _chance(so_far, so_far.number))
-            at = so_far.now + max(wait, _asked_wait(outcome, rules))
-            has_attempts_left = so_far.number < rules.attempts_max and _is_before(at, so_far.deadline)
-            return Again(at, counts=True) if has_attempts_left else _end(outcome, so_far)
+        case OutcomeUnknown(retry_after_s=seconds):
+            asked = timedelta(seconds=seconds)
+            return _repeat(outcome, so_far, rules, asked) if rules.repeats_unknown else End(outcome)
+        case Rejected():
+            return _repeat(outcome, so_far, rules)
+        case None:
+            return _repeat(None, so_far, rules) if rules.repeats_lost_lease else End(LEASE_LOST)
 
 
 def as_failure(outcome: RetryLater) -> Rejected:
@@ -191,20 +182,21 @@ def postpone(now: datetime, rules: Rules) -> datetime:
     return now + rules.reconnect.after(1)
 
 
-def _asked_wait(outcome: Rejected | RetryLater | OutcomeUnknown | None, rules: Rules) -> timedelta:
-    """Return how long a channel asks to wait, or may still answer."""
-    match outcome:
-        case RetryLater(wait=wait):
-            return wait if rules.later_max is None else min(wait, rules.later_max)
-        case OutcomeUnknown(retry_after_s=seconds):
-            return timedelta(seconds=seconds)
-        case _:
-            return timedelta(0)
+def _repeat(
+    outcome: Rejected | RetryLater | OutcomeUnknown | None,
+    so_far: Attempts,
+    rules: Rules,
+    asked: timedelta = timedelta(0),
+) -> Again | End:
+    """Return what follows an attempt that counts. `asked`: what a channel asks to wait, or may still answer in."""
+    at = so_far.now + max(rules.wait.after(so_far.number, _chance(so_far, so_far.number)), asked)
+    has_attempts_left = so_far.number < rules.attempts_max and _is_before(at, so_far.deadline)
+    return Again(at, counts=True) if has_attempts_left else _end(outcome, so_far)
 
 
 def _defer(outcome: RetryLater, so_far: Attempts, rules: Rules) -> Again | End:
     """Return what follows an attempt that does not count because the channel asks for time."""
-    at = so_far.now + max(_asked_wait(outcome, rules), timedelta(seconds=rules.wait.first_s))
+    at = so_far.now + max(outcome.wait, timedelta(seconds=rules.wait.first_s))
     return Again(at, counts=False) if _is_before(at, so_far.latest) else _end(outcome, so_far)
 
 

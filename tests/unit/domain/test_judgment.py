@@ -29,6 +29,8 @@ from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SE
 
 STEPS = UUID(bytes=bytes([0, 64, 128, 255, *[0] * 12]))
 """Jitter in parts of 256 of a quarter, by the number of the attempt."""
+EVEN = invitation_rules(Policy(attempts_max=99, reconnect_longest_s=300))
+"""With the same waits for both."""
 INVITATION, REMOVAL = invitation_rules(Policy()), removal_rules(Policy())
 EVERY_KIND = [INVITATION, HAND_OUT, NOTICE, REMINDER, REMOVAL]
 TICK = timedelta(microseconds=1)
@@ -58,14 +60,17 @@ def test_last_attempt_ends_it(rules: Rules) -> None:
     assert isinstance(judge(BUSY, Attempts(now=START, number=rules.attempts_max - 1), rules), Again)
 
 
-@pytest.mark.parametrize(("number", "wait_s"), [(1, 5 * (1 + 1 / 16)), (2, 10 * (1 + 1 / 8)), (3, 20 * 1279 / 1024)])
+@pytest.mark.parametrize(
+    ("number", "wait_s"),
+    [(1, 5 * 17 / 16), (2, 10 * 9 / 8), (3, 20 * 1279 / 1024), (16, 300), (17, 300 * 17 / 16)],
+)
 def test_jitter_is_that_of_the_id_and_the_attempt(number: int, wait_s: float) -> None:
     """A byte of the id, so that a burst spreads and replays exactly."""
     attempts = Attempts(now=START, number=number, connection_failures=number, spread_by=STEPS)
     at = START + timedelta(seconds=wait_s)
 
-    assert judge(BUSY, attempts, INVITATION) == Again(at, counts=True)
-    assert judge(NO_CONNECTION, replace(attempts, number=9), INVITATION) == Again(at, counts=False)
+    assert judge(BUSY, attempts, EVEN) == Again(at, counts=True)
+    assert judge(NO_CONNECTION, replace(attempts, number=9), EVEN) == Again(at, counts=False)
 
 
 def test_wait_for_a_connection_has_a_lower_bound() -> None:
@@ -152,6 +157,7 @@ def test_unknown_outcome_ends_what_must_not_arrive_twice() -> None:
     assert [judge(LOST, attempts, rules) == End(LOST) for rules in EVERY_KIND] == [False, False, True, True, False]
     assert [isinstance(judge(None, attempts, rules), End) for rules in EVERY_KIND] == [False, False, False, True, False]
     assert judge(None, attempts, REMINDER) == End(LEASE_LOST)
+    assert judge(None, replace(attempts, number=HAND_OUT.attempts_max), HAND_OUT) == End(LEASE_LOST)
 
 
 def test_postponed_attempt_waits_as_one_without_a_connection() -> None:
