@@ -6,7 +6,7 @@ of its own command and never fails the other commands of the batch.
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, NoReturn, Protocol, cast, overload
+from typing import Any, NamedTuple, Protocol, cast, overload
 from uuid import UUID
 
 from eventsourcing.application import Application
@@ -56,6 +56,13 @@ class LedgerRecorder(Protocol):
             StorageUnavailableError: The limit of transactions or time is reached; the caller does not know the outcome.
         """
 
+    def open_preview(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a transaction that only reads: it sees one moment, locks no stream, and nothing of it is cached.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable.
+        """
+
 
 class CommandPreview(NamedTuple):
     """What a command would do: its result and events, and the codes before and after."""
@@ -64,12 +71,6 @@ class CommandPreview(NamedTuple):
     events: list[Recorded]
     before: dict[UUID, RedeemCode]
     after: dict[UUID, RedeemCode]
-
-
-class _RollbackWithPreview(Exception):  # noqa: N818 - no fault: it leaves a transaction so that it is rolled back
-    def __init__(self, preview: CommandPreview) -> None:
-        super().__init__()
-        self.preview = preview
 
 
 class RedemptionLedger(Application[UUID]):
@@ -136,28 +137,17 @@ class RedemptionLedger(Application[UUID]):
                 results = run_to_completion(self.execute_steps(uow, list(commands)))
         return results
 
-    def preview(self, command: Command) -> "CommandPreview":
-        """Decide a command against the present state and roll everything back.
+    def preview(self, command: Command) -> CommandPreview:
+        """Decide a command against the present state, without a lock and without a trace.
 
         Raises:
             StorageUnavailableError: The database is unavailable.
         """
-        for attempt in self._ledger_recorder.attempts():
-            try:
-                with attempt as uow:
-                    self._preview_in(uow, command)
-            except _RollbackWithPreview as error:
-                return error.preview
-        raise AssertionError("a recorder gives at least one try, or raises")
-
-    def _preview_in(self, uow: UnitOfWork, command: Command) -> NoReturn:
-        """Leave the transaction by an exception: it must not be committed, nor its states be kept."""
-        working_set = run_to_completion(uow.load([command]))
+        with self._ledger_recorder.open_preview() as uow:
+            working_set = run_to_completion(uow.load([command]))
         before = dict(working_set.codes)
         result = handle(command, working_set, self.policy)
-        raise _RollbackWithPreview(
-            CommandPreview(result, working_set.new_code_events(), before, dict(working_set.codes))
-        )
+        return CommandPreview(result, working_set.new_code_events(), before, dict(working_set.codes))
 
     @overload
     def execute_steps(self, uow: UnitOfWork, commands: list[Command]) -> PipelineSteps[list[Result]]: ...

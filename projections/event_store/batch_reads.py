@@ -41,10 +41,14 @@ class BatchReads:
         send: Sends a statement in pipeline mode.
         working_set: Of the transaction.
         asked: What was asked for before.
+        locks_lists: Whether no list of a hand-out may change until the end of the transaction.
     """
 
-    def __init__(self, send: Callable[..., Cursor[Any]], working_set: WorkingSet, asked: Asks) -> None:
+    def __init__(
+        self, send: Callable[..., Cursor[Any]], working_set: WorkingSet, asked: Asks, *, locks_lists: bool = True
+    ) -> None:
         self.send = send
+        self.locks_lists = locks_lists
         self.working_set = working_set
         self._asked = asked
         self._claimed: dict[UUID, Reservation] = {}
@@ -172,8 +176,9 @@ def _fold_texts(sent: Cursor[Any], working_set: WorkingSet) -> Fold:
 
 
 def _send_places(reads: BatchReads, places: Sequence[ListedPlace], _asks: Asks, _now: datetime) -> Sequence[Fold]:
-    """Compare the place of each code with the lists. No list changes before the commit."""
-    reads.send(HandOutsSql.lock_lists)
+    """Compare the place of each code with the lists."""
+    if reads.locks_lists:
+        reads.send(HandOutsSql.lock_lists)
     query, working_set = EventStoreSql.listed_places, reads.working_set
     return [
         _fold_place(reads.send(query, place.code_id, place.campaign_id, place.recipient_id), place, working_set)

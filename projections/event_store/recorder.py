@@ -32,6 +32,7 @@ from projections.database.clock import DatabaseClock
 from projections.database.errors import StorageUnavailableError, is_outage, translate_database_errors
 from projections.database.servers.per_server import PerServer
 from projections.database.table_arrays import encode_rows
+from projections.definitions.registry import LOCK_TO_READ
 from projections.event_store.caches import StoreCaches
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.sql.event_store import EVENTS, EventStoreSql
@@ -83,6 +84,19 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
         budget = _RetryBudget(self.pause)
         while budget.try_again():
             yield _Transaction(self, budget)
+
+    @contextmanager
+    def open_preview(self) -> Iterator[UnitOfWork]:
+        """Open a transaction that only reads; see `domain.application.LedgerRecorder`."""
+        with translate_database_errors(), self.datastore.get_connection() as conn:
+            if self.clock.is_stale():
+                self.clock.refresh(conn)
+            with transaction(conn):
+                conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                # Before the first query: in a snapshot older than a rebuild's swap the new tables are empty.
+                conn.execute(LOCK_TO_READ)
+                # The caches of the process may be ahead of what this transaction sees.
+                yield PostgresUnitOfWork(conn, StoreCaches(), is_preview=True)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         """Append events; the library's interface, without its ten retries: an ambiguous commit is not repeated.

@@ -50,10 +50,24 @@ class PostgresUnitOfWork:
 
     Queries are sent immediately and their rows read later, so a batch of new redeems costs two round trips: the
     queries, and the rows with the commit. A failed write raises at the next read, at the latest on commit.
+
+    Args:
+        conn: The connection.
+        caches: States that this process has seen.
+        take_waiting: Takes commands that arrived in the meantime into the batch; None: it stays as it is.
+        is_preview: Whether nothing is written: then no stream is locked, and no command waits.
     """
 
-    def __init__(self, conn: Connection[Any], caches: StoreCaches, take_waiting: TakeWaiting | None = None) -> None:
+    def __init__(
+        self,
+        conn: Connection[Any],
+        caches: StoreCaches,
+        take_waiting: TakeWaiting | None = None,
+        *,
+        is_preview: bool = False,
+    ) -> None:
         self._conn = conn
+        self._is_preview = is_preview
         self._take_waiting = take_waiting
         self._cursor = conn.cursor(row_factory=tuple_row, binary=True)
         # No bound method: in a cycle, every batch with all its states would wait for the garbage collector.
@@ -75,13 +89,15 @@ class PostgresUnitOfWork:
             reads.name(group, names)
         aliases = AliasResolver(self._send, self._caches, working_set.code_ids)
         located = yield from aliases.locate(names)
-        lock = self._lock(located.codes | names.changed_campaigns | self._select_locked(located.campaigns, names))
+        streams = located.codes | names.changed_campaigns | self._select_locked(located.campaigns, names)
+        lock = None if self._is_preview else self._lock(streams)
         if lock is not None and self._take_waiting is not None and may_be_joined(batch, located.codes):
             yield from fetch_pipelined(lock)
             commands += self._take_waiting(partial(_needs_only, located.codes, aliases))
             batch = group_by_class(commands)
         yield from self._read(batch, names, located)
-        yield from self._check_server(server)
+        if not self._is_preview:
+            yield from self._check_server(server)
         return working_set
 
     def _read(
@@ -94,7 +110,7 @@ class PostgresUnitOfWork:
         codes = StreamLoader(self._send, CODES, caches.codes)
         campaigns = StreamLoader(self._send, CAMPAIGNS, caches.campaigns)
         named_campaigns = located.campaigns | names.campaigns | names.changed_campaigns
-        more = BatchReads(self._send, working_set, self._asked)
+        more = BatchReads(self._send, working_set, self._asked, locks_lists=not self._is_preview)
         codes.request(located.codes, names.new_codes)
         campaigns.request(named_campaigns)
         folds = [*more.send_named_reservations(located.codes_of_reservations, caches.claimed)]

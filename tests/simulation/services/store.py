@@ -6,7 +6,7 @@ no database, be rolled back, or commit and lose its answer; then it is retried a
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -189,6 +189,12 @@ class MemoryStore(POPOApplicationRecorder):
             if attempt.committed:
                 return
             self.faults_of_transactions.pause(number)
+
+    @contextmanager
+    def open_preview(self) -> Iterator[UnitOfWork]:
+        """A transaction that only reads; see `domain.application.LedgerRecorder`."""
+        self.faults_of_transactions.begin()
+        yield _MemoryUnitOfWork(self)
 
     def apply(self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
         """Everything that one transaction writes, or nothing.

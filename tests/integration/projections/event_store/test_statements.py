@@ -49,6 +49,8 @@ WITH streams AS (
 SELECT DISTINCT kind FROM streams
 WHERE ('x' || left(replace(id::text, '-', ''), 16))::bit(64)::bigint = ANY (%(keys)s::bigint[])
 """
+LOCKS: Final = ("lock_streams", "lock_lists", "lock_append_order")
+"""Statements that make others wait."""
 COSTS: Final = """
 Statements (+ new, - gone) and waits differ from approved_statements.txt. Each wait is a round trip in which the code is
 locked: +20% for a single redeem of an idle ledger. If that is intended, run `make approve`, and say why in the commit.
@@ -121,6 +123,21 @@ def test_event_loop_sends_the_same_and_waits_for_the_lock_if_redeems_may_join(be
 
     before, lock, after = plain[0].partition("lock_streams(codes)")
     assert sent == [plain, [before + lock, after.removeprefix(BETWEEN), *plain[1:]]]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_preview_says_what_a_command_does_and_takes_no_lock(name: str, bench: LedgerBench) -> None:
+    """While staff look at a page, no redeem waits for its code; and what a preview saw is in no cache."""
+    command, ledger = SHAPES[name](bench, 1)[0], bench.storage.ledger
+    bench.storage.recorder.caches.forget()
+    with trace(bench) as lines:
+        preview = ledger.preview(command)
+    cached = len(bench.storage.recorder.caches.newest.codes)
+    result = ledger.execute_one(command)
+
+    assert _outcome(preview.result) == _outcome(result)
+    assert [name for line in lines for name in line.split(BETWEEN) if name.startswith(LOCKS)] == []
+    assert cached == 0
 
 
 def test_every_command_has_a_shape(bench: LedgerBench, approved: dict[str, list[str]]) -> None:
