@@ -350,11 +350,11 @@ DAMAGES = {
     "reordered pair": (REORDERED, (UNALTERED, "CodeIssued")),
     "truncated tail": ("DELETE FROM ledger_events WHERE notification_id > 4", (UNALTERED, "MerkleLog")),
     "altered tile": (
-        "UPDATE merkle_tiles SET hashes = overlay(hashes PLACING 'P'::bytea FROM 1)",
+        "UPDATE merkle_tiles SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1)",
         (UNALTERED, "CodeIssued"),
     ),
     "altered root": (
-        "UPDATE checkpoints SET root = overlay(root PLACING 'P'::bytea FROM 1)",
+        "UPDATE checkpoints SET root = set_byte(root, 0, get_byte(root, 0) # 1)",
         ("proof: checkpoints are signed and hold", "Checkpoint"),
     ),
 }

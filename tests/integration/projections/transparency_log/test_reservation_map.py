@@ -188,11 +188,11 @@ def test_receipt_says_at_least_until_the_map_is_signed(bench: LedgerBench, conn:
     assert verified(bench) == (0, [])
 
 
-ALTER = "UPDATE reservation_map_tiles SET {0} = overlay({0} PLACING 'P'::bytea FROM {1}) WHERE height = 0"
+ALTER = "UPDATE reservation_map_tiles SET {0} = set_byte({0}, {1}, get_byte({0}, {1}) # 1) WHERE height = 0"
 DAMAGES = {
-    "altered place": ALTER.format("hashes", 40),
-    "place without a reservation": ALTER.format("hashes", 1),
-    "altered signed tile": ALTER.format("signed_hashes", 40),
+    "altered place": ALTER.format("hashes", 39),
+    "place without a reservation": ALTER.format("hashes", 0),
+    "altered signed tile": ALTER.format("signed_hashes", 39),
     "lost tile": "DELETE FROM reservation_map_tiles",
 }
 
