@@ -216,11 +216,14 @@ UPDATE scheduler_lease SET expires_at = clock_timestamp() WHERE holder_id = %s;
 -- Makes due what waits until a time that is further ahead than its longest wait, or that was stored at a time which the
 -- clock has not reached: the clock was ahead, and went back. Rows that a worker has locked are left to it.
 WITH notices AS (
-    -- A reminder may wait for the end of quiet hours, and each notice as long as a channel asks.
+    -- A reminder may wait for the end of quiet hours, and each notice as long as a channel asks. One that was written at
+    -- an impossible time was attempted by the same clock.
     UPDATE outbox SET due_at = %(now)s WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM outbox
         WHERE due_at > %(longest_wait)s AND (
-            (template <> %(reminder)s AND outcome IS DISTINCT FROM 'deferred') OR due_at > %(longest_postponement)s
+            written_at > %(impossible)s
+            OR (template <> %(reminder)s AND outcome IS DISTINCT FROM 'deferred')
+            OR due_at > %(longest_postponement)s
         )
         FOR UPDATE SKIP LOCKED
     )) RETURNING 1

@@ -38,8 +38,12 @@ class MemoryDueReservations:
             row
             for (_, template), row in self._store.outbox.items()
             if row.due_at is not None
-            and row.due_at
-            > bounds["longest_postponement" if template == REMINDER or row.outcome == "deferred" else "longest_wait"]
+            and row.due_at > bounds["longest_wait"]
+            and (
+                row.written_at > bounds["impossible"]
+                or (template != REMINDER and row.outcome != "deferred")
+                or row.due_at > bounds["longest_postponement"]
+            )
         ]
         for row in ahead:
             row.due_at = now

@@ -106,6 +106,24 @@ def test_notice_waits_as_long_as_it_is_asked_to(bench: LedgerBench, steps: Deliv
     assert outbox.take(now() + timedelta(days=1)) is not None
 
 
+def test_notice_that_was_written_while_the_clock_was_ahead_waits_no_hour(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
+    """A channel asked for a minute, by the same clock, an hour ahead."""
+    now, code_and_id = bench.storage.recorder.clock.now(), redeemed(bench)
+    deliver(steps, code_and_id[1], ScriptedChannel(), "t1")
+    done(bench.run(correction(bench, *code_and_id, "person")))
+    later = RetryLater(server="team", reason="full", wait=timedelta(minutes=1))
+    outbox, real = OutboxRows(bench.storage), now - timedelta(hours=1)
+
+    send_notices(outbox, bench.reader.find_reservation, steps, ScriptedChannel(later))
+    with bench.storage.datastore.get_connection() as conn:
+        brought_back = bring_back_times(conn, real)
+
+    assert brought_back == {"outbox": 1}
+    assert outbox.take(real) is not None
+
+
 @pytest.mark.parametrize("is_put_off", [False, True], ids=["closed", "put-off"])
 def test_worker_that_lost_its_lease_changes_nothing(bench: LedgerBench, steps: DeliverySteps, is_put_off: bool) -> None:
     """The worker that leased the notice since then has it: it is neither ended, nor due before that lease ends."""
