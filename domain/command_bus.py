@@ -257,7 +257,7 @@ class CommandRule(NamedTuple):
     """How a command is decided, and what that decision reads.
 
     Attributes:
-        is_alone: Whether it has a transaction of its own, because a batch does not maintain what it reads.
+        is_alone: Whether no other command shares its transaction, because a batch does not maintain what it reads.
     """
 
     decide: Callable[[Any, WorkingSet, Policy], Decision | CampaignDecision]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from domain.application import RedemptionLedger
-from domain.command_bus import Command, CommandResult, Result
+from domain.application import LedgerRecorder, RedemptionLedger
+from domain.command_bus import AnyCommand, AnyResult, CommandResult
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import ReservationNotRefundable
 from domain.policy import Policy
@@ -21,10 +21,10 @@ class RecordingUnitOfWork:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.loaded: list[Sequence[Command]] = []
-        self.saved: list[tuple[WorkingSet, Sequence[Command], Sequence[Result]]] = []
+        self.loaded: list[Sequence[AnyCommand]] = []
+        self.saved: list[tuple[WorkingSet, Sequence[AnyCommand], Sequence[AnyResult]]] = []
 
-    def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
+    def load(self, commands: Sequence[AnyCommand]) -> PipelineSteps[WorkingSet]:
         """Give the states of the scenario, and its new events as none."""
         self.loaded.append(commands)
         yield from ()
@@ -34,7 +34,7 @@ class RecordingUnitOfWork:
         return working_set
 
     def save(
-        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
     ) -> PipelineSteps[None]:
         """Remember what was handed over."""
         yield from ()
@@ -49,7 +49,7 @@ class LedgerOverOneTransaction(RedemptionLedger):
         self._transactions = [uow] * transactions
 
     @property
-    def _ledger_recorder(self) -> Any:  # noqa: ANN401 - only transactions are asked of it
+    def _ledger_recorder(self) -> LedgerRecorder:
         return self
 
     def attempts(self) -> Iterator[AbstractContextManager[RecordingUnitOfWork]]:

@@ -11,11 +11,11 @@ from domain.command_bus import COMMANDS, CommandResult
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.reserve import ReserveUse
-from domain.events.event import Event
 from domain.model.reservation import Reservation
-from projections.event_store import batch_reads, codec
+from projections.event_store import batch_reads
 from projections.event_store.unit_of_work import ROUNDS_MAX
 from projections.storage.bootstrap import LedgerStore
+from tests.support.ledger.decoded_topics import record_decoded_topics
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, done
 from tests.support.ledger.settings import settings_for
 
@@ -23,15 +23,7 @@ from tests.support.ledger.settings import settings_for
 @pytest.fixture
 def topics(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The topics of the events that lookups of reservations have decoded."""
-    decoded: list[str] = []
-    decode = codec.decode
-
-    def record_and_decode(topic: str, state: bytes) -> Event:
-        decoded.append(topic)
-        return decode(topic, state)
-
-    monkeypatch.setattr(batch_reads, "decode", record_and_decode)
-    return decoded
+    return record_decoded_topics(monkeypatch, batch_reads)
 
 
 def test_outcome_decodes_no_event_again(bench: LedgerBench, topics: list[str]) -> None:

@@ -7,10 +7,9 @@ import psycopg
 import pytest
 
 from domain.events.code_terms import CodeTerms
-from domain.events.event import Event
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
-from projections.event_store import codec, stream_loader
+from projections.event_store import stream_loader
 from projections.event_store.snapshots import (
     CODES,
     EVENTS_PER_SNAPSHOT,
@@ -23,6 +22,7 @@ from projections.sql.read_models import ReadModelsSql
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.snapshot_check import EQUAL
 from projections.verification.verify import verify
+from tests.support.ledger.decoded_topics import record_decoded_topics
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
 from tests.support.ledger.rebuilds import NoProgress, rebuilt
 from tests.support.ledger.settings import settings_for
@@ -45,15 +45,7 @@ def long_code(bench: LedgerBench) -> str:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The topics of the events that lookups of codes have decoded."""
-    topics: list[str] = []
-    real = codec.decode
-
-    def noting(topic: str, state: bytes) -> Event:
-        topics.append(topic)
-        return real(topic, state)
-
-    monkeypatch.setattr(stream_loader, "decode", noting)
-    return topics
+    return record_decoded_topics(monkeypatch, stream_loader)
 
 
 def load_afresh(bench: LedgerBench, code: str) -> RedeemCode:

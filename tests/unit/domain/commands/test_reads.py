@@ -11,7 +11,7 @@ from domain.working_set import WorkingSet
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import Scenario
 
-NOBODY = UUID(int=1)
+UNKNOWN = UUID(int=1)
 
 
 def asks_of(scenario: Scenario, *named: UUID, redeems: int = 0, freed: bool = False) -> Asks:
@@ -74,7 +74,7 @@ def test_deadlines_of_a_campaign_are_asked_for_if_it_may_be_full() -> None:
         lambda seen, _, reservation: seen.newer_than(reservation),
         lambda seen, _, reservation: seen.moves(reservation),
         lambda seen, scenario, _: seen.pending_reservations(scenario.code_id),
-        lambda seen, _, __: seen.has_text(NOBODY),
+        lambda seen, _, __: seen.has_text(UNKNOWN),
         lambda seen, scenario, _: seen.find_handed_out(scenario.code_id),
         lambda seen, scenario, reservation: seen.count_uses_of_person(
             seen.campaigns[scenario.campaign_id], reservation.recipient_id
@@ -100,7 +100,7 @@ def test_a_recipient_without_reservations_needs_no_read() -> None:
     seen = WorkingSet(asked=Asks())
     seen.note_known_persons()
 
-    assert seen.reservations_of(NOBODY, NOBODY) == []
+    assert seen.reservations_of(UNKNOWN, UNKNOWN) == []
 
 
 def test_a_source_that_was_not_read_is_no_missing_source() -> None:

@@ -1,6 +1,7 @@
 """Types of events register themselves: each says what types say, and a type that omits one stops the import."""
 
-from textwrap import dedent
+from pathlib import Path
+from runpy import run_path
 from types import ModuleType
 
 import pytest
@@ -11,10 +12,11 @@ from domain.events.reservation import InviteAttempted, InviteFailed, Reservation
 BODY = {"IMPORTANCE": "'step'", "LANDMARK": "False", "CHANGES_STATE": "True"}
 
 
-def write_module(source: str) -> ModuleType:
+def run_module(folder: Path, source: str) -> ModuleType:
     """Return a module with some source, as if it were in the package."""
-    module = ModuleType("domain.events.made_up")
-    exec(dedent(source), vars(module))  # noqa: S102 - a class is made as a module makes it
+    file, module = folder / "made_up.py", ModuleType("domain.events.made_up")
+    file.write_text(source, "utf-8")
+    vars(module).update(run_path(str(file), run_name=module.__name__))
     return module
 
 
@@ -25,7 +27,7 @@ def write_type(*names: str, base: str = "Event") -> str:
     return f"{imports}class NewFact({base}, frozen=True, kw_only=True):\n    " + "\n    ".join(lines)
 
 
-def test_registry_holds_the_leaves_by_name() -> None:
+def test_registry_holds_the_leaves_by_name(tmp_path: Path) -> None:
     """A class that others extend is not stored, and a class outside of the package is not one of its types."""
 
     class Extended(UseReserved, frozen=True, kw_only=True):
@@ -35,25 +37,25 @@ def test_registry_holds_the_leaves_by_name() -> None:
     assert ReservationEvent not in EVENT_TYPES.values()
     assert Extended not in EVENT_TYPES.values()
     assert list(EVENT_TYPES) == sorted(EVENT_TYPES)
-    assert list(collect_event_types([write_module(write_type(*BODY))])) == ["NewFact"]
+    assert list(collect_event_types([run_module(tmp_path, write_type(*BODY))])) == ["NewFact"]
 
 
 @pytest.mark.parametrize("base", ["Event", "UseReserved"])
 @pytest.mark.parametrize("omitted", SAID_BY_TYPES)
-def test_registry_rejects_a_type_that_omits_what_types_say(omitted: str, base: str) -> None:
+def test_registry_rejects_a_type_that_omits_what_types_say(omitted: str, base: str, tmp_path: Path) -> None:
     """What a type inherits it does not say."""
     said = [name for name in SAID_BY_TYPES if name != omitted]
 
     with pytest.raises(TypeError, match=rf"^domain\.events\.made_up\.NewFact does not say {omitted}$"):
-        collect_event_types([write_module(write_type(*said, base=base))])
+        collect_event_types([run_module(tmp_path, write_type(*said, base=base))])
 
 
-def test_registry_rejects_a_type_that_is_extended() -> None:
+def test_registry_rejects_a_type_that_is_extended(tmp_path: Path) -> None:
     """A type with a subtype would silently be no type any more."""
     source = write_type(*BODY) + "\nclass Newer(NewFact, frozen=True, kw_only=True):\n    IMPORTANCE = 'noise'"
 
     with pytest.raises(TypeError, match=r"NewFact is extended, so it is not stored: remove IMPORTANCE, LANDMARK"):
-        collect_event_types([write_module(source)])
+        collect_event_types([run_module(tmp_path, source)])
 
 
 def test_values_of_types_are_no_fields() -> None:
