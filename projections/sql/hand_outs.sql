@@ -249,7 +249,8 @@ ORDER BY p.next_at LIMIT 1 FOR UPDATE OF p SKIP LOCKED;
 -- name: take_due_rows
 -- `may_have_arrived` stays true if the worker stores no outcome; what it was before is returned.
 UPDATE hand_out_recipients r SET
-    due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = attempts + 1, may_have_arrived = true
+    due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = attempts + 1, attempted_at = %(now)s,
+    may_have_arrived = true
 FROM (
     SELECT r.code_id, r.may_have_arrived FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
     WHERE r.hand_out_id = %(hand_out_id)s AND r.due_at <= %(now)s AND u.ended_at IS NOT NULL
@@ -262,7 +263,8 @@ RETURNING
 -- name: take_asked_rows
 -- Emails that staff asked for: neither the rate nor the state of the hand-out delays them.
 UPDATE hand_out_recipients r SET
-    due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = attempts + 1, may_have_arrived = true
+    due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = attempts + 1, attempted_at = %(now)s,
+    may_have_arrived = true
 FROM (
     SELECT code_id, may_have_arrived FROM hand_out_recipients WHERE is_asked AND due_at <= %(now)s
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED

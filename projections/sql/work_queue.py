@@ -18,6 +18,7 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     bring_back_times: LiteralString
     impossible_times_of_the_log: LiteralString
     accept_times_of_the_log: LiteralString
+    begin_removal: LiteralString
     forget_access_marks: LiteralString
     prune_access_marks: LiteralString
     prune_test_emails: LiteralString

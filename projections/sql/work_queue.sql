@@ -18,7 +18,7 @@ WHERE ctid = ANY(ARRAY(SELECT ctid FROM callback_refusals WHERE minute < %s LIMI
 
 -- name: take_due_access
 -- Each taken by one worker: the mark keeps others away until next_at. One that is longer than any mark is kept was made
--- before the clock went back, and is worth nothing.
+-- before the clock went back, and is worth nothing. `attempt`: which removal a worker asked for that did not end its lease.
 WITH due AS (
     SELECT r.reservation_id FROM reservations r LEFT JOIN access_marks m USING (reservation_id)
     WHERE r.access_due_at <= %(now)s AND (m.next_at IS NULL OR m.next_at <= %(now)s OR m.next_at > %(longest)s)
@@ -30,7 +30,7 @@ INSERT INTO access_marks AS old (reservation_id, next_at)
 SELECT reservation_id, %(until)s FROM due ORDER BY reservation_id
 ON CONFLICT (reservation_id) DO UPDATE SET next_at = excluded.next_at
 WHERE old.next_at <= %(now)s OR old.next_at > %(longest)s
-RETURNING reservation_id;
+RETURNING reservation_id, attempt;
 
 -- name: hold_access
 -- Those of these access grants that no other worker has.
@@ -38,7 +38,11 @@ INSERT INTO access_marks AS old (reservation_id, next_at)
 SELECT reservation_id, %(until)s FROM unnest(%(reservation_ids)s::uuid[]) AS asked (reservation_id) ORDER BY 1
 ON CONFLICT (reservation_id) DO UPDATE SET next_at = excluded.next_at
 WHERE old.next_at <= %(now)s OR old.next_at > %(longest)s
-RETURNING reservation_id;
+RETURNING reservation_id, attempt;
+
+-- name: begin_removal
+-- Not after the lease was lost: another worker has the access then.
+UPDATE access_marks SET attempt = %s WHERE reservation_id = %s AND next_at = %s;
 
 -- name: take_impossible_access
 -- Access with a due time that may have been stored before the clock went back: the stream of its code is ahead. The
@@ -58,7 +62,10 @@ ORDER BY r.access_due_at DESC LIMIT %(limit)s;
 DELETE FROM access_marks WHERE reservation_id = ANY(%s) AND next_at = %s;
 
 -- name: prune_access_marks
-DELETE FROM access_marks WHERE next_at < %s;
+-- Not those that say which removal a lost worker asked for, as long as it may be asked for again.
+DELETE FROM access_marks m WHERE next_at < %s AND (attempt IS NULL OR NOT EXISTS (
+    SELECT FROM reservations r WHERE r.reservation_id = m.reservation_id AND r.access_due_at IS NOT NULL
+));
 
 -- name: prune_test_emails
 DELETE FROM test_emails WHERE leased_until < %s;
@@ -137,7 +144,8 @@ DELETE FROM unknown_code_tries WHERE minute < %s;
 -- Letters due, each taken by one worker: due_at moves past the lease before anything is sent. `recent`: how many
 -- notices the same recipient was sent within the last hour. The outcome of the attempt before is returned and cleared,
 -- so that none is left of an attempt whose worker ended without storing one.
-UPDATE outbox o SET due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = o.attempts + 1, outcome = NULL
+UPDATE outbox o SET due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = o.attempts + 1,
+    attempted_at = %(now)s, outcome = NULL
 FROM (
     SELECT reservation_id, template, outcome FROM outbox WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -216,12 +224,11 @@ UPDATE scheduler_lease SET expires_at = clock_timestamp() WHERE holder_id = %s;
 -- Makes due what waits until a time that is further ahead than its longest wait, or that was stored at a time which the
 -- clock has not reached: the clock was ahead, and went back. Rows that a worker has locked are left to it.
 WITH notices AS (
-    -- A reminder may wait for the end of quiet hours, and each notice as long as a channel asks. One that was written at
-    -- an impossible time was attempted by the same clock.
+    -- A reminder may wait for the end of quiet hours, and each notice as long as a channel asks.
     UPDATE outbox SET due_at = %(now)s WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM outbox
         WHERE due_at > %(longest_wait)s AND (
-            written_at > %(impossible)s
+            greatest(written_at, attempted_at) > %(impossible)s
             OR (template <> %(reminder)s AND outcome IS DISTINCT FROM 'deferred')
             OR due_at > %(longest_postponement)s
         )
@@ -240,7 +247,7 @@ WITH notices AS (
     UPDATE hand_out_recipients SET due_at = %(now)s WHERE ctid = ANY(ARRAY(
         SELECT r.ctid FROM hand_outs h JOIN hand_out_recipients r USING (hand_out_id)
         WHERE (h.state = 'running' OR r.is_asked) AND r.due_at > %(longest_wait)s AND (
-            r.due_at > %(longest_postponement)s
+            r.due_at > %(longest_postponement)s OR r.attempted_at > %(impossible)s
             OR ((r.attempts = 0 OR r.may_have_arrived) AND NOT EXISTS (
                 SELECT FROM handed_out_codes c
                 WHERE c.code_id = r.code_id AND c.reminder = c.mail AND c.mail_state = 'queued'
@@ -271,7 +278,7 @@ WITH notices AS (
 ), wake_ups AS (
     DELETE FROM dispatches WHERE next_at > %(longest_wait)s RETURNING 1
 ), marks AS (
-    DELETE FROM access_marks WHERE next_at > %(longest_wait)s RETURNING 1
+    UPDATE access_marks SET next_at = %(now)s WHERE next_at > %(longest_wait)s RETURNING 1
 ), runs AS (
     UPDATE scheduled_runs SET claimed_at = %(now)s WHERE claimed_at > %(impossible)s RETURNING 1
 ), leases AS (

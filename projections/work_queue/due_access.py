@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain.values.timestamps import CLOCK_STEP
@@ -18,6 +18,17 @@ BUSY_S = 120
 """Least length of a lease in seconds."""
 
 
+class LeasedAccess(NamedTuple):
+    """An access about which something is due, under a lease.
+
+    Attributes:
+        lost_attempt: Number of the removal that a worker asked for whose lease ended without an outcome; None for none.
+    """
+
+    reservation_id: UUID
+    lost_attempt: int | None = None
+
+
 class DueAccessRows:
     """`DueAccessQueue` in PostgreSQL. A lease, of `lease_s`, is longer than any removal takes."""
 
@@ -25,19 +36,25 @@ class DueAccessRows:
         self._datastore = storage.datastore
         self.lease = timedelta(seconds=lease_s)
 
-    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[LeasedAccess]:
         """Lease reservations whose access is due, longest due first."""
         params = {**self._lease_bounds(now), "limit": limit}
         with self._datastore.get_connection() as conn:
             rows: Sequence[Any] = conn.execute(WorkQueueSql.take_due_access, params).fetchall()
-        return [row["reservation_id"] for row in rows]
+        return [LeasedAccess(row["reservation_id"], row["attempt"]) for row in rows]
 
-    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[LeasedAccess]:
         """Lease those of these reservations that no other worker has."""
         params = {**self._lease_bounds(now), "reservation_ids": list(reservation_ids)}
         with self._datastore.get_connection() as conn:
             rows: Sequence[Any] = conn.execute(WorkQueueSql.hold_access, params).fetchall()
-        return [row["reservation_id"] for row in rows]
+        return [LeasedAccess(row["reservation_id"], row["attempt"]) for row in rows]
+
+    def begin_removal(self, reservation_id: UUID, attempt: int, leased_at: datetime) -> bool:
+        """Store which removal is asked for now; return False if the lease that began at a time was lost."""
+        with self._datastore.get_connection() as conn:
+            values = (attempt, reservation_id, leased_at + self.lease)
+            return conn.execute(WorkQueueSql.begin_removal, values).rowcount > 0
 
     def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
         """End leases that began at a time: any worker may lease what is due next."""

@@ -104,7 +104,8 @@ CREATE TABLE public.accepted_times (
 );
 CREATE TABLE public.access_marks (
     reservation_id uuid NOT NULL,
-    next_at timestamp with time zone NOT NULL
+    next_at timestamp with time zone NOT NULL,
+    attempt integer
 );
 CREATE TABLE public.api_keys (
     key_id uuid NOT NULL,
@@ -305,7 +306,8 @@ CREATE TABLE public.hand_out_recipients (
     attempts smallint DEFAULT 0 NOT NULL,
     is_asked boolean DEFAULT false NOT NULL,
     may_have_arrived boolean DEFAULT false NOT NULL,
-    leased_until timestamp with time zone
+    leased_until timestamp with time zone,
+    attempted_at timestamp with time zone
 );
 ALTER TABLE public.hand_out_recipients ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.hand_out_recipients_number_seq
@@ -451,7 +453,8 @@ CREATE TABLE public.outbox (
     attempts smallint DEFAULT 0 NOT NULL,
     outcome text,
     closed_at timestamp with time zone,
-    leased_until timestamp with time zone
+    leased_until timestamp with time zone,
+    attempted_at timestamp with time zone
 );
 CREATE TABLE public.private_texts (
     text_id uuid NOT NULL,

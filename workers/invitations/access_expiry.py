@@ -1,7 +1,8 @@
 """Access expiry: notifies recipients in time, ends expired access, and has the channel remove it.
 
 Everything that is due is found in the database and recorded as events; a mark keeps two workers from the same access. A
-worker that dies between asking the channel and recording its answer leaves the access to be asked for again.
+worker that dies between asking the channel and recording its answer has spent an attempt, and the access is asked for
+again.
 """
 
 import logging
@@ -15,13 +16,13 @@ from uuid import UUID
 from domain.command_bus import Command, CommandResult, Result
 from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
 from domain.commands.context import CommandContext
-from domain.model.access import Access
+from domain.judgment import LEASE_LOST
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
 from domain.values.identifiers import EmailAddress
 from domain.values.timestamps import possible_time
-from projections.work_queue.due_access import TAKEN_MAX
+from projections.work_queue.due_access import TAKEN_MAX, LeasedAccess
 from workers.channels.group_router import Cooldowns
 from workers.invitations.delivery_steps import Addresses, reject_for_now
 from workers.invitations.message_factory import MessageFactory
@@ -37,11 +38,14 @@ class DueAccessQueue(Protocol):
 
     lease: timedelta
 
-    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[LeasedAccess]:
         """Lease reservations whose access is due, longest due first."""
 
-    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[LeasedAccess]:
         """Lease those of these reservations that no other worker has."""
+
+    def begin_removal(self, reservation_id: UUID, attempt: int, leased_at: datetime) -> bool:
+        """Store which removal is asked for now; return False if the lease that began at a time was lost."""
 
     def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
         """End leases that began at a time: any worker may lease what is due next."""
@@ -93,17 +97,14 @@ class AccessExpirer:
         counts: Counter[str] = Counter()
         while not should_stop():
             context = self.context()
-            due_ids = self.rows.take(context.now)
-            if not due_ids:
+            leased = self.rows.take(context.now)
+            if not leased:
                 break
-            counts["due"] += len(due_ids)
-            counts += self._settle(due_ids, context, should_stop)
-            self.rows.give_back(due_ids, context.now)
+            counts["due"] += len(leased)
+            counts += self._settle(leased, context, should_stop)
         context = self.context()
-        impossible_ids = [] if should_stop() else self.rows.hold(self.rows.find_impossible(context.now), context.now)
-        counts += self._settle(impossible_ids, context, should_stop)
-        self.rows.give_back(impossible_ids, context.now)
-        return counts
+        impossible = [] if should_stop() else self.rows.hold(self.rows.find_impossible(context.now), context.now)
+        return counts + self._settle(impossible, context, should_stop)
 
     def remove(self, reservation_ids: Sequence[UUID], should_stop: Callable[[], bool]) -> Counter[str]:
         """Remove access now for which an invitation waits; access that is not due is left alone.
@@ -117,15 +118,14 @@ class AccessExpirer:
             StorageUnavailableError: The database is unavailable; what was committed stays.
         """
         context = self.context()
-        leased_ids = self.rows.hold(list(reservation_ids)[:TAKEN_MAX], context.now)
-        counts = self._settle(leased_ids, context, should_stop)
-        self.rows.give_back(leased_ids, context.now)
-        return counts
+        leased = self.rows.hold(list(reservation_ids)[:TAKEN_MAX], context.now)
+        return self._settle(leased, context, should_stop)
 
     def _settle(
-        self, due_ids: Sequence[UUID], context: CommandContext, should_stop: Callable[[], bool]
+        self, leased: Sequence[LeasedAccess], context: CommandContext, should_stop: Callable[[], bool]
     ) -> Counter[str]:
         counts: Counter[str] = Counter()
+        due_ids = [each.reservation_id for each in leased]
         results = self.execute(
             [SettleAccess(context=context, reservation_id=reservation_id) for reservation_id in due_ids]
         )
@@ -144,53 +144,66 @@ class AccessExpirer:
             if ended_reservations
             else {}
         )
+        lost_attempts = dict(leased)
         for reservation in ended_reservations:
             if should_stop() or self.context().now + self.longest_send >= context.now + self.rows.lease:
                 break
             channel = by_group.get(reservation.group or "", self.channel.name)
-            counts[self._remove(reservation, addresses.get(reservation.recipient_id), channel)] += 1
+            lost_attempt = lost_attempts[reservation.reservation_id]
+            address = addresses.get(reservation.recipient_id)
+            outcome = self._remove(reservation, address, channel, lost_attempt, context.now)
+            if outcome is not None:
+                counts[self._record_outcome(reservation, channel, outcome)] += 1
+        self.rows.give_back([each.reservation_id for each in leased], context.now)
         return counts
 
-    def _remove(self, reservation: Reservation, address: EmailAddress | UnverifiedAddress | None, channel: str) -> str:
+    def _remove(
+        self,
+        reservation: Reservation,
+        address: EmailAddress | UnverifiedAddress | None,
+        channel: str,
+        lost_attempt: int | None,
+        leased_at: datetime,
+    ) -> RemovalOutcome | None:
+        """Ask the channel, if it may be asked; return the outcome of the attempt, or None after a lost lease."""
         access = reservation.access
         if access is None or access.ending is None:
             raise AssertionError("only what has ended is removed")
+        number = access.removal_attempts + 1
+        if lost_attempt == number:
+            return LEASE_LOST
         if isinstance(address, UnverifiedAddress):
             # Another person's access might be removed: what becomes of this one is for a person to decide.
-            return self._record_outcome(
-                reservation, access, channel, Rejected(server=channel, reason=ADDRESS_MISMATCH, final=True)
-            )
+            return Rejected(server=channel, reason=ADDRESS_MISMATCH, final=True)
+        group, cooldowns = reservation.group, self.cooldowns
+        if group is not None and cooldowns is not None and cooldowns.is_active(group):
+            return reject_for_now(channel)
         removal = Removal(
             reservation_id=reservation.reservation_id,
             cause=access.ending,
             ended_at=access.ended_at or reservation.reserved_at,
             recipient=address,
-            group=reservation.group,
+            group=group,
             farewell=self.message_factory.farewell(reservation, address)
             if address and access.ending == "expired"
             else None,
         )
-        return self._record_outcome(reservation, access, channel, self._ask(removal, channel))
-
-    def _ask(self, removal: Removal, channel: str) -> RemovalOutcome:
-        """Ask the channel, unless the group's system is in backoff."""
-        if removal.group is None or self.cooldowns is None:
-            return self.channel.revoke(removal)
-        if self.cooldowns.is_active(removal.group):
-            return reject_for_now(channel)
+        if not self.rows.begin_removal(reservation.reservation_id, number, leased_at):
+            return None
         outcome = self.channel.revoke(removal)
-        self.cooldowns.record(removal.group, outcome)
+        if group is not None and cooldowns is not None:
+            cooldowns.record(group, outcome)
         return outcome
 
-    def _record_outcome(self, reservation: Reservation, access: Access, channel: str, outcome: RemovalOutcome) -> str:
+    def _record_outcome(self, reservation: Reservation, channel: str, outcome: RemovalOutcome) -> str:
         """Record the outcome of a removal, and return its label."""
-        reply = None
+        reply, access = None, reservation.access
         if isinstance(outcome, Rejected) and outcome.reply:
             reply = self.draft_text(outcome.reply, reservation.reservation_id)
         command = RecordRemovalOutcome(
             context=self.context(),
             reservation_id=reservation.reservation_id,
-            attempt=access.removal_attempts + 1,
+            attempt=access.removal_attempts + 1 if access else 1,
             channel=channel,
             outcome=outcome,
             case_id=self.new_id(),

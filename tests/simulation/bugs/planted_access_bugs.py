@@ -17,6 +17,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Removal
 from domain.working_set import WorkingSet
+from tests.simulation.services.work_queues import MemoryDueAccess
 from workers.invitations.access_expiry import AccessExpirer
 
 Patch = pytest.MonkeyPatch
@@ -125,6 +126,11 @@ def removal_releases_nothing(patch: Patch) -> None:
     patch.setattr(command_bus, "release_waiting_invitations", lambda *_: [])
 
 
+def lost_removal_counts_nothing(patch: Patch) -> None:
+    """A worker that ends while it asks a channel leaves no trace: the next one asks as if it were the first."""
+    patch.setattr(MemoryDueAccess, "begin_removal", lambda *_: True)
+
+
 def waiting_is_overdue(patch: Patch) -> None:
     """An invitation that waits for a removal is refunded at its deadline, so its use invites a third person."""
     patch.setattr(Reservation, "is_waiting_for_removal", property(lambda _: False))
@@ -142,5 +148,6 @@ GRANT_PLANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     second_invitation_does_not_wait,
     refund_of_an_unknown_ends_nothing,
     removal_releases_nothing,
+    lost_removal_counts_nothing,
     waiting_is_overdue,
 )

@@ -4,7 +4,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from uuid import UUID
 
-from domain.events.access import AccessCorrected, AccessExpired, AccessReplaced, AccessRevoked, ExpiryAnnounced
+from domain.events.access import (
+    AccessCorrected,
+    AccessExpired,
+    AccessRemovalFailed,
+    AccessRemoved,
+    AccessReplaced,
+    AccessRevoked,
+    ExpiryAnnounced,
+)
 from domain.events.event import STAFF, Event
 from domain.events.reservation import InviteSent, LateSuccessRecorded, RebindReserved
 from projections.event_store.side_tables import EXPIRY_NOTICE_PREFIX
@@ -16,7 +24,7 @@ ENDS = (AccessExpired, AccessReplaced, AccessRevoked, AccessCorrected)
 
 def find_broken_access_rules(run: RunResult) -> Violations:
     """Every promise about accesses that was broken."""
-    for rule in (_check_notices, _taken_away, _moved, _over):
+    for rule in (_check_notices, _taken_away, _count_removals, _moved, _over):
         yield from rule(run)
 
 
@@ -58,6 +66,17 @@ def _taken_away(run: RunResult) -> Violations:
             yield f"{removal.reservation_id} was taken away while its access stood"
         elif ended_at[1] != removal.cause:
             yield f"{removal.reservation_id} was taken away as {removal.cause} and is {ended_at[1]}"
+
+
+def _count_removals(run: RunResult) -> Violations:
+    """Each time that the channel was asked is in the log, also if no worker lived to record the answer."""
+    asked = Counter(removal.reservation_id for _, removal in run.removals)
+    recorded = Counter(
+        fact.event.reservation_id for fact in run.facts if isinstance(fact.event, AccessRemovalFailed | AccessRemoved)
+    )
+    for reservation_id in sorted(asked.keys()):
+        if asked[reservation_id] > recorded[reservation_id]:
+            yield f"{reservation_id} was taken away {asked[reservation_id]} times, recorded {recorded[reservation_id]}"
 
 
 def _moved(run: RunResult) -> Violations:

@@ -147,6 +147,7 @@ class OutboxEntry:
     attempts: int = 0
     outcome: str | None = None
     leased_until: datetime | None = None
+    attempted_at: datetime | None = None
 
 
 class MemoryStore(POPOApplicationRecorder):

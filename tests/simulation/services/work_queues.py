@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain.model.reservation import Reservation
 from projections.event_store.side_tables import REMINDER
-from projections.work_queue.due_access import BUSY_S
+from projections.work_queue.due_access import BUSY_S, LeasedAccess
 from projections.work_queue.due_access import TAKEN_MAX as TAKEN_ACCESSES_MAX
 from projections.work_queue.due_reservations import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
 from projections.work_queue.impossible_times import find_bounds
@@ -40,7 +40,7 @@ class MemoryDueReservations:
             if row.due_at is not None
             and row.due_at > bounds["longest_wait"]
             and (
-                row.written_at > bounds["impossible"]
+                max(row.written_at, row.attempted_at or row.written_at) > bounds["impossible"]
                 or (template != REMINDER and row.outcome != "deferred")
                 or row.due_at > bounds["longest_postponement"]
             )
@@ -99,9 +99,10 @@ class MemoryDueAccess:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._marks: dict[UUID, datetime] = {}
+        self._attempts: dict[UUID, int] = {}
         self.lease = timedelta(seconds=BUSY_S)
 
-    def take(self, now: datetime, limit: int = TAKEN_ACCESSES_MAX) -> list[UUID]:
+    def take(self, now: datetime, limit: int = TAKEN_ACCESSES_MAX) -> list[LeasedAccess]:
         """What is due and not marked."""
         due = [
             (reservation.access_due_at, key)
@@ -113,12 +114,19 @@ class MemoryDueAccess:
         due_ids = [key for _, key in free[:limit]]
         return self.hold(due_ids, now)
 
-    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[LeasedAccess]:
         """Mark those that are not marked until a time that can be."""
         longest = find_bounds(now + self.lease)["impossible"]
         free = [key for key in reservation_ids if not now < self._marks.get(key, now) <= longest]
         self._marks |= dict.fromkeys(free, now + self.lease)
-        return free
+        return [LeasedAccess(key, self._attempts.get(key)) for key in free]
+
+    def begin_removal(self, reservation_id: UUID, attempt: int, leased_at: datetime) -> bool:
+        """Note which removal is asked for, unless the lease was lost."""
+        has_lease = self._marks.get(reservation_id) == leased_at + self.lease
+        if has_lease:
+            self._attempts[reservation_id] = attempt
+        return has_lease
 
     def find_impossible(self, now: datetime) -> list[UUID]:
         """What may have been stored before the clock went back."""
@@ -134,6 +142,7 @@ class MemoryDueAccess:
         for key in reservation_ids:
             if self._marks.get(key) == leased_at + self.lease:
                 del self._marks[key]
+                self._attempts.pop(key, None)
 
 
 class MemoryOutbox:
@@ -150,7 +159,7 @@ class MemoryOutbox:
         _, key = min(due)
         row = self._store.outbox[key]
         row.due_at = row.leased_until = now + timedelta(seconds=LEASE_S)
-        row.attempts += 1
+        row.attempts, row.attempted_at = row.attempts + 1, now
         last_outcome, row.outcome = row.outcome, None
         return DueNotice(*key, row.written_at, row.attempts, last_outcome=last_outcome, leased_until=row.leased_until)
 

@@ -24,6 +24,7 @@ from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.campaign_list import CampaignReader
 from projections.work_queue.due_access import DueAccessRows
 from projections.work_queue.outbox import OutboxRows
+from projections.work_queue.retention import prune
 from tests.integration.workers.invitations.test_address_mismatch import swap
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.code_terms import make_terms
@@ -307,6 +308,52 @@ def test_two_rounds_at_once_ask_once(house: AccessRig) -> None:
     later = rows.take(house.now + timedelta(seconds=121))
 
     assert ([len(first), len(second)], later) == ([1, 0], first)
+
+
+class DyingChannel(FakeChannel):
+    """A channel during whose requests the worker ends."""
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Note the request; there is no answer."""
+        super().revoke(removal)
+        raise SystemExit
+
+
+def test_removal_that_a_worker_did_not_survive_has_spent_an_attempt(house: AccessRig) -> None:
+    """The next one records it and waits; after the last attempt staff decide. No channel is asked without a bound."""
+    house.grant_access(house.issue())
+    house.now += timedelta(days=30, seconds=1)
+    channel = DyingChannel()
+    for _ in range(20):
+        try:
+            house.clean_up(channel)
+        except SystemExit:
+            prune(house.bench.storage, house.now + timedelta(minutes=15), 30)  # no worker for a while
+        house.now += timedelta(hours=30)
+
+    assert len(channel.revoked) == house.bench.storage.ledger.policy.removal_attempts_max
+    failed = house.bench.rows(
+        "SELECT event_fields(state) ->> 'reason', (event_fields(state) ->> 'attempt')::int FROM ledger_events"
+        " WHERE topic = 'AccessRemovalFailed:1' ORDER BY originator_version"
+    )
+    assert failed == [("lease_expired", number + 1) for number in range(len(channel.revoked))]
+    assert house.kinds()[-1] == "CaseOpened"
+    assert house.bench.rows("SELECT count(*) FROM access_marks") == [(0,)]
+
+
+def test_worker_that_lost_its_lease_asks_no_channel(house: AccessRig) -> None:
+    """It stood still between its lease and the request, and another one has the access."""
+    house.grant_access(house.issue())
+    house.now += timedelta(days=30, seconds=1)
+
+    class FrozenRows(DueAccessRows):
+        def begin_removal(self, reservation_id: UUID, attempt: int, leased_at: datetime) -> bool:
+            house.now += timedelta(seconds=121)
+            assert self.take(house.now)
+            return super().begin_removal(reservation_id, attempt, leased_at)
+
+    assert replace(house.keeper(), rows=FrozenRows(house.bench.storage)).work(lambda: False) == {"due": 1}
+    assert house.channel.revoked == []
 
 
 def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(house: AccessRig) -> None:

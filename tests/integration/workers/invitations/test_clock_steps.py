@@ -391,6 +391,54 @@ def test_hand_out_goes_on_when_the_clock_came_back(
 
 @AHEAD
 @RESTART
+def test_what_a_channel_deferred_by_the_wrong_clock_goes_out(
+    open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool
+) -> None:
+    """A notice and an email of a hand-out: written by the right clock, and deferred by the one that was ahead."""
+    asked = timedelta(hours=2)
+
+    def rig_of(ledger: SteppedLedger, campaign_id: UUID) -> HandOutRig:
+        now = ledger.bench.storage.recorder.clock.now()
+        return HandOutRig(ledger.bench, ledger.steps, ledger.channel, now, campaign_id)
+
+    def use(ledger: SteppedLedger) -> UUID:
+        ledger.step(timedelta())
+        ledger.bench.attempt(ledger.reserve("mei@example.com"), REFUSED, channel="fake")
+        campaign_id = ledger.bench.create_campaign()
+        rig = rig_of(ledger, campaign_id)
+        rig.add(rig.create(), "li@example.com")
+        ledger.step(ahead)
+        ledger.channel.always("mei@example.com", RetryLater(server="team", reason="full", wait=asked))
+        ledger.channel.always("li@example.com", RetryLater(server="team", reason="full", wait=asked))
+        ledger.sweep()
+        rig_of(ledger, campaign_id).send()
+        assert [message.recipient.typed for message in ledger.channel.sent] == ["mei@example.com", "li@example.com"]
+        return campaign_id
+
+    with after_clock_was_ahead(open_ledger, ahead, use, is_restarted=is_restarted) as (ledger, campaign_id):
+        ledger.channel = FakeChannel()
+        for _ in range(2):
+            ledger.sweep()
+        rig_of(ledger, campaign_id).send()
+        assert sorted(message.recipient.typed for message in ledger.channel.sent) == [
+            "li@example.com",
+            "mei@example.com",
+        ]
+
+
+def test_what_a_channel_deferred_by_the_right_clock_waits(open_ledger: OpenLedger) -> None:
+    """As long as the channel asked for, also after a step: nothing is brought back that can be."""
+    with open_ledger() as ledger:
+        ledger.bench.attempt(ledger.reserve("mei@example.com"), REFUSED, channel="fake")
+        later = RetryLater(server="team", reason="full", wait=timedelta(hours=2))
+        ledger.channel.always("mei@example.com", later)
+        for _ in range(2):
+            ledger.sweep()
+        assert len(ledger.channel.sent) == 1
+
+
+@AHEAD
+@RESTART
 def test_webhooks_are_delivered_when_the_clock_came_back(
     open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool
 ) -> None:

@@ -53,7 +53,7 @@ def legacy_accesses() -> tuple[list[old.Row], list[old.Row]]:
 
 def due(bench: LedgerBench) -> list[UUID]:
     """Reservations about whose access the workers have something to do now."""
-    return DueAccessRows(bench.storage).take(bench.context().now, limit=100)
+    return [each.reservation_id for each in DueAccessRows(bench.storage).take(bench.context().now, limit=100)]
 
 
 def test_access_that_ended_before_the_import_is_closed_without_email(imports: Import, bench: LedgerBench) -> None:
