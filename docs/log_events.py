@@ -72,7 +72,7 @@ GUIDANCE: Final = {
     "scheduling interrupted": "Beat cannot ask the database whether it may schedule, so it sends nothing. It"
     " retries each second. Check PostgreSQL if it continues.",
     "scheduling taken over": "Nothing: from now on this beat schedules, as holder number `fence` of the lease.",
-    "sending invitations failed": "The sweep retries them. With a traceback it is a bug: report it.",
+    "sending failed": "The sweep retries them. With a traceback it is a bug: report it.",
     "serving metrics failed": "Set `LEDGER_WORKER_METRICS_PORT` to a free port.",
     "extending the reservation map failed": "Receipts stay incomplete. Run `ledger rebuild --apply`.",
     "signing a checkpoint failed": "The database was restored from an older backup; `why` says more. See [older"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import cached_property, partial
 from uuid import UUID
 
@@ -16,12 +15,13 @@ from domain.command_bus import Command, Result
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
-from domain.ports import Channel, OutboundMessage, Outcome, Rejected, TextDraft
+from domain.ports import Channel, Rejected, TextDraft
 from domain.values.identifiers import generate_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.privacy.in_flight import RecipientAddresses
 from projections.privacy.opt_outs import OptOutRepository
+from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.reader import Reader
 from projections.repositories.groups import GroupRepository
 from projections.storage.bootstrap import LedgerStore
@@ -43,6 +43,8 @@ from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.hand_out_sender import HandOutSender
 from workers.invitations.late_acceptance import record_late_acceptance
 from workers.invitations.message_factory import create_message_factory
+from workers.invitations.outbox_notices import NoticeSender
+from workers.invitations.reminders import ReminderRules
 from workers.monitoring.mail_server_watch import mark_missing
 from workers.settings import WorkerSettings, worker_name
 from workers.webhooks.deliverer import WebhookDeliverer
@@ -156,7 +158,7 @@ class Runtime:
             self.channel,
             plan=self.group_channels.plan,
             cooldowns=self.cooldowns,
-            capacity=self.connections.capacity if self.connections else lambda: UNBOUNDED,
+            capacity=self._capacity(),
             submit=self.send_loop.submit,
             preload=self.storage.recorder.preload_codes,
         )
@@ -179,9 +181,18 @@ class Runtime:
             cooldowns=self.cooldowns,
         )
 
-    def open_outbox(self) -> OutboxRows:
-        """Return the outbox of notices."""
-        return OutboxRows(self.storage, self.settings.row_lease_s)
+    def create_notice_sender(self) -> NoticeSender:
+        """Return what sends due notices."""
+        storage, settings = self.storage, self.settings
+        return NoticeSender(
+            OutboxRows(storage, settings.row_lease_s),
+            self.reader.find_reservation,
+            self.steps,
+            self.channel(),
+            self.cooldowns,
+            settings.notices_hourly_max,
+            ReminderRules(OptOutRepository(storage), CampaignReader(storage).find_terms_of_code),
+        )
 
     @cached_property
     def hand_out_sender(self) -> HandOutSender:
@@ -192,17 +203,15 @@ class Runtime:
             steps=self.steps,
             draft_code=lambda code_id: self.storage.vault.draft_code(generate_code(random.SystemRandom()), code_id),
             find_code=self._find_code,
-            send_all=self._send_all,
-            batch_size=self.settings.send_concurrency,
+            executor=self.send_executor,
+            slots=self.settings.send_concurrency,
+            channel=self.channel,
             cooldowns=self.cooldowns,
+            capacity=self._capacity(),
         )
 
-    def _send_all(self, messages: Sequence[OutboundMessage], leased_until: datetime) -> list[Outcome]:
-        return list(
-            self.send_executor.map(
-                lambda message: self.steps.send_in_time(self.channel(), message, leased_until), messages
-            )
-        )
+    def _capacity(self) -> Callable[[], int]:
+        return self.connections.capacity if self.connections else lambda: UNBOUNDED
 
     def _find_code(self, code_id: UUID) -> RedeemCode | None:
         row = self.reader.find_balance(code_id)

@@ -14,8 +14,6 @@ from msgspec import to_builtins
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_stalled_writers
 from projections.event_store.snapshots import write_missing_snapshots
-from projections.privacy.opt_outs import OptOutRepository
-from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.history_blocks import write_missing_blocks
 from projections.storage.revocation_queue import settle_next_revocations
 from projections.telemetry.gc_tuning import tune
@@ -32,8 +30,7 @@ from workers.invitations.access_expiry import RUN_MAX_S as ACCESS_RUN_MAX_S
 from workers.invitations.due_sweep import sweep
 from workers.invitations.hand_out_sender import RUN_MAX_S as HAND_OUTS_RUN_MAX_S
 from workers.invitations.message_factory import parse_reservation_ids
-from workers.invitations.outbox_notices import RUN_MAX_S, send_notices
-from workers.invitations.reminders import ReminderRules
+from workers.invitations.outbox_notices import RUN_MAX_S
 from workers.maintenance.drift_check import check_sample
 from workers.maintenance.log_follower import update_log
 from workers.manual_reserve import reserve
@@ -192,15 +189,8 @@ def sweep_due_reservations() -> None:
     SWEPT.labels("settled").inc(sweep_result.settled)
     SWEPT.labels("dispatched").inc(sweep_result.dispatched)
     is_over = _deadline(RUN_MAX_S)
-    send_notices(
-        runtime.open_outbox(),
-        runtime.reader.find_reservation,
-        runtime.steps,
-        runtime.channel(),
-        lambda: is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now()),
-        runtime.cooldowns,
-        settings.notices_hourly_max,
-        ReminderRules(OptOutRepository(runtime.storage), CampaignReader(runtime.storage).find_terms_of_code),
+    runtime.create_notice_sender().run(
+        lambda: is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now())
     )
 
 

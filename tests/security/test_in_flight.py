@@ -22,7 +22,6 @@ from tests.support.clients.in_process_app import settings_over
 from tests.support.ledger.code_template import make_template
 from tests.support.servers.mail_server import DelayedReply, MailServer
 from tests.support.waiting import WAIT_S_MAX, wait_for
-from workers.invitations.outbox_notices import send_notices
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
 
@@ -83,8 +82,7 @@ def notice(app: AppClient, worker: Runtime) -> Work:
     """The notice that nothing was sent."""
     reservation_id = app.redeem(app.issue(), PERSON).json()["reservation_id"]
     app.attempt(reservation_id, Rejected(server="mx:25", reason="content_refused", final=True))
-    find = worker.reader.find_reservation
-    return partial(send_notices, worker.open_outbox(), find, worker.steps, worker.channel())
+    return worker.create_notice_sender().run
 
 
 def hand_out_email(app: AppClient, worker: Runtime) -> Work:
@@ -210,7 +208,7 @@ def test_message_that_could_outlast_its_lease_is_not_begun(
 def test_worker_that_lost_the_lease_of_a_notice_does_not_end_that_of_the_next(app: AppClient, worker: Runtime) -> None:
     """The person's message is in flight until the second worker has ended it."""
     notice(app, worker)
-    outbox, now = worker.open_outbox(), app.services.now()
+    outbox, now = worker.create_notice_sender().outbox, app.services.now()
     first = outbox.take(now)
     second = outbox.take(now + timedelta(seconds=91))
     assert first is not None

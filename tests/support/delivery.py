@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from domain.ports import Channel, outcome_label
-from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
+from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps
+from workers.invitations.sending_loop import Ended
 
 
 def claim(steps: DeliverySteps, reservation_ids: Sequence[UUID], channel: str, task_id: str) -> list[ClaimedDelivery]:
@@ -20,6 +21,6 @@ def deliver(steps: DeliverySteps, reservation_id: UUID, channel: Channel, task_i
     """
     for claimed in claim(steps, [reservation_id], channel.name, task_id):
         outcome = steps.send(claimed, channel)
-        steps.record_and_claim([AttemptResult(claimed, outcome)], (), channel.name, task_id)
+        steps.record_and_claim([Ended(claimed, outcome)], (), channel.name, task_id)
         return outcome_label(outcome)
     return "idle"

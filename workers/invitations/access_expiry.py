@@ -6,11 +6,12 @@ again.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from domain.command_bus import Command, CommandResult, Result
@@ -26,6 +27,7 @@ from projections.work_queue.due_access import TAKEN_MAX, LeasedAccess
 from workers.channels.group_router import Cooldowns
 from workers.invitations.delivery_steps import Addresses, reject_for_now
 from workers.invitations.message_factory import MessageFactory
+from workers.invitations.sending_loop import Ended, send_at_once, send_due
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,24 @@ class DueAccessQueue(Protocol):
         """Return reservations whose access may have a due time that was stored before the clock went back."""
 
 
-@dataclass(frozen=True, slots=True)
+class _DueRemoval(NamedTuple):
+    """An ended access that a channel is asked to remove, under a lease.
+
+    Attributes:
+        address: Its recipient's; None if that was erased.
+        channel: Name of the channel of its group.
+        lost_attempt: As of `LeasedAccess`.
+        leased_at: When the lease began.
+    """
+
+    reservation: Reservation
+    address: EmailAddress | UnverifiedAddress | None
+    channel: str
+    lost_attempt: int | None
+    leased_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessExpirer:
     """Warns before the end of access, ends it, and has it removed.
 
@@ -69,7 +88,7 @@ class AccessExpirer:
         draft_text: Seals the channel's words for the vault.
         publish: Wakes workers for invitations that waited for a removal; the sweep finds them too.
         longest_send: The longest time that one removal takes.
-        cooldowns: Which groups' systems are in backoff: they are not asked. None: none is.
+        cooldowns: Which groups' systems are in backoff: they are not asked.
     """
 
     rows: DueAccessQueue
@@ -83,10 +102,10 @@ class AccessExpirer:
     draft_text: Callable[[str, UUID], TextDraft]
     publish: Callable[[Sequence[UUID]], None]
     longest_send: timedelta = timedelta(0)
-    cooldowns: Cooldowns | None = None
+    cooldowns: Cooldowns = field(default_factory=Cooldowns)
 
     def work(self, should_stop: Callable[[], bool]) -> Counter[str]:
-        """Do what is due until nothing is, or until the time is over.
+        """Do what is due until nothing is, or the time is over.
 
         Returns:
             How many accesses were looked at, and the outcomes of removals by label.
@@ -94,17 +113,12 @@ class AccessExpirer:
         Raises:
             StorageUnavailableError: The database is unavailable; what was committed stays.
         """
-        counts: Counter[str] = Counter()
-        while not should_stop():
-            context = self.context()
-            leased = self.rows.take(context.now)
-            if not leased:
-                break
-            counts["due"] += len(leased)
-            counts += self._settle(leased, context, should_stop)
-        context = self.context()
-        impossible = [] if should_stop() else self.rows.hold(self.rows.find_impossible(context.now), context.now)
-        return counts + self._settle(impossible, context, should_stop)
+        run = _RemovalRun(self, self.rows.take)
+        send_due(run, should_stop)
+        counts = run.counts + Counter(due=run.leased_count)
+        if should_stop():
+            return counts
+        return counts + self._settle_those(self.rows.find_impossible(self.context().now), should_stop)
 
     def remove(self, reservation_ids: Sequence[UUID], should_stop: Callable[[], bool]) -> Counter[str]:
         """Remove access now for which an invitation waits; access that is not due is left alone.
@@ -117,56 +131,42 @@ class AccessExpirer:
         Raises:
             StorageUnavailableError: The database is unavailable; what was committed stays.
         """
-        context = self.context()
-        leased = self.rows.hold(list(reservation_ids)[:TAKEN_MAX], context.now)
-        return self._settle(leased, context, should_stop)
+        return self._settle_those(list(reservation_ids)[:TAKEN_MAX], should_stop)
 
-    def _settle(
-        self, leased: Sequence[LeasedAccess], context: CommandContext, should_stop: Callable[[], bool]
-    ) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        due_ids = [each.reservation_id for each in leased]
+    def _settle_those(self, reservation_ids: Sequence[UUID], should_stop: Callable[[], bool]) -> Counter[str]:
+        remaining = [reservation_ids] if reservation_ids else []
+        run = _RemovalRun(self, lambda now: self.rows.hold(remaining.pop(), now) if remaining else [])
+        send_due(run, should_stop)
+        return run.counts
+
+    def settle(self, leased: Sequence[LeasedAccess], context: CommandContext) -> Iterator[_DueRemoval]:
+        """Remind, warn or end; return what is to be removed now."""
+        lost_attempts = dict(leased)
         results = self.execute(
-            [SettleAccess(context=context, reservation_id=reservation_id) for reservation_id in due_ids]
+            [SettleAccess(context=context, reservation_id=reservation_id) for reservation_id in lost_attempts]
         )
-        ended_reservations = [
+        removable = [
             reservation
             for result in results
             if (reservation := _removable_reservation(result, context.now)) is not None
         ]
-        addresses = (
-            self.addresses([reservation.recipient_id for reservation in ended_reservations])
-            if ended_reservations
-            else {}
-        )
-        by_group = (
-            self.by_group([reservation.reservation_id for reservation in ended_reservations])
-            if ended_reservations
-            else {}
-        )
-        lost_attempts = dict(leased)
-        for reservation in ended_reservations:
-            if should_stop() or self.context().now + self.longest_send >= context.now + self.rows.lease:
-                break
-            channel = by_group.get(reservation.group or "", self.channel.name)
-            lost_attempt = lost_attempts[reservation.reservation_id]
-            address = addresses.get(reservation.recipient_id)
-            outcome = self._remove(reservation, address, channel, lost_attempt, context.now)
-            if outcome is not None:
-                counts[self._record_outcome(reservation, channel, outcome)] += 1
-        self.rows.give_back([each.reservation_id for each in leased], context.now)
-        return counts
+        if not removable:
+            return
+        addresses = self.addresses([reservation.recipient_id for reservation in removable])
+        by_group = self.by_group([reservation.reservation_id for reservation in removable])
+        for reservation in removable:
+            yield _DueRemoval(
+                reservation,
+                addresses.get(reservation.recipient_id),
+                by_group.get(reservation.group or "", self.channel.name),
+                lost_attempts[reservation.reservation_id],
+                context.now,
+            )
 
-    def _remove(
-        self,
-        reservation: Reservation,
-        address: EmailAddress | UnverifiedAddress | None,
-        channel: str,
-        lost_attempt: int | None,
-        leased_at: datetime,
-    ) -> RemovalOutcome | None:
+    def ask(self, due: _DueRemoval) -> RemovalOutcome | None:
         """Ask the channel, if it may be asked; return the outcome of the attempt, or None after a lost lease."""
-        access = reservation.access
+        reservation, address, channel, lost_attempt, leased_at = due
+        access, group = reservation.access, reservation.group
         if access is None or access.ending is None:
             raise AssertionError("only what has ended is removed")
         number = access.removal_attempts + 1
@@ -175,8 +175,7 @@ class AccessExpirer:
         if isinstance(address, UnverifiedAddress):
             # Another person's access might be removed: what becomes of this one is for a person to decide.
             return Rejected(server=channel, reason=ADDRESS_MISMATCH, final=True)
-        group, cooldowns = reservation.group, self.cooldowns
-        if group is not None and cooldowns is not None and cooldowns.is_active(group):
+        if group is not None and self.cooldowns.is_active(group):
             return reject_for_now(channel)
         removal = Removal(
             reservation_id=reservation.reservation_id,
@@ -191,11 +190,11 @@ class AccessExpirer:
         if not self.rows.begin_removal(reservation.reservation_id, number, leased_at):
             return None
         outcome = self.channel.revoke(removal)
-        if group is not None and cooldowns is not None:
-            cooldowns.record(group, outcome)
+        if group is not None:
+            self.cooldowns.record(group, outcome)
         return outcome
 
-    def _record_outcome(self, reservation: Reservation, channel: str, outcome: RemovalOutcome) -> str:
+    def record(self, reservation: Reservation, channel: str, outcome: RemovalOutcome) -> str:
         """Record the outcome of a removal, and return its label."""
         reply, access = None, reservation.access
         if isinstance(outcome, Rejected) and outcome.reply:
@@ -223,6 +222,64 @@ class AccessExpirer:
             self.publish([waiting_id])
         except Exception as error:  # noqa: BLE001 - whatever a broker raises, the invitation is due and the sweep's
             log.warning("publishing to the broker failed", extra={"why": type(error).__name__})
+
+
+@dataclass(slots=True)
+class _RemovalRun:
+    """`SendingKind`: removals, one after the other. They are leased by many, since most need no channel.
+
+    Attributes:
+        lease: Leases what is due next, at a time.
+        leased_count: How many accesses were leased in all.
+        counts: Removals by outcome.
+    """
+
+    expirer: AccessExpirer
+    lease: Callable[[datetime], Sequence[LeasedAccess]]
+    leased_count: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    slots: int = field(default=1, init=False)
+    _leased: Sequence[LeasedAccess] = ()
+    _leased_at: datetime | None = None
+    _due: deque[_DueRemoval] = field(default_factory=deque)
+
+    def turn(
+        self, ended: Sequence[Ended[_DueRemoval, RemovalOutcome | None]], free: int
+    ) -> Sequence[_DueRemoval] | None:
+        for (reservation, _, channel, *_), outcome in ended:
+            if outcome is not None:
+                self.counts[self.expirer.record(reservation, channel, outcome)] += 1
+        context = self.expirer.context()
+        if not free or not self._due:
+            self._give_back()
+        if not free:
+            return None
+        if not self._due:
+            self._leased, self._leased_at = self.lease(context.now), context.now
+            if not self._leased:
+                return None
+            self.leased_count += len(self._leased)
+            self._due.extend(self.expirer.settle(self._leased, context))
+        if not self._due:
+            return []
+        if not self._has_time():
+            self._give_back()
+            return None
+        return [self._due.popleft()]
+
+    def start(self, leased: Sequence[_DueRemoval]) -> Mapping[Future[RemovalOutcome | None], _DueRemoval]:
+        """Ask the channel in this thread."""
+        return {send_at_once(self.expirer.ask, each): each for each in leased}
+
+    def _has_time(self) -> bool:
+        expirer, leased_at = self.expirer, self._leased_at
+        return leased_at is not None and expirer.context().now + expirer.longest_send < leased_at + expirer.rows.lease
+
+    def _give_back(self) -> None:
+        if self._leased and self._leased_at is not None:
+            self.expirer.rows.give_back([each.reservation_id for each in self._leased], self._leased_at)
+        self._due.clear()
+        self._leased = ()
 
 
 def _removable_reservation(result: Result, now: datetime) -> Reservation | None:

@@ -30,6 +30,7 @@ from domain.ports import (
 from domain.values.identifiers import EmailAddress
 from workers.channels.group_router import GroupRoutingChannel
 from workers.invitations.message_factory import MessageFactory
+from workers.invitations.sending_loop import Ended
 
 TURN_ID_DIGITS = 12
 """Digits of a random id (48 bits) that tells the calls of one task at one worker apart."""
@@ -59,12 +60,8 @@ class ClaimedDelivery:
     recipient: EmailAddress | UnverifiedAddress | None
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptResult:
-    """A claimed delivery and its outcome."""
-
-    delivery: ClaimedDelivery
-    outcome: Outcome
+EndedDelivery = Ended[ClaimedDelivery, Outcome]
+"""A claimed delivery and its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +149,12 @@ class DeliverySteps:
         return started | {future: claimed for future, (_, claimed) in zip(futures, messages, strict=True)}
 
     def record_and_claim(
-        self, results: Sequence[AttemptResult], reservation_ids: Sequence[UUID], channel: str, task_id: str
+        self, results: Sequence[EndedDelivery], reservation_ids: Sequence[UUID], channel: str, task_id: str
     ) -> list[ClaimedDelivery]:
         """Record attempts that ended and claim the next ones, in one commit.
 
         Args:
-            results: What ended.
+            results: What ended; what has no outcome is left to its lease.
             reservation_ids: What to claim: no more than is sent at once.
             channel: Name of the channel that they will go through.
             task_id: The task whose leases they become.
@@ -167,7 +164,9 @@ class DeliverySteps:
         """
         context = self._context(task_id)
         now = None if self.clock is None else self.clock()
-        records = [self._record(context, result, now) for result in results]
+        records = [
+            self._record(context, delivery, outcome, now) for delivery, outcome in results if outcome is not None
+        ]
         claims = [
             ClaimAttempt(
                 context=context,
@@ -211,8 +210,9 @@ class DeliverySteps:
         call_id = self.new_id().hex[:TURN_ID_DIGITS]
         return CommandContext(now=self.now(), actor="worker", actor_id=f"{self.worker}#{call_id}", request_id=task_id)
 
-    def _record(self, context: CommandContext, result: AttemptResult, now: float | None) -> RecordOutcome:
-        delivery, outcome = result.delivery, result.outcome
+    def _record(
+        self, context: CommandContext, delivery: ClaimedDelivery, outcome: Outcome, now: float | None
+    ) -> RecordOutcome:
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
             reply = self.draft_text(outcome.reply, delivery.reservation.reservation_id)

@@ -1,11 +1,12 @@
-"""Sends the codes of hand-outs: lease, issue, send, record. Each step commits before the next begins.
+"""The emails of hand-outs: lease, issue, send, record. Each step commits before the next begins.
 
 A crash between any two leaves rows whose lease ends. Issuing a code again changes nothing, because its id is that of
 the row; an email that may have been sent is sent again with the same Message-ID, as an invitation is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -22,6 +23,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.ports import (
     ADDRESS_MISMATCH,
     Accepted,
+    Channel,
     CodeDraft,
     FinalOutcome,
     OptOuts,
@@ -37,19 +39,17 @@ from domain.values.quiet_hours import find_end_of_quiet_hours
 from domain.values.redeem_window import RedeemWindow
 from projections.hand_outs.hand_out_queue import CodeValidity, DueRow, HandOutQueue, QueuedMail, RowEnd
 from projections.telemetry.metrics import HAND_OUT_MAILS
-from workers.channels.group_router import Cooldowns
+from workers.channels.group_router import UNBOUNDED, Cooldowns
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.message_factory import HandOutMail
+from workers.invitations.sending_loop import Ended, send_due
 
 RUN_MAX_S: Final = 10.0
-"""Seconds after which a run begins no further batch; the next run follows in seconds."""
+"""Seconds after which a run leases nothing more; the next run follows in seconds."""
 REMINDERS_MAX: Final = 500
 """Reminders that one run requests."""
 LEDGER: Final = "ledger"
 """The server of an email that no server was asked to send."""
-
-SendAll = Callable[[Sequence[OutboundMessage], datetime], Sequence[Outcome]]
-"""Sends messages at the same time, under leases that end at a time, and returns their outcomes in order."""
 
 
 class PreparedMail(NamedTuple):
@@ -61,23 +61,19 @@ class PreparedMail(NamedTuple):
     why_not: Outcome | SkipReason | None = None
 
 
-class EndedMail(NamedTuple):
-    """A leased row, its newest email, and the outcome of the attempt."""
-
-    row: DueRow
-    mail: QueuedMail
-    outcome: Outcome | SkipReason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class HandOutSender:
-    """Sends what is due.
+    """`SendingKind`: emails of hand-outs, leased as rows of their lists.
 
     Attributes:
         draft_code: Drafts a new code with an id.
         find_code: Returns the present state of a code.
-        batch_size: Rows that are leased together: no more than are sent at once.
+        executor: Runs sendings; has as many threads as there are send slots.
+        slots: The number of send slots.
+        channel: Returns the calling thread's own channel.
+        capacity: How many emails the mail server accepts at once.
         cooldowns: Which groups' systems are in backoff.
+        leased_count: How many rows were leased.
     """
 
     queue: HandOutQueue
@@ -85,33 +81,53 @@ class HandOutSender:
     steps: DeliverySteps
     draft_code: Callable[[UUID], CodeDraft]
     find_code: Callable[[UUID], RedeemCode | None]
-    send_all: SendAll
-    batch_size: int
+    executor: Executor
+    slots: int
+    channel: Callable[[], Channel]
     cooldowns: Cooldowns
+    capacity: Callable[[], int] = lambda: UNBOUNDED
+    leased_count: int = field(default=0, init=False)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Send until nothing is due, or the run should stop; return the number of rows."""
         if not should_stop():  # looking for them reads all codes that were sent
             self._request_reminders()
-        count = 0
-        while not should_stop():
-            rows = self.queue.take(self.steps.now(), self.batch_size)
-            if not rows:
-                break
-            count += len(rows)
-            by_group: dict[str | None, list[DueRow]] = {}
-            for row in rows:
-                by_group.setdefault(self.queue.details(row.hand_out_id).created.group, []).append(row)
-            for group, rows_of_group in by_group.items():
-                self._send_batch(group, rows_of_group)
-        return count
+        self.leased_count = 0
+        send_due(self, should_stop)
+        return self.leased_count
 
-    def _send_batch(self, group: str | None, rows: Sequence[DueRow]) -> None:
-        """Send to recipients of one group."""
+    def turn(self, ended: Sequence[Ended[PreparedMail, Outcome]], free: int) -> Sequence[PreparedMail] | None:
+        """Record outcomes, lease rows, and issue their codes."""
+        for each, outcome in ended:
+            if each.message is not None and each.message.group is not None and outcome is not None:
+                self.cooldowns.record(each.message.group, outcome)
+        self._record([(each, outcome) for each, outcome in ended if outcome is not None])
+        # One at least: the groups of the next rows may have systems of their own.
+        most = min(free, max(self.capacity() - (self.slots - free), 1)) if free else 0
+        rows = self.queue.take(self.steps.now(), most) if most else []
+        if not rows:
+            return None
+        self.leased_count += len(rows)
+        by_group: dict[str | None, list[DueRow]] = {}
+        for row in rows:
+            by_group.setdefault(self.queue.details(row.hand_out_id).created.group, []).append(row)
+        return [each for group, rows_of_group in by_group.items() for each in self._prepare_rows(group, rows_of_group)]
+
+    def start(self, leased: Sequence[PreparedMail]) -> Mapping[Future[Outcome], PreparedMail]:
+        """Send in threads."""
+        return {self.executor.submit(self._send, each): each for each in leased}
+
+    def _send(self, prepared: PreparedMail) -> Outcome:
+        if prepared.message is None:
+            raise AssertionError("only a message is sent")
+        return self.steps.send_in_time(self.channel(), prepared.message, prepared.row.leased_until)
+
+    def _prepare_rows(self, group: str | None, rows: Sequence[DueRow]) -> list[PreparedMail]:
+        """Return what is sent to recipients of one group; end or postpone the other rows."""
         now = self.steps.now()
         if group is not None and self.cooldowns.is_active(group):
             self.queue.finish([row.end(postpone(now, HAND_OUT), row.attempts - 1) for row in rows])
-            return
+            return []
         opted_out = self.opt_outs.find_opted_out([row.recipient_id for row in rows], group)
         remaining = self._leave_out(rows, opted_out)
         never = self._issue(remaining)
@@ -124,15 +140,8 @@ class HandOutSender:
             [row for row in remaining if row.code_id in mails and mails[row.code_id].state == "queued"], mails
         )
         prepared = self._prepare(group, queued, mails, opted_out)
-        sending = [each for each in prepared if each.message is not None]
-        messages = [each.message for each in sending if each.message is not None]
-        outcomes = self.send_all(messages, min(row.leased_until for row in rows)) if messages else []
-        if group is not None:
-            for outcome in outcomes:
-                self.cooldowns.record(group, outcome)
-        ended = [EndedMail(each.row, each.mail, outcome) for each, outcome in zip(sending, outcomes, strict=True)]
-        ended += [EndedMail(each.row, each.mail, each.why_not) for each in prepared if each.why_not is not None]
-        self._record(ended)
+        self._record([(each, each.why_not) for each in prepared if each.why_not is not None])
+        return [each for each in prepared if each.message is not None]
 
     def _leave_out(self, rows: Sequence[DueRow], opted_out: frozenset[UUID]) -> list[DueRow]:
         """End the rows of recipients who opted out before a code was issued for them; return the others."""
@@ -273,22 +282,22 @@ class HandOutSender:
             address,
         )
 
-    def _record(self, ended: Sequence[EndedMail]) -> None:
+    def _record(self, ended: Sequence[tuple[PreparedMail, Outcome | SkipReason]]) -> None:
         """Record what is final, and let the rest be tried again."""
-        now, ends, commands = self.steps.now(), list[RowEnd](), list[Command]()
-        for row, mail, outcome in ended:
+        now, ends, commands, labels = self.steps.now(), list[RowEnd](), list[Command](), list[str]()
+        for (row, mail, *_), outcome in ended:
             final: FinalOutcome | SkipReason
             if isinstance(outcome, str | Accepted):
                 final = outcome
             else:
                 judgment = judge(outcome, _count_attempts(row, mail, now), HAND_OUT)
                 if isinstance(judgment, Again):
-                    HAND_OUT_MAILS.labels("deferred").inc()
+                    labels.append("deferred")
                     attempts = row.attempts if judgment.counts else row.attempts - 1
                     ends.append(row.end(judgment.at, attempts, may_have_arrived=isinstance(outcome, OutcomeUnknown)))
                     continue
                 final = judgment.outcome
-            HAND_OUT_MAILS.labels(final if isinstance(final, str) else outcome_label(final)).inc()
+            labels.append(final if isinstance(final, str) else outcome_label(final))
             commands.append(
                 RecordHandOutMail(context=self._context(), code_id=row.code_id, mail=mail.number, outcome=final)
             )
@@ -300,6 +309,8 @@ class HandOutSender:
             if isinstance(command, RecordHandOutMail) and not isinstance(result, CommandResult)
         }
         self.queue.finish([end for end in ends if end.code_id not in broken])
+        for label in labels:  # after an outage the same outcomes come again
+            HAND_OUT_MAILS.labels(label).inc()
 
     def _request_reminders(self) -> None:
         due = self.queue.find_reminders(self.steps.now(), REMINDERS_MAX)

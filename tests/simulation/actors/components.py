@@ -32,11 +32,12 @@ from workers.channels.group_router import Cooldowns, GroupRoutingChannel
 from workers.channels.registry import ChannelPlan
 from workers.dispatcher import DispatchQueue
 from workers.invitations.access_expiry import AccessExpirer
-from workers.invitations.batch_sender import InvitationBatchSender, Sending
+from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.due_sweep import sweep
 from workers.invitations.message_factory import MessageFactory, parse_reservation_ids
-from workers.invitations.outbox_notices import send_notices
+from workers.invitations.outbox_notices import NoticeSender
+from workers.invitations.sending_loop import Sending
 
 TASK_LIMIT_S = 240.0
 """The default of LEDGER_TASK_TIME_LIMIT_S."""
@@ -364,13 +365,13 @@ class WorkerComponent(Component):
                 self.scheduler.new_id,
             )
             self.step(0.001)
-            send_notices(
+            NoticeSender(
                 infrastructure.outbox,
                 infrastructure.store.reservations.get,
                 self._steps,
                 self._channel(),
                 cooldowns=self._cooldowns,
-            )
+            ).run()
         except (StorageUnavailableError, BrokerUnavailableError) as error:
             self.scheduler.note("sweep failed", type(error).__name__)
 

@@ -29,7 +29,7 @@ from domain.events.reservation import InviteSent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.ports import Rejected, outcome_label
+from domain.ports import Outcome, Rejected, outcome_label
 from domain.values.link_token import DeliveryRef
 from domain.working_set import WorkingSet
 from projections.database.errors import StorageUnavailableError
@@ -40,8 +40,9 @@ from tests.simulation.bugs.planted_campaign_bugs import CAMPAIGN_PLANTS
 from tests.simulation.bugs.planted_clock_bugs import CLOCK_PLANTS
 from workers.dispatcher import DispatchQueue
 from workers.invitations import message_factory
-from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
+from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps, EndedDelivery
 from workers.invitations.due_sweep import sweep
+from workers.invitations.sending_loop import Ended
 
 Patch = pytest.MonkeyPatch
 Due = Callable[[RedeemCode, Reservation, EventStamp, UUID, Policy], Sequence[Event]]
@@ -148,7 +149,7 @@ def attempt_is_recorded_after_the_send(patch: Patch) -> None:
 
     def record_and_claim(
         self: DeliverySteps,
-        attempts: Sequence[AttemptResult],
+        attempts: Sequence[EndedDelivery],
         reservation_ids: Sequence[UUID],
         channel: str,
         task_id: str,
@@ -164,7 +165,7 @@ def attempt_is_recorded_after_the_send(patch: Patch) -> None:
             message = self.message_factory.invitation(reservation, address)
             outcome = worker.infrastructure.mail.send(message)
             for claimed in record_and_claim_as_usual(self, (), [key], channel, task_id):
-                record_and_claim_as_usual(self, [AttemptResult(claimed, outcome)], (), channel, task_id)
+                record_and_claim_as_usual(self, [Ended(claimed, outcome)], (), channel, task_id)
         return []
 
     patch.setattr(DeliverySteps, "record_and_claim", record_and_claim)
@@ -296,10 +297,10 @@ def uncertain_is_a_failure(patch: Patch) -> None:
     record_as_usual = DeliverySteps._record
 
     def record(
-        self: DeliverySteps, context: CommandContext, attempt: AttemptResult, now: float | None
+        self: DeliverySteps, context: CommandContext, claimed: ClaimedDelivery, outcome: Outcome, now: float | None
     ) -> RecordOutcome:
-        command = record_as_usual(self, context, attempt, now)
-        if outcome_label(attempt.outcome) != "unknown":
+        command = record_as_usual(self, context, claimed, outcome, now)
+        if outcome_label(outcome) != "unknown":
             return command
         return replace(command, outcome=Rejected(server="mx", reason="temporary", final=False))
 
@@ -311,9 +312,9 @@ def closed_greeting_spends_an_attempt(patch: Patch) -> None:
     record_as_usual = DeliverySteps._record
 
     def record(
-        self: DeliverySteps, context: CommandContext, attempt: AttemptResult, now: float | None
+        self: DeliverySteps, context: CommandContext, claimed: ClaimedDelivery, outcome: Outcome, now: float | None
     ) -> RecordOutcome:
-        command = record_as_usual(self, context, attempt, now)
+        command = record_as_usual(self, context, claimed, outcome, now)
         if not isinstance(command.outcome, Rejected):
             return command
         return replace(command, outcome=dataclasses.replace(command.outcome, about_connection=False))

@@ -69,10 +69,16 @@ def _taken_away(run: RunResult) -> Violations:
 
 
 def _count_removals(run: RunResult) -> Violations:
-    """Each time that the channel was asked is in the log, also if no worker lived to record the answer."""
+    """Each time that the channel was asked is in the log, also if no worker lived to record the answer.
+
+    A system may report the end before the answer is recorded, which then says nothing new.
+    """
     asked = Counter(removal.reservation_id for _, removal in run.removals)
     recorded = Counter(
-        fact.event.reservation_id for fact in run.facts if isinstance(fact.event, AccessRemovalFailed | AccessRemoved)
+        fact.event.reservation_id
+        for fact in run.facts
+        if isinstance(fact.event, AccessRemovalFailed | AccessRemoved)
+        or (isinstance(fact.event, AccessRevoked) and fact.event.actor == "channel")
     )
     for reservation_id in sorted(asked.keys()):
         if asked[reservation_id] > recorded[reservation_id]:

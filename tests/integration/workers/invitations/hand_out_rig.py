@@ -26,7 +26,7 @@ from domain.commands.hand_out.manage_hand_out import (
 )
 from domain.events.code_terms import NO_TERMS
 from domain.model.redeem_code import RedeemCode
-from domain.ports import Language, OutboundMessage, Outcome
+from domain.ports import Language, OutboundMessage, Outcome, Removal, RemovalOutcome
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
@@ -35,6 +35,7 @@ from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.opt_outs import OptOutRepository
 from tests.support.fake_channel import FakeChannel
+from tests.support.inline_executor import InlineExecutor
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench
 from workers.channels.group_router import Cooldowns
@@ -42,10 +43,36 @@ from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.hand_out_sender import HandOutSender
 
 PEOPLE = 12
+SLOTS = 4
+AROUND_RECORD = ("before RecordHandOutMail", "after RecordHandOutMail")
+"""Where a worker ends that has sent."""
 
 
-class CrashError(Exception):
+class CrashError(BaseException):
     """The worker ends here."""
+
+
+class CrashingChannel:
+    """The channel of a rig; the worker may end before its third email."""
+
+    name = "fake"
+
+    def __init__(self, rig: "HandOutRig") -> None:
+        self._rig, self._count = rig, 0
+
+    def send(self, message: OutboundMessage) -> Outcome:
+        """Send by the channel that the rig has now."""
+        self._count += 1
+        if self._rig.crash_at == "sending" and self._count > 2:
+            raise CrashError
+        return self._rig.channel.send(message)
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """A hand-out removes nothing."""
+        raise AssertionError(removal)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 @dataclass
@@ -119,18 +146,8 @@ class HandOutRig:
 
     def sender(self) -> HandOutSender:
         """A new worker process."""
-        reader = self.bench.reader
+        reader, channel = self.bench.reader, CrashingChannel(self)
         vault = self.bench.storage.vault
-
-        def send_all(messages: Sequence[OutboundMessage], _: datetime) -> list[Outcome]:
-            outcomes = []
-            for nth, message in enumerate(messages):
-                if self.crash_at == "sending" and nth == len(messages) // 2:
-                    raise CrashError
-                outcomes.append(self.channel.send(message))
-            if self.crash_at == "sent":
-                raise CrashError
-            return outcomes
 
         def find_code(code_id: UUID) -> RedeemCode | None:
             row = reader.find_balance(code_id)
@@ -151,8 +168,9 @@ class HandOutRig:
             steps=replace(self.steps, execute=execute, now=lambda: self.now),
             draft_code=lambda code_id: vault.draft_code(generate_code(self.bench.random_source), code_id),
             find_code=find_code,
-            send_all=send_all,
-            batch_size=4,
+            executor=InlineExecutor(),
+            slots=SLOTS,
+            channel=lambda: channel,
             cooldowns=Cooldowns(),
         )
 

@@ -34,7 +34,7 @@ from workers.channels.group_router import Cooldowns
 from workers.channels.mail_message import render_parts
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import Outbox, send_notices
+from workers.invitations.outbox_notices import NoticeSender, Outbox
 from workers.invitations.reminders import ReminderRules
 from workers.manual_reserve import reserve
 
@@ -120,9 +120,9 @@ class AccessRig:
         storage = self.bench.storage
         rules = ReminderRules(OptOutRepository(storage), CampaignReader(storage).find_terms_of_code)
         count = 0
-        while processed := send_notices(
+        while processed := NoticeSender(
             outbox or OutboxRows(storage), self.bench.reader.find_reservation, steps, self.channel, rules=rules
-        ):
+        ).run():
             count += processed
         return count
 

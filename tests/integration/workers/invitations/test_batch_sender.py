@@ -23,8 +23,9 @@ from tests.support.waiting import WAIT_S_MAX
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.server_url import SmtpServerUrl
-from workers.invitations.batch_sender import InvitationBatchSender, wait_for_any
+from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.sending_loop import wait_for_any
 
 CONCURRENCY = 4
 
@@ -109,7 +110,7 @@ def test_sent_invitations_are_freed_without_the_garbage_collector(bench: LedgerB
     garbage = collect_garbage_of(lambda: work(steps, post, ids))
 
     assert statuses(bench) == {"sent": 8}
-    assert not garbage & {"Future", "Accepted", "ClaimedDelivery", "AttemptResult", "OutboundMessage", "Reservation"}
+    assert not garbage & {"Future", "Accepted", "ClaimedDelivery", "Ended", "OutboundMessage", "Reservation"}
 
 
 def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: DeliverySteps) -> None:

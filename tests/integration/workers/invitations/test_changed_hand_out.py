@@ -7,7 +7,14 @@ import pytest
 
 from domain.ports import OutboundMessage
 from projections.hand_outs.hand_out_queue import LEASE_S
-from tests.integration.workers.invitations.hand_out_rig import PEOPLE, CrashError, HandOutRig, end, people
+from tests.integration.workers.invitations.hand_out_rig import (
+    AROUND_RECORD,
+    PEOPLE,
+    CrashError,
+    HandOutRig,
+    end,
+    people,
+)
 from tests.support.ledger.ledger_bench import assert_no_drift
 
 REMINDED_AFTER = timedelta(days=26)
@@ -21,7 +28,7 @@ def by_recipient(messages: list[OutboundMessage]) -> dict[str, list[OutboundMess
     return messages_of
 
 
-@pytest.mark.parametrize("crash", ["before IssueCode", "after IssueCode", "sending", "sent", "after RecordHandOutMail"])
+@pytest.mark.parametrize("crash", ["before IssueCode", "after IssueCode", "sending", *AROUND_RECORD])
 def test_changed_text_is_in_every_later_email_wherever_a_worker_ends(house: HandOutRig, crash: str) -> None:
     """A repeat has the Message-ID, the code and the link of before; a reminder keeps both, with the ledger's text."""
     house.change(remind_days=5)

@@ -40,7 +40,7 @@ from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.due_sweep import sweep
 from workers.invitations.message_factory import MessageFactory
-from workers.invitations.outbox_notices import send_notices
+from workers.invitations.outbox_notices import NoticeSender
 
 BUSY = Rejected(server="mx:25", reason="temporary", final=False)
 REFUSED = Rejected(server="mx:25", reason="refused", final=True)
@@ -102,7 +102,7 @@ class SteppedLedger:
         storage = self.bench.storage
         settle_next_revocations(storage, storage.ledger.execute, context, uuid4)
         sweep(DueRows(storage), storage.ledger.execute, send, context(), uuid4)
-        send_notices(OutboxRows(storage), self.bench.reader.find_reservation, self.steps, self.channel)
+        NoticeSender(OutboxRows(storage), self.bench.reader.find_reservation, self.steps, self.channel).run()
         AccessExpirer(
             rows=DueAccessRows(storage),
             execute=storage.ledger.execute,

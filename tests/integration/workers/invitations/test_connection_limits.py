@@ -21,7 +21,7 @@ from tests.support.waiting import wait_for
 from workers.channels.default_channel import open_channel, open_pool
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import send_notices
+from workers.invitations.outbox_notices import NoticeSender
 
 CONCURRENCY = 16
 PROCESSES = 2
@@ -129,10 +129,10 @@ def test_notice_keeps_its_attempts_when_no_connection_is_let_in(
         server.at("banner", ReplyWith(421, "too many connections"))
         for _ in range(NOTICE.attempts_max + 1):
             mail = open_channel(server.url, mail_from=MAIL_FROM, timeout_s=60.0)
-            send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, mail)
+            NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, mail).run()
             assert bench.rows("SELECT outcome, attempts FROM outbox") == [(PUT_OFF, 0)]
             later(bench, monkeypatch, 61)
 
-    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
+    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
 
     assert len(channel.sent) == 1

@@ -15,7 +15,7 @@ from tests.support.delivery import claim, deliver
 from tests.support.ledger.ledger_bench import LedgerBench, correction, done
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.late_acceptance import record_late_acceptance
-from workers.invitations.outbox_notices import send_notices
+from workers.invitations.outbox_notices import NoticeSender
 
 SENT = Accepted(server="mx:25", reply_code=250)
 REFUSED = Rejected(
@@ -161,8 +161,8 @@ def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps
     reservation_id = reserved(bench)
     deliver(steps, reservation_id, channel, "t1")
 
-    first = send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
-    second = send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
+    first = NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
+    second = NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
 
     notice = channel.messages[-1]
     assert (first, second) == (1, 0)
@@ -180,7 +180,7 @@ def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
     acceptance = AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4())
     assert done(bench.run(acceptance)).code.used == 1
 
-    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
+    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
 
     assert [message.template for message in channel.messages] == ["invite"]
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("not_needed", None)]
@@ -192,9 +192,8 @@ def test_a_run_of_notices_ends_on_request(bench: LedgerBench, steps: DeliverySte
         deliver(steps, reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
     channel = ScriptedChannel()
 
-    sent_count = send_notices(
-        OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, lambda: len(channel.messages) == 2
-    )
+    sender = NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
+    sent_count = sender.run(lambda: len(channel.messages) == 2)
 
     assert (sent_count, len(channel.messages)) == (2, 2)
     assert bench.rows("SELECT count(*) FROM outbox WHERE due_at <= now() AND attempts = 0") == [(1,)]
@@ -215,7 +214,7 @@ def test_a_notice_with_an_unknown_outcome_is_not_sent_again(bench: LedgerBench, 
     channel = ScriptedChannel(TOO_BIG, OutcomeUnknown(server="mx:25", cause="timeout"))
     deliver(steps, reserved(bench), channel, "t1")
 
-    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
+    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
 
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("unknown", None)]
 
@@ -226,7 +225,7 @@ def test_a_notice_that_definitely_failed_is_sent_again(bench: LedgerBench, steps
     channel = ScriptedChannel(TOO_BIG, busy)
     deliver(steps, reserved(bench), channel, "t1")
 
-    send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
+    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
 
     assert bench.rows("SELECT outcome, due_at > now() FROM outbox") == [("failed", True)]
 

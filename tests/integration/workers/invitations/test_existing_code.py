@@ -13,7 +13,7 @@ from domain.errors import HandOutCodeConflict
 from domain.values.identifiers import EmailAddress, format_code, generate_code
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.hand_outs.hand_out_queue import LEASE_S
-from tests.integration.workers.invitations.hand_out_rig import CrashError, HandOutRig
+from tests.integration.workers.invitations.hand_out_rig import AROUND_RECORD, CrashError, HandOutRig
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import assert_no_drift
 
@@ -35,7 +35,7 @@ def hand_out(house: HandOutRig, hand_out_id: UUID, code_id: UUID, address: str) 
     )
 
 
-@pytest.mark.parametrize("crash", ["", "before IssueCode", "after IssueCode", "sent", "after RecordHandOutMail"])
+@pytest.mark.parametrize("crash", ["", "before IssueCode", "after IssueCode", *AROUND_RECORD])
 def test_existing_code_is_sent_to_its_recipient_alone(house: HandOutRig, crash: str) -> None:
     """A list that names the recipient later adds nothing, and another recipient does not get the code."""
     hand_out_id, storage = house.create(), house.bench.storage

@@ -30,7 +30,7 @@ from workers.channels.registry import GroupChannels, channel_kinds
 from workers.http_client.client import PinnedHttpClient
 from workers.invitations.batch_sender import GROUP_SHARE, InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import send_notices
+from workers.invitations.outbox_notices import NoticeSender
 
 GROUP = "design"
 
@@ -86,13 +86,13 @@ class GroupRig:
     def notices(self) -> list[tuple[str, bool | None]]:
         """Run until no notice is due; return what became of each, and whether it is due later, sorted."""
         channel = GroupRoutingChannel(self.post, self.own.for_group)
-        while send_notices(
+        while NoticeSender(
             OutboxRows(self.bench.storage),
             self.bench.reader.find_reservation,
             self.steps,
             channel,
             cooldowns=self.cooldowns,
-        ):
+        ).run():
             pass  # one run takes a bounded number
         return sorted(self.bench.rows("SELECT outcome, due_at > now() FROM outbox"), key=str)
 

@@ -20,6 +20,7 @@ from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
 from projections.telemetry.metrics import HAND_OUT_MAILS
 from tests.integration.workers.invitations.hand_out_rig import (
     PEOPLE,
+    SLOTS,
     CrashError,
     HandOutRig,
     end,
@@ -219,7 +220,7 @@ def test_hand_outs_take_turns(house: HandOutRig) -> None:
 
     send_while_time_passes(house)
 
-    batches = list(batched((name[0] for name in recipients(house)), house.sender().batch_size))
+    batches = list(batched((name[0] for name in recipients(house)), SLOTS))
     assert sorted(batches[:3]) == sorted(batches[3:]) == [["a"] * 4, ["b"] * 4, ["c"] * 4]
 
 
@@ -233,7 +234,7 @@ def test_short_list_waits_for_one_batch_of_a_long_one(house: HandOutRig, per_min
 
     send_while_time_passes(house)
 
-    first_batches = recipients(house)[: 2 * house.sender().batch_size]
+    first_batches = recipients(house)[: 2 * SLOTS]
     assert {"short0", "short1"} <= set(first_batches)
     assert len(house.channel.sent) == 22
 
@@ -329,13 +330,14 @@ def test_resend_while_a_worker_sends_repeats_no_email(house: HandOutRig) -> None
     house.add(hand_out_id, "li@example.com")
     sender = house.sender()
 
-    def send_all(messages: Sequence[OutboundMessage], leased_until: datetime) -> Sequence[Outcome]:
-        house.request_resend(messages[0].reservation_id)
-        assert sender.queue.ask(hand_out_id, messages[0].reservation_id, house.now)
-        house.send()
-        return sender.send_all(messages, leased_until)
+    class AskedWhileItSends(FakeChannel):
+        def send(self, message: OutboundMessage) -> Outcome:
+            house.request_resend(message.reservation_id)
+            assert sender.queue.ask(hand_out_id, message.reservation_id, house.now)
+            house.send()
+            return house.channel.send(message)
 
-    replace(sender, send_all=send_all).run()
+    replace(sender, channel=AskedWhileItSends).run()
     house.passes(minutes=10)
     house.send()
 

@@ -1,5 +1,8 @@
 """A worker sends the codes that a list names: each to its recipient alone, wherever the worker or the upload ends."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,8 +11,9 @@ from domain.commands.code.revoke import RevokeCode
 from domain.errors import HandOutCodeConflict, HandOutConflict
 from domain.values.identifiers import EmailAddress, format_code
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow, Upload
-from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
-from tests.integration.workers.invitations.hand_out_rig import CrashError, HandOutRig, end
+from projections.hand_outs.hand_out_queue import LEASE_S, DueRow, HandOutQueue
+from projections.storage.bootstrap import LedgerStore
+from tests.integration.workers.invitations.hand_out_rig import AROUND_RECORD, CrashError, HandOutRig, end
 from tests.integration.workers.invitations.test_existing_code import hand_out
 from tests.support.ledger.ledger_bench import assert_no_drift
 
@@ -29,7 +33,7 @@ def sent_codes(house: HandOutRig) -> set[tuple[str, str]]:
     return {(message.recipient.typed, str(message.code)) for message in house.channel.sent}
 
 
-@pytest.mark.parametrize("crash", ["", "before HandOutCode", "after HandOutCode", "sent", "after RecordHandOutMail"])
+@pytest.mark.parametrize("crash", ["", "before HandOutCode", "after HandOutCode", *AROUND_RECORD])
 def test_named_codes_are_sent_to_their_recipients_alone(house: HandOutRig, crash: str) -> None:
     """A repeat of the list adds no one, and no code is issued for it."""
     hand_out_id = house.create(existing_codes=True)
@@ -94,6 +98,20 @@ def test_code_that_was_given_while_a_list_was_uploaded_ends_the_upload(house: Ha
     assert sent_codes(house) == {(WU, format_code(codes[1][1]))}
 
 
+class StalledQueue(HandOutQueue):
+    """The queue of a worker that stood still after it leased rows."""
+
+    def __init__(self, storage: LedgerStore, rows: Sequence[DueRow]) -> None:
+        super().__init__(storage)
+        self._rows = rows
+
+    def take(self, now: datetime, most: int) -> list[DueRow]:
+        """Return those rows once."""
+        del now, most
+        rows, self._rows = self._rows, ()
+        return list(rows)
+
+
 @pytest.mark.parametrize("is_leased", [False, True])
 def test_row_whose_new_code_may_be_in_work_is_not_replaced(house: HandOutRig, *, is_leased: bool) -> None:
     """A worker that leased the row before the hand-out ended may still issue that code; another row is replaced."""
@@ -104,7 +122,7 @@ def test_row_whose_new_code_may_be_in_work_is_not_replaced(house: HandOutRig, *,
     end(house, new)
 
     added = house.add_with_codes(existing, {LI: code_id})
-    worker._send_batch(None, rows)
+    replace(worker, queue=StalledQueue(house.bench.storage, rows)).run()
     house.send()
 
     assert added == [not is_leased]
@@ -121,7 +139,7 @@ def test_worker_that_lost_its_row_sends_no_code(house: HandOutRig) -> None:
     end(house, first)
     house.add_with_codes(second, {WANG: code_id})
 
-    worker._send_batch(None, rows)
+    replace(worker, queue=StalledQueue(house.bench.storage, rows)).run()
     house.send()
 
     assert sent_codes(house) == {(WANG, format_code(text))}

@@ -6,7 +6,7 @@ from tests.integration.workers.invitations.test_delivery_steps import TOO_BIG, S
 from tests.support.delivery import deliver
 from tests.support.ledger.ledger_bench import LedgerBench
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import send_notices
+from workers.invitations.outbox_notices import NoticeSender
 
 HOURLY_MAX = 2
 
@@ -45,7 +45,9 @@ def _sent(
     bench: LedgerBench, steps: DeliverySteps, channel: ScriptedChannel, hourly_max: int | None = HOURLY_MAX
 ) -> int:
     """Letters sent in all, after runs until nothing is due."""
-    while send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, hourly_max=hourly_max):
+    while NoticeSender(
+        OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, hourly_max=hourly_max
+    ).run():
         pass  # one run takes a bounded number
     return len(channel.messages)
 

@@ -20,7 +20,7 @@ from tests.support.delivery import deliver
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from workers.channels.mail_message import render_parts
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import send_notices
+from workers.invitations.outbox_notices import NoticeSender
 
 OLD, NEW = "ly.wei@example.com", "li.wei@example.com"
 DOUBT = OutcomeUnknown(server="mx:25", cause="timeout")
@@ -59,7 +59,9 @@ def test_old_address_gets_one_notice_of_a_correction(
     for _ in range(2):
         done(bench.run(correction(bench, code, old, actor)))
 
-    posted = [send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel) for _ in range(2)]
+    posted = [
+        NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run() for _ in range(2)
+    ]
 
     notice = channel.messages[-1]
     said = render_parts(notice)
@@ -97,7 +99,7 @@ def test_notice_waits_as_long_as_it_is_asked_to(bench: LedgerBench, steps: Deliv
     later = RetryLater(server="team", reason="full", wait=timedelta(days=30))
     outbox = OutboxRows(bench.storage)
 
-    count = send_notices(outbox, bench.reader.find_reservation, steps, ScriptedChannel(later))
+    count = NoticeSender(outbox, bench.reader.find_reservation, steps, ScriptedChannel(later)).run()
     with bench.storage.datastore.get_connection() as conn:
         brought_back = bring_back_times(conn, now())
 
@@ -116,7 +118,7 @@ def test_notice_that_was_written_while_the_clock_was_ahead_waits_no_hour(
     later = RetryLater(server="team", reason="full", wait=timedelta(minutes=1))
     outbox, real = OutboxRows(bench.storage), now - timedelta(hours=1)
 
-    send_notices(outbox, bench.reader.find_reservation, steps, ScriptedChannel(later))
+    NoticeSender(outbox, bench.reader.find_reservation, steps, ScriptedChannel(later)).run()
     with bench.storage.datastore.get_connection() as conn:
         brought_back = bring_back_times(conn, real)
 
@@ -159,7 +161,7 @@ def test_notice_whose_workers_all_ended_is_unknown_after_the_last_attempt(
         assert outbox.take(now + timedelta(minutes=1 + 2 * nth)) is not None
 
     later = replace_fields(steps, now=lambda: now + timedelta(hours=1))
-    count = send_notices(outbox, bench.reader.find_reservation, later, channel)
+    count = NoticeSender(outbox, bench.reader.find_reservation, later, channel).run()
 
     assert (count, len(channel.messages)) == (1, 1 if expected == "sent" else 0)
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [(expected, None)]

@@ -57,15 +57,17 @@ from projections.work_queue.due_access import BUSY_S as REMOVAL_LEASE_S
 from projections.work_queue.due_access import LeasedAccess
 from projections.work_queue.outbox import DueNotice
 from tests.support.fake_channel import FakeChannel
+from tests.support.inline_executor import InlineExecutor
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import BUSY, NO_CONNECTION, SENT, START, Scenario, ScenarioDraft
 from workers.channels.group_router import Cooldowns
 from workers.invitations.access_expiry import AccessExpirer
-from workers.invitations.delivery_steps import AttemptResult, DeliverySteps
+from workers.invitations.delivery_steps import DeliverySteps, EndedDelivery
 from workers.invitations.hand_out_sender import HandOutSender
 from workers.invitations.message_factory import MessageFactory
-from workers.invitations.outbox_notices import send_notices
+from workers.invitations.outbox_notices import NoticeSender
 from workers.invitations.reminders import ReminderRules
+from workers.invitations.sending_loop import Ended
 
 ASKS_AGAIN: Final = "again by the next"
 """The worker of the lease stored no outcome, and the next one asks the channel: a message may arrive twice."""
@@ -121,7 +123,7 @@ class ScenarioWithoutJitter(Scenario):
         return UUID(int=self._ids)
 
 
-class SilentDeathError(Exception):
+class SilentDeathError(BaseException):
     """The worker ends here and stores nothing."""
 
 
@@ -221,7 +223,7 @@ def judge_invitation(case: Case) -> str:
         context = scenario.context("sweep")
         scenario.run(SettleDue(context=context, reservation_id=reservation_id, case_id=scenario.new_id()))
     else:
-        results = [AttemptResult(delivery, steps.send(delivery, channel)) for delivery in claimed]
+        results: list[EndedDelivery] = [Ended(delivery, steps.send(delivery, channel)) for delivery in claimed]
         steps.record_and_claim(results, (), channel.name, "t1")
     event = scenario.events[-1]
     if isinstance(event, InviteFailed | InviteOutcomeUnknown | InviteDeferred):
@@ -371,8 +373,9 @@ def send_row(scenario: Scenario, case: Case, row: DueRow, channel: ScriptedChann
         steps=steps,
         draft_code=lambda code_id: ScenarioDraft([b"handed out"], code_id),
         find_code=scenario.working_set.codes.get,
-        send_all=lambda messages, until: [steps.send_in_time(channel, message, until) for message in messages],
-        batch_size=1,
+        executor=InlineExecutor(),
+        slots=1,
+        channel=lambda: channel,
         cooldowns=resting(case),
     ).run()
     (end,) = queue.ends
@@ -442,14 +445,14 @@ def send_notice(scenario: Scenario, case: Case, notice: DueNotice, channel: Scri
     """Run a worker with one due notice; what becomes of it."""
     outbox = OutboxOfOne(notice)
     terms = make_campaign_terms(remind_days=5, quiet_hours=QUIET_HOURS if case.but == "quiet" else None)
-    count = send_notices(
+    count = NoticeSender(
         outbox,
         scenario.reservation,
         make_steps(scenario, case, LEASE),
         channel,
         cooldowns=resting(case),
         rules=ReminderRules(OptedOut(everyone=case.but == "opted out"), lambda _: terms),
-    )
+    ).run()
     assert count == 1
     return outbox
 

@@ -25,7 +25,14 @@ from tests.support.metric_samples import samples
 from tests.unit.workers.invitations.judges import JUDGES, LAST, TOO_BIG, Case
 from tests.unit.workers.test_settings import settings
 from workers.channels import group_router
-from workers.invitations import access_expiry, batch_sender, hand_out_sender, late_acceptance, outbox_notices
+from workers.invitations import (
+    access_expiry,
+    batch_sender,
+    hand_out_sender,
+    late_acceptance,
+    outbox_notices,
+    sending_loop,
+)
 from workers.webhooks import deliverer
 
 TABLE: Final = Path(__file__).with_name("judgments.txt")
@@ -141,9 +148,9 @@ SECONDS: Final[Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
         "deadline": (Policy().reservation_ttl_s, 1800),
         "lease": (Policy().lease_s, 60),
         "share of a group": (batch_sender.GROUP_SHARE, 4),
-        "records of an outcome": (batch_sender.RECORD_ATTEMPTS_MAX, 5),
+        "records of an outcome": (sending_loop.RECORD_ATTEMPTS_MAX, 5),
         "records of a late reply": (late_acceptance.RECORD_ATTEMPTS_MAX, 5),
-        "wait for other outcomes": (batch_sender.LINGER_S, 0.05),
+        "wait for other outcomes": (sending_loop.LINGER_S, 0.05),
         "backoff of a group's system": (group_router.COOLDOWN_S, 20),
         "before the first wake-up message of a sweep": (due_reservations.GRACE_S, 2),
         "between its wake-up messages": (due_reservations.REPEAT_S, 2),
