@@ -37,15 +37,15 @@ from workers.channels.registry import GroupChannels
 from workers.channels.smtp.connection_pool import ConnectionPool
 from workers.channels.smtp.late_replies import LateReplies
 from workers.channels.smtp.send_loop import SmtpSendLoop
-from workers.invitations.access_expiry import AccessExpirer
-from workers.invitations.batch_sender import InvitationBatchSender
-from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.hand_out_sender import HandOutSender
-from workers.invitations.late_acceptance import record_late_acceptance
-from workers.invitations.message_factory import create_message_factory
-from workers.invitations.outbox_notices import NoticeSender
-from workers.invitations.reminders import ReminderRules
 from workers.monitoring.mail_server_watch import mark_missing
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.hand_outs import HandOutSender
+from workers.sending.invitations import InvitationBatchSender
+from workers.sending.late_acceptance import record_late_acceptance
+from workers.sending.message_factory import create_message_factory
+from workers.sending.notices import NoticeSender
+from workers.sending.reminders import ReminderRules
+from workers.sending.removals import AccessExpirer
 from workers.settings import WorkerSettings, worker_name
 from workers.webhooks.deliverer import WebhookDeliverer
 
@@ -149,7 +149,7 @@ class Runtime:
         return results
 
     @cached_property
-    def batch_sender(self) -> InvitationBatchSender:
+    def invitation_sender(self) -> InvitationBatchSender:
         """The sender of this process's batches."""
         return InvitationBatchSender(
             self.steps,

@@ -26,11 +26,6 @@ from workers.celery_ext.min_interval import MinInterval
 from workers.celery_ext.shutdown_flag import SHUTDOWN
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.dispatcher import monotonic_deadline
-from workers.invitations.access_expiry import RUN_MAX_S as ACCESS_RUN_MAX_S
-from workers.invitations.due_sweep import sweep
-from workers.invitations.hand_out_sender import RUN_MAX_S as HAND_OUTS_RUN_MAX_S
-from workers.invitations.message_factory import parse_reservation_ids
-from workers.invitations.outbox_notices import RUN_MAX_S
 from workers.maintenance.drift_check import check_sample
 from workers.maintenance.log_follower import update_log
 from workers.manual_reserve import reserve
@@ -45,6 +40,11 @@ from workers.monitoring.task_metrics import (
     measure_tasks,
 )
 from workers.runtime import Runtime
+from workers.sending.due_sweep import sweep
+from workers.sending.hand_outs import RUN_MAX_S as HAND_OUTS_RUN_MAX_S
+from workers.sending.message_factory import parse_reservation_ids
+from workers.sending.notices import RUN_MAX_S
+from workers.sending.removals import RUN_MAX_S as ACCESS_RUN_MAX_S
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def process_invite_task(self: Task, ids: list[str]) -> None:
     still due, and the sweep's. Where an invitation waits for the access of a corrected address, that is removed now.
     """
     runtime, should_stop = _ProcessState.get(), _deadline(settings.task_time_limit_s / 3)
-    runtime.batch_sender.run(parse_reservation_ids(ids), known_task_id(self.request.id), should_stop)
+    runtime.invitation_sender.run(parse_reservation_ids(ids), known_task_id(self.request.id), should_stop)
     if runtime.waiting:
         waiting = list(runtime.waiting)
         runtime.waiting.clear()

@@ -11,7 +11,7 @@ import pytest
 from tests.architecture.sources import nodes_of, parse
 
 ROOT: Final = Path(__file__).parents[2]
-SENDERS: Final = [ROOT / "workers/tasks.py", *(ROOT / "workers/invitations").glob("*.py")]
+SENDERS: Final = [ROOT / "workers/tasks.py", *(ROOT / "workers/sending").glob("*.py")]
 JUDGED: Final = frozenset({"final", "about_connection", "retry_after_s", "RetryLater"})
 """What an outcome says about further attempts. Channels write it, and only the judgment reads it."""
 NUMBERS: Final = re.compile(r"(?<!^RECORD_)(ATTEMPTS|TRIES|RETRY|LATER|POSTPONED|BACK_?OFF)")

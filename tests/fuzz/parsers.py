@@ -58,7 +58,7 @@ from tests.fuzz.mutator import Mutator
 from tests.support.ledger.code_template import make_template
 from workers.channels.smtp.reply_codes import refused_message
 from workers.channels.smtp.server_url import SmtpServerUrl
-from workers.invitations.message_factory import parse_reservation_ids
+from workers.sending.message_factory import parse_reservation_ids
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LINES = {"Cc", "Zl", "Zp"}

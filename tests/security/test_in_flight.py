@@ -66,7 +66,7 @@ def forget(app: AppClient) -> AppResponse:
 def invitation(app: AppClient, worker: Runtime) -> Work:
     """A reservation's first invitation."""
     reservation_id = UUID(app.redeem(app.issue(), PERSON).json()["reservation_id"])
-    return partial(worker.batch_sender.run, [reservation_id], "t1", lambda: False)
+    return partial(worker.invitation_sender.run, [reservation_id], "t1", lambda: False)
 
 
 def resent_invitation(app: AppClient, worker: Runtime) -> Work:
@@ -75,7 +75,7 @@ def resent_invitation(app: AppClient, worker: Runtime) -> Work:
     app.attempt(reservation_id)
     path = f"/api/v1/reservations/{reservation_id}/resend"
     assert app.client.post(path, json={"note": "asked by phone"}, headers=app.key("support")).status_code == 200
-    return partial(worker.batch_sender.run, [UUID(reservation_id)], "t1", lambda: False)
+    return partial(worker.invitation_sender.run, [UUID(reservation_id)], "t1", lambda: False)
 
 
 def notice(app: AppClient, worker: Runtime) -> Work:

@@ -92,8 +92,8 @@ SMALL: Final[Mapping[str, int]] = {
     "workers.channels.smtp.send_loop:WAKE_UPS_MAX": 2,
     "workers.dispatcher:IDS_PER_MESSAGE": 2,
     "workers.dispatcher:LINGER_FROM": 2,
-    "workers.invitations.outbox_notices:TAKEN_MAX": 2,
-    "workers.invitations.hand_out_sender:REMINDERS_MAX": 2,
+    "workers.sending.notices:TAKEN_MAX": 2,
+    "workers.sending.hand_outs:REMINDERS_MAX": 2,
     "workers.maintenance.drift_check:CODES_PER_ROUND": 2,
     "workers.webhooks.deliverer:RANGES_PER_SEND": 2,
     "projections.replay.jobs:PARTS_MAX": 4,
@@ -283,5 +283,5 @@ USUAL: Final[Mapping[str, str]] = {
     "api.web.support.reservation_page:EVENTS_BETWEEN_MAX": "small already",
     "api.web.support.reservation_page:QUOTED_MAX": "small already",
     "workers.channels.body_encoding:_MOSTLY_ASCII": "a ratio",
-    "workers.invitations.batch_sender:GROUP_SHARE": "a ratio",
+    "workers.sending.invitations:GROUP_SHARE": "a ratio",
 }

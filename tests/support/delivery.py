@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from domain.ports import Channel, outcome_label
-from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps
-from workers.invitations.sending_loop import Ended
+from workers.sending.delivery_steps import ClaimedDelivery, DeliverySteps
+from workers.sending.loop import Ended
 
 
 def claim(steps: DeliverySteps, reservation_ids: Sequence[UUID], channel: str, task_id: str) -> list[ClaimedDelivery]:

@@ -24,8 +24,8 @@ from domain.ports import Channel, Outcome
 from projections.database.clock import DatabaseClock
 from workers.celery_ext.shutdown_flag import ShutdownFlag
 from workers.celery_process import main
-from workers.invitations.batch_sender import InvitationBatchSender
-from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps, Submit
+from workers.sending.delivery_steps import ClaimedDelivery, DeliverySteps, Submit
+from workers.sending.invitations import InvitationBatchSender
 
 FOLDER = Path(os.environ["LEDGER_PLANTED"])
 work, send, begin, now = InvitationBatchSender.run, DeliverySteps.send, DeliverySteps.begin, DatabaseClock.now

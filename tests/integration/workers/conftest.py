@@ -10,8 +10,8 @@ from trustme import CA
 from domain.ports import TextDraft
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.servers.mail_server import MailServer
-from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.message_factory import MessageFactory
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.message_factory import MessageFactory
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from domain.ports import Rejected
 from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from projections.work_queue.due_reservations import GRACE_S
 from projections.work_queue.outbox import BUSY_S
-from tests.integration.workers.invitations.hand_out_rig import HandOutRig
-from tests.integration.workers.invitations.test_access_expiry import AccessRig
+from tests.integration.workers.sending.hand_out_rig import HandOutRig
+from tests.integration.workers.sending.test_removals import AccessRig
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
@@ -26,9 +26,9 @@ from tests.support.servers.mail_session import ReceivedMessage
 from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 from tests.support.waiting import wait_for
 from workers.celery_ext.min_interval import MinInterval
-from workers.invitations.outbox_notices import TAKEN_MAX
 from workers.monitoring.broker_loss import BrokerLossDetector
 from workers.runtime import Runtime
+from workers.sending.notices import TAKEN_MAX
 from workers.settings import WorkerSettings
 from workers.webhooks.deliverer import ENDPOINTS_AT_ONCE
 

@@ -31,13 +31,13 @@ from tests.simulation.services.work_queues import MemoryDueAccess, MemoryDueRese
 from workers.channels.group_router import Cooldowns, GroupRoutingChannel
 from workers.channels.registry import ChannelPlan
 from workers.dispatcher import DispatchQueue
-from workers.invitations.access_expiry import AccessExpirer
-from workers.invitations.batch_sender import InvitationBatchSender
-from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.due_sweep import sweep
-from workers.invitations.message_factory import MessageFactory, parse_reservation_ids
-from workers.invitations.outbox_notices import NoticeSender
-from workers.invitations.sending_loop import Sending
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.due_sweep import sweep
+from workers.sending.invitations import InvitationBatchSender
+from workers.sending.loop import Sending
+from workers.sending.message_factory import MessageFactory, parse_reservation_ids
+from workers.sending.notices import NoticeSender
+from workers.sending.removals import AccessExpirer
 
 TASK_LIMIT_S = 240.0
 """The default of LEDGER_TASK_TIME_LIMIT_S."""

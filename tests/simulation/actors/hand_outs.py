@@ -38,7 +38,7 @@ from tests.simulation.actors.recipients import RECIPIENTS, code_draft, recipient
 from tests.simulation.scheduler import SimulatedProcess
 from tests.simulation.services.hand_out_lists import MemoryListRow
 from tests.support.ledger.code_terms import make_terms
-from workers.invitations.message_factory import HandOutMail
+from workers.sending.message_factory import HandOutMail
 
 SHARE: Final = 0.5
 """Share of the schedules that have a hand-out."""

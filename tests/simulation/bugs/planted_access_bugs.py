@@ -18,7 +18,7 @@ from domain.model.reservation import Reservation
 from domain.ports import Removal
 from domain.working_set import WorkingSet
 from tests.simulation.services.work_queues import MemoryDueAccess
-from workers.invitations.access_expiry import AccessExpirer
+from workers.sending.removals import AccessExpirer
 
 Patch = pytest.MonkeyPatch
 

@@ -39,10 +39,10 @@ from tests.simulation.bugs.planted_access_bugs import GRANT_PLANTS
 from tests.simulation.bugs.planted_campaign_bugs import CAMPAIGN_PLANTS
 from tests.simulation.bugs.planted_clock_bugs import CLOCK_PLANTS
 from workers.dispatcher import DispatchQueue
-from workers.invitations import message_factory
-from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps, EndedDelivery
-from workers.invitations.due_sweep import sweep
-from workers.invitations.sending_loop import Ended
+from workers.sending import message_factory
+from workers.sending.delivery_steps import ClaimedDelivery, DeliverySteps, EndedDelivery
+from workers.sending.due_sweep import sweep
+from workers.sending.loop import Ended
 
 Patch = pytest.MonkeyPatch
 Due = Callable[[RedeemCode, Reservation, EventStamp, UUID, Policy], Sequence[Event]]

@@ -25,7 +25,7 @@ class DispatchMark:
 
 
 class MemoryDueReservations:
-    """`workers.invitations.due_sweep.DueReservations`: the statements `take_due` and `forget_dispatches`."""
+    """`workers.sending.due_sweep.DueReservations`: the statements `take_due` and `forget_dispatches`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -94,7 +94,7 @@ class MemoryDueReservations:
 
 
 class MemoryDueAccess:
-    """`access_expiry.DueAccessQueue`: the statements `take_due_access` and `forget_access_marks`."""
+    """`removals.DueAccessQueue`: the statements `take_due_access` and `forget_access_marks`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -146,7 +146,7 @@ class MemoryDueAccess:
 
 
 class MemoryOutbox:
-    """`outbox_notices.Outbox`: the statements `take_outbox`, `close_outbox` and `put_off_outbox`."""
+    """`notices.Outbox`: the statements `take_outbox`, `close_outbox` and `put_off_outbox`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

@@ -26,8 +26,8 @@ from projections.work_queue.outbox import OutboxRows
 from tests.simulation.services.persistence import open_memory
 from tests.simulation.services.store import Fate, NoFaults
 from tests.simulation.services.work_queues import MemoryDueReservations, MemoryOutbox
-from workers.invitations.due_sweep import DueReservations
-from workers.invitations.outbox_notices import Outbox
+from workers.sending.due_sweep import DueReservations
+from workers.sending.notices import Outbox
 
 Rows = Mapping[str, RowsByKey]
 

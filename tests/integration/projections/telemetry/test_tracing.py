@@ -23,9 +23,9 @@ from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.code_template import make_template
 from tests.support.servers.webhook_receiver import WebhookReceiver
 from workers.channels.mail_message import message_bytes
-from workers.invitations.batch_sender import InvitationBatchSender
-from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.message_factory import create_message_factory
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.invitations import InvitationBatchSender
+from workers.sending.message_factory import create_message_factory
 
 STEPS = ["redemption", "reserve use", "claim attempt", "send invitation", "record outcome", "accept invite"]
 

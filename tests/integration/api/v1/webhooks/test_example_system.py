@@ -20,9 +20,9 @@ from tests.support.ledger.code_template import make_template
 from workers.channels.default_channel import NullChannel
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.registry import GroupChannels
-from workers.invitations.access_expiry import AccessExpirer
-from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.message_factory import MessageFactory
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.message_factory import MessageFactory
+from workers.sending.removals import AccessExpirer
 
 EXAMPLE = Path(__file__).parents[5] / "docs" / "invite_system.py"
 

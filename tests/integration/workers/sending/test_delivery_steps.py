@@ -1,0 +1,255 @@
+"""Claim, send, record over a real ledger: what each outcome leaves behind."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.command_bus import Command, Result
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, Removal, RemovalOutcome
+from projections.work_queue.outbox import OutboxRows, invitations_are_backed_up
+from tests.support.delivery import claim, deliver
+from tests.support.ledger.ledger_bench import LedgerBench, correction, done
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.late_acceptance import record_late_acceptance
+from workers.sending.notices import NoticeSender
+
+SENT = Accepted(server="mx:25", reply_code=250)
+REFUSED = Rejected(
+    server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550, reply="no such user"
+)
+TOO_BIG = Rejected(server="mx:25", reason="message_refused", final=True, reply_code=552)
+
+
+class ScriptedChannel:
+    """Gives the outcomes of its script in order, then accepts."""
+
+    name = "scripted"
+
+    def __init__(self, *script: Outcome) -> None:
+        self.script = list(script)
+        self.messages: list[OutboundMessage] = []
+
+    def send(self, message: OutboundMessage) -> Outcome:
+        """Note the letter down and answer by the script."""
+        self.messages.append(message)
+        return self.script.pop(0) if self.script else SENT
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """Not used here."""
+        raise AssertionError(removal)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def reserved(bench: LedgerBench, email: str = "Li.Wei@example.com") -> UUID:
+    """A reservation on a new code."""
+    return done(bench.redeem(bench.issue(), email)).require_reservation().reservation_id
+
+
+def kinds(bench: LedgerBench) -> list[str]:
+    """Event names in order, without the issue."""
+    rows = bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id")
+    return [topic.split(":")[0] for (topic,) in rows][1:]
+
+
+def test_a_message_goes_to_the_typed_address(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """The vault gives the address as it was typed; Message-ID and link are the delivery's."""
+    channel = ScriptedChannel()
+    reservation_id = reserved(bench)
+
+    word = deliver(steps, reservation_id, channel, "t1")
+
+    message = channel.messages[0]
+    assert word == "sent"
+    assert message.recipient.typed == "Li.Wei@example.com"
+    assert message.message_id == f"<{reservation_id}.1@ledger.example>"
+    assert message.link.startswith("http://127.0.0.1:8000/a/")
+    assert kinds(bench) == ["UseReserved", "InviteAttempted", "InviteSent"]
+
+
+def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """Doubles are harmless."""
+    channel = ScriptedChannel()
+    reservation_id = reserved(bench)
+
+    words = [deliver(steps, reservation_id, channel, f"t{number}") for number in range(3)]
+
+    assert words == ["sent", "idle", "idle"]
+    assert len(channel.messages) == 1
+
+
+def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """A copy has the same task id and may come to the same worker; what the first run sent is not sent again."""
+    channel = ScriptedChannel()
+    reservation_id = reserved(bench)
+    claimed = claim(steps, [reservation_id], channel.name, "t1")
+    assert [steps.send(delivery, channel) for delivery in claimed] == [SENT]
+
+    assert deliver(steps, reservation_id, channel, "t1") == "idle"
+    assert len(channel.messages) == 1
+
+
+def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """Deciding it again finds the lease that it committed itself."""
+    reservation_id = reserved(bench)
+
+    def execute(commands: Sequence[Command]) -> Sequence[Result]:
+        bench.storage.ledger.execute(commands)
+        return bench.storage.ledger.execute(commands)
+
+    assert len(claim(replace(steps, execute=execute), [reservation_id], "scripted", "t1")) == 1
+    assert kinds(bench) == ["UseReserved", "InviteAttempted"]
+
+
+def test_a_claimed_message_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """The process stood still: since then the use may have been refunded, and another person invited."""
+    channel = ScriptedChannel()
+    (claimed,) = claim(steps, [reserved(bench)], channel.name, "t1")
+
+    outcome = replace(steps, now=lambda: claimed.lease.until).send(claimed, channel)
+
+    assert (type(outcome), channel.messages) == (Rejected, [])
+
+
+def test_reservation_is_not_sent_while_it_waits_for_a_removal(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """A worker that gets its id learns which access has to be removed first."""
+    code = bench.issue()
+    wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
+    bench.attempt(wrong, channel="webhook")
+    right = done(bench.run(correction(bench, wrong, "li@example.com"))).require_reservation().reservation_id
+    channel, waiting = ScriptedChannel(), list[UUID]()
+
+    word = deliver(replace(steps, request_removal=waiting.append), right, channel, "t1")
+
+    assert (word, waiting, channel.messages) == ("idle", [wrong], [])
+
+
+def test_an_unknown_reservation_is_nothing_to_do(steps: DeliverySteps) -> None:
+    """A message carries no truth: an id that does not exist is left alone."""
+    assert deliver(steps, uuid4(), ScriptedChannel(), "t1") == "idle"
+
+
+def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """The server's words may hold personal data, so they are in the vault only."""
+    deliver(steps, reserved(bench), ScriptedChannel(REFUSED), "t1")
+
+    (text_id,) = bench.rows("SELECT text_id FROM private_texts")[0]
+    assert kinds(bench)[-2:] == ["InviteFailed", "UseRefunded"]
+    assert bench.reader.find_private_text(text_id) == "no such user"
+
+
+def test_a_retry_is_the_same_message(bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an unknown the same delivery is sent again: equal to the last field."""
+    channel = ScriptedChannel(OutcomeUnknown(server="mx:25", cause="timeout"))
+    reservation_id = reserved(bench)
+    deliver(steps, reservation_id, channel, "t1")
+    assert deliver(steps, reservation_id, channel, "t2") == "idle"
+    later(bench, monkeypatch, 30)
+
+    assert deliver(steps, reservation_id, channel, "t3") == "sent"
+    assert channel.messages[0] == channel.messages[1]
+
+
+def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """The recipient is notified once that nothing was sent and no use was taken."""
+    channel = ScriptedChannel(TOO_BIG)
+    reservation_id = reserved(bench)
+    deliver(steps, reservation_id, channel, "t1")
+
+    first = NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
+    second = NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
+
+    notice = channel.messages[-1]
+    assert (first, second) == (1, 0)
+    assert (notice.template, notice.reservation_id) == ("refund_notice", reservation_id)
+    assert bench.rows("SELECT outcome, due_at FROM outbox") == [("sent", None)]
+
+
+def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
+    """The invitation turned out to be sent before the notice was: it would not be true any more."""
+    channel = ScriptedChannel(TOO_BIG)
+    reservation_id = reserved(bench)
+    deliver(steps, reservation_id, channel, "t1")
+    acceptance = AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4())
+    assert done(bench.run(acceptance)).code.used == 1
+
+    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
+
+    assert [message.template for message in channel.messages] == ["invite"]
+    assert bench.rows("SELECT outcome, due_at FROM outbox") == [("not_needed", None)]
+
+
+def test_a_run_of_notices_ends_on_request(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """A mail server that stalls keeps no sweep for long, and what the sweep did not begin stays unclaimed."""
+    for person in ("a", "b", "c"):
+        deliver(steps, reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
+    channel = ScriptedChannel()
+
+    sender = NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
+    sent_count = sender.run(lambda: len(channel.messages) == 2)
+
+    assert (sent_count, len(channel.messages)) == (2, 2)
+    assert bench.rows("SELECT count(*) FROM outbox WHERE due_at <= now() AND attempts = 0") == [(1,)]
+
+
+def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) -> None:
+    """Refunds for want of a process would make notices, and those more refunds."""
+    counts = []
+    for seconds in (5, 20):
+        reserved(bench, f"p{seconds}@example.com")
+        counts.append(invitations_are_backed_up(bench.storage, bench.context().now + timedelta(seconds=seconds)))
+
+    assert counts == [False, True]
+
+
+def test_a_notice_with_an_unknown_outcome_is_not_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """Two notices would worry more than a lost one."""
+    channel = ScriptedChannel(TOO_BIG, OutcomeUnknown(server="mx:25", cause="timeout"))
+    deliver(steps, reserved(bench), channel, "t1")
+
+    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
+
+    assert bench.rows("SELECT outcome, due_at FROM outbox") == [("unknown", None)]
+
+
+def test_a_notice_that_definitely_failed_is_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """A busy mail server gets it later."""
+    busy = Rejected(server="mx:25", reason="temporary", final=False)
+    channel = ScriptedChannel(TOO_BIG, busy)
+    deliver(steps, reserved(bench), channel, "t1")
+
+    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
+
+    assert bench.rows("SELECT outcome, due_at > now() FROM outbox") == [("failed", True)]
+
+
+def later(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Move the database clock of this process."""
+    clock = bench.storage.recorder.clock
+    monotonic = clock._monotonic
+    monkeypatch.setattr(clock, "_monotonic", lambda: monotonic() + seconds)
+    monkeypatch.setattr(clock, "is_stale", lambda: False)
+
+
+def test_late_acceptance_settles_the_unknown_outcome_before_a_second_email(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
+    """The retry waits as long as the server may still reply, and the reply ends it."""
+    slow = OutcomeUnknown(server="mx:25", cause="timeout", retry_after_s=600)
+    channel, reservation_id = ScriptedChannel(slow), reserved(bench)
+
+    first = deliver(steps, reservation_id, channel, "t1")
+    early = deliver(replace(steps, now=lambda: steps.now() + timedelta(seconds=599)), reservation_id, channel, "t2")
+    record_late_acceptance(steps, channel.messages[0], SENT, 30.0)
+    later = deliver(replace(steps, now=lambda: steps.now() + timedelta(seconds=900)), reservation_id, channel, "t3")
+
+    assert [first, early, later] == ["unknown", "idle", "idle"]
+    assert len(channel.messages) == 1
+    assert kinds(bench) == ["UseReserved", "InviteAttempted", "InviteOutcomeUnknown", "InviteSent"]

@@ -1,0 +1,167 @@
+"""Notices to the address that a use, or an access, was moved away from: one each, with when and what to do."""
+
+from dataclasses import replace as replace_fields
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.events.event import ActorKind
+from domain.judgment import NOTICE
+from domain.ports import Language, Outcome, OutcomeUnknown, Rejected, RetryLater
+from domain.values.identifiers import EmailAddress
+from projections.work_queue.impossible_times import bring_back_times
+from projections.work_queue.outbox import OutboxRows
+from tests.integration.workers.sending.test_delivery_steps import ScriptedChannel
+from tests.support.delivery import deliver
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from workers.channels.mail_message import render_parts
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.notices import NoticeSender
+
+OLD, NEW = "ly.wei@example.com", "li.wei@example.com"
+DOUBT = OutcomeUnknown(server="mx:25", cause="timeout")
+BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451)
+
+
+def redeemed(bench: LedgerBench, language: Language = "en") -> tuple[str, UUID]:
+    """A new code, and its reservation for the old address."""
+    code = bench.issue()
+    command = replace(bench.reserve(code, OLD), language=language)
+    return code, done(bench.run(command)).require_reservation().reservation_id
+
+
+def correction(bench: LedgerBench, code: str, reservation_id: UUID, actor: ActorKind) -> CorrectRecipient:
+    """The command of a person who holds the token, or of staff."""
+    vault = bench.storage.vault
+    return CorrectRecipient(
+        context=bench.context(actor),
+        reservation_id=reservation_id,
+        recipient=vault.draft_recipient(EmailAddress.parse(NEW), uuid4()),
+        new_reservation_id=uuid4(),
+        code_digests=vault.compute_digests("code", code) if actor == "person" else None,
+        token_of=reservation_id if actor == "person" else None,
+    )
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("actor", ["person", "staff"])
+def test_old_address_gets_one_notice_of_a_correction(
+    bench: LedgerBench, steps: DeliverySteps, language: Language, actor: Literal["person", "staff"]
+) -> None:
+    """It says when it happened and what to do, but not where the use went; the same request again sends no other."""
+    channel = ScriptedChannel()
+    code, old = redeemed(bench, language)
+    deliver(steps, old, channel, "t1")
+    for _ in range(2):
+        done(bench.run(correction(bench, code, old, actor)))
+
+    posted = [
+        NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run() for _ in range(2)
+    ]
+
+    notice = channel.messages[-1]
+    said = render_parts(notice)
+    assert (posted, len(channel.messages)) == ([1, 0], 2)
+    assert (notice.template, notice.recipient.typed, notice.reservation_id) == ("correction_notice", OLD, old)
+    assert f"{notice.written_at:%Y-%m-%d}" in said.text
+    assert f"{notice.written_at:%H:%M}" in said.text
+    assert ("contact support" if language == "en" else "请联系客服") in said.text
+    assert notice.link.endswith(f"/r/{old}")
+    assert NEW not in said.text + said.html
+
+
+@pytest.mark.parametrize(
+    ("outcome", "actor", "expected"),
+    [(None, "person", []), (BUSY, "person", []), (DOUBT, "staff", ["correction_notice"])],
+)
+def test_correction_of_what_was_surely_not_sent_needs_no_notice(
+    bench: LedgerBench, steps: DeliverySteps, outcome: Outcome | None, actor: ActorKind, expected: list[str]
+) -> None:
+    """No email has left for the old address; after an attempt with an unknown outcome one may have."""
+    code, old = redeemed(bench)
+    if outcome is not None:
+        deliver(steps, old, ScriptedChannel(outcome), "t1")
+
+    done(bench.run(correction(bench, code, old, actor)))
+
+    assert [template for (template,) in bench.rows("SELECT template FROM outbox")] == expected
+
+
+def test_notice_waits_as_long_as_it_is_asked_to(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """Sweeps leave it alone, though it waits longer than any wait that no channel asked for; up to a day."""
+    now, code_and_id = bench.storage.recorder.clock.now, redeemed(bench)
+    deliver(steps, code_and_id[1], ScriptedChannel(), "t1")
+    done(bench.run(correction(bench, *code_and_id, "person")))
+    later = RetryLater(server="team", reason="full", wait=timedelta(days=30))
+    outbox = OutboxRows(bench.storage)
+
+    count = NoticeSender(outbox, bench.reader.find_reservation, steps, ScriptedChannel(later)).run()
+    with bench.storage.datastore.get_connection() as conn:
+        brought_back = bring_back_times(conn, now())
+
+    assert (count, brought_back) == (1, {})
+    assert outbox.take(now() + timedelta(hours=23)) is None
+    assert outbox.take(now() + timedelta(days=1)) is not None
+
+
+def test_notice_that_was_written_while_the_clock_was_ahead_waits_no_hour(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
+    """A channel asked for a minute, by the same clock, an hour ahead."""
+    now, code_and_id = bench.storage.recorder.clock.now(), redeemed(bench)
+    deliver(steps, code_and_id[1], ScriptedChannel(), "t1")
+    done(bench.run(correction(bench, *code_and_id, "person")))
+    later = RetryLater(server="team", reason="full", wait=timedelta(minutes=1))
+    outbox, real = OutboxRows(bench.storage), now - timedelta(hours=1)
+
+    NoticeSender(outbox, bench.reader.find_reservation, steps, ScriptedChannel(later)).run()
+    with bench.storage.datastore.get_connection() as conn:
+        brought_back = bring_back_times(conn, real)
+
+    assert brought_back == {"outbox": 1}
+    assert outbox.take(real) is not None
+
+
+@pytest.mark.parametrize("is_put_off", [False, True], ids=["closed", "put-off"])
+def test_worker_that_lost_its_lease_changes_nothing(bench: LedgerBench, steps: DeliverySteps, is_put_off: bool) -> None:
+    """The worker that leased the notice since then has it: it is neither ended, nor due before that lease ends."""
+    now, code_and_id = bench.storage.recorder.clock.now(), redeemed(bench)
+    deliver(steps, code_and_id[1], ScriptedChannel(), "t1")
+    done(bench.run(correction(bench, *code_and_id, "person")))
+    outbox = OutboxRows(bench.storage)
+    lost, leased = (outbox.take(now + timedelta(minutes=minutes)) for minutes in (1, 3))
+    assert lost is not None
+    assert leased is not None
+
+    if is_put_off:
+        outbox.put_off(lost, now)
+    else:
+        outbox.close(lost, None, "sent")
+
+    expected = (leased.leased_until, leased.leased_until, 2, None)
+    assert bench.rows("SELECT due_at, leased_until, attempts, outcome FROM outbox") == [expected]
+    outbox.close(leased, None, "sent")
+    assert bench.rows("SELECT due_at, outcome FROM outbox") == [(None, "sent")]
+
+
+@pytest.mark.parametrize(("lost", "expected"), [(NOTICE.attempts_max - 1, "sent"), (NOTICE.attempts_max, "unknown")])
+def test_notice_whose_workers_all_ended_is_unknown_after_the_last_attempt(
+    bench: LedgerBench, steps: DeliverySteps, lost: int, expected: str
+) -> None:
+    """Whatever ends them would end the next one too; before that each lost lease is one attempt."""
+    now, code_and_id = bench.storage.recorder.clock.now(), redeemed(bench)
+    deliver(steps, code_and_id[1], ScriptedChannel(), "t1")
+    done(bench.run(correction(bench, *code_and_id, "person")))
+    outbox, channel = OutboxRows(bench.storage), ScriptedChannel()
+    for nth in range(lost):
+        assert outbox.take(now + timedelta(minutes=1 + 2 * nth)) is not None
+
+    later = replace_fields(steps, now=lambda: now + timedelta(hours=1))
+    count = NoticeSender(outbox, bench.reader.find_reservation, later, channel).run()
+
+    assert (count, len(channel.messages)) == (1, 1 if expected == "sent" else 0)
+    assert bench.rows("SELECT outcome, due_at FROM outbox") == [(expected, None)]

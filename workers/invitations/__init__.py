@@ -1,1 +1,0 @@
-"""Claim, send and record invitations; what follows from events."""
