@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from msgspec import structs
+
 from api.i18n.access_sentences import ACCESS_SENTENCES, of_kind, rebind_given_back
 from api.i18n.catalogs import Translator, translator
 from api.i18n.code_sentences import STAFF_SENTENCES, Facts, terms_text, timestamp_text
 from api.i18n.hand_out_sentences import HAND_OUT_SENTENCES
+from domain.events.event import Event
 from domain.events.reservation import BY_STAFF, CALLBACK, LINK
 from domain.ports import Language
 
@@ -90,6 +93,11 @@ def state_message(
     if sent_at is None:
         return say("state.sent.plain" if created else "state.sent.already")
     return say("state.sent.at" if created else "state.sent.already_at", sent_at=timestamp_text(sent_at))
+
+
+def say_event(event: Event, language: Language, campaign_name: str | None = None) -> str:
+    """Return the sentence for an event; without a name, it names the campaign of a code by its ID."""
+    return event_sentence(type(event).__name__, structs.asdict(event) | {"campaign_name": campaign_name}, language)
 
 
 def event_sentence(event_type: str, facts: Facts, language: Language) -> str:

@@ -6,15 +6,13 @@ from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import structs
-
-from api.i18n.messages import event_sentence
+from api.i18n.messages import say_event
 from api.schemas.csv_cells import csv_line
-from domain.events.event import Event
 from domain.events.reservation import ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from projections.read_models.reader import HistoryEntry, Reader
+from projections.read_models.reader import Reader
+from projections.read_models.stream_entry import Entry
 
 LINE_COLUMNS: Final = (
     "position", "version", "type", "at", "recorded_at", "reservation_id", "used_count", "reserved", "available",
@@ -45,7 +43,7 @@ def history_of(
         limit: Most events to give.
     """
     lines = list(islice(reader.read_history(code_id, as_of=as_of, after=after), limit))
-    last = lines[-1].code if lines else None
+    last = lines[-1].state if lines else None
     if last is None:
         return None
     campaign_name = None if last.campaign_id is None else reader.find_campaign_name(code_id)
@@ -57,10 +55,10 @@ def history_of(
     }
 
 
-def line_of(line: HistoryEntry, language: Language, campaign_name: str | None = None) -> dict[str, Any]:
+def line_of(line: Entry[RedeemCode], language: Language, campaign_name: str | None = None) -> dict[str, Any]:
     """Return one event with the balance after it; without a name, its sentence names the code's campaign by its ID."""
     event = line.event
-    balance = balance_of(line.code)
+    balance = balance_of(line.state)
     del balance["max_uses"]
     return {
         "position": line.position,
@@ -70,7 +68,7 @@ def line_of(line: HistoryEntry, language: Language, campaign_name: str | None = 
         "recorded_at": event.recorded_at or event.at,
         "reservation_id": event.reservation_id if isinstance(event, ReservationEvent) else None,
         **balance,
-        "sentence": event_sentence(type(event).__name__, facts_of(event) | {"campaign_name": campaign_name}, language),
+        "sentence": say_event(event, language, campaign_name),
     }
 
 
@@ -83,11 +81,6 @@ def csv_of_history(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _cell(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-def facts_of(event: Event) -> dict[str, object]:
-    """Return an event's fields by name."""
-    return structs.asdict(event)
 
 
 def balance_of(code: RedeemCode) -> dict[str, Any]:

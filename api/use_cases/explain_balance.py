@@ -10,8 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from api.i18n.catalogs import Translator, translator
-from api.i18n.messages import event_sentence
-from api.use_cases.code_history import facts_of
+from api.i18n.messages import say_event
 from domain.events.code import OpeningBalanceImported
 from domain.events.event import Event
 from domain.events.reservation import (
@@ -30,7 +29,8 @@ from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
 from domain.ports import Language
 from domain.values.timestamps import text_of
-from projections.read_models.reader import HistoryEntry, Reader
+from projections.read_models.reader import Reader
+from projections.read_models.stream_entry import Entry
 
 RESERVATIONS_MAX = 1_000
 """Most reservations of each kind that are named, the newest ones; the sums are always complete."""
@@ -104,12 +104,12 @@ class Explanation(BaseModel):
 class _ReservationTrace:
     """One reservation while its events are read."""
 
-    def __init__(self, code_id: UUID, line: HistoryEntry, event: ReservationStarted) -> None:
+    def __init__(self, code_id: UUID, line: Entry[RedeemCode], event: ReservationStarted) -> None:
         self.reservation: Reservation = evolve_reservation(None, code_id, line.version, event)
         self.decided = line
         self.attempts: dict[tuple[int, int], ExplainedAttempt] = {}
 
-    def add(self, line: HistoryEntry, event: ReservationEvent, language: Language) -> None:
+    def add(self, line: Entry[RedeemCode], event: ReservationEvent, language: Language) -> None:
         before = self.reservation.status
         self.reservation = evolve_reservation(self.reservation, self.reservation.code_id, line.version, event)
         if self.reservation.status != before:
@@ -117,7 +117,7 @@ class _ReservationTrace:
         if isinstance(event, InviteAttempted):
             self._note(event.delivery, event.attempt, began_at=event.at)
         elif isinstance(event, InviteSent | InviteFailed | InviteDeferred | InviteOutcomeUnknown | LateSuccessRecorded):
-            said = event_sentence(type(event).__name__, facts_of(event), language)
+            said = say_event(event, language)
             self._note(event.delivery, event.attempt, outcome=OUTCOMES[type(event)], ended_at=event.at, sentence=said)
 
     def _note(self, delivery: int, number: int, **changes: object) -> None:
@@ -151,7 +151,7 @@ def explanation_of(
     """
     traces: dict[UUID, _ReservationTrace] = {}
     openings: list[ExplainedOpening] = []
-    last: HistoryEntry | None = None
+    last: Entry[RedeemCode] | None = None
     reservation_count = 0
     for line in reader.read_history(code_id, as_of=as_of):
         if version is not None and line.version > version:
@@ -172,7 +172,7 @@ def explanation_of(
     return explanation.model_copy(update={"openings": openings})
 
 
-def _opening(line: HistoryEntry, event: OpeningBalanceImported, language: Language) -> ExplainedOpening:
+def _opening(line: Entry[RedeemCode], event: OpeningBalanceImported, language: Language) -> ExplainedOpening:
     return ExplainedOpening(
         uses=event.uses,
         source=event.source,
@@ -180,7 +180,7 @@ def _opening(line: HistoryEntry, event: OpeningBalanceImported, language: Langua
         since=event.at,
         version=line.version,
         position=line.position,
-        sentence=event_sentence(type(event).__name__, facts_of(event), language),
+        sentence=say_event(event, language),
     )
 
 
@@ -205,14 +205,14 @@ def _is_inactive(reservation: Reservation) -> bool:
 
 
 def _explanation(
-    last: HistoryEntry,
+    last: Entry[RedeemCode],
     traces: list[_ReservationTrace],
     reservation_count: int,
     at: datetime,
     language: Language,
     most: int,
 ) -> Explanation:
-    say, code = translator(language), last.code
+    say, code = translator(language), last.state
     kinds = [
         [
             _explained(trace, say, at, language)
@@ -264,7 +264,7 @@ def _explained(trace: _ReservationTrace, say: Translator, at: datetime, language
 
 def _why(say: Translator, reservation: Reservation, decided: Event, at: datetime, language: Language) -> str:
     """Return why a reservation counts, is reserved and until when, or neither, and since which event."""
-    what = event_sentence(type(decided).__name__, facts_of(decided), language)
+    what = say_event(decided, language)
     moments = {"reserved_at": text_of(reservation.reserved_at), "since": text_of(decided.at)}
     if reservation.status == "sent" or not reservation.is_use:
         return say("explain.counts" if reservation.is_use else "explain.rebind", what=what, **moments)

@@ -14,13 +14,14 @@ from api.schemas.code_terms import NONE_WORDS, document_of_terms
 from api.schemas.csv_cells import csv_line
 from api.use_cases.code_history import line_of
 from domain.events.code_terms import TERM_NAMES
+from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import format_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import CodeListReader, CodeText
 from projections.read_models.pagination import OLDEST
 from projections.read_models.reservation_list import ReservationListReader
-from projections.read_models.statement_export import CodeHistoryLine
+from projections.read_models.stream_entry import Entry
 
 Format = Literal["csv", "jsonl"]
 SLICE: Final = 1_000
@@ -115,10 +116,10 @@ def reservation_rows(reader: ReservationListReader, *, addresses: bool) -> Itera
         place = (entries[-1].reserved_at, entries[-1].reservation_id)
 
 
-def statement_rows(lines: Iterator[CodeHistoryLine], language: Language) -> Iterator[Row]:
+def statement_rows(lines: Iterator[Entry[RedeemCode]], language: Language) -> Iterator[Row]:
     """Yield the lines of every code's statement, each with the balance after it."""
-    for code_id, line in lines:
-        yield {"code_id": code_id, **line_of(line, language)}
+    for line in lines:
+        yield {"code_id": line.stream_id, **line_of(line, language)}
 
 
 def _cell(name: str, value: object) -> object:

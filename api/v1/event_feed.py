@@ -28,7 +28,8 @@ from domain.events.campaign import CampaignEvent, CampaignUseEvent
 from domain.events.registry import EVENT_TYPES
 from domain.events.reservation import ReservationEvent
 from domain.values.number_bounds import POSITIONS
-from projections.read_models.event_feed import EventFeed, EventFilter, FeedEvent, FeedPage
+from projections.read_models.event_feed import EventFeed, EventFilter, FeedPage
+from projections.read_models.stream_entry import Entry
 from projections.storage.report_store import ReportReading
 
 LIMIT_MAX: Final = 1_000
@@ -188,17 +189,17 @@ def _open_feed(services: Services, reading: ReportReading) -> EventFeed:
     return EventFeed(reading, None if services.reports.standby is None else services.storage)
 
 
-def view_of(feed_event: FeedEvent) -> dict[str, Any]:
+def view_of(entry: Entry[None]) -> dict[str, Any]:
     """Return an event as the API shows it."""
-    event = feed_event.event
+    event = entry.event
     is_of_campaign = isinstance(event, CampaignEvent)
     fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in LEFT_OUT}
     return {
-        "position": feed_event.position,
+        "position": entry.position,
         "type": type(event).__name__,
-        "code_id": fields.pop("code_id", None) if is_of_campaign else feed_event.stream_id,
-        "campaign_id": feed_event.stream_id if is_of_campaign else None,
-        "version": feed_event.version,
+        "code_id": fields.pop("code_id", None) if is_of_campaign else entry.stream_id,
+        "campaign_id": entry.stream_id if is_of_campaign else None,
+        "version": entry.version,
         "at": event.at,
         "recorded_at": event.recorded_at or event.at,
         "actor": event.actor,
@@ -229,7 +230,7 @@ async def _stream(
             last_sent = time.monotonic()
 
 
-def _messages(events: list[FeedEvent]) -> Iterator[bytes]:
-    for feed_event in events:
-        name = type(feed_event.event).__name__.encode()
-        yield b"id: %d\nevent: %s\ndata: %s\n\n" % (feed_event.position, name, orjson.dumps(view_of(feed_event)))
+def _messages(events: list[Entry[None]]) -> Iterator[bytes]:
+    for entry in events:
+        name = type(entry.event).__name__.encode()
+        yield b"id: %d\nevent: %s\ndata: %s\n\n" % (entry.position, name, orjson.dumps(view_of(entry)))

@@ -12,19 +12,11 @@ from domain.events.campaign import CampaignEvent
 from domain.events.event import Event
 from projections.event_store.codec import decode
 from projections.read_models.reader import ReadableStore, Reader
+from projections.read_models.stream_entry import Entry
 from projections.sql.read_models import ReadModelsSql
 
 SCAN_LIMIT: Final = 10_000
 """Most rows of the log that one page of a filtered feed reads."""
-
-
-class FeedEvent(NamedTuple):
-    """One event and its position."""
-
-    position: int
-    stream_id: UUID
-    version: int
-    event: Event
 
 
 class EventFilter(NamedTuple):
@@ -67,7 +59,7 @@ EVERY_EVENT: Final = EventFilter()
 class FeedPage(NamedTuple):
     """A page. The next one begins after `next_position`; `is_full`: there may be more."""
 
-    events: list[FeedEvent]
+    events: list[Entry[None]]
     next_position: int
     is_full: bool
 
@@ -129,11 +121,11 @@ def _select_events(
     rows: list[tuple[UUID, int, int, str, bytes]], after: int, limit: int, event_filter: EventFilter, *, is_full: bool
 ) -> FeedPage:
     """Return a page of the rows whose events are asked for."""
-    events: list[FeedEvent] = []
+    events: list[Entry[None]] = []
     for stream_id, version, position, topic, state in rows:
         if len(events) == limit:
             return FeedPage(events, after, is_full=True)
         after, event = position, decode(topic, bytes(state))
         if event_filter.matches(event):
-            events.append(FeedEvent(position, stream_id, version, event))
+            events.append(Entry(stream_id, version, position, event, None, None))
     return FeedPage(events, after, is_full)

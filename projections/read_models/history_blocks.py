@@ -30,6 +30,7 @@ from projections.read_models.balance_trace import (
     sample_campaign,
     sample_code,
 )
+from projections.read_models.stream_entry import Entry
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
@@ -55,16 +56,6 @@ class Landmark(NamedTuple):
     last: int
     at: datetime
     number: int
-
-
-class StreamEntry(NamedTuple, Generic[StreamState]):
-    """One event of a code or campaign, and the state before it (None before the first one) and after it."""
-
-    position: int
-    version: int
-    event: Event
-    before: StreamState | None
-    state: StreamState
 
 
 class StoredBlock(msgspec.Struct, Generic[StreamState], frozen=True, array_like=True):
@@ -204,7 +195,7 @@ def fold_entries(
     stream_id: UUID,
     state: StreamState | None,
     until: int | None = None,
-) -> Iterator[StreamEntry[StreamState]]:
+) -> Iterator[Entry[StreamState]]:
     """Yield the events after a state (or all of them), each with the state after it."""
     version, evolve = state.version if state else 0, kind.stream.evolve
     while until is None or version < until:
@@ -213,12 +204,12 @@ def fold_entries(
         for position, version, topic, stored in rows:
             event, before = decode(topic, bytes(stored)), state
             state = evolve(state, stream_id, version, event)
-            yield StreamEntry(position, version, event, before, state)
-        if not rows:
+            yield Entry(stream_id, version, position, event, before, state)
+        if len(rows) < limit:
             return
 
 
-def collect_landmarks(entries: Iterable[StreamEntry[StreamState]]) -> list[Landmark]:
+def collect_landmarks(entries: Iterable[Entry[StreamState]]) -> list[Landmark]:
     """Return the landmarks among some entries, one per type, by their first version."""
     marks: dict[type[Event], Landmark] = {}
     for entry in entries:

@@ -6,24 +6,14 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from domain.events.event import Event
 from projections.event_store.codec import decode
 from projections.event_store.stored_state import search_field
 from projections.read_models.reader import Reader
+from projections.read_models.stream_entry import Entry
 from projections.sql.read_models import ReadModelsSql
 
 RESERVATIONS_MAX: Final = 2_000
 """Most reservations of one recipient whose events a page reads: the newest."""
-
-
-class PersonEvent(NamedTuple):
-    """One event about a recipient; `suffix` is the end of the code's text, None if the code has no text."""
-
-    position: int
-    version: int
-    event: Event
-    code_id: UUID
-    suffix: str | None
 
 
 class TimelineFilter(NamedTuple):
@@ -52,8 +42,8 @@ class PersonTimelineReader(Reader):
         after: int | None,
         newest_first: bool,
         limit: int,
-    ) -> list[PersonEvent]:
-        """Return one page of events, in its order.
+    ) -> list[tuple[Entry[None], str | None]]:
+        """Return one page of events, in its order, each with the end of its code's text; None if it has no text.
 
         Args:
             requested: Which events to read.
@@ -67,7 +57,7 @@ class PersonTimelineReader(Reader):
         )
         rows = self._fetch_named(statement, **_parameters(requested, topics), place=after, limit=limit)
         return [
-            PersonEvent(position, version, decode(topic, bytes(state)), code_id, suffix)
+            (Entry(code_id, version, position, decode(topic, bytes(state)), None, None), suffix)
             for position, code_id, version, topic, state, suffix in rows
         ]
 

@@ -9,31 +9,22 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from domain.events.event import Event
 from domain.events.reservation import ReservationEvent
-from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
 from domain.ports import UNVERIFIED, UnverifiedAddress
 from domain.values.identifiers import EmailAddress, MalformedCodeError, candidate_codes, normalize_code
+from domain.values.number_bounds import VERSIONS
 from projections.database.binary_arrays import UUIDS
 from projections.database.errors import StorageUnavailableError, translate_database_errors
 from projections.event_store.codec import decode
+from projections.read_models.history_blocks import CODES, fold_entries
+from projections.read_models.stream_entry import Entry
 from projections.sql.event_store import EventStoreSql
 from projections.sql.privacy import PrivacySql
 from projections.sql.read_models import ReadModelsSql
 from projections.vault.vault import Vault
-
-HISTORY_PAGE = 5_000
-
-
-class HistoryEntry(NamedTuple):
-    """One event of a code's history, and the code after it."""
-
-    position: int
-    version: int
-    event: Event
-    code: RedeemCode
 
 
 class ReservationHistory(NamedTuple):
@@ -139,26 +130,24 @@ class Reader:
         """Return those of these digests of typed codes under which the ledger has a code."""
         return {bytes(row[0]) for row in self._fetch_all(EventStoreSql.code_ids_of_digests, digests)}
 
-    def read_history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryEntry]:
-        """Yield every event of a code in order, each with the balance after it.
+    def read_history(
+        self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0
+    ) -> Iterator[Entry[RedeemCode]]:
+        """Yield every event of a code in order, folded from the first one.
 
         Args:
             code_id: The code; an unknown one has no events.
             as_of: Leave out events after this time.
             after: Begin after this version (earlier events are folded, but not returned).
         """
-        code: RedeemCode | None = None
-        version = 0
-        while rows := self._fetch_all(EventStoreSql.stream_events, code_id, version, HISTORY_PAGE):
-            for position, version, topic, state in rows:
-                event = decode(topic, bytes(state))
-                if as_of is not None and event.at > as_of:
-                    return
-                code = evolve_code(code, code_id, version, event)
-                if version > after:
-                    yield HistoryEntry(position, version, event, code)
-            if len(rows) < HISTORY_PAGE:
+        for entry in fold_entries(CODES, self._read_events, code_id, None, VERSIONS.most):
+            if as_of is not None and entry.event.at > as_of:
                 return
+            if entry.version > after:
+                yield entry
+
+    def _read_events(self, stream_id: UUID, after: int, limit: int) -> Sequence[tuple[object, ...]]:
+        return self._fetch_all(EventStoreSql.stream_events, stream_id, after, limit)
 
     def find_code_text(self, code_id: UUID) -> str | None:
         """Return a code's text in normal form; None if there is no such code, or its row is broken."""

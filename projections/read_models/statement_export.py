@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg import Connection
@@ -13,7 +13,7 @@ from projections.database.copy_reader import read_copied_events
 from projections.database.errors import translate_outage
 from projections.event_store.codec import decode
 from projections.event_store.snapshots import stable_position
-from projections.read_models.reader import HistoryEntry
+from projections.read_models.stream_entry import Entry
 from projections.sql.read_models import ReadModelsSql
 from projections.sql.transfer import TransferSql
 
@@ -21,16 +21,9 @@ PAGE_EVENTS: Final = 50_000
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
-class CodeHistoryLine(NamedTuple):
-    """A line of a code's history, with the id of the code."""
-
-    code_id: UUID
-    line: HistoryEntry
-
-
 def read_statement_lines(
     conn: Connection[Any], begin: Callable[[int], None], only: UUID | None = None
-) -> Iterator[CodeHistoryLine]:
+) -> Iterator[Entry[RedeemCode]]:
     """Yield lines in order of code id and version, up to the current end of the log; redeem requests continue.
 
     Args:
@@ -52,7 +45,7 @@ def _count_events(conn: Connection[Any], until: int) -> int:
     return int(row[0]) if row else 0
 
 
-def _read_lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[CodeHistoryLine]:
+def _read_lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[Entry[RedeemCode]]:
     code: RedeemCode | None = None
     after, last = (only or FIRST, 0), only or LAST
     while True:
@@ -66,7 +59,8 @@ def _read_lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterato
                 after = (code_id, version)
                 if isinstance(event, CampaignEvent):
                     continue
-                code = evolve_code(code if code and code.code_id == code_id else None, code_id, version, event)
-                yield CodeHistoryLine(code.code_id, HistoryEntry(position, version, event, code))
+                before = code if code and code.code_id == code_id else None
+                code = evolve_code(before, code_id, version, event)
+                yield Entry(code_id, version, position, event, before, code)
         if read < PAGE_EVENTS:
             return

@@ -32,7 +32,6 @@ from projections.read_models.history_blocks import (
     FoldedHistory,
     HistoryKind,
     Landmark,
-    StreamEntry,
     collect_landmarks,
     count_missing_blocks,
     extend_history,
@@ -41,7 +40,7 @@ from projections.read_models.history_blocks import (
     store_blocks,
 )
 from projections.read_models.reader import ReadableStore, Reader
-from projections.sql.event_store import EventStoreSql
+from projections.read_models.stream_entry import Entry
 from projections.sql.read_models import ReadModelsSql
 
 CODES_WITH_BLOCKS_MAX: Final = 512
@@ -65,16 +64,6 @@ class HistoryQuery(NamedTuple):
     recipient_id: UUID | None = None
     actor: str | None = None
     channel: str | None = None
-
-
-class StatementEntry(NamedTuple):
-    """One event of a code, and the code before it (None before the first one) and after it."""
-
-    position: int
-    version: int
-    event: Event
-    before: RedeemCode | None
-    code: RedeemCode
 
 
 class HistoryReader(Reader, Generic[StreamState]):
@@ -108,7 +97,7 @@ class HistoryReader(Reader, Generic[StreamState]):
             state = entry.state
         return state
 
-    def read_page(self, stream_id: UUID, after: int, limit: int | None = None) -> Iterator[StreamEntry[StreamState]]:
+    def read_page(self, stream_id: UUID, after: int, limit: int | None = None) -> Iterator[Entry[StreamState]]:
         """Yield at most so many events after a version (or all of them), each with the state after it.
 
         Of the events before, it reads at most a block, once the blocks are stored.
@@ -165,12 +154,9 @@ class HistoryReader(Reader, Generic[StreamState]):
         except StorageUnavailableError as error:
             log.warning("storing blocks of a history failed", extra={"why": str(error)})
 
-    def _read_events(self, stream_id: UUID, after: int, limit: int) -> Sequence[tuple[object, ...]]:
-        return self._fetch_all(EventStoreSql.stream_events, stream_id, after, limit)
-
     def _fold_stream(
         self, stream_id: UUID, state: StreamState | None, until: int | None = None
-    ) -> Iterator[StreamEntry[StreamState]]:
+    ) -> Iterator[Entry[StreamState]]:
         """Yield the events after a state (or all of them), each with the state after it."""
         return fold_entries(self._kind, self._read_events, stream_id, state, until)
 
@@ -193,21 +179,21 @@ class StatementReader(HistoryReader[RedeemCode]):
     def find_code_at(self, code_id: UUID, version: int) -> RedeemCode | None:
         """Return a code as it was after one of its events; None if it has no such event."""
         lines = self.read_entries(code_id, [version])
-        return lines[0].code if lines else None
+        return lines[0].state if lines else None
 
-    def read_entries(self, code_id: UUID, versions: Sequence[int]) -> list[StatementEntry]:
+    def read_entries(self, code_id: UUID, versions: Sequence[int]) -> list[Entry[RedeemCode]]:
         """Return the events of these versions, in the given order, each with the balance after it."""
         ordered = sorted({version for version in versions if version > 0})
         if not ordered:
             return []
         history = self._extend_cache(code_id, ordered[-1])
-        entries: dict[int, StatementEntry] = {}
+        entries: dict[int, Entry[RedeemCode]] = {}
         for _, group in groupby(ordered, key=lambda version: (version - 1) // history_blocks.EVENTS_PER_BLOCK):
             block_versions = set(group)
             state = history.find_state_before(min(block_versions))
-            for line in self._fold(code_id, state, max(block_versions)):
-                if line.version in block_versions:
-                    entries[line.version] = line
+            for entry in self._fold_stream(code_id, state, max(block_versions)):
+                if entry.version in block_versions:
+                    entries[entry.version] = entry
         return [entries[version] for version in versions if version in entries]
 
     def list_versions(self, query: HistoryQuery, *, after: int | None, newest_first: bool, limit: int) -> list[int]:
@@ -255,10 +241,6 @@ class StatementReader(HistoryReader[RedeemCode]):
     def _count_types_until(self, code_id: UUID, until: int) -> Counter[type[Event]]:
         state, counts, _ = self._extend_cache(code_id, until).summarize_until(until)
         return counts + Counter(type(entry.event) for entry in self._fold_stream(code_id, state, until))
-
-    def _fold(self, code_id: UUID, code: RedeemCode | None, until: int | None = None) -> Iterator[StatementEntry]:
-        """Yield the events after a state (or all of them), each with the state after it."""
-        return map(StatementEntry._make, self._fold_stream(code_id, code, until))
 
 
 def _encode_field(name: str, word: str | None) -> list[bytes] | None:

@@ -194,7 +194,7 @@ def test_exports_hold_everything_acknowledged_before_them(pair: Pair, capsys: py
     assert "reading from the standby" in capsys.readouterr().err
     with open_report_store(settings, pair.app.services.storage.vault) as store:
         lines = list(read_statement_lines(store.connection, lambda _count: None))
-    assert len({line.code_id for line in lines}) == before + 1
+    assert len({line.stream_id for line in lines}) == before + 1
     pair.run_on_standby("SELECT pg_wal_replay_pause()")
     try:
         pair.app.issue()

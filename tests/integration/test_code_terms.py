@@ -67,7 +67,7 @@ class Doors:
         row = self.app.services.reader.find_balance(code_id)
         assert row is not None
         code = code_from_named_row(row)
-        assert code == list(self.app.services.reader.read_history(code_id))[-1].code
+        assert code == list(self.app.services.reader.read_history(code_id))[-1].state
         return code
 
     def find(self, text: str) -> UUID:

@@ -97,14 +97,14 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ),
     ("admin/campaign.html", "next_event"): Listing(
         path="/admin/campaigns/{campaign}",
-        size="api.web.admin.campaign_evidence.campaign_lines.EVENTS_PER_PAGE",
+        size="api.web.admin.campaign_events.EVENTS_PER_PAGE",
         row=r'<li data-version="(\d+)"',
         parameter="until",
         count=at_least(ROWS),
     ),
     ("admin/campaign_past.html", "next_event"): Listing(
         path="/admin/campaigns/{campaign}?as_of={now}",
-        size="api.web.admin.campaign_evidence.campaign_lines.EVENTS_PER_PAGE",
+        size="api.web.admin.campaign_events.EVENTS_PER_PAGE",
         row=r'<li data-version="(\d+)"',
         parameter="until",
         count=at_least(ROWS),

@@ -6,15 +6,13 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from msgspec import structs
 from pydantic import BaseModel
 
 from api.i18n.catalogs import Translator, translator
-from api.i18n.messages import event_sentence
+from api.i18n.messages import say_event
 from api.schemas.campaigns import CampaignExplanation, CampaignHistoryEvent, CampaignUse
 from api.schemas.csv_cells import csv_line
 from domain.events.campaign import CampaignCreated, CampaignTermsChanged, CampaignUseEvent
-from domain.events.event import Event
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.timestamps import text_of, utc_day
@@ -74,7 +72,7 @@ def list_history(
             code_id=None if use is None else use.code_id,
             reservation_id=None if use is None else use.reservation_id,
             occupied=entry.state.occupied,
-            sentence=_say_event(entry.event, language),
+            sentence=say_event(entry.event, language),
         )
 
 
@@ -129,7 +127,7 @@ def explain_campaign(
         takes=counted.takes,
         returns=counted.takes - campaign.occupied,
         terms_version=terms.version,
-        terms=_say_event(terms.event, language),
+        terms=say_event(terms.event, language),
         sentence=_say_sum(translator(language), campaign, counted.takes),
         numbers=_say_numbers(translator(language), campaign, counted, at),
         uses=counted.uses,
@@ -178,10 +176,6 @@ def _count_uses(reader: CampaignReader, campaign: Campaign, at: datetime, most: 
             for use in counting[: most - len(newest)]
         ]
     return _SumOfUses(takes, used, max(people.values(), default=0), newest[::-1])
-
-
-def _say_event(event: Event, language: Language) -> str:
-    return event_sentence(type(event).__name__, structs.asdict(event), language)
 
 
 def _say_sum(say: Translator, campaign: Campaign, takes: int) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from api.errors import ApplicationError
 from api.i18n.catalogs import translator
-from api.i18n.messages import event_sentence, refusal_detail, state_message
+from api.i18n.messages import refusal_detail, say_event, state_message
 from api.use_cases.past_states.campaign_evidence import (
     NO_EVIDENCE,
     CampaignEvidence,
@@ -222,5 +222,4 @@ def _describe(result: CommandResult | Refusal, command: Command, events: list[Ev
     say = translator(language)
     if not events:
         return say("what_if.nothing")
-    sentences = [event_sentence(type(event).__name__, structs.asdict(event), language) for event in events]
-    return say("what_if.separator").join(sentences)
+    return say("what_if.separator").join(say_event(event, language) for event in events)

@@ -130,7 +130,7 @@ def _find_counted(states: PastStateReader, past: PastState) -> Evidence:
     entries = [
         entry
         for entry in states.read_entries(past.code_id, newest)
-        if entry.before is None or entry.code.used > entry.before.used
+        if entry.before is None or entry.state.used > entry.before.used
     ]
     ids = {entry.event.reservation_id for entry in entries if isinstance(entry.event, ReservationEvent)}
     loaded = states.load_working_set(past, reservations=ids).reservations

@@ -41,7 +41,7 @@ def empty_history(reader: Reader, code_id: UUID, now: datetime, *, as_of: dateti
         last = code_from_named_row(row) if row else None
     else:
         for line in reader.read_history(code_id, as_of=as_of):
-            last = line.code
+            last = line.state
     if last is None:
         return None
     return {"id": code_id, **balance_of(last), "state": last.state(as_of or now), "events": []}

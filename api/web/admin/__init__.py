@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from api.web.admin import (
     api_keys,
     batches,
-    campaign_balance,
+    campaign_events,
     campaigns,
     code_import,
     codes,
@@ -16,7 +16,6 @@ from api.web.admin import (
     staff,
     webhooks,
 )
-from api.web.admin.campaign_evidence import campaign_proof
 from api.web.admin.context import AdminContext, PreviewSender
 from api.web.admin.hand_outs import change_pages, hand_out_pages, mail_pages, recipient_pages
 
@@ -28,8 +27,7 @@ def include_admin(router: APIRouter) -> None:
     for module in (
         issue,
         batches,
-        campaign_balance,
-        campaign_proof,
+        campaign_events,
         recipient_pages,
         mail_pages,
         change_pages,

@@ -27,8 +27,7 @@ from api.use_cases.campaign_actions import (
 )
 from api.use_cases.code_actions import join_campaign
 from api.use_cases.services import Caller, LedgerServices
-from api.web.admin.campaign_balance import REDEMPTIONS_COUNTED_MAX, list_funnel, load_campaign_chart
-from api.web.admin.campaign_evidence.campaign_lines import page_lines
+from api.web.admin.campaign_events import load_campaign_chart, page_lines
 from api.web.admin.campaign_form import blame_field, fill_form, read_terms
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
@@ -36,7 +35,7 @@ from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
-from api.web.support.charts import BalanceBar, draw_bar
+from api.web.support.charts import BalanceBar, draw_bar, scale_to_largest
 from api.web.support.history.proof_page import load_panel
 from api.web.support.rejected_requests import (
     REJECTIONS_COUNTED_MAX,
@@ -59,6 +58,8 @@ CODES_PER_PAGE: Final = 10
 CELLS_MAX: Final = 5
 GROUPS_OFFERED: Final = 50
 TIME_LENGTH_MAX: Final = 40
+REDEMPTIONS_COUNTED_MAX: Final = 100_000
+"""Most redemptions of a campaign that a page counts by how far they got: some 0.2 s."""
 
 CampaignAction = Literal["pause", "resume", "end"]
 ACTIONS: Final[Mapping[CampaignAction, Callable[[LedgerServices, Caller, UUID], CampaignBalance]]] = {
@@ -76,6 +77,15 @@ class CampaignCard(NamedTuple):
     balance: CampaignBalance
     state: str
     bar: BalanceBar
+
+
+class FunnelRow(NamedTuple):
+    """One step of the funnel; `redemptions` is None for the steps before them, `width` is in percent."""
+
+    name: str
+    codes: int
+    redemptions: int | None
+    width: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,8 +265,8 @@ def _render_campaign(
         cursor=view.cursor,
         until=view.until,
         scale_url="?" if view.is_true_scale else "?scale=true",
-        **_list_parts(admin, balance, view, now, language),
-        **(load_campaign_chart(admin, campaign_id, is_true_scale=view.is_true_scale) if campaign.counts_uses else {}),
+        **_list_parts(admin, staff, balance, view, now, language),
+        **load_campaign_chart(admin, campaign, is_true_scale=view.is_true_scale),
         **_form(admin, fill_form(campaign.terms) if fields is None else fields.values, errors),
     )
 
@@ -271,7 +281,7 @@ def _render_past(
     campaign = admin.campaign_histories.fold_until(campaign_id, as_of)
     query = {"as_of": as_of.isoformat()}
     newest = campaign.version if campaign else 0
-    events = page_lines(admin, campaign_id, min(view.until or newest, newest), get_language(request))
+    events = page_lines(admin, staff, campaign_id, min(view.until or newest, newest), get_language(request))
     return admin_page(
         request,
         "campaign_past.html",
@@ -289,24 +299,25 @@ def _render_past(
         proof=load_panel(admin.support, f"/admin/campaigns/{campaign_id}"),
         until=view.until,
         scale_url="?" + urlencode(query if view.is_true_scale else {**query, "scale": "true"}),
-        **(
-            load_campaign_chart(admin, campaign_id, is_true_scale=view.is_true_scale, at=as_of)
-            if campaign and campaign.counts_uses
-            else {"chart": None}
-        ),
+        **load_campaign_chart(admin, campaign, is_true_scale=view.is_true_scale, at=as_of),
     )
 
 
 def _list_parts(
-    admin: AdminContext, balance: CampaignBalance, view: CampaignPageView, now: datetime, language: Language
+    admin: AdminContext,
+    staff: Staff,
+    balance: CampaignBalance,
+    view: CampaignPageView,
+    now: datetime,
+    language: Language,
 ) -> dict[str, Any]:
     """Return the lists of the page: codes, refusals by reason, and events."""
     reader, campaign_id = CampaignReader(admin.services.storage), balance.campaign.campaign_id
     rows = admin.codes.list_newest_of_campaign(campaign_id, parse_cursor(view.cursor, NEWEST), CODES_PER_PAGE + 1)
     codes = Page.of(rows, CODES_PER_PAGE, lambda row: format_cursor(row["issued_at"], row["code_id"]))
     refusals = count_rejections(admin.services.storage, now, campaign_id)
-    events = page_lines(admin, campaign_id, view.until or balance.campaign.version, language)
-    funnel = list_funnel(reader, balance)
+    events = page_lines(admin, staff, campaign_id, view.until or balance.campaign.version, language)
+    funnel = _list_funnel(reader, balance)
     return {
         "funnel": funnel,
         "is_funnel_cut": any(row.redemptions == REDEMPTIONS_COUNTED_MAX for row in funnel if row.name == "redeemed"),
@@ -331,6 +342,19 @@ def _list_parts(
         "next_event": events.next,
         "proof": load_panel(admin.support, f"/admin/campaigns/{campaign_id}"),
     }
+
+
+def _list_funnel(reader: CampaignReader, balance: CampaignBalance) -> list[FunnelRow]:
+    """Return how many codes of a campaign got as far as each step; a campaign without hand-outs lacks their steps."""
+    campaign_id = balance.campaign.campaign_id
+    handed_out, opened_forms = reader.count_handed_out_codes(campaign_id)
+    steps: list[tuple[str, int, int | None]] = [
+        ("issued", balance.codes, None),
+        *([("handed_out", handed_out, None), ("opened", opened_forms, None)] if handed_out else []),
+        *reader.read_funnel(campaign_id, REDEMPTIONS_COUNTED_MAX),
+    ]
+    widths = scale_to_largest([codes for _, codes, _ in steps])
+    return [FunnelRow(*step, width) for step, width in zip(steps, widths, strict=True)]
 
 
 def _list_actions(campaign: Campaign) -> list[CampaignAction]:

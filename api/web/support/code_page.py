@@ -31,10 +31,9 @@ from api.web.support.history.saved_views import NAME_LENGTH_MAX as VIEW_NAME_LEN
 from api.web.support.rejected_requests import show_section
 from api.web.support.statement_query import ACTORS, KINDS, StatementParams, StatementQuery
 from api.web.support.view_models import (
-    StatementLine,
+    EventLine,
+    ShownStream,
     build_lines,
-    collect_note_ids,
-    collect_staff_ids,
     name_code_state,
     name_event_kind,
 )
@@ -53,7 +52,8 @@ from domain.model.reservation_transitions import fold_reservation
 from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of
-from projections.read_models.statements import HistoryQuery, StatementEntry
+from projections.read_models.statements import HistoryQuery
+from projections.read_models.stream_entry import Entry
 from projections.read_models.support_queries import RejectedRequest, RejectionPlace
 from projections.repositories.staff_accounts import SavedViewRepository
 
@@ -76,14 +76,14 @@ class ReservationGroup:
     reservation_id: UUID
     address: str | None
     state: str
-    lines: list[StatementLine]
+    lines: list[EventLine[RedeemCode]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementPage:
     """The lines of a page in order, and where the next page begins."""
 
-    lines: list[StatementEntry]
+    lines: list[Entry[RedeemCode]]
     groups: dict[UUID, list[int]]
     next: int | None
 
@@ -169,7 +169,9 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         raise ApplicationError("NOT_FOUND")
     page = _load_lines(support, query, until)
     campaign_name = support.reader.find_campaign_name(query.code_id) if code and code.campaign_id else None
-    lines = _build_lines(support, page.lines, language, staff, campaign_name)
+    addresses = _find_addresses(support, page.lines)
+    lines = build_lines(support, staff, page.lines, language, addresses=addresses, campaign_name=campaign_name)
+    suffix = support.reader.find_suffix(query.code_id)
     shown_until = unmasked_until(support, staff, "unmasked_code", query.code_id, now)
     return {
         "head": head,
@@ -181,7 +183,8 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "state": name_code_state(code, at, language) if code else None,
         "owner": _mask_owner(support, code),
         "of_campaign": describe_campaign_of(support, code, now) if query.as_of is None else None,
-        "suffix": support.reader.find_suffix(query.code_id),
+        "suffix": suffix,
+        "show": ShownStream.of_code(query.code_id, suffix, language),
         "code_text": format_code(support.reader.find_code_text(query.code_id) or "") if shown_until else None,
         "shown_until": shown_until,
         "issued_at": issued.issued_at,
@@ -325,23 +328,14 @@ def _lines_of_reservation(
     return StatementPage(lines=support.statements.read_entries(query.code_id, versions), groups={}, next=None)
 
 
-def _build_lines(
-    support: SupportContext, lines: list[StatementEntry], language: Language, staff: Staff, campaign_name: str | None
-) -> list[StatementLine]:
-    ids = list({line.event.reservation_id for line in lines if isinstance(line.event, ReservationEvent)})
-    addresses: dict[UUID, str | None] = dict(support.reader.find_email_addresses(ids)) if ids else {}
-    people = support.sessions.find_email_addresses(collect_staff_ids(line.event for line in lines))
-    texts = (
-        support.reader.read_private_texts(collect_note_ids(lines, with_replies=False))
-        if staff.has_role("support")
-        else {}
-    )
-    names = {str(key): address for key, address in people.items()}
-    return build_lines(lines, language, addresses, names, texts, campaign_name=campaign_name)
+def _find_addresses(support: SupportContext, entries: list[Entry[RedeemCode]]) -> dict[UUID, str | None]:
+    """Return the clear addresses of the reservations that some events are about."""
+    ids = list({entry.event.reservation_id for entry in entries if isinstance(entry.event, ReservationEvent)})
+    return dict(support.reader.find_email_addresses(ids)) if ids else {}
 
 
 def _build_groups(
-    support: SupportContext, query: StatementQuery, page: StatementPage, lines: list[StatementLine], until: int
+    support: SupportContext, query: StatementQuery, page: StatementPage, lines: list[EventLine[RedeemCode]], until: int
 ) -> list[ReservationGroup]:
     """Return the page's lines by reservation, each with its state at that time."""
     by_version = {line.version: line for line in lines}

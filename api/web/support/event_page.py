@@ -20,11 +20,14 @@ from api.web.staff_auth.staff import Staff
 from api.web.support.history.cause_rows import build_cause_rows
 from api.web.support.history.cause_tracks import draw_tracks
 from api.web.support.history.proof_page import load_panel
-from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
+from api.web.support.view_models import EventLine, ShownStream, build_lines, name_event_kind
 from domain.events.reservation import ReservationEvent
 from domain.ports import Language
+from projections.event_store.snapshots import StreamState
+from projections.read_models.statements import HistoryReader
 
 EXPLAINED_MAX: Final = 50
+EventVersion = Annotated[int, Path(ge=1, le=VERSION_MAX), IN_DIGITS]
 
 router = APIRouter(prefix="/support/codes/{code_id}", route_class=SupportRoute)
 
@@ -35,12 +38,11 @@ def show_event(
     support: SupportContextDep,
     staff: Viewer,
     code_id: UUID,
-    version: Annotated[int, Path(ge=1, le=VERSION_MAX), IN_DIGITS],
+    version: EventVersion,
 ) -> Response:
     """Show the event, its cause and its effects."""
-    language = get_language(request)
-    view = _load_event(support, staff, code_id, version, language)
-    return support_page(request, "event.html", staff, code_id=code_id, **view)
+    view = _load_code_event(support, staff, code_id, version, get_language(request))
+    return support_page(request, "event.html", staff, **view)
 
 
 @router.get("/explain")
@@ -62,40 +64,37 @@ def explain_balance_page(
         request,
         "explain.html",
         staff,
-        code_id=code_id,
+        show=ShownStream.of_code(code_id, support.reader.find_suffix(code_id), language),
         as_of=at,
         explanation=explanation,
-        suffix=support.reader.find_suffix(code_id),
     )
 
 
-def _load_event(
+def load_event(
+    support: SupportContext, histories: HistoryReader[StreamState], show: ShownStream, line: EventLine[StreamState]
+) -> dict[str, Any]:
+    """Return what the page of an event of a code or campaign shows: the event, its neighbors and its proof."""
+    head, proof = histories.find_newest_version(show.stream_id), load_panel(support, show.path)
+    return {"show": show, "line": line, "head": head, "proof": proof}
+
+
+def _load_code_event(
     support: SupportContext, staff: Staff, code_id: UUID, version: int, language: Language
 ) -> dict[str, Any]:
-    lines = support.statements.read_entries(code_id, [version])
+    entries = support.statements.read_entries(code_id, [version])
     graph = find_causes(support.reader, support.statements, code_id, version)
-    if not lines or graph is None:
+    if not entries or graph is None:
         raise ApplicationError("NOT_FOUND")
-    event = lines[0].event
     ids = {each.reservation_id for each in graph.events.values() if isinstance(each, ReservationEvent)}
     addresses: dict[UUID, str | None] = dict(support.reader.find_email_addresses(list(ids)))
-    people = support.sessions.find_email_addresses(collect_staff_ids([event]))
-    texts = (
-        support.reader.read_private_texts(collect_note_ids(lines, with_replies=False))
-        if staff.has_role("support")
-        else {}
-    )
     campaign_name = support.reader.find_campaign_name(code_id)
-    names = {str(key): name for key, name in people.items()}
-    views = build_lines(lines, language, addresses, names, texts, campaign_name=campaign_name)
+    (line,) = build_lines(support, staff, entries, language, addresses=addresses, campaign_name=campaign_name)
     drawing = draw_tracks(list(graph.events), graph.links)
+    show = ShownStream.of_code(code_id, support.reader.find_suffix(code_id), language)
     return {
-        "line": views[0],
-        "proof": load_panel(support, f"/support/codes/{code_id}"),
-        "event": event,
-        "position": lines[0].position,
-        "link": f"{support.services.settings.public_url.rstrip('/')}/support/codes/{code_id}/events/{version}",
-        "head": support.statements.find_newest_version(code_id),
+        **load_event(support, support.statements, show, line),
+        "kind": name_event_kind(type(line.event).__name__, language),
+        "link": f"{support.services.settings.public_url.rstrip('/')}{show.path}/events/{version}",
         "rows": build_cause_rows(graph, drawing, addresses, language, campaign_name),
         "width": drawing.width,
         "has_cause": any(each.effect == version for each in graph.links),
@@ -103,5 +102,4 @@ def _load_event(
         "is_more": graph.is_more,
         "companions": graph.companions,
         "has_more_companions": graph.has_more_companions,
-        "suffix": support.reader.find_suffix(code_id),
     }

@@ -31,12 +31,12 @@ from api.web.support.campaign_of_code import describe_campaign_of
 from api.web.support.history.proof_page import load_panel
 from api.web.support.history.waterfall import Waterfall, draw_waterfall
 from api.web.support.reply_text import write_reply
-from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
+from api.web.support.view_models import build_lines
 from domain.events.reservation import CaseOpened, InviteFailed, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
-from projections.read_models.statements import StatementEntry
+from projections.read_models.stream_entry import Entry
 from projections.telemetry.tracing import TRACING
 
 PREVIEW_EMAIL = "somebody-else@example.invalid"
@@ -114,10 +114,8 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
     lines = support.statements.read_entries(reservation.code_id, reservation.versions)
     shown_until = unmasked_until(support, staff, "unmasked_email", reservation_id, now)
     address = support.reader.find_email_addresses([reservation_id]).get(reservation_id)
-    ids = collect_note_ids(lines, with_replies=shown_until is not None) if staff.has_role("support") else []
-    people = support.sessions.find_email_addresses(collect_staff_ids(line.event for line in lines))
-    names = {str(key): name for key, name in people.items()}
-    views = build_lines(lines, language, {reservation_id: address}, names, support.reader.read_private_texts(ids))
+    addresses, may_quote = {reservation_id: address}, shown_until is not None
+    views = build_lines(support, staff, lines, language, addresses=addresses, with_replies=may_quote)
     suffix = support.reader.find_suffix(reservation.code_id)
     return {
         "reservation": reservation,
@@ -145,18 +143,18 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
     }
 
 
-def _list_quoted(lines: list[StatementEntry]) -> list[int]:
+def _list_quoted(lines: list[Entry[RedeemCode]]) -> list[int]:
     """Return the events that a reply quotes: what the customer did or got."""
     return [line.version for line in lines if line.event.IMPORTANCE == "outcome"][-QUOTED_MAX:]
 
 
-def _find_open_case(reservation: Reservation, lines: list[StatementEntry]) -> CaseOpened | None:
+def _find_open_case(reservation: Reservation, lines: list[Entry[RedeemCode]]) -> CaseOpened | None:
     """Return the open case, if there is one."""
     starts = (line.event for line in reversed(lines) if isinstance(line.event, CaseOpened))
     return next((event for event in starts if event.case_id == reservation.case_id), None)
 
 
-def _find_correction(support: SupportContext, reservation: Reservation, lines: list[StatementEntry]) -> UUID | None:
+def _find_correction(support: SupportContext, reservation: Reservation, lines: list[Entry[RedeemCode]]) -> UUID | None:
     """Return the reservation to which the use moved.
 
     It begins in the same append, after the ends of a case and of an access.

@@ -3,39 +3,29 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Final, Generic
 from uuid import UUID
 
 import orjson
 from msgspec import structs
 
 from api.i18n.catalogs import translator
-from api.i18n.messages import event_sentence
+from api.i18n.messages import say_event
 from api.web.masking import mask_if_known
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.staff import Staff
 from api.web.support.history.waterfall import SmallWaterfall, draw_small_waterfall
+from domain.events.campaign import CampaignEvent
 from domain.events.event import Event
-from domain.events.reservation import ReservationEvent
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from projections.read_models.reader import Reader
-from projections.read_models.statements import StatementEntry
+from projections.read_models.stream_entry import Entry, State
 from projections.read_models.support_queries import ReservationSummary
 
-
-class RecordedEvent(Protocol):
-    """An event with its place in the log and in its stream."""
-
-    @property
-    def position(self) -> int:
-        """Its position in the log."""
-
-    @property
-    def version(self) -> int:
-        """Its version in the stream."""
-
-    @property
-    def event(self) -> Event:
-        """The event."""
+NOTING_ACTORS: Final = frozenset({"staff", "key", "operator"})
+"""Actors whose texts on events are notes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,27 +42,98 @@ class ReservationCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatementLine:
-    """One line of a statement. `actor` is the kind of the actor, `actor_name` the masked address of staff."""
+class ShownStream:
+    """A code or a campaign on the pages of its events, its balance and its explanation.
 
-    version: int
-    position: int
-    at: datetime
-    kind: str
+    Attributes:
+        path: Of its page; those of its events and its numbers are below it.
+        name: Of the link to its page; `title` is the shorter one of a window.
+        event_url: What comes before and after the version in the URL to which the chart leads.
+        is_split: Whether its balance tells used uses from reserved ones.
+        frame: The template around its pages.
+    """
+
+    stream_id: UUID
+    path: str
+    name: str
+    title: str
+    event_url: tuple[str, str]
+    is_split: bool
+    frame: str
+
+    @classmethod
+    def of_code(cls, code_id: UUID, suffix: str | None, language: Language) -> "ShownStream":
+        """Return how pages show a code, by the end of its text."""
+        path, title = f"/support/codes/{code_id}", f"…{suffix}"
+        return cls(
+            stream_id=code_id,
+            path=path,
+            name=f"{translator(language)('page.support.code')} {title}",
+            title=title,
+            event_url=(f"{path}/events/", ""),
+            is_split=True,
+            frame="support/base.html",
+        )
+
+    @classmethod
+    def of_campaign(cls, campaign: Campaign) -> "ShownStream":
+        """Return how pages show a campaign."""
+        path, name = f"/admin/campaigns/{campaign.campaign_id}", campaign.terms.name
+        return cls(
+            stream_id=campaign.campaign_id,
+            path=path,
+            name=name,
+            title=name,
+            event_url=(f"{path}?until=", "#events"),
+            is_split=False,
+            frame="admin/base.html",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLine(Generic[State]):
+    """One event as a page shows it, masked and in words, with the balance after it if its page has one.
+
+    Attributes:
+        actor_name: The masked address of staff.
+        code_id: The code that it is about; None if it is about a campaign alone.
+        suffix: The end of the code's text, where a page names codes.
+        address: The masked address of its reservation, where a page names recipients.
+        text: A note that may be shown.
+        caused: Versions of the events of the page that follow from it.
+    """
+
+    entry: Entry[State]
     sentence: str
-    actor: str
     actor_name: str | None
+    code_id: UUID | None
+    suffix: str | None
     reservation_id: UUID | None
     address: str | None
-    used: int
-    reserved: int
-    free: int | None
-    used_change: int
-    reserved_change: int
-    caused_by: int | None
+    text: str | None
     caused: list[int]
-    raw: str
-    text: str | None = None
+
+    @property
+    def version(self) -> int:
+        """Its place in the stream."""
+        return self.entry.version
+
+    @property
+    def position(self) -> int:
+        """Its place in the log."""
+        return self.entry.position
+
+    @property
+    def event(self) -> Event:
+        """The event."""
+        return self.entry.event
+
+    @property
+    def raw(self) -> str:
+        """The event as it is stored, without fields that are not set."""
+        fields = {name: value for name, value in structs.asdict(self.event).items() if value is not None}
+        about = {"position": self.position, "version": self.version, "type": type(self.event).__name__}
+        return orjson.dumps({**about, **fields}, option=orjson.OPT_INDENT_2).decode()
 
 
 def build_cards(reader: Reader, summaries: Sequence[ReservationSummary], now: datetime) -> list[ReservationCard]:
@@ -107,70 +168,54 @@ def _card_state(card: ReservationSummary, now: datetime) -> str:
 
 
 def build_lines(
-    lines: Sequence[StatementEntry],
+    support: SupportContext,
+    staff: Staff,
+    entries: Sequence[Entry[State]],
     language: Language,
-    addresses: Mapping[UUID, str | None],
-    staff: Mapping[str, str],
-    texts: Mapping[UUID, str] | None = None,
     *,
+    addresses: Mapping[UUID, str | None] | None = None,
+    suffixes: Mapping[UUID, str | None] | None = None,
     campaign_name: str | None = None,
-) -> list[StatementLine]:
-    """Return lines of a statement.
+    with_replies: bool = False,
+) -> list[EventLine[State]]:
+    """Return events as a page shows them, in their order.
 
     Args:
-        lines: In the order of the page.
+        support: Where accounts of staff, and notes for those who may read them, are found.
+        staff: Who sees the page.
+        entries: The events.
         language: Of the sentences.
         addresses: Clear addresses by reservation; they are masked here.
-        staff: Clear addresses of staff by the actor's id; masked too.
-        texts: Notes and replies that may be shown, by their ids.
+        suffixes: Ends of the texts of codes, by the id of the code.
         campaign_name: Of the campaign that the code belongs to.
+        with_replies: Whether servers' replies, which may quote the address, are shown like notes.
     """
-    caused = _collect_caused(lines)
-    views = []
-    for line in lines:
-        event = line.event
-        facts = structs.asdict(event) | {"campaign_name": campaign_name}
-        reservation_id = event.reservation_id if isinstance(event, ReservationEvent) else None
-        text_id = getattr(event, "text_id", None)
-        views.append(
-            StatementLine(
-                version=line.version,
-                position=line.position,
-                at=event.at,
-                kind=name_event_kind(type(event).__name__, language),
-                sentence=event_sentence(type(event).__name__, facts, language),
-                actor=event.actor,
-                actor_name=mask_if_known(staff.get(event.actor_id or "")),
+    accounts = {entry.event.actor_id for entry in entries if entry.event.actor == "staff" and entry.event.actor_id}
+    people = support.sessions.find_email_addresses([UUID(account) for account in accounts])
+    names = {str(staff_id): address for staff_id, address in people.items()}
+    texts = support.reader.read_private_texts(_collect_text_ids(entries, staff, with_replies=with_replies))
+    caused: dict[int | None, list[int]] = {}
+    for entry in entries:
+        caused.setdefault(entry.event.caused_by, []).append(entry.version)
+    lines = []
+    for entry in entries:
+        event = entry.event
+        code_id = getattr(event, "code_id", None) if isinstance(event, CampaignEvent) else entry.stream_id
+        reservation_id: UUID | None = getattr(event, "reservation_id", None)
+        lines.append(
+            EventLine(
+                entry=entry,
+                sentence=say_event(event, language, campaign_name),
+                actor_name=mask_if_known(names.get(event.actor_id or "")),
+                code_id=code_id,
+                suffix=suffixes.get(code_id) if suffixes and code_id else None,
                 reservation_id=reservation_id,
-                address=mask_if_known(addresses.get(reservation_id)) if reservation_id else None,
-                used=line.code.used,
-                reserved=line.code.reserved,
-                free=line.code.available,
-                used_change=line.code.used - (line.before.used if line.before else 0),
-                reserved_change=line.code.reserved - (line.before.reserved if line.before else 0),
-                caused_by=event.caused_by,
-                caused=caused.get(line.version, []),
-                raw=dump_event(line),
-                text=texts.get(text_id) if texts and text_id else None,
+                address=mask_if_known(addresses.get(reservation_id)) if addresses and reservation_id else None,
+                text=texts.get(text_id) if (text_id := getattr(event, "text_id", None)) else None,
+                caused=caused.get(entry.version, []),
             )
         )
-    return views
-
-
-def _collect_caused(lines: Iterable[StatementEntry]) -> dict[int, list[int]]:
-    """Return the events of the page that follow from each event, by version."""
-    caused_by_version: dict[int, list[int]] = {}
-    for line in lines:
-        if line.event.caused_by is not None:
-            caused_by_version.setdefault(line.event.caused_by, []).append(line.version)
-    return caused_by_version
-
-
-def dump_event(line: RecordedEvent) -> str:
-    """Return the event as it is stored, without fields that are not set."""
-    fields = {actor_name: value for actor_name, value in structs.asdict(line.event).items() if value is not None}
-    about = {"position": line.position, "version": line.version, "type": type(line.event).__name__}
-    return orjson.dumps({**about, **fields}, option=orjson.OPT_INDENT_2).decode()
+    return lines
 
 
 def name_event_kind(event_type: str, language: Language) -> str:
@@ -186,20 +231,12 @@ def name_code_state(code: RedeemCode, now: datetime, language: Language) -> str:
     return t(key) if t.knows(key) else state
 
 
-def collect_staff_ids(events: Iterable[Event]) -> list[UUID]:
-    """Return ids of the staff who acted in some events."""
-    return list({UUID(event.actor_id) for event in events if event.actor == "staff" and event.actor_id})
-
-
-def collect_note_ids(lines: Iterable[RecordedEvent], *, with_replies: bool) -> list[UUID]:
-    """Return ids of the staff's notes on a reservation.
-
-    With `with_replies` also of servers' replies, which may quote the address.
-    """
-    caused_by_version = []
-    for line in lines:
-        text_id = getattr(line.event, "text_id", None)
-        is_note = line.event.actor in {"staff", "key", "operator"} and not hasattr(line.event, "reply_code")
-        if text_id is not None and (is_note or with_replies):
-            caused_by_version.append(text_id)
-    return caused_by_version
+def _collect_text_ids(entries: Iterable[Entry[Any]], staff: Staff, *, with_replies: bool) -> list[UUID]:
+    """Return ids of the notes in some events that a member of staff may read; with `with_replies` also of replies."""
+    return [
+        text_id
+        for entry in entries
+        if staff.has_role("support")
+        and (text_id := getattr(entry.event, "text_id", None)) is not None
+        and (with_replies or (entry.event.actor in NOTING_ACTORS and not hasattr(entry.event, "reply_code")))
+    ]

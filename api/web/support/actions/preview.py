@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 from msgspec import structs
 
 from api.errors import ApplicationError
-from api.i18n.messages import event_sentence, refusal_detail
+from api.i18n.messages import event_sentence, refusal_detail, say_event
 from api.web.staff_auth.context import SupportContext
 from api.web.support.actions.commands import SupportAction
 from domain.application import CommandPreview
@@ -143,7 +143,7 @@ def describe_preview(action: SupportAction, seen: CommandPreview, language: Lang
 
 
 def _sentences(events: list[Event], language: Language) -> list[tuple[str, int]]:
-    counted = Counter(event_sentence(type(event).__name__, structs.asdict(event), language) for event in events)
+    counted = Counter(say_event(event, language) for event in events)
     return list(counted.items())
 
 

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.web.staff_auth.rendering import support_page
+from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
+from api.web.staff_auth.staff import Staff
 from api.web.support.history.balance_chart import BalanceChart, draw_balance_chart
+from api.web.support.view_models import ShownStream
 from projections.event_store.snapshots import StreamState
 from projections.read_models.statements import HistoryReader
 
@@ -28,16 +30,23 @@ def show_numbers(
     """Show the chart and its numbers."""
     if support.statements.find_newest_version(code_id) == 0:
         raise ApplicationError("NOT_FOUND")
+    show = ShownStream.of_code(code_id, support.reader.find_suffix(code_id), get_language(request))
+    return render_balance(request, staff, support.statements, show, support.services.now(), scale)
+
+
+def render_balance(
+    request: Request,
+    staff: Staff,
+    histories: HistoryReader[StreamState],
+    show: ShownStream,
+    now: datetime,
+    scale: str,
+) -> Response:
+    """Render the chart of a code or campaign and its numbers."""
     is_true_scale = scale == "true"
-    return support_page(
-        request,
-        "balance.html",
-        staff,
-        code_id=code_id,
-        suffix=support.reader.find_suffix(code_id),
-        chart=load_chart(support.statements, code_id, support.services.now(), is_true_scale=is_true_scale),
-        scale_url="?" if is_true_scale else "?scale=true",
-    )
+    chart = load_chart(histories, show.stream_id, now, is_true_scale=is_true_scale)
+    scale_url = "?" if is_true_scale else "?scale=true"
+    return support_page(request, "balance.html", staff, show=show, chart=chart, scale_url=scale_url)
 
 
 def load_chart(

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import structs
-
-from api.i18n.messages import event_sentence
+from api.i18n.messages import say_event
 from api.use_cases.past_states.causes import CauseGraph, CauseLink
 from api.web.masking import mask_if_known
 from api.web.support.history.cause_tracks import TrackDrawing, TrackRow
@@ -53,14 +51,13 @@ def build_cause_rows(
     before: UUID | None = None
     for track in drawing.rows:
         event = graph.events[track.version]
-        facts = structs.asdict(event) | {"campaign_name": campaign_name}
         reservation_id = event.reservation_id if isinstance(event, ReservationEvent) else None
         is_other = reservation_id is not None and reservation_id != before
         rows.append(
             CauseRow(
                 track=track,
                 at=event.at,
-                sentence=event_sentence(type(event).__name__, facts, language),
+                sentence=say_event(event, language, campaign_name),
                 reservation_id=reservation_id if is_other else None,
                 address=mask_if_known(addresses.get(reservation_id)) if reservation_id and is_other else None,
                 links=[link for link in graph.links if link.effect == track.version],

@@ -22,7 +22,7 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.support.history.balance_page import load_chart
-from api.web.support.view_models import name_code_state, name_event_kind
+from api.web.support.view_models import ShownStream, name_code_state, name_event_kind
 from domain.ports import Language
 from domain.values.number_bounds import VERSIONS
 from projections.read_models.past_states import PastState
@@ -98,8 +98,7 @@ def show_comparison(
         request,
         "compare.html",
         staff,
-        code_id=code_id,
-        suffix=support.reader.find_suffix(code_id),
+        show=ShownStream.of_code(code_id, support.reader.find_suffix(code_id), language),
         head=head,
         seen=seen,
         chart=chart,

@@ -2,19 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from msgspec import structs
 
 from api.errors import ApplicationError
 from api.http.pagination import Page, format_cursor, parse_cursor
-from api.i18n.messages import event_sentence
 from api.use_cases.hand_outs.hand_out_actions import list_handed_out
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
@@ -28,19 +24,16 @@ from api.web.support.rejected_requests import show_section
 from api.web.support.statement_query import ACTORS, KINDS, RejectionParams
 from api.web.support.view_models import (
     build_cards,
-    collect_note_ids,
-    collect_staff_ids,
-    dump_event,
+    build_lines,
     name_event_kind,
 )
 from domain.events.event import Importance
 from domain.events.registry import EVENT_TYPES, LEVELS
-from domain.events.reservation import ReservationEvent
 from domain.ports import EMAIL_CHANNELS, Language
 from projections.event_store.codec import topics_of
 from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.pagination import NEWEST
-from projections.read_models.person_timeline import RESERVATIONS_MAX, PersonEvent
+from projections.read_models.person_timeline import RESERVATIONS_MAX
 from projections.read_models.support_queries import RejectionPlace
 from projections.repositories.staff_accounts import SavedViewRepository
 
@@ -51,24 +44,6 @@ LINES_PER_PAGE: Final = 20
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PersonLine:
-    """One event of a person. `actor` is the kind of the actor, `actor_name` the masked address of staff."""
-
-    position: int
-    code_id: UUID
-    suffix: str | None
-    version: int
-    at: datetime
-    sentence: str
-    actor: str
-    actor_name: str | None
-    reservation_id: UUID | None
-    caused_by: int | None
-    raw: str
-    text: str | None
 
 
 @router.get("/people/{recipient_id}")
@@ -168,9 +143,10 @@ def _load_timeline(
         newest_first=query.newest_first,
         limit=LINES_PER_PAGE + 1,
     )
-    page = Page.of(events, LINES_PER_PAGE, lambda event: event.position)
+    page = Page.of(events, LINES_PER_PAGE, lambda row: row[0].position)
+    suffixes = {entry.stream_id: suffix for entry, suffix in page.rows}
     return {
-        "lines": _build_lines(support, staff, page.rows, language),
+        "lines": build_lines(support, staff, [entry for entry, _ in page.rows], language, suffixes=suffixes),
         "next_place": page.next,
         "hidden": _count_hidden(support, query, recipient_id),
         "levels": LEVELS,
@@ -193,29 +169,3 @@ def _count_hidden(support: SupportContext, query: PersonQuery, recipient_id: UUI
         if number and kind not in query.shown_types:
             hidden[kind.IMPORTANCE] = hidden.get(kind.IMPORTANCE, 0) + number
     return hidden
-
-
-def _build_lines(
-    support: SupportContext, staff: Staff, events: list[PersonEvent], language: Language
-) -> list[PersonLine]:
-    people = support.sessions.find_email_addresses(collect_staff_ids(line.event for line in events))
-    names = {str(key): name for key, name in people.items()}
-    note_ids = collect_note_ids(events, with_replies=False) if staff.has_role("support") else []
-    texts = support.reader.read_private_texts(note_ids)
-    return [
-        PersonLine(
-            position=line.position,
-            code_id=line.code_id,
-            suffix=line.suffix,
-            version=line.version,
-            at=line.event.at,
-            sentence=event_sentence(type(line.event).__name__, structs.asdict(line.event), language),
-            actor=line.event.actor,
-            actor_name=mask_if_known(names.get(line.event.actor_id or "")),
-            reservation_id=line.event.reservation_id if isinstance(line.event, ReservationEvent) else None,
-            caused_by=line.event.caused_by,
-            raw=dump_event(line),
-            text=texts.get(getattr(line.event, "text_id", None) or UUID(int=0)),
-        )
-        for line in events
-    ]

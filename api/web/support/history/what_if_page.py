@@ -8,10 +8,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
-from msgspec import structs
 
 from api.http.blocking_route import heavy_read
-from api.i18n.messages import event_sentence
+from api.i18n.messages import say_event
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import find_email, parse_filter_time, parse_id, parse_optional
 from api.use_cases.past_states.what_if import ACTIONS, WhatIf, WhatIfAction, ask_action, ask_redeem, find_past
@@ -105,10 +104,9 @@ def show_answer(
         seen=seen,
         evidence=_describe_evidence(support, past, seen, language),
         campaign_lines=[
-            (version, event.at, event_sentence(type(event).__name__, structs.asdict(event), language))
-            for version, event in seen.campaign_evidence.events.items()
+            (version, event.at, say_event(event, language)) for version, event in seen.campaign_evidence.events.items()
         ],
-        sentences=[event_sentence(type(event).__name__, structs.asdict(event), language) for event in seen.events],
+        sentences=[say_event(event, language) for event in seen.events],
     )
 
 
@@ -166,7 +164,7 @@ def _describe_evidence(
         EvidenceLine(
             version=entry.version,
             at=entry.event.at,
-            sentence=event_sentence(type(entry.event).__name__, structs.asdict(entry.event), language),
+            sentence=say_event(entry.event, language),
             address=mask_if_known(addresses.get(ids[entry.version])) if entry.version in ids else None,
         )
         for entry in entries

@@ -120,7 +120,7 @@ class Side:
                 {
                     "type": type(entry.event).__name__,
                     "version": entry.version,
-                    "reserved": entry.code.reserved,
+                    "reserved": entry.state.reserved,
                     **{
                         field: names.setdefault(str(value), f"id{len(names)}") if isinstance(value, UUID) else value
                         for field, value in asdict(cast("Any", entry.event)).items()

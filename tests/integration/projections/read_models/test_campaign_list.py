@@ -15,8 +15,9 @@ from domain.ports import Rejected
 from domain.values.timestamps import utc_day
 from projections.read_models import campaign_list
 from projections.read_models.campaign_list import CampaignReader
-from projections.read_models.history_blocks import CAMPAIGNS, StreamEntry
+from projections.read_models.history_blocks import CAMPAIGNS
 from projections.read_models.statements import HistoryReader
+from projections.read_models.stream_entry import Entry
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
@@ -24,7 +25,7 @@ PAGE = 3
 
 
 def find_uses(
-    entries: list[StreamEntry[Campaign]], is_wanted: Callable[[CampaignUseTaken], bool] = lambda _: True
+    entries: list[Entry[Campaign]], is_wanted: Callable[[CampaignUseTaken], bool] = lambda _: True
 ) -> list[int]:
     """Versions of the events of uses that were taken and not returned, the newest first, by a fold from the first."""
     uses: dict[UUID, int] = {}

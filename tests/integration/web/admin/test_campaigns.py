@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import api.web.admin.campaigns
-from api.web.admin.campaign_evidence import campaign_lines
+from api.web.admin import campaign_events
 from domain.values.email_domains import parse_domains
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient, AppResponse
@@ -305,7 +305,7 @@ def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
     """Page after page, each line once, the newest first."""
     for name in ("PER_PAGE", "CODES_PER_PAGE"):
         monkeypatch.setattr(api.web.admin.campaigns, name, 2)
-    monkeypatch.setattr(campaign_lines, "EVENTS_PER_PAGE", 2)
+    monkeypatch.setattr(campaign_events, "EVENTS_PER_PAGE", 2)
     paths = [create(admin, name=f"Campaign {number}", max_uses="9") for number in range(5)]
     for number, code in enumerate(issue(app, admin, paths[0], 5)):
         app.redeem(code, f"person{number}@example.com")

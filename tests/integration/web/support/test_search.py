@@ -187,7 +187,7 @@ def test_balances_stay_right_beyond_the_marks(
     expected = []
     for number in range(4):
         shared_app.attempt(reserved(shared_app, code, f"p{number}@example.com"))
-        expected = [(line.code.used, line.code.reserved) for line in shared_app.services.reader.read_history(code_id)]
+        expected = [(line.state.used, line.state.reserved) for line in shared_app.services.reader.read_history(code_id)]
         shown = shown_balances(shared_sign_in("viewer"), f"/support/codes/{code_id}?level=noise&order=oldest")
         assert [line[:2] for line in shown] == expected
     versions = [

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from api.web.admin.campaign_evidence import campaign_proof
+from api.web.admin import campaign_events
 from projections.transparency_log.checkpoints import derive_signing_key, sign_head
 from projections.transparency_log.tile_log import append_new_events
 from tests.integration.web.admin.test_campaign_balance import cancel
@@ -49,7 +49,7 @@ def test_campaign_page_explains_its_number_by_the_uses_that_make_it(
     before = read_stored(admin, f"{path}/events/4")["at"]
     past = list_uses(f"?as_of={quote(str(before))}")
     past_link = show(admin, f"{path}?as_of={quote(str(before))}").find("a", class_="why").attributes["href"]
-    monkeypatch.setattr(campaign_proof, "EXPLAINED_MAX", 1)
+    monkeypatch.setattr(campaign_events, "EXPLAINED_MAX", 1)
     bounded = show(admin, f"{path}/explain").text
     numbers = show(admin, f"{path}/explain").find("div", id="numbers").texts("p")
     past_numbers = show(admin, f"{path}/explain?as_of={quote(str(before))}").find("div", id="numbers").texts("p")

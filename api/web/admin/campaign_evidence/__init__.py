@@ -1,1 +1,0 @@
-"""What the numbers of a campaign follow from: its events, each as stored and with its proof, and its uses."""
