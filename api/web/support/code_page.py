@@ -37,8 +37,8 @@ from api.web.support.view_models import (
     name_code_state,
     name_event_kind,
 )
-from domain.events.event import Event, Importance
-from domain.events.registry import EVENT_TYPES, LEVELS
+from domain.events.event import Importance
+from domain.events.registry import LEVELS
 from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
@@ -261,13 +261,10 @@ def _find_range(support: SupportContext, query: StatementQuery, until: int) -> t
 
 def _count_hidden(support: SupportContext, query: StatementQuery, until: int) -> dict[Importance, str]:
     """Count what the level hides, by importance; of a person or an actor `1,000+` says that no more were counted."""
-    if query.shown_types is None or query.kind is not None or query.is_grouped:
+    hidden = query.hidden_types
+    if not hidden or query.is_grouped:
         return {}
     line_range, _ = _find_range(support, query, until)
-    hidden: dict[Importance, list[type[Event]]] = {}
-    for kind in EVENT_TYPES.values():
-        if kind not in query.shown_types:
-            hidden.setdefault(kind.IMPORTANCE, []).append(kind)
     if query.recipient_id is None and query.actor is None:
         counts = support.statements.count_types(query.code_id, line_range.after, line_range.until)
         totals = {importance: sum(counts[kind] for kind in kinds) for importance, kinds in hidden.items()}

@@ -1,4 +1,4 @@
-"""The query of a code's statement: its URL, read and written."""
+"""The queries of a code's statement and of a recipient's timeline: their URLs, read and written."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,11 @@ from projections.read_models.support_queries import RejectionPlace
 ACTORS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
 CHANNEL_LENGTH_MAX: Final = 60
 SKIP_MAX: Final = 10_000
+POSITION_MAX: Final = 2**62
+PARAMS: Final = (
+    "as_of", "order", "kind", "reservation", "person", "since", "until", "group", "level", "actor", "channel", "scale",
+)  # fmt: skip
+"""Names in the URL of a statement, in their order."""
 SAVED_FIELDS: Final = frozenset({"order", "kind", "group", "level", "actor", "channel", "scale"})
 """What saved filters hold: nothing about a person."""
 KINDS: Final[dict[str, type[Event]]] = {
@@ -28,25 +33,18 @@ KINDS: Final[dict[str, type[Event]]] = {
 """Types of the events of codes by name. Those of campaigns are in no code's history."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatementQuery:
-    """The requested part of a statement. `place` is where the previous page ended, `rejections` that of requests.
+@dataclass(frozen=True, kw_only=True)
+class LineQuery:
+    """The events that a page lists, in an order. `place` is where the page before ended, `rejections` that of requests.
 
-    `as_of` is the time of the balance. `level` hides what matters less, and `actor` and `channel` hide all others.
-    `is_true_scale` draws quiet time of the chart at its length.
+    `level` hides what matters less, and `actor` and `channel` hide all others.
     """
 
-    code_id: UUID
-    as_of: datetime | None
     newest_first: bool
     kind: str | None
-    reservation_id: UUID | None
-    recipient_id: UUID | None
     since: datetime | None
     until: datetime | None
-    is_grouped: bool
     place: int | None
-    is_true_scale: bool = False
     level: Importance = LEVELS[0]
     actor: ActorKind | None = None
     channel: str | None = None
@@ -54,30 +52,72 @@ class StatementQuery:
 
     @property
     def shown_types(self) -> list[type[Event]] | None:
-        """Types of the lines that are shown; None for all. A kind, a channel and a reservation name what to show."""
+        """Types of the lines that are shown; None for all. A kind and a channel name what to show."""
         if self.kind is not None:
             return [KINDS[self.kind]]
-        if self.channel is not None or self.reservation_id is not None or self.level == LEVELS[-1]:
-            return None
-        return types_up_to(self.level)
+        return None if self.channel is not None or self.level == LEVELS[-1] else types_up_to(self.level)
+
+    @property
+    def hidden_types(self) -> dict[Importance, list[type[Event]]]:
+        """Types of the lines that the level hides, by importance."""
+        hidden: dict[Importance, list[type[Event]]] = {}
+        if self.kind is None and (shown := self.shown_types) is not None:
+            for kind in EVENT_TYPES.values():
+                if kind not in shown:
+                    hidden.setdefault(kind.IMPORTANCE, []).append(kind)
+        return hidden
 
     @property
     def is_filtered(self) -> bool:
         """Whether lines may be excluded."""
-        return any(
-            (self.kind, self.reservation_id, self.recipient_id, self.since, self.until, self.actor, self.channel)
-        )
+        return any((self.kind, self.since, self.until, self.actor, self.channel))
+
+    def url(self, **changes: object) -> str:
+        """Return the URL of this page with some values changed; `place` is kept only on request."""
+        params = {**self._params(), **changes}
+        return "?" + urlencode({name: word for name, word in params.items() if word is not None})
+
+    def _params(self) -> dict[str, Any]:
+        return {
+            "order": None if self.newest_first else "oldest",
+            "kind": self.kind,
+            "level": None if self.level == LEVELS[0] else self.level,
+            "actor": self.actor,
+            "channel": self.channel,
+            "since": self.since.isoformat() if self.since else None,
+            "until": self.until.isoformat() if self.until else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatementQuery(LineQuery):
+    """The requested part of a statement.
+
+    `as_of` is the time of the balance. `is_true_scale` draws quiet time of the chart at its length.
+    """
+
+    code_id: UUID
+    as_of: datetime | None
+    reservation_id: UUID | None
+    recipient_id: UUID | None
+    is_grouped: bool
+    is_true_scale: bool = False
+
+    @property
+    def shown_types(self) -> list[type[Event]] | None:
+        """Types of the lines that are shown; None for all. A kind, a channel and a reservation name what to show."""
+        return None if self.kind is None and self.reservation_id is not None else super().shown_types
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether lines may be excluded."""
+        return bool(self.reservation_id or self.recipient_id) or super().is_filtered
 
     @property
     def is_live(self) -> bool:
         """Whether new events belong at the top of this page."""
         plain = self.as_of is None and not self.is_filtered and self.place is None
         return plain and self.newest_first and not self.is_grouped
-
-    def url(self, **changes: object) -> str:
-        """Return the URL of this page with some values changed; `place` is kept only on request."""
-        params = {**self._params(), **changes}
-        return "?" + urlencode({name: word for name, word in params.items() if word is not None})
 
     def filters(self) -> str:
         """Return the part of the query that fits every code: no time, person or reservation."""
@@ -90,20 +130,15 @@ class StatementQuery:
         return [(name, str(word)) for name, word in params if word is not None and name not in without]
 
     def _params(self) -> dict[str, Any]:
-        return {
+        params = {
+            **super()._params(),
             "as_of": self.as_of.isoformat() if self.as_of else None,
-            "order": None if self.newest_first else "oldest",
-            "kind": self.kind,
             "reservation": self.reservation_id,
             "person": self.recipient_id,
-            "since": self.since.isoformat() if self.since else None,
-            "until": self.until.isoformat() if self.until else None,
             "group": "yes" if self.is_grouped else None,
-            "level": None if self.level == LEVELS[0] else self.level,
-            "actor": self.actor,
-            "channel": self.channel,
             "scale": "true" if self.is_true_scale else None,
         }
+        return {name: params[name] for name in PARAMS}
 
 
 class RejectionParams(BaseModel):
@@ -122,24 +157,56 @@ class RejectionParams(BaseModel):
         return None if until is None else RejectionPlace(until, self.refused_skip)
 
 
-class StatementParams(RejectionParams):
-    """The query of the URL, as forms and links write it."""
+class LineParams(RejectionParams):
+    """The part of the URL that names the events of a page, as forms and links write it."""
+
+    order: Annotated[str, Field(max_length=10)] = "newest"
+    kind: Annotated[str, Field(max_length=40)] = ""
+    since: Annotated[str, Field(max_length=40)] = ""
+    until: Annotated[str, Field(max_length=40)] = ""
+    level: Annotated[str, Field(max_length=10)] = ""
+    actor: Annotated[str, Field(max_length=10)] = ""
+    channel: Annotated[str, Field(max_length=CHANNEL_LENGTH_MAX)] = ""
+    place: Annotated[int | None, Field(ge=0, le=POSITION_MAX), IN_DIGITS] = None
+
+    def to_lines(self) -> LineQuery:
+        """Return which events are asked for.
+
+        Raises:
+            ApplicationError: MALFORMED, a time can't be read.
+        """
+        return LineQuery(
+            newest_first=self.order != "oldest",
+            kind=self.kind if self.kind in KINDS else None,
+            since=parse_optional(parse_filter_time, "since", self.since),
+            until=parse_optional(parse_filter_time, "until", self.until),
+            place=self.place,
+            level=next((level for level in LEVELS if level == self.level), LEVELS[0]),
+            actor=next((actor for actor in ACTORS if actor == self.actor), None),
+            channel=self.channel or None,
+            rejections=self.to_rejections(),
+        )
+
+
+class PersonParams(LineParams):
+    """The query of the URL of a recipient."""
+
+    cursor: Annotated[str | None, Field(max_length=100)] = None
+    before: Annotated[int, Field(ge=0, le=POSITION_MAX), IN_DIGITS] = POSITION_MAX
+    done: Annotated[str, Field(max_length=20)] = ""
+
+
+class StatementParams(LineParams):
+    """The query of the URL of a code."""
 
     as_of: Annotated[str, Field(max_length=40)] = ""
     at_event: Annotated[int | None, Field(ge=1, le=VERSION_MAX), IN_DIGITS] = None
     step: Annotated[str, Field(max_length=10)] = ""
     event: Annotated[int | None, Field(ge=1, le=VERSION_MAX), IN_DIGITS] = None
-    order: Annotated[str, Field(max_length=10)] = "newest"
-    kind: Annotated[str, Field(max_length=40)] = ""
     reservation: Annotated[str, Field(max_length=40)] = ""
     person: Annotated[str, Field(max_length=40)] = ""
-    since: Annotated[str, Field(max_length=40)] = ""
-    until: Annotated[str, Field(max_length=40)] = ""
     group: Annotated[str, Field(max_length=3)] = ""
     scale: Annotated[str, Field(max_length=4)] = ""
-    level: Annotated[str, Field(max_length=10)] = ""
-    actor: Annotated[str, Field(max_length=10)] = ""
-    channel: Annotated[str, Field(max_length=CHANNEL_LENGTH_MAX)] = ""
     place: Annotated[int | None, Field(ge=0, le=VERSION_MAX), IN_DIGITS] = None
     done: Annotated[str, Field(max_length=DONE_LENGTH_MAX)] = ""
 
@@ -149,21 +216,12 @@ class StatementParams(RejectionParams):
         Raises:
             ApplicationError: MALFORMED, a time or an id can't be read.
         """
-        is_filtered = bool(self.reservation or self.person)
         return StatementQuery(
+            **vars(self.to_lines()),
             code_id=code_id,
             as_of=parse_optional(parse_filter_time, "as_of", self.as_of),
-            newest_first=self.order != "oldest",
-            kind=self.kind if self.kind in KINDS else None,
             reservation_id=parse_optional(parse_id, "reservation", self.reservation),
             recipient_id=parse_optional(parse_id, "person", self.person),
-            since=parse_optional(parse_filter_time, "since", self.since),
-            until=parse_optional(parse_filter_time, "until", self.until),
-            is_grouped=self.group == "yes" and not is_filtered,
-            place=self.place,
+            is_grouped=self.group == "yes" and not (self.reservation or self.person),
             is_true_scale=self.scale == "true",
-            level=next((level for level in LEVELS if level == self.level), LEVELS[0]),
-            actor=next((actor for actor in ACTORS if actor == self.actor), None),
-            channel=self.channel or None,
-            rejections=self.to_rejections(),
         )

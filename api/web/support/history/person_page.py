@@ -19,21 +19,20 @@ from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
 from api.web.support.actions.erase_person import is_erased
 from api.web.support.actions.unmask import unmasked_until
-from api.web.support.history.person_query import PersonParams, PersonQuery
 from api.web.support.rejected_requests import show_section
-from api.web.support.statement_query import ACTORS, KINDS, RejectionParams
+from api.web.support.statement_query import ACTORS, KINDS, LineQuery, PersonParams, RejectionParams
 from api.web.support.view_models import (
     build_cards,
     build_lines,
     name_event_kind,
 )
 from domain.events.event import Importance
-from domain.events.registry import EVENT_TYPES, LEVELS
+from domain.events.registry import LEVELS
 from domain.ports import EMAIL_CHANNELS, Language
 from projections.event_store.codec import topics_of
 from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.pagination import NEWEST
-from projections.read_models.person_timeline import RESERVATIONS_MAX
+from projections.read_models.person_timeline import RESERVATIONS_MAX, TimelineFilter
 from projections.read_models.support_queries import RejectionPlace
 from projections.repositories.staff_accounts import SavedViewRepository
 
@@ -55,7 +54,7 @@ def show_person(
     params: Annotated[PersonParams, Query()],
 ) -> Response:
     """Show one recipient's reservations and events of all codes."""
-    before, language, query = parse_cursor(params.cursor, NEWEST), get_language(request), params.to_query()
+    before, language, query = parse_cursor(params.cursor, NEWEST), get_language(request), params.to_lines()
     positions = support.reader.list_reservations_of_recipient(recipient_id, before, RESERVATIONS_PER_PAGE + 1)
     page = Page.of(positions, RESERVATIONS_PER_PAGE, lambda position: format_cursor(*position))
     cards = support.reader.list_summaries([position[1] for position in page.rows])
@@ -133,11 +132,11 @@ def _show_rejections(
 
 
 def _load_timeline(
-    support: SupportContext, staff: Staff, query: PersonQuery, recipient_id: UUID, language: Language
+    support: SupportContext, staff: Staff, query: LineQuery, recipient_id: UUID, language: Language
 ) -> dict[str, Any]:
     types = query.shown_types
     events = support.timelines.list_events(
-        query.to_filter(recipient_id),
+        _filter_of(query, recipient_id),
         None if types is None else [topic for kind in types for topic in topics_of(kind)],
         after=query.place,
         newest_first=query.newest_first,
@@ -158,14 +157,17 @@ def _load_timeline(
     }
 
 
-def _count_hidden(support: SupportContext, query: PersonQuery, recipient_id: UUID) -> dict[Importance, int]:
+def _count_hidden(support: SupportContext, query: LineQuery, recipient_id: UUID) -> dict[Importance, int]:
     """Count what the level hides, by importance."""
-    if query.shown_types is None or query.kind is not None:
+    if not query.hidden_types:
         return {}
-    topics = support.timelines.count_topics(query.to_filter(recipient_id))
-    hidden: dict[Importance, int] = {}
-    for kind in EVENT_TYPES.values():
-        number = sum(topics[topic] for topic in topics_of(kind))
-        if number and kind not in query.shown_types:
-            hidden[kind.IMPORTANCE] = hidden.get(kind.IMPORTANCE, 0) + number
-    return hidden
+    topics = support.timelines.count_topics(_filter_of(query, recipient_id))
+    counts = {
+        importance: sum(topics[topic] for kind in kinds for topic in topics_of(kind))
+        for importance, kinds in query.hidden_types.items()
+    }
+    return {importance: count for importance, count in counts.items() if count}
+
+
+def _filter_of(query: LineQuery, recipient_id: UUID) -> TimelineFilter:
+    return TimelineFilter(recipient_id, query.actor, query.channel, query.since, query.until)
