@@ -19,7 +19,7 @@ from domain.ports import Channel, Rejected, TextDraft
 from domain.values.identifiers import generate_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_queue import HandOutQueue
-from projections.privacy.in_flight import RecipientAddresses
+from projections.privacy.in_flight import read_leased_addresses
 from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.reader import Reader
@@ -235,7 +235,7 @@ def _create_steps(settings: WorkerSettings, storage: LedgerStore) -> DeliverySte
 
     return DeliverySteps(
         execute=lambda commands: _log_bugs(execute_isolated(storage.ledger.execute, commands)),
-        addresses=RecipientAddresses(storage).find_recipients,
+        addresses=partial(read_leased_addresses, storage),
         message_factory=create_message_factory(
             settings.secret_key.get_secret_value(),
             settings.public_url,

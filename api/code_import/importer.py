@@ -26,7 +26,7 @@ from domain.events.code import CodeIssued, OpeningBalanceImported
 from domain.model.campaign import Campaign
 from domain.values.batched import batched
 from projections.read_models.campaign_list import CampaignReader
-from projections.read_models.code_list import CodeTextLookup, FoundCode
+from projections.read_models.code_list import FoundCode, find_codes
 from projections.storage.bootstrap import LedgerStore
 
 REPORTED_LINES_MAX: Final = 100
@@ -208,7 +208,7 @@ class CodeImporter:
 
     def _split_existing(self, batch: RecordBatch) -> None:
         """Move the codes that the ledger has from the new ones to the existing or the rejected ones."""
-        codes = CodeTextLookup(self.storage).find_codes([new.row.text for new in batch.new])
+        codes = find_codes(self.storage, [new.row.text for new in batch.new])
         if not codes:
             return
         for _, record, row in (new for new in batch.new if new.row.text in codes):

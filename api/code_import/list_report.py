@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from api.code_import.hand_out_upload import ListedFault, UploadCounts
 from api.use_cases.services import LedgerServices
-from projections.hand_outs.list_reports import ListReports
+from projections.hand_outs.list_reports import read_encoded_report, save_encoded_report
 
 
 class ReportedLine(Struct, frozen=True, array_like=True):
@@ -67,13 +67,13 @@ def save_report(services: LedgerServices, staff_id: UUID, hand_out_id: UUID, rep
     """
     report_id = services.new_id()
     encoded = msgspec.json.encode(report)
-    ListReports(services.storage).save(hand_out_id, staff_id, report_id, encoded, services.now())
+    save_encoded_report(services.storage, hand_out_id, staff_id, report_id, encoded, services.now())
     return report_id
 
 
 def find_report(services: LedgerServices, hand_out_id: UUID, report_id: UUID) -> ListReport | None:
     """Return a report; None if a newer one is in its place."""
-    encoded = ListReports(services.storage).find(hand_out_id, report_id)
+    encoded = read_encoded_report(services.storage, hand_out_id, report_id)
     return None if encoded is None else _decoder.decode(encoded)
 
 

@@ -17,10 +17,11 @@ from domain.events.code_terms import TERM_NAMES
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import format_code
+from projections.database.store_queries import ReadableStore
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import CodeListReader, CodeText
 from projections.read_models.pagination import OLDEST
-from projections.read_models.reservation_list import ReservationListReader
+from projections.read_models.reservation_list import read_reservation_page, read_reservation_rows
 from projections.read_models.stream_entry import Entry
 
 Format = Literal["csv", "jsonl"]
@@ -107,11 +108,11 @@ def code_rows(codes: CodeListReader, now: Callable[[], datetime], group: str | N
         place = (rows[-1]["issued_at"], rows[-1]["code_id"])
 
 
-def reservation_rows(reader: ReservationListReader, *, addresses: bool) -> Iterator[Row]:
+def reservation_rows(storage: ReadableStore, *, addresses: bool) -> Iterator[Row]:
     """Yield all reservations in the order in which they were made; with the email addresses on request."""
     place = OLDEST
-    while entries := reader.list_page(place, SLICE):
-        rows = reader.read_rows([entry.reservation_id for entry in entries], addresses=addresses)
+    while entries := read_reservation_page(storage, place, SLICE):
+        rows = read_reservation_rows(storage, [entry.reservation_id for entry in entries], addresses=addresses)
         yield from (rows[entry.reservation_id] for entry in entries if entry.reservation_id in rows)
         place = (entries[-1].reserved_at, entries[-1].reservation_id)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from api.errors import ApplicationError, malformed
 from api.schemas.resources import KEY_LENGTH_MAX
 from domain.commands.reservation.reserve import IdempotencyKey
-from projections.repositories.idempotency_keys import BatchIdempotencyKey, BatchIdempotencyKeyRepository
+from projections.repositories.idempotency_keys import BatchIdempotencyKey, save_key
 from projections.vault.vault import CodeInput
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def find_keyed_id(
         orjson.dumps(body.model_dump(mode="json", exclude_unset=True), option=orjson.OPT_SORT_KEYS)
     ).digest()
     asked = BatchIdempotencyKey(scope_digest(scope, key), digest, services.new_id())
-    saved = BatchIdempotencyKeyRepository(services.storage).save(asked, services.now())
+    saved = save_key(services.storage, asked, services.now())
     if saved.body_digest != digest:
         raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
     return saved.batch_id

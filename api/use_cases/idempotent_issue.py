@@ -23,9 +23,9 @@ from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.read_models.code_list import CodeListReader
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import AuditLog, describe_values
-from projections.repositories.idempotency_keys import BatchIdempotencyKey, BatchIdempotencyKeyRepository
+from projections.repositories.idempotency_keys import BatchIdempotencyKey, save_key
 from projections.repositories.issue_batches import derive_code_id
-from projections.repositories.notes import NoteRepository
+from projections.repositories.notes import insert_note
 from projections.storage.bootstrap import LedgerStore
 
 _NOTE = "note"
@@ -69,7 +69,7 @@ def issue_idempotently(
         StorageUnavailableError: The database is unavailable; issued codes stay, and a repeated request continues.
     """
     storage = audit_log.storage
-    saved_key = BatchIdempotencyKeyRepository(storage).save(issue.key, context.now)
+    saved_key = save_key(storage, issue.key, context.now)
     if saved_key.body_digest != issue.key.body_digest:
         raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
     ids = [derive_code_id(saved_key.batch_id, nth) for nth in range(1, issue.count + 1)]
@@ -98,7 +98,7 @@ def _keep_note(storage: LedgerStore, note: str, batch_id: UUID) -> UUID:
         ApplicationError: IDEMPOTENCY_KEY_REUSED, it is another note.
     """
     draft = storage.vault.seal_text(note, uuid5(batch_id, _NOTE))
-    NoteRepository(storage).insert(draft)
+    insert_note(storage, draft)
     cut = storage.vault.open_text(draft.text_id, draft.content.sealed, draft.content.key_id)
     if Reader(storage).find_private_text(draft.text_id) != cut:
         raise ApplicationError("IDEMPOTENCY_KEY_REUSED")

@@ -17,7 +17,7 @@ from domain.events.code_terms import CodeTerms
 from domain.ports import TextDraft
 from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.database.errors import StorageUnavailableError
-from projections.repositories.notes import NoteRepository
+from projections.repositories.notes import insert_note
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.random_source import RANDOM
 
@@ -105,7 +105,7 @@ def store_note(storage: LedgerStore, text: str | None, text_id: UUID) -> UUID | 
     """Encrypt and store the note of codes that are about to be issued; return its id, or None for an empty text."""
     if not text:
         return None
-    NoteRepository(storage).insert(storage.vault.seal_text(text, text_id))
+    insert_note(storage, storage.vault.seal_text(text, text_id))
     return text_id
 
 

@@ -18,13 +18,12 @@ from uuid import UUID
 import orjson
 from eventsourcing.persistence import IntegrityError
 from psycopg import Cursor
-from psycopg.rows import tuple_row
 
 from domain.errors import HandOutCodeConflict, HandOutConflict
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
-from projections.database.errors import translate_database_errors
+from projections.database.store_queries import Database
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
@@ -86,8 +85,7 @@ class HandOutLists:
     def begin(self, hand_out_id: UUID, campaign_id: UUID, now: datetime) -> Upload:
         """Begin an upload. Until it ends, its rows lead to nothing."""
         upload = Upload(self.new_id(), hand_out_id, campaign_id)
-        with translate_database_errors(), self.storage.datastore.get_connection() as conn:
-            conn.execute(HandOutsSql.insert_upload, (upload.upload_id, hand_out_id, now))
+        Database(self.storage).execute(HandOutsSql.insert_upload, (upload.upload_id, hand_out_id, now))
         return upload
 
     def add(
@@ -112,12 +110,7 @@ class HandOutLists:
     def _add(
         self, upload: Upload, rows: Sequence[ListRow], now: datetime, existing: Sequence[UUID] | None
     ) -> list[bool]:
-        with (
-            translate_database_errors(),
-            self.storage.datastore.get_connection() as conn,
-            conn.transaction(),
-            conn.cursor(row_factory=tuple_row) as cursor,
-        ):
+        with Database(self.storage).open_transaction() as cursor:
             cursor.execute(HandOutsSql.lock_lists)
             if cursor.execute(HandOutsSql.may_upload_continue, {"upload_id": upload.upload_id}).fetchone() != (True,):
                 raise HandOutConflict("taken_over")
@@ -158,20 +151,15 @@ class HandOutLists:
         Raises:
             HandOutConflict: Another upload took over rows of this one.
         """
-        with translate_database_errors(), self.storage.datastore.get_connection() as conn, conn.transaction():
-            conn.execute(HandOutsSql.lock_lists)
-            if conn.execute(HandOutsSql.end_upload, {"now": now, "upload_id": upload.upload_id}).rowcount != 1:
+        with Database(self.storage).open_transaction() as cursor:
+            cursor.execute(HandOutsSql.lock_lists)
+            if cursor.execute(HandOutsSql.end_upload, {"now": now, "upload_id": upload.upload_id}).rowcount != 1:
                 raise HandOutConflict("taken_over")
-            conn.execute(HandOutsSql.start_pace, (upload.hand_out_id, now))
+            cursor.execute(HandOutsSql.start_pace, (upload.hand_out_id, now))
 
     def store_recipient(self, row: ListRow) -> UUID:
         """Store a recipient who is new, without a list; return their id."""
-        with (
-            translate_database_errors(),
-            self.storage.datastore.get_connection() as conn,
-            conn.transaction(),
-            conn.cursor(row_factory=tuple_row) as cursor,
-        ):
+        with Database(self.storage).open_transaction() as cursor:
             return self._store_recipients(cursor, [row])[0]
 
     def seal_variables(self, code_id: UUID, values: dict[str, str]) -> EncryptedText | None:
@@ -191,11 +179,7 @@ class HandOutLists:
             for address in addresses
             for digest in vault.compute_digests("recipient", address.normal)
         }
-        with (
-            translate_database_errors(),
-            self.storage.datastore.get_connection() as conn,
-            conn.cursor(row_factory=tuple_row) as cursor,
-        ):
+        with Database(self.storage).open_cursor() as cursor:
             rows = cursor.execute(EventStoreSql.recipient_ids_of_digests, (list(normals),)).fetchall()
             normal_of = {recipient_id: normals[bytes(digest)] for digest, recipient_id in rows}
             listed = _find_listed(cursor, campaign_id, list(normal_of), None, names_codes=names_codes)
@@ -209,11 +193,7 @@ class HandOutLists:
         if not code_ids:
             return {}
         parameters = {"code_ids": list(code_ids)}
-        with (
-            translate_database_errors(),
-            self.storage.datastore.get_connection() as conn,
-            conn.cursor(row_factory=tuple_row) as cursor,
-        ):
+        with Database(self.storage).open_cursor() as cursor:
             rows = cursor.execute(CODE_BALANCES.table.select("code_id = ANY(%(code_ids)s)"), parameters).fetchall()
             handed_out = {row[0] for row in cursor.execute(HandOutsSql.given_codes, parameters).fetchall()}
         codes = map(CODE_BALANCES.read_back, rows)

@@ -10,17 +10,15 @@ from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 import orjson
-from psycopg.rows import tuple_row
 
 from domain.model.hand_out import HandOutText, MailState
 from domain.ports import Language
 from domain.values.quiet_hours import find_end_of_quiet_hours
 from domain.values.redeem_window import RedeemWindow
-from projections.database.errors import translate_database_errors
+from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.hand_out_rows import read_rate
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
 from projections.hand_outs.sending_pace import Claim, SendingPace
-from projections.read_models.reader import ReadableStore
 from projections.sql.hand_outs import HandOutsSql
 
 LEASE_S: Final = 90
@@ -88,14 +86,15 @@ class CodeValidity(NamedTuple):
         return self.is_revoked or (ends_at is not None and ends_at <= now)
 
 
-class HandOutQueue(HandOutReader):
+class HandOutQueue:
     """Leases rows, and stores when they are due again. It reads a hand-out once for each batch: staff may change it.
 
     A lease, of `lease_s`, is longer than any message takes.
     """
 
     def __init__(self, storage: ReadableStore, lease_s: float = LEASE_S) -> None:
-        super().__init__(storage)
+        self._storage, self._db = storage, Database(storage)
+        self._hand_outs = HandOutReader(storage)
         self._lease = timedelta(seconds=lease_s)
         self._details: dict[UUID, HandOutDetails] = {}
         self._texts: dict[UUID, dict[Language, HandOutText]] = {}
@@ -110,12 +109,7 @@ class HandOutQueue(HandOutReader):
         self._texts.clear()
         leased_until = now + self._lease
         leased = {"now": now, "leased_until": leased_until}
-        with (
-            translate_database_errors(),
-            self._storage.datastore.get_connection() as conn,
-            conn.transaction(),
-            conn.cursor(row_factory=tuple_row) as cursor,
-        ):
+        with self._db.open_transaction() as cursor:
             if asked := cursor.execute(HandOutsSql.take_asked_rows, {**leased, "limit": most}).fetchall():
                 return [self._due(row, leased_until) for row in asked]
             while due := cursor.execute(HandOutsSql.take_due_hand_out, {"now": now}).fetchone():
@@ -140,7 +134,7 @@ class HandOutQueue(HandOutReader):
         Raises:
             LookupError: There is none: its row is missing until a rebuild.
         """
-        details = self._details.get(hand_out_id) or self.find_hand_out(hand_out_id)
+        details = self._details.get(hand_out_id) or self._hand_outs.find_hand_out(hand_out_id)
         if details is None:
             raise LookupError(f"no row of hand-out {hand_out_id}: run `ledger rebuild --apply`")
         self._details[hand_out_id] = details
@@ -150,26 +144,28 @@ class HandOutQueue(HandOutReader):
         """Return the hand-out's own text; an empty one if it has none."""
         texts = self._texts.get(hand_out_id)
         if texts is None:
-            (texts,) = self.find_texts([hand_out_id])
+            (texts,) = self._hand_outs.find_texts([hand_out_id])
             self._texts[hand_out_id] = texts
         return texts.get(language, HandOutText())
 
     def find_mails(self, code_ids: Sequence[UUID]) -> dict[UUID, QueuedMail]:
         """Return the newest emails of those of these codes that were handed out."""
-        return {row[0]: QueuedMail(*row[1:]) for row in self._fetch_all(HandOutsSql.handed_out_of_ids, list(code_ids))}
+        return {
+            row[0]: QueuedMail(*row[1:]) for row in self._db.fetch_all(HandOutsSql.handed_out_of_ids, list(code_ids))
+        }
 
     def find_codes(self, code_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return the texts of codes in normal form; broken rows are missing."""
         vault = self._storage.vault
         texts = (
             (row[0], vault.read_text("code", row))
-            for row in self._fetch_all(HandOutsSql.code_texts_of_ids, list(code_ids))
+            for row in self._db.fetch_all(HandOutsSql.code_texts_of_ids, list(code_ids))
         )
         return {code_id: text for code_id, text in texts if text is not None}
 
     def find_validity(self, code_ids: Sequence[UUID]) -> dict[UUID, CodeValidity]:
         """Return when codes can be redeemed, by their terms and those of their campaign, and which were revoked."""
-        rows = self._fetch_all(HandOutsSql.redeem_windows, list(code_ids))
+        rows = self._db.fetch_all(HandOutsSql.redeem_windows, list(code_ids))
         return {
             code_id: CodeValidity(RedeemWindow(*times[:2]).intersect(RedeemWindow(*times[2:])), is_revoked, is_used)
             for code_id, is_revoked, is_used, *times in rows
@@ -184,34 +180,28 @@ class HandOutQueue(HandOutReader):
             return []
         campaign_ids = [
             campaign_id
-            for campaign_id, quiet_hours in self._fetch_named(HandOutsSql.reminding_campaigns, now=now)
+            for campaign_id, quiet_hours in self._db.fetch_named(HandOutsSql.reminding_campaigns, now=now)
             if quiet_hours is None or find_end_of_quiet_hours(quiet_hours, now) is None
         ]
         if not campaign_ids:
             return []
-        rows = self._fetch_named(HandOutsSql.due_reminders, now=now, campaign_ids=campaign_ids, limit=most)
+        rows = self._db.fetch_named(HandOutsSql.due_reminders, now=now, campaign_ids=campaign_ids, limit=most)
         self._next_search = now + SEARCH_INTERVAL if len(rows) < most else None
         return [code_id for (code_id,) in rows]
 
     def finish(self, ends: Sequence[RowEnd]) -> None:
         """End the leases of rows."""
         if ends:
-            with translate_database_errors(), self._storage.datastore.get_connection() as conn:
-                conn.execute(HandOutsSql.finish_rows, [list(column) for column in zip(*ends, strict=True)])
+            self._db.execute(HandOutsSql.finish_rows, tuple(list(column) for column in zip(*ends, strict=True)))
 
     def ask(self, hand_out_id: UUID, code_id: UUID, now: datetime) -> bool:
         """Have the queued email of a row sent now; return False if the row is not in the hand-out's list any more.
 
         A row that may be leased is sent when its lease ends. `ResendHandOut` makes the email that it requests due.
         """
-        with translate_database_errors(), self._storage.datastore.get_connection() as conn:
-            parameters = {
-                "now": now,
-                "leased_until": now + self._lease,
-                "code_id": code_id,
-                "hand_out_id": hand_out_id,
-            }
-            return conn.execute(HandOutsSql.ask_for_row, parameters).rowcount > 0
+        leased_until = now + self._lease
+        row = {"now": now, "leased_until": leased_until, "code_id": code_id, "hand_out_id": hand_out_id}
+        return self._db.execute(HandOutsSql.ask_for_row, row) > 0
 
     def _due(self, row: Sequence[Any], leased_until: datetime, quiet_hours: str | None = None) -> DueRow:
         code_id, hand_out_id, recipient_id, language, sealed, key_id, attempts, may_have_arrived = row

@@ -11,6 +11,7 @@ from domain.model.campaign import Campaign
 from domain.model.hand_out import HandOut, HandOutState, HandOutText, Mailing, MailState
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
+from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.codec import decode
 from projections.event_store.hand_out_rows import read_rate, texts_by_hand_out
 from projections.read_models.reader import Reader
@@ -197,27 +198,32 @@ def list_facts_of_state(state: PersonState, *, is_ended: bool, is_campaign_over:
     ]
 
 
-class HandOutReader(Reader):
+class HandOutReader:
     """Reads hand-outs and their recipients."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
 
     def find_hand_out(self, hand_out_id: UUID) -> HandOutDetails | None:
         """Return one hand-out; None if there is none with this id."""
-        rows = self._fetch_all(HandOutsSql.hand_out_with_terms, hand_out_id)
+        rows = self._db.fetch_all(HandOutsSql.hand_out_with_terms, hand_out_id)
         return _details(rows[0]) if rows else None
 
     def list_hand_outs(self, campaign_id: UUID, after: tuple[datetime, UUID], limit: int) -> list[HandOutDetails]:
         """Return one page of the hand-outs of a campaign in order of creation."""
-        return [_details(row) for row in self._fetch_all(HandOutsSql.hand_outs_of_campaign, campaign_id, *after, limit)]
+        return [
+            _details(row) for row in self._db.fetch_all(HandOutsSql.hand_outs_of_campaign, campaign_id, *after, limit)
+        ]
 
     def find_names(self, ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return the names of those of these hand-outs that exist."""
-        rows = self._fetch_all(HandOutsSql.hand_outs_of_ids, list(ids)) if ids else []
+        rows = self._db.fetch_all(HandOutsSql.hand_outs_of_ids, list(ids)) if ids else []
         return {details.hand_out.hand_out_id: details.created.name for details in map(_details, rows)}
 
     def count_listed(self, hand_outs: Sequence[HandOutDetails], listed_max: int) -> int:
         """Return how many of these hand-outs, from the first, have at most so many recipients together."""
         ids = [each.hand_out.hand_out_id for each in hand_outs]
-        return int(self._fetch_named(HandOutsSql.count_listed, hand_out_ids=ids, most=listed_max)[0][0])
+        return int(self._db.fetch_named(HandOutsSql.count_listed, hand_out_ids=ids, most=listed_max)[0][0])
 
     def count_people(
         self, hand_outs: Sequence[HandOutDetails], now: datetime, *, is_campaign_over: bool
@@ -232,7 +238,7 @@ class HandOutReader(Reader):
             for each in hand_outs
             if each.issues_no_code(now, is_campaign_over=is_campaign_over)
         }
-        rows = self._fetch_named(
+        rows = self._db.fetch_named(
             HandOutsSql.count_people, hand_out_ids=list(counts), groups=[_group(each) for each in hand_outs], now=now
         )
         for hand_out_id, mail, mail_state, reminder, is_redeemed, is_expired, is_revoked, has_opted_out, count in rows:
@@ -263,7 +269,7 @@ class HandOutReader(Reader):
     ) -> list[Person]:
         """Return one page of recipients in a state, or in any, in the order of the list, after a number."""
         is_ended = details.issues_no_code(now, is_campaign_over=is_campaign_over)
-        rows = self._fetch_named(
+        rows = self._db.fetch_named(
             HandOutsSql.list_people,
             hand_out_id=details.hand_out.hand_out_id,
             group=_group(details),
@@ -280,7 +286,7 @@ class HandOutReader(Reader):
         self, details: HandOutDetails, code_id: UUID, now: datetime, *, is_campaign_over: bool
     ) -> Person | None:
         """Return the recipient of a code; None if the list of the hand-out does not have them."""
-        rows = self._fetch_named(
+        rows = self._db.fetch_named(
             HandOutsSql.person_of_code,
             hand_out_id=details.hand_out.hand_out_id,
             group=_group(details),
@@ -292,33 +298,33 @@ class HandOutReader(Reader):
     def find_code_of_address(self, hand_out_id: UUID, address: EmailAddress) -> UUID | None:
         """Return the id of the code for an email address of a list; None if the list does not have it."""
         digests = self._storage.vault.compute_digests("recipient", address.normal)
-        recipients = self._fetch_all(EventStoreSql.recipient_ids_of_digests, list(digests))
-        rows = self._fetch_all(HandOutsSql.code_of_recipient, [row[1] for row in recipients], hand_out_id)
+        recipients = self._db.fetch_all(EventStoreSql.recipient_ids_of_digests, list(digests))
+        rows = self._db.fetch_all(HandOutsSql.code_of_recipient, [row[1] for row in recipients], hand_out_id)
         return rows[0][0] if rows else None
 
     def find_place_of_code(self, code_id: UUID) -> tuple[UUID, UUID] | None:
         """Return the hand-out that issued a code, and its recipient; None for other codes."""
-        rows = self._fetch_all(HandOutsSql.place_of_code, code_id)
+        rows = self._db.fetch_all(HandOutsSql.place_of_code, code_id)
         return (rows[0][0], rows[0][1]) if rows else None
 
     def list_places(self, recipient_id: UUID, before: int, limit: int) -> list[ListPlace]:
         """Return one page of the rows of a recipient in all lists, newest first, before a number."""
-        rows = self._fetch_all(HandOutsSql.places_of_recipient, recipient_id, before, limit)
+        rows = self._db.fetch_all(HandOutsSql.places_of_recipient, recipient_id, before, limit)
         return [ListPlace(*row) for row in rows]
 
     def count_places(self, recipient_id: UUID) -> int:
         """Return how many rows of lists a recipient has: one for each campaign that sends them a code."""
-        return int(self._fetch_all(HandOutsSql.count_places_of_recipient, recipient_id)[0][0])
+        return int(self._db.fetch_all(HandOutsSql.count_places_of_recipient, recipient_id)[0][0])
 
     def find_texts(self, hand_out_ids: Sequence[UUID]) -> list[dict[Language, HandOutText]]:
         """Return for each of these hand-outs its own texts by language; none are empty."""
-        texts = texts_by_hand_out(self._fetch_all(EventStoreSql.texts_of_hand_outs, list(hand_out_ids)))
+        texts = texts_by_hand_out(self._db.fetch_all(EventStoreSql.texts_of_hand_outs, list(hand_out_ids)))
         return [texts.get(hand_out_id, {}) for hand_out_id in hand_out_ids]
 
     def _people(
         self, details: HandOutDetails, rows: Sequence[tuple[Any, ...]], now: datetime, *, is_campaign_over: bool
     ) -> list[Person]:
-        addresses = self.find_recipients([row[2] for row in rows])
+        addresses = Reader(self._storage).find_recipients([row[2] for row in rows])
         is_ended = details.issues_no_code(now, is_campaign_over=is_campaign_over)
         people = []
         for row in rows:

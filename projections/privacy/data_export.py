@@ -59,7 +59,7 @@ class PersonReader(SupportReader):
             SealBrokenError: The row found by the address cannot be verified as theirs.
         """
         vault = self._storage.vault
-        rows = self._fetch_all(
+        rows = self._db.fetch_all(
             PrivacySql.recipients_of_digests, list(vault.compute_digests("recipient", address.normal))
         )
         for row in rows:
@@ -77,13 +77,13 @@ class PersonReader(SupportReader):
 
     def read_texts(self, recipient_id: UUID) -> dict[UUID, str]:
         """Return all texts about a person, by their ids."""
-        with self._open_cursor() as cursor:
+        with self._db.open_cursor() as cursor:
             text_ids = find_text_ids(cursor, recipient_id)
         return self.read_private_texts(text_ids)
 
     def list_codes(self, recipient_id: UUID) -> list[UUID]:
         """Return the ids of the codes that were handed out to a person or are bound to them."""
-        with self._open_cursor() as cursor:
+        with self._db.open_cursor() as cursor:
             return find_codes(cursor, recipient_id)
 
     def read_rejected_requests(self, address: EmailAddress) -> list[RejectedRequestOfRecipient]:
@@ -94,7 +94,7 @@ class PersonReader(SupportReader):
 
     def read_audit_entries(self, subjects: Sequence[UUID]) -> list[AuditEntry]:
         """Return entries of the audit log about a person, their reservations or their codes, oldest first."""
-        rows = self._fetch_all(PrivacySql.audit_of_subjects, list(subjects), ROWS_MAX)
+        rows = self._db.fetch_all(PrivacySql.audit_of_subjects, list(subjects), ROWS_MAX)
         return [AuditEntry._make(row) for row in rows]
 
     def read_side_rows(self, reservation_ids: Sequence[UUID]) -> dict[str, list[tuple[Any, ...]]]:
@@ -103,15 +103,15 @@ class PersonReader(SupportReader):
             "idempotency_keys": PrivacySql.idempotency_keys_of_reservations,
             "outbox": PrivacySql.outbox_of_reservations,
         }
-        return {name: self._fetch_all(query, list(reservation_ids), ROWS_MAX) for name, query in statements.items()}
+        return {name: self._db.fetch_all(query, list(reservation_ids), ROWS_MAX) for name, query in statements.items()}
 
     def read_opt_outs(self, recipient_id: UUID) -> list[tuple[Any, ...]]:
         """Return the groups whose reminders a person does not want, and since when."""
-        return self._fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
+        return self._db.fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
 
     def read_hand_outs(self, recipient_id: UUID) -> list[HandOutData]:
         """Return what lists of hand-outs have about a person, in the order of the uploads."""
-        rows = self._fetch_all(PrivacySql.hand_out_rows_of_recipient, recipient_id, ROWS_MAX)
+        rows = self._db.fetch_all(PrivacySql.hand_out_rows_of_recipient, recipient_id, ROWS_MAX)
         open_text = self._storage.vault.open_text
         return [
             HandOutData(

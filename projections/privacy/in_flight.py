@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 from domain.ports import UnverifiedAddress
 from domain.values.identifiers import EmailAddress
 from projections.database.errors import translate_database_errors
-from projections.read_models.reader import Reader
+from projections.read_models.reader import read_recipients
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
 from projections.work_queue.impossible_times import find_bounds
@@ -38,21 +38,20 @@ def find_in_flight(
     return InFlight._make(cursor.execute(PrivacySql.in_flight, parameters).fetchall()[0])
 
 
-class RecipientAddresses(Reader):
-    """Reads the email addresses to which leased messages are sent."""
-
-    def find_recipients(self, recipient_ids: Sequence[UUID]) -> dict[UUID, EmailAddress | UnverifiedAddress]:
-        """Return them as `Reader` does, but not while a person is being erased."""
-        # One message to the server with both statements, in one transaction; the second sees what the first waited for.
-        statement = f"{PrivacySql.share_addresses}; {PrivacySql.recipients_by_id}"
-        with (
-            translate_database_errors(),
-            self._storage.datastore.get_connection() as conn,
-            ClientCursor(conn, row_factory=tuple_row) as cursor,
-        ):
-            cursor.execute(statement, (list(recipient_ids),))
-            cursor.nextset()
-            return self._read_recipients(cursor.fetchall())
+def read_leased_addresses(
+    storage: LedgerStore, recipient_ids: Sequence[UUID]
+) -> dict[UUID, EmailAddress | UnverifiedAddress]:
+    """Return the addresses to which leased messages are sent, as `Reader` does, but not during an erasure."""
+    # One message to the server with both statements, in one transaction; the second sees what the first waited for.
+    statement = f"{PrivacySql.share_addresses}; {PrivacySql.recipients_by_id}"
+    with (
+        translate_database_errors(),
+        storage.datastore.get_connection() as conn,
+        ClientCursor(conn, row_factory=tuple_row) as cursor,
+    ):
+        cursor.execute(statement, (list(recipient_ids),))
+        cursor.nextset()
+        return read_recipients(storage.vault, cursor.fetchall())
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.sql.privacy import PrivacySql
 
 NO_GROUP: Final = ""
@@ -25,32 +25,33 @@ class OptOut(NamedTuple):
     at: datetime
 
 
-class OptOutRepository(Reader):
+class OptOutRepository:
     """Reads and writes the table `opt_outs`; it implements `domain.ports.OptOuts`."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._db = Database(storage)
 
     def insert(self, recipient_id: UUID, group: str | None, now: datetime) -> bool:
         """Store the choice of a person; return whether it is stored, which it is not for a person who was erased."""
         try:
-            with self._open_cursor() as cursor:
-                cursor.execute(PrivacySql.insert_opt_out, _row(recipient_id, group) | {"now": now})
+            self._db.execute(PrivacySql.insert_opt_out, _row(recipient_id, group) | {"now": now})
         except IntegrityError:  # the person was erased at the same time
             return False
         return bool(self.find_opted_out([recipient_id], group))
 
     def delete(self, recipient_id: UUID, group: str | None) -> bool:
         """Delete the choice of a person; return False if there is none."""
-        with self._open_cursor() as cursor:
-            return cursor.execute(PrivacySql.delete_opt_out, _row(recipient_id, group)).rowcount > 0
+        return self._db.execute(PrivacySql.delete_opt_out, _row(recipient_id, group)) > 0
 
     def list_of(self, recipient_id: UUID) -> list[OptOut]:
         """Return all choices of a person, by the name of the group."""
         return [
-            OptOut(name or None, at) for name, at in self._fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
+            OptOut(name or None, at) for name, at in self._db.fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
         ]
 
     def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
         """Return those of these recipients to whom no such email of the group may be sent."""
-        rows = self._fetch_all(PrivacySql.opted_out, list(recipient_ids), group or NO_GROUP)
+        rows = self._db.fetch_all(PrivacySql.opted_out, list(recipient_ids), group or NO_GROUP)
         return frozenset(row[0] for row in rows)
 
 

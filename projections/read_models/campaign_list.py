@@ -8,11 +8,11 @@ from uuid import UUID
 from domain.events.campaign import CampaignTerms, CampaignUseEvent, CampaignUseReturned, CampaignUseTaken
 from domain.model.campaign import Campaign
 from domain.values.timestamps import utc_day
+from projections.database.store_queries import Database, ReadableStore
 from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
 from projections.definitions.tables.campaigns import TABLE
 from projections.event_store.codec import decode, topics_of
 from projections.event_store.stored_state import search_field
-from projections.read_models.reader import Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
@@ -47,37 +47,40 @@ class TakenUse(NamedTuple):
     counts: bool
 
 
-class CampaignReader(Reader):
+class CampaignReader:
     """Reads campaigns."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._db = Database(storage)
 
     def find_campaign(self, campaign_id: UUID) -> CampaignBalance | None:
         """Return one campaign; None if there is none with this id."""
-        rows = self._fetch_all(ReadModelsSql.campaign_of_id, campaign_id)
+        rows = self._db.fetch_all(ReadModelsSql.campaign_of_id, campaign_id)
         return _balance(rows[0]) if rows else None
 
     def find_terms_of_code(self, code_id: UUID) -> CampaignTerms | None:
         """Return the terms of the campaign that a code belongs to; None if it belongs to none."""
-        rows = self._fetch_all(ReadModelsSql.campaign_of_code, code_id)
+        rows = self._db.fetch_all(ReadModelsSql.campaign_of_code, code_id)
         return CAMPAIGNS.read_back(rows[0]).terms if rows else None
 
     def list_campaigns(self, after: tuple[datetime, UUID], limit: int) -> list[CampaignBalance]:
         """Return one page in order of creation."""
-        return [_balance(row) for row in self._fetch_all(ReadModelsSql.list_campaigns, *after, limit)]
+        return [_balance(row) for row in self._db.fetch_all(ReadModelsSql.list_campaigns, *after, limit)]
 
     def list_newest_campaigns(self, before: tuple[datetime, UUID], limit: int) -> list[CampaignBalance]:
         """Return one page, newest first, created before a time and id."""
-        return [_balance(row) for row in self._fetch_all(ReadModelsSql.newest_campaigns, *before, limit)]
+        return [_balance(row) for row in self._db.fetch_all(ReadModelsSql.newest_campaigns, *before, limit)]
 
     def list_open_campaigns(self, now: datetime, limit: int) -> list[tuple[UUID, str]]:
         """Return ids and names of the newest campaigns that have not ended, neither by staff nor at their end."""
-        return [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.newest_open_campaigns, now, limit)]
+        return [(row[0], row[1]) for row in self._db.fetch_all(ReadModelsSql.newest_open_campaigns, now, limit)]
 
     def list_newest_names(self, limit: int, chosen: UUID | None) -> list[tuple[UUID, str]]:
         """Return ids and names of the newest campaigns, ended or not, and of the chosen one.
 
         The chosen one may be older, or may not exist: then its id is its name.
         """
-        names = [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.names_of_newest_campaigns, limit)]
+        names = [(row[0], row[1]) for row in self._db.fetch_all(ReadModelsSql.names_of_newest_campaigns, limit)]
         if chosen is None or chosen in {campaign_id for campaign_id, _ in names}:
             return names
         campaign = self.find_campaign_state(chosen)
@@ -85,17 +88,17 @@ class CampaignReader(Reader):
 
     def find_campaign_state(self, campaign_id: UUID) -> Campaign | None:
         """Return one campaign without the sums of its codes; None if there is none with this id."""
-        rows = self._fetch_all(ReadModelsSql.state_of_campaign, campaign_id)
+        rows = self._db.fetch_all(ReadModelsSql.state_of_campaign, campaign_id)
         return CAMPAIGNS.read_back(rows[0]) if rows else None
 
     def count_uses_of_person(self, campaign_id: UUID, recipient_id: UUID) -> int:
         """Return how many uses of a campaign a recipient has reserved or counted."""
-        rows = self._fetch_all(EventStoreSql.uses_of_persons, [campaign_id], [recipient_id])
+        rows = self._db.fetch_all(EventStoreSql.uses_of_persons, [campaign_id], [recipient_id])
         return sum(row[2] for row in rows)
 
     def count_handed_out_codes(self, campaign_id: UUID) -> tuple[int, int]:
         """Return how many codes were issued for recipients of hand-outs, and the form of how many was opened."""
-        ((handed_out, opened_forms),) = self._fetch_all(ReadModelsSql.handed_out_of_campaign, campaign_id)
+        ((handed_out, opened_forms),) = self._db.fetch_all(ReadModelsSql.handed_out_of_campaign, campaign_id)
         return handed_out, opened_forms
 
     def read_funnel(self, campaign_id: UUID, counted_max: int) -> list[FunnelStep]:
@@ -108,7 +111,7 @@ class CampaignReader(Reader):
             counted_max: How many redemptions are counted at most.
         """
         parameters = {"campaign_id": campaign_id, "counted_max": counted_max}
-        (row,) = self._fetch_named(ReadModelsSql.funnel_of_campaign, **parameters)
+        (row,) = self._db.fetch_named(ReadModelsSql.funnel_of_campaign, **parameters)
         return [
             FunnelStep("redeemed", row[0], row[3]),
             FunnelStep("sent", row[1], row[4]),
@@ -149,7 +152,7 @@ class CampaignReader(Reader):
         returned: set[UUID] = set()
         until = campaign.version
         while until > 0:
-            rows = self._fetch_named(
+            rows = self._db.fetch_named(
                 ReadModelsSql.campaign_uses_newest_first,
                 campaign_id=campaign.campaign_id,
                 until=until,
@@ -175,7 +178,7 @@ class CampaignReader(Reader):
 
     def find_sent(self, reservation_ids: Collection[UUID], at: datetime) -> set[UUID]:
         """Return those of these reservations whose invitation was sent until a time."""
-        rows = self._fetch_named(ReadModelsSql.sent_until, ids=list(reservation_ids), at=at)
+        rows = self._db.fetch_named(ReadModelsSql.sent_until, ids=list(reservation_ids), at=at)
         return {row[0] for row in rows}
 
 

@@ -1,13 +1,13 @@
 """Lists of codes for admins, newest first and filtered; one page reads a bounded number of codes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from domain.events.event import Event
+from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.codec import decode
-from projections.read_models.reader import Reader
 from projections.sql.read_models import ReadModelsSql
 
 
@@ -18,20 +18,16 @@ class FoundCode(NamedTuple):
     events: list[Event]
 
 
-class CodeTextLookup(Reader):
-    """Looks up many codes by their texts."""
-
-    def find_codes(self, texts: Sequence[str]) -> dict[str, FoundCode]:
-        """Return codes by their texts in normal form; unknown texts are missing."""
-        vault = self._storage.vault
-        by_digest = {digest: text for text in texts for digest in vault.compute_digests("code", text)}
-        codes: dict[str, FoundCode] = {}
-        if by_digest:
-            rows = self._fetch_all(ReadModelsSql.first_events_of_texts, list(by_digest))
-            for digest, campaign_id, topic, state in rows:
-                code = codes.setdefault(by_digest[bytes(digest)], FoundCode(campaign_id, []))
-                code.events.append(decode(topic, bytes(state)))
-        return codes
+def find_codes(storage: ReadableStore, texts: Sequence[str]) -> dict[str, FoundCode]:
+    """Return codes by their texts in normal form; unknown texts are missing."""
+    vault, database = storage.vault, Database(storage)
+    by_digest = {digest: text for text in texts for digest in vault.compute_digests("code", text)}
+    codes: dict[str, FoundCode] = {}
+    rows = database.fetch_all(ReadModelsSql.first_events_of_texts, list(by_digest)) if by_digest else []
+    for digest, campaign_id, topic, state in rows:
+        code = codes.setdefault(by_digest[bytes(digest)], FoundCode(campaign_id, []))
+        code.events.append(decode(topic, bytes(state)))
+    return codes
 
 
 SCAN_LIMIT: Final = 2_000
@@ -45,8 +41,26 @@ class CodeText(NamedTuple):
     suffix: str
 
 
-class CodeListReader(Reader):
+class CodeListReader:
     """Reads pages of codes."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
+
+    def list_balances(
+        self,
+        after: tuple[datetime, UUID],
+        limit: int,
+        *,
+        group: str | None = None,
+        campaign_id: UUID | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return one page of balances in order of issue; of one campaign, or else of one group, if one is named."""
+        if campaign_id is not None:
+            return self._db.fetch_dicts(ReadModelsSql.codes_of_campaign_from, (campaign_id, *after, limit))
+        if group is not None:
+            return self._db.fetch_dicts(ReadModelsSql.codes_of_group_from, (group, *after, limit))
+        return self._db.fetch_dicts(ReadModelsSql.list_codes, (*after, limit))
 
     def list_newest(
         self, before: tuple[datetime, UUID], group: str | None, limit: int | None = None
@@ -59,7 +73,7 @@ class CodeListReader(Reader):
             limit: How many at most; `SCAN_LIMIT` by default.
         """
         parameters = {"at": before[0], "id": before[1], "group": group, "limit": limit or SCAN_LIMIT}
-        return self._fetch_dicts(
+        return self._db.fetch_dicts(
             ReadModelsSql.newest_codes if group is None else ReadModelsSql.newest_codes_of_group, parameters
         )
 
@@ -68,22 +82,16 @@ class CodeListReader(Reader):
     ) -> list[dict[str, Any]]:
         """Return balances of the codes of a campaign with `hint`, newest first, issued before a time and id."""
         parameters = {"campaign_id": campaign_id, "at": before[0], "id": before[1], "limit": limit}
-        return self._fetch_dicts(ReadModelsSql.newest_codes_of_campaign, parameters)
+        return self._db.fetch_dicts(ReadModelsSql.newest_codes_of_campaign, parameters)
 
     def find_balances(self, code_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
         """Return balances by id; unknown codes are missing."""
-        return {row["code_id"]: row for row in self._fetch_dicts(ReadModelsSql.balances_of_codes, (list(code_ids),))}
+        return {row["code_id"]: row for row in self._db.fetch_dicts(ReadModelsSql.balances_of_codes, (list(code_ids),))}
 
     def find_texts(self, code_ids: Sequence[UUID], *, clear: bool) -> dict[UUID, CodeText]:
         """Return texts by id: in plain text, or only what may be shown of them."""
         vault = self._storage.vault
         return {
             row[0]: CodeText(vault.read_text("code", row) if clear else None, suffix)
-            for suffix, *row in self._fetch_all(ReadModelsSql.texts_of_codes, list(code_ids))
+            for suffix, *row in self._db.fetch_all(ReadModelsSql.texts_of_codes, list(code_ids))
         }
-
-    def _fetch_dicts(self, query: LiteralString, params: Mapping[str, Any] | tuple[Any, ...]) -> list[dict[str, Any]]:
-        with self._open_cursor() as cursor:
-            rows = cursor.execute(query, params).fetchall()
-            names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in rows]

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Cursor
 
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.sql.read_models import ReadModelsSql
 
 QUERY_TIMEOUT_MS: Final = 3_000
@@ -111,8 +111,11 @@ class ListedRejection(NamedTuple):
     address: str | None
 
 
-class DashboardReader(Reader):
+class DashboardReader:
     """Queries of the dashboard, and of the lists to which it leads."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
 
     def read_figures(self, since: datetime, step: timedelta, steps: int) -> DashboardData:
         """Sum up `steps` steps from a time on.
@@ -182,7 +185,7 @@ class DashboardReader(Reader):
 
     @contextmanager
     def _open_bounded_cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
-        with self._open_cursor() as cursor:
+        with self._db.open_cursor() as cursor:
             try:
                 with cursor.connection.transaction():
                     cursor.execute(ReadModelsSql.bound_question, (str(QUERY_TIMEOUT_MS),))

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from domain.events.campaign import CampaignEvent
 from domain.events.event import Event
+from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.codec import decode
-from projections.read_models.reader import ReadableStore, Reader
 from projections.read_models.stream_entry import Entry
 from projections.sql.read_models import ReadModelsSql
 
@@ -64,7 +64,7 @@ class FeedPage(NamedTuple):
     is_full: bool
 
 
-class EventFeed(Reader):
+class EventFeed:
     """Reads the log by position.
 
     Args:
@@ -74,7 +74,7 @@ class EventFeed(Reader):
     """
 
     def __init__(self, storage: ReadableStore, primary: ReadableStore | None = None) -> None:
-        super().__init__(storage)
+        self._db = Database(storage)
         self._primary = None if primary is None else EventFeed(primary)
 
     def read_page(self, after: int, limit: int, event_filter: EventFilter = EVERY_EVENT) -> FeedPage:
@@ -88,9 +88,9 @@ class EventFeed(Reader):
         scanned = SCAN_LIMIT if event_filter.is_sparse else limit
         if event_filter.stream_id is not None:
             version = self._find_version_at(event_filter.stream_id, after)
-            rows = self._fetch_all(ReadModelsSql.events_after_of_stream, event_filter.stream_id, version, scanned)
+            rows = self._db.fetch_all(ReadModelsSql.events_after_of_stream, event_filter.stream_id, version, scanned)
         else:
-            rows = self._fetch_all(ReadModelsSql.events_after, after, scanned)
+            rows = self._db.fetch_all(ReadModelsSql.events_after, after, scanned)
         page = _select_events(rows, after, limit, event_filter, is_full=len(rows) == scanned)
         if self._primary is None or page.next_position == after:
             return page
@@ -103,14 +103,14 @@ class EventFeed(Reader):
         """Return the position of the newest event; 0 for an empty log."""
         if self._primary is not None:
             return self._primary.find_newest_position()
-        return int(self._fetch_all(ReadModelsSql.newest_position)[0][0])
+        return int(self._db.fetch_all(ReadModelsSql.newest_position)[0][0])
 
     def _find_version_at(self, stream_id: UUID, position: int) -> int:
         """Return the last version of a stream up to a position; versions and positions of one stream grow together."""
-        low, high = 0, int(self._fetch_all(ReadModelsSql.newest_version_of_stream, stream_id)[0][0])
+        low, high = 0, int(self._db.fetch_all(ReadModelsSql.newest_version_of_stream, stream_id)[0][0])
         while position and low < high:
             middle = (low + high + 1) // 2
-            if self._fetch_all(ReadModelsSql.position_of_version, stream_id, middle)[0][0] <= position:
+            if self._db.fetch_all(ReadModelsSql.position_of_version, stream_id, middle)[0][0] <= position:
                 low = middle
             else:
                 high = middle - 1

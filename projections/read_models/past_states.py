@@ -13,10 +13,10 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
 from domain.working_set import WorkingSet
+from projections.database.store_queries import ReadableStore
 from projections.event_store.codec import decode
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.history_blocks import CAMPAIGNS
-from projections.read_models.reader import ReadableStore
 from projections.read_models.statements import HistoryReader, StatementReader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
@@ -61,7 +61,7 @@ class PastStateReader(StatementReader):
 
     def find_recipient_ids(self, digests: Sequence[bytes]) -> dict[bytes, UUID]:
         """Return ids of recipients by those of these digests that the vault has."""
-        rows = self._fetch_all(EventStoreSql.recipient_ids_of_digests, list(digests))
+        rows = self._db.fetch_all(EventStoreSql.recipient_ids_of_digests, list(digests))
         return {bytes(digest): recipient_id for digest, recipient_id in rows}
 
     def load_working_set(
@@ -112,7 +112,7 @@ class PastStateReader(StatementReader):
                 uses = reader.list_newest_uses(campaign, limit, recipient_id=person)
                 working_set.uses_of_persons[campaign_id, person] = len(uses)
         if campaign.available == 0:
-            ((deadline,),) = self._fetch_named(ReadModelsSql.deadline_of_pending_at, at=at, campaign_id=campaign_id)
+            ((deadline,),) = self._db.fetch_named(ReadModelsSql.deadline_of_pending_at, at=at, campaign_id=campaign_id)
             if deadline is not None:
                 working_set.campaign_deadlines[campaign_id] = deadline
 
@@ -120,7 +120,7 @@ class PastStateReader(StatementReader):
         self, statement: LiteralString, past: PastState, ids: Collection[UUID], people: Collection[UUID]
     ) -> list[Reservation]:
         """Return reservations as of the version of a past state."""
-        rows = self._fetch_named(
+        rows = self._db.fetch_named(
             statement,
             code_id=past.code_id,
             version=past.version,

@@ -1,4 +1,4 @@
-"""The events of one recipient over all codes, in the order of the log."""
+"""The events of one recipient over all codes, in the order of the log, of a bounded number of reservations."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.codec import decode
 from projections.event_store.stored_state import search_field
-from projections.read_models.reader import Reader
 from projections.read_models.stream_entry import Entry
 from projections.sql.read_models import ReadModelsSql
 
@@ -31,40 +31,40 @@ class TimelineFilter(NamedTuple):
     until: datetime | None = None
 
 
-class PersonTimelineReader(Reader):
-    """Reads timelines of recipients; each query reads the events of a bounded number of reservations."""
+def list_events(
+    storage: ReadableStore,
+    requested: TimelineFilter,
+    topics: Sequence[str] | None,
+    *,
+    after: int | None,
+    newest_first: bool,
+    limit: int,
+) -> list[tuple[Entry[None], str | None]]:
+    """Return one page of events, in its order, each with the end of its code's text; None if it has no text.
 
-    def list_events(
-        self,
-        requested: TimelineFilter,
-        topics: Sequence[str] | None,
-        *,
-        after: int | None,
-        newest_first: bool,
-        limit: int,
-    ) -> list[tuple[Entry[None], str | None]]:
-        """Return one page of events, in its order, each with the end of its code's text; None if it has no text.
+    Args:
+        storage: Where to read.
+        requested: Which events to read.
+        topics: Their topics; None for all.
+        after: Position of the last event of the page before; None on the first page.
+        newest_first: The order.
+        limit: Most events to give.
+    """
+    statement = (
+        ReadModelsSql.events_of_person_newest_first if newest_first else ReadModelsSql.events_of_person_oldest_first
+    )
+    parameters = _parameters(requested, topics)
+    rows = Database(storage).fetch_named(statement, **parameters, place=after, limit=limit)
+    return [
+        (Entry(code_id, version, position, decode(topic, bytes(state)), None, None), suffix)
+        for position, code_id, version, topic, state, suffix in rows
+    ]
 
-        Args:
-            requested: Which events to read.
-            topics: Their topics; None for all.
-            after: Position of the last event of the page before; None on the first page.
-            newest_first: The order.
-            limit: Most events to give.
-        """
-        statement = (
-            ReadModelsSql.events_of_person_newest_first if newest_first else ReadModelsSql.events_of_person_oldest_first
-        )
-        rows = self._fetch_named(statement, **_parameters(requested, topics), place=after, limit=limit)
-        return [
-            (Entry(code_id, version, position, decode(topic, bytes(state)), None, None), suffix)
-            for position, code_id, version, topic, state, suffix in rows
-        ]
 
-    def count_topics(self, requested: TimelineFilter) -> Counter[str]:
-        """Count events by topic."""
-        rows = self._fetch_named(ReadModelsSql.count_events_of_person, **_parameters(requested, None))
-        return Counter(dict(rows))
+def count_topics(storage: ReadableStore, requested: TimelineFilter) -> Counter[str]:
+    """Count events by topic."""
+    rows = Database(storage).fetch_named(ReadModelsSql.count_events_of_person, **_parameters(requested, None))
+    return Counter(dict(rows))
 
 
 def _parameters(requested: TimelineFilter, topics: Sequence[str] | None) -> dict[str, Any]:

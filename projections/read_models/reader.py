@@ -1,13 +1,10 @@
 """Queries over reservations, codes and histories, outside commands: bounded, and without locks."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, LiteralString, NamedTuple, Protocol, cast
+from functools import partial
+from typing import Any, NamedTuple, cast
 from uuid import UUID
-
-from psycopg import Connection, Cursor
-from psycopg.rows import tuple_row
 
 from domain.events.reservation import ReservationEvent
 from domain.model.redeem_code import RedeemCode
@@ -17,7 +14,8 @@ from domain.ports import UNVERIFIED, UnverifiedAddress
 from domain.values.identifiers import EmailAddress, MalformedCodeError, candidate_codes, normalize_code
 from domain.values.number_bounds import VERSIONS
 from projections.database.binary_arrays import UUIDS
-from projections.database.errors import StorageUnavailableError, translate_database_errors
+from projections.database.errors import StorageUnavailableError
+from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.codec import decode
 from projections.read_models.history_blocks import CODES, fold_entries
 from projections.read_models.stream_entry import Entry
@@ -56,25 +54,6 @@ class ApiKeyRecord(NamedTuple):
     expires_at: datetime | None
 
 
-class ConnectionSource(Protocol):
-    """Where a query gets its connection from."""
-
-    def get_connection(self) -> AbstractContextManager[Connection[Any]]:
-        """Return a connection for one query."""
-
-
-class ReadableStore(Protocol):
-    """What queries need of a store."""
-
-    @property
-    def vault(self) -> Vault:
-        """The vault."""
-
-    @property
-    def datastore(self) -> ConnectionSource:
-        """The connections."""
-
-
 class Reader:
     """Queries to the store; each uses one connection of the pool for a short time.
 
@@ -83,11 +62,11 @@ class Reader:
     """
 
     def __init__(self, storage: ReadableStore) -> None:
-        self._storage = storage
+        self._storage, self._db = storage, Database(storage)
 
     def find_reservation(self, reservation_id: UUID) -> Reservation | None:
         """Return a reservation, folded from its events; None if there is none."""
-        rows = self._fetch_all(EventStoreSql.events_of_reservations, [reservation_id])
+        rows = self._db.fetch_all(EventStoreSql.events_of_reservations, [reservation_id])
         if not rows:
             return None
         history = [(row[2], cast("ReservationEvent", decode(row[3], bytes(row[4])))) for row in rows]
@@ -96,13 +75,13 @@ class Reader:
     def find_code(self, typed: str) -> UUID | None:
         """Return the id of a code by its text (in any spelling) or by its id."""
         (code_id,) = self.find_possible_codes([typed])
-        return code_id if code_id and self._fetch_all(EventStoreSql.stream_events, code_id, 0, 1) else None
+        return code_id if code_id and self._db.fetch_all(EventStoreSql.stream_events, code_id, 0, 1) else None
 
     def find_possible_codes(self, typed: Sequence[str]) -> list[UUID | None]:
         """Return the ids of codes by their texts (in any spelling); for a text that is an id, that id, known or not."""
         digests = [self._compute_code_digests(text) for text in typed]
         named = [digest for each in digests for digest in each]
-        rows = self._fetch_all(EventStoreSql.code_ids_of_digests, named) if named else []
+        rows = self._db.fetch_all(EventStoreSql.code_ids_of_digests, named) if named else []
         ids_by_digest: dict[bytes, UUID] = {bytes(row[0]): row[1] for row in rows}
         return [
             next((ids_by_digest[digest] for digest in each if digest in ids_by_digest), None) or _parse_id(text)
@@ -121,14 +100,14 @@ class Reader:
         vault = self._storage.vault
         texts = {digest: normal for normal in normals for digest in vault.compute_digests("code", normal)}
         return (
-            {texts[row[0]] for row in self._fetch_all(EventStoreSql.code_ids_of_digests, list(texts))}
+            {texts[row[0]] for row in self._db.fetch_all(EventStoreSql.code_ids_of_digests, list(texts))}
             if texts
             else set()
         )
 
     def find_existing_digests(self, digests: Sequence[bytes]) -> set[bytes]:
         """Return those of these digests of typed codes under which the ledger has a code."""
-        return {bytes(row[0]) for row in self._fetch_all(EventStoreSql.code_ids_of_digests, digests)}
+        return {bytes(row[0]) for row in self._db.fetch_all(EventStoreSql.code_ids_of_digests, digests)}
 
     def read_history(
         self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0
@@ -140,33 +119,32 @@ class Reader:
             as_of: Leave out events after this time.
             after: Begin after this version (earlier events are folded, but not returned).
         """
-        for entry in fold_entries(CODES, self._read_events, code_id, None, VERSIONS.most):
+        for entry in fold_entries(
+            CODES, partial(self._db.fetch_all, EventStoreSql.stream_events), code_id, None, VERSIONS.most
+        ):
             if as_of is not None and entry.event.at > as_of:
                 return
             if entry.version > after:
                 yield entry
 
-    def _read_events(self, stream_id: UUID, after: int, limit: int) -> Sequence[tuple[object, ...]]:
-        return self._fetch_all(EventStoreSql.stream_events, stream_id, after, limit)
-
     def find_code_text(self, code_id: UUID) -> str | None:
         """Return a code's text in normal form; None if there is no such code, or its row is broken."""
-        rows = self._fetch_all(ReadModelsSql.code_text, code_id)
+        rows = self._db.fetch_all(ReadModelsSql.code_text, code_id)
         return self._storage.vault.read_text("code", rows[0]) if rows else None
 
     def find_campaign_name(self, code_id: UUID) -> str | None:
         """Return the present name of the campaign that a code belongs to; None if it belongs to none."""
-        rows = self._fetch_all(ReadModelsSql.campaign_name_of_code, code_id)
+        rows = self._db.fetch_all(ReadModelsSql.campaign_name_of_code, code_id)
         return rows[0][0] if rows else None
 
     def find_private_text(self, text_id: UUID) -> str | None:
         """Return a note or a server's reply; None if it was erased."""
-        rows = self._fetch_all(ReadModelsSql.private_text, text_id)
+        rows = self._db.fetch_all(ReadModelsSql.private_text, text_id)
         return self._storage.vault.open_text(text_id, bytes(rows[0][0]), rows[0][1]) if rows else None
 
     def find_email_addresses(self, reservation_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return email addresses of reservations as typed; those of erased recipients and broken rows are missing."""
-        rows = self._fetch_all(ReadModelsSql.addresses_of_reservations, list(reservation_ids))
+        rows = self._db.fetch_all(ReadModelsSql.addresses_of_reservations, list(reservation_ids))
         addresses = ((row[0], self._storage.vault.read_text("recipient", row[1:])) for row in rows)
         return {reservation_id: address for reservation_id, address in addresses if address is not None}
 
@@ -175,70 +153,42 @@ class Reader:
 
         Erased recipients are missing. One broken row delays only its own email.
         """
-        return self._read_recipients(self._fetch_all(PrivacySql.recipients_by_id, UUIDS.encode(recipient_ids)))
-
-    def _read_recipients(self, rows: Sequence[tuple[Any, ...]]) -> dict[UUID, EmailAddress | UnverifiedAddress]:
-        recipients: dict[UUID, EmailAddress | UnverifiedAddress] = {}
-        for row in rows:
-            address = self._storage.vault.read_text("recipient", row)
-            recipients[row[0]] = UNVERIFIED if address is None else EmailAddress.parse(address)
-        return recipients
+        rows = self._db.fetch_all(PrivacySql.recipients_by_id, UUIDS.encode(recipient_ids))
+        return read_recipients(self._storage.vault, rows)
 
     def list_pending_reservations(self, code_id: UUID, limit: int) -> list[UUID]:
         """Return ids of pending reservations of a code, earliest deadline first."""
-        return [row[0] for row in self._fetch_all(ReadModelsSql.live_reservations_of_code, code_id, limit)]
+        return [row[0] for row in self._db.fetch_all(ReadModelsSql.live_reservations_of_code, code_id, limit)]
 
     def count_sent(self, code_id: UUID) -> int:
         """Count the uses of a code that were sent and not refunded since."""
-        return int(self._fetch_all(ReadModelsSql.count_sent_of_code, code_id)[0][0])
+        return int(self._db.fetch_all(ReadModelsSql.count_sent_of_code, code_id)[0][0])
 
     def find_api_key(self, digest: bytes, now: datetime) -> ApiKeyRecord | None:
         """Return a valid API key by its digest; None if it has expired or was revoked."""
-        rows = self._fetch_all(ReadModelsSql.api_key_of_digest, digest, now)
+        rows = self._db.fetch_all(ReadModelsSql.api_key_of_digest, digest, now)
         return ApiKeyRecord(*rows[0]) if rows else None
-
-    def list_balances(
-        self,
-        after: tuple[datetime, UUID],
-        limit: int,
-        *,
-        group: str | None = None,
-        campaign_id: UUID | None = None,
-    ) -> list[dict[str, Any]]:
-        """Return one page of balances in order of issue; of one campaign, or else of one group, if one is named."""
-        with self._open_cursor() as cursor:
-            if campaign_id is not None:
-                cursor.execute(ReadModelsSql.codes_of_campaign_from, (campaign_id, *after, limit))
-            elif group is None:
-                cursor.execute(ReadModelsSql.list_codes, (*after, limit))
-            else:
-                cursor.execute(ReadModelsSql.codes_of_group_from, (group, *after, limit))
-            rows = cursor.fetchall()
-            names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def find_balance(self, code_id: UUID) -> dict[str, Any] | None:
         """Return one code's balance; None if there is no such code."""
-        with self._open_cursor() as cursor:
-            row = cursor.execute(ReadModelsSql.balance_of_code, (code_id,)).fetchone()
-            names = [column.name for column in cursor.description or ()]
-        return dict(zip(names, row, strict=True)) if row else None
+        rows = self._db.fetch_dicts(ReadModelsSql.balance_of_code, (code_id,))
+        return rows[0] if rows else None
 
     def list_cases(self, after: tuple[datetime, UUID], limit: int, *, closed_too: bool) -> list[CaseRow]:
         """Return one page of cases in order of opening."""
-        return [CaseRow(*row) for row in self._fetch_all(ReadModelsSql.list_cases, *after, closed_too, limit)]
+        return [CaseRow(*row) for row in self._db.fetch_all(ReadModelsSql.list_cases, *after, closed_too, limit)]
 
     def list_outage_candidates(self, start: datetime, end: datetime, *, include_sent: bool) -> list[UUID]:
         """Return reservations that an outage in this window may have affected; their events decide."""
-        rows = self._fetch_all(ReadModelsSql.parked_unknowns, end)
+        rows = self._db.fetch_all(ReadModelsSql.parked_unknowns, end)
         if include_sent:
-            rows += self._fetch_all(ReadModelsSql.sent_unaccepted, end, start)
+            rows += self._db.fetch_all(ReadModelsSql.sent_unaccepted, end, start)
         return [row[0] for row in rows]
 
     def read_reservation_events(self, reservation_ids: Sequence[UUID]) -> dict[UUID, ReservationHistory]:
         """Return the events of reservations by their ids."""
         histories: dict[UUID, ReservationHistory] = {}
-        for reservation_id, code_id, version, topic, state in self._fetch_all(
+        for reservation_id, code_id, version, topic, state in self._db.fetch_all(
             EventStoreSql.events_of_reservations, list(reservation_ids)
         ):
             event = cast("ReservationEvent", decode(topic, bytes(state)))
@@ -251,25 +201,14 @@ class Reader:
         Raises:
             StorageUnavailableError: It does not.
         """
-        if self._fetch_all(ReadModelsSql.read_only)[0][0]:
+        if self._db.fetch_all(ReadModelsSql.read_only)[0][0]:
             raise StorageUnavailableError("the database is a standby, which accepts no writes")
 
-    def _fetch_all(self, query: LiteralString, *params: Any) -> list[tuple[Any, ...]]:
-        with self._open_cursor() as cursor:
-            return cursor.execute(query, params).fetchall()
 
-    def _fetch_named(self, query: LiteralString, **params: object) -> list[tuple[Any, ...]]:
-        with self._open_cursor() as cursor:
-            return cursor.execute(query, params).fetchall()
-
-    @contextmanager
-    def _open_cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
-        with (
-            translate_database_errors(),
-            self._storage.datastore.get_connection() as conn,
-            conn.cursor(row_factory=tuple_row) as cursor,
-        ):
-            yield cursor
+def read_recipients(vault: Vault, rows: Iterable[tuple[Any, ...]]) -> dict[UUID, EmailAddress | UnverifiedAddress]:
+    """Return the email addresses of rows of the vault by the id of the recipient, or that one cannot be trusted."""
+    addresses = ((row[0], vault.read_text("recipient", row)) for row in rows)
+    return {key: UNVERIFIED if address is None else EmailAddress.parse(address) for key, address in addresses}
 
 
 def _parse_id(text: str) -> UUID | None:

@@ -8,19 +8,18 @@ right, and a page costs the same however long the history is.
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from itertools import groupby
-from typing import Any, Final, Generic, NamedTuple
+from typing import Final, Generic, NamedTuple
 from uuid import UUID
-
-from psycopg import Cursor
 
 from domain.events.event import Event
 from domain.model.redeem_code import RedeemCode
 from projections.database.errors import StorageUnavailableError
 from projections.database.servers.per_server import PerServer
+from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.caches import LRUCache
 from projections.event_store.snapshots import StreamState
 from projections.event_store.stored_state import search_field
@@ -32,6 +31,7 @@ from projections.read_models.history_blocks import (
     FoldedHistory,
     HistoryKind,
     Landmark,
+    ReadEvents,
     collect_landmarks,
     count_missing_blocks,
     extend_history,
@@ -39,8 +39,8 @@ from projections.read_models.history_blocks import (
     load_blocks,
     store_blocks,
 )
-from projections.read_models.reader import ReadableStore, Reader
 from projections.read_models.stream_entry import Entry
+from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
 CODES_WITH_BLOCKS_MAX: Final = 512
@@ -66,19 +66,22 @@ class HistoryQuery(NamedTuple):
     channel: str | None = None
 
 
-class HistoryReader(Reader, Generic[StreamState]):
+class HistoryReader(Generic[StreamState]):
     """Reads the balances and landmarks of histories of one kind, from several threads concurrently."""
 
     def __init__(self, storage: ReadableStore, kind: HistoryKind[StreamState]) -> None:
-        super().__init__(storage)
+        self._storage: ReadableStore = storage
         self._kind: HistoryKind[StreamState] = kind
         self._cached: PerServer[LRUCache[UUID, FoldedHistory[StreamState]]] = PerServer(
             partial(LRUCache, CODES_WITH_BLOCKS_MAX)
         )
+        # If another server answers, what was cached of the former one is forgotten.
+        self._db = Database(storage, self._cached.of)
+        self._read_events: ReadEvents = partial(self._db.fetch_all, EventStoreSql.stream_events)
 
     def find_newest_version(self, stream_id: UUID) -> int:
         """Return the version of the newest event; 0 if there is no such code or campaign."""
-        rows = self._fetch_all(self._kind.find_version, stream_id)
+        rows = self._db.fetch_all(self._kind.find_version, stream_id)
         return int(rows[0][0]) if rows else 0
 
     def list_landmarks(self, stream_id: UUID, until: int) -> list[Landmark]:
@@ -110,6 +113,21 @@ class HistoryReader(Reader, Generic[StreamState]):
             if entry.version > after:
                 yield entry
 
+    def read_entries(self, stream_id: UUID, versions: Sequence[int]) -> list[Entry[StreamState]]:
+        """Return the events of these versions, in the given order, each with the balance after it."""
+        ordered = sorted({version for version in versions if version > 0})
+        if not ordered:
+            return []
+        history = self._extend_cache(stream_id, ordered[-1])
+        entries: dict[int, Entry[StreamState]] = {}
+        for _, group in groupby(ordered, key=lambda version: (version - 1) // history_blocks.EVENTS_PER_BLOCK):
+            block_versions = set(group)
+            state = history.find_state_before(min(block_versions))
+            for entry in self._fold_stream(stream_id, state, max(block_versions)):
+                if entry.version in block_versions:
+                    entries[entry.version] = entry
+        return [entries[version] for version in versions if version in entries]
+
     def trace_balance(self, stream_id: UUID) -> BalanceTrace:
         """Return the balance over the whole history."""
         history = self._extend_cache(stream_id, self.find_newest_version(stream_id))
@@ -125,7 +143,7 @@ class HistoryReader(Reader, Generic[StreamState]):
         with suppress(KeyError):
             history = cached.get(stream_id)
         if count_missing_blocks(history, version):
-            with self._open_cursor() as cursor:
+            with self._db.open_cursor() as cursor:
                 history = load_blocks(self._kind, cursor, stream_id, history)
             while missing := count_missing_blocks(history, version):
                 longer = extend_history(
@@ -139,17 +157,10 @@ class HistoryReader(Reader, Generic[StreamState]):
             cached.put(stream_id, history)
         return history
 
-    @contextmanager
-    def _open_cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
-        """Open a cursor; if another server answers, what was cached of the former one is forgotten."""
-        with super()._open_cursor() as cursor:
-            self._cached.of(cursor.connection)
-            yield cursor
-
     def _store_blocks(self, stream_id: UUID, history: FoldedHistory[StreamState], after: int) -> None:
         """Store blocks for other processes; a database that takes no writes only costs them the time to fold again."""
         try:
-            with self._open_cursor() as cursor, cursor.connection.transaction():
+            with self._db.open_transaction() as cursor:
                 store_blocks(self._kind, cursor, stream_id, history, after)
         except StorageUnavailableError as error:
             log.warning("storing blocks of a history failed", extra={"why": str(error)})
@@ -169,7 +180,7 @@ class StatementReader(HistoryReader[RedeemCode]):
 
     def find_newest_versions(self, code_ids: Collection[UUID]) -> dict[UUID, int]:
         """Return the versions of the newest events of these codes, as far as they exist."""
-        return dict(self._fetch_all(ReadModelsSql.versions_of_codes, list(code_ids)))
+        return dict(self._db.fetch_all(ReadModelsSql.versions_of_codes, list(code_ids)))
 
     def find_version_at(self, code_id: UUID, timestamp: datetime) -> int:
         """Return the version of a code at a time; 0 before it was issued."""
@@ -180,21 +191,6 @@ class StatementReader(HistoryReader[RedeemCode]):
         """Return a code as it was after one of its events; None if it has no such event."""
         lines = self.read_entries(code_id, [version])
         return lines[0].state if lines else None
-
-    def read_entries(self, code_id: UUID, versions: Sequence[int]) -> list[Entry[RedeemCode]]:
-        """Return the events of these versions, in the given order, each with the balance after it."""
-        ordered = sorted({version for version in versions if version > 0})
-        if not ordered:
-            return []
-        history = self._extend_cache(code_id, ordered[-1])
-        entries: dict[int, Entry[RedeemCode]] = {}
-        for _, group in groupby(ordered, key=lambda version: (version - 1) // history_blocks.EVENTS_PER_BLOCK):
-            block_versions = set(group)
-            state = history.find_state_before(min(block_versions))
-            for entry in self._fold_stream(code_id, state, max(block_versions)):
-                if entry.version in block_versions:
-                    entries[entry.version] = entry
-        return [entries[version] for version in versions if version in entries]
 
     def list_versions(self, query: HistoryQuery, *, after: int | None, newest_first: bool, limit: int) -> list[int]:
         """Return the versions of one page, in its order.
@@ -216,7 +212,7 @@ class StatementReader(HistoryReader[RedeemCode]):
                 if newest_first
                 else ReadModelsSql.versions_of_person_oldest_first
             )
-        rows = self._fetch_named(
+        rows = self._db.fetch_named(
             statement,
             code_id=query.code_id,
             recipient_id=query.recipient_id,
@@ -231,7 +227,7 @@ class StatementReader(HistoryReader[RedeemCode]):
 
     def find_versions_of_reservation(self, reservation_id: UUID) -> tuple[UUID, list[int]] | None:
         """Return the code of a reservation and the versions of its events; None if there is no such reservation."""
-        rows = self._fetch_all(ReadModelsSql.versions_of_reservation, reservation_id)
+        rows = self._db.fetch_all(ReadModelsSql.versions_of_reservation, reservation_id)
         return (rows[0][0], list(rows[0][1])) if rows else None
 
     def count_types(self, code_id: UUID, after: int, until: int) -> Counter[type[Event]]:

@@ -109,12 +109,12 @@ class SupportReader(Reader):
 
     def list_newest_reservations(self, before: ListCursor, limit: int) -> list[ListCursor]:
         """Return one page of the reservations of all codes, newest first: (reserved at, id)."""
-        return self._fetch_all(ReadModelsSql.newest_reservations, *before, limit)
+        return self._db.fetch_all(ReadModelsSql.newest_reservations, *before, limit)
 
     def list_summaries(self, reservation_ids: Sequence[UUID]) -> list[ReservationSummary]:
         """Return reservations in the order of these ids, without unknown ones."""
         summaries = {}
-        for row in self._fetch_all(ReadModelsSql.reservation_cards, list(reservation_ids)):
+        for row in self._db.fetch_all(ReadModelsSql.reservation_cards, list(reservation_ids)):
             fields, suffix, address = row[:14], row[14], self._storage.vault.read_text("recipient", row[15:])
             summaries[row[0]] = ReservationSummary(
                 **dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, suffix=suffix
@@ -123,7 +123,7 @@ class SupportReader(Reader):
 
     def find_recipient(self, address: EmailAddress) -> UUID | None:
         """Return the recipient with this email address; None without any reservation."""
-        rows = self._fetch_all(
+        rows = self._db.fetch_all(
             EventStoreSql.recipient_ids_of_digests,
             list(self._storage.vault.compute_digests("recipient", address.normal)),
         )
@@ -131,35 +131,35 @@ class SupportReader(Reader):
 
     def find_email_address(self, recipient_id: UUID) -> str | None:
         """Return a recipient's email address in plain text; None if unknown or erased."""
-        rows = self._fetch_all(ReadModelsSql.recipient_text, recipient_id)
+        rows = self._db.fetch_all(ReadModelsSql.recipient_text, recipient_id)
         return self._storage.vault.read_text("recipient", rows[0]) if rows else None
 
     def list_reservations_of_recipient(self, recipient_id: UUID, before: ListCursor, limit: int) -> list[ListCursor]:
         """Return one page of a recipient's reservations of all codes, newest first: (reserved at, id)."""
         return [
             (row[1], row[0])
-            for row in self._fetch_all(ReadModelsSql.reservations_of_recipient, recipient_id, *before, limit)
+            for row in self._db.fetch_all(ReadModelsSql.reservations_of_recipient, recipient_id, *before, limit)
         ]
 
     def find_codes_by_suffix(self, suffix: str, after: UUID, limit: int) -> list[UUID]:
         """Return codes by suffix, in order of their (random) ids."""
-        return [row[0] for row in self._fetch_all(ReadModelsSql.codes_of_suffix, suffix, after, limit)]
+        return [row[0] for row in self._db.fetch_all(ReadModelsSql.codes_of_suffix, suffix, after, limit)]
 
     def find_suffix(self, code_id: UUID) -> str:
         """Return what may be shown of a code's text."""
-        rows = self._fetch_all(ReadModelsSql.suffix_of_code, code_id)
+        rows = self._db.fetch_all(ReadModelsSql.suffix_of_code, code_id)
         return str(rows[0][0]) if rows else ""
 
     def find_code_of_reservation(self, reservation_id: UUID) -> UUID | None:
         """Return the code of a reservation; None if there is no such reservation."""
-        rows = self._fetch_all(EventStoreSql.code_ids_of_reservations, [reservation_id])
+        rows = self._db.fetch_all(EventStoreSql.code_ids_of_reservations, [reservation_id])
         return cast("UUID", rows[0][1]) if rows else None
 
     def list_rejected_requests(self, code_id: UUID, place: RejectionPlace, limit: int) -> list[RejectedRequest]:
         """Return rejected requests for a code, newest first."""
         return [
             RejectedRequest(at, reason, self._storage.vault.read_text("recipient", row))
-            for at, reason, *row in self._fetch_all(ReadModelsSql.refusals_of_code, code_id, *place, limit)
+            for at, reason, *row in self._db.fetch_all(ReadModelsSql.refusals_of_code, code_id, *place, limit)
         ]
 
     def list_rejected_requests_of_recipient(
@@ -168,26 +168,26 @@ class SupportReader(Reader):
         """Return rejected requests of one email address for all codes, by its digests, newest first."""
         return [
             RejectedRequestOfRecipient(*row)
-            for row in self._fetch_all(ReadModelsSql.refusals_of_person, list(digests), *place, limit)
+            for row in self._db.fetch_all(ReadModelsSql.refusals_of_person, list(digests), *place, limit)
         ]
 
     def list_digests(self, recipient_id: UUID) -> list[bytes]:
         """Return the digests of a recipient; none if the recipient is unknown."""
-        return [bytes(row[0]) for row in self._fetch_all(ReadModelsSql.digests_of_recipient, recipient_id)]
+        return [bytes(row[0]) for row in self._db.fetch_all(ReadModelsSql.digests_of_recipient, recipient_id)]
 
     def count_reservations_of_recipient(self, recipient_id: UUID) -> int:
         """Count a recipient's reservations of all codes, up to `COUNTED_MAX`."""
-        return int(self._fetch_all(ReadModelsSql.count_reservations_of_recipient, recipient_id, COUNTED_MAX)[0][0])
+        return int(self._db.fetch_all(ReadModelsSql.count_reservations_of_recipient, recipient_id, COUNTED_MAX)[0][0])
 
     def read_private_texts(self, text_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return notes and replies by their ids; erased ones are missing."""
         vault = self._storage.vault
-        rows = self._fetch_all(ReadModelsSql.private_texts_of_ids, list(text_ids)) if text_ids else []
+        rows = self._db.fetch_all(ReadModelsSql.private_texts_of_ids, list(text_ids)) if text_ids else []
         return {row[0]: vault.open_text(row[0], bytes(row[1]), row[2]) for row in rows}
 
     def count_pending(self, code_id: UUID) -> PendingCounts:
         """Count the pending reservations of a code by what revoking it would do to them."""
-        return PendingCounts(*self._fetch_all(ReadModelsSql.held_of_code, code_id)[0])
+        return PendingCounts(*self._db.fetch_all(ReadModelsSql.held_of_code, code_id)[0])
 
     def list_effects(self, code_id: UUID, version: int, limit: int) -> list[int]:
         """Return versions of the events that name this event as their cause, in a bounded range after it."""
@@ -201,12 +201,11 @@ class SupportReader(Reader):
             "at_end": cause.json + b"}",
             "limit": limit,
         }
-        with self._open_cursor() as cursor:
-            return [row[0] for row in cursor.execute(ReadModelsSql.events_caused_by, parameters).fetchall()]
+        return [row[0] for row in self._db.fetch_named(ReadModelsSql.events_caused_by, **parameters)]
 
     def list_followers(self, reservation_ids: Sequence[UUID]) -> list[UUID]:
         """Return the reservations that follow these: further uses and rebinds, in order of their ids."""
-        return [row[0] for row in self._fetch_all(ReadModelsSql.followers_of_reservations, list(reservation_ids))]
+        return [row[0] for row in self._db.fetch_all(ReadModelsSql.followers_of_reservations, list(reservation_ids))]
 
     def list_companions(self, correlation_id: UUID, code_id: UUID, position: int, limit: int) -> list[tuple[UUID, int]]:
         """Return events with this correlation id on other codes than this one, close to a position: (code, version)."""
@@ -219,8 +218,7 @@ class SupportReader(Reader):
             "until": position + COMPANION_SCAN_LIMIT,
             "limit": limit,
         }
-        with self._open_cursor() as cursor:
-            return [(row[0], row[1]) for row in cursor.execute(ReadModelsSql.companions, parameters).fetchall()]
+        return [(row[0], row[1]) for row in self._db.fetch_named(ReadModelsSql.companions, **parameters)]
 
     def list_events_of_request(self, request_id: str, before: int, limit: int) -> list[tuple[UUID, int]]:
         """Return the newest event of each code in one request, among the newest events of the log: (code, version).
@@ -232,22 +230,21 @@ class SupportReader(Reader):
         """
         request = search_field("request_id", request_id)
         parameters = {"before": before, "stretch": REQUEST_SCAN_LIMIT, **request._asdict(), "limit": limit}
-        with self._open_cursor() as cursor:
-            return [(row[0], row[1]) for row in cursor.execute(EventStoreSql.events_of_request, parameters).fetchall()]
+        return [(row[0], row[1]) for row in self._db.fetch_named(EventStoreSql.events_of_request, **parameters)]
 
     def list_drifted_streams(self, limit: int) -> list[DriftedStream]:
         """Return codes and campaigns whose rows differ from the log, longest known first."""
-        rows = self._fetch_all(ReadModelsSql.drifting, topics_of(CampaignCreated), limit)
+        rows = self._db.fetch_all(ReadModelsSql.drifting, topics_of(CampaignCreated), limit)
         return [DriftedStream(row[0], row[1], row[2], row[3], bool(row[4]), row[5]) for row in rows]
 
     def count_open_cases(self) -> int:
         """Count open cases."""
-        return int(self._fetch_all(ReadModelsSql.open_cases_count)[0][0])
+        return int(self._db.fetch_all(ReadModelsSql.open_cases_count)[0][0])
 
     def list_stuck(self, due_before: datetime, after: ListCursor, limit: int) -> list[ListCursor]:
         """Return reservations that were due before a time, longest due first: (due at, id)."""
         return [
-            (row[1], row[0]) for row in self._fetch_all(ReadModelsSql.stuck_reservations, due_before, *after, limit)
+            (row[1], row[0]) for row in self._db.fetch_all(ReadModelsSql.stuck_reservations, due_before, *after, limit)
         ]
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from projections.database.roles import assume_eraser_role, assume_runtime_role
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import PrivateText
 
@@ -23,8 +23,11 @@ class ApiKeyRow(NamedTuple):
     name: str | None
 
 
-class ApiKeyRepository(Reader):
+class ApiKeyRepository:
     """Reads and writes the table `api_keys`."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
 
     def insert(
         self,
@@ -49,7 +52,7 @@ class ApiKeyRepository(Reader):
         parameters["scopes"] = None if scopes is None else list(scopes)
         name_text = {"text_id": name.text_id, "sealed": name.content.sealed, "seal_key": name.content.key_id}
         parameters |= {"text_id": name.text_id, "staff_id": staff_id}
-        with self._open_cursor() as cursor, cursor.connection.transaction():
+        with self._db.open_transaction() as cursor:
             cursor.execute(RepositoriesSql.insert_key_name, name_text)
             assume_eraser_role(cursor.connection)
             inserted = cursor.execute(RepositoriesSql.insert_named_key, parameters).fetchall()
@@ -58,7 +61,7 @@ class ApiKeyRepository(Reader):
 
     def revoke(self, key_id: UUID, now: datetime) -> bool:
         """Revoke a key; return False if it does not exist or was revoked before."""
-        with self._open_cursor() as cursor, cursor.connection.transaction():
+        with self._db.open_transaction() as cursor:
             assume_eraser_role(cursor.connection)
             is_done = bool(cursor.execute(RepositoriesSql.revoke_key, (now, key_id)).fetchall())
             assume_runtime_role(cursor.connection)
@@ -68,7 +71,7 @@ class ApiKeyRepository(Reader):
         """Return keys, newest first, created before a time and id."""
         vault = self._storage.vault
         keys = []
-        for row in self._fetch_all(RepositoriesSql.list_keys, *before, limit):
+        for row in self._db.fetch_all(RepositoriesSql.list_keys, *before, limit):
             key_id, role, scopes, created_at, expires_at, revoked_at, text_id, sealed, seal_key = row
             name = None if sealed is None else vault.open_text(text_id, bytes(sealed), seal_key)
             keys.append(ApiKeyRow(key_id, role, scopes, created_at, expires_at, revoked_at, name))

@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.repositories.channel_form import DEFAULT_CHANNEL, ChannelForm
 from projections.repositories.webhook_secrets import decrypt_secrets, rotate_secret
 from projections.sql.repositories import RepositoriesSql
@@ -54,12 +54,15 @@ def stored_settings(url: str | None, others: Mapping[str, str]) -> dict[str, str
     return {**({"url": url} if url is not None else {}), **others}
 
 
-class GroupChannelRepository(Reader):
+class GroupChannelRepository:
     """Reads and writes the channel columns of `invite_groups`, and the tables of callbacks."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
 
     def find_config(self, group: str, now: datetime) -> ChannelConfig | None:
         """Return what a group's channel is opened with; None if the group has none."""
-        rows = self._fetch_named(RepositoriesSql.channel_of_group, group=group, now=now)
+        rows = self._db.fetch_named(RepositoriesSql.channel_of_group, group=group, now=now)
         if not rows:
             return None
         kind, channel_id, url, others = rows[0][:4]
@@ -70,11 +73,11 @@ class GroupChannelRepository(Reader):
 
     def list_kinds_by_group(self) -> dict[str, str]:
         """Return the kind of channel of each group that has one."""
-        return dict(self._fetch_all(RepositoriesSql.groups_with_channels))
+        return dict(self._db.fetch_all(RepositoriesSql.groups_with_channels))
 
     def find_groups_of_reservations(self, reservation_ids: Sequence[UUID], groups: Collection[str]) -> dict[UUID, str]:
         """Return which of these reservations are of which of these groups, as far as their codes tell."""
-        return dict(self._fetch_all(RepositoriesSql.groups_of_reservations, list(reservation_ids), sorted(groups)))
+        return dict(self._db.fetch_all(RepositoriesSql.groups_of_reservations, list(reservation_ids), sorted(groups)))
 
     def enable(
         self, group: str, kind: ChannelForm, settings: Mapping[str, str], ids: tuple[UUID, UUID], now: datetime
@@ -105,33 +108,33 @@ class GroupChannelRepository(Reader):
 
     def disable(self, group: str, now: datetime) -> bool:
         """Mail a group's messages again; False if they are mailed already."""
-        return bool(self._fetch_all(RepositoriesSql.unset_channel_of_group, now, group))
+        return bool(self._db.fetch_all(RepositoriesSql.unset_channel_of_group, now, group))
 
     def find(self, channel_id: UUID) -> ChannelRow | None:
         """Return a channel by its id."""
-        rows = self._fetch_all(RepositoriesSql.channel_of_id, channel_id)
+        rows = self._db.fetch_all(RepositoriesSql.channel_of_id, channel_id)
         return _channel_row(rows[0]) if rows else None
 
     def list_page(self, after: str, limit: int) -> list[ChannelRow]:
         """List channels by the name of their group, from a name on."""
-        return [_channel_row(row) for row in self._fetch_all(RepositoriesSql.list_channels, after, limit)]
+        return [_channel_row(row) for row in self._db.fetch_all(RepositoriesSql.list_channels, after, limit)]
 
     def insert_callback(self, channel_id: UUID, webhook_id: str, signed_at: datetime, body_digest: bytes) -> bool:
         """Record that a callback is accepted; False for a replay: what is sent again must be signed again."""
-        return bool(self._fetch_all(RepositoriesSql.take_callback, channel_id, webhook_id, signed_at, body_digest))
+        return bool(self._db.fetch_all(RepositoriesSql.take_callback, channel_id, webhook_id, signed_at, body_digest))
 
     def insert_rejected_callback(
         self, channel_id: UUID, reason: CallbackRefusal, now: datetime, request_id: str | None
     ) -> None:
         """Record that a callback was refused."""
         row = {"channel_id": channel_id, "reason": reason, "now": now, "request_id": request_id}
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.refuse_callback, row)
+        self._db.execute(RepositoriesSql.refuse_callback, row)
 
     def count_rejected_callbacks(self, channel_id: UUID, since: datetime) -> list[RejectedCallbackCount]:
         """Count the callbacks that were refused since a time, by reason."""
         return [
-            RejectedCallbackCount(*row) for row in self._fetch_all(RepositoriesSql.refused_callbacks, channel_id, since)
+            RejectedCallbackCount(*row)
+            for row in self._db.fetch_all(RepositoriesSql.refused_callbacks, channel_id, since)
         ]
 
 

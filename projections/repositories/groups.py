@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.ports import Language
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.repositories.channel_form import DEFAULT_CHANNEL
 from projections.repositories.group_channels import stored_settings
 from projections.sql.repositories import RepositoriesSql
@@ -61,12 +61,15 @@ class GroupRow(NamedTuple):
     changed_at: datetime | None
 
 
-class GroupRepository(Reader):
+class GroupRepository:
     """Reads and writes the table `invite_groups`."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._db = Database(storage)
 
     def find(self, name: str) -> InviteGroup | None:
         """Return the settings of a group; None if it has none."""
-        rows = self._fetch_all(RepositoriesSql.group_of_name, name)
+        rows = self._db.fetch_all(RepositoriesSql.group_of_name, name)
         if not rows:
             return None
         name, subject_zh, text_zh, subject_en, text_en, target, channel, changed_at, channel_id, url, others = rows[0]
@@ -89,23 +92,23 @@ class GroupRepository(Reader):
     def save(self, group: InviteGroup, now: datetime) -> None:
         """Insert or replace the settings of a group, except its channel."""
         row = (group.name, *group.zh, *group.en, group.accept_target, now)
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.upsert_group, row)
+        self._db.execute(RepositoriesSql.upsert_group, row)
 
     def list_page(self, after: str, limit: int) -> list[GroupRow]:
         """Return groups with settings or codes in order of their names, after a name."""
-        return [GroupRow(*row) for row in self._fetch_named(RepositoriesSql.names_of_groups, after=after, limit=limit)]
+        return [
+            GroupRow(*row) for row in self._db.fetch_named(RepositoriesSql.names_of_groups, after=after, limit=limit)
+        ]
 
     def accepts_rebinds(self, name: str) -> bool:
         """Tell whether recipients may move their access to this group."""
-        rows = self._fetch_all(RepositoriesSql.takes_rebinds, name)
+        rows = self._db.fetch_all(RepositoriesSql.takes_rebinds, name)
         return bool(rows and rows[0][0])
 
     def list_rebind_targets(self) -> list[str]:
         """Return the names of the first groups to which recipients may move their access."""
-        return [row[0] for row in self._fetch_all(RepositoriesSql.groups_that_take_rebinds, REBIND_TARGETS_MAX)]
+        return [row[0] for row in self._db.fetch_all(RepositoriesSql.groups_that_take_rebinds, REBIND_TARGETS_MAX)]
 
     def set_accepts_rebinds(self, name: str, *, allowed: bool) -> None:
         """Let recipients move their access to this group, or not. The group must have settings."""
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.let_group_take_rebinds, (allowed, name))
+        self._db.execute(RepositoriesSql.let_group_take_rebinds, (allowed, name))

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from uuid import UUID, uuid5
 
 from domain.events.code_terms import CodeTerms
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.sql.repositories import BATCHES, RepositoriesSql
 from projections.sql.term_columns import read_terms, term_values
 from projections.vault.vault import PrivateText
@@ -74,8 +74,11 @@ def derive_code_id(batch_id: UUID, nth: int) -> UUID:
     return uuid5(batch_id, str(nth))
 
 
-class BatchRepository(Reader):
+class BatchRepository:
     """Reads and writes the tables `batches` and `batch_refusals`."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._db = Database(storage)
 
     def insert(self, batch: NewBatch, now: datetime) -> bool:
         """Insert a batch; return False if it exists already."""
@@ -99,21 +102,21 @@ class BatchRepository(Reader):
             "lease_until": batch.lease_until,
         }
         note_text = {"sealed": note.content.sealed, "key_id": note.content.key_id} if note else _NO_NOTE
-        return bool(self._fetch_named(RepositoriesSql.insert_batch, **values, **note_text))
+        return bool(self._db.fetch_named(RepositoriesSql.insert_batch, **values, **note_text))
 
     def find(self, batch_id: UUID) -> Batch | None:
         """Return one batch."""
-        rows = self._fetch_all(RepositoriesSql.batch_of_id, batch_id)
+        rows = self._db.fetch_all(RepositoriesSql.batch_of_id, batch_id)
         return _batch(rows[0]) if rows else None
 
     def list_page(self, before: tuple[datetime, UUID], limit: int) -> list[Batch]:
         """Return batches, newest first, requested before a time and id."""
-        return [_batch(row) for row in self._fetch_all(RepositoriesSql.newest_batches, *before, limit)]
+        return [_batch(row) for row in self._db.fetch_all(RepositoriesSql.newest_batches, *before, limit)]
 
     def claim(self, runner: UUID, now: datetime, lease_until: datetime) -> Batch | None:
         """Lease the oldest batch without a runner; imports whose process has ended are marked as broken first."""
         parameters = {"runner": runner, "now": now, "lease_until": lease_until}
-        with self._open_cursor() as cursor:
+        with self._db.open_cursor() as cursor:
             cursor.execute(RepositoriesSql.break_left_imports, parameters)
             rows = cursor.execute(RepositoriesSql.claim_batch, parameters).fetchall()
         return _batch(rows[0]) if rows else None
@@ -121,7 +124,7 @@ class BatchRepository(Reader):
     def save_progress(self, batch_id: UUID, runner: UUID, done: int, refused: int, lease_until: datetime) -> bool:
         """Store how far its runner is; return False if another runner has the batch, or it was stopped."""
         return bool(
-            self._fetch_named(
+            self._db.fetch_named(
                 RepositoriesSql.note_batch,
                 batch_id=batch_id,
                 runner=runner,
@@ -134,18 +137,19 @@ class BatchRepository(Reader):
     def finish(self, batch_id: UUID, state: BatchState, now: datetime, runner: UUID | None = None) -> bool:
         """Finish a batch in progress; issued codes stay. With a runner: only if that runner has it."""
         return bool(
-            self._fetch_named(RepositoriesSql.end_batch, batch_id=batch_id, state=state, now=now, runner=runner)
+            self._db.fetch_named(RepositoriesSql.end_batch, batch_id=batch_id, state=state, now=now, runner=runner)
         )
 
     def insert_rejected_lines(self, batch_id: UUID, refusals: Sequence[tuple[int, str]]) -> None:
         """Insert rejected lines: number and stable reason."""
         lines, reasons = [line for line, _ in refusals], [reason for _, reason in refusals]
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.insert_batch_refusals, (batch_id, lines, reasons))
+        self._db.execute(RepositoriesSql.insert_batch_refusals, (batch_id, lines, reasons))
 
     def list_rejected_lines(self, batch_id: UUID, after: int, limit: int) -> list[tuple[int, str]]:
         """Return rejected lines in order, after a line."""
-        return [(row[0], row[1]) for row in self._fetch_all(RepositoriesSql.refusals_of_batch, batch_id, after, limit)]
+        return [
+            (row[0], row[1]) for row in self._db.fetch_all(RepositoriesSql.refusals_of_batch, batch_id, after, limit)
+        ]
 
 
 def _batch(row: tuple[Any, ...]) -> Batch:

@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg import Cursor
 
 from projections.database.roles import assume_eraser_role, assume_runtime_role
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import SearchableDraft
 
@@ -30,15 +30,18 @@ class StaffRow(NamedTuple):
     address: str | None
 
 
-class StaffAccountRepository(Reader):
+class StaffAccountRepository:
     """Reads and writes the table `staff`."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
 
     def list_page(self, after: tuple[datetime, UUID], limit: int) -> list[StaffRow]:
         """Return accounts in order of creation, after a time and id."""
         vault = self._storage.vault
         return [
             StaffRow(row[0], role, created_at, vault.read_text("staff", row))
-            for role, created_at, *row in self._fetch_all(RepositoriesSql.list_staff, *after, limit)
+            for role, created_at, *row in self._db.fetch_all(RepositoriesSql.list_staff, *after, limit)
         ]
 
     def insert(self, draft: SearchableDraft, password_hash: str, role: str, now: datetime) -> UUID | None:
@@ -85,7 +88,7 @@ class StaffAccountRepository(Reader):
     @contextmanager
     def _as_account_keeper(self) -> Iterator[Cursor[tuple[Any, ...]]]:
         """Open a transaction as the role that may write accounts."""
-        with self._open_cursor() as cursor, cursor.connection.transaction():
+        with self._db.open_transaction() as cursor:
             assume_eraser_role(cursor.connection)
             yield cursor
             assume_runtime_role(cursor.connection)
@@ -93,7 +96,7 @@ class StaffAccountRepository(Reader):
     @contextmanager
     def _lock_accounts(self, staff_id: UUID, *, is_leaving: bool) -> Iterator[Cursor[tuple[Any, ...]]]:
         """Open a transaction that excludes other changes of accounts, and refuse to lose the last admin."""
-        with self._open_cursor() as cursor, cursor.connection.transaction():
+        with self._db.open_transaction() as cursor:
             cursor.execute(RepositoriesSql.lock_staff)
             others = cursor.execute(RepositoriesSql.admins_besides, (staff_id,)).fetchone()
             if is_leaving and (others is None or others[0] == 0):
@@ -109,20 +112,17 @@ class SavedView(NamedTuple):
     query: str
 
 
-class SavedViewRepository(Reader):
-    """Reads and writes the filters that members of staff saved, each for themselves."""
+def save_view(storage: ReadableStore, staff_id: UUID, view: SavedView, now: datetime) -> None:
+    """Save filters of a member of staff; the oldest ones beyond `SAVED_VIEWS_MAX` are removed."""
+    row = {"staff_id": staff_id, "name": view.name, "query": view.query, "now": now, "limit": SAVED_VIEWS_MAX}
+    Database(storage).execute(RepositoriesSql.save_view, row)
 
-    def save(self, staff_id: UUID, view: SavedView, now: datetime) -> None:
-        """Save a view, in the place of one of the same name; the oldest ones beyond `SAVED_VIEWS_MAX` are removed."""
-        row = {"staff_id": staff_id, "name": view.name, "query": view.query, "now": now, "limit": SAVED_VIEWS_MAX}
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.save_view, row)
 
-    def remove(self, staff_id: UUID, name: str) -> None:
-        """Remove a view; nothing changes if there is none of this name."""
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.remove_view, (staff_id, name))
+def remove_view(storage: ReadableStore, staff_id: UUID, name: str) -> None:
+    """Remove a view; nothing changes if there is none of this name."""
+    Database(storage).execute(RepositoriesSql.remove_view, (staff_id, name))
 
-    def list_views(self, staff_id: UUID) -> list[SavedView]:
-        """Return the views of a member of staff by name."""
-        return [SavedView(*row) for row in self._fetch_all(RepositoriesSql.saved_views, staff_id)]
+
+def list_views(storage: ReadableStore, staff_id: UUID) -> list[SavedView]:
+    """Return the views of a member of staff by name."""
+    return [SavedView(*row) for row in Database(storage).fetch_all(RepositoriesSql.saved_views, staff_id)]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.values.identifiers import EmailAddress
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.repositories.audit_log import AuditAction
 from projections.sql.repositories import RepositoriesSql
 
@@ -40,12 +40,15 @@ class AuditRow(NamedTuple):
     key_name: str | None
 
 
-class StaffSessionRepository(Reader):
+class StaffSessionRepository:
     """Reads and writes sessions, which are found by the digest of their token, and reads the audit log."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
 
     def find_credentials(self, address: EmailAddress) -> StaffCredentials | None:
         """Return the credentials of an email address; None without an account, or if its row cannot be trusted."""
-        rows = self._fetch_all(
+        rows = self._db.fetch_all(
             RepositoriesSql.staff_of_digests, list(self._storage.vault.compute_digests("staff", address.normal))
         )
         if not rows:
@@ -67,17 +70,16 @@ class StaffSessionRepository(Reader):
             "expires_at": expires_at,
             "before": former_digest,
         }
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.open_session, parameters)
+        self._db.execute(RepositoriesSql.open_session, parameters)
 
     def delete(self, digest: bytes) -> UUID | None:
         """Delete a session; return the id of its account, if there was one."""
-        rows = self._fetch_all(RepositoriesSql.end_session, digest)
+        rows = self._db.fetch_all(RepositoriesSql.end_session, digest)
         return rows[0][0] if rows else None
 
     def find_member(self, digest: bytes, now: datetime) -> StaffMember | None:
         """Return the member of staff of a session, in the current role; None if it expired or the row is broken."""
-        rows = self._fetch_all(RepositoriesSql.staff_of_session, digest, now)
+        rows = self._db.fetch_all(RepositoriesSql.staff_of_session, digest, now)
         if not rows:
             return None
         role, *row = rows[0]
@@ -86,7 +88,7 @@ class StaffSessionRepository(Reader):
 
     def find_roles(self, digests: Collection[bytes], now: datetime) -> dict[bytes, str]:
         """Return the current roles of those of these sessions that have not ended."""
-        rows = self._fetch_all(RepositoriesSql.roles_of_sessions, list(digests), now)
+        rows = self._db.fetch_all(RepositoriesSql.roles_of_sessions, list(digests), now)
         return {bytes(digest): role for digest, role in rows}
 
     def find_revealed_since(
@@ -95,12 +97,12 @@ class StaffSessionRepository(Reader):
         """Return the last time of each reveal of this account since a time."""
         return {
             (row[0], row[1]): row[2]
-            for row in self._fetch_all(RepositoriesSql.audit_of_staff_since, staff_id, since, list(subjects))
+            for row in self._db.fetch_all(RepositoriesSql.audit_of_staff_since, staff_id, since, list(subjects))
         }
 
     def find_email_addresses(self, staff_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return email addresses of accounts by their ids."""
-        rows = self._fetch_all(RepositoriesSql.staff_addresses, list(staff_ids))
+        rows = self._db.fetch_all(RepositoriesSql.staff_addresses, list(staff_ids))
         texts = ((row[0], self._storage.vault.read_text("staff", row)) for row in rows)
         return {staff_id: text for staff_id, text in texts if text is not None}
 
@@ -108,7 +110,7 @@ class StaffSessionRepository(Reader):
         """Return entries of the audit log, newest first, before a number."""
         vault = self._storage.vault
         entries = []
-        for row in self._fetch_all(RepositoriesSql.audit_page, before, limit):
+        for row in self._db.fetch_all(RepositoriesSql.audit_page, before, limit):
             *fields, text_id, sealed, seal_key, code_id, key_id, name_id, name, name_key = row
             reason = None if sealed is None else vault.open_text(text_id, bytes(sealed), seal_key)
             key_name = None if name is None else vault.open_text(name_id, bytes(name), name_key)

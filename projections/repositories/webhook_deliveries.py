@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.sql.repositories import RepositoriesSql
 from projections.sql.work_queue import WorkQueueSql
 
@@ -87,18 +87,20 @@ class DeliveryRow(NamedTuple):
     last_ms: int | None
 
 
-class WebhookDeliveryRepository(Reader):
+class WebhookDeliveryRepository:
     """Reads and writes the table `webhook_deliveries`, and the position of each endpoint."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
 
     def lease(self, runner: UUID, now: datetime, lease_until: datetime) -> LeasedEndpoint | None:
         """Lease an endpoint with due messages or new events; return None if there is none."""
-        rows = self._fetch_named(RepositoriesSql.take_endpoint, runner=runner, now=now, lease_until=lease_until)
+        rows = self._db.fetch_named(RepositoriesSql.take_endpoint, runner=runner, now=now, lease_until=lease_until)
         return LeasedEndpoint(rows[0][0], rows[0][1], frozenset(rows[0][2]), rows[0][3]) if rows else None
 
     def release(self, endpoint_id: UUID, runner: UUID) -> None:
         """Let other processes lease the endpoint."""
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.release_endpoint, (endpoint_id, runner))
+        self._db.execute(RepositoriesSql.release_endpoint, (endpoint_id, runner))
 
     def enqueue_new_events(self, endpoint: LeasedEndpoint, runner: UUID, now: datetime) -> int | None:
         """Queue deliveries of the next events, and store the new position in the same transaction.
@@ -129,7 +131,7 @@ class WebhookDeliveryRepository(Reader):
 
     def list_due(self, endpoint_id: UUID, now: datetime, limit: int) -> list[DueDelivery]:
         """Return due messages, the longest due first, in the order of the log."""
-        rows = self._fetch_named(RepositoriesSql.due_deliveries, endpoint_id=endpoint_id, now=now, limit=limit)
+        rows = self._db.fetch_named(RepositoriesSql.due_deliveries, endpoint_id=endpoint_id, now=now, limit=limit)
         return [DueDelivery(*row)._replace(state=bytes(row[7])) for row in rows]
 
     def save_results(
@@ -166,14 +168,13 @@ class WebhookDeliveryRepository(Reader):
     def insert_test(self, endpoint_id: UUID, event_type: str, result: DeliveryResult) -> None:
         """Insert a test message that was sent immediately."""
         row = result._asdict() | {"id": result.delivery_id, "endpoint_id": endpoint_id, "type": event_type}
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.insert_test_delivery, row)
+        self._db.execute(RepositoriesSql.insert_test_delivery, row)
 
     def list_page(
         self, endpoint_id: UUID, before: tuple[datetime, UUID], limit: int, state: DeliveryState | None
     ) -> list[DeliveryRow]:
         """Return deliveries of an endpoint, newest first, created before a time and id."""
-        rows = self._fetch_named(
+        rows = self._db.fetch_named(
             RepositoriesSql.list_deliveries,
             endpoint_id=endpoint_id,
             at=before[0],
@@ -186,13 +187,13 @@ class WebhookDeliveryRepository(Reader):
     def redeliver(self, endpoint_id: UUID, delivery: UUID, now: datetime) -> bool:
         """Queue a delivery again; return False if there is none, it was a test, or the endpoint is disabled."""
         return bool(
-            self._fetch_named(RepositoriesSql.redeliver, endpoint_id=endpoint_id, delivery_id=delivery, now=now)
+            self._db.fetch_named(RepositoriesSql.redeliver, endpoint_id=endpoint_id, delivery_id=delivery, now=now)
         )
 
     def redeliver_failed(self, endpoint_id: UUID, since: datetime, now: datetime) -> int:
         """Queue again up to 1,000 deliveries that failed since a time, the oldest first; return how many."""
         return len(
-            self._fetch_named(
+            self._db.fetch_named(
                 RepositoriesSql.redeliver_failed, endpoint_id=endpoint_id, since=since, now=now, limit=REDELIVERED_MAX
             )
         )
@@ -200,7 +201,7 @@ class WebhookDeliveryRepository(Reader):
     def delete_expired(self, now: datetime, limit: int) -> int:
         """Delete old deliveries, and the rows of removed endpoints; return how many deliveries."""
         ages = {"delivered_before": now - DELIVERED_RETENTION, "failed_before": now - FAILED_RETENTION, "limit": limit}
-        with self._open_cursor() as cursor:
+        with self._db.open_cursor() as cursor:
             pruned = cursor.execute(WorkQueueSql.prune_deliveries, ages).rowcount
             pruned += cursor.execute(WorkQueueSql.prune_deliveries_of_removed, (limit,)).rowcount
             cursor.execute(WorkQueueSql.prune_removed_endpoints)

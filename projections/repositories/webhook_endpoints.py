@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 
 from domain.events.registry import EVENT_TYPES
 from domain.values.number_bounds import Bounds
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.repositories.webhook_secrets import rotate_secret
 from projections.sql.repositories import RepositoriesSql
 
@@ -50,8 +50,11 @@ class WebhookEndpoint(NamedTuple):
     behind: int
 
 
-class WebhookEndpointRepository(Reader):
+class WebhookEndpointRepository:
     """Reads and writes the table `webhook_endpoints`."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
 
     def insert(
         self,
@@ -87,12 +90,12 @@ class WebhookEndpointRepository(Reader):
 
     def find(self, endpoint_id: UUID) -> WebhookEndpoint | None:
         """Return an endpoint by its id."""
-        rows = self._fetch_all(RepositoriesSql.endpoint_of_id, endpoint_id)
+        rows = self._db.fetch_all(RepositoriesSql.endpoint_of_id, endpoint_id)
         return WebhookEndpoint(*rows[0]) if rows else None
 
     def list_page(self, after: tuple[datetime, UUID], limit: int) -> list[WebhookEndpoint]:
         """Return endpoints in order of creation, after a time and id."""
-        return [WebhookEndpoint(*row) for row in self._fetch_all(RepositoriesSql.list_endpoints, *after, limit)]
+        return [WebhookEndpoint(*row) for row in self._db.fetch_all(RepositoriesSql.list_endpoints, *after, limit)]
 
     def update(
         self,
@@ -106,7 +109,7 @@ class WebhookEndpointRepository(Reader):
         """Update the fields that are given; return False if there is no such endpoint."""
         types = None if event_types is None else list(event_types)
         row = {"endpoint_id": endpoint_id, "url": url, "event_types": types, "concurrency": concurrency, "now": now}
-        return bool(self._fetch_named(RepositoriesSql.change_endpoint, **row))
+        return bool(self._db.fetch_named(RepositoriesSql.change_endpoint, **row))
 
     def enable(self, endpoint_id: UUID, now: datetime) -> bool:
         """Enable it from its last position; return False if it is enabled already."""
@@ -119,13 +122,12 @@ class WebhookEndpointRepository(Reader):
     def delete(self, endpoint_id: UUID, now: datetime) -> bool:
         """Delete it permanently and end its secrets; its deliveries are deleted gradually."""
         is_done = self._set_state(endpoint_id, "removed", None, now)
-        with self._open_cursor() as cursor:
-            cursor.execute(RepositoriesSql.end_secrets_of_owner, (now, endpoint_id))
+        self._db.execute(RepositoriesSql.end_secrets_of_owner, (now, endpoint_id))
         return is_done
 
     def _set_state(self, endpoint_id: UUID, state: str, reason: DisabledReason | None, now: datetime) -> bool:
         return bool(
-            self._fetch_named(
+            self._db.fetch_named(
                 RepositoriesSql.set_endpoint_state, endpoint_id=endpoint_id, state=state, reason=reason, now=now
             )
         )

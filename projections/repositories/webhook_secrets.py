@@ -14,7 +14,7 @@ from psycopg.rows import tuple_row
 
 from domain.webhooks.signatures import SECRET_BYTES, secret_text
 from projections.database.roles import assume_eraser_role
-from projections.read_models.reader import Reader
+from projections.database.store_queries import Database, ReadableStore
 from projections.sql.privacy import PrivacySql
 from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import LedgerStore
@@ -32,19 +32,22 @@ class SecretRow(NamedTuple):
     ends_at: datetime | None
 
 
-class WebhookSecretRepository(Reader):
+class WebhookSecretRepository:
     """Reads and writes the table `webhook_secrets`."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        self._storage, self._db = storage, Database(storage)
 
     def list_valid_texts(self, owner_id: UUID, now: datetime) -> tuple[str, ...]:
         """Return the texts of valid secrets, the newest first."""
-        rows = self._fetch_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
+        rows = self._db.fetch_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
         return decrypt_secrets(self._storage.vault, ((row[0], row[3], row[4]) for row in rows))
 
     def list_valid(self, owner_id: UUID, now: datetime) -> list[SecretRow]:
         """Return valid secrets without their texts."""
         return [
             SecretRow(row[1], row[2])
-            for row in self._fetch_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
+            for row in self._db.fetch_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
         ]
 
     def rotate(self, owner_id: UUID, text_id: UUID, now: datetime) -> str:

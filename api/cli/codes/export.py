@@ -23,7 +23,6 @@ from api.use_cases.export_rows import (
     statement_rows,
 )
 from projections.read_models.code_list import CodeListReader
-from projections.read_models.reservation_list import ReservationListReader
 from projections.read_models.statement_export import read_statement_lines
 from projections.repositories.audit_log import NO_REASON, describe_export
 from projections.terminal.text import say_error
@@ -80,7 +79,7 @@ def reservations(
             ledger.open_audit_log().record("exported_emails", None, describe_export(reason))
         columns = [name for name in RESERVATION_COLUMNS if emails or name != "email"]
         with open_report_store(ledger.settings, ledger.storage.vault) as store:
-            rows = reservation_rows(ReservationListReader(store), addresses=emails)
+            rows = reservation_rows(store, addresses=emails)
             return _write("reservations", rows, columns, output, form)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from api.use_cases.services import Services
 from domain.values.identifiers import MalformedCodeError
-from projections.hand_outs.opened_codes import OpenedCodes
+from projections.hand_outs.opened_codes import insert_opened_code
 
 CONCURRENT_MAX: Final = 4
 """Openings that one process records concurrently: a few of its threads, and 1 ms each. Others are not recorded then."""
@@ -28,6 +28,6 @@ async def record_opened_form(services: Services, code: str) -> None:
     if typed.shape != "native" or not _slots.acquire(blocking=False):
         return
     try:
-        await services.run_blocking(OpenedCodes(services.storage).insert, typed.digests)
+        await services.run_blocking(insert_opened_code, services.storage, typed.digests)
     finally:
         _slots.release()

@@ -76,7 +76,7 @@ def find_campaign_evidence(
         kinds = {CampaignEnded}
     landmarks = states.campaign_histories.list_landmarks(campaign.campaign_id, campaign.version)
     deciding = max(mark.last for mark in landmarks if mark.event_type in kinds)
-    (entry,) = states.campaign_histories.read_page(campaign.campaign_id, deciding - 1, 1)
+    (entry,) = states.campaign_histories.read_entries(campaign.campaign_id, [deciding])
     limited = _find_limited_uses(campaign, at, refusal, recipient)
     if limited is None:
         return CampaignEvidence(campaign, {deciding: entry.event}, 0)

@@ -103,8 +103,7 @@ def explain_campaign(
     at = as_of or max(now, campaign.last_at)
     landmarks = histories.list_landmarks(campaign_id, campaign.version)
     setting = max(mark.last for mark in landmarks if mark.event_type in {CampaignCreated, CampaignTermsChanged})
-    (terms,) = histories.read_page(campaign_id, setting - 1, 1)
-    (last,) = histories.read_page(campaign_id, campaign.version - 1, 1)
+    terms, last = histories.read_entries(campaign_id, [setting, campaign.version])
     counted = _count_uses(reader, campaign, at, most)
     on_day = campaign.count_on_day(max(at, campaign.last_at))
     used, reserved = counted.used, campaign.occupied - counted.used

@@ -35,6 +35,7 @@ from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.number_bounds import VERSIONS
 from projections.definitions.tables.code_balances import code_from_named_row
+from projections.read_models.code_list import CodeListReader
 from projections.read_models.pagination import OLDEST, ListCursor
 
 router = APIRouter(
@@ -142,7 +143,9 @@ def list_codes(
     now = services.now()
 
     def read(after: ListCursor, number: int) -> list[dict[str, Any]]:
-        rows = services.reader.list_balances(after, number, group=code_filter.group, campaign_id=code_filter.campaign)
+        rows = CodeListReader(services.storage).list_balances(
+            after, number, group=code_filter.group, campaign_id=code_filter.campaign
+        )
         return list(takewhile(code_filter.is_before_end, rows))
 
     def pick(row: dict[str, Any]) -> CodeView | None:

@@ -18,7 +18,7 @@ from api.schemas.timestamps import Timestamp
 from domain.model.reservation import PublicState, Reservation
 from domain.model.reservation_transitions import fold_reservation
 from projections.read_models.pagination import OLDEST, ListCursor
-from projections.read_models.reservation_list import ReservationListEntry, ReservationListReader
+from projections.read_models.reservation_list import ReservationListEntry, read_reservation_page
 
 PAGE_MAX = 200
 
@@ -89,10 +89,9 @@ def list_reservations(
     still has a `next`.
     """
     start = max(parse_cursor(cursor), (reservation_filter.reserved_from or OLDEST[0], OLDEST[1]))
-    reader = ReservationListReader(services.storage)
 
     def read(after: ListCursor, number: int) -> list[ReservationListEntry]:
-        rows = reader.list_page(after, number, reservation_filter.code_id)
+        rows = read_reservation_page(services.storage, after, number, reservation_filter.code_id)
         return list(takewhile(reservation_filter.is_before_end, rows))
 
     page = fill_page(

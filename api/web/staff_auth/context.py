@@ -22,9 +22,7 @@ from api.web.staff_auth.hashing_queue import HashingQueue, HashingSlot
 from api.web.staff_auth.known_browsers import KnownBrowsers
 from api.web.staff_auth.login_throttle import ALL, FailureCount, LoginThrottle
 from domain.values.identifiers import EmailAddress
-from projections.read_models.forgiving_search import ForgivingSearchReader
 from projections.read_models.past_states import PastStateReader
-from projections.read_models.person_timeline import PersonTimelineReader
 from projections.read_models.support_queries import SupportReader
 from projections.repositories.audit_log import AuditAction
 from projections.repositories.staff_accounts import StaffAccountRepository
@@ -49,8 +47,6 @@ class SupportContext:
     services: Services
     sessions: StaffSessionRepository
     reader: SupportReader
-    forgiving_reader: ForgivingSearchReader
-    timelines: PersonTimelineReader
     statements: PastStateReader
     dummy_hash: str
     login_throttle: LoginThrottle = field(default_factory=lambda: LoginThrottle(time.monotonic))
@@ -67,8 +63,6 @@ class SupportContext:
             services=services,
             sessions=StaffSessionRepository(storage),
             reader=SupportReader(storage),
-            forgiving_reader=ForgivingSearchReader(storage),
-            timelines=PersonTimelineReader(storage),
             statements=services.states,
             dummy_hash=make_dummy_hash(hasher),
             hasher=hasher,

@@ -55,7 +55,7 @@ from projections.event_store.codec import topics_of
 from projections.read_models.statements import HistoryQuery
 from projections.read_models.stream_entry import Entry
 from projections.read_models.support_queries import RejectedRequest, RejectionPlace
-from projections.repositories.staff_accounts import SavedViewRepository
+from projections.repositories.staff_accounts import list_views
 
 LINES_PER_PAGE: Final = 15
 GROUPS_PER_PAGE: Final = 8
@@ -193,7 +193,7 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "groups": _build_groups(support, query, page, lines, until),
         "next": page.next,
         "hidden": _count_hidden(support, query, until),
-        "saved_views": SavedViewRepository(support.services.storage).list_views(staff.staff_id),
+        "saved_views": list_views(support.services.storage, staff.staff_id),
         "levels": LEVELS,
         "actors": ACTORS,
         "channels": sorted({*EMAIL_CHANNELS, *support.services.channel_kinds}),

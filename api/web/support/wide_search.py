@@ -24,6 +24,13 @@ from domain.ports import Language
 from domain.values.identifiers import MalformedCodeError, normalize_code
 from domain.values.similar_texts import is_similar_domain, list_corrected_codes, list_spellings
 from projections.definitions.tables.code_balances import code_from_named_row
+from projections.read_models.forgiving_search import (
+    find_codes_by_part,
+    find_codes_by_suffixes,
+    find_codes_by_texts,
+    find_ids_by_part,
+    list_similar_recipients,
+)
 from projections.vault.vault import SUFFIX_LENGTH
 
 RECENT: Final = timedelta(days=1)
@@ -67,7 +74,7 @@ def _search_similar_addresses(support: SupportContext, typed: str) -> list[Searc
     def is_similar(other: str) -> bool:
         return other[:1] == local[0] and is_similar_domain_cached(other.rpartition("@")[2])
 
-    now = support.services.now()
+    storage, now = support.services.storage, support.services.now()
     return [
         replace(
             person_result(support, recipient.recipient_id, recipient.address),
@@ -75,19 +82,18 @@ def _search_similar_addresses(support: SupportContext, typed: str) -> list[Searc
             at=recipient.at,
             is_certain=False,
         )
-        for recipient in support.forgiving_reader.list_similar_recipients(is_similar, now - RECENT, SHOWN_MAX + 1)
+        for recipient in list_similar_recipients(storage, is_similar, now - RECENT, SHOWN_MAX + 1)
     ]
 
 
 def _search_spellings(support: SupportContext, text: str, language: Language) -> list[SearchResult]:
-    reader = support.forgiving_reader
-    spellings = list_spellings(text)
+    storage, spellings = support.services.storage, list_spellings(text)
     if len(text) <= SUFFIX_LENGTH:
-        return _code_results(support, reader.find_codes_by_suffixes(spellings, SHOWN_MAX + 1), language, "look_alike")
-    if ids := reader.find_codes_by_texts(spellings, SHOWN_MAX + 1):
+        return _code_results(support, find_codes_by_suffixes(storage, spellings, SHOWN_MAX + 1), language, "look_alike")
+    if ids := find_codes_by_texts(storage, spellings, SHOWN_MAX + 1):
         return _code_results(support, ids, language, "look_alike")
     corrected = list_corrected_codes(text)
-    ids = reader.find_codes_by_texts(corrected, SHOWN_MAX + 1) if corrected else []
+    ids = find_codes_by_texts(storage, corrected, SHOWN_MAX + 1) if corrected else []
     return _code_results(support, ids, language, "one_error")
 
 
@@ -95,7 +101,8 @@ def _search_ids(support: SupportContext, typed: str, language: Language) -> list
     digits = typed.replace("-", "").lower()
     if not _ID_PART.fullmatch(digits):
         return []
-    ids = support.forgiving_reader.find_ids_by_part(digits, support.services.now() - RECENT, SHOWN_MAX + 1)
+    storage, since = support.services.storage, support.services.now() - RECENT
+    ids = find_ids_by_part(storage, digits, since, SHOWN_MAX + 1)
     summaries = support.reader.list_summaries([each.subject_id for each in ids if each.kind == "reservation"])
     cards = [build_card(summary, support.services.now()) for summary in summaries]
     results = [
@@ -117,8 +124,8 @@ def _search_part(support: SupportContext, staff: Staff, text: str, language: Lan
     if len(text) < PART_LENGTH_MIN or wait_for_part_searches_s(support, staff):
         return []
     support.part_searches.acquire(staff.staff_id.bytes, time.monotonic())
-    since = support.services.now() - RECENT
-    ids = support.forgiving_reader.find_codes_by_part(text, SUFFIX_LENGTH, since, SHOWN_MAX + 1)
+    storage, since = support.services.storage, support.services.now() - RECENT
+    ids = find_codes_by_part(storage, text, SUFFIX_LENGTH, since, SHOWN_MAX + 1)
     return _code_results(support, ids, language, "part")
 
 

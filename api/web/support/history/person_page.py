@@ -32,9 +32,9 @@ from domain.ports import EMAIL_CHANNELS, Language
 from projections.event_store.codec import topics_of
 from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.pagination import NEWEST
-from projections.read_models.person_timeline import RESERVATIONS_MAX, TimelineFilter
+from projections.read_models.person_timeline import RESERVATIONS_MAX, TimelineFilter, count_topics, list_events
 from projections.read_models.support_queries import RejectionPlace
-from projections.repositories.staff_accounts import SavedViewRepository
+from projections.repositories.staff_accounts import list_views
 
 RESERVATIONS_PER_PAGE: Final = 10
 HAND_OUTS_PER_PAGE: Final = 10
@@ -135,7 +135,8 @@ def _load_timeline(
     support: SupportContext, staff: Staff, query: LineQuery, recipient_id: UUID, language: Language
 ) -> dict[str, Any]:
     types = query.shown_types
-    events = support.timelines.list_events(
+    events = list_events(
+        support.services.storage,
         _filter_of(query, recipient_id),
         None if types is None else [topic for kind in types for topic in topics_of(kind)],
         after=query.place,
@@ -152,7 +153,7 @@ def _load_timeline(
         "actors": ACTORS,
         "channels": sorted({*EMAIL_CHANNELS, *support.services.channel_kinds}),
         "kinds": [(name, name_event_kind(name, language)) for name in KINDS],
-        "saved_views": SavedViewRepository(support.services.storage).list_views(staff.staff_id),
+        "saved_views": list_views(support.services.storage, staff.staff_id),
         "reservations_max": RESERVATIONS_MAX,
     }
 
@@ -161,7 +162,7 @@ def _count_hidden(support: SupportContext, query: LineQuery, recipient_id: UUID)
     """Count what the level hides, by importance."""
     if not query.hidden_types:
         return {}
-    topics = support.timelines.count_topics(_filter_of(query, recipient_id))
+    topics = count_topics(support.services.storage, _filter_of(query, recipient_id))
     counts = {
         importance: sum(topics[topic] for kind in kinds for topic in topics_of(kind))
         for importance, kinds in query.hidden_types.items()

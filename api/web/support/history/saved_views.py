@@ -10,7 +10,8 @@ from api.errors import ApplicationError
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, ViewerWithForm
 from api.web.support.statement_query import StatementParams
-from projections.repositories.staff_accounts import SavedView, SavedViewRepository
+from projections.repositories import staff_accounts
+from projections.repositories.staff_accounts import SavedView
 
 NAME_LENGTH_MAX: Final = 40
 
@@ -31,7 +32,7 @@ def save_view(
     if not (name := name.strip()) or not name.isprintable():
         raise ApplicationError("MALFORMED")
     view = SavedView(name, query.filters())
-    SavedViewRepository(support.services.storage).save(staff.staff_id, view, support.services.now())
+    staff_accounts.save_view(support.services.storage, staff.staff_id, view, support.services.now())
     return see_other(f"/support/codes/{code_id}{query.url()}#lines")
 
 
@@ -44,5 +45,5 @@ def remove_view(
     name: Name = "",
 ) -> Response:
     """Remove saved filters; the page keeps those that it has."""
-    SavedViewRepository(support.services.storage).remove(staff.staff_id, name)
+    staff_accounts.remove_view(support.services.storage, staff.staff_id, name)
     return see_other(f"/support/codes/{code_id}{params.to_query(code_id).url()}#lines")

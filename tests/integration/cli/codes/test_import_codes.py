@@ -15,6 +15,7 @@ from api.use_cases import issue_codes
 from api.use_cases.issue_codes import BATCH, CodeOrder, issue_batch
 from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
+from projections.read_models.code_list import CodeListReader
 from projections.read_models.pagination import OLDEST
 from projections.storage.bootstrap import LedgerStore
 from tests.support.clients.terminal import Terminal
@@ -55,7 +56,7 @@ def test_import_codes_keeps_terms_and_opening_balances(terminal: Terminal, bench
     assert [event["type"] for event in first["events"]] == ["CodeIssued", "OpeningBalanceImported", "CodeNoted"]
     assert "csv" in first["events"][1]["sentence"]
     assert (third["max_uses"], third["used_count"]) == (3, 0)
-    terms = [(row["group_name"], row["rebinds_max"]) for row in bench.reader.list_balances(OLDEST, 10)]
+    terms = [(row["group_name"], row["rebinds_max"]) for row in CodeListReader(bench.storage).list_balances(OLDEST, 10)]
     assert sorted(terms, key=str) == [("Design", 0), ("Other", 4), ("Other", None)]
     assert counts(bench) == (3, 9)
 
@@ -277,7 +278,7 @@ def test_export_and_import_keep_the_campaign(terminal: Terminal, bench: LedgerBe
     assert exported.splitlines()[0].endswith(",campaign")
     assert exported.splitlines()[1].endswith(f",{campaign_id}")
     assert (again["already"], again["rejected"], new["imported"]) == (1, 0, 2)
-    assert len(bench.reader.list_balances(OLDEST, 10, campaign_id=campaign_id)) == 2
+    assert len(CodeListReader(bench.storage).list_balances(OLDEST, 10, campaign_id=campaign_id)) == 2
 
 
 def test_import_names_the_lines_whose_campaign_takes_no_codes(

@@ -32,7 +32,7 @@ from projections.database.roles import (
 )
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.hand_outs.hand_out_queue import HandOutQueue
-from projections.hand_outs.opened_codes import OpenedCodes
+from projections.hand_outs.opened_codes import insert_opened_code
 from projections.privacy.erasure import ErasedIdsFile
 from projections.privacy.key_rotation import KeyRotation
 from projections.repositories.audit_log import OPERATOR, AuditLog
@@ -262,7 +262,7 @@ def test_a_hand_out_runs_with_few_rights(running: str) -> None:
             )
         )
         queue.finish([row.end(None)])
-        OpenedCodes(storage).insert(storage.vault.compute_digests("code", text))
+        insert_opened_code(storage, storage.vault.compute_digests("code", text))
         asked = queue.ask(hand_out_id, row.code_id, now)
 
     assert (added, dict(row.variables), asked) == ([True], {"name": "Li"}, True)

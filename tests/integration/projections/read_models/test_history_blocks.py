@@ -66,7 +66,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def read_everything(reader: PastStateReader, code_id: UUID) -> tuple[object, ...]:
     """All that pages show of a history."""
-    lines = list(reader.read_history(code_id))
+    lines = list(reader.read_page(code_id, 0))
     return (
         reader.trace_balance(code_id).list_samples(),
         reader.list_landmarks(code_id, LONG),

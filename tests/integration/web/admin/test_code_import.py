@@ -9,9 +9,11 @@ from uuid import uuid4
 import pytest
 from markupsafe import escape
 
+from api.code_import import importer
 from api.i18n.catalogs import translate
 from api.web.admin.code_import import FILE_BYTES_MAX
-from projections.read_models.code_list import CodeTextLookup, FoundCode
+from projections.read_models.code_list import FoundCode, find_codes
+from projections.storage.bootstrap import LedgerStore
 from tests.support.clients.admin_client import TERMS, ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
@@ -114,13 +116,13 @@ def test_two_files_of_the_same_codes_at_once(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one that was quicker has issued them when the other comes to it: they are refused by name."""
-    find_codes, lookups = CodeTextLookup.find_codes, []
+    lookups = []
 
-    def miss_second_time(lookup: CodeTextLookup, texts: Sequence[str]) -> dict[str, FoundCode]:
+    def miss_second_time(storage: LedgerStore, texts: Sequence[str]) -> dict[str, FoundCode]:
         lookups.append(texts)
-        return {} if len(lookups) == 2 else find_codes(lookup, texts)
+        return {} if len(lookups) == 2 else find_codes(storage, texts)
 
-    monkeypatch.setattr(CodeTextLookup, "find_codes", miss_second_time)
+    monkeypatch.setattr(importer, "find_codes", miss_second_time)
     first = ended(app, upload(admin, b"code\nRACE-1\n"))
     second = ended(app, upload(admin, b"code\nRACE-1\nRACE-2\n"))
     refusals = app.client.app.state.admin.batches.list_rejected_lines(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app

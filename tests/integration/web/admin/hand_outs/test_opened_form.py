@@ -11,7 +11,6 @@ from api.use_cases.hand_outs import opened_forms
 from api.use_cases.privacy.export_person import export_person
 from api.use_cases.services import Caller
 from domain.values.identifiers import EmailAddress, generate_code
-from projections.hand_outs.opened_codes import OpenedCodes
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaign_balance import funnel
 from tests.support.clients.app_client import AppClient
@@ -80,7 +79,7 @@ def test_answer_is_the_same_for_every_text_and_only_handed_out_codes_are_stored(
 def test_unknown_codes_of_openings_are_no_guesses(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only texts that cannot be guessed are looked up, so redeem requests from the same IP address are not limited."""
     lookups: list[object] = []
-    monkeypatch.setattr(OpenedCodes, "insert", lambda _, digests: lookups.append(digests))
+    monkeypatch.setattr(opened_forms, "insert_opened_code", lambda _, digests: lookups.append(digests))
 
     answers = {report(app, f"PROMO{number}") for number in range(30)} | {report(app, generate_code(Random(1)))}
     redeemed = app.redeem("PROMO2024").json()
