@@ -1,7 +1,7 @@
 """What the numbers of a campaign follow from: its balance over time, its uses, and its events with their proofs."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -17,6 +17,7 @@ from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
 from api.web.support.event_page import EventVersion, load_event
+from api.web.support.history.balance_chart import BalanceChart
 from api.web.support.history.balance_page import load_chart, render_balance
 from api.web.support.history.proof_page import ProofVersions, render_proofs
 from api.web.support.view_models import EventLine, ShownStream, build_lines
@@ -99,21 +100,13 @@ def list_campaign_proofs(
 
 
 def load_campaign_chart(
-    admin: AdminContext, campaign: Campaign | None, *, is_true_scale: bool, at: datetime | None = None
-) -> dict[str, Any]:
-    """Return what the chart's template needs; no chart of a campaign that counts no uses.
-
-    Args:
-        admin: Where its history is read.
-        campaign: The campaign; None before it was created.
-        is_true_scale: Whether equal distances are equal times.
-        at: The time of the cursor; None for now.
-    """
-    histories, now = admin.campaign_histories, admin.services.now()
+    admin: AdminContext, campaign: Campaign | None, *, is_true_scale: bool, at: datetime
+) -> BalanceChart | None:
+    """Draw the balance of a campaign with the cursor at a time; None if it does not exist yet, or counts no uses."""
     if campaign is None or not campaign.counts_uses:
-        return {"chart": None}
-    chart = load_chart(histories, campaign.campaign_id, now, is_true_scale=is_true_scale, at=at)
-    return {"chart": chart, "show": ShownStream.of_campaign(campaign)}
+        return None
+    histories, now = admin.campaign_histories, admin.services.now()
+    return load_chart(histories, campaign.campaign_id, now, is_true_scale=is_true_scale, at=at)
 
 
 def page_lines(

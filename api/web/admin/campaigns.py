@@ -43,7 +43,7 @@ from api.web.support.rejected_requests import (
     count_rejections,
     url_of_rejections,
 )
-from api.web.support.view_models import name_code_state
+from api.web.support.view_models import ShownStream, name_code_state
 from domain.errors import TermsConflict
 from domain.model.campaign import Campaign
 from domain.ports import Language
@@ -95,6 +95,7 @@ class CampaignPageView:
     cursor: str | None = None
     until: int | None = None
     is_true_scale: bool = False
+    as_of: datetime | None = None
     fields: FormFields | None = None
     is_changed: bool = False
     is_saved: bool = False
@@ -143,11 +144,9 @@ def show_campaign(
     As of an earlier time, show what its events until then say.
     """
     is_saved = request.query_params.get("saved") == "yes"
-    view = CampaignPageView(cursor=cursor, until=until, is_true_scale=scale == "true", is_saved=is_saved)
     at = parse_optional(parse_filter_time, "as_of", as_of)
-    if at is not None:
-        return _render_past(request, admin, staff, campaign_id, view, at)
-    return _render_campaign(request, admin, staff, campaign_id, view)
+    view = CampaignPageView(cursor=cursor, until=until, is_true_scale=scale == "true", as_of=at, is_saved=is_saved)
+    return (_render_campaign if at is None else _render_past)(request, admin, staff, campaign_id, view)
 
 
 @router.post("/{campaign_id}")
@@ -251,9 +250,6 @@ def _render_campaign(
         staff,
         status=409 if view.is_changed else 422 if errors or view.join_error else 200,
         balance=balance,
-        now=now,
-        state=campaign.state(now),
-        left_today=campaign.find_available_on_day(now),
         bar=_draw(balance),
         seen=seen if fields is None or view.is_changed else fields.values.get("seen", ""),
         is_changed=view.is_changed,
@@ -263,60 +259,64 @@ def _render_campaign(
         actions=_list_actions(campaign),
         counted_max=REJECTIONS_COUNTED_MAX,
         cursor=view.cursor,
-        until=view.until,
-        scale_url="?" if view.is_true_scale else "?scale=true",
-        **_list_parts(admin, staff, balance, view, now, language),
-        **load_campaign_chart(admin, campaign, is_true_scale=view.is_true_scale),
+        **_list_parts(admin, balance, view, now, language),
+        **_load_history(admin, staff, campaign, campaign, view, language),
         **_form(admin, fill_form(campaign.terms) if fields is None else fields.values, errors),
     )
 
 
 def _render_past(
-    request: Request, admin: AdminContext, staff: Staff, campaign_id: UUID, view: CampaignPageView, as_of: datetime
+    request: Request, admin: AdminContext, staff: Staff, campaign_id: UUID, view: CampaignPageView
 ) -> Response:
     """Render a campaign as of a time. Its events do not say which uses were counted, nor what became of its codes."""
     now_named = CampaignReader(admin.services.storage).find_campaign_state(campaign_id)
     if now_named is None:
         raise ApplicationError("NOT_FOUND")
-    campaign = admin.campaign_histories.fold_until(campaign_id, as_of)
-    query = {"as_of": as_of.isoformat()}
+    campaign = None if view.as_of is None else admin.campaign_histories.fold_until(campaign_id, view.as_of)
+    history = _load_history(admin, staff, now_named, campaign, view, get_language(request))
+    return admin_page(request, "campaign.html", staff, is_saved=False, campaign_terms=CAMPAIGN_TERMS, **history)
+
+
+def _load_history(
+    admin: AdminContext,
+    staff: Staff,
+    now_named: Campaign,
+    campaign: Campaign | None,
+    view: CampaignPageView,
+    language: Language,
+) -> dict[str, Any]:
+    """Return a campaign at the time of the view, in which it may not exist yet, with its chart and its events."""
+    at, campaign_id = view.as_of or admin.services.now(), now_named.campaign_id
+    query = {} if view.as_of is None else {"as_of": view.as_of.isoformat()}
     newest = campaign.version if campaign else 0
-    events = page_lines(admin, staff, campaign_id, min(view.until or newest, newest), get_language(request))
-    return admin_page(
-        request,
-        "campaign_past.html",
-        staff,
-        campaign_id=campaign_id,
-        name=(campaign or now_named).terms.name,
-        campaign=campaign,
-        as_of=as_of,
-        as_of_query=urlencode(query),
-        state=campaign.state(as_of) if campaign else None,
-        left_on_day=campaign.find_available_on_day(as_of) if campaign else None,
-        campaign_terms=CAMPAIGN_TERMS,
-        lines=events.rows,
-        next_event=events.next,
-        proof=load_panel(admin.support, f"/admin/campaigns/{campaign_id}"),
-        until=view.until,
-        scale_url="?" + urlencode(query if view.is_true_scale else {**query, "scale": "true"}),
-        **load_campaign_chart(admin, campaign, is_true_scale=view.is_true_scale, at=as_of),
-    )
+    until = view.until or newest
+    events = page_lines(admin, staff, campaign_id, until if view.as_of is None else min(until, newest), language)
+    show = ShownStream.of_campaign(campaign or now_named)
+    return {
+        "show": show,
+        "campaign": campaign,
+        "as_of": view.as_of,
+        "at": at,
+        "query": urlencode(query),
+        "state": campaign.state(at) if campaign else None,
+        "left_on_day": campaign.find_available_on_day(at) if campaign else None,
+        "chart": load_campaign_chart(admin, campaign, is_true_scale=view.is_true_scale, at=at),
+        "scale_url": "?" + urlencode(query if view.is_true_scale else {**query, "scale": "true"}),
+        "lines": events.rows,
+        "next_event": events.next,
+        "until": view.until,
+        "proof": load_panel(admin.support, show.path),
+    }
 
 
 def _list_parts(
-    admin: AdminContext,
-    staff: Staff,
-    balance: CampaignBalance,
-    view: CampaignPageView,
-    now: datetime,
-    language: Language,
+    admin: AdminContext, balance: CampaignBalance, view: CampaignPageView, now: datetime, language: Language
 ) -> dict[str, Any]:
-    """Return the lists of the page: codes, refusals by reason, and events."""
+    """Return the lists of the page: codes, and refusals by reason."""
     reader, campaign_id = CampaignReader(admin.services.storage), balance.campaign.campaign_id
     rows = admin.codes.list_newest_of_campaign(campaign_id, parse_cursor(view.cursor, NEWEST), CODES_PER_PAGE + 1)
     codes = Page.of(rows, CODES_PER_PAGE, lambda row: format_cursor(row["issued_at"], row["code_id"]))
     refusals = count_rejections(admin.services.storage, now, campaign_id)
-    events = page_lines(admin, staff, campaign_id, view.until or balance.campaign.version, language)
     funnel = _list_funnel(reader, balance)
     return {
         "funnel": funnel,
@@ -338,9 +338,6 @@ def _list_parts(
             for reason, count in refusals
         ],
         "counted": sum(count for _, count in refusals or []),
-        "lines": events.rows,
-        "next_event": events.next,
-        "proof": load_panel(admin.support, f"/admin/campaigns/{campaign_id}"),
     }
 
 
