@@ -1,7 +1,10 @@
 """Blocks of histories: a new process reads them and few events, and none is believed that does not fit."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -11,6 +14,8 @@ from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.events.code import CodePaused
 from domain.events.event import Event
 from domain.events.reservation import UseReserved
+from projections.database.servers.bounded_connection import BoundedConnection
+from projections.database.servers.known_servers import ServerIdentity
 from projections.event_store import codec
 from projections.read_models import history_blocks
 from projections.read_models.history_blocks import CAMPAIGNS, CODES, write_missing_blocks
@@ -126,6 +131,28 @@ def test_unusable_blocks_are_folded_and_written_again(
     decoded.clear()
     PastStateReader(bench.storage).trace_balance(code_id)
     assert len(decoded) == LONG - WHOLE * BLOCK
+
+
+def test_blocks_of_a_former_server_are_dropped(
+    bench: LedgerBench, code_id: UUID, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that came back may lack events of these blocks, so the first query to it begins with none."""
+    reader, get_connection = PastStateReader(bench.storage), bench.storage.datastore.get_connection
+    before = reader.trace_balance(code_id)
+
+    @contextmanager
+    def lead_elsewhere() -> Iterator[BoundedConnection[Any]]:
+        with get_connection() as conn:
+            assert isinstance(conn, BoundedConnection)
+            conn.server = ServerIdentity(7, 1, 20)
+            yield conn
+
+    monkeypatch.setattr(bench.storage.datastore, "get_connection", lead_elsewhere)
+    change(bench, "DELETE FROM history_blocks")
+    decoded.clear()
+
+    assert reader.trace_balance(code_id) == before
+    assert len(decoded) == LONG
 
 
 def test_history_is_shown_when_database_takes_no_writes(
