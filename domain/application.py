@@ -35,10 +35,8 @@ class UnitOfWork(Protocol):
     def load(self, commands: list[AnyCommand]) -> PipelineSteps[WorkingSet]:
         """Lock what the commands touch, in sorted order, and read it; may add commands that need the same locks."""
 
-    def save(
-        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
-    ) -> PipelineSteps[None]:
-        """Append the working set's new events and bring the read models along, in the same transaction."""
+    def save(self, working_set: WorkingSet) -> PipelineSteps[None]:
+        """Append the working set's new events and what else decisions left, and bring the read models along."""
 
 
 class LedgerRecorder(Protocol):
@@ -158,6 +156,10 @@ class RedemptionLedger(Application[UUID]):
     def execute_steps(self, uow: UnitOfWork, commands: Any) -> PipelineSteps[Any]:
         """Yield the steps of `execute` in one transaction, for callers that have other work between them."""
         working_set = yield from uow.load(commands)
-        results = [handle(command, working_set, self.policy) for command in commands]
-        yield from uow.save(working_set, commands, results)
+        results = self.decide(commands, working_set)
+        yield from uow.save(working_set)
         return results
+
+    def decide(self, commands: Sequence[AnyCommand], working_set: WorkingSet) -> Sequence[AnyResult]:
+        """Return the results of commands in order; their events, and what else they leave, are in the working set."""
+        return [handle(command, working_set, self.policy) for command in commands]

@@ -1,6 +1,7 @@
 """From one command to one result: run its handler and fold the new events in; a refusal becomes a result."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, overload
 
 from msgspec import Struct
@@ -85,6 +86,7 @@ from domain.commands.hand_out.manage_hand_out import (
 )
 from domain.commands.invitation_limits import find_invitation_limit, hide_recipient
 from domain.commands.reads import OF_CAMPAIGN, OF_CODE, OF_MOVED_RESERVATION, OF_NEW_CODE, OF_RESERVATION, Reads
+from domain.commands.refused_requests import leave_refused_request
 from domain.commands.reservation.cancel import CancelReservation, cancel_reservation
 from domain.commands.reservation.close_for_erasure import CloseForErasure, close_for_erasure
 from domain.commands.reservation.correct_recipient import CORRECT_READS, CorrectRecipient, correct_recipient
@@ -103,8 +105,7 @@ from domain.events.reservation import UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.ports import RecipientDraft
-from domain.working_set import RememberedKey, WorkingSet
+from domain.working_set import WorkingSet
 
 CodeCommand = (
     ChangeTerms
@@ -195,30 +196,50 @@ def handle(command: AnyCommand, working_set: WorkingSet, policy: Policy) -> AnyR
     Raises:
         InvariantViolationError: An invariant would break; nothing of the batch may be committed.
     """
+    rule = COMMANDS[type(command)]
     try:
-        decision = COMMANDS[type(command)].decide(command, working_set, policy)
+        decision = rule.decide(command, working_set, policy)
     except Refusal as error:
         # Its frames hold the results, and so the refusal: a reference cycle.
-        return hide_recipient(error.with_traceback(None), command.context)
+        return _refuse(error.with_traceback(None), command, rule, working_set)
     if isinstance(decision, CampaignDecision):
         return _record_in_campaign(decision, working_set)
     if decision.events:
         if command.context.waits is not None and (limit := _find_limit(command, decision, working_set)) is not None:
-            return hide_recipient(limit, command.context)
+            return _refuse(limit, command, rule, working_set)
         _record(decision, working_set, policy)
-        if decision.refusal is None:
-            for draft in recipient_drafts_in(command):
-                working_set.register_new_recipient(draft)
     if decision.refusal is not None:
-        return hide_recipient(decision.refusal, command.context)
+        return _refuse(decision.refusal, command, rule, working_set)
+    _leave_writes(decision, command.context.now, working_set)
     reservation_id = decision.reservation_id
-    if isinstance(command, ReserveUse) and command.key is not None and reservation_id is not None:
-        working_set.remember(command.key.scope_digest, RememberedKey(command.key.body_digest, reservation_id))
     return CommandResult(
         code=working_set.codes[decision.code_id],
         reservation=None if reservation_id is None else working_set.reservations[reservation_id],
         changed=bool(decision.events),
     )
+
+
+def _refuse(refusal: Refusal, command: AnyCommand, rule: "CommandRule", working_set: WorkingSet) -> Refusal:
+    """Return the refusal as its client receives it, and leave it to the store if it is kept."""
+    refusal = hide_recipient(refusal, command.context)
+    if rule.leave_refusal is not None:
+        rule.leave_refusal(command, refusal, working_set)
+    return refusal
+
+
+def _leave_writes(decision: Decision, now: datetime, working_set: WorkingSet) -> None:
+    """Leave what an accepted command writes next to its events to the store."""
+    writes = working_set.writes
+    for draft in decision.recipients:
+        working_set.register_new_recipient(draft)
+    if decision.code_text is not None:
+        writes.code_texts[decision.code_id] = decision.code_text
+    if decision.text is not None:
+        writes.texts.append(decision.text)
+    if decision.given_code is not None:
+        writes.given_codes.append(decision.given_code)
+    if decision.key is not None and decision.reservation_id is not None:
+        working_set.remember(decision.key, decision.reservation_id, now)
 
 
 def _find_limit(command: AnyCommand, decision: Decision, working_set: WorkingSet) -> Refusal | None:
@@ -244,25 +265,24 @@ def _record_in_campaign(decision: CampaignDecision, working_set: WorkingSet) -> 
     if decision.event is not None:
         working_set.record_campaign(decision.campaign_id, decision.event)
     if decision.hand_out_id is not None:
+        if decision.hand_out_texts:
+            working_set.writes.hand_out_texts[decision.hand_out_id] = decision.hand_out_texts
         return HandOutResult(working_set.hand_outs[decision.hand_out_id], changed)
     return CampaignResult(working_set.campaigns[decision.campaign_id], changed)
 
 
-def recipient_drafts_in(command: AnyCommand) -> Sequence[RecipientDraft]:
-    """Return drafts of the recipients that a command is about and that the vault may not have yet."""
-    return COMMANDS[type(command)].reads.drafts_in((command,))
-
-
 class CommandRule(NamedTuple):
-    """How a command is decided, and what that decision reads.
+    """How a command is decided, and what that decision reads. What it leaves is in the decision.
 
     Attributes:
         is_alone: Whether no other command shares its transaction, because a batch does not maintain what it reads.
+        leave_refusal: Leaves a refusal of it to the store; None if none is kept.
     """
 
     decide: Callable[[Any, WorkingSet, Policy], Decision | CampaignDecision]
     reads: Reads[Any]
     is_alone: bool = False
+    leave_refusal: Callable[[Any, Refusal, WorkingSet], None] | None = None
 
 
 def ignoring_policy(
@@ -275,7 +295,7 @@ def ignoring_policy(
 COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     IssueCode: CommandRule(ignoring_policy(issue_code), OF_NEW_CODE),
     ImportCode: CommandRule(ignoring_policy(import_code), IMPORT_READS),
-    ReserveUse: CommandRule(reserve_use, RESERVE_READS),
+    ReserveUse: CommandRule(reserve_use, RESERVE_READS, leave_refusal=leave_refused_request),
     ClaimAttempt: CommandRule(claim_attempt, OF_RESERVATION),
     RecordOutcome: CommandRule(record_outcome, OF_RESERVATION),
     SettleDue: CommandRule(settle_due, OF_RESERVATION),
@@ -287,9 +307,9 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     RefundAfterOutage: CommandRule(ignoring_policy(refund_after_outage), OF_MOVED_RESERVATION),
     CloseForErasure: CommandRule(close_for_erasure, OF_RESERVATION),
     CancelReservation: CommandRule(cancel_reservation, OF_RESERVATION),
-    CorrectRecipient: CommandRule(correct_recipient, CORRECT_READS),
+    CorrectRecipient: CommandRule(correct_recipient, CORRECT_READS, leave_refusal=leave_refused_request),
     RequestResend: CommandRule(request_resend, OF_RESERVATION),
-    RequestRebind: CommandRule(request_rebind, REQUEST_REBIND_READS),
+    RequestRebind: CommandRule(request_rebind, REQUEST_REBIND_READS, leave_refusal=leave_refused_request),
     RebindReservation: CommandRule(rebind_reservation, REBIND_READS),
     SettleAccess: CommandRule(ignoring_policy(settle_access), OF_RESERVATION),
     RecordRemovalOutcome: CommandRule(record_removal_outcome, OF_RESERVATION),

@@ -25,6 +25,7 @@ from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
 from domain.ports import Language, RecipientDraft
+from domain.writes import IdempotencyKey, NewKey, RememberedKey, Writes
 
 
 class Recorded(Struct, frozen=True):
@@ -59,13 +60,6 @@ class Transition(Struct, frozen=True):
         return (self.reservation_before, self.reservation) if kind is Reservation else (None, None)
 
 
-class RememberedKey(Struct, frozen=True):
-    """What an Idempotency-Key stands for: the digest of the request's body, and the reservation it led to."""
-
-    body_digest: bytes
-    reservation_id: UUID
-
-
 class WorkingSet:
     """Codes, reservations, campaigns, recipients, idempotency keys and ids of known texts of one batch.
 
@@ -80,9 +74,9 @@ class WorkingSet:
         hand_outs: The hand-out that a command is about.
         hand_out_texts: Its own texts by language, if a command changes them; none are empty.
         listed_codes: Codes to hand out that a list has for another recipient, or whose recipient has another one.
-        new_hand_out_texts: Its texts that a command sets, by language, to store.
         handed_out: What hand-outs gave to recipients, by code, where commands are about their emails.
         most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.
+        writes: What the batch writes next to its events.
     """
 
     def __init__(self, *, asked: Asks | None = None) -> None:
@@ -102,7 +96,6 @@ class WorkingSet:
         self.changed_campaigns: set[UUID] = set()
         self.hand_outs: dict[UUID, HandOut] = {}
         self.hand_out_texts: dict[Language, HandOutText] = {}
-        self.new_hand_out_texts: dict[Language, HandOutText] = {}
         self.handed_out: dict[UUID, HandedOutCode] = {}
         self.listed_codes: set[UUID] = set()
         self.new_events: list[Recorded] = []
@@ -110,7 +103,7 @@ class WorkingSet:
         self.changed_reservations: set[UUID] = set()
         self.new_reservations: set[UUID] = set()
         self.changed_codes: set[UUID] = set()
-        self.new_recipients: dict[bytes, RecipientDraft] = {}
+        self.writes = Writes()
         self._by_code: dict[UUID, list[UUID]] = {}
         self._by_person: dict[tuple[UUID, UUID], list[UUID]] = {}
 
@@ -277,11 +270,13 @@ class WorkingSet:
             if digest in self.recipient_ids:
                 return
         self.recipient_ids[draft.digests[0]] = draft.new_id
-        self.new_recipients[draft.digests[0]] = draft
+        self.writes.recipients[draft.digests[0]] = draft
 
-    def remember(self, scope_digest: bytes, key: RememberedKey) -> None:
-        """Keep what an Idempotency-Key led to, for the later commands of the batch; the first result stays."""
-        self.remembered.setdefault(scope_digest, key)
+    def remember(self, key: IdempotencyKey, reservation_id: UUID, at: datetime) -> None:
+        """Keep what an Idempotency-Key led to, also for the later commands of the batch: the first result stays."""
+        new = NewKey(key.body_digest, reservation_id, at)
+        self.writes.keys[key.scope_digest] = new
+        self.remembered.setdefault(key.scope_digest, new)
 
     def code_id(self, digests: Sequence[bytes]) -> UUID | None:
         """Return the id of the code that has one of these digests."""

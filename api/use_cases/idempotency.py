@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from api.errors import ApplicationError, malformed
 from api.schemas.resources import KEY_LENGTH_MAX
-from domain.commands.reservation.reserve import IdempotencyKey
+from domain.writes import IdempotencyKey
 from projections.repositories.idempotency_keys import BatchIdempotencyKey, save_key
 from projections.vault.vault import CodeInput
 

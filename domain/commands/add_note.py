@@ -54,7 +54,7 @@ def note_on_code(command: NoteOnCode, working_set: WorkingSet) -> Decision:
     if working_set.has_text(command.note.text_id):
         return Decision(code.code_id)
     event = CodeNoted(**event_stamp(command.context, code).fields, text_id=command.note.text_id)
-    return Decision(code.code_id, [event])
+    return Decision(code.code_id, [event], text=command.note)
 
 
 def note_on_reservation(command: NoteOnReservation, working_set: WorkingSet) -> Decision:
@@ -70,4 +70,4 @@ def note_on_reservation(command: NoteOnReservation, working_set: WorkingSet) -> 
         **event_stamp(command.context, working_set.codes[reservation.code_id]).for_reservation(reservation),
         text_id=command.note.text_id,
     )
-    return Decision(reservation.code_id, [event], reservation.reservation_id)
+    return Decision(reservation.code_id, [event], reservation.reservation_id, text=command.note)

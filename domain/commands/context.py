@@ -1,6 +1,6 @@
 """What every command carries, and the stamp of its events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,9 +10,12 @@ from msgspec import Struct
 from domain.errors import Refusal
 from domain.events.campaign import CampaignEvent
 from domain.events.event import ActorKind, Event
+from domain.model.hand_out import NO_TEXTS, HandOutText
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.ports import CodeDraft, Language, RecipientDraft, TextDraft
 from domain.values.timestamps import possible_time
+from domain.writes import GivenCode, IdempotencyKey
 
 
 class InvitationWaits(Struct, frozen=True, kw_only=True):
@@ -65,23 +68,41 @@ class EventStamp(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """New events of one stream, none if nothing changes, and the reservation that the command was about.
+    """New events of one stream, and everything else that a command leaves.
 
-    If a rule refused the command and its events are stored all the same, `refusal` is its result.
+    Attributes:
+        code_id: The code that the stream is of.
+        events: None if nothing changes.
+        reservation_id: The reservation that the command was about, if it was about one.
+        refusal: The result, if a rule refused the command and its events are stored all the same. Then nothing else is.
+        recipients: Recipients whom the vault may not have yet.
+        code_text: The text of a new code.
+        text: A free text that an event may name; it is kept if one does.
+        key: The Idempotency-Key that stands for the reservation from now on.
+        given_code: The row of a list.
     """
 
     code_id: UUID
     events: Sequence[Event] = ()
     reservation_id: UUID | None = None
     refusal: Refusal | None = None
+    recipients: Sequence[RecipientDraft] = ()
+    code_text: CodeDraft | None = None
+    text: TextDraft | None = None
+    key: IdempotencyKey | None = None
+    given_code: GivenCode | None = None
 
 
 class CampaignDecision(Struct, frozen=True):
-    """The new event of a campaign's stream, None if nothing changes, and the hand-out that the command was about."""
+    """The new event of a campaign's stream, None if nothing changes, and the hand-out that the command was about.
+
+    `hand_out_texts`: texts of the hand-out that change, by language.
+    """
 
     campaign_id: UUID
     event: CampaignEvent | None
     hand_out_id: UUID | None = None
+    hand_out_texts: Mapping[Language, HandOutText] = NO_TEXTS
 
 
 def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:

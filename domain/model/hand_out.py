@@ -4,7 +4,8 @@ Both are read back from the rows of their projections, which hold what `changes_
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -39,6 +40,9 @@ class HandOutText(NamedTuple):
 
     subject: str = ""
     body: str = ""
+
+
+NO_TEXTS: Final[Mapping[Language, HandOutText]] = MappingProxyType({})
 
 
 class Mailing(Struct, frozen=True, kw_only=True):

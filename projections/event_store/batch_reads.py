@@ -16,7 +16,8 @@ from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
 from domain.ports import PipelineSteps
 from domain.values.timestamps import possible_time
-from domain.working_set import RememberedKey, WorkingSet
+from domain.working_set import WorkingSet
+from domain.writes import RememberedKey
 from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS
 from projections.database.pipeline import fetch_pipelined
 from projections.definitions.tables.handed_out_codes import PROJECTION as HANDED_OUT_CODES

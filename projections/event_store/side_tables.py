@@ -3,7 +3,7 @@
 It holds no fact about a code, so it is not rebuilt.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
@@ -11,19 +11,16 @@ from uuid import UUID
 from msgspec import structs
 from psycopg import Cursor
 
-from domain.command_bus import AnyCommand, AnyResult, CommandResult
-from domain.commands.access.rebind import RequestRebind
-from domain.commands.hand_out.hand_out_code import HandOutCode
-from domain.commands.reservation.correct_recipient import CorrectRecipient
-from domain.commands.reservation.reserve import ReserveUse
-from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
+from domain.errors import CodeUnknown
 from domain.events.access import AccessReplaced, ExpiryAnnounced, InviteReminded
 from domain.events.code import CodeRevoked
 from domain.events.event import STAFF, Event
 from domain.events.hand_out import HandOutReminded, HandOutResendRequested
 from domain.events.reservation import UseRefunded, UseReserved
-from domain.ports import PipelineSteps, Template
+from domain.model.hand_out import HandOutText
+from domain.ports import Language, PipelineSteps, Template
 from domain.working_set import WorkingSet
+from domain.writes import GivenCode, NewKey, Writes
 from projections.database.pipeline import fetch_pipelined
 from projections.database.table_arrays import encode_rows
 from projections.event_store.caches import StoreCaches
@@ -105,74 +102,39 @@ def make_hand_out_mails_due(cursor: Cursor[Any], working_set: WorkingSet) -> Non
         cursor.execute(EventStoreSql.make_hand_out_mails_due, [list(column) for column in zip(*rows, strict=True)])
 
 
-def insert_given_codes(cursor: Cursor[Any], commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
+def insert_given_codes(cursor: Cursor[Any], given_codes: Iterable[GivenCode]) -> None:
     """List the recipients of codes that were handed out although they existed before, so that their emails are due."""
-    for row in find_given_codes(commands, results):
-        cursor.execute(EventStoreSql.insert_given_code, row)
+    for row in given_codes:
+        cursor.execute(EventStoreSql.insert_given_code, structs.asdict(row))
 
 
-def find_given_codes(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> Iterator[dict[str, Any]]:
-    """Yield the row of the list for each code that commands handed out although it existed, if no list names it."""
-    for command, result in zip(commands, results, strict=True):
-        if not isinstance(command, HandOutCode) or command.upload_id is None:
-            continue
-        if isinstance(result, CommandResult) and result.changed:
-            fields = structs.asdict(command)
-            del fields["context"], fields["place"], fields["mail_group"]
-            yield {**fields, **command.place._asdict(), "now": command.context.now}
-
-
-def save_hand_out_texts(cursor: Cursor[Any], working_set: WorkingSet) -> None:
-    """Store the texts that a new event says were changed, in the transaction of that event."""
-    if working_set.new_hand_out_texts:
-        ((hand_out_id, _),) = working_set.hand_outs.items()
-        rows = [(language, *text) for language, text in working_set.new_hand_out_texts.items()]
+def save_hand_out_texts(cursor: Cursor[Any], changed: Mapping[UUID, Mapping[Language, HandOutText]]) -> None:
+    """Store the texts of hand-outs that a new event says were changed, in the transaction of that event."""
+    for hand_out_id, texts in changed.items():
+        rows = [(language, *text) for language, text in texts.items()]
         cursor.execute(
             EventStoreSql.save_hand_out_texts, (hand_out_id, *(list(column) for column in zip(*rows, strict=True)))
         )
 
 
-def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
+def save_idempotency_keys(cursor: Cursor[Any], keys: Mapping[bytes, NewKey]) -> None:
     """Store the reservation that each Idempotency-Key led to; refusals are not stored."""
-    rows = {
-        command.key.scope_digest: (
-            command.key.scope_digest,
-            command.key.body_digest,
-            result.reservation.reservation_id,
-            command.context.now + timedelta(days=IDEMPOTENCY_DAYS),
-        )
-        for command, result in zip(commands, results, strict=True)
-        if isinstance(command, ReserveUse) and command.key and isinstance(result, CommandResult) and result.reservation
-    }
-    if rows:
-        arrays = encode_rows(IDEMPOTENCY_KEYS, [rows[key] for key in sorted(rows)])
-        cursor.execute(EventStoreSql.insert_idempotency_keys, (*arrays, commands[0].context.now))
+    if keys:
+        days = timedelta(days=IDEMPOTENCY_DAYS)
+        rows = [(scope, key.body_digest, key.reservation_id, key.at + days) for scope, key in sorted(keys.items())]
+        now = min(key.at for key in keys.values())
+        cursor.execute(EventStoreSql.insert_idempotency_keys, (*encode_rows(IDEMPOTENCY_KEYS, rows), now))
 
 
-def record_rejections(
-    cursor: Cursor[Any],
-    caches: StoreCaches,
-    working_set: WorkingSet,
-    commands: Sequence[AnyCommand],
-    results: Sequence[AnyResult],
-) -> PipelineSteps[None]:
+def record_rejections(cursor: Cursor[Any], caches: StoreCaches, writes: Writes) -> PipelineSteps[None]:
     """Store rejected requests on existing codes, bounded per code and day; count those of unknown codes."""
-    unknown_codes = 0
     by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}
-    for command, result in zip(commands, results, strict=True):
-        if not isinstance(result, Refusal) or not isinstance(command, ReserveUse | CorrectRecipient | RequestRebind):
-            continue
-        if command.code_digests is None or command.context.actor != "person":
-            continue
-        code_id = working_set.code_id(command.code_digests)
-        if isinstance(result, CodeUnknown) or code_id is None:
-            unknown_codes += 1
-        elif not isinstance(result, IdempotencyKeyReused):
-            day = (code_id, command.context.now.date().isoformat())
-            draft = cast("SearchableDraft", command.recipient)
-            row = (code_id, command.context.now, draft.digests[0], draft.pepper_id, result.code)
-            if not _is_full(caches, day):
-                by_day.setdefault(day, []).append(row)
+    for refused in writes.refused_requests:
+        day = (refused.code_id, refused.at.date().isoformat())
+        draft = cast("SearchableDraft", refused.recipient)
+        row = (refused.code_id, refused.at, draft.digests[0], draft.pepper_id, refused.reason)
+        if not _is_full(caches, day):
+            by_day.setdefault(day, []).append(row)
     for day, rows in by_day.items():
         limits = (REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY)
         arrays = encode_rows(REJECTED_ATTEMPTS, rows)
@@ -181,9 +143,8 @@ def record_rejections(
         )
         if len(recorded) < len(rows):
             caches.full_refusals.put(day, value=True)
-    if unknown_codes:
-        now = commands[-1].context.now
-        cursor.execute(EventStoreSql.count_unknown_codes, (now, CodeUnknown.code, unknown_codes))
+    if unknown := writes.unknown_code_requests:
+        cursor.execute(EventStoreSql.count_unknown_codes, (unknown[-1], CodeUnknown.code, len(unknown)))
 
 
 def _is_full(caches: StoreCaches, day: tuple[UUID, str]) -> bool:

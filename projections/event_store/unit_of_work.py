@@ -14,7 +14,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from domain.asks import Asks, Names
-from domain.command_bus import COMMANDS, AnyCommand, AnyResult, Command, group_by_class
+from domain.command_bus import COMMANDS, AnyCommand, Command, group_by_class
 from domain.commands.reads import Reads, ask_for_what_follows
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
@@ -171,23 +171,22 @@ class PostgresUnitOfWork:
                 self._caches.campaigns_of_codes.put(code.code_id, code.campaign_id)
                 raise OperationalError(f"the campaign of code {code.code_id} was not locked")
 
-    def save(
-        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
-    ) -> PipelineSteps[None]:
-        """Append the new events and write every row that follows from them."""
-        drafts = [working_set.new_recipients[digest] for digest in sorted(working_set.new_recipients)]
+    def save(self, working_set: WorkingSet) -> PipelineSteps[None]:
+        """Append the new events and write every row that follows from them, and what decisions leave besides."""
+        writes = working_set.writes
+        drafts = [writes.recipients[digest] for digest in sorted(writes.recipients)]
         vault_rows.insert_recipients(self._cursor, drafts)
         if working_set.new_events:
-            vault_rows.insert_texts(self._cursor, working_set, commands, results)
+            vault_rows.insert_texts(self._cursor, working_set)
             if working_set.handed_out:
-                side_tables.insert_given_codes(self._cursor, commands, results)
+                side_tables.insert_given_codes(self._cursor, writes.given_codes)
                 side_tables.make_hand_out_mails_due(self._cursor, working_set)
-            side_tables.save_hand_out_texts(self._cursor, working_set)
+            side_tables.save_hand_out_texts(self._cursor, writes.hand_out_texts)
             self._append(working_set)
             side_tables.insert_outbox(self._cursor, working_set)
             side_tables.enqueue_revocation_followups(self._cursor, working_set)
-        side_tables.save_idempotency_keys(self._cursor, commands, results)
-        yield from side_tables.record_rejections(self._cursor, self._caches, working_set, commands, results)
+        side_tables.save_idempotency_keys(self._cursor, writes.keys)
+        yield from side_tables.record_rejections(self._cursor, self._caches, writes)
 
     def commit(self) -> PipelineSteps[None]:
         """Commit. The commit is certain once the transaction was left without an error, not earlier."""

@@ -6,14 +6,9 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from domain.command_bus import AnyCommand, AnyResult, CommandResult, NewCode
-from domain.commands.access.settle_access import RecordRemovalOutcome
-from domain.commands.delivery.record_bounce import RecordBounce
-from domain.commands.delivery.record_outcome import RecordOutcome
-from domain.commands.reservation.reserve import ReserveUse
 from domain.events.hand_out import HandedOutCodeEvent
 from domain.events.reservation import ReservationEvent, UseReserved
-from domain.ports import RecipientDraft, TextDraft
+from domain.ports import RecipientDraft
 from domain.working_set import WorkingSet
 from projections.database.table_arrays import encode_rows
 from projections.sql.event_store import CODE_TEXTS, NEW_TEXTS, RECIPIENTS, EventStoreSql
@@ -27,22 +22,16 @@ def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> 
         cursor.execute(EventStoreSql.insert_recipients, encode_rows(RECIPIENTS, rows))
 
 
-def insert_texts(
-    cursor: Cursor[Any], working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
-) -> None:
+def insert_texts(cursor: Cursor[Any], working_set: WorkingSet) -> None:
     """Insert the texts of new codes, and the notes and replies that new events name, with whom they are about."""
-    codes: list[tuple[Any, ...]] = []
-    texts: list[PrivateText] = []
-    for command, result in zip(commands, results, strict=True):
-        if isinstance(command, ReserveUse) or not (isinstance(result, CommandResult) and result.changed):
-            continue  # a redeem names no text
-        if isinstance(command, NewCode):
-            codes.append(_code_row(cast("SearchableDraft", command.text), command))
-        if (text := _text_of(command)) is not None:
-            texts.append(cast("PrivateText", text))
-    if codes:
+    writes = working_set.writes
+    if writes.code_texts:
+        codes = [_code_row(code_id, cast("SearchableDraft", draft)) for code_id, draft in writes.code_texts.items()]
         cursor.execute(EventStoreSql.insert_code_texts, encode_rows(CODE_TEXTS, codes))
-    subjects = find_subjects(working_set) if texts else {}
+    if not writes.texts:
+        return
+    subjects = find_subjects(working_set)
+    texts = [cast("PrivateText", text) for text in writes.texts]
     rows = [_text_row(text, subjects[text.text_id]) for text in texts if text.text_id in subjects]
     if rows:
         cursor.execute(EventStoreSql.insert_private_texts, encode_rows(NEW_TEXTS, rows))
@@ -87,19 +76,13 @@ def _replacements(reservation_id: UUID, working_set: WorkingSet) -> Iterator[UUI
             yield recorded.event.reservation_id
 
 
-def _text_of(command: AnyCommand) -> TextDraft | None:
-    if isinstance(command, RecordOutcome | RecordBounce | RecordRemovalOutcome):
-        return command.reply
-    return cast("TextDraft | None", getattr(command, "note", None))
-
-
 def _identity_row(draft: SearchableDraft) -> tuple[Any, ...]:
     sealed = draft.seal()
     return (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)
 
 
-def _code_row(draft: SearchableDraft, command: NewCode) -> tuple[Any, ...]:
-    if command.code_id != draft.new_id:
+def _code_row(code_id: UUID, draft: SearchableDraft) -> tuple[Any, ...]:
+    if code_id != draft.new_id:
         message = "a code's text must be drafted for the code's own id"
         raise ValueError(message)
     return (*_identity_row(draft), draft.suffix)

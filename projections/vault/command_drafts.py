@@ -11,9 +11,10 @@ from msgspec import Struct
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.context import CommandContext
 from domain.commands.reservation.correct_recipient import CorrectRecipient
-from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.reserve import ReserveUse
 from domain.ports import Language, TextDraft
 from domain.values.identifiers import EmailAddress
+from domain.writes import IdempotencyKey
 from projections.vault.vault import CodeInput, Vault
 
 

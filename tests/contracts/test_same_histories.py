@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Command, CommandResult, Result, handle
+from domain.command_bus import Command, CommandResult, Result
 from domain.commands.campaign.manage_campaign import CampaignCommand
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.model.invariants import InvariantViolationError
@@ -29,8 +29,8 @@ def run(store: ContractStore, commands: Sequence[Command]) -> tuple[dict[str, An
         with attempt as work:
             working_set = run_to_completion(work.load(list(commands)))
             looked_up = picture(working_set)
-            results = [handle(command, working_set, store.ledger.policy) for command in commands]
-            run_to_completion(work.save(working_set, commands, results))
+            results = cast("list[Result]", store.ledger.decide(commands, working_set))
+            run_to_completion(work.save(working_set))
     return looked_up, results
 
 

@@ -35,6 +35,7 @@ from tests.simulation.actors.recipients import DOMAINS, RECIPIENTS, code_draft, 
 from tests.simulation.actors.staff import SimulatedStaff
 from tests.simulation.checks.campaign_checks import find_untrue_refusals, find_wrong_campaigns
 from tests.simulation.checks.complete_reads import find_omitted_reads
+from tests.simulation.checks.complete_writes import find_omitted_writes
 from tests.simulation.checks.external_access_check import ExternalAccessCheck
 from tests.simulation.checks.hand_out_checks import find_used_hand_outs
 from tests.simulation.checks.run_checks import bank, refusals_are_true, violations
@@ -138,7 +139,7 @@ class LedgerModel:
             scheduler, self.faults, ledger, self.store, sweep_s=random.choice([5.0, 15.0, 30.0])
         )
         self.committed_at: list[float] = []
-        self.omitted_reads: list[str] = []
+        self.omissions: list[str] = []
         self.asked = ExternalAccessCheck(self.store, self.infrastructure.receivers, scheduler.counts)
         for receiver in self.infrastructure.receivers.values():
             receiver.on_asked = self._has_asked
@@ -182,7 +183,7 @@ class LedgerModel:
             self._without_celery()
         self._come_to_an_end()
         self._let_days_pass()
-        return [*self.omitted_reads, *violations(self.left_behind())]
+        return [*self.omissions, *violations(self.left_behind())]
 
     def left_behind(self) -> RunResult:
         """What checks look at."""
@@ -288,8 +289,9 @@ class LedgerModel:
         return ImportCode(**terms, source="before", uses=[use])
 
     def _decided(self, commands: Sequence[AnyCommand], working_set: WorkingSet, results: Sequence[AnyResult]) -> None:
-        """Decide a batch on everything too; a transaction that is rolled back is as good a case."""
-        self.omitted_reads += find_omitted_reads(self.store, self.policy, commands, working_set, results)
+        """Decide a batch on everything too, and compare what it leaves; one that is rolled back is as good a case."""
+        self.omissions += find_omitted_reads(self.store, self.policy, commands, working_set, results)
+        self.omissions += find_omitted_writes(working_set, commands, results)
 
     def _committed(self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
         """Note what a transaction wrote; look at its refusals."""

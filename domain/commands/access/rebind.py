@@ -137,7 +137,8 @@ def rebind_reservation(command: RebindReservation, working_set: WorkingSet, poli
             bind persons only.
     """
     reservation = working_set.reservation(command.reservation_id)
-    return _begin_rebind(command, working_set.codes[reservation.code_id], reservation, working_set, policy)
+    code = working_set.codes[reservation.code_id]
+    return _begin_rebind(command, code, reservation, working_set, policy, command.note)
 
 
 def _newest_access(own_reservations: Sequence[Reservation], working_set: WorkingSet) -> Reservation | None:
@@ -169,6 +170,7 @@ def _begin_rebind(
     former: Reservation,
     working_set: WorkingSet,
     policy: Policy,
+    note: TextDraft | None = None,
 ) -> Decision:
     if command.new_reservation_id in working_set.reservations:  # this very command began it before its answer was lost
         return Decision(code.code_id, reservation_id=command.new_reservation_id)
@@ -182,8 +184,8 @@ def _begin_rebind(
     if former.kind == "rebind" and former.has_active_access and former.group == command.group:
         return Decision(code.code_id, reservation_id=former.reservation_id)
     _check(command, code, former, working_set, stamp, policy)
-    events = [*release_overdue(code, overdue, stamp), _rebind_event(command, former, stamp, policy)]
-    return Decision(code.code_id, events, command.new_reservation_id)
+    events = [*release_overdue(code, overdue, stamp), _rebind_event(command, former, stamp, policy, note)]
+    return Decision(code.code_id, events, command.new_reservation_id, text=note)
 
 
 def _check(
@@ -228,7 +230,11 @@ def _rebind_count(reservation: Reservation) -> int:
 
 
 def _rebind_event(
-    command: RequestRebind | RebindReservation, former: Reservation, stamp: EventStamp, policy: Policy
+    command: RequestRebind | RebindReservation,
+    former: Reservation,
+    stamp: EventStamp,
+    policy: Policy,
+    note: TextDraft | None,
 ) -> Event:
     """Return the start of a rebind.
 
@@ -237,7 +243,6 @@ def _rebind_event(
     deadline = stamp.now + timedelta(seconds=policy.reservation_ttl_s)
     if former.access_ends_at is not None:
         deadline = min(deadline, former.access_ends_at)
-    note = command.note if isinstance(command, RebindReservation) else None
     return RebindReserved(
         **stamp.fields,
         reservation_id=command.new_reservation_id,

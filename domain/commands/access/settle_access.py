@@ -123,7 +123,7 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
     events: list[Event] = [failed]
     if retry_at is None:
         events.append(open_case(reservation, stamp, command.case_id, REMOVAL_FAILED, caused_by=code.version + 1))
-    return Decision(reservation.code_id, events, reservation.reservation_id)
+    return Decision(reservation.code_id, events, reservation.reservation_id, text=command.reply)
 
 
 def _count_attempts(access: Access, number: int, now: datetime, rules: Rules) -> Attempts:

@@ -97,4 +97,4 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
         bound_to=bound_to,
         text_id=command.note.text_id if command.note else None,
     )
-    return Decision(code.code_id, [event])
+    return Decision(code.code_id, [event], text=command.note)

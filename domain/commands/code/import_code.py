@@ -135,7 +135,13 @@ def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
         *dated,
         *((now, fact) for fact in _of_today(command, terms, limit)),
     ]
-    return Decision(command.code_id, [_stamped(command.context, at, make) for at, make in facts])
+    return Decision(
+        command.code_id,
+        [_stamped(command.context, at, make) for at, make in facts],
+        recipients=_drafts_in((command,)),
+        code_text=command.text,
+        text=command.note,
+    )
 
 
 def _check(command: ImportCode) -> None:

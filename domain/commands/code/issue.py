@@ -64,5 +64,6 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
         **shared_fields, **terms, bound=command.bound, text_id=command.note_id, campaign_id=command.campaign_id
     )
     if command.handed_out is None:
-        return Decision(command.code_id, [event])
-    return Decision(command.code_id, [event, CodeHandedOut(**shared_fields, **command.handed_out._asdict())])
+        return Decision(command.code_id, [event], code_text=command.text)
+    handed_out = CodeHandedOut(**shared_fields, **command.handed_out._asdict())
+    return Decision(command.code_id, [event, handed_out], code_text=command.text)

@@ -46,4 +46,5 @@ def pause_or_resume(command: PauseCode | ResumeCode, working_set: WorkingSet) ->
         return Decision(code.code_id)
     event = CodePaused if to_pause else CodeResumed
     text_id = command.note.text_id if command.note else None
-    return Decision(code.code_id, [event(**event_stamp(command.context, code).fields, text_id=text_id)])
+    events = [event(**event_stamp(command.context, code).fields, text_id=text_id)]
+    return Decision(code.code_id, events, text=command.note)

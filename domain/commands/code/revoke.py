@@ -68,7 +68,8 @@ def revoke_code(command: RevokeCode, working_set: WorkingSet, policy: Policy) ->
         revoked = CodeRevoked(**stamp.fields, text_id=command.note.text_id if command.note else None)
         events.append(revoked)
         code = evolve_code(code, code.code_id, code.version + 1, revoked)
-    return Decision(code.code_id, [*events, *_settlement_events(code, working_set, stamp, command.case_ids, policy)])
+    events += _settlement_events(code, working_set, stamp, command.case_ids, policy)
+    return Decision(code.code_id, events, text=command.note)
 
 
 def continue_revocation(command: ContinueRevocation, working_set: WorkingSet, policy: Policy) -> Decision:

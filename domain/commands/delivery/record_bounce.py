@@ -70,6 +70,6 @@ def record_bounce(command: RecordBounce, working_set: WorkingSet) -> Decision:
     )
     in_doubt = in_doubt and not reservation.resending
     if not in_doubt or reservation.case_id is not None:
-        return Decision(reservation.code_id, (bounced,), reservation.reservation_id)
+        return Decision(reservation.code_id, (bounced,), reservation.reservation_id, text=command.reply)
     case = open_case(reservation, stamp, command.case_id, "bounced", caused_by=code.version + 1)
-    return Decision(reservation.code_id, (bounced, case), reservation.reservation_id)
+    return Decision(reservation.code_id, (bounced, case), reservation.reservation_id, text=command.reply)

@@ -62,7 +62,7 @@ def record_outcome(command: RecordOutcome, working_set: WorkingSet, policy: Poli
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
     events = _outcome_events(command, code, reservation, working_set, stamp, policy)
-    return Decision(code.code_id, events, reservation.reservation_id)
+    return Decision(code.code_id, events, reservation.reservation_id, text=command.reply)
 
 
 def _outcome_events(

@@ -16,6 +16,7 @@ from domain.events.hand_out import CodeHandedOut
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.working_set import WorkingSet
+from domain.writes import GivenCode
 
 CodeObstacle = Literal["campaign", "over", "paused", "group", "used"]
 """Why a code that exists cannot be handed out, a reason of `HandOutCodeConflict`."""
@@ -82,8 +83,25 @@ def hand_out_code(command: HandOutCode, working_set: WorkingSet) -> Decision:
         )
         if why is not None:
             raise HandOutCodeConflict(why)
-    fields = event_stamp(command.context, code).fields
-    return Decision(command.code_id, [CodeHandedOut(**fields, **command.place._asdict())])
+    event = CodeHandedOut(**event_stamp(command.context, code).fields, **command.place._asdict())
+    return Decision(command.code_id, [event], given_code=_list_row(command))
+
+
+def _list_row(command: HandOutCode) -> GivenCode | None:
+    """Return the row of the list with this one recipient; None if a list has it already."""
+    if command.upload_id is None:
+        return None
+    return GivenCode(
+        code_id=command.code_id,
+        campaign_id=command.campaign_id,
+        recipient_id=command.place.recipient_id,
+        hand_out_id=command.place.hand_out_id,
+        upload_id=command.upload_id,
+        language=command.language,
+        sealed=command.sealed,
+        key_id=command.key_id,
+        now=command.context.now,
+    )
 
 
 def find_obstacle(

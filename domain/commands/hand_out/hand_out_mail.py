@@ -110,7 +110,7 @@ def record_hand_out_bounce(command: RecordHandOutBounce, working_set: WorkingSet
         raise HandOutMailConflict("not_sent")
     fields = _event_fields(command, working_set, handed_out.mail)
     text_id = command.note.text_id if command.note else None
-    return Decision(command.code_id, [HandOutBounced(**fields, text_id=text_id)])
+    return Decision(command.code_id, [HandOutBounced(**fields, text_id=text_id)], text=command.note)
 
 
 def resend_hand_out(command: ResendHandOut, working_set: WorkingSet) -> Decision:

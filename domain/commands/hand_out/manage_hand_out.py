@@ -32,7 +32,7 @@ from domain.events.hand_out import (
     HandOutPaused,
     HandOutResumed,
 )
-from domain.model.hand_out import HandOut, HandOutText, Mailing
+from domain.model.hand_out import NO_TEXTS, HandOut, HandOutText, Mailing
 from domain.ports import Language
 from domain.values.group_name import NamesGroup, is_group_name
 from domain.values.number_bounds import MAILS_PER_MINUTE
@@ -63,7 +63,7 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
     per_minute: int | None = None
     bound: bool = True
     existing_codes: bool = False
-    texts: Mapping[Language, HandOutText] = MappingProxyType({})
+    texts: Mapping[Language, HandOutText] = NO_TEXTS
 
     def named_group(self) -> str | None:
         """Return the group that the events will name."""
@@ -157,17 +157,27 @@ def manage_hand_out(command: HandOutCommand, working_set: WorkingSet) -> Campaig
     Raises:
         Refusal: One of the command's `refusals`, in that order.
     """
-    return CampaignDecision(command.campaign_id, _decide(command, working_set), command.hand_out_id)
-
-
-def _decide(command: HandOutCommand, working_set: WorkingSet) -> HandOutEvent | None:
     hand_out = working_set.hand_outs.get(command.hand_out_id)
     if isinstance(command, CreateHandOut):
-        return None if hand_out is not None else _create(command, working_set)
+        return _decision(command) if hand_out is not None else _create(command, working_set)
     if hand_out is None or hand_out.campaign_id != command.campaign_id:
         raise NoSuchHandOut
     if isinstance(command, ChangeHandOut):
         return _change(command, working_set, hand_out)
+    return _decision(command, _change_state(command, working_set, hand_out))
+
+
+def _decision(
+    command: HandOutCommand,
+    event: HandOutEvent | None = None,
+    texts: Mapping[Language, HandOutText] = MappingProxyType({}),
+) -> CampaignDecision:
+    return CampaignDecision(command.campaign_id, event, command.hand_out_id, texts)
+
+
+def _change_state(
+    command: PauseHandOut | ResumeHandOut | EndHandOut, working_set: WorkingSet, hand_out: HandOut
+) -> HandOutEvent | None:
     fields = _event_fields(command, working_set)
     if isinstance(command, EndHandOut):
         return None if hand_out.state == "ended" else HandOutEnded(**fields)
@@ -179,7 +189,7 @@ def _decide(command: HandOutCommand, working_set: WorkingSet) -> HandOutEvent | 
     return (HandOutPaused if to_pause else HandOutResumed)(**fields)
 
 
-def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
+def _create(command: CreateHandOut, working_set: WorkingSet) -> CampaignDecision:
     if working_set.campaign(command.campaign_id).ended_by is not None:
         raise CampaignHasEnded(why="issue")
     if not is_group_name(command.name):
@@ -192,8 +202,7 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
         raise HandOutInvalid("terms")
     check_terms(terms)
     check_agreement(command.terms)
-    working_set.new_hand_out_texts = {language: text for language, text in command.texts.items() if any(text)}
-    return HandOutCreated(
+    event = HandOutCreated(
         **_event_fields(command, working_set),
         **terms,
         name=command.name,
@@ -201,6 +210,7 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
         bound=command.bound,
         existing_codes=command.existing_codes,
     )
+    return _decision(command, event, {language: text for language, text in command.texts.items() if any(text)})
 
 
 def _names_terms_of_codes(command: CreateHandOut) -> bool:
@@ -208,7 +218,7 @@ def _names_terms_of_codes(command: CreateHandOut) -> bool:
     return not command.bound or command.terms != structs.replace(NO_TERMS, group=command.terms.group)
 
 
-def _change(command: ChangeHandOut, working_set: WorkingSet, hand_out: HandOut) -> HandOutChanged | None:
+def _change(command: ChangeHandOut, working_set: WorkingSet, hand_out: HandOut) -> CampaignDecision:
     before = Mailing(per_minute=hand_out.per_minute, texts=working_set.hand_out_texts)
     if command.expected is not None and command.expected != before:
         raise TermsConflict
@@ -223,10 +233,10 @@ def _change(command: ChangeHandOut, working_set: WorkingSet, hand_out: HandOut) 
     }
     changed = {language: text for language, text in texts.items() if text != before.texts.get(language, HandOutText())}
     if per_minute == before.per_minute and not changed:
-        return None
-    working_set.new_hand_out_texts = changed
+        return _decision(command)
     fields = _event_fields(command, working_set)
-    return HandOutChanged(**fields, per_minute=per_minute, languages=tuple(sorted(changed)))
+    event = HandOutChanged(**fields, per_minute=per_minute, languages=tuple(sorted(changed)))
+    return _decision(command, event, changed)
 
 
 def _changed_text(before: HandOutText, change: TextChange) -> HandOutText:

@@ -124,7 +124,13 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     except Refusal as error:
         return Decision(code.code_id, lapse_events, refusal=error)
     events = _correction_events(command, code, reservation, recipient_id, stamp, policy)
-    return Decision(code.code_id, [*lapse_events, *events], command.new_reservation_id)
+    return Decision(
+        code.code_id,
+        [*lapse_events, *events],
+        command.new_reservation_id,
+        recipients=(command.recipient,),
+        text=command.note,
+    )
 
 
 def _check(

@@ -66,7 +66,7 @@ def refund_reservation(command: RefundReservation, working_set: WorkingSet, poli
         events = _refund_events(command, code, reservation, stamp)
     except Refusal as error:
         return Decision(code.code_id, lapse_events, refusal=error)
-    return Decision(code.code_id, [*lapse_events, *events], reservation.reservation_id)
+    return Decision(code.code_id, [*lapse_events, *events], reservation.reservation_id, text=command.note)
 
 
 def _check(command: RefundReservation, reservation: Reservation, working_set: WorkingSet) -> None:

@@ -56,22 +56,8 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation, keep_terms
 from domain.policy import Policy
 from domain.ports import Language, RecipientDraft
-from domain.working_set import RememberedKey, WorkingSet
-
-
-class IdempotencyKey(Struct, frozen=True, kw_only=True):
-    """Digests of a client's Idempotency-Key within its scope, and of the body that came with it.
-
-    `older`: the same under the peppers that were used before, by which it may be remembered.
-    """
-
-    scope_digest: bytes
-    body_digest: bytes
-    older: Sequence["IdempotencyKey"] = ()
-
-    def spellings(self) -> Sequence["IdempotencyKey"]:
-        """Return the digests under which the key may be stored, the present one first."""
-        return (self, *self.older)
+from domain.working_set import WorkingSet
+from domain.writes import IdempotencyKey, RememberedKey
 
 
 class ReserveUse(Struct, frozen=True, kw_only=True):
@@ -174,9 +160,9 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     if code is None or command.group not in {None, code.terms.group}:
         raise CodeUnknown
     if (remembered := _find_remembered_result(command, code, working_set)) is not None:
-        return Decision(code.code_id, reservation_id=remembered)
+        return Decision(code.code_id, reservation_id=remembered, key=command.key)
     if command.reservation_id in working_set.reservations:  # this very command made it before its answer was lost
-        return Decision(code.code_id, reservation_id=command.reservation_id)
+        return Decision(code.code_id, reservation_id=command.reservation_id, key=command.key)
 
     stamp = event_stamp(command.context, code)
     recipient_id = working_set.recipient_id(command.recipient)
@@ -188,7 +174,8 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     if hidden is not None:  # decided as for a recipient without reservations
         recipient_id, own_reservations = command.reservation_id, []
     elif existing is not None:
-        return Decision(code.code_id, expire_lease(code, existing, stamp, policy), existing.reservation_id)
+        lapse_events = expire_lease(code, existing, stamp, policy)
+        return Decision(code.code_id, lapse_events, existing.reservation_id, key=command.key)
 
     if code.is_revoked:
         return _reject_as_revoked(code, own_reservations, stamp)
@@ -210,7 +197,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         follows=follows,
     )
     events = [*release_overdue(code, to_release, stamp), event]
-    return Decision(code.code_id, events, command.reservation_id)
+    return Decision(code.code_id, events, command.reservation_id, recipients=(command.recipient,), key=command.key)
 
 
 def _find_remembered_result(command: ReserveUse, code: RedeemCode, working_set: WorkingSet) -> UUID | None:

@@ -106,6 +106,7 @@ def _resolve_after(
         reservation.code_id,
         [*events, *_resolution_events(command, code, reservation, working_set, stamp, policy)],
         reservation.reservation_id,
+        text=command.note,
     )
 
 

@@ -14,10 +14,11 @@ from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
-from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.reserve import ReserveUse
 from domain.events.event import ActorKind
 from domain.ports import OutboundMessage
 from domain.values.link_token import read_token
+from domain.writes import IdempotencyKey
 from tests.simulation.actors.components import MESSAGES, ApiComponent, SharedInfrastructure
 from tests.simulation.actors.recipients import RECIPIENTS, recipient_draft
 from tests.simulation.actors.staff import Make, SimulatedStaff

@@ -36,7 +36,7 @@ from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors.components import MESSAGES, SharedInfrastructure
 from tests.simulation.actors.recipients import RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.scheduler import SimulatedProcess
-from tests.simulation.services.hand_out_lists import MemoryListRow
+from tests.simulation.services.related_writes import MemoryListRow
 from tests.support.ledger.code_terms import make_terms
 from workers.sending.message_factory import HandOutMail
 

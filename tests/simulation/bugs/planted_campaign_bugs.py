@@ -15,7 +15,6 @@ from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet
-from projections.event_store import side_tables
 
 Patch = pytest.MonkeyPatch
 
@@ -78,7 +77,7 @@ def used_code_is_handed_out(patch: Patch) -> None:
 
 def list_lacks_the_handed_out_code(patch: Patch) -> None:
     """The event is committed without the row, so no email is due and the next list gives the recipient a code."""
-    patch.setattr(side_tables, "find_given_codes", lambda *_: iter(()))
+    patch.setattr(hand_out_code, "_list_row", lambda _: None)
 
 
 CAMPAIGN_PLANTS = (

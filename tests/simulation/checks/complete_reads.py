@@ -54,7 +54,7 @@ def find_omitted_reads(
     if working_set.new_events != complete.new_events:
         kinds = [[type(each.event).__name__ for each in one.new_events] for one in (working_set, complete)]
         yield f"reads: {names}: events {kinds[0]}, and {kinds[1]} on everything"
-    if working_set.new_recipients.keys() != complete.new_recipients.keys():
+    if working_set.writes.recipients.keys() != complete.writes.recipients.keys():
         yield f"reads: {names}: other new recipients on everything"
 
 

@@ -1,7 +1,6 @@
 """Lists of hand-outs in memory: one row for a code, and one for a recipient of a campaign, as in PostgreSQL."""
 
 from collections.abc import Container, Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
@@ -11,17 +10,7 @@ from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.model.hand_out import HandOutText
 from domain.ports import Language
 from domain.working_set import WorkingSet
-from projections.event_store import side_tables
-
-
-class MemoryListRow(NamedTuple):
-    """A recipient in a list, and the code that they get."""
-
-    code_id: UUID
-    campaign_id: UUID
-    recipient_id: UUID
-    hand_out_id: UUID
-    upload_id: UUID
+from tests.simulation.services.related_writes import MemoryListRow, given_codes
 
 
 class MemoryLists:
@@ -76,8 +65,7 @@ class MemoryLists:
         Raises:
             IntegrityError: The code or the recipient has a row.
         """
-        new = side_tables.find_given_codes(commands, results)
-        rows = [MemoryListRow(*(values[name] for name in MemoryListRow._fields)) for values in new]
+        rows = given_codes(commands, results)
         if any(row.code_id in self.rows or (row.campaign_id, row.recipient_id) in self._codes for row in rows):
             raise IntegrityError("a row of a list is there already")
         return rows
@@ -88,8 +76,8 @@ class MemoryLists:
             self._insert(row)
             self.end(row.upload_id)
             self.existing.add(row.code_id)
-        for hand_out_id in working_set.hand_outs if working_set.new_hand_out_texts else ():
-            texts = self.texts.get(hand_out_id, {}) | working_set.new_hand_out_texts
+        for hand_out_id, changed in working_set.writes.hand_out_texts.items():
+            texts = self.texts.get(hand_out_id, {}) | dict(changed)
             self.texts[hand_out_id] = {language: text for language, text in texts.items() if any(text)}
 
     def _insert(self, row: MemoryListRow) -> None:

@@ -1,12 +1,15 @@
 """The library's infrastructure factory for the store in memory: what PERSISTENCE_MODULE names in simulations."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from eventsourcing.persistence import ApplicationRecorder, Mapper, Transcoder
 from eventsourcing.popo import POPOFactory
 
 from domain.application import RedemptionLedger
+from domain.command_bus import AnyCommand, AnyResult
 from domain.policy import Policy
+from domain.working_set import WorkingSet
 from projections.event_store.mapper import LedgerMapper
 from tests.simulation.services.store import MemoryStore, TransactionFaults
 
@@ -24,11 +27,21 @@ class MemoryFactory(POPOFactory):
         return LedgerMapper(transcoder=transcoder)  # type: ignore[arg-type]  # our mapper does without one
 
 
+class ObservedLedger(RedemptionLedger):
+    """Shows its store the commands and the results: it works out what they leave, and compares no decision."""
+
+    def decide(self, commands: Sequence[AnyCommand], working_set: WorkingSet) -> Sequence[AnyResult]:
+        """Decide as the application does."""
+        results = super().decide(commands, working_set)
+        cast("MemoryStore", self.recorder).decided = commands, results
+        return results
+
+
 def open_memory(
     policy: Policy, faults_of_transactions: TransactionFaults | None = None
 ) -> tuple[RedemptionLedger, MemoryStore]:
     """A new ledger in memory, and its store."""
-    ledger = RedemptionLedger({"PERSISTENCE_MODULE": "tests.simulation.services.persistence:MemoryFactory"}, policy)
+    ledger = ObservedLedger({"PERSISTENCE_MODULE": "tests.simulation.services.persistence:MemoryFactory"}, policy)
     store = cast("MemoryStore", ledger.recorder)
     if faults_of_transactions is not None:
         store.faults_of_transactions = faults_of_transactions

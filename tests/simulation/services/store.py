@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import ClassVar, Literal, Protocol, cast
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -22,10 +22,8 @@ from domain.command_bus import (
     AnyResult,
     CodeCommand,
     Command,
-    CommandResult,
     NewCode,
     ReservationCommand,
-    recipient_drafts_in,
 )
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
@@ -38,14 +36,14 @@ from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import is_released_by_revocation
-from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.model.campaign import Campaign
 from domain.model.hand_out import HandedOutCode, HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import PipelineSteps
 from domain.values.timestamps import possible_time
-from domain.working_set import RememberedKey, WorkingSet, is_active_rebind
+from domain.working_set import WorkingSet, is_active_rebind
+from domain.writes import RememberedKey
 from projections.database.errors import StorageUnavailableError
 from projections.definitions.projection import Projection, RowMerger, State
 from projections.definitions.registry import PROJECTIONS, STATE_PROJECTIONS
@@ -54,7 +52,6 @@ from projections.event_store.batch_reads import OVERDUE_PER_CODE_MAX, REVOKED_PE
 from projections.event_store.codec import encode
 from projections.event_store.recorder import TRANSACTIONS_PER_BATCH_MAX
 from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, outbox_entry_for
-from projections.event_store.vault_rows import _text_of
 from projections.vault.vault import EncryptedText, PrivateText, SearchableDraft
 from projections.verification.drift_sample import CODE_PROJECTIONS, Rows
 from tests.simulation.services.hand_out_lists import MemoryLists
@@ -63,6 +60,15 @@ from tests.simulation.services.related_reads import (
     find_linked_reservations,
     find_recountable,
     may_run_out,
+)
+from tests.simulation.services.related_writes import (
+    MemoryRefusal,
+    changed_by,
+    named_texts,
+    recipients_of,
+    refused_requests,
+    text_of,
+    used_keys,
 )
 
 PERSON_RESERVATIONS_MAX = 20
@@ -129,15 +135,6 @@ class NoFaults:
         """No task waits."""
 
 
-class StoredRefusal(NamedTuple):
-    """A refused try, as `refusals` holds it."""
-
-    code_id: UUID
-    at: datetime
-    recipient_digest: bytes
-    reason: str
-
-
 @dataclass
 class OutboxEntry:
     """A letter in the outbox; done when `due_at` is None."""
@@ -172,10 +169,11 @@ class MemoryStore(POPOApplicationRecorder):
         self.texts: dict[UUID, PrivateText] = {}
         self.keys: dict[bytes, tuple[RememberedKey, datetime]] = {}
         self.outbox: dict[tuple[UUID, str], OutboxEntry] = {}
-        self.refusals: list[StoredRefusal] = []
+        self.refusals: list[MemoryRefusal] = []
         self.unknown_code_requests: Counter[datetime] = Counter()
         self.on_commit: Callable[[WorkingSet, Sequence[AnyCommand], Sequence[AnyResult]], None] = lambda *_: None
         self.on_decision: OnDecision = lambda *_: None
+        self.decided: tuple[Sequence[AnyCommand], Sequence[AnyResult]] = ((), ())
 
     @property
     def log(self) -> Sequence[StoredEvent]:
@@ -204,11 +202,7 @@ class MemoryStore(POPOApplicationRecorder):
             IntegrityError: A version, a person or a row of a list is there already.
         """
         listed = self.lists.find_new(commands, results)
-        if any(
-            digest in self.recipient_ids
-            for draft in working_set.new_recipients.values()
-            for digest in draft.digests[:1]
-        ):
+        if any(digest in self.recipient_ids for digest in working_set.writes.recipients):
             raise IntegrityError("a person is known by now")
         self.insert_events(
             [
@@ -284,15 +278,15 @@ class MemoryStore(POPOApplicationRecorder):
     def _keep_vault(
         self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
     ) -> None:
-        for digest, draft in working_set.new_recipients.items():
-            self.recipient_ids[digest] = draft.new_id
-            self.addresses[draft.new_id] = cast("SearchableDraft", draft).seal()
-        for command, result in zip(commands, results, strict=True):
-            if not (isinstance(result, CommandResult) and result.changed):
-                continue
+        named = named_texts(working_set)
+        for command in changed_by(commands, results):
+            for draft in recipients_of(command):
+                if self.recipient_ids.keys().isdisjoint(draft.digests):
+                    self.recipient_ids[draft.digests[0]] = draft.new_id
+                    self.addresses[draft.new_id] = cast("SearchableDraft", draft).seal()
             if isinstance(command, NewCode):
                 self.code_ids[command.text.digests[0]] = command.code_id
-            elif (text := _text_of(command)) is not None:
+            if (text := text_of(command)) is not None and text.text_id in named:
                 self.texts[text.text_id] = cast("PrivateText", text)
 
     def _keep_side_rows(
@@ -301,26 +295,18 @@ class MemoryStore(POPOApplicationRecorder):
         for recorded in working_set.new_events:
             if (notice := outbox_entry_for(recorded.event, working_set)) is not None:
                 self.outbox.setdefault(notice[:2], OutboxEntry(notice[2], notice[2]))
-        for command, result in zip(commands, results, strict=True):
-            if not isinstance(command, ReserveUse | RequestRebind):
+        for key in used_keys(commands, results):
+            known_key = self.keys.get(key.scope_digest)
+            if known_key is None or known_key[1] <= commands[0].context.now:
+                remembered = RememberedKey(key.body_digest, key.reservation_id)
+                self.keys[key.scope_digest] = (remembered, key.at + timedelta(days=IDEMPOTENCY_DAYS))
+        for refused in refused_requests(working_set, commands, results):
+            if refused.code_id is None:
+                self.unknown_code_requests[refused.at.replace(second=0, microsecond=0)] += 1
                 continue
-            if isinstance(result, Refusal):
-                self._keep_refusal(working_set, command, result)
-            elif isinstance(command, ReserveUse) and command.key is not None and isinstance(result, CommandResult):
-                known_key = self.keys.get(command.key.scope_digest)
-                if known_key is None or known_key[1] <= commands[0].context.now:
-                    until = command.context.now + timedelta(days=IDEMPOTENCY_DAYS)
-                    key = RememberedKey(command.key.body_digest, result.require_reservation().reservation_id)
-                    self.keys[command.key.scope_digest] = (key, until)
-
-    def _keep_refusal(self, working_set: WorkingSet, command: ReserveUse | RequestRebind, refusal: Refusal) -> None:
-        code_id, now = working_set.code_id(command.code_digests), command.context.now
-        if code_id is None or isinstance(refusal, CodeUnknown):
-            self.unknown_code_requests[now.replace(second=0, microsecond=0)] += 1
-        elif not isinstance(refusal, IdempotencyKeyReused):
-            today = sum(row.code_id == code_id and row.at.date() == now.date() for row in self.refusals)
+            today = sum(row.code_id == refused.code_id and row.at.date() == refused.at.date() for row in self.refusals)
             if today < REFUSALS_PER_CODE_AND_DAY:
-                self.refusals.append(StoredRefusal(code_id, now, command.recipient.digests[0], refusal.code))
+                self.refusals.append(refused)
 
 
 class _TransactionAttempt(AbstractContextManager[UnitOfWork]):
@@ -382,14 +368,16 @@ class _MemoryUnitOfWork:
             working_set.code_ids |= {
                 digest: code_ids[digest] for digest in command.code_digests or () if digest in code_ids
             }
-        for draft in [draft for command in commands for draft in recipient_drafts_in(command)]:
+        for draft in [draft for command in commands for draft in recipients_of(command)]:
             ids = store.recipient_ids if self._reads("recipients") else {}
             known_ids = {digest: ids[digest] for digest in draft.digests if digest in ids}
             working_set.recipient_ids |= known_ids
         wanted_codes = {command.code_id for command in commands if isinstance(command, NewCode | CodeCommand)}
         wanted_codes = wanted_codes if self._reads("codes") else set()
         wanted_codes |= {store.reservations[key].code_id for key in targets if key in store.reservations}
-        wanted_codes |= set(working_set.code_ids.values())
+        on_typed = [command for command in commands if isinstance(command, ReserveUse | RequestRebind)]
+        found_codes = {working_set.code_id(command.code_digests) for command in on_typed}
+        wanted_codes |= {code_id for code_id in found_codes if code_id is not None}
         working_set.codes.update({key: store.codes[key] for key in wanted_codes if key in store.codes})
         if redeems:
             self._load_for_redeems(working_set, redeems)
@@ -417,11 +405,10 @@ class _MemoryUnitOfWork:
             if self._reads("hand-out texts"):
                 working_set.hand_out_texts = self._store.lists.texts.get(command.hand_out_id, {})
 
-    def save(
-        self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
-    ) -> PipelineSteps[None]:
+    def save(self, working_set: WorkingSet) -> PipelineSteps[None]:
         """Keep it for the commit."""
         yield from ()
+        commands, results = self._store.decided
         self._store.on_decision(commands, working_set, results)
         self.staged = (working_set, commands, results)
 

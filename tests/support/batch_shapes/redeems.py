@@ -7,8 +7,9 @@ from uuid import uuid4
 
 from msgspec import structs
 
-from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.reserve import ReserveUse
 from domain.values.identifiers import generate_code
+from domain.writes import IdempotencyKey
 from projections.event_store.snapshots import EVENTS_PER_SNAPSHOT
 from tests.support.batch_shapes.registry import (
     AMPLE,

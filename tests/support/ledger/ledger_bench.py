@@ -16,11 +16,12 @@ from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.commands.reservation.correct_recipient import CorrectRecipient
-from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, Rejected
 from domain.values.identifiers import EmailAddress, generate_code
+from domain.writes import IdempotencyKey
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.drift_sample import RowDrift, compare_code

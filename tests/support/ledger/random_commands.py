@@ -15,12 +15,13 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.refund import RefundReservation
-from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.values.identifiers import EmailAddress, generate_code
+from domain.writes import IdempotencyKey
 from projections.vault.vault import Vault
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.stores import ContractStore

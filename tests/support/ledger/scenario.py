@@ -36,7 +36,7 @@ from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
-from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
+from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import Refusal
@@ -49,6 +49,7 @@ from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RemovalOutcome
 from domain.working_set import WorkingSet
+from domain.writes import IdempotencyKey
 from tests.support.ledger.code_terms import make_terms
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

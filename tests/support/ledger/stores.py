@@ -148,7 +148,7 @@ def memory_store(vault: Vault, now: datetime) -> ContractStore:
         assert weather.left == 0
 
     def refusals() -> dict[tuple[UUID, str], int]:
-        keys = [(row.code_id, row.reason) for row in store.refusals]
+        keys = [(row.code_id, row.reason) for row in store.refusals if row.code_id is not None]
         return {key: keys.count(key) for key in keys}
 
     return ContractStore(

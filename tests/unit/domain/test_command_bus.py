@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from domain.command_bus import COMMANDS, AnyCommand, ignoring_policy, recipient_drafts_in
+from domain.command_bus import COMMANDS, AnyCommand, ignoring_policy
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.context import Decision
 from domain.policy import Policy
@@ -56,5 +56,5 @@ def test_import_keeps_recipients_of_uses_and_of_the_binding_for_the_vault() -> N
 
     done(scenario.run(command))
 
-    assert scenario.working_set.new_recipients == {b"li": li, b"mei": mei}
-    assert list(recipient_drafts_in(command)) == [li, mei]
+    assert scenario.working_set.writes.recipients == {b"li": li, b"mei": mei}
+    assert list(COMMANDS[ImportCode].reads.drafts_in((command,))) == [li, mei]

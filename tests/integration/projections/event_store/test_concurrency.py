@@ -13,9 +13,9 @@ import pytest
 
 from domain.command_bus import CommandResult, Result
 from domain.commands.code.issue import IssueCode
-from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.values.identifiers import generate_code
+from domain.writes import IdempotencyKey
 from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.code_terms import make_terms

@@ -12,9 +12,9 @@ import pytest
 from eventsourcing.persistence import OperationalError
 
 from domain.command_bus import CommandResult, Result
-from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.ports import OutcomeUnknown, PipelineSteps, Rejected, run_to_completion
+from domain.writes import IdempotencyKey
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, check_code, done

@@ -12,9 +12,9 @@ from psycopg.rows import dict_row, tuple_row
 
 from domain.command_bus import Command, Result
 from domain.commands.code.revoke import RevokeCode
-from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.ports import PipelineSteps, run_to_completion
+from domain.writes import IdempotencyKey
 from projections.database.pipeline import BufferingConnection, fetch_pipelined, send_pipelined
 from projections.event_store.recorder import transaction
 from projections.event_store.unit_of_work import PostgresUnitOfWork

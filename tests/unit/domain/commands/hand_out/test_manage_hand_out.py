@@ -51,7 +51,7 @@ def change(scenario: Scenario, how: str, hand_out_id: UUID = HAND_OUT) -> HandOu
 
 def change_emails(scenario: Scenario, **changes: Any) -> HandOutResult | Refusal:
     """Change how a hand-out sends."""
-    scenario.working_set.new_hand_out_texts = {}
+    scenario.working_set.writes.hand_out_texts = {}
     context, campaign_id = scenario.context("staff"), scenario.campaign_id or UUID(int=3)
     return scenario.hand_out(ChangeHandOut(context=context, campaign_id=campaign_id, hand_out_id=HAND_OUT, **changes))
 
@@ -152,7 +152,8 @@ def test_rate_and_texts_change_once() -> None:
     for each in changes:
         result = change_emails(scenario, **each)
         assert isinstance(result, HandOutResult)
-        seen.append((result.changed, result.hand_out.per_minute, dict(working_set.new_hand_out_texts)))
+        texts = working_set.writes.hand_out_texts.get(HAND_OUT, {})
+        seen.append((result.changed, result.hand_out.per_minute, texts))
 
     text = {"en": HandOutText("Hello", "New")}
     assert seen == [(True, 60, {}), (False, 60, {}), (True, 60, text), (True, None, {})]

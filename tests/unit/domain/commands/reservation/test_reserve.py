@@ -13,7 +13,7 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeHeld, CodeNotStarted, Refusal, ReservationNotRefundable
 from domain.events.reservation import UseReserved
 from domain.values.email_domains import parse_domains
-from domain.working_set import RememberedKey
+from domain.writes import RememberedKey
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Scenario, ScenarioDraft, done, refusal
 

@@ -1,0 +1,110 @@
+"""What commands leave next to their events, worked out from the commands: apart from the decisions that say it."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.command_bus import AnyCommand, AnyResult, CommandResult
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.access.settle_access import RecordRemovalOutcome
+from domain.commands.code.import_code import ImportCode
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.hand_out.hand_out_code import HandOutCode
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import ReserveUse
+from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
+from domain.ports import RecipientDraft, TextDraft
+from domain.working_set import WorkingSet
+
+
+class MemoryKey(NamedTuple):
+    """What an Idempotency-Key led to, and when."""
+
+    scope_digest: bytes
+    body_digest: bytes
+    reservation_id: UUID
+    at: datetime
+
+
+class MemoryRefusal(NamedTuple):
+    """A refused request. `code_id`: None for an unknown code."""
+
+    code_id: UUID | None
+    at: datetime
+    recipient_digest: bytes
+    reason: str
+
+
+class MemoryListRow(NamedTuple):
+    """A recipient in a list, and the code that they get."""
+
+    code_id: UUID
+    campaign_id: UUID
+    recipient_id: UUID
+    hand_out_id: UUID
+    upload_id: UUID
+
+
+def changed_by(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> Iterator[AnyCommand]:
+    """Give the commands that changed a code."""
+    for command, result in zip(commands, results, strict=True):
+        if isinstance(result, CommandResult) and result.changed:
+            yield command
+
+
+def recipients_of(command: AnyCommand) -> Sequence[RecipientDraft]:
+    """Return the recipients whom a command names by their email addresses."""
+    if isinstance(command, ReserveUse | CorrectRecipient | RequestRebind):
+        return [command.recipient]
+    if not isinstance(command, ImportCode):
+        return []
+    of_uses = [use.recipient for use in command.uses]
+    return of_uses if command.bound_to is None else [*of_uses, command.bound_to]
+
+
+def text_of(command: AnyCommand) -> TextDraft | None:
+    """Return the note or the reply that a command brings."""
+    if isinstance(command, RecordOutcome | RecordBounce | RecordRemovalOutcome):
+        return command.reply
+    note: TextDraft | None = getattr(command, "note", None)
+    return note
+
+
+def named_texts(working_set: WorkingSet) -> set[UUID]:
+    """Return the ids of texts that new events name."""
+    named: set[UUID | None] = {getattr(recorded.event, "text_id", None) for recorded in working_set.new_events}
+    return {text_id for text_id in named if text_id is not None}
+
+
+def given_codes(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> list[MemoryListRow]:
+    """Return the rows of lists with codes that existed before."""
+    return [
+        MemoryListRow(command.code_id, command.campaign_id, recipient_id, hand_out_id, command.upload_id)
+        for command in changed_by(commands, results)
+        if isinstance(command, HandOutCode) and command.upload_id is not None
+        for hand_out_id, recipient_id in [command.place]
+    ]
+
+
+def used_keys(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> Iterator[MemoryKey]:
+    """Give the keys of accepted redeem requests."""
+    for command, result in zip(commands, results, strict=True):
+        if isinstance(command, ReserveUse) and command.key is not None and isinstance(result, CommandResult):
+            reservation_id = result.require_reservation().reservation_id
+            yield MemoryKey(command.key.scope_digest, command.key.body_digest, reservation_id, command.context.now)
+
+
+def refused_requests(
+    working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
+) -> Iterator[MemoryRefusal]:
+    """Give the refused requests of persons with a code, but not those whose key was used for another request."""
+    for command, result in zip(commands, results, strict=True):
+        if not isinstance(result, Refusal) or not isinstance(command, ReserveUse | CorrectRecipient | RequestRebind):
+            continue
+        if command.code_digests is None or command.context.actor != "person":
+            continue
+        code_id = None if isinstance(result, CodeUnknown) else working_set.code_id(command.code_digests)
+        if code_id is None or not isinstance(result, IdempotencyKeyReused):
+            yield MemoryRefusal(code_id, command.context.now, command.recipient.digests[0], result.code)
