@@ -54,7 +54,7 @@ from domain.commands.code.revoke import (
     continue_revocation,
     revoke_code,
 )
-from domain.commands.context import CampaignDecision, Decision
+from domain.commands.context import CampaignDecision, Decision, FollowUp
 from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
@@ -157,11 +157,13 @@ class CommandResult(Struct, frozen=True, kw_only=True):
         code: The code it was about.
         reservation: The reservation it was about; None for commands about the code alone.
         changed: Whether it added events.
+        follow_up: What follows at once.
     """
 
     code: RedeemCode
     reservation: Reservation | None
     changed: bool
+    follow_up: FollowUp | None = None
 
     def require_reservation(self) -> Reservation:
         """Return the reservation of a command that is about one.
@@ -216,6 +218,7 @@ def handle(command: AnyCommand, working_set: WorkingSet, policy: Policy) -> AnyR
         code=working_set.codes[decision.code_id],
         reservation=None if reservation_id is None else working_set.reservations[reservation_id],
         changed=bool(decision.events),
+        follow_up=decision.follow_up,
     )
 
 

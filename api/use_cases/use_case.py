@@ -2,15 +2,10 @@
 
 from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
+from typing import Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 from api.use_cases.services import Caller, LedgerServices, Services
 from domain.command_bus import CodeCommand, CommandResult, ReservationCommand
-from domain.commands.access.rebind import RebindReservation
-from domain.commands.code.revoke import RevokeCode
-from domain.commands.reservation.correct_recipient import CorrectRecipient
-from domain.commands.reservation.request_resend import RequestResend
-from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.errors import RefusalOrder
 from projections.storage.revocation_queue import settle_revoked_code
 from projections.telemetry.after_commit import after_commit
@@ -51,22 +46,16 @@ class UseCase(Generic[P, C]):
 def perform(services: LedgerServices, caller: Caller, command: CodeCommand | ReservationCommand) -> CommandResult:
     """Execute a command of a use case, and do what follows from it."""
     result = services.execute(command)
-    if isinstance(command, RevokeCode) and result.code.reserved:
+    if result.follow_up == "settle" and result.code.reserved:
         with after_commit("settling a revoked code"):  # the sweep continues
             settle_revoked_code(
                 services.storage.ledger.execute,
-                command.code_id,
+                result.code.code_id,
                 lambda: services.context(caller),
                 services.new_id,
                 services.settling_commands_max,
             )
-    if result.changed and _leads_to_an_email(command):
+    if result.follow_up == "send":
         with after_commit("waking a worker"):
             services.dispatcher.dispatch(result.require_reservation().reservation_id)
     return result
-
-
-def _leads_to_an_email(command: Any) -> bool:  # noqa: ANN401 - any command
-    if isinstance(command, ResolveReservation):
-        return command.resolution == "retry"
-    return isinstance(command, RequestResend | CorrectRecipient | RebindReservation)

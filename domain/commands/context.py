@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -67,6 +67,10 @@ class EventStamp(Struct, frozen=True):
         return {**self.fields, "reservation_id": reservation.reservation_id}
 
 
+FollowUp = Literal["send", "settle"]
+"""What follows a command at once: a worker sends for its reservation, or further commands settle a revoked code."""
+
+
 class Decision(Struct, frozen=True):
     """New events of one stream, and everything else that a command leaves.
 
@@ -80,6 +84,7 @@ class Decision(Struct, frozen=True):
         text: A free text that an event may name; it is kept if one does.
         key: The Idempotency-Key that stands for the reservation from now on.
         given_code: The row of a list.
+        follow_up: What follows at once; without it, the sweep does the same within its interval.
     """
 
     code_id: UUID
@@ -91,6 +96,7 @@ class Decision(Struct, frozen=True):
     text: TextDraft | None = None
     key: IdempotencyKey | None = None
     given_code: GivenCode | None = None
+    follow_up: FollowUp | None = None
 
 
 class CampaignDecision(Struct, frozen=True):

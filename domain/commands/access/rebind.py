@@ -185,7 +185,7 @@ def _begin_rebind(
         return Decision(code.code_id, reservation_id=former.reservation_id)
     _check(command, code, former, working_set, stamp, policy)
     events = [*release_overdue(code, overdue, stamp), _rebind_event(command, former, stamp, policy, note)]
-    return Decision(code.code_id, events, command.new_reservation_id, text=note)
+    return Decision(code.code_id, events, command.new_reservation_id, text=note, follow_up="send")
 
 
 def _check(

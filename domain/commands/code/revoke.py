@@ -69,7 +69,7 @@ def revoke_code(command: RevokeCode, working_set: WorkingSet, policy: Policy) ->
         events.append(revoked)
         code = evolve_code(code, code.code_id, code.version + 1, revoked)
     events += _settlement_events(code, working_set, stamp, command.case_ids, policy)
-    return Decision(code.code_id, events, text=command.note)
+    return Decision(code.code_id, events, text=command.note, follow_up="settle")
 
 
 def continue_revocation(command: ContinueRevocation, working_set: WorkingSet, policy: Policy) -> Decision:

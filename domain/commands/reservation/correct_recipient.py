@@ -130,6 +130,7 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
         command.new_reservation_id,
         recipients=(command.recipient,),
         text=command.note,
+        follow_up="send",
     )
 
 

@@ -52,7 +52,7 @@ def request_resend(command: RequestResend, working_set: WorkingSet, policy: Poli
             caused_by=reservation.moved_by,
         )
     )
-    return Decision(reservation.code_id, events, reservation.reservation_id, text=command.note)
+    return Decision(reservation.code_id, events, reservation.reservation_id, text=command.note, follow_up="send")
 
 
 def _find_obstacle(reservation: Reservation, policy: Policy) -> str | None:

@@ -197,7 +197,14 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         follows=follows,
     )
     events = [*release_overdue(code, to_release, stamp), event]
-    return Decision(code.code_id, events, command.reservation_id, recipients=(command.recipient,), key=command.key)
+    return Decision(
+        code.code_id,
+        events,
+        command.reservation_id,
+        recipients=(command.recipient,),
+        key=command.key,
+        follow_up="send",
+    )
 
 
 def _find_remembered_result(command: ReserveUse, code: RedeemCode, working_set: WorkingSet) -> UUID | None:

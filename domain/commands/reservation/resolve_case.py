@@ -107,6 +107,7 @@ def _resolve_after(
         [*events, *_resolution_events(command, code, reservation, working_set, stamp, policy)],
         reservation.reservation_id,
         text=command.note,
+        follow_up="send" if command.resolution == "retry" else None,
     )
 
 

@@ -1,0 +1,111 @@
+"""What follows an action at once: a worker is woken, or a revoked code is settled."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+
+from api.use_cases.services import Caller, LedgerServices
+from api.use_cases.use_case import perform
+from domain.command_bus import Command, CommandResult, Result
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.code.revoke import RevokeCode
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import ResolveReservation
+from domain.policy import Policy
+from tests.support.ledger.scenario import Scenario, done, draft_person
+
+STAFF = Caller("staff")
+
+
+class ServicesOfScenario:
+    """What `perform` works with, over a scenario; `woken` has the reservations that workers are woken for."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario, self.woken = scenario, list[UUID]()
+        self.dispatcher = SimpleNamespace(dispatch=self.woken.append)
+        self.storage = SimpleNamespace(ledger=SimpleNamespace(execute=self._execute))
+        self.new_id, self.settling_commands_max = scenario.new_id, 20
+
+    def context(self, caller: Caller) -> object:
+        """Who asks."""
+        return self.scenario.context(caller.actor)
+
+    def execute(self, command: Command) -> CommandResult:
+        """Decide a command that is accepted."""
+        return done(self.scenario.run(command))
+
+    def perform(self, command: RebindReservation | RefundReservation | RevokeCode) -> CommandResult:
+        """Perform an action."""
+        return perform(cast("LedgerServices", self), STAFF, command)
+
+    def _execute(self, commands: Sequence[Command]) -> list[Result]:
+        return [self.scenario.run(command) for command in commands]
+
+
+def about(scenario: Scenario, reservation_id: UUID) -> dict[str, Any]:
+    """Who asks, and the reservation."""
+    return {"context": scenario.context("staff", "r1"), "reservation_id": reservation_id}
+
+
+def rebind(scenario: Scenario) -> object:
+    """Move an access."""
+    return RebindReservation(**about(scenario, scenario.sent()), new_reservation_id=scenario.new_id(), group="blue")
+
+
+def correct(scenario: Scenario) -> object:
+    """Move a use to another address."""
+    to: dict[str, Any] = {"recipient": draft_person("mei", scenario.new_id()), "new_reservation_id": scenario.new_id()}
+    return CorrectRecipient(**about(scenario, scenario.reserved()), **to)
+
+
+def resend(scenario: Scenario) -> object:
+    """Send it again."""
+    return RequestResend(**about(scenario, scenario.sent()))
+
+
+def retry(scenario: Scenario) -> object:
+    """Let the system try an unknown outcome again."""
+    return ResolveReservation(**about(scenario, scenario.parked()), resolution="retry", case_id=scenario.new_id())
+
+
+def count(scenario: Scenario) -> object:
+    """Count an unknown outcome as sent."""
+    return ResolveReservation(**about(scenario, scenario.parked()), resolution="sent", case_id=scenario.new_id())
+
+
+def refund(scenario: Scenario) -> object:
+    """Refund a use."""
+    return RefundReservation(**about(scenario, scenario.reserved()), cause="staff")
+
+
+@pytest.mark.parametrize(
+    ("draft", "wakes"),
+    [(rebind, True), (correct, True), (resend, True), (retry, True), (count, False), (refund, False)],
+)
+def test_worker_is_woken_for_what_is_to_be_sent_once(draft: Callable[[Scenario], object], wakes: bool) -> None:
+    """A repeat of the request changes nothing, so nothing follows."""
+    scenario = Scenario()
+    services, command = ServicesOfScenario(scenario), cast("RebindReservation", draft(scenario))
+
+    result = services.perform(command)
+    services.perform(command)
+
+    assert services.woken == ([result.require_reservation().reservation_id] if wakes else [])
+
+
+def test_revoked_code_is_settled_further_than_its_first_command() -> None:
+    """Each command settles a bounded number of reservations; those that wait for staff stay."""
+    scenario = Scenario(max_uses=None, bound=False, policy=Policy(revoked_per_command=1))
+    for person in ("li", "mei", "wang"):
+        scenario.reserved(person)
+    services = ServicesOfScenario(scenario)
+
+    services.perform(RevokeCode(context=scenario.context("staff"), code_id=scenario.code_id, case_ids=()))
+
+    assert scenario.code.reserved == 0
+    assert services.woken == []
