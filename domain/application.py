@@ -4,9 +4,9 @@ The recorder behind `LedgerRecorder` locks, loads, appends and commits (docs/arc
 of its own command and never fails the other commands of the batch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol, cast, overload
+from typing import Any, Final, NamedTuple, Protocol, cast, overload
 from uuid import UUID
 
 from eventsourcing.application import Application
@@ -16,17 +16,25 @@ from domain.command_bus import (
     AnyCommand,
     AnyResult,
     Command,
+    CommandResult,
     Result,
     handle,
     split_batch,
 )
 from domain.commands.campaign.manage_campaign import CampaignCommand, CampaignResult
+from domain.commands.code.revoke import ContinueRevocation
+from domain.commands.context import CommandContext
 from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult
 from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.ports import PipelineSteps, run_to_completion
 from domain.working_set import Recorded, WorkingSet
+
+CASES_PER_COMMAND: Final = 50
+"""Ids for cases of unknown outcomes: more than a code is expected to have."""
+COMMANDS_PER_ROUND: Final = 20
+"""At `Policy.revoked_per_command` reservations each, for one code: some seconds of work."""
 
 
 class UnitOfWork(Protocol):
@@ -163,3 +171,31 @@ class RedemptionLedger(Application[UUID]):
     def decide(self, commands: Sequence[AnyCommand], working_set: WorkingSet) -> Sequence[AnyResult]:
         """Return the results of commands in order; their events, and what else they leave, are in the working set."""
         return [handle(command, working_set, self.policy) for command in commands]
+
+
+def case_ids(new_id: Callable[[], UUID]) -> list[UUID]:
+    """Return ids for the cases that one command may open."""
+    return [new_id() for _ in range(CASES_PER_COMMAND)]
+
+
+def settle_revoked_code(
+    execute: Callable[[Sequence[Command]], list[Result]],
+    code_id: UUID,
+    context: Callable[[], CommandContext],
+    new_id: Callable[[], UUID],
+    commands_max: int = COMMANDS_PER_ROUND,
+) -> bool:
+    """Settle the pending reservations of a revoked code with a bounded number of commands.
+
+    Returns:
+        Whether only reservations remain that are being sent or need manual review.
+
+    Raises:
+        StorageUnavailableError: The database is unavailable; committed commands stay.
+    """
+    for _ in range(commands_max):
+        command = ContinueRevocation(context=context(), code_id=code_id, case_ids=case_ids(new_id))
+        result = execute([command])[0]
+        if not (isinstance(result, CommandResult) and result.changed):
+            return True
+    return False

@@ -20,7 +20,13 @@ from domain.events.hand_out import HandedOutCodeEvent, HandOutEvent
 from domain.events.reservation import ReservationEvent
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.hand_out import HandedOutCode, HandOut, HandOutText, evolve_hand_out, evolve_handed_out_code
-from domain.model.invariants import InvariantViolationError, check_balance, check_campaign, check_transition
+from domain.model.invariants import (
+    InvariantViolationError,
+    check_balance,
+    check_campaign,
+    check_transition,
+    is_removal_open,
+)
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
@@ -425,3 +431,14 @@ def _not_asked(kind: str, key: object) -> AssertionError:
 def is_active_rebind(reservation: Reservation) -> bool:
     """Return whether a reservation moves, or has moved, an access."""
     return reservation.kind == "rebind" and reservation.occupies_use
+
+
+def find_linked_reservations(reservations: Iterable[Reservation]) -> set[UUID]:
+    """Return what reservations are linked to: sources of rebinds, and those that wait for a removal."""
+    linked: set[UUID | None] = set()
+    for reservation in reservations:
+        if reservation.kind == "rebind":
+            linked.add(reservation.follows)
+        if reservation.access is not None and is_removal_open(reservation):
+            linked.add(reservation.access.replaced_by)
+    return {reservation_id for reservation_id in linked if reservation_id is not None}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from domain.commands.access.rebind import RequestRebind
+from domain.commands.command_drafts import CommandDrafts
 from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.values.group_name import group_name_error
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError
 from projections.terminal.text import say_error
-from projections.vault.command_drafts import CommandDrafts
 from projections.vault.random_source import RANDOM
 
 if TYPE_CHECKING:

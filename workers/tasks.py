@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from celery.bootsteps import StartStopStep
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 from msgspec import to_builtins
 
+from domain.application import settle_revoked_code
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_stalled_writers
 from projections.event_store.snapshots import write_missing_snapshots
@@ -182,10 +184,13 @@ def sweep_due_reservations() -> None:
     rows = DueRows(runtime.storage)
     if BROKER.was_wiped():
         rows.forget()
+    context, new_id = partial(runtime.context, "sweep", None), runtime.steps.new_id
     settle_next_revocations(
-        runtime.storage, runtime.execute, lambda: runtime.context("sweep", None), runtime.steps.new_id
+        runtime.storage,
+        context().now,
+        lambda code_id: settle_revoked_code(runtime.execute, code_id, context, new_id),
     )
-    sweep_result = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
+    sweep_result = sweep(rows, runtime.execute, publish_ids, context(), new_id)
     SWEPT.labels("settled").inc(sweep_result.settled)
     SWEPT.labels("dispatched").inc(sweep_result.dispatched)
     is_over = _deadline(RUN_MAX_S)

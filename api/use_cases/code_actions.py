@@ -6,13 +6,13 @@ from uuid import UUID
 
 from api.use_cases.services import Caller, LedgerServices
 from api.use_cases.use_case import UseCase
+from domain.application import case_ids
 from domain.commands.add_note import NoteOnCode
 from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
 from domain.events.code_terms import CodeTerms
-from projections.storage.revocation_queue import case_ids
 
 
 @UseCase

@@ -15,7 +15,9 @@ from api.rate_limits.message_tests import TEST_MESSAGES
 from api.settings import ApiSettings
 from api.use_cases.heavy_reads import HeavyReads
 from api.use_cases.run_blocking import run_blocking
+from domain.application import COMMANDS_PER_ROUND
 from domain.command_bus import Command, CommandResult, Result
+from domain.commands.command_drafts import CommandDrafts
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from domain.events.event import ActorKind
@@ -31,10 +33,8 @@ from projections.repositories.channel_form import ChannelForm
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
 from projections.storage.report_store import ReportStore
-from projections.storage.revocation_queue import COMMANDS_PER_ROUND
 from projections.telemetry.metrics import ERRORS, LIMITED
 from projections.telemetry.tracing import TRACING
-from projections.vault.command_drafts import CommandDrafts
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,7 @@ RECIPIENT: Final = "recipient"
 AGAIN: Final = "again"
 NEW_RECIPIENTS: Final = "new_recipients"
 OTHER_RECIPIENTS: Final = "other_recipients"
-INVITATION_LIMITS: Final = (RECIPIENT, AGAIN, NEW_RECIPIENTS, OTHER_RECIPIENTS)
-"""Names of the limits: reasons of the refusal, and labels of the metric."""
+"""Name of a limit, as the others: a reason of the refusal."""
 
 
 def find_invitation_limit(

@@ -5,18 +5,17 @@ says what it needs, and neither in which order it is read nor by which statement
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
 
 from domain.asks import Asks, Names
-from domain.model.invariants import is_removal_open
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import RecipientDraft
-from domain.working_set import WorkingSet
+from domain.working_set import WorkingSet, find_linked_reservations
 
 C = TypeVar("C")
 
@@ -134,17 +133,6 @@ def ask_for_what_follows(
     )
     if seen.campaigns:
         _ask_for_uses_in_campaigns(asks, seen, reservation_ids, joins)
-
-
-def find_linked_reservations(reservations: Iterable[Reservation]) -> set[UUID]:
-    """Return what reservations are linked to: sources of rebinds, and those that wait for a removal."""
-    linked: set[UUID | None] = set()
-    for reservation in reservations:
-        if reservation.kind == "rebind":
-            linked.add(reservation.follows)
-        if reservation.access is not None and is_removal_open(reservation):
-            linked.add(reservation.access.replaced_by)
-    return {reservation_id for reservation_id in linked if reservation_id is not None}
 
 
 def may_run_out(code: RedeemCode, redeems: int) -> bool:

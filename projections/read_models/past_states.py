@@ -6,13 +6,12 @@ from itertools import groupby
 from typing import Final, LiteralString, NamedTuple, cast
 from uuid import UUID
 
-from domain.commands.reads import find_linked_reservations
 from domain.events.reservation import ReservationEvent
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
-from domain.working_set import WorkingSet
+from domain.working_set import WorkingSet, find_linked_reservations
 from projections.database.store_queries import ReadableStore
 from projections.event_store.codec import decode
 from projections.read_models.campaign_list import CampaignReader

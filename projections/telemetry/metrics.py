@@ -8,8 +8,7 @@ from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from domain.commands.invitation_limits import INVITATION_LIMITS
-from domain.errors import refusal_classes
+from domain.errors import InvitationsLimited, refusal_classes
 from projections.telemetry import multiprocess
 
 if (_folder := multiprocess.find_folder()) is not None:
@@ -51,7 +50,7 @@ REFUSAL_REASONS = ("temporary", "unreachable", "login_refused", "tls_failed", "p
 """Why a mail server rejected a connection, as in `domain.ports.Rejected.reason`."""
 LIMIT_NAMES = (
     *("address", "short", "network", "email", "code", "breaker", "everybody", "volley"),
-    *INVITATION_LIMITS,
+    *InvitationsLimited.reasons,
     "test_messages",
 )
 SIGN_IN_BOUNDS = ("pair", "browser", "site", "network", "account", "all", "own", "full", "timeout")

@@ -47,7 +47,7 @@ def test_a_front_end_that_executes_a_command_is_found() -> None:
 
 
 RECIPIENT_COMMANDS: Final = frozenset({"ReserveUse", "RequestRebind", "CorrectRecipient"})
-DRAFTS: Final = "projections/vault/command_drafts.py"
+DRAFTS: Final = "domain/commands/command_drafts.py"
 
 
 def recipient_commands_in(source: str) -> set[str]:
@@ -58,7 +58,7 @@ def recipient_commands_in(source: str) -> set[str]:
 
 def test_commands_about_a_recipient_are_built_in_one_module() -> None:
     """Call `CommandDrafts` with what was parsed: then a page, a route and a task build the same command."""
-    rooms = (path for room in ("api", "workers", "projections") for path in (ROOT / room).rglob("*.py"))
+    rooms = (path for room in ("domain", "projections", "api", "workers") for path in (ROOT / room).rglob("*.py"))
     built = {str(path.relative_to(ROOT)): recipient_commands_in(path.read_text("utf-8")) for path in rooms}
 
     assert {path: commands for path, commands in built.items() if commands} == {DRAFTS: RECIPIENT_COMMANDS}

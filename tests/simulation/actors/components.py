@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.application import RedemptionLedger
+from domain.application import RedemptionLedger, settle_revoked_code
 from domain.command_bus import Command, CommandResult, Result
 from domain.commands.context import CommandContext
 from domain.commands.reservation.settle_due import is_released_by_revocation
@@ -17,7 +17,6 @@ from domain.ports import TextDraft
 from domain.values.identifiers import EmailAddress
 from projections.database.clock import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
-from projections.storage.revocation_queue import settle_revoked_code
 from projections.vault.vault import EncryptedText, PrivateText
 from tests.simulation.actors.send_executor import SendExecutor, WakeTask
 from tests.simulation.fault_schedule import FaultSchedule

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
+from domain.application import case_ids
 from domain.command_bus import Command
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
@@ -22,7 +23,6 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.model.reservation import Reservation
-from projections.storage.revocation_queue import case_ids
 from projections.vault.vault import EncryptedText, PrivateText
 from tests.simulation.actors.components import SharedInfrastructure
 from tests.simulation.actors.recipients import RECIPIENTS, recipient_draft

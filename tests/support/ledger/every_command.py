@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import structs
 
+from domain.application import case_ids
 from domain.command_bus import Command, CommandResult
 from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.commands.access.record_removal import RecordExternalRemoval
@@ -49,7 +50,6 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.events.code_terms import NO_TERMS
 from domain.ports import RecipientDraft
 from domain.values.identifiers import EmailAddress, generate_code
-from projections.storage.revocation_queue import case_ids
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.random_commands import LOST, SENT, RandomCommands
 

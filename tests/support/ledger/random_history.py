@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
+from domain.application import case_ids
 from domain.command_bus import Command, CommandResult, Result
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
@@ -26,7 +27,6 @@ from domain.commands.reservation.settle_due import SettleDue
 from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
-from projections.storage.revocation_queue import case_ids
 from tests.support.ledger.ledger_bench import LedgerBench
 
 OUTCOMES: tuple[Outcome, ...] = (

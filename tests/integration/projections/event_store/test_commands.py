@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import structs
 
+from domain.application import COMMANDS_PER_ROUND, case_ids, settle_revoked_code
 from domain.command_bus import Command
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
@@ -18,7 +19,7 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.errors import CodeUnknown, RecipientNotCorrectable
 from domain.ports import Accepted, OutcomeUnknown, Rejected
 from projections.event_store.batch_reads import REVOKED_PER_CODE_MAX
-from projections.storage.revocation_queue import COMMANDS_PER_ROUND, case_ids, settle_next_revocations
+from projections.storage.revocation_queue import settle_next_revocations
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, correction, done
 
 
@@ -263,8 +264,11 @@ def test_the_sweep_finishes_what_a_revoking_left(bench: LedgerBench, count: int)
     def context() -> CommandContext:
         return bench.context("sweep")
 
+    def settle(code_id: UUID) -> bool:
+        return settle_revoked_code(bench.storage.ledger.execute, code_id, context, uuid4)
+
     for _ in range(1 + count // COMMANDS_PER_ROUND):
-        settle_next_revocations(bench.storage, bench.storage.ledger.execute, context, uuid4)
+        settle_next_revocations(bench.storage, context().now, settle)
 
     assert bench.rows("SELECT reserved FROM code_balances") == [(1,)]
     assert bench.rows("SELECT count(*) FROM cases WHERE closed_at IS NULL") == [(1,)]

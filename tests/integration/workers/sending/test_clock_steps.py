@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.use_cases.administration.batch_runner import LEASE_S
+from domain.application import settle_revoked_code
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.revoke import RevokeCode
@@ -100,7 +101,9 @@ class SteppedLedger:
             return self.bench.context("sweep")
 
         storage = self.bench.storage
-        settle_next_revocations(storage, storage.ledger.execute, context, uuid4)
+        settle_next_revocations(
+            storage, context().now, lambda key: settle_revoked_code(storage.ledger.execute, key, context, uuid4)
+        )
         sweep(DueRows(storage), storage.ledger.execute, send, context(), uuid4)
         NoticeSender(OutboxRows(storage), self.bench.reader.find_reservation, self.steps, self.channel).run()
         AccessExpirer(

@@ -4,6 +4,7 @@ Routes, pages, command line and tasks parse what a person typed, and pass it on 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,10 +13,24 @@ from domain.commands.access.rebind import RequestRebind
 from domain.commands.context import CommandContext
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
-from domain.ports import Language, TextDraft
+from domain.ports import Language, RecipientDraft, TextDraft
 from domain.values.identifiers import EmailAddress
 from domain.writes import IdempotencyKey
-from projections.vault.vault import CodeInput, Vault
+
+
+class RecipientVault(Protocol):
+    """Drafts recipients by their email addresses."""
+
+    def draft_recipient(self, address: EmailAddress, new_id: UUID) -> RecipientDraft:
+        """Draft a recipient, with an id to use if they are new."""
+
+
+class TypedCode(Protocol):
+    """A code as it was typed."""
+
+    @property
+    def digests(self) -> Sequence[bytes]:
+        """Its digests, and those of other spellings."""
 
 
 class CommandDrafts(Struct, frozen=True):
@@ -26,14 +41,14 @@ class CommandDrafts(Struct, frozen=True):
         new_id: Ids of recipients and reservations.
     """
 
-    vault: Vault
+    vault: RecipientVault
     new_id: Callable[[], UUID]
 
     def draft_reserve_use(
         self,
         context: CommandContext,
         address: EmailAddress,
-        code: CodeInput,
+        code: TypedCode,
         *,
         language: Language,
         again: UUID | None = None,
@@ -67,7 +82,7 @@ class CommandDrafts(Struct, frozen=True):
         self,
         context: CommandContext,
         address: EmailAddress,
-        code: CodeInput,
+        code: TypedCode,
         group: str,
         *,
         language: Language,
@@ -93,7 +108,7 @@ class CommandDrafts(Struct, frozen=True):
         address: EmailAddress,
         reservation_id: UUID,
         *,
-        code: CodeInput | None = None,
+        code: TypedCode | None = None,
         token_of: UUID | None = None,
         note: TextDraft | None = None,
     ) -> CorrectRecipient:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+from domain.commands.command_drafts import CommandDrafts
 from domain.commands.context import CommandContext
 from domain.values.identifiers import EmailAddress
 from domain.writes import IdempotencyKey
-from projections.vault.command_drafts import CommandDrafts
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 
