@@ -163,7 +163,7 @@ class Services(LedgerServices):
     """
 
     settings: ApiSettings
-    commit: AsyncGroupCommit
+    commit: AsyncGroupCommit[Command, Result]
     check_commit: Callable[[], None]
     broker_missing: Callable[[], list[str]]
     reports: ReportStore

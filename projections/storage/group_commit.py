@@ -9,18 +9,20 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Protocol, cast
+from typing import Generic, Protocol, TypeVar, cast
 
-from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
 from projections.database.servers.bounded_connection import ANSWER_S_MAX
 from projections.database.servers.stale_server_watch import cut_off_socket
-from projections.event_store.unit_of_work import TakeWaiting
 from projections.storage.pipelined_execute import FallBackToBlockingError
 from projections.telemetry.metrics import BATCH_SIZE, COMMIT_SECONDS
+from projections.telemetry.traced import TracedCommand, TracedResult
 from projections.telemetry.tracing import TRACING
 
-Execute = Callable[[Sequence[Command]], list[Result]]
+C = TypeVar("C", bound=TracedCommand)
+R = TypeVar("R", bound=TracedResult | Exception)
+R_contra = TypeVar("R_contra", bound=TracedResult | Exception, contravariant=True)
+Execute = Callable[[Sequence[C]], Sequence[R]]
 
 BATCH_MAX = 256
 """Commands in one transaction at most: its locks fit PostgreSQL's default lock table several times over."""
@@ -36,31 +38,32 @@ WAITING_MAX = 4096
 EXPIRY_CHECK_S = 0.5
 """Interval in seconds at which expired commands are ended: a timer for each command would cost more."""
 
-PipelinedBatch = Callable[[list[Command], TakeWaiting], Generator[int, None, list[Result]]]
+TakeWaiting = Callable[[Callable[[C], bool]], Sequence[C]]
+PipelinedBatch = Callable[[list[C], TakeWaiting[C]], Generator[int, None, list[R]]]
 
 
-class Waiter(Protocol):
+class Waiter(Protocol[R_contra]):
     """Waits for the result of a command, as a future does. It is called in the loop's thread, and never raises."""
 
     def done(self) -> bool:
         """Return whether it waits no more."""
 
-    def set_result(self, result: Result, /) -> None:
+    def set_result(self, result: R_contra, /) -> None:
         """Accept the result."""
 
     def set_exception(self, error: Exception, /) -> None:
         """Accept what kept the command from its result."""
 
 
-ResultFuture = asyncio.Future[Result]
-Batch = list[tuple[Command, Waiter]]
+ResultFuture = asyncio.Future[R]
+Batch = list[tuple[C, Waiter[R]]]
 
 
 class OverloadedError(Exception):
     """Too many commands wait already; nothing was done, and a later request may succeed."""
 
 
-class AsyncGroupCommit:
+class AsyncGroupCommit(Generic[C, R]):
     """Collects commands of one event loop into few transactions, in order of arrival. Make it while the loop runs.
 
     Args:
@@ -70,24 +73,24 @@ class AsyncGroupCommit:
         wait_s: How long a command may wait for its commit, in seconds.
     """
 
-    def __init__(self, pipelined: PipelinedBatch, execute: Execute, wait_s: float) -> None:
+    def __init__(self, pipelined: PipelinedBatch[C, R], execute: Execute[C, R], wait_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._pipelined = pipelined
         self._execute = execute
         self._wait_s = wait_s
-        self._queue: deque[tuple[Command, Waiter]] = deque()
-        self._chunk: deque[tuple[Command, Waiter]] = deque()
+        self._queue: deque[tuple[C, Waiter[R]]] = deque()
+        self._chunk: deque[tuple[C, Waiter[R]]] = deque()
         self._chunk_turn = asyncio.Lock()
         self._chunk_begun: asyncio.Future[None] = self._loop.create_future()
         self._was_chunk = False
         self._single_at = float("-inf")
-        self._deadlines: deque[tuple[float, Waiter]] = deque()
+        self._deadlines: deque[tuple[float, Waiter[R]]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closing = False
         self._awaited: tuple[float, int] | None = None
         self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
 
-    async def run(self, command: Command) -> Result:
+    async def run(self, command: C) -> R:
         """Return the result of one command. Cancelling before its batch begins withdraws the command.
 
         Raises:
@@ -95,11 +98,11 @@ class AsyncGroupCommit:
             StorageUnavailableError: The database is unavailable.
             TimeoutError: No result in time. The command may have taken effect; the same request again shows it.
         """
-        future: ResultFuture = self._loop.create_future()
+        future: ResultFuture[R] = self._loop.create_future()
         self.submit(command, future)
         return await future
 
-    def submit(self, command: Command, waiter: Waiter) -> None:
+    def submit(self, command: C, waiter: Waiter[R]) -> None:
         """Enqueue one command; its result, error or timeout comes to `waiter` later, as from `run`.
 
         Raises:
@@ -115,7 +118,7 @@ class AsyncGroupCommit:
         is_alone = self._loop.time() - self._single_at >= ALONE_S
         return CHUNK_ALONE_MAX if is_alone else CHUNK_MAX
 
-    async def run_chunk(self, commands: Sequence[Command]) -> list[Result | Exception]:
+    async def run_chunk(self, commands: Sequence[C]) -> list[R | Exception]:
         """Return the result of each command of one caller, in their order; what fails a command is its result.
 
         Only one chunk of all callers waits at a time, next to the one that is executed: the callers' own work overlaps
@@ -128,7 +131,7 @@ class AsyncGroupCommit:
         Raises:
             OverloadedError: Too many commands wait; nothing was done.
         """
-        futures: list[ResultFuture] = [self._loop.create_future() for _ in commands]
+        futures: list[ResultFuture[R]] = [self._loop.create_future() for _ in commands]
         try:
             async with self._chunk_turn:
                 if self._closing or len(self._queue) + len(self._chunk) + len(commands) > WAITING_MAX:
@@ -142,7 +145,7 @@ class AsyncGroupCommit:
         finally:
             for future in futures:
                 future.cancel()
-        return [_outcome(future) for future in futures]
+        return [self._outcome(future) for future in futures]
 
     async def aclose(self) -> None:
         """Finish what was submitted, and accept no more."""
@@ -151,7 +154,7 @@ class AsyncGroupCommit:
             await self._running
         self._timer.cancel()
 
-    def _enqueue(self, queue: deque[tuple[Command, Waiter]], entries: Iterable[tuple[Command, Waiter]]) -> float:
+    def _enqueue(self, queue: deque[tuple[C, Waiter[R]]], entries: Iterable[tuple[C, Waiter[R]]]) -> float:
         """Enqueue commands and return the time."""
         now = self._loop.time()
         for entry in entries:
@@ -167,7 +170,7 @@ class AsyncGroupCommit:
                 await self._run_batch(open_items)
         self._running = None
 
-    def _take_batch(self) -> Batch:
+    def _take_batch(self) -> Batch[C, R]:
         """Return the chunk that waits and the single commands that fit in, or the single commands if it is their turn.
 
         It is their turn after a batch with a chunk.
@@ -178,7 +181,7 @@ class AsyncGroupCommit:
             _resolve(self._chunk_begun)
         return batch + _pop_front(self._queue, BATCH_MAX - len(batch))
 
-    async def _run_batch(self, batch: Batch) -> None:
+    async def _run_batch(self, batch: Batch[C, R]) -> None:
         """Execute a batch; if a defect breaks it, each command alone, so that it fails only its own."""
         commands = [command for command, _ in batch]
         started_at = TRACING.read_clock()
@@ -201,20 +204,20 @@ class AsyncGroupCommit:
         TRACING.record_commit(commands, results, started_at)
         self._drop_finished()
 
-    async def _results(self, batch: Batch, commands: list[Command]) -> list[Result]:
+    async def _results(self, batch: Batch[C, R], commands: list[C]) -> Sequence[R]:
         steps = self._pipelined(commands, partial(self._take_waiting, batch))
         try:
             while True:
                 await self._wait_readable(next(steps))
         except StopIteration as error:
-            results: list[Result] = error.value
+            results: list[R] = error.value
             return results
         except FallBackToBlockingError:
             return await asyncio.to_thread(self._execute, commands)
 
-    def _take_waiting(self, batch: Batch, may_join: Callable[[Command], bool]) -> list[Command]:
+    def _take_waiting(self, batch: Batch[C, R], may_join: Callable[[C], bool]) -> list[C]:
         """Move commands from the front of the queue into a batch that has not been decided yet."""
-        commands: list[Command] = []
+        commands: list[C] = []
         while self._queue and len(batch) < BATCH_MAX:
             command, waiter = self._queue[0]
             if not waiter.done():
@@ -235,6 +238,12 @@ class AsyncGroupCommit:
             self._awaited = None
             self._loop.remove_reader(socket)
 
+    @staticmethod
+    def _outcome(future: ResultFuture[R]) -> R | Exception:
+        """Return what a command led to; its future is done, and nothing but an `Exception` fails it."""
+        error = cast("Exception | None", future.exception())
+        return future.result() if error is None else error
+
     def _drop_finished(self) -> None:
         """Drop finished results from the front: freeing thousands of them together is slow."""
         while self._deadlines and self._deadlines[0][1].done():
@@ -253,14 +262,8 @@ class AsyncGroupCommit:
         self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
 
 
-def _pop_front(queue: deque[tuple[Command, Waiter]], count_max: int) -> Batch:
+def _pop_front(queue: deque[tuple[C, Waiter[R]]], count_max: int) -> Batch[C, R]:
     return [queue.popleft() for _ in range(min(len(queue), count_max))]
-
-
-def _outcome(future: ResultFuture) -> Result | Exception:
-    """Return what a command led to; its future is done, and nothing but an `Exception` fails it."""
-    error = cast("Exception | None", future.exception())
-    return future.result() if error is None else error
 
 
 def _resolve(awaited: asyncio.Future[None]) -> None:
@@ -268,7 +271,7 @@ def _resolve(awaited: asyncio.Future[None]) -> None:
         awaited.set_result(None)
 
 
-def execute_isolated(execute: Execute, commands: Sequence[Command]) -> list[Result | Exception]:
+def execute_isolated(execute: Execute[C, R | Exception], commands: Sequence[C]) -> list[R | Exception]:
     """Execute commands in as few transactions as their bound allows.
 
     Args:
@@ -282,14 +285,14 @@ def execute_isolated(execute: Execute, commands: Sequence[Command]) -> list[Resu
     Raises:
         StorageUnavailableError: The database is unavailable; commands of earlier transactions may be committed.
     """
-    results: list[Result | Exception] = []
+    results: list[R | Exception] = []
     remaining = iter(commands)
     while batch := list(islice(remaining, BATCH_MAX)):
         results += _execute_batch(execute, batch)
     return results
 
 
-def _execute_batch(execute: Execute, batch: Sequence[Command]) -> list[Result | Exception]:
+def _execute_batch(execute: Execute[C, R | Exception], batch: Sequence[C]) -> list[R | Exception]:
     BATCH_SIZE.observe(len(batch))
     started_at = TRACING.read_clock()
     try:

@@ -21,10 +21,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, TraceFlags, set_span_in_context
 
-from domain.command_bus import Command, CommandResult
-from domain.commands.reservation.reserve import ReserveUse
 from domain.model.reservation import Lease, Reservation
 from domain.ports import Outcome
+from projections.telemetry.traced import TracedCommand, TracedResult
 
 QUEUE_MAX: Final = 8192
 """Finished spans that wait for the collector; further ones are dropped, so an absent collector costs bounded memory."""
@@ -151,7 +150,9 @@ class RedemptionTracer:
         self._ratio = ratio
         self.now = now
 
-    def record_commit(self, commands: Sequence[Command], results: Sequence[object], started: datetime) -> None:
+    def record_commit(
+        self, commands: Sequence[TracedCommand], results: Sequence[TracedResult | Exception], started: datetime
+    ) -> None:
         """Record what one transaction did for the reservations in it that are sampled.
 
         Args:
@@ -162,7 +163,7 @@ class RedemptionTracer:
         sampled = [
             (command, result)
             for command, result in zip(commands, results, strict=True)
-            if isinstance(result, CommandResult)
+            if not isinstance(result, Exception)
             and result.changed
             and result.reservation is not None
             and is_sampled(result.reservation.reservation_id, self._ratio)
@@ -204,7 +205,9 @@ class RedemptionTracer:
         """Export what waits, within the exporter's timeout, and stop."""
         self._provider.shutdown()
 
-    def _record_command(self, command: Command, result: CommandResult, commit: SpanContext, ended: datetime) -> None:
+    def _record_command(
+        self, command: TracedCommand, result: TracedResult, commit: SpanContext, ended: datetime
+    ) -> None:
 
         reservation, context = result.reservation, command.context
         if reservation is None:
@@ -218,7 +221,7 @@ class RedemptionTracer:
         }
         if context.request_id is not None:
             attributes["ledger.request_id"] = context.request_id
-        if isinstance(command, ReserveUse):
+        if _begins_trace(reservation):
             with self._ids.use(trace_id_of(reservation_id), _root_span_id(reservation_id)):
                 root = self._tracer.start_span(ROOT_NAME, context=Context(), start_time=_ns(context.now))
             root.set_attributes(attributes)
@@ -229,6 +232,11 @@ class RedemptionTracer:
 
     def _start(self, reservation_id: UUID, name: str, started: datetime, links: list[Link]) -> Span:
         return self._tracer.start_span(name, context=_root_of(reservation_id), start_time=_ns(started), links=links)
+
+
+def _begins_trace(reservation: Reservation) -> bool:
+    """Return whether a command has just begun the reservation of a redeem request."""
+    return len(reservation.versions) == 1 and reservation.is_use and reservation.corrects is None
 
 
 def _root_span_id(reservation_id: UUID) -> int:
@@ -243,7 +251,7 @@ def _root_of(reservation_id: UUID) -> Context:
 
 
 @lru_cache(maxsize=64)
-def _span_name(command: type[Command]) -> str:
+def _span_name(command: type[TracedCommand]) -> str:
     """Return the words of a command's name: `claim attempt` for ClaimAttempt."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", command.__name__).lower()
 

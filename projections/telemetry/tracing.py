@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from projections.telemetry.after_commit import after_commit
+from projections.telemetry.traced import TracedCommand, TracedResult
 
 if TYPE_CHECKING:
-    from domain.command_bus import Command
     from domain.model.reservation import Lease, Reservation
     from projections.telemetry.redemption_spans import Clock, RandomBytes, RedemptionTracer, SendSpan
 
@@ -34,7 +34,10 @@ class TracerSlot:
         return None if self.tracer is None else self.tracer.now()
 
     def record_commit(
-        self, commands: "Sequence[Command]", results: Sequence[object], started_at: datetime | None
+        self,
+        commands: Sequence[TracedCommand],
+        results: Sequence[TracedResult | Exception],
+        started_at: datetime | None,
     ) -> None:
         """Record a transaction with what each of its commands led to, in their order. Never raises."""
         if self.tracer is not None and started_at is not None:

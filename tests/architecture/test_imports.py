@@ -27,6 +27,7 @@ CELERY = "Celery only in workers"
 WEB = "FastAPI only in api"
 DRIVER = "The PostgreSQL driver only in projections"
 SQL = "Only projections run SQL"
+COMMANDS = "Projections store what decisions say, and know no command"
 
 BREACHES = [
     ("domain", "import projections", [LAYERS, DOMAIN]),
@@ -40,6 +41,8 @@ BREACHES = [
     ("projections", "import fastapi", [WEB]),
     ("workers", "import api.settings", [WORKERS]),
     ("workers", "import starlette", [WEB]),
+    ("projections", "from domain.command_bus import Command", [COMMANDS]),
+    ("projections", "import domain.commands.access", [COMMANDS]),
     ("workers", "import psycopg_pool", [DRIVER]),
     ("api", "import workers.tasks", [COMPOSITION]),
     ("api", "import kombu", [CELERY]),

@@ -15,6 +15,7 @@ from projections.storage.group_commit import BATCH_MAX, AsyncGroupCommit, Overlo
 from projections.storage.pipelined_execute import FallBackToBlockingError
 
 WAIT_S = 5
+Commit = AsyncGroupCommit[Command, Result]
 
 
 def command(number: int) -> Command:
@@ -63,9 +64,7 @@ class FakeStore:
         return [cast("Result", f"result {number}") for number in numbers]
 
 
-def run(
-    test: Callable[[FakeStore, AsyncGroupCommit], Coroutine[object, object, None]], wait_s: float = WAIT_S
-) -> FakeStore:
+def run(test: Callable[[FakeStore, Commit], Coroutine[object, object, None]], wait_s: float = WAIT_S) -> FakeStore:
     """Run a test's coroutine with a store and a group commit over it, all within a bound."""
     store = FakeStore()
 
@@ -81,7 +80,7 @@ def run(
     return store
 
 
-async def begun(commit: AsyncGroupCommit, *numbers: int) -> list[asyncio.Task[Result]]:
+async def begun(commit: Commit, *numbers: int) -> list[asyncio.Task[Result]]:
     """Tasks that wait for the results of commands, each of them submitted."""
     tasks = [asyncio.create_task(commit.run(command(number))) for number in numbers]
     await asyncio.sleep(0)
@@ -93,7 +92,7 @@ def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyP
     """The first is alone, the rest go together, in order of arrival, within the bound."""
     monkeypatch.setattr(module, "BATCH_MAX", 3)
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1, 2, 3, 4, 5)
         store.answer()
@@ -105,7 +104,7 @@ def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyP
 def test_a_defect_fails_only_its_own_command() -> None:
     """A batch that breaks is run one by one."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         store.defective_number = 2
         tasks = await begun(commit, 1, 2, 3)
         store.answer()
@@ -119,7 +118,7 @@ def test_a_defect_fails_only_its_own_command() -> None:
 def test_batch_falls_back_to_a_thread_when_it_would_block() -> None:
     """A fault that needs waiting or another try leaves the loop free."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         store.smooth = False
         tasks = await begun(commit, 1, 2)
         store.answer()
@@ -131,7 +130,7 @@ def test_batch_falls_back_to_a_thread_when_it_would_block() -> None:
 def test_an_outage_fails_the_batch_at_once() -> None:
     """While the database is unavailable, commands do not wait for one attempt each."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         store.smooth, store.is_unavailable = False, True
         tasks = await begun(commit, *range(min(9, BATCH_MAX)))
         store.answer()
@@ -146,7 +145,7 @@ def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch
     """Back-pressure: the caller is asked to try again later."""
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1, 2)
         with pytest.raises(OverloadedError):
@@ -160,7 +159,7 @@ def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch
 def test_a_cancelled_command_is_taken_back() -> None:
     """Who gives up before the batch begins leaves nothing behind."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         first = await begun(commit, 0)
         given_up, completed = await begun(commit, 1, 2)
         given_up.cancel()
@@ -176,7 +175,7 @@ def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) 
     """A store that does not answer in time is a timeout for those who wait, and takes back what has not begun."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1)
         for task in tasks:
@@ -192,7 +191,7 @@ def test_answer_that_never_comes_ends_the_connection(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
     monkeypatch.setattr(module, "ANSWER_S_MAX", 0.02)
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1)
         assert await asyncio.gather(*tasks) == store.results([0, 1])
@@ -204,7 +203,7 @@ def test_answer_that_never_comes_ends_the_connection(monkeypatch: pytest.MonkeyP
 def test_closing_finishes_what_was_submitted() -> None:
     """A graceful stop loses no command, and takes no more."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         tasks = await begun(commit, *range(20))
         store.answer()
         await commit.aclose()
@@ -224,7 +223,7 @@ def test_chunks_wait_for_one_another_and_single_commands_do_not(monkeypatch: pyt
     """A single command that arrives after two chunks is in the batch of the first one."""
     monkeypatch.setattr(module, "BATCH_MAX", 4)
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         first, second = (
             asyncio.create_task(commit.run_chunk([command(number) for number in numbers]))
             for numbers in ([0, 1, 2], [10, 11, 12])
@@ -241,7 +240,7 @@ def test_chunks_wait_for_one_another_and_single_commands_do_not(monkeypatch: pyt
 def test_chunk_waits_for_single_commands_after_another_chunk() -> None:
     """The second chunk is next to the first one in time, but single commands that arrived after both come before it."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         first = asyncio.create_task(commit.run_chunk([command(0), command(1)]))
         await begun(commit)
         second = asyncio.create_task(commit.run_chunk([command(10), command(11)]))
@@ -255,7 +254,7 @@ def test_chunk_waits_for_single_commands_after_another_chunk() -> None:
 def test_next_chunk_begins_before_the_caller_of_the_first_one_continues() -> None:
     """So a caller's work on results overlaps with the commit of another caller's chunk."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         async def run_first() -> None:
             await commit.run_chunk([command(0)])
             assert store.batches == [[0], [10]]
@@ -273,7 +272,7 @@ def test_next_chunk_begins_before_the_caller_of_the_first_one_continues() -> Non
 def test_chunks_are_larger_until_a_single_command_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """And again when none has come for a while."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         assert commit.chunk_max == module.CHUNK_ALONE_MAX
         store.answer()
         await asyncio.gather(*await begun(commit, 0))
@@ -290,7 +289,7 @@ def test_chunk_that_never_begins_waits_no_longer_than_the_bound(monkeypatch: pyt
     """Behind a store that does not answer; then the next chunk may wait."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         await begun(commit, 0)
         for number in (1, 2):
             (result,) = await commit.run_chunk([command(number)])
@@ -303,7 +302,7 @@ def test_chunk_that_never_begins_waits_no_longer_than_the_bound(monkeypatch: pyt
 def test_defect_in_a_chunk_is_the_result_of_its_command() -> None:
     """The other commands of the chunk have their results."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         store.defective_number = 2
         chunk = asyncio.create_task(commit.run_chunk([command(number) for number in (1, 2, 3)]))
         store.answer()
@@ -318,7 +317,7 @@ def test_chunk_that_does_not_fit_the_queue_is_refused_whole(monkeypatch: pytest.
     """No command of it is executed."""
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
-    async def scenario(_: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(_: FakeStore, commit: Commit) -> None:
         with pytest.raises(OverloadedError):
             await commit.run_chunk([command(number) for number in range(3)])
 
@@ -328,7 +327,7 @@ def test_chunk_that_does_not_fit_the_queue_is_refused_whole(monkeypatch: pytest.
 def test_cancelled_chunk_withdraws_its_commands() -> None:
     """Those that wait behind a batch are never executed, and the next chunk has its turn."""
 
-    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: Commit) -> None:
         tasks = await begun(commit, 0)
         chunk = asyncio.create_task(commit.run_chunk([command(1), command(2)]))
         await asyncio.sleep(0)
@@ -343,7 +342,7 @@ def test_cancelled_chunk_withdraws_its_commands() -> None:
 def test_commands_that_arrive_while_a_batch_waits_join_it_in_order() -> None:
     """Those at the front that may: a command never overtakes one that must wait, and a withdrawn one is left out."""
 
-    async def test(store: FakeStore, commit: AsyncGroupCommit) -> None:
+    async def test(store: FakeStore, commit: Commit) -> None:
         store.joinable = {2, 3, 5}
         first = asyncio.create_task(commit.run(command(1)))
         await asyncio.sleep(0)

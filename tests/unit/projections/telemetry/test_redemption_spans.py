@@ -1,13 +1,26 @@
 """Which redemptions are traced, and by which ids, is derived from the reservation alone."""
 
 import random
+from typing import NamedTuple
 from uuid import UUID
 
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
-from projections.telemetry.redemption_spans import is_sampled, trace_id_of
+from domain.command_bus import Result
+from domain.commands.context import CommandContext
+from domain.policy import Policy
+from projections.telemetry.redemption_spans import RedemptionTracer, is_sampled, trace_id_of
+from tests.support.ledger.scenario import Scenario, done
 
 SEED = 20261127
+
+
+class TracedRedeem(NamedTuple):
+    """A command as traces see it."""
+
+    context: CommandContext
 
 
 def random_ids(count: int) -> list[UUID]:
@@ -42,3 +55,21 @@ def test_reservations_have_different_traces() -> None:
     ids = random_ids(1_000)
 
     assert len({trace_id_of(each) for each in ids}) == len(ids)
+
+
+def test_only_a_redeem_that_begins_a_reservation_records_the_root_of_its_trace() -> None:
+    """A rebind and a correction are no redeem requests, and a repeated one begins nothing."""
+    exporter, scenario = InMemorySpanExporter(), Scenario(max_uses=None, bound=False)
+    tracer = RedemptionTracer(SimpleSpanProcessor(exporter), 1.0, "backend", lambda: scenario.now, random.randbytes)
+
+    def record(result: Result) -> list[str]:
+        exporter.clear()
+        tracer.record_commit([TracedRedeem(scenario.context("person"))], [done(result)], scenario.now)
+        return [span.name for span in exporter.get_finished_spans()]
+
+    assert record(scenario.redeem()) == ["commit", "redemption", "traced redeem"]
+    scenario.claim(scenario.newest_use() or scenario.new_id())
+    scenario.passes(Policy().lease_s)
+    assert record(scenario.redeem()) == ["commit", "traced redeem"]  # it only records that the lease has ended
+    assert record(scenario.correct(scenario.reserved("mei"), "wang")) == ["commit", "traced redeem"]
+    tracer.close()
