@@ -237,7 +237,7 @@ def _leave_writes(decision: Decision, now: datetime, working_set: WorkingSet) ->
         working_set.register_new_recipient(draft)
     if decision.code_text is not None:
         writes.code_texts[decision.code_id] = decision.code_text
-    if decision.text is not None:
+    if decision.text is not None and decision.events:
         writes.texts.append(decision.text)
     if decision.given_code is not None:
         writes.given_codes.append(decision.given_code)

@@ -28,8 +28,6 @@ from tests.support.ledger.every_command import EveryCommand
 from tests.support.ledger.random_commands import START
 from tests.support.ledger.stores import ContractStore, memory_store
 
-pytestmark = pytest.mark.slow
-
 BATCHES: Final = 1500
 SEEDS: Final = (2, 3, 1)
 TEXTS: Final = ("note", "reply")
@@ -110,6 +108,7 @@ def test_decisions_leave_what_their_commands_say() -> None:
     run_histories()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kinds in LEFT.items() for kind in kinds])
 def test_an_omitted_write_is_found(name: str, kind: type[AnyCommand], monkeypatch: pytest.MonkeyPatch) -> None:
     """A new command that leaves something has a row in `LEFT`."""
