@@ -11,8 +11,7 @@ from api.i18n.messages import event_sentence, refusal_detail, say_event
 from api.web.staff_auth.context import SupportContext
 from api.web.support.actions.commands import SupportAction
 from domain.application import CommandPreview
-from domain.command_bus import CodeCommand, ReservationCommand, handle
-from domain.commands.code.revoke import RevokeCode
+from domain.command_bus import CodeCommand, CommandResult, ReservationCommand, handle
 from domain.errors import Refusal
 from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
@@ -58,10 +57,12 @@ def preview_command(
         ApplicationError: NOT_FOUND.
         StorageUnavailableError: The database is unavailable.
     """
-    preview = describe_preview(action, support.services.storage.ledger.preview(command), language)
+    decided = support.services.storage.ledger.preview(command)
+    preview, result = describe_preview(action, decided, language), decided.result
     if preview.before is None:
         raise ApplicationError("NOT_FOUND")
-    return _of_revoking(support, preview, language) if isinstance(command, RevokeCode) else preview
+    needs_settling = isinstance(result, CommandResult) and result.follow_up == "settle"
+    return _of_revoking(support, preview, language) if needs_settling else preview
 
 
 class SharedLimits(NamedTuple):

@@ -1,4 +1,4 @@
-"""The form of a refund asks what becomes of the access, with nothing chosen in advance where it was accepted."""
+"""Forms of actions ask and say what becomes of what they touch: an access, or reservations that are being sent."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,10 +7,13 @@ import pytest
 
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
 from tests.integration.web.support.actions.test_commands import SignIn, kinds, reserved, seen_on
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import code_id_of
+from tests.support.ledger.code_template import make_template
 
 
 @pytest.mark.parametrize(("action", "bounced"), [("refund", False), ("resolve-refunded", True)])
@@ -41,3 +44,18 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
     assert "UseRefunded" not in kinds(shared_app, code)
     done = browser.submit(path, note="asked", access="revoke", **seen_on(asked))
     assert (done.status_code, kinds(shared_app, code)[-1]) == (303, "AccessRevoked")
+
+
+def test_preview_of_a_revocation_says_what_it_leaves(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """What is being sent is refunded or counted later; a pause leaves nothing."""
+    code = shared_app.issue(make_template(max_uses=None, bound=False))
+    _, sending = reserved(shared_app, code, "mei@example.com"), reserved(shared_app, code)
+    worker = CommandContext(now=shared_app.services.now(), actor="worker", actor_id="w1", request_id="t1")
+    claim = ClaimAttempt(context=worker, reservation_id=UUID(sending), channel="smtp", case_id=uuid4())
+    shared_app.services.storage.ledger.execute([claim])
+    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts"
+
+    revocation, pause = (read_page(browser.get(f"{path}/{action}").text) for action in ("revoke", "pause"))
+
+    left = ["1 being sent right now: refunded if sending fails, counted if it succeeds"]
+    assert [page.texts("li", **{"class": "will-not"}) for page in (revocation, pause)] == [left, []]
