@@ -25,7 +25,12 @@ class SendingPace(NamedTuple):
     claims: tuple[Claim, ...] = ()
 
     def count_allowed(self, per_minute: int, now: datetime) -> int:
-        """Return how many rows may be claimed now: no more than are left of the last 60 s."""
+        """Return how many rows may be claimed now: no more than are left of the last 60 s.
+
+        None if the clock of another process was ahead: claims that this one would count have been dropped since.
+        """
+        if self.claims and now < self.claims[-1].at:
+            return 0
         in_window = sum(claim.rows for claim in self._claims_since(now))
         by_interval = int((now - self._find_start(now)).total_seconds() * per_minute / 60) + 1
         return max(0, min(by_interval, per_minute - in_window))
@@ -34,14 +39,15 @@ class SendingPace(NamedTuple):
         """Return the pace after rows were claimed, none if no more are allowed now."""
         claims = self._claims_since(now)
         if rows:
-            # The clock of another process may be ahead.
-            claim = Claim(max(now, claims[-1].at) if claims else now, rows)
+            claim = Claim(now, rows)
             if claims and _step_of(claims[-1].at) == _step_of(claim.at):
                 claim = Claim(claim.at, claims.pop().rows + rows)
             claims.append(claim)
         next_at = self._find_start(now) + timedelta(seconds=rows * 60 / per_minute)
         if claims and sum(claim.rows for claim in claims) >= per_minute:
             next_at = max(next_at, claims[0].at + WINDOW)
+        if not rows and claims:
+            next_at = max(next_at, claims[-1].at)
         return SendingPace(next_at, tuple(claims))
 
     def _claims_since(self, now: datetime) -> list[Claim]:

@@ -4,7 +4,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from projections.hand_outs.sending_pace import WINDOW, Claim, SendingPace
@@ -28,7 +28,30 @@ def most_in_window(claims: list[Claim]) -> int:
     return most
 
 
-@given(RATES, LOOKS)
+BEHIND = (
+    [(-400, 1)] * 5
+    + [(4_000, 1), (5_000, 1), (0, 1), (0, 4), (1_000, 1), (4_000, 1), (5_000, 3), (5_000, 5)]
+    + [
+        *[
+            (5_000, 1),
+            (-400, 2),
+            (-400, 3),
+            (1_000, 8),
+            (4_000, 2),
+            (5_000, 1),
+            (0, 1),
+            (1_000, 1),
+            (1_000, 5),
+            (4_000, 1),
+        ],
+        *[(5_000, 1), (5_000, 5), (5_000, 1), (1_000, 8), (4_000, 7), (5_000, 1), (-400, 2)],
+    ]
+)
+"""A worker looks whose clock is behind that of the last one, which has dropped a claim of the minute before."""
+
+
+@example(per_minute=61, looks=BEHIND)
+@given(per_minute=RATES, looks=LOOKS)
 def test_no_window_of_a_minute_holds_more_than_the_rate(per_minute: int, looks: list[tuple[int, int]]) -> None:
     """Not even the first one."""
     pace, now, claims = SendingPace(START), START, list[Claim]()
