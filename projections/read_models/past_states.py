@@ -11,7 +11,6 @@ from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
-from domain.working_set import WorkingSet, find_linked_reservations
 from projections.database.store_queries import ReadableStore
 from projections.event_store.codec import decode
 from projections.read_models.campaign_list import CampaignReader
@@ -63,57 +62,34 @@ class PastStateReader(StatementReader):
         rows = self._db.fetch_all(EventStoreSql.recipient_ids_of_digests, list(digests))
         return {bytes(digest): recipient_id for digest, recipient_id in rows}
 
-    def load_working_set(
-        self,
-        past: PastState,
-        *,
-        reservations: Collection[UUID] = (),
-        recipients: Collection[UUID] = (),
-        with_pending: bool = False,
-    ) -> WorkingSet:
-        """Return the working set on which a command of that time is decided.
+    def fold_related(
+        self, past: PastState, reservation_ids: Collection[UUID], recipient_ids: Collection[UUID]
+    ) -> list[Reservation]:
+        """Return reservations as they were then: those with these ids, what follows them, and those of recipients."""
+        return self._fold_past(ReadModelsSql.reservations_related_at, past, reservation_ids, recipient_ids)
 
-        Args:
-            past: The code and the time.
-            reservations: Those that the command names.
-            recipients: Recipients whose reservations it may read, in addition to those of the named reservations.
-            with_pending: Whether it may also read pending reservations of other recipients.
-        """
-        working_set = WorkingSet()
-        if past.code is None:
-            return working_set
-        working_set.codes[past.code_id] = past.code
-        if with_pending and past.code.reserved:
-            for reservation in self._fold_past(ReadModelsSql.reservations_pending_at, past, (), ()):
-                working_set.add_reservation(reservation)
-        ids, people = set(reservations), set(recipients)
-        read: tuple[set[UUID], set[UUID]] = (set(), set())
-        while (ids, people) != read and (ids or people):
-            read = set(ids), set(people)
-            for reservation in self._fold_past(ReadModelsSql.reservations_related_at, past, ids, people):
-                working_set.add_reservation(reservation)
-            people |= {working_set.reservations[key].recipient_id for key in ids & working_set.reservations.keys()}
-            ids |= find_linked_reservations(working_set.reservations.values())
-        self._load_campaign(working_set, past.code.campaign_id, past.at, people)
-        return working_set
+    def fold_pending(self, past: PastState) -> list[Reservation]:
+        """Return reservations that were pending then."""
+        return self._fold_past(ReadModelsSql.reservations_pending_at, past, (), ())
 
-    def _load_campaign(
-        self, working_set: WorkingSet, campaign_id: UUID | None, at: datetime, people: Collection[UUID]
-    ) -> None:
-        """Load the campaign of the code as it was: the uses of these people, and the next deadline if it was full."""
-        campaign = None if campaign_id is None else self.campaign_histories.fold_until(campaign_id, at)
-        if campaign_id is None or campaign is None:
-            return
-        working_set.campaigns[campaign_id] = campaign
-        if (limit := campaign.terms.max_per_person) is not None:
-            reader = CampaignReader(self._storage)
-            for person in people:
-                uses = reader.list_newest_uses(campaign, limit, recipient_id=person)
-                working_set.uses_of_persons[campaign_id, person] = len(uses)
-        if campaign.available == 0:
-            ((deadline,),) = self._db.fetch_named(ReadModelsSql.deadline_of_pending_at, at=at, campaign_id=campaign_id)
-            if deadline is not None:
-                working_set.campaign_deadlines[campaign_id] = deadline
+    def find_campaign_at(self, past: PastState) -> Campaign | None:
+        """Return the campaign of the code as it was then; None if it had none."""
+        if past.code is None or past.code.campaign_id is None:
+            return None
+        return self.campaign_histories.fold_until(past.code.campaign_id, past.at)
+
+    def count_uses_in(self, campaign: Campaign, recipient_id: UUID) -> int:
+        """Return how many uses a recipient had in a past state of a campaign, up to its limit per person."""
+        limit = campaign.terms.max_per_person
+        if limit is None:
+            return 0
+        reader = CampaignReader(self._storage)
+        return len(reader.list_newest_uses(campaign, limit, recipient_id=recipient_id))
+
+    def find_deadline_at(self, campaign_id: UUID, at: datetime) -> datetime | None:
+        """Return the next deadline of the uses of a campaign that were pending at a time."""
+        ((deadline,),) = self._db.fetch_named(ReadModelsSql.deadline_of_pending_at, at=at, campaign_id=campaign_id)
+        return cast("datetime | None", deadline)
 
     def _fold_past(
         self, statement: LiteralString, past: PastState, ids: Collection[UUID], people: Collection[UUID]

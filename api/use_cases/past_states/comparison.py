@@ -64,7 +64,10 @@ def compare(states: PastStateReader, first: PastState, second: PastState) -> Com
         entry.event.reservation_id: entry.version for entry in entries if isinstance(entry.event, ReservationEvent)
     }
     listed = sorted(newest, key=lambda key: newest[key], reverse=True)[:RESERVATIONS_MAX]
-    earlier, later = (states.load_working_set(past, reservations=listed).reservations for past in (before, after))
+    earlier, later = (
+        {reservation.reservation_id: reservation for reservation in states.fold_related(past, listed, ())}
+        for past in (before, after)
+    )
     return Comparison(
         before=before,
         after=after,

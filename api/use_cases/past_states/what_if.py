@@ -19,6 +19,7 @@ from api.use_cases.past_states.campaign_evidence import (
     CampaignEvidence,
     find_campaign_evidence,
 )
+from api.use_cases.past_states.past_source import load_past
 from api.use_cases.past_states.what_if_evidence import find_evidence
 from api.use_cases.reservation_actions import cancel, refund, resend, resolve
 from api.use_cases.services import Caller, LedgerServices
@@ -28,6 +29,7 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.events.event import Event
 from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
 from domain.working_set import WorkingSet
@@ -104,15 +106,7 @@ def ask_redeem(
     """
     context = CommandContext(now=past.at, actor="person")
     command = services.drafts.draft_reserve_use(context, address, CODE, language=language)
-    existing_ids = states.find_recipient_ids(command.recipient.digests)
-    owners = {past.code.owner_id, past.code.bound_to} - {None} if past.code else set()
-    working_set = states.load_working_set(
-        past, recipients={*existing_ids.values(), *(owner for owner in owners if owner)}, with_pending=True
-    )
-    working_set.recipient_ids.update(existing_ids)
-    if past.code is not None:
-        working_set.code_ids.update(dict.fromkeys(CODE.digests, past.code_id))
-    return _decide(services, states, past, command, working_set, language)
+    return _decide(services, states, past, command, language)
 
 
 def ask_action(
@@ -130,8 +124,7 @@ def ask_action(
     """
     command = _build_command(services, reservation_id, action)
     command = structs.replace(command, context=structs.replace(command.context, now=past.at))
-    working_set = states.load_working_set(past, reservations=[reservation_id])
-    return _decide(services, states, past, command, working_set, language)
+    return _decide(services, states, past, command, language)
 
 
 def _build_command(services: LedgerServices, reservation_id: UUID, action: WhatIfAction) -> ReservationCommand:
@@ -156,11 +149,11 @@ def _decide(
     states: PastStateReader,
     past: PastState,
     command: ReserveUse | ReservationCommand,
-    working_set: WorkingSet,
     language: Language,
 ) -> WhatIf:
-    """Run the command's rules on the working set, which nothing else uses."""
-    before = dict(working_set.reservations)
+    """Run the command's rules on what they read, as of then."""
+    working_set = load_past(states, past, command)
+    before = {**_find_those_of_owners(states, past), **working_set.reservations}
     result = handle(command, working_set, services.storage.ledger.policy)
     events = [recorded.event for recorded in working_set.new_code_events()]
     evidence = find_evidence(states, past, result, command.reservation_id, before, events)
@@ -184,6 +177,13 @@ def _decide(
     )
 
 
+def _find_those_of_owners(states: PastStateReader, past: PastState) -> dict[UUID, Reservation]:
+    """Return the reservations of those whom the code was for: a refusal of anyone else rests on them."""
+    owners = {past.code.owner_id, past.code.bound_to} - {None} if past.code else set()
+    reservations = states.fold_related(past, (), [owner for owner in owners if owner]) if owners else []
+    return {reservation.reservation_id: reservation for reservation in reservations}
+
+
 def _find_campaign_evidence(
     services: LedgerServices,
     states: PastStateReader,
@@ -200,7 +200,7 @@ def _find_campaign_evidence(
         recipient_id = working_set.recipient_id(command.recipient)
     else:
         recipient_id = working_set.reservation(command.reservation_id).recipient_id
-    uses = working_set.count_uses_of_person(campaign, recipient_id)
+    uses = states.count_uses_in(campaign, recipient_id)
     reader = CampaignReader(services.storage)
     return find_campaign_evidence(states, reader, campaign, past.at, result, (recipient_id, uses))
 

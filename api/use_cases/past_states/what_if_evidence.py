@@ -133,7 +133,7 @@ def _find_counted(states: PastStateReader, past: PastState) -> Evidence:
         if entry.before is None or entry.state.used > entry.before.used
     ]
     ids = {entry.event.reservation_id for entry in entries if isinstance(entry.event, ReservationEvent)}
-    loaded = states.load_working_set(past, reservations=ids).reservations
+    loaded = {reservation.reservation_id: reservation for reservation in states.fold_related(past, ids, ())}
     counted = [entry for entry in entries if _still_counts(entry.event, loaded)][: EVIDENCE_MAX - len(terms)]
     named = sum(entry.event.uses if isinstance(entry.event, OpeningBalanceImported) else 1 for entry in counted)
     used = 0 if past.code is None else past.code.used

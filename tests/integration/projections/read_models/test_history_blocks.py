@@ -1,5 +1,6 @@
 """Blocks of histories: a new process reads them and few events, and none is believed that does not fit."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,7 +145,7 @@ def test_blocks_of_a_former_server_are_dropped(
     def lead_elsewhere() -> Iterator[BoundedConnection[Any]]:
         with get_connection() as conn:
             assert isinstance(conn, BoundedConnection)
-            conn.server = ServerIdentity(7, 1, 20)
+            conn.server, conn.number = ServerIdentity(7, 1, 20), sys.maxsize  # it was opened last
             yield conn
 
     monkeypatch.setattr(bench.storage.datastore, "get_connection", lead_elsewhere)

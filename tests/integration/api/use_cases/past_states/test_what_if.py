@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.errors import ApplicationError
+from api.use_cases.past_states import past_source
 from api.use_cases.past_states.what_if import ACTIONS, ask_action, ask_redeem, find_past
 from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import CreateCampaign, EndCampaign, PauseCampaign
@@ -287,6 +288,35 @@ def perform_action(app: AppClient, reservation_id: UUID, action: str) -> str:
     body = {"note": "as asked", **body}
     answer = app.client.post(f"/api/v1/reservations/{reservation_id}/{path}", json=body, headers=app.key("support"))
     return "accepted" if answer.status_code < 300 else str(answer.json()["code"])
+
+
+@pytest.mark.parametrize("kind", sorted(past_source.ANSWERS))
+def test_nothing_is_answered_without_what_the_rules_read(
+    app: AppClient, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A read whose past is not known is an error instead of a wrong answer."""
+    answers = {name: answer for name, answer in past_source.ANSWERS.items() if name != kind}
+    monkeypatch.setattr(past_source, "ANSWERS", answers)
+    services, states = app.services, app.services.states
+    unknown = []
+    for state in ("reserved", "campaign", "campaign person"):
+        past = find_past(states, find_id(app, put_into_state(app, state)), services.now())
+        try:
+            ask_redeem(services, states, past, EmailAddress.parse(LI), "en")
+        except AssertionError as error:
+            unknown.append(str(error))
+    code = app.issue(make_template(max_uses=1))
+    refunded = app.redeem(code, MEI).json()["reservation_id"]
+    app.attempt(refunded, REFUSED)
+    past = find_past(states, find_id(app, code), services.now())
+    for action in ("refund", "resolve-sent"):
+        try:
+            ask_action(services, states, past, UUID(refunded), action, "en")
+        except AssertionError as error:
+            unknown.append(str(error))
+
+    needed = {"deadlines", "newer", "overdue", "persons", "rebinds", "recipients", "reservations_by_id", "uses"}
+    assert set(unknown) == ({f"the past has no {kind}"} if kind in needed else set())
 
 
 def test_questions_that_make_no_sense_are_refused(app: AppClient) -> None:
