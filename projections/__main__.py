@@ -21,15 +21,15 @@ from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.definitions.registry import PROJECTIONS
 from projections.read_models.reader import Reader
-from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import LISTED_MAX, RebuildOptions
+from projections.rebuild.run import run_rebuild
 from projections.replay.worker_pool import WORKERS_MAX, default_worker_count, lower_priority
 from projections.storage.bootstrap import LedgerStore
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
 from projections.transparency_log.checkpoints import derive_public_keys
-from projections.verification.command import overdue_grace, run_verify
 from projections.verification.merkle_check import ExternalEvidence
+from projections.verification.run import overdue_grace, run_verify
 
 PASSWORD_FILE = "LEDGER_DATABASE_PASSWORD_FILE"  # noqa: S105 - the name of a variable, not a password
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from api.v1 import campaigns, event_feed, hand_outs, health, persons, session
 from api.v1.codes import code_import, codes, lifecycle, what_if
 from api.v1.public import redeem
-from api.v1.reservations import cases, commands, outage_refunds, queries, rebind, redemption_batches, redemptions
+from api.v1.reservations import actions, cases, outage_refunds, queries, rebind, redemption_batches, redemptions
 from api.v1.webhooks import channel_callbacks, endpoints, group_channels
 
 
@@ -21,7 +21,7 @@ def include_resources(router: APIRouter) -> None:
     router.include_router(campaigns.router)
     router.include_router(hand_outs.router)
     router.include_router(queries.router)
-    router.include_router(commands.router)
+    router.include_router(actions.router)
     router.include_router(rebind.router)
     router.include_router(outage_refunds.router)
     router.include_router(cases.router)

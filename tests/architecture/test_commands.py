@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 COMMAND_MODULES = (
     *sorted((ROOT / "api/cli").rglob("*.py")),
     ROOT / "projections/__main__.py",
-    ROOT / "projections/rebuild/command.py",
-    ROOT / "projections/verification/command.py",
+    ROOT / "projections/rebuild/run.py",
+    ROOT / "projections/verification/run.py",
 )
 
 

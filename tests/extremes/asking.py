@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from fastapi.routing import iter_route_contexts
 
 from api.auth.session_cookies import COOKIE
-from api.web.support.actions.commands import CodeAction, ReservationAction
+from api.web.support.actions.action_forms import CodeAction, ReservationAction
 from tests.extremes.openapi_fields import DocumentedOperation, operations
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.role_clients import RoleClients

@@ -15,16 +15,16 @@ from domain.values.number_bounds import VERSIONS, Bounds
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.definitions.registry import PROJECTIONS
-from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import LISTED_MAX, RebuildOptions
+from projections.rebuild.run import run_rebuild
 from projections.replay.worker_pool import WORKERS_MAX, default_worker_count, lower_priority
 from projections.storage.key_check import verify_key_rings
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import PlainTable, show, styled, table
 from projections.terminal.text import say_error
 from projections.transparency_log.checkpoints import derive_public_keys
-from projections.verification.command import overdue_grace, run_verify
 from projections.verification.merkle_check import ExternalEvidence
+from projections.verification.run import overdue_grace, run_verify
 
 WorkersOption = Annotated[
     int | None,

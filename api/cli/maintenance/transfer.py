@@ -19,7 +19,7 @@ from api.cli.printing import JsonFlag, print_json
 from api.use_cases.privacy.export_person import export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
-from projections.rebuild.command import ProgressLines
+from projections.rebuild.run import ProgressLines
 from projections.replay.observer import UndecodableEventError
 from projections.repositories.audit_log import NO_REASON, AuditAction
 from projections.storage.key_check import verify_key_rings

@@ -19,7 +19,7 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer, ViewerWithForm
 from api.web.staff_auth.staff import Staff
-from api.web.support.actions.commands import DONE, TYPED_LENGTH_MAX, ActionForm, code_command, list_code_actions
+from api.web.support.actions.action_forms import DONE, TYPED_LENGTH_MAX, ActionForm, code_command, list_code_actions
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until

@@ -16,7 +16,7 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
-from api.web.support.actions.commands import (
+from api.web.support.actions.action_forms import (
     DONE,
     DONE_LENGTH_MAX,
     UNFILLED,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
 from api.web.forms import VERSION_MAX
-from api.web.support.actions.commands import DONE_LENGTH_MAX
+from api.web.support.actions.action_forms import DONE_LENGTH_MAX
 from domain.events.campaign import CampaignEvent
 from domain.events.event import ActorKind, Event, Importance
 from domain.events.registry import EVENT_TYPES, LEVELS, types_up_to

@@ -5,8 +5,8 @@ from io import StringIO
 from typing import Any
 
 from projections.definitions.registry import PROJECTIONS
-from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import RebuildOptions, RebuildReport, rebuild
+from projections.rebuild.run import run_rebuild
 from tests.support.ledger.ledger_bench import LedgerBench
 
 

@@ -9,7 +9,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.i18n.messages import event_sentence, refusal_detail, say_event
 from api.web.staff_auth.context import SupportContext
-from api.web.support.actions.commands import SupportAction
+from api.web.support.actions.action_forms import SupportAction
 from domain.application import CommandPreview
 from domain.command_bus import CodeCommand, CommandResult, ReservationCommand, handle
 from domain.errors import Refusal

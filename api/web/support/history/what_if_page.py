@@ -20,7 +20,7 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer, ViewerWithForm
 from api.web.staff_auth.staff import Staff
-from api.web.support.actions.commands import TYPED_LENGTH_MAX
+from api.web.support.actions.action_forms import TYPED_LENGTH_MAX
 from domain.events.reservation import ReservationEvent
 from domain.ports import Language
 from projections.read_models.past_states import PastState

@@ -27,8 +27,8 @@ from projections.transparency_log.checkpoints import (
     list_checkpoints,
 )
 from projections.transparency_log.tile_log import append_new_events
-from projections.verification.command import run_verify
 from projections.verification.merkle_check import ExternalEvidence
+from projections.verification.run import run_verify
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.settings import settings_for

@@ -40,8 +40,8 @@ from projections.transparency_log.tile_log import (
     read_tree_size,
 )
 from projections.vault.key_ring import KeyRing
-from projections.verification.command import run_verify
 from projections.verification.merkle_check import ExternalEvidence
+from projections.verification.run import run_verify
 from tests.fuzz.receipts import SCRIPT, compare, script
 from tests.support.ledger.ledger_bench import LedgerBench, done
 

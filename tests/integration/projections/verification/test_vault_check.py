@@ -21,8 +21,8 @@ from projections.repositories.staff_accounts import StaffAccountRepository
 from projections.repositories.staff_sessions import StaffSessionRepository
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import DigestMismatchError, SealBrokenError
-from projections.verification.command import run_verify
 from projections.verification.merkle_check import ExternalEvidence
+from projections.verification.run import run_verify
 from projections.verification.vault_check import ROW_OF, TABLES, VAULT_ROWS, check_vault, sample_vault
 from tests.integration.projections.privacy.test_key_rotation import ringed
 from tests.support.ledger.ledger_bench import LedgerBench, done

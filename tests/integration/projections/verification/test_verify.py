@@ -12,8 +12,8 @@ import pytest
 from domain.ports import OutcomeUnknown
 from projections.replay.invariant_observer import NO_ADDRESS
 from projections.replay.log_fold import MemoryLimits
-from projections.verification.command import run_verify
 from projections.verification.drift_sample import LastVerified, last_verified, sample_codes
+from projections.verification.run import run_verify
 from projections.verification.verify import NO_LOST_EVENTS, SETTLED_IN_TIME, verify
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.random_history import RandomHistory

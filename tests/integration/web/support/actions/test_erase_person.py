@@ -9,7 +9,7 @@ import pytest
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import OutcomeUnknown
-from tests.integration.web.support.actions.test_commands import nonce_of
+from tests.integration.web.support.actions.test_action_forms import nonce_of
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, heading

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.web.support.actions.commands import FIELDS, SupportAction, list_reservation_actions
+from api.web.support.actions.action_forms import FIELDS, SupportAction, list_reservation_actions
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import OutcomeUnknown

@@ -9,7 +9,7 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
-from tests.integration.web.support.actions.test_commands import SignIn, kinds, reserved, seen_on
+from tests.integration.web.support.actions.test_action_forms import SignIn, kinds, reserved, seen_on
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import code_id_of

@@ -4,12 +4,12 @@ from datetime import timedelta
 from typing import Any, TextIO
 
 from projections.database.errors import SchemaMismatchError, StorageUnavailableError
-from projections.rebuild.command import (
+from projections.rebuild.diff import difference_document
+from projections.rebuild.run import (
     ProgressLines,
     difference_lines,
     print_document,
 )
-from projections.rebuild.diff import difference_document
 from projections.replay.findings import RuleViolation
 from projections.replay.worker_pool import WorkerDiedError
 from projections.terminal.exit_codes import ExitCode

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.web.support.actions.commands import DONE
+from api.web.support.actions.action_forms import DONE
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite

@@ -3,7 +3,7 @@
 import json
 from io import StringIO
 
-from projections.rebuild.command import ProgressLines
+from projections.rebuild.run import ProgressLines
 
 
 class Clock:
