@@ -1,4 +1,4 @@
-"""Link tokens, correction tokens and Message-IDs, computed from ids, so they are the same on every attempt."""
+"""Link tokens, correction tokens and opt-out tokens, computed from ids, so they are the same on every attempt."""
 
 import base64
 import binascii
@@ -69,11 +69,6 @@ def read_opt_out_token(secret: bytes, token: str) -> OptOutRef | None:
     """Return the recipient and the group that a token was made for; None if it was not made with this secret."""
     body = _verified(secret, _OPT_OUT, token)
     return None if body is None else OptOutRef(UUID(bytes=body[:ID_BYTES]), body[ID_BYTES:].decode() or None)
-
-
-def message_id(delivery: DeliveryRef, domain: str) -> str:
-    """Return the RFC 5322 Message-ID of a delivery's email."""
-    return f"<{delivery.reservation_id}.{delivery.number}@{domain}>"
 
 
 def _signed(secret: bytes, purpose: bytes, body: bytes) -> str:

@@ -10,7 +10,8 @@ from uuid import UUID
 from domain.model.reservation import Reservation
 from domain.ports import Language, OutboundMessage, Template
 from domain.values.identifiers import EmailAddress
-from domain.values.link_token import DeliveryRef, OptOutRef, link_token, message_id, opt_out_token
+from domain.values.link_token import DeliveryRef, OptOutRef, link_token, opt_out_token
+from domain.values.message_id import message_id
 from domain.values.redeem_window import RedeemWindow
 from domain.values.text_variables import fill_variables
 from domain.values.trace_ids import is_trace_id

@@ -29,7 +29,8 @@ from domain.events.reservation import (
     UseRefunded,
 )
 from domain.ports import OutboundMessage
-from domain.values.link_token import DeliveryRef, message_id
+from domain.values.link_token import DeliveryRef
+from domain.values.message_id import message_id
 from domain.working_set import WorkingSet
 from projections.definitions.registry import PROJECTIONS
 from projections.event_store.codec import decode

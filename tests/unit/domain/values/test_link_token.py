@@ -9,7 +9,6 @@ from domain.values.link_token import (
     OptOutRef,
     correction_token,
     link_token,
-    message_id,
     opt_out_token,
     read_correction_token,
     read_opt_out_token,
@@ -66,11 +65,6 @@ def test_forged_correction_token_leads_nowhere(token: str) -> None:
 def test_another_secret_reads_nothing() -> None:
     """The secret is what makes a token."""
     assert read_token(b"other", TOKEN) is None
-
-
-def test_a_message_id_is_the_deliverys() -> None:
-    """RFC 5322: in angle brackets, unique per delivery."""
-    assert message_id(DELIVERY, "example.com") == f"<{UUID(int=7)}.2@example.com>"
 
 
 @pytest.mark.parametrize("group", [None, "red", "组" * 200])
