@@ -27,7 +27,13 @@ from api.http.middleware import RequestEnvelope, RequestEnvelopeMiddleware
 from api.http.openapi import described, operation_id
 from api.http.problems import HttpError, headers_of, language_of, problem_response, status_of
 from api.http.server.direct_route import DirectRoute
-from api.http.server.stream_slots import StreamSlots
+from api.http.server.stream_slots import (
+    FEED_READERS_MAX,
+    HISTORY_VIEWERS_MAX,
+    STATUS_STREAMS_MAX,
+    STATUS_STREAMS_PER_CLIENT_MAX,
+    StreamSlots,
+)
 from api.http.trusted_proxies import behind_proxies, forwarded_reader
 from api.http.validation_errors import problem_of
 from api.i18n.catalogs import LANGUAGES, translator
@@ -37,7 +43,7 @@ from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
 from api.settings import ApiSettings
 from api.use_cases.privacy.erase_person import PersonErasure
 from api.use_cases.services import Services
-from api.v1 import event_feed, hand_outs
+from api.v1 import hand_outs
 from api.v1.codes import code_import
 from api.v1.public import redeem
 from api.v1.public.direct_redeem import DirectRedeem
@@ -55,7 +61,7 @@ from api.web.static_files import mount_static
 from api.web.support import SignInGate, SupportContext, include_support
 from api.web.support.dashboard import DashboardCache
 from api.web.support.history.history_watch import HistoryWatch
-from api.web.support.history.live_page import VIEWERS_MAX, SupportSource
+from api.web.support.history.live_page import SupportSource
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from projections.config.broker_url import BrokerUrl
@@ -246,9 +252,9 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 channel_kinds=_channel_kinds(),
             )
             app.state.support = SupportContext.from_services(app.state.services)
-            app.state.viewers = StreamSlots(VIEWERS_MAX)
-            app.state.streams = StreamSlots(redeem.STREAMS_MAX, redeem.STREAMS_PER_CLIENT_MAX)
-            app.state.readers = StreamSlots(event_feed.READERS_MAX)
+            app.state.viewers = StreamSlots(HISTORY_VIEWERS_MAX)
+            app.state.streams = StreamSlots(STATUS_STREAMS_MAX, STATUS_STREAMS_PER_CLIENT_MAX)
+            app.state.readers = StreamSlots(FEED_READERS_MAX)
             app.state.history_watch = HistoryWatch(SupportSource(app.state.support), app.state.services.run_blocking)
             app.state.dashboard = DashboardCache.from_services(app.state.services)
             app.state.hook_post = app.state.mail_preview = preview_sender = _preview_sender(settings, storage)

@@ -1,6 +1,13 @@
 """Hashing of staff passwords, for the API and the command line."""
 
+from typing import Final
+
 from argon2 import PasswordHasher
+
+PASSWORD_LENGTH_MIN: Final = 12
+"""Only the length counts (NIST SP 800-63B 5.1.1); there is no rule about kinds of characters."""
+PASSWORD_LENGTH_MAX: Final = 1024
+"""Longest password that is read, because hashing longer ones would cost too much."""
 
 
 def password_hasher() -> PasswordHasher:

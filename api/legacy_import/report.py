@@ -1,6 +1,5 @@
 """Findings of an import as a file: CSV for a spreadsheet, HTML to read and print, or plain text."""
 
-import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
@@ -8,11 +7,10 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from api.legacy_import.findings import ImportFinding, ImportSummary
+from api.schemas.csv_cells import csv_line
 from projections.terminal.text import one_line
 
 Write = Callable[[ImportFinding], None]
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
-"""First characters by which spreadsheets take a text for a formula (OWASP, CSV Injection)."""
 
 HEAD: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -44,16 +42,9 @@ def report_file(path: Path | None, summary: ImportSummary) -> Iterator[Write]:
         end(file, summary)
 
 
-def safe_cell(value: object) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    text = str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-
-
 def _csv(file: TextIO) -> Write:
-    writer = csv.writer(file)
-    writer.writerow(["what", "code", "old_id", "in_words", "number"])
-    return lambda finding: writer.writerow([safe_cell(value) for value in finding])
+    file.write(csv_line(["what", "code", "old_id", "in_words", "number"]))
+    return lambda finding: file.writelines([csv_line(map(str, finding))])
 
 
 def _csv_end(_file: TextIO, _summary: ImportSummary) -> None:

@@ -44,8 +44,6 @@ BEAT_S: Final = 15
 RETRY_MS: Final = 2_000
 LAG_HEADER: Final = "Ledger-Read-Lag"
 """Seconds by which a response from a standby may be behind."""
-READERS_MAX: Final = 100
-"""Most waiting readers of one process."""
 LEFT_OUT: Final = frozenset(
     {"at", "recorded_at", "actor", "actor_id", "request_id", "correlation_id", "text_id", "reservation_id"}
 )

@@ -5,7 +5,7 @@ its worker still ran. Delivery is at least once; each message has one id, by whi
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID, uuid5
 
@@ -20,8 +20,6 @@ POSITIONS_MAX: Final = 1_000
 """Most positions of the log that one transaction reads."""
 PENDING_MAX: Final = 1_000
 """Most pending deliveries of one endpoint: an unreachable endpoint does not fill the table."""
-DELIVERED_RETENTION: Final = timedelta(days=7)
-FAILED_RETENTION: Final = timedelta(days=30)
 REDELIVERED_MAX: Final = 1_000
 TEST_TYPE: Final = "webhook.test"
 """Type of the test message, by which an admin checks whether sending works."""
@@ -198,9 +196,9 @@ class WebhookDeliveryRepository:
             )
         )
 
-    def delete_expired(self, now: datetime, limit: int) -> int:
+    def delete_expired(self, delivered_before: datetime, failed_before: datetime, limit: int) -> int:
         """Delete old deliveries, and the rows of removed endpoints; return how many deliveries."""
-        ages = {"delivered_before": now - DELIVERED_RETENTION, "failed_before": now - FAILED_RETENTION, "limit": limit}
+        ages = {"delivered_before": delivered_before, "failed_before": failed_before, "limit": limit}
         with self._db.open_cursor() as cursor:
             pruned = cursor.execute(WorkQueueSql.prune_deliveries, ages).rowcount
             pruned += cursor.execute(WorkQueueSql.prune_deliveries_of_removed, (limit,)).rowcount

@@ -9,6 +9,10 @@ from projections.storage.bootstrap import LedgerStore
 
 CALLBACK_RETENTION = timedelta(hours=24)
 """How long callbacks are stored. After five minutes their timestamp alone is refused; no clock is that wrong."""
+DELIVERED_RETENTION = timedelta(days=7)
+"""How long webhook messages are listed after they were delivered."""
+FAILED_RETENTION = timedelta(days=30)
+"""How long webhook messages are listed, and can be sent again, after they failed."""
 ROWS_MAX = 10_000
 """Rows per run and kind, so that a run stays short; the next one follows in a minute."""
 
@@ -22,7 +26,10 @@ def prune(storage: LedgerStore, now: datetime, refusals_days: int) -> dict[str, 
         refusals_days: Days for which rejected requests and the counts of unknown codes are kept.
     """
     old = now - timedelta(days=refusals_days)
-    secrets, deliveries = delete_expired(storage, now), WebhookDeliveryRepository(storage).delete_expired(now, ROWS_MAX)
+    secrets = delete_expired(storage, now)
+    deliveries = WebhookDeliveryRepository(storage).delete_expired(
+        now - DELIVERED_RETENTION, now - FAILED_RETENTION, ROWS_MAX
+    )
     with storage.datastore.get_connection() as conn:
         conn.execute(WorkQueueSql.prune_access_marks, (now - timedelta(minutes=10),))
         conn.execute(WorkQueueSql.prune_test_emails, (now - timedelta(minutes=10),))

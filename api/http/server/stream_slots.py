@@ -12,6 +12,14 @@ from api.errors import ApplicationError
 from api.rate_limits.client_network import client_networks
 
 RETRY_S: Final = 5
+STATUS_STREAMS_MAX: Final = 200
+"""Open streams of statuses per process; beyond it clients fall back to polling, as they do when a stream ends."""
+STATUS_STREAMS_PER_CLIENT_MAX: Final = 20
+"""Open streams of one client network, as many as nginx lets through; `LEDGER_RATE_LIMIT=off` disables this limit."""
+FEED_READERS_MAX: Final = 100
+"""Most waiting readers of the event feed per process."""
+HISTORY_VIEWERS_MAX: Final = 500
+"""Open streams of histories per process; pages without one look for new events themselves, twice a minute."""
 
 
 class StreamSlots:

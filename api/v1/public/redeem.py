@@ -37,10 +37,6 @@ router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/public", tags=["pu
 
 STREAM_S_MAX = 300
 STREAM_POLL_S = 0.3
-STREAMS_MAX = 200
-"""Open streams per process; beyond it clients fall back to polling, as they do when a stream ends."""
-STREAMS_PER_CLIENT_MAX = 20
-"""Open streams of one client network, as many as nginx lets through; `LEDGER_RATE_LIMIT=off` disables this limit."""
 
 REDEEM_PROBLEMS = problem_responses(
     "BODY_TOO_LARGE",

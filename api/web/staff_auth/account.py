@@ -1,11 +1,12 @@
 """A staff member's own account: a new password, which ends every session except a new one."""
 
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
+from api.auth.passwords import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
 from api.auth.session_cookies import COOKIE, digest_of
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
@@ -15,6 +16,7 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.login_throttle import OWN, FailureCount
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import (
+    SESSION_S,
     SupportContextDep,
     SupportRoute,
     Viewer,
@@ -22,12 +24,8 @@ from api.web.staff_auth.sessions import (
     new_token,
     set_cookie,
 )
-from api.web.staff_auth.sign_in import PASSWORD_LENGTH_MAX, SESSION_S
 from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import EmailAddress
-
-PASSWORD_LENGTH_MIN: Final = 12
-"""Only the length counts (NIST SP 800-63B 5.1.1); there is no rule about kinds of characters."""
 
 router = APIRouter(prefix="/support/account", route_class=SupportRoute)
 

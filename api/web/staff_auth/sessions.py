@@ -19,6 +19,8 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import render_refusal, render_stale_form
 from api.web.staff_auth.staff import Staff
 
+SESSION_S: Final = 12 * 3600
+"""Longest life of a session in seconds: a working day."""
 TOKEN_BYTES: Final = 32
 SIGN_IN: Final = "/support/sign-in"
 SIGN_OUT: Final = "/support/sign-out"

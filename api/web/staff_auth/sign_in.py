@@ -8,6 +8,7 @@ from typing import Annotated, Final, NamedTuple
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
+from api.auth.passwords import PASSWORD_LENGTH_MAX
 from api.auth.session_cookies import COOKIE, digest_of, form_token
 from api.errors import ApplicationError
 from api.http.problems import retry_headers
@@ -22,6 +23,7 @@ from api.web.staff_auth.known_browsers import KNOWN_FOR
 from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, FailureCount
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import (
+    SESSION_S,
     SIGN_IN,
     InvalidFormTokenError,
     SupportContextDep,
@@ -34,13 +36,9 @@ from api.web.staff_auth.sessions import (
 from domain.values.identifiers import EmailAddress
 from projections.repositories.staff_sessions import StaffCredentials
 
-SESSION_S: Final = 12 * 3600
-"""Longest life of a session in seconds: a working day."""
 FORM_COOKIE: Final = "ledger_sign_in"
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 FORM_S: Final = 3600
-PASSWORD_LENGTH_MAX: Final = 1024
-"""Longest password that is read, because hashing longer ones would cost too much."""
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 

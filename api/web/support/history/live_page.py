@@ -28,8 +28,6 @@ STREAM_S_MAX: Final = 300
 BEAT_S: Final = 15
 """Longest time in seconds without a comment, so that proxies do not close the connection."""
 RETRY_MS: Final = 3_000
-VIEWERS_MAX: Final = 500
-"""Most open streams of one process; pages without one look for new events themselves, twice a minute."""
 
 router = APIRouter(prefix="/support/codes", route_class=SupportRoute)
 Version = Annotated[int, Query(ge=0, le=VERSION_MAX), IN_DIGITS]

@@ -283,7 +283,7 @@ def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) 
         assert delete_expired(storage, now + timedelta(days=2)) == 1
         assert WebhookSecretRepository(storage).list_valid_texts(channel_id, now) == (newest,)
         WebhookEndpointRepository(storage).insert(uuid4(), "https://bi.example.com/", (), 1, uuid4(), now)
-        assert WebhookDeliveryRepository(storage).delete_expired(now, 10) == 0
+        assert WebhookDeliveryRepository(storage).delete_expired(now, now, 10) == 0
 
 
 def test_rights_follow_the_schema(running: str, database_url: str) -> None:

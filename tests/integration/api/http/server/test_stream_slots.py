@@ -7,8 +7,12 @@ import pytest
 from starlette.types import Message
 
 from api.errors import ApplicationError
-from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
-from api.v1.public.redeem import STREAMS_MAX, STREAMS_PER_CLIENT_MAX
+from api.http.server.stream_slots import (
+    STATUS_STREAMS_MAX,
+    STATUS_STREAMS_PER_CLIENT_MAX,
+    SlotStreamingResponse,
+    StreamSlots,
+)
 from tests.support.clients.app_client import AppClient
 
 
@@ -34,7 +38,7 @@ def test_streams_that_have_not_begun_are_counted(shared_app: AppClient) -> None:
     slots = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     code = shared_app.issue()
     path = f"/api/v1/public/redemptions/{shared_app.redeem(code).json()['reservation_id']}/stream"
-    open_slots = [slots.acquire(f"198.51.100.{number}") for number in range(STREAMS_MAX)]
+    open_slots = [slots.acquire(f"198.51.100.{number}") for number in range(STATUS_STREAMS_MAX)]
 
     full = shared_app.client.get(path)
     for slot in open_slots:
@@ -48,7 +52,7 @@ def test_one_client_can_not_take_all_streams(shared_app: AppClient) -> None:
     """It gets 429 and is asked to try later; another client is not affected."""
     slots = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     path = f"/api/v1/public/redemptions/{shared_app.redeem(shared_app.issue()).json()['reservation_id']}/stream"
-    open_slots = [slots.acquire("testclient") for _ in range(STREAMS_PER_CLIENT_MAX)]
+    open_slots = [slots.acquire("testclient") for _ in range(STATUS_STREAMS_PER_CLIENT_MAX)]
 
     limited = shared_app.client.get(path)
     other = slots.acquire("198.51.100.1")

@@ -15,9 +15,10 @@ import pytest
 from starlette.datastructures import State
 
 from api.auth.session_cookies import COOKIE, digest_of
+from api.http.server.stream_slots import HISTORY_VIEWERS_MAX
 from api.web.support.history import history_watch, live_page
 from api.web.support.history.history_watch import HistoryView, HistoryWatch, News
-from api.web.support.history.live_page import VIEWERS_MAX, SupportSource
+from api.web.support.history.live_page import SupportSource
 from api.web.support.statement_query import StatementParams
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, code_id_of
@@ -165,7 +166,7 @@ def test_streams_are_bounded_counted_and_only_of_live_pages(
             f"{uuid4()}/stream",
         )
     ]
-    open_slots = [slots.acquire() for _ in range(VIEWERS_MAX)]
+    open_slots = [slots.acquire() for _ in range(HISTORY_VIEWERS_MAX)]
     full = browser.get(f"/support/codes/{code_id}/stream")
     for slot in open_slots:
         slot.release()
