@@ -17,7 +17,7 @@ ABOUT_DAYS: Final = {
     "explain.campaign.per_day",
     "page.admin.campaign.left_on_day",
     "page.admin.campaign.left_today",
-    "page.admin.campaign.means.full",
+    "page.admin.campaign.help.full",
     "page.admin.fault.below_max_per_day",
     "page.admin.field.max_per_day",
     "page.support.campaign.left_today",
