@@ -53,8 +53,8 @@ from api.web.admin import AdminContext, PreviewSender, include_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
 from api.web.admin.code_import import PATH as IMPORT_PATH
 from api.web.admin.hand_outs import recipient_pages
-from api.web.early_refusals import refuse_body, refuse_host, refuse_invalid_host
 from api.web.errors import error_page, wants_html
+from api.web.errors_before_routes import refuse_body, refuse_host, refuse_invalid_host
 from api.web.public import api_reference, mailbox
 from api.web.public.router import include_pages
 from api.web.static_files import mount_static

@@ -25,7 +25,7 @@ BLOCKED_S_MAX: Final = 2.0
 ORDER_ROUNDS: Final = 6
 
 
-class _Form(NamedTuple):
+class _LockKind(NamedTuple):
     """A kind of lock: how it is taken, how it is tried without waiting, and how many numbers are its key."""
 
     name: str
@@ -34,10 +34,10 @@ class _Form(NamedTuple):
     is_pair: bool = True
 
 
-_PAIR: Final = _Form("pg_advisory_xact_lock(int, int)", EngineCheckSql.lock_pair, EngineCheckSql.try_pair)
-_KEY: Final = _Form("pg_advisory_xact_lock(bigint)", EngineCheckSql.lock_key, EngineCheckSql.try_key, is_pair=False)
-_SHARED: Final = _Form("pg_advisory_xact_lock_shared", EngineCheckSql.lock_shared, EngineCheckSql.try_pair)
-_SESSION: Final = _Form("pg_advisory_lock", EngineCheckSql.lock_session, EngineCheckSql.try_session)
+_PAIR: Final = _LockKind("pg_advisory_xact_lock(int, int)", EngineCheckSql.lock_pair, EngineCheckSql.try_pair)
+_KEY: Final = _LockKind("pg_advisory_xact_lock(bigint)", EngineCheckSql.lock_key, EngineCheckSql.try_key, is_pair=False)
+_SHARED: Final = _LockKind("pg_advisory_xact_lock_shared", EngineCheckSql.lock_shared, EngineCheckSql.try_pair)
+_SESSION: Final = _LockKind("pg_advisory_lock", EngineCheckSql.lock_session, EngineCheckSql.try_session)
 
 
 def check_transaction_locks(sessions: CheckSessions) -> str:
@@ -46,15 +46,15 @@ def check_transaction_locks(sessions: CheckSessions) -> str:
     Raises:
         EngineFaultError: It does not.
     """
-    for form in (_PAIR, _KEY):
-        key = _draw_key(form)
+    for kind in (_PAIR, _KEY):
+        key = _draw_key(kind)
         with sessions.first.transaction(force_rollback=True):
-            sessions.first.execute(form.take, key)
-            _expect_exclusion(sessions.second, form, key)
-        _expect_free(sessions.second, form, key, "rolled back")
+            sessions.first.execute(kind.take, key)
+            _expect_exclusion(sessions.second, kind, key)
+        _expect_free(sessions.second, kind, key, "rolled back")
         with sessions.first.transaction():
-            sessions.first.execute(form.take, key)
-        _expect_free(sessions.second, form, key, "committed")
+            sessions.first.execute(kind.take, key)
+        _expect_free(sessions.second, kind, key, "committed")
     return "given to one session at a time, and free after commit and rollback"
 
 
@@ -221,32 +221,32 @@ def _waiting_for_lock(
             waiting.join(ANSWER_S_MAX + 1)
 
 
-def _draw_key(form: _Form) -> tuple[int, ...]:
+def _draw_key(kind: _LockKind) -> tuple[int, ...]:
     """Return a key that no other check has."""
     number = secrets.randbelow(2**31)
-    return (LOCK_CLASS, number) if form.is_pair else ((LOCK_CLASS << 32) + number,)
+    return (LOCK_CLASS, number) if kind.is_pair else ((LOCK_CLASS << 32) + number,)
 
 
-def _expect_exclusion(conn: Connection[Any], form: _Form, key: tuple[int, ...], holder: str = "") -> None:
-    holder = holder or form.name
-    if _can_attempt(conn, form, key):
+def _expect_exclusion(conn: Connection[Any], kind: _LockKind, key: tuple[int, ...], holder: str = "") -> None:
+    holder = holder or kind.name
+    if _can_attempt(conn, kind, key):
         raise EngineFaultError(f"a lock that one session holds by {holder} was given to another one")
-    if _can_take(conn, form.take, key):
+    if _can_take(conn, kind.take, key):
         raise EngineFaultError(f"a session did not wait for the lock that another one holds by {holder}")
 
 
-def _expect_free(conn: Connection[Any], form: _Form, key: tuple[int, ...], ending: str) -> None:
-    if not _can_attempt(conn, form, key):
+def _expect_free(conn: Connection[Any], kind: _LockKind, key: tuple[int, ...], ending: str) -> None:
+    if not _can_attempt(conn, kind, key):
         raise EngineFaultError(f"a lock was still held after its holder had {ending}")
 
 
-def _can_attempt(conn: Connection[Any], form: _Form, key: tuple[int, ...]) -> bool:
+def _can_attempt(conn: Connection[Any], kind: _LockKind, key: tuple[int, ...]) -> bool:
     with conn.transaction(force_rollback=True):
-        return bool(ask(conn, form.attempt, key)[0])
+        return bool(ask(conn, kind.attempt, key)[0])
 
 
 def _can_take(conn: Connection[Any], take: LiteralString, key: tuple[int, ...]) -> bool:
-    """Tell whether the form that waits gets the lock within a moment."""
+    """Tell whether the session that waits gets the lock within a moment."""
     try:
         with conn.transaction(force_rollback=True):
             conn.execute(EngineCheckSql.limit_lock_wait, (LOCK_WAIT,))

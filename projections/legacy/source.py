@@ -51,7 +51,7 @@ class LegacyCodeRecords(NamedTuple):
 Row = Mapping[str, Any]
 
 
-class _Tables(Protocol):
+class _LegacyDatabase(Protocol):
     """An open legacy database."""
 
     def columns(self, table: str) -> set[str]:
@@ -64,15 +64,15 @@ class _Tables(Protocol):
 class LegacySystem:
     """The legacy system's tables, joined code by code."""
 
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, database: _LegacyDatabase) -> None:
         """Check that the tables are those of the legacy system.
 
         Raises:
             LegacySourceError: A required table or column is missing.
         """
-        self._tables = tables
+        self._database = database
         for table, needed in REQUIRED_COLUMNS.items():
-            columns = tables.columns(table)
+            columns = database.columns(table)
             if not columns:
                 raise LegacySourceError(
                     f"the database has no table {table}: set --dsn to the database of the legacy system"
@@ -84,23 +84,23 @@ class LegacySystem:
 
     def count_codes(self) -> int:
         """Return how many codes there are."""
-        return int(next(iter(self._tables.rows("SELECT count(*) AS n FROM redeem_codes")))["n"])
+        return int(next(iter(self._database.rows("SELECT count(*) AS n FROM redeem_codes")))["n"])
 
     def read_group_names(self) -> dict[int, str]:
         """Return the names of the groups by their ids; empty in versions without groups."""
-        if not {"id", "name"} <= self._tables.columns("team_groups"):
+        if not {"id", "name"} <= self._database.columns("team_groups"):
             return {}
-        return {row["id"]: str(row["name"]) for row in self._tables.rows("SELECT id, name FROM team_groups")}
+        return {row["id"]: str(row["name"]) for row in self._database.rows("SELECT id, name FROM team_groups")}
 
     def read_texts(self) -> Iterator[tuple[int, str]]:
         """Yield id and text of every code."""
-        for row in self._tables.rows("SELECT id, code FROM redeem_codes ORDER BY id"):
+        for row in self._database.rows("SELECT id, code FROM redeem_codes ORDER BY id"):
             yield row["id"], row["code"] if isinstance(row["code"], str) else ""
 
     def read_codes(self) -> Iterator[LegacyCodeRecords]:
         """Yield every code with its records, in the order of the codes' texts; then records of missing codes."""
-        codes = self._tables.rows(_select_sorted("redeem_codes", "code"))
-        records = _InvitesByCode(self._tables.rows(_select_sorted("invite_records", "redeem_code")))
+        codes = self._database.rows(_select_sorted("redeem_codes", "code"))
+        records = _InvitesByCode(self._database.rows(_select_sorted("invite_records", "redeem_code")))
         for row in codes:
             text = row["code"] if isinstance(row["code"], str) else ""
             for orphans in records.take_before(_sort_key(text)):
@@ -111,9 +111,9 @@ class LegacySystem:
 
     def read_queue(self) -> Iterator[QueuedRecipient | UnreadableRow]:
         """Yield every row of the queue of unsent invitations; none in versions without that table."""
-        if not {"id", "status"} <= self._tables.columns("invite_queue"):
+        if not {"id", "status"} <= self._database.columns("invite_queue"):
             return
-        for row in self._tables.rows("SELECT * FROM invite_queue ORDER BY id"):
+        for row in self._database.rows("SELECT * FROM invite_queue ORDER BY id"):
             try:
                 yield read_queue_row(row)
             except LegacyRowError as error:
