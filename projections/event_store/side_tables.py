@@ -37,6 +37,8 @@ CORRECTION_NOTICE: Final[Template] = "correction_notice"
 """Sent to the old address after a correction."""
 MOVE_NOTICE: Final[Template] = "move_notice"
 """Sent after a rebind that the recipient asked for. After one by staff, they explain it themselves."""
+REFUND_NOTICES: Final[frozenset[Template]] = frozenset({"refund_notice", "rebind_notice"})
+"""Sent after a refund; the second one, if a rebind was refunded."""
 NOTICE_CAUSES = frozenset({"deadline", "failed"})
 """Causes of refunds that the recipient is notified of: not those of an address that no email reaches."""
 

@@ -266,7 +266,3 @@ class GroupLimiter:
         """Note the outcome of one."""
         if (group := self._groups.get(reservation_id)) is not None:
             self._cooldowns.record(group, outcome)
-
-    def clear(self) -> None:
-        """Begin nothing more."""
-        self._remaining.clear()

@@ -20,7 +20,13 @@ from domain.ports import (
     outcome_label,
 )
 from domain.values.identifiers import EmailAddress
-from projections.event_store.side_tables import CORRECTION_NOTICE, EXPIRY_NOTICE_PREFIX, MOVE_NOTICE, REMINDER
+from projections.event_store.side_tables import (
+    CORRECTION_NOTICE,
+    EXPIRY_NOTICE_PREFIX,
+    MOVE_NOTICE,
+    REFUND_NOTICES,
+    REMINDER,
+)
 from projections.telemetry.metrics import REMINDER_OUTCOMES, REMINDERS
 from projections.work_queue.outbox import PUT_OFF, DueNotice
 from workers.channels.group_router import Cooldowns
@@ -32,6 +38,10 @@ TAKEN_MAX = 20
 """Most notices of one run; the next one follows in seconds."""
 RUN_MAX_S = 2.0
 """Seconds after which a run begins no further notice: invitations and sweeps wait for the same processes."""
+
+
+class UnknownNoticeError(LookupError):
+    """A notice of a kind that this release does not know, from a newer one."""
 
 
 class Outbox(Protocol):
@@ -128,7 +138,11 @@ class NoticeSender:
             self._store(notice, reject_for_now(self.channel.name))
             return None
         address = self.steps.addresses([reservation.recipient_id]).get(reservation.recipient_id)
-        message = self._message(notice, reservation, address, now) if isinstance(address, EmailAddress) else None
+        try:
+            message = self._message(notice, reservation, address, now) if isinstance(address, EmailAddress) else None
+        except UnknownNoticeError:  # a worker of a newer release sends it
+            self._store(notice, reject_for_now(self.channel.name))
+            return None
         quiet_until = rules.find_end_of_quiet_hours(reservation, now) if is_reminder and rules else None
         if message is None:
             self._close(notice, None, _reason_not_sent(address))
@@ -163,7 +177,11 @@ class NoticeSender:
     def _message(
         self, notice: DueNotice, reservation: Reservation, address: EmailAddress, now: datetime
     ) -> OutboundMessage | None:
-        """Return the message of a notice; None if it would not be true any more."""
+        """Return the message of a notice; None if it would not be true any more.
+
+        Raises:
+            UnknownNoticeError: This release does not know the kind of notice.
+        """
         template, messages = notice.template, self.steps.message_factory
         is_over = not reservation.has_active_access or reservation.is_access_over(now)
         if template == CORRECTION_NOTICE:
@@ -177,8 +195,10 @@ class NoticeSender:
         if template.startswith(EXPIRY_NOTICE_PREFIX):
             days = int(template.removeprefix(EXPIRY_NOTICE_PREFIX))
             return None if is_over else messages.ends_soon(reservation, address, days, notice.written_at)
-        is_used = reservation.occupies_use
-        return None if is_used else messages.refund_notice(reservation, address, notice.written_at)
+        if template in REFUND_NOTICES:
+            is_used = reservation.occupies_use
+            return None if is_used else messages.refund_notice(reservation, address, notice.written_at)
+        raise UnknownNoticeError(template)
 
 
 def _rules_of(notice: DueNotice) -> Rules:

@@ -13,6 +13,8 @@ SENDING_S_MAX = 30.0
 """An email arrives at most so long after its worker took the row: the time limit of tasks, with a stopped parent."""
 APART_S_MIN = 50.0
 """An email without a known outcome is not repeated earlier: the first retry comes after 60 s, a lease lasts 90 s."""
+STALE_S_MAX = 10.0
+"""A process may believe for so long that the clock is still ahead: it asks for the time every 10 s."""
 REQUESTED = {"HandOutResendRequested", "HandOutReminded"}
 OUTCOMES = {"HandOutSent", "HandOutFailed", "HandOutUnknown", "HandOutSkipped"}
 
@@ -126,7 +128,7 @@ def _find_early_copies(history: HandOutHistory, number: int, sent: Sequence[Code
         claims = history.claims_before(second)
         is_asked = any(claim.is_asked for claim in claims)
         is_ended = any(first.at <= at <= second.at for at in history.seen.leases_ended)
-        is_ended |= any(begin <= second.at and first.at <= end for begin, end in history.seen.clock_ahead)
+        is_ended |= any(begin <= second.at and first.at <= end + STALE_S_MAX for begin, end in history.seen.clock_ahead)
         if not is_asked and not is_ended and not any(claim.at >= first.at + APART_S_MIN for claim in claims):
             yield f"email {number} of code {second.code_id} was repeated after {second.at - first.at:.1f} s"
     for email in sent:

@@ -40,7 +40,8 @@ OK, NO_CONTENT, REDIRECTS, CLIENT_ERRORS, SERVER_ERRORS = 200, 204, 300, 400, 50
 RETRIED: Final = frozenset({401, 403, 404, 405, 407, 408, 421, 425})
 """Client errors that say more of the channel than of the invitation: a wrong URL or secret, which an admin corrects."""
 RETRY_LATER: Final = frozenset({429, 503})
-NOTICES: Final[Mapping[Template, str]] = {
+MESSAGE_TYPES: Final[Mapping[Template, str]] = {
+    "invite": "invite.requested",
     "refund_notice": "invite.given_back",
     "rebind_notice": "move.given_back",
     "correction_notice": "invite.corrected",
@@ -50,8 +51,8 @@ NOTICES: Final[Mapping[Template, str]] = {
     "hand_out": "code.handed_out",
     "hand_out_reminder": "code.reminder",
 }
-"""Types of the messages by which the external system learns what to tell a recipient. The end of an access is another
-message (`revoke`), so there is no farewell among them."""
+"""Types of the messages to an external system; all but the first say what to tell a recipient. The end of an access is
+another message (`revoke`), so there is no farewell among them."""
 
 TIMES: Final[Mapping[Template, tuple[str, ...]]] = {
     "ends_soon": ("ends_at",),
@@ -109,7 +110,7 @@ class WebhookChannel:
         A notice whose outcome is unknown counts as not sent, so that it is retried: the same id twice does no harm.
         """
         outcome = self._post(webhook_id(message), message.reservation_id, self._body_of_message(message))
-        if message.template in NOTICES and isinstance(outcome, OutcomeUnknown):
+        if message.template != "invite" and isinstance(outcome, OutcomeUnknown):
             return Rejected(server=outcome.server, reason=outcome.cause, final=False)
         return outcome
 
@@ -146,7 +147,7 @@ class WebhookChannel:
             "request_id": message.request_id,
             "callbacks": self._target.callbacks,
         }
-        if message.template in NOTICES:
+        if message.template != "invite":
             del data["delivery"]
         if message.code:
             data["code_id"] = data.pop("reservation_id")
@@ -234,7 +235,7 @@ def message_type(message: OutboundMessage) -> str:
     """Name the type of a message in its body."""
     if message.is_test:
         return "code.test" if message.code else "invite.test"
-    return NOTICES.get(message.template, "invite.requested")
+    return MESSAGE_TYPES[message.template]
 
 
 def webhook_id(message: OutboundMessage) -> str:
@@ -242,7 +243,7 @@ def webhook_id(message: OutboundMessage) -> str:
 
     Notices of one reservation differ in what they are about, which is the end of the local part of their Message-ID.
     """
-    if message.template in NOTICES:
+    if message.template != "invite":
         _, _, about = message.message_id.strip("<>").partition("@")[0].rpartition(".")
         return f"notice_{message.reservation_id.hex}_{about}"
     return f"invite_{message.reservation_id.hex}_{message.delivery}"

@@ -165,3 +165,20 @@ def test_notice_whose_workers_all_ended_is_unknown_after_the_last_attempt(
 
     assert (count, len(channel.messages)) == (1, 1 if expected == "sent" else 0)
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [(expected, None)]
+
+
+def test_notice_of_a_newer_release_is_left_to_its_workers(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """This one does not know what the notice says: it sends no other text, and spends no attempt."""
+    _, reservation_id = redeemed(bench)
+    deliver(steps, reservation_id, ScriptedChannel(), "t1")
+    bench.rows(
+        "INSERT INTO outbox (reservation_id, template, written_at, due_at)"
+        " VALUES (%s, 'of_a_newer_release', now(), now()) RETURNING 1",
+        reservation_id,
+    )
+    channel = ScriptedChannel()
+
+    count = NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
+
+    assert (count, channel.messages) == (1, [])
+    assert bench.rows("SELECT attempts, due_at > now() FROM outbox") == [(0, True)]

@@ -51,15 +51,6 @@ def test_a_system_that_does_not_answer_rests() -> None:
     assert not cooldowns.is_active("slow")
 
 
-def test_expired_session_is_refused() -> None:
-    """Nothing more is begun."""
-    limiter = GroupLimiter(IDS, SLOW, 2, Cooldowns())
-    limiter.clear()
-
-    assert not limiter
-    assert limiter.acquire(9) == []
-
-
 def test_limits_take_no_more_mail_than_there_are_connections_for() -> None:
     """What has to wait keeps its place; groups with a channel of their own go on in the meantime."""
     limiter = GroupLimiter(IDS, FAST, 2, Cooldowns(), lambda: 2)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -21,6 +22,7 @@ from domain.ports import (
 from domain.webhooks.signatures import secret_text
 from tests.support.channel_builders import CALLBACKS, HOOK_TIMEOUT_S, MESSAGE, SECRET, webhook_to
 from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
+from workers.channels.kinds.webhook import MESSAGE_TYPES
 from workers.http_client.client import parse_retry_after
 
 OLDER = secret_text(b"o" * 32)
@@ -82,6 +84,12 @@ def test_every_attempt_has_one_id_and_one_body(system: WebhookReceiver) -> None:
     first, again, other = system.received
     assert (first.headers["webhook-id"], first.body) == (again.headers["webhook-id"], again.body)
     assert first.headers["webhook-id"] != other.headers["webhook-id"]
+
+
+def test_each_template_has_a_type_of_message() -> None:
+    """One without would be taken for an invitation by the external system. A farewell is part of a removal."""
+    assert set(MESSAGE_TYPES) == {*get_args(Template)} - {"farewell"}
+    assert len({*MESSAGE_TYPES.values()}) == len(MESSAGE_TYPES)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Geometry of a balance in time: steps, squeezed quiet time, marks, pauses, and a bounded number of steps."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from api.i18n.catalogs import translator
 from api.web.rendering import environment
 from api.web.support.history.balance_chart import MARKS_MAX, STEPS_MAX, BalanceChart, draw_balance_chart
+from api.web.support.view_models import ShownStream
 from domain.events.code import CodeIssued, CodePaused, CodeResumed, CodeTermsChanged
 from domain.events.reservation import CaseOpened
 from projections.read_models.balance_trace import BalanceSample
@@ -91,8 +93,7 @@ def test_pause_is_visible_in_quiet_time() -> None:
             chart=draw(SAMPLES, [pause], seconds=86_410),
             chart_heading="h2",
             current_page="code",
-            is_split=True,
-            chart_paths=("/balance", "/events/", ""),
+            show=ShownStream.of_code(UUID(int=1), "ABCD", "en"),
             scale_url="?scale=true",
             t=translator("en"),
         )
