@@ -12,23 +12,16 @@ from uuid import UUID
 from eventsourcing.application import Application
 from eventsourcing.utils import EnvType
 
-from domain.command_bus import (
-    AnyCommand,
-    AnyResult,
-    Command,
-    CommandResult,
-    Result,
-    handle,
-    split_batch,
-)
-from domain.commands.campaign.manage_campaign import CampaignCommand, CampaignResult
+from domain.command_bus import AnyCommand, Command, handle, split_batch
+from domain.commands.campaign.manage_campaign import CampaignCommand
 from domain.commands.code.revoke import ContinueRevocation
 from domain.commands.context import CommandContext
-from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult
+from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.ports import PipelineSteps, run_to_completion
+from domain.results import AnyResult, CampaignResult, CommandResult, HandOutResult, Result
 from domain.working_set import Recorded, WorkingSet
 
 CASES_PER_COMMAND: Final = 50

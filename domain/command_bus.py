@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, overload
 
-from msgspec import Struct
-
 from domain.commands.access.end_on_refund import release_waiting_invitations
 from domain.commands.access.rebind import (
     REBIND_READS,
@@ -35,7 +33,6 @@ from domain.commands.campaign.join_campaign import JOIN_READS, JoinCampaign, joi
 from domain.commands.campaign.manage_campaign import (
     CHANGE_TERMS_READS,
     CampaignCommand,
-    CampaignResult,
     ChangeCampaignTerms,
     CreateCampaign,
     EndCampaign,
@@ -54,7 +51,7 @@ from domain.commands.code.revoke import (
     continue_revocation,
     revoke_code,
 )
-from domain.commands.context import CampaignDecision, Decision, FollowUp
+from domain.commands.context import CampaignDecision, Decision
 from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
@@ -79,7 +76,6 @@ from domain.commands.hand_out.manage_hand_out import (
     CreateHandOut,
     EndHandOut,
     HandOutCommand,
-    HandOutResult,
     PauseHandOut,
     ResumeHandOut,
     manage_hand_out,
@@ -102,9 +98,8 @@ from domain.commands.reservation.resolve_case import (
 from domain.commands.reservation.settle_due import SettleDue, settle_due
 from domain.errors import Refusal
 from domain.events.reservation import UseReserved
-from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation
 from domain.policy import Policy
+from domain.results import AnyResult, CampaignResult, CommandResult, HandOutResult, Result
 from domain.working_set import WorkingSet
 
 CodeCommand = (
@@ -148,36 +143,6 @@ Command = NewCode | ReserveUse | RequestRebind | CodeCommand | ReservationComman
 """A command about one code, or a reservation on it."""
 
 AnyCommand = Command | CampaignCommand | HandOutCommand
-
-
-class CommandResult(Struct, frozen=True, kw_only=True):
-    """The result of a command: states as of its end.
-
-    Attributes:
-        code: The code it was about.
-        reservation: The reservation it was about; None for commands about the code alone.
-        changed: Whether it added events.
-        follow_up: What follows at once.
-    """
-
-    code: RedeemCode
-    reservation: Reservation | None
-    changed: bool
-    follow_up: FollowUp | None = None
-
-    def require_reservation(self) -> Reservation:
-        """Return the reservation of a command that is about one.
-
-        Raises:
-            AssertionError: The command was about a code alone.
-        """
-        if self.reservation is None:
-            raise AssertionError("this command was about a code alone")
-        return self.reservation
-
-
-Result = CommandResult | Refusal
-AnyResult = CommandResult | CampaignResult | HandOutResult | Refusal
 
 
 @overload

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from uuid import UUID
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Channel, Rejected, TextDraft
+from domain.results import Result
 from domain.values.identifiers import generate_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_queue import HandOutQueue

@@ -17,13 +17,13 @@ from api.rate_limits.guard import CodeAttempt
 from api.schemas.parsing import parse_email
 from api.use_cases.idempotency import idempotency_key
 from api.use_cases.services import Caller, Services, require_result
-from domain.command_bus import CommandResult, Result
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.context import CommandContext
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.model.reservation import Reservation
 from domain.ports import Language
+from domain.results import CommandResult, Result
 from domain.values.identifiers import MalformedCodeError
 from domain.values.link_token import correction_token, read_correction_token
 from projections.repositories.groups import GroupRepository

@@ -17,10 +17,10 @@ from api.rate_limits.code_attempts import LimitedAttempt
 from api.rate_limits.guard import CodeAttempt, Guard
 from api.use_cases.redeem import Redemption, count_redemptions, count_rejected, draft_command, redemption_of
 from api.use_cases.services import Caller, Services
-from domain.command_bus import CommandResult
 from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.ports import Language
+from domain.results import CommandResult
 from projections.storage.group_commit import CHUNK_ALONE_MAX
 from projections.telemetry.after_commit import after_commit
 from projections.vault.vault import CodeInput

@@ -8,11 +8,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from api.use_cases.services import Caller, LedgerServices
-from domain.command_bus import CommandResult
 from domain.commands.reservation.resolve_case import RefundAfterOutage
 from domain.events.reservation import BY_STAFF, InviteAttempted, InviteOutcomeUnknown, InviteSent, ReservationEvent
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
+from domain.results import CommandResult
 from domain.values.batched import batched
 from projections.read_models.reader import Reader
 

@@ -16,7 +16,7 @@ from api.settings import ApiSettings
 from api.use_cases.heavy_reads import HeavyReads
 from api.use_cases.run_blocking import run_blocking
 from domain.application import COMMANDS_PER_ROUND
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command
 from domain.commands.command_drafts import CommandDrafts
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
@@ -24,6 +24,7 @@ from domain.events.event import ActorKind
 from domain.model.campaign import Campaign
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
+from domain.results import CommandResult, Result
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.past_states import PastStateReader
 from projections.read_models.reader import Reader

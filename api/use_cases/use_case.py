@@ -6,8 +6,9 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 from api.use_cases.services import Caller, LedgerServices, Services
 from domain.application import settle_revoked_code
-from domain.command_bus import CodeCommand, CommandResult, ReservationCommand
+from domain.command_bus import CodeCommand, ReservationCommand
 from domain.errors import RefusalOrder
+from domain.results import CommandResult
 from projections.telemetry.after_commit import after_commit
 
 P = ParamSpec("P")

@@ -15,8 +15,9 @@ from eventsourcing.persistence import PersistenceError
 from psycopg import Connection
 from psycopg_pool import PoolTimeout
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.ports import PipelineSteps
+from domain.results import Result
 from projections.database.pipeline import BufferingConnection
 from projections.event_store.recorder import transaction
 from projections.event_store.unit_of_work import PostgresUnitOfWork, TakeWaiting

@@ -9,8 +9,9 @@ import pytest
 from eventsourcing.persistence import IntegrityError, ProgrammingError
 from psycopg import Connection, Cursor
 
-from domain.command_bus import AnyCommand, AnyResult, Command, CommandResult, Result
+from domain.command_bus import AnyCommand, Command
 from domain.policy import Policy
+from domain.results import AnyResult, CommandResult, Result
 from domain.working_set import WorkingSet
 from projections.database.pipeline import send_pipelined
 from projections.definitions.tables.handed_out_codes import PROJECTION as HANDED_OUT_CODES

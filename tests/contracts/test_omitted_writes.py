@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain.command_bus import COMMANDS, AnyCommand, AnyResult, Command, CommandRule
+from domain.command_bus import COMMANDS, AnyCommand, Command, CommandRule
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.code.import_code import ImportCode
 from domain.commands.code.issue import IssueCode
@@ -18,6 +18,7 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.policy import Policy
 from domain.ports import RecipientDraft
+from domain.results import AnyResult
 from domain.values.identifiers import EmailAddress
 from domain.working_set import WorkingSet
 from tests.contracts.conftest import settings_for

@@ -8,11 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command
 from domain.commands.campaign.manage_campaign import CampaignCommand
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.model.invariants import InvariantViolationError
 from domain.ports import run_to_completion
+from domain.results import CommandResult, Result
 from domain.working_set import WorkingSet
 from tests.support.ledger.every_command import EveryCommand
 from tests.support.ledger.random_commands import RandomCommands

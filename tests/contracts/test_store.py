@@ -10,10 +10,11 @@ import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from msgspec.structs import replace
 
-from domain.command_bus import AnyCommand, Result, split_batch
+from domain.command_bus import AnyCommand, split_batch
 from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, CreateCampaign
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.errors import Refusal
+from domain.results import Result
 from projections.database.errors import StorageUnavailableError
 from projections.definitions.tables import reservations
 from projections.event_store.side_tables import REFUSALS_PER_CODE_AND_DAY

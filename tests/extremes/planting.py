@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.use_cases.issue_codes import CodeOrder, CodeTemplate, Usage, issue_batch
-from domain.command_bus import Command, CommandResult
+from domain.command_bus import Command
 from domain.commands.access import record_removal
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.code.change_terms import ChangeTerms
@@ -18,6 +18,7 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery import accept_invite, record_bounce
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
+from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress
 from tests.extremes.extreme_values import FIRST_EAST, LAST_WEST
 from tests.support.clients.app_client import AppClient

@@ -12,7 +12,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import MultipleResults, initialize, invariant, multiple, precondition, rule
 
-from domain.command_bus import Result
 from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import REMOVAL_FAILED, RecordRemovalOutcome, SettleAccess
@@ -20,6 +19,7 @@ from domain.commands.reservation.resolve_case import Resolution
 from domain.events.reservation import CaseOpened
 from domain.model.invariants import is_removal_open
 from domain.ports import NotifiedOnly, Outcome, RemovalOutcome, RetryLater
+from domain.results import Result
 from tests.properties.test_ledger_machine import RESOLUTIONS, LedgerRules, policy_of
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, ScenarioDraft
 

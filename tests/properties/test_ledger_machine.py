@@ -16,7 +16,6 @@ from hypothesis.stateful import (
     rule,
 )
 
-from domain.command_bus import CommandResult, Result
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.reservation.resolve_case import Resolution
 from domain.events.event import ActorKind
@@ -27,6 +26,7 @@ from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
 from domain.policy import Policy
 from domain.ports import Outcome, RetryLater
+from domain.results import CommandResult, Result
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario
 
 RESOLUTIONS: st.SearchStrategy[Resolution] = st.sampled_from(["sent", "refunded", "retry"])

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from domain.command_bus import AnyCommand, AnyResult, Command
+from domain.command_bus import AnyCommand, Command
 from domain.commands.code.import_code import ImportCode, ImportedUse, Opening
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
@@ -17,6 +17,7 @@ from domain.events.reservation import InviteOutcomeUnknown
 from domain.judgment import NOTICE
 from domain.model.reservation import Reservation
 from domain.policy import Policy
+from domain.results import AnyResult
 from domain.values.email_domains import parse_domains
 from domain.values.timestamps import is_impossible
 from domain.working_set import WorkingSet

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from domain.command_bus import Command, CommandResult
+from domain.command_bus import Command
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import NO_GROUPS, ClaimAttempt, is_claimed_by
 from domain.commands.delivery.record_outcome import RecordOutcome
@@ -27,6 +27,7 @@ from domain.ports import (
     TextDraft,
     UnverifiedAddress,
 )
+from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress
 from workers.channels.group_router import GroupRoutingChannel
 from workers.sending.loop import Ended

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.commands.context import CommandContext
 from domain.commands.reservation.settle_due import SettleDue
+from domain.results import Result
 from domain.values.batched import batched
 from projections.work_queue.due_reservations import TAKEN_MAX, Due
 from workers.dispatcher import IDS_PER_MESSAGE

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.command_bus import Command, CommandResult
+from domain.command_bus import Command
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_code import HandOutCode
@@ -34,6 +34,7 @@ from domain.ports import (
     UnverifiedAddress,
     outcome_label,
 )
+from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress, format_code
 from domain.values.quiet_hours import find_end_of_quiet_hours
 from domain.values.redeem_window import RedeemWindow

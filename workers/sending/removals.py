@@ -14,13 +14,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command
 from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
 from domain.commands.context import CommandContext
 from domain.judgment import LEASE_LOST
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
+from domain.results import CommandResult, Result
 from domain.values.identifiers import EmailAddress
 from domain.values.timestamps import possible_time
 from projections.work_queue.due_access import TAKEN_MAX, LeasedAccess

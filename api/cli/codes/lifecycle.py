@@ -14,7 +14,7 @@ from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import code_actions, reservation_actions
 from api.use_cases.services import Caller, LedgerServices
-from domain.command_bus import CommandResult
+from domain.results import CommandResult
 from projections.terminal.text import say
 
 CODE = typer.Argument(help="Code or code ID.")

@@ -23,7 +23,7 @@ from api.use_cases.past_states.past_source import load_past
 from api.use_cases.past_states.what_if_evidence import find_evidence
 from api.use_cases.reservation_actions import cancel, refund, resend, resolve
 from api.use_cases.services import Caller, LedgerServices
-from domain.command_bus import Command, CommandResult, ReservationCommand, handle
+from domain.command_bus import Command, ReservationCommand, handle
 from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
@@ -31,6 +31,7 @@ from domain.events.event import Event
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
+from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress
 from domain.working_set import WorkingSet
 from projections.read_models.campaign_list import CampaignReader

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.command_bus import CommandResult
 from domain.errors import (
     CodeExhausted,
     CodeExpired,
@@ -23,6 +22,7 @@ from domain.events.event import Event
 from domain.events.reservation import InviteSent, LateSuccessRecorded, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.results import CommandResult
 from projections.event_store.codec import topics_of
 from projections.read_models.past_states import PastState, PastStateReader
 from projections.read_models.statements import HistoryQuery

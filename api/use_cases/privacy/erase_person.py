@@ -12,12 +12,12 @@ from api.errors import RETRY_AFTER_S, ApplicationError
 from api.mail_sink.maildir import delete_mails_to
 from api.schemas.parsing import parse_email
 from api.use_cases.services import Caller, Services
-from domain.command_bus import CommandResult
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import ReservationNotResolvable
+from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress
 from projections.privacy.erasure import (
     ErasedIdsFile,

@@ -14,8 +14,8 @@ from api.schemas.resources import CodeView, JoinRequest, NoteRequest, TermsReque
 from api.use_cases import code_actions
 from api.use_cases.services import Services
 from api.v1.codes.code_views import view_of_code
-from domain.command_bus import CommandResult
 from domain.events.code_terms import TERM_NAMES, CodeTerms
+from domain.results import CommandResult
 from projections.definitions.tables.code_balances import code_from_named_row
 
 router = APIRouter(

@@ -22,7 +22,7 @@ from api.schemas.resources import KEY_LENGTH_MAX, RedeemRequest
 from api.use_cases.redeem import BegunRedeem, begin_redeem
 from api.use_cases.services import Services
 from api.v1.public.redeem import PATH, redeem_response, with_limits
-from domain.command_bus import Result
+from domain.results import Result
 from projections.telemetry.metrics import DIRECT_REQUESTS
 
 

@@ -19,8 +19,8 @@ from api.schemas.resources import (
 )
 from api.use_cases import reservation_actions
 from api.v1.public.redeem import json_response, view
-from domain.command_bus import CommandResult
 from domain.ports import Language
+from domain.results import CommandResult
 
 router = APIRouter(
     route_class=BlockingRoute,

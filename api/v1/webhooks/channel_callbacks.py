@@ -24,9 +24,9 @@ from api.schemas.resources import BounceReason
 from api.schemas.timestamps import Timestamp
 from api.use_cases.reservation_actions import accept_invite, record_bounce, record_external_removal
 from api.use_cases.services import Caller, Services
-from domain.command_bus import CommandResult
 from domain.events.reservation import CALLBACK
 from domain.model.reservation import PublicState
+from domain.results import CommandResult
 from domain.webhooks.signatures import SignatureHeaders, verification_error
 from projections.repositories.group_channels import CallbackRefusal, ChannelRow, GroupChannelRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository

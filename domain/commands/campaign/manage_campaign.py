@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from msgspec import Struct, structs
@@ -109,13 +109,6 @@ class EndCampaign(Struct, frozen=True, kw_only=True):
 
 CampaignCommand = CreateCampaign | ChangeCampaignTerms | PauseCampaign | ResumeCampaign | EndCampaign
 """A command about one campaign, by the campaign's id."""
-
-
-class CampaignResult(NamedTuple):
-    """A campaign as of the end of a command, and whether the command changed it."""
-
-    campaign: Campaign
-    changed: bool
 
 
 def _ask_for_most_uses(commands: Sequence[ChangeCampaignTerms], _seen: WorkingSet, asks: Asks) -> None:

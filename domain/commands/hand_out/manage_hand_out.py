@@ -131,13 +131,6 @@ HandOutCommand = CreateHandOut | ChangeHandOut | PauseHandOut | ResumeHandOut | 
 """A command about one hand-out of a campaign."""
 
 
-class HandOutResult(NamedTuple):
-    """A hand-out as of the end of a command, and whether the command changed it."""
-
-    hand_out: HandOut
-    changed: bool
-
-
 def _ask_for_hand_outs(commands: Sequence[HandOutCommand], _seen: WorkingSet, asks: Asks) -> None:
     asks.hand_outs_by_id.update(command.hand_out_id for command in commands)
 

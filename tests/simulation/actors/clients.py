@@ -8,7 +8,7 @@ from functools import partial
 from hashlib import sha256
 from uuid import UUID
 
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.context import CommandContext
@@ -17,6 +17,7 @@ from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events.event import ActorKind
 from domain.ports import OutboundMessage
+from domain.results import CommandResult, Result
 from domain.values.link_token import read_token
 from domain.writes import IdempotencyKey
 from tests.simulation.actors.components import MESSAGES, ApiComponent, SharedInfrastructure

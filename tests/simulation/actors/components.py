@@ -10,10 +10,11 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.application import RedemptionLedger, settle_revoked_code
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command
 from domain.commands.context import CommandContext
 from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.ports import TextDraft
+from domain.results import CommandResult, Result
 from domain.values.identifiers import EmailAddress
 from projections.database.clock import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_code import HandOutCode
@@ -31,6 +31,7 @@ from domain.errors import HandOutCodeConflict
 from domain.events.hand_out import SkipReason
 from domain.model.hand_out import HandedOutCode, HandOutState, HandOutText
 from domain.ports import Accepted, FinalOutcome, OutboundMessage, OutcomeUnknown, Rejected
+from domain.results import CommandResult, Result
 from domain.values.identifiers import EmailAddress
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors.components import MESSAGES, SharedInfrastructure

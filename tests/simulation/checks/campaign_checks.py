@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from domain.command_bus import AnyCommand, AnyResult
+from domain.command_bus import AnyCommand
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CampaignDayLimitReached, CampaignExhausted, CampaignHeld, PersonLimitReached
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.results import AnyResult
 from domain.values.timestamps import utc_day
 from domain.working_set import WorkingSet
 from tests.simulation.services.store import MemoryStore

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from domain.command_bus import AnyCommand, AnyResult, handle
+from domain.command_bus import AnyCommand, handle
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.errors import Refusal
 from domain.model.invariants import InvariantViolationError
 from domain.policy import Policy
+from domain.results import AnyResult
 from domain.working_set import WorkingSet
 from projections.event_store.batch_reads import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX
 from tests.simulation.services.store import PERSON_RESERVATIONS_MAX, MemoryStore

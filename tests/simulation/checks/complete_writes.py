@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from domain.command_bus import AnyCommand, AnyResult, NewCode
-from domain.commands.hand_out.manage_hand_out import CreateHandOut, HandOutResult
+from domain.command_bus import AnyCommand, NewCode
+from domain.commands.hand_out.manage_hand_out import CreateHandOut
 from domain.events.hand_out import HandOutChanged
+from domain.results import AnyResult, HandOutResult
 from domain.working_set import WorkingSet
 from tests.simulation.services.related_writes import (
     MemoryListRow,

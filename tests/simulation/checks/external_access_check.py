@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
-from domain.command_bus import AnyCommand, AnyResult, CommandResult
+from domain.command_bus import AnyCommand
 from domain.commands.case_events import REMOVED_BY_HAND
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.events.reservation import CaseClosed
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
+from domain.results import AnyResult, CommandResult
 from domain.working_set import WorkingSet
 from tests.simulation.services.external_systems import ExternalSystem
 from tests.simulation.services.store import MemoryStore

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 from uuid import UUID
 
-from domain.command_bus import AnyCommand, AnyResult
+from domain.command_bus import AnyCommand
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeExhausted, CodeHeld, CodeNotStarted, DomainNotAllowed, EmailMismatch
 from domain.events.access import AccessReplaced
@@ -29,6 +29,7 @@ from domain.events.reservation import (
     UseRefunded,
 )
 from domain.ports import OutboundMessage
+from domain.results import AnyResult
 from domain.values.link_token import DeliveryRef
 from domain.values.message_id import message_id
 from domain.working_set import WorkingSet

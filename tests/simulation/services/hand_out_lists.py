@@ -5,10 +5,11 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
-from domain.command_bus import AnyCommand, AnyResult, Command
+from domain.command_bus import AnyCommand, Command
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.model.hand_out import HandOutText
 from domain.ports import Language
+from domain.results import AnyResult
 from domain.working_set import WorkingSet
 from tests.simulation.services.related_writes import MemoryListRow, given_codes
 

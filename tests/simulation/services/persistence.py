@@ -7,8 +7,9 @@ from eventsourcing.persistence import ApplicationRecorder, Mapper, Transcoder
 from eventsourcing.popo import POPOFactory
 
 from domain.application import RedemptionLedger
-from domain.command_bus import AnyCommand, AnyResult
+from domain.command_bus import AnyCommand
 from domain.policy import Policy
+from domain.results import AnyResult
 from domain.working_set import WorkingSet
 from projections.event_store.mapper import LedgerMapper
 from tests.simulation.services.store import MemoryStore, TransactionFaults

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.command_bus import AnyCommand, AnyResult, CommandResult
+from domain.command_bus import AnyCommand
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.code.import_code import ImportCode
@@ -16,6 +16,7 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.ports import RecipientDraft, TextDraft
+from domain.results import AnyResult, CommandResult
 from domain.working_set import WorkingSet
 
 

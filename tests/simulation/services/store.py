@@ -17,14 +17,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
 from domain.application import UnitOfWork
-from domain.command_bus import (
-    AnyCommand,
-    AnyResult,
-    CodeCommand,
-    Command,
-    NewCode,
-    ReservationCommand,
-)
+from domain.command_bus import AnyCommand, CodeCommand, Command, NewCode, ReservationCommand
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.campaign.join_campaign import JoinCampaign
@@ -41,6 +34,7 @@ from domain.model.hand_out import HandedOutCode, HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import PipelineSteps
+from domain.results import AnyResult
 from domain.values.timestamps import possible_time
 from domain.working_set import WorkingSet, is_active_rebind
 from domain.writes import RememberedKey

@@ -28,11 +28,11 @@ from domain.commands.hand_out.manage_hand_out import (
     CreateHandOut,
     EndHandOut,
     HandOutCommand,
-    HandOutResult,
     PauseHandOut,
     ResumeHandOut,
     TextChange,
 )
+from domain.results import HandOutResult
 from domain.values.identifiers import EmailAddress
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from tests.support.batch_shapes.registry import issue, issue_codes, new_emails, shape

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import structs
 
 from domain.application import case_ids
-from domain.command_bus import Command, CommandResult
+from domain.command_bus import Command
 from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
@@ -49,6 +49,7 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events.code_terms import NO_TERMS
 from domain.ports import RecipientDraft
+from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress, generate_code
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.random_commands import LOST, SENT, RandomCommands

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from domain.command_bus import Command, CommandResult, Result
-from domain.commands.campaign.manage_campaign import CampaignResult, CreateCampaign
+from domain.command_bus import Command
+from domain.commands.campaign.manage_campaign import CreateCampaign
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
@@ -20,6 +20,7 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, Rejected
+from domain.results import CampaignResult, CommandResult, Result
 from domain.values.identifiers import EmailAddress, generate_code
 from domain.writes import IdempotencyKey
 from projections.read_models.reader import Reader

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
@@ -20,6 +20,7 @@ from domain.commands.reservation.resolve_case import RefundAfterOutage, Resoluti
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
+from domain.results import CommandResult, Result
 from domain.values.identifiers import EmailAddress, generate_code
 from domain.writes import IdempotencyKey
 from projections.vault.vault import Vault

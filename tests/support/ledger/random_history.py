@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from msgspec.structs import replace
 
 from domain.application import case_ids
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
@@ -26,6 +26,7 @@ from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
+from domain.results import CommandResult, Result
 from domain.values.identifiers import EmailAddress
 from tests.support.ledger.ledger_bench import LedgerBench
 

@@ -10,13 +10,12 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.command_bus import Command, CommandResult, Result, handle
+from domain.command_bus import Command, handle
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import (
     CampaignCommand,
-    CampaignResult,
     ChangeCampaignTerms,
     CreateCampaign,
     EndCampaign,
@@ -31,7 +30,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
-from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult
+from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
@@ -48,6 +47,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RemovalOutcome
+from domain.results import CampaignResult, CommandResult, HandOutResult, Result
 from domain.working_set import WorkingSet
 from domain.writes import IdempotencyKey
 from tests.support.ledger.code_terms import make_terms

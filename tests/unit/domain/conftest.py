@@ -13,9 +13,10 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.errors import Refusal
 from domain.events.event import Event
+from domain.results import Result
 from domain.working_set import WorkingSet
 from tests.support.approving import IS_APPROVING
 from tests.support.ledger.scenario import Scenario

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from domain.application import LedgerRecorder, RedemptionLedger
-from domain.command_bus import AnyCommand, CommandResult
+from domain.command_bus import AnyCommand
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import ReservationNotRefundable
 from domain.policy import Policy
 from domain.ports import PipelineSteps, run_to_completion
+from domain.results import CommandResult
 from domain.working_set import WorkingSet
 from tests.support.ledger.scenario import Scenario, back_off
 

@@ -11,7 +11,7 @@ from api.i18n.messages import event_sentence, refusal_detail, say_event
 from api.web.staff_auth.context import SupportContext
 from api.web.support.actions.action_forms import SupportAction
 from domain.application import CommandPreview
-from domain.command_bus import CodeCommand, CommandResult, ReservationCommand, handle
+from domain.command_bus import CodeCommand, ReservationCommand, handle
 from domain.errors import Refusal
 from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
@@ -20,6 +20,7 @@ from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
+from domain.results import CommandResult
 from domain.working_set import WorkingSet
 from projections.read_models.campaign_list import CampaignReader
 

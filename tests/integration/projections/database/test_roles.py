@@ -14,8 +14,9 @@ from api.use_cases.administration.create_api_key import ApiKeyRequest, create_ap
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from api.use_cases.privacy.erase_person import PersonErasure
 from domain.commands.code.issue import HandOutPlace, IssueCode
-from domain.commands.hand_out.manage_hand_out import CreateHandOut, HandOutResult
+from domain.commands.hand_out.manage_hand_out import CreateHandOut
 from domain.ports import Rejected
+from domain.results import HandOutResult
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.database.connection import connect
 from projections.database.errors import RolesMissingError

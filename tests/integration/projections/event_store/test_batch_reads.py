@@ -7,11 +7,12 @@ import pytest
 from msgspec.structs import replace
 
 from domain.asks import Asks
-from domain.command_bus import COMMANDS, CommandResult
+from domain.command_bus import COMMANDS
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.reserve import ReserveUse
 from domain.model.reservation import Reservation
+from domain.results import CommandResult
 from projections.event_store import batch_reads
 from projections.event_store.unit_of_work import ROUNDS_MAX
 from projections.storage.bootstrap import LedgerStore

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from functools import partial
 from uuid import UUID
 
-from domain.command_bus import Result
 from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.reservation.refund import RefundReservation
+from domain.results import Result
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore

@@ -14,10 +14,9 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.commands.campaign.manage_campaign import (
     CampaignCommand,
-    CampaignResult,
     ChangeCampaignTerms,
     EndCampaign,
     PauseCampaign,
@@ -31,6 +30,7 @@ from domain.events.campaign import (
     CampaignTermsChanged,
 )
 from domain.ports import Rejected
+from domain.results import CampaignResult, Result
 from projections.event_store import snapshots
 from projections.event_store.codec import encode
 from projections.sql.event_store import EventStoreSql

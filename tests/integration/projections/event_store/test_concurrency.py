@@ -11,9 +11,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.command_bus import CommandResult, Result
 from domain.commands.code.issue import IssueCode
 from domain.errors import Refusal
+from domain.results import CommandResult, Result
 from domain.values.identifiers import generate_code
 from domain.writes import IdempotencyKey
 from projections.sql.event_store import EventStoreSql

@@ -15,10 +15,11 @@ from uuid import uuid4
 
 import pytest
 
-from domain.command_bus import Command, Result
-from domain.commands.campaign.manage_campaign import CampaignCommand, CampaignResult
-from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult
+from domain.command_bus import Command
+from domain.commands.campaign.manage_campaign import CampaignCommand
+from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.errors import Refusal
+from domain.results import CampaignResult, HandOutResult, Result
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.pipelined_execute import GATHERING_SIZES, PipelinedExecute
 from tests.support.approving import IS_APPROVING

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from domain.command_bus import CommandResult, Result
 from domain.errors import Refusal
 from domain.ports import OutcomeUnknown, PipelineSteps, Rejected, run_to_completion
+from domain.results import CommandResult, Result
 from domain.writes import IdempotencyKey
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import LedgerStore

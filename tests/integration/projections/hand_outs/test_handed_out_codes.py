@@ -4,7 +4,8 @@ from uuid import UUID, uuid4
 
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, RecordHandOutMail, ResendHandOut
-from domain.commands.hand_out.manage_hand_out import CreateHandOut, HandOutResult, PauseHandOut
+from domain.commands.hand_out.manage_hand_out import CreateHandOut, PauseHandOut
+from domain.results import HandOutResult
 from domain.values.identifiers import generate_code
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, done

@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.use_cases.privacy.export_person import export_person
-from domain.commands.hand_out.manage_hand_out import CreateHandOut, HandOutResult
+from domain.commands.hand_out.manage_hand_out import CreateHandOut
+from domain.results import HandOutResult
 from domain.values.identifiers import EmailAddress
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.hand_outs.hand_out_queue import HandOutQueue

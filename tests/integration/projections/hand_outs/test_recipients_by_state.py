@@ -5,8 +5,9 @@ from itertools import product
 from typing import Any, Final, get_args
 from uuid import UUID, uuid4
 
-from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, HandOutResult
+from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut
 from domain.model.hand_out import MailState
+from domain.results import HandOutResult
 from domain.values.identifiers import EmailAddress
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutReader, Person, PersonState

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.command_bus import CommandResult
+from domain.results import CommandResult
 from projections.config.settings import LedgerSettings
 from projections.privacy import key_rotation
 from projections.privacy.key_rotation import KeyRotation

@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.command_bus import CommandResult
+from domain.results import CommandResult
 from projections.database.connection import open_maintenance_connection
 from projections.database.errors import StorageUnavailableError
 from projections.rebuild import rebuild as rebuilding

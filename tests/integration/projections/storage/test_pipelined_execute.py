@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row, tuple_row
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.commands.code.revoke import RevokeCode
 from domain.errors import Refusal
 from domain.ports import PipelineSteps, run_to_completion
+from domain.results import Result
 from domain.writes import IdempotencyKey
 from projections.database.pipeline import BufferingConnection, fetch_pipelined, send_pipelined
 from projections.event_store.recorder import transaction

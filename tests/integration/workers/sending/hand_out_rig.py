@@ -8,25 +8,14 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace as replace_struct
 
-from domain.command_bus import Command, Result
-from domain.commands.campaign.manage_campaign import (
-    CampaignCommand,
-    CampaignResult,
-    ChangeCampaignTerms,
-    PauseCampaign,
-)
+from domain.command_bus import Command
+from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms, PauseCampaign
 from domain.commands.hand_out.hand_out_mail import ResendHandOut
-from domain.commands.hand_out.manage_hand_out import (
-    ChangeHandOut,
-    CreateHandOut,
-    EndHandOut,
-    HandOutResult,
-    PauseHandOut,
-    TextChange,
-)
+from domain.commands.hand_out.manage_hand_out import ChangeHandOut, CreateHandOut, EndHandOut, PauseHandOut, TextChange
 from domain.events.code_terms import NO_TERMS
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language, OutboundMessage, Outcome, Removal, RemovalOutcome
+from domain.results import CampaignResult, HandOutResult, Result
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow

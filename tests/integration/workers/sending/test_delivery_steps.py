@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, Removal, RemovalOutcome
+from domain.results import Result
 from projections.work_queue.outbox import OutboxRows, invitations_are_backed_up
 from tests.support.delivery import claim, deliver
 from tests.support.ledger.ledger_bench import LedgerBench, correction, done

@@ -5,11 +5,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.command_bus import CommandResult
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.errors import HandOutCodeConflict
+from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress, format_code, generate_code
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.hand_outs.hand_out_queue import LEASE_S

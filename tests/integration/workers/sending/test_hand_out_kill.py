@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from domain.commands.hand_out.manage_hand_out import CreateHandOut, HandOutResult
+from domain.commands.hand_out.manage_hand_out import CreateHandOut
+from domain.results import HandOutResult
 from domain.values.identifiers import EmailAddress
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from tests.support.ledger.code_terms import make_terms

@@ -8,12 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Command, CommandResult
+from domain.command_bus import Command
 from domain.commands.campaign.manage_campaign import (
     EndCampaign,
 )
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import OutboundMessage, Outcome, Rejected
+from domain.results import CommandResult
 from domain.values.batched import batched
 from projections.database.migrations import migrate
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue

@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.command_bus import Command, CommandResult
+from domain.command_bus import Command
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.events.reservation import InviteSent
 from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOutcome
+from domain.results import CommandResult
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
 from tests.support.channel_builders import MAIL_FROM

@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from domain.commands.campaign.manage_campaign import CampaignResult, ChangeCampaignTerms, EndCampaign
+from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, EndCampaign
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Language, OutboundMessage, Outcome, OutcomeUnknown, Rejected
+from domain.results import CampaignResult
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.opt_outs import OptOutRepository
 from projections.work_queue.outbox import LEASE_S, DueNotice, OutboxRows

@@ -9,7 +9,7 @@ import pytest
 
 from api.use_cases.services import Caller, LedgerServices
 from api.use_cases.use_case import perform
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -17,6 +17,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.policy import Policy
+from domain.results import CommandResult, Result
 from tests.support.ledger.scenario import Scenario, done, draft_person
 
 STAFF = Caller("staff")

@@ -8,12 +8,13 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.access.settle_access import SettleAccess
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
 from domain.ports import Rejected
+from domain.results import Result
 from tests.support.ledger.scenario import SENT, Scenario, done, refusal
 
 

@@ -7,7 +7,8 @@ from typing import cast
 
 import pytest
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
+from domain.results import Result
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.unit_of_work import TakeWaiting
 from projections.storage import group_commit as module

@@ -5,8 +5,9 @@ from typing import cast
 
 import pytest
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.errors import CodeExhausted
+from domain.results import Result
 from projections.database.errors import StorageUnavailableError
 from projections.storage import group_commit
 from projections.storage.group_commit import execute_isolated

@@ -8,9 +8,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
-from domain.command_bus import Result
 from domain.commands.context import CommandContext
 from domain.policy import Policy
+from domain.results import Result
 from projections.telemetry.redemption_spans import RedemptionTracer, is_sampled, trace_id_of
 from tests.support.ledger.scenario import Scenario, done
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import asdict
 
-from domain.command_bus import Command, Result
+from domain.command_bus import Command
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut
 from domain.commands.reservation.settle_due import SettleDue
@@ -48,6 +48,7 @@ from domain.ports import (
     TextDraft,
     UnverifiedAddress,
 )
+from domain.results import Result
 from domain.values.identifiers import EmailAddress
 from domain.values.redeem_window import RedeemWindow
 from projections.event_store.side_tables import REMINDER

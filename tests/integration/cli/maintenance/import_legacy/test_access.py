@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from domain.command_bus import CommandResult
 from domain.commands.access.settle_access import SettleAccess
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.errors import EmailMismatch, RecipientNotCorrectable
+from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress, normalize_code
 from projections.monitoring.event_counters import update_counters
 from projections.work_queue.due_access import DueAccessRows

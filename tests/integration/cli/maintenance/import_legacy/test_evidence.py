@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.maintenance.import_legacy import LISTED_PER_KIND_MAX, WORDS
-from domain.command_bus import CommandResult
 from domain.errors import EmailMismatch
 from domain.legacy.statuses import CODE_STATUSES, QUEUE_STATUSES, RECORD_STATUSES
+from domain.results import CommandResult
 from tests.integration.cli.maintenance.import_legacy.conftest import Import
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger import legacy_database as old

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from domain.command_bus import CommandResult
 from domain.errors import CodeExhausted, EmailMismatch
+from domain.results import CommandResult
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger import legacy_database as old
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift

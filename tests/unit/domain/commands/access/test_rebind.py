@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Result
 from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.commands.access.settle_access import SettleAccess
 from domain.commands.context import CommandContext
@@ -16,6 +15,7 @@ from domain.events.access import AccessReplaced
 from domain.events.reservation import RebindReserved, UseRefunded
 from domain.policy import Policy
 from domain.ports import RetryLater
+from domain.results import Result
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario, ScenarioDraft, done, refusal
 
 

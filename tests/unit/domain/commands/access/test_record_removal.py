@@ -3,12 +3,12 @@
 from datetime import timedelta
 from uuid import UUID
 
-from domain.command_bus import Result
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.events.access import AccessRevoked
 from domain.events.reservation import InviteAccepted, InviteSent
+from domain.results import Result
 from tests.support.ledger.scenario import LOST, REFUSED, Scenario, done, refusal
 
 

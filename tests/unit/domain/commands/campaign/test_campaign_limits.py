@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Result
 from domain.commands.campaign import campaign_limits
 from domain.errors import Refusal
 from domain.events.reservation import LateSuccessRecorded
+from domain.results import Result
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import LOST, REFUSED, SENT, START, Scenario, done, refusal
 

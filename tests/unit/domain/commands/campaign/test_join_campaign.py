@@ -4,10 +4,10 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Result
 from domain.errors import Refusal
 from domain.events.code import CodeJoinedCampaign
 from domain.events.reservation import LateSuccessRecorded
+from domain.results import Result
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 

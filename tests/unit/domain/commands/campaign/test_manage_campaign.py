@@ -8,7 +8,6 @@ import pytest
 
 from domain.command_bus import handle
 from domain.commands.campaign.manage_campaign import (
-    CampaignResult,
     ChangeCampaignTerms,
     CreateCampaign,
     EndCampaign,
@@ -17,6 +16,7 @@ from domain.commands.campaign.manage_campaign import (
 )
 from domain.errors import CampaignConflict, Refusal
 from domain.events.campaign import CampaignTermsChanged
+from domain.results import CampaignResult
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import START, Scenario
 

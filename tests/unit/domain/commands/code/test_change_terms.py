@@ -4,11 +4,11 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Result
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode
 from domain.errors import LimitBelowUsage, TermsConflict
 from domain.events.code import CodeTermsChanged
+from domain.results import Result
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import Scenario, ScenarioDraft, done
 

@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Result
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.errors import LimitBelowUsage
 from domain.events.code import CodeTermsChanged
+from domain.results import Result
 from tests.support.ledger.scenario import SENT, START, Scenario, done, refusal
 
 

@@ -4,11 +4,11 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import CommandResult
 from domain.commands.code.issue import HandOutPlace
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.errors import RefusalWithReason
 from domain.events.hand_out import CodeHandedOut
+from domain.results import CommandResult
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import Scenario
 

@@ -4,7 +4,6 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Result
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_mail import (
     MAILS_MAX,
@@ -17,6 +16,7 @@ from domain.errors import Refusal, RefusalWithReason
 from domain.events.hand_out import SkipReason
 from domain.model.hand_out import HandedOutCode
 from domain.ports import FinalOutcome
+from domain.results import Result
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import LOST, REFUSED, SENT, Scenario, ScenarioDraft, done
 

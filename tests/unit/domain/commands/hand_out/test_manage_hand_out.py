@@ -10,7 +10,6 @@ from domain.commands.hand_out.manage_hand_out import (
     ChangeHandOut,
     CreateHandOut,
     EndHandOut,
-    HandOutResult,
     PauseHandOut,
     ResumeHandOut,
     TextChange,
@@ -18,6 +17,7 @@ from domain.commands.hand_out.manage_hand_out import (
 from domain.errors import HandOutInvalid, Refusal, RefusalWithReason
 from domain.events.code_terms import NO_TERMS
 from domain.model.hand_out import HandOutText, Mailing
+from domain.results import HandOutResult
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import START, Scenario
 

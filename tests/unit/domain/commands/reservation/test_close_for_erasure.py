@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from domain.command_bus import CommandResult, Result
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.errors import ReservationNotResolvable, ReservationUnknown
 from domain.ports import Rejected
+from domain.results import CommandResult, Result
 from tests.support.ledger.scenario import LOST, SENT, Scenario
 
 

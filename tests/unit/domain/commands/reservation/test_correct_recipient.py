@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import CommandResult
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode
@@ -14,6 +13,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.errors import RecipientNotCorrectable
 from domain.events.reservation import UseRefunded, UseReserved
 from domain.policy import Policy
+from domain.results import CommandResult
 from domain.values.email_domains import parse_domains
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import LOST, REFUSED, SENT, START, Scenario, ScenarioDraft, done, refusal

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Result
+from domain.results import Result
 from tests.support.ledger.scenario import Scenario, done, refusal
 
 Refund = Callable[[Scenario, UUID, bool | None], Result]
