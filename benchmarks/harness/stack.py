@@ -258,7 +258,8 @@ def run_stack(**env: str) -> Iterator[BenchmarkStack]:
     folder = Path(tempfile.mkdtemp(prefix="ledger-bench-"))
     folder.chmod(0o711)  # the account that PostgreSQL runs as must be able to enter
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "PROMETHEUS_"))}
-    environment = {**inherited, "LEDGER_DATA_DIR": str(folder / "ledger"), **ONE_CLIENT, **env}
+    # A worker that is killed because it did not end in time leaves its temporary folder; it is deleted with this one.
+    environment = {**inherited, "LEDGER_DATA_DIR": str(folder / "ledger"), "TMPDIR": str(folder), **ONE_CLIENT, **env}
     port = find_free_port()
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
