@@ -98,7 +98,7 @@ def omitting(rule: CommandRule, name: str) -> CommandRule:
         return rule._replace(leave_refusal=None)
     decide: Callable[[Any, WorkingSet, Policy], Decision | CampaignDecision] = rule.decide
 
-    def omit(command: Any, working_set: WorkingSet, policy: Policy) -> Decision | CampaignDecision:  # noqa: ANN401 - of any kind
+    def omit(command: AnyCommand, working_set: WorkingSet, policy: Policy) -> Decision | CampaignDecision:
         return replace(decide(command, working_set, policy), **{name: NOTHING[name]})
 
     return rule._replace(decide=omit)

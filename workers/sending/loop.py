@@ -147,11 +147,14 @@ def send_at_once(send: Callable[[Leased], Result], leased: Leased) -> Future[Res
 
 
 def _take_outcome(future: Future[Result]) -> Result | None:
-    try:
+    """Return the outcome; None after a bug, whatever it raised: the other sendings continue."""
+    error = future.exception()
+    if error is None:
         return future.result()
-    except Exception as error:  # noqa: BLE001 - whatever a bug raises, the other sendings continue
-        log_failure(error)
-        return None
+    if not isinstance(error, Exception):
+        raise error
+    log_failure(error)
+    return None
 
 
 def log_failure(error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,8 @@ import pytest
 
 from api.schemas.redemption_batch import BODY_BYTES_MAX, ITEMS_MAX
 from api.v1.reservations.redemption_batches import PATH
+from domain.command_bus import Command
+from domain.results import Result
 from projections.database.errors import StorageUnavailableError
 from projections.storage import group_commit
 from projections.storage.group_commit import CHUNK_MAX
@@ -233,12 +236,16 @@ def test_outage_between_chunks_shows_what_was_committed(app: AppClient, monkeypa
     run_batch = group_commit.AsyncGroupCommit._results
     batches = 0
 
-    async def break_after_first(self: Any, *batch: Any) -> Any:  # noqa: ANN401 - as the original
+    async def break_after_first(
+        self: group_commit.AsyncGroupCommit[Command, Result],
+        batch: group_commit.Batch[Command, Result],
+        commands: list[Command],
+    ) -> Sequence[Result]:
         nonlocal batches
         batches += 1
         if batches > 1:
             raise StorageUnavailableError("unavailable")
-        return await run_batch(self, *batch)
+        return await run_batch(self, batch, commands)
 
     with monkeypatch.context() as patch:
         patch.setattr(group_commit.AsyncGroupCommit, "_results", break_after_first)
