@@ -10,10 +10,6 @@ import typer
 
 from projections.terminal.text import binary_stdout
 
-ReasonOption = Annotated[
-    str, typer.Option("--reason", help="Reason, without email addresses; stored encrypted in the audit log.")
-]
-"""Of every export of personal data or codes. No command asks, so one without it records that no reason was given."""
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output file (mode 600); default: stdout.")]
 
 

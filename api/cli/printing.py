@@ -9,6 +9,10 @@ import typer
 from domain.values.timestamps import text_of
 from projections.terminal.text import write_document
 
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Reason, without email addresses; stored encrypted in the audit log.")
+]
+"""Why something is exported, or ended permanently. No command asks: without it, no reason is recorded as given."""
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

@@ -17,6 +17,7 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "issued_codes": ("count", "group"),
     "imported_codes": ("count", "group"),
     "exported_codes": ("issued_before", "batch", "group"),
+    "exported_audit": ("who", "action", "since", "until"),
     "made_key": ("name", "role", "scopes", "days"),
     "added_staff": ("role",),
     "changed_role": ("role",),
@@ -24,6 +25,7 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "changed_channel": ("group", "channel", "url"),
     "made_webhook": ("url", "events", "concurrency"),
     "changed_webhook": ("url", "events", "concurrency", "state"),
+    "removed_webhook": ("url",),
     "redelivered": ("delivery", "failed", "since"),
     "sent_test": ("group", "url", "outcome"),
     "uploaded_recipients": ("lines", "added"),
@@ -32,6 +34,8 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
 """Names of the values in the details of an action. Details of any other action are one text."""
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "role": ("page.support.role.",),
+    "who": ("page.support.actor.",),
+    "action": ("page.support.audit.",),
     "channel": ("page.admin.channel.",),
     "outcome": ("page.hooks.outcome.", "page.support.audit.outcome."),
 }
@@ -67,7 +71,7 @@ def _describe_value(name: str, value: str, t: Translator) -> str:
 
 def _translate_word(name: str, value: str, t: Translator) -> str:
     """Return the text of a value if it is a word or a time of ours; otherwise the value."""
-    if name == "since":
+    if name in {"since", "until"}:
         with suppress(TimestampError):
             return text_of(read_timestamp(value))
     word = "none" if value == "-" else value

@@ -69,10 +69,19 @@ class ApiKeyRepository:
 
     def list_page(self, before: tuple[datetime, UUID], limit: int) -> list[ApiKeyRow]:
         """Return keys, newest first, created before a time and id."""
-        vault = self._storage.vault
-        keys = []
-        for row in self._db.fetch_all(RepositoriesSql.list_keys, *before, limit):
-            key_id, role, scopes, created_at, expires_at, revoked_at, text_id, sealed, seal_key = row
-            name = None if sealed is None else vault.open_text(text_id, bytes(sealed), seal_key)
-            keys.append(ApiKeyRow(key_id, role, scopes, created_at, expires_at, revoked_at, name))
-        return keys
+        return [self._read(row) for row in self._db.fetch_all(RepositoriesSql.list_keys, *before, limit)]
+
+    def find(self, key_id: UUID) -> ApiKeyRow | None:
+        """Return a key; None if there is no such key."""
+        rows = self._db.fetch_all(RepositoriesSql.keys_of_ids, [key_id])
+        return self._read(rows[0]) if rows else None
+
+    def find_names(self, key_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Return the names of those of these keys that have one."""
+        rows = self._db.fetch_all(RepositoriesSql.keys_of_ids, list(key_ids)) if key_ids else []
+        return {key.key_id: key.name for key in map(self._read, rows) if key.name is not None}
+
+    def _read(self, row: tuple[Any, ...]) -> ApiKeyRow:
+        key_id, role, scopes, created_at, expires_at, revoked_at, text_id, sealed, seal_key = row
+        name = None if sealed is None else self._storage.vault.open_text(text_id, bytes(sealed), seal_key)
+        return ApiKeyRow(key_id, role, scopes, created_at, expires_at, revoked_at, name)

@@ -29,6 +29,7 @@ AuditAction = Literal[
     "imported_codes",
     "exported_codes",
     "exported_emails",
+    "exported_audit",
     "stopped_batch",
     "made_key",
     "revoked_key",
@@ -73,6 +74,7 @@ ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(
         "imported_codes",
         "exported_codes",
         "exported_emails",
+        "exported_audit",
         "stopped_batch",
         "made_key",
         "revoked_key",
@@ -197,9 +199,9 @@ def describe_values(**values: object) -> str:
     return "; ".join(f"{name}: {_format_value(value)}" for name, value in values.items() if value is not None)
 
 
-def describe_export(reason: str, **scope: object) -> str:
-    """Format the reason of an export for the details, and what it was limited to; limits that are None are left out."""
-    return "; ".join(filter(None, [reason.strip() or NO_REASON, describe_values(**scope)]))
+def describe_reason(reason: str, **values: object) -> str:
+    """Format a reason for the details, and values by name; those that are None are left out."""
+    return "; ".join(filter(None, [reason.strip() or NO_REASON, describe_values(**values)]))
 
 
 def _format_value(value: object) -> str:

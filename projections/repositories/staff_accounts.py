@@ -30,6 +30,14 @@ class StaffRow(NamedTuple):
     address: str | None
 
 
+class OpenAccount(NamedTuple):
+    """An account before it is changed: its role, how many sessions it has, and its email address as in `StaffRow`."""
+
+    role: str
+    sessions: int
+    address: str | None
+
+
 class StaffAccountRepository:
     """Reads and writes the table `staff`."""
 
@@ -43,6 +51,14 @@ class StaffAccountRepository:
             StaffRow(row[0], role, created_at, vault.read_text("staff", row))
             for role, created_at, *row in self._db.fetch_all(RepositoriesSql.list_staff, *after, limit)
         ]
+
+    def find(self, staff_id: UUID) -> OpenAccount | None:
+        """Return an account; None if there is none, or it was removed."""
+        rows = self._db.fetch_all(RepositoriesSql.staff_of_id, staff_id)
+        if not rows:
+            return None
+        role, sessions, *row = rows[0]
+        return OpenAccount(role, sessions, self._storage.vault.read_text("staff", row))
 
     def insert(self, draft: SearchableDraft, password_hash: str, role: str, now: datetime) -> UUID | None:
         """Insert an account; return its id, or None if this email address has one."""

@@ -1,4 +1,4 @@
-"""Sessions of staff, the credentials that open them, and the pages of the audit log."""
+"""Sessions of staff, and the credentials that open them."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -7,7 +7,6 @@ from uuid import UUID
 
 from domain.values.identifiers import EmailAddress
 from projections.database.store_queries import Database, ReadableStore
-from projections.repositories.audit_log import AuditAction
 from projections.sql.repositories import RepositoriesSql
 
 
@@ -26,22 +25,8 @@ class StaffMember(NamedTuple):
     address: str
 
 
-class AuditRow(NamedTuple):
-    """One entry. `code_id` is set if the subject is a reservation; `key_name` is the name of the API key `key_id`."""
-
-    audit_id: int
-    at: datetime
-    act: AuditAction
-    staff_id: UUID | None
-    subject_id: UUID | None
-    reason: str | None
-    code_id: UUID | None
-    key_id: UUID | None
-    key_name: str | None
-
-
 class StaffSessionRepository:
-    """Reads and writes sessions, which are found by the digest of their token, and reads the audit log."""
+    """Reads and writes sessions, which are found by the digest of their token."""
 
     def __init__(self, storage: ReadableStore) -> None:
         self._storage, self._db = storage, Database(storage)
@@ -105,14 +90,3 @@ class StaffSessionRepository:
         rows = self._db.fetch_all(RepositoriesSql.staff_addresses, list(staff_ids))
         texts = ((row[0], self._storage.vault.read_text("staff", row)) for row in rows)
         return {staff_id: text for staff_id, text in texts if text is not None}
-
-    def list_audit_page(self, before: int, limit: int) -> list[AuditRow]:
-        """Return entries of the audit log, newest first, before a number."""
-        vault = self._storage.vault
-        entries = []
-        for row in self._db.fetch_all(RepositoriesSql.audit_page, before, limit):
-            *fields, text_id, sealed, seal_key, code_id, key_id, name_id, name, name_key = row
-            reason = None if sealed is None else vault.open_text(text_id, bytes(sealed), seal_key)
-            key_name = None if name is None else vault.open_text(name_id, bytes(name), name_key)
-            entries.append(AuditRow._make((*fields, reason, code_id, key_id, key_name)))
-        return entries

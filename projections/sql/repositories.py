@@ -50,6 +50,7 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     lock_staff: LiteralString
     admins_besides: LiteralString
     role_of_staff: LiteralString
+    staff_of_id: LiteralString
     set_staff_role: LiteralString
     set_staff_password: LiteralString
     replace_password_hash: LiteralString
@@ -90,7 +91,10 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     insert_audit: LiteralString
     insert_audit_with_reason: LiteralString
     audit_of_staff_since: LiteralString
+    plan_audit_filters: LiteralString
     audit_page: LiteralString
+    kinds_of_subjects: LiteralString
+    keys_of_ids: LiteralString
     insert_endpoint: LiteralString
     endpoint_of_id: LiteralString
     list_endpoints: LiteralString

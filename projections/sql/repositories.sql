@@ -66,9 +66,18 @@ SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.t
 FROM api_keys k LEFT JOIN private_texts p USING (text_id)
 WHERE (k.created_at, k.key_id) < (%s, %s) ORDER BY k.created_at DESC, k.key_id DESC LIMIT %s;
 
+-- name: keys_of_ids
+SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.text_id, p.sealed, p.key_id
+FROM api_keys k LEFT JOIN private_texts p USING (text_id) WHERE k.key_id = ANY(%s);
+
 -- name: list_staff
 SELECT role, created_at, staff_id, digest, pepper_id, sealed, key_id FROM staff
 WHERE removed_at IS NULL AND (created_at, staff_id) > (%s, %s) ORDER BY created_at, staff_id LIMIT %s;
+
+-- name: staff_of_id
+SELECT role, (SELECT count(*) FROM staff_sessions o WHERE o.staff_id = s.staff_id), staff_id, digest, pepper_id, sealed,
+    key_id
+FROM staff s WHERE staff_id = %s AND removed_at IS NULL;
 
 -- name: lock_staff
 -- Changes of staff wait for one another, so that two of them can't take the last admin together.
@@ -334,14 +343,42 @@ VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s, %(api_key_id
 SELECT act, subject_id, max(at) FROM audit
 WHERE staff_id = %s AND at > %s AND subject_id = ANY(%s) GROUP BY act, subject_id;
 
+-- name: plan_audit_filters
+-- A filter that is not set must not decide the plan, so each query is planned for its own parameters.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
 -- name: audit_page
-SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.text_id, p.sealed, p.key_id, r.code_id,
-    a.key_id, k.text_id, n.sealed, n.key_id
-FROM audit a
-LEFT JOIN private_texts p USING (text_id)
-LEFT JOIN reservations r ON r.reservation_id = a.subject_id
-LEFT JOIN api_keys k ON k.key_id = a.key_id LEFT JOIN private_texts n ON n.text_id = k.text_id
-WHERE a.audit_id < %s ORDER BY a.audit_id DESC LIMIT %s;
+SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.key_id, a.text_id, p.sealed, p.key_id
+FROM audit a LEFT JOIN private_texts p USING (text_id)
+WHERE a.audit_id < %(before)s
+    AND (%(staff_id)s::uuid IS NULL OR a.staff_id = %(staff_id)s)
+    AND (%(key_id)s::uuid IS NULL OR a.key_id = %(key_id)s)
+    AND (%(by_operator)s IS FALSE OR (a.staff_id IS NULL AND a.key_id IS NULL AND a.act <> 'sign_in_failed'))
+    AND (%(action)s::text IS NULL OR a.act = %(action)s)
+    AND (%(subject_id)s::uuid IS NULL OR a.subject_id = %(subject_id)s)
+    AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR a.at < %(until)s)
+ORDER BY a.audit_id DESC LIMIT %(limit)s;
+
+-- name: kinds_of_subjects
+-- What the subjects of entries are, as far as they exist, with the names that are not encrypted.
+SELECT staff_id, 'staff', NULL FROM staff WHERE staff_id = ANY(%(ids)s)
+UNION ALL
+SELECT key_id, 'key', NULL FROM api_keys WHERE key_id = ANY(%(ids)s)
+UNION ALL
+SELECT reservation_id, 'reservation', NULL FROM reservations WHERE reservation_id = ANY(%(ids)s)
+UNION ALL
+SELECT code_id, 'code', NULL FROM code_balances WHERE code_id = ANY(%(ids)s)
+UNION ALL
+SELECT recipient_id, 'person', NULL FROM recipients WHERE recipient_id = ANY(%(ids)s)
+UNION ALL
+SELECT batch_id, 'batch', NULL FROM batches WHERE batch_id = ANY(%(ids)s)
+UNION ALL
+SELECT hand_out_id, 'hand_out', NULL FROM hand_outs WHERE hand_out_id = ANY(%(ids)s)
+UNION ALL
+SELECT endpoint_id, 'webhook', url FROM webhook_endpoints WHERE endpoint_id = ANY(%(ids)s)
+UNION ALL
+SELECT channel_id, 'group', name FROM invite_groups WHERE channel_id = ANY(%(ids)s);
 
 -- name: insert_endpoint
 -- From the end of the log on, if no other position is given. Asked for twice by one form, it is one endpoint.

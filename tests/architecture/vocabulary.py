@@ -83,7 +83,6 @@ CONTRACT_NAMES: Final = {
     "domain/events/reservation.py: held": "a stored field of UseRefunded",
     "projections/privacy/data_export.py: act": "a field of the export of a person's data",
     "projections/repositories/issue_batches.py: wanted": "a column of `batches`",
-    "projections/repositories/staff_sessions.py: act": "a column of `audit`",
 }
 """Names that are stored or promised, by the module that has them, each with its reason. They are not counted."""
 

@@ -179,7 +179,10 @@ def world(served_app: ServedApp, open_tab: Tab) -> World:
     page.goto("/mailbox")
     mail = page.locator("a[href*='/mailbox/']").first.get_attribute("href") or ""
     digest = app.services.storage.vault.compute_digests("recipient", "zhou@example.com")[0]
+    with app.services.storage.datastore.get_connection() as conn:
+        (ids,) = conn.execute("SELECT k.key_id::text, s.staff_id::text FROM api_keys k, staff s LIMIT 1").fetchall()
     parts = {
+        **ids,
         "campaign_id": campaign,
         "code_id": str(code_id_of(app, code)),
         "reservation_id": sent,

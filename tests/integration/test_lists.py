@@ -138,8 +138,8 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ),
     ("support/audit.html", "next"): Listing(
         path="/support/audit",
-        size="api.web.support.worklist_and_audit.PER_PAGE",
-        row=TIMES,
+        size="api.web.support.audit_page.PER_PAGE",
+        row=r'<tr id="a(\d+)"',
         parameter="before",
         count=count_rows("audit"),
     ),
@@ -199,7 +199,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ),
     ("support/worklist.html", "next"): Listing(
         path="/support/work",
-        size="api.web.support.worklist_and_audit.PER_PAGE",
+        size="api.web.support.worklist.PER_PAGE",
         row=rf'"/support/reservations/({KEY})#acts"',
     ),
 }

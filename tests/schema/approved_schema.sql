@@ -763,7 +763,11 @@ ALTER TABLE ONLY public.webhook_endpoints
     ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (endpoint_id);
 ALTER TABLE ONLY public.webhook_secrets
     ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (text_id);
+CREATE INDEX audit_act_idx ON public.audit USING btree (act, audit_id);
+CREATE INDEX audit_actor_idx ON public.audit USING btree (staff_id, audit_id) WHERE (staff_id IS NOT NULL);
 CREATE INDEX audit_backups_idx ON public.audit USING btree (at) WHERE (act = 'made_backup'::text);
+CREATE INDEX audit_key_idx ON public.audit USING btree (key_id, audit_id) WHERE (key_id IS NOT NULL);
+CREATE INDEX audit_operator_idx ON public.audit USING btree (audit_id) WHERE ((staff_id IS NULL) AND (key_id IS NULL));
 CREATE INDEX audit_staff_idx ON public.audit USING btree (staff_id, at);
 CREATE INDEX audit_subject_idx ON public.audit USING btree (subject_id) WHERE (subject_id IS NOT NULL);
 CREATE INDEX batches_requested_idx ON public.batches USING btree (requested_at, batch_id);

@@ -74,7 +74,14 @@ HAPPENED: Final = {
 
 ANSWERS_PAGES: Final = {
     *("busiest_codes", "count_refusals", "deadline_of_pending_at", "ids_with_part", "middle_waits", "newest_refusals"),
-    *("parked_unknowns", "recent_code_texts", "recent_recipients", "redemptions_over_time", "refunds_by_cause"),
+    *(
+        "audit_page",
+        "parked_unknowns",
+        "recent_code_texts",
+        "recent_recipients",
+        "redemptions_over_time",
+        "refunds_by_cause",
+    ),
     *("refusals_by_reason", "refusals_of_code", "refusals_of_person", "refused_over_time", "reservations_pending_at"),
     *("sent_unaccepted", "sent_until", "waits"),
 }

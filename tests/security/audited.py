@@ -356,6 +356,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/codes/{code_id}/acts/{act}": _at("/support/codes/{}/acts/pause", AuditedApp.code, data=NOTE),
     "POST /support/codes/{code_id}/notes": _at("/support/codes/{}/notes", AuditedApp.code, data=NOTE),
     "POST /support/codes/{code_id}/unmask": _at("/support/codes/{}/unmask", AuditedApp.code, data=REASON),
+    "POST /support/audit/export": _to("/support/audit/export", data=REASON),
     "POST /support/outage": _outage_form,
     "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", AuditedApp.person, data=REASON),
     "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": lambda audited_app: (
@@ -379,7 +380,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/sign-out": _to("/support/sign-out", data={}),
     "POST /admin/batches": _nonce("/admin/batches", **TERMS),
     "POST /admin/batches/{batch_id}/export": _at("/admin/batches/{}/export", AuditedApp.batch, data=REASON),
-    "POST /admin/batches/{batch_id}/stop": lambda app: (f"/admin/batches/{_working(app)}/stop", {"data": {}}),
+    "POST /admin/batches/{batch_id}/stop": lambda app: (f"/admin/batches/{_working(app)}/stop", {"data": REASON}),
     "POST /admin/campaigns": _nonce("/admin/campaigns", name="Winter", max_uses="9"),
     "POST /admin/campaigns/{campaign_id}": _campaign_form,
     "POST /admin/campaigns/{campaign_id}/codes": lambda audited_app: (
@@ -422,19 +423,20 @@ AUDITED: Final[dict[str, Make]] = {
         },
     ),
     "POST /admin/keys": _nonce("/admin/keys", name="reports", role="viewer"),
-    "POST /admin/keys/{key_id}/revoke": _at("/admin/keys/{}/revoke", AuditedApp.api_key, data={}),
+    "POST /admin/keys/{key_id}/revoke": _at("/admin/keys/{}/revoke", AuditedApp.api_key, data=REASON),
     "POST /admin/staff": lambda _: (
         "/admin/staff",
         {"data": {"email": f"{uuid4().hex}@staff.example.com", "role": "viewer"}},
     ),
-    "POST /admin/staff/{staff_id}/password": _at(STAFF + "/password", AuditedApp.staff, data={}),
-    "POST /admin/staff/{staff_id}/remove": _at(STAFF + "/remove", AuditedApp.staff, data={}),
+    "POST /admin/staff/{staff_id}/password": _at(STAFF + "/password", AuditedApp.staff, data=REASON),
+    "POST /admin/staff/{staff_id}/remove": _at(STAFF + "/remove", AuditedApp.staff, data=REASON),
     "POST /admin/staff/{staff_id}/role": _at(STAFF + "/role", AuditedApp.staff, data={"role": "support"}),
     "POST /admin/webhooks": _nonce("/admin/webhooks", url=URL, concurrency="1"),
     "POST /admin/webhooks/{endpoint_id}": _at(
         "/admin/webhooks/{}", AuditedApp.endpoint, data={"url": URL + "2", "concurrency": "1"}
     ),
     "POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}": _failed("/admin/webhooks/{}/deliveries/{}"),
+    "POST /admin/webhooks/{endpoint_id}/remove": _at("/admin/webhooks/{}/remove", AuditedApp.endpoint, data=REASON),
     "POST /admin/webhooks/{endpoint_id}/{state}": _at("/admin/webhooks/{}/disable", AuditedApp.endpoint, data={}),
 }
 """Routes that change something or reveal private data, each with a request that does so."""

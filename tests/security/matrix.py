@@ -161,6 +161,7 @@ POST /admin/batches
 GET /admin/batches/{batch_id}
 GET /admin/batches/{batch_id}/export
 POST /admin/batches/{batch_id}/export
+GET /admin/batches/{batch_id}/stop
 POST /admin/batches/{batch_id}/stop
 POST /admin/campaigns
 POST /admin/campaigns/{campaign_id}
@@ -191,10 +192,13 @@ GET /admin/import
 POST /admin/import
 GET /admin/keys
 POST /admin/keys
+GET /admin/keys/{key_id}/revoke
 POST /admin/keys/{key_id}/revoke
 GET /admin/staff
 POST /admin/staff
+GET /admin/staff/{staff_id}/password
 POST /admin/staff/{staff_id}/password
+GET /admin/staff/{staff_id}/remove
 POST /admin/staff/{staff_id}/remove
 POST /admin/staff/{staff_id}/role
 GET /admin/{_path}
@@ -217,6 +221,8 @@ POST /admin/webhooks
 GET /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}
+GET /admin/webhooks/{endpoint_id}/remove
+POST /admin/webhooks/{endpoint_id}/remove
 POST /admin/webhooks/{endpoint_id}/{state}
 POST /api/v1/campaigns
 PATCH /api/v1/hand-outs/{hand_out_id}
@@ -230,6 +236,8 @@ POST /api/v1/codes/import
 POST /api/v1/recipients/export
 POST /api/v1/recipients/forget
 GET /support/audit
+GET /support/audit/export
+POST /support/audit/export
 GET /support/people/{recipient_id}/forget
 POST /support/people/{recipient_id}/forget
 """

@@ -9,6 +9,7 @@ import pytest
 from api.auth.session_cookies import COOKIE
 from api.i18n.audit_details import describe_details
 from api.i18n.catalogs import translator
+from projections.repositories.audit_reader import AuditReader
 from tests.security.audited import AUDITED, EMAIL, QUESTIONS, URL, AuditedApp, send
 from tests.security.matrix import MATRIX, address
 from tests.support.clients.role_clients import RoleClients
@@ -82,8 +83,8 @@ def test_route_that_changes_or_reveals_leaves_a_line(audited_app: AuditedApp, ro
     is_changing = rows(audited_app) != before
     is_revealing = any(word in route for word in ("export", "unmask", "test", "sign-out", "redeliver"))
     assert is_changing or is_revealing
-    newest = audited_app.role_clients.support.sessions.list_audit_page(2**62, 5)
-    details = [describe_details(line.act, line.reason or "", translator("zh")) for line in newest]
+    newest = AuditReader(audited_app.app.services.storage).list_page(5)
+    details = [describe_details(line.action, line.reason or "", translator("zh")) for line in newest]
     assert [text for text in details if re.search(r"(^|; )[a-z_]+: ", text)] == [], "a name without a Chinese text"
 
 
@@ -162,11 +163,10 @@ def test_line_of_a_channel_names_the_key_and_both_urls(audited_app: AuditedApp) 
     old, new = "https://team.example.com/in", "https://collector.evil.example/in"
     for url in (old, new):
         audited_app.ask("PUT", "/api/v1/channels", json={"group": "AUDITED", "url": url})
-    support = audited_app.role_clients.support
 
-    newest = support.sessions.list_audit_page(2**62, 1)[0]
+    newest = AuditReader(audited_app.app.services.storage).list_page(1)[0]
 
-    assert (newest.act, newest.staff_id) == ("changed_channel", None)
+    assert (newest.action, newest.staff_id) == ("changed_channel", None)
     assert newest.key_id is not None
     assert f"group: AUDITED; url: {old} -> {new}" == newest.reason
     stored = audited_app.value("SELECT string_agg(t::text, '') FROM audit t")

@@ -199,7 +199,10 @@ SMALL: Final[Mapping[str, int]] = {
     "api.web.support.search:SHOWN_MAX": 2,
     "api.web.support.search:ATTEMPTS_SHOWN": 2,
     "api.web.support.search_page:PER_PAGE": 3,
-    "api.web.support.worklist_and_audit:PER_PAGE": 3,
+    "api.web.support.worklist:PER_PAGE": 3,
+    "api.web.support.audit_page:PER_PAGE": 3,
+    "api.web.support.audit_page:ACTORS_OFFERED": 3,
+    "projections.repositories.audit_reader:SLICE": 2,
     # what decisions read of one code or person: a bound, not a page
     "projections.event_store.batch_reads:OVERDUE_PER_CODE_MAX": 2,
     "projections.event_store.batch_reads:REVOKED_PER_CODE_MAX": 2,

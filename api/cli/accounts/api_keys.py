@@ -10,10 +10,11 @@ from api.auth.scopes import RANK, SCOPES, Role, Scope
 from api.cli.arguments import READ_DAYS, parse_id, parse_name
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
-from api.cli.printing import JsonFlag, format_timestamp, print_json
+from api.cli.printing import JsonFlag, ReasonOption, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
 from projections.read_models.pagination import NEWEST, read_to_end
 from projections.repositories.api_keys import ApiKeyRepository, ApiKeyRow
+from projections.repositories.audit_log import NO_REASON
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, table
 from projections.terminal.text import say, say_error
@@ -82,13 +83,14 @@ def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
 def revoke(
     context: typer.Context,
     key_id: Annotated[str, typer.Argument(help="ID of the key, as `ledger key list` shows it.")],
+    reason: ReasonOption = NO_REASON,
     json: JsonFlag = False,
 ) -> int:
     """Revoke an API key."""
     parsed_id = parse_id(key_id, "key_id", "is not the ID of a key, as `ledger key list` shows it")
     session = Session(context.obj)
     with session.open_ledger() as ledger:
-        is_done = revoke_key(ledger.open_audit_log(), parsed_id)
+        is_done = revoke_key(ledger.open_audit_log(), parsed_id, reason)
     if not is_done:
         say_error("there is no such key, or it was revoked before: `ledger key list` shows all keys")
         return ExitCode.REFUSED

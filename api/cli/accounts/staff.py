@@ -12,10 +12,10 @@ from api.auth.scopes import RANK
 from api.cli.arguments import parse_email
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
-from api.cli.printing import JsonFlag, format_timestamp, print_json
+from api.cli.printing import JsonFlag, ReasonOption, format_timestamp, print_json
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from projections.read_models.pagination import OLDEST, read_to_end
-from projections.repositories.audit_log import AuditLog
+from projections.repositories.audit_log import NO_REASON, AuditLog
 from projections.repositories.staff_accounts import LastAdminError, StaffAccountRepository
 from projections.repositories.staff_sessions import StaffSessionRepository
 from projections.terminal.exit_codes import ExitCode
@@ -105,7 +105,7 @@ def role(
     )
 
 
-def password(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
+def password(context: typer.Context, email: Email, reason: ReasonOption = NO_REASON, json: JsonFlag = False) -> int:
     """Set a new password for a staff account and print it.
 
     The password is shown only once. All sessions of the account end.
@@ -114,7 +114,7 @@ def password(context: typer.Context, email: Email, json: JsonFlag = False) -> in
     status = _change(
         Session(context.obj),
         email,
-        lambda action, staff_id: set_new_password(action, staff_id, password_hasher().hash(new)),
+        lambda action, staff_id: set_new_password(action, staff_id, password_hasher().hash(new), reason),
         {"password": new} if json else None,
     )
     if status == 0 and not json:
@@ -122,7 +122,7 @@ def password(context: typer.Context, email: Email, json: JsonFlag = False) -> in
     return status
 
 
-def remove(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
+def remove(context: typer.Context, email: Email, reason: ReasonOption = NO_REASON, json: JsonFlag = False) -> int:
     """Remove a staff account and end its sessions.
 
     Its actions stay in the audit log.
@@ -130,7 +130,7 @@ def remove(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
     return _change(
         Session(context.obj),
         email,
-        remove_staff,
+        lambda action, staff_id: remove_staff(action, staff_id, reason),
         {"removed": True} if json else None,
     )
 

@@ -8,7 +8,8 @@ import typer
 
 from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import Session
-from api.cli.output_file import OutputOption, ReasonOption, open_output_file
+from api.cli.output_file import OutputOption, open_output_file
+from api.cli.printing import ReasonOption
 from api.cli.progress import CommandProgress
 from api.cli.report_source import open_report_store
 from api.use_cases.export_rows import (
@@ -24,7 +25,7 @@ from api.use_cases.export_rows import (
 )
 from projections.read_models.code_list import CodeListReader
 from projections.read_models.statement_export import read_statement_lines
-from projections.repositories.audit_log import NO_REASON, describe_export
+from projections.repositories.audit_log import NO_REASON, describe_reason
 from projections.terminal.text import say_error
 
 FormatOption = Annotated[
@@ -57,7 +58,7 @@ def codes(
     session = Session(context.obj)
     with session.open_ledger() as ledger:
         if texts:
-            ledger.open_audit_log().record("exported_codes", None, describe_export(reason, group=group))
+            ledger.open_audit_log().record("exported_codes", None, describe_reason(reason, group=group))
         with open_report_store(ledger.settings, ledger.storage.vault) as store:
             rows = code_rows(CodeListReader(store), ledger.now, group, texts=texts)
             return _write("codes", rows, CODE_COLUMNS, output, form)
@@ -76,7 +77,7 @@ def reservations(
     session = Session(context.obj)
     with session.open_ledger() as ledger:
         if emails:
-            ledger.open_audit_log().record("exported_emails", None, describe_export(reason))
+            ledger.open_audit_log().record("exported_emails", None, describe_reason(reason))
         columns = [name for name in RESERVATION_COLUMNS if emails or name != "email"]
         with open_report_store(ledger.settings, ledger.storage.vault) as store:
             rows = reservation_rows(store, addresses=emails)

@@ -30,8 +30,8 @@ from api.cli.codes.hand_out_emails import bounce, change, give, preview, resend,
 from api.cli.codes.source_file import open_source_file, resolve_format
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
-from api.cli.output_file import OutputOption, ReasonOption, open_output_file
-from api.cli.printing import JsonFlag, print_json
+from api.cli.output_file import OutputOption, open_output_file
+from api.cli.printing import JsonFlag, ReasonOption, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.code_import.file_reader import UnusableFileError
 from api.code_import.hand_out_upload import HandOutUpload, UploadCounts

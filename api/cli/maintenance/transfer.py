@@ -14,8 +14,8 @@ from api.cli.arguments import parse_email
 from api.cli.codes import export as list_export
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
-from api.cli.output_file import OutputOption, ReasonOption, open_output_file
-from api.cli.printing import JsonFlag, print_json
+from api.cli.output_file import OutputOption, open_output_file
+from api.cli.printing import JsonFlag, ReasonOption, print_json
 from api.use_cases.privacy.export_person import export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner

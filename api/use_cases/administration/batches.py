@@ -22,12 +22,12 @@ def start_batch(audit_log: AuditLog, batches: BatchRepository, new_batch: NewBat
     return audit_log.perform(change)
 
 
-def stop_batch(audit_log: AuditLog, batches: BatchRepository, batch_id: UUID) -> None:
+def stop_batch(audit_log: AuditLog, batches: BatchRepository, batch_id: UUID, reason: str) -> None:
     """Stop a batch; codes that are issued stay issued."""
 
     def change(record: AuditRecorder) -> None:
         if batches.finish(batch_id, "stopped", audit_log.now):
-            record("stopped_batch", batch_id)
+            record("stopped_batch", batch_id, reason)
 
     audit_log.perform(change)
 

@@ -67,7 +67,7 @@ def create_api_key(audit_log: AuditLog, request: ApiKeyRequest, key_id: UUID) ->
     return audit_log.perform(change)
 
 
-def revoke_key(audit_log: AuditLog, key_id: UUID) -> bool:
+def revoke_key(audit_log: AuditLog, key_id: UUID, reason: str) -> bool:
     """Revoke a key; False if there is no such key, or it is revoked already.
 
     Raises:
@@ -77,7 +77,7 @@ def revoke_key(audit_log: AuditLog, key_id: UUID) -> bool:
     def change(record: AuditRecorder) -> bool:
         is_done = ApiKeyRepository(audit_log.storage).revoke(key_id, audit_log.now)
         if is_done:
-            record("revoked_key", key_id)
+            record("revoked_key", key_id, reason)
         return is_done
 
     return audit_log.perform(change)

@@ -46,13 +46,13 @@ def set_staff_role(audit_log: AuditLog, staff_id: UUID, role: str) -> bool:
     return audit_log.perform(change)
 
 
-def set_new_password(audit_log: AuditLog, staff_id: UUID, password_hash: str) -> bool:
+def set_new_password(audit_log: AuditLog, staff_id: UUID, password_hash: str, reason: str) -> bool:
     """Set the password of another account, which ends their sessions; False if there is no such account."""
 
     def change(record: AuditRecorder) -> bool:
         is_done = StaffAccountRepository(audit_log.storage).update_password(staff_id, password_hash)
         if is_done:
-            record("reset_password", staff_id)
+            record("reset_password", staff_id, reason)
         return is_done
 
     return audit_log.perform(change)
@@ -71,7 +71,7 @@ def change_own_password(audit_log: AuditLog, staff_id: UUID, password_hash: str,
     audit_log.perform(change)
 
 
-def remove_staff(audit_log: AuditLog, staff_id: UUID) -> bool:
+def remove_staff(audit_log: AuditLog, staff_id: UUID, reason: str) -> bool:
     """Close an account and its sessions; False if there is no such account.
 
     Raises:
@@ -81,7 +81,7 @@ def remove_staff(audit_log: AuditLog, staff_id: UUID) -> bool:
     def change(record: AuditRecorder) -> bool:
         is_done = StaffAccountRepository(audit_log.storage).delete(staff_id, audit_log.now)
         if is_done:
-            record("removed_staff", staff_id)
+            record("removed_staff", staff_id, reason)
         return is_done
 
     return audit_log.perform(change)

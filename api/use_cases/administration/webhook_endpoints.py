@@ -10,7 +10,13 @@ from api.errors import ApplicationError
 from api.settings import ApiSettings
 from api.use_cases.services import Caller, Services
 from domain.webhooks.target_url import Target, TargetError, TargetFault
-from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
+from projections.repositories.audit_log import (
+    AuditLog,
+    AuditRecorder,
+    describe_changes,
+    describe_reason,
+    describe_values,
+)
 from projections.repositories.webhook_deliveries import (
     TEST_TYPE,
     DeliveryResult,
@@ -88,7 +94,7 @@ def change_endpoint(audit_log: AuditLog, before: WebhookEndpoint, terms: Endpoin
     audit_log.perform(change)
 
 
-def remove_endpoint(audit_log: AuditLog, endpoint_id: UUID) -> bool:
+def remove_endpoint(audit_log: AuditLog, endpoint_id: UUID, reason: str) -> bool:
     """Remove an endpoint permanently; False if there is none."""
     endpoints = WebhookEndpointRepository(audit_log.storage)
 
@@ -96,7 +102,7 @@ def remove_endpoint(audit_log: AuditLog, endpoint_id: UUID) -> bool:
         before = endpoints.find(endpoint_id)
         is_done = endpoints.delete(endpoint_id, audit_log.now)
         if is_done:
-            record("removed_webhook", endpoint_id, before.url if before else "")
+            record("removed_webhook", endpoint_id, describe_reason(reason, url=before.url if before else None))
         return is_done
 
     return audit_log.perform(change)

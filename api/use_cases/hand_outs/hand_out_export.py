@@ -7,7 +7,7 @@ from uuid import UUID
 from api.use_cases.export_rows import SLICE, Row
 from api.use_cases.hand_outs.hand_out_actions import list_people
 from api.use_cases.services import Caller, LedgerServices
-from projections.repositories.audit_log import describe_export
+from projections.repositories.audit_log import describe_reason
 
 PEOPLE_COLUMNS: Final = (
     *("email", "language", "state", "mail", "code_id", "recipient_id", "handed_out_at", "changed_at"),
@@ -21,7 +21,7 @@ def export_people(services: LedgerServices, caller: Caller, hand_out_id: UUID, r
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
     first = list_people(services, hand_out_id, 0, SLICE)
-    services.open_audit_log(caller).record("exported_emails", hand_out_id, describe_export(reason))
+    services.open_audit_log(caller).record("exported_emails", hand_out_id, describe_reason(reason))
 
     def rows() -> Iterator[Row]:
         page = first

@@ -40,6 +40,7 @@ from api.use_cases.administration.webhook_endpoints import (
 from api.use_cases.run_blocking import run_blocking
 from api.use_cases.services import Services
 from projections.read_models.pagination import NEWEST
+from projections.repositories.audit_log import NO_REASON
 from projections.repositories.webhook_deliveries import DeliveryState, WebhookDeliveryRepository
 from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
@@ -120,7 +121,7 @@ def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheService
 def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> Response:
     """Deletes the endpoint and its delivery log. This cannot be undone."""
     audit_log = services.open_audit_log(caller)
-    if not remove_endpoint(audit_log, endpoint_id):
+    if not remove_endpoint(audit_log, endpoint_id, NO_REASON):
         raise ApplicationError("NOT_FOUND")
     return Response(status_code=204)
 

@@ -10,13 +10,17 @@ from fastapi.responses import Response
 from api.auth.scopes import SCOPES, Role
 from api.errors import ApplicationError
 from api.http.pagination import Page, format_cursor, parse_cursor
+from api.i18n.catalogs import translator
 from api.use_cases.administration.create_api_key import SCOPED, ApiKeyRequest, create_api_key, revoke_key
+from api.web.admin.confirmation import Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.forms import NAME_LENGTH_MAX, FormFields, id_from_nonce, new_nonce
+from api.web.forms import NAME_LENGTH_MAX, FormFields, id_from_nonce, is_valid_reason, new_nonce
 from api.web.rendering import see_other
+from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.values.number_bounds import DAYS
+from domain.values.timestamps import text_of
 from projections.read_models.pagination import NEWEST
 
 PER_PAGE: Final = 25
@@ -61,12 +65,33 @@ def create_key(
     return _render(request, admin, staff, FormFields({"role": "viewer"}), new_key=new_key)
 
 
+@router.get("/{key_id}/revoke")
+def ask_to_revoke(request: Request, admin: AdminContextDep, staff: Admin, key_id: UUID) -> Response:
+    """Say what a revocation does, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, key_id))
+
+
 @router.post("/{key_id}/revoke")
-def revoke_on_page(admin: AdminContextDep, staff: AdminWithForm, key_id: UUID) -> Response:
+def revoke_on_page(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, key_id: UUID, reason: Annotated[str, Form()] = ""
+) -> Response:
     """Revoke a key: requests with it are refused from now on."""
-    audit_log = admin.services.open_audit_log(staff.caller())
-    revoke_key(audit_log, key_id)
+    if not is_valid_reason(reason):
+        return ask_confirmation(request, staff, _question(request, admin, key_id), reason)
+    revoke_key(admin.services.open_audit_log(staff.caller()), key_id, reason.strip())
     return see_other("/admin/keys")
+
+
+def _question(request: Request, admin: AdminContext, key_id: UUID) -> Question:
+    key, t = admin.keys.find(key_id), translator(get_language(request))
+    if key is None:
+        raise ApplicationError("NOT_FOUND")
+    rights = t(f"page.support.role.{key.role}") if key.scopes is None else ", ".join(key.scopes)
+    facts = (
+        (t("page.admin.field.role"), rights),
+        (t("page.admin.keys.created"), text_of(key.created_at)),
+    )
+    return Question("revoke_key", "keys", key.name or str(key_id), "/admin/keys", facts)
 
 
 def _render(

@@ -4,15 +4,18 @@ from datetime import timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.http.pagination import Page, fill_page, format_cursor, parse_cursor
+from api.i18n.catalogs import translator
+from api.i18n.code_sentences import say_number
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.administration.batches import stop_batch
+from api.web.admin.confirmation import Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.masking import mask_if_known
+from api.web.forms import is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
@@ -61,12 +64,30 @@ def show_batch(
     return admin_page(request, "batch.html", staff, **view)
 
 
+@router.get("/{batch_id}/stop")
+def ask_to_stop(request: Request, admin: AdminContextDep, staff: Admin, batch_id: UUID) -> Response:
+    """Say what stopping does, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, batch_id))
+
+
 @router.post("/{batch_id}/stop")
-def stop_on_page(admin: AdminContextDep, staff: AdminWithForm, batch_id: UUID) -> Response:
+def stop_on_page(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, batch_id: UUID, reason: Annotated[str, Form()] = ""
+) -> Response:
     """Stop a batch; what is issued stays issued."""
-    audit_log = admin.services.open_audit_log(staff.caller())
-    stop_batch(audit_log, admin.batches, batch_id)
+    if not is_valid_reason(reason):
+        return ask_confirmation(request, staff, _question(request, admin, batch_id), reason)
+    stop_batch(admin.services.open_audit_log(staff.caller()), admin.batches, batch_id, reason.strip())
     return see_other(f"/admin/batches/{batch_id}")
+
+
+def _question(request: Request, admin: AdminContext, batch_id: UUID) -> Question:
+    batch, t = get_batch(admin, batch_id), translator(get_language(request))
+    done = t("page.admin.batch.done_of", done=batch.done, wanted=batch.wanted)
+    subject = say_number(t, f"page.admin.batch.heading.{batch.kind}", batch.wanted)
+    return Question(
+        "stop_batch", "batches", subject, f"/admin/batches/{batch_id}", ((t("page.admin.batch.progress"), done),)
+    )
 
 
 def get_batch(admin: AdminContext, batch_id: UUID) -> Batch:
@@ -107,7 +128,7 @@ def _view(
         "campaign": CampaignReader(admin.services.storage).find_campaign_state(batch.campaign_id)
         if batch.campaign_id
         else None,
-        "by": mask_if_known(addresses.get(batch.staff_id)),
+        "by": addresses.get(batch.staff_id),
         "note": admin.support.reader.find_private_text(batch.text_id) if batch.text_id else None,
         "codes": [
             (number, code, _display_code(texts.get(code.code_id)), name_code_state(code, now, language))

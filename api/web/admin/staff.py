@@ -10,12 +10,15 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.http.pagination import Page, format_cursor, parse_cursor
+from api.i18n.catalogs import translator
 from api.schemas.parsing import find_email
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from api.web.admin.api_keys import ROLES
+from api.web.admin.confirmation import ConfirmedAction, Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.forms import FormFields
+from api.web.forms import FormFields, is_valid_reason
 from api.web.rendering import see_other
+from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress
@@ -66,18 +69,29 @@ def _add(admin: AdminContext, staff: Staff, address: EmailAddress, role: str, pa
     return add_staff(services.open_audit_log(staff.caller()), draft, password_hash, role) is not None
 
 
+@router.get("/{staff_id}/password")
+def ask_to_reset(request: Request, admin: AdminContextDep, staff: Admin, staff_id: UUID) -> Response:
+    """Say what a new password ends, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, staff_id, "reset_password"))
+
+
 @router.post("/{staff_id}/password")
-async def reset_password(request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID) -> Response:
+async def reset_password(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID, reason: Annotated[str, Form()] = ""
+) -> Response:
     """Set a new password and show it once; all sessions of the account end."""
+    if not is_valid_reason(reason):
+        question = await admin.services.run_blocking(_question, request, admin, staff_id, "reset_password")
+        return ask_confirmation(request, staff, question, reason)
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     password_hash = await admin.support.hash_password(password)
-    address = await admin.services.run_blocking(_reset, admin, staff, staff_id, password_hash)
+    address = await admin.services.run_blocking(_reset, admin, staff, staff_id, password_hash, reason.strip())
     return await admin.services.run_blocking(_render_password, request, admin, staff, address, password)
 
 
-def _reset(admin: AdminContext, staff: Staff, staff_id: UUID, password_hash: str) -> str:
+def _reset(admin: AdminContext, staff: Staff, staff_id: UUID, password_hash: str, reason: str) -> str:
     """Set an account's password; return its email address."""
-    if not set_new_password(admin.services.open_audit_log(staff.caller()), staff_id, password_hash):
+    if not set_new_password(admin.services.open_audit_log(staff.caller()), staff_id, password_hash, reason):
         raise ApplicationError("NOT_FOUND")
     return admin.support.sessions.find_email_addresses([staff_id]).get(staff_id, "")
 
@@ -93,11 +107,32 @@ def change_role(
     return _change_account(request, admin, staff, lambda: set_staff_role(audit_log, staff_id, role))
 
 
+@router.get("/{staff_id}/remove")
+def ask_to_remove(request: Request, admin: AdminContextDep, staff: Admin, staff_id: UUID) -> Response:
+    """Say what a removal does, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, staff_id, "remove_staff"))
+
+
 @router.post("/{staff_id}/remove")
-def remove_on_page(request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID) -> Response:
+def remove_on_page(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID, reason: Annotated[str, Form()] = ""
+) -> Response:
     """Remove an account; what it did stays under its name."""
+    if not is_valid_reason(reason):
+        return ask_confirmation(request, staff, _question(request, admin, staff_id, "remove_staff"), reason)
     audit_log = admin.services.open_audit_log(staff.caller())
-    return _change_account(request, admin, staff, lambda: remove_staff(audit_log, staff_id))
+    return _change_account(request, admin, staff, lambda: remove_staff(audit_log, staff_id, reason.strip()))
+
+
+def _question(request: Request, admin: AdminContext, staff_id: UUID, action: ConfirmedAction) -> Question:
+    account, t = admin.accounts.find(staff_id), translator(get_language(request))
+    if account is None:
+        raise ApplicationError("NOT_FOUND")
+    facts = (
+        (t("page.admin.field.role"), t(f"page.support.role.{account.role}")),
+        (t("page.admin.staff.sessions"), f"{account.sessions:,}"),
+    )
+    return Question(action, "staff", account.address or str(staff_id), "/admin/staff", facts)
 
 
 def _change_account(request: Request, admin: AdminContext, staff: Staff, change: Callable[[], bool]) -> Response:

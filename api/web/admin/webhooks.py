@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
@@ -23,8 +23,9 @@ from api.use_cases.administration.webhook_endpoints import (
     send_test,
 )
 from api.use_cases.run_blocking import run_blocking
+from api.web.admin.confirmation import Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
+from api.web.forms import FormDep, FormFields, id_from_nonce, is_valid_reason, new_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
@@ -90,11 +91,37 @@ def change_on_page(
     return see_other(f"/admin/webhooks/{endpoint_id}")
 
 
+@router.get("/{endpoint_id}/remove")
+def ask_to_remove(request: Request, admin: AdminContextDep, staff: Admin, endpoint_id: UUID) -> Response:
+    """Say what a removal does, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(admin, endpoint_id))
+
+
+@router.post("/{endpoint_id}/remove")
+def remove_on_page(
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    endpoint_id: UUID,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Remove an endpoint and its log."""
+    if not is_valid_reason(reason):
+        return ask_confirmation(request, staff, _question(admin, endpoint_id), reason)
+    remove_endpoint(admin.services.open_audit_log(staff.caller()), endpoint_id, reason.strip())
+    return see_other("/admin/webhooks")
+
+
+def _question(admin: AdminContext, endpoint_id: UUID) -> Question:
+    url = endpoint_of(admin.services, endpoint_id).url
+    return Question("remove_webhook", "webhooks", url, f"/admin/webhooks/{endpoint_id}")
+
+
 @router.post("/{endpoint_id}/{state}")
 async def run_action(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, endpoint_id: UUID, state: str
 ) -> Response:
-    """Enable, disable or remove an endpoint, renew its secret, send a test, or resend what failed."""
+    """Enable or disable an endpoint, renew its secret, send a test, or resend what failed."""
     settings = admin.services.settings
     wait_s = settings.webhook_timeout_s + SPARE_S if state == "test" else settings.request_wait_s
     return await run_blocking(wait_s, _run_action, request, admin, staff, endpoint_id, state)
@@ -112,9 +139,6 @@ def _run_action(request: Request, admin: AdminContext, staff: Staff, endpoint_id
     if state == "redeliver":
         redeliver_failed(audit_log, endpoint_id, endpoint.created_at)
         return see_other(f"/admin/webhooks/{endpoint_id}#log")
-    if state == "remove":
-        remove_endpoint(audit_log, endpoint_id)
-        return see_other("/admin/webhooks")
     if state not in {"enable", "disable"}:
         raise ApplicationError("NOT_FOUND")
     terms = EndpointTerms(state="enabled" if state == "enable" else "disabled")

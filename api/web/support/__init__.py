@@ -6,13 +6,14 @@ from api.web.staff_auth import account, sign_in
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sign_in_gate import SignInGate
 from api.web.support import (
+    audit_page,
     code_page,
     dashboard,
     event_page,
     rejected_requests,
     reservation_page,
     search_page,
-    worklist_and_audit,
+    worklist,
 )
 from api.web.support.actions import (
     erase_person,
@@ -63,7 +64,8 @@ def include_support(router: APIRouter) -> None:
         dashboard,
         rejected_requests,
         account,
-        worklist_and_audit,
+        audit_page,
+        worklist,
     )
     for module in modules:
         router.include_router(module.router, include_in_schema=False)

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from api.i18n.catalogs import translator
 from api.i18n.messages import say_event
-from api.web.masking import mask_if_known
+from api.web.masking import mask_email, mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.staff import Staff
 from api.web.support.history.waterfall import SmallWaterfall, draw_small_waterfall
@@ -192,7 +192,8 @@ def build_lines(
     """
     accounts = {entry.event.actor_id for entry in entries if entry.event.actor == "staff" and entry.event.actor_id}
     people = support.sessions.find_email_addresses([UUID(account) for account in accounts])
-    names = {str(staff_id): address for staff_id, address in people.items()}
+    is_admin = staff.role == "admin"
+    names = {str(staff_id): address if is_admin else mask_email(address) for staff_id, address in people.items()}
     texts = support.reader.read_private_texts(_collect_text_ids(entries, staff, with_replies=with_replies))
     caused: dict[int | None, list[int]] = {}
     for entry in entries:
@@ -206,7 +207,7 @@ def build_lines(
             EventLine(
                 entry=entry,
                 sentence=say_event(event, language, campaign_name),
-                actor_name=mask_if_known(names.get(event.actor_id or "")),
+                actor_name=names.get(event.actor_id or ""),
                 code_id=code_id,
                 suffix=suffixes.get(code_id) if suffixes and code_id else None,
                 reservation_id=reservation_id,

@@ -16,9 +16,8 @@ from psycopg import sql
 from api.cli.app import app
 from api.cli.command_index import READS_ONLY, WITHOUT_RECORD
 from domain.ports import OutcomeUnknown
-from domain.values.number_bounds import POSITIONS
 from projections.event_store.codec import decode
-from projections.repositories.staff_sessions import StaffSessionRepository
+from projections.repositories.audit_reader import AuditReader
 from tests.support.clients.terminal import Terminal, walk_commands
 from tests.support.ledger import legacy_database as old
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -355,7 +354,7 @@ def test_every_export_of_addresses_or_codes_records_its_reason(ledger: Ledger) -
         assert ledger.terminal.ledger(*words, "--reason", "asked by the owner").status == 0
         assert ledger.terminal.ledger(*words).status == 0
 
-    rows = StaffSessionRepository(ledger.bench.storage).list_audit_page(POSITIONS.most, 2 * len(exports))
+    rows = AuditReader(ledger.bench.storage).list_page(2 * len(exports))
     reasons = [row.reason for row in reversed(rows)]
 
     assert reasons == [

@@ -196,7 +196,7 @@ def test_a_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> 
     batch_id, batches = uuid4(), BatchRepository(app.services.storage)
     now = app.services.now()
     batches.insert(new_batch(batch_id, 10), now)
-    admin.submit(f"/admin/batches/{batch_id}/stop", "/admin")
+    admin.submit(f"/admin/batches/{batch_id}/stop", "/admin", reason="wrong terms")
     batch = ended(app, batch_id)
 
     assert batch.state in {"stopped", "done"}

@@ -28,7 +28,7 @@ def test_a_new_password_ends_all_sessions(app: AppClient, admin: StaffBrowser, m
     browser, staff_id = mei
     before = browser.get("/support").status_code
 
-    password = secret_of(admin.submit(f"/admin/staff/{staff_id}/password", "/admin/staff").text)
+    password = secret_of(admin.submit(f"/admin/staff/{staff_id}/password", "/admin/staff", reason="lost it").text)
     after = browser.get("/support").status_code
 
     assert (before, after) == (200, 303)
@@ -52,7 +52,7 @@ def test_removed_staff_member_can_do_nothing_until_added_again(
 ) -> None:
     """Their session is over and their password worth nothing; taken on again they get a new one."""
     browser, staff_id = mei
-    admin.submit(f"/admin/staff/{staff_id}/remove", "/admin/staff")
+    admin.submit(f"/admin/staff/{staff_id}/remove", "/admin/staff", reason="left")
     gone, listed = browser.get("/support").status_code, admin.get("/admin/staff").text
 
     page = admin.submit("/admin/staff", email=MEI, role="support").text
@@ -70,11 +70,11 @@ def test_the_last_admin_stays(app: AppClient, admin: StaffBrowser, mei: tuple[St
     own_id = next(staff_path for staff_path in own if staff_path != staff_id)
 
     refused = [
-        admin.submit(f"/admin/staff/{own_id}/remove", "/admin/staff"),
+        admin.submit(f"/admin/staff/{own_id}/remove", "/admin/staff", reason="left"),
         admin.submit(f"/admin/staff/{own_id}/role", "/admin/staff", role="viewer"),
     ]
     admin.submit(f"/admin/staff/{staff_id}/role", "/admin/staff", role="admin")
-    done = admin.submit(f"/admin/staff/{own_id}/remove", "/admin/staff")
+    done = admin.submit(f"/admin/staff/{own_id}/remove", "/admin/staff", reason="left")
 
     assert [answer.status_code for answer in refused] == [422, 422]
     assert "another admin first" in refused[0].text

@@ -54,7 +54,7 @@ def test_an_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
     assert changed is not None
     assert (changed.url, changed.event_types, changed.state) == (URL + "2", [], "enabled")
     assert admin.submit(f"{path}/nonsense", path).status_code == 404
-    assert admin.submit(f"{path}/remove", path).status_code == 303
+    assert admin.submit(f"{path}/remove", path, reason="moved").status_code == 303
     assert admin.get(path).status_code == 404
     audit = read_audit_log(admin)
     for action in ("added a webhook endpoint", "changed a webhook endpoint", "removed a webhook endpoint"):

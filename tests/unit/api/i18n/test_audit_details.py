@@ -15,22 +15,32 @@ from projections.repositories.audit_log import (
     NO_REASON,
     AuditAction,
     describe_changes,
-    describe_export,
+    describe_reason,
     describe_values,
 )
 from tests.architecture.sources import nodes_of, parse
 from workers.channels.registry import channel_kinds
 
 ROOT: Final = Path(__file__).parents[4]
-DESCRIBING: Final = {"describe_values", "describe_changes", "describe_export"}
+DESCRIBING: Final = {"describe_values", "describe_changes", "describe_reason"}
 URL: Final = "https://team.example.com/in"
 EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
     "issued_codes": (describe_values(count=5, group="VIP"), "number of codes: 5; group: VIP", "数量：5；群组：VIP"),
     "imported_codes": (describe_values(count=7), "number of codes: 7", "数量：7"),
     "exported_codes": (
-        describe_export("for Ann; they called: twice", group="VIP"),
+        describe_reason("for Ann; they called: twice", group="VIP"),
         "for Ann; they called: twice; group: VIP",
         "for Ann; they called: twice；群组：VIP",
+    ),
+    "exported_audit": (
+        describe_reason("yearly", who="operator", action="made_key", until="2026-11-24T09:00:00+00:00"),
+        "yearly; actor: operator; action: created an API key; until: 2026-11-24 09:00 UTC",
+        "yearly；操作者：运维；操作：创建了 API 密钥；截止：2026-11-24 09:00 UTC",
+    ),
+    "removed_webhook": (
+        describe_reason("they moved", url="https://a.example.com/in"),
+        "they moved; URL: https://a.example.com/in",
+        "they moved；URL：https://a.example.com/in",
     ),
     "exported_emails": (NO_REASON, "no reason was given", "未填写原因"),
     "exported_person": ("role: the customer asked", "role: the customer asked", "role: the customer asked"),
@@ -61,7 +71,6 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         "events: CodeIssued → all; state: enabled → disabled",
         "事件：CodeIssued → 全部；状态：已启用 → 已停用",
     ),
-    "removed_webhook": (URL, URL, URL),
     "rotated_secret": ("VIP", "VIP", "VIP"),
     "redelivered": (
         describe_values(failed=2, since="2026-11-28T07:00:00+00:00"),

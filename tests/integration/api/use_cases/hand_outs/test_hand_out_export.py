@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from domain.values.number_bounds import POSITIONS
-from projections.repositories.staff_sessions import StaffSessionRepository
+from projections.repositories.audit_reader import AuditReader
 from tests.support.clients.app_client import AppClient
 
 REASON = "list for the newsletter"
@@ -20,11 +19,11 @@ def test_export_without_a_reason_is_refused_and_with_one_is_recorded(app: AppCli
     refused = [app.client.post(path, headers=admin, **body) for body in without]
     before = app.count("audit")
     exported = app.client.post(path, json={"reason": REASON}, headers=admin)
-    newest = StaffSessionRepository(app.services.storage).list_audit_page(POSITIONS.most, 1)[0]
+    newest = AuditReader(app.services.storage).list_page(1)[0]
 
     assert [(answer.status_code, answer.json()["errors"][0]["where"]) for answer in refused] == [
         *((422, "body"), (422, "body.reason"), (422, "body.reason"))
     ]
     assert before == 0
     assert exported.text.startswith("email,language,state,")
-    assert (newest.act, newest.reason) == ("exported_emails", REASON)
+    assert (newest.action, newest.reason) == ("exported_emails", REASON)

@@ -55,7 +55,7 @@ def test_test_email_goes_to_the_one_who_asks_and_is_recorded(
     assert "accepted the test to" in sent.find("p", class_="done").text
     assert [(message.language, message.is_test) for message in messages] == [("en", True)]
     assert messages[0].recipient.typed in sent.find("p", class_="done").text
-    assert "sent a test email of a hand-out" in audited
+    assert "sent a hand-out test email" in audited
     assert (app.count("hand_out_recipients"), app.count("code_balances")) == (0, 0)
 
 

@@ -212,6 +212,6 @@ def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(
     ]
     assert "exported email addresses" in audited
     assert read_page(audited).link_targets.count(path) == 2
-    assert read_page(audited).find_all("a", href=path)[0].text == "Newsletter"
-    assert "uploaded recipients of a hand-out" in audited
+    assert read_page(audited).find_all("a", href=path)[0].text == "hand-out Newsletter"
+    assert "uploaded hand-out recipients" in audited
     assert "for the newsletter" in audited

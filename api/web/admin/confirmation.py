@@ -1,0 +1,44 @@
+"""The page before an action that cannot be undone: what will happen, the reason, and the confirmation."""
+
+from typing import Literal, NamedTuple
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from api.web.admin.context import admin_page
+from api.web.forms import REASON_LENGTH_MAX
+from api.web.staff_auth.staff import Staff
+
+ConfirmedAction = Literal["revoke_key", "reset_password", "remove_staff", "remove_webhook", "stop_batch"]
+
+
+class Question(NamedTuple):
+    """What the page asks about.
+
+    Attributes:
+        action: Names the texts of the page, `page.admin.confirm.*`.
+        section: The section of the navigation.
+        subject: What it is done to, by name.
+        back: URL of the page to return to.
+        facts: Labels and values, in the language of the page.
+    """
+
+    action: ConfirmedAction
+    section: str
+    subject: str
+    back: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+def ask_confirmation(request: Request, staff: Staff, question: Question, reason: str | None = None) -> Response:
+    """Return the page; with status 422 if a reason was sent that is not one."""
+    return admin_page(
+        request,
+        "confirm.html",
+        staff,
+        status=200 if reason is None else 422,
+        question=question,
+        reason=(reason or "")[:REASON_LENGTH_MAX],
+        is_refused=reason is not None,
+        reason_length_max=REASON_LENGTH_MAX,
+    )

@@ -1,0 +1,59 @@
+"""The review queue, each item with its next action."""
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.http.allowed_methods import not_found
+from api.http.pagination import Page, format_cursor, parse_cursor
+from api.web.staff_auth.rendering import support_page
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
+from api.web.support.view_models import build_card, build_cards
+from projections.read_models.pagination import OLDEST
+
+PER_PAGE: Final = 25
+STUCK_AFTER_S: Final = 300
+"""Seconds after which due work counts as stuck: the system acts within seconds."""
+
+router = APIRouter(prefix="/support", route_class=SupportRoute)
+
+
+@router.get("/work")
+def show_worklist(
+    request: Request,
+    support: SupportContextDep,
+    staff: Viewer,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """Show open cases, oldest first, and reservations that are overdue for too long."""
+    after = parse_cursor(cursor)
+    now = support.services.now()
+    cases = support.reader.list_cases(after, PER_PAGE + 1, closed_too=False)
+    page = Page.of(cases, PER_PAGE, lambda row: format_cursor(row.opened_at, row.case_id))
+    stuck = (
+        support.reader.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), OLDEST, PER_PAGE) if cursor is None else []
+    )
+    cards = {
+        card.reservation_id: card for card in support.reader.list_summaries([case.reservation_id for case in page.rows])
+    }
+    stuck_cards = support.reader.list_summaries([position[1] for position in stuck])
+    open_cases = [case for case in page.rows if case.reservation_id in cards]
+    return support_page(
+        request,
+        "worklist.html",
+        staff,
+        is_first=cursor is None,
+        cases=[(case, build_card(cards[case.reservation_id], now)) for case in open_cases],
+        stuck=build_cards(support.reader, stuck_cards, now),
+        count=support.reader.count_open_cases(),
+        drifting=support.reader.list_drifted_streams(PER_PAGE) if cursor is None else [],
+        next=page.next,
+    )
+
+
+@router.get("/{_path:path}")
+def unknown_page(request: Request, _: Viewer, _path: str) -> Response:
+    """Answer every other path of the support console with an error page. This is the last route."""
+    raise not_found(request)

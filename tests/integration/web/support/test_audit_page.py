@@ -1,0 +1,143 @@
+"""The audit log names who did what about whom, finds entries, and is exported with a reason."""
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from projections.repositories.audit_log import OPERATOR, AuditLog
+from tests.support.clients.admin_client import secret_of
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import Element, read_page
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
+
+ADMIN = "admin@staff.example.com"
+SignIn = Callable[..., StaffBrowser]
+
+
+def entries_of(page: str) -> list[Element]:
+    """The rows of the table."""
+    return [
+        row for table in read_page(page).find_all("table", class_="list list-cards") for row in table.find_all("tr")[1:]
+    ]
+
+
+def rows_of(page: str) -> list[str]:
+    """The text of each row of the table."""
+    return [row.text for row in entries_of(page)]
+
+
+def table_of(content: str) -> list[dict[str, str]]:
+    """The rows of the exported file."""
+    return list(csv.DictReader(io.StringIO(content)))
+
+
+@pytest.fixture
+def admin(sign_in: SignIn) -> StaffBrowser:
+    """An admin."""
+    return sign_in("admin")
+
+
+def make_key(admin: StaffBrowser, name: str) -> tuple[UUID, str]:
+    """Create an API key of an admin; return its id and secret."""
+    nonce = uuid4()
+    page = admin.submit("/admin/keys", name=name, role="admin", days="", nonce=nonce.hex)
+    return nonce, secret_of(page.text)
+
+
+def test_entry_names_actor_and_subject_and_links_to_both(admin: StaffBrowser) -> None:
+    """A revoked key is named, with the reason; an account in full, since only admins read the log."""
+    key_id, _ = make_key(admin, "shop")
+    admin.submit(f"/admin/keys/{key_id}/revoke", "/admin/keys", reason="leaked in a chat")
+
+    page = admin.get("/support/audit").text
+
+    newest = rows_of(page)[0]
+    assert all(part in newest for part in ("revoked an API key", "API key shop", ADMIN, "leaked in a chat"))
+    links = set(entries_of(page)[0].link_targets)
+    assert f"/support/audit?about={key_id}" in links
+    assert "/admin/keys" in links
+    assert any(link.startswith("/support/audit?who=") for link in links)
+
+
+def test_filters_find_entries_by_actor_action_subject_and_time(app: AppClient, admin: StaffBrowser) -> None:
+    """Each alone and together; an operator is an actor of its own."""
+    key_id, secret = make_key(admin, "robot")
+    headers = {"authorization": f"Bearer {secret}"}
+    app.client.put("/api/v1/channels", json={"group": "VIP", "url": "https://team.example.com/in"}, headers=headers)
+    now = app.services.now()
+    AuditLog(app.services.storage, OPERATOR, now, uuid4).record("made_backup")
+
+    def list_rows(query: str) -> list[str]:
+        return rows_of(admin.get(f"/support/audit?{query}").text)
+
+    by_key, by_operator = list_rows(f"who={key_id}"), list_rows("who=operator")
+    about_key, keys_made = list_rows(f"about={key_id}"), list_rows("action=made_key")
+    later = (now + timedelta(hours=1)).isoformat()
+
+    assert [("changed a group" in row, "API key robot" in row) for row in by_key] == [(True, True)]
+    assert ["took a backup" in row for row in by_operator] == [True]
+    assert [("created an API key" in row, "name: robot" in row) for row in about_key] == [(True, True)]
+    assert ["name: robot" in row for row in keys_made] == [True]
+    assert list_rows(f"action=made_key&until={later}".replace("+", "%2B")) == keys_made
+    assert "No entries match" in admin.get("/support/audit", since=later).text
+    assert "No entries match" in admin.get("/support/audit", who=str(uuid4())).text
+
+
+def test_export_holds_the_filtered_entries_and_is_an_entry_itself(admin: StaffBrowser) -> None:
+    """A file without the entries of other actions; without a reason there is none."""
+    key_id, _ = make_key(admin, "=cmd")
+    path = "/support/audit/export?action=made_key"
+
+    refused = admin.submit(path, path, reason="  ")
+    answer = admin.submit(path, path, reason="yearly audit")
+
+    assert refused.status_code == 422
+    assert answer.headers["content-type"].startswith("text/csv")
+    (row,) = table_of(answer.text)
+    assert (row["actor_kind"], row["actor"], row["action"]) == ("staff", ADMIN, "made_key")
+    assert (row["subject_kind"], row["subject"], row["subject_id"]) == ("key", "'=cmd", str(key_id))
+    newest = rows_of(admin.get("/support/audit").text)[0]
+    assert "exported the audit log" in newest
+    assert "yearly audit; action: created an API key" in newest
+
+
+def test_history_shows_staff_in_full_to_admins_only(app: AppClient, sign_in: SignIn, admin: StaffBrowser) -> None:
+    """Everyone else sees enough to recognize a colleague."""
+    code_id = code_id_of(app, app.issue())
+    admin.submit(
+        f"/support/codes/{code_id}/acts/pause", f"/support/codes/{code_id}/acts/pause", note="asked", nonce="n"
+    )
+
+    for_admin, for_viewer = (browser.get(f"/support/codes/{code_id}").text for browser in (admin, sign_in("viewer")))
+
+    assert ADMIN in read_page(for_admin).find("main").text
+    assert ADMIN not in for_viewer
+    assert "a***@staff.example.com" in for_viewer
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/admin/keys/{key}/revoke", "revoked"),
+        ("/admin/staff/{staff}/remove", "closed"),
+        ("/admin/staff/{staff}/password", "reset"),
+    ],
+)
+def test_what_cannot_be_undone_asks_first(admin: StaffBrowser, path: str, word: str) -> None:
+    """The question names what it is about; without a reason nothing happens."""
+    key_id, _ = make_key(admin, "shop")
+    page = admin.submit("/admin/staff", email="mei@staff.example.com", role="viewer").text
+    (row,) = (row for row in read_page(page).find_all("li") if "mei@" in row.text)
+    url = path.format(key=key_id, staff=row.link_targets[0].split("/")[3])
+
+    question = admin.get(url)
+    refused = admin.submit(url, url, reason="")
+
+    assert question.status_code == 200
+    assert ("mei@staff.example.com" if "staff" in path else "shop") in question.text
+    assert refused.status_code == 422
+    assert not any(word in row for row in rows_of(admin.get("/support/audit").text))
