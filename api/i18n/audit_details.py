@@ -18,6 +18,7 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "imported_codes": ("count", "group"),
     "exported_codes": ("issued_before", "batch", "group"),
     "exported_audit": ("who", "action", "since", "until"),
+    "changed_codes": ("action", "count", "until"),
     "made_key": ("name", "role", "scopes", "days"),
     "added_staff": ("role",),
     "changed_role": ("role",),
@@ -35,7 +36,7 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "role": ("page.support.role.",),
     "who": ("page.support.actor.",),
-    "action": ("page.support.audit.",),
+    "action": ("page.support.audit.", "page.admin.codes.change."),
     "channel": ("page.admin.channel.",),
     "outcome": ("page.hooks.outcome.", "page.support.audit.outcome."),
 }

@@ -16,7 +16,9 @@ from projections.sql.repositories import BATCHES, RepositoriesSql
 from projections.sql.term_columns import read_terms, term_values
 from projections.vault.vault import PrivateText
 
-BatchKind = Literal["issue", "import"]
+BatchKind = Literal["issue", "import", "pause", "resume", "revoke", "extend"]
+"""The last four change codes that exist."""
+ChangeKind = Literal["pause", "resume", "revoke", "extend"]
 BatchState = Literal["working", "done", "stopped", "broken"]
 REJECTED_LINES_MAX: Final = 10_000
 """Rejected lines of one import that are stored with their numbers; further ones are only counted."""
@@ -63,6 +65,11 @@ class Batch:
     refused: int
     campaign_id: UUID | None
 
+    @property
+    def is_change(self) -> bool:
+        """Whether it changes codes that exist."""
+        return self.kind not in {"issue", "import"}
+
     def derive_code_ids(self, after: int, limit: int) -> list[tuple[int, UUID]]:
         """Return number and id of its codes after a number; numbers start at 1, and rejected lines have no code."""
         last = min(self.done, after + limit)
@@ -75,7 +82,7 @@ def derive_code_id(batch_id: UUID, nth: int) -> UUID:
 
 
 class BatchRepository:
-    """Reads and writes the tables `batches` and `batch_refusals`."""
+    """Reads and writes the tables `batches`, `batch_codes` and `batch_refusals`."""
 
     def __init__(self, storage: ReadableStore) -> None:
         self._db = Database(storage)
@@ -108,6 +115,22 @@ class BatchRepository:
         """Return one batch."""
         rows = self._db.fetch_all(RepositoriesSql.batch_of_id, batch_id)
         return _batch(rows[0]) if rows else None
+
+    def insert_codes(self, batch_id: UUID, code_ids: Sequence[UUID]) -> None:
+        """Insert the codes that a batch changes, numbered from 1."""
+        self._db.execute(RepositoriesSql.insert_batch_codes, (batch_id, list(code_ids)))
+
+    def list_code_ids(self, batch: Batch, after: int, limit: int) -> list[tuple[int, UUID]]:
+        """Return number and id of codes of a batch in order, after a number; numbers start at 1.
+
+        Of a batch that issues or imports: those that are done, and a rejected line has no code.
+        """
+        if batch.is_change:
+            return [
+                (row[0], row[1])
+                for row in self._db.fetch_all(RepositoriesSql.codes_of_batch, batch.batch_id, after, limit)
+            ]
+        return batch.derive_code_ids(after, limit)
 
     def list_page(self, before: tuple[datetime, UUID], limit: int) -> list[Batch]:
         """Return batches, newest first, requested before a time and id."""

@@ -40,6 +40,8 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     break_left_imports: LiteralString
     note_batch: LiteralString
     end_batch: LiteralString
+    insert_batch_codes: LiteralString
+    codes_of_batch: LiteralString
     insert_batch_refusals: LiteralString
     refusals_of_batch: LiteralString
     insert_key_name: LiteralString

@@ -19,7 +19,7 @@ SELECT {batches.names} FROM batches WHERE (requested_at, batch_id) < (%s, %s) OR
 UPDATE batches SET runner = %(runner)s, lease_until = %(lease_until)s
 WHERE batch_id = (
     SELECT batch_id FROM batches
-    WHERE state = 'working' AND kind = 'issue' AND (lease_until IS NULL OR lease_until <= %(now)s)
+    WHERE state = 'working' AND kind <> 'import' AND (lease_until IS NULL OR lease_until <= %(now)s)
     ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING {batches.names};
@@ -38,6 +38,13 @@ WHERE batch_id = %(batch_id)s AND runner = %(runner)s AND state = 'working' RETU
 UPDATE batches SET state = %(state)s, ended_at = %(now)s
 WHERE batch_id = %(batch_id)s AND state = 'working' AND (runner = %(runner)s OR %(runner)s::uuid IS NULL)
 RETURNING batch_id;
+
+-- name: insert_batch_codes
+INSERT INTO batch_codes (batch_id, number, code_id)
+SELECT %s, number, code_id FROM unnest(%s::uuid[]) WITH ORDINALITY AS chosen (code_id, number);
+
+-- name: codes_of_batch
+SELECT number, code_id FROM batch_codes WHERE batch_id = %s AND number > %s ORDER BY number LIMIT %s;
 
 -- name: insert_batch_refusals
 INSERT INTO batch_refusals (batch_id, line, reason)

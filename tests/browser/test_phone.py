@@ -72,7 +72,18 @@ def paths(served_app: ServedApp) -> list[str]:
     app.attempt(reservation_id)
     statement, one = f"/support/codes/{code_id_of(app, code)}", f"/support/reservations/{reservation_id}"
     support = ["", "/work", "/dashboard", "/audit", "/account"]
-    admin = ["", "/batches", "/campaigns", "/codes", "/import", "/groups", "/webhooks", "/keys", "/staff"]
+    admin = [
+        "",
+        "/batches",
+        "/campaigns",
+        "/codes",
+        "/codes/change/extend",
+        "/import",
+        "/groups",
+        "/webhooks",
+        "/keys",
+        "/staff",
+    ]
     views = ["", "/compare?a=1&b=2", "/balance", "/what-if", "/explain", "/events/2", "/acts/terms"]
     return [
         *(f"/support{path}" for path in support),

@@ -195,6 +195,7 @@ def world(served_app: ServedApp, open_tab: Tab) -> World:
         "token": served_app.link(sent).rpartition("/")[2],
         "version": "1",
         "action": "pause",
+        "change": "extend",
         "act of codes": "terms",
         "act of reservations": "refund",
         "code_id of hand-outs": str(send(app, UUID(hand_out), 1)[0]),

@@ -135,6 +135,11 @@ CREATE SEQUENCE public.audit_audit_id_seq
     NO MAXVALUE
     CACHE 1;
 ALTER SEQUENCE public.audit_audit_id_seq OWNED BY public.audit.audit_id;
+CREATE TABLE public.batch_codes (
+    batch_id uuid NOT NULL,
+    number bigint NOT NULL,
+    code_id uuid NOT NULL
+);
 CREATE TABLE public.batch_refusals (
     batch_id uuid NOT NULL,
     line bigint NOT NULL,
@@ -164,7 +169,7 @@ CREATE TABLE public.batches (
     allowed_domains text,
     denied_domains text,
     campaign_id uuid,
-    CONSTRAINT batches_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'import'::text]))),
+    CONSTRAINT batches_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'import'::text, 'pause'::text, 'resume'::text, 'revoke'::text, 'extend'::text]))),
     CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text, 'broken'::text])))
 );
 CREATE TABLE public.callback_refusals (
@@ -651,6 +656,8 @@ ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (key_id);
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
+ALTER TABLE ONLY public.batch_codes
+    ADD CONSTRAINT batch_codes_pkey PRIMARY KEY (batch_id, number);
 ALTER TABLE ONLY public.batch_refusals
     ADD CONSTRAINT batch_refusals_pkey PRIMARY KEY (batch_id, line);
 ALTER TABLE ONLY public.batches
@@ -824,6 +831,8 @@ CREATE TRIGGER audit_refuse_change BEFORE DELETE OR UPDATE ON public.audit FOR E
 CREATE TRIGGER audit_refuse_truncate BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_for_ever();
 CREATE TRIGGER ledger_events_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_events FOR EACH ROW EXECUTE FUNCTION public.ledger_events_are_for_ever();
 CREATE TRIGGER ledger_events_refuse_truncate BEFORE TRUNCATE ON public.ledger_events FOR EACH STATEMENT EXECUTE FUNCTION public.ledger_events_are_for_ever();
+ALTER TABLE ONLY public.batch_codes
+    ADD CONSTRAINT batch_codes_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES public.batches(batch_id);
 ALTER TABLE ONLY public.batch_refusals
     ADD CONSTRAINT batch_refusals_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES public.batches(batch_id);
 ALTER TABLE ONLY public.hand_out_recipients

@@ -260,6 +260,12 @@ def _campaign_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
     return path, {"data": {"name": "Summer", "max_uses": "9", "seen": seen}}
 
 
+def _change_of_codes(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
+    """Pause the codes of a batch."""
+    path = f"/admin/codes/change/pause?batch={audited_app.batch()}"
+    return path, {"data": {**REASON, "as_of": audited_app.app.services.now().isoformat()}}
+
+
 def _given_code(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
     """A hand-out, and a code that joined its campaign."""
     hand_out, code = audited_app.hand_out(), audited_app.code()
@@ -408,6 +414,7 @@ AUDITED: Final[dict[str, Make]] = {
         "/admin/hand-outs/{}/change", AuditedApp.hand_out, data={"seen": "*", "subject_en": "For you"}
     ),
     "POST /admin/hand-outs/{hand_out_id}/{action}": _at("/admin/hand-outs/{}/end", AuditedApp.hand_out, data={}),
+    "POST /admin/codes/change/{change}": _change_of_codes,
     "POST /admin/codes/export": _at(
         "/admin/codes/export", lambda audited_app: (audited_app.code(), "")[1], data=REASON
     ),

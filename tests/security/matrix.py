@@ -171,6 +171,8 @@ POST /admin/campaigns/{campaign_id}/codes
 POST /admin/campaigns/{campaign_id}/{action}
 GET /admin/codes
 GET /admin/codes/export
+GET /admin/codes/change/{change}
+POST /admin/codes/change/{change}
 POST /admin/codes/export
 GET /admin/groups
 POST /admin/groups/channel

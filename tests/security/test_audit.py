@@ -100,6 +100,7 @@ def test_reading_route_changes_nothing_and_reveals_nothing(audited_app: AuditedA
         "campaign_id": audited_app.campaign(),
         "hand_out_id": audited_app.hand_out(),
         "action": "end",
+        "change": "pause",
     }
     path = route.split()[1]
     for name, value in values.items():

@@ -21,6 +21,7 @@ ID: Final = re.compile(r"/([0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{64}|[0-9]+)(?=/|$)
 OPENED_OTHERWISE: Final = {
     *("/support/codes/{code_id}/proofs", "/support/codes/{code_id}/stream", "/support/codes/{code_id}/version"),
     *("/admin/campaigns/{campaign_id}/proofs", "/admin/hand-outs/{hand_out_id}/progress"),
+    "/admin/batches/{batch_id}/stop",  # linked while the batch works
     "/support/reservations/{reservation_id}/receipt",  # linked after the next checkpoint of the log
     *("/support/codes", "/support/tries/{digest}", "/support/{_path}", "/admin/{_path}"),
 }

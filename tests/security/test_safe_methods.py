@@ -16,7 +16,8 @@ UNCOUNTED = {"limit_reports", "tallies"}
 """Tables of metrics, which reading `/metrics` brings up to date; sessions are made by the test itself."""
 UNREACHED = {
     *("/static", "/support/{_path}", "/admin/{_path}"),  # are no pages
-    *("/mailbox/{key}", "/mailbox/{key}/html", "/support/tries/{digest}", "/admin/batches/{batch_id}"),  # there is none
+    *("/mailbox/{key}", "/mailbox/{key}/html", "/support/tries/{digest}"),  # there is none
+    *("/admin/batches/{batch_id}", "/admin/batches/{batch_id}/stop"),  # likewise
     "/support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce",  # the hand-out has no recipient
     "/support/reservations/{reservation_id}/receipt",  # no checkpoint was signed yet
     *("/api/v1/codes/{code_id}/what-if", "/api/v1/hand-outs"),  # need a query
@@ -48,7 +49,10 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
         "POST", "/api/v1/hand-outs", headers=keys, json={"campaign": campaign.json()["id"], "name": "Newsletter"}
     )
     endpoint = role_clients.ask("POST", "/api/v1/webhooks", headers=keys, json={"url": "https://hooks.example.com/"})
+    with app.services.storage.datastore.get_connection() as conn:
+        (ids,) = conn.execute("SELECT k.key_id::text, s.staff_id::text FROM api_keys k, staff s LIMIT 1").fetchall()
     return {
+        **ids,
         "a": link_token(secret, DeliveryRef(UUID(reservation_id), 1)),
         "opt-out": opt_out_token(secret, OptOutRef(recipient_id, "red")),
         "reservation_id": reservation_id,
@@ -58,6 +62,7 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
         "hand_out_id": hand_out.json()["id"],
         "endpoint_id": endpoint.json()["id"],
         "action": "end",
+        "change": "revoke",
         "version": "1",
     }
 

@@ -83,6 +83,7 @@ SMALL: Final[Mapping[str, int]] = {
     "api.code_import.named_codes:BATCH": 2,
     "api.legacy_import.importer:BATCH": 2,
     "api.use_cases.administration.batch_runner:SLICE": 3,
+    "api.use_cases.administration.batch_changes:CODES_MAX": 12,
     "api.use_cases.export_rows:SLICE": 3,
     "api.use_cases.issue_codes:BATCH": 3,
     "api.use_cases.redeem_batch:DRAFTED_PER_TURN": 2,

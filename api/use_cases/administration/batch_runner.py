@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
@@ -16,7 +16,9 @@ from uuid import UUID
 
 from msgspec import structs
 
+from api.use_cases.administration.batch_changes import change_codes
 from api.use_cases.issue_codes import CodeOrder, CodeTemplate, issue_with_retries
+from api.use_cases.services import LedgerServices
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from domain.values.batched import batched
@@ -29,7 +31,6 @@ from projections.repositories.issue_batches import (
     BatchRepository,
     derive_code_id,
 )
-from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS
 
 log = logging.getLogger(__name__)
@@ -56,15 +57,15 @@ class BatchRunner:
     """One process's background thread for batches.
 
     Args:
-        storage: An open ledger.
+        services: The application.
         batches: Where they are stored.
-        new_id: Random ids.
     """
 
-    def __init__(self, storage: LedgerStore, batches: BatchRepository, new_id: Callable[[], UUID]) -> None:
-        self._storage = storage
+    def __init__(self, services: LedgerServices, batches: BatchRepository) -> None:
+        self._services = services
+        self._storage = services.storage
         self._batches = batches
-        self._me = new_id()
+        self._me = services.new_id()
         self._random_source = random.SystemRandom()
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -126,7 +127,7 @@ class BatchRunner:
             try:
                 batch = self._batches.claim(self._me, self._now(), self.lease_until())
                 if batch is not None:
-                    self._work(batch, self._issue_drawn(batch))
+                    self._work(batch, self._change_codes(batch) if batch.is_change else self._issue_drawn(batch))
                     continue
             except StorageUnavailableError as error:
                 log.warning("reading batches failed", extra={"why": type(error).__name__})
@@ -171,6 +172,12 @@ class BatchRunner:
                 return
             started_at = time.monotonic()
         self._batches.finish(batch.batch_id, "done", self._now(), self._me)
+
+    def _change_codes(self, batch: Batch) -> Iterator[IssuedSlice]:
+        """Change the rest of the codes of a batch, slice by slice."""
+        create_context = partial(self.create_context, batch)
+        for size, rejected in change_codes(self._services, self._batches, batch, create_context, SLICE):
+            yield IssuedSlice(size, rejected)
 
     def _issue_drawn(self, batch: Batch) -> Iterator[IssuedSlice]:
         """Issue the rest of a batch of new codes, slice by slice."""

@@ -1,7 +1,7 @@
 """The pages of batches: progress, issued codes, and rejected lines of a file."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
@@ -11,6 +11,7 @@ from api.errors import ApplicationError
 from api.http.pagination import Page, fill_page, format_cursor, parse_cursor
 from api.i18n.catalogs import translator
 from api.i18n.code_sentences import say_number
+from api.i18n.messages import refusal_title
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.administration.batches import stop_batch
 from api.web.admin.confirmation import Question, ask_confirmation
@@ -27,7 +28,7 @@ from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import CodeText
 from projections.read_models.pagination import NEWEST
-from projections.repositories.issue_batches import Batch
+from projections.repositories.issue_batches import Batch, ChangeKind
 
 PER_PAGE: Final = 50
 NumberedRow = tuple[int, dict[str, Any] | None]
@@ -107,12 +108,11 @@ def _view(
 ) -> dict[str, Any]:
     batch = get_batch(admin, batch_id)
     now = admin.services.now()
-    are_codes_visible = batch.staff_id == staff.staff_id and now < batch.requested_at + timedelta(
-        seconds=CODES_VISIBLE_S
-    )
+    is_recent = now < batch.requested_at + timedelta(seconds=CODES_VISIBLE_S)
+    are_codes_visible = batch.staff_id == staff.staff_id and is_recent and not batch.is_change
 
     def read(after: int, number: int) -> list[NumberedRow]:
-        numbered_ids = batch.derive_code_ids(after, number)
+        numbered_ids = admin.batches.list_code_ids(batch, after, number)
         rows = admin.codes.find_balances([code_id for _, code_id in numbered_ids])
         return [(nth, rows.get(code_id)) for nth, code_id in numbered_ids]
 
@@ -137,10 +137,17 @@ def _view(
         "are_codes_visible": are_codes_visible,
         "after": after,
         "next": page.next,
-        "refusals": rejected_page.rows,
+        "refusals": [(line, _name_refusal(reason, language)) for line, reason in rejected_page.rows],
+        "changes": [kind for kind in get_args(ChangeKind) if kind != batch.kind] if batch.state != "working" else [],
         "next_line": rejected_page.next,
         "percent": 100 * batch.done // batch.wanted if batch.wanted else 100,
     }
+
+
+def _name_refusal(reason: str, language: Language) -> str:
+    """Return why a line of a file was not imported, or a code not changed."""
+    t = translator(language)
+    return t(key) if t.knows(key := f"page.admin.refused.{reason}") else refusal_title(reason, language)
 
 
 def _display_code(text: CodeText | None) -> str:

@@ -25,6 +25,7 @@ from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import SCAN_LIMIT
 from projections.read_models.pagination import NEWEST, ListCursor
+from projections.repositories.issue_batches import ChangeKind
 
 PER_PAGE: Final = 25
 CELLS_MAX: Final = 5
@@ -128,6 +129,7 @@ def list_codes(
         codes=page.rows,
         next=page.next and format_cursor(*page.next),
         scanned=SCANNED_MAX,
+        changes=get_args(ChangeKind),
     )
 
 

@@ -73,7 +73,7 @@ class AdminContext:
         """Build the context of a started application, and start the runner of its batches."""
         storage = services.storage
         batches = BatchRepository(storage)
-        runner = BatchRunner(storage, batches, services.new_id)
+        runner = BatchRunner(services, batches)
         runner.start()
         return cls(
             services=services,

@@ -70,7 +70,7 @@ def export_batch(
 def _lines_of_batch(admin: AdminContext, batch: Batch) -> Iterator[bytes]:
     yield csv_line(CODE_COLUMNS).encode()
     for start in range(0, batch.done, CHUNK):
-        ids = [code_id for _, code_id in batch.derive_code_ids(start, CHUNK)]
+        ids = [code_id for _, code_id in admin.batches.list_code_ids(batch, start, CHUNK)]
         rows = admin.codes.find_balances(ids)
         yield from _encode_rows(admin, [rows[code_id] for code_id in ids if code_id in rows])
 

@@ -139,7 +139,7 @@ def test_another_process_goes_on_where_one_died(app: AppClient) -> None:
     """The slice that was issued but not noted down is issued again, which changes nothing."""
     storage, batch_id, count = app.services.storage, uuid4(), 3 * SLICE - 1
     app.client.app.state.admin.runner.close()  # type: ignore[attr-defined]  # the client knows it as any ASGI app
-    first, second = (BatchRunner(storage, batches, uuid4) for batches in (Failing(storage), BatchRepository(storage)))
+    first, second = (BatchRunner(app.services, batches) for batches in (Failing(storage), BatchRepository(storage)))
     BatchRepository(storage).insert(new_batch(batch_id, count), app.services.now())
 
     first.start()
@@ -176,7 +176,7 @@ def test_batches_are_issued_after_a_defect(app: AppClient, caplog: pytest.LogCap
     storage, batch_id = app.services.storage, uuid4()
     app.client.app.state.admin.runner.close()  # type: ignore[attr-defined]  # the client knows it as any ASGI app
     batches = WithoutGrant(storage)
-    runner = BatchRunner(storage, batches, uuid4)
+    runner = BatchRunner(app.services, batches)
     batches.insert(new_batch(batch_id, 1), app.services.now())
 
     runner.start()

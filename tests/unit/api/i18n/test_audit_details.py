@@ -32,6 +32,11 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         "for Ann; they called: twice; group: VIP",
         "for Ann; they called: twice；群组：VIP",
     ),
+    "changed_codes": (
+        describe_reason("leaked", action="pause", count=5, until=None),
+        "leaked; action: Pause all codes; number of codes: 5",
+        "leaked；操作：暂停全部兑换码；数量：5",
+    ),
     "exported_audit": (
         describe_reason("yearly", who="operator", action="made_key", until="2026-11-24T09:00:00+00:00"),
         "yearly; actor: operator; action: created an API key; until: 2026-11-24 09:00 UTC",

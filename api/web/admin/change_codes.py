@@ -1,0 +1,194 @@
+"""The pages that pause, resume, revoke or extend the codes of a list or a batch together, after a preview."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.errors import ApplicationError
+from api.http.blocking_route import answer_within
+from api.i18n.catalogs import translator
+from api.schemas.code_terms import TERMS
+from api.schemas.parsing import parse_filter_time
+from api.use_cases.administration.batch_changes import CODES_MAX, request_change
+from api.web.admin.batches import get_batch
+from api.web.admin.codes import STATES, CodeFilterDep, CodeListFilter, iter_rows
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.forms import REASON_LENGTH_MAX, FormDep, FormFields, id_from_nonce, is_valid_reason, new_nonce
+from api.web.rendering import see_other
+from api.web.staff_auth.rendering import get_language
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
+from domain.events.code_terms import CodeTerms
+from domain.model.redeem_code import CodeState
+from domain.ports import Language
+from projections.definitions.tables.code_balances import code_from_named_row
+from projections.read_models.code_list import SCAN_LIMIT
+from projections.repositories.issue_batches import ChangeKind, NewBatch
+
+COLLECT_S_MAX: Final = 60.0
+"""Seconds to find and store the codes; `CODES_MAX` codes take some five on two cores (2026-12-01)."""
+EXPIRES_AT: Final = next(term for term in TERMS if term.name == "expires_at")
+BatchId = Annotated[UUID | None, Query()]
+
+router = APIRouter(prefix="/admin/codes/change", route_class=SupportRoute)
+
+
+@dataclass
+class ChosenCodes:
+    """The codes of a list or a batch, as of one time.
+
+    Attributes:
+        ids: At most `CODES_MAX` and one.
+        states: How many have which state.
+        reserved: How many of their uses are reserved.
+    """
+
+    ids: list[UUID] = field(default_factory=list)
+    states: Counter[CodeState] = field(default_factory=Counter)
+    reserved: int = 0
+
+    @property
+    def are_too_many(self) -> bool:
+        """Whether one batch cannot hold them."""
+        return len(self.ids) > CODES_MAX
+
+
+@router.get("/{change}")
+@answer_within(COLLECT_S_MAX)
+def show_change(
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    change: ChangeKind,
+    code_filter: CodeFilterDep,
+    batch: BatchId = None,
+) -> Response:
+    """Show how many codes would be changed, by their states, and ask for the reason."""
+    now = admin.services.now()
+    fields = FormFields({"as_of": now.isoformat(), "nonce": new_nonce()})
+    return _render(request, admin, staff, _Change(change, code_filter, batch, now), fields)
+
+
+@router.post("/{change}")
+@answer_within(COLLECT_S_MAX)
+def start_change(
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    change: ChangeKind,
+    code_filter: CodeFilterDep,
+    fields: FormDep,
+    batch: BatchId = None,
+) -> Response:
+    """Store the batch and start it; its page shows the progress. The form's nonce is the batch's id."""
+    as_of = fields.parsed("as_of", parse_filter_time)
+    if as_of is None:
+        raise ApplicationError("MALFORMED")
+    asked = _Change(change, code_filter, batch, as_of)
+    batch_id, reason = id_from_nonce(fields.values.get("nonce", "")), fields.values.get("reason", "")
+    if not is_valid_reason(reason):
+        fields.errors["reason"] = "missing"
+    expires_at = None
+    if change == "extend":
+        expires_at = fields.term(EXPIRES_AT, admin.services.now())
+        if expires_at is None:
+            fields.errors.setdefault("expires_at", "missing")
+    chosen = asked.collect(admin)
+    if fields.errors or not chosen.ids or chosen.are_too_many:
+        return _render(request, admin, staff, asked, fields, chosen)
+    services = admin.services
+    terms: dict[str, Any] = {term.name: term.default for term in TERMS}
+    new_batch = NewBatch(
+        batch_id=batch_id,
+        kind=change,
+        staff_id=staff.staff_id,
+        prefix="",
+        terms=CodeTerms(**{**terms, "expires_at": expires_at}),
+        bound=False,
+        wanted=len(chosen.ids),
+        note=services.storage.vault.seal_text(reason.strip(), services.new_id(), batch_id),
+    )
+    request_change(services.open_audit_log(staff.caller()), admin.batches, new_batch, chosen.ids, reason.strip())
+    admin.runner.wake()
+    return see_other(f"/admin/batches/{batch_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is asked: the change, and which codes. Codes that were issued after `as_of` are not meant."""
+
+    kind: ChangeKind
+    code_filter: CodeListFilter
+    batch_id: UUID | None
+    as_of: datetime
+
+    def collect(self, admin: AdminContext) -> ChosenCodes:
+        """Find the codes: those of the batch, or else those of the list."""
+        chosen, now = ChosenCodes(), admin.services.now()
+        for rows in self._iter_rows(admin):
+            for row in rows:
+                if row["issued_at"] <= self.as_of:
+                    code = code_from_named_row(row)
+                    chosen.ids.append(code.code_id)
+                    chosen.states[code.state(now)] += 1
+                    chosen.reserved += code.reserved
+            if chosen.are_too_many:
+                break
+        del chosen.ids[CODES_MAX + 1 :]
+        return chosen
+
+    def _iter_rows(self, admin: AdminContext) -> Iterator[list[dict[str, Any]]]:
+        if self.batch_id is None:
+            yield from iter_rows(admin, self.code_filter)
+            return
+        batch, after = get_batch(admin, self.batch_id), 0
+        while ids := admin.batches.list_code_ids(batch, after, SCAN_LIMIT):
+            yield list(admin.codes.find_balances([code_id for _, code_id in ids]).values())
+            after = ids[-1][0]
+
+    @property
+    def back(self) -> str:
+        """The page of the list."""
+        query = self.code_filter.query()
+        return f"/admin/batches/{self.batch_id}" if self.batch_id else f"/admin/codes?{query}"
+
+    @property
+    def path(self) -> str:
+        """The page itself."""
+        query = f"batch={self.batch_id}" if self.batch_id else self.code_filter.query()
+        return f"/admin/codes/change/{self.kind}?{query}"
+
+
+def _render(
+    request: Request,
+    admin: AdminContext,
+    staff: Staff,
+    change: _Change,
+    fields: FormFields,
+    chosen: ChosenCodes | None = None,
+) -> Response:
+    codes = change.collect(admin) if chosen is None else chosen
+    return admin_page(
+        request,
+        "change_codes.html",
+        staff,
+        status=422 if fields.errors else 200,
+        change=change,
+        codes=codes,
+        codes_max=CODES_MAX,
+        states=_name_states(codes, get_language(request)),
+        values=fields.values,
+        errors=fields.errors,
+        reason_length_max=REASON_LENGTH_MAX,
+    )
+
+
+def _name_states(codes: ChosenCodes, language: Language) -> list[tuple[str, int]]:
+    t = translator(language)
+    return [(t(f"page.support.code_state.{state}"), count) for state in STATES if (count := codes.states[state])]
