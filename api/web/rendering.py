@@ -1,7 +1,7 @@
 """Rendering of pages: language, texts, times, headers. Every page goes through `page`."""
 
 import re
-from datetime import date, datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
@@ -36,6 +36,7 @@ LANGUAGE_TAGS: Final[dict[Language, str]] = {"zh": "zh-Hans", "en": "en"}
 ShortForm = Literal["clock", "day"]
 _SHORT_FORMS: Final[dict[ShortForm, str]] = {"clock": "%H:%M", "day": "%m-%d"}
 _FIELD_LENGTH: Final = len("2027-01-31T23:59:00")
+_DAY_LENGTH: Final = len("2027-01-31")
 _INDENTATION: Final = re.compile(r"\n\s+")
 _TIME_IN_SENTENCE: Final = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC\b")
 
@@ -93,11 +94,17 @@ def short_time_tag(at: datetime, form: ShortForm) -> Markup:
     return Markup('<time datetime="{}" data-form="{}">{}</time>').format(_iso(at), form, text)
 
 
-def time_in_field(value: datetime | date | str | None) -> str:
-    """Return the value of a field of times or days, which is in UTC as its label says; a text as it was typed."""
-    if isinstance(value, datetime):
-        return in_utc(value).isoformat(timespec="seconds")[:_FIELD_LENGTH]
-    return value.isoformat() if isinstance(value, date) else value or ""
+def time_in_field(value: datetime | str | None, day: Literal["start", "end"] | None = None) -> str:
+    """Return the value of a field of times or days, which is in UTC as its label says; a text as it was typed.
+
+    Args:
+        value: The time; of a day, its first one or the first one after it.
+        day: Which of them it is; None for the time itself.
+    """
+    if not isinstance(value, datetime):
+        return value or ""
+    text = in_utc(value - timedelta(microseconds=1) if day == "end" else value).isoformat(timespec="seconds")
+    return text[: _DAY_LENGTH if day else _FIELD_LENGTH]
 
 
 def _iso(at: datetime) -> str:

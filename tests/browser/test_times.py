@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from mailbox import Maildir
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -130,11 +131,12 @@ class World:
                 for query in QUERIES.get(path, ("",)):
                     yield path.format(**{**self.parts, **own}) + query.format(**self.times)
 
-    def holds(self, value: str) -> bool:
-        """Whether a field's value, read as UTC, is a time of this ledger, or one of the last hour."""
-        if value[:16] in {at[:16] for at in self.times.values()}:
+    def holds(self, value: str, zone: str) -> bool:
+        """Whether a field's value, read in a time zone, is a time of this ledger, or one of the last hour."""
+        at = datetime.fromisoformat(value).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        if f"{at:%Y-%m-%dT%H:%M}" in {each[:16] for each in self.times.values()}:
             return True
-        at, now = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (value, self.times["as_of"]))
+        now = datetime.fromisoformat(self.times["as_of"]).replace(tzinfo=UTC)
         return now - AROUND_NOW < at < now + AROUND_NOW
 
 
@@ -224,9 +226,9 @@ def find_lies(seen: dict[str, Any], zone: str, world: World) -> Iterator[str]:
         if not SAYS_UTC.match(match[1]):
             yield f"{match[0]} names no time zone"
     for field in seen["fields"]:
-        if "UTC" not in field["label"]:
+        if zone not in field["label"]:
             yield f"the field {field['name']} names no time zone: {field['label']}"
-        if field["value"] and not world.holds(field["value"]):
+        if field["value"] and not world.holds(field["value"], zone):
             yield f"the field {field['name']} holds {field['value']}"
 
 
@@ -252,15 +254,83 @@ def test_every_time_on_every_page_agrees_with_its_label(world: World, open_tab: 
     assert min(numbers.values()) > 20, numbers
 
 
-@pytest.mark.parametrize("zone", ZONES)
-def test_time_that_is_typed_into_a_field_is_utc(open_tab: Tab, zone: str) -> None:
-    """As its label says; the page of the campaign shows the same time in the reader's zone."""
+TYPED: Final = {
+    "UTC": "2031-01-31T22:30:00Z",
+    "Asia/Shanghai": "2031-01-31T14:30:00Z",
+    "America/New_York": "2031-02-01T03:30:00Z",
+    "Asia/Kabul": "2031-01-31T18:00:00Z",
+}
+"""The time that readers of each zone mean by 22:30 on 2031-01-31."""
+
+
+@pytest.mark.parametrize("zone", TYPED)
+def test_time_is_typed_in_the_zone_that_its_label_names(open_tab: Tab, zone: str) -> None:
+    """The page of the campaign shows the same time, and its form has what was typed."""
     page = open_tab(staff="admin", timezone_id=zone)
 
-    fill_campaign(page, f"In {zone}", ends_at="2099-01-31T22:30")
+    fill_campaign(page, f"In {zone}", ends_at="2031-01-31T22:30")
 
     row = page.locator(".row", has_text="End of redemption")
-    assert row.locator("time").get_attribute("datetime") == "2099-01-31T22:30:00Z"
-    assert row.inner_text().split("\n")[-1] == shown_in(zone, "2099-01-31T22:30:00Z", None)
+    assert row.locator("time").get_attribute("datetime") == TYPED[zone]
+    assert row.inner_text().split("\n")[-1] == "2031-01-31 22:30:00"
     page.locator("details", has=page.locator("#ends_at")).evaluate("part => { part.open = true; }")
-    assert page.locator("#ends_at").input_value() == "2099-01-31T22:30"
+    assert page.locator("#ends_at").input_value() == "2031-01-31T22:30"
+    assert zone in page.locator("label[for=ends_at]").inner_text()
+
+
+def test_time_is_typed_in_utc_without_javascript(open_tab: Tab) -> None:
+    """The label says so."""
+    page = open_tab(staff="admin", timezone_id="Asia/Shanghai", java_script_enabled=False)
+
+    fill_campaign(page, "Plain", ends_at="2031-01-31T22:30")
+
+    assert page.locator(".row time").last.get_attribute("datetime") == "2031-01-31T22:30:00Z"
+    page.goto("/admin/campaigns")
+    assert "UTC" in page.locator("label[for=ends_at]").inner_text()
+
+
+def test_time_that_does_not_exist_is_refused_before_it_is_sent(open_tab: Tab) -> None:
+    """New York goes forward on 2031-03-09 at 02:00; the message names the next time that there is."""
+    page = open_tab(staff="admin", timezone_id="America/New_York")
+    page.goto("/admin/campaigns")
+    page.fill("#name", "Spring")
+    page.fill("#ends_at", "2031-03-09T02:30")
+    page.click("#create button[type=submit]")
+
+    assert page.url.endswith("/admin/campaigns")
+    assert "2031-03-09 03:30" in page.locator("#ends_at-clock").inner_text()
+
+    page.fill("#ends_at", "2031-03-09T03:30")
+    page.click("#create button[type=submit]")
+    page.wait_for_url("**/admin/campaigns/*")
+    assert page.locator(".row time").last.get_attribute("datetime") == "2031-03-09T07:30:00Z"
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("UTC−04:00", "05:30"), ("UTC−05:00", "06:30")])
+def test_time_that_comes_twice_is_chosen_by_its_offset(open_tab: Tab, choice: str, expected: str) -> None:
+    """New York goes back on 2031-11-02 at 02:00."""
+    page = open_tab(staff="admin", timezone_id="America/New_York")
+    page.goto("/admin/campaigns")
+    page.fill("#name", f"Autumn {choice}")
+    page.fill("#ends_at", "2031-11-02T01:30")
+    page.select_option("#ends_at-clock select", choice)
+    page.click("#create button[type=submit]")
+    page.wait_for_url("**/admin/campaigns/*")
+
+    assert page.locator(".row time").last.get_attribute("datetime") == f"2031-11-02T{expected}:00Z"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York"])
+def test_days_of_a_filter_are_days_of_the_reader(open_tab: Tab, zone: str) -> None:
+    """The URL has their bounds in UTC, and the form the same days again."""
+    page = open_tab(staff="admin", timezone_id=zone)
+    page.goto("/admin/codes")
+    page.fill("#since", "2026-03-08")
+    page.fill("#until", "2026-03-08")
+    page.click("form.filter button[type=submit]")
+    page.wait_for_url("**since=**")
+
+    bounds = parse_qs(urlsplit(page.url).query)
+    ends = {"Asia/Shanghai": ("2026-03-07T16", "2026-03-08T16"), "America/New_York": ("2026-03-08T05", "2026-03-09T04")}
+    assert (bounds["since"][0][:13], bounds["until"][0][:13]) == ends[zone]
+    assert [page.locator(f"#{name}").input_value() for name in ("since", "until")] == ["2026-03-08"] * 2

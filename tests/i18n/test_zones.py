@@ -9,8 +9,6 @@ from api.i18n.catalogs import LANGUAGES, catalog_paths, read_catalog
 from api.web.rendering import TEMPLATES
 from domain.ports import Language
 
-LABEL: Final = "page.in_utc"
-"""The label of a field that holds UTC. Only `time_field.html` writes it, together with the value."""
 ABOUT_DAYS: Final = {
     "event.Campaign.max_per_day",
     "event.Campaign.max_per_day.one",
@@ -33,7 +31,7 @@ ABOUT_FORMS: Final = {
     "refusal.OUT_OF_BOUNDS.expires_at",
 }
 """Texts about the times that may be written into a file or a field."""
-TIME_FIELD: Final = re.compile(r"datetime-local|type=.(?:time|date|week|month)\b|\bUTC\b|\bGMT\b|page\.in_utc")
+TIME_FIELD: Final = re.compile(r"datetime-local|type=.(?:time|date|week|month)\b|\bUTC\b|\bGMT\b|page\.in_zone")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -46,12 +44,11 @@ def test_only_the_label_of_time_fields_names_a_zone(language: Language) -> None:
         if re.search(r"\bUTC\b|\bGMT\b", text)
     }
 
-    unlisted = naming - {LABEL, *ABOUT_DAYS, *ABOUT_FORMS}
+    unlisted = naming - {*ABOUT_DAYS, *ABOUT_FORMS}
     listed = {*ABOUT_DAYS, *ABOUT_FORMS} - naming
 
     assert not unlisted, "\n".join(["leave UTC out, or add the key to ABOUT_DAYS or ABOUT_FORMS:", *sorted(unlisted)])
     assert not listed, f"remove from ABOUT_DAYS or ABOUT_FORMS, since the text names no zone: {sorted(listed)}"
-    assert LABEL in naming
 
 
 def test_only_one_template_has_fields_of_times() -> None:

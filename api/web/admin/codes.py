@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Annotated, Any, Final, get_args
 from urllib.parse import urlencode
@@ -16,11 +16,13 @@ from api.schemas.parsing import InvalidInputError, parse_filter_time, parse_id, 
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.issue import CAMPAIGNS_OFFERED
 from api.web.forms import NAME_LENGTH_MAX
+from api.web.rendering import time_in_field
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, SupportRoute
 from api.web.support.charts import BalanceBar, draw_balance_bar
 from api.web.support.view_models import name_code_state
 from domain.model.redeem_code import CodeState, RedeemCode
+from domain.values.timestamps import clamped
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import SCAN_LIMIT
@@ -37,21 +39,21 @@ router = APIRouter(prefix="/admin/codes", route_class=SupportRoute)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeListFilter:
-    """The conditions of a list of codes; None or an empty text is no condition. Days are UTC, both included."""
+    """The conditions of a list of codes; None or an empty text is no condition. `until` is the first time after it."""
 
     state: str
     group: str
     campaign: UUID | None
     kind: str
-    since: date | None
-    until: date | None
+    since: datetime | None
+    until: datetime | None
 
     def matches(self, code: RedeemCode, now: datetime) -> bool:
         """Return whether a code meets the conditions.
 
         Those of the query itself are the last day, the campaign, and the group if no campaign is named.
         """
-        if self.since and code.issued_at < _midnight(self.since):
+        if self.since and code.issued_at < self.since:
             return False
         if self.campaign and self.group and code.terms.group != self.group:
             return False
@@ -62,16 +64,21 @@ class CodeListFilter:
     @property
     def start(self) -> tuple[datetime, UUID]:
         """The cursor above the newest code that may match."""
-        return NEWEST if self.until is None else (_midnight(self.until + timedelta(days=1)), UUID(int=0))
+        return NEWEST if self.until is None else (self.until, UUID(int=0))
 
     def is_before_range(self, issued_at: datetime) -> bool:
         """Return whether no older code can match."""
-        return self.since is not None and issued_at < _midnight(self.since)
+        return self.since is not None and issued_at < self.since
 
     def query(self, **extra: str) -> str:
         """Return the query of an address with this filter."""
         named = {each.name: getattr(self, each.name) for each in fields(self)}
-        return urlencode({**{name: str(value) for name, value in named.items() if value}, **extra})
+        texts = {
+            name: time_in_field(value) if isinstance(value, datetime) else str(value)
+            for name, value in named.items()
+            if value
+        }
+        return urlencode({**texts, **extra})
 
 
 async def parse_filter(
@@ -79,8 +86,8 @@ async def parse_filter(
     group: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
     campaign: Annotated[str, Query(max_length=36)] = "",
     kind: Annotated[str, Query(max_length=10)] = "",
-    since: Annotated[str, Query(max_length=10)] = "",
-    until: Annotated[str, Query(max_length=10)] = "",
+    since: Annotated[str, Query(max_length=30)] = "",
+    until: Annotated[str, Query(max_length=30)] = "",
 ) -> CodeListFilter:
     """Read the filter of a URL; malformed values are ignored."""
     return CodeListFilter(
@@ -88,8 +95,8 @@ async def parse_filter(
         group=group.strip(),
         campaign=_parse_campaign(campaign),
         kind=kind if kind in {"bound", "open"} else "",
-        since=_parse_day(since),
-        until=_parse_day(until),
+        since=_parse_bound(since),
+        until=_parse_bound(until, is_end=True),
     )
 
 
@@ -152,10 +159,6 @@ def _list_rows(
     return admin.codes.list_newest(before, code_filter.group or None, limit)
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
 def _parse_campaign(text: str) -> UUID | None:
     try:
         return parse_optional(parse_id, "campaign", text)
@@ -163,9 +166,11 @@ def _parse_campaign(text: str) -> UUID | None:
         return None
 
 
-def _parse_day(text: str) -> date | None:
+def _parse_bound(text: str, *, is_end: bool = False) -> datetime | None:
+    """Return a bound of a time range: a time, or that of a day in UTC, which a page without scripts sends."""
     try:
         time = parse_optional(parse_filter_time, "day", text)
     except InvalidInputError:
         return None
-    return None if time is None else time.date()
+    is_day = len(text) <= len("2027-01-31")
+    return clamped(time + timedelta(days=1)) if time is not None and is_day and is_end else time

@@ -22,17 +22,18 @@ export function showLocalTimes(root) {
   }
 }
 
-// "Asia/Shanghai, UTC+08:00"
-function zoneOf(at) {
-  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+export const zoneName = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+// "UTC+08:00"
+export function offsetOf(at) {
   const minutes = -at.getTimezoneOffset();
-  const offset = `${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`;
-  return name === "UTC" ? name : `${name}, UTC${minutes < 0 ? "−" : "+"}${offset}`;
+  return `UTC${minutes < 0 ? "−" : "+"}${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`;
 }
 
 function tellZone(line) {
   if (document.querySelector("time[datetime]")) {
-    line.textContent = line.dataset.text.replace("{zone}", zoneOf(new Date()));
+    const zone = zoneName === "UTC" ? zoneName : `${zoneName}, ${offsetOf(new Date())}`;
+    line.textContent = line.dataset.text.replace("{zone}", zone);
     line.hidden = false;
   }
 }
