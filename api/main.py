@@ -23,6 +23,7 @@ from api.http.allowed_hosts import guarded_hosts
 from api.http.allowed_methods import find_wrong_method, not_found, without_slash
 from api.http.dependencies import request_id_of
 from api.http.dependency_status import DependencyStatus
+from api.http.head_requests import AnswerHead
 from api.http.middleware import RequestEnvelope, RequestEnvelopeMiddleware
 from api.http.openapi import described, operation_id
 from api.http.problems import HttpError, headers_of, language_of, problem_response, status_of
@@ -36,7 +37,8 @@ from api.http.server.stream_slots import (
 )
 from api.http.trusted_proxies import behind_proxies, forwarded_reader
 from api.http.validation_errors import problem_of
-from api.i18n.catalogs import LANGUAGES, translator
+from api.i18n.catalogs import translator
+from api.i18n.languages import LANGUAGES
 from api.rate_limits.guard import Guard
 from api.rate_limits.report_exchange import report_periodically
 from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
@@ -147,7 +149,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     _include_routes(app, settings)
     _handle_faults(app)
-    application = SignInGate(partial(FastAPI.__call__, app), get_support=lambda: app.state.support)
+    application = AnswerHead(SignInGate(partial(FastAPI.__call__, app), get_support=lambda: app.state.support))
     hosts = guarded_hosts(application, settings.public_url, settings.hosts, refuse_host, refuse_invalid_host)
     envelope = RequestEnvelope(
         new_request_id=lambda: RANDOM.draw_bytes(8).hex(), quiet=("/healthz", "/readyz", "/metrics", "/static")

@@ -10,6 +10,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import Match, Route
 
 from api.errors import ApplicationError
+from api.http.head_requests import API
 from api.http.problems import HttpError
 
 STATIC_FILES: Final = "/static"
@@ -58,7 +59,9 @@ def _methods_at(request: Request, path: str) -> list[str]:
     """
     routes = list(_routes_at(request, path))
     nearest = max((literalness for literalness, _ in routes), default=())
-    return sorted({method for literalness, methods in routes if literalness == nearest for method in methods})
+    methods = {method for literalness, methods in routes if literalness == nearest for method in methods}
+    has_head = "GET" in methods and not path.startswith(API)
+    return sorted(methods | {"HEAD"} if has_head else methods)
 
 
 def _routes_at(request: Request, path: str) -> Iterator[tuple[tuple[bool, ...], set[str]]]:

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from api.http.openapi_links import LINKS
 from api.http.problems import MEDIA_TYPE, status_of
+from api.i18n.languages import LANGUAGES
 from api.schemas.field_descriptions import describe_field
 from api.schemas.resources import Problem
 from domain.errors import RefusalOrder
@@ -53,7 +54,7 @@ FILE_SCHEMAS: Final[Document] = {
                     "type": "object",
                     "properties": {
                         "email": {"type": "string", "minLength": 1, "maxLength": 320},
-                        "language": {"type": "string", "enum": ["en", "zh"]},
+                        "language": {"type": "string", "enum": sorted(LANGUAGES)},
                         "code": {"type": "string", "minLength": 1, "maxLength": 320},
                         "variables": {
                             "type": "object",

@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
+from api.i18n.languages import LANGUAGES
 from domain.ports import Language
 
-LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 LOCALES: Final = Path(__file__).with_name("locales")
 
 HEADER_LENGTH_MAX = 256
@@ -116,7 +116,7 @@ def translate(key: str, language: Language, **facts: object) -> str:
     return translator(language)(key, **facts)
 
 
-def pick_language(accept_language: str | None, default: Language) -> Language:
+def pick_language(accept_language: str | None, default: Language, *, for_others: Language | None = None) -> Language:
     """Return the language that a caller prefers, by the quality values of RFC 9110 section 12.5.4.
 
     A range counts for a language if its first subtag is that language's (`zh-Hans-CN` is zh); `*` stands for languages
@@ -125,18 +125,27 @@ def pick_language(accept_language: str | None, default: Language) -> Language:
     Args:
         accept_language: The header's value; only its first 256 characters are read.
         default: The result if the header names none of our languages.
+        for_others: Takes the place of the default if the header names other languages only.
     """
     if not accept_language:
         return default
-    return _picked(accept_language[:HEADER_LENGTH_MAX], len(accept_language) > HEADER_LENGTH_MAX, default)
+    is_cut = len(accept_language) > HEADER_LENGTH_MAX
+    return _picked(accept_language[:HEADER_LENGTH_MAX], is_cut, default, for_others)
 
 
 @lru_cache(maxsize=HEADERS_CACHED_MAX)
-def _picked(header: str, is_cut: bool, default: Language) -> Language:  # noqa: FBT001 - private, for the cache's key
+def _picked(
+    header: str,
+    is_cut: bool,  # noqa: FBT001 - private, for the cache's key
+    default: Language,
+    for_others: Language | None,
+) -> Language:
     items = header.split(",")
     if is_cut:
         items.pop()  # its weight may have been cut off
     weights = _parse_weights(items)
+    if for_others is not None and any(weight for name, weight in weights.items() if name != "*"):
+        default = for_others
     best, best_weight = default, 0.0
     for name, weight in weights.items():
         for language in _meant(name, weights, default):

@@ -14,6 +14,7 @@ from api.i18n.access_sentences import ACCESS_SENTENCES, of_kind, rebind_given_ba
 from api.i18n.catalogs import Translator, translator
 from api.i18n.code_sentences import STAFF_SENTENCES, Facts, terms_text, timestamp_text
 from api.i18n.hand_out_sentences import HAND_OUT_SENTENCES
+from api.i18n.languages import LANGUAGE_ROWS
 from domain.events.event import Event
 from domain.events.reservation import BY_STAFF, CALLBACK, LINK
 from domain.ports import Language
@@ -50,7 +51,7 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     in_use = facts.get("in_use")
     if isinstance(in_use, Mapping):
         sentences = (say(f"{base}.{name}", taken=uses) for name, uses in in_use.items())
-        return ("" if language == "zh" else " ").join(sentences)
+        return LANGUAGE_ROWS[language].space.join(sentences)
     why = f"{base}.{facts.get('why')}"
     seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
     if "why" in facts and say.knows(why):

@@ -13,8 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.ext import Extension
 from markupsafe import Markup, escape
 
-from api.i18n.catalogs import LANGUAGES, pick_language, translator
+from api.i18n.catalogs import pick_language, translator
 from api.i18n.code_sentences import say_number
+from api.i18n.languages import INTERNATIONAL, LANGUAGE_ROWS, LANGUAGES
 from api.schemas.code_terms import TERMS
 from api.web.security_headers import security_headers
 from api.web.shortcuts import SHORTCUTS
@@ -27,11 +28,6 @@ TEMPLATES: Final = Path(__file__).with_name("templates")
 
 LANGUAGE_COOKIE: Final = "ledger_language"
 COOKIE_LIFETIME_S: Final = 31_536_000
-
-LANGUAGE_NAMES: Final[dict[Language, str]] = {"zh": "中文", "en": "English"}
-"""Names of the languages, each in its own language."""
-LANGUAGE_TAGS: Final[dict[Language, str]] = {"zh": "zh-Hans", "en": "en"}
-"""BCP 47 tags for the `lang` attribute, by which browsers choose fonts and voices."""
 
 ShortForm = Literal["clock", "day"]
 _SHORT_FORMS: Final[dict[ShortForm, str]] = {"clock": "%H:%M", "day": "%m-%d"}
@@ -64,7 +60,7 @@ def environment() -> Environment:
     )
     templates.filters.update(text=escape_text, times=mark_times, domains=describe_domains)
     templates.globals.update(asset=asset, time_tag=time_tag, time_in_field=time_in_field)
-    templates.globals.update(say_number=say_number, TERMS=TERMS, SHORTCUTS=SHORTCUTS)
+    templates.globals.update(say_number=say_number, TERMS=TERMS, SHORTCUTS=SHORTCUTS, LANGUAGE_ROWS=LANGUAGE_ROWS)
     return templates
 
 
@@ -112,12 +108,17 @@ def _iso(at: datetime) -> str:
 
 
 def choose_language(request: Request, default: Language) -> Language:
-    """Return the language of a page: that of the URL, else the chosen one, else by Accept-Language."""
+    """Return the language of a page: that of the URL, else the chosen one, else by Accept-Language.
+
+    Args:
+        request: For the page.
+        default: For browsers that name no language at all; `INTERNATIONAL` is for those that name only others.
+    """
     for choice in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
         for language in LANGUAGES:
             if choice == language:
                 return language
-    return pick_language(request.headers.get("accept-language"), default)
+    return pick_language(request.headers.get("accept-language"), default, for_others=INTERNATIONAL)
 
 
 def page(
@@ -137,9 +138,9 @@ def page(
         language: Of its texts.
         status: HTTP status.
         headers: More headers.
-        context: What the template needs besides `t`, `language`, `tag` and `languages`.
+        context: What the template needs besides `t`, `language`, `tag`, `space` and `languages`.
     """
-    languages = [(other, LANGUAGE_TAGS[other], LANGUAGE_NAMES[other], _url_in(request, other)) for other in LANGUAGES]
+    languages = [(other, row.tag, row.name, _url_in(request, other)) for other, row in LANGUAGE_ROWS.items()]
     content = _render(template, language, languages=languages, **context)
     response = HTMLResponse(content, status, {**_headers(language), **(headers or {})})
     if request.query_params.get("lang") == language:
@@ -160,8 +161,9 @@ def render_part(template: str, language: Language, **context: object) -> str:
 
 
 def _render(template: str, language: Language, **context: object) -> str:
-    tag = LANGUAGE_TAGS[language]
-    return environment().get_template(template).render(t=translator(language), language=language, tag=tag, **context)
+    row = LANGUAGE_ROWS[language]
+    facts = {"t": translator(language), "language": language, "tag": row.tag, "space": row.space}
+    return environment().get_template(template).render(**facts, **context)
 
 
 def see_other(path: str) -> RedirectResponse:

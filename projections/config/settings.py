@@ -245,7 +245,11 @@ class LedgerSettings(EnvironmentSettings):
         description="networks that webhooks may reach in addition to the public internet, also by `http`:"
         " `10.1.0.0/16,192.168.1.7/32`",
     )
-    default_language: Language = Field(default="zh", description="`zh` or `en`, used if a browser asks for neither")
+    default_language: Language = Field(
+        default="zh",
+        description="`zh` or `en`, used if a request names no language;"
+        " where one names other languages only, the API uses it too, and pages are in English",
+    )
 
     reservation_ttl_s: int = Field(
         default=1800, ge=1, description="seconds for which a use is reserved for an invitation that is not sent"

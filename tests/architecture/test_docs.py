@@ -8,7 +8,8 @@ from typing import get_args
 
 from babel.messages.pofile import read_po
 
-from api.i18n.catalogs import LANGUAGES, catalog_paths, translator
+from api.i18n.catalogs import catalog_paths, translator
+from api.i18n.languages import LANGUAGES
 from api.settings import ApiSettings
 from domain.commands.case_events import CaseCause
 from domain.commands.reservation.reserve import ReserveUse

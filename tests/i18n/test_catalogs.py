@@ -17,7 +17,8 @@ from api.code_import.recipient_list import ListProblem
 from api.code_import.row_parser import COLUMNS, RecordProblem
 from api.errors import ERROR_CODES
 from api.i18n.audit_details import VALUE_NAMES
-from api.i18n.catalogs import LANGUAGES, LOCALES, CatalogError, catalog_paths, read_catalog, translate, translator
+from api.i18n.catalogs import LOCALES, CatalogError, catalog_paths, read_catalog, translate, translator
+from api.i18n.languages import LANGUAGES
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import InvalidReason

@@ -3,6 +3,7 @@
 import pytest
 
 from api.i18n.catalogs import HEADER_LENGTH_MAX, HEADERS_CACHED_MAX, _picked, pick_language
+from api.i18n.languages import INTERNATIONAL
 from domain.ports import Language
 
 
@@ -64,3 +65,22 @@ def test_remembered_headers_are_bounded() -> None:
         pick_language(f"x{number}", "zh")
 
     assert _picked.cache_info().currsize == HEADERS_CACHED_MAX
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("fr-FR,fr;q=0.9", "en"),
+        ("de, *;q=0.1", "en"),
+        ("ja", "en"),
+        ("zh-TW, ja", "zh"),
+        ("fr, zh;q=0.1", "zh"),
+        ("*", "zh"),
+        ("fr;q=0", "zh"),
+        ("", "zh"),
+        (None, "zh"),
+    ],
+)
+def test_browser_of_other_languages_gets_the_international_one(header: str | None, language: Language) -> None:
+    """The default is for those that name no language."""
+    assert pick_language(header, "zh", for_others=INTERNATIONAL) == language

@@ -9,7 +9,8 @@ import pytest
 from msgspec import structs
 
 from api.errors import ERROR_CODES
-from api.i18n.catalogs import LANGUAGES, translator
+from api.i18n.catalogs import translator
+from api.i18n.languages import LANGUAGES
 from api.i18n.messages import event_sentence, refusal_detail, refusal_title, state_message
 from api.schemas.resources import BounceReason
 from domain.events.code import CodeIssued

@@ -5,7 +5,8 @@ from typing import Final
 
 import pytest
 
-from api.i18n.catalogs import LANGUAGES, catalog_paths, read_catalog
+from api.i18n.catalogs import catalog_paths, read_catalog
+from api.i18n.languages import LANGUAGES
 from api.web.rendering import TEMPLATES
 from domain.ports import Language
 

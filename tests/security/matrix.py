@@ -22,6 +22,7 @@ POST /api/v1/public/redemptions/{reservation_id}/correct-recipient
 POST /api/v1/public/rebind
 POST /api/v1/public/redeem
 GET /docs
+GET /favicon.ico
 GET /healthz
 GET /invite
 POST /invite
@@ -38,6 +39,7 @@ POST /r/{reservation_id}/correct
 GET /r/{reservation_id}/move
 POST /r/{reservation_id}/move
 GET /readyz
+GET /robots.txt
 GET /static
 GET /support/sign-in
 POST /support/sign-in

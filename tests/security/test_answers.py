@@ -17,6 +17,9 @@ def methods_by_path(role_clients: RoleClients) -> dict[str, set[str]]:
     for route in iter_route_contexts(role_clients.app.client.app.routes):  # type: ignore[attr-defined]  # as any ASGI app
         if route.methods and not (route.path or "").endswith(":path}"):
             methods[route.path or ""] |= route.methods
+    for path, own in methods.items():
+        if "GET" in own and not is_api(path):
+            own.add("HEAD")
     return methods
 
 
@@ -59,6 +62,22 @@ def test_method_that_a_path_lacks_is_answered_405_with_every_method_it_has(role_
 
     assert len(by_path) > 90
     assert wrong == {}
+
+
+def test_head_of_every_page_is_its_get_without_the_body(role_clients: RoleClients) -> None:
+    """RFC 9110, 9.3.2, for monitors and link checkers: the same status and type."""
+    paths = [route.split()[1] for route in MATRIX if route.startswith("GET") and not is_api(route.split()[1])]
+    differing = {}
+    for path in paths:
+        if path.endswith("/stream"):
+            continue
+        get, head = (role_clients.by_session("admin", method, address(path)) for method in ("GET", "HEAD"))
+        kinds = [(answer.status_code, answer.headers.get("content-type")) for answer in (get, head)]
+        if kinds[0] != kinds[1] or head.text:
+            differing[path] = (*kinds, len(head.text))
+
+    assert len(paths) > 60
+    assert differing == {}
 
 
 @pytest.mark.parametrize("path", ["/support/nothing", "/admin/nothing", "/nothing", "/api/v1/nothing"])

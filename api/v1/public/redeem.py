@@ -17,7 +17,7 @@ from api.http.dependencies import TheLanguage, TheServices, caller_of, client_ip
 from api.http.openapi import STREAMED, problem_responses
 from api.http.problems import HttpError
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
-from api.i18n.catalogs import LANGUAGES
+from api.i18n.languages import LANGUAGES
 from api.i18n.messages import state_message
 from api.rate_limits.headers import limit_headers
 from api.schemas.corrections import CorrectionRequest

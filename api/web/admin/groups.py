@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from api.errors import ApplicationError
 from api.http.pagination import Page
-from api.i18n.catalogs import LANGUAGES
+from api.i18n.languages import LANGUAGES
 from api.schemas.parsing import SEVERAL_LINES, find_email, parse_email
 from api.use_cases.administration.batches import save_group
 from api.use_cases.run_blocking import run_blocking

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from api.i18n.catalogs import Translator, translator
+from api.i18n.languages import LANGUAGE_ROWS
 from domain.model.reservation import Reservation
 from domain.ports import Language
 from domain.values.timestamps import text_of
@@ -38,7 +39,7 @@ def write_reply(reservation: Reservation, suffix: str, language: Language, versi
         *_paragraph(t, reservation),
         t("page.support.reply.events", numbers=t("page.support.reply.comma").join(f"#{each}" for each in versions)),
     ]
-    return ("" if language == "zh" else " ").join(sentences)
+    return LANGUAGE_ROWS[language].space.join(sentences)
 
 
 def _paragraph(t: Translator, reservation: Reservation) -> list[str]:
@@ -60,8 +61,7 @@ def _paragraph(t: Translator, reservation: Reservation) -> list[str]:
 def _sent(t: Translator, reservation: Reservation) -> list[str]:
     sent = t("page.support.reply.sent", at=_at(reservation.sent_at))
     if reservation.delivery > 1 and reservation.delivery in reservation.proved_deliveries:
-        space = "" if t.language == "zh" else " "
-        sent += space + t("page.support.reply.resent", at=_at(reservation.delivery_at))
+        sent += LANGUAGE_ROWS[t.language].space + t("page.support.reply.resent", at=_at(reservation.delivery_at))
     if reservation.access is not None and reservation.access.ending is not None:
         return [sent, t(f"page.support.reply.access.{reservation.access.ending}", at=_at(reservation.access.ended_at))]
     if reservation.accepted_at is not None:

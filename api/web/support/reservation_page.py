@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.i18n.catalogs import LANGUAGES
+from api.i18n.languages import LANGUAGES
 from api.use_cases.services import Caller
 from api.web.forms import new_nonce
 from api.web.masking import mask_if_known

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from api.code_import.list_report import ListReport, find_report
 from api.http.pagination import format_cursor, parse_cursor
-from api.i18n.catalogs import LANGUAGES
+from api.i18n.languages import LANGUAGES
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import find_pasted_email

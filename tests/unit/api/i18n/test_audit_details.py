@@ -9,7 +9,8 @@ from typing import Final, get_args
 import pytest
 
 from api.i18n.audit_details import VALUE_NAMES, describe_details
-from api.i18n.catalogs import LANGUAGES, translator
+from api.i18n.catalogs import translator
+from api.i18n.languages import LANGUAGES
 from domain.ports import Language
 from projections.repositories.audit_log import (
     NO_REASON,

@@ -87,6 +87,7 @@ def test_every_page_names_its_language_and_the_other(browser: TestClient, path: 
         (None, "en", "zh", "en"),
         (None, "fr", "en", "en"),
         (None, None, "en-GB,zh;q=0.5", "en"),
+        (None, None, "fr-FR,de;q=0.5", "en"),
         (None, None, None, "zh"),
     ],
 )
@@ -160,6 +161,15 @@ def test_static_files_are_kept_under_an_address_of_their_content(client: TestCli
     assert asked.headers["cache-control"] == "no-cache"
     assert client.get("/static/../main.py").status_code == 404
     assert client.get("/static/%2e%2e/main.py").status_code == 404
+
+
+def test_crawlers_and_browsers_get_the_files_that_they_ask_for(client: TestClient) -> None:
+    """No crawler is wanted, and the icon is that of the pages."""
+    robots, icon = client.get("/robots.txt"), client.get("/favicon.ico")
+
+    assert robots.text == "User-agent: *\nDisallow: /\n"
+    assert robots.headers["content-type"].startswith("text/plain")
+    assert client.get(icon.headers["location"]).headers["content-type"] == "image/svg+xml"
 
 
 @pytest.mark.parametrize(
