@@ -68,7 +68,7 @@ def has_groups(normal: str, part: str) -> bool:
 
 def is_similar_domain(typed: str, domain: str) -> bool:
     """Return whether two domains differ by at most two errors: wrong, missing or extra characters, or swaps."""
-    return abs(len(typed) - len(domain)) <= DOMAIN_ERRORS_MAX and _count_errors(typed, domain) <= DOMAIN_ERRORS_MAX
+    return abs(len(typed) - len(domain)) <= DOMAIN_ERRORS_MAX and count_errors(typed, domain) <= DOMAIN_ERRORS_MAX
 
 
 @lru_cache(maxsize=16)
@@ -96,7 +96,7 @@ def _list_edits(text: str) -> Iterator[str]:
             yield before + after[1:2] + after[:1] + after[2:]
 
 
-def _count_errors(first: str, second: str) -> int:
+def count_errors(first: str, second: str) -> int:
     """Return the distance of two short texts by optimal string alignment."""
     earlier: list[int] = []
     previous = list(range(len(second) + 1))

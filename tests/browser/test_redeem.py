@@ -1,6 +1,9 @@
 """Redeeming as people do it: impatient, on a phone, without JavaScript, in two tabs."""
 
 from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -31,7 +34,7 @@ def test_a_double_click_reserves_one_use_and_opens_the_status_page(served_app: S
     served_app.app.attempt(reservation_id)
 
     expect(page.locator("#slip")).to_have_attribute("data-state", "sent", timeout=10_000)
-    assert "l***@example.com" in shown
+    assert EMAIL in shown
     assert served_app.uses(code) == (1, 0)
 
 
@@ -147,12 +150,167 @@ def test_signs_of_full_width_are_plain_ones(served_app: ServedApp, open_tab: Tab
     page.fill("#email", "ｌｉ．wei＠example。com")
     page.press("#email", "Enter")
     page.wait_for_url("**/r/*")
-    expect(page.locator("#slip")).to_contain_text("l***@example.com")
+    expect(page.locator("#slip")).to_contain_text(EMAIL)
 
     page.go_back()
 
     assert page.input_value("#email") == "li.wei@example.com"
     assert served_app.uses(code) == (0, 1)
+
+
+@pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
+def test_mistyped_domain_is_asked_about_once(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
+    """One click takes the suggestion; the code that was pasted with its message stays."""
+    code, page = served_app.app.issue(), open_tab(width=390, java_script_enabled=scripted)
+    page.goto("/invite")
+    page.fill("#email", "li.wei@gmial.com")
+    page.fill("#code", f"Code: {code}")
+    page.press("#code", "Enter")
+    question = page.locator("#question-text")
+    expect(question).to_have_text("Did you mean li.wei@gmail.com?")
+    assert served_app.uses(code) == (0, 0)
+
+    page.get_by_role("button", name="Yes, send to li.wei@gmail.com").click()
+    page.wait_for_url("**/r/*")
+
+    expect(page.locator("#slip")).to_contain_text("li.wei@gmail.com")
+    assert served_app.uses(code) == (0, 1)
+
+
+def test_chosen_address_stays_when_the_code_is_refused(served_app: ServedApp, open_tab: Tab) -> None:
+    """The question is gone, and the next press sends the address that the field shows."""
+    code, page = served_app.app.issue(), open_tab()
+    page.goto("/invite")
+    page.fill("#email", "li.wei@163.con")
+    page.fill("#code", "WRONG")
+    page.click("form .press")
+    page.get_by_role("button", name="Yes, send to li.wei@163.com").click()
+    expect(page.locator("#notice")).to_be_visible()
+    assert page.input_value("#email") == "li.wei@163.com"
+    expect(page.locator("#question")).to_have_count(0)
+
+    page.fill("#code", code)
+    page.click("form .press")
+    page.wait_for_url("**/r/*")
+
+    expect(page.locator("#slip")).to_contain_text("li.wei@163.com")
+
+
+@pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
+def test_change_of_language_keeps_what_was_typed(open_tab: Tab, scripted: bool) -> None:
+    """And is remembered by the next page."""
+    page = open_tab("zh", java_script_enabled=scripted)
+    page.goto("/invite")
+    page.fill("#email", EMAIL)
+    page.fill("#code", "promo 2024")
+
+    page.get_by_role("button", name="English").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Redeem your code")
+    assert [page.input_value("#email"), page.input_value("#code")] == [EMAIL, "promo 2024"]
+    page.goto("/a/nothing")
+    expect(page.get_by_role("heading", level=1)).to_have_text("This link is not valid")
+
+
+def test_refused_code_is_not_called_one_that_can_be_sent(served_app: ServedApp, open_tab: Tab) -> None:
+    """The advice that a code may be right is for codes that were not sent yet."""
+    code, page = served_app.app.issue(), open_tab()
+    wrong = code[:-1] + ("0" if code[-1] != "0" else "1")
+    page.goto("/invite")
+    page.fill("#email", EMAIL)
+    page.fill("#code", wrong)
+    expect(page.locator("#code-check")).to_contain_text("you can still send it")
+
+    page.click("form .press")
+    expect(page.locator("#notice")).to_be_visible()
+
+    expect(page.locator("#code-check")).to_be_empty()
+    page.fill("#code", wrong[:-1])
+    page.locator("#code").press_sequentially(wrong[-1])
+    expect(page.locator("#code-check")).to_be_empty()
+    page.fill("#code", code)
+    expect(page.locator("#code-check.good")).to_be_visible()
+
+
+def test_lines_of_a_pasted_message_do_not_become_one_word(open_tab: Tab) -> None:
+    """A field of one line drops their ends otherwise."""
+    page = open_tab()
+    page.goto("/invite")
+    page.focus("#code")
+    page.evaluate(
+        """text => {
+          const data = new DataTransfer();
+          data.setData("text/plain", text);
+          document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, cancelable: true }));
+        }""",
+        "Your code\nPROMO2024\n",
+    )
+
+    assert page.input_value("#code") == "Your code PROMO2024"
+
+
+@pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
+def test_try_again_keeps_what_was_typed(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
+    """After the mail server refused the address, its form has the address and the code."""
+    code, page = served_app.app.issue(), open_tab(java_script_enabled=scripted)
+    reservation_id = served_app.redeem(page, code, EMAIL)
+    served_app.app.attempt(reservation_id, NO_SUCH)
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Invitation not sent")
+
+    page.get_by_role("link", name="Try again").click()
+    page.wait_for_url("**/invite?*")
+
+    assert [page.input_value("#email"), page.input_value("#code")] == [EMAIL, code]
+
+
+ZONES: Final = {
+    "Asia/Shanghai": "Asia/Shanghai",
+    "America/New_York": "America/New_York",
+    "Asia/Kolkata": "Asia/Calcutta",
+    "UTC": "UTC",
+}
+"""Time zones of readers, and how Chromium names them."""
+
+
+def _offset(at: datetime) -> str:
+    """The offset of a time as the pages write it."""
+    text = f"{at:%z}"
+    return f"{text[:3]}:{text[3:]}"
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_times_of_a_redemption_are_in_the_zone_of_the_reader(served_app: ServedApp, open_tab: Tab, zone: str) -> None:
+    """The zone is named, in summer and in winter time, and the time in UTC is shown on hover."""
+    code = served_app.app.issue(make_template(max_uses=1, validity_days=182))
+    page = open_tab(timezone_id=zone)
+    reservation_id = served_app.redeem(page, code, EMAIL)
+    served_app.app.attempt(reservation_id)
+    page.goto(f"/r/{reservation_id}")
+
+    seen = page.locator("#slip time").evaluate_all(
+        "times => times.map((time) => [time.dateTime, time.textContent, time.title])"
+    )
+    line = page.locator("#zone").inner_text()
+
+    assert len(seen) == 3
+    for at, text, title in seen:
+        local = datetime.fromisoformat(at).astimezone(ZoneInfo(zone))
+        assert text == f"{local:%Y-%m-%d %H:%M:%S}"
+        assert title == f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M:%S} UTC"
+        assert zone == "UTC" or f"UTC{_offset(local)}".replace("-", "−") in line
+    assert ZONES[zone] in line
+
+
+def test_times_of_a_redemption_name_utc_without_javascript(served_app: ServedApp, open_tab: Tab) -> None:
+    """Each of them, because no script can tell the reader's zone."""
+    page = open_tab(timezone_id="Asia/Kolkata", java_script_enabled=False)
+    served_app.redeem(page, served_app.app.issue(), EMAIL)
+
+    texts = page.locator("#slip time").all_inner_texts()
+
+    assert len(texts) >= 2
+    assert [text for text in texts if not text.endswith(" UTC")] == []
 
 
 def test_without_the_stream_the_page_asks(served_app: ServedApp, open_tab: Tab) -> None:
@@ -184,7 +342,7 @@ def test_a_mistyped_address_is_corrected_by_its_owner(served_app: ServedApp, ope
     page.click("main form button[type=submit]")
     page.wait_for_url(lambda address: "/r/" in address and old not in address)
 
-    assert "l***@example.com" in page.locator("#slip").inner_text()
+    assert EMAIL in page.locator("#slip").inner_text()
     assert served_app.uses(code) == (0, 1)
     assert page.goto(served_app.link(old)).status == 404  # type: ignore[union-attr]  # a page that was opened has an answer
 

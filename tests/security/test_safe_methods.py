@@ -15,7 +15,7 @@ ASKED = [route.removeprefix("GET ") for route in MATRIX if route.startswith("GET
 UNCOUNTED = {"limit_reports", "tallies"}
 """Tables of metrics, which reading `/metrics` brings up to date; sessions are made by the test itself."""
 UNREACHED = {
-    *("/static", "/support/{_path}", "/admin/{_path}"),  # are no pages
+    *("/static", "/favicon.ico", "/support/{_path}", "/admin/{_path}"),  # are no pages
     *("/mailbox/{key}", "/mailbox/{key}/html", "/support/tries/{digest}"),  # there is none
     *("/admin/batches/{batch_id}", "/admin/batches/{batch_id}/stop"),  # likewise
     "/support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce",  # the hand-out has no recipient

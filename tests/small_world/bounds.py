@@ -248,6 +248,7 @@ USUAL: Final[Mapping[str, str]] = {
     "domain.judgment:JITTER_STEPS": "a resolution",
     "domain.values.similar_texts:SPELLINGS_MAX": "a property of the alphabet",
     "domain.values.similar_texts:DOMAIN_ERRORS_MAX": "a distance",
+    "domain.values.pasted_codes:CANDIDATES_MAX": "what one typed text may hold",
     "projections.engine_check.lock_checks:ORDER_ROUNDS": "how often an engine is asked",
     "projections.event_store.unit_of_work:REDEEMS_PER_CODE_MIN": "a ratio",
     "projections.legacy.source:RECORDS_PER_CODE_MAX": "a foreign table is refused beyond it",

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from api.errors import ApplicationError
+from api.http.problems import status_of
 from api.i18n.messages import state_message
 from api.settings import ApiSettings
 from api.use_cases.heavy_reads import HeavyReads
@@ -50,7 +51,7 @@ def status_view(
         state=state,
         message=state_message(state, language, cause=cause, sent_at=sent_at),
         detail_code=cause,
-        masked_email="l***@example.com",
+        email="l***@example.com",
         group="Design",
         reserved_at=AT,
         deadline=AT + timedelta(minutes=30),
@@ -73,6 +74,7 @@ class StubUseCases:
         refusal: Code that a redeem is refused with; None to accept it.
         created: Whether an accepted redeem made its reservation.
         state: State of the one reservation there is, with `cause`, `next_attempt_at` and other times.
+        successor: The reservation with the corrected address.
         is_unavailable: The database does not answer.
         asked: Email, code, language and visitor of each redeem.
         corrected: Reservation, email and code of each correction.
@@ -81,6 +83,7 @@ class StubUseCases:
         target: Where an accepted invitation leads to.
         accepted: Tokens of the links that were accepted.
         looked: Who asked for the status.
+        codes: Texts of the codes that exist.
     """
 
     settings: ApiSettings = field(default_factory=make_settings)
@@ -95,6 +98,7 @@ class StubUseCases:
     accepted_at: datetime | None = None
     access_ended_at: datetime | None = None
     may_correct: bool = True
+    successor: UUID | None = None
     is_unavailable: bool = False
     asked: list[tuple[str, str, Language, Visitor]] = field(default_factory=list)
     corrected: list[tuple[UUID, str, str]] = field(default_factory=list)
@@ -103,6 +107,7 @@ class StubUseCases:
     target: str | None = None
     accepted: list[str] = field(default_factory=list)
     looked: list[Visitor] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
 
     async def redeem(self, _: object, caller: Caller, email: str, code: str, *, language: Language) -> Redemption:
         """Answer as set."""
@@ -135,6 +140,10 @@ class StubUseCases:
         """Return one email address for each."""
         return dict.fromkeys(ids, "li.wei@example.com")
 
+    def find_possible_codes(self, typed: list[str]) -> list[UUID | None]:
+        """Say which of some texts are codes."""
+        return [RESERVATION if text in self.codes else None for text in typed]
+
     @property
     def reader(self) -> Self:
         """What reads the addresses."""
@@ -144,13 +153,14 @@ class StubUseCases:
         """The one reservation."""
         self.looked.append(visitor)
         if self.is_unavailable:
-            raise HTTPException(503)
+            raise ApplicationError("UNAVAILABLE", retry_after_s=2)
         if typed_id != str(RESERVATION):
             return None
         view = status_view(self.state, language, self.cause, self.next_attempt_at)
         return replace(
             view,
             may_correct=self.may_correct,
+            successor=self.successor,
             sent_at=self.sent_at or view.sent_at,
             accepted_at=self.accepted_at,
             access_ended_at=self.access_ended_at,
@@ -192,6 +202,10 @@ def client_of(use_cases: StubUseCases, monkeypatch: pytest.MonkeyPatch, mailbox:
     if mailbox is not None:
         app.include_router(mailbox_pages.build_router(mailbox, use_cases.settings.default_language))
     mount_static(app)
+
+    @app.exception_handler(ApplicationError)
+    async def on_error(request: Request, error: ApplicationError) -> Response:
+        return error_page(request, status_of(error.code), error.code, "zh")
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:

@@ -12,6 +12,7 @@ from api.i18n.messages import refusal_detail, refusal_title
 from api.use_cases.hand_outs.opened_forms import record_opened_form
 from api.use_cases.redeem import redeem
 from api.web.public.code_form import render_code_form
+from api.web.public.typed_values import TypedAgain, find_pasted_code, find_typed_again, read_address
 from api.web.public.visitor import get_visitor, remember_token
 from api.web.rendering import choose_language, see_other
 from domain.errors import RedeemField
@@ -25,9 +26,12 @@ router = APIRouter()
 
 @router.get("/")
 @router.get("/invite")
-async def show_form(request: Request, services: TheServices, code: str = "") -> Response:
-    """Show the form; a link may carry the code."""
-    return _render(request, choose_language(request, services.settings.default_language), code=code)
+async def show_form(request: Request, services: TheServices, code: str = "", reservation: str = "") -> Response:
+    """Show the form; a link may carry the code, or name the reservation after whose end the browser tries again."""
+    language, typed = choose_language(request, services.settings.default_language), TypedAgain(code=code)
+    if reservation:
+        typed = await services.run_blocking(find_typed_again, services, get_visitor(request), reservation)
+    return _render(request, language, email=typed.email, code=typed.code)
 
 
 @router.post("/invite")
@@ -36,15 +40,29 @@ async def send_form(
     services: TheServices,
     email: Annotated[str, Form()] = "",
     code: Annotated[str, Form()] = "",
+    asked: Annotated[str, Form()] = "",
+    choice: Annotated[str, Form()] = "",
+    switch: Annotated[str, Form()] = "",
 ) -> Response:
-    """Redeem the code, and redirect to the reservation's page."""
+    """Redeem the code, and redirect to the reservation's page.
+
+    Before that, ask once about an address that looks mistyped. With `switch` the form comes back in another language.
+    """
     language, visitor = choose_language(request, services.settings.default_language), get_visitor(request)
+    if switch:
+        return _render(request, language, email=email, code=code)
+    address = read_address(email, asked, choice)
+    if address.suggested is not None:
+        if wants_json(request):
+            return JSONResponse({"question": True})
+        return _render(request, language, email=email, code=code, asked=email, suggested=address.suggested)
     try:
-        redemption = await redeem(services, visitor.caller, email, code, language=language)
+        text = await find_pasted_code(services, code)
+        redemption = await redeem(services, visitor.caller, address.email, text, language=language)
     except ApplicationError as error:
         if wants_json(request):
             return _render_json(error, language)
-        return _render(request, language, email=email, code=code, error=error)
+        return _render(request, language, email=address.email, code=code, asked=address.email, error=error)
     path = f"/r/{redemption.reservation.reservation_id}" + ("" if redemption.created else "?known=1")
     response: Response = see_other(path)
     if wants_json(request):
@@ -75,9 +93,16 @@ def _render_json(error: ApplicationError, language: Language) -> Response:
 
 
 def _render(
-    request: Request, language: Language, *, email: str = "", code: str = "", error: ApplicationError | None = None
+    request: Request,
+    language: Language,
+    *,
+    email: str,
+    code: str,
+    asked: str = "",
+    suggested: str = "",
+    error: ApplicationError | None = None,
 ) -> Response:
-    """Render the form with what was typed, and the refusal if there is one."""
+    """Render the form with what was typed, and the refusal or the question if there is one."""
     return render_code_form(
         request,
         "invite.html",
@@ -87,6 +112,8 @@ def _render(
         cache_control="private, no-cache",
         email=email,
         code=code,
+        asked=asked,
+        suggested=suggested,
         about_email=_list_codes("email"),
         about_code=_list_codes("code"),
     )

@@ -10,12 +10,14 @@ from fastapi.responses import Response
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import TheServices
+from api.schemas.parsing import InvalidInputError, parse_id
 from api.use_cases.redeem import Redemption, correct_own_recipient, rebind_own_access
 from api.use_cases.services import Services
 from api.web.errors import error_page
 from api.web.forms import FormDep
 from api.web.public.code_form import render_code_form
-from api.web.public.status_view import find_status_view
+from api.web.public.status_view import StatusView, find_status_view
+from api.web.public.typed_values import find_pasted_code, read_address
 from api.web.public.visitor import Visitor, find_token, get_visitor, remember_token
 from api.web.rendering import choose_language, see_other
 from domain.ports import Language
@@ -39,7 +41,7 @@ _Submit = Callable[[Services, _Submission], Awaitable[Redemption]]
 async def _correct(services: Services, form: _Submission) -> Redemption:
     """Move a use to the right email address."""
     token = find_token(services, form.visitor, form.reservation_id)
-    email, code = form.values.get("email", ""), form.values.get("code", "")
+    email, code = form.values["email"], await find_pasted_code(services, form.values["code"])
     return await correct_own_recipient(services, form.visitor.caller, form.reservation_id, email, code, token=token)
 
 
@@ -53,24 +55,83 @@ async def _rebind(services: Services, form: _Submission) -> Redemption:
         services,
         form.visitor.caller,
         address,
-        form.values.get("code", ""),
-        form.values.get("group", "")[:NAME_LENGTH_MAX],
+        await find_pasted_code(services, form.values["code"]),
+        form.values["group"][:NAME_LENGTH_MAX],
         token=find_token(services, form.visitor, form.reservation_id),
         language=form.language,
     )
 
 
-def _add_form(
-    path: str, template: str, fields: Sequence[str], submit: Callable[[Services, _Submission], Awaitable[Redemption]]
-) -> None:
-    """Add the routes of a form.
+def _for_this_reservation(error: ApplicationError) -> ApplicationError:
+    """Return the error of a form about one reservation: a code that is not its own may exist."""
+    return ApplicationError("CODE_INVALID", why="of_another") if error.code == "CODE_INVALID" else error
 
-    Args:
-        path: Below the reservation's status page.
+
+def _view_without_database(typed_id: str, values: Mapping[str, str]) -> StatusView | None:
+    """Return a view that shows a form with what was typed into it; None if the reservation cannot exist."""
+    try:
+        reservation_id = parse_id("reservation_id", typed_id)
+    except InvalidInputError:
+        return None
+    groups = (values["group"],) if values.get("group") else ()
+    return StatusView(reservation_id=reservation_id, state="reserved", message="", may_correct=True, groups=groups)
+
+
+class _Form(NamedTuple):
+    """A form below a reservation's status page.
+
+    Attributes:
         template: File name of the page.
         fields: Names of the form's fields.
         submit: Does what the form asks for.
     """
+
+    template: str
+    fields: Sequence[str]
+    submit: _Submit
+
+    def render(
+        self,
+        request: Request,
+        language: Language,
+        view: StatusView,
+        typed: Mapping[str, str],
+        error: ApplicationError | None = None,
+    ) -> Response:
+        """Render the form with what was typed, and the refusal or the question if there is one."""
+        values = {"asked": "", "suggested": "", **dict.fromkeys(self.fields, ""), **typed}
+        return render_code_form(request, self.template, language, error, view=view, **values)
+
+    async def send(self, request: Request, services: Services, typed_id: str, values: Mapping[str, str]) -> Response:
+        """Do what the form asks for. It comes back for a question, in another language, or if it is refused."""
+        language, visitor = choose_language(request, services.settings.default_language), get_visitor(request)
+        typed = {name: values.get(name, "") for name in (*self.fields, "asked")}
+        try:
+            view = await services.run_blocking(find_status_view, services, typed_id, language, visitor)
+        except ApplicationError as error:
+            if (view := _view_without_database(typed_id, typed)) is None:
+                raise
+            return self.render(request, language, view, typed, error)
+        if view is None:
+            return error_page(request, 404, "NOT_FOUND", language)
+        if values.get("switch"):
+            return self.render(request, language, view, {**typed, "asked": ""})
+        if "email" in typed:
+            address = read_address(typed["email"], typed["asked"], values.get("choice", ""))
+            typed["asked"] = typed["email"] = address.email
+            if address.suggested is not None:
+                return self.render(request, language, view, {**typed, "suggested": address.suggested})
+        try:
+            redemption = await self.submit(services, _Submission(view.reservation_id, typed, language, visitor))
+        except ApplicationError as error:
+            return self.render(request, language, view, typed, _for_this_reservation(error))
+        response = see_other(f"/r/{redemption.reservation.reservation_id}")
+        remember_token(request, response, redemption.correction_token, services.settings.policy)
+        return response
+
+
+def _add_form(path: str, form: _Form) -> None:
+    """Add the routes of a form at a path below the reservation's status page."""
 
     @router.get(path)
     def show_form(request: Request, services: TheServices, reservation_id: str) -> Response:
@@ -78,24 +139,12 @@ def _add_form(
         view = find_status_view(services, reservation_id, language, get_visitor(request))
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
-        return render_code_form(request, template, language, None, view=view, **dict.fromkeys(fields, ""))
+        return form.render(request, language, view, {})
 
     @router.post(path)
-    async def send_form(request: Request, services: TheServices, reservation_id: str, form: FormDep) -> Response:
-        language, visitor = choose_language(request, services.settings.default_language), get_visitor(request)
-        view = await services.run_blocking(find_status_view, services, reservation_id, language, visitor)
-        if view is None:
-            return error_page(request, 404, "NOT_FOUND", language)
-        submission = _Submission(view.reservation_id, form.values, language, visitor)
-        try:
-            redemption = await submit(services, submission)
-        except ApplicationError as error:
-            typed = {name: form.values.get(name, "") for name in fields}
-            return render_code_form(request, template, language, error, view=view, **typed)
-        response = see_other(f"/r/{redemption.reservation.reservation_id}")
-        remember_token(request, response, redemption.correction_token, services.settings.policy)
-        return response
+    async def send_form(request: Request, services: TheServices, reservation_id: str, sent: FormDep) -> Response:
+        return await form.send(request, services, reservation_id, sent.values)
 
 
-_add_form("/correct", "correct.html", ("email", "code"), _correct)
-_add_form("/move", "rebind.html", ("code", "group"), _rebind)
+_add_form("/correct", _Form("correct.html", ("email", "code"), _correct))
+_add_form("/move", _Form("rebind.html", ("code", "group"), _rebind))

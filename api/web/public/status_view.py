@@ -10,7 +10,7 @@ from api.i18n.messages import state_message
 from api.schemas.parsing import InvalidInputError, parse_id
 from api.use_cases.services import Services
 from api.web.masking import mask_if_known
-from api.web.public.visitor import Visitor, find_token
+from api.web.public.visitor import Visitor, find_token, list_own_reservations
 from domain.events.event import RefundCause
 from domain.model.reservation import PublicState, Reservation
 from domain.ports import Language
@@ -26,7 +26,7 @@ class StatusView:
     Attributes:
         message: What its state means for the recipient.
         detail_code: Why it was refunded, if it was.
-        masked_email: Where the invitation goes.
+        email: Where the invitation goes: in full for the browser that redeemed, masked for every other one.
         group: The group that the recipient is invited to.
         deadline: The invitation is sent until then, or the use is refunded.
         next_attempt_at: Time of the next attempt, after one that failed.
@@ -37,13 +37,15 @@ class StatusView:
         access_ended_at: When the access ended.
         is_moved: The access ended because it was moved to another group.
         groups: Groups to which this browser may move the access now.
+        successor: The reservation with the corrected address, if this browser made it.
+        is_holder: This browser redeemed the code.
     """
 
     reservation_id: UUID
     state: PublicState
     message: str
     detail_code: RefundCause | None = None
-    masked_email: str | None = None
+    email: str | None = None
     group: str | None = None
     reserved_at: datetime | None = None
     deadline: datetime | None = None
@@ -57,6 +59,8 @@ class StatusView:
     access_ended_at: datetime | None = None
     is_moved: bool = False
     groups: Sequence[str] = ()
+    successor: UUID | None = None
+    is_holder: bool = False
 
 
 def find_status_view(services: Services, typed_id: str, language: Language, visitor: Visitor) -> StatusView | None:
@@ -76,7 +80,7 @@ def find_status_view(services: Services, typed_id: str, language: Language, visi
         state=reservation.public_state,
         message=state_message(reservation.public_state, language, cause=cause, sent_at=sent_at),
         detail_code=cause,
-        masked_email=mask_if_known(address or None),
+        email=address if is_holder else mask_if_known(address or None),
         group=reservation.group,
         reserved_at=reservation.reserved_at,
         deadline=reservation.deadline,
@@ -90,6 +94,8 @@ def find_status_view(services: Services, typed_id: str, language: Language, visi
         access_ended_at=access.ended_at if access else None,
         is_moved=access is not None and access.ending == "moved",
         groups=_list_rebind_groups(services, reservation) if is_holder else (),
+        successor=_find_successor(services, visitor, reservation_id) if cause == "corrected" else None,
+        is_holder=is_holder,
     )
 
 
@@ -103,6 +109,15 @@ def _may_correct(services: Services, reservation: Reservation) -> bool:
     if not reservation.may_person_correct(services.now(), within_s):
         return False
     return reservation.occupies_use and reservation.accepted_at is None and reservation.corrects is None
+
+
+def _find_successor(services: Services, visitor: Visitor, reservation_id: UUID) -> UUID | None:
+    """Return the reservation of this browser that corrects another one; None if it has none."""
+    for own_id in list_own_reservations(services, visitor):
+        own = services.reader.find_reservation(own_id)
+        if own is not None and own.corrects == reservation_id:
+            return own_id
+    return None
 
 
 def _list_rebind_groups(services: Services, reservation: Reservation) -> Sequence[str]:

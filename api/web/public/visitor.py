@@ -50,6 +50,13 @@ def find_token(services: Services, visitor: Visitor, reservation_id: UUID) -> st
     return next((token for token in visitor.tokens if read_correction_token(secret, token) == reservation_id), None)
 
 
+def list_own_reservations(services: Services, visitor: Visitor) -> list[UUID]:
+    """Return the reservations that this browser can prove to have made, the newest first."""
+    secret = services.settings.secret_key.get_secret_value().encode()
+    ids = (read_correction_token(secret, token) for token in visitor.tokens)
+    return [reservation_id for reservation_id in ids if reservation_id is not None]
+
+
 def read_tokens(request: Request) -> tuple[str, ...]:
     """Return the correction tokens of this browser, the newest first; what has another shape is left out."""
     parts = request.cookies.get(COOKIE, "").split(_SEPARATOR, TOKENS_MAX)

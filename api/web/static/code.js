@@ -59,8 +59,20 @@ function placeAfter(shown, letters) {
   return place;
 }
 
+// A refused code has its answer already.
+let refused = code.hasAttribute("aria-invalid") ? bare(code.value) : null;
+
+export function refuseCode() {
+  refused = bare(code.value);
+  onCode();
+}
+
 function onCode() {
   const text = bare(code.value);
+  if (text === refused) {
+    say(null);
+    return;
+  }
   const verdict = verdictOf(text);
   // A legacy code has its own spelling, so nothing is grouped before it reads as a native code.
   if (verdict === "good") {
@@ -80,6 +92,16 @@ code.addEventListener("input", (event) => {
   }
 });
 code.addEventListener("compositionend", onCode);
+
+// A field of one line would join the lines of a pasted message to one word.
+code.addEventListener("paste", (event) => {
+  const text = event.clipboardData.getData("text");
+  if (/[\r\n]/.test(text)) {
+    event.preventDefault();
+    code.setRangeText(text.replace(/\s+/g, " ").trim(), code.selectionStart, code.selectionEnd, "end");
+    onCode();
+  }
+});
 
 // In a grouped code, a backspace right behind a hyphen means the letter before it: the hyphen alone would come back.
 code.addEventListener("beforeinput", (event) => {

@@ -1,12 +1,13 @@
 // The redeem form, sent by script: a refusal is shown without loading the page again.
 
-import "./code.js";
+import { refuseCode } from "./code.js";
 import "./email.js";
 
 const form = document.getElementById("redeem");
 const email = form.elements.email;
 const code = form.elements.code;
-const button = form.querySelector("button");
+const asked = form.elements.asked;
+const button = form.querySelector(".press");
 const notice = document.getElementById("notice");
 const label = button.textContent;
 
@@ -46,6 +47,9 @@ function refuse(title, detail, problem = "") {
   const about = (field) => form.dataset[field].split(" ").includes(problem);
   mark(email, "email-hint", about("aboutEmail"));
   mark(code, "code-hint code-check", about("aboutCode"));
+  if (about("aboutCode")) {
+    refuseCode();
+  }
   document.getElementById("notice-title").textContent = title;
   document.getElementById("notice-detail").textContent = detail === title ? form.dataset.exhausted : detail;
   notice.hidden = false;
@@ -66,9 +70,13 @@ async function redeem() {
   const response = await fetch(form.action, {
     method: "POST",
     headers: { Accept: "application/json", "Accept-Language": form.dataset.language },
-    body: new URLSearchParams({ email: email.value, code: code.value }),
+    body: new URLSearchParams({ email: email.value, code: code.value, asked: asked.value }),
   });
   const answer = await response.json();
+  if (answer.question) {
+    form.submit(); // the page comes back with the question, as it does without JavaScript
+    return true;
+  }
   if (response.ok) {
     location.assign(answer.status_url);
     return true;
@@ -77,8 +85,22 @@ async function redeem() {
   return false;
 }
 
+// The address that was chosen is what the field shows and what is sent, also if the code is refused then.
+function choose(address) {
+  email.value = address;
+  asked.value = address;
+  document.getElementById("question").remove();
+}
+
 form.addEventListener("submit", async (event) => {
+  const { name, dataset } = event.submitter ?? button;
+  if (name === "switch") {
+    return;
+  }
   event.preventDefault();
+  if (name === "choice") {
+    choose(dataset.address);
+  }
   if (isPressed()) {
     return;
   }

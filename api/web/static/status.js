@@ -1,7 +1,7 @@
 // Keeps the status page true: server-sent events, or polling where they don't get through. The page itself is
 // always drawn by the server; here we only notice that something changed, and fetch it anew.
 
-import { showLocalTimes } from "./times.js";
+import { showLocalTimes, tellZone } from "./times.js";
 
 const POLL_FIRST_MS = 1000;
 const POLL_LONGEST_MS = 10000;
@@ -27,6 +27,7 @@ async function redraw() {
   sheet.classList.toggle("is-new", isNews);
   showLocalTimes(sheet);
   slip().replaceWith(sheet);
+  tellZone();
   document.title = next.title;
   if (isNews) {
     news.textContent = `${heading(sheet)} ${sheet.querySelector("#message").textContent}`;

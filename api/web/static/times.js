@@ -30,13 +30,17 @@ export function offsetOf(at) {
   return `UTC${minutes < 0 ? "−" : "+"}${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`;
 }
 
-function tellZone(line) {
-  if (document.querySelector("time[datetime]")) {
-    const zone = zoneName === "UTC" ? zoneName : `${zoneName}, ${offsetOf(new Date())}`;
+// "Asia/Shanghai, UTC+08:00"; where the times of the page are in summer and in winter, both offsets.
+export function tellZone() {
+  const times = document.querySelectorAll("time[datetime]");
+  if (times.length > 0) {
+    const line = document.getElementById("zone");
+    const offsets = new Set(Array.from(times, (time) => offsetOf(new Date(time.dateTime))));
+    const zone = zoneName === "UTC" ? zoneName : `${zoneName}, ${[...offsets].join(" / ")}`;
     line.textContent = line.dataset.text.replace("{zone}", zone);
     line.hidden = false;
   }
 }
 
 showLocalTimes(document);
-tellZone(document.getElementById("zone"));
+tellZone();

@@ -23,7 +23,7 @@ def test_the_form_is_at_both_addresses_in_both_languages(client: TestClient, pat
     response = client.get(path, headers={"Accept-Language": language})
 
     assert response.status_code == 200
-    assert read_page(response.text).texts("button") == [BUTTON[language]]
+    assert read_page(response.text).find("form").texts("button") == [BUTTON[language]]
     assert response.headers["content-language"] == language
 
 
@@ -87,6 +87,98 @@ def test_a_fault_is_a_form_to_send_again(client: TestClient, use_cases: StubUseC
     assert response.status_code == 503
     assert response.headers["retry-after"] == "2"
     assert "code" in [field.attributes.get("name") for field in read_page(response.text).find_all("input")]
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_mistyped_domain_is_asked_about_before_anything_is_sent(
+    client: TestClient, use_cases: StubUseCases, accept: str
+) -> None:
+    """The script lets the browser send the form, so that both show the same question."""
+    form = {"email": "li.wei@gmial.com", "code": "MCM1"}
+
+    response = client.post("/invite?lang=en", data=form, headers={"Accept": accept})
+
+    assert response.status_code == 200
+    assert use_cases.asked == []
+    if accept == "application/json":
+        assert response.json() == {"question": True}
+        return
+    page = read_page(response.text)
+    assert page.find(id="question-text").text == "Did you mean li.wei@gmail.com?"
+    assert page.texts("button", name="choice") == [
+        "Yes, send to li.wei@gmail.com",
+        "No, li.wei@gmial.com is correct",
+    ]
+    assert page.find(id="email").attributes["value"] == "li.wei@gmial.com"
+    assert page.find(id="code").attributes["value"] == "MCM1"
+
+
+@pytest.mark.parametrize(
+    ("more", "email"),
+    [
+        ({"choice": "suggested"}, "li.wei@gmail.com"),
+        ({"choice": "typed"}, "li.wei@gmial.com"),
+        ({}, "li.wei@gmial.com"),
+        ({"choice": "suggested", "email": "mei@example.com"}, "mei@example.com"),
+    ],
+    ids=["suggested", "typed", "button-of-the-form", "changed-since"],
+)
+def test_one_click_answers_the_question(
+    client: TestClient, use_cases: StubUseCases, more: dict[str, str], email: str
+) -> None:
+    """With the address that was chosen, and never with a suggestion for an address that was changed since."""
+    form = {"email": "li.wei@gmial.com", "asked": "li.wei@gmial.com", "code": "MCM1", **more}
+
+    response = client.post("/invite", data=form)
+
+    assert response.headers["location"] == f"/r/{RESERVATION}"
+    assert [asked[0] for asked in use_cases.asked] == [email]
+
+
+def test_address_that_was_kept_is_not_asked_about_again(client: TestClient, use_cases: StubUseCases) -> None:
+    """After a refusal of the code, the next press of the button sends it."""
+    use_cases.refusal = "CODE_INVALID"
+    form = {"email": "li.wei@gmial.com", "asked": "li.wei@gmial.com", "code": "WRONG"}
+
+    page = read_page(client.post("/invite", data=form).text)
+
+    assert page.find(id="asked").attributes["value"] == "li.wei@gmial.com"
+    assert page.find_all(id="question") == []
+
+
+def test_code_in_pasted_text_is_redeemed(client: TestClient, use_cases: StubUseCases) -> None:
+    """A code of the ledger by its check character, and another one behind the word that announces it."""
+    use_cases.codes = ["QN2RJ90VFQWPXCSEXW3W"]
+    for typed in ("您的兑换码：QN2R-J90V-FQWP-XCSE-XW3W，请尽快使用", "Code: PROMO-2024"):
+        client.post("/invite", data={"email": "li.wei@example.com", "code": typed})
+
+    assert [asked[1] for asked in use_cases.asked] == ["QN2RJ90VFQWPXCSEXW3W", "PROMO-2024"]
+
+
+@pytest.mark.parametrize("path", ["/", "/invite?code=OLD"])
+def test_change_of_language_keeps_what_was_typed(client: TestClient, use_cases: StubUseCases, path: str) -> None:
+    """The switch is a button of the form; the language is remembered, and nothing is redeemed."""
+    shown = read_page(client.get(path, headers={"Accept-Language": "zh"}).text)
+    (button,) = shown.find_all("button", name="switch", value="en")
+
+    typed = {"email": "li.wei@gmial.com", "code": "MCM1", "asked": "", "switch": "en"}
+    response = client.post(button.attributes["formaction"], data=typed)
+
+    page = read_page(response.text)
+    assert button.attributes["form"] == shown.find("form").attributes["id"]
+    assert [page.find(id=name).attributes["value"] for name in ("email", "code")] == ["li.wei@gmial.com", "MCM1"]
+    assert page.find("form").texts("button") == [BUTTON["en"]]
+    assert "ledger_language=en" in response.headers["set-cookie"]
+    assert use_cases.asked == []
+
+
+def test_enter_presses_the_button_of_the_form(client: TestClient) -> None:
+    """Browsers press the first button that belongs to the form, which must not be one of the languages."""
+    page = read_page(client.get("/invite").text)
+    own = [button for button in page.find_all("button") if "name" not in button.attributes]
+
+    assert page.find_all("button")[0] is own[0]
+    assert own[0].attributes["form"] == "redeem"
 
 
 def test_an_empty_form_is_asked_about_like_any_other(client: TestClient, use_cases: StubUseCases) -> None:

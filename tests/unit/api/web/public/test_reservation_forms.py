@@ -1,5 +1,7 @@
 """Mending a mistyped address: a form that needs no JavaScript, and keeps what was typed when it is refused."""
 
+from uuid import uuid4
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -38,6 +40,72 @@ def test_a_refusal_keeps_what_was_typed(client: TestClient, use_cases: StubUseCa
     assert read_page(answer.text).find_all(role="alert")
     assert read_page(answer.text).find_all(value="li.wei@example.com")
     assert len(read_page(answer.text).find_all(aria_invalid="true")) == (refusal != "RECIPIENT_NOT_CORRECTABLE")
+
+
+def test_code_of_another_invitation_is_not_said_to_be_unknown(client: TestClient, use_cases: StubUseCases) -> None:
+    """It may exist, and the answer is the same whether it does or not."""
+    use_cases.refusal = "CODE_INVALID"
+
+    text = client.post(PATH, data=FORM, headers={"accept-language": "en"}).text
+
+    assert "not redeemed with this code" in text
+    assert "does not exist" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [(PATH, FORM), (f"/r/{RESERVATION}/move", {"code": "abcd", "group": "blue"})],
+    ids=["correct", "move"],
+)
+def test_form_keeps_what_was_typed_while_the_database_is_unavailable(
+    client: TestClient, use_cases: StubUseCases, path: str, form: dict[str, str]
+) -> None:
+    """It can be sent again as soon as the database answers."""
+    use_cases.is_unavailable = True
+
+    response = client.post(path, data=form)
+
+    page = read_page(response.text)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "2")
+    assert page.find(role="alert").text
+    assert all(page.find_all(value=value) for value in form.values())
+
+
+def test_mistyped_domain_is_asked_about_in_a_correction_too(client: TestClient, use_cases: StubUseCases) -> None:
+    """And one click sends it."""
+    form = {"email": "li.wei@163.con", "code": "abcd"}
+    page = read_page(client.post(PATH, data=form).text)
+    asked = page.find(id="asked").attributes["value"]
+
+    client.post(PATH, data={**form, "asked": asked, "choice": "suggested"})
+
+    assert page.find(id="question-text").text
+    assert use_cases.corrected == [(RESERVATION, "li.wei@163.com", "abcd")]
+
+
+def test_change_of_language_keeps_what_was_typed(client: TestClient, use_cases: StubUseCases) -> None:
+    """Nothing is corrected by it."""
+    page = read_page(client.post(f"{PATH}?lang=en", data={**FORM, "switch": "en"}).text)
+
+    assert page.find("h1").text == "Correct the email address"
+    assert [page.find(id=name).attributes["value"] for name in FORM] == [*FORM.values()]
+    assert use_cases.corrected == []
+
+
+def test_second_tab_after_a_correction_leads_to_the_corrected_invitation(
+    client: TestClient, use_cases: StubUseCases
+) -> None:
+    """It offers no form that could only be refused, and does not ask to redeem again."""
+    use_cases.state, use_cases.cause, use_cases.successor = "refunded", "corrected", uuid4()
+    use_cases.refusal = "RECIPIENT_NOT_CORRECTABLE"
+
+    for page in (
+        read_page(client.post(PATH, data=FORM, headers={"accept-language": "en"}).text),
+        read_page(client.get(PATH.removesuffix("/correct")).text),
+    ):
+        assert page.find("main").find_all("form") == []
+        assert f"/r/{use_cases.successor}" in page.link_targets
+        assert "/invite" not in page.find("main").link_targets
 
 
 def test_closed_commit_refuses_commands(client: TestClient, use_cases: StubUseCases) -> None:

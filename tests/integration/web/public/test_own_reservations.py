@@ -1,0 +1,133 @@
+"""What the browser that redeemed sees of its reservation, and what every other browser sees, over a real database."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from api.web.public.visitor import COOKIE
+from domain.ports import Rejected
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import Element, read_page
+
+EMAIL = "li.wei@example.com"
+REFUSED = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+
+
+@pytest.fixture
+def show(app: AppClient) -> Callable[..., Element]:
+    """A function that opens a page in a browser with the tokens of some reservations."""
+
+    def open_page(path: str, *own: str) -> Element:
+        app.client.cookies.clear()
+        if own:
+            app.client.cookies.set(COOKIE, ".".join(app.tokens[reservation_id] for reservation_id in own))
+        answer = app.client.get(path, headers={"Accept": "text/html", "Accept-Language": "en"})
+        app.client.cookies.clear()
+        return read_page(answer.text)
+
+    return open_page
+
+
+def refused(app: AppClient) -> tuple[str, str]:
+    """A code, and its reservation whose address the mail server refused."""
+    code = app.issue()
+    reservation_id = str(app.redeem(code, EMAIL).json()["reservation_id"])
+    app.attempt(reservation_id, REFUSED)
+    return code, reservation_id
+
+
+def typed(page: Element) -> list[str]:
+    """What the fields of the form hold."""
+    return [page.find(id=name).attributes["value"] for name in ("email", "code")]
+
+
+def test_only_the_browser_that_redeemed_sees_the_whole_address(app: AppClient, show: Callable[..., Element]) -> None:
+    """Anyone else with the link of the page sees it masked, also on the page of the correction."""
+    own, other = (str(app.redeem(app.issue(), EMAIL).json()["reservation_id"]) for _ in range(2))
+
+    for path in (f"/r/{own}", f"/r/{own}/correct"):
+        assert EMAIL in show(path, own).find("main").text
+        for visitor in ([], [other]):
+            text = show(path, *visitor).find("main").text
+            assert "l***@example.com" in text
+            assert EMAIL not in text
+
+
+def test_try_again_fills_in_what_this_browser_typed(app: AppClient, show: Callable[..., Element]) -> None:
+    """The same link gives another browser an empty form."""
+    code, reservation_id = refused(app)
+    (link,) = [
+        target for target in show(f"/r/{reservation_id}", reservation_id).link_targets if "reservation=" in target
+    ]
+
+    assert typed(show(link, reservation_id)) == [EMAIL, code]
+    assert typed(show(link)) == ["", ""]
+    assert "/invite" in show(f"/r/{reservation_id}").find("main").link_targets
+    assert typed(show("/invite?reservation=nonsense", reservation_id)) == ["", ""]
+
+
+def test_code_is_filled_in_for_an_hour_only(
+    app: AppClient, show: Callable[..., Element], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as an address can be corrected; the address stays."""
+    _, reservation_id = refused(app)
+    now = app.services.now() + timedelta(seconds=app.services.settings.policy.correct_within_s + 1)
+    monkeypatch.setattr(type(app.services), "now", lambda _: now)
+
+    assert typed(show(f"/invite?reservation={reservation_id}", reservation_id)) == [EMAIL, ""]
+
+
+def test_reservation_in_progress_fills_in_nothing(app: AppClient, show: Callable[..., Element]) -> None:
+    """Its use is not returned, so there is nothing to try again."""
+    reservation_id = str(app.redeem(app.issue(), EMAIL).json()["reservation_id"])
+
+    assert typed(show(f"/invite?reservation={reservation_id}", reservation_id)) == ["", ""]
+
+
+def test_corrected_reservation_leads_to_its_successor(app: AppClient, show: Callable[..., Element]) -> None:
+    """In the browser that made both; another one learns no address of a page."""
+    code = app.issue()
+    old = str(app.redeem(code, "li@exmaple.com").json()["reservation_id"])
+    new = app.correct(old, email=EMAIL, code=code).json()["reservation_id"]
+
+    for path in (f"/r/{old}", f"/r/{old}/correct"):
+        assert f"/r/{new}" in show(path, new, old).link_targets
+        assert f"/r/{new}" not in show(path, old).link_targets
+
+
+@pytest.mark.parametrize("prefix", ["", "SPRING26"])
+def test_code_is_redeemed_out_of_a_message(app: AppClient, prefix: str) -> None:
+    """As it was pasted, with a prefix or without."""
+    issued = app.client.post("/api/v1/codes", json={"max_uses": 1, "prefix": prefix}, headers=app.key("admin"))
+    code = issued.json()[0]["code"]
+
+    answer = app.client.post(
+        "/invite", data={"email": EMAIL, "code": f"您的兑换码：{code}，请尽快使用"}, follow_redirects=False
+    )
+
+    assert answer.status_code == 303
+    reservation = app.services.reader.find_reservation(UUID(answer.headers["location"].rpartition("/")[2]))
+    assert reservation is not None
+    assert app.services.reader.find_code(code) == reservation.code_id
+
+
+def test_existing_code_of_another_invitation_gets_the_answer_of_an_unknown_one(app: AppClient) -> None:
+    """The page of the correction does not say which codes exist."""
+    other, code = app.issue(), app.issue()
+    reservation_id = str(app.redeem(code, EMAIL).json()["reservation_id"])
+    app.client.cookies.set(COOKIE, app.tokens[reservation_id])
+
+    notices = []
+    for wrong in (other, f"{code[:-4]}AAAA"):
+        answer = app.client.post(
+            f"/r/{reservation_id}/correct",
+            data={"email": "mei@example.com", "code": wrong},
+            headers={"Accept-Language": "en"},
+        )
+        notices.append(read_page(answer.text).find(id="notice").text)
+    app.client.cookies.clear()
+
+    assert notices[0] == notices[1]
+    assert "not redeemed with this code" in notices[0]

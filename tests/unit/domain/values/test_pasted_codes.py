@@ -1,0 +1,87 @@
+"""Codes in pasted text: which texts are looked up, and which one stands for a text without a code."""
+
+import random
+from typing import Final
+
+import pytest
+
+from domain.values.identifiers import TYPED_LENGTH_MAX, format_code, generate_code, normalize_code
+from domain.values.pasted_codes import CANDIDATES_MAX, list_pasted_codes
+
+NATIVE: Final = generate_code(random.Random(3))
+SHOWN: Final = format_code(NATIVE)
+FULL_WIDTH: Final = "".join(chr(ord(character) + 0xFEE0) for character in SHOWN)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        f"Code: {SHOWN}",
+        f"您的兑换码：{SHOWN}",
+        f"您的兑换码是{SHOWN}，请尽快使用",
+        f"兑换码：{FULL_WIDTH}",
+        f"Your code:\n{SHOWN}\nThanks",
+        f"Your code{SHOWN}Thanks",
+        f"code {SHOWN}",
+        f"CODE-{SHOWN}",
+        f"Code is {SHOWN.lower().replace('-', ' ')}",
+        f"“{SHOWN}”",
+        f"{SHOWN}\u200b",
+        f"https://ledger.example.com/invite?code={SHOWN}",
+        "x" * 200 + f" {SHOWN} " + "y" * 90,
+    ],
+)
+def test_code_is_among_the_candidates_of_a_text(typed: str) -> None:
+    """Whatever is around it."""
+    assert NATIVE in list_pasted_codes(typed)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        SHOWN,
+        NATIVE,
+        SHOWN.lower(),
+        f" {SHOWN}  ",
+        FULL_WIDTH,
+        SHOWN.replace("-", " – "),
+        "PROMO2024",
+        "promo 2024",
+        "",
+        "qr code",
+    ],
+)
+def test_text_that_is_a_code_alone_is_left_as_it_is(typed: str) -> None:
+    """Nothing is looked up for it."""
+    assert list_pasted_codes(typed) == [typed]
+
+
+@pytest.mark.parametrize("typed", [f"SPRING26-{SHOWN}", f"Code: SPRING26-{SHOWN}", f"spring26 {SHOWN}"])
+def test_code_with_a_prefix_is_a_candidate(typed: str) -> None:
+    """A prefix may also be a word of the text, so the code without it is one too."""
+    candidates = [normalize_code(text) for text in list_pasted_codes(typed)]
+
+    assert {f"SPRING26{NATIVE}", NATIVE} <= {*candidates}
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("Code: PROMO2024", "PROMO2024"),
+        ("您的兑换码：PROMO-2024。", "PROMO-2024"),
+        ("兑换码为 promo2024", "PROMO2024"),
+        ("Your voucher code is PROMO2024, enjoy", "PROMO2024"),
+    ],
+)
+def test_legacy_code_is_what_follows_its_label(typed: str, code: str) -> None:
+    """It has no check character by which it could be recognized elsewhere."""
+    assert list_pasted_codes(typed) == [code]
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_number_of_candidates_is_bounded(seed: int) -> None:
+    """For the longest text, whatever it is."""
+    draw = random.Random(seed)
+    text = "".join(draw.choices("0123456789ABCDEFGHJKMNPQRSTVWXYZ-码: ", k=TYPED_LENGTH_MAX))
+
+    assert 1 <= len(list_pasted_codes(text)) <= CANDIDATES_MAX + 1
