@@ -14,6 +14,7 @@ import typer
 from api.cli.embedded.environment import read_stack_environment
 from api.cli.embedded.secrets_file import FILE as SECRETS
 from api.cli.embedded.state_file import read_stack_state
+from api.i18n.languages import find_language
 from domain.ports import Language
 from projections.config.settings import LedgerSettings
 from projections.config.unknown_settings import find_ignored_settings
@@ -125,6 +126,4 @@ class OpenReader:
 def find_language_of_locale() -> Language | None:
     """Return the language that the locale of the environment names; None for one without a catalog."""
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    if locale.startswith("zh"):
-        return "zh"
-    return "en" if locale.startswith(("en", "C", "POSIX")) else None
+    return "en" if locale.startswith(("C", "POSIX")) else find_language(locale[:2])

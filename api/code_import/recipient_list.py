@@ -18,6 +18,7 @@ from api.code_import.file_reader import (
     split_cells,
 )
 from api.code_import.row_parser import SHOWN_LENGTH_MAX, RejectedRecordError
+from api.i18n.languages import LANGUAGES, find_language
 from api.schemas.csv_cells import FORMULA, without_mark
 from api.schemas.json_members import RepeatedMemberError
 from api.schemas.parsing import InvalidInputError, parse_email
@@ -35,7 +36,6 @@ VARIABLES_MAX: Final = 20
 VARIABLE_LENGTH_MAX: Final = 200
 RESERVED: Final = frozenset({"group", CODE, "link"})
 """Names that texts of emails give another meaning."""
-LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
 CellProblem = Literal["email", "language", "variable_name", "variables", "too_long", "not_a_line", "formula"]
 ObjectProblem = Literal["json", "not_an_object", "no_variables", "twice", "not_a_text"]
 CodeProblem = Literal[
@@ -198,12 +198,14 @@ def parse_recipient(cells: Mapping[str, str], default: Language) -> ListRow:
     except InvalidInputError as error:
         raise RejectedRecipientError("email", f"email {error.detail}") from error
     name = cells.get(LANGUAGE, "").lower()
-    if name and name not in LANGUAGES:
-        raise RejectedRecipientError("language", f"language {name[:SHOWN_LENGTH_MAX]!a} is neither en nor zh")
+    language = find_language(name) if name else default
+    if language is None:
+        names = " nor ".join(sorted(LANGUAGES))
+        raise RejectedRecipientError("language", f"language {name[:SHOWN_LENGTH_MAX]!a} is neither {names}")
     variables = {name: cell for name, cell in cells.items() if cell and name not in COLUMNS}
     for variable, value in variables.items():
         _check_value(variable, value)
-    return ListRow(address, LANGUAGES.get(name, default), variables, cells.get(CODE) or None)
+    return ListRow(address, language, variables, cells.get(CODE) or None)
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -27,3 +27,8 @@ LANGUAGE_ROWS: Final[dict[Language, LanguageRow]] = {
 }
 INTERNATIONAL: Final[Language] = "en"
 """Language of pages for browsers that ask for other languages only: more people read it than the default language."""
+
+
+def find_language(name: object) -> Language | None:
+    """Return the language of a name such as `en`; None for any other text."""
+    return next((language for language in LANGUAGES if language == name), None)

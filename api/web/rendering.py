@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from api.i18n.catalogs import pick_language, translator
 from api.i18n.code_sentences import say_number
-from api.i18n.languages import INTERNATIONAL, LANGUAGE_ROWS, LANGUAGES
+from api.i18n.languages import INTERNATIONAL, LANGUAGE_ROWS, find_language
 from api.schemas.code_terms import TERMS
 from api.web.security_headers import security_headers
 from api.web.shortcuts import SHORTCUTS
@@ -115,9 +115,8 @@ def choose_language(request: Request, default: Language) -> Language:
         default: For browsers that name no language at all; `INTERNATIONAL` is for those that name only others.
     """
     for choice in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
-        for language in LANGUAGES:
-            if choice == language:
-                return language
+        if (language := find_language(choice)) is not None:
+            return language
     return pick_language(request.headers.get("accept-language"), default, for_others=INTERNATIONAL)
 
 

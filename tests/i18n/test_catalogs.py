@@ -148,6 +148,7 @@ FAMILIES: Final = {
         for field in kind.fields
         for part in ("field", "hint")
     ),
+    *(f"page.support.language.{language}" for language in LANGUAGES),
     *(f"page.support.audit.{action}" for action in get_args(AuditAction)),
     *(f"page.support.audit.detail.{name}" for names in VALUE_NAMES.values() for name in names),
     *(f"page.support.audit.outcome.{outcome}" for outcome in ("sent", "failed", "deferred", "unknown")),
@@ -192,16 +193,16 @@ def sources() -> str:
 
 def test_the_catalogs_have_the_same_keys() -> None:
     """What can be said in one language can be said in the other."""
-    zh, en = sentences("zh"), sentences("en")
-    in_one = zh.keys() ^ en.keys()
+    keys = {language: sentences(language).keys() for language in LANGUAGES}
+    missing = {f"{language}: {key}" for language in LANGUAGES for key in set().union(*keys.values()) - keys[language]}
 
-    assert not in_one, name_keys("add the text in the other language to its catalog of api/i18n/locales/", in_one)
+    assert not missing, name_keys("add the text to the catalog of that language in api/i18n/locales/", missing)
 
 
 def test_the_catalogs_have_the_same_placeholders() -> None:
     """No language leaves out a fact, or asks for one that the other doesn't know."""
-    zh, en = sentences("zh"), sentences("en")
-    differing = {key for key in zh if placeholders(zh[key]) != placeholders(en[key])}
+    zh, others = sentences("zh"), [sentences(language) for language in LANGUAGES]
+    differing = {key for key in zh for other in others if placeholders(zh[key]) != placeholders(other[key])}
 
     assert set() == differing
 

@@ -11,6 +11,7 @@ import typer
 
 from api.cli.arguments import parse_id
 from api.cli.context import OpenLedger
+from api.i18n.languages import LANGUAGES, find_language
 from api.schemas import parsing
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, view_of_hand_out
 from api.schemas.parsing import ONE_LINE, SEVERAL_LINES, InvalidInputError
@@ -68,17 +69,13 @@ def parse_language(ledger: OpenLedger, name: str | None) -> Language:
     """Return the language of a name, or that of the ledger.
 
     Raises:
-        typer.BadParameter: It is neither en nor zh.
+        typer.BadParameter: It is none of the languages.
     """
-    match name:
-        case None:
-            return ledger.settings.default_language
-        case "en":
-            return "en"
-        case "zh":
-            return "zh"
-        case _:
-            raise typer.BadParameter("--language must be en or zh")
+    if name is None:
+        return ledger.settings.default_language
+    if (language := find_language(name)) is None:
+        raise typer.BadParameter(f"--language must be {' or '.join(sorted(LANGUAGES))}")
+    return language
 
 
 def read_texts(ledger: OpenLedger, pairs: TextPairs, language: str | None) -> dict[Language, TextChange]:

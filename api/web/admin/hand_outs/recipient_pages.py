@@ -15,6 +15,7 @@ from api.code_import.list_report import ListReport, save_report
 from api.code_import.recipient_list import RecipientFile
 from api.errors import malformed
 from api.http.file_stream import stream_file
+from api.i18n.languages import LANGUAGES, find_language
 from api.schemas.csv_cells import TYPE
 from api.schemas.parsing import InvalidInputError, parse_id
 from api.use_cases.export_rows import lines_of
@@ -47,7 +48,7 @@ async def upload_list(request: Request, admin: AdminContextDep, staff: Admin) ->
         if not has_valid_csrf_token(request, admin.support, request.cookies.get(COOKIE), str(token or "")):
             raise InvalidFormTokenError
         hand_out_id = _parse_hand_out(str(sent.get("hand_out")))
-        language: Language = "en" if sent.get("language") == "en" else "zh"
+        language = find_language(sent.get("language")) or LANGUAGES[0]
         is_check = sent.get("intent") != "add"
         file = sent.get("file")
         data = await file.read() if isinstance(file, UploadFile) else b""
