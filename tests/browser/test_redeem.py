@@ -371,4 +371,11 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         page.goto(path)
         violations_by_page[path] = served_app.faults(page)
 
+    page.goto("/invite")
+    page.fill("#email", "li.wei@gmial.com")
+    page.fill("#code", "any")
+    page.press("#code", "Enter")
+    page.wait_for_selector("#question")
+    violations_by_page["question"] = served_app.faults(page)
+
     assert {path: broken for path, broken in violations_by_page.items() if broken} == {}

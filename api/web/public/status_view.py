@@ -37,7 +37,7 @@ class StatusView:
         access_ended_at: When the access ended.
         is_moved: The access ended because it was moved to another group.
         groups: Groups to which this browser may move the access now.
-        successor: The reservation with the corrected address, if this browser made it.
+        successor: The reservation with the corrected address or the other group, if this browser made it.
         is_holder: This browser redeemed the code.
     """
 
@@ -94,7 +94,7 @@ def find_status_view(services: Services, typed_id: str, language: Language, visi
         access_ended_at=access.ended_at if access else None,
         is_moved=access is not None and access.ending == "moved",
         groups=_list_rebind_groups(services, reservation) if is_holder else (),
-        successor=_find_successor(services, visitor, reservation_id) if cause == "corrected" else None,
+        successor=_find_successor(services, visitor, reservation),
         is_holder=is_holder,
     )
 
@@ -111,13 +111,15 @@ def _may_correct(services: Services, reservation: Reservation) -> bool:
     return reservation.occupies_use and reservation.accepted_at is None and reservation.corrects is None
 
 
-def _find_successor(services: Services, visitor: Visitor, reservation_id: UUID) -> UUID | None:
-    """Return the reservation of this browser that corrects another one; None if it has none."""
-    for own_id in list_own_reservations(services, visitor):
-        own = services.reader.find_reservation(own_id)
-        if own is not None and own.corrects == reservation_id:
-            return own_id
-    return None
+def _find_successor(services: Services, visitor: Visitor, reservation: Reservation) -> UUID | None:
+    """Return the reservation of this browser that corrected or moved another one; None if it has none."""
+    own_ids = list_own_reservations(services, visitor)
+    if reservation.access is not None and reservation.access.replaced_by in own_ids:
+        return reservation.access.replaced_by
+    if reservation.refund_cause != "corrected":
+        return None
+    own = (services.reader.find_reservation(own_id) for own_id in own_ids)
+    return next((each.reservation_id for each in own if each and each.corrects == reservation.reservation_id), None)
 
 
 def _list_rebind_groups(services: Services, reservation: Reservation) -> Sequence[str]:

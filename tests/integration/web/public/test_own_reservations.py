@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 import pytest
 
 from api.web.public.visitor import COOKIE
 from domain.ports import Rejected
-from tests.support.clients.app_client import AppClient
+from projections.repositories.groups import GroupRepository, InviteGroup
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.page_reader import Element, read_page
+from tests.support.ledger.code_template import make_template
 
 EMAIL = "li.wei@example.com"
 REFUSED = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
@@ -94,6 +97,24 @@ def test_corrected_reservation_leads_to_its_successor(app: AppClient, show: Call
 
     for path in (f"/r/{old}", f"/r/{old}/correct"):
         assert f"/r/{new}" in show(path, new, old).link_targets
+        assert f"/r/{new}" not in show(path, old).link_targets
+
+
+def test_moved_access_leads_to_its_successor(app: AppClient, show: Callable[..., Element]) -> None:
+    """Also from the form in another tab, which offers no group any more."""
+    groups = GroupRepository(app.services.storage)
+    groups.save(InviteGroup(name="blue"), app.services.now())
+    groups.set_accepts_rebinds("blue", allowed=True)
+    code = app.issue(make_template(max_uses=1, group="red", validity_days=30))
+    old = str(app.redeem(code, EMAIL).json()["reservation_id"])
+    app.attempt(old)
+    body = {"email": EMAIL, "code": code, "group": "blue", "correction_token": app.tokens[old]}
+    new = app.keep(cast("AppResponse", app.client.post("/api/v1/public/rebind", json=body))).json()["reservation_id"]
+    app.attempt(new)
+
+    for path in (f"/r/{old}", f"/r/{old}/move"):
+        (link,) = show(path, new, old).find_all("a", href=f"/r/{new}")
+        assert link.text == "Show the invitation to the other group"
         assert f"/r/{new}" not in show(path, old).link_targets
 
 
