@@ -1,7 +1,8 @@
 """The visitor of a public page, and the cookie by which a browser proves that it made a reservation.
 
-The cookie holds the correction tokens of the newest reservations. A token is worthless without the code, and only
-correcting an email address and moving access require it.
+The cookie holds the correction tokens of the newest reservations. A token shows the email address in full, and for a
+while after a use was returned the code that was typed (`find_typed_again`). To correct an address or to move access, it
+is worthless without the code.
 """
 
 import re
