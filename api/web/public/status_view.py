@@ -113,11 +113,12 @@ def _may_correct(services: Services, reservation: Reservation) -> bool:
 
 def _find_successor(services: Services, visitor: Visitor, reservation: Reservation) -> UUID | None:
     """Return the reservation of this browser that corrected or moved another one; None if it has none."""
-    own_ids = list_own_reservations(services, visitor)
-    if reservation.access is not None and reservation.access.replaced_by in own_ids:
-        return reservation.access.replaced_by
-    if reservation.refund_cause != "corrected":
+    replaced_by = reservation.access.replaced_by if reservation.access else None
+    if replaced_by is None and reservation.refund_cause != "corrected":
         return None
+    own_ids = list_own_reservations(services, visitor)
+    if replaced_by in own_ids:
+        return replaced_by
     own = (services.reader.find_reservation(own_id) for own_id in own_ids)
     return next((each.reservation_id for each in own if each and each.corrects == reservation.reservation_id), None)
 
