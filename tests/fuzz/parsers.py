@@ -44,6 +44,8 @@ from domain.values.identifiers import (
     normalize_code,
 )
 from domain.values.link_token import DeliveryRef, correction_token, link_token, read_correction_token, read_token
+from domain.values.mistyped_domains import suggest_address
+from domain.values.pasted_codes import CANDIDATES_MAX, list_pasted_codes
 from domain.webhooks.signatures import SignatureHeaders, secret_text, sign, verification_error
 from domain.webhooks.target_url import Target, TargetError, may_reach
 from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
@@ -74,7 +76,10 @@ class Parser(NamedTuple):
 
 
 def _code(mutator: Mutator) -> None:
-    typed = mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "OLD2024", "mcm1 pry5 kc9w ve1a s4pd", "优惠码-1", "Ａ１-Ｂ２"))
+    typed = mutator.text(
+        ("MCM1-PRY5-KC9W-VE1A-S4PD", "OLD2024", "mcm1 pry5 kc9w ve1a s4pd", "优惠码-1", "Ａ１-Ｂ２", "Code: AB-1")
+    )
+    assert 1 <= len(list_pasted_codes(typed)) <= CANDIDATES_MAX + 1
     with suppress(MalformedCodeError):
         normal = normalize_code(typed)
         assert normal == normalize_code(normal), "a normal form has another normal form"
@@ -84,10 +89,12 @@ def _code(mutator: Mutator) -> None:
 
 def _email(mutator: Mutator) -> None:
     typed = mutator.text(
-        ("li.wei@example.com", "a+b@sub.example.org", "用户@例子.中国", "x@bücher.example", "A@B.EXAMPLE")
+        ("li.wei@example.com", "a+b@sub.example.org", "用户@例子.中国", "x@bücher.example", "A@GMIAL.COM")
     )
     with suppress(MalformedEmailError):
         address = EmailAddress.parse(typed)
+        if (suggested := suggest_address(typed)) is not None:
+            assert suggest_address(suggested) is None, "a suggestion is asked about again"
         assert EmailAddress.parse(address.normal).normal == address.normal, "a normal form has another normal form"
         assert EmailAddress.parse(address.typed) == address
         assert not {category(character) for character in address.typed} & LINES, "an address makes a header of its own"
