@@ -112,7 +112,7 @@ def test_support_sees_an_opt_out_and_undoes_it_with_a_reason(
     assert ("Undo the opt-out" in seen, "Undo the opt-out" in seen_by_viewer) == (True, False)
     assert (no_reason.status_code, still) == (422, [None, "red"])
     assert (done.status_code, opted_out(app, recipient_id)) == (303, [None])
-    assert "undid a customer" in sign_in("admin").get("/support/audit").text
+    assert "undid an opt-out" in sign_in("admin").get("/support/audit").text
     assert viewer.get(undo).status_code == 403
     assert support.get(undo).status_code == 404
 
