@@ -169,6 +169,29 @@ def test_print_is_a_statement_with_what_proves_it(
     assert 1 <= len(re.findall(rb"/Type\s*/Page\b", path.read_bytes())) <= 3
 
 
+def test_print_for_a_customer_names_the_zone_and_no_word_of_staff(served_app: ServedApp, open_tab: Tab) -> None:
+    """Reasons, notes and names of staff stay in the house; numbers stand under the headings of their columns."""
+    app = served_app.app
+    code_id = code_id_of(app, app.issue(make_template(max_uses=3)))
+    tab = open_tab(staff="admin", timezone_id="America/New_York")
+    tab.goto(f"/support/codes/{code_id}/acts/pause")
+    tab.fill("textarea", "was rude on the phone")
+    tab.click("main form button[type=submit]")
+    tab.wait_for_url(f"**/support/codes/{code_id}*")
+    tab.goto(f"/support/codes/{code_id}?level=all")
+    expect(tab.get_by_text("was rude on the phone")).to_be_visible()
+    tab.emulate_media(media="print")
+
+    right = "parts => parts.map(part => Math.round(part.getBoundingClientRect().right))"
+    headings, numbers = (tab.locator(name).evaluate_all(right) for name in (".lines-head span", ".line dd"))
+
+    expect(tab.get_by_text("was rude on the phone")).to_be_hidden()
+    expect(tab.locator(".staff-name").first).to_be_hidden()
+    expect(tab.locator("#zone")).to_contain_text("America/New_York")
+    expect(tab.locator("#zone")).to_be_visible()
+    assert numbers[:3] == headings
+
+
 def test_reply_quotes_the_numbers_of_its_events(served_app: ServedApp, open_tab: Tab) -> None:
     """Those of what the customer did and got, in the language of the reply."""
     reservation_id = served_app.reserve(served_app.app.issue(make_template(max_uses=3)), "quote@example.com")

@@ -1,13 +1,10 @@
 // Fields of times come from the server in UTC, and say so. With this script they are in the reader's time zone, which
 // their labels name, and are sent as UTC: https://html.spec.whatwg.org/#event-formdata
 
-import { zoneName, offsetOf } from "./times.js";
+import { FORMS, day, offsetOf, zoneName } from "./times.js";
 
 const texts = document.getElementById("zone").dataset;
-const two = (number) => String(number).padStart(2, "0");
-
-const dayText = (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-const timeText = (at) => `${dayText(at)}T${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+const timeText = (at) => FORMS.second(at).replace(" ", "T");
 
 // Zones change by an hour, and Lord Howe Island by half of one.
 const SHIFTS_MIN = [-60, -30, 0, 30, 60];
@@ -21,8 +18,8 @@ function readTyped(text) {
 
 // A day begins when its first time does, which is not midnight where clocks are put forward at midnight.
 function boundOf(text, bound) {
-  const [year, month, day] = text.split("-").map(Number);
-  return new Date(year, month - 1, day + (bound === "end" ? 1 : 0));
+  const [year, month, date] = text.split("-").map(Number);
+  return new Date(year, month - 1, date + (bound === "end" ? 1 : 0));
 }
 
 function show(input) {
@@ -30,7 +27,7 @@ function show(input) {
   if (text !== "") {
     const at = new Date(`${text}Z`);
     const isEnd = input.dataset.utc === "end";
-    input.value = input.type === "date" ? dayText(isEnd ? new Date(at.getTime() - 1) : at) : timeText(at);
+    input.value = input.type === "date" ? day(isEnd ? new Date(at.getTime() - 1) : at) : timeText(at);
   }
   input.labels[0].textContent = input.labels[0].textContent.replace("UTC", zoneName);
   input.dataset.zone = zoneName;
@@ -46,7 +43,7 @@ function check(input) {
   if (times.length === 1) {
     return;
   }
-  const named = (text, at) => text.replace("{time}", input.value.replace("T", " ")).replace("{next}", timeText(at).replace("T", " "));
+  const named = (text, at) => text.replace("{time}", input.value.replace("T", " ")).replace("{next}", FORMS.second(at));
   const help = Object.assign(document.createElement("p"), { className: "fault", id: `${input.id}-clock` });
   help.setAttribute("role", "alert");
   if (times.length === 0) {

@@ -2,12 +2,12 @@
 
 const two = (number) => String(number).padStart(2, "0");
 
-const day = (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+export const day = (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
 const clock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}`;
 
 // By the form that the server asks for: to the second in tables (of equal width in every language), to the minute in
 // sentences, and as a clock or a date where a picture has no place for more.
-const FORMS = {
+export const FORMS = {
   second: (at) => `${day(at)} ${clock(at)}:${two(at.getSeconds())}`,
   minute: (at) => `${day(at)} ${clock(at)}`,
   clock,

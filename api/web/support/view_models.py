@@ -16,7 +16,9 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.staff import Staff
 from api.web.support.history.waterfall import SmallWaterfall, draw_small_waterfall
 from domain.events.campaign import CampaignEvent
+from domain.events.code import CodeNoted
 from domain.events.event import Event
+from domain.events.reservation import NoteAdded
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
@@ -95,7 +97,7 @@ class EventLine(Generic[State]):
     """One event as a page shows it, masked and in words, with the balance after it if its page has one.
 
     Attributes:
-        actor_name: The masked address of staff.
+        actor_name: The address of staff, masked unless an admin reads it.
         code_id: The code that it is about; None if it is about a campaign alone.
         suffix: The end of the code's text, where a page names codes.
         address: The masked address of its reservation, where a page names recipients.
@@ -112,6 +114,11 @@ class EventLine(Generic[State]):
     address: str | None
     text: str | None
     caused: list[int]
+
+    @property
+    def is_note(self) -> bool:
+        """Whether nothing happened but that staff wrote something."""
+        return isinstance(self.entry.event, CodeNoted | NoteAdded)
 
     @property
     def version(self) -> int:
