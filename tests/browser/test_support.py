@@ -398,3 +398,23 @@ def test_the_graph_of_causes_leads_across_reservations(
     seen.goto(f"{path}/5")
     expect(seen.locator("#event-link")).to_have_value(re.compile(r"/events/5$"))
     assert served_app.faults(seen) == []
+
+
+@pytest.mark.parametrize("js", [True, False])
+def test_back_shows_the_results_of_a_search(served_app: ServedApp, open_tab: Tab, js: bool) -> None:
+    """Without a question of the browser, and with nothing that was typed in any address."""
+    app = served_app.app
+    for name in ("back.one", "back.two"):
+        served_app.reserve(app.issue(), f"{name}@back.example")
+    tab = open_tab(staff="viewer", java_script_enabled=js)
+    tab.goto("/support")
+    tab.fill("[type=search]", "back.on@back.example")
+    tab.press("[type=search]", "Enter")
+    tab.wait_for_url("**/support/search/*")
+    address, results = tab.url, tab.locator(".hits a").count()
+    tab.locator(".hits a").first.click()
+    tab.go_back()
+
+    assert results > 0
+    assert (tab.url, tab.locator(".hits a").count()) == (address, results)
+    assert "back" not in address

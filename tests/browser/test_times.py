@@ -52,6 +52,7 @@ NO_PAGES: Final = {
     "/static": "files",
     "/docs": "a page of another program",
     "/favicon.ico": "a picture",
+    "/support/search/{search_id}": "leads to another page without its cookie",
     "/support/{_path}": "no page has this address",
     "/admin/{_path}": "no page has this address",
     "/mailbox/{key}/html": "an email",

@@ -98,6 +98,7 @@ GET /support/people/{recipient_id}
 GET /support/refusals
 GET /support/reservations/{reservation_id}
 GET /support/reservations/{reservation_id}/receipt
+GET /support/search/{search_id}
 POST /support/search
 POST /support/search/hits
 POST /support/sign-out

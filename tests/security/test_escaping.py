@@ -8,6 +8,7 @@ import pytest
 from api.auth.session_cookies import COOKIE
 from api.cli.embedded.bounded_wait import wait_until
 from api.schemas.csv_cells import FORMULA, csv_line
+from api.web.support.search_page import REMEMBERED_BYTES_MAX
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.role_clients import RoleClients
 
@@ -40,7 +41,7 @@ def test_no_page_lets_a_word_become_markup(app: AppClient, role_clients: RoleCli
         ),
         *(as_admin(role_clients, "GET", path) for path in ("/support/audit", "/admin/keys", "/admin/groups")),
         *(as_admin(role_clients, "GET", f"/admin/groups/{page}?{group}&language=en") for page in ("one", "letter")),
-        as_admin(role_clients, "POST", "/support/search", q=MARK),
+        as_admin(role_clients, "POST", "/support/search", q=MARK + "x" * REMEMBERED_BYTES_MAX),
         as_admin(role_clients, "POST", "/admin/staff", email=MARK, role="viewer"),
         app.client.get("/invite", params={"code": MARK}).text,
         app.client.post("/invite", data={"email": MARK, "code": MARK}).text,

@@ -23,7 +23,7 @@ OPENED_OTHERWISE: Final = {
     *("/admin/campaigns/{campaign_id}/proofs", "/admin/hand-outs/{hand_out_id}/progress"),
     "/admin/batches/{batch_id}/stop",  # linked while the batch works
     "/support/reservations/{reservation_id}/receipt",  # linked after the next checkpoint of the log
-    *("/support/codes", "/support/tries/{digest}", "/support/{_path}", "/admin/{_path}"),
+    *("/support/codes", "/support/search/{search_id}", "/support/tries/{digest}", "/support/{_path}", "/admin/{_path}"),
 }
 """Pages that scripts ask for, that only a search leads to, or that answer for paths without a page."""
 

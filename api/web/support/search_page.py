@@ -1,6 +1,7 @@
 """The search of the support console. What was typed is never in a URL, which logs may keep."""
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Annotated, Final
 from uuid import UUID
@@ -12,7 +13,7 @@ from api.http.pagination import Page, format_cursor, parse_cursor
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer, ViewerWithForm
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer, ViewerWithForm, set_cookie
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import draw_balance_bar
 from api.web.support.search import SearchResult, search, search_request_id
@@ -22,11 +23,16 @@ from domain.values.identifiers import NATIVE_LENGTH, MalformedCodeError, is_nati
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.pagination import NEWEST
-from projections.vault.vault import SUFFIX_LENGTH
+from projections.vault.vault import SUFFIX_LENGTH, SealBrokenError
 
 PER_PAGE: Final = 25
 SEARCHED_LENGTH_MAX: Final = 30_000
 """Longest text that is searched: a receipt of a reservation with many events."""
+REMEMBERED_S: Final = 900
+"""Seconds for which *Back* shows the results of a search."""
+REMEMBERED_BYTES_MAX: Final = 2_000
+"""Longest text that a cookie can hold, encrypted; browsers keep 4,096 bytes (RFC 6265, section 6.1)."""
+SEARCH_COOKIE: Final = "ledger_search"
 NEWEST_POSITION: Final = 2**62
 """Above every position of the log."""
 
@@ -50,15 +56,34 @@ def show_home(
 def search_and_open(
     request: Request, support: SupportContextDep, staff: ViewerWithForm, q: Annotated[str, Form()] = ""
 ) -> Response:
-    """Open the only certain result, or list what the text may mean, with reasons."""
-    typed, language = q.strip()[:SEARCHED_LENGTH_MAX], get_language(request)
-    results, is_limited = search(support, typed, language), wait_for_part_searches_s(support, staff) > 0
-    if not results:
-        results = search_request_id(support, typed, NEWEST_POSITION) or search_widely(support, staff, typed, language)
+    """Open the only certain result, or lead to the list of what the text may mean.
+
+    The list is a page of its own, so that *Back* comes to it. Its URL has a random id, and the browser keeps the text,
+    encrypted, in a cookie for that URL.
+    """
+    typed = q.strip()[:SEARCHED_LENGTH_MAX]
+    results = search(support, typed, get_language(request))
     if len(results) == 1 and results[0].is_certain:
         return see_other(results[0].path)
-    miss_reason = None if results else _explain_miss(typed, is_limited=is_limited)
-    return _render_home(request, support, staff, typed=typed, results=results, miss_reason=miss_reason)
+    if len(typed.encode(errors="replace")) > REMEMBERED_BYTES_MAX:
+        return _render_results(request, support, staff, typed)
+    search_id = support.services.new_id()
+    sealed = support.services.storage.vault.seal("text", search_id, typed)
+    response = see_other(f"/support/search/{search_id}")
+    value = f"{sealed.key_id}.{urlsafe_b64encode(sealed.sealed).decode()}"
+    set_cookie(request, response, SEARCH_COOKIE, value, REMEMBERED_S, path=f"/support/search/{search_id}")
+    return response
+
+
+@router.get("/search/{search_id}")
+def show_results(request: Request, support: SupportContextDep, staff: Viewer, search_id: UUID) -> Response:
+    """List what was searched for, with reasons; the search box, if the browser no longer has the text."""
+    key_id, _, sealed = request.cookies.get(SEARCH_COOKIE, "").partition(".")
+    try:
+        typed = support.services.storage.vault.open_text(search_id, urlsafe_b64decode(sealed), int(key_id))
+    except (ValueError, SealBrokenError):
+        return see_other("/support")
+    return _render_results(request, support, staff, typed)
 
 
 @router.post("/search/hits")
@@ -96,6 +121,17 @@ def list_codes_by_suffix(
         codes=[(code, draw_balance_bar(code), name_code_state(code, now, language)) for code in codes],
         next=page.next,
     )
+
+
+def _render_results(request: Request, support: SupportContext, staff: Staff, typed: str) -> Response:
+    language = get_language(request)
+    results, is_limited = search(support, typed, language), wait_for_part_searches_s(support, staff) > 0
+    if not results:
+        results = search_request_id(support, typed, NEWEST_POSITION) or search_widely(support, staff, typed, language)
+    if len(results) == 1 and results[0].is_certain:
+        return see_other(results[0].path)
+    miss_reason = None if results else _explain_miss(typed, is_limited=is_limited)
+    return _render_home(request, support, staff, typed=typed, results=results, miss_reason=miss_reason)
 
 
 def _render_home(

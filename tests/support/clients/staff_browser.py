@@ -40,6 +40,12 @@ class StaffBrowser:
         """Fill in the form of a page and send it."""
         return self.post(path, {"token": self.token(page or "/support"), **form})
 
+    def search(self, typed: str) -> AppResponse:
+        """Search, and go to the list of results if there is one."""
+        answer = self.submit("/support/search", q=typed)
+        location = answer.headers.get("location", "")
+        return self.get(location) if location.startswith("/support/search/") else answer
+
     def post_file(self, path: str, name: str, data: bytes, form: dict[str, str]) -> AppResponse:
         """Send a form with a file."""
         return self._request("POST", path, data={"token": self.token(path), **form}, files={"file": (name, data)})

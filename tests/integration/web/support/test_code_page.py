@@ -61,14 +61,14 @@ def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppC
     reserved(shared_app, other, "known@example.com")
     browser = shared_sign_in("viewer")
 
-    stranger = browser.submit("/support/search", q="stranger@example.com").headers["location"]
+    stranger = browser.search("stranger@example.com").headers["location"]
     page = browser.get(stranger).text
 
     assert re.fullmatch(r"/support/tries/[0-9a-f]{64}", stranger)
     assert "Code is in use" in page
     assert f"…{code[-4:]}" in page
     assert "stranger@example.com" not in page
-    results = browser.get(browser.submit("/support/search", q="known@example.com").headers["location"]).text
+    results = browser.get(browser.search("known@example.com").headers["location"]).text
     assert "No request of this email address was rejected" in results
     assert browser.get("/support/tries/" + "0" * 64).status_code == 404
 
@@ -104,11 +104,11 @@ def test_a_request_id_leads_to_what_it_did(shared_app: AppClient, shared_sign_in
     request_id = answer.headers["x-request-id"]
     browser = shared_sign_in("viewer")
 
-    location = browser.submit("/support/search", q=request_id).headers["location"]
+    location = browser.search(request_id).headers["location"]
 
     assert location == f"/support/codes/{code_id_of(shared_app, code)}/events/2"
     assert request_id in browser.get(location).text
-    assert browser.submit("/support/search", q="0123456789abcdef").status_code == 404
+    assert browser.search("0123456789abcdef").status_code == 404
 
 
 def test_request_id_leads_to_every_code_however_many_events_one_of_them_has(
@@ -119,7 +119,7 @@ def test_request_id_leads_to_every_code_however_many_events_one_of_them_has(
     items = [{"email": f"batch{number}@example.com", "code": codes[min(number, 1)]} for number in range(2 * SHOWN_MAX)]
     answer = shared_app.client.post("/api/v1/redemptions/batch", json={"items": items}, headers=shared_app.key("admin"))
 
-    page = shared_sign_in("viewer").submit("/support/search", q=answer.headers["x-request-id"])
+    page = shared_sign_in("viewer").search(answer.headers["x-request-id"])
 
     links = [link for link in read_page(page.text).link_targets if "/events/" in link]
     first, second = (f"/support/codes/{code_id_of(shared_app, code)}/events" for code in codes)
@@ -136,7 +136,7 @@ def test_search_says_that_a_request_had_more_codes(
     items = [{"email": "batch@example.com", "code": shared_app.issue()} for _ in range(codes)]
     answer = shared_app.client.post("/api/v1/redemptions/batch", json={"items": items}, headers=shared_app.key("admin"))
 
-    page = read_page(shared_sign_in("viewer").submit("/support/search", q=answer.headers["x-request-id"]).text)
+    page = read_page(shared_sign_in("viewer").search(answer.headers["x-request-id"]).text)
 
     assert len([link for link in page.link_targets if "/events/" in link]) == 2
     assert ("Only the first 2 are listed." in page.text) == is_cut
@@ -151,7 +151,7 @@ def test_stranger_has_pages_of_rejected_requests(
     reserved(shared_app, code)
     for _ in range(3):
         shared_app.redeem(code, "often@example.com")
-    path = browser.submit("/support/search", q="often@example.com").headers["location"]
+    path = browser.search("often@example.com").headers["location"]
 
     first = read_page(browser.get(path).text).find("section", class_="ledger")
     (older,) = first.link_targets[-1:]

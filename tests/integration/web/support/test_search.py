@@ -40,7 +40,7 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
     browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
 
     def search(typed: str) -> str:
-        return browser.submit("/support/search", q=typed).headers["location"]
+        return browser.search(typed).headers["location"]
 
     assert search(f" {code.lower()} ") == f"/support/codes/{code_id}"
     assert search(code[-4:].lower()) == f"/support/codes/{code_id}"
@@ -71,7 +71,7 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
 )
 def test_unknown_id_is_answered_with_its_reason(shared_sign_in: SignIn, typed: str, says: str) -> None:
     """And what to try instead."""
-    answer = shared_sign_in("viewer").submit("/support/search", q=typed)
+    answer = shared_sign_in("viewer").search(typed)
 
     assert answer.status_code == 404
     assert says in answer.text
@@ -84,7 +84,7 @@ def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in:
         conn.execute("UPDATE code_texts SET hint = 'AB12' WHERE code_id = ANY(%s)", (ids,))
     browser = shared_sign_in("viewer")
 
-    hits = browser.submit("/support/search", q="ab12")
+    hits = browser.search("ab12")
     listed = browser.get("/support/codes", ends="AB12")
     nothing_asked = browser.get("/support/codes")
 

@@ -19,7 +19,7 @@ from tests.support.ledger.code_terms import make_terms
 
 def find(browser: StaffBrowser, typed: str) -> dict[str, str]:
     """Return the results of a search: path and reason."""
-    page = read_page(browser.submit("/support/search", q=typed).text)
+    page = read_page(browser.search(typed).text)
     hits = page.find_all("ul", class_="hits")
     rows = [row for hit in hits for row in hit.find_all("li")]
     return {row.find("a").attributes["href"]: row.find("span", class_="hit-reason").text for row in rows}
@@ -69,12 +69,12 @@ def test_searches_for_parts_are_limited_by_person(
     monkeypatch.setattr(support.part_searches, "limit", PART_SEARCHES._replace(burst=2))
     monkeypatch.setattr(support.part_searches, "_until", type(support.part_searches._until)())
 
-    pages = [browser.submit("/support/search", q=f"ZZZZ{number}YYYY").text for number in range(3)]
+    pages = [browser.search(f"ZZZZ{number}YYYY").text for number in range(3)]
 
     assert "No code, ID or receipt matches" in pages[1]
     assert "often within the last hour" in pages[2]
-    assert "often within the last hour" not in other.submit("/support/search", q="ZZZZ9YYYY").text
-    assert browser.submit("/support/search", q=code).status_code == 303
+    assert "often within the last hour" not in other.search("ZZZZ9YYYY").text
+    assert browser.search(code).status_code == 303
 
 
 def test_similar_addresses_are_found_by_what_the_mask_shows(shared_app: AppClient, shared_sign_in: SignIn) -> None:
@@ -83,7 +83,7 @@ def test_similar_addresses_are_found_by_what_the_mask_shows(shared_app: AppClien
     reserved(shared_app, shared_app.issue(make_template(max_uses=3)), "quentin.typo@gmial.example.org")
 
     near, far = find(browser, "quentin.typo@gmail.example.org"), find(browser, "q@gmail.example.org")
-    text = browser.submit("/support/search", q="quentin.typo2@gmail.example.org").text
+    text = browser.search("quentin.typo2@gmail.example.org").text
 
     assert near == far
     assert len(near) == 1
@@ -117,8 +117,8 @@ def test_ids_are_found_by_a_part_and_receipts_by_their_json(shared_app: AppClien
     for part in (reservation_id[-12:], reservation_id[:23], reservation_id[9:23]):
         assert find(browser, part)[path] == "A part of the ID matches"
     for pasted in (receipt, receipt[:-10], receipt.replace(", ", ",\r\n  ") + " " * 2_000):
-        assert browser.submit("/support/search", q=pasted).headers["location"] == path
-    assert "names no reservation" in browser.submit("/support/search", q='{"format": "x"}').text
+        assert browser.search(pasted).headers["location"] == path
+    assert "names no reservation" in browser.search('{"format": "x"}').text
 
 
 @pytest.mark.parametrize(("codes", "is_cut"), [(2, False), (3, True)])
@@ -141,7 +141,7 @@ def test_search_for_a_part_says_that_there_are_more(
         )
         shared_app.services.storage.ledger.execute([command])
 
-    page = read_page(shared_sign_in("viewer").submit("/support/search", q=f"{group}-").text)
+    page = read_page(shared_sign_in("viewer").search(f"{group}-").text)
 
     assert len(page.find("ul", class_="hits").find_all("li")) == 2
     assert ("Only the first 2 are listed." in page.text) == is_cut
