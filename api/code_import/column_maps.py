@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from api.code_import.row_parser import RejectedRecordError
+from api.code_import.faults import RejectedRecordError
 from api.schemas.code_terms import NONE_WORDS
 
 NO_LIMIT: Final = NONE_WORDS["max_uses"]
@@ -47,14 +47,16 @@ def _parse_limit(cell: str) -> str:
 def _parse_active(cell: str) -> str:
     words = {"": "", "true": "", "yes": "", "false": "paused", "no": "paused"}
     if cell.lower() not in words:
-        raise RejectedRecordError("active", "active is neither true nor false")
+        raise RejectedRecordError("active", "active is neither true nor false", "active")
     return words[cell.lower()]
 
 
 def _reject_balance(cell: str) -> str:
     """Refuse cards, whose balance is money or points and no number of uses."""
     if cell.upper().replace(" ", "_") in {"GIFT_VOUCHER", "GIFT_CARD", "LOYALTY_CARD"}:
-        raise RejectedRecordError("card", "the voucher is a card with a balance of money or points: remove the line")
+        raise RejectedRecordError(
+            "card", "the voucher is a card with a balance of money or points: remove the line", "voucher_type"
+        )
     return cell
 
 

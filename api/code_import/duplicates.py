@@ -41,9 +41,7 @@ class FirstLines:
     def __init__(self, texts: Iterable[str]) -> None:
         self._repeated_hashes, self._lines = find_repeated(texts), dict[str, int]()
 
-    def find_earlier(self, text: str, line: int) -> int | None:
-        """Return the first line with a text; None if it is this one. Lines are asked for in their order."""
-        if short_hash(text) not in self._repeated_hashes:
-            return None
-        first = self._lines.setdefault(text, line)
-        return None if first == line else first
+    def find(self, text: str, line: int) -> int | None:
+        """Return the first line with a text; None if no other line has it. Lines are asked for in their order."""
+        is_repeated = bool(self._repeated_hashes) and short_hash(text) in self._repeated_hashes
+        return self._lines.setdefault(text, line) if is_repeated else None

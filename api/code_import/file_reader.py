@@ -1,45 +1,58 @@
-"""Reads a file of codes line by line: CSV with a line of column names, or JSON Lines. Memory holds one line at a time.
+"""Reads a file line by line: CSV with a line of column names, or JSON Lines. Memory holds one line at a time.
 
-One line is one record, also in CSV: a quote that is never closed makes only its own line invalid. Exports of some other
-products are recognized by their columns (`column_maps`).
+One line is one record, also in CSV: a quote that is never closed makes only its own line invalid. What columns a file
+has, its kind of import declares (`Layout`). Exports of some other products are recognized by them (`column_maps`).
 """
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
-from api.code_import.column_maps import ColumnMap, find_column_map
-from api.code_import.duplicates import find_repeated
-from api.code_import.row_parser import COLUMNS, IGNORED_COLUMNS, InvalidCellError, RejectedRecordError, parse_code
-from api.schemas.code_terms import NONE_WORDS
+from api.code_import.column_maps import ColumnMap
+from api.code_import.faults import RejectedRecordError, UnusableFileError
 from api.schemas.csv_cells import without_mark
 from api.schemas.json_members import RepeatedMemberError, check_members
-from domain.events.code_terms import DOMAIN_TERMS
 
 Format = Literal["csv", "jsonl"]
 LINE_BYTES_MAX: Final = 65_536
 SEPARATORS: Final = (",", ";", "\t")
 BOM: Final = b"\xef\xbb\xbf"
+SHOWN_LENGTH_MAX: Final = 40
+"""Characters of an invalid cell or name that a message repeats."""
+_NO_MAPPING: Final[Mapping[str, str]] = {}
 MISPLACED_QUOTE: Final = "a quote is not closed on this line, or is in the wrong place"
 
+RenameColumn = Callable[[str], str]
 
-FileProblem = Literal["empty", "columns", "unknown_columns", "encoding", "csv"]
 
-
-class UnusableFileError(ValueError):
-    """The file as a whole cannot be imported. The message is a sentence that says what to do.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The columns of one kind of file.
 
     Attributes:
-        reason: A stable word, which names the text of the page.
+        required: The column that every file has.
+        example: A first line.
+        missing: What to do if the required column is missing.
+        read_object: Returns the cells of what a JSON line holds; raises `RejectedRecordError`.
+        columns: All of them; empty if every name is one that `check_names` accepts.
+        ignored: Columns without a meaning.
+        find_map: Returns the map of another product's columns, by all names of a file.
+        check_names: Raises `RejectedRecordError` if one of the names is impossible.
+        can_rename: Whether `--map` renames columns.
     """
 
-    def __init__(self, reason: FileProblem, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+    required: str
+    example: str
+    missing: str
+    read_object: Callable[[Any, RenameColumn], Mapping[str, str]]
+    columns: Sequence[str] = ()
+    ignored: Collection[str] = frozenset()
+    find_map: Callable[[Collection[str]], ColumnMap | None] = lambda _: None
+    check_names: Callable[[Sequence[str]], None] = lambda _: None
+    can_rename: bool = False
 
 
 class Record(NamedTuple):
@@ -57,6 +70,7 @@ class Records:
     Args:
         file: Open for reading bytes, seekable.
         form: Its format.
+        layout: Its columns.
         mapping: Our columns by the names that the file has for them; an empty value leaves a column out.
 
     Attributes:
@@ -66,9 +80,10 @@ class Records:
         UnusableFileError: The file is empty, or its columns are not those that are needed.
     """
 
-    def __init__(self, file: BinaryIO, form: Format, mapping: Mapping[str, str]) -> None:
+    def __init__(self, file: BinaryIO, form: Format, layout: Layout, mapping: Mapping[str, str] = _NO_MAPPING) -> None:
         self._file = file
         self._form = form
+        self._layout = layout
         self._mapping = {theirs.strip().lower(): ours for theirs, ours in mapping.items()}
         self._separator = ","
         self._names: list[str] = []
@@ -100,16 +115,6 @@ class Records:
         header_lines = 1 if self._form == "csv" else 0
         return sum(1 for line, raw in read_lines(self._file) if line > header_lines and raw.strip())
 
-    @cached_property
-    def repeated_hashes(self) -> set[int]:
-        """Hashes of the codes that the file has more than once; computed by a pass over the file."""
-        return find_repeated(self._texts())
-
-    def _texts(self) -> Iterator[str]:
-        for record in self:
-            with suppress(RejectedRecordError):
-                yield parse_code(record.cells.get("code", ""))
-
     def original_cells(self, record: Record) -> list[str]:
         """Return the cells of a CSV record as they are in the file; the whole line where it cannot be split."""
         text = record.raw[:LINE_BYTES_MAX].decode(errors="replace")
@@ -129,7 +134,8 @@ class Records:
             ) from error
         if not self.header:
             raise UnusableFileError(
-                "columns" if raw else "empty", "line 1 is empty: it must name the columns, such as code,max_uses,used"
+                "columns" if raw else "empty",
+                f"line 1 is empty: it must name the columns, such as {self._layout.example}",
             )
         self._separator = max(SEPARATORS, key=self.header.count)
         try:
@@ -138,30 +144,43 @@ class Records:
             raise UnusableFileError("csv", f"line 1, the names of the columns: {error}") from error
         self.original_names = [name.strip() for name in theirs]
         there = [name.strip().lower() for name in theirs]
-        self.column_map = find_column_map(there)
+        self.column_map = self._layout.find_map(there)
         if self.column_map is not None:
             self._parsers = [None if name in self._mapping else self.column_map.parsers.get(name) for name in there]
         self._names = [self._ours(name) for name in theirs]
-        _check([name for name in self._names if name])
+        self._check([name for name in self._names if name])
         if missing := next((name for name in self._mapping if name not in there), None):
             raise UnusableFileError(
                 "columns", f"--map names a column {missing!a} that line 1 does not have: {self.header[:200]}"
             )
 
+    def _check(self, names: Sequence[str]) -> None:
+        layout = self._layout
+        if layout.required not in names:
+            raise UnusableFileError("columns", f"no column is named {layout.required}: {layout.missing}")
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            what_to_do = "ignore one with --map COLUMN=" if layout.can_rename else "remove one"
+            raise UnusableFileError("columns", f"two columns are named {shown(twice)}: {what_to_do}")
+        try:
+            layout.check_names(names)
+        except RejectedRecordError as error:
+            raise UnusableFileError("columns", f"line 1: {error}") from error
+
     def _ours(self, theirs: str) -> str:
         """Return our name of a column; an empty one for a column that is ignored."""
-        name = theirs.strip().lower()
+        name, columns = theirs.strip().lower(), self._layout.columns
         recognized = None if self.column_map is None else self.column_map.find_column(name)
         ours = self._mapping.get(name, name if recognized is None else recognized)
-        if ours in IGNORED_COLUMNS:
+        if ours in self._layout.ignored:
             return ""
-        if ours and ours not in COLUMNS:
+        if ours and columns and ours not in columns:
             if name in self._mapping:
-                raise UnusableFileError("columns", f"--map leads to {ours!a}, which is not one of {', '.join(COLUMNS)}")
+                raise UnusableFileError("columns", f"--map leads to {ours!a}, which is not one of {', '.join(columns)}")
             raise UnusableFileError(
                 "unknown_columns",
                 f"the column {theirs.strip()!a} is unknown: map it with --map {name}=COLUMN"
-                f" ({', '.join(COLUMNS)}), or ignore it with --map {name}=",
+                f" ({', '.join(columns)}), or ignore it with --map {name}=",
             )
         return ours
 
@@ -177,30 +196,32 @@ class Records:
         return {name: cell for name, cell in zip(self._names, cells, strict=False) if name}
 
     def _json_cells(self, text: str) -> Mapping[str, str]:
-        document = parse_json_line(text)
-        if not isinstance(document, dict):
-            raise RejectedRecordError("json", 'the line is not a JSON object such as {"code":"ABC-123","max_uses":5}')
-        cells: dict[str, str] = {}
-        for theirs, value in document.items():
+        return self._layout.read_object(parse_json_line(text), self._ours)
+
+
+class Objects:
+    """Records that are objects of a JSON document, counted from 1.
+
+    Args:
+        objects: The objects.
+        layout: Their members.
+    """
+
+    def __init__(self, objects: Sequence[Any], layout: Layout) -> None:
+        self._objects, self._layout = objects, layout
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield every object."""
+        for number, document in enumerate(self._objects, start=1):
             try:
-                name = self._ours(theirs)
-            except UnusableFileError as error:
-                raise RejectedRecordError("json", str(error)) from error
-            if name in cells:
-                raise RejectedRecordError("json", f"the line has {name} twice")
-            if name:
-                cells[name] = _json_cell(name, value)
-        return cells
+                yield Record(number, b"", self._layout.read_object(document, str))
+            except RejectedRecordError as error:
+                yield Record(number, b"", {}, error)
 
 
-def _check(names: Sequence[str]) -> None:
-    if "code" not in names:
-        raise UnusableFileError(
-            "columns", "no column is named code: map the one that holds the codes with --map COLUMN=code"
-        )
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UnusableFileError("columns", f"two columns are named {twice}: ignore one with --map COLUMN=")
+def shown(cell: str) -> str:
+    """Return the beginning of a cell or name, as a message repeats it."""
+    return ascii(cell[:SHOWN_LENGTH_MAX])
 
 
 def parse_json_line(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds there
@@ -215,7 +236,7 @@ def parse_json_line(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds the
     except orjson.JSONDecodeError as error:
         raise RejectedRecordError("json", f"the line is not JSON: {error.msg} at character {error.colno}") from error
     except RepeatedMemberError as error:
-        raise RejectedRecordError("json", f"the line has {error.name!a} twice") from error
+        raise RejectedRecordError("twice", f"the line has {error.name!a} twice") from error
     except RecursionError as error:
         raise RejectedRecordError("json", "the line is nested too deeply") from error
     return document
@@ -247,20 +268,6 @@ def split_cells(text: str, separator: str) -> list[str]:
         return next(csv.reader([text], delimiter=separator, strict=True), [])
     except csv.Error as error:
         raise RejectedRecordError("csv", MISPLACED_QUOTE) from error
-
-
-def _json_cell(name: str, value: object) -> str:
-    if value is None:
-        return NONE_WORDS[name] if name == "max_uses" else ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str):
-        return value.strip()
-    if name in DOMAIN_TERMS and isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-        return " ".join(value)
-    raise InvalidCellError(name, f"{name} is neither text nor a whole number")
 
 
 def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -7,7 +7,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from api.code_import.hand_out_upload import ListedFault, UploadCounts
+from api.code_import.faults import FaultyLine
+from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.import_pipeline import ImportCounts
 from api.use_cases.services import LedgerServices
 from projections.hand_outs.list_reports import read_encoded_report, save_encoded_report
 
@@ -41,18 +43,18 @@ class ListReport(Struct, frozen=True, kw_only=True):
     missing_variables: list[str] = []
 
     @classmethod
-    def of(cls, counts: UploadCounts, *, is_check: bool) -> "ListReport":
+    def of(cls, upload: HandOutUpload, counts: ImportCounts, *, is_check: bool) -> "ListReport":
         """Return the report about a list that was read to its end."""
         return cls(
             is_check=is_check,
             lines=counts.lines,
-            added=counts.added,
-            repeated=counts.repeated,
-            listed=counts.listed,
+            added=counts.new,
+            repeated=counts.skipped["repeated"],
+            listed=counts.skipped["listed"],
             rejected=counts.rejected,
             faults=_report(counts.faults),
             left_out=_report(counts.left_out),
-            missing_variables=counts.missing_variables,
+            missing_variables=upload.missing_variables,
         )
 
 
@@ -77,5 +79,5 @@ def find_report(services: LedgerServices, hand_out_id: UUID, report_id: UUID) ->
     return None if encoded is None else _decoder.decode(encoded)
 
 
-def _report(rows: Sequence[ListedFault]) -> list[ReportedLine]:
-    return [ReportedLine(line, fault.reason, dict(fault.facts)) for line, fault in rows]
+def _report(rows: Sequence[FaultyLine]) -> list[ReportedLine]:
+    return [ReportedLine(line, fault.reason, fault.facts) for line, fault in rows]

@@ -4,15 +4,14 @@ One rule: in a hand-out of codes that exist every line names a code, and in one 
 or a column too many never decides what a recipient gets.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from api.code_import.recipient_list import CodeProblem, RejectedRecipientError
+from api.code_import.faults import CodeProblem, RejectedRecordError
 from api.use_cases.services import LedgerServices
 from domain.commands.hand_out.hand_out_code import CodeObstacle, find_obstacle
-from domain.values.batched import batched
 from projections.hand_outs.hand_out_lists import ExistingCode, HandOutLists, ListRow
 from projections.hand_outs.hand_out_reader import HandOutDetails
 
@@ -45,30 +44,32 @@ class NamedCodes:
         ids = iter(self.services.reader.find_possible_codes(typed))
         return [None if row.code is None else next(ids) for row in rows]
 
-    def iterate_ids(self, rows: Iterable[ListRow]) -> Iterator[UUID]:
-        """Yield the ids of the codes that rows name."""
-        for batch in batched((row for row in rows if row.code is not None), BATCH):
-            yield from (code_id for code_id in self.find_ids(batch) if code_id is not None)
+    @property
+    def are_needed(self) -> bool:
+        """Whether each line must name a code."""
+        return self.details.created.existing_codes
 
-    def find_fault(self, row: ListRow) -> RejectedRecipientError | None:
-        """Return why a row must not, or must, name a code; None if it is as it has to be."""
-        if self.details.created.existing_codes:
+    def check(self, row: ListRow) -> None:
+        """Check whether a row names a code if it must, and only then.
+
+        Raises:
+            RejectedRecordError: It must, or must not.
+        """
+        if self.are_needed and not row.code:
             why = "the line names no code, and every line of this hand-out must: fill in its column code"
-            return None if row.code else RejectedRecipientError("code_missing", why)
-        why = (
-            "the line names a code, but this hand-out issues new ones: remove the column code, or create a hand-out of"
-        )
-        return RejectedRecipientError("code_column", f"{why} codes that exist") if row.code else None
+            raise RejectedRecordError("code_missing", why, "code")
+        if not self.are_needed and row.code:
+            why = "the line names a code, but this hand-out issues new ones: remove the column code, or create a"
+            raise RejectedRecordError("code_column", f"{why} hand-out of codes that exist", "code")
 
-    def find_existing(self, rows: Sequence[ListRow]) -> list[ExistingCode | None]:
-        """Return for each row the code that it names; None without one, or if there is no such code."""
-        ids = self.find_ids(rows)
+    def find_existing(self, ids: Sequence[UUID | None]) -> list[ExistingCode | None]:
+        """Return for each id its code; None without one, or if there is no such code."""
         existing = self.lists.find_existing([code_id for code_id in ids if code_id is not None])
         return [None if code_id is None else existing.get(code_id) for code_id in ids]
 
     def find_problem(
         self, existing: ExistingCode | None, first: int | None, recipient_id: UUID | None
-    ) -> RejectedRecipientError | None:
+    ) -> RejectedRecordError | None:
         """Return why a code cannot be handed out to the recipient of a line; None if it can, or is a new one.
 
         Args:
@@ -76,15 +77,15 @@ class NamedCodes:
             first: The first line that names it, if that is another one.
             recipient_id: None for a recipient whom the ledger does not have yet.
         """
-        if not self.details.created.existing_codes:
+        if not self.are_needed:
             return None
         if first is not None:
-            return RejectedRecipientError("code_repeated", f"the code is the same as on line {first}", first=first)
+            return RejectedRecordError("code_repeated", f"the code is the same as on line {first}", "code", first=first)
         if existing is None:
-            return RejectedRecipientError("code_unknown", "there is no such code: check it, or import it first")
+            return RejectedRecordError("code_unknown", "there is no such code: check it, or import it first", "code")
         if existing.is_given:
             why = "a hand-out sends this code to a recipient already, or has sent it: choose another code"
-            return RejectedRecipientError("code_handed_out", why)
+            return RejectedRecordError("code_handed_out", why, "code")
         hand_out, now = self.details.hand_out, self.services.now()
         why_not = find_obstacle(existing.code, hand_out.campaign_id, self.details.created.group, recipient_id, now)
-        return None if why_not is None else RejectedRecipientError(*_PROBLEMS[why_not])
+        return None if why_not is None else RejectedRecordError(*_PROBLEMS[why_not], "code")

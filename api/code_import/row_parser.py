@@ -4,15 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from msgspec import structs
 
-from api.schemas.code_terms import TERMS
+from api.code_import.column_maps import find_column_map
+from api.code_import.faults import InvalidCellError, RejectedRecordError, UnusableFileError
+from api.code_import.file_reader import Layout, RenameColumn, shown
+from api.schemas.code_terms import NONE_WORDS, TERMS
 from api.schemas.parsing import InvalidInputError, parse_id, parse_number, parse_term, parse_time
 from api.use_cases.issue_codes import CodeTemplate
-from domain.events.code_terms import BLAMED_TERM, TERM_NAMES, Contradiction, find_contradictions
+from domain.events.code_terms import BLAMED_TERM, DOMAIN_TERMS, TERM_NAMES, Contradiction, find_contradictions
 from domain.values.identifiers import MalformedCodeError, normalize_code
 from domain.values.number_bounds import USES_SO_FAR
 
@@ -21,8 +24,6 @@ T = TypeVar("T")
 NOTE_LENGTH_MAX: Final = 2_000
 TERMS_CACHED_MAX: Final = 1_024
 """Different terms of a file that are cached."""
-SHOWN_LENGTH_MAX: Final = 40
-"""Characters of an invalid cell that a message repeats."""
 OPEN: Final = "open"
 TERM_COLUMNS: Final = (*TERM_NAMES, OPEN)
 """Columns that `CodeTemplate` holds."""
@@ -36,28 +37,6 @@ COLUMNS: Final = ("code", *TERM_COLUMNS, "used", "note", "issued_at", "state", "
 """The names of columns. The catalogs say what each holds, for the import page and docs/how-to/import-codes.md."""
 IGNORED_COLUMNS: Final = frozenset({"id", "available", "line", "why"})
 """Columns of exports and rejects files that do not matter for issuing a code."""
-
-RecordProblem = Literal["columns", "csv", "json", "encoding", "length", "repeated", "exists", "active", "card"]
-
-
-class RejectedRecordError(ValueError):
-    """A record cannot be imported. The message is an English sentence that leaves out the line.
-
-    Attributes:
-        reason: A stable word, which names the text of the batch page: the problem, or the invalid column.
-    """
-
-    def __init__(self, problem: RecordProblem, detail: str) -> None:
-        super().__init__(detail)
-        self.reason: str = problem
-
-
-class InvalidCellError(RejectedRecordError):
-    """A cell of a record is invalid."""
-
-    def __init__(self, column: str, detail: str) -> None:
-        ValueError.__init__(self, detail)
-        self.reason = column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +144,7 @@ def _parse_cell(parse: Callable[[str], T], column: str, cell: str) -> T:
     try:
         return parse(cell)
     except InvalidInputError as error:
-        raise InvalidCellError(column, f"{column} {_shown(cell)} {error.detail}") from error
+        raise InvalidCellError(column, f"{column} {shown(cell)} {error.detail}") from error
 
 
 def _parse_uses(column: str, cell: str) -> int:
@@ -174,9 +153,48 @@ def _parse_uses(column: str, cell: str) -> int:
 
 def _bound(column: str, cell: str) -> bool:
     if cell.lower() not in YES_NO:
-        raise InvalidCellError(column, f"{column} {_shown(cell)} is neither yes nor no")
+        raise InvalidCellError(column, f"{column} {shown(cell)} is neither yes nor no")
     return not YES_NO[cell.lower()]
 
 
-def _shown(cell: str) -> str:
-    return ascii(cell[:SHOWN_LENGTH_MAX])
+def _read_object(document: Any, rename: RenameColumn) -> Mapping[str, str]:  # noqa: ANN401 - whatever JSON holds
+    if not isinstance(document, dict):
+        raise RejectedRecordError("json", 'the line is not a JSON object such as {"code":"ABC-123","max_uses":5}')
+    cells: dict[str, str] = {}
+    for theirs, value in document.items():
+        try:
+            name = rename(theirs)
+        except UnusableFileError as error:
+            raise RejectedRecordError("json", str(error), theirs) from error
+        if name in cells:
+            raise RejectedRecordError("json", f"the line has {name} twice", name)
+        if name:
+            cells[name] = _json_cell(name, value)
+    return cells
+
+
+def _json_cell(name: str, value: object) -> str:
+    if value is None:
+        return NONE_WORDS[name] if name == "max_uses" else ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return value.strip()
+    if name in DOMAIN_TERMS and isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return " ".join(value)
+    raise InvalidCellError(name, f"{name} is neither text nor a whole number")
+
+
+CODE_FILE: Final = Layout(
+    required="code",
+    example="code,max_uses,used",
+    missing="map the one that holds the codes with --map COLUMN=code",
+    read_object=_read_object,
+    columns=COLUMNS,
+    ignored=IGNORED_COLUMNS,
+    find_map=find_column_map,
+    can_rename=True,
+)
+"""The columns of a file of codes."""

@@ -1,18 +1,21 @@
 """Assess every code of the legacy system and, on request, import it, batch by batch."""
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, cast
 from uuid import UUID
 
 from msgspec.structs import replace
 
+from api.code_import.faults import RejectedRecordError, SkippedRecordError
+from api.code_import.import_pipeline import Fault, ImportKind, ParsedLine, Pipeline, RecordBatch
 from api.legacy_import.findings import (
+    FindingKind,
     ImportFinding,
     ImportSummary,
     Outlook,
@@ -80,22 +83,32 @@ class AssessedCode(NamedTuple):
     assessment: Assessment
 
 
-class LegacyImporter:
+class LegacyRecord(NamedTuple):
+    """The records of one code, and the place of the code in the order in which they are read."""
+
+    line: int
+    entry: LegacyCodeRecords
+
+
+class LegacyImporter(ImportKind[LegacyRecord, AssessedCode]):
     """One run of the import. `summary` holds its counts so far."""
 
-    def __init__(self, storage: LedgerStore, reader: Reader, plan: LegacyImportOptions) -> None:
+    batch_size: ClassVar = BATCH
+
+    def __init__(self, storage: LedgerStore, reader: Reader, old: LegacySystem, plan: LegacyImportOptions) -> None:
         self._storage = storage
         self._reader = reader
+        self._old = old
         self._plan = plan
-        self._groups: dict[int, str] = {}
-        self._doubled: set[bytes] = set()
+        self._context = plan.now()
+        names = {key: name.strip() for key, name in old.read_group_names().items()}
+        self._groups = {key: name for key, name in names.items() if group_name_error(name) is None}
         self.summary = ImportSummary()
 
-    def run(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[ImportFinding]:
+    def run(self, progress: Callable[[int], None]) -> Iterator[ImportFinding]:
         """Assess all codes, and import them if the options say so.
 
         Args:
-            old: The legacy system's tables.
             progress: Receives the number of codes read so far.
 
         Yields:
@@ -105,27 +118,80 @@ class LegacyImporter:
             LegacySourceError: The legacy database stops answering.
             StorageUnavailableError: Our database does. Earlier batches stay imported, and another run continues.
         """
-        names = {key: name.strip() for key, name in old.read_group_names().items()}
-        self._groups = {key: name for key, name in names.items() if group_name_error(name) is None}
-        self._doubled = _doubled(old)
-        for finding in chain(self._of_codes(old, progress), self._of_queue(old)):
+        for finding in chain(self._of_codes(progress), self._of_queue()):
             self.summary.findings += 1
             self.summary.kinds[finding.kind] += finding.number
             yield finding
 
-    def _of_codes(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[ImportFinding]:
-        batch: list[AssessedCode] = []
-        for file in old.read_codes():
-            yield from self._assess(file, batch)
-            if len(batch) >= BATCH:
-                yield from self._finish(batch)
-                progress(self.summary.read)
-        yield from self._finish(batch)
-        progress(self.summary.read)
+    def read(self) -> Iterator[LegacyRecord]:
+        """Yield the records of every code."""
+        return (LegacyRecord(number, entry) for number, entry in enumerate(self._old.read_codes(), start=1))
 
-    def _of_queue(self, old: LegacySystem) -> Iterator[ImportFinding]:
+    def parse(self, number: int, record: LegacyRecord) -> AssessedCode:
+        """Assess a code."""
+        del number
+        code, plan = record.entry.code, self._plan
+        if code is None:
+            raise RejectedRecordError("no_code", "there are only records of it")
+        try:
+            normal = normalize_code(code.text)
+        except MalformedCodeError as error:
+            raise RejectedRecordError("bad_code", "not a valid code; left out") from error
+        assessment = assess(
+            code, record.entry.records, keep_unproven=plan.keep_unproven, rebinds_as_recorded=plan.rebinds_as_recorded
+        )
+        return AssessedCode(normal, code, assessment)
+
+    def find_keys(self, rows: Sequence[AssessedCode]) -> Iterator[tuple[str]]:
+        """Yield the normal forms."""
+        return ((row.normal,) for row in rows)
+
+    def list_keys(self) -> Iterator[str]:
+        """Yield the normal forms of all codes, without their records."""
+        for _, text in self._old.read_texts():
+            with suppress(MalformedCodeError):
+                yield normalize_code(text)
+
+    def judge(self, lines: Sequence[ParsedLine[AssessedCode]]) -> list[Fault]:
+        """Leave existing codes unchanged, and leave out those that more than one code is equal to."""
+        existing_codes, self._context = (
+            self._reader.find_existing_codes([line.row.normal for line in lines]),
+            self._plan.now(),
+        )
+        return [_judge(line, existing_codes) for line in lines]
+
+    def apply(self, lines: Sequence[ParsedLine[AssessedCode]]) -> list[Fault]:
+        """Import the codes that the ledger does not have."""
+        faults = self.judge(lines)
+        new_codes = [line.row for line, fault in zip(lines, faults, strict=True) if fault is None]
+        for result in self._storage.ledger.execute(list(map(self._command, new_codes))) if new_codes else []:
+            if isinstance(result, Refusal):
+                raise result
+        self.summary.imported += len(new_codes)
+        return faults
+
+    def _of_codes(self, progress: Callable[[int], None]) -> Iterator[ImportFinding]:
+        for batch in Pipeline(self).iterate(is_applied=self._plan.apply, size=BATCH):
+            yield from self._of_batch(batch)
+            progress(self.summary.read)
+
+    def _of_batch(self, batch: RecordBatch[LegacyRecord, AssessedCode]) -> Iterator[ImportFinding]:
+        rows = {line.line: line.row for line in batch.lines}
+        for line, entry in batch.records:
+            yield from of_rows(entry)
+            code, fault = entry.code, batch.faults.get(line)
+            if code is None:
+                self.summary.read += any(row.table == "redeem_codes" for row in entry.unreadable_rows)
+                continue
+            self.summary.read += 1
+            if fault is None:
+                yield from self._of_new(rows[line])
+            else:
+                yield ImportFinding(cast("FindingKind", fault.reason), code.text, code.old_id, str(fault))
+
+    def _of_queue(self) -> Iterator[ImportFinding]:
         """Yield findings about recipients who still wait in the legacy queue. The import sends them nothing."""
-        for row in old.read_queue():
+        for row in self._old.read_queue():
             if isinstance(row, UnreadableRow):
                 yield of_unreadable_row(row)
             elif (finding := of_queued(row)) is not None:
@@ -133,54 +199,9 @@ class LegacyImporter:
                     self.summary.note_statuses(Counter({("invite_queue", row.status): 1}))
                 yield finding
 
-    def _assess(self, file: LegacyCodeRecords, batch: list[AssessedCode]) -> Iterator[ImportFinding]:
-        """Assess one code; add it to the batch if it can be imported."""
-        yield from of_rows(file)
-        if file.code is None:
-            self.summary.read += any(row.table == "redeem_codes" for row in file.unreadable_rows)
-            return
-        code = file.code
-        self.summary.read += 1
-        try:
-            normal = normalize_code(code.text)
-        except MalformedCodeError:
-            yield ImportFinding("bad_code", code.text, code.old_id, "not a valid code; left out")
-            return
-        if _short(normal) in self._doubled:
-            words = "another code is spelled almost the same, so they cannot be distinguished; left out"
-            yield ImportFinding("duplicate", code.text, code.old_id, words)
-            return
-        plan = self._plan
-        assessment = assess(
-            code, file.records, keep_unproven=plan.keep_unproven, rebinds_as_recorded=plan.rebinds_as_recorded
-        )
-        batch.append(AssessedCode(normal, code, assessment))
-
-    def _finish(self, batch: list[AssessedCode]) -> Iterator[ImportFinding]:
-        """Leave existing codes unchanged, import the rest if the options say so, and empty the batch."""
-        if not batch:
-            return
-        existing_codes = self._reader.find_existing_codes([assessed.normal for assessed in batch])
-        context = self._plan.now()
-        for assessed in batch:
-            if assessed.normal in existing_codes:
-                words = "the ledger has this code already; not changed"
-                yield ImportFinding("already", assessed.code.text, assessed.code.old_id, words)
-            else:
-                yield from self._of_new(assessed, context.now)
-        new_codes = [assessed for assessed in batch if assessed.normal not in existing_codes]
-        batch.clear()
-        if not self._plan.apply or not new_codes:
-            return
-        results = self._storage.ledger.execute([self._command(context, assessed) for assessed in new_codes])
-        for result in results:
-            if isinstance(result, Refusal):
-                raise result
-        self.summary.imported += len(new_codes)
-
-    def _of_new(self, assessed: AssessedCode, now: datetime) -> Iterator[ImportFinding]:
-        """Count and yield the findings about a code that the ledger does not have yet."""
-        _, code, assessment = assessed
+    def _of_new(self, assessed: AssessedCode) -> Iterator[ImportFinding]:
+        """Count and yield the findings about a code that the ledger did not have yet."""
+        (_, code, assessment), now = assessed, self._context.now
         ended = [at for use in assessment.uses if (at := _ended_at(use, assessed, now)) is not None]
         self.summary.agreeing += assessment.judgment == "agrees"
         self.summary.rebinds += assessment.rebinds
@@ -195,8 +216,8 @@ class LegacyImporter:
         )
         yield from of_code(code, assessment, outlook)
 
-    def _command(self, context: CommandContext, assessed: AssessedCode) -> ImportCode:
-        normal, code, assessment = assessed
+    def _command(self, assessed: AssessedCode) -> ImportCode:
+        (normal, code, assessment), context = assessed, self._context
         new_id, vault = self._plan.new_id, self._storage.vault
         code_id = new_id()
         note = _note(code, assessment, self._plan.source)
@@ -239,6 +260,15 @@ class LegacyImporter:
         )
 
 
+def _judge(line: ParsedLine[AssessedCode], existing_codes: set[str]) -> Fault:
+    if line.firsts[0] is not None:
+        words = "another code is spelled almost the same, so they cannot be distinguished; left out"
+        return RejectedRecordError("duplicate", words)
+    if line.row.normal in existing_codes:
+        return SkippedRecordError("already", "the ledger has this code already; not changed")
+    return None
+
+
 def _sent_at(use: EvidencedUse, code: LegacyCode, now: datetime) -> datetime:
     return use.sent_at or code.created_at or now
 
@@ -260,21 +290,3 @@ def _note(code: LegacyCode, assessment: Assessment, source: str) -> str:
         parts.append(f"[{source}] counter {assessment.counted} -> {assessment.becomes}")
     parts += [f"[{source}] {out_of_range_in_words(number)}" for number in assessment.out_of_range]
     return "\n".join(parts)
-
-
-def _doubled(old: LegacySystem) -> set[bytes]:
-    """Return short hashes of the normal forms that more than one code has."""
-    seen: set[bytes] = set()
-    doubled: set[bytes] = set()
-    for _, text in old.read_texts():
-        try:
-            key = _short(normalize_code(text))
-        except MalformedCodeError:
-            continue
-        (doubled if key in seen else seen).add(key)
-    return doubled
-
-
-def _short(normal: str) -> bytes:
-    """Return ten bytes that stand for a normal form, so that a million of them fit into memory."""
-    return hashlib.blake2b(normal.encode(), digest_size=10).digest()

@@ -8,9 +8,10 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.code_import.file_reader import UnusableFileError
+from api.code_import.faults import RejectedRecordError, UnusableFileError
+from api.code_import.file_reader import Objects, Records
 from api.code_import.hand_out_upload import HandOutUpload
-from api.code_import.recipient_list import RecipientFile, RecipientObjects, RecipientSource
+from api.code_import.recipient_list import RECIPIENT_FILE, parse_recipient
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import Admin, CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
@@ -167,10 +168,9 @@ async def upload(
     default = language or services.settings.default_language
 
     def run() -> UploadView:
-        source = _open_source(form, data, default)
-        upload_of_list = HandOutUpload.open(services, caller, hand_out, source)
-        counts = upload_of_list.check() if dry_run else upload_of_list.apply()
-        return UploadView(applied=not dry_run and not counts.rejected, **counts.document())
+        upload_of_list = HandOutUpload.open(services, caller, hand_out, _open_source(form, data), default)
+        counts = upload_of_list.run(dry_run=dry_run)
+        return UploadView(applied=counts.is_applied, **upload_of_list.document(counts))
 
     return await run_blocking(UPLOAD_S_MAX, run)
 
@@ -288,10 +288,12 @@ def give(hand_out_id: UUID, body: GivenCodeRequest, services: TheServices, calle
     """
     language = body.language or services.settings.default_language
     document = {"email": body.email, "language": language, "variables": body.variables}
-    (line,) = RecipientObjects([document], language)
-    if line.row is None:
-        raise malformed("body", line.fault.why if line.fault else "is not a recipient")
-    return view_of_person(hand_out_existing_code(services, caller, hand_out_id, body.code, line.row))
+    (record,) = Objects([document], RECIPIENT_FILE)
+    try:
+        row = parse_recipient(record, language)
+    except RejectedRecordError as error:
+        raise malformed("body", str(error)) from error
+    return view_of_person(hand_out_existing_code(services, caller, hand_out_id, body.code, row))
 
 
 @router.post(
@@ -343,7 +345,7 @@ def send_test(
     return TestMailView(outcome=outcome, why=why)
 
 
-def _open_source(form: str, data: bytes, language: Language) -> RecipientSource:
+def _open_source(form: str, data: bytes) -> Records | Objects:
     """Open the list in a body.
 
     Raises:
@@ -352,11 +354,11 @@ def _open_source(form: str, data: bytes, language: Language) -> RecipientSource:
     if form not in _FORMS:
         raise malformed("header.content-type", f"must be one of {', '.join(_FORMS)}")
     if form == "application/json":
-        return RecipientObjects(_objects_of(data), language)
+        return Objects(_objects_of(data), RECIPIENT_FILE)
     if data.count(b"\n") > UPLOAD_LINES_MAX + 1:
         raise malformed("body", f"more than {UPLOAD_LINES_MAX} lines: send the list in parts")
     try:
-        return RecipientFile(io.BytesIO(data), "csv" if form == "text/csv" else "jsonl", language)
+        return Records(io.BytesIO(data), "csv" if form == "text/csv" else "jsonl", RECIPIENT_FILE)
     except UnusableFileError as error:
         raise malformed("body", str(error)) from error
 

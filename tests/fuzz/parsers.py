@@ -19,8 +19,9 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from api.cli.arguments import parse_email, parse_group, parse_reservation_id, parse_time_option
-from api.code_import.file_reader import Format, Records, UnusableFileError
-from api.code_import.row_parser import RejectedRecordError, parse_row
+from api.code_import.faults import RejectedRecordError, UnusableFileError
+from api.code_import.file_reader import Format, Records
+from api.code_import.row_parser import CODE_FILE, parse_row
 from api.errors import ApplicationError
 from api.http.pagination import format_cursor, parse_cursor
 from api.http.trusted_proxies import behind_proxies
@@ -264,7 +265,7 @@ def _import(mutator: Mutator) -> None:
     form: Format = mutator.choice.choice(("csv", "jsonl"))
     data = io.BytesIO(mutator.octets(csv_files if form == "csv" else (lines,)))
     with suppress(UnusableFileError):
-        records = Records(data, form, {})
+        records = Records(data, form, CODE_FILE)
         assert records.count() == len(list(records))
         for record in records:
             with suppress(RejectedRecordError):

@@ -12,9 +12,8 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
-from api.code_import.file_reader import FileProblem
-from api.code_import.recipient_list import ListProblem
-from api.code_import.row_parser import COLUMNS, RecordProblem
+from api.code_import.faults import FileProblem, ListProblem, RecordProblem
+from api.code_import.row_parser import COLUMNS
 from api.errors import ERROR_CODES
 from api.i18n.audit_details import VALUE_NAMES
 from api.i18n.catalogs import LOCALES, CatalogError, catalog_paths, read_catalog, translate, translator

@@ -33,10 +33,11 @@ from api.cli.context import OpenLedger, Session
 from api.cli.output_file import OutputOption, open_output_file
 from api.cli.printing import JsonFlag, ReasonOption, print_json
 from api.cli.term_options import NamedTerms, with_term_options
-from api.code_import.file_reader import UnusableFileError
-from api.code_import.hand_out_upload import HandOutUpload, UploadCounts
-from api.code_import.importer import REPORTED_LINES_MAX
-from api.code_import.recipient_list import RecipientFile
+from api.code_import.faults import UnusableFileError
+from api.code_import.file_reader import Records
+from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.import_pipeline import REPORTED_LINES_MAX, ImportCounts
+from api.code_import.recipient_list import RECIPIENT_FILE
 from api.errors import ApplicationError
 from api.schemas.hand_outs import HandOutOrder, view_of_person
 from api.use_cases.export_rows import lines_of
@@ -153,15 +154,15 @@ def add(
     hand_out_id, file_format = parse_hand_out_id(hand_out), resolve_format(form, file)
     with open_source_file(file) as source, Session(context.obj).open_ledger() as ledger:
         try:
-            recipients = RecipientFile(source, file_format, parse_language(ledger, language))
-            upload = HandOutUpload.open(ledger.services, ledger.caller(), hand_out_id, recipients)
-            counts = upload.apply() if apply else upload.check()
+            records, default = Records(source, file_format, RECIPIENT_FILE), parse_language(ledger, language)
+            upload = HandOutUpload.open(ledger.services, ledger.caller(), hand_out_id, records, default)
+            counts = upload.run(dry_run=not apply)
         except UnusableFileError as error:
             say_error(f"nothing was stored: {file}: {error}")
             return ExitCode.REFUSED
         except ApplicationError as error:
             return ledger.report_refusal(error)
-    return _print_counts(counts, file, is_applied=apply and not counts.rejected, json=json)
+    return _print_counts(upload, counts, file, json=json)
 
 
 @leaves_no_record(READS_ONLY)
@@ -292,21 +293,21 @@ def _people(ledger: OpenLedger, hand_out_id: UUID, address: EmailAddress | None)
         after = page[-1].number
 
 
-def _print_counts(counts: UploadCounts, file: Path, *, is_applied: bool, json: bool) -> int:
+def _print_counts(upload: HandOutUpload, counts: ImportCounts, file: Path, *, json: bool) -> int:
     for line in (counts.faults + counts.left_out)[:SHOWN_MAX]:
         say_error(f"{file}, line {line.line}: {line.why}")
-    if (hidden := counts.rejected + counts.repeated + counts.listed - SHOWN_MAX) > 0:
+    left_out = counts.skipped.total()
+    if (hidden := counts.rejected + left_out - SHOWN_MAX) > 0:
         say_error(
             f"... {hidden:,} more: --json lists the first {REPORTED_LINES_MAX} invalid lines, and as many left out"
         )
-    for name in counts.missing_variables:
+    for name in upload.missing_variables:
         say_error(f"warning: no line fills {{{name}}} in the text of the email: add a column {name}")
     if json:
-        print_json({**counts.document(), "applied": is_applied})
+        print_json({**upload.document(counts), "applied": counts.is_applied})
     else:
-        verb = "added" if is_applied else "to add"
-        left_out = counts.repeated + counts.listed
-        say(f"{counts.lines:,} lines: {counts.added:,} {verb}, {left_out:,} left out, {counts.rejected:,} invalid")
+        verb = "added" if counts.is_applied else "to add"
+        say(f"{counts.lines:,} lines: {counts.new:,} {verb}, {left_out:,} left out, {counts.rejected:,} invalid")
     if counts.rejected:
         say_error("nothing was stored: fix these lines")
         return ExitCode.REFUSED

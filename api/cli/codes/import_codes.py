@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO
 from uuid import uuid4
@@ -17,10 +18,12 @@ from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
 from api.cli.term_options import NamedTerms, with_term_options
-from api.code_import.file_reader import Records, UnusableFileError
-from api.code_import.importer import CodeImportCounts, CodeImporter, Rejects
+from api.code_import.faults import UnusableFileError
+from api.code_import.file_reader import Records
+from api.code_import.import_pipeline import ImportCounts, Pass, Pipeline
+from api.code_import.importer import CodeImport, document_of
 from api.code_import.rejects_file import rejects_into
-from api.code_import.row_parser import COLUMNS
+from api.code_import.row_parser import CODE_FILE, COLUMNS
 from api.errors import ApplicationError
 from api.use_cases.campaign_actions import put_into_campaign
 from api.use_cases.issue_codes import AT_ONCE, CodeTemplate
@@ -77,12 +80,13 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     campaign_id = None if campaign is None else parse_campaign_id(campaign, "--campaign")
     with open_source_file(file) as source:
         try:
-            records = Records(source, file_format, columns)
+            records = Records(source, file_format, CODE_FILE, columns)
         except UnusableFileError as error:
             say_error(f"nothing was imported: {file}: {error}")
             return ExitCode.REFUSED
         if records.column_map is not None:
             say_error(f"{file}: read as an export of {records.column_map.product}")
+        progress = partial(_show_progress, source.seek(0, os.SEEK_END), quiet=json)
         with (
             session.open_ledger(CONNECTIONS) as ledger,
             _create_rejects_file(rejects) as rejects_file,
@@ -93,43 +97,25 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
                     defaults = put_into_campaign(ledger.storage, defaults, campaign_id, terms)
                 except ApplicationError as error:
                     return ledger.report_refusal(error)
-            run = _ImportRun(ledger, records, defaults, _measure_size(source), quiet=json)
-            summary, is_done = run.run(reject, skip_bad=skip_bad, dry_run=dry_run)
-    return _print_result(summary, file, time.monotonic() - started_at, dry_run=dry_run, is_done=is_done, json=json)
-
-
-class _ImportRun:
-    """The passes over one file, each with its progress in bytes."""
-
-    def __init__(self, ledger: OpenLedger, records: Records, defaults: CodeTemplate, size: int, *, quiet: bool) -> None:
-        self._ledger, self._records, self._default, self._size = ledger, records, defaults, size
-        self._quiet = quiet
-        self._correlation_id = uuid4()
-
-    def run(self, reject: Rejects, *, skip_bad: bool, dry_run: bool) -> tuple[CodeImportCounts, bool]:
-        """Check the file and import it unless that is refused; return the counts, and whether it was imported."""
-        if skip_bad and not dry_run:
-            return self._run_pass("importing", lambda importer: importer.import_all(reject)), True
-        summary = self._run_pass("checking", lambda importer: importer.check(reject))
-        if dry_run or summary.rejected:
-            return summary, False
-        return self._run_pass("importing", lambda importer: importer.import_all()), True
-
-    def _run_pass(self, words: str, run: Callable[[CodeImporter], CodeImportCounts]) -> CodeImportCounts:
-        with CommandProgress(f"{words}, in bytes", self._size, quiet=self._quiet) as steps:
-            return run(
-                CodeImporter(
-                    storage=self._ledger.storage,
-                    records=self._records,
-                    default=self._default,
-                    context=self._context,
-                    new_id=RANDOM.draw_uuid,
-                    progress=steps.at,
-                )
+            counts = Pipeline(_declare(ledger, records, defaults), reject, progress).run(
+                dry_run=dry_run, skip_bad=skip_bad
             )
+    return _print_result(counts, file, time.monotonic() - started_at, dry_run=dry_run, json=json)
 
-    def _context(self) -> CommandContext:
-        return structs.replace(self._ledger.create_context(), actor="import", correlation_id=self._correlation_id)
+
+def _show_progress(size: int, name: Pass, *, quiet: bool) -> CommandProgress:
+    return CommandProgress(f"{name}, in bytes", size, quiet=quiet)
+
+
+def _declare(ledger: OpenLedger, records: Records, defaults: CodeTemplate) -> CodeImport:
+    correlation_id = uuid4()
+
+    def create_context() -> CommandContext:
+        return structs.replace(ledger.create_context(), actor="import", correlation_id=correlation_id)
+
+    return CodeImport(
+        storage=ledger.storage, records=records, default=defaults, context=create_context, new_id=RANDOM.draw_uuid
+    )
 
 
 def _parse_mapping(pairs: list[str]) -> dict[str, str]:
@@ -140,10 +126,6 @@ def _parse_mapping(pairs: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"--map {pair}: write THEIRS=OURS, where OURS is one of {', '.join(COLUMNS)}")
         columns[their_name] = our_name
     return columns
-
-
-def _measure_size(source: BinaryIO) -> int:
-    return source.seek(0, os.SEEK_END)
 
 
 @contextmanager
@@ -159,25 +141,23 @@ def _create_rejects_file(path: Path | None) -> Iterator[BinaryIO | None]:
         yield file
 
 
-def _print_result(
-    summary: CodeImportCounts, file: Path, seconds: float, *, dry_run: bool, is_done: bool, json: bool
-) -> int:
-    for bad_line in summary.faults[:SHOWN_MAX]:
+def _print_result(counts: ImportCounts, file: Path, seconds: float, *, dry_run: bool, json: bool) -> int:
+    for bad_line in counts.faults[:SHOWN_MAX]:
         say_error(f"{file}, line {bad_line.line}: {bad_line.why}")
-    if summary.rejected > SHOWN_MAX:
-        say_error(f"... {summary.rejected - SHOWN_MAX:,} more invalid lines: --rejects FILE writes all of them")
+    if counts.rejected > SHOWN_MAX:
+        say_error(f"... {counts.rejected - SHOWN_MAX:,} more invalid lines: --rejects FILE writes all of them")
+    already = counts.skipped.total()
     if json:
-        print_json({**summary.document(), "applied": is_done, "seconds": round(seconds, 1)})
-    elif is_done:
-        rate = f", {summary.imported / seconds:,.0f} per second" if summary.imported and seconds else ""
-        say(f"{summary.imported:,} imported in {seconds:,.1f} s{rate}; {summary.already:,} were already there")
+        print_json({**document_of(counts), "applied": counts.is_applied, "seconds": round(seconds, 1)})
+    elif counts.is_applied:
+        rate = f", {counts.new / seconds:,.0f} per second" if counts.new and seconds else ""
+        say(f"{counts.new:,} imported in {seconds:,.1f} s{rate}; {already:,} were already there")
     else:
-        good = summary.lines - summary.rejected - summary.already
-        parts = f"{good:,} to import, {summary.already:,} already there, {summary.rejected:,} invalid"
-        say(f"{summary.lines:,} lines: {parts}")
-    if not summary.rejected:
+        parts = f"{counts.new:,} to import, {already:,} already there, {counts.rejected:,} invalid"
+        say(f"{counts.lines:,} lines: {parts}")
+    if not counts.rejected:
         return 0
-    if is_done or dry_run:
+    if counts.is_applied or dry_run:
         return ExitCode.FINDINGS
     say_error("nothing was imported: fix these lines, or add --skip-bad to import the others")
     return ExitCode.REFUSED

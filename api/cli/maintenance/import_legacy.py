@@ -145,11 +145,11 @@ def _run(
 
     language = ledger.settings.default_language
     plan = LegacyImportOptions(source=source, apply=apply, language=language, now=now, new_id=uuid4, **options)
-    importer = LegacyImporter(ledger.storage, ledger.reader, plan)
+    importer = LegacyImporter(ledger.storage, ledger.reader, old, plan)
     findings_by_kind: dict[FindingKind, list[ImportFinding]] = {kind: [] for kind in FINDING_KINDS}
     steps = CommandProgress("importing" if apply else "checking", old.count_codes())
     with steps, report_file(report, importer.summary) as write:
-        for finding in importer.run(old, steps.at):
+        for finding in importer.run(steps.at):
             write(finding)
             if len(findings_by_kind[finding.kind]) < LISTED_PER_KIND_MAX:
                 findings_by_kind[finding.kind].append(finding)

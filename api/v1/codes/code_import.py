@@ -8,9 +8,11 @@ from fastapi import APIRouter, Query, Request
 from msgspec.structs import replace
 from pydantic import BaseModel
 
-from api.code_import.file_reader import Format, Records, UnusableFileError
-from api.code_import.importer import CodeImportCounts, CodeImporter
-from api.code_import.row_parser import COLUMNS
+from api.code_import.faults import UnusableFileError
+from api.code_import.file_reader import Format, Records
+from api.code_import.import_pipeline import ImportCounts, Pipeline
+from api.code_import.importer import CodeImport, document_of
+from api.code_import.row_parser import CODE_FILE, COLUMNS
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayIssueCodes, TheServices
@@ -108,28 +110,24 @@ async def import_codes(
         raise malformed("body", f"more than {LINES_MAX} lines: send the file in pieces, or use `ledger import-codes`")
     context = replace(services.context(caller), correlation_id=services.new_id())
 
-    def run() -> tuple[CodeImportCounts, bool]:
+    def run() -> ImportCounts:
         default = CodeTemplate(terms=SINGLE_USE, bound=True)
         if campaign is not None:
             default = put_into_campaign(services.storage, default, campaign)
-        records = Records(io.BytesIO(data), form, _mapping(rename or []))
-        importer = CodeImporter(
+        codes = CodeImport(
             storage=services.storage,
-            records=records,
+            records=Records(io.BytesIO(data), form, CODE_FILE, _mapping(rename or [])),
             default=default,
             context=lambda: _at(context, services.context(caller)),
             new_id=services.new_id,
         )
-        if skip_bad and not dry_run:
-            return importer.import_all(), True
-        counts = importer.check()
-        return (counts, False) if dry_run or counts.rejected else (importer.import_all(), True)
+        return Pipeline(codes).run(dry_run=dry_run, skip_bad=skip_bad)
 
     try:
-        counts, is_done = await run_blocking(IMPORT_S_MAX, run)
+        counts = await run_blocking(IMPORT_S_MAX, run)
     except UnusableFileError as error:
         raise malformed("body", str(error)) from error
-    return ImportView(applied=is_done, **counts.document())
+    return ImportView(applied=counts.is_applied, **document_of(counts))
 
 
 def _at(context: CommandContext, now: CommandContext) -> CommandContext:

@@ -11,9 +11,11 @@ from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
 from api.auth.session_cookies import COOKIE
-from api.code_import.file_reader import Records, UnusableFileError
-from api.code_import.importer import CodeImporter
-from api.code_import.row_parser import COLUMNS
+from api.code_import.faults import UnusableFileError
+from api.code_import.file_reader import Records
+from api.code_import.import_pipeline import Pipeline
+from api.code_import.importer import CodeImport
+from api.code_import.row_parser import CODE_FILE, COLUMNS
 from api.errors import ApplicationError
 from api.schemas.parsing import SEVERAL_LINES
 from api.use_cases.administration.batch_runner import SLICE, IssuedSlice
@@ -68,7 +70,7 @@ def _import(request: Request, admin: AdminContext, staff: Staff, fields: FormFie
         terms = apply_defaults(template.terms, campaign, fields.named_terms)
         template = replace(template, terms=terms, campaign_id=campaign.campaign_id)
     try:
-        records = Records(io.BytesIO(data), "csv", {})
+        records = Records(io.BytesIO(data), "csv", CODE_FILE)
         count = records.count()
     except UnusableFileError as error:
         fields.errors["file"] = error.reason
@@ -98,7 +100,7 @@ def _start_import(admin: AdminContext, staff: Staff, new_batch: NewBatch, record
 
 
 def _import_slices(admin: AdminContext, batch: Batch, records: Records) -> Iterator[IssuedSlice]:
-    importer = CodeImporter(
+    codes = CodeImport(
         storage=admin.services.storage,
         records=records,
         default=CodeTemplate(
@@ -108,10 +110,8 @@ def _import_slices(admin: AdminContext, batch: Batch, records: Records) -> Itera
         new_id=admin.services.new_id,
         code_id=partial(derive_code_id, batch.batch_id),
     )
-    for imported in importer.import_in_turn(SLICE):
-        lines = [(record.line, error.reason) for record, error in imported.rejected]
-        lines += [(record.line, "exists") for record in imported.existing]
-        yield IssuedSlice(imported.read, sorted(lines))
+    for imported in Pipeline(codes).iterate(is_applied=True, size=SLICE):
+        yield IssuedSlice(len(imported.records), [(record.line, fault.reason) for record, fault in imported.faulty])
 
 
 def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields, template: CodeTemplate, count: int) -> NewBatch:

@@ -9,10 +9,11 @@ from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
 from api.auth.session_cookies import COOKIE
-from api.code_import.file_reader import UnusableFileError
+from api.code_import.faults import UnusableFileError
+from api.code_import.file_reader import Records
 from api.code_import.hand_out_upload import HandOutUpload
 from api.code_import.list_report import ListReport, save_report
-from api.code_import.recipient_list import RecipientFile
+from api.code_import.recipient_list import RECIPIENT_FILE
 from api.errors import malformed
 from api.http.file_stream import stream_file
 from api.i18n.languages import LANGUAGES, find_language
@@ -86,11 +87,11 @@ def _process(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: _ListFi
     if file.data.count(b"\n") > LINES_MAX + 1:
         return ListReport(is_check=file.is_check, file_error="too_many")
     try:
-        source = RecipientFile(io.BytesIO(file.data), file.form, file.language)
+        source = Records(io.BytesIO(file.data), file.form, RECIPIENT_FILE)
     except UnusableFileError as error:
         return ListReport(is_check=file.is_check, file_error=error.reason)
-    upload = HandOutUpload.open(admin.services, staff.caller(), hand_out_id, source)
-    return ListReport.of(upload.check() if file.is_check else upload.apply(), is_check=file.is_check)
+    upload = HandOutUpload.open(admin.services, staff.caller(), hand_out_id, source, file.language)
+    return ListReport.of(upload, upload.run(dry_run=file.is_check), is_check=file.is_check)
 
 
 @router.post("/{hand_out_id}/recipients/{code_id}/resend")

@@ -9,17 +9,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from api.code_import.file_reader import Record, Records
 from api.code_import.hand_out_upload import HandOutUpload
 from api.code_import.named_codes import BATCH
-from api.code_import.recipient_list import ListLine, RecipientFile
+from api.code_import.recipient_list import RECIPIENT_FILE, parse_recipient
 from api.errors import ApplicationError
 from api.use_cases.hand_outs import hand_out_actions
 from api.use_cases.services import Caller
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import Accepted
-from domain.values.identifiers import EmailAddress, generate_code
-from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from domain.values.identifiers import generate_code
+from projections.hand_outs.hand_out_lists import HandOutLists
 from projections.hand_outs.hand_out_queue import DueRow, HandOutQueue
 from tests.support.clients.app_client import AppClient
 
@@ -323,7 +324,7 @@ def test_interrupted_upload_leads_to_nothing_and_can_be_repeated(app: AppClient)
     services, now = app.services, app.services.now()
     lists = HandOutLists(services.storage, uuid4, uuid4)
     begun = lists.begin(UUID(hand_out["id"]), UUID(hand_out["campaign"]), now)
-    addresses = [line.row for line in RecipientFile(io.BytesIO(CSV.encode()), "csv", "en") if line.row is not None]
+    addresses = [parse_recipient(record, "en") for record in Records(io.BytesIO(CSV.encode()), "csv", RECIPIENT_FILE)]
     added = lists.add(begun, addresses[:1], now)
     in_between = recipients(app, hand_out)
     result = upload(app, hand_out, CSV)
@@ -344,16 +345,16 @@ def test_upload_that_another_one_replaces_is_refused(app: AppClient) -> None:
 
         readings = 0
 
-        def __iter__(self) -> Iterator[ListLine]:
+        def __iter__(self) -> Iterator[Record]:
             self.readings += 1
             for nth, address in enumerate(addresses):
                 if self.readings == 3 and nth == BATCH:
                     assert upload(app, hand_out, overlap)["added"] == 3
-                yield ListLine(nth, ListRow(EmailAddress.parse(address), "en", {}))
+                yield Record(nth, b"", {"email": address})
 
-    list_upload = HandOutUpload.open(app.services, Caller(actor="operator"), UUID(hand_out["id"]), ReplacedList())
+    list_upload = HandOutUpload.open(app.services, Caller(actor="operator"), UUID(hand_out["id"]), ReplacedList(), "en")
     with pytest.raises(ApplicationError) as caught:
-        list_upload.apply()
+        list_upload.run(dry_run=False)
 
     assert (caught.value.code, caught.value.facts) == ("HAND_OUT_CONFLICT", {"why": "taken_over"})
     assert len(recipients(app, hand_out)) == 3

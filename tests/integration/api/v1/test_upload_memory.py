@@ -8,8 +8,9 @@ from uuid import UUID
 
 import pytest
 
+from api.code_import.file_reader import Records
 from api.code_import.hand_out_upload import HandOutUpload
-from api.code_import.recipient_list import RecipientFile
+from api.code_import.recipient_list import RECIPIENT_FILE
 from api.use_cases.services import Caller
 from tests.support.clients.app_client import AppClient
 
@@ -36,10 +37,11 @@ def test_memory_of_an_upload_does_not_grow_with_the_list(app: AppClient) -> None
         hand_out = UUID(client.post("/api/v1/hand-outs", json=order, headers=key).json()["id"])
         file = io.BytesIO(content.encode())
         tracemalloc.start()
-        source = RecipientFile(file, "csv", "en")
-        result = HandOutUpload.open(app.services, Caller(actor="operator"), hand_out, source).apply()
+        source = Records(file, "csv", RECIPIENT_FILE)
+        upload = HandOutUpload.open(app.services, Caller(actor="operator"), hand_out, source, "en")
+        result = upload.run(dry_run=False)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert result.added == count
+        assert result.new == count
 
     assert peaks[1] - peaks[0] < 300_000

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from api.code_import.column_maps import COLUMN_MAPS
-from api.code_import.file_reader import Records, UnusableFileError
-from api.code_import.row_parser import COLUMNS, CodeRow, RejectedRecordError, parse_row
+from api.code_import.faults import RejectedRecordError, UnusableFileError
+from api.code_import.file_reader import Records
+from api.code_import.row_parser import CODE_FILE, COLUMNS, CodeRow, parse_row
 from api.use_cases.issue_codes import CodeTemplate
 from domain.events.code_terms import SINGLE_USE
 
@@ -19,7 +20,7 @@ VOUCHERIFY_HEADER = "Code,Voucher Type,Redemption Limit,Redemption Count,Active,
 
 def read_rows(data: bytes, mapping: Mapping[str, str] | None = None) -> tuple[Records, list[CodeRow]]:
     """The file and its codes; the first invalid line ends it."""
-    records = Records(io.BytesIO(data), "csv", mapping or {})
+    records = Records(io.BytesIO(data), "csv", CODE_FILE, mapping or {})
     default, rows = CodeTemplate(terms=SINGLE_USE, bound=True), []
     for record in records:
         if record.error is not None:

@@ -1,0 +1,285 @@
+"""The pipeline of every import: reads records in batches, judges or applies each batch, counts and reports outcomes.
+
+A kind of import is a declaration to it (`ImportKind`): where records come from, how one is parsed, what may occur only
+once, what exists already, and what applies a batch. Memory does not grow with the file, except for eight bytes per key.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
+from uuid import UUID
+
+from api.code_import.duplicates import FirstLines
+from api.code_import.faults import FaultyLine, RejectedRecordError, SkippedRecordError
+from api.use_cases.issue_codes import map_in_order
+from domain.values.batched import batched
+
+REPORTED_LINES_MAX: Final = 100
+"""Lines that a report names, of those that are rejected and of those that are left out; the rejects file has all."""
+
+
+class _HasLine(Protocol):
+    @property
+    def line(self) -> int:
+        """The line of the record in its file, from 1."""
+
+
+RecordT = TypeVar("RecordT", bound=_HasLine)
+Row = TypeVar("Row")
+Key = str | UUID
+Pass = Literal["checking", "importing"]
+
+
+class PassProgress(Protocol):
+    """Shows how far a pass is."""
+
+    def at(self, count: int) -> None:
+        """Show a count."""
+
+
+class _NoProgress:
+    def at(self, count: int) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedLine(Generic[Row]):
+    """A record that could be parsed.
+
+    Attributes:
+        number: Its number, from 1; empty lines have none.
+        line: Its line in the file.
+        row: What it says.
+        keys: What only one line may have.
+        firsts: For each of its keys the first line that has it; None if no other line has it.
+    """
+
+    number: int
+    line: int
+    row: Row
+    keys: Sequence[Key | None]
+    firsts: Sequence[int | None]
+
+    def find_earlier(self, key: int = 0) -> int | None:
+        """Return the earlier line with the same key; None if there is none."""
+        return None if self.firsts[key] == self.line else self.firsts[key]
+
+
+Fault = RejectedRecordError | None
+"""Why a line is rejected or left out; None if it is imported."""
+
+
+class ImportKind(ABC, Generic[RecordT, Row]):
+    """What one kind of import declares.
+
+    Attributes:
+        batch_size: Records of one batch, which is one commit.
+        is_concurrent: Whether batches are applied at the same time.
+    """
+
+    batch_size: ClassVar[int]
+    is_concurrent: ClassVar[bool] = False
+
+    @abstractmethod
+    def read(self) -> Iterable[RecordT]:
+        """Yield every record; may be called several times."""
+
+    @abstractmethod
+    def parse(self, number: int, record: RecordT) -> Row:
+        """Read a record.
+
+        Raises:
+            RejectedRecordError: It is invalid.
+        """
+
+    @abstractmethod
+    def find_keys(self, rows: Sequence[Row]) -> Iterable[Sequence[Key | None]]:
+        """Return for each row what only one row of the file may have; rows are valid ones, in their order."""
+
+    def list_keys(self) -> Iterator[Key | None] | None:
+        """Yield the keys of the whole file, if there is a quicker way than to parse it."""
+        return None
+
+    @abstractmethod
+    def judge(self, lines: Sequence[ParsedLine[Row]]) -> Sequence[Fault]:
+        """Return for each line of a batch what an import would do with it."""
+
+    @abstractmethod
+    def apply(self, lines: Sequence[ParsedLine[Row]]) -> Sequence[Fault]:
+        """Import a batch in one commit, and return what became of each line."""
+
+    def measure(self, record: RecordT) -> int:
+        """Return how much progress a record is."""
+        del record
+        return 1
+
+    def open_target(self, checked: "ImportCounts | None") -> AbstractContextManager[None]:
+        """Enclose all batches that are applied; `checked` has the counts of the check before, if there was one."""
+        del checked
+        return nullcontext()
+
+
+class RecordBatch(NamedTuple, Generic[RecordT, Row]):
+    """Some records in the order of the file: those that could be parsed, and the faults of others and of these."""
+
+    records: Sequence[RecordT]
+    lines: Sequence[ParsedLine[Row]]
+    faults: dict[int, RejectedRecordError]
+
+    @property
+    def faulty(self) -> Iterator[tuple[RecordT, RejectedRecordError]]:
+        """Yield the records that are rejected or left out."""
+        return ((record, self.faults[record.line]) for record in self.records if record.line in self.faults)
+
+
+@dataclass(slots=True)
+class ImportCounts:
+    """How many records there were, by outcome.
+
+    Attributes:
+        is_applied: Whether the file was imported; otherwise it was checked.
+        lines: All records.
+        new: Records that were imported, or would be.
+        skipped: Records that were left out, by reason.
+        rejected: Invalid ones.
+        faults: The first invalid ones.
+        left_out: The first that were left out.
+    """
+
+    is_applied: bool = False
+    lines: int = 0
+    new: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    rejected: int = 0
+    faults: list[FaultyLine] = field(default_factory=list)
+    left_out: list[FaultyLine] = field(default_factory=list)
+
+    def add(self, record: _HasLine, fault: RejectedRecordError) -> None:
+        """Count a record that is rejected or left out."""
+        if isinstance(fault, SkippedRecordError):
+            self.skipped[fault.reason] += 1
+            reported = self.left_out
+        else:
+            self.rejected += 1
+            reported = self.faults
+        if len(reported) < REPORTED_LINES_MAX:
+            reported.append(FaultyLine(record.line, fault))
+
+
+@dataclass
+class Pipeline(Generic[RecordT, Row]):
+    """Imports one file, or checks it.
+
+    Attributes:
+        kind: What is imported.
+        reject: Stores invalid records.
+        progress: Opens the progress bar of a pass.
+    """
+
+    kind: ImportKind[RecordT, Row]
+    reject: Callable[[RecordT, RejectedRecordError], None] = lambda _record, _fault: None
+    progress: Callable[[Pass], AbstractContextManager[PassProgress]] = lambda _: nullcontext(_NoProgress())
+
+    def run(self, *, dry_run: bool, skip_bad: bool = False) -> ImportCounts:
+        """Import the file if it has no invalid record, or all but those; a dry run only checks it.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable. What was imported stays, and another run continues.
+        """
+        if skip_bad and not dry_run:
+            return self._pass("importing", None)
+        counts = self._pass("checking", None)
+        if dry_run or counts.rejected:
+            return counts
+        if not counts.new:
+            counts.is_applied = True
+            return counts
+        return self._pass("importing", counts)
+
+    def iterate(self, *, is_applied: bool, size: int | None = None) -> Iterator[RecordBatch[RecordT, Row]]:
+        """Judge or apply batches in their order, each when it is asked for.
+
+        Args:
+            is_applied: Whether to import them.
+            size: Records of a batch; by default as the kind says.
+        """
+        return map(self._step(is_applied=is_applied), self._parse_batches(size or self.kind.batch_size))
+
+    def _pass(self, name: Pass, checked: ImportCounts | None) -> ImportCounts:
+        is_applied = name == "importing"
+        counts, done = ImportCounts(is_applied=is_applied), 0
+        target = self.kind.open_target(checked) if is_applied else nullcontext()
+        each = map_in_order if self.kind.is_concurrent else _map
+        with self.progress(name) as progress, target:
+            batches = self._parse_batches(self.kind.batch_size)
+            for batch in each(batches, self._step(is_applied=is_applied)):
+                counts.lines += len(batch.records)
+                counts.new += len(batch.lines) - sum(line.line in batch.faults for line in batch.lines)
+                for record, fault in batch.faulty:
+                    counts.add(record, fault)
+                    if not isinstance(fault, SkippedRecordError):
+                        self.reject(record, fault)
+                done += sum(map(self.kind.measure, batch.records))
+                progress.at(done)
+                del batch  # or two batches would be in memory
+        return counts
+
+    def _step(self, *, is_applied: bool) -> Callable[[RecordBatch[RecordT, Row]], RecordBatch[RecordT, Row]]:
+        decide = self.kind.apply if is_applied else self.kind.judge
+
+        def step(batch: RecordBatch[RecordT, Row]) -> RecordBatch[RecordT, Row]:
+            for line, fault in zip(batch.lines, decide(batch.lines), strict=True):
+                if fault is not None:
+                    batch.faults[line.line] = fault
+            return batch
+
+        return step
+
+    def _parse_batches(self, size: int) -> Iterator[RecordBatch[RecordT, Row]]:
+        first_lines = self._first_lines  # a pass over the file, which ends before the next one begins
+        return map(partial(self._parse_batch, first_lines), batched(enumerate(self.kind.read(), start=1), size))
+
+    def _parse_batch(
+        self, first_lines: FirstLines, numbered: Sequence[tuple[int, RecordT]]
+    ) -> RecordBatch[RecordT, Row]:
+        parsed, faults = self._parse(numbered)
+        keys_by_row = self.kind.find_keys([row for _, _, row in parsed])
+        lines = [
+            ParsedLine(*each, keys, [None if key is None else first_lines.find(str(key), each[1]) for key in keys])
+            for each, keys in zip(parsed, keys_by_row, strict=True)
+        ]
+        return RecordBatch([record for _, record in numbered], lines, faults)
+
+    def _parse(
+        self, numbered: Iterable[tuple[int, RecordT]]
+    ) -> tuple[list[tuple[int, int, Row]], dict[int, RejectedRecordError]]:
+        """Return number, line and row of the valid records, and the faults of the others by line."""
+        parsed, faults = list[tuple[int, int, Row]](), dict[int, RejectedRecordError]()
+        for number, record in numbered:
+            try:
+                parsed.append((number, record.line, self.kind.parse(number, record)))
+            except RejectedRecordError as error:
+                faults[record.line] = error
+        return parsed, faults
+
+    @cached_property
+    def _first_lines(self) -> FirstLines:
+        """The keys that the file has more than once, by a pass over it."""
+        keys = self.kind.list_keys()
+        return FirstLines(str(key) for key in (self._parse_keys() if keys is None else keys) if key is not None)
+
+    def _parse_keys(self) -> Iterator[Key | None]:
+        for numbered in batched(enumerate(self.kind.read(), start=1), self.kind.batch_size):
+            parsed, _ = self._parse(numbered)
+            for keys in self.kind.find_keys([row for _, _, row in parsed]):
+                yield from keys
+
+
+def _map(
+    batches: Iterable[RecordBatch[RecordT, Row]], step: Callable[[RecordBatch[RecordT, Row]], RecordBatch[RecordT, Row]]
+) -> Iterator[RecordBatch[RecordT, Row]]:
+    return map(step, batches)
