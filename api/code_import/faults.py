@@ -2,7 +2,9 @@
 
 from typing import Literal, NamedTuple
 
-FileProblem = Literal["empty", "columns", "unknown_columns", "encoding", "csv"]
+FileProblem = Literal[
+    "empty", "columns", "missing_column", "repeated_column", "unknown_columns", "misspelled_column", "encoding", "csv"
+]
 RecordProblem = Literal["columns", "csv", "json", "encoding", "length", "repeated", "exists", "active", "card"]
 """What can be wrong with a record of any file. An invalid cell of a code has the name of its column instead."""
 CodeProblem = Literal[
@@ -29,11 +31,13 @@ class UnusableFileError(ValueError):
 
     Attributes:
         reason: A stable word, which names the text of the page.
+        facts: What the text of the page names, such as the column.
     """
 
-    def __init__(self, reason: FileProblem, detail: str) -> None:
+    def __init__(self, reason: FileProblem, detail: str, **facts: str | int) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.facts = facts
 
 
 class RejectedRecordError(ValueError):

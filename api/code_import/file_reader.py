@@ -7,11 +7,13 @@ has, its kind of import declares (`Layout`). Exports of some other products are 
 import csv
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
 from api.code_import.column_maps import ColumnMap
+from api.code_import.encodings import ByteLines, Encoding, open_as_utf8
 from api.code_import.faults import RejectedRecordError, UnusableFileError
 from api.schemas.csv_cells import without_mark
 from api.schemas.json_members import RepeatedMemberError, check_members
@@ -19,10 +21,16 @@ from api.schemas.json_members import RepeatedMemberError, check_members
 Format = Literal["csv", "jsonl"]
 LINE_BYTES_MAX: Final = 65_536
 SEPARATORS: Final = (",", ";", "\t")
+NAMES_LENGTH_MAX: Final = 200
+"""Characters of a first line that a message repeats."""
+UNREADABLE: Final = "\ufffd"
+"""Stands where a program could not read a character."""
 BOM: Final = b"\xef\xbb\xbf"
 SHOWN_LENGTH_MAX: Final = 40
 """Characters of an invalid cell or name that a message repeats."""
 _NO_MAPPING: Final[Mapping[str, str]] = {}
+REJECT_COLUMNS: Final = ("line", "column", "value", "why")
+"""The last columns of a file of rejected records, which an import ignores if a file has all of them at its end."""
 MISPLACED_QUOTE: Final = "a quote is not closed on this line, or is in the wrong place"
 
 RenameColumn = Callable[[str], str]
@@ -74,6 +82,8 @@ class Records:
         mapping: Our columns by the names that the file has for them; an empty value leaves a column out.
 
     Attributes:
+        form: Its format.
+        encoding: Its encoding.
         column_map: How the columns of another product are read, if the first line is one of its exports.
 
     Raises:
@@ -81,12 +91,15 @@ class Records:
     """
 
     def __init__(self, file: BinaryIO, form: Format, layout: Layout, mapping: Mapping[str, str] = _NO_MAPPING) -> None:
-        self._file = file
-        self._form = form
+        self._file: ByteLines
+        self.encoding: Encoding
+        self._file, self.encoding = open_as_utf8(file)
+        self.form = form
         self._layout = layout
         self._mapping = {theirs.strip().lower(): ours for theirs, ours in mapping.items()}
         self._separator = ","
         self._names: list[str] = []
+        self._ignored_cells = 0
         self.header = ""
         self.original_names: list[str] = []
         self.column_map: ColumnMap | None = None
@@ -98,9 +111,9 @@ class Records:
         """Yield all records; empty lines are skipped."""
         self._file.seek(0)
         lines = read_lines(self._file)
-        if self._form == "csv":
+        if self.form == "csv":
             next(lines, None)
-        cells_of = self._csv_cells if self._form == "csv" else self._json_cells
+        cells_of = self._csv_cells if self.form == "csv" else self._json_cells
         for line, raw in lines:
             if not raw.strip():
                 continue
@@ -112,26 +125,34 @@ class Records:
     def count(self) -> int:
         """Count the records by a pass over the file."""
         self._file.seek(0)
-        header_lines = 1 if self._form == "csv" else 0
+        header_lines = 1 if self.form == "csv" else 0
         return sum(1 for line, raw in read_lines(self._file) if line > header_lines and raw.strip())
 
     def original_cells(self, record: Record) -> list[str]:
         """Return the cells of a CSV record as they are in the file; the whole line where it cannot be split."""
         text = record.raw[:LINE_BYTES_MAX].decode(errors="replace")
         try:
-            return split_cells(text, self._separator)
+            cells = split_cells(text, self._separator)
         except RejectedRecordError:
-            return [text.rstrip("\r\n")]
+            cells = [text.rstrip("\r\n")]
+        width = len(self._names)
+        return [*cells[:width], *[""] * (width - len(cells)), *cells[width + self._ignored_cells :]]
+
+    def find_cell(self, record: Record, column: str) -> str:
+        """Return the cell of a CSV record in a column of ours, or theirs, as it is in the file; empty without one."""
+        for names in (self._names, [name.lower() for name in self.original_names]):
+            if column in names:
+                return self.original_cells(record)[names.index(column)]
+        return ""
 
     def _read_header(self) -> None:
         self._file.seek(0)
         _, raw = next(read_lines(self._file), (1, b""))
         try:
-            self.header = raw.decode().strip()
-        except UnicodeDecodeError as error:
-            raise UnusableFileError(
-                "encoding", "line 1 is not UTF-8: save the file as UTF-8 (in a spreadsheet: “CSV UTF-8”)"
-            ) from error
+            self.header = decode_line(raw).strip()
+        except RejectedRecordError as error:
+            why = f"line 1: {error} (in a spreadsheet: “CSV UTF-8”)"
+            raise UnusableFileError("encoding", why, **error.facts) from error
         if not self.header:
             raise UnusableFileError(
                 "columns" if raw else "empty",
@@ -143,6 +164,9 @@ class Records:
         except RejectedRecordError as error:
             raise UnusableFileError("csv", f"line 1, the names of the columns: {error}") from error
         self.original_names = [name.strip() for name in theirs]
+        if tuple(name.lower() for name in self.original_names[-len(REJECT_COLUMNS) :]) == REJECT_COLUMNS:
+            theirs = self.original_names = self.original_names[: -len(REJECT_COLUMNS)]
+            self._ignored_cells = len(REJECT_COLUMNS)
         there = [name.strip().lower() for name in theirs]
         self.column_map = self._layout.find_map(there)
         if self.column_map is not None:
@@ -151,17 +175,20 @@ class Records:
         self._check([name for name in self._names if name])
         if missing := next((name for name in self._mapping if name not in there), None):
             raise UnusableFileError(
-                "columns", f"--map names a column {missing!a} that line 1 does not have: {self.header[:200]}"
+                "columns",
+                f"--map names a column {missing!a} that line 1 does not have: {self.header[:NAMES_LENGTH_MAX]}",
             )
 
     def _check(self, names: Sequence[str]) -> None:
         layout = self._layout
         if layout.required not in names:
-            raise UnusableFileError("columns", f"no column is named {layout.required}: {layout.missing}")
+            there = ", ".join(self.original_names)[:NAMES_LENGTH_MAX]
+            why = f"no column is named {layout.required}: {layout.missing}; line 1 names {there}"
+            raise UnusableFileError("missing_column", why, column=layout.required, columns=there)
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             what_to_do = "ignore one with --map COLUMN=" if layout.can_rename else "remove one"
-            raise UnusableFileError("columns", f"two columns are named {shown(twice)}: {what_to_do}")
+            raise UnusableFileError("repeated_column", f"two columns are named {twice!r}: {what_to_do}", column=twice)
         try:
             layout.check_names(names)
         except RejectedRecordError as error:
@@ -177,26 +204,34 @@ class Records:
         if ours and columns and ours not in columns:
             if name in self._mapping:
                 raise UnusableFileError("columns", f"--map leads to {ours!a}, which is not one of {', '.join(columns)}")
-            raise UnusableFileError(
-                "unknown_columns",
-                f"the column {theirs.strip()!a} is unknown: map it with --map {name}=COLUMN"
-                f" ({', '.join(columns)}), or ignore it with --map {name}=",
-            )
+            raise _unknown_column(theirs.strip(), columns)
         return ours
 
     def _csv_cells(self, text: str) -> Mapping[str, str]:
-        cells = split_cells(text, self._separator)
-        if len(cells) > len(self._names):
-            raise RejectedRecordError(
-                "columns", f"the line has {len(cells)} cells, but line 1 names {len(self._names)} columns"
-            )
+        cells, most = split_cells(text, self._separator), len(self._names) + self._ignored_cells
+        if len(cells) > most:
+            raise RejectedRecordError("columns", f"the line has {len(cells)} cells, but line 1 names {most} columns")
         cells = [without_mark(cell.strip()) for cell in cells]
         if self._parsers:
             cells = [cell if parse is None else parse(cell) for parse, cell in zip(self._parsers, cells, strict=False)]
         return {name: cell for name, cell in zip(self._names, cells, strict=False) if name}
 
     def _json_cells(self, text: str) -> Mapping[str, str]:
-        return self._layout.read_object(parse_json_line(text), self._ours)
+        document = parse_json_line(text)
+        if isinstance(document, dict) and document.keys() >= {*REJECT_COLUMNS}:
+            document = {name: value for name, value in document.items() if name not in REJECT_COLUMNS}
+        return self._layout.read_object(document, self._ours)
+
+
+def _unknown_column(theirs: str, columns: Sequence[str]) -> UnusableFileError:
+    name, exist = theirs.lower(), ", ".join(columns)
+    nearest = next(iter(get_close_matches(name, columns, 1)), None)
+    why = f"the column {theirs!r} is unknown{'' if nearest is None else f' (the nearest is {nearest})'}: map it with"
+    return UnusableFileError(
+        "unknown_columns" if nearest is None else "misspelled_column",
+        f"{why} --map {name}=COLUMN ({exist}), or ignore it with --map {name}=",
+        **{"column": theirs, "columns": exist, **({} if nearest is None else {"nearest": nearest})},
+    )
 
 
 class Objects:
@@ -207,16 +242,19 @@ class Objects:
         layout: Their members.
     """
 
+    encoding: Final[Encoding] = "UTF-8"
+
     def __init__(self, objects: Sequence[Any], layout: Layout) -> None:
         self._objects, self._layout = objects, layout
 
     def __iter__(self) -> Iterator[Record]:
         """Yield every object."""
         for number, document in enumerate(self._objects, start=1):
+            raw = orjson.dumps(document)
             try:
-                yield Record(number, b"", self._layout.read_object(document, str))
+                yield Record(number, raw, self._layout.read_object(document, str))
             except RejectedRecordError as error:
-                yield Record(number, b"", {}, error)
+                yield Record(number, raw, {}, error)
 
 
 def shown(cell: str) -> str:
@@ -251,9 +289,15 @@ def decode_line(raw: bytes) -> str:
     if len(raw) > LINE_BYTES_MAX:
         raise RejectedRecordError("length", f"the line is longer than {LINE_BYTES_MAX} bytes")
     try:
-        return raw.decode()
+        text = raw.decode()
     except UnicodeDecodeError as error:
-        raise RejectedRecordError("encoding", "the line is not UTF-8: save the file as UTF-8") from error
+        why = f"the byte 0x{raw[error.start]:02X} after {error.start} others is not UTF-8: save the file as UTF-8"
+        raise RejectedRecordError("encoding", why, byte=f"0x{raw[error.start]:02X}", before=error.start) from error
+    if UNREADABLE in text:
+        before = text.index(UNREADABLE)
+        why = f"the character after {before} others cannot be read: save the file as UTF-8"
+        raise RejectedRecordError("encoding", why, byte="U+FFFD", before=before)
+    return text
 
 
 def split_cells(text: str, separator: str) -> list[str]:
@@ -270,7 +314,7 @@ def split_cells(text: str, separator: str) -> list[str]:
         raise RejectedRecordError("csv", MISPLACED_QUOTE) from error
 
 
-def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def read_lines(file: ByteLines) -> Iterator[tuple[int, bytes]]:
     """Yield lines with their numbers; a longer line is cut one byte above `LINE_BYTES_MAX`."""
     line = 0
     while raw := file.readline(LINE_BYTES_MAX + 2):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from api.code_import.faults import FaultyLine, RejectedRecordError, SkippedRecordError
 from api.code_import.file_reader import Record
-from api.code_import.import_pipeline import Fault, ImportCounts, ImportKind, ParsedLine, Pipeline
+from api.code_import.import_pipeline import Fault, ImportCounts, ImportKind, ParsedLine
 from api.code_import.named_codes import BATCH, NamedCodes
 from api.code_import.recipient_list import parse_recipient
 from api.errors import ApplicationError
@@ -35,7 +35,9 @@ _LISTED: Final = SkippedRecordError("listed", "the address gets a code of this c
 
 @dataclass(slots=True)
 class HandOutUpload(ImportKind[Record, ListRow]):
-    """One list for one hand-out.
+    """One list for one hand-out. Its recipients get their codes once the last one is stored.
+
+    If the database fails or another upload takes over rows of this one, nothing leads to a code.
 
     Attributes:
         details: The hand-out.
@@ -85,18 +87,6 @@ class HandOutUpload(ImportKind[Record, ListRow]):
         if details.hand_out.state == "ended":
             raise ApplicationError.from_refusal(HandOutConflict("ended"))
         return cls(services, caller, details, campaign, source, language)
-
-    def run(self, *, dry_run: bool) -> ImportCounts:
-        """Check every line; if all are valid and this is no dry run, store the recipients.
-
-        They get their codes once the last one is stored.
-
-        Raises:
-            ApplicationError: Another upload took over rows of this one; nothing leads to a code.
-            StorageUnavailableError: The database is unavailable; nothing leads to a code. The same list can be uploaded
-                again.
-        """
-        return Pipeline(self).run(dry_run=dry_run)
 
     @property
     def missing_variables(self) -> list[str]:
@@ -201,4 +191,4 @@ def _ids_of(lines: Sequence[ParsedLine[ListRow]]) -> list[UUID | None]:
 
 
 def _describe(fault: FaultyLine) -> dict[str, Any]:
-    return {"line": fault.line, "reason": fault.fault.reason, "why": fault.why}
+    return {"line": fault.line, "reason": fault.fault.reason, "column": fault.fault.column, "why": fault.why}

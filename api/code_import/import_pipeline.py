@@ -15,6 +15,7 @@ from uuid import UUID
 
 from api.code_import.duplicates import FirstLines
 from api.code_import.faults import FaultyLine, RejectedRecordError, SkippedRecordError
+from api.code_import.new_groups import NewGroup
 from api.use_cases.issue_codes import map_in_order
 from domain.values.batched import batched
 
@@ -112,6 +113,10 @@ class ImportKind(ABC, Generic[RecordT, Row]):
     def apply(self, lines: Sequence[ParsedLine[Row]]) -> Sequence[Fault]:
         """Import a batch in one commit, and return what became of each line."""
 
+    def find_new_groups(self) -> Sequence[NewGroup]:
+        """Return the groups that the import would be the first to name; keys have been listed before."""
+        return ()
+
     def measure(self, record: RecordT) -> int:
         """Return how much progress a record is."""
         del record
@@ -148,6 +153,7 @@ class ImportCounts:
         rejected: Invalid ones.
         faults: The first invalid ones.
         left_out: The first that were left out.
+        new_groups: Groups that the ledger did not have when the file was checked.
     """
 
     is_applied: bool = False
@@ -157,6 +163,7 @@ class ImportCounts:
     rejected: int = 0
     faults: list[FaultyLine] = field(default_factory=list)
     left_out: list[FaultyLine] = field(default_factory=list)
+    new_groups: Sequence[NewGroup] = ()
 
     def add(self, record: _HasLine, fault: RejectedRecordError) -> None:
         """Count a record that is rejected or left out."""
@@ -184,21 +191,32 @@ class Pipeline(Generic[RecordT, Row]):
     reject: Callable[[RecordT, RejectedRecordError], None] = lambda _record, _fault: None
     progress: Callable[[Pass], AbstractContextManager[PassProgress]] = lambda _: nullcontext(_NoProgress())
 
-    def run(self, *, dry_run: bool, skip_bad: bool = False) -> ImportCounts:
-        """Import the file if it has no invalid record, or all but those; a dry run only checks it.
+    def run(self, *, dry_run: bool, skip_bad: bool = False, may_create_groups: bool = False) -> ImportCounts:
+        """Import the file, unless it has an invalid record or names a new group.
+
+        Args:
+            dry_run: Only check the file.
+            skip_bad: Import the valid records of a file that has invalid ones.
+            may_create_groups: Import a file that names new groups.
 
         Raises:
             StorageUnavailableError: The database is unavailable. What was imported stays, and another run continues.
         """
-        if skip_bad and not dry_run:
-            return self._pass("importing", None)
-        counts = self._pass("checking", None)
-        if dry_run or counts.rejected:
-            return counts
-        if not counts.new:
-            counts.is_applied = True
-            return counts
-        return self._pass("importing", counts)
+        new_groups, checked = self.find_new_groups(), None
+        is_check = dry_run or bool(new_groups and not may_create_groups)
+        if is_check or not skip_bad:
+            checked = self._pass("checking", None)
+            checked.new_groups, checked.is_applied = new_groups, not (is_check or checked.rejected or checked.new)
+            if is_check or checked.rejected or not checked.new:
+                return checked
+        counts = self._pass("importing", checked)
+        counts.new_groups = new_groups
+        return counts
+
+    def find_new_groups(self) -> Sequence[NewGroup]:
+        """Return the groups that the import would be the first to name."""
+        _ = self._first_lines
+        return self.kind.find_new_groups()
 
     def iterate(self, *, is_applied: bool, size: int | None = None) -> Iterator[RecordBatch[RecordT, Row]]:
         """Judge or apply batches in their order, each when it is asked for.

@@ -13,6 +13,7 @@ from uuid import UUID
 from api.code_import.faults import InvalidCellError, RejectedRecordError, SkippedRecordError
 from api.code_import.file_reader import Record, Records
 from api.code_import.import_pipeline import Fault, ImportCounts, ImportKind, ParsedLine
+from api.code_import.new_groups import NewGroup, find_new_groups
 from api.code_import.row_parser import CodeRow, parse_code, parse_row
 from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, CodeTemplate, Usage, issue_with_retries
 from domain.commands.context import CommandContext
@@ -22,6 +23,8 @@ from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import FoundCode, find_codes
 from projections.storage.bootstrap import LedgerStore
 
+GROUPS_MAX: Final = 10_000
+"""Different groups of a file that are compared with those of the ledger."""
 EXISTS: Final = (
     "the ledger has this code already, with other terms or uses, or outside of the campaign: "
     "remove the line, or use `ledger terms` or `ledger campaign add`"
@@ -35,7 +38,8 @@ def document_of(counts: ImportCounts) -> dict[str, Any]:
         "imported": counts.new if counts.is_applied else 0,
         "already": counts.skipped.total(),
         "rejected": counts.rejected,
-        "faults": [{"line": fault.line, "why": fault.why} for fault in counts.faults],
+        "faults": [{"line": fault.line, "column": fault.fault.column, "why": fault.why} for fault in counts.faults],
+        "new_groups": [group._asdict() for group in counts.new_groups],
     }
 
 
@@ -51,6 +55,7 @@ class CodeImport(ImportKind[Record, CodeRow]):
         new_id: Random ids.
         code_id: The id of the code of a record's number; a random one by default.
         campaigns: Those that records named so far; None for one that does not exist.
+        groups: The groups that records name.
     """
 
     batch_size: ClassVar = BATCH
@@ -63,6 +68,7 @@ class CodeImport(ImportKind[Record, CodeRow]):
     new_id: Callable[[], UUID]
     code_id: Callable[[int], UUID] | None = None
     campaigns: dict[UUID, Campaign | None] = field(default_factory=dict)
+    groups: set[str] = field(default_factory=set)
 
     def read(self) -> Records:
         """Return the records of the file."""
@@ -88,8 +94,16 @@ class CodeImport(ImportKind[Record, CodeRow]):
     def list_keys(self) -> Iterator[str]:
         """Yield all codes, also of lines that have another invalid cell."""
         for record in self.records:
+            if len(self.groups) < GROUPS_MAX and (group := record.cells.get("group")):
+                self.groups.add(group)
             with suppress(RejectedRecordError):
                 yield parse_code(record.cells.get("code", ""))
+
+    def find_new_groups(self) -> list[NewGroup]:
+        """Return which groups are new, also of lines that are invalid; that of the campaign of all codes is not."""
+        campaign = self._find_campaign(self.default.campaign_id)
+        names = self.groups | {self.default.terms.group or ""}
+        return find_new_groups(self.storage, names - {"", campaign.terms.group if campaign else ""})
 
     def judge(self, lines: Sequence[ParsedLine[CodeRow]]) -> list[Fault]:
         """Leave out codes that the ledger has as the file says; reject those that it has otherwise."""
@@ -110,13 +124,18 @@ class CodeImport(ImportKind[Record, CodeRow]):
     def _check_campaign(self, campaign_id: UUID | None) -> None:
         if campaign_id is None or campaign_id == self.default.campaign_id:
             return
-        if campaign_id not in self.campaigns:
-            self.campaigns[campaign_id] = CampaignReader(self.storage).find_campaign_state(campaign_id)
-        campaign = self.campaigns[campaign_id]
+        campaign = self._find_campaign(campaign_id)
         if campaign is None:
             raise InvalidCellError("campaign", f"this ledger has no campaign {campaign_id}: remove the cell")
         if campaign.ended_by is not None:
             raise InvalidCellError("campaign", f"campaign {campaign_id} has ended: remove the cell")
+
+    def _find_campaign(self, campaign_id: UUID | None) -> Campaign | None:
+        if campaign_id is None:
+            return None
+        if campaign_id not in self.campaigns:
+            self.campaigns[campaign_id] = CampaignReader(self.storage).find_campaign_state(campaign_id)
+        return self.campaigns[campaign_id]
 
     def _order(self, line: ParsedLine[CodeRow]) -> CodeOrder:
         row, code_id = line.row, self.code_id(line.number) if self.code_id else self.new_id()

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from api.code_import.encodings import Encoding
 from api.code_import.faults import FaultyLine
 from api.code_import.hand_out_upload import HandOutUpload
 from api.code_import.import_pipeline import ImportCounts
@@ -29,10 +30,14 @@ class ListReport(Struct, frozen=True, kw_only=True):
         is_check: Whether the list was only checked.
         missing_variables: Names in the texts of the email that no line has a value for.
         file_error: Why the file as a whole cannot be read; empty if it can.
+        file_facts: What the text about it names, such as a column.
+        encoding: That in which the file was read.
     """
 
     is_check: bool
     file_error: str = ""
+    file_facts: dict[str, str | int] = {}
+    encoding: Encoding = "UTF-8"
     lines: int = 0
     added: int = 0
     repeated: int = 0
@@ -43,10 +48,11 @@ class ListReport(Struct, frozen=True, kw_only=True):
     missing_variables: list[str] = []
 
     @classmethod
-    def of(cls, upload: HandOutUpload, counts: ImportCounts, *, is_check: bool) -> "ListReport":
+    def of(cls, upload: HandOutUpload, counts: ImportCounts, *, encoding: Encoding, is_check: bool) -> "ListReport":
         """Return the report about a list that was read to its end."""
         return cls(
             is_check=is_check,
+            encoding=encoding,
             lines=counts.lines,
             added=counts.new,
             repeated=counts.skipped["repeated"],

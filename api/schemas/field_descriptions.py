@@ -182,8 +182,17 @@ FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "Explanation.as_of": "Time for which the balance is computed.",
     "ExportRequest.reason": "Reason, without email addresses; stored encrypted in the audit log.",
     "ForgetRequest.reason": "Reason, without the email address; stored encrypted.",
-    "ImportView.applied": "Whether codes were imported: not in a dry run, nor if a line is invalid without skip_bad.",
+    "ImportView.applied": (
+        "Whether codes were imported: not in a dry run, nor if a line is invalid without skip_bad, nor if a group"
+        " is new without new_groups."
+    ),
+    **dict.fromkeys(
+        ("ImportView.rejects", "UploadView.rejects"),
+        "The invalid lines as the text of a file like that of the request, each with its line number, column, value"
+        " and reason; null unless the parameter `rejects` is true.",
+    ),
     "IssueRequest.count": "Number of codes.",
+    "NewGroupView.name": "Name of the group in the file.",
     "OutageView.count": "Number of affected reservations.",
     "Problem.status": "HTTP status of the response.",
     "Problem.type": "URI of the type of problem.",

@@ -270,6 +270,7 @@ class ListFault(BaseModel):
 
     line: int
     reason: Annotated[str, Field(description="A stable word for what it is.")]
+    column: Annotated[str, Field(description="The column that it is about; empty if it is about the whole line.")]
     why: str
 
 
@@ -290,6 +291,8 @@ class UploadView(BaseModel):
         list[str],
         Field(description="Variables of the email's text that no line in its language fills; emails leave them out."),
     ]
+    encoding: Annotated[str, Field(description="The encoding in which the list was read.")]
+    rejects: str | None
 
 
 class MailView(BaseModel):

@@ -11,7 +11,9 @@ from fastapi.responses import StreamingResponse
 from api.code_import.faults import RejectedRecordError, UnusableFileError
 from api.code_import.file_reader import Objects, Records
 from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.import_pipeline import Pipeline
 from api.code_import.recipient_list import RECIPIENT_FILE, parse_recipient
+from api.code_import.rejects_file import RejectsFile
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import Admin, CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
@@ -155,6 +157,7 @@ async def upload(
         Language | None, Query(description="Of recipients whose line names none; by default that of the ledger.")
     ] = None,
     dry_run: Annotated[bool, Query(description="Check every line and store nothing.")] = False,  # noqa: FBT002 - a query parameter
+    rejects: Annotated[bool, Query(description="Return the invalid lines as a file, too.")] = False,  # noqa: FBT002 - a query parameter
 ) -> UploadView:
     """Appends up to 10,000 recipients, each of whom gets one code. If a line is not valid, nothing is stored.
 
@@ -168,9 +171,15 @@ async def upload(
     default = language or services.settings.default_language
 
     def run() -> UploadView:
-        upload_of_list = HandOutUpload.open(services, caller, hand_out, _open_source(form, data), default)
-        counts = upload_of_list.run(dry_run=dry_run)
-        return UploadView(applied=counts.is_applied, **upload_of_list.document(counts))
+        source, file = _open_source(form, data), io.BytesIO() if rejects else None
+        upload_of_list = HandOutUpload.open(services, caller, hand_out, source, default)
+        counts = Pipeline(upload_of_list, RejectsFile(file, source)).run(dry_run=dry_run)
+        return UploadView(
+            applied=counts.is_applied,
+            encoding=source.encoding,
+            rejects=None if file is None else file.getvalue().decode(),
+            **upload_of_list.document(counts),
+        )
 
     return await run_blocking(UPLOAD_S_MAX, run)
 

@@ -97,7 +97,7 @@ class Doors:
         """Import a file by the command."""
         path = self.folder / name
         path.write_bytes(data)
-        return self.terminal.ledger("import-codes", str(path), "--json").json
+        return self.terminal.ledger("import-codes", str(path), "--new-groups", "--json").json
 
 
 def text_for(term: TermFormat, terms: CodeTerms) -> str:
@@ -183,7 +183,7 @@ def by_usual_terms(doors: Doors) -> UUID:
     """A file that names no term, with options that do."""
     path = doors.folder / "codes.csv"
     path.write_text(f"code\n{doors.text}\n")
-    doors.terminal.ledger("import-codes", str(path), *doors.options(ISSUED))
+    doors.terminal.ledger("import-codes", str(path), "--new-groups", *doors.options(ISSUED))
     return doors.find(doors.text)
 
 
@@ -202,7 +202,9 @@ def by_upload_defaults(doors: Doors) -> UUID:
 def by_api_file(doors: Doors) -> UUID:
     """POST /codes/import."""
     headers = {**doors.key, "content-type": "text/csv"}
-    doors.app.client.post("/api/v1/codes/import", content=doors.csv(doors.text, ISSUED), headers=headers)
+    doors.app.client.post(
+        "/api/v1/codes/import?new_groups=true", content=doors.csv(doors.text, ISSUED), headers=headers
+    )
     return doors.find(doors.text)
 
 

@@ -27,7 +27,13 @@ from api.cli.codes.hand_out_arguments import (
     read_texts,
 )
 from api.cli.codes.hand_out_emails import bounce, change, give, preview, resend, send_test
-from api.cli.codes.source_file import open_source_file, resolve_format
+from api.cli.codes.source_file import (
+    RejectsOption,
+    create_rejects_file,
+    open_source_file,
+    report_reading,
+    resolve_format,
+)
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.output_file import OutputOption, open_output_file
@@ -36,8 +42,9 @@ from api.cli.term_options import NamedTerms, with_term_options
 from api.code_import.faults import UnusableFileError
 from api.code_import.file_reader import Records
 from api.code_import.hand_out_upload import HandOutUpload
-from api.code_import.import_pipeline import REPORTED_LINES_MAX, ImportCounts
+from api.code_import.import_pipeline import REPORTED_LINES_MAX, ImportCounts, Pipeline
 from api.code_import.recipient_list import RECIPIENT_FILE
+from api.code_import.rejects_file import RejectsFile
 from api.errors import ApplicationError
 from api.schemas.hand_outs import HandOutOrder, view_of_person
 from api.use_cases.export_rows import lines_of
@@ -141,6 +148,7 @@ def add(
     form: FormatOption = None,
     language: LanguageOption = None,
     apply: ApplyFlag = False,
+    rejects: RejectsOption = None,
     json: JsonFlag = False,
 ) -> int:
     """Add the recipients of a file, each of whom gets one code.
@@ -152,11 +160,16 @@ def add(
     Example: `ledger hand-out add 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 list.csv --apply`
     """
     hand_out_id, file_format = parse_hand_out_id(hand_out), resolve_format(form, file)
-    with open_source_file(file) as source, Session(context.obj).open_ledger() as ledger:
+    with (
+        open_source_file(file) as source,
+        create_rejects_file(rejects) as rejects_file,
+        Session(context.obj).open_ledger() as ledger,
+    ):
         try:
             records, default = Records(source, file_format, RECIPIENT_FILE), parse_language(ledger, language)
             upload = HandOutUpload.open(ledger.services, ledger.caller(), hand_out_id, records, default)
-            counts = upload.run(dry_run=not apply)
+            report_reading(file, records)
+            counts = Pipeline(upload, RejectsFile(rejects_file, records)).run(dry_run=not apply)
         except UnusableFileError as error:
             say_error(f"nothing was stored: {file}: {error}")
             return ExitCode.REFUSED
@@ -299,7 +312,8 @@ def _print_counts(upload: HandOutUpload, counts: ImportCounts, file: Path, *, js
     left_out = counts.skipped.total()
     if (hidden := counts.rejected + left_out - SHOWN_MAX) > 0:
         say_error(
-            f"... {hidden:,} more: --json lists the first {REPORTED_LINES_MAX} invalid lines, and as many left out"
+            f"... {hidden:,} more: --rejects FILE writes all invalid lines,"
+            f" and --json lists the first {REPORTED_LINES_MAX} that are left out"
         )
     for name in upload.missing_variables:
         say_error(f"warning: no line fills {{{name}}} in the text of the email: add a column {name}")

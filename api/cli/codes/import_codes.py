@@ -2,18 +2,22 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 from uuid import uuid4
 
 import typer
 from msgspec import structs
 
 from api.cli.arguments import parse_campaign_id
-from api.cli.codes.source_file import open_source_file, resolve_format
+from api.cli.codes.source_file import (
+    RejectsOption,
+    create_rejects_file,
+    open_source_file,
+    report_reading,
+    resolve_format,
+)
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
@@ -22,7 +26,7 @@ from api.code_import.faults import UnusableFileError
 from api.code_import.file_reader import Records
 from api.code_import.import_pipeline import ImportCounts, Pass, Pipeline
 from api.code_import.importer import CodeImport, document_of
-from api.code_import.rejects_file import rejects_into
+from api.code_import.rejects_file import RejectsFile
 from api.code_import.row_parser import CODE_FILE, COLUMNS
 from api.errors import ApplicationError
 from api.use_cases.campaign_actions import put_into_campaign
@@ -56,10 +60,13 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Import the valid lines although others are invalid.")
     ] = False,
-    rejects: Annotated[Path | None, typer.Option(help="File for invalid lines and their reasons (mode 600).")] = None,
+    rejects: RejectsOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line and import nothing.")] = False,
     open_code: Annotated[
         bool, typer.Option("--open", help="Do not bind codes to their first recipient, for lines without a value.")
+    ] = False,
+    new_groups: Annotated[
+        bool, typer.Option("--new-groups", help="Import codes of groups that the ledger does not have yet.")
     ] = False,
     campaign: Annotated[str | None, typer.Option(help="ID of the campaign that the codes belong to.")] = None,
     json: JsonFlag = False,
@@ -84,21 +91,16 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
         except UnusableFileError as error:
             say_error(f"nothing was imported: {file}: {error}")
             return ExitCode.REFUSED
-        if records.column_map is not None:
-            say_error(f"{file}: read as an export of {records.column_map.product}")
+        report_reading(file, records)
         progress = partial(_show_progress, source.seek(0, os.SEEK_END), quiet=json)
-        with (
-            session.open_ledger(CONNECTIONS) as ledger,
-            _create_rejects_file(rejects) as rejects_file,
-            rejects_into(rejects_file, file_format, records) as reject,
-        ):
+        with session.open_ledger(CONNECTIONS) as ledger, create_rejects_file(rejects) as rejects_file:
             if campaign_id is not None:
                 try:
                     defaults = put_into_campaign(ledger.storage, defaults, campaign_id, terms)
                 except ApplicationError as error:
                     return ledger.report_refusal(error)
-            counts = Pipeline(_declare(ledger, records, defaults), reject, progress).run(
-                dry_run=dry_run, skip_bad=skip_bad
+            counts = Pipeline(_declare(ledger, records, defaults), RejectsFile(rejects_file, records), progress).run(
+                dry_run=dry_run, skip_bad=skip_bad, may_create_groups=new_groups
             )
     return _print_result(counts, file, time.monotonic() - started_at, dry_run=dry_run, json=json)
 
@@ -128,24 +130,13 @@ def _parse_mapping(pairs: list[str]) -> dict[str, str]:
     return columns
 
 
-@contextmanager
-def _create_rejects_file(path: Path | None) -> Iterator[BinaryIO | None]:
-    if path is None:
-        yield None
-        return
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be written ({error.strerror})") from error
-    with os.fdopen(descriptor, "wb") as file:
-        yield file
-
-
 def _print_result(counts: ImportCounts, file: Path, seconds: float, *, dry_run: bool, json: bool) -> int:
     for bad_line in counts.faults[:SHOWN_MAX]:
         say_error(f"{file}, line {bad_line.line}: {bad_line.why}")
     if counts.rejected > SHOWN_MAX:
         say_error(f"... {counts.rejected - SHOWN_MAX:,} more invalid lines: --rejects FILE writes all of them")
+    for group in counts.new_groups:
+        say_error(f"warning: {group.why}")
     already = counts.skipped.total()
     if json:
         print_json({**document_of(counts), "applied": counts.is_applied, "seconds": round(seconds, 1)})
@@ -155,9 +146,10 @@ def _print_result(counts: ImportCounts, file: Path, seconds: float, *, dry_run: 
     else:
         parts = f"{counts.new:,} to import, {already:,} already there, {counts.rejected:,} invalid"
         say(f"{counts.lines:,} lines: {parts}")
-    if not counts.rejected:
-        return 0
     if counts.is_applied or dry_run:
-        return ExitCode.FINDINGS
-    say_error("nothing was imported: fix these lines, or add --skip-bad to import the others")
+        return ExitCode.FINDINGS if counts.rejected else 0
+    if counts.rejected:
+        say_error("nothing was imported: fix these lines, or add --skip-bad to import the others")
+    else:
+        say_error("nothing was imported: fix the names of these groups, or add --new-groups to create them")
     return ExitCode.REFUSED

@@ -1,17 +1,20 @@
 """Files that commands read: a path or stdin, in a format that their name or an option says."""
 
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Annotated, BinaryIO, Final
 
 import typer
 
-from api.code_import.file_reader import Format
+from api.code_import.file_reader import Format, Records
+from projections.terminal.text import say_error
 
+RejectsOption = Annotated[Path | None, typer.Option(help="File for invalid lines and their reasons (mode 600).")]
 JSON_LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
 
 
@@ -48,3 +51,29 @@ def open_source_file(path: Path) -> Iterator[BinaryIO]:
         if not source.seekable():
             raise typer.BadParameter(f"{path} cannot be read twice: write - and send it on stdin")
         yield source
+
+
+@contextmanager
+def create_rejects_file(path: Path | None) -> Iterator[BinaryIO | None]:
+    """Create a file that only its owner can read; None creates none.
+
+    Raises:
+        typer.BadParameter: It cannot be written.
+    """
+    if path is None:
+        yield None
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be written ({error.strerror})") from error
+    with os.fdopen(descriptor, "wb") as file:
+        yield file
+
+
+def report_reading(file: Path, records: Records) -> None:
+    """Say how a file was read, if it is of another product or in another encoding than UTF-8."""
+    if records.column_map is not None:
+        say_error(f"{file}: read as an export of {records.column_map.product}")
+    if records.encoding != "UTF-8":
+        say_error(f"{file}: read as {records.encoding}; if characters are wrong, save it as UTF-8")

@@ -6,12 +6,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from msgspec.structs import replace
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.code_import.faults import UnusableFileError
 from api.code_import.file_reader import Format, Records
-from api.code_import.import_pipeline import ImportCounts, Pipeline
+from api.code_import.import_pipeline import Pipeline
 from api.code_import.importer import CodeImport, document_of
+from api.code_import.rejects_file import RejectsFile
 from api.code_import.row_parser import CODE_FILE, COLUMNS
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
@@ -59,7 +60,15 @@ class LineFault(BaseModel):
     """A line that was rejected."""
 
     line: int
+    column: Annotated[str, Field(description="The invalid column; empty if the whole line is invalid.")]
     why: str
+
+
+class NewGroupView(BaseModel):
+    """A group that the ledger does not have yet."""
+
+    name: str
+    resembles: Annotated[str | None, Field(description="The existing group with the most similar name.")]
 
 
 class ImportView(BaseModel):
@@ -71,6 +80,12 @@ class ImportView(BaseModel):
     already: int
     rejected: int
     faults: list[LineFault]
+    new_groups: Annotated[
+        list[NewGroupView],
+        Field(description="Groups that the ledger does not have. Nothing is imported unless `new_groups` is true."),
+    ]
+    encoding: Annotated[str, Field(description="The encoding in which the file was read.")]
+    rejects: str | None
 
 
 _DESCRIPTION: Final = f"""Imports a CSV file with a header line, or a JSON Lines file, of up to 10,000 lines.
@@ -89,7 +104,7 @@ the same values are skipped, so you can repeat a request whose response was lost
     summary="Import codes from a file",
     description=_DESCRIPTION,
 )
-async def import_codes(
+async def import_codes(  # noqa: PLR0913, PLR0917 - each parameter of a request is an argument
     request: Request,
     services: TheServices,
     caller: MayIssueCodes,
@@ -99,6 +114,8 @@ async def import_codes(
         list[str] | None,
         Query(alias="map", max_length=40, description="Column as THEIRS=OURS; THEIRS= ignores it."),
     ] = None,
+    new_groups: Annotated[bool, Query(description="Import codes of groups that the ledger does not have yet.")] = False,  # noqa: FBT002 - a query parameter
+    rejects: Annotated[bool, Query(description="Return the invalid lines as a file, too.")] = False,  # noqa: FBT002 - a query parameter
     campaign: Annotated[UUID | None, Query(description="Campaign that the codes belong to permanently.")] = None,
 ) -> ImportView:
     """Check and import the codes of the body."""
@@ -110,24 +127,33 @@ async def import_codes(
         raise malformed("body", f"more than {LINES_MAX} lines: send the file in pieces, or use `ledger import-codes`")
     context = replace(services.context(caller), correlation_id=services.new_id())
 
-    def run() -> ImportCounts:
+    def run() -> ImportView:
         default = CodeTemplate(terms=SINGLE_USE, bound=True)
         if campaign is not None:
             default = put_into_campaign(services.storage, default, campaign)
+        records = Records(io.BytesIO(data), form, CODE_FILE, _mapping(rename or []))
         codes = CodeImport(
             storage=services.storage,
-            records=Records(io.BytesIO(data), form, CODE_FILE, _mapping(rename or [])),
+            records=records,
             default=default,
             context=lambda: _at(context, services.context(caller)),
             new_id=services.new_id,
         )
-        return Pipeline(codes).run(dry_run=dry_run, skip_bad=skip_bad)
+        file = io.BytesIO() if rejects else None
+        counts = Pipeline(codes, RejectsFile(file, records)).run(
+            dry_run=dry_run, skip_bad=skip_bad, may_create_groups=new_groups
+        )
+        return ImportView(
+            applied=counts.is_applied,
+            encoding=records.encoding,
+            rejects=None if file is None else file.getvalue().decode(),
+            **document_of(counts),
+        )
 
     try:
-        counts = await run_blocking(IMPORT_S_MAX, run)
+        return await run_blocking(IMPORT_S_MAX, run)
     except UnusableFileError as error:
         raise malformed("body", str(error)) from error
-    return ImportView(applied=counts.is_applied, **document_of(counts))
 
 
 def _at(context: CommandContext, now: CommandContext) -> CommandContext:

@@ -282,6 +282,9 @@ document.addEventListener(
 for (const form of document.querySelectorAll("form[data-once]")) {
   const button = form.querySelector("button[type=submit]");
   form.addEventListener("submit", (event) => {
+    if (event.submitter?.hasAttribute("data-download")) {
+      return; // the page stays, so its buttons do too
+    }
     if (button.getAttribute("aria-disabled") === "true") {
       event.preventDefault();
     }

@@ -22,7 +22,9 @@ def ask_for(browser: StaffBrowser, nonce: str | None = None, **form: str) -> UUI
 
 def upload(browser: StaffBrowser, data: bytes, **form: str) -> UUID:
     """Send a file; the id of the batch."""
-    answer = browser.post_file("/admin/import", "codes.csv", data, {**TERMS, "nonce": uuid4().hex, **form})
+    answer = browser.post_file(
+        "/admin/import", "codes.csv", data, {**TERMS, "nonce": uuid4().hex, "new_groups": "yes", **form}
+    )
     assert answer.status_code == 303, answer.text
     return UUID(answer.headers["location"].rpartition("/")[2])
 

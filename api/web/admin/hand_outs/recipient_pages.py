@@ -6,12 +6,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
-from starlette.datastructures import UploadFile
 
-from api.auth.session_cookies import COOKIE
 from api.code_import.faults import UnusableFileError
 from api.code_import.file_reader import Records
 from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.import_pipeline import Pipeline
 from api.code_import.list_report import ListReport, save_report
 from api.code_import.recipient_list import RECIPIENT_FILE
 from api.errors import malformed
@@ -24,9 +23,10 @@ from api.use_cases.hand_outs.hand_out_actions import find_details, resend_to_per
 from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.admin.uploads import UPLOAD_S_MAX, SentFile, read_sent_file, send_rejects
 from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
 from api.web.rendering import see_other
-from api.web.staff_auth.sessions import Admin, AdminWithForm, InvalidFormTokenError, SupportRoute, has_valid_csrf_token
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.ports import Language
 from projections.hand_outs.hand_out_reader import PersonState
@@ -35,30 +35,17 @@ UPLOAD_PATH: Final = "/admin/hand-outs/recipients"
 FILE_BYTES_MAX: Final = 4 * 2**20
 LINES_MAX: Final = 20_000
 """Lines of one file: they are stored within `UPLOAD_S_MAX` on a machine with two cores. Longer lists come in parts."""
-UPLOAD_S_MAX: Final = 60.0
 
 router = APIRouter(prefix="/admin/hand-outs", route_class=SupportRoute)
 
 
 @router.post("/recipients")
 async def upload_list(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
-    """Check a list, and add its recipients if the button says so and every line is valid."""
-    # The body is read only after the admin is authenticated.
-    async with request.form(max_files=1, max_fields=10) as sent:
-        token = sent.get("token")
-        if not has_valid_csrf_token(request, admin.support, request.cookies.get(COOKIE), str(token or "")):
-            raise InvalidFormTokenError
-        hand_out_id = _parse_hand_out(str(sent.get("hand_out")))
-        language = find_language(sent.get("language")) or LANGUAGES[0]
-        is_check = sent.get("intent") != "add"
-        file = sent.get("file")
-        data = await file.read() if isinstance(file, UploadFile) else b""
-        name = (file.filename or "") if isinstance(file, UploadFile) else ""
-
-    def run() -> Response:
-        return _upload(admin, staff, hand_out_id, _ListFile(name, data, language, is_check=is_check))
-
-    return await run_blocking(UPLOAD_S_MAX, run)
+    """Check a list, return its invalid lines, or add its recipients if every line is valid, as the button says."""
+    file = await read_sent_file(request, admin)
+    return await run_blocking(
+        UPLOAD_S_MAX, _upload, admin, staff, _parse_hand_out(file.values.get("hand_out", "")), file
+    )
 
 
 def _parse_hand_out(text: str) -> UUID:
@@ -68,30 +55,30 @@ def _parse_hand_out(text: str) -> UUID:
         raise malformed("hand_out", error.detail) from error
 
 
-class _ListFile:
-    """A file of a form, and what to do with it."""
-
-    def __init__(self, name: str, data: bytes, language: Language, *, is_check: bool) -> None:
-        self.data, self.language, self.is_check = data, language, is_check
-        is_json = name.lower().endswith((".jsonl", ".ndjson", ".json")) or data.lstrip()[:1] == b"{"
-        self.form: Literal["csv", "jsonl"] = "jsonl" if is_json else "csv"
-
-
-def _upload(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: _ListFile) -> Response:
+def _upload(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: SentFile) -> Response:
     find_details(admin.services, hand_out_id)
-    report_id = save_report(admin.services, staff.staff_id, hand_out_id, _process(admin, staff, hand_out_id, file))
+    report = _process(admin, staff, hand_out_id, file)
+    if isinstance(report, Response):
+        return report
+    report_id = save_report(admin.services, staff.staff_id, hand_out_id, report)
     return see_other(f"/admin/hand-outs/{hand_out_id}?report={report_id}")
 
 
-def _process(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: _ListFile) -> ListReport:
+def _process(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: SentFile) -> ListReport | Response:
+    is_check = file.intent != "add"
     if file.data.count(b"\n") > LINES_MAX + 1:
-        return ListReport(is_check=file.is_check, file_error="too_many")
+        return ListReport(is_check=is_check, file_error="too_many")
+    is_json = file.name.lower().endswith((".jsonl", ".ndjson", ".json")) or file.data.lstrip()[:1] == b"{"
     try:
-        source = Records(io.BytesIO(file.data), file.form, RECIPIENT_FILE)
+        records = Records(io.BytesIO(file.data), "jsonl" if is_json else "csv", RECIPIENT_FILE)
     except UnusableFileError as error:
-        return ListReport(is_check=file.is_check, file_error=error.reason)
-    upload = HandOutUpload.open(admin.services, staff.caller(), hand_out_id, source, file.language)
-    return ListReport.of(upload, upload.run(dry_run=file.is_check), is_check=file.is_check)
+        return ListReport(is_check=is_check, file_error=error.reason, file_facts=error.facts)
+    language = find_language(file.values.get("language")) or LANGUAGES[0]
+    upload = HandOutUpload.open(admin.services, staff.caller(), hand_out_id, records, language)
+    if file.intent == "rejects":
+        return send_rejects(upload, records)
+    counts = Pipeline(upload).run(dry_run=is_check)
+    return ListReport.of(upload, counts, encoding=records.encoding, is_check=is_check)
 
 
 @router.post("/{hand_out_id}/recipients/{code_id}/resend")

@@ -11,7 +11,7 @@ ADDRESS = "zhou@example.com"
 
 def import_codes(app: AppClient, content: str, **query: Any) -> None:
     """Import codes as CSV."""
-    headers = {**app.key("admin"), "content-type": "text/csv"}
+    headers, query = {**app.key("admin"), "content-type": "text/csv"}, {"new_groups": True, **query}
     response = app.client.post("/api/v1/codes/import", params=query, content=content.encode(), headers=headers)
     assert response.status_code == 200, response.text
 

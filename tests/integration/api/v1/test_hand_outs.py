@@ -11,6 +11,7 @@ import pytest
 
 from api.code_import.file_reader import Record, Records
 from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.import_pipeline import Pipeline
 from api.code_import.named_codes import BATCH
 from api.code_import.recipient_list import RECIPIENT_FILE, parse_recipient
 from api.errors import ApplicationError
@@ -354,7 +355,7 @@ def test_upload_that_another_one_replaces_is_refused(app: AppClient) -> None:
 
     list_upload = HandOutUpload.open(app.services, Caller(actor="operator"), UUID(hand_out["id"]), ReplacedList(), "en")
     with pytest.raises(ApplicationError) as caught:
-        list_upload.run(dry_run=False)
+        Pipeline(list_upload).run(dry_run=False)
 
     assert (caught.value.code, caught.value.facts) == ("HAND_OUT_CONFLICT", {"why": "taken_over"})
     assert len(recipients(app, hand_out)) == 3

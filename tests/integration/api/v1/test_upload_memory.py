@@ -10,6 +10,7 @@ import pytest
 
 from api.code_import.file_reader import Records
 from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.import_pipeline import Pipeline
 from api.code_import.recipient_list import RECIPIENT_FILE
 from api.use_cases.services import Caller
 from tests.support.clients.app_client import AppClient
@@ -39,7 +40,7 @@ def test_memory_of_an_upload_does_not_grow_with_the_list(app: AppClient) -> None
         tracemalloc.start()
         source = Records(file, "csv", RECIPIENT_FILE)
         upload = HandOutUpload.open(app.services, Caller(actor="operator"), hand_out, source, "en")
-        result = upload.run(dry_run=False)
+        result = Pipeline(upload).run(dry_run=False)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert result.new == count

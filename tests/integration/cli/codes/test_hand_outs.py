@@ -124,7 +124,7 @@ def test_lines_behind_those_that_are_shown_are_counted(
     all_shown = terminal.ledger("hand-out", "add", hand_out, str(file))
 
     assert more.err.count(", line ") == all_shown.err.count(", line ") == 2
-    assert "... 1 more: --json lists the first 100 invalid lines" in more.err
+    assert "... 1 more: --rejects FILE writes all invalid lines" in more.err
     assert "more:" not in all_shown.err
     assert bench.rows("SELECT count(*) FROM hand_out_recipients") == [(0,)]
 

@@ -46,7 +46,7 @@ def counts(bench: LedgerBench) -> tuple[int, int]:
 
 def test_import_codes_keeps_terms_and_opening_balances(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """Terms by line, else those of the command; uses so far become an opening balance, told in the history."""
-    usual = ("--max-uses", "3", "--group", "Other", "--rebinds", "4")
+    usual = ("--max-uses", "3", "--group", "Other", "--rebinds", "4", "--new-groups")
     done = terminal.ledger("import-codes", written(tmp_path, GOOD), *usual, "--json")
     first = terminal.ledger("history", "OLD1", "--json").json
     third = terminal.ledger("history", "OLD-3", "--json").json
@@ -98,10 +98,21 @@ def test_one_bad_line_prevents_the_import_and_each_is_reported(
     assert messages[: len(shown)] == shown
     assert messages[-1] == "nothing was imported: fix these lines, or add --skip-bad to import the others"
     rejected_lines = rejects.read_text("utf-8").splitlines()
-    assert rejected_lines[0] == f"{header},line,why"
+    assert rejected_lines[0] == f"{header},line,column,value,why"
     assert len(rejected_lines) == 1 + len(BAD_LINES) + 1
-    reasons = [row[-2:] for row in csv.reader(rejected_lines[1:])]
-    assert reasons[:-1] == [[str(line), why] for line, why in enumerate(BAD_LINES, start=3)]
+    rows = [row[-4:] for row in csv.reader(rejected_lines[1:])]
+    assert [(line, why) for line, _, _, why in rows[:-1]] == [
+        (str(line), why) for line, why in enumerate(BAD_LINES, start=3)
+    ]
+    assert [(column, value) for _, column, value, _ in rows[:7]] == [
+        ("max_uses", "five"),
+        ("used", "3"),
+        ("code", ""),
+        ("code", "X" * 65),
+        ("used", "'-1"),
+        ("", ""),
+        ("code", "good-1"),
+    ]
     assert rejected_lines[-1].startswith("'=1+1,1,x,,,,,,16,")
     assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
 
@@ -128,13 +139,14 @@ def test_rejected_line_that_names_a_member_twice_is_kept_as_it_is(terminal: Term
     (rejected_line,) = rejects.read_text("utf-8").splitlines()
 
     assert done.status == 4
-    assert json.loads(rejected_line) == {"record": line, "line": 1, "why": "the line has 'max_uses' twice"}
+    about = {"line": 1, "column": "", "value": "", "why": "the line has 'max_uses' twice"}
+    assert json.loads(rejected_line) == {"record": line, **about}
 
 
 def test_second_import_changes_nothing(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """What is there as the file says is left; with other terms or uses it is a bad line."""
     file = written(tmp_path, GOOD)
-    terminal.ledger("import-codes", file)
+    terminal.ledger("import-codes", file, "--new-groups")
     again = terminal.ledger("import-codes", file, "--json")
     other = terminal.ledger("import-codes", written(tmp_path, GOOD.replace("OLD-1,5,2", "OLD-1,5,3")))
     moving = terminal.ledger("import-codes", written(tmp_path, GOOD.replace("March,0", "March,1")))
@@ -182,7 +194,7 @@ def test_map_renames_columns(terminal: Terminal, bench: LedgerBench, tmp_path: P
     )
 
     assert unknown.status == 4
-    assert "the column 'Sold by' is unknown: map it with --map sold by=COLUMN" in unknown.err
+    assert "the column 'Sold by' is unknown: map it with --map sold by=COLUMN (code, max_uses," in unknown.err
     assert (done.status, counts(bench)) == (0, (1, 0))
     missing = terminal.ledger("import-codes", written(tmp_path, "a,b\n1,2\n"), "--map", "a=max_uses", "--map", "b=")
     assert "no column is named code: map the one that holds the codes with --map COLUMN=code" in missing.err
@@ -212,7 +224,7 @@ def test_import_codes_reads_json_lines(terminal: Terminal, bench: LedgerBench, t
 
 def test_exported_codes_can_be_imported_by_another_ledger(terminal: Terminal, tmp_path: Path) -> None:
     """Codes go out with their balances, in CSV and JSON Lines, and the same file comes in as nothing new."""
-    terminal.ledger("import-codes", written(tmp_path, GOOD))
+    terminal.ledger("import-codes", written(tmp_path, GOOD), "--new-groups")
     for name in ("out.csv", "out.jsonl"):
         out = tmp_path / name
         done = terminal.ledger("export", "codes", "-o", str(out))

@@ -10,6 +10,7 @@ import pytest
 from markupsafe import escape
 
 from api.code_import import importer
+from api.code_import.row_parser import COLUMNS
 from api.i18n.catalogs import translate
 from api.web.admin.code_import import FILE_BYTES_MAX
 from projections.read_models.code_list import FoundCode, find_codes
@@ -166,9 +167,10 @@ def test_the_list_as_a_file_has_what_the_list_has(app: AppClient, admin: StaffBr
     [
         (b"", "empty"),
         (b"\n", "columns"),
-        (b"max_uses\n1\n", "columns"),
-        (b"code,code\na,b\n", "columns"),
+        (b"max_uses\n1\n", "missing_column"),
+        (b"code,code\na,b\n", "repeated_column"),
         (b"code,color\na,b\n", "unknown_columns"),
+        (b"code,max_use\na,b\n", "misspelled_column"),
         (b"code,\xff\n", "encoding"),
         (b'code,"a\n', "csv"),
         (b"code\n\n", "no_lines"),
@@ -177,9 +179,12 @@ def test_the_list_as_a_file_has_what_the_list_has(app: AppClient, admin: StaffBr
 def test_uploaded_file_is_rejected_as_a_whole(app: AppClient, admin: StaffBrowser, data: bytes, problem: str) -> None:
     """With a sentence below the field, before a batch is stored."""
     answer = admin.post_file("/admin/import", "codes.csv", data, {**TERMS, "nonce": uuid4().hex})
+    columns = "max_uses" if problem == "missing_column" else ", ".join(COLUMNS)
+    column = {"unknown_columns": "color", "misspelled_column": "max_use"}.get(problem, "code")
+    facts = {"column": column, "columns": columns, "nearest": "max_uses", "byte": "0xFF", "before": 5}
 
     assert answer.status_code == 422
-    assert escape(translate(f"page.admin.fault.{problem}", "en")) in answer.text
+    assert escape(translate(f"page.admin.fault.{problem}", "en", **facts)) in answer.text
     assert app.count("batches") == 0
 
 

@@ -86,7 +86,7 @@ def test_reasons_of_lines_are_in_the_language_of_the_page_and_repeat_no_cell(adm
     ("data", "expected"),
     [
         (b"", "Choose a file that is not empty."),
-        (b"address\nli@example.com\n", "The first line must name the columns"),
+        (b"address\nli@example.com\n", "No column is named “email”. The first line names: address."),
         (b"email\n" + b"\n" * 30, "The file has more than"),
     ],
 )

@@ -1,0 +1,57 @@
+"""Files that admins send with a form, and the invalid lines of one as a file."""
+
+import io
+from typing import Any, Final, NamedTuple
+
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.datastructures import UploadFile
+
+from api.auth.session_cookies import COOKIE
+from api.code_import.file_reader import Record, Records
+from api.code_import.import_pipeline import ImportKind, Pipeline
+from api.code_import.rejects_file import RejectsFile
+from api.schemas.csv_cells import TYPE
+from api.web.admin.context import AdminContext
+from api.web.staff_auth.sessions import InvalidFormTokenError, has_valid_csrf_token
+
+FIELDS_MAX: Final = 20
+UPLOAD_S_MAX: Final = 60.0
+
+
+class SentFile(NamedTuple):
+    """The texts of a form by field, and its file; empty without one."""
+
+    values: dict[str, str]
+    name: str
+    data: bytes
+
+    @property
+    def intent(self) -> str:
+        """Which button was pressed."""
+        return self.values.get("intent", "")
+
+
+async def read_sent_file(request: Request, admin: AdminContext) -> SentFile:
+    """Read a form with a file. The admin must be authenticated before, because this reads the body.
+
+    Raises:
+        InvalidFormTokenError: The form is not one of this session.
+    """
+    async with request.form(max_files=1, max_fields=FIELDS_MAX) as sent:
+        values = {name: value for name, value in sent.items() if isinstance(value, str)}
+        if not has_valid_csrf_token(request, admin.support, request.cookies.get(COOKIE), values.get("token", "")):
+            raise InvalidFormTokenError
+        file = sent.get("file")
+        if not isinstance(file, UploadFile):
+            return SentFile(values, "", b"")
+        return SentFile(values, file.filename or "", await file.read())
+
+
+def send_rejects(kind: ImportKind[Record, Any], records: Records) -> Response:
+    """Check a file and import nothing; return its invalid lines as a file of the same format."""
+    file = io.BytesIO()
+    Pipeline(kind, RejectsFile(file, records)).run(dry_run=True)
+    media_type, suffix = (TYPE, "csv") if records.form == "csv" else ("application/jsonl", "jsonl")
+    headers = {"Content-Disposition": f'attachment; filename="invalid-lines.{suffix}"'}
+    return Response(file.getvalue(), media_type=media_type, headers=headers)
