@@ -10,25 +10,9 @@ PARTS: Final = 256
 HASH_BYTES: Final = 8
 
 
-def short_hash(text: str) -> int:
+def _hash(text: str) -> int:
     """Return a hash of a text. Callers compare texts of equal hashes, which differ once in billions of files."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=HASH_BYTES).digest())
-
-
-def find_repeated(texts: Iterable[str]) -> set[int]:
-    """Return the hashes of the texts that occur more than once."""
-    parts = [array("Q") for _ in range(PARTS)]
-    for text in texts:
-        number = short_hash(text)
-        parts[number % PARTS].append(number)
-    repeated_hashes: set[int] = set()
-    for part in parts:
-        before = None
-        for number in sorted(part):
-            if number == before:
-                repeated_hashes.add(number)
-            before = number
-    return repeated_hashes
 
 
 class FirstLines:
@@ -39,9 +23,25 @@ class FirstLines:
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._repeated_hashes, self._lines = find_repeated(texts), dict[str, int]()
+        self._repeated_hashes, self._lines = _find_repeated(texts), dict[str, int]()
 
     def find(self, text: str, line: int) -> int | None:
         """Return the first line with a text; None if no other line has it. Lines are asked for in their order."""
-        is_repeated = bool(self._repeated_hashes) and short_hash(text) in self._repeated_hashes
+        is_repeated = bool(self._repeated_hashes) and _hash(text) in self._repeated_hashes
         return self._lines.setdefault(text, line) if is_repeated else None
+
+
+def _find_repeated(texts: Iterable[str]) -> set[int]:
+    """Return the hashes of the texts that occur more than once."""
+    parts = [array("Q") for _ in range(PARTS)]
+    for text in texts:
+        number = _hash(text)
+        parts[number % PARTS].append(number)
+    repeated_hashes: set[int] = set()
+    for part in parts:
+        before = None
+        for number in sorted(part):
+            if number == before:
+                repeated_hashes.add(number)
+            before = number
+    return repeated_hashes

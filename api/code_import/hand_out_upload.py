@@ -96,6 +96,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
     def document(self, counts: ImportCounts) -> dict[str, Any]:
         """Return the counts for JSON."""
         return {
+            "applied": counts.is_applied,
             "lines": counts.lines,
             "added": counts.new,
             "rejected": counts.rejected,

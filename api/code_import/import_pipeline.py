@@ -35,18 +35,6 @@ Key = str | UUID
 Pass = Literal["checking", "importing"]
 
 
-class PassProgress(Protocol):
-    """Shows how far a pass is."""
-
-    def at(self, count: int) -> None:
-        """Show a count."""
-
-
-class _NoProgress:
-    def at(self, count: int) -> None:
-        pass
-
-
 @dataclass(frozen=True, slots=True)
 class ParsedLine(Generic[Row]):
     """A record that could be parsed.
@@ -177,6 +165,10 @@ class ImportCounts:
             reported.append(FaultyLine(record.line, fault))
 
 
+def _show_nothing(done: int) -> None:
+    del done
+
+
 @dataclass
 class Pipeline(Generic[RecordT, Row]):
     """Imports one file, or checks it.
@@ -184,12 +176,12 @@ class Pipeline(Generic[RecordT, Row]):
     Attributes:
         kind: What is imported.
         reject: Stores invalid records.
-        progress: Opens the progress bar of a pass.
+        progress: Opens the progress bar of a pass; what it opens is called with how much is done.
     """
 
     kind: ImportKind[RecordT, Row]
     reject: Callable[[RecordT, RejectedRecordError], None] = lambda _record, _fault: None
-    progress: Callable[[Pass], AbstractContextManager[PassProgress]] = lambda _: nullcontext(_NoProgress())
+    progress: Callable[[Pass], AbstractContextManager[Callable[[int], object]]] = lambda _: nullcontext(_show_nothing)
 
     def run(self, *, dry_run: bool, skip_bad: bool = False, may_create_groups: bool = False) -> ImportCounts:
         """Import the file, unless it has an invalid record or names a new group.
@@ -231,10 +223,9 @@ class Pipeline(Generic[RecordT, Row]):
         is_applied = name == "importing"
         counts, done = ImportCounts(is_applied=is_applied), 0
         target = self.kind.open_target(checked) if is_applied else nullcontext()
-        each = map_in_order if self.kind.is_concurrent else _map
-        with self.progress(name) as progress, target:
-            batches = self._parse_batches(self.kind.batch_size)
-            for batch in each(batches, self._step(is_applied=is_applied)):
+        batches, step = self._parse_batches(self.kind.batch_size), self._step(is_applied=is_applied)
+        with self.progress(name) as show, target:
+            for batch in map_in_order(batches, step) if self.kind.is_concurrent else map(step, batches):
                 counts.lines += len(batch.records)
                 counts.new += len(batch.lines) - sum(line.line in batch.faults for line in batch.lines)
                 for record, fault in batch.faulty:
@@ -242,7 +233,7 @@ class Pipeline(Generic[RecordT, Row]):
                     if not isinstance(fault, SkippedRecordError):
                         self.reject(record, fault)
                 done += sum(map(self.kind.measure, batch.records))
-                progress.at(done)
+                show(done)
                 del batch  # or two batches would be in memory
         return counts
 
@@ -295,9 +286,3 @@ class Pipeline(Generic[RecordT, Row]):
             parsed, _ = self._parse(numbered)
             for keys in self.kind.find_keys([row for _, _, row in parsed]):
                 yield from keys
-
-
-def _map(
-    batches: Iterable[RecordBatch[RecordT, Row]], step: Callable[[RecordBatch[RecordT, Row]], RecordBatch[RecordT, Row]]
-) -> Iterator[RecordBatch[RecordT, Row]]:
-    return map(step, batches)

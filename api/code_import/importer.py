@@ -34,6 +34,7 @@ EXISTS: Final = (
 def document_of(counts: ImportCounts) -> dict[str, Any]:
     """Return the counts of a file of codes for JSON."""
     return {
+        "applied": counts.is_applied,
         "lines": counts.lines,
         "imported": counts.new if counts.is_applied else 0,
         "already": counts.skipped.total(),

@@ -1,11 +1,13 @@
 """Writes the rejected lines of a file into a file of the same format, to be fixed and imported again."""
 
-from typing import BinaryIO
+import io
+from typing import Any, BinaryIO
 
 import orjson
 
 from api.code_import.faults import RejectedRecordError
 from api.code_import.file_reader import REJECT_COLUMNS, Objects, Record, Records, parse_json_line
+from api.code_import.import_pipeline import ImportCounts, ImportKind, Pipeline
 from api.schemas.csv_cells import csv_line
 
 
@@ -34,6 +36,15 @@ class RejectsFile:
             self._file.write(_json_line(record, fault))
 
 
+def run_with_rejects(
+    kind: ImportKind[Record, Any], records: Records | Objects, *, is_file_needed: bool = True, **options: bool
+) -> tuple[ImportCounts, str | None]:
+    """Run an import with the options of `Pipeline.run`; return its counts, and its rejected records as a file."""
+    file = io.BytesIO() if is_file_needed else None
+    counts = Pipeline(kind, RejectsFile(file, records)).run(**options)
+    return counts, None if file is None else file.getvalue().decode()
+
+
 def _json_line(record: Record, fault: RejectedRecordError) -> bytes:
     text = record.raw.decode(errors="replace").strip()
     try:
@@ -41,5 +52,6 @@ def _json_line(record: Record, fault: RejectedRecordError) -> bytes:
     except RejectedRecordError:
         fields = None
     about = fields if isinstance(fields, dict) else {"record": text}
-    rejected = (record.line, fault.column, about.get(fault.column, ""), str(fault))
+    value = about.get(fault.column, record.cells.get(fault.column, ""))  # a renamed column is in the cells only
+    rejected = (record.line, fault.column, value, str(fault))
     return orjson.dumps({**about, **dict(zip(REJECT_COLUMNS, rejected, strict=True))}, option=orjson.OPT_APPEND_NEWLINE)

@@ -11,9 +11,8 @@ from fastapi.responses import StreamingResponse
 from api.code_import.faults import RejectedRecordError, UnusableFileError
 from api.code_import.file_reader import Objects, Records
 from api.code_import.hand_out_upload import HandOutUpload
-from api.code_import.import_pipeline import Pipeline
 from api.code_import.recipient_list import RECIPIENT_FILE, parse_recipient
-from api.code_import.rejects_file import RejectsFile
+from api.code_import.rejects_file import run_with_rejects
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import Admin, CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
@@ -171,15 +170,10 @@ async def upload(
     default = language or services.settings.default_language
 
     def run() -> UploadView:
-        source, file = _open_source(form, data), io.BytesIO() if rejects else None
+        source = _open_source(form, data)
         upload_of_list = HandOutUpload.open(services, caller, hand_out, source, default)
-        counts = Pipeline(upload_of_list, RejectsFile(file, source)).run(dry_run=dry_run)
-        return UploadView(
-            applied=counts.is_applied,
-            encoding=source.encoding,
-            rejects=None if file is None else file.getvalue().decode(),
-            **upload_of_list.document(counts),
-        )
+        counts, file = run_with_rejects(upload_of_list, source, is_file_needed=rejects, dry_run=dry_run)
+        return UploadView(encoding=source.encoding, rejects=file, **upload_of_list.document(counts))
 
     return await run_blocking(UPLOAD_S_MAX, run)
 

@@ -318,7 +318,7 @@ def _print_counts(upload: HandOutUpload, counts: ImportCounts, file: Path, *, js
     for name in upload.missing_variables:
         say_error(f"warning: no line fills {{{name}}} in the text of the email: add a column {name}")
     if json:
-        print_json({**upload.document(counts), "applied": counts.is_applied})
+        print_json(upload.document(counts))
     else:
         verb = "added" if counts.is_applied else "to add"
         say(f"{counts.lines:,} lines: {counts.new:,} {verb}, {left_out:,} left out, {counts.rejected:,} invalid")

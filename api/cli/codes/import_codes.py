@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -105,8 +107,10 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     return _print_result(counts, file, time.monotonic() - started_at, dry_run=dry_run, json=json)
 
 
-def _show_progress(size: int, name: Pass, *, quiet: bool) -> CommandProgress:
-    return CommandProgress(f"{name}, in bytes", size, quiet=quiet)
+@contextmanager
+def _show_progress(size: int, name: Pass, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    with CommandProgress(f"{name}, in bytes", size, quiet=quiet) as steps:
+        yield steps.at
 
 
 def _declare(ledger: OpenLedger, records: Records, defaults: CodeTemplate) -> CodeImport:
@@ -139,7 +143,7 @@ def _print_result(counts: ImportCounts, file: Path, seconds: float, *, dry_run: 
         say_error(f"warning: {group.why}")
     already = counts.skipped.total()
     if json:
-        print_json({**document_of(counts), "applied": counts.is_applied, "seconds": round(seconds, 1)})
+        print_json({**document_of(counts), "seconds": round(seconds, 1)})
     elif counts.is_applied:
         rate = f", {counts.new / seconds:,.0f} per second" if counts.new and seconds else ""
         say(f"{counts.new:,} imported in {seconds:,.1f} s{rate}; {already:,} were already there")

@@ -10,9 +10,8 @@ from pydantic import BaseModel, Field
 
 from api.code_import.faults import UnusableFileError
 from api.code_import.file_reader import Format, Records
-from api.code_import.import_pipeline import Pipeline
 from api.code_import.importer import CodeImport, document_of
-from api.code_import.rejects_file import RejectsFile
+from api.code_import.rejects_file import run_with_rejects
 from api.code_import.row_parser import CODE_FILE, COLUMNS
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
@@ -139,16 +138,9 @@ async def import_codes(  # noqa: PLR0913, PLR0917 - each parameter of a request 
             context=lambda: _at(context, services.context(caller)),
             new_id=services.new_id,
         )
-        file = io.BytesIO() if rejects else None
-        counts = Pipeline(codes, RejectsFile(file, records)).run(
-            dry_run=dry_run, skip_bad=skip_bad, may_create_groups=new_groups
-        )
-        return ImportView(
-            applied=counts.is_applied,
-            encoding=records.encoding,
-            rejects=None if file is None else file.getvalue().decode(),
-            **document_of(counts),
-        )
+        options = {"dry_run": dry_run, "skip_bad": skip_bad, "may_create_groups": new_groups}
+        counts, file = run_with_rejects(codes, records, is_file_needed=rejects, **options)
+        return ImportView(encoding=records.encoding, rejects=file, **document_of(counts))
 
     try:
         return await run_blocking(IMPORT_S_MAX, run)

@@ -1,6 +1,5 @@
 """Files that admins send with a form, and the invalid lines of one as a file."""
 
-import io
 from typing import Any, Final, NamedTuple
 
 from fastapi import Request
@@ -9,8 +8,8 @@ from starlette.datastructures import UploadFile
 
 from api.auth.session_cookies import COOKIE
 from api.code_import.file_reader import Record, Records
-from api.code_import.import_pipeline import ImportKind, Pipeline
-from api.code_import.rejects_file import RejectsFile
+from api.code_import.import_pipeline import ImportKind
+from api.code_import.rejects_file import run_with_rejects
 from api.schemas.csv_cells import TYPE
 from api.web.admin.context import AdminContext
 from api.web.staff_auth.sessions import InvalidFormTokenError, has_valid_csrf_token
@@ -50,8 +49,7 @@ async def read_sent_file(request: Request, admin: AdminContext) -> SentFile:
 
 def send_rejects(kind: ImportKind[Record, Any], records: Records) -> Response:
     """Check a file and import nothing; return its invalid lines as a file of the same format."""
-    file = io.BytesIO()
-    Pipeline(kind, RejectsFile(file, records)).run(dry_run=True)
+    _, file = run_with_rejects(kind, records, dry_run=True)
     media_type, suffix = (TYPE, "csv") if records.form == "csv" else ("application/jsonl", "jsonl")
     headers = {"Content-Disposition": f'attachment; filename="invalid-lines.{suffix}"'}
-    return Response(file.getvalue(), media_type=media_type, headers=headers)
+    return Response(file, media_type=media_type, headers=headers)
