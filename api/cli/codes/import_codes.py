@@ -75,9 +75,10 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
 ) -> int:
     """Import codes from a CSV or JSON Lines file.
 
-    Checks the whole file first. One invalid line stops the import (exit code 4) unless you add --skip-bad. Columns:
-    code (required), the terms by their names, used (opening balance), open, note, issued_at. Lines whose code is
-    already in the ledger with the same values are skipped, so an interrupted import continues when you run it again.
+    Checks the whole file first. One invalid line stops the import (exit code 4) unless you add --skip-bad, and so does
+    a group that the ledger does not have, unless you add --new-groups. Columns: code (required), the terms by their
+    names, used (opening balance), open, note, issued_at. Lines whose code is already in the ledger with the same values
+    are skipped, so an interrupted import continues when you run it again.
 
     With --campaign, uses that a line states do not count in the campaign.
 
@@ -104,7 +105,10 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
             counts = Pipeline(_declare(ledger, records, defaults), RejectsFile(rejects_file, records), progress).run(
                 dry_run=dry_run, skip_bad=skip_bad, may_create_groups=new_groups
             )
-    return _print_result(counts, file, time.monotonic() - started_at, dry_run=dry_run, json=json)
+    _print_result(counts, file, time.monotonic() - started_at, json=json)
+    if counts.is_applied or dry_run:
+        return ExitCode.FINDINGS if counts.rejected else 0
+    return _report_refusal(counts, skip_bad=skip_bad, new_groups=new_groups)
 
 
 @contextmanager
@@ -134,7 +138,15 @@ def _parse_mapping(pairs: list[str]) -> dict[str, str]:
     return columns
 
 
-def _print_result(counts: ImportCounts, file: Path, seconds: float, *, dry_run: bool, json: bool) -> int:
+def _report_refusal(counts: ImportCounts, *, skip_bad: bool, new_groups: bool) -> int:
+    if counts.rejected and not skip_bad:
+        say_error("nothing was imported: fix these lines, or add --skip-bad to import the others")
+    if counts.new_groups and not new_groups:
+        say_error("nothing was imported: fix the names of these groups, or add --new-groups to create them")
+    return ExitCode.REFUSED
+
+
+def _print_result(counts: ImportCounts, file: Path, seconds: float, *, json: bool) -> None:
     for bad_line in counts.faults[:SHOWN_MAX]:
         say_error(f"{file}, line {bad_line.line}: {bad_line.why}")
     if counts.rejected > SHOWN_MAX:
@@ -150,10 +162,3 @@ def _print_result(counts: ImportCounts, file: Path, seconds: float, *, dry_run: 
     else:
         parts = f"{counts.new:,} to import, {already:,} already there, {counts.rejected:,} invalid"
         say(f"{counts.lines:,} lines: {parts}")
-    if counts.is_applied or dry_run:
-        return ExitCode.FINDINGS if counts.rejected else 0
-    if counts.rejected:
-        say_error("nothing was imported: fix these lines, or add --skip-bad to import the others")
-    else:
-        say_error("nothing was imported: fix the names of these groups, or add --new-groups to create them")
-    return ExitCode.REFUSED

@@ -308,3 +308,38 @@ def test_import_names_the_lines_whose_campaign_takes_no_codes(
         (fault["line"], why in fault["why"]) for fault, why in zip(alone.json["faults"], CAMPAIGN_FAULTS, strict=True)
     ] == [(line, True) for line in (2, 3, 4)]
     assert into_another.json["rejected"] == 4
+
+
+def test_rejected_value_is_that_of_a_renamed_column(terminal: Terminal, tmp_path: Path) -> None:
+    """In a CSV file as it is there, and in JSON Lines."""
+    files = [
+        written(tmp_path, "Voucher,Limit\nA-1,five\n"),
+        written(tmp_path, '{"Voucher": "A-1", "Limit": "five"}\n', "codes.jsonl"),
+    ]
+    rejects, renamed = tmp_path / "rejects", ("--map", "Voucher=code", "--map", "Limit=max_uses")
+    lines = []
+    for file in files:
+        terminal.ledger("import-codes", file, *renamed, "--rejects", str(rejects))
+        lines.append(rejects.read_text("utf-8").splitlines()[-1])
+
+    assert next(csv.reader(lines[:1]))[:5] == ["A-1", "five", "2", "max_uses", "five"]
+    assert {"line": 1, "column": "max_uses", "value": "five"}.items() <= json.loads(lines[1]).items()
+
+
+def test_new_group_is_not_created_by_an_import_that_skips_invalid_lines(
+    terminal: Terminal, bench: LedgerBench, tmp_path: Path
+) -> None:
+    """Both have to be said: a misspelled name is no invalid line. The group of the command counts, too."""
+    file = written(tmp_path, "code,group\nG-1,Design\n,\n")
+    refused = terminal.ledger("import-codes", file, "--skip-bad")
+    by_option = terminal.ledger("import-codes", written(tmp_path, "code\nG-2\n", "plain.csv"), "--group", "Design")
+    between = counts(bench)
+    done = terminal.ledger("import-codes", file, "--skip-bad", "--new-groups", "--json")
+
+    assert (refused.status, by_option.status, between) == (4, 4, (0, 0))
+    assert "warning: the ledger has no group 'Design'" in refused.err
+    assert "--skip-bad" not in refused.err
+    assert by_option.err.endswith(
+        "nothing was imported: fix the names of these groups, or add --new-groups to create them\n"
+    )
+    assert (done.json["imported"], done.json["rejected"]) == (1, 1)
