@@ -24,13 +24,13 @@ class ReportedLine(Struct, frozen=True, array_like=True):
 
 
 class ListReport(Struct, frozen=True, kw_only=True):
-    """What became of a list. It holds no value of a line, so it may be stored in plain text.
+    """What became of a list. It holds no value of a line, so it may be stored in plain text if it has no facts.
 
     Attributes:
         is_check: Whether the list was only checked.
         missing_variables: Names in the texts of the email that no line has a value for.
         file_error: Why the file as a whole cannot be read; empty if it can.
-        file_facts: What the text about it names, such as a column.
+        file_facts: What the text about it names, such as a column: parts of the first line.
         encoding: That in which the file was read.
     """
 

@@ -149,7 +149,7 @@ def show_hand_out(
     is_saved, has_queued_email = (request.query_params.get(name) == "yes" for name in ("saved", "queued"))
     result = replace(shown, report=last, test_outcome=outcome, test_reason=why)
     view = replace(result, is_saved=is_saved, has_queued_email=has_queued_email)
-    return _render_hand_out(request, admin, staff, hand_out_id, view)
+    return render_hand_out(request, admin, staff, hand_out_id, view)
 
 
 @router.post("/hand-outs/{hand_out_id}/recipients/search")
@@ -167,7 +167,7 @@ def find_recipient(
     if person is not None:
         return see_other(f"/admin/hand-outs/{hand_out_id}?code={person.code_id}#people")
     view = HandOutPageView(typed=typed, miss="invalid" if address is None else "not_listed")
-    return _render_hand_out(request, admin, staff, hand_out_id, view)
+    return render_hand_out(request, admin, staff, hand_out_id, view)
 
 
 @router.get("/hand-outs/{hand_out_id}/progress")
@@ -192,7 +192,7 @@ def run_action(admin: AdminContextDep, staff: AdminWithForm, hand_out_id: UUID, 
     return see_other(f"/admin/hand-outs/{hand_out_id}")
 
 
-def _render_hand_out(
+def render_hand_out(
     request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, view: HandOutPageView
 ) -> Response:
     """Render the page of a hand-out.
@@ -202,11 +202,12 @@ def _render_hand_out(
     """
     people, following = _list_people(admin, hand_out_id, view)
     counted = _show_counts(admin, hand_out_id)
+    is_unreadable = view.report is not None and bool(view.report.file_facts)
     return admin_page(
         request,
         "hand_out.html",
         staff,
-        status={None: 200, "invalid": 422, "not_listed": 404}[view.miss],
+        status=422 if is_unreadable else {None: 200, "invalid": 422, "not_listed": 404}[view.miss],
         **counted,
         actions=_list_actions(counted["state"]),
         people=[(person, mask_if_known(person.address)) for person in people],

@@ -23,6 +23,7 @@ from api.use_cases.hand_outs.hand_out_actions import find_details, resend_to_per
 from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.admin.hand_outs.hand_out_pages import HandOutPageView, render_hand_out
 from api.web.admin.uploads import UPLOAD_S_MAX, SentFile, read_sent_file, send_rejects
 from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
 from api.web.rendering import see_other
@@ -43,9 +44,8 @@ router = APIRouter(prefix="/admin/hand-outs", route_class=SupportRoute)
 async def upload_list(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
     """Check a list, return its invalid lines, or add its recipients if every line is valid, as the button says."""
     file = await read_sent_file(request, admin)
-    return await run_blocking(
-        UPLOAD_S_MAX, _upload, admin, staff, _parse_hand_out(file.values.get("hand_out", "")), file
-    )
+    hand_out_id = _parse_hand_out(file.values.get("hand_out", ""))
+    return await run_blocking(UPLOAD_S_MAX, _upload, request, admin, staff, hand_out_id, file)
 
 
 def _parse_hand_out(text: str) -> UUID:
@@ -55,11 +55,13 @@ def _parse_hand_out(text: str) -> UUID:
         raise malformed("hand_out", error.detail) from error
 
 
-def _upload(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: SentFile) -> Response:
+def _upload(request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, file: SentFile) -> Response:
     find_details(admin.services, hand_out_id)
     report = _process(admin, staff, hand_out_id, file)
     if isinstance(report, Response):
         return report
+    if report.file_facts:  # they repeat the first line, which may be about a person, so they are not stored
+        return render_hand_out(request, admin, staff, hand_out_id, HandOutPageView(report=report))
     report_id = save_report(admin.services, staff.staff_id, hand_out_id, report)
     return see_other(f"/admin/hand-outs/{hand_out_id}?report={report_id}")
 

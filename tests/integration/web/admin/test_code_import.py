@@ -188,6 +188,21 @@ def test_uploaded_file_is_rejected_as_a_whole(app: AppClient, admin: StaffBrowse
     assert app.count("batches") == 0
 
 
+def test_check_of_a_file_shows_its_invalid_lines_in_the_language_of_the_page(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """With line, column, value and reason, and the fields of the form as they were."""
+    admin.get("/admin/import?lang=zh")
+    data, form = b"code,max_uses\nA-1,1\nA-2,five\n", {**TERMS, "intent": "check", "note": "from the fair"}
+    page = read_page(admin.post_file("/admin/import", "codes.csv", data, form).text)
+    (row,) = page.find("section", aria_labelledby="refused").find("tbody").find_all("tr")
+
+    assert "未导入任何内容。共 2 行：可导入 1 行，已存在 0 行，无效 1 行。" in page.find("p", class_="done").text
+    assert [row.find("th").text, *row.texts("td")[:2]] == ["3", "max_uses", "five"]
+    assert page.find("textarea", name="note").text == "from the fair"
+    assert app.count("batches") == 0
+
+
 def test_uploaded_file_keeps_the_history_of_codes(app: AppClient, admin: StaffBrowser) -> None:
     """As `ledger import-codes` does: paused codes stay paused, notes are kept, and bad lines are named."""
     file = (

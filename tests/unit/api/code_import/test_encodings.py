@@ -18,6 +18,7 @@ from api.code_import.row_parser import CODE_FILE
         ("code\tnote\r\nA\t上海 Zoë\r\n", "utf-16", "UTF-16"),
         ("code,备注\nA,镕基与上海\n", "gbk", "GBK"),
         ("code;note\nA;Müller, Straße, Señor, Ærø\n", "cp1252", "Windows-1252"),
+        ("code;note\nA;Müller in der Hauptstraße\n", "cp1252", "Windows-1252"),  # valid GBK, too, of rare characters
         ("code;note\nA;“quoted” – 5 €\n", "cp1252", "Windows-1252"),
     ],
 )
