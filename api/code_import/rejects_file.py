@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from api.code_import.faults import RejectedRecordError
-from api.code_import.file_reader import REJECT_COLUMNS, Objects, Record, Records, parse_json_line
+from api.code_import.file_reader import BOM, REJECT_COLUMNS, Objects, Record, Records, parse_json_line
 from api.code_import.import_pipeline import ImportCounts, ImportKind, Pipeline
 from api.schemas.csv_cells import csv_line
 
@@ -22,7 +22,9 @@ class RejectsFile:
     def __init__(self, file: BinaryIO | None, records: Records | Objects) -> None:
         self._file, self._records = file, records
         if file is not None and isinstance(records, Records) and records.form == "csv":
-            file.write(csv_line([*records.original_names, *REJECT_COLUMNS]).encode())
+            # A spreadsheet takes a file for UTF-8 only if it has this mark.
+            mark = b"" if records.encoding == "UTF-8" else BOM
+            file.write(mark + csv_line([*records.original_names, *REJECT_COLUMNS]).encode())
 
     def __call__(self, record: Record, fault: RejectedRecordError) -> None:
         """Store a record."""

@@ -20,7 +20,6 @@ from api.http.openapi import PROTECTED, problem_responses
 from api.use_cases.campaign_actions import put_into_campaign
 from api.use_cases.issue_codes import CodeTemplate
 from api.use_cases.run_blocking import run_blocking
-from domain.commands.context import CommandContext
 from domain.events.code_terms import SINGLE_USE
 
 PATH: Final = "/api/v1/codes/import"
@@ -135,7 +134,7 @@ async def import_codes(  # noqa: PLR0913, PLR0917 - each parameter of a request 
             storage=services.storage,
             records=records,
             default=default,
-            context=lambda: _at(context, services.context(caller)),
+            context=lambda: replace(context, now=services.context(caller).now),
             new_id=services.new_id,
         )
         options = {"dry_run": dry_run, "skip_bad": skip_bad, "may_create_groups": new_groups}
@@ -146,10 +145,6 @@ async def import_codes(  # noqa: PLR0913, PLR0917 - each parameter of a request 
         return await run_blocking(IMPORT_S_MAX, run)
     except UnusableFileError as error:
         raise malformed("body", str(error)) from error
-
-
-def _at(context: CommandContext, now: CommandContext) -> CommandContext:
-    return replace(context, now=now.now)
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:

@@ -5,8 +5,9 @@ import io
 import pytest
 
 from api.code_import.encodings import CHUNK_BYTES, Encoding, open_as_utf8
-from api.code_import.faults import RejectedRecordError
+from api.code_import.faults import InvalidCellError, RejectedRecordError
 from api.code_import.file_reader import Records, decode_line, read_lines
+from api.code_import.rejects_file import RejectsFile
 from api.code_import.row_parser import CODE_FILE
 
 
@@ -60,3 +61,15 @@ def test_owner_of_a_transcoded_file_can_still_use_it() -> None:
     del lines
 
     assert not file.closed
+
+
+@pytest.mark.parametrize(("codec", "mark"), [("utf-8", ""), ("gbk", "\ufeff")])
+def test_rejected_lines_of_a_spreadsheet_open_in_one(codec: str, mark: str) -> None:
+    """With a byte order mark, if the file was not UTF-8; read again, they are the same lines."""
+    records = Records(io.BytesIO("code,note\n!,上海的客户\n".encode(codec)), "csv", CODE_FILE)
+    (record,), rejects = list(records), io.BytesIO()
+    RejectsFile(rejects, records)(record, InvalidCellError("code", "code is not valid"))
+    again = Records(rejects, "csv", CODE_FILE)
+
+    assert rejects.getvalue().decode().startswith(f"{mark}code,note,line,column,value,why\r\n")
+    assert [each.cells for each in again] == [{"code": "!", "note": "上海的客户"}]
