@@ -217,15 +217,17 @@ class Pipeline(Generic[RecordT, Row]):
             is_applied: Whether to import them.
             size: Records of a batch; by default as the kind says.
         """
-        return map(self._step(is_applied=is_applied), self._parse_batches(size or self.kind.batch_size))
+        batches = self._parse_batches(size or self.kind.batch_size, self._first_lines)
+        return map(partial(self._decide, is_applied), batches)
 
     def _pass(self, name: Pass, checked: ImportCounts | None) -> ImportCounts:
         is_applied = name == "importing"
         counts, done = ImportCounts(is_applied=is_applied), 0
         target = self.kind.open_target(checked) if is_applied else nullcontext()
-        batches, step = self._parse_batches(self.kind.batch_size), self._step(is_applied=is_applied)
+        batches = self._parse_batches(self.kind.batch_size, self._first_lines)
+        decide = partial(self._decide, is_applied)
         with self.progress(name) as show, target:
-            for batch in map_in_order(batches, step) if self.kind.is_concurrent else map(step, batches):
+            for batch in map_in_order(batches, decide) if self.kind.is_concurrent else map(decide, batches):
                 counts.lines += len(batch.records)
                 counts.new += len(batch.lines) - sum(line.line in batch.faults for line in batch.lines)
                 for record, fault in batch.faulty:
@@ -237,25 +239,23 @@ class Pipeline(Generic[RecordT, Row]):
                 del batch  # or two batches would be in memory
         return counts
 
-    def _step(self, *, is_applied: bool) -> Callable[[RecordBatch[RecordT, Row]], RecordBatch[RecordT, Row]]:
+    def _decide(self, is_applied: bool, batch: RecordBatch[RecordT, Row]) -> RecordBatch[RecordT, Row]:  # noqa: FBT001 - bound by partial
         decide = self.kind.apply if is_applied else self.kind.judge
+        for line, fault in zip(batch.lines, decide(batch.lines), strict=True):
+            if fault is not None:
+                batch.faults[line.line] = fault
+        return batch
 
-        def step(batch: RecordBatch[RecordT, Row]) -> RecordBatch[RecordT, Row]:
-            for line, fault in zip(batch.lines, decide(batch.lines), strict=True):
-                if fault is not None:
-                    batch.faults[line.line] = fault
-            return batch
+    def _parse_batches(self, size: int, first_lines: FirstLines) -> Iterator[RecordBatch[RecordT, Row]]:
+        return map(partial(self._parse, first_lines), batched(enumerate(self.kind.read(), start=1), size))
 
-        return step
-
-    def _parse_batches(self, size: int) -> Iterator[RecordBatch[RecordT, Row]]:
-        first_lines = self._first_lines  # a pass over the file, which ends before the next one begins
-        return map(partial(self._parse_batch, first_lines), batched(enumerate(self.kind.read(), start=1), size))
-
-    def _parse_batch(
-        self, first_lines: FirstLines, numbered: Sequence[tuple[int, RecordT]]
-    ) -> RecordBatch[RecordT, Row]:
-        parsed, faults = self._parse(numbered)
+    def _parse(self, first_lines: FirstLines, numbered: Sequence[tuple[int, RecordT]]) -> RecordBatch[RecordT, Row]:
+        parsed, faults = list[tuple[int, int, Row]](), dict[int, RejectedRecordError]()
+        for number, record in numbered:
+            try:
+                parsed.append((number, record.line, self.kind.parse(number, record)))
+            except RejectedRecordError as error:
+                faults[record.line] = error
         keys_by_row = self.kind.find_keys([row for _, _, row in parsed])
         lines = [
             ParsedLine(*each, keys, [None if key is None else first_lines.find(str(key), each[1]) for key in keys])
@@ -263,26 +263,13 @@ class Pipeline(Generic[RecordT, Row]):
         ]
         return RecordBatch([record for _, record in numbered], lines, faults)
 
-    def _parse(
-        self, numbered: Iterable[tuple[int, RecordT]]
-    ) -> tuple[list[tuple[int, int, Row]], dict[int, RejectedRecordError]]:
-        """Return number, line and row of the valid records, and the faults of the others by line."""
-        parsed, faults = list[tuple[int, int, Row]](), dict[int, RejectedRecordError]()
-        for number, record in numbered:
-            try:
-                parsed.append((number, record.line, self.kind.parse(number, record)))
-            except RejectedRecordError as error:
-                faults[record.line] = error
-        return parsed, faults
-
     @cached_property
     def _first_lines(self) -> FirstLines:
-        """The keys that the file has more than once, by a pass over it."""
+        """The keys that the file has more than once, by a pass over it, which ends before another one begins."""
         keys = self.kind.list_keys()
         return FirstLines(str(key) for key in (self._parse_keys() if keys is None else keys) if key is not None)
 
     def _parse_keys(self) -> Iterator[Key | None]:
-        for numbered in batched(enumerate(self.kind.read(), start=1), self.kind.batch_size):
-            parsed, _ = self._parse(numbered)
-            for keys in self.kind.find_keys([row for _, _, row in parsed]):
-                yield from keys
+        for batch in self._parse_batches(self.kind.batch_size, FirstLines(())):
+            for line in batch.lines:
+                yield from line.keys
