@@ -1,1 +1,1 @@
-"""Codes, and lists of recipients, that come in from files: each record that is refused with its line and reason."""
+"""The pipeline of imports, and what it reads from files: codes, and lists of recipients."""
