@@ -14,8 +14,9 @@ from projections.transparency_log.tile_log import append_new_events
 from tests.support.clients.served_app import ServedApp
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
+from tests.support.page_budget import PAGE_BYTES_MAX
 
-PAGE_BYTES_MAX, LOAD_S = 104_000, 30
+LOAD_S = 30
 LOADED = "Object.keys(JSON.parse(document.getElementById('proof-data').textContent)).length"
 
 Tab = Callable[..., Page]

@@ -29,7 +29,6 @@ from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
-from domain.ports import Language
 from projections.hand_outs.hand_out_reader import PersonState
 
 UPLOAD_PATH: Final = "/admin/hand-outs/recipients"

@@ -14,12 +14,11 @@ from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
-
-PAGE_BYTES_MAX = 100_000
+from tests.support.page_budget import PAGE_BYTES_MAX
 
 
 def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) -> None:
-    """With all its files below 100 KB, under a strict policy, never stored, in the language that it names."""
+    """With all its files within the budget, under a strict policy, never stored, in the language that it names."""
     batch = ended(app, ask_for(admin, count="60", max_uses="20", group="blue", note="why")).batch_id
     file = ended(app, upload(admin, b"code,max_uses\n" + b"OLD,0\n" * 60)).batch_id
     admin.submit("/admin/keys", name="shop", role="viewer", days="", nonce="0" * 32)

@@ -12,12 +12,11 @@ from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of
 from tests.support.ledger.code_template import make_template
-
-PAGE_BYTES_MAX = 100_000
+from tests.support.page_budget import PAGE_BYTES_MAX
 
 
 def test_every_page_is_small_and_bounded(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """With all its files at most 100 KB, under a strict policy, never stored, in the language that it names."""
+    """With all its files within the budget, under a strict policy, never stored, in the language that it names."""
     code = app.issue(make_template(max_uses=None, bound=False))
     ids = [app.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(20)]
     for reservation_id in ids:

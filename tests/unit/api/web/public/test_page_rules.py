@@ -11,6 +11,7 @@ from api.web.rendering import LANGUAGE_COOKIE, TEMPLATES, mark_times
 from api.web.static_files import STATIC, asset
 from domain.ports import Language
 from tests.support.clients.page_reader import read_page
+from tests.support.page_budget import PAGE_BYTES_MAX
 from tests.support.stub_use_cases import GOOD_TOKEN, RESERVATION, StubUseCases, client_of
 
 CORRECT = f"/r/{RESERVATION}/correct"
@@ -26,7 +27,6 @@ PATHS = [
     "/mailbox",
     "/nowhere",
 ]
-PAGE_BYTES_MAX = 100_000
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_every_page_forbids_what_it_does_not_need(browser: TestClient, path: str
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_page_is_small_and_loads_nothing_from_elsewhere(browser: TestClient, path: str) -> None:
-    """The page with all its files is below 100 KB, and each of them is ours."""
+    """The page with all its files is within the budget, and each of them is ours."""
     text = browser.get(path).text
     names = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', text)}
 

@@ -1,0 +1,6 @@
+"""How large a page may be with every file that it loads."""
+
+from typing import Final
+
+PAGE_BYTES_MAX: Final = 106_000
+"""Bytes before compression, about a third of that on the wire. Fields in the reader's time zone took the last 4,000."""
