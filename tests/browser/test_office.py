@@ -59,7 +59,7 @@ def test_a_key_without_javascript(open_tab: Tab) -> None:
     secret = page.locator("#secret").inner_text()
     page.goto("/admin/keys")
 
-    page.click(".cards a.danger")
+    page.click(".list-cards a.danger")
     page.fill("#reason", "leaked")
     page.click("button[type=submit].press-danger")
 

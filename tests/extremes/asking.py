@@ -51,12 +51,18 @@ class LedgerAsker:
 
     def values(self, code_id: object = NOTHING, reservation_id: object = NOTHING) -> dict[str, object]:
         """What stands for the parameters of paths, and for fields of bodies, by name."""
-        ids = dict.fromkeys(("recipient_id", "endpoint_id", "delivery_id", "channel_id", "batch_id", "key_id"), NOTHING)
+        named = ("recipient_id", "endpoint_id", "delivery_id", "channel_id", "batch_id", "key_id", "search_id")
+        ids = dict.fromkeys(named, NOTHING)
         words: dict[str, object] = {"email": "li.wei@example.com", "code": "NO-SUCH-CODE", "note": "n", "reason": "r"}
         group: dict[str, object] = {"group": "blue", "url": "https://hooks.example.com/"}
         paths: dict[str, object] = {"digest": "0" * 64, "version": 1, "staff_id": self.role_clients.staff["admin"]}
         about: dict[str, object] = {"code_id": code_id, "reservation_id": reservation_id}
-        about |= {"campaign_id": self.campaign_id, "hand_out_id": self.hand_out_id, "action": "pause"}
+        about |= {
+            "campaign_id": self.campaign_id,
+            "hand_out_id": self.hand_out_id,
+            "action": "pause",
+            "change": "pause",
+        }
         about |= {"campaign": self.campaign_id, "hand_out": self.hand_out_id}
         return {**ids, **words, **group, **paths, **about, "token": "x", "key": "x", "language": "en", "_path": "x"}
 

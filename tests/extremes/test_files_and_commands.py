@@ -84,10 +84,10 @@ def test_no_cell_of_a_file_breaks_what_is_read_afterwards(
     data = as_csv(rows, ["code", *columns])
     headers = {**asker.role_clients.keys["admin"], "content-type": "text/csv"}
     answer = asker.role_clients.ask(
-        "POST", "/api/v1/codes/import", headers=headers, params={"skip_bad": "true"}, content=data
+        "POST", "/api/v1/codes/import", headers=headers, params={"skip_bad": "true", "new_groups": "true"}, content=data
     )
     (tmp_path / "again.csv").write_bytes(data)
-    again = terminal.ledger("import-codes", str(tmp_path / "again.csv"), "--skip-bad", "--json")
+    again = terminal.ledger("import-codes", str(tmp_path / "again.csv"), "--skip-bad", "--new-groups", "--json")
 
     assert (answer.status_code, answer.json()["applied"]) == (200, True)
     assert (again.status, again.json["imported"]) == (1, 0)
