@@ -22,14 +22,12 @@ from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.email_domains import admits_domain
 from domain.values.identifiers import EmailAddress
-from domain.values.text_variables import find_variables
+from domain.values.text_variables import FILLED_VARIABLES, find_variables
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow, Upload
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
 from projections.repositories.audit_log import describe_values
 
 LINES_MAX: Final = 1_000_000
-FILLED_VARIABLES: Final = frozenset({"code", "group"})
-"""Variables of texts that the email fills for every recipient."""
 _LISTED: Final = SkippedRecordError("listed", "the address gets a code of this campaign already", "email")
 
 

@@ -56,6 +56,7 @@ class HandOutOrder:
         named: Names of the terms that the order names; others follow the campaign.
         bound: Whether only the first recipient of each code may redeem it.
         existing_codes: Whether its lists name codes that exist, which keep their terms.
+        is_draft: Whether nothing is sent until it is started.
         per_minute: Most emails per minute; None for as fast as workers send.
         texts: Its own subject and text by language, which replace those of the ledger.
     """
@@ -65,6 +66,7 @@ class HandOutOrder:
     named: Collection[str]
     bound: bool = True
     existing_codes: bool = False
+    is_draft: bool = False
     per_minute: int | None = None
     texts: Mapping[Language, HandOutText]
 
@@ -128,6 +130,7 @@ class HandOutRequest(NewTerms):
         description="Whether each line of its lists names a code of the campaign that exists. These codes keep their"
         " terms, so the request may name no term but `group`.",
     )
+    draft: bool = Field(default=False, description="Whether nothing is sent until `resume` starts it.")
     texts: HandOutTextsRequest | None = Field(default=None, description="Its own texts; null: those of the ledger.")
 
     def order(self) -> HandOutOrder:
@@ -138,6 +141,7 @@ class HandOutRequest(NewTerms):
             named=self.model_fields_set,
             bound=not self.open,
             existing_codes=self.existing_codes,
+            is_draft=self.draft,
             per_minute=self.per_minute,
             texts={} if self.texts is None else self.texts.by_language(),
         )
@@ -204,7 +208,7 @@ class HandOutView(BaseModel):
     id: UUID
     campaign: Annotated[UUID, Field(description="The campaign that its codes belong to.")]
     name: Annotated[str, Field(description="Its name, for staff.")]
-    state: Annotated[str, Field(description="running, paused or ended. The end of the campaign ends it.")]
+    state: Annotated[str, Field(description="draft, running, paused or ended. The end of the campaign ends it.")]
     waits_for: Annotated[
         str | None,
         Field(

@@ -25,6 +25,7 @@ class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
         per_minute: Most emails per minute; none: as fast as workers send.
         bound: False for codes that are not bound to their first recipient.
         existing_codes: Whether each line of its lists names a code that exists, which keeps its own terms.
+        is_draft: Whether nothing is sent until it is started, which is `HandOutResumed`.
     """
 
     IMPORTANCE = "outcome"
@@ -36,6 +37,7 @@ class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
     per_minute: int | None = None
     bound: bool = True
     existing_codes: bool = False
+    is_draft: bool = False
 
 
 class HandOutPaused(CampaignEvent, frozen=True, kw_only=True):
@@ -53,7 +55,7 @@ class HandOutPaused(CampaignEvent, frozen=True, kw_only=True):
 
 
 class HandOutResumed(CampaignEvent, frozen=True, kw_only=True):
-    """Recipients get their codes again.
+    """Recipients get their codes: again, or from now on if it was a draft.
 
     Attributes:
         hand_out_id: The hand-out.

@@ -30,7 +30,7 @@ from domain.events.hand_out import (
 )
 from domain.ports import Language
 
-HandOutState = Literal["running", "paused", "ended"]
+HandOutState = Literal["draft", "running", "paused", "ended"]
 MailState = Literal["queued", "sent", "failed", "unknown", "skipped", "bounced"]
 """Outcome of the newest email with a code: none yet, accepted, definitely not sent, not known, not wanted, bounced."""
 
@@ -62,7 +62,7 @@ class HandOut(Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         campaign_id: The campaign whose codes it hands out.
-        state: Whether recipients get codes now; `ended` is permanent.
+        state: Whether recipients get codes now; `ended` is permanent. A draft has never sent anything.
         per_minute: Most emails per minute; None for as fast as workers send.
     """
 
@@ -96,9 +96,8 @@ def evolve_hand_out(hand_out: HandOut | None, campaign_id: UUID, event: HandOutE
         LookupError: No event before it creates the hand-out: a bug.
     """
     if isinstance(event, HandOutCreated):
-        return HandOut(
-            hand_out_id=event.hand_out_id, campaign_id=campaign_id, state="running", per_minute=event.per_minute
-        )
+        state: HandOutState = "draft" if event.is_draft else "running"
+        return HandOut(hand_out_id=event.hand_out_id, campaign_id=campaign_id, state=state, per_minute=event.per_minute)
     if hand_out is None:
         raise LookupError(f"no event creates hand-out {event.hand_out_id}")
     if isinstance(event, HandOutChanged):
@@ -112,6 +111,8 @@ def state_after(event: HandOutEvent) -> HandOutState | None:
         return None
     if isinstance(event, HandOutEnded):
         return "ended"
+    if isinstance(event, HandOutCreated) and event.is_draft:
+        return "draft"
     return "paused" if isinstance(event, HandOutPaused) else "running"
 
 

@@ -1,10 +1,13 @@
 """Hand-outs with their terms, how many recipients are in which state, and the recipients page by page."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import product
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
 from uuid import UUID
+
+import orjson
 
 from domain.events.hand_out import HandOutCreated
 from domain.model.campaign import Campaign
@@ -28,6 +31,8 @@ ended unredeemed. `not_sent`: the hand-out ended before, or its codes expired.
 """
 Obstacle = Literal["campaign_paused", "campaign_full"]
 """Why a running hand-out sends nothing: its codes could not be redeemed."""
+VALUES_SLICE: Final = 2_000
+"""Recipients whose values are decrypted at once."""
 PERSON_STATES: Final[tuple[PersonState, ...]] = get_args(PersonState)
 _STATE_OF_MAIL: Final[dict[MailState, PersonState]] = {
     "queued": "queued",
@@ -315,6 +320,28 @@ class HandOutReader:
     def count_places(self, recipient_id: UUID) -> int:
         """Return how many rows of lists a recipient has: one for each campaign that sends them a code."""
         return int(self._db.fetch_all(HandOutsSql.count_places_of_recipient, recipient_id)[0][0])
+
+    def count_missing_values(
+        self, hand_out_id: UUID, names: Mapping[Language, Collection[str]]
+    ) -> dict[tuple[Language, str], tuple[int, int]]:
+        """Return how many of the queued recipients of a language have no value for a variable, and how many there are.
+
+        Args:
+            hand_out_id: The hand-out.
+            names: The variables that are looked at, by language; those with a value for each recipient are left out.
+        """
+        missing: Counter[tuple[Language, str]] = Counter()
+        people: Counter[Language] = Counter()
+        after = 0
+        while any(names.values()) and (
+            rows := self._db.fetch_all(HandOutsSql.values_of_queued, hand_out_id, after, VALUES_SLICE)
+        ):
+            for after, code_id, language, sealed, key_id in rows:  # noqa: B007 - the last number is where to go on
+                text = None if sealed is None else self._storage.vault.open_text(code_id, sealed, key_id)
+                values = {} if text is None else orjson.loads(text)
+                people[language] += 1
+                missing.update((language, name) for name in names.get(language, ()) if not values.get(name))
+        return {(language, name): (count, people[language]) for (language, name), count in missing.items()}
 
     def find_texts(self, hand_out_ids: Sequence[UUID]) -> list[dict[Language, HandOutText]]:
         """Return for each of these hand-outs its own texts by language; none are empty."""

@@ -31,6 +31,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     places_of_recipient: LiteralString
     count_places_of_recipient: LiteralString
     count_people: LiteralString
+    values_of_queued: LiteralString
     code_texts_of_ids: LiteralString
     handed_out_of_ids: LiteralString
     reminding_campaigns: LiteralString

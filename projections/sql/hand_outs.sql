@@ -194,6 +194,11 @@ LEFT JOIN opt_outs o ON o.recipient_id = r.recipient_id AND o.group_name = page.
 WHERE r.hand_out_id = ANY(%(hand_out_ids)s::uuid[])
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
 
+-- name: values_of_queued
+-- The values of variables of recipients who wait for an email, in the order of the list.
+SELECT number, code_id, language, sealed, key_id FROM hand_out_recipients
+WHERE hand_out_id = %s AND due_at IS NOT NULL AND number > %s ORDER BY number LIMIT %s;
+
 -- name: code_texts_of_ids
 SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id = ANY(%s);
 

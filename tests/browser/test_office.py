@@ -187,6 +187,11 @@ def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_t
     page = open_tab(staff="admin")
     campaign = fill_campaign(page, "Followed", max_uses="9")
     hand_out = create_hand_out(page, campaign)
+    report = page.url
+    page.click("text=Start hand-out")
+    expect(page.locator(".rows")).to_contain_text("Emails to send")
+    page.click("main form button[type=submit]")
+    page.goto(report)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     page.reload()

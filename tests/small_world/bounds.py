@@ -205,6 +205,7 @@ SMALL: Final[Mapping[str, int]] = {
     "api.web.support.audit_page:PER_PAGE": 3,
     "api.web.support.audit_page:ACTORS_OFFERED": 3,
     "projections.repositories.audit_reader:SLICE": 2,
+    "projections.hand_outs.hand_out_reader:VALUES_SLICE": 2,
     # what decisions read of one code or person: a bound, not a page
     "projections.event_store.batch_reads:OVERDUE_PER_CODE_MAX": 2,
     "projections.event_store.batch_reads:REVOKED_PER_CODE_MAX": 2,

@@ -103,6 +103,9 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
     existing_codes: Annotated[
         bool, typer.Option("--existing-codes", help="Send codes that exist, which its lists name in the column code.")
     ] = False,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Send nothing until `ledger hand-out resume` starts it.")
+    ] = False,
     subject: SubjectOption = None,
     text: TextOption = None,
     language: TextLanguage = None,
@@ -127,6 +130,7 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
             named=terms,
             bound=not open_code,
             existing_codes=existing_codes,
+            is_draft=draft,
             per_minute=per_minute,
             texts=texts,
         )

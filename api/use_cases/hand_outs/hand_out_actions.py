@@ -88,6 +88,7 @@ def create_hand_out(
         terms=_find_terms(order, campaign),
         bound=order.bound,
         existing_codes=order.existing_codes,
+        is_draft=order.is_draft,
         per_minute=order.per_minute,
         texts=order.texts,
     )

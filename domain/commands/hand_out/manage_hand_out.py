@@ -44,7 +44,7 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
 
     `terms` and `bound` are those of its codes; `per_minute` bounds its emails, None for as fast as workers send.
     `texts` are its own texts by language. `existing_codes`: its lists name codes that exist, which keep their terms, so
-    `terms` may only name the group.
+    `terms` may only name the group. `is_draft`: nothing is sent until `ResumeHandOut` starts it.
     """
 
     refusals: ClassVar[RefusalOrder] = (
@@ -63,6 +63,7 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
     per_minute: int | None = None
     bound: bool = True
     existing_codes: bool = False
+    is_draft: bool = False
     texts: Mapping[Language, HandOutText] = NO_TEXTS
 
     def named_group(self) -> str | None:
@@ -98,7 +99,7 @@ class ChangeHandOut(Struct, frozen=True, kw_only=True):
 
 
 class PauseHandOut(Struct, frozen=True, kw_only=True):
-    """Hand no further code out for now."""
+    """Hand no further code out for now. A draft stays one."""
 
     refusals: ClassVar[RefusalOrder] = (NoSuchHandOut, HandOutConflict)
 
@@ -108,7 +109,7 @@ class PauseHandOut(Struct, frozen=True, kw_only=True):
 
 
 class ResumeHandOut(Struct, frozen=True, kw_only=True):
-    """Hand codes out again."""
+    """Hand codes out again, or start a draft."""
 
     refusals: ClassVar[RefusalOrder] = (NoSuchHandOut, HandOutConflict)
 
@@ -177,7 +178,7 @@ def _change_state(
     if hand_out.state == "ended":
         raise HandOutConflict("ended")
     to_pause = isinstance(command, PauseHandOut)
-    if (hand_out.state == "paused") == to_pause:
+    if (hand_out.state in {"draft", "paused"}) == to_pause:
         return None
     return (HandOutPaused if to_pause else HandOutResumed)(**fields)
 
@@ -202,6 +203,7 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> CampaignDecision
         per_minute=command.per_minute,
         bound=command.bound,
         existing_codes=command.existing_codes,
+        is_draft=command.is_draft,
     )
     return _decision(command, event, {language: text for language, text in command.texts.items() if any(text)})
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
 from api.code_import.list_report import ListReport, find_report
+from api.http.blocking_route import answer_within
 from api.http.pagination import format_cursor, parse_cursor
 from api.i18n.languages import LANGUAGES
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
@@ -27,7 +28,7 @@ from api.use_cases.hand_outs.hand_out_actions import (
     pause_hand_out,
     resume_hand_out,
 )
-from api.use_cases.hand_outs.hand_out_preview import preview_hand_out
+from api.use_cases.hand_outs.hand_out_preview import find_missing_values, preview_hand_out
 from api.use_cases.services import Caller, LedgerServices
 from api.web.admin.campaigns import find_campaign
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -54,6 +55,9 @@ ACTIONS: Final[Mapping[HandOutAction, Callable[[LedgerServices, Caller, UUID], H
     "resume": resume_hand_out,
     "end": end_hand_out,
 }
+
+COUNT_S_MAX: Final = 60.0
+"""Seconds to look at the values of all queued recipients: 20 microseconds for each (2026-12-01)."""
 
 router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
@@ -124,7 +128,7 @@ def list_hand_outs(
 def create_on_page(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep, campaign_id: UUID
 ) -> Response:
-    """Create a hand-out. The form's nonce is its id, so that sending it twice creates one."""
+    """Create a hand-out as a draft. The form's nonce is its id, so that sending it twice creates one."""
     hand_out_id = id_from_nonce(fields.values.get("nonce", ""))
     order = _read_order(fields, admin)
     if order is None:
@@ -177,19 +181,42 @@ def show_progress(request: Request, admin: AdminContextDep, staff: Viewer, hand_
 
 
 @router.get("/hand-outs/{hand_out_id}/{action}")
+@answer_within(COUNT_S_MAX)
 def confirm_action(
     request: Request, admin: AdminContextDep, staff: Admin, hand_out_id: UUID, action: HandOutAction
 ) -> Response:
     """Say what an action does and ask for a confirmation."""
-    progress = find_progress(admin.services, hand_out_id)
-    return admin_page(request, "hand_out_action.html", staff, progress=progress, action=action)
+    return _render_action(request, admin, staff, hand_out_id, action)
 
 
 @router.post("/hand-outs/{hand_out_id}/{action}")
-def run_action(admin: AdminContextDep, staff: AdminWithForm, hand_out_id: UUID, action: HandOutAction) -> Response:
-    """Pause, resume or end a hand-out."""
+@answer_within(COUNT_S_MAX)
+def run_action(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, hand_out_id: UUID, action: HandOutAction
+) -> Response:
+    """Pause, resume or end a hand-out. None starts whose text has a variable that no recipient has a value for."""
+    if action == "resume" and any(each.is_unknown for each in find_missing_values(admin.services, hand_out_id)):
+        return _render_action(request, admin, staff, hand_out_id, action, status=422)
     ACTIONS[action](admin.services, staff.caller(), hand_out_id)
     return see_other(f"/admin/hand-outs/{hand_out_id}")
+
+
+def _render_action(
+    request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, action: HandOutAction, *, status: int = 200
+) -> Response:
+    counted = _show_counts(admin, hand_out_id)
+    missing = find_missing_values(admin.services, hand_out_id) if action == "resume" else []
+    is_refused = any(each.is_unknown for each in missing)
+    return admin_page(
+        request,
+        "hand_out_action.html",
+        staff,
+        status=status,
+        **counted,
+        action=action,
+        missing=missing,
+        is_refused=is_refused,
+    )
 
 
 def render_hand_out(
@@ -274,6 +301,7 @@ def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:
         named=fields.named_terms,
         bound=template.bound,
         existing_codes=has_existing_codes,
+        is_draft=True,
         per_minute=per_minute,
         texts=texts,
     )
@@ -317,4 +345,4 @@ def _form(admin: AdminContext, fields: FormFields) -> dict[str, Any]:
 def _list_actions(state: str) -> list[HandOutAction]:
     if state == "ended":
         return []
-    return ["resume" if state == "paused" else "pause", "end"]
+    return ["resume" if state in {"draft", "paused"} else "pause", "end"]

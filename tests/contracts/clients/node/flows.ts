@@ -283,7 +283,7 @@ async function runACampaign(): Promise<void> {
 async function runAHandOut(): Promise<void> {
   const campaign = ok(await api.POST("/api/v1/campaigns", { body: { name: "Newsletter" } })).id;
   const texts = { en: { subject: "For {name}", text: "Dear {name}, your code: {code}" } };
-  const order = { campaign, name: "Spring", per_minute: 60, max_uses: 1, open: false, existing_codes: false, texts };
+  const order = { campaign, name: "Spring", per_minute: 60, max_uses: 1, open: false, existing_codes: false, draft: false, texts };
   const created = ok(await api.POST("/api/v1/hand-outs", { body: order }), 201);
   const path = { hand_out_id: created.id };
   const query = { hand_out: created.id, language: "en" } as const;
@@ -307,7 +307,7 @@ async function runAHandOut(): Promise<void> {
 
 async function giveAnExistingCode(): Promise<void> {
   const campaign = ok(await api.POST("/api/v1/campaigns", { body: { name: "Existing codes" } })).id;
-  const order = { campaign, name: "Printed", max_uses: null, open: false, existing_codes: true };
+  const order = { campaign, name: "Printed", max_uses: null, open: false, existing_codes: true, draft: false };
   const path = { hand_out_id: ok(await api.POST("/api/v1/hand-outs", { body: order })).id };
   const { id, code } = await issue({ campaign });
   const body = { code, email: "li.wei@example.org", language: "zh" as const, variables: { name: "Li" } };

@@ -19,7 +19,13 @@ def create_hand_out(browser: StaffBrowser, **terms: str) -> str:
     path = f"{create(browser, **terms)}/hand-outs"
     answer = browser.submit(path, path, name="Newsletter", nonce=uuid4().hex, max_uses="1")
     assert answer.status_code == 303, answer.text
-    return str(answer.headers["location"])
+    return start(browser, str(answer.headers["location"]))
+
+
+def start(browser: StaffBrowser, path: str) -> str:
+    """Start a draft; the path of its page."""
+    assert browser.submit(f"{path}/resume", f"{path}/resume").status_code == 303
+    return path
 
 
 def upload(browser: StaffBrowser, path: str, data: bytes, name: str = "list.csv", **fields: str) -> AppResponse:

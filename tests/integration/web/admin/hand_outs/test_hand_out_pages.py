@@ -10,6 +10,7 @@ from api.use_cases.hand_outs.hand_out_actions import find_details
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import Accepted
+from projections.hand_outs.hand_out_queue import HandOutQueue
 from tests.integration.api.v1.test_existing_codes import import_codes
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import create, faults
@@ -226,3 +227,48 @@ def test_progress_does_not_fall_when_a_code_is_sent_again(app: AppClient, admin:
     assert again == ("66% Recipients processed: 2 of 3, sending again: 1", True, (2, 1, 2))
     assert after == ("66% Recipients processed: 2 of 3", False, (2, 0, 1))
     assert "Newsletter Paused 3 1 0" in listed
+
+
+def create_draft(admin: StaffBrowser, **fields: str) -> str:
+    """Create a hand-out of a new campaign with the form; the path of its page."""
+    path = f"{create(admin)}/hand-outs"
+    return str(admin.submit(path, path, name="Newsletter", nonce=uuid4().hex, **fields).headers["location"])
+
+
+def test_draft_sends_nothing_until_it_is_started(app: AppClient, admin: StaffBrowser) -> None:
+    """The question counts the emails and who opted out; the start is an event of the campaign's history."""
+    path = create_draft(admin)
+    upload(admin, path, b"email\na@example.com\nb@example.com\n")
+    queue = HandOutQueue(app.services.storage)
+
+    before = queue.take(app.services.now(), 9)
+    question = read_page(admin.get(f"{path}/resume").text).text
+    state = read_page(admin.get(path).text).find("article", id="hand-out").attributes["data-state"]
+    started = admin.submit(f"{path}/resume", f"{path}/resume")
+    after = queue.take(app.services.now(), 9)
+
+    assert state == "draft"
+    assert "Start hand-out" in question
+    assert "Emails to send 2" in question
+    assert started.status_code == 303
+    assert [len(each) for each in (before, after)] == [0, 2]
+
+
+def test_text_with_an_unknown_variable_is_not_sent(app: AppClient, admin: StaffBrowser) -> None:
+    """It is named with the number of recipients; a variable that some have only is a warning."""
+    path = create_draft(admin, subject_en="Hello {name}", text_en="Your code: {codee}")
+    upload(admin, path, b"email,name\na@example.com,Ann\nb@example.com,\n")
+
+    question = admin.get(f"{path}/resume")
+    refused = admin.submit(f"{path}/resume", path)
+    changed = {"subject_en": "Hello {name}", "text_en": "Your code: {code}"}
+    assert admin.submit(f"{path}/change", f"{path}/change", seen="*", **changed).status_code == 303
+    corrected = admin.get(f"{path}/resume")
+    started = admin.submit(f"{path}/resume", path)
+
+    assert "{codee}</code> English: 2 recipients" in question.text
+    assert refused.status_code == 422
+    assert "{name}</code> English: 1 recipient" in corrected.text
+    assert "codee" not in corrected.text
+    assert started.status_code == 303
+    assert app.count("handed_out_codes") == 0

@@ -84,6 +84,17 @@ def test_hand_out_changes_state_and_repeats_change_nothing() -> None:
     assert streams == {scenario.campaign_id, scenario.code_id}
 
 
+def test_draft_runs_from_its_start_on() -> None:
+    """A pause of a draft changes nothing, since nothing is sent; its start is the event of a resumption."""
+    scenario = campaign()
+    seen = [
+        outcome(create(scenario, is_draft=True)),
+        *(outcome(change(scenario, how)) for how in ("pause", "resume", "pause")),
+    ]
+
+    assert seen == [("draft", True), ("draft", False), ("running", True), ("paused", True)]
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "why"),
     [
