@@ -383,7 +383,7 @@ SELECT batch_id, 'batch', NULL FROM batches WHERE batch_id = ANY(%(ids)s)
 UNION ALL
 SELECT hand_out_id, 'hand_out', NULL FROM hand_outs WHERE hand_out_id = ANY(%(ids)s)
 UNION ALL
-SELECT endpoint_id, 'webhook', url FROM webhook_endpoints WHERE endpoint_id = ANY(%(ids)s)
+SELECT endpoint_id, 'webhook', url FROM webhook_endpoints WHERE endpoint_id = ANY(%(ids)s) AND state <> 'removed'
 UNION ALL
 SELECT channel_id, 'group', name FROM invite_groups WHERE channel_id = ANY(%(ids)s);
 

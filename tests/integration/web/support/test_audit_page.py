@@ -141,3 +141,15 @@ def test_what_cannot_be_undone_asks_first(admin: StaffBrowser, path: str, word: 
     assert ("mei@staff.example.com" if "staff" in path else "shop") in question.text
     assert refused.status_code == 422
     assert not any(word in row for row in rows_of(admin.get("/support/audit").text))
+
+
+def test_removed_endpoint_has_no_page_to_link_to(app: AppClient, admin: StaffBrowser) -> None:
+    """Its URL stays in the details of the entry."""
+    headers, url = app.key("admin"), "https://bi.example.com/in"
+    endpoint = app.client.post("/api/v1/webhooks", json={"url": url}, headers=headers).json()["id"]
+    app.client.delete(f"/api/v1/webhooks/{endpoint}", headers=headers)
+
+    newest = entries_of(admin.get("/support/audit").text)[0]
+
+    assert f"/admin/webhooks/{endpoint}" not in newest.link_targets
+    assert url in newest.text
