@@ -18,7 +18,6 @@ app = typer.Typer(
     cls=IndexedGroup,
     help="Issue codes, send invitations, and explain every use of a code.",
     epilog=f"Exit codes: {list_exit_codes()}",
-    add_completion=False,
     # Panels would load rich with its Markdown parser: as much time as all the rest of `ledger --help`.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -103,7 +103,7 @@ class CommandGroup(TyperGroup):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse the options of the group; without any argument, print the help and exit."""
-        if not args:
+        if not args and not ctx.resilient_parsing:  # a shell asks for completions, with nothing typed yet
             say(*ctx.get_help().splitlines())
             ctx.exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)

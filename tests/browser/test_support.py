@@ -418,3 +418,16 @@ def test_back_shows_the_results_of_a_search(served_app: ServedApp, open_tab: Tab
     assert results > 0
     assert (tab.url, tab.locator(".hits a").count()) == (address, results)
     assert "back" not in address
+
+
+def test_id_of_a_reservation_is_copied_by_a_button(served_app: ServedApp, open_tab: Tab) -> None:
+    """The button says so afterwards; a print has none."""
+    reservation_id = served_app.reserve(served_app.app.issue(), "copy@copy.example")
+    tab = open_tab(staff="viewer", permissions=["clipboard-read", "clipboard-write"])
+    tab.goto(f"/support/reservations/{reservation_id}")
+    tab.click("button.copy")
+
+    expect(tab.locator("button.copy")).to_have_text("Copied")
+    assert tab.evaluate("navigator.clipboard.readText()") == str(reservation_id)
+    tab.emulate_media(media="print")
+    expect(tab.locator("button.copy")).to_be_hidden()

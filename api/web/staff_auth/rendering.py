@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from api.errors import ApplicationError
 from api.http.dependencies import request_id_of
 from api.http.problems import headers_of, retry_headers, status_of
+from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail, refusal_title
 from api.web.rendering import choose_language, page
 from api.web.staff_auth.staff import Staff
@@ -30,7 +31,11 @@ def render_refusal(request: Request, problem: ApplicationError) -> Response:
     language = get_language(request)
     heading = refusal_title(problem.code, language)
     detail = refusal_detail(problem.code, language, **problem.facts)
-    response = _render_error(request, status_of(problem.code), heading, detail, problem.retry_after_s)
+    may_reload = problem.code == "UNAVAILABLE" and request.method in {"GET", "HEAD"}
+    if problem.code == "UNAVAILABLE":  # the text of the refusal is for customers
+        detail = translator(language)("page.support.unavailable" if may_reload else "page.support.unavailable.change")
+    status = status_of(problem.code)
+    response = _render_error(request, status, heading, detail, problem.retry_after_s, may_reload=may_reload)
     response.headers.update(headers_of(problem))
     return response
 
@@ -41,7 +46,13 @@ def render_stale_form(request: Request) -> Response:
 
 
 def _render_error(
-    request: Request, status: int, heading: str | None, detail: str | None, retry_after_s: int | None
+    request: Request,
+    status: int,
+    heading: str | None,
+    detail: str | None,
+    retry_after_s: int | None,
+    *,
+    may_reload: bool = False,
 ) -> Response:
     return page(
         request,
@@ -53,5 +64,6 @@ def _render_error(
         status_code=status,
         heading=heading,
         detail=detail,
+        may_reload=may_reload,
         request_id=request_id_of(request),
     )

@@ -293,6 +293,17 @@ for (const form of document.querySelectorAll("form[data-once]")) {
   addEventListener("pageshow", () => button.removeAttribute("aria-disabled"));
 }
 
+// Browsers have a clipboard on pages with TLS, and of this computer.
+for (const part of navigator.clipboard ? document.querySelectorAll("[data-copyable]") : []) {
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "quiet copy", textContent: part.dataset.copyable });
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(part.textContent);
+    button.textContent = part.dataset.copied;
+  });
+  part.after(" ", button);
+}
+
 document.getElementById("notice")?.focus();
 
 // --- Proofs ---

@@ -44,6 +44,6 @@ def ended(app: AppClient, batch_id: UUID) -> Batch:
 
 def secret_of(page: str) -> str:
     """What a page shows once."""
-    match = re.search(r'<output id="secret">([^<]+)</output>', page)
+    match = re.search(r'<output id="secret"[^>]*>([^<]+)</output>', page)
     assert match is not None
     return unescape(match[1])

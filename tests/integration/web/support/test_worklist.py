@@ -2,7 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
+
+from projections.database.errors import StorageUnavailableError
+from projections.repositories.staff_sessions import StaffSessionRepository
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
 
 SignIn = Callable[..., StaffBrowser]
@@ -40,3 +45,24 @@ def test_overdue_reservation_is_listed_as_stuck(app: AppClient, sign_in: SignIn)
 
     assert reservation_id not in before
     assert reservation_id in browser.get("/support/work").text
+
+
+def test_unavailable_database_is_named_in_words_of_staff(
+    app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page can be reloaded; after a form the history is the place to look."""
+    browser, reservation_id = sign_in("support"), reserved(app)
+    note = f"/support/reservations/{reservation_id}/notes"
+    token = browser.token(f"/support/reservations/{reservation_id}")
+
+    def fail(*_: object) -> None:
+        raise StorageUnavailableError("gone")
+
+    monkeypatch.setattr(StaffSessionRepository, "find_member", fail)
+    page, form = browser.get("/support"), browser.post(note, {"token": token, "note": "asked"})
+
+    assert [page.status_code, form.status_code] == [503, 503]
+    assert "Nothing was changed. Reload the page" in page.text
+    assert read_page(page.text).find_all("a", href="", class_="press")
+    assert "Look at the history before you repeat it" in form.text
+    assert "email address" not in read_page(page.text).find("main").text
