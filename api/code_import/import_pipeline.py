@@ -218,14 +218,14 @@ class Pipeline(Generic[RecordT, Row]):
             size: Records of a batch; by default as the kind says.
         """
         batches = self._parse_batches(size or self.kind.batch_size, self._first_lines)
-        return map(partial(self._decide, is_applied), batches)
+        return map(partial(self._decide, self.kind.apply if is_applied else self.kind.judge), batches)
 
     def _pass(self, name: Pass, checked: ImportCounts | None) -> ImportCounts:
         is_applied = name == "importing"
         counts, done = ImportCounts(is_applied=is_applied), 0
         target = self.kind.open_target(checked) if is_applied else nullcontext()
         batches = self._parse_batches(self.kind.batch_size, self._first_lines)
-        decide = partial(self._decide, is_applied)
+        decide = partial(self._decide, self.kind.apply if is_applied else self.kind.judge)
         with self.progress(name) as show, target:
             for batch in map_in_order(batches, decide) if self.kind.is_concurrent else map(decide, batches):
                 counts.lines += len(batch.records)
@@ -239,8 +239,9 @@ class Pipeline(Generic[RecordT, Row]):
                 del batch  # or two batches would be in memory
         return counts
 
-    def _decide(self, is_applied: bool, batch: RecordBatch[RecordT, Row]) -> RecordBatch[RecordT, Row]:  # noqa: FBT001 - bound by partial
-        decide = self.kind.apply if is_applied else self.kind.judge
+    def _decide(
+        self, decide: Callable[[Sequence[ParsedLine[Row]]], Sequence[Fault]], batch: RecordBatch[RecordT, Row]
+    ) -> RecordBatch[RecordT, Row]:
         for line, fault in zip(batch.lines, decide(batch.lines), strict=True):
             if fault is not None:
                 batch.faults[line.line] = fault

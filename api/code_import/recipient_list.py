@@ -6,7 +6,7 @@ the email names. Memory holds one line at a time. A code is a secret: no message
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from api.code_import.faults import RejectedRecordError
 from api.code_import.file_reader import Layout, Record, RenameColumn, shown
@@ -92,7 +92,7 @@ def _check_value(name: str, value: str) -> None:
         raise RejectedRecordError("formula", why, name, name=name)
 
 
-def _read_object(document: Any, rename: RenameColumn) -> Mapping[str, str]:  # noqa: ANN401 - whatever JSON holds
+def _read_object(document: object, rename: RenameColumn) -> Mapping[str, str]:
     """Return the cells of an object; variables are its other members, or those of its member `variables`."""
     del rename
     if not isinstance(document, dict):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from msgspec import structs
@@ -157,7 +157,7 @@ def _bound(column: str, cell: str) -> bool:
     return not YES_NO[cell.lower()]
 
 
-def _read_object(document: Any, rename: RenameColumn) -> Mapping[str, str]:  # noqa: ANN401 - whatever JSON holds
+def _read_object(document: object, rename: RenameColumn) -> Mapping[str, str]:
     if not isinstance(document, dict):
         raise RejectedRecordError("json", 'the line is not a JSON object such as {"code":"ABC-123","max_uses":5}')
     cells: dict[str, str] = {}

@@ -129,21 +129,18 @@ def pick_language(accept_language: str | None, default: Language, *, for_others:
     """
     if not accept_language:
         return default
-    is_cut = len(accept_language) > HEADER_LENGTH_MAX
-    return _picked(accept_language[:HEADER_LENGTH_MAX], is_cut, default, for_others)
+    header = accept_language[:HEADER_LENGTH_MAX]
+    # The weight of the last language may have been cut off.
+    return _picked(header if header == accept_language else header.rpartition(",")[0], default, for_others)
 
 
 @lru_cache(maxsize=HEADERS_CACHED_MAX)
 def _picked(
     header: str,
-    is_cut: bool,  # noqa: FBT001 - private, for the cache's key
     default: Language,
     for_others: Language | None,
 ) -> Language:
-    items = header.split(",")
-    if is_cut:
-        items.pop()  # its weight may have been cut off
-    weights = _parse_weights(items)
+    weights = _parse_weights(header.split(","))
     if for_others is not None and any(weight for name, weight in weights.items() if name != "*"):
         default = for_others
     best, best_weight = default, 0.0

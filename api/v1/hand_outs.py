@@ -152,11 +152,12 @@ async def upload(
     services: TheServices,
     caller: MayIssueCodes,
     hand_out: Annotated[UUID, Query(description="ID of the hand-out.")],
+    *,
     language: Annotated[
         Language | None, Query(description="Of recipients whose line names none; by default that of the ledger.")
     ] = None,
-    dry_run: Annotated[bool, Query(description="Check every line and store nothing.")] = False,  # noqa: FBT002 - a query parameter
-    rejects: Annotated[bool, Query(description="Return the invalid lines as a file, too.")] = False,  # noqa: FBT002 - a query parameter
+    dry_run: Annotated[bool, Query(description="Check every line and store nothing.")] = False,
+    rejects: Annotated[bool, Query(description="Return the invalid lines as a file, too.")] = False,
 ) -> UploadView:
     """Appends up to 10,000 recipients, each of whom gets one code. If a line is not valid, nothing is stored.
 

@@ -51,6 +51,20 @@ def is_valid_reason(text: str) -> bool:
     return re.search(VISIBLE, text) is not None and len(text.strip()) <= REASON_LENGTH_MAX
 
 
+def describe_reason_form(reason: str | None) -> dict[str, Any]:
+    """Return what the template `support/reason_form.html` and its page need.
+
+    Args:
+        reason: As it was sent; None if the form is shown for the first time.
+    """
+    return {
+        "status": 200 if reason is None else 422,
+        "reason": (reason or "")[:REASON_LENGTH_MAX],
+        "is_refused": reason is not None,
+        "reason_length_max": REASON_LENGTH_MAX,
+    }
+
+
 @dataclass(slots=True)
 class FormFields:
     """A form as it was sent, read field by field.

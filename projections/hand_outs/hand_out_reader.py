@@ -336,7 +336,8 @@ class HandOutReader:
         while any(names.values()) and (
             rows := self._db.fetch_all(HandOutsSql.values_of_queued, hand_out_id, after, VALUES_SLICE)
         ):
-            for after, code_id, language, sealed, key_id in rows:  # noqa: B007 - the last number is where to go on
+            after = rows[-1][0]
+            for _, code_id, language, sealed, key_id in rows:
                 text = None if sealed is None else self._storage.vault.open_text(code_id, sealed, key_id)
                 values = {} if text is None else orjson.loads(text)
                 people[language] += 1

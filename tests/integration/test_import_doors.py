@@ -125,7 +125,7 @@ REJECTS: Final[dict[str, Callable[[World, bytes], bytes]]] = {
     "list by page": lambda world, data: world.send_list(data, intent="rejects").text.encode(),
 }
 BAD_CODES: Final = b"code,max_uses,note\nGOOD-1,1,\nBAD-1,five,a\nBAD-2,1,b,c\n"
-BAD_LIST: Final = b"email,language,name\nli@example.com,zh,Li\nnobody,en,x\nann@example.com,fr,Ann\n"
+BAD_LIST: Final = b"email,language,name\nli@example.com,zh,Li\nno-at,en,x\nann@example.com,fr,Ann\n"
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_rejected_lines_are_a_file_with_line_column_value_and_reason(world: Worl
 
     assert header[-4:] == ["line", "column", "value", "why"]
     assert [row[-4:-1] for row in rows] == (
-        [["3", "max_uses", "five"], ["4", "", ""]] if is_code else [["3", "email", "nobody"], ["4", "language", "fr"]]
+        [["3", "max_uses", "five"], ["4", "", ""]] if is_code else [["3", "email", "no-at"], ["4", "language", "fr"]]
     )
     assert all(row[-1] for row in rows)
     assert counts(world) == before

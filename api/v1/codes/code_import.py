@@ -102,18 +102,19 @@ the same values are skipped, so you can repeat a request whose response was lost
     summary="Import codes from a file",
     description=_DESCRIPTION,
 )
-async def import_codes(  # noqa: PLR0913, PLR0917 - each parameter of a request is an argument
+async def import_codes(  # noqa: PLR0913 - each parameter of a request is an argument
     request: Request,
     services: TheServices,
     caller: MayIssueCodes,
-    skip_bad: Annotated[bool, Query(description="Import the valid lines although others are invalid.")] = False,  # noqa: FBT002 - a query parameter
-    dry_run: Annotated[bool, Query(description="Check every line and import nothing.")] = False,  # noqa: FBT002 - a query parameter
+    *,
+    skip_bad: Annotated[bool, Query(description="Import the valid lines although others are invalid.")] = False,
+    dry_run: Annotated[bool, Query(description="Check every line and import nothing.")] = False,
     rename: Annotated[
         list[str] | None,
         Query(alias="map", max_length=40, description="Column as THEIRS=OURS; THEIRS= ignores it."),
     ] = None,
-    new_groups: Annotated[bool, Query(description="Import codes of groups that the ledger does not have yet.")] = False,  # noqa: FBT002 - a query parameter
-    rejects: Annotated[bool, Query(description="Return the invalid lines as a file, too.")] = False,  # noqa: FBT002 - a query parameter
+    new_groups: Annotated[bool, Query(description="Import codes of groups that the ledger does not have yet.")] = False,
+    rejects: Annotated[bool, Query(description="Return the invalid lines as a file, too.")] = False,
     campaign: Annotated[UUID | None, Query(description="Campaign that the codes belong to permanently.")] = None,
 ) -> ImportView:
     """Check and import the codes of the body."""

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from api.web.admin.context import admin_page
-from api.web.forms import REASON_LENGTH_MAX
+from api.web.forms import describe_reason_form
 from api.web.staff_auth.staff import Staff
 
 ConfirmedAction = Literal["revoke_key", "reset_password", "remove_staff", "remove_webhook", "stop_batch"]
@@ -36,9 +36,6 @@ def ask_confirmation(request: Request, staff: Staff, question: Question, reason:
         request,
         "confirm.html",
         staff,
-        status=200 if reason is None else 422,
         question=question,
-        reason=(reason or "")[:REASON_LENGTH_MAX],
-        is_refused=reason is not None,
-        reason_length_max=REASON_LENGTH_MAX,
+        **describe_reason_form(reason),
     )

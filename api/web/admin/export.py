@@ -14,7 +14,7 @@ from api.use_cases.export_rows import CODE_COLUMNS, code_row, record_lines
 from api.web.admin.batches import get_batch
 from api.web.admin.codes import CodeFilterDep, CodeListFilter, iter_rows
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
+from api.web.forms import describe_reason_form, is_valid_reason
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from projections.read_models.code_list import CodeListReader
@@ -92,9 +92,6 @@ def _render(request: Request, staff: Staff, back_url: str, reason: str | None = 
         request,
         "export.html",
         staff,
-        status=200 if reason is None else 422,
         back_url=back_url,
-        reason=(reason or "")[:REASON_LENGTH_MAX],
-        is_reason_invalid=reason is not None,
-        reason_length_max=REASON_LENGTH_MAX,
+        **describe_reason_form(reason),
     )

@@ -16,7 +16,7 @@ from api.i18n.catalogs import Translator, translator
 from api.schemas.csv_cells import TYPE, csv_line
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
-from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
+from api.web.forms import describe_reason_form, is_valid_reason
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportContextDep, SupportRoute
 from api.web.staff_auth.staff import Staff
@@ -188,11 +188,8 @@ def _render_export(request: Request, staff: Staff, query: AuditQuery, reason: st
         request,
         "audit_export.html",
         staff,
-        status=200 if reason is None else 422,
         back=query.url(),
-        reason=(reason or "")[:REASON_LENGTH_MAX],
-        is_refused=reason is not None,
-        reason_length_max=REASON_LENGTH_MAX,
+        **describe_reason_form(reason),
     )
 
 

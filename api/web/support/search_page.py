@@ -58,7 +58,7 @@ def search_and_open(
 ) -> Response:
     """Open the only certain result, or lead to the list of what the text may mean.
 
-    The list is a page of its own, so that *Back* comes to it. Its URL has a random id, and the browser keeps the text,
+    The list is a separate page, so that *Back* comes to it. Its URL has a random id, and the browser keeps the text,
     encrypted, in a cookie for that URL.
     """
     typed = q.strip()[:SEARCHED_LENGTH_MAX]

@@ -25,7 +25,7 @@ from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.hand_outs.hand_out_pages import HandOutPageView, render_hand_out
 from api.web.admin.uploads import UPLOAD_S_MAX, SentFile, read_sent_file, send_rejects
-from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
+from api.web.forms import describe_reason_form, is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
@@ -128,10 +128,7 @@ def _render_export(
         request,
         "hand_out_export.html",
         staff,
-        status=200 if reason is None else 422,
         name=details.created.name,
         back=f"/admin/hand-outs/{hand_out_id}",
-        reason=(reason or "")[:REASON_LENGTH_MAX],
-        is_refused=reason is not None,
-        reason_length_max=REASON_LENGTH_MAX,
+        **describe_reason_form(reason),
     )

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.use_cases.privacy.opt_outs import undo_opt_out
-from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
+from api.web.forms import describe_reason_form, is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
@@ -60,10 +60,7 @@ def _form(
         request,
         "undo_opt_out.html",
         staff,
-        status=200 if reason is None else 422,
         group=group,
         back=_back(recipient_id),
-        reason=(reason or "")[:REASON_LENGTH_MAX],
-        is_refused=reason is not None,
-        reason_length_max=REASON_LENGTH_MAX,
+        **describe_reason_form(reason),
     )

@@ -64,7 +64,7 @@ def test_entry_names_actor_and_subject_and_links_to_both(admin: StaffBrowser) ->
 
 
 def test_filters_find_entries_by_actor_action_subject_and_time(app: AppClient, admin: StaffBrowser) -> None:
-    """Each alone and together; an operator is an actor of its own."""
+    """Each alone and together; operators are an actor without an account."""
     key_id, secret = make_key(admin, "robot")
     headers = {"authorization": f"Bearer {secret}"}
     app.client.put("/api/v1/channels", json={"group": "VIP", "url": "https://team.example.com/in"}, headers=headers)
