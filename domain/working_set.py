@@ -302,8 +302,8 @@ class WorkingSet:
         """Return the loaded reservations of one recipient on a code, oldest first."""
         if (
             self.asked is not None
-            and (code_id, recipient_id) not in self.asked.persons
             and recipient_id in self.known_persons
+            and (code_id, recipient_id) not in self.asked.persons
         ):
             raise _not_asked("reservations of a person", (code_id, recipient_id))
         return self._loaded_of_person(code_id, recipient_id)

@@ -78,4 +78,5 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     @property
     def waits_from(self) -> datetime:
         """Begin of the waits that it causes: `at`, or the time of storing if the stream is ahead of the clock."""
-        return self.stored_at if is_impossible(self.at, self.stored_at) else self.at
+        recorded_at = self.recorded_at
+        return recorded_at if recorded_at is not None and is_impossible(self.at, recorded_at) else self.at

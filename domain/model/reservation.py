@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -270,6 +271,9 @@ if missing := ", ".join(
     raise TypeError(f"domain/model/reservation.py: add {missing} to Reservation, because its first event keeps it")
 
 
+_read_kept_terms = attrgetter(*KEPT_TERMS)
+
+
 def keep_terms(
     start: type[ReservationStarted],
     terms: CodeTerms | Reservation,
@@ -282,7 +286,7 @@ def keep_terms(
         terms: Those of its code, or the reservation that it replaces.
         campaign: Those of its campaign, or that reservation; None without a campaign.
     """
-    fields = {name: getattr(terms, name) for name in KEPT_TERMS}
+    fields: dict[str, Any] = dict(zip(KEPT_TERMS, _read_kept_terms(terms), strict=True))
     for name in KEPT_CAMPAIGN_TERMS[start]:
         fields[name] = getattr(campaign, name, None)
     return fields

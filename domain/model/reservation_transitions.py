@@ -5,7 +5,7 @@ A function returns the fields that change, and refuses nothing.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -369,20 +369,27 @@ def _turn_back(reservation: Reservation, event: ReservationEvent) -> Reservation
     return replace(reservation, deadline=event.stored_at + (deadline - requested_at))
 
 
-_SHARED: Final = tuple(name for name in Reservation.__struct_fields__ if name in ReservationStarted.__struct_fields__)
-"""Fields that mean the same in the event and in the reservation, which begins with their values."""
-
-
 def _begin_reservation(code_id: UUID, version: int, event: ReservationStarted) -> Reservation:
+    # A field with the same name in both has the same value. Each is named, because a loop over the names doubled the
+    # time of this function, of which each redeem has one (1.3 and 2.9 us, 2026-12-01).
+    waits_from = event.waits_from
     return Reservation(
-        **{name: getattr(event, name) for name in _SHARED},
+        reservation_id=event.reservation_id,
         code_id=code_id,
+        recipient_id=event.recipient_id,
+        deadline=event.deadline,
+        language=event.language,
+        group=event.group,
+        follows=event.follows,
+        corrects=event.corrects,
+        request_id=event.request_id,
+        waits_for=event.waits_for,
         versions=(version,),
         moved_by=version,
         reserved_at=event.at,
-        delivery_at=event.waits_from,
+        delivery_at=waits_from,
         kind="rebind" if isinstance(event, RebindReserved) else "redeem",
-        next_attempt_at=event.waits_from if event.waits_for is None else None,
+        next_attempt_at=waits_from if event.waits_for is None else None,
         timed_at=event.stored_at,
         opened_by=event.actor,
         access=_promised_access(event),

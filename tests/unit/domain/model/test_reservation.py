@@ -55,6 +55,19 @@ def test_use_reserved_begins_a_reservation_with_its_fields() -> None:
     )
 
 
+@pytest.mark.parametrize("start", [UseReserved, RebindReserved])
+def test_reservation_begins_with_each_field_of_the_same_name(start: type[UseReserved | RebindReserved]) -> None:
+    """A field that is added to both is named in the fold, too: each has another value here than by default."""
+    names = [name for name in start.__struct_fields__ if name in Reservation.__struct_fields__]
+    values = {name: UUID(int=number) for number, name in enumerate(names, start=100)}
+    fields: dict[str, Any] = {"at": START, "actor": "key", **values}
+    event = start(**fields)
+    reservation = fold_reservation(CODE, [(2, event)])
+
+    assert {name: getattr(reservation, name) for name in names} == values
+    assert len(names) > 5
+
+
 def test_rebind_begins_a_reservation_that_waits() -> None:
     """It is of another kind, and one that waits for a removal is not tried before its release."""
     event = RebindReserved(
