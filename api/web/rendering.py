@@ -3,6 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlencode
@@ -137,10 +138,11 @@ def page(
         language: Of its texts.
         status: HTTP status.
         headers: More headers.
-        context: What the template needs besides `t`, `language`, `tag`, `space` and `languages`.
+        context: What the template needs besides `t`, `language`, `tag`, `space`, `languages` and `was_refused`.
     """
     languages = [(other, row.tag, row.name, _url_in(request, other)) for other, row in LANGUAGE_ROWS.items()]
-    content = _render(template, language, languages=languages, **context)
+    was_refused = request.method == "POST" and status >= HTTPStatus.BAD_REQUEST
+    content = _render(template, language, languages=languages, was_refused=was_refused, **context)
     response = HTMLResponse(content, status, {**_headers(language), **(headers or {})})
     if request.query_params.get("lang") == language:
         response.set_cookie(

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import Depends, Form, Request
 from fastapi.exceptions import RequestValidationError
@@ -88,9 +88,13 @@ def set_cookie(request: Request, response: Response, name: str, value: str, seco
 
 
 def sign_in_url(request: Request) -> str:
-    """Return the URL of the sign-in and the page to continue with. A form's content is lost, which the page says."""
+    """Return the URL of the sign-in and the page to continue with: that of a form, which a script fills in again."""
+    if request.url.path == SIGN_OUT:
+        return SIGN_IN
     if request.method != "GET":
-        return SIGN_IN if request.url.path == SIGN_OUT else f"{SIGN_IN}?lost=1"
+        page = urlsplit(request.headers.get("referer", ""))
+        query = {"lost": "1", **({"next": page.path} if page.netloc == request.url.netloc else {})}
+        return f"{SIGN_IN}?{urlencode(query)}"
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return SIGN_IN if path == "/support" else f"{SIGN_IN}?next={quote(path)}"
 

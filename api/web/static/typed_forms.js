@@ -1,0 +1,115 @@
+// What staff typed is not lost: a form that was refused, or that was sent after the session had ended or while the
+// database was away, is filled in again, also in another language. This tab keeps it until a form is accepted.
+
+const PLACE = "typed-form";
+const KEPT_MS = 15 * 60_000;
+const LENGTH_MAX = 200_000;
+const LEFT_OUT = new Set(["file", "password", "submit", "button", "reset"]);
+
+const isBack = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+const signIn = document.querySelector("form input[type=password][autocomplete=current-password]");
+
+function read() {
+  const stored = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+  return stored !== null && Date.now() - stored.at < KEPT_MS ? stored : null;
+}
+
+function store(typed) {
+  const text = JSON.stringify(typed);
+  if (text.length <= LENGTH_MAX) {
+    sessionStorage.setItem(PLACE, text);
+  }
+}
+
+const pathOf = (form) => new URL(form.action, location.href).pathname;
+
+// Of the hidden fields only the one that makes a form sent twice one request: tokens belong to a session.
+const isTyped = (field) => field.name !== "" && !LEFT_OUT.has(field.type) && (field.type !== "hidden" || field.name === "nonce");
+
+const fieldsOf = (form) => [...form.elements].filter(isTyped);
+
+function remember(form, isLost) {
+  const values = fieldsOf(form).map((field) => [field.name, field.value, field.checked === true]);
+  const page = location.pathname + location.search;
+  store({ at: Date.now(), page, path: location.pathname, action: pathOf(form), values, isLost });
+}
+
+function fill(form, values) {
+  const fields = fieldsOf(form);
+  if (fields.length !== values.length || fields.some((field, nth) => field.name !== values[nth][0])) {
+    return; // the form has other fields by now
+  }
+  for (const [nth, field] of fields.entries()) {
+    const [, value, isChecked] = values[nth];
+    if (field.type === "checkbox" || field.type === "radio") {
+      field.checked = isChecked;
+    } else if (field.value !== value) {
+      field.value = value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+  }
+  const note = document.getElementById("filled-again");
+  note.hidden = false;
+  note.className = "done";
+  form.before(note);
+}
+
+const canKeep = (form) =>
+  form.method === "post" && form.querySelector("input[type=password]") === null && fieldsOf(form).some((field) => field.type !== "hidden");
+
+// A page that refuses a form has the address of the form's own page, so that going back and loading again ask nothing.
+function comeBack(stored) {
+  for (const form of document.forms) {
+    form.action = form.action;
+  }
+  history.replaceState(null, "", stored.page);
+  store({ ...stored, isLost: true });
+}
+
+const stored = read();
+if (stored === null) {
+  sessionStorage.removeItem(PLACE);
+} else if (signIn !== null) {
+  store({ ...stored, isLost: true });
+  for (const text of document.querySelectorAll("[data-kept]")) {
+    text.textContent = text.dataset.kept;
+  }
+} else if (document.body.dataset.refused !== undefined) {
+  comeBack(stored);
+} else if (stored.isLost || isBack) {
+  const form = [...document.forms].find((each) => stored.path === location.pathname && pathOf(each) === stored.action);
+  if (form !== undefined) {
+    fill(form, stored.values);
+  }
+} else {
+  sessionStorage.removeItem(PLACE);
+}
+
+document.addEventListener(
+  "submit",
+  (event) => {
+    if (!event.defaultPrevented && canKeep(event.target)) {
+      remember(event.target, false);
+    }
+  },
+  true,
+);
+
+// The language of a page is changed by a link, which would leave the form.
+for (const link of document.querySelectorAll(".languages a")) {
+  link.addEventListener("click", () => {
+    const form = [...document.forms].find((each) => canKeep(each) && fieldsOf(each).some(isChanged));
+    if (form !== undefined) {
+      remember(form, true);
+    }
+  });
+}
+
+function isChanged(field) {
+  if (field.type === "checkbox" || field.type === "radio") {
+    return field.checked !== field.defaultChecked;
+  }
+  return field instanceof HTMLSelectElement
+    ? [...field.options].some((option) => option.selected !== option.defaultSelected)
+    : field.value !== field.defaultValue;
+}

@@ -1,0 +1,84 @@
+"""What staff typed into a form is not lost by a refusal, an ended session, a reload or another language."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.clients.served_app import PASSWORD
+
+pytestmark = pytest.mark.slow
+
+Tab = Callable[..., Page]
+CREATE = "#create button[type=submit]"
+
+
+def type_impossible_campaign(page: Page) -> None:
+    """Fill the form of a campaign with terms that contradict each other."""
+    page.goto("/admin/campaigns")
+    page.fill("#name", "Fair")
+    page.fill("#max_uses", "2")
+    page.fill("#max_per_person", "3")
+
+
+def shown(page: Page) -> tuple[str, str, str]:
+    """The values of the form."""
+    return page.input_value("#name"), page.input_value("#max_uses"), page.input_value("#max_per_person")
+
+
+def test_going_back_to_a_refused_form_and_loading_it_again_ask_nothing(open_tab: Tab) -> None:
+    """Browsers ask whether to send a form again, or show an error, where a page came from a form."""
+    page = open_tab(staff="admin")
+    type_impossible_campaign(page)
+    page.click(CREATE)
+    expect(page.locator("#max_per_person-fault")).to_be_visible()
+    page.reload()
+    again = shown(page)
+    page.goto("/support")
+    page.go_back()
+
+    assert [again, shown(page)] == [("Fair", "2", "3")] * 2
+    expect(page.locator("#filled-again")).to_be_visible()
+
+
+def test_accepted_form_is_not_filled_in_again(open_tab: Tab) -> None:
+    """The corrected form creates the campaign, and the next one begins empty."""
+    page = open_tab(staff="admin")
+    type_impossible_campaign(page)
+    page.click(CREATE)
+    page.fill("#max_per_person", "1")
+    page.click(CREATE)
+    page.wait_for_url("**/admin/campaigns/*")
+    page.goto("/admin/campaigns")
+
+    assert shown(page) == ("", "", "")
+
+
+def test_form_of_an_ended_session_is_filled_in_after_the_sign_in(open_tab: Tab) -> None:
+    """The sign-in says so, and leads back to the form. It has no password and no token of the former session."""
+    page = open_tab(staff="admin")
+    page.goto("/admin/campaigns")
+    page.fill("#name", "Late")
+    page.context.clear_cookies()
+    page.click(CREATE)
+    page.wait_for_url("**/support/sign-in**")
+    expect(page.locator("#notice p")).to_contain_text("filled in again")
+    page.fill("#email", "admin@staff.example.com")
+    page.fill("#password", PASSWORD)
+    page.click("main button[type=submit]")
+    page.wait_for_url("**/admin/campaigns")
+
+    assert page.input_value("#name") == "Late"
+    page.click(CREATE)
+    page.wait_for_url("**/admin/campaigns/*")
+
+
+def test_another_language_keeps_what_was_typed(open_tab: Tab) -> None:
+    """The link of a language is no button of the form."""
+    page = open_tab(staff="admin")
+    type_impossible_campaign(page)
+    page.click(".languages a[lang='zh-Hans']")
+    page.wait_for_url("**lang=zh**")
+
+    assert shown(page) == ("Fair", "2", "3")
+    expect(page.locator("#filled-again")).to_contain_text("已重新填入")
