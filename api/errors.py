@@ -92,6 +92,9 @@ class ApplicationError(Exception):
         """Return the error for a refusal of the domain."""
         in_use = refusal.facts.get("in_use")
         errors = [_below_uses(name, uses) for name, uses in in_use.items()] if isinstance(in_use, dict) else ()
+        variables = refusal.facts.get("variables")
+        if isinstance(variables, list):
+            errors = [{"where": "texts", "what": f"no recipient has a value for {{{name}}}"} for name in variables]
         return cls(refusal.code, retry_after_s=refusal.retry_after_s, errors=errors, **refusal.facts)
 
 

@@ -232,6 +232,8 @@ def _record_in_campaign(decision: CampaignDecision, working_set: WorkingSet) -> 
     changed = decision.event is not None
     if decision.event is not None:
         working_set.record_campaign(decision.campaign_id, decision.event)
+        if decision.text is not None:
+            working_set.writes.texts.append(decision.text)
     if decision.hand_out_id is not None:
         if decision.hand_out_texts:
             working_set.writes.hand_out_texts[decision.hand_out_id] = decision.hand_out_texts

@@ -4,7 +4,7 @@ Texts are in the catalogs under `refusal.<code>`: `title`, `detail`, and one for
 its list of codes from here. The table `refusals` has those of redeem requests.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import ClassVar, Literal, Self
 from uuid import UUID
@@ -276,7 +276,14 @@ class HandOutConflict(RefusalWithReason):
 
     code = "HAND_OUT_CONFLICT"
     kind = "conflict"
-    reasons = ("ended", "taken_over")
+    reasons = ("ended", "running", "taken_over", "unknown_variables")
+
+    @classmethod
+    def of_unknown_variables(cls, names: Collection[str]) -> Self:
+        """Return the refusal of texts with variables for which no recipient has a value."""
+        refusal = cls("unknown_variables")
+        refusal.facts["variables"] = sorted(names)
+        return refusal
 
 
 class HandOutCodeConflict(RefusalWithReason):
@@ -288,11 +295,11 @@ class HandOutCodeConflict(RefusalWithReason):
 
 
 class HandOutInvalid(RefusalWithReason):
-    """The name, the rate or the terms of a hand-out are not valid, or its redemption deadline has passed."""
+    """The name, rate, terms or start of a hand-out are not valid, or its redemption deadline has passed."""
 
     code = "HAND_OUT_INVALID"
     kind = "malformed"
-    reasons = ("name", "per_minute", "expires_at", "terms")
+    reasons = ("name", "per_minute", "expires_at", "terms", "starts_at")
 
 
 class HandOutMailConflict(RefusalWithReason):

@@ -13,6 +13,8 @@ ReasonOption = Annotated[
     str, typer.Option("--reason", help="Reason, without email addresses; stored encrypted in the audit log.")
 ]
 """Why something is exported, or ended permanently. No command asks: without it, no reason is recorded as given."""
+NoteOption = Annotated[str, typer.Option("--note", help="Reason; stored encrypted in the vault.")]
+"""The reason of a change, which its event names."""
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

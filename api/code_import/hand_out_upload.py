@@ -157,6 +157,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
     def open_target(self, checked: ImportCounts | None) -> Iterator[None]:
         """Record the upload in the audit log, and begin it; in the end all its recipients are due."""
         hand_out, counts = self.details.hand_out, checked or ImportCounts()
+        self._check_variables()
         self.services.open_audit_log(self.caller).record(
             "uploaded_recipients", hand_out.hand_out_id, describe_values(lines=counts.lines, added=counts.new)
         )
@@ -166,6 +167,17 @@ class HandOutUpload(ImportKind[Record, ListRow]):
             self.lists.end(self._upload, self.services.now())
         except (HandOutConflict, HandOutCodeConflict) as error:
             raise ApplicationError.from_refusal(error) from error
+
+    def _check_variables(self) -> None:
+        """Check that some recipient has a value for each variable, if the first list of a hand-out is sent at once.
+
+        Raises:
+            ApplicationError: HAND_OUT_CONFLICT, for a variable that is mistyped or that the list does not have.
+        """
+        is_sent = self.details.hand_out.state_at(self.services.now()) == "running"
+        reader = HandOutReader(self.services.storage)
+        if is_sent and self.missing_variables and reader.count_listed([self.details], listed_max=0):
+            raise ApplicationError.from_refusal(HandOutConflict.of_unknown_variables(self.missing_variables))
 
     def _find_excluding(self, address: EmailAddress) -> Literal["campaign", "hand-out"] | None:
         """Return whose terms exclude the domain of an address; None if both admit it."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from api.i18n.catalogs import Translator
-from api.i18n.code_sentences import Facts, terms_text
+from api.i18n.code_sentences import Facts, terms_text, timestamp_text
 
 
 def _created(say: Translator, facts: Facts) -> str:
@@ -24,6 +24,15 @@ def _changed(say: Translator, facts: Facts) -> str:
         return rate_text
     languages = say("event.join").join(say(f"page.support.language.{name}") for name in named)
     return say("event.HandOutChanged.text", languages=languages, rate=rate_text)
+
+
+def _resumed(say: Translator, facts: Facts) -> str:
+    starts_at = facts.get("starts_at")
+    return (
+        say("event.HandOutResumed")
+        if starts_at is None
+        else say("event.HandOutResumed.at", at=timestamp_text(starts_at))
+    )
 
 
 _FAILED: Final[Mapping[object, str]] = {
@@ -48,7 +57,7 @@ HAND_OUT_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "HandOutCreated": _created,
     "HandOutChanged": _changed,
     "HandOutPaused": lambda say, _: say("event.HandOutPaused"),
-    "HandOutResumed": lambda say, _: say("event.HandOutResumed"),
+    "HandOutResumed": _resumed,
     "HandOutEnded": lambda say, _: say("event.HandOutEnded"),
     "CodeHandedOut": lambda say, _: say("event.CodeHandedOut"),
     "HandOutSent": lambda say, facts: say("event.HandOutSent", mail=facts.get("mail", "?")),

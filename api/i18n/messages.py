@@ -44,7 +44,8 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
         language: Of the answer.
         facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that;
             `taken`, the uses that a limit has to leave room for; `scope` that a key lacks; `starts_at`, the time
-            from which the request may succeed; `in_use`, the uses by the name of the limit that they exceed.
+            from which the request may succeed; `in_use`, the uses by the name of the limit that they exceed;
+            `variables` of a text without a value.
     """
     say = translator(language)
     base = _refusal_key(say, code)
@@ -52,7 +53,9 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     if isinstance(in_use, Mapping):
         sentences = (say(f"{base}.{name}", taken=uses) for name, uses in in_use.items())
         return LANGUAGE_ROWS[language].space.join(sentences)
-    why = f"{base}.{facts.get('why')}"
+    why, variables = f"{base}.{facts.get('why')}", facts.get("variables")
+    if isinstance(variables, list):
+        return say(why, variables=", ".join(f"{{{name}}}" for name in variables))
     seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
     if "why" in facts and say.knows(why):
         return say(why, span=_span(say, seconds)) if isinstance(seconds, int) else say(why)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 
 from api.schemas.code_terms import document_of_terms
 from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
-from api.schemas.resources import NewTerms, StatedReason, StrictRequest
+from api.schemas.resources import NewTerms, ReasonRequest, StatedReason, StrictRequest
+from api.schemas.timestamps import Timestamp
 from domain.commands.hand_out.manage_hand_out import TextChange
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.hand_out import HandOutText
@@ -111,6 +112,12 @@ class ExportRequest(StrictRequest):
     reason: StatedReason
 
 
+class HandOutStartRequest(ReasonRequest):
+    """From when recipients get their codes, and the reason."""
+
+    starts_at: Timestamp | None = Field(default=None, description="From when; null: at once.")
+
+
 class HandOutRequest(NewTerms):
     """A new hand-out, and the terms of its codes."""
 
@@ -208,7 +215,10 @@ class HandOutView(BaseModel):
     id: UUID
     campaign: Annotated[UUID, Field(description="The campaign that its codes belong to.")]
     name: Annotated[str, Field(description="Its name, for staff.")]
-    state: Annotated[str, Field(description="draft, running, paused or ended. The end of the campaign ends it.")]
+    state: Annotated[
+        str, Field(description="draft, scheduled, running, paused or ended. The end of the campaign ends it.")
+    ]
+    starts_at: Annotated[datetime | None, Field(description="When it begins, if it is scheduled.")]
     waits_for: Annotated[
         str | None,
         Field(
@@ -339,7 +349,8 @@ def view_of_hand_out(progress: HandOutProgress, now: datetime) -> HandOutView:
         id=details.hand_out.hand_out_id,
         campaign=details.hand_out.campaign_id,
         name=details.created.name,
-        state=details.state_in(is_campaign_over=progress.campaign.has_ended(now)),
+        state=details.state_at(now, is_campaign_over=progress.campaign.has_ended(now)),
+        starts_at=details.hand_out.starts_at,
         waits_for=progress.find_obstacle(now),
         created_at=details.created_at,
         per_minute=details.hand_out.per_minute,

@@ -64,19 +64,28 @@ def change_campaign(
     )
 
 
-def pause_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID) -> CampaignBalance:
-    """Refuse new reservations of its codes for now."""
-    return _execute(services, PauseCampaign(context=services.context(caller), campaign_id=campaign_id))
+def pause_campaign(
+    services: LedgerServices, caller: Caller, campaign_id: UUID, *, note: str | None = None
+) -> CampaignBalance:
+    """Refuse new reservations of its codes for now. `note` is the reason."""
+    command = PauseCampaign(context=services.context(caller), campaign_id=campaign_id, note=services.note(note))
+    return _execute(services, command)
 
 
-def resume_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID) -> CampaignBalance:
-    """Accept new reservations of its codes again."""
-    return _execute(services, ResumeCampaign(context=services.context(caller), campaign_id=campaign_id))
+def resume_campaign(
+    services: LedgerServices, caller: Caller, campaign_id: UUID, *, note: str | None = None
+) -> CampaignBalance:
+    """Accept new reservations of its codes again. `note` is the reason."""
+    command = ResumeCampaign(context=services.context(caller), campaign_id=campaign_id, note=services.note(note))
+    return _execute(services, command)
 
 
-def end_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID) -> CampaignBalance:
-    """Refuse new reservations of its codes permanently."""
-    return _execute(services, EndCampaign(context=services.context(caller), campaign_id=campaign_id))
+def end_campaign(
+    services: LedgerServices, caller: Caller, campaign_id: UUID, *, note: str | None = None
+) -> CampaignBalance:
+    """Refuse new reservations of its codes permanently. `note` is the reason."""
+    command = EndCampaign(context=services.context(caller), campaign_id=campaign_id, note=services.note(note))
+    return _execute(services, command)
 
 
 def put_into_campaign(

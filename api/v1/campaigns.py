@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute, heavy_read
-from api.http.dependencies import CreationKey, MayIssueCodes, MayReadCodes, TheLanguage, TheServices
+from api.http.dependencies import CreationKey, MayIssueCodes, MayReadCodes, TheLanguage, TheReason, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import Page, format_cursor, parse_cursor
@@ -123,21 +123,21 @@ def change(
 
 
 @router.post("/{campaign_id}/pause", responses=problem_responses(PauseCampaign), summary="Pause a campaign")
-def pause(campaign_id: UUID, services: TheServices, caller: MayIssueCodes) -> CampaignView:
+def pause(campaign_id: UUID, services: TheServices, caller: MayIssueCodes, note: TheReason) -> CampaignView:
     """Stops new reservations of all its codes. Existing reservations continue."""
-    return _view(services, campaign_actions.pause_campaign(services, caller, campaign_id))
+    return _view(services, campaign_actions.pause_campaign(services, caller, campaign_id, note=note))
 
 
 @router.post("/{campaign_id}/resume", responses=problem_responses(ResumeCampaign), summary="Resume a paused campaign")
-def resume(campaign_id: UUID, services: TheServices, caller: MayIssueCodes) -> CampaignView:
+def resume(campaign_id: UUID, services: TheServices, caller: MayIssueCodes, note: TheReason) -> CampaignView:
     """Allows new reservations of its codes again."""
-    return _view(services, campaign_actions.resume_campaign(services, caller, campaign_id))
+    return _view(services, campaign_actions.resume_campaign(services, caller, campaign_id, note=note))
 
 
 @router.post("/{campaign_id}/end", responses=problem_responses(EndCampaign), summary="End a campaign permanently")
-def end(campaign_id: UUID, services: TheServices, caller: MayIssueCodes) -> CampaignView:
+def end(campaign_id: UUID, services: TheServices, caller: MayIssueCodes, note: TheReason) -> CampaignView:
     """Stops new reservations of all its codes permanently. What is reserved is still sent."""
-    return _view(services, campaign_actions.end_campaign(services, caller, campaign_id))
+    return _view(services, campaign_actions.end_campaign(services, caller, campaign_id, note=note))
 
 
 @router.get(

@@ -15,7 +15,7 @@ from api.code_import.recipient_list import RECIPIENT_FILE, parse_recipient
 from api.code_import.rejects_file import run_with_rejects
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute, answer_within
-from api.http.dependencies import Admin, CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
+from api.http.dependencies import Admin, CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheReason, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.file_stream import stream_file
 from api.http.openapi import PROTECTED, problem_responses
@@ -28,6 +28,7 @@ from api.schemas.hand_outs import (
     HandOutChange,
     HandOutPage,
     HandOutRequest,
+    HandOutStartRequest,
     HandOutView,
     MailView,
     RecipientPage,
@@ -68,6 +69,8 @@ UPLOAD_BYTES_MAX: Final = 2 * 2**20
 UPLOAD_LINES_MAX: Final = 10_000
 """Most lines of one request: some seconds of work. Several requests append; the command uploads larger files."""
 UPLOAD_S_MAX: Final = 60.0
+START_S_MAX: Final = 60.0
+"""Seconds to look at the values of all queued recipients: 20 microseconds for each (2026-12-01)."""
 PAGE_MAX: Final = 200
 _FORMS: Final = ("text/csv", "application/jsonl", "application/x-ndjson", "application/json")
 _EXAMPLES: Final[dict[str, object]] = {
@@ -213,21 +216,35 @@ def change(
 
 
 @router.post("/{hand_out_id}/pause", responses=problem_responses(PauseHandOut), summary="Pause a hand-out")
-def pause(hand_out_id: UUID, services: TheServices, caller: MayIssueCodes) -> HandOutView:
+def pause(hand_out_id: UUID, services: TheServices, caller: MayIssueCodes, note: TheReason) -> HandOutView:
     """Hands no further code out until the hand-out is resumed. Emails that are being sent are still sent."""
-    return view_of_hand_out(hand_out_actions.pause_hand_out(services, caller, hand_out_id), services.now())
+    return view_of_hand_out(hand_out_actions.pause_hand_out(services, caller, hand_out_id, note=note), services.now())
 
 
-@router.post("/{hand_out_id}/resume", responses=problem_responses(ResumeHandOut), summary="Resume a paused hand-out")
-def resume(hand_out_id: UUID, services: TheServices, caller: MayIssueCodes) -> HandOutView:
-    """Hands codes out again."""
-    return view_of_hand_out(hand_out_actions.resume_hand_out(services, caller, hand_out_id), services.now())
+@router.post(
+    "/{hand_out_id}/resume",
+    responses=problem_responses(ResumeHandOut),
+    summary="Resume a paused hand-out, or start a draft",
+)
+@answer_within(START_S_MAX)
+def resume(
+    hand_out_id: UUID, services: TheServices, caller: MayIssueCodes, body: HandOutStartRequest | None = None
+) -> HandOutView:
+    """Hands codes out, at once or from `starts_at`. Until then, another request may change the start.
+
+    A hand-out whose text has a variable that no queued recipient has a value for does not start.
+    """
+    start = body or HandOutStartRequest()
+    progress = hand_out_actions.resume_hand_out(
+        services, caller, hand_out_id, starts_at=start.starts_at, note=start.note
+    )
+    return view_of_hand_out(progress, services.now())
 
 
 @router.post("/{hand_out_id}/end", responses=problem_responses(EndHandOut), summary="End a hand-out permanently")
-def end(hand_out_id: UUID, services: TheServices, caller: MayIssueCodes) -> HandOutView:
+def end(hand_out_id: UUID, services: TheServices, caller: MayIssueCodes, note: TheReason) -> HandOutView:
     """Hands no further code out, permanently. Codes that were handed out stay valid."""
-    return view_of_hand_out(hand_out_actions.end_hand_out(services, caller, hand_out_id), services.now())
+    return view_of_hand_out(hand_out_actions.end_hand_out(services, caller, hand_out_id, note=note), services.now())
 
 
 @router.get(

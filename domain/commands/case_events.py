@@ -3,7 +3,7 @@
 from typing import Literal
 from uuid import UUID, uuid5
 
-from domain.commands.context import EventStamp
+from domain.commands.context import EventStamp, id_of_text
 from domain.events.reservation import CaseClosed, CaseOpened
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
@@ -70,7 +70,7 @@ def close_case(
         **stamp.for_reservation(reservation),
         case_id=reservation.case_id,
         how=how,
-        text_id=note.text_id if note else None,
+        text_id=id_of_text(note),
         caused_by=caused_by,
     )
     return [event]

@@ -102,13 +102,19 @@ class Decision(Struct, frozen=True):
 class CampaignDecision(Struct, frozen=True):
     """The new event of a campaign's stream, None if nothing changes, and the hand-out that the command was about.
 
-    `hand_out_texts`: texts of the hand-out that change, by language.
+    `hand_out_texts`: texts of the hand-out that change, by language. `text`: a reason that the event may name.
     """
 
     campaign_id: UUID
     event: CampaignEvent | None
     hand_out_id: UUID | None = None
     hand_out_texts: Mapping[Language, HandOutText] = NO_TEXTS
+    text: TextDraft | None = None
+
+
+def id_of_text(text: TextDraft | None) -> UUID | None:
+    """Return the id by which an event names a free text; None without one."""
+    return None if text is None else text.text_id
 
 
 def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:
@@ -117,14 +123,14 @@ def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:
     Time never goes back within a stream, even if the clock does.
     """
     now = context.now
-    at = now if code is None or code.last_at <= now else code.last_at
     fields: dict[str, Any] = {
-        "at": at,
+        "at": now,
         "actor": context.actor,
         "actor_id": context.actor_id,
         "request_id": context.request_id,
         "correlation_id": context.correlation_id,
     }
-    if at != now:
-        fields["recorded_at"] = now
-    return EventStamp(at, possible_time(now, at), fields)
+    if code is None or code.last_at <= now:
+        return EventStamp(now, now, fields)
+    at = code.last_at
+    return EventStamp(at, possible_time(now, at), {**fields, "at": at, "recorded_at": now})

@@ -130,7 +130,17 @@ class CampaignTermsChanged(CampaignTermsEvent, frozen=True, kw_only=True):
     CHANGES_STATE = True
 
 
-class CampaignPaused(CampaignEvent, frozen=True, kw_only=True):
+class ReasonedCampaignEvent(CampaignEvent, frozen=True, kw_only=True):
+    """A fact of a campaign's stream for which staff may state a reason.
+
+    Attributes:
+        text_id: The reason, in the vault.
+    """
+
+    text_id: UUID | None = None
+
+
+class CampaignPaused(ReasonedCampaignEvent, frozen=True, kw_only=True):
     """Its codes accept no new reservations until it is resumed."""
 
     IMPORTANCE = "outcome"
@@ -138,7 +148,7 @@ class CampaignPaused(CampaignEvent, frozen=True, kw_only=True):
     CHANGES_STATE = True
 
 
-class CampaignResumed(CampaignEvent, frozen=True, kw_only=True):
+class CampaignResumed(ReasonedCampaignEvent, frozen=True, kw_only=True):
     """Its codes accept new reservations again."""
 
     IMPORTANCE = "outcome"
@@ -146,7 +156,7 @@ class CampaignResumed(CampaignEvent, frozen=True, kw_only=True):
     CHANGES_STATE = True
 
 
-class CampaignEnded(CampaignEvent, frozen=True, kw_only=True):
+class CampaignEnded(ReasonedCampaignEvent, frozen=True, kw_only=True):
     """Its codes accept no new reservations permanently. What is reserved is still sent."""
 
     IMPORTANCE = "outcome"

@@ -4,10 +4,11 @@ The hand-out itself is in the campaign's stream. What becomes of one recipient i
 issued for them, so no stream grows with the list. The list is in the vault's side of the database, not in the log.
 """
 
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from domain.events.campaign import CampaignEvent
+from domain.events.campaign import CampaignEvent, ReasonedCampaignEvent
 from domain.events.code_terms import TermsEvent
 from domain.events.event import Event
 from domain.ports import Language
@@ -40,7 +41,7 @@ class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
     is_draft: bool = False
 
 
-class HandOutPaused(CampaignEvent, frozen=True, kw_only=True):
+class HandOutPaused(ReasonedCampaignEvent, frozen=True, kw_only=True):
     """No further recipient gets a code until it is resumed. Emails that are being sent are still sent.
 
     Attributes:
@@ -54,11 +55,12 @@ class HandOutPaused(CampaignEvent, frozen=True, kw_only=True):
     hand_out_id: UUID
 
 
-class HandOutResumed(CampaignEvent, frozen=True, kw_only=True):
+class HandOutResumed(ReasonedCampaignEvent, frozen=True, kw_only=True):
     """Recipients get their codes: again, or from now on if it was a draft.
 
     Attributes:
         hand_out_id: The hand-out.
+        starts_at: From when; none: at once.
     """
 
     IMPORTANCE = "outcome"
@@ -66,9 +68,10 @@ class HandOutResumed(CampaignEvent, frozen=True, kw_only=True):
     CHANGES_STATE = False
 
     hand_out_id: UUID
+    starts_at: datetime | None = None
 
 
-class HandOutEnded(CampaignEvent, frozen=True, kw_only=True):
+class HandOutEnded(ReasonedCampaignEvent, frozen=True, kw_only=True):
     """No further recipient gets a code, permanently. Codes that were handed out stay valid.
 
     Attributes:

@@ -4,6 +4,7 @@ Both are read back from the rows of their projections, which hold what `changes_
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
@@ -24,13 +25,14 @@ from domain.events.hand_out import (
     HandOutPaused,
     HandOutReminded,
     HandOutResendRequested,
+    HandOutResumed,
     HandOutSent,
     HandOutSkipped,
     HandOutUnknown,
 )
 from domain.ports import Language
 
-HandOutState = Literal["draft", "running", "paused", "ended"]
+HandOutState = Literal["draft", "scheduled", "running", "paused", "ended"]
 MailState = Literal["queued", "sent", "failed", "unknown", "skipped", "bounced"]
 """Outcome of the newest email with a code: none yet, accepted, definitely not sent, not known, not wanted, bounced."""
 
@@ -62,14 +64,21 @@ class HandOut(Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         campaign_id: The campaign whose codes it hands out.
-        state: Whether recipients get codes now; `ended` is permanent. A draft has never sent anything.
+        state: Whether recipients get codes; `ended` is permanent. A draft has never sent anything. A scheduled one
+            starts at `starts_at`.
         per_minute: Most emails per minute; None for as fast as workers send.
+        starts_at: When a scheduled one begins; None in every other state.
     """
 
     hand_out_id: UUID
     campaign_id: UUID
     state: HandOutState
     per_minute: int | None = None
+    starts_at: datetime | None = None
+
+    def state_at(self, now: datetime) -> HandOutState:
+        """Return its state at a time: a scheduled one runs from its start."""
+        return "running" if self.starts_at is not None and self.starts_at <= now else self.state
 
 
 class HandedOutCode(Struct, frozen=True, kw_only=True, gc=False):
@@ -102,7 +111,8 @@ def evolve_hand_out(hand_out: HandOut | None, campaign_id: UUID, event: HandOutE
         raise LookupError(f"no event creates hand-out {event.hand_out_id}")
     if isinstance(event, HandOutChanged):
         return replace(hand_out, per_minute=event.per_minute)
-    return replace(hand_out, state=state_after(event))
+    starts_at = event.starts_at if isinstance(event, HandOutResumed) else None
+    return replace(hand_out, state=state_after(event), starts_at=starts_at)
 
 
 def state_after(event: HandOutEvent) -> HandOutState | None:
@@ -113,6 +123,8 @@ def state_after(event: HandOutEvent) -> HandOutState | None:
         return "ended"
     if isinstance(event, HandOutCreated) and event.is_draft:
         return "draft"
+    if isinstance(event, HandOutResumed) and event.starts_at is not None:
+        return "scheduled"
     return "paused" if isinstance(event, HandOutPaused) else "running"
 
 

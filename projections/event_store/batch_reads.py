@@ -22,7 +22,7 @@ from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS
 from projections.database.pipeline import fetch_pipelined
 from projections.definitions.tables.handed_out_codes import PROJECTION as HANDED_OUT_CODES
 from projections.event_store.codec import decode
-from projections.event_store.hand_out_rows import read_rate, texts_by_hand_out
+from projections.event_store.hand_out_rows import build_hand_out, read_rate, texts_by_hand_out
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
 
@@ -219,10 +219,8 @@ def _send_hand_outs(reads: BatchReads, hand_out_ids: Sequence[UUID], _asks: Asks
 
 
 def _fold_hand_out(sent: Cursor[Any], hand_out_id: UUID, hand_outs: dict[UUID, HandOut]) -> Fold:
-    for campaign_id, state, topic, event in (yield from fetch_pipelined(sent)):
-        hand_outs[hand_out_id] = HandOut(
-            hand_out_id=hand_out_id, campaign_id=campaign_id, state=state, per_minute=read_rate(topic, event)
-        )
+    for campaign_id, state, starts_at, topic, event in (yield from fetch_pipelined(sent)):
+        hand_outs[hand_out_id] = build_hand_out(hand_out_id, campaign_id, state, starts_at, read_rate(topic, event))
 
 
 def _send_hand_out_texts(

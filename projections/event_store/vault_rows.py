@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg import Cursor
 
+from domain.events.campaign import CampaignEvent
 from domain.events.hand_out import HandedOutCodeEvent
 from domain.events.reservation import ReservationEvent, UseReserved
 from domain.ports import RecipientDraft
@@ -48,7 +49,7 @@ def find_subjects(working_set: WorkingSet) -> dict[UUID, TextSubject]:
     """Return about whom the texts of new events are, by the ids of the texts.
 
     A text about a reservation is about its recipient, and one about a correction about both recipients. A text about a
-    code is about the person to whom it is bound or was handed out.
+    code is about the person to whom it is bound or was handed out, and one about a campaign about no person.
     """
     subjects: dict[UUID, TextSubject] = {}
     for recorded in working_set.new_events:
@@ -60,6 +61,8 @@ def find_subjects(working_set: WorkingSet) -> dict[UUID, TextSubject]:
             ids = {event.reservation_id, *_replacements(event.reservation_id, working_set)}
             persons = frozenset(working_set.reservations[key].recipient_id for key in ids)
             subjects[text_id] = TextSubject(persons)
+        elif isinstance(event, CampaignEvent):
+            subjects[text_id] = TextSubject(frozenset())
         elif isinstance(event, HandedOutCodeEvent):
             subjects[text_id] = TextSubject(frozenset({working_set.handed_out[code_id].recipient_id}))
         else:

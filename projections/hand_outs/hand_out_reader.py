@@ -16,7 +16,7 @@ from domain.ports import Language
 from domain.values.identifiers import EmailAddress
 from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.codec import decode
-from projections.event_store.hand_out_rows import read_rate, texts_by_hand_out
+from projections.event_store.hand_out_rows import build_hand_out, read_rate, texts_by_hand_out
 from projections.read_models.reader import Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
@@ -52,13 +52,13 @@ class HandOutDetails(NamedTuple):
     changed_at: datetime
     created: HandOutCreated
 
-    def state_in(self, *, is_campaign_over: bool) -> HandOutState:
-        """Return its state; the end of its campaign ends it."""
-        return "ended" if is_campaign_over else self.hand_out.state
+    def state_at(self, now: datetime, *, is_campaign_over: bool) -> HandOutState:
+        """Return its state at a time; the end of its campaign ends it."""
+        return "ended" if is_campaign_over else self.hand_out.state_at(now)
 
     def issues_no_code(self, now: datetime, *, is_campaign_over: bool) -> bool:
         """Return whether recipients without a code get none any more: it ended, or its codes would be expired."""
-        return self.state_in(is_campaign_over=is_campaign_over) == "ended" or self.has_expired(now)
+        return self.state_at(now, is_campaign_over=is_campaign_over) == "ended" or self.has_expired(now)
 
     def has_expired(self, now: datetime) -> bool:
         """Return whether codes that it would issue now would be expired."""
@@ -86,7 +86,7 @@ class HandOutProgress(NamedTuple):
 
     def find_obstacle(self, now: datetime) -> Obstacle | None:
         """Return why it sends nothing although it runs; None if it is not running, or sends."""
-        if self.details.state_in(is_campaign_over=self.campaign.has_ended(now)) != "running":
+        if self.details.state_at(now, is_campaign_over=self.campaign.has_ended(now)) != "running":
             return None
         if self.campaign.is_paused:
             return "campaign_paused"
@@ -382,8 +382,8 @@ def _group(details: HandOutDetails) -> str:
 
 
 def _details(row: tuple[Any, ...]) -> HandOutDetails:
-    hand_out_id, campaign_id, state, created_at, changed_at, topic, event, rate_topic, rate_event = row
+    hand_out_id, campaign_id, state, starts_at, created_at, changed_at, topic, event, rate_topic, rate_event = row
     created = cast("HandOutCreated", decode(topic, bytes(event)))
     per_minute = created.per_minute if rate_topic is None else read_rate(rate_topic, rate_event)
-    hand_out = HandOut(hand_out_id=hand_out_id, campaign_id=campaign_id, state=state, per_minute=per_minute)
+    hand_out = build_hand_out(hand_out_id, campaign_id, state, starts_at, per_minute)
     return HandOutDetails(hand_out, created_at, changed_at, created)

@@ -3,7 +3,7 @@
 
 -- name: hand_out_of_id
 -- With the event that has its rate.
-SELECT h.campaign_id, h.state, e.topic, e.state
+SELECT h.campaign_id, h.state, h.starts_at, e.topic, e.state
 FROM hand_outs h JOIN ledger_events e
     ON e.originator_id = h.campaign_id AND e.originator_version = coalesce(h.rate_version, h.created_version)
 WHERE h.hand_out_id = %s;

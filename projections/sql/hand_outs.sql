@@ -1,18 +1,18 @@
 -- name: hand_out_with_terms
 -- With its first event, which has its terms, and the one that changed its rate last.
-SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
+SELECT h.hand_out_id, h.campaign_id, h.state, h.starts_at, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
 FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
 LEFT JOIN ledger_events r ON r.originator_id = h.campaign_id AND r.originator_version = h.rate_version
 WHERE h.hand_out_id = %s;
 
 -- name: hand_outs_of_campaign
-SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
+SELECT h.hand_out_id, h.campaign_id, h.state, h.starts_at, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
 FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
 LEFT JOIN ledger_events r ON r.originator_id = h.campaign_id AND r.originator_version = h.rate_version
 WHERE h.campaign_id = %s AND (h.created_at, h.hand_out_id) > (%s, %s) ORDER BY h.created_at, h.hand_out_id LIMIT %s;
 
 -- name: hand_outs_of_ids
-SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
+SELECT h.hand_out_id, h.campaign_id, h.state, h.starts_at, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
 FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
 LEFT JOIN ledger_events r ON r.originator_id = h.campaign_id AND r.originator_version = h.rate_version
 WHERE h.hand_out_id = ANY(%s);
@@ -216,7 +216,8 @@ WHERE remind_days IS NOT NULL AND ended_by IS NULL AND NOT is_paused
 -- Sent codes of these campaigns which end within so many days, they or their campaign, and are not redeemed.
 SELECT h.code_id
 FROM campaigns c
-JOIN hand_outs o ON o.campaign_id = c.campaign_id AND o.state = 'running'
+JOIN hand_outs o ON o.campaign_id = c.campaign_id
+    AND (o.state = 'running' OR (o.state = 'scheduled' AND o.starts_at <= %(now)s))
 JOIN handed_out_codes h ON h.hand_out_id = o.hand_out_id
 JOIN hand_out_recipients r ON r.code_id = h.code_id AND r.due_at IS NULL
 JOIN code_balances b ON b.code_id = h.code_id
@@ -242,7 +243,8 @@ SELECT p.hand_out_id, c.quiet_hours, p.next_at, p.claimed_at, p.claimed_rows, e.
 JOIN hand_outs h USING (hand_out_id) JOIN campaigns c USING (campaign_id)
 JOIN ledger_events e
     ON e.originator_id = h.campaign_id AND e.originator_version = coalesce(h.rate_version, h.created_version)
-WHERE h.state = 'running' AND p.next_at <= %(now)s AND c.ended_by IS NULL AND NOT c.is_paused
+WHERE (h.state = 'running' OR (h.state = 'scheduled' AND h.starts_at <= %(now)s)) AND p.next_at <= %(now)s
+    AND c.ended_by IS NULL AND NOT c.is_paused
     AND (c.ends_at IS NULL OR c.ends_at > %(now)s)
     AND (c.max_uses IS NULL OR c.occupied < c.max_uses)
     AND EXISTS (

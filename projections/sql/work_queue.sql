@@ -246,7 +246,7 @@ WITH notices AS (
     -- A reminder may wait for the end of quiet hours, and a row that no worker left behind as long as a server asks.
     UPDATE hand_out_recipients SET due_at = %(now)s WHERE ctid = ANY(ARRAY(
         SELECT r.ctid FROM hand_outs h JOIN hand_out_recipients r USING (hand_out_id)
-        WHERE (h.state = 'running' OR r.is_asked) AND r.due_at > %(longest_wait)s AND (
+        WHERE (h.state IN ('running', 'scheduled') OR r.is_asked) AND r.due_at > %(longest_wait)s AND (
             r.due_at > %(longest_postponement)s OR r.attempted_at > %(impossible)s
             OR ((r.attempts = 0 OR r.may_have_arrived) AND NOT EXISTS (
                 SELECT FROM handed_out_codes c

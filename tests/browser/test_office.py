@@ -91,6 +91,7 @@ def test_a_campaign_is_made_issued_and_ended(open_tab: Tab) -> None:
     codes = page.locator("table.list tbody tr")
     expect(codes).to_have_count(3)
     page.click("a.act[href$='/end']")
+    page.fill("#reason", "the fair is over")
     page.click("main form button[type=submit]")
     page.wait_for_url(address)
     page.locator("#chart-over").click(position={"x": 2, "y": 40})
@@ -190,6 +191,7 @@ def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_t
     report = page.url
     page.click("text=Start hand-out")
     expect(page.locator(".rows")).to_contain_text("Emails to send")
+    page.fill("#reason", "the list is checked")
     page.click("main form button[type=submit]")
     page.goto(report)
     sent: list[str] = []

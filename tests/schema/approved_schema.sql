@@ -343,7 +343,8 @@ CREATE TABLE public.hand_outs (
     created_at timestamp with time zone NOT NULL,
     changed_at timestamp with time zone NOT NULL,
     state text NOT NULL,
-    rate_version bigint
+    rate_version bigint,
+    starts_at timestamp with time zone
 );
 CREATE TABLE public.handed_out_codes (
     code_id uuid NOT NULL,

@@ -44,7 +44,7 @@ IGNORED_IN_THE_FUTURE: Final = {
 }
 CHOSEN: Final = {
     *("batches.expires_at", "batches.starts_at", "campaigns.ends_at", "campaigns.starts_at"),
-    *("code_balances.expires_at", "code_balances.starts_at"),
+    *("code_balances.expires_at", "code_balances.starts_at", "hand_outs.starts_at"),
 }
 """Staff chose it, for any future."""
 KEPT_UNTIL: Final = {

@@ -393,7 +393,7 @@ AUDITED: Final[dict[str, Make]] = {
         f"/admin/campaigns/{audited_app.campaign()}/codes",
         {"data": {"code": audited_app.code()}},
     ),
-    "POST /admin/campaigns/{campaign_id}/{action}": _at("/admin/campaigns/{}/end", AuditedApp.campaign, data={}),
+    "POST /admin/campaigns/{campaign_id}/{action}": _at("/admin/campaigns/{}/end", AuditedApp.campaign, data=REASON),
     "POST /admin/campaigns/{campaign_id}/hand-outs": lambda audited_app: (
         f"/admin/campaigns/{audited_app.campaign()}/hand-outs",
         {"data": {"name": "Newsletter", "max_uses": "1", "nonce": uuid4().hex}},
@@ -413,7 +413,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /admin/hand-outs/{hand_out_id}/change": _at(
         "/admin/hand-outs/{}/change", AuditedApp.hand_out, data={"seen": "*", "subject_en": "For you"}
     ),
-    "POST /admin/hand-outs/{hand_out_id}/{action}": _at("/admin/hand-outs/{}/end", AuditedApp.hand_out, data={}),
+    "POST /admin/hand-outs/{hand_out_id}/{action}": _at("/admin/hand-outs/{}/end", AuditedApp.hand_out, data=REASON),
     "POST /admin/codes/change/{change}": _change_of_codes,
     "POST /admin/codes/export": _at(
         "/admin/codes/export", lambda audited_app: (audited_app.code(), "")[1], data=REASON

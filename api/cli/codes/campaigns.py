@@ -10,7 +10,7 @@ import typer
 from api.cli.arguments import parse_campaign_id, parse_time_option
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import JsonFlag, format_timestamp, print_json
+from api.cli.printing import JsonFlag, NoteOption, format_timestamp, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.i18n.catalogs import translator
@@ -211,25 +211,28 @@ def add(
     return 0
 
 
-def pause(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -> int:
+def pause(context: typer.Context, campaign: CampaignId, note: NoteOption = "", json: JsonFlag = False) -> int:
     """Pause a campaign: its codes accept no new reservations.
 
     Existing reservations continue. Use `ledger campaign resume` to undo it.
     """
-    return _perform(Session(context.obj), campaign, campaign_actions.pause_campaign, json=json)
+    action = partial(campaign_actions.pause_campaign, note=note)
+    return _perform(Session(context.obj), campaign, action, json=json)
 
 
-def resume(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -> int:
+def resume(context: typer.Context, campaign: CampaignId, note: NoteOption = "", json: JsonFlag = False) -> int:
     """Resume a paused campaign."""
-    return _perform(Session(context.obj), campaign, campaign_actions.resume_campaign, json=json)
+    action = partial(campaign_actions.resume_campaign, note=note)
+    return _perform(Session(context.obj), campaign, action, json=json)
 
 
-def end(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -> int:
+def end(context: typer.Context, campaign: CampaignId, note: NoteOption = "", json: JsonFlag = False) -> int:
     """End a campaign permanently.
 
     Its codes accept no new reservations. Reserved uses are still sent.
     """
-    return _perform(Session(context.obj), campaign, campaign_actions.end_campaign, json=json)
+    action = partial(campaign_actions.end_campaign, note=note)
+    return _perform(Session(context.obj), campaign, action, json=json)
 
 
 @with_term_options(has_defaults=False, formats=CAMPAIGN_TERMS)

@@ -11,6 +11,7 @@ import typer
 
 from api.cli.arguments import parse_id
 from api.cli.context import OpenLedger
+from api.cli.printing import format_timestamp
 from api.i18n.languages import LANGUAGES, find_language
 from api.schemas import parsing
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, view_of_hand_out
@@ -106,7 +107,8 @@ def describe_progress(document: Mapping[str, Any]) -> str:
     if document["resends"]:
         counts[0] += f" ({document['resends']} of them again)"  # the first state is queued
     obstacle = f" ({OBSTACLES[document['waits_for']]})" if document["waits_for"] else ""
-    return f"{document['state']}{obstacle}; {document['recipients']} recipients" + "".join(
+    start = f" from {format_timestamp(document['starts_at'])} (UTC)" if document["starts_at"] else ""
+    return f"{document['state']}{start}{obstacle}; {document['recipients']} recipients" + "".join(
         f", {text}" for text in counts
     )
 

@@ -1,6 +1,7 @@
 """`ledger hand-out create|add|list|show|recipients|pause|resume|end|export`: codes for a list of recipients."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 import typer
 from msgspec import structs
 
-from api.cli.arguments import number_parser, parse_campaign_id, parse_email
+from api.cli.arguments import number_parser, parse_campaign_id, parse_email, parse_time_option
 from api.cli.codes.hand_out_arguments import (
     HandOutId,
     LanguageOption,
@@ -37,7 +38,7 @@ from api.cli.codes.source_file import (
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.output_file import OutputOption, open_output_file
-from api.cli.printing import JsonFlag, ReasonOption, print_json
+from api.cli.printing import JsonFlag, NoteOption, ReasonOption, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.code_import.faults import UnusableFileError
 from api.code_import.file_reader import Records
@@ -221,19 +222,32 @@ def show(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) ->
     )
 
 
-def pause(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
+def pause(context: typer.Context, hand_out: HandOutId, note: NoteOption = "", json: JsonFlag = False) -> int:
     """Pause a hand-out: no further recipient gets a code."""
-    return _perform(context, hand_out, hand_out_actions.pause_hand_out, json=json)
+    return _perform(context, hand_out, partial(hand_out_actions.pause_hand_out, note=note), json=json)
 
 
-def resume(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
-    """Resume a paused hand-out."""
-    return _perform(context, hand_out, hand_out_actions.resume_hand_out, json=json)
+def resume(
+    context: typer.Context,
+    hand_out: HandOutId,
+    at: Annotated[str | None, typer.Option(help="When to begin (ISO 8601, UTC by default); default: at once.")] = None,
+    note: NoteOption = "",
+    json: JsonFlag = False,
+) -> int:
+    """Start a draft, or resume a paused hand-out.
+
+    A hand-out whose text has a variable that no queued recipient has a value for does not start (exit code 4).
+
+    Example: `ledger hand-out resume 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --at 2026-12-24T08:00`
+    """
+    starts_at = None if at is None else parse_time_option(at, "--at")
+    action = partial(hand_out_actions.resume_hand_out, starts_at=starts_at, note=note)
+    return _perform(context, hand_out, action, json=json)
 
 
-def end(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
+def end(context: typer.Context, hand_out: HandOutId, note: NoteOption = "", json: JsonFlag = False) -> int:
     """End a hand-out permanently. Codes that were handed out stay valid."""
-    return _perform(context, hand_out, hand_out_actions.end_hand_out, json=json)
+    return _perform(context, hand_out, partial(hand_out_actions.end_hand_out, note=note), json=json)
 
 
 @leaves_no_record(READS_ONLY)

@@ -9,7 +9,7 @@ import typer
 
 from api.cli.arguments import parse_email, parse_group, parse_id, parse_reservation_id
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import JsonFlag, print_json
+from api.cli.printing import JsonFlag, NoteOption, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import code_actions, reservation_actions
@@ -19,7 +19,6 @@ from projections.terminal.text import say
 
 CODE = typer.Argument(help="Code or code ID.")
 RESERVATION = typer.Argument(help="Reservation ID.")
-Reason = Annotated[str, typer.Option("--note", help="Reason; stored encrypted in the vault.")]
 
 SubjectAction = Callable[[LedgerServices, Caller, UUID], CommandResult]
 """A use case with all its parameters but for who asks and what it is about."""
@@ -32,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("correct-recipient")(correct_recipient)
 
 
-def pause(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
+def pause(context: typer.Context, code: Annotated[str, CODE], note: NoteOption = "", json: JsonFlag = False) -> int:
     """Pause a code: it accepts no new reservations until it is resumed.
 
     Existing reservations continue.
@@ -40,12 +39,12 @@ def pause(context: typer.Context, code: Annotated[str, CODE], note: Reason = "",
     return _act_on_code(Session(context.obj), code, partial(code_actions.pause, note=note), json=json)
 
 
-def resume(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
+def resume(context: typer.Context, code: Annotated[str, CODE], note: NoteOption = "", json: JsonFlag = False) -> int:
     """Resume a paused code."""
     return _act_on_code(Session(context.obj), code, partial(code_actions.resume, note=note), json=json)
 
 
-def revoke(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
+def revoke(context: typer.Context, code: Annotated[str, CODE], note: NoteOption = "", json: JsonFlag = False) -> int:
     """Revoke a code permanently.
 
     Pending reservations are refunded. Those with an unknown outcome become cases.
@@ -61,7 +60,7 @@ def terms(
     unbind: Annotated[
         bool, typer.Option("--unbind", help="Release the binding that `import-legacy --keep-binding` kept.")
     ] = False,
-    note: Reason = "",
+    note: NoteOption = "",
     json: JsonFlag = False,
 ) -> int:
     """Change terms of a code.
@@ -75,7 +74,7 @@ def terms(
 
 
 def cancel(
-    context: typer.Context, reservation: Annotated[str, RESERVATION], note: Reason = "", json: JsonFlag = False
+    context: typer.Context, reservation: Annotated[str, RESERVATION], note: NoteOption = "", json: JsonFlag = False
 ) -> int:
     """Cancel a reservation whose invitation was not sent yet.
 
@@ -87,7 +86,7 @@ def cancel(
 
 
 def resend(
-    context: typer.Context, reservation: Annotated[str, RESERVATION], note: Reason = "", json: JsonFlag = False
+    context: typer.Context, reservation: Annotated[str, RESERVATION], note: NoteOption = "", json: JsonFlag = False
 ) -> int:
     """Send an invitation again, without consuming another use."""
     return _act_on_reservation(
@@ -99,7 +98,7 @@ def correct_recipient(
     context: typer.Context,
     reservation: Annotated[str, RESERVATION],
     email: Annotated[str, typer.Argument(help="The right email address.")],
-    note: Reason = "",
+    note: NoteOption = "",
     json: JsonFlag = False,
 ) -> int:
     """Move a use to the right email address.
@@ -132,7 +131,7 @@ def rebind(
     context: typer.Context,
     reservation: Annotated[str, RESERVATION],
     group: Annotated[str, typer.Option(help="Group to move the access grant to.")],
-    note: Reason = "",
+    note: NoteOption = "",
     json: JsonFlag = False,
 ) -> int:
     """Move the access grant of a sent invitation to another group.

@@ -1,7 +1,8 @@
 """What staff and integrators do about hand-outs, for API, pages and command line alike."""
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from msgspec import structs
@@ -29,8 +30,10 @@ from domain.errors import (
 )
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.campaign import Campaign
-from domain.model.hand_out import Mailing
+from domain.model.hand_out import HandOutText, Mailing
+from domain.ports import Language
 from domain.values.identifiers import EmailAddress
+from domain.values.text_variables import FILLED_VARIABLES, find_variables
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person, PersonState
 from projections.read_models.campaign_list import CampaignReader
@@ -62,6 +65,20 @@ class HandedOut(NamedTuple):
     details: HandOutDetails
     campaign: Campaign
     person: Person
+
+
+class MissingValue(NamedTuple):
+    """A variable of the texts without a value for some of the queued recipients of a language.
+
+    Attributes:
+        people: How many they are.
+        is_unknown: Whether no recipient of the language has one, as of a name that is mistyped.
+    """
+
+    name: str
+    language: Language
+    people: int
+    is_unknown: bool
 
 
 def create_hand_out(
@@ -116,10 +133,11 @@ def change_hand_out(
     `find_expected` returns from the present ones which ones the change is based on; None for any.
 
     Raises:
-        ApplicationError: There is no such hand-out, rate or texts are not the expected ones, or the rate is not valid
-            or that of an ended hand-out.
+        ApplicationError: There is no such hand-out, rate or texts are not the expected ones, no queued recipient has a
+            value for a variable of a new text, or the rate is not valid or that of an ended hand-out.
     """
     before = find_progress(services, hand_out_id)
+    _check_variables(services, hand_out_id, _list_new_texts(change, before.texts))
     command = ChangeHandOut(
         context=services.context(caller),
         campaign_id=before.campaign.campaign_id,
@@ -132,19 +150,60 @@ def change_hand_out(
     return _execute(services, command)
 
 
-def pause_hand_out(services: LedgerServices, caller: Caller, hand_out_id: UUID) -> HandOutProgress:
-    """Hand no further code out for now."""
-    return _change(services, caller, hand_out_id, PauseHandOut)
+def pause_hand_out(
+    services: LedgerServices, caller: Caller, hand_out_id: UUID, *, note: str | None = None
+) -> HandOutProgress:
+    """Hand no further code out for now. `note` is the reason."""
+    return _execute(services, PauseHandOut(**_name(services, caller, hand_out_id, note)))
 
 
-def resume_hand_out(services: LedgerServices, caller: Caller, hand_out_id: UUID) -> HandOutProgress:
-    """Hand codes out again."""
-    return _change(services, caller, hand_out_id, ResumeHandOut)
+def resume_hand_out(
+    services: LedgerServices,
+    caller: Caller,
+    hand_out_id: UUID,
+    *,
+    starts_at: datetime | None = None,
+    note: str | None = None,
+) -> HandOutProgress:
+    """Hand codes out again, or start a draft: at once, or at a time.
+
+    Raises:
+        ApplicationError: There is no such hand-out, it has ended, no recipient has a value for a variable of its text,
+            or the start is past, after the end of its campaign, or that of a running hand-out.
+    """
+    _check_variables(services, hand_out_id)
+    return _execute(services, ResumeHandOut(**_name(services, caller, hand_out_id, note), starts_at=starts_at))
 
 
-def end_hand_out(services: LedgerServices, caller: Caller, hand_out_id: UUID) -> HandOutProgress:
-    """Hand no further code out, permanently."""
-    return _change(services, caller, hand_out_id, EndHandOut)
+def end_hand_out(
+    services: LedgerServices, caller: Caller, hand_out_id: UUID, *, note: str | None = None
+) -> HandOutProgress:
+    """Hand no further code out, permanently. `note` is the reason."""
+    return _execute(services, EndHandOut(**_name(services, caller, hand_out_id, note)))
+
+
+def find_missing_values(
+    services: LedgerServices, hand_out_id: UUID, texts: Mapping[Language, HandOutText] | None = None
+) -> list[MissingValue]:
+    """Return the variables of texts that stay empty in emails that are queued.
+
+    Args:
+        services: The ledger.
+        hand_out_id: The hand-out.
+        texts: By language; None for the hand-out's own ones.
+    """
+    reader = HandOutReader(services.storage)
+    if texts is None:
+        (texts,) = reader.find_texts([hand_out_id])
+    names = {
+        language: {*find_variables(text.subject), *find_variables(text.body)} - FILLED_VARIABLES
+        for language, text in texts.items()
+    }
+    counts = reader.count_missing_values(hand_out_id, names)
+    return [
+        MissingValue(name, language, count, count == people)
+        for (language, name), (count, people) in sorted(counts.items())
+    ]
 
 
 def find_progress(services: LedgerServices, hand_out_id: UUID) -> HandOutProgress:
@@ -317,16 +376,40 @@ def find_details(
     return details, campaign
 
 
-def _change(
-    services: LedgerServices,
-    caller: Caller,
-    hand_out_id: UUID,
-    kind: type[PauseHandOut] | type[ResumeHandOut] | type[EndHandOut],
-) -> HandOutProgress:
+def _list_new_texts(change: MailingChange, before: Mapping[Language, HandOutText]) -> dict[Language, HandOutText]:
+    """Return the subjects and texts that a change replaces with other ones; empty where it does not."""
+    return {
+        language: HandOutText(
+            *(
+                new if new and new != old else ""
+                for new, old in zip(text, before.get(language, HandOutText()), strict=True)
+            )
+        )
+        for language, text in change.texts.items()
+    }
+
+
+def _check_variables(
+    services: LedgerServices, hand_out_id: UUID, texts: Mapping[Language, HandOutText] | None = None
+) -> None:
+    """Check that some queued recipient has a value for each variable of texts; None for the hand-out's own ones.
+
+    Raises:
+        ApplicationError: HAND_OUT_CONFLICT, for a variable that is mistyped or that the list does not have.
+    """
+    if unknown := {each.name for each in find_missing_values(services, hand_out_id, texts) if each.is_unknown}:
+        raise ApplicationError.from_refusal(HandOutConflict.of_unknown_variables(unknown))
+
+
+def _name(services: LedgerServices, caller: Caller, hand_out_id: UUID, note: str | None) -> dict[str, Any]:
+    """Return the fields that commands about an existing hand-out share."""
     details, _ = find_details(services, hand_out_id)
-    campaign_id = details.hand_out.campaign_id
-    command = kind(context=services.context(caller), campaign_id=campaign_id, hand_out_id=hand_out_id)
-    return _execute(services, command)
+    return {
+        "context": services.context(caller),
+        "campaign_id": details.hand_out.campaign_id,
+        "hand_out_id": hand_out_id,
+        "note": services.note(note),
+    }
 
 
 def _execute(services: LedgerServices, command: HandOutCommand) -> HandOutProgress:

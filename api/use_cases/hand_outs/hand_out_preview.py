@@ -1,6 +1,6 @@
 """What an email of a hand-out looks like, with example values, and one such email that is sent as a test."""
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from api.schemas.parsing import parse_email
@@ -10,7 +10,7 @@ from domain.model.hand_out import HandOutText
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, outcome_label
 from domain.values.identifiers import EmailAddress
 from domain.values.redeem_window import RedeemWindow
-from domain.values.text_variables import FILLED_VARIABLES, fill_variables, find_variables
+from domain.values.text_variables import fill_variables, find_variables
 from projections.config.settings import LedgerSettings
 from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.repositories.audit_log import describe_values
@@ -54,35 +54,6 @@ def preview_hand_out(
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
     return mail.preview(_example(services, settings, hand_out_id, language, EXAMPLE_RECIPIENT))
-
-
-class MissingValue(NamedTuple):
-    """A variable of the texts without a value for some of the queued recipients of a language.
-
-    Attributes:
-        people: How many they are.
-        is_unknown: Whether no recipient of the language has one, as of a name that is mistyped.
-    """
-
-    name: str
-    language: Language
-    people: int
-    is_unknown: bool
-
-
-def find_missing_values(services: LedgerServices, hand_out_id: UUID) -> list[MissingValue]:
-    """Return the variables of a hand-out's own texts that stay empty in emails that are queued."""
-    reader = HandOutReader(services.storage)
-    (texts,) = reader.find_texts([hand_out_id])
-    names = {
-        language: {*find_variables(text.subject), *find_variables(text.body)} - FILLED_VARIABLES
-        for language, text in texts.items()
-    }
-    counts = reader.count_missing_values(hand_out_id, names)
-    return [
-        MissingValue(name, language, count, count == people)
-        for (language, name), (count, people) in sorted(counts.items())
-    ]
 
 
 def send_hand_out_test(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 from msgspec import structs
 
@@ -26,11 +26,10 @@ from api.use_cases.campaign_actions import (
     resume_campaign,
 )
 from api.use_cases.code_actions import join_campaign
-from api.use_cases.services import Caller, LedgerServices
 from api.web.admin.campaign_events import load_campaign_chart, page_lines
 from api.web.admin.campaign_form import blame_field, fill_form, read_terms
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
+from api.web.forms import FormDep, FormFields, describe_reason_form, id_from_nonce, is_valid_reason, new_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer
@@ -62,7 +61,7 @@ REDEMPTIONS_COUNTED_MAX: Final = 100_000
 """Most redemptions of a campaign that a page counts by how far they got: some 0.2 s."""
 
 CampaignAction = Literal["pause", "resume", "end"]
-ACTIONS: Final[Mapping[CampaignAction, Callable[[LedgerServices, Caller, UUID], CampaignBalance]]] = {
+ACTIONS: Final[Mapping[CampaignAction, Callable[..., CampaignBalance]]] = {
     "pause": pause_campaign,
     "resume": resume_campaign,
     "end": end_campaign,
@@ -195,15 +194,36 @@ def confirm_action(
     request: Request, admin: AdminContextDep, staff: Admin, campaign_id: UUID, action: CampaignAction
 ) -> Response:
     """Say what an action does and ask for a confirmation."""
-    balance = find_campaign(admin, campaign_id)
-    return admin_page(request, "campaign_action.html", staff, balance=balance, action=action)
+    return _ask_for_reason(request, admin, staff, campaign_id, action)
 
 
 @router.post("/{campaign_id}/{action}")
-def run_action(admin: AdminContextDep, staff: AdminWithForm, campaign_id: UUID, action: CampaignAction) -> Response:
-    """Pause, resume or end a campaign."""
-    ACTIONS[action](admin.services, staff.caller(), campaign_id)
+def run_action(
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    campaign_id: UUID,
+    action: CampaignAction,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Pause, resume or end a campaign, for a reason."""
+    if not is_valid_reason(reason):
+        return _ask_for_reason(request, admin, staff, campaign_id, action, reason)
+    ACTIONS[action](admin.services, staff.caller(), campaign_id, note=reason.strip())
     return see_other(f"/admin/campaigns/{campaign_id}")
+
+
+def _ask_for_reason(
+    request: Request,
+    admin: AdminContext,
+    staff: Staff,
+    campaign_id: UUID,
+    action: CampaignAction,
+    reason: str | None = None,
+) -> Response:
+    balance = find_campaign(admin, campaign_id)
+    form = describe_reason_form(reason)
+    return admin_page(request, "campaign_action.html", staff, balance=balance, action=action, **form)
 
 
 def find_campaign(admin: AdminContext, campaign_id: UUID) -> CampaignBalance:

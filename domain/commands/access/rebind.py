@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from uuid import UUID
 
 from domain.asks import Asks, Names
-from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp, id_of_text
 from domain.commands.reads import Reads, ask_for_rebinds, name_reservations, recipients_of
 from domain.commands.reservation.settle_due import release_overdue
 from domain.errors import (
@@ -253,6 +253,6 @@ def _rebind_event(
         follows=former.reservation_id,
         activated_at=former.activated_at,
         moves=_rebind_count(former) + 1,
-        text_id=note.text_id if note else None,
+        text_id=id_of_text(note),
         caused_by=former.moved_by,
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands.case_events import open_case
-from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.context import CommandContext, Decision, event_stamp, id_of_text
 from domain.events.access import (
     AccessExpired,
     AccessRemovalFailed,
@@ -118,7 +118,7 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
         reason=outcome.cause if isinstance(outcome, OutcomeUnknown) else outcome.reason,
         attempt=command.attempt if judgment.counts else access.removal_attempts,
         retry_at=retry_at,
-        text_id=command.reply.text_id if command.reply else None,
+        text_id=id_of_text(command.reply),
     )
     events: list[Event] = [failed]
     if retry_at is None:

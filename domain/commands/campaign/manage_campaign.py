@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct, structs
 
 from domain.asks import Asks
-from domain.commands.context import CampaignDecision, CommandContext
+from domain.commands.context import CampaignDecision, CommandContext, id_of_text
 from domain.commands.reads import Reads, name_campaigns
 from domain.errors import (
     CampaignConflict,
@@ -31,6 +31,7 @@ from domain.events.campaign import (
 )
 from domain.events.code_terms import find_invalid_term
 from domain.model.campaign import Campaign
+from domain.ports import TextDraft
 from domain.values.group_name import NamesGroup
 from domain.working_set import WorkingSet
 
@@ -81,30 +82,36 @@ class ChangeCampaignTerms(NamesGroup, frozen=True, kw_only=True):
 
 
 class PauseCampaign(Struct, frozen=True, kw_only=True):
-    """Let its codes take no new reservations for now."""
+    """Let its codes take no new reservations for now. `note`, the reason, goes to the vault."""
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCampaign, CampaignConflict)
 
     context: CommandContext
     campaign_id: UUID
+    note: TextDraft | None = None
 
 
 class ResumeCampaign(Struct, frozen=True, kw_only=True):
-    """Let its codes take new reservations again."""
+    """Let its codes take new reservations again. `note`, the reason, goes to the vault."""
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCampaign, CampaignConflict)
 
     context: CommandContext
     campaign_id: UUID
+    note: TextDraft | None = None
 
 
 class EndCampaign(Struct, frozen=True, kw_only=True):
-    """Let its codes take no new reservations permanently. What is reserved is still sent."""
+    """Let its codes take no new reservations permanently. What is reserved is still sent.
+
+    `note`, the reason, goes to the vault.
+    """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCampaign,)
 
     context: CommandContext
     campaign_id: UUID
+    note: TextDraft | None = None
 
 
 CampaignCommand = CreateCampaign | ChangeCampaignTerms | PauseCampaign | ResumeCampaign | EndCampaign
@@ -124,7 +131,8 @@ def manage_campaign(command: CampaignCommand, working_set: WorkingSet) -> Campai
     Raises:
         Refusal: One of the command's `refusals`, in that order.
     """
-    return CampaignDecision(command.campaign_id, _decide(command, working_set))
+    note = None if isinstance(command, CreateCampaign | ChangeCampaignTerms) else command.note
+    return CampaignDecision(command.campaign_id, _decide(command, working_set), text=note)
 
 
 def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent | None:
@@ -141,7 +149,7 @@ def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent 
     if isinstance(command, ChangeCampaignTerms) and command.expected not in {None, campaign.terms}:
         raise TermsConflict
     if isinstance(command, EndCampaign):
-        return CampaignEnded(**fields) if campaign.ended_by is None else None
+        return None if campaign.ended_by is not None else CampaignEnded(**fields, text_id=id_of_text(command.note))
     if campaign.ended_by is not None:
         raise CampaignConflict("ended")
     if isinstance(command, ChangeCampaignTerms):
@@ -149,7 +157,7 @@ def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent 
     to_pause = isinstance(command, PauseCampaign)
     if campaign.is_paused == to_pause:
         return None
-    return (CampaignPaused if to_pause else CampaignResumed)(**fields)
+    return (CampaignPaused if to_pause else CampaignResumed)(**fields, text_id=id_of_text(command.note))
 
 
 def campaign_event_fields(context: CommandContext, campaign: Campaign | None) -> dict[str, Any]:

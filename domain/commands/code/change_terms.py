@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import structs
 
-from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.context import CommandContext, Decision, event_stamp, id_of_text
 from domain.commands.input_bounds import check_agreement, check_terms
 from domain.errors import (
     CodeIsRevoked,
@@ -95,6 +95,6 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
         **event_stamp(command.context, code).fields,
         **structs.asdict(terms),
         bound_to=bound_to,
-        text_id=command.note.text_id if command.note else None,
+        text_id=id_of_text(command.note),
     )
     return Decision(code.code_id, [event], text=command.note)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.context import CommandContext, Decision, event_stamp, id_of_text
 from domain.errors import CodeIsRevoked, NoSuchCode, RefusalOrder
 from domain.events.code import CodePaused, CodeResumed
 from domain.ports import TextDraft
@@ -45,6 +45,6 @@ def pause_or_resume(command: PauseCode | ResumeCode, working_set: WorkingSet) ->
     if code.is_paused == to_pause:
         return Decision(code.code_id)
     event = CodePaused if to_pause else CodeResumed
-    text_id = command.note.text_id if command.note else None
+    text_id = id_of_text(command.note)
     events = [event(**event_stamp(command.context, code).fields, text_id=text_id)]
     return Decision(code.code_id, events, text=command.note)

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.asks import Asks
-from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp, id_of_text
 from domain.commands.reads import Reads, name_codes
 from domain.commands.reservation.settle_due import is_released_by_revocation, release_on_revocation
 from domain.errors import NoSuchCode, RefusalOrder
@@ -65,7 +65,7 @@ def revoke_code(command: RevokeCode, working_set: WorkingSet, policy: Policy) ->
     stamp = event_stamp(command.context, code)
     events: list[Event] = []
     if not code.is_revoked:
-        revoked = CodeRevoked(**stamp.fields, text_id=command.note.text_id if command.note else None)
+        revoked = CodeRevoked(**stamp.fields, text_id=id_of_text(command.note))
         events.append(revoked)
         code = evolve_code(code, code.code_id, code.version + 1, revoked)
     events += _settlement_events(code, working_set, stamp, command.case_ids, policy)

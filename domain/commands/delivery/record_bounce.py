@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands.case_events import open_case
-from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.context import CommandContext, Decision, event_stamp, id_of_text
 from domain.commands.input_bounds import reported_fields
 from domain.errors import NothingSent, OutOfBounds, RefusalOrder, ReservationUnknown
 from domain.events.reservation import InviteBounced
@@ -62,7 +62,7 @@ def record_bounce(command: RecordBounce, working_set: WorkingSet) -> Decision:
         delivery=command.delivery,
         reason=command.reason,
         reply_code=command.reply_code,
-        text_id=command.reply.text_id if command.reply else None,
+        text_id=id_of_text(command.reply),
         caused_by=reservation.moved_by,
     )
     in_doubt = (

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands.case_events import open_case
-from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp, id_of_text
 from domain.commands.delivery.late_success import DeliveryProof, success_events
 from domain.commands.reservation.settle_due import count_attempts, unknown_outcome
 from domain.events.event import Event, RefundCause
@@ -141,7 +141,7 @@ def _record_not_sent(
         server=outcome.server,
         reason=outcome.reason,
         reply_code=outcome.reply_code,
-        text_id=command.reply.text_id if command.reply else None,
+        text_id=id_of_text(command.reply),
         retry_at=retry_at,
         about_connection=outcome.about_connection,
         caused_by=reservation.moved_by,

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.asks import Asks
-from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.context import CommandContext, Decision, event_stamp, id_of_text
 from domain.commands.reads import Reads, name_codes
 from domain.errors import HandOutMailConflict, NoSuchCode, NoSuchHandOut, RefusalOrder
 from domain.events.hand_out import (
@@ -109,7 +109,7 @@ def record_hand_out_bounce(command: RecordHandOutBounce, working_set: WorkingSet
     if handed_out.mail_state not in {"sent", "unknown"}:
         raise HandOutMailConflict("not_sent")
     fields = _event_fields(command, working_set, handed_out.mail)
-    text_id = command.note.text_id if command.note else None
+    text_id = id_of_text(command.note)
     return Decision(command.code_id, [HandOutBounced(**fields, text_id=text_id)], text=command.note)
 
 

@@ -1,6 +1,7 @@
 """Create a hand-out of a campaign's codes, change its emails, pause, resume and end it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
@@ -9,7 +10,7 @@ from msgspec import Struct, structs
 
 from domain.asks import Asks
 from domain.commands.campaign.manage_campaign import campaign_event_fields
-from domain.commands.context import CampaignDecision, CommandContext
+from domain.commands.context import CampaignDecision, CommandContext, id_of_text
 from domain.commands.input_bounds import check_agreement, check_terms
 from domain.commands.reads import Reads, name_campaigns
 from domain.errors import (
@@ -32,8 +33,9 @@ from domain.events.hand_out import (
     HandOutPaused,
     HandOutResumed,
 )
+from domain.model.campaign import Campaign
 from domain.model.hand_out import NO_TEXTS, HandOut, HandOutText, Mailing
-from domain.ports import Language
+from domain.ports import Language, TextDraft
 from domain.values.group_name import NamesGroup, is_group_name
 from domain.values.number_bounds import MAILS_PER_MINUTE
 from domain.working_set import WorkingSet
@@ -99,33 +101,42 @@ class ChangeHandOut(Struct, frozen=True, kw_only=True):
 
 
 class PauseHandOut(Struct, frozen=True, kw_only=True):
-    """Hand no further code out for now. A draft stays one."""
+    """Hand no further code out for now. A draft stays one. `note`, the reason, goes to the vault."""
 
     refusals: ClassVar[RefusalOrder] = (NoSuchHandOut, HandOutConflict)
 
     context: CommandContext
     campaign_id: UUID
     hand_out_id: UUID
+    note: TextDraft | None = None
 
 
 class ResumeHandOut(Struct, frozen=True, kw_only=True):
-    """Hand codes out again, or start a draft."""
+    """Hand codes out again, or start a draft.
 
-    refusals: ClassVar[RefusalOrder] = (NoSuchHandOut, HandOutConflict)
+    Attributes:
+        starts_at: From when; None: at once. Until then another `ResumeHandOut` may change it.
+        note: The reason, which goes to the vault.
+    """
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchHandOut, HandOutConflict, HandOutInvalid)
 
     context: CommandContext
     campaign_id: UUID
     hand_out_id: UUID
+    starts_at: datetime | None = None
+    note: TextDraft | None = None
 
 
 class EndHandOut(Struct, frozen=True, kw_only=True):
-    """Hand no further code out, permanently."""
+    """Hand no further code out, permanently. `note`, the reason, goes to the vault."""
 
     refusals: ClassVar[RefusalOrder] = (NoSuchHandOut,)
 
     context: CommandContext
     campaign_id: UUID
     hand_out_id: UUID
+    note: TextDraft | None = None
 
 
 HandOutCommand = CreateHandOut | ChangeHandOut | PauseHandOut | ResumeHandOut | EndHandOut
@@ -158,7 +169,8 @@ def manage_hand_out(command: HandOutCommand, working_set: WorkingSet) -> Campaig
         raise NoSuchHandOut
     if isinstance(command, ChangeHandOut):
         return _change(command, working_set, hand_out)
-    return _decision(command, _change_state(command, working_set, hand_out))
+    event = _change_state(command, working_set, hand_out)
+    return CampaignDecision(command.campaign_id, event, command.hand_out_id, text=command.note)
 
 
 def _decision(
@@ -172,15 +184,32 @@ def _decision(
 def _change_state(
     command: PauseHandOut | ResumeHandOut | EndHandOut, working_set: WorkingSet, hand_out: HandOut
 ) -> HandOutEvent | None:
-    fields = _event_fields(command, working_set)
+    fields = {**_event_fields(command, working_set), "text_id": id_of_text(command.note)}
     if isinstance(command, EndHandOut):
         return None if hand_out.state == "ended" else HandOutEnded(**fields)
     if hand_out.state == "ended":
         raise HandOutConflict("ended")
-    to_pause = isinstance(command, PauseHandOut)
-    if (hand_out.state in {"draft", "paused"}) == to_pause:
+    if isinstance(command, PauseHandOut):
+        return None if hand_out.state in {"draft", "paused"} else HandOutPaused(**fields)
+    if hand_out.state_at(command.context.now) == "running":
+        if command.starts_at is not None and command.starts_at != hand_out.starts_at:
+            raise HandOutConflict("running")
         return None
-    return (HandOutPaused if to_pause else HandOutResumed)(**fields)
+    if hand_out.state == "scheduled" and command.starts_at == hand_out.starts_at:
+        return None
+    if command.starts_at is not None:
+        _check_start(command.starts_at, command.context, working_set.campaign(command.campaign_id))
+    return HandOutResumed(**fields, starts_at=command.starts_at)
+
+
+def _check_start(starts_at: datetime, context: CommandContext, campaign: Campaign) -> None:
+    """Check that a hand-out starts in the future, and before its campaign ends.
+
+    Raises:
+        HandOutInvalid: It does not.
+    """
+    if starts_at <= context.now or (campaign.terms.ends_at is not None and starts_at >= campaign.terms.ends_at):
+        raise HandOutInvalid("starts_at")
 
 
 def _create(command: CreateHandOut, working_set: WorkingSet) -> CampaignDecision:

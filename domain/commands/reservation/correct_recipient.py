@@ -16,7 +16,7 @@ from domain.asks import Asks, Names
 from domain.commands.access.end_on_refund import end_corrected_access
 from domain.commands.campaign.campaign_limits import check_campaign_limits, check_domain
 from domain.commands.case_events import close_case, derive_case_id
-from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp, id_of_text
 from domain.commands.reads import Reads, ask_for_rebinds, name_reservations, recipients_of
 from domain.commands.reservation.settle_due import settle_lapsed_lease
 from domain.errors import (
@@ -202,7 +202,7 @@ def _correction_events(
         **stamp.for_reservation(reservation),
         cause="corrected",
         held="reserved" if reservation.is_live else "used",
-        text_id=command.note.text_id if command.note else None,
+        text_id=id_of_text(command.note),
         caused_by=reservation.moved_by,
     )
     closed = close_case(reservation, stamp, "corrected", caused_by=code.version + 1)

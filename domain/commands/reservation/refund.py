@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from domain.commands.access.end_on_refund import end_refunded_access
 from domain.commands.case_events import close_case, derive_case_id
-from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp, id_of_text
 from domain.commands.reservation.settle_due import settle_lapsed_lease
 from domain.errors import (
     AccessChoiceRequired,
@@ -98,7 +98,7 @@ def _refund_events(
         cause=command.cause,
         held="reserved" if reservation.is_live else "used",
         kind=reservation.kind,
-        text_id=command.note.text_id if command.note else None,
+        text_id=id_of_text(command.note),
         caused_by=reservation.moved_by,
     )
     closed = close_case(reservation, stamp, "resolved_refunded", caused_by=code.version + 1)

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands.case_events import close_case
-from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.commands.context import CommandContext, Decision, event_stamp, id_of_text
 from domain.errors import RefusalOrder, ReservationNotResendable, ReservationUnknown
 from domain.events.event import Event
 from domain.events.reservation import ResendRequested
@@ -48,7 +48,7 @@ def request_resend(command: RequestResend, working_set: WorkingSet, policy: Poli
             **stamp.for_reservation(reservation),
             delivery=reservation.delivery + 1,
             deadline=stamp.now + timedelta(seconds=policy.reservation_ttl_s),
-            text_id=command.note.text_id if command.note else None,
+            text_id=id_of_text(command.note),
             caused_by=reservation.moved_by,
         )
     )

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from domain.commands.access.end_on_refund import end_refunded_access
 from domain.commands.campaign.campaign_limits import check_shared_use_left
 from domain.commands.case_events import REMOVED_BY_HAND, RESOLVED_BY_RETRY, close_case, is_removal_case, open_case
-from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
+from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp, id_of_text
 from domain.commands.delivery.late_success import has_access_to_move, is_access_being_moved, is_bound_to_another
 from domain.commands.reservation.settle_due import folded, settle_lapsed_lease
 from domain.errors import AccessChoiceRequired, RefusalOrder, ReservationNotResolvable, ReservationUnknown
@@ -218,7 +218,7 @@ def _refund_events(
         cause=cause,
         held="reserved" if reservation.is_live else "used",
         kind=reservation.kind,
-        text_id=note.text_id if note else None,
+        text_id=id_of_text(note),
         caused_by=reservation.moved_by,
     )
     closed = close_case(reservation, stamp, "resolved_refunded", caused_by=code.version + 1)

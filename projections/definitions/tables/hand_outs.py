@@ -1,6 +1,7 @@
 """`hand_outs`: one row for each hand-out of a campaign's codes, with its state.
 
-Its first event has its terms, and the event of `rate_version`, if there is one, has its rate.
+Its first event has its terms, and the event of `rate_version`, if there is one, has its rate. `starts_at` is the start
+that was planned last: it counts in the state `scheduled` only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,6 +33,7 @@ TABLE: Final = Table(
         "changed_at": "timestamptz",
         "state": "text",
         "rate_version": "bigint",
+        "starts_at": "timestamptz",
     },
 )
 _CREATED_AT: Final = list(TABLE.columns).index("created_at")
@@ -57,6 +59,8 @@ class HandOuts(Projection):
             columns = {"created_version": recorded.originator_version, "created_at": event.at}
         elif isinstance(event, HandOutChanged):
             columns = {"rate_version": recorded.originator_version}
+        elif isinstance(event, HandOutResumed):
+            columns = {"starts_at": event.starts_at}
         yield TABLE.row(
             hand_out_id=event.hand_out_id,
             campaign_id=recorded.originator_id,

@@ -1,9 +1,10 @@
 """A hand-out of the campaign's codes: lists, workers that take the same rows, and what staff do at odd times."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from random import Random
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
@@ -46,6 +47,8 @@ SHARE: Final = 0.5
 WORKERS, UPLOADS_MAX, ROWS_MAX, GIVEN_MAX, CHANGES_MAX = 2, 2, 3, 3, 3
 PEOPLE: Final = RECIPIENTS + 3
 """Addresses that it sends to: those of the persons who redeem, and others."""
+DRAFTS: Final = 0.3
+"""Share of the hand-outs that staff start later."""
 UPLOADS_ENDED: Final = 0.8
 """Share of the uploads that end if no other one takes their rows over."""
 MEMBERS_GIVEN: Final = 0.8
@@ -118,8 +121,21 @@ class SimulatedHandOut:
             hand_out_id=self._hand_out_id,
             name="Autumn",
             terms=make_terms(),
+            is_draft=self._random.random() < DRAFTS,
         )
         self._manage(create)
+        if create.is_draft:
+            self._scheduler.sleep(self._random.choice([5.0, 60.0]))
+            self._start()
+
+    def _start(self) -> None:
+        """Start a draft or a paused hand-out, often at a time in the future, and let a worker look then."""
+        random, wait_s = self._random, self._random.choice([0.0, 60.0, 300.0])
+        starts_at = self._site.now() + timedelta(seconds=wait_s) if wait_s else None
+        ids: dict[str, Any] = {"campaign_id": self._campaign_id, "hand_out_id": self._hand_out_id}
+        self._manage(ResumeHandOut(context=self._context(), starts_at=starts_at, **ids))
+        self._scheduler.sleep(wait_s + random.choice([1.0, 20.0]))
+        self._work()
 
     def _work(self) -> None:
         """Send what is queued, as a worker does that may have lost its lease to another one."""
@@ -262,11 +278,10 @@ class SimulatedHandOut:
         )
 
     def _pause(self) -> None:
-        about = {"campaign_id": self._campaign_id, "hand_out_id": self._hand_out_id}
-        self._manage(PauseHandOut(context=self._context(), **about))
+        ids: dict[str, Any] = {"campaign_id": self._campaign_id, "hand_out_id": self._hand_out_id}
+        self._manage(PauseHandOut(context=self._context(), **ids))
         self._scheduler.sleep(self._random.choice([5.0, 40.0]))
-        self._manage(ResumeHandOut(context=self._context(), **about))
-        self._work()
+        self._start()
 
     def _end(self) -> None:
         self._manage(EndHandOut(context=self._context(), campaign_id=self._campaign_id, hand_out_id=self._hand_out_id))
@@ -300,7 +315,7 @@ class SimulatedHandOut:
 
     def _find_state(self) -> HandOutState | None:
         hand_out = self._site.store.hand_outs.get(self._hand_out_id)
-        return None if hand_out is None else hand_out.state
+        return None if hand_out is None else hand_out.state_at(self._site.now())
 
     def _context(self) -> CommandContext:
         return CommandContext(now=self._site.now(), actor="worker")

@@ -12,6 +12,7 @@ from domain.events.hand_out import HandOutSent
 from domain.events.reservation import UseRefunded
 from domain.model import hand_out
 from domain.model.campaign import Campaign
+from domain.model.hand_out import HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet
@@ -75,6 +76,11 @@ def used_code_is_handed_out(patch: Patch) -> None:
     patch.setattr(hand_out_code, "find_obstacle", find_other_obstacle)
 
 
+def scheduled_hand_out_starts_at_once(patch: Patch) -> None:
+    """The start of a hand-out is stored, and workers look at its state only."""
+    patch.setattr(HandOut, "state_at", lambda self, _now: "running" if self.state == "scheduled" else self.state)
+
+
 def list_lacks_the_handed_out_code(patch: Patch) -> None:
     """The event is committed without the row, so no email is due and the next list gives the recipient a code."""
     patch.setattr(hand_out_code, "_list_row", lambda _: None)
@@ -87,5 +93,6 @@ CAMPAIGN_PLANTS = (
     refund_of_an_earlier_use_frees_a_place,
     sent_email_stays_queued,
     used_code_is_handed_out,
+    scheduled_hand_out_starts_at_once,
     list_lacks_the_handed_out_code,
 )

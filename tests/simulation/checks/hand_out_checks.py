@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import Final
 from uuid import UUID
 
 from domain.events.hand_out import (
@@ -13,9 +14,13 @@ from domain.events.hand_out import (
     HandOutMailEvent,
     HandOutReminded,
     HandOutResendRequested,
+    HandOutResumed,
 )
 from domain.working_set import WorkingSet
 from tests.simulation.checks.run_result import RunResult
+
+LONGEST_LEASE_S: Final = 100.0
+"""How long a worker of the simulation may be at work on a row that it took before a pause."""
 
 
 def find_repeated_hand_outs(run: RunResult) -> Iterator[str]:
@@ -85,6 +90,28 @@ def find_wrong_changes(run: RunResult) -> Iterator[str]:
             yield f"hand-out {hand_out_id} has rate {hand_out.per_minute}, its events say {rates[hand_out_id]}"
         if not run.store.lists.texts.get(hand_out_id, {}).keys() <= languages[hand_out_id]:
             yield f"hand-out {hand_out_id} has texts that no event set"
+
+
+def find_early_hand_outs(run: RunResult) -> Iterator[str]:
+    """No list of a draft leads to a code, nor one of a hand-out before its start. Leased rows may end after a pause."""
+    resumed, drafts = dict[UUID, tuple[float, HandOutResumed]](), set[UUID]()
+    for committed_s, code_id, event in run.facts:
+        match event:
+            case HandOutCreated():
+                drafts.update({event.hand_out_id} if event.is_draft else ())
+            case HandOutResumed():
+                drafts.discard(event.hand_out_id)
+                resumed[event.hand_out_id] = committed_s, event
+            case CodeHandedOut() if code_id not in run.store.lists.existing:
+                if event.hand_out_id in drafts:
+                    yield f"code {code_id} was handed out, and its hand-out is a draft"
+                since_s, start = resumed.get(event.hand_out_id, (committed_s, None))
+                if start is None or start.starts_at is None or committed_s - since_s < LONGEST_LEASE_S:
+                    continue
+                if (event.recorded_at or event.at) < start.starts_at:
+                    yield f"code {code_id} was handed out at {event.at}, and its hand-out starts at {start.starts_at}"
+            case _:
+                pass
 
 
 def find_used_hand_outs(working_set: WorkingSet) -> Iterator[str]:

@@ -46,6 +46,7 @@ from tests.simulation.checks.access_checks import find_broken_access_rules
 from tests.simulation.checks.campaign_checks import find_wrong_campaigns
 from tests.simulation.checks.hand_out_checks import (
     find_changed_emails,
+    find_early_hand_outs,
     find_repeated_hand_outs,
     find_wrong_changes,
     find_wrong_list_rows,
@@ -75,6 +76,7 @@ def violations(run: RunResult) -> list[str]:
         _secrets,
         find_broken_access_rules,
         find_uses_against_terms,
+        find_early_hand_outs,
         find_repeated_hand_outs,
         find_wrong_list_rows,
         find_changed_emails,

@@ -1,6 +1,6 @@
 """The form that changes the rate and the texts of a hand-out's emails."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from domain.errors import TermsConflict
 from domain.model.hand_out import HandOutText, Mailing
 from domain.ports import Language
 from domain.values.number_bounds import MAILS_PER_MINUTE
+from domain.values.text_variables import find_variables
 
 router = APIRouter(prefix="/admin/hand-outs/{hand_out_id}", route_class=SupportRoute)
 
@@ -60,10 +61,21 @@ def change_on_page(
             admin.services, staff.caller(), hand_out_id, change, lambda before: expected_terms(seen, before)
         )
     except ApplicationError as error:
-        if error.code != TermsConflict.code:
+        variables = error.facts.get("variables")
+        if isinstance(variables, list):
+            _blame_variables(fields, variables)
+        elif error.code != TermsConflict.code:
             raise
-        return _render(request, admin, staff, hand_out_id, fields, is_changed=True)
+        return _render(request, admin, staff, hand_out_id, fields, is_changed=error.code == TermsConflict.code)
     return see_other(f"/admin/hand-outs/{hand_out_id}?saved=yes")
+
+
+def _blame_variables(fields: FormFields, variables: Iterable[str]) -> None:
+    """Mark the fields that name a variable without a value."""
+    for name in fields.values:
+        unknown = {*find_variables(fields.values[name])} & {*variables}
+        if name.startswith(("subject_", "text_")) and unknown:
+            fields.errors[name] = "variable:" + ", ".join(f"{{{each}}}" for each in sorted(unknown))
 
 
 def read_own_texts(fields: FormFields) -> dict[Language, HandOutText]:

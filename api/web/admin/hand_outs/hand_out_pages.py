@@ -9,17 +9,19 @@ from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
 from api.code_import.list_report import ListReport, find_report
+from api.errors import ApplicationError
 from api.http.blocking_route import answer_within
 from api.http.pagination import format_cursor, parse_cursor
 from api.i18n.languages import LANGUAGES
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
 from api.schemas.numbers import IN_DIGITS
-from api.schemas.parsing import find_pasted_email
+from api.schemas.parsing import find_pasted_email, parse_time
 from api.use_cases.campaign_actions import list_code_defaults
 from api.use_cases.hand_outs.hand_out_actions import (
     PeoplePage,
     create_hand_out,
     end_hand_out,
+    find_missing_values,
     find_person_by_address,
     find_person_of_code,
     find_progress,
@@ -28,18 +30,18 @@ from api.use_cases.hand_outs.hand_out_actions import (
     pause_hand_out,
     resume_hand_out,
 )
-from api.use_cases.hand_outs.hand_out_preview import find_missing_values, preview_hand_out
-from api.use_cases.services import Caller, LedgerServices
+from api.use_cases.hand_outs.hand_out_preview import preview_hand_out
 from api.web.admin.campaigns import find_campaign
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.hand_outs.change_pages import read_own_texts
 from api.web.admin.issue import GROUPS_OFFERED, template_of
-from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
+from api.web.forms import FormDep, FormFields, describe_reason_form, id_from_nonce, is_valid_reason, new_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer, ViewerWithForm
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import scale_to_largest
+from domain.errors import HandOutInvalid
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.identifiers import TYPED_LENGTH_MAX
 from domain.values.number_bounds import MAILS_PER_MINUTE, VERSIONS
@@ -50,7 +52,7 @@ PEOPLE_PER_PAGE: Final = 50
 TEST_RESULT: Final = r"^((sent|failed|deferred|unknown)(\.[a-z_]{1,40})?)?$"
 """What became of a test email, and the stable word of the reason if there is one."""
 HandOutAction = Literal["pause", "resume", "end"]
-ACTIONS: Final[Mapping[HandOutAction, Callable[[LedgerServices, Caller, UUID], HandOutProgress]]] = {
+ACTIONS: Final[Mapping[HandOutAction, Callable[..., HandOutProgress]]] = {
     "pause": pause_hand_out,
     "resume": resume_hand_out,
     "end": end_hand_out,
@@ -185,37 +187,63 @@ def show_progress(request: Request, admin: AdminContextDep, staff: Viewer, hand_
 def confirm_action(
     request: Request, admin: AdminContextDep, staff: Admin, hand_out_id: UUID, action: HandOutAction
 ) -> Response:
-    """Say what an action does and ask for a confirmation."""
+    """Say what an action does, and ask for the reason and, for a start, the time."""
     return _render_action(request, admin, staff, hand_out_id, action)
 
 
 @router.post("/hand-outs/{hand_out_id}/{action}")
 @answer_within(COUNT_S_MAX)
 def run_action(
-    request: Request, admin: AdminContextDep, staff: AdminWithForm, hand_out_id: UUID, action: HandOutAction
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    fields: FormDep,
+    hand_out_id: UUID,
+    action: HandOutAction,
 ) -> Response:
-    """Pause, resume or end a hand-out. None starts whose text has a variable that no recipient has a value for."""
-    if action == "resume" and any(each.is_unknown for each in find_missing_values(admin.services, hand_out_id)):
-        return _render_action(request, admin, staff, hand_out_id, action, status=422)
-    ACTIONS[action](admin.services, staff.caller(), hand_out_id)
+    """Pause, resume or end a hand-out, for a reason; a start may have a time.
+
+    None starts whose text has a variable that no recipient has a value for.
+    """
+    reason = fields.values.get("reason", "")
+    starts_at = fields.parsed("starts_at", parse_time) if action == "resume" else None
+    if fields.errors or not is_valid_reason(reason):
+        return _render_action(request, admin, staff, hand_out_id, action, fields)
+    when = {"starts_at": starts_at} if action == "resume" else {}
+    try:
+        ACTIONS[action](admin.services, staff.caller(), hand_out_id, note=reason.strip(), **when)
+    except ApplicationError as error:
+        if error.facts.get("why") not in {"starts_at", "unknown_variables"}:
+            raise
+        if error.code == HandOutInvalid.code:
+            fields.errors["starts_at"] = "start"
+        return _render_action(request, admin, staff, hand_out_id, action, fields)
     return see_other(f"/admin/hand-outs/{hand_out_id}")
 
 
 def _render_action(
-    request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, action: HandOutAction, *, status: int = 200
+    request: Request,
+    admin: AdminContext,
+    staff: Staff,
+    hand_out_id: UUID,
+    action: HandOutAction,
+    fields: FormFields | None = None,
 ) -> Response:
-    counted = _show_counts(admin, hand_out_id)
+    """Ask for what an action needs; with status 422 if a form was sent that lacks some of it."""
+    counted, shown = _show_counts(admin, hand_out_id), fields or FormFields({})
+    reason = None if fields is None else fields.values.get("reason", "")
+    is_refused_reason = reason is not None and not is_valid_reason(reason)
     missing = find_missing_values(admin.services, hand_out_id) if action == "resume" else []
-    is_refused = any(each.is_unknown for each in missing)
     return admin_page(
         request,
         "hand_out_action.html",
         staff,
-        status=status,
         **counted,
+        **{**describe_reason_form(reason), "is_refused": is_refused_reason},
         action=action,
         missing=missing,
-        is_refused=is_refused,
+        has_unknown_variables=any(each.is_unknown for each in missing),
+        fields=shown,
     )
 
 
@@ -265,7 +293,7 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
     progress, now = find_progress(admin.services, hand_out_id), admin.services.now()
-    state = progress.details.state_in(is_campaign_over=progress.campaign.has_ended(now))
+    state = progress.details.state_at(now, is_campaign_over=progress.campaign.has_ended(now))
     widths = scale_to_largest([progress.counts[each] for each in PERSON_STATES])
     return {
         "progress": progress,
@@ -321,7 +349,7 @@ def _render_list(
         campaign=campaign,
         is_over=is_over,
         cards=[
-            HandOutCard(row, row.details.state_in(is_campaign_over=is_over), row.find_obstacle(now), row.waiting)
+            HandOutCard(row, row.details.state_at(now, is_campaign_over=is_over), row.find_obstacle(now), row.waiting)
             for row in page.rows
         ],
         next=None if page.next is None else format_cursor(*page.next),
@@ -345,4 +373,6 @@ def _form(admin: AdminContext, fields: FormFields) -> dict[str, Any]:
 def _list_actions(state: str) -> list[HandOutAction]:
     if state == "ended":
         return []
+    if state == "scheduled":
+        return ["resume", "pause", "end"]
     return ["resume" if state in {"draft", "paused"} else "pause", "end"]

@@ -393,6 +393,43 @@ def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
     assert "emails per minute at most 60" in history[1]["sentence"]
 
 
+def test_start_is_planned_changed_and_undone(app: AppClient) -> None:
+    """The reason is in the vault; a start that is past, or that of a running hand-out, is refused."""
+    hand_out, headers = create(app, draft=True), {**app.key("admin"), "Accept-Language": "en"}
+    path = f"{PATH}/{hand_out['id']}"
+
+    def post(action: str, **body: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = app.client.post(f"{path}/{action}", json=body, headers=headers).json()
+        return answer
+
+    later, latest = "2099-01-01T08:00:00Z", "2099-01-02T08:00:00Z"
+    planned = [post("resume", starts_at=at, note="for the fair") for at in (later, latest)]
+    paused = post("pause")
+    past = post("resume", starts_at="2020-01-01T00:00:00Z")
+    running = post("resume")
+    late = post("resume", starts_at=later)
+
+    assert [(each["state"], each["starts_at"]) for each in planned] == [("scheduled", later), ("scheduled", latest)]
+    assert [(each["state"], each["starts_at"]) for each in (paused, running)] == [("paused", None), ("running", None)]
+    assert (past["code"], late["code"]) == ("HAND_OUT_INVALID", "HAND_OUT_CONFLICT")
+    assert "in the future" in past["detail"]
+    assert "Pause it first" in late["detail"]
+    assert app.count("private_texts") == 2
+
+
+def test_text_with_an_unknown_variable_keeps_a_hand_out_from_starting(app: AppClient) -> None:
+    """Whichever way it is started: the answer names the variable, and nothing is sent."""
+    hand_out = create(app, draft=True, texts={"en": {"subject": "", "text": "{code} {codee}"}})
+    upload(app, hand_out, "email\nli@example.com\n", language="en")
+    answer = app.client.post(f"{PATH}/{hand_out['id']}/resume", headers=app.key("admin"))
+    running = create(app, texts={"en": {"subject": "", "text": "{code} {codee}"}})
+    listed = upload(app, running, "email\nli@example.com\n", language="en")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "HAND_OUT_CONFLICT")
+    assert answer.json()["errors"] == [{"where": "texts", "what": "no recipient has a value for {codee}"}]
+    assert "{codee}" in listed["detail"]
+
+
 @pytest.mark.parametrize(
     ("counted_max", "expected"), [(4, [[2, 2], [5]]), (3, [[2], [2], [5]]), (8, [[2, 2], [5]]), (9, [[2, 2, 5]])]
 )

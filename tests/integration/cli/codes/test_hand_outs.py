@@ -130,18 +130,24 @@ def test_lines_behind_those_that_are_shown_are_counted(
 
 
 def test_list_warns_of_variables_that_no_line_fills(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """At the check and when it is stored; a list that fills them gives no warning."""
+    """The first list of a running hand-out is not stored, since its emails would go out with an empty place."""
     text, file = tmp_path / "text.txt", tmp_path / "list.csv"
     text.write_text("{name}, {code}, {nosuch}", "utf-8")
     file.write_text(LIST, "utf-8")
     hand_out = create(bench, terminal, "--text", str(text), "--language", "en")
     checked = terminal.ledger("hand-out", "add", hand_out, str(file), "--json")
-    stored = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
+    refused = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
+    stored = bench.rows("SELECT count(*) FROM hand_out_recipients")
     file.write_text("email,name,nosuch\nx@example.com,Li,1\n", "utf-8")
-    filled = terminal.ledger("hand-out", "add", hand_out, str(file), "--json")
+    filled = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply", "--json")
+    file.write_text(LIST, "utf-8")
+    more = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
 
     assert checked.json["missing_variables"] == ["nosuch"]
-    assert ["no line fills {nosuch}" in result.err for result in (checked, stored, filled)] == [True, True, False]
+    assert ["no line fills {nosuch}" in result.err for result in (checked, filled, more)] == [True, False, True]
+    assert (refused.status, stored) == (4, [(0,)])
+    assert "No recipient has a value for {nosuch}" in refused.err
+    assert (filled.status, more.status) == (0, 0)
 
 
 def test_preview_shows_the_own_text(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_chart_shows_uses_terms_and_pause_as_steps_and_as_a_table(app: AppClient
     app.redeem(code, "li@example.com")
     reservation_id = app.redeem(second, "wang@example.com").json()["reservation_id"]
     cancel(admin, reservation_id)
-    admin.submit(f"{path}/pause", f"{path}/pause")
+    admin.submit(f"{path}/pause", f"{path}/pause", reason="asked")
 
     page = read_page(admin.get(f"{path}/balance").text)
     rows = page.find("table", class_="chart-numbers").find("tbody").find_all("tr")

@@ -267,8 +267,9 @@ def test_pause_resume_and_end_ask_first_and_name_who_did_it(app: AppClient, admi
     states = []
     for action in ("pause", "resume", "end"):
         asked = read_page(admin.get(f"{path}/{action}").text)
-        assert asked.find("form", action=f"{path}/{action}").texts("button") == [f"{action.capitalize()} campaign"]
-        assert admin.submit(f"{path}/{action}", f"{path}/{action}").status_code == 303
+        assert asked.find("main").texts("button") == [f"{action.capitalize()} campaign"]
+        assert admin.submit(f"{path}/{action}", f"{path}/{action}", reason=" ").status_code == 422
+        assert admin.submit(f"{path}/{action}", f"{path}/{action}", reason=f"to {action} it").status_code == 303
         states.append(read_page(admin.get(path).text).find("article", id="campaign").find_all("span")[0].text)
     late = admin.submit("/admin/batches", "/admin", campaign=path.rpartition("/")[2], nonce=uuid4().hex, count="1")
     page = read_page(admin.get(path).text)
@@ -276,7 +277,9 @@ def test_pause_resume_and_end_ask_first_and_name_who_did_it(app: AppClient, admi
     assert states == ["Paused", "Active", "Ended"]
     assert app.redeem(code, "li@example.com").json()["code"] == "CAMPAIGN_ENDED"
     assert (late.status_code, [*faults(late)]) == (422, ["campaign"])
-    assert page.find("ul", id="lines").text.count("staff") >= 3
+    lines = page.find("ul", id="lines").text
+    assert lines.count("staff") >= 3
+    assert [f"to {action} it" in lines for action in ("pause", "resume", "end")] == [True] * 3
     assert f"{path}/pause" not in page.link_targets
     assert admin.get(f"{path}/revoke").status_code in {404, 422}
 
@@ -285,7 +288,7 @@ def test_campaigns_that_have_ended_are_not_offered_for_codes(app: AppClient, adm
     """Neither where codes are issued nor where they are imported, whether staff or the time ended the campaign."""
     paths = [create(admin, name=name, ends_at="2099-01-01T00:00") for name in ("Open", "Past", "Stopped")]
     ids = [path.rpartition("/")[2] for path in paths]
-    admin.submit(f"{paths[2]}/end", f"{paths[2]}/end")
+    admin.submit(f"{paths[2]}/end", f"{paths[2]}/end", reason="asked")
     with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE campaigns SET ends_at = '2020-01-01T00:00:00Z' WHERE campaign_id = %s", (ids[1],))
 

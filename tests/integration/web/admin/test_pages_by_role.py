@@ -21,7 +21,7 @@ def make_campaigns(app: AppClient, admin: StaffBrowser) -> tuple[str, str]:
     (code,) = issue(app, admin, campaign, 1)
     app.attempt(app.redeem(code, "sent@three.example").json()["reservation_id"])
     over = admin.submit(f"{campaign}/hand-outs", f"{campaign}/hand-outs", name="Over", nonce=uuid4().hex, max_uses="1")
-    admin.submit(f"{over.headers['location']}/end", f"{over.headers['location']}/end")
+    admin.submit(f"{over.headers['location']}/end", f"{over.headers['location']}/end", reason="asked")
     return campaign, path
 
 

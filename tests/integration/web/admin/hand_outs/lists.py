@@ -24,7 +24,7 @@ def create_hand_out(browser: StaffBrowser, **terms: str) -> str:
 
 def start(browser: StaffBrowser, path: str) -> str:
     """Start a draft; the path of its page."""
-    assert browser.submit(f"{path}/resume", f"{path}/resume").status_code == 303
+    assert browser.submit(f"{path}/resume", f"{path}/resume", reason="asked").status_code == 303
     return path
 
 

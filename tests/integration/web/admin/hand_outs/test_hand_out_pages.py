@@ -1,6 +1,7 @@
 """Hand-outs at the admin console: created, followed, paused, resumed and ended, with their recipients by state."""
 
 import re
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -73,8 +74,9 @@ def test_pause_resume_and_end_ask_first_and_end_takes_no_more_recipients(admin: 
     states = []
     for action in ("pause", "resume", "end"):
         asked = read_page(admin.get(f"{path}/{action}").text)
-        assert asked.find("form", action=f"{path}/{action}").texts("button") == [f"{action.capitalize()} hand-out"]
-        assert admin.submit(f"{path}/{action}", f"{path}/{action}").status_code == 303
+        assert asked.find("main").texts("button") == [f"{action.capitalize()} hand-out"]
+        assert admin.submit(f"{path}/{action}", f"{path}/{action}", reason=" ").status_code == 422
+        assert admin.submit(f"{path}/{action}", f"{path}/{action}", reason=f"to {action} it").status_code == 303
         states.append(read_page(admin.get(path).text).find("article", id="hand-out").attributes["data-state"])
     page = read_page(admin.get(path).text)
 
@@ -126,7 +128,7 @@ def test_progress_of_an_ended_hand_out_leaves_out_recipients_without_an_email(
     send(app, UUID(path.rpartition("/")[2]), 1)
     lines = read_page(admin.get(path).text).find("section", aria_labelledby="people").find("ul", class_="cards")
 
-    admin.submit(f"{path}/end", f"{path}/end")
+    admin.submit(f"{path}/end", f"{path}/end", reason="asked")
 
     assert (
         read_page(admin.get(path).text).find("p", class_="progress-number").text == "33% Recipients processed: 1 of 3"
@@ -163,9 +165,9 @@ def test_progress_of_a_hand_out_is_followed_until_every_recipient_is_processed(
     queued = look()
     send(app, UUID(path.rpartition("/")[2]), 1)
     half = look()
-    admin.submit(f"{path}/pause", f"{path}/pause")
+    admin.submit(f"{path}/pause", f"{path}/pause", reason="asked")
     paused = look()
-    admin.submit(f"{path}/resume", f"{path}/resume")
+    admin.submit(f"{path}/resume", f"{path}/resume", reason="asked")
     send(app, UUID(path.rpartition("/")[2]), 2)
     done = look()
 
@@ -211,7 +213,7 @@ def test_progress_does_not_fall_when_a_code_is_sent_again(app: AppClient, admin:
         return bar.find("p").text, "data-follow" in bar.attributes, counts
 
     before = look()
-    admin.submit(f"{path}/pause", f"{path}/pause")
+    admin.submit(f"{path}/pause", f"{path}/pause", reason="asked")
     admin.submit(f"{path}/recipients/{code_id}/resend", path)
     again = look()
     campaign = app.client.get(f"/api/v1/hand-outs/{hand_out_id}", headers=app.key("admin")).json()["campaign"]
@@ -244,7 +246,7 @@ def test_draft_sends_nothing_until_it_is_started(app: AppClient, admin: StaffBro
     before = queue.take(app.services.now(), 9)
     question = read_page(admin.get(f"{path}/resume").text).text
     state = read_page(admin.get(path).text).find("article", id="hand-out").attributes["data-state"]
-    started = admin.submit(f"{path}/resume", f"{path}/resume")
+    started = admin.submit(f"{path}/resume", f"{path}/resume", reason="asked")
     after = queue.take(app.services.now(), 9)
 
     assert state == "draft"
@@ -254,17 +256,55 @@ def test_draft_sends_nothing_until_it_is_started(app: AppClient, admin: StaffBro
     assert [len(each) for each in (before, after)] == [0, 2]
 
 
+def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin: StaffBrowser) -> None:
+    """The page names the start, which can be changed or undone. One that is past is refused, and the reason stays."""
+    path, now = create_draft(admin), app.services.now()
+    upload(admin, path, b"email\na@example.com\nb@example.com\n")
+    queue, start = HandOutQueue(app.services.storage), (now + timedelta(hours=2)).replace(microsecond=0)
+    typed = {"reason": "for the fair", "starts_at": start.strftime("%Y-%m-%dT%H:%M:%S")}
+
+    past = admin.submit(f"{path}/resume", path, **typed | {"starts_at": "2020-01-01T00:00"})
+    scheduled = admin.submit(f"{path}/resume", path, **typed)
+    page = read_page(admin.get(path).text)
+    takes = [queue.take(start - timedelta(seconds=1), 9), queue.take(start, 9)]
+    admin.submit(f"{path}/pause", path, reason="too early")
+
+    assert past.status_code == 422
+    assert "for the fair" in read_page(past.text).find("textarea", id="reason").text
+    assert "The start must be in the future" in read_page(past.text).find("p", id="starts_at-fault").text
+    assert scheduled.status_code == 303
+    assert page.find("article", id="hand-out").attributes["data-state"] == "scheduled"
+    assert start.strftime("%Y-%m-%d %H:%M:%S") in page.find("article", id="hand-out").text
+    assert "Change start" in page.find("ul", class_="acts").text
+    assert [len(rows) for rows in takes] == [0, 2]
+    assert read_page(admin.get(path).text).find("article", id="hand-out").attributes["data-state"] == "paused"
+
+
+def test_text_is_not_changed_to_one_with_an_unknown_variable(admin: StaffBrowser) -> None:
+    """The field is marked; a variable that was there before does not keep staff from changing the subject."""
+    path = create_draft(admin, text_en="Your code: {codee}")
+    upload(admin, path, b"email,name\na@example.com,Ann\n")
+    unchanged = {"subject_zh": "", "text_zh": "", "seen": "*"}
+
+    subject = admin.submit(f"{path}/change", path, subject_en="Hi {name}", text_en="Your code: {codee}", **unchanged)
+    text = admin.submit(f"{path}/change", path, subject_en="Hi {name}", text_en="Code {cod}", **unchanged)
+
+    assert (subject.status_code, text.status_code) == (303, 422)
+    assert "No queued recipient has a value for {cod}." in read_page(text.text).find("p", id="text_en-fault").text
+    assert "Code {cod}" in text.text
+
+
 def test_text_with_an_unknown_variable_is_not_sent(app: AppClient, admin: StaffBrowser) -> None:
     """It is named with the number of recipients; a variable that some have only is a warning."""
     path = create_draft(admin, subject_en="Hello {name}", text_en="Your code: {codee}")
     upload(admin, path, b"email,name\na@example.com,Ann\nb@example.com,\n")
 
     question = admin.get(f"{path}/resume")
-    refused = admin.submit(f"{path}/resume", path)
+    refused = admin.submit(f"{path}/resume", path, reason="asked")
     changed = {"subject_en": "Hello {name}", "text_en": "Your code: {code}"}
     assert admin.submit(f"{path}/change", f"{path}/change", seen="*", **changed).status_code == 303
     corrected = admin.get(f"{path}/resume")
-    started = admin.submit(f"{path}/resume", path)
+    started = admin.submit(f"{path}/resume", path, reason="asked")
 
     assert "{codee}</code> English: 2 recipients" in question.text
     assert refused.status_code == 422

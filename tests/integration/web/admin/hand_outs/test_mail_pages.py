@@ -88,7 +88,7 @@ def test_form_changes_rate_and_texts_unless_another_change_came_first(app: AppCl
 def test_form_of_an_ended_hand_out_has_no_rate(admin: StaffBrowser) -> None:
     """Its texts can be changed: its codes are still sent again."""
     path = create_hand_out(admin)
-    admin.submit(f"{path}/end", path)
+    admin.submit(f"{path}/end", path, reason="asked")
     page = read_page(admin.get(f"{path}/change").text)
     seen = page.find("input", name="seen").attributes["value"]
     saved = admin.submit(f"{path}/change", f"{path}/change", seen=seen, subject_en="Again")

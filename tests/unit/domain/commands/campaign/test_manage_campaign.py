@@ -1,7 +1,7 @@
 """A campaign is created once, changed within what its codes use already, paused, resumed and ended."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -19,6 +19,13 @@ from domain.events.campaign import CampaignTermsChanged
 from domain.results import CampaignResult
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import START, Scenario
+
+
+class FakeText(NamedTuple):
+    """A text on its way into the vault."""
+
+    text_id: UUID
+
 
 LATER = START + timedelta(days=1)
 TOO_LATE = datetime(9500, 1, 1, tzinfo=UTC)
@@ -47,6 +54,18 @@ def campaign_kinds(scenario: Scenario) -> list[str]:
     events = [recorded for recorded in scenario.working_set.new_events if recorded.originator_id == UUID(int=0xCA)]
     assert [recorded.originator_version for recorded in events] == list(range(1, len(events) + 1))
     return [type(recorded.event).__name__ for recorded in events]
+
+
+@pytest.mark.parametrize("kind", [PauseCampaign, EndCampaign])
+def test_reason_is_kept_if_the_event_names_it(kind: type[PauseCampaign | EndCampaign]) -> None:
+    """A command that changes nothing leaves no text."""
+    scenario = Scenario(campaign=make_campaign_terms())
+    notes = [FakeText(UUID(int=8)), FakeText(UUID(int=9))]
+    for note in notes:
+        scenario.manage(kind(context=scenario.context("staff"), campaign_id=UUID(int=0xCA), note=note))
+
+    assert scenario.working_set.writes.texts == notes[:1]
+    assert getattr(scenario.working_set.new_events[-1].event, "text_id", None) == UUID(int=8)
 
 
 def test_campaign_is_created_once_however_often_the_command_comes() -> None:

@@ -1,6 +1,7 @@
 """Hand-outs of a campaign are created, paused, resumed and ended; repeating a command changes nothing."""
 
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -20,6 +21,13 @@ from domain.model.hand_out import HandOutText, Mailing
 from domain.results import HandOutResult
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import START, Scenario
+
+
+class FakeText(NamedTuple):
+    """A text on its way into the vault."""
+
+    text_id: UUID
+
 
 HAND_OUT, OTHER = UUID(int=1), UUID(int=2)
 CHANGES: dict[str, type[PauseHandOut] | type[ResumeHandOut] | type[EndHandOut]] = {
@@ -41,11 +49,11 @@ def create(scenario: Scenario, **fields: Any) -> HandOutResult | Refusal:
     return scenario.hand_out(CreateHandOut(context=scenario.context("staff"), campaign_id=campaign_id, **values))
 
 
-def change(scenario: Scenario, how: str, hand_out_id: UUID = HAND_OUT) -> HandOutResult | Refusal:
+def change(scenario: Scenario, how: str, hand_out_id: UUID = HAND_OUT, **fields: Any) -> HandOutResult | Refusal:
     """Pause, resume or end a hand-out."""
     campaign_id = scenario.campaign_id or UUID(int=3)
     return scenario.hand_out(
-        CHANGES[how](context=scenario.context("staff"), campaign_id=campaign_id, hand_out_id=hand_out_id)
+        CHANGES[how](context=scenario.context("staff"), campaign_id=campaign_id, hand_out_id=hand_out_id, **fields)
     )
 
 
@@ -93,6 +101,53 @@ def test_draft_runs_from_its_start_on() -> None:
     ]
 
     assert seen == [("draft", True), ("draft", False), ("running", True), ("paused", True)]
+
+
+def test_scheduled_hand_out_runs_from_its_start_on() -> None:
+    """Until then its start can be changed, or it begins at once; the start of a running one cannot be changed."""
+    scenario = campaign()
+    later, latest = START + timedelta(minutes=10), START + timedelta(minutes=20)
+    create(scenario, is_draft=True)
+    seen = [outcome(change(scenario, "resume", starts_at=start)) for start in (latest, latest, later)]
+    assert seen == [("scheduled", True), ("scheduled", False), ("scheduled", True)]
+
+    hand_out = scenario.working_set.hand_outs[HAND_OUT]
+    assert [hand_out.state_at(later - timedelta(microseconds=1)), hand_out.state_at(later)] == ["scheduled", "running"]
+    scenario.passes(600)
+    assert outcome(change(scenario, "resume"))[1] is False
+    assert outcome(change(scenario, "resume", starts_at=latest)) == ("HAND_OUT_CONFLICT", "running")
+    assert outcome(change(scenario, "pause")) == ("paused", True)
+    assert scenario.working_set.hand_outs[HAND_OUT].starts_at is None
+
+
+def test_scheduled_hand_out_can_start_at_once() -> None:
+    """A resumption without a time replaces the start."""
+    scenario = campaign()
+    create(scenario, is_draft=True)
+    change(scenario, "resume", starts_at=START + timedelta(days=1))
+
+    assert outcome(change(scenario, "resume")) == ("running", True)
+
+
+@pytest.mark.parametrize("starts_at", [START, START - timedelta(days=1), START + timedelta(days=7)])
+def test_start_must_lie_ahead_and_before_the_end_of_the_campaign(starts_at: datetime) -> None:
+    """Codes that are handed out at the end of their campaign could not be redeemed."""
+    scenario = Scenario(campaign=make_campaign_terms(ends_at=START + timedelta(days=7)))
+    create(scenario, is_draft=True)
+
+    assert outcome(change(scenario, "resume", starts_at=starts_at)) == ("HAND_OUT_INVALID", "starts_at")
+
+
+@pytest.mark.parametrize("how", ["pause", "resume", "end"])
+def test_reason_is_kept_if_the_event_names_it(how: str) -> None:
+    """A command that changes nothing leaves no text."""
+    scenario, notes = campaign(), [FakeText(UUID(int=8)), FakeText(UUID(int=9))]
+    create(scenario, is_draft=how == "resume")
+    for note in notes:
+        change(scenario, how, note=note)
+
+    assert scenario.working_set.writes.texts == notes[:1]
+    assert getattr(scenario.working_set.new_events[-1].event, "text_id", None) == UUID(int=8)
 
 
 @pytest.mark.parametrize(
