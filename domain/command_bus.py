@@ -56,6 +56,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
 from domain.commands.delivery.record_outcome import RecordOutcome, record_outcome
+from domain.commands.delivery.reveal_link import RevealLink, reveal_link
 from domain.commands.hand_out.hand_out_code import HAND_OUT_CODE_READS, HandOutCode, hand_out_code
 from domain.commands.hand_out.hand_out_mail import (
     HAND_OUT_MAIL_READS,
@@ -125,6 +126,7 @@ ReservationCommand = (
     | RequestResend
     | AcceptInvite
     | RecordBounce
+    | RevealLink
     | RecordExternalRemoval
     | ResolveReservation
     | RefundAfterOutage
@@ -272,6 +274,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     RefundReservation: CommandRule(refund_reservation, OF_MOVED_RESERVATION),
     AcceptInvite: CommandRule(ignoring_policy(accept_invite), OF_RESERVATION),
     RecordBounce: CommandRule(ignoring_policy(record_bounce), OF_RESERVATION),
+    RevealLink: CommandRule(ignoring_policy(reveal_link), OF_RESERVATION),
     RecordExternalRemoval: CommandRule(ignoring_policy(record_external_removal), OF_RESERVATION),
     ResolveReservation: CommandRule(resolve_reservation, OF_MOVED_RESERVATION),
     RefundAfterOutage: CommandRule(ignoring_policy(refund_after_outage), OF_MOVED_RESERVATION),

@@ -429,6 +429,14 @@ class ReservationNotResendable(RefusalWithReason):
     reasons = ("refunded", "not_sent", "accepted", "ended", "resending", "too_many")
 
 
+class LinkNotRevealable(RefusalWithReason):
+    """The link of the invitation is of no use to its recipient, so it is not revealed."""
+
+    code = "LINK_NOT_REVEALABLE"
+    kind = "conflict"
+    reasons = ("refunded", "accepted", "not_sent", "ended")
+
+
 class GrantExpired(Refusal):
     """The access has expired."""
 

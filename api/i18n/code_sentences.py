@@ -108,6 +108,7 @@ STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CodeRevoked": lambda say, _: say("event.CodeRevoked"),
     "CodeNoted": lambda say, _: say("event.CodeNoted"),
     "ResendRequested": _resend_requested,
+    "InviteLinkRevealed": lambda say, facts: say("event.InviteLinkRevealed", delivery=facts.get("delivery", "?")),
     "NoteAdded": lambda say, _: say("event.NoteAdded"),
     "CampaignCreated": lambda say, facts: say("event.CampaignCreated", terms=_campaign_terms(say, facts)),
     "CampaignTermsChanged": lambda say, facts: say("event.CampaignTermsChanged", terms=_campaign_terms(say, facts)),

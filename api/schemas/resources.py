@@ -268,6 +268,18 @@ class ReasonRequest(StrictRequest):
 StatedReason = Annotated[str, Field(min_length=1, max_length=2000, pattern=VISIBLE)]
 
 
+class RevealRequest(StrictRequest):
+    """Why the link of an invitation is revealed."""
+
+    reason: StatedReason
+
+
+class LinkView(BaseModel):
+    """The link of an invitation."""
+
+    link: Annotated[str, Field(description="The link by which the recipient accepts the invitation.")]
+
+
 class ForgetRequest(StrictRequest):
     """The person whose data is erased or exported, and the reason."""
 

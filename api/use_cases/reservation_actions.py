@@ -7,13 +7,14 @@ from uuid import UUID
 
 from api.errors import ApplicationError
 from api.schemas.resources import BounceReason
-from api.use_cases.services import Caller, LedgerServices
+from api.use_cases.services import Caller, LedgerServices, Services
 from api.use_cases.use_case import UseCase
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.add_note import NoteOnReservation
 from domain.commands.delivery.accept_invite import AcceptInvite, Via
 from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.reveal_link import RevealLink, find_reveal_obstacle
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
@@ -21,7 +22,9 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
 from domain.errors import ReservationNotRefundable
 from domain.events.reservation import LINK
+from domain.model.reservation import Reservation
 from domain.values.identifiers import EmailAddress
+from domain.values.link_token import DeliveryRef, invitation_url
 
 PENDING_MAX: Final = 100_000
 
@@ -150,6 +153,36 @@ def resolve(
         note=services.note(note, reservation_id),
         revoke_access=revoke_access,
     )
+
+
+@UseCase
+def record_reveal(services: LedgerServices, caller: Caller, reservation_id: UUID, *, note: str) -> RevealLink:
+    """Record that staff see the link of an invitation, to hand it over by other means; `note` is the reason."""
+    return RevealLink(
+        context=services.context(caller), reservation_id=reservation_id, note=services.note(note, reservation_id)
+    )
+
+
+def reveal_link(services: Services, caller: Caller, reservation_id: UUID, *, note: str) -> str:
+    """Return the link by which a recipient accepts their invitation, once history and audit log say who saw it.
+
+    Raises:
+        ApplicationError: There is no such reservation, or the link is of no use to its recipient.
+        StorageUnavailableError: The database is unavailable.
+    """
+    reservation = record_reveal(services, caller, reservation_id, note=note).require_reservation()
+    services.open_audit_log(caller).record("revealed_link", reservation_id, note)
+    return _link_of(services, reservation)
+
+
+def find_link(services: Services, reservation: Reservation) -> str | None:
+    """Return the link of the newest delivery of a reservation; None if it is of no use to its recipient."""
+    return None if find_reveal_obstacle(reservation) else _link_of(services, reservation)
+
+
+def _link_of(services: Services, reservation: Reservation) -> str:
+    settings, delivery = services.settings, DeliveryRef(reservation.reservation_id, reservation.delivery)
+    return invitation_url(settings.public_url, settings.secret_key.get_secret_value().encode(), delivery)
 
 
 @UseCase

@@ -354,6 +354,22 @@ class ResendRequested(ReservationEvent, frozen=True, kw_only=True):
     text_id: UUID | None = None
 
 
+class InviteLinkRevealed(ReservationEvent, frozen=True, kw_only=True):
+    """Staff saw the link of an invitation, to hand it over by other means than email.
+
+    Attributes:
+        delivery: Number of the delivery whose link it is.
+        text_id: The reason, in the vault.
+    """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+
+    delivery: int
+    text_id: UUID | None = None
+
+
 class NoteAdded(ReservationEvent, frozen=True, kw_only=True):
     """Staff added a note to a reservation. It changes no state.
 

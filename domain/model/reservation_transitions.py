@@ -29,6 +29,7 @@ from domain.events.reservation import (
     InviteBounced,
     InviteDeferred,
     InviteFailed,
+    InviteLinkRevealed,
     InviteOutcomeUnknown,
     InviteReleased,
     InviteSent,
@@ -291,7 +292,7 @@ def _apply_removal_failure(reservation: Reservation, _: int, event: AccessRemova
     }
 
 
-def _apply_note(_reservation: Reservation, _: int, _event: NoteAdded) -> Change:
+def _apply_note(_reservation: Reservation, _: int, _event: NoteAdded | InviteLinkRevealed) -> Change:
     return {}
 
 
@@ -317,6 +318,7 @@ TRANSITIONS: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
     AccessRevoked: _apply_access_revoked,
     AccessRemoved: _apply_removal,
     AccessRemovalFailed: _apply_removal_failure,
+    InviteLinkRevealed: _apply_note,
     NoteAdded: _apply_note,
 }
 

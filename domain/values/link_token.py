@@ -37,6 +37,11 @@ def link_token(secret: bytes, delivery: DeliveryRef) -> str:
     return _signed(secret, _LINK, body)
 
 
+def invitation_url(public_url: str, secret: bytes, delivery: DeliveryRef) -> str:
+    """Return the link by which the recipient accepts an invitation."""
+    return f"{public_url.rstrip('/')}/a/{link_token(secret, delivery)}"
+
+
 def read_token(secret: bytes, token: str) -> DeliveryRef | None:
     """Return the delivery that a token was made for; None if it was not made with this secret."""
     body = _verified(secret, _LINK, token, ID_BYTES + 2)

@@ -25,6 +25,7 @@ AuditAction = Literal[
     "signed_out",
     "unmasked_email",
     "unmasked_code",
+    "revealed_link",
     "issued_codes",
     "imported_codes",
     "exported_codes",
@@ -63,7 +64,10 @@ AuditAction = Literal[
 
 
 ABOUT_PERSONS: Final[frozenset[AuditAction]] = frozenset(
-    {"unmasked_email", "unmasked_code", "exported_person", "undid_opt_out", "requested_hand_out_email"}
+    {
+        *("unmasked_email", "unmasked_code", "revealed_link", "exported_person", "undid_opt_out"),
+        "requested_hand_out_email",
+    }
 )
 """Actions whose reason is about the person of their subject: a recipient, a reservation or a code."""
 ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(

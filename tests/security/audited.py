@@ -305,6 +305,9 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/reservations/{reservation_id}/refund": _at(
         RESERVATION + "/refund", AuditedApp.sent, json={"revoke_access": False, **NOTE}
     ),
+    "POST /api/v1/reservations/{reservation_id}/reveal-link": _at(
+        RESERVATION + "/reveal-link", AuditedApp.sent, json=REASON
+    ),
     "POST /api/v1/reservations/{reservation_id}/resend": _at(RESERVATION + "/resend", AuditedApp.sent, json=NOTE),
     "POST /api/v1/reservations/{reservation_id}/resolve": _at(
         RESERVATION + "/resolve", AuditedApp.parked, json={"as": "refunded", **NOTE}
@@ -379,6 +382,9 @@ AUDITED: Final[dict[str, Make]] = {
     ),
     "POST /support/reservations/{reservation_id}/notes": _at(
         "/support/reservations/{}/notes", AuditedApp.reserve, data=NOTE
+    ),
+    "POST /support/reservations/{reservation_id}/reveal-link": _at(
+        "/support/reservations/{}/reveal-link", AuditedApp.sent, data=REASON
     ),
     "POST /support/reservations/{reservation_id}/unmask": _at(
         "/support/reservations/{}/unmask", AuditedApp.reserve, data=REASON

@@ -128,6 +128,7 @@ POST /api/v1/reservations/{reservation_id}/rebind
 POST /api/v1/reservations/{reservation_id}/notes
 POST /api/v1/reservations/{reservation_id}/refund
 POST /api/v1/reservations/{reservation_id}/resend
+POST /api/v1/reservations/{reservation_id}/reveal-link
 POST /api/v1/reservations/{reservation_id}/resolve
 GET /support/codes/{code_id}/acts/{act}
 POST /support/codes/{code_id}/acts/{act}
@@ -146,6 +147,8 @@ POST /support/people/{recipient_id}/unmask
 GET /support/reservations/{reservation_id}/acts/{act}
 POST /support/reservations/{reservation_id}/acts/{act}
 POST /support/reservations/{reservation_id}/notes
+GET /support/reservations/{reservation_id}/reveal-link
+POST /support/reservations/{reservation_id}/reveal-link
 GET /support/reservations/{reservation_id}/unmask
 POST /support/reservations/{reservation_id}/unmask
 """
@@ -317,6 +320,7 @@ POST /api/v1/reservations/{reservation_id}/correct-recipient
 POST /api/v1/reservations/{reservation_id}/notes
 POST /api/v1/reservations/{reservation_id}/rebind
 POST /api/v1/reservations/{reservation_id}/resend
+POST /api/v1/reservations/{reservation_id}/reveal-link
 POST /api/v1/reservations/{reservation_id}/resolve
 """,
     "refunds:write": """

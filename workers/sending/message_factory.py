@@ -10,7 +10,7 @@ from uuid import UUID
 from domain.model.reservation import Reservation
 from domain.ports import Language, OutboundMessage, Template
 from domain.values.identifiers import EmailAddress
-from domain.values.link_token import DeliveryRef, OptOutRef, link_token, opt_out_token
+from domain.values.link_token import DeliveryRef, OptOutRef, invitation_url, opt_out_token
 from domain.values.message_id import message_id
 from domain.values.redeem_window import RedeemWindow
 from domain.values.text_variables import fill_variables
@@ -91,7 +91,7 @@ class MessageFactory:
             template="invite",
             message_id=message_id(delivery, self.mail_domain),
             recipient=recipient,
-            link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
+            link=invitation_url(self.public_url, self.secret, delivery),
             written_at=reservation.delivery_at,
             subject=subject,
             text=text,
@@ -121,7 +121,7 @@ class MessageFactory:
             template="invite_reminder",
             message_id=f"<{reservation.reservation_id}.reminder@{self.mail_domain}>",
             recipient=recipient,
-            link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
+            link=invitation_url(self.public_url, self.secret, delivery),
             written_at=written_at,
             ends_at=reservation.access_ends_at,
             opt_out_link=self.opt_out_link(OptOutRef(reservation.recipient_id, reservation.group)),

@@ -11,10 +11,12 @@ from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.parsing import parse_email
 from api.schemas.resources import (
     BounceRequest,
+    LinkView,
     NoteRequest,
     RedemptionView,
     RefundRequest,
     ResolveRequest,
+    RevealRequest,
     StaffCorrectionRequest,
 )
 from api.use_cases import reservation_actions
@@ -83,6 +85,21 @@ def resend(
     """Sends a new delivery with its own email and link. Consumes no further use. If it fails, it becomes a case."""
     result = reservation_actions.resend(services, caller, reservation_id, note=note)
     return _view(result, language)
+
+
+@router.post(
+    "/{reservation_id}/reveal-link",
+    responses=problem_responses("MALFORMED", reservation_actions.record_reveal),
+    summary="Reveal the link of an invitation",
+)
+def reveal_link(
+    reservation_id: UUID, body: RevealRequest, services: TheServices, caller: MayWriteReservations
+) -> LinkView:
+    """Returns the link by which the recipient accepts the invitation, for when the email does not get through.
+
+    Hand it over to the recipient only. The history and the audit log name who saw it, and the reason.
+    """
+    return LinkView(link=reservation_actions.reveal_link(services, caller, reservation_id, note=body.reason))
 
 
 @router.post(

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.i18n.languages import LANGUAGES
+from api.use_cases.reservation_actions import find_link
 from api.use_cases.services import Caller
 from api.web.forms import new_nonce
 from api.web.masking import mask_if_known
@@ -117,7 +118,11 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
     addresses, may_quote = {reservation_id: address}, shown_until is not None
     views = build_lines(support, staff, lines, language, addresses=addresses, with_replies=may_quote)
     suffix = support.reader.find_suffix(reservation.code_id)
+    link = find_link(support.services, reservation)
+    link_until = None if link is None else unmasked_until(support, staff, "revealed_link", reservation_id, now)
     return {
+        "link": link,
+        "link_until": link_until,
         "reservation": reservation,
         "state": reservation.public_state,
         "code": code,

@@ -179,6 +179,8 @@ def act_on_reservations(client: StrictClient, world: ClientWorld) -> None:
     note, reason = m.NoteRequest(note="asked by phone"), m.ReasonRequest(note="twice")
     refund = m.RefundRequest(note="returned", revoke_access=True)
     targets = {"reservation_id": refunded.reservation_id}
+    reveal, about = m.RevealRequest(reason="asked by phone"), {"reservation_id": resent.reservation_id}
+    assert "/a/" in client.call(m.LinkView, "reservations_reveal_link", reveal, path=about).link
     answers = [
         client.call(m.RedemptionView, "reservations_add_note", note, path={"reservation_id": pending.reservation_id}),
         client.call(m.RedemptionView, "reservations_cancel", reason, path={"reservation_id": pending.reservation_id}),

@@ -17,6 +17,7 @@ from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
+from domain.commands.delivery.reveal_link import RevealLink
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
@@ -44,6 +45,7 @@ class SimulatedStaff:
             self._resend,
             self._correct,
             self._correct,
+            self._reveal,
             self._note,
             self._pause,
             self._terms,
@@ -105,6 +107,9 @@ class SimulatedStaff:
 
     def _resend(self, reservation: Reservation, request: str) -> Make:
         return lambda: RequestResend(context=self._context(request), reservation_id=reservation.reservation_id)
+
+    def _reveal(self, reservation: Reservation, request: str) -> Make:
+        return lambda: RevealLink(context=self._context(request), reservation_id=reservation.reservation_id)
 
     def _correct(self, reservation: Reservation, request: str) -> Make:
         """By staff, or by the person, who has the code and the correction token."""

@@ -13,6 +13,7 @@ from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.delivery.reveal_link import RevealLink
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.refund import RefundReservation
@@ -185,6 +186,12 @@ def _cancel(bench: LedgerBench, count: int) -> Sequence[Command]:
 def _resend(bench: LedgerBench, count: int) -> Sequence[Command]:
     context = bench.context("staff")
     return [RequestResend(context=context, reservation_id=each) for each in send_uses(bench, count)]
+
+
+@shape("reveal a link")
+def _reveal(bench: LedgerBench, count: int) -> Sequence[Command]:
+    context = bench.context("staff")
+    return [RevealLink(context=context, reservation_id=each) for each in send_uses(bench, count)]
 
 
 @shape("resolve an unknown outcome")

@@ -28,6 +28,7 @@ from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
+from domain.commands.delivery.reveal_link import RevealLink
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import (
     RecordHandOutBounce,
@@ -230,6 +231,7 @@ class EveryCommand(RandomCommands):
             partial(RebindReservation, **about, new_reservation_id=self.new_id(), group=pick(["blue", "green"])),
             partial(CancelReservation, **about),
             partial(RequestResend, **about),
+            partial(RevealLink, **about, note=note),
             partial(NoteOnReservation, **about, note=note),
             partial(CloseForErasure, **sweep, case_id=self.new_id()),
             partial(SettleAccess, **sweep),

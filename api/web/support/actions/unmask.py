@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.use_cases.reservation_actions import reveal_link
 from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
@@ -36,6 +37,28 @@ def unmasked_until(
 def ask_for_email(request: Request, staff: Support, reservation_id: UUID) -> Response:
     """Ask for the reason."""
     return _form(request, staff, "email", f"/support/reservations/{reservation_id}")
+
+
+@router.get("/reservations/{reservation_id}/reveal-link")
+def ask_for_link(request: Request, staff: Support, reservation_id: UUID) -> Response:
+    """Ask for the reason."""
+    return _form(request, staff, "link", f"/support/reservations/{reservation_id}")
+
+
+@router.post("/reservations/{reservation_id}/reveal-link")
+def reveal_link_on_page(
+    request: Request,
+    support: SupportContextDep,
+    staff: SupportWithForm,
+    reservation_id: UUID,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Record that the link of the invitation is revealed, then show it."""
+    back = f"/support/reservations/{reservation_id}"
+    if not is_valid_reason(reason):
+        return _form(request, staff, "link", back, reason)
+    reveal_link(support.services, staff.caller(), reservation_id, note=reason.strip())
+    return see_other(f"{back}#link")
 
 
 @router.get("/codes/{code_id}/unmask")

@@ -201,6 +201,8 @@ async function actOnReservations(): Promise<void> {
   assert(refunded && resent && moved && corrected);
   const pending = about((await redeem((await issue()).code, "cancel@example.org")).reservation_id);
   const refund = { note: "returned", revoke_access: true };
+  const link = await api.POST("/api/v1/reservations/{reservation_id}/reveal-link", { ...resent, body: { reason: "asked by phone" } });
+  assert.match(ok(link).link, /\/a\/[\w-]{46}$/);
   const answers = [
     ok(await api.POST("/api/v1/reservations/{reservation_id}/notes", { ...pending, body: { note: "by phone" } })),
     ok(await api.POST("/api/v1/reservations/{reservation_id}/cancel", { ...pending, body: { note: "twice" } })),

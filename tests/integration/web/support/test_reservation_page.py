@@ -57,6 +57,24 @@ def test_waterfall_shows_steps_words_and_ids(
     assert TRACE_ID in ids
 
 
+def test_link_is_shown_for_some_minutes_after_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """To those who gave the reason; the history says that it was given by hand, and why."""
+    reservation_id = shared_app.redeem(shared_app.issue(), "far@example.com").json()["reservation_id"]
+    shared_app.attempt(reservation_id)
+    path, browser = f"/support/reservations/{reservation_id}", shared_sign_in("support")
+    before = read_page(browser.get(path).text)
+    refused = browser.submit(f"{path}/reveal-link", f"{path}/reveal-link", reason=" ")
+    shown = browser.submit(f"{path}/reveal-link", f"{path}/reveal-link", reason="by phone, ticket 12")
+    page, other = read_page(browser.get(path).text), read_page(shared_sign_in("admin").get(path).text)
+
+    assert f"{path}/reveal-link" in before.link_targets
+    assert (refused.status_code, shown.status_code) == (422, 303)
+    assert "/a/" in page.find("p", id="link").text
+    assert other.find_all("p", id="link") == []
+    assert "by phone, ticket 12" in page.text
+    assert "link of email 1 given by hand" in page.text
+
+
 def test_waterfall_shows_unmeasured_attempts_whole_and_small_in_lists(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:

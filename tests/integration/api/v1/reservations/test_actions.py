@@ -131,6 +131,29 @@ def test_cancel_resend_notes_and_refund_with_access(app: AppClient) -> None:
     assert kinds[-6:] == expected
 
 
+def test_revealed_link_is_the_one_of_the_email_and_accepts_the_invitation(app: AppClient) -> None:
+    """The reason is required; history and audit log name who saw it; afterwards the link is of no use."""
+    reservation_id = app.redeem(app.issue(), "li.wei@example.com").json()["reservation_id"]
+    path, headers = f"/api/v1/reservations/{reservation_id}/reveal-link", app.key("support") | {"Accept-Language": "en"}
+    before = app.count("audit")
+    early = app.client.post(path, json={"reason": "they called"}, headers=headers)
+    app.attempt(reservation_id)
+    nameless = app.client.post(path, json={"reason": " "}, headers=headers)
+    revealed = app.client.post(path, json={"reason": "they called"}, headers=headers)
+    link = revealed.json()["link"]
+    accepted = app.client.post(link[link.index("/a/") :])
+    late = app.client.post(path, json={"reason": "they called"}, headers=headers)
+
+    assert (early.status_code, early.json()["code"]) == (409, "LINK_NOT_REVEALABLE")
+    assert "first attempt" in early.json()["detail"]
+    assert nameless.status_code == 422
+    secret = app.services.settings.secret_key.get_secret_value().encode()
+    assert link.endswith(f"/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}")
+    assert accepted.status_code in {200, 303}
+    assert late.json()["detail"] == "The invitation was accepted, so it has arrived."
+    assert app.count("audit") == before + 1
+
+
 def test_refund_of_an_accepted_use_asks_about_the_access(app: AppClient) -> None:
     """422 with what to send, for people and machines alike; then it is done as chosen."""
     support = app.key("support")
