@@ -59,7 +59,9 @@ _MARKS: Final = {name: chr(0xE000 + number) for number, name in enumerate(_VALUE
 
 The characters are of private use: no text of a group holds one, because `_strip_control` removes them.
 """
-_MARK: Final = re.compile(f"([{''.join(_MARKS.values())}])")
+_OWN_SUBJECT, _OWN_BEGINNING, _OWN_TEXT = (chr(0xE000 + len(_VALUES) + number) for number in range(3))
+"""Marks for the texts of a hand-out, which have values of their recipient: subject, first line, and all paragraphs."""
+_MARK: Final = re.compile(f"([{''.join(_MARKS.values())}{_OWN_SUBJECT}{_OWN_BEGINNING}{_OWN_TEXT}])")
 _LABEL: Final = re.compile("[a-z0-9-]{1,50}")
 """Names of groups that a List-Id shows as they are. Its case has no meaning, so others are replaced by a digest."""
 _TEMPLATES: Final = Environment(
@@ -88,37 +90,57 @@ class _Layout(NamedTuple):
 
     Attributes:
         marks: Those that the message has.
+        paragraph: Tag that begins a paragraph of the HTML, if the paragraphs are a mark.
     """
 
     subject: BodyLayout
     text: BodyLayout
     html: BodyLayout
     marks: frozenset[str]
+    paragraph: str
 
-    def values(self, message: OutboundMessage) -> dict[str, str]:
-        """Return the values of one message by mark, as plain text."""
-        return {
-            _MARKS[name]: write(getattr(message, field))
-            for name, (field, write) in _VALUES.items()
-            if _MARKS[name] in self.marks
-        }
+
+class _Composed(NamedTuple):
+    """A layout, and the values of one message by mark: as plain text, and as HTML."""
+
+    layout: _Layout
+    plain: Mapping[str, str]
+    html: Mapping[str, str]
 
 
 def render_parts(message: OutboundMessage) -> MessageParts:
     """Render what a message says."""
-    layout = _layout_of(message)
-    values = layout.values(message)
-    return MessageParts(layout.subject.fill(values), layout.text.fill(values), layout.html.fill(_escape(values)))
+    layout, plain, html = _compose(message)
+    return MessageParts(layout.subject.fill(plain), layout.text.fill(plain), layout.html.fill(html))
 
 
-def _layout_of(message: OutboundMessage) -> _Layout:
-    kind = message.template, message.language, message.group, message.subject, message.text
-    # A hand-out's own text has values of its recipient, so its layout serves no other message.
-    is_personal = bool(message.code and (message.subject or message.text))
-    lay_out = _lay_out.__wrapped__ if is_personal else _lay_out
-    return lay_out(
-        *kind, frozenset(name for name, (field, _) in _VALUES.items() if getattr(message, field) not in (None, ""))
-    )
+def _compose(message: OutboundMessage) -> _Composed:
+    kind = message.template, message.language, message.group
+    has = frozenset(name for name, (field, _) in _VALUES.items() if getattr(message, field) not in (None, ""))
+    if not message.code or not (message.subject or message.text):
+        layout = _lay_out(*kind, message.subject, message.text, has)
+        plain = _values_of(message, layout)
+        return _Composed(layout, plain, _escape(plain))
+    # A hand-out's own text has values of its recipient: to render it for each message took most of a message's time.
+    group = _strip_control(message.group)
+    subject, paragraphs = _strip_control(message.subject.replace(GROUP, group)), _paragraphs(message.text, group)
+    layout = _lay_out(*kind, _OWN_SUBJECT if subject else "", _OWN_TEXT if paragraphs else "", has, is_personal=True)
+    plain = _values_of(message, layout) | {
+        _OWN_SUBJECT: subject,
+        _OWN_BEGINNING: paragraphs[0][0] if paragraphs else "",
+        _OWN_TEXT: "\n\n".join(map("\n".join, paragraphs)),
+    }
+    own_html = f"</p>\n{layout.paragraph}".join(["<br>".join(map(escape, lines)) for lines in paragraphs])
+    return _Composed(layout, plain, _escape(plain) | {_OWN_TEXT: own_html})
+
+
+def _values_of(message: OutboundMessage, layout: _Layout) -> dict[str, str]:
+    """Return the values of one message by mark, as plain text."""
+    return {
+        _MARKS[name]: write(getattr(message, field))
+        for name, (field, write) in _VALUES.items()
+        if _MARKS[name] in layout.marks
+    }
 
 
 def _escape(values: Mapping[str, str]) -> dict[str, str]:
@@ -134,22 +156,39 @@ def _lay_out(
     own_subject: str,
     own_text: str,
     has: frozenset[str],
+    *,
+    is_personal: bool = False,
 ) -> _Layout:
-    """Render the templates of a kind of message once, with marks for the values that its messages have."""
+    """Render the templates of a kind of message once, with marks for the values that its messages have.
+
+    If it is personal, its own subject and text are marks, too.
+    """
     group = _strip_control(group_name)
+    if not is_personal:
+        own_subject = _strip_control(own_subject.replace(GROUP, group))
+    paragraphs = [[own_text]] if is_personal and own_text else _paragraphs(own_text, group)
+    beginning = _OWN_BEGINNING if is_personal and own_text else paragraphs[0][0] if paragraphs else ""
     marks = {name: _MARKS[name] for name in has}
-    variables: dict[str, object] = {**marks, "group": group, "paragraphs": _paragraphs(own_text, group)}
+    variables: dict[str, object] = {
+        **marks,
+        "language": language,
+        "group": group,
+        "paragraphs": paragraphs,
+        "beginning": beginning,
+    }
     # The first line of a text template is the subject.
     text = _TEMPLATES.get_template(f"{template}.{language}.txt").render(**variables)
     default_subject, _, text = text.partition("\n")
-    subject = _strip_control(own_subject.replace(GROUP, group)) or default_subject
+    subject = own_subject or default_subject
     html = _TEMPLATES.get_template(f"{template}.{language}.html").render(**variables, subject=subject)
     subject_layout, text_layout, html_layout = (
         BodyLayout(content, _MARK) for content in (subject, text.lstrip("\n"), html)
     )
-    return _Layout(
-        subject_layout, text_layout, html_layout, subject_layout.marks | text_layout.marks | html_layout.marks
+    paragraph = (
+        html[html.rfind("\n", 0, html.index(_OWN_TEXT)) + 1 : html.index(_OWN_TEXT)] if _OWN_TEXT in html else ""
     )
+    all_marks = subject_layout.marks | text_layout.marks | html_layout.marks
+    return _Layout(subject_layout, text_layout, html_layout, all_marks, paragraph)
 
 
 def _paragraphs(text: str, group: str) -> list[list[str]]:
@@ -199,15 +238,14 @@ def message_bytes(message: OutboundMessage, sender: str) -> bytes:
     Raises:
         ValueError: A header would contain a line break.
     """
-    layout = _layout_of(message)
-    values = layout.values(message)
-    text, html = layout.text.encode(values), layout.html.encode(_escape(values))
+    layout, plain, html_values = _compose(message)
+    text, html = layout.text.encode(plain), layout.html.encode(html_values)
     headers = {
         "Message-ID": message.message_id,
         "Date": _date(in_utc(message.written_at).replace(microsecond=0)),
         "From": sender,
         "To": message.recipient.envelope,
-        "Subject": _encoded(layout.subject.fill(values)),
+        "Subject": _encoded(layout.subject.fill(plain)),
         "Auto-Submitted": "auto-generated",
         "Content-Language": message.language,
     }

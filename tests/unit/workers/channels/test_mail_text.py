@@ -35,9 +35,11 @@ def _render_directly(message: OutboundMessage) -> MessageParts:
     variables: dict[str, object] = {
         "written_on": f"{written_at:%Y-%m-%d}",
         "written_time": f"{written_at:%H:%M}",
+        "language": message.language,
         "link": message.link,
         "group": group,
-        "paragraphs": mail_message._paragraphs(message.text, group),
+        "paragraphs": (paragraphs := mail_message._paragraphs(message.text, group)),
+        "beginning": paragraphs[0][0] if paragraphs else "",
     }
     more = {"opt_out": message.opt_out_link, "code": message.code}
     variables |= {name: value for name, value in more.items() if value}
@@ -82,8 +84,10 @@ def test_render_parts_equals_its_templates(
 def test_render_parts_equals_its_templates_whatever_a_group_says(group: str, subject: str, text: str) -> None:
     """No text of a group is taken for a mark in a layout."""
     message = replace(OWN_WORDS, group=group, subject=subject, text=text)
+    with_code = replace(message, template="hand_out", code="MCM1-PRY5-KC9W")
 
     assert render_parts(message) == _render_directly(message)
+    assert render_parts(with_code) == _render_directly(with_code)
 
 
 def test_group_words_replace_subject_and_text() -> None:

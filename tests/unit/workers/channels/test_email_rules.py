@@ -1,0 +1,311 @@
+"""Each email keeps the rules of mail programs, in light and dark mode, whatever it is about."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Final, get_args
+
+import pytest
+
+from api.i18n.catalogs import translate
+from domain.ports import Language, OutboundMessage, Template
+from tests.support.channel_builders import MAIL_FROM, MESSAGE
+from workers.channels.mail_message import message_bytes
+
+STATIC: Final = Path(__file__).parents[4] / "api/web/static"
+PROPERTIES: Final = {
+    *("background-color", "border", "border-bottom", "border-radius", "border-top", "color", "display"),
+    *("font-family", "font-size", "font-weight", "height", "line-height", "margin", "max-height", "max-width"),
+    *("mso-hide", "mso-padding-alt", "overflow", "padding", "text-decoration", "width", "word-break"),
+}
+"""Properties of inline styles that Gmail, Apple Mail and Outlook apply, by https://www.caniemail.com (2026-11).
+
+Outlook for Windows ignores `border-radius`, `max-height` and `overflow`, and `max-width` in some versions: corners are
+square there, `mso-hide` hides the first line, and a table of 600 pixels in a comment for Outlook limits the width. Only
+Outlook reads what begins with `mso-`.
+"""
+VOID: Final = {"meta", "br", "img"}
+BYTES_MAX: Final = 102 * 1024
+"""Gmail cuts the HTML of an email here."""
+LINE_MAX: Final = 998
+"""RFC 5322, section 2.1.1."""
+CONTRAST_MIN: Final = 4.5
+"""WCAG 2.2, success criterion 1.4.3."""
+OPT_OUT: Final = "https://ledger.example.com/opt-out/" + "x" * 60
+STOPPABLE: Final[tuple[Template, ...]] = ("ends_soon", "invite_reminder", "hand_out", "hand_out_reminder")
+"""Sent without a request of the recipient."""
+WITH_OWN_TEXT: Final[tuple[Template, ...]] = ("invite", "hand_out")
+
+
+def make_message(template: Template, language: Language, own_text: str = "") -> OutboundMessage:
+    """An email with all that its template can show."""
+    return replace(
+        MESSAGE,
+        template=template,
+        language=language,
+        group="Blue & <co>",
+        subject=own_text and "Come to {group}",
+        text=own_text,
+        code="MCM1-PRY5-KC9W-VE1A-S4PD" if template.startswith("hand_out") else "",
+        starts_at=MESSAGE.written_at,
+        opt_out_link=OPT_OUT if template in STOPPABLE else "",
+    )
+
+
+OWN_TEXT: Final = "Dear <guest>,\nwelcome.\n\n" + "long" * 300
+CASES: Final = [
+    *itertools.starmap(make_message, itertools.product(get_args(Template), get_args(Language))),
+    *itertools.starmap(make_message, itertools.product(WITH_OWN_TEXT, get_args(Language), [OWN_TEXT])),
+    replace(MESSAGE, language="en", group=None),
+]
+
+
+@dataclass
+class Element:
+    """An element with what the rules ask about."""
+
+    tag: str
+    attributes: dict[str, str]
+    parent: "Element | None"
+    text: str = ""
+    style: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        declarations = filter(None, self.attributes.get("style", "").split(";"))
+        self.style = {name.strip(): value.strip() for name, _, value in (each.partition(":") for each in declarations)}
+
+    @property
+    def chain(self) -> "Iterator[Element]":
+        """It and all that it is in."""
+        element: Element | None = self
+        while element is not None:
+            yield element
+            element = element.parent
+
+
+class Document(HTMLParser):
+    """The elements of an email's HTML; an element that is closed in the wrong place is an error."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self._open: Element | None = None
+        self.feed(html)
+        self.close()
+        assert self._open is None
+        media, outlook = (each.text for each in self.named("style"))
+        self.dark = read_rules(media.partition("@media (prefers-color-scheme: dark) {")[2])
+        self.outlook_dark = read_rules(outlook)
+        self.outlook_css = outlook
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element."""
+        element = Element(tag, {name: value or "" for name, value in attrs}, self._open)
+        self.elements.append(element)
+        self._open = self._open if tag in VOID else element
+
+    def handle_endtag(self, tag: str) -> None:
+        """Return to its parent."""
+        assert self._open is not None
+        assert self._open.tag == tag
+        self._open = self._open.parent
+
+    def handle_data(self, data: str) -> None:
+        """Add text to the open element."""
+        if self._open is not None:
+            self._open.text += data
+
+    def named(self, tag: str) -> list[Element]:
+        """All elements of a name."""
+        return [each for each in self.elements if each.tag == tag]
+
+    def text_of(self, element: Element) -> str:
+        """The text of an element and of those in it."""
+        return "".join(each.text for each in self.elements if element in each.chain)
+
+    def color(self, element: Element, name: str, *, is_dark: bool) -> str:
+        """The color that an element has or inherits."""
+        for each in element.chain:
+            by_class = [self.dark[one][name] for one in classes_of(each) if is_dark and name in self.dark.get(one, {})]
+            if by_class or name in each.style:
+                return by_class[-1] if by_class else each.style[name]
+        raise AssertionError((element, name))
+
+    def shown_texts(self) -> list[Element]:
+        """Elements with a text of their own that recipients read."""
+        hidden = ("head", "title", "style")
+        return [
+            each
+            for each in self.elements
+            if each.text.strip()
+            and not any(one.tag in hidden or one.style.get("display") == "none" for one in each.chain)
+        ]
+
+
+def classes_of(element: Element) -> list[str]:
+    """The classes of an element."""
+    return element.attributes.get("class", "").split()
+
+
+def read_rules(css: str) -> dict[str, dict[str, str]]:
+    """Declarations by class; each must be important, because it must win over an inline style."""
+    rules: dict[str, dict[str, str]] = {}
+    for selectors, declarations in re.findall(r"([^{}]+)\{([^{}]*)\}", css):
+        (class_name,) = set(re.findall(r"\.([\w-]+)", selectors))
+        for name, value in re.findall(r"([\w-]+): ([^;]+?) !important", declarations):
+            rules.setdefault(class_name, {})[name] = value
+        assert declarations.count("!important") == declarations.count(":")
+    return rules
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of `#rrggbb` (WCAG 2.2)."""
+    channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of two colors (WCAG 2.2)."""
+    darker, lighter = sorted(map(luminance, (first, second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def written(message: OutboundMessage) -> EmailMessage:
+    """The email as a mail program reads it."""
+    return message_from_bytes(message_bytes(message, MAIL_FROM), EmailMessage, policy=default)
+
+
+def part(email: EmailMessage, kind: str) -> str:
+    """The content of the text or HTML part."""
+    body = email.get_body((kind,))
+    assert body is not None
+    content: str = body.get_content()
+    return content.replace("\r\n", "\n")
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case.template}-{case.language}-{case.subject or case.group}")
+def message(request: pytest.FixtureRequest) -> OutboundMessage:
+    """Each template in each language, with all that it can show."""
+    case: OutboundMessage = request.param
+    return case
+
+
+@pytest.fixture
+def html(message: OutboundMessage) -> str:
+    """Its HTML."""
+    return part(written(message), "html")
+
+
+@pytest.fixture
+def document(html: str) -> Document:
+    """Its elements."""
+    return Document(html)
+
+
+def test_email_has_language_title_and_one_heading(message: OutboundMessage, document: Document) -> None:
+    """Screen readers announce the language, and find the subject by its heading."""
+    (root,), (heading,), (title,) = (document.named(tag) for tag in ("html", "h1", "title"))
+
+    assert root.attributes["lang"] == {"en": "en", "zh": "zh-Hans"}[message.language]
+    assert heading.text.strip()
+    assert title.text == written(message)["Subject"]
+    assert {"color-scheme", "supported-color-schemes", "viewport"} <= {
+        each.attributes.get("name") for each in document.named("meta")
+    }
+
+
+def test_email_refers_to_its_links_alone(message: OutboundMessage, html: str, document: Document) -> None:
+    """Nothing is fetched; each link has a text, and the main one is a button, written out, and in the plain text."""
+    links = document.named("a")
+    urls = [each.attributes["href"] for each in links]
+
+    assert set(re.findall(r"""https?://[^\s"'<]+""", html)) == set(urls) <= {message.link, OPT_OUT}
+    assert urls.count(message.link) == 2
+    assert all(document.text_of(each).strip() for each in links)
+    assert message.link in [each.text for each in links]
+    assert all(url in part(written(message), "plain") for url in urls)
+    assert not {"script", "link", "iframe", "form", "object", "video", "svg"} & {each.tag for each in document.elements}
+    assert re.search(r"url\(|@import|@font-face|\bon\w+=", html) is None
+
+
+def test_email_uses_styles_that_mail_programs_apply(document: Document) -> None:
+    """Nothing but tables makes the layout, and screen readers do not read them as tables."""
+    used = {name for each in document.elements for name in each.style}
+
+    assert used <= PROPERTIES, used - PROPERTIES
+    assert all(each.attributes["role"] == "presentation" for each in document.named("table"))
+    assert all(each.style["max-width"] == "600px" for each in document.elements if each.style.get("max-width"))
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_email_text_has_contrast(document: Document, is_dark: bool) -> None:
+    """Each text is readable on what it stands on."""
+    texts = document.shown_texts()
+    ratios = {
+        each.text.strip(): contrast(
+            document.color(each, "color", is_dark=is_dark), document.color(each, "background-color", is_dark=is_dark)
+        )
+        for each in texts
+        if "band" not in classes_of(each)
+    }
+
+    assert len(ratios) >= 6
+    assert min(ratios.values()) >= CONTRAST_MIN, ratios
+
+
+def test_email_is_dark_in_outlook_com_as_elsewhere(document: Document) -> None:
+    """Outlook.com ignores the media query and marks what it recolored. Each class has a rule, and each rule a use."""
+    used = {name for each in document.elements for name in classes_of(each)}
+
+    assert document.dark == document.outlook_dark
+    assert set(document.dark) == used
+    assert document.outlook_css.count("[data-ogsc] .") == document.outlook_css.count("[data-ogsb] .") == len(used)
+
+
+def test_email_begins_with_its_text_for_lists_of_emails(message: OutboundMessage, document: Document) -> None:
+    """Lists show the first text of an email: it is hidden in the email itself, and not the name of the product."""
+    first = next(each for each in document.elements if each.text.strip() and each.tag not in {"title", "style"})
+    beginning = "Dear <guest>," if message.text else part(written(message), "plain").split("\n")[0]
+
+    assert first.style["display"] == "none"
+    assert first.text == beginning
+
+
+def test_email_is_short_enough(message: OutboundMessage, html: str) -> None:
+    """Gmail cuts none off, and no server refuses a line, encoded or decoded."""
+    octets = message_bytes(message, MAIL_FROM)
+
+    assert len(html.encode()) < BYTES_MAX
+    assert max(map(len, octets.split(b"\r\n"))) <= LINE_MAX
+    if not message.text:  # a group's paragraph is one line
+        assert max(len(line.encode()) for line in html.split("\n")) <= LINE_MAX
+
+
+def test_email_has_text_and_html(message: OutboundMessage) -> None:
+    """The better one is last."""
+    email = written(message)
+
+    assert email.get_content_type() == "multipart/alternative"
+    assert [each.get_content_type() for each in email.iter_parts()] == ["text/plain", "text/html"]
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_email_looks_like_the_pages(language: Language) -> None:
+    """Name and colors are those of the pages."""
+    document = Document(part(written(make_message("hand_out", language)), "html"))
+    light, dark = (
+        set(re.findall(r"--\w+: (#\w{6});", block))
+        for block in re.findall(r":root \{(.*?)\}", (STATIC / "ledger.css").read_text(), re.DOTALL)
+    )
+    seal = set(re.findall(r'fill="(#\w{6})"', (STATIC / "seal.svg").read_text())) | {"#ffffff"}
+
+    assert translate("page.brand", language) in [each.text for each in document.shown_texts()]
+    assert {each for one in document.elements for each in re.findall(r"#\w{6}", str(one.style))} <= light | seal
+    assert {each for rule in document.dark.values() for each in rule.values()} <= dark
