@@ -41,11 +41,12 @@ from api.i18n.catalogs import translator
 from api.i18n.languages import LANGUAGES
 from api.rate_limits.guard import Guard
 from api.rate_limits.report_exchange import report_periodically
+from api.schemas.group_branding import BODY_BYTES_MAX as BRANDING_BYTES_MAX
 from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
 from api.settings import ApiSettings
 from api.use_cases.privacy.erase_person import PersonErasure
 from api.use_cases.services import Services
-from api.v1 import hand_outs
+from api.v1 import group_branding, hand_outs
 from api.v1.codes import code_import
 from api.v1.public import redeem
 from api.v1.public.direct_redeem import DirectRedeem
@@ -54,6 +55,7 @@ from api.v1.router import include_resources
 from api.web.admin import AdminContext, PreviewSender, include_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
 from api.web.admin.code_import import PATH as IMPORT_PATH
+from api.web.admin.groups import BRANDING_PATH
 from api.web.admin.hand_outs import recipient_pages
 from api.web.errors import error_page, wants_html
 from api.web.errors_before_routes import refuse_body, refuse_host, refuse_invalid_host
@@ -163,6 +165,8 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
             code_import.PATH: code_import.BODY_BYTES_MAX,
             redemption_batches.PATH: BATCH_BYTES_MAX,
             hand_outs.UPLOAD_PATH: hand_outs.UPLOAD_BYTES_MAX,
+            group_branding.PATH: BRANDING_BYTES_MAX,
+            BRANDING_PATH: BRANDING_BYTES_MAX,
             recipient_pages.UPLOAD_PATH: recipient_pages.FILE_BYTES_MAX,
         },
         refuse=refuse_body,

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
+from domain.values.email_branding import DEFAULT_BRANDING, EmailBranding
 from domain.values.identifiers import EmailAddress
 
 ADDRESS_MISMATCH: Final = "address_mismatch"
@@ -54,7 +55,7 @@ def run_to_completion(execute_steps: PipelineSteps[T]) -> T:
 class OutboundMessage:
     """One message to one recipient.
 
-    Every attempt at the same message is equal to the last byte, if its group's texts are.
+    Every attempt at the same message is equal to the last byte, if its group's texts and branding are.
 
     Attributes:
         reservation_id: The reservation that the message belongs to; of a handed-out code, the id of the code.
@@ -71,6 +72,7 @@ class OutboundMessage:
         request_id: The request that reserved it, the same on every attempt; it leads to the logs of the request.
         subject: The group's own subject; empty for the default.
         text: The group's own text, with `{group}` for its name; empty for the default.
+        branding: How the group's emails look.
         delivery: Number of the delivery, from 1.
         is_test: It invites no recipient: an admin tests the channel.
         ends_at: When the access ends, or until when the handed-out code can be redeemed, where the message says so.
@@ -92,6 +94,7 @@ class OutboundMessage:
     request_id: str | None = None
     subject: str = ""
     text: str = ""
+    branding: EmailBranding = DEFAULT_BRANDING
     delivery: int = 1
     is_test: bool = False
     ends_at: datetime | None = None

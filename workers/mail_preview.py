@@ -13,7 +13,7 @@ from projections.storage.bootstrap import LedgerStore
 from projections.vault.random_source import RANDOM
 from workers.channels.default_channel import default_channel
 from workers.channels.group_router import GroupRoutingChannel
-from workers.channels.mail_message import MessageParts, render_parts
+from workers.channels.mail_message import MessageParts, preview_parts
 from workers.channels.registry import GroupChannels
 from workers.http_client.client import PinnedHttpClient
 from workers.webhooks.message import WebhookResult, WebhookSender
@@ -28,7 +28,7 @@ class MailPreviewer:
 
     def preview(self, message: OutboundMessage) -> MessageParts:
         """Return the message as it would arrive."""
-        return render_parts(message)
+        return preview_parts(message)
 
     def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
         """Send an endpoint a test now, in the calling thread."""

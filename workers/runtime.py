@@ -39,6 +39,7 @@ from workers.channels.smtp.connection_pool import ConnectionPool
 from workers.channels.smtp.late_replies import LateReplies
 from workers.channels.smtp.send_loop import SmtpSendLoop
 from workers.monitoring.mail_server_watch import mark_missing
+from workers.sending.branding_cache import BrandingCache
 from workers.sending.delivery_steps import DeliverySteps
 from workers.sending.hand_outs import HandOutSender
 from workers.sending.invitations import InvitationBatchSender
@@ -234,6 +235,7 @@ def _create_steps(settings: WorkerSettings, storage: LedgerStore) -> DeliverySte
     def draft_text(text: str, reservation_id: UUID) -> TextDraft:
         return storage.vault.seal_text(text, RANDOM.draw_uuid(), reservation_id)
 
+    groups = GroupRepository(storage)
     return DeliverySteps(
         execute=lambda commands: _log_bugs(execute_isolated(storage.ledger.execute, commands)),
         addresses=partial(read_leased_addresses, storage),
@@ -241,7 +243,8 @@ def _create_steps(settings: WorkerSettings, storage: LedgerStore) -> DeliverySte
             settings.secret_key.get_secret_value(),
             settings.public_url,
             settings.mail_from,
-            GroupRepository(storage).find_texts,
+            groups.find_texts,
+            BrandingCache(groups.find_branding, time.monotonic).find,
         ),
         draft_text=draft_text,
         now=storage.recorder.clock.now,

@@ -30,6 +30,7 @@ FAMILIES: Final = (
     "api.cli.codes.refund_outage",
     "api.cli.codes.campaigns",
     "api.cli.codes.hand_outs",
+    "api.cli.codes.groups",
     "api.cli.maintenance.import_legacy",
     "api.cli.codes.import_codes",
     "api.cli.accounts.privacy",

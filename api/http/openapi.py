@@ -84,6 +84,7 @@ TAGS: Final[Mapping[str, str]] = {
     "cases": "Read the review queue.",
     "events": "Read the event feed from a position.",
     "recipients": "Export and erase the data of one person.",
+    "groups": "Set the logo and the color of a group's emails.",
     "channels": "Connect the external system of a group, and receive its callbacks.",
     "webhooks": "Manage webhook endpoints and their deliveries.",
     "session": "Read what the caller is permitted to do.",

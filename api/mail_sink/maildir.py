@@ -1,5 +1,6 @@
 """Reads the Maildir of the mail catcher: a page of emails, one email's parts; deletes the emails to an address."""
 
+import base64
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,7 +84,7 @@ def read_mail(folder: Path, key: str) -> Mail | None:
     if content is None:
         return None
     message, is_cut = content
-    return Mail(line=_line(key, message), text=_body(message, "plain"), html=_body(message, "html"), is_cut=is_cut)
+    return Mail(line=_line(key, message), text=_body(message, "plain"), html=_html(message), is_cut=is_cut)
 
 
 def delete_mails_to(folder: Path, address: str) -> int:
@@ -150,6 +151,20 @@ def _date(message: EmailMessage) -> datetime | None:
     if not isinstance(date, datetime):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _html(message: EmailMessage) -> str | None:
+    """Return the HTML with the images of the email in it: a browser can ask for no part of an email."""
+    html = _body(message, "html")
+    if html is None:
+        return None
+    for part in message.walk():
+        content_id = _header(part, "Content-ID").strip("<> ")
+        if content_id and part.get_content_maintype() == "image":
+            octets = part.get_payload(decode=True)
+            encoded = base64.b64encode(octets if isinstance(octets, bytes) else b"").decode()
+            html = html.replace(f"cid:{content_id}", f"data:{part.get_content_type()};base64,{encoded}")
+    return html
 
 
 def _body(message: EmailMessage, kind: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Settings of the groups that codes invite to: texts of invitations, target of accepted ones, and channel.
+"""Settings of the groups that codes invite to: texts of invitations, target of accepted ones, branding, and channel.
 
 They are primary data next to the log; a rebuild does not touch them.
 """
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.ports import Language
+from domain.values.email_branding import DEFAULT_BRANDING, BrandingError, EmailBranding, parse_logo
 from projections.database.store_queries import Database, ReadableStore
 from projections.repositories.channel_form import DEFAULT_CHANNEL
 from projections.repositories.group_channels import stored_settings
@@ -90,9 +91,28 @@ class GroupRepository:
         return group.texts_in(language) if group else DEFAULT_TEXTS
 
     def save(self, group: InviteGroup, now: datetime) -> None:
-        """Insert or replace the settings of a group, except its channel."""
+        """Insert or replace the settings of a group, except its channel and the branding of its emails."""
         row = (group.name, *group.zh, *group.en, group.accept_target, now)
         self._db.execute(RepositoriesSql.upsert_group, row)
+
+    def find_branding(self, name: str) -> EmailBranding:
+        """Return how the emails of a group look; the default for a group without settings.
+
+        A stored logo that is not accepted, because it was altered, is left out.
+        """
+        rows = self._db.fetch_all(RepositoriesSql.branding_of_group, name)
+        if not rows:
+            return DEFAULT_BRANDING
+        logo, accent = rows[0]
+        try:
+            return EmailBranding(None if logo is None else parse_logo(bytes(logo)), accent)
+        except BrandingError:
+            return EmailBranding(accent=accent)
+
+    def save_branding(self, name: str, branding: EmailBranding, now: datetime) -> None:
+        """Replace how the emails of a group look. A group without settings gets the default ones."""
+        logo = None if branding.logo is None else branding.logo.data
+        self._db.execute(RepositoriesSql.set_branding_of_group, (name, logo, branding.accent, now))
 
     def list_page(self, after: str, limit: int) -> list[GroupRow]:
         """Return groups with settings or codes in order of their names, after a name."""

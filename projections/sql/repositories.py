@@ -78,6 +78,8 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     let_group_take_rebinds: LiteralString
     group_of_name: LiteralString
     upsert_group: LiteralString
+    branding_of_group: LiteralString
+    set_branding_of_group: LiteralString
     names_of_groups: LiteralString
     insert_note: LiteralString
     keep_issue_key: LiteralString

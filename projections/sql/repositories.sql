@@ -228,6 +228,18 @@ ON CONFLICT (name) DO UPDATE SET
     text_en = excluded.text_en, accept_target = excluded.accept_target,
     changed_at = excluded.changed_at;
 
+-- name: branding_of_group
+SELECT logo, accent FROM invite_groups WHERE name = %s;
+
+-- name: set_branding_of_group
+-- A group without settings gets the default ones.
+INSERT INTO invite_groups AS old (
+    name, subject_zh, text_zh, subject_en, text_en, channel, logo, accent, changed_at
+)
+VALUES (%s, '', '', '', '', 'smtp', %s, %s, %s)
+ON CONFLICT (name) DO UPDATE SET
+    logo = excluded.logo, accent = excluded.accent, changed_at = excluded.changed_at;
+
 -- name: names_of_groups
 -- Names that codes carry, found by leaps over the index, and names that have settings; in order, from a name on.
 WITH RECURSIVE leap (name, nth) AS (

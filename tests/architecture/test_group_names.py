@@ -19,6 +19,7 @@ from domain.values.group_name import NamesGroup
 CHECKED = next(part for part in get_args(GroupName) if hasattr(part, "func"))
 """What the type of the schemas checks a name with."""
 RESPONSES = {
+    "BrandingView",
     "CampaignView",
     "_CampaignTermsView",
     "ChannelView",

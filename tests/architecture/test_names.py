@@ -80,6 +80,7 @@ SAME_CONCEPT: Final = {
     "vault": "encrypted texts: vault, health check",
     "webhook_endpoints": "webhook endpoints: table, use cases",
     "webhooks": "webhooks to integrators: fields, page",
+    "group_branding": "logo and color of a group's emails: use case, schemas, route, page",
     "what_if": "decisions about a past state: use case, route, command",
 }
 """Names that several modules may have, and the one thing that all of them are about."""

@@ -385,7 +385,11 @@ CREATE TABLE public.invite_groups (
     channel_url text,
     takes_rebinds boolean DEFAULT false NOT NULL,
     channel_settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT invite_groups_channel_check CHECK (((channel = 'smtp'::text) OR (channel_id IS NOT NULL)))
+    logo bytea,
+    accent text,
+    CONSTRAINT invite_groups_accent_check CHECK ((accent ~ '^#[0-9a-f]{6}$'::text)),
+    CONSTRAINT invite_groups_channel_check CHECK (((channel = 'smtp'::text) OR (channel_id IS NOT NULL))),
+    CONSTRAINT invite_groups_logo_check CHECK ((octet_length(logo) <= 65536))
 );
 CREATE TABLE public.issue_keys (
     scope_digest bytea NOT NULL,

@@ -19,6 +19,7 @@ from tests.support.clients.app_client import AppResponse
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import add_staff, code_id_of
+from tests.support.images import make_png
 from tests.support.ledger.code_template import make_template
 
 URL: Final = "https://collector.example.com/in"
@@ -345,6 +346,10 @@ AUDITED: Final[dict[str, Make]] = {
     ),
     "POST /api/v1/codes": _to("/api/v1/codes", json={"max_uses": 1}),
     "POST /api/v1/codes/import": _to("/api/v1/codes/import", **CSV),
+    "PATCH /api/v1/groups/branding": lambda _: (
+        "/api/v1/groups/branding",
+        {"json": {"group": f"G{uuid4().hex}", "accent": "#1f5fbf"}},
+    ),
     "PUT /api/v1/channels": lambda _: (CHANNELS, {"json": {"group": f"G{uuid4().hex}", "url": URL}}),
     "DELETE /api/v1/channels/{channel_id}": _at(CHANNELS + "/{}", AuditedApp.channel),
     "POST /api/v1/channels/{channel_id}/rotate-secret": _at(CHANNELS + "/{}/rotate-secret", AuditedApp.channel),
@@ -423,6 +428,10 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /admin/codes/change/{change}": _change_of_codes,
     "POST /admin/codes/export": _at(
         "/admin/codes/export", lambda audited_app: (audited_app.code(), "")[1], data=REASON
+    ),
+    "POST /admin/groups/branding": lambda audited_app: (
+        f"/admin/groups/branding?name={audited_app.group()}",
+        {"data": {"accent": "#1f5fbf"}, "files": {"file": ("logo.png", make_png(240, 64))}},
     ),
     "POST /admin/groups/channel": _of_group("/admin/groups/channel", channel="webhook", channel_url=URL + "2"),
     "POST /admin/groups/one": _of_group("/admin/groups/one", subject_en="Welcome"),

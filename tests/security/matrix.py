@@ -181,6 +181,7 @@ GET /admin/codes/change/{change}
 POST /admin/codes/change/{change}
 POST /admin/codes/export
 GET /admin/groups
+POST /admin/groups/branding
 POST /admin/groups/channel
 GET /admin/groups/letter
 GET /admin/groups/one
@@ -210,6 +211,8 @@ GET /admin/staff/{staff_id}/remove
 POST /admin/staff/{staff_id}/remove
 POST /admin/staff/{staff_id}/role
 GET /admin/{_path}
+GET /api/v1/groups/branding
+PATCH /api/v1/groups/branding
 GET /api/v1/channels
 PUT /api/v1/channels
 DELETE /api/v1/channels/{channel_id}

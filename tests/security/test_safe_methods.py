@@ -20,7 +20,7 @@ UNREACHED = {
     *("/admin/batches/{batch_id}", "/admin/batches/{batch_id}/stop"),  # likewise
     "/support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce",  # the hand-out has no recipient
     "/support/reservations/{reservation_id}/receipt",  # no checkpoint was signed yet
-    *("/api/v1/codes/{code_id}/what-if", "/api/v1/hand-outs"),  # need a query
+    *("/api/v1/codes/{code_id}/what-if", "/api/v1/hand-outs", "/api/v1/groups/branding"),  # need a query
     *("/admin/groups/letter", "/admin/groups/one", "/admin/hand-outs/{hand_out_id}/mail"),  # likewise
 }
 """Paths that are not answered with a page or a document: a new one is reached, or is here with a reason."""

@@ -30,6 +30,8 @@ SMALL: Final[Mapping[str, int]] = {
     "api.use_cases.redeem:lru_cache": 2,
     "workers.channels.mail_message:LAYOUTS_MAX": 2,
     "workers.channels.mail_message:lru_cache": 2,
+    "workers.channels.mail_message:IMAGES_MAX": 2,
+    "workers.sending.branding_cache:GROUPS_MAX": 2,
     # queues and slots: what waits in memory, and how many things happen at a time
     "projections.storage.group_commit:WAITING_MAX": 64,
     "projections.replay.worker_pool:WAITING_MAX": 2,
@@ -248,6 +250,12 @@ USUAL_FAMILIES: Final[Mapping[str, str]] = {
 USUAL: Final[Mapping[str, str]] = {
     "domain.commands.hand_out.hand_out_mail:MAILS_MAX": "a rule: how many emails a recipient of a hand-out gets",
     "domain.judgment:JITTER_STEPS": "a resolution",
+    "domain.values.email_branding:_JPEG_START": "where the segments of an image begin",
+    "domain.values.email_branding:_JPEG_MARKER": "a byte of a format",
+    "domain.values.email_branding:LOGO_WIDTH_MAX": "a rule: the largest image that is accepted",
+    "domain.values.email_branding:LOGO_HEIGHT_MAX": "a rule: the largest image that is accepted",
+    "workers.channels.mail_message:SHOWN_WIDTH_MAX": "pixels of a shown logo",
+    "workers.channels.mail_message:SHOWN_HEIGHT_MAX": "pixels of a shown logo",
     "domain.values.similar_texts:SPELLINGS_MAX": "a property of the alphabet",
     "domain.values.similar_texts:DOMAIN_ERRORS_MAX": "a distance",
     "domain.values.pasted_codes:CANDIDATES_MAX": "what one typed text may hold",

@@ -79,9 +79,14 @@ def encode_body(content: str) -> EncodedBody:
     beyond_ascii = len(octets) - len(octets.decode("ascii", "ignore"))
     if beyond_ascii * _MOSTLY_ASCII <= len(octets):
         return EncodedBody("quoted-printable", _quote(octets))
-    encoded = binascii.b2a_base64(octets.replace(b"\n", b"\r\n"), newline=False)
+    return EncodedBody("base64", encode_base64(octets.replace(b"\n", b"\r\n")))
+
+
+def encode_base64(octets: bytes) -> bytes:
+    """Return octets as base64, in lines that end with CRLF, the last one included."""
+    encoded = binascii.b2a_base64(octets, newline=False)
     lines = [encoded[at : at + LINE_MAX] for at in range(0, len(encoded), LINE_MAX)]
-    return EncodedBody("base64", b"\r\n".join(lines) + b"\r\n")
+    return b"\r\n".join(lines) + b"\r\n"
 
 
 def _quote_lines(content: str, mark: re.Pattern[str]) -> Iterator[bytes | list[str]]:

@@ -5,6 +5,7 @@ language, with marks in the places of link and dates, and each message fills in 
 the same bytes on every attempt, so that receivers recognize a repeat.
 """
 
+import binascii
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -19,16 +20,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import escape
 
 from domain.ports import Language, OutboundMessage, Template
+from domain.values.email_branding import EmailBranding, Logo, text_color_on
 from domain.values.timestamps import in_utc
 from projections.telemetry.tracing import TRACING
-from workers.channels.body_encoding import BodyLayout, EncodedBody
+from workers.channels.body_encoding import BodyLayout, EncodedBody, encode_base64
 
 SUBJECT_LINE_MAX = 76
 """RFC 2047 section 2: no line with an encoded word is longer."""
 GROUP: Final = "{group}"
 """Stands for the group's name in its own subject and text."""
 LAYOUTS_MAX: Final = 256
-"""Layouts that a process keeps, some 10 kB each."""
+"""Layouts that a process keeps, some 20 kB each."""
+IMAGES_MAX: Final = 64
+"""Encoded logos that a process keeps, 90 kB each at most."""
+SHOWN_WIDTH_MAX: Final = 240
+SHOWN_HEIGHT_MAX: Final = 64
+"""Pixels of a shown logo. One with more pixels is sharp on dense screens."""
 
 
 def _write_date(at: datetime) -> str:
@@ -77,6 +84,35 @@ _TEMPLATES: Final = Environment(
 # --- Content ---
 
 
+class _Image(NamedTuple):
+    """A logo as a part of an email, and how its HTML shows it.
+
+    Attributes:
+        content_id: Without angle brackets; the same for the same image.
+        width: In pixels of the HTML.
+        height: Likewise.
+        part: Headers, an empty line, and the encoded image.
+    """
+
+    content_id: str
+    width: int
+    height: int
+    part: bytes
+
+
+@lru_cache(maxsize=IMAGES_MAX)
+def _image_of(logo: Logo) -> _Image:
+    scale = min(1, SHOWN_WIDTH_MAX / logo.width, SHOWN_HEIGHT_MAX / logo.height)
+    content_id = f"{hashlib.sha256(logo.data).hexdigest()[:40]}@logo.invalid"
+    name = f"logo.{logo.media_type.partition('/')[2]}"
+    head = (
+        f'Content-Type: {logo.media_type}; name="{name}"\r\nContent-Transfer-Encoding: base64\r\n'
+        f'Content-ID: <{content_id}>\r\nContent-Disposition: inline; filename="{name}"\r\n\r\n'
+    )
+    part = head.encode() + encode_base64(logo.data)
+    return _Image(content_id, max(round(logo.width * scale), 1), max(round(logo.height * scale), 1), part)
+
+
 class MessageParts(NamedTuple):
     """A message as its recipient reads it."""
 
@@ -114,17 +150,27 @@ def render_parts(message: OutboundMessage) -> MessageParts:
     return MessageParts(layout.subject.fill(plain), layout.text.fill(plain), layout.html.fill(html))
 
 
+def preview_parts(message: OutboundMessage) -> MessageParts:
+    """Render what a message says, with its logo in the HTML: a browser has no parts of an email to show."""
+    parts, logo = render_parts(message), message.branding.logo
+    if logo is None:
+        return parts
+    url = f"data:{logo.media_type};base64,{binascii.b2a_base64(logo.data, newline=False).decode()}"
+    return parts._replace(html=parts.html.replace(f"cid:{_image_of(logo).content_id}", url))
+
+
 def _compose(message: OutboundMessage) -> _Composed:
-    kind = message.template, message.language, message.group
+    kind, branding = (message.template, message.language, message.group), message.branding
     has = frozenset(name for name, (field, _) in _VALUES.items() if getattr(message, field) not in (None, ""))
     if not message.code or not (message.subject or message.text):
-        layout = _lay_out(*kind, message.subject, message.text, has)
+        layout = _lay_out(*kind, message.subject, message.text, branding, has)
         plain = _values_of(message, layout)
         return _Composed(layout, plain, _escape(plain))
     # A hand-out's own text has values of its recipient: to render it for each message took most of a message's time.
     group = _strip_control(message.group)
     subject, paragraphs = _strip_control(message.subject.replace(GROUP, group)), _paragraphs(message.text, group)
-    layout = _lay_out(*kind, _OWN_SUBJECT if subject else "", _OWN_TEXT if paragraphs else "", has, is_personal=True)
+    own = _OWN_SUBJECT if subject else "", _OWN_TEXT if paragraphs else ""
+    layout = _lay_out(*kind, *own, branding, has, is_personal=True)
     plain = _values_of(message, layout) | {
         _OWN_SUBJECT: subject,
         _OWN_BEGINNING: paragraphs[0][0] if paragraphs else "",
@@ -155,6 +201,7 @@ def _lay_out(
     group_name: str | None,
     own_subject: str,
     own_text: str,
+    branding: EmailBranding,
     has: frozenset[str],
     *,
     is_personal: bool = False,
@@ -175,6 +222,9 @@ def _lay_out(
         "group": group,
         "paragraphs": paragraphs,
         "beginning": beginning,
+        "accent": branding.accent,
+        "accent_text": branding.accent and text_color_on(branding.accent),
+        "logo": branding.logo and _image_of(branding.logo),
     }
     # The first line of a text template is the subject.
     text = _TEMPLATES.get_template(f"{template}.{language}.txt").render(**variables)
@@ -205,24 +255,31 @@ def _strip_control(text: str | None) -> str:
 # --- Bytes ---
 
 
-def alternative(text: EncodedBody, html: EncodedBody, boundary: str) -> bytes:
+def alternative(text: EncodedBody, html: EncodedBody, boundary: str, image: bytes = b"") -> bytes:
     """Return the headers from MIME-Version on, an empty line, and both parts; the better one is last (RFC 2046 5.1.4).
 
     Args:
         text: Plain text.
         html: The same as HTML.
-        boundary: In neither part; with `=_` in it, it is in no encoded line (RFC 2045 6.7).
+        boundary: In no part; with `=_` in it, it is in no encoded line (RFC 2045 6.7).
+        image: The part that the HTML shows, with its headers; both become one part then (RFC 2387).
     """
-    head = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'
-    parts = (_part_head(boundary, "plain", text), text.octets, _part_head(boundary, "html", html), html.octets)
-    return b"".join((head.encode(), *parts, f"--{boundary}--\r\n".encode()))
+    better = _part("html", html)
+    if image:
+        inner = f"=_related{boundary.removeprefix('=_')}"  # it must not begin with the outer one (RFC 2046 5.1.1)
+        better = _multipart("related", inner, better, image, parameter=' type="text/html";')
+    return b"MIME-Version: 1.0\r\n" + _multipart("alternative", boundary, _part("plain", text), better)
 
 
-def _part_head(boundary: str, subtype: str, body: EncodedBody) -> bytes:
-    return (
-        f'--{boundary}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\n'
-        f"Content-Transfer-Encoding: {body.encoding}\r\n\r\n"
-    ).encode()
+def _multipart(subtype: str, boundary: str, *parts: bytes, parameter: str = "") -> bytes:
+    head = f'Content-Type: multipart/{subtype};{parameter}\r\n boundary="{boundary}"\r\n\r\n'
+    begin = f"--{boundary}\r\n".encode()
+    return b"".join((head.encode(), *(begin + part for part in parts), f"--{boundary}--\r\n".encode()))
+
+
+def _part(subtype: str, body: EncodedBody) -> bytes:
+    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {body.encoding}\r\n\r\n'
+    return head.encode() + body.octets
 
 
 def message_bytes(message: OutboundMessage, sender: str) -> bytes:
@@ -256,9 +313,10 @@ def message_bytes(message: OutboundMessage, sender: str) -> bytes:
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         headers["List-Id"] = _list_id(message)
     headers |= TRACING.headers_of(message.reservation_id)
+    image = _image_of(message.branding.logo).part if message.branding.logo else b""
     boundary = f"=_{hashlib.sha256(message.message_id.encode()).hexdigest()[:40]}"
     # Written by hand: the library would break long ids and addresses into encoded words.
-    return b"".join(map(_header, headers, headers.values())) + alternative(text, html, boundary)
+    return b"".join(map(_header, headers, headers.values())) + alternative(text, html, boundary, image)
 
 
 def _list_id(message: OutboundMessage) -> str:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.model.reservation import Reservation
 from domain.ports import Language, OutboundMessage, Template
+from domain.values.email_branding import DEFAULT_BRANDING, EmailBranding
 from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, OptOutRef, invitation_url, opt_out_token
 from domain.values.message_id import message_id
@@ -27,16 +28,16 @@ def default_texts(_group: str, _language: Language) -> tuple[str, str]:
     return "", ""
 
 
+FindBranding = Callable[[str], EmailBranding]
+"""Returns how the emails of a group look."""
+
+
+def default_branding(_group: str) -> EmailBranding:
+    """Return the default look for every group."""
+    return DEFAULT_BRANDING
+
+
 _SHARED: Final = tuple(OutboundMessage.__dataclass_fields__.keys() & set(Reservation.__struct_fields__))
-
-
-def _describe(reservation: Reservation) -> dict[str, Any]:
-    """Return what its messages say about a reservation: the fields that both have.
-
-    A request id that a caller of an earlier version made up is not one of them.
-    """
-    shared = {name: getattr(reservation, name) for name in _SHARED}
-    return shared if is_trace_id(reservation.request_id or "") else {**shared, "request_id": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +76,21 @@ class MessageFactory:
         public_url: Base of links, without a trailing slash.
         mail_domain: Right side of Message-IDs.
         words: Returns the texts of a group's invitation.
+        find_branding: Returns how a group's emails look. Each message of the group asks.
     """
 
     secret: bytes
     public_url: str
     mail_domain: str
     words: GroupTexts = default_texts
+    find_branding: FindBranding = default_branding
 
     def invitation(self, reservation: Reservation, recipient: EmailAddress) -> OutboundMessage:
         """Return the invitation of a reservation's newest delivery."""
         delivery = DeliveryRef(reservation.reservation_id, reservation.delivery)
         subject, text = self.words(reservation.group, reservation.language) if reservation.group else ("", "")
         return OutboundMessage(
-            **_describe(reservation),
+            **self._describe(reservation),
             template="invite",
             message_id=message_id(delivery, self.mail_domain),
             recipient=recipient,
@@ -103,7 +106,7 @@ class MessageFactory:
     ) -> OutboundMessage:
         """Return the warning, so many days before, that the access expires."""
         return OutboundMessage(
-            **_describe(reservation),
+            **self._describe(reservation),
             template="ends_soon",
             message_id=f"<{reservation.reservation_id}.ends-in-{days}@{self.mail_domain}>",
             recipient=recipient,
@@ -117,7 +120,7 @@ class MessageFactory:
         """Return the reminder to accept an invitation: it has the link of the newest delivery."""
         delivery = DeliveryRef(reservation.reservation_id, reservation.delivery)
         return OutboundMessage(
-            **_describe(reservation),
+            **self._describe(reservation),
             template="invite_reminder",
             message_id=f"<{reservation.reservation_id}.reminder@{self.mail_domain}>",
             recipient=recipient,
@@ -143,6 +146,7 @@ class MessageFactory:
             link=f"{self.public_url}/invite?code={quote(mail.code)}",
             written_at=mail.written_at,
             group=mail.group,
+            branding=self._branding(mail.group),
             subject="" if mail.is_reminder else fill(mail.subject),
             text="" if mail.is_reminder else fill(mail.text),
             ends_at=mail.window.ends_at,
@@ -160,7 +164,7 @@ class MessageFactory:
         """Return the notice that the access has ended."""
         ended_at = reservation.access.ended_at if reservation.access else None
         return OutboundMessage(
-            **_describe(reservation),
+            **self._describe(reservation),
             template="farewell",
             message_id=f"<{reservation.reservation_id}.ended@{self.mail_domain}>",
             recipient=recipient,
@@ -175,7 +179,7 @@ class MessageFactory:
         For a rebind, that the access stays as it is.
         """
         return OutboundMessage(
-            **_describe(reservation),
+            **self._describe(reservation),
             template="refund_notice" if reservation.is_use else "rebind_notice",
             message_id=f"<{reservation.reservation_id}.refund@{self.mail_domain}>",
             recipient=recipient,
@@ -193,11 +197,24 @@ class MessageFactory:
         """Return the notice that the access of this reservation was moved to another group."""
         return self._notice(reservation, recipient, written_at, "move_notice", "moved")
 
+    def _describe(self, reservation: Reservation) -> dict[str, Any]:
+        """Return what its messages say about a reservation, and how those of its group look.
+
+        They say the fields that both have. A request id that a caller of an earlier version made up is not one of them.
+        """
+        shared = {name: getattr(reservation, name) for name in _SHARED}
+        if not is_trace_id(reservation.request_id or ""):
+            shared["request_id"] = None
+        return {**shared, "branding": self._branding(reservation.group)}
+
+    def _branding(self, group: str | None) -> EmailBranding:
+        return DEFAULT_BRANDING if group is None else self.find_branding(group)
+
     def _notice(
         self, reservation: Reservation, recipient: EmailAddress, written_at: datetime, template: Template, about: str
     ) -> OutboundMessage:
         return OutboundMessage(
-            **_describe(reservation),
+            **self._describe(reservation),
             template=template,
             message_id=f"<{reservation.reservation_id}.{about}@{self.mail_domain}>",
             recipient=recipient,
@@ -207,11 +224,15 @@ class MessageFactory:
 
 
 def create_message_factory(
-    secret_key: str, public_url: str, mail_from: str, words: GroupTexts = default_texts
+    secret_key: str,
+    public_url: str,
+    mail_from: str,
+    words: GroupTexts = default_texts,
+    find_branding: FindBranding = default_branding,
 ) -> MessageFactory:
     """Create a factory from settings; the Message-ID's domain is that of the sender's address."""
     domain = mail_from.rpartition("@")[2].strip("> ") or "localhost"
-    return MessageFactory(secret_key.encode(), public_url.rstrip("/"), domain, words)
+    return MessageFactory(secret_key.encode(), public_url.rstrip("/"), domain, words, find_branding)
 
 
 def parse_reservation_ids(texts: list[str]) -> list[UUID]:

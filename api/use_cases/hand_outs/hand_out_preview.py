@@ -8,12 +8,14 @@ from api.use_cases.hand_outs.hand_out_actions import find_details
 from api.use_cases.services import Caller, LedgerServices
 from domain.model.hand_out import HandOutText
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, outcome_label
+from domain.values.email_branding import DEFAULT_BRANDING
 from domain.values.identifiers import EmailAddress
 from domain.values.redeem_window import RedeemWindow
 from domain.values.text_variables import fill_variables, find_variables
 from projections.config.settings import LedgerSettings
 from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.repositories.audit_log import describe_values
+from projections.repositories.groups import GroupRepository
 
 EXAMPLE_CODE = "MCM1-PRY5-KC9W-VE1A-S4PD"
 EXAMPLE_RECIPIENT = parse_email("recipient@example.com")
@@ -88,7 +90,7 @@ def _example(
     own = texts.get(language, HandOutText())
     names = find_variables(own.subject) + find_variables(own.body)
     values = {name: f"[{name}]" for name in names} | {"code": EXAMPLE_CODE, "group": "{group}"}
-    terms, now = details.created.terms, services.now()
+    terms, group, now = details.created.terms, details.created.group, services.now()
     window = RedeemWindow(terms.starts_at, terms.expires_at).intersect(
         RedeemWindow(campaign.terms.starts_at, campaign.terms.ends_at)
     )
@@ -102,9 +104,10 @@ def _example(
         language=language,
         link=f"{url}/invite",
         written_at=now,
-        group=details.created.group,
+        group=group,
         subject=fill_variables(own.subject, values),
         text=fill_variables(own.body, values),
+        branding=DEFAULT_BRANDING if group is None else GroupRepository(services.storage).find_branding(group),
         is_test=True,
         starts_at=window.without_past_start(now).starts_at,
         ends_at=window.ends_at,

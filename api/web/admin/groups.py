@@ -1,4 +1,4 @@
-"""The pages of groups: texts of their invitations, preview and test, acceptance page, and channel."""
+"""The pages of groups: texts and branding of their emails, preview and test, acceptance page, and channel."""
 
 import re
 from collections.abc import Mapping
@@ -14,9 +14,12 @@ from api.http.pagination import Page
 from api.i18n.languages import LANGUAGES
 from api.schemas.parsing import SEVERAL_LINES, find_email, parse_email
 from api.use_cases.administration.batches import save_group
+from api.use_cases.administration.group_branding import change_branding
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, InvitationPreview, admin_page
+from api.web.admin.group_branding import read_branding_form
 from api.web.admin.group_channel import change_channel, load_channel, renew_channel_secret, sent_settings
+from api.web.admin.uploads import UPLOAD_S_MAX, SentFile, read_sent_file
 from api.web.forms import NAME_LENGTH_MAX, FormDep, FormFields
 from api.web.rendering import see_other
 from api.web.security_headers import MAIL_POLICY, security_headers
@@ -38,6 +41,8 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _TARGET: Final = re.compile(r"[!-~]+")
 
 NO_ERRORS: Final[Mapping[str, str]] = {}
+
+BRANDING_PATH: Final = "/admin/groups/branding"
 
 router = APIRouter(prefix="/admin/groups", route_class=SupportRoute)
 EXAMPLE_RECIPIENT: Final = parse_email("li.wei@example.com")
@@ -88,6 +93,27 @@ def save(
         return _render(request, admin, staff, group, errors=fields.errors)
     audit_log = admin.services.open_audit_log(staff.caller())
     save_group(audit_log, admin.groups, group)
+    return see_other(f"/admin/groups/one?{_query(name)}&done=saved")
+
+
+@router.post("/branding")
+async def save_branding(
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
+) -> Response:
+    """Change the logo and the color of a group's emails."""
+    form = await read_sent_file(request, admin)
+    return await run_blocking(UPLOAD_S_MAX, _save_branding, request, admin, staff, name, form)
+
+
+def _save_branding(request: Request, admin: AdminContext, staff: Staff, name: str, form: SentFile) -> Response:
+    group = _load_group(admin, name)
+    changes, errors = read_branding_form(form)
+    if errors:
+        return _render(request, admin, staff, group, errors=errors, accent=form.values.get("accent", ""))
+    change_branding(admin.services.open_audit_log(staff.caller()), name, changes)
     return see_other(f"/admin/groups/one?{_query(name)}&done=saved")
 
 
@@ -229,6 +255,7 @@ def _test_invitation(
         group=group.name,
         subject=words.subject,
         text=words.text,
+        branding=admin.groups.find_branding(group.name),
         is_test=True,
     )
 
@@ -251,7 +278,9 @@ def _render(
     *,
     errors: Mapping[str, str] = NO_ERRORS,
     message: _Message | None = None,
+    accent: str | None = None,
 ) -> Response:
+    branding = admin.groups.find_branding(group.name)
     message = message or _Message()
     previews: dict[Language, InvitationPreview] = {
         language: admin.preview_sender.preview(_test_invitation(admin, group, language, EXAMPLE_RECIPIENT))
@@ -271,6 +300,8 @@ def _render(
         to=message.to or staff.address,
         secret=message.secret,
         channel=load_channel(admin, group),
+        branding=branding,
+        accent=branding.accent or "" if accent is None else accent,
         lengths={"subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX, "target": TARGET_LENGTH_MAX},
     )
 

@@ -1,5 +1,6 @@
 """What integrators do with campaigns, hand-outs, channels, webhooks, events and persons, by the generated client."""
 
+import base64
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from standardwebhooks import Webhook
 
 from tests.contracts.clients.client_world import GROUP, ClientWorld
 from tests.contracts.clients.strict_client import StrictClient
+from tests.support.images import make_gif
 
 TARGET = "http://127.0.0.1:1/hooks"
 
@@ -144,6 +146,19 @@ def give_an_existing_code(client: StrictClient, _: ClientWorld) -> None:
     assert recipient.code_id == issued.id
 
 
+def brand_a_group(client: StrictClient, _: ClientWorld) -> None:
+    """Set the color and the logo of its emails, and read them."""
+    logo = base64.b64encode(make_gif(240, 64)).decode()
+    changed = client.call(
+        m.BrandingView, "groups_change_group_branding", m.BrandingRequest(group=GROUP, logo=logo, accent="#1F5FBF")
+    )
+    query = m.GroupsGetBrandingParametersQuery(group=GROUP)
+    read = client.call(m.BrandingView, "groups_get_branding", query=query)
+
+    assert isinstance(read.logo, m.LogoView)
+    assert (read, read.accent, read.logo.data) == (changed, "#1f5fbf", logo)
+
+
 def connect_a_group(client: StrictClient, world: ClientWorld) -> None:
     """Set its channel, rotate the secret, report by a signed callback, disconnect."""
     channel = client.call(m.ChannelView, "channels_put_channel", m.ChannelRequest(group=GROUP, url=TARGET))
@@ -252,6 +267,14 @@ def read_health(client: StrictClient, _: ClientWorld) -> None:
 
 
 FLOWS = (
-    *(run_a_campaign, list_campaigns, run_a_hand_out, follow_recipients, give_an_existing_code, connect_a_group),
+    *(
+        run_a_campaign,
+        list_campaigns,
+        run_a_hand_out,
+        follow_recipients,
+        give_an_existing_code,
+        brand_a_group,
+        connect_a_group,
+    ),
     *(run_webhooks, read_events, export_and_forget, sign_in, read_health),
 )

@@ -46,9 +46,12 @@ class StaffBrowser:
         location = answer.headers.get("location", "")
         return self.get(location) if location.startswith("/support/search/") else answer
 
-    def post_file(self, path: str, name: str, data: bytes, form: dict[str, str]) -> AppResponse:
-        """Send a form with a file."""
-        return self._request("POST", path, data={"token": self.token(path), **form}, files={"file": (name, data)})
+    def post_file(
+        self, path: str, name: str, data: bytes, form: dict[str, str], page: str | None = None
+    ) -> AppResponse:
+        """Send the form of a page with a file."""
+        form = {"token": self.token(page or path), **form}
+        return self._request("POST", path, data=form, files={"file": (name, data)})
 
     def sign_in(self, email: str, password: str, path: str = "/support/sign-in") -> AppResponse:
         """Fill in the sign-in."""

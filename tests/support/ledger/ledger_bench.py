@@ -52,7 +52,14 @@ class LedgerBench:
         """One command in a transaction of its own."""
         return self.storage.ledger.execute([command])[0]
 
-    def issue(self, max_uses: int | None = 1, *, bound: bool = True, campaign_id: UUID | None = None) -> str:
+    def issue(
+        self,
+        max_uses: int | None = 1,
+        *,
+        bound: bool = True,
+        campaign_id: UUID | None = None,
+        group: str | None = None,
+    ) -> str:
         """Issue a code; its normal form."""
         text, code_id = generate_code(self.random_source), uuid4()
         self.run(
@@ -60,7 +67,7 @@ class LedgerBench:
                 context=self.context("operator"),
                 code_id=code_id,
                 text=self.storage.vault.draft_code(text, code_id),
-                terms=make_terms(max_uses=max_uses),
+                terms=make_terms(max_uses=max_uses, group=group),
                 bound=bound,
                 campaign_id=campaign_id,
             )

@@ -335,6 +335,13 @@ async function followRecipients(): Promise<void> {
   assert.equal(ok(await api.POST("/api/v1/hand-outs/{hand_out_id}/export", reason)).trim().split("\n").length, 3);
 }
 
+async function brandAGroup(): Promise<void> {
+  const logo = "R0lGODlhAQABAIAAALAwHP///ywAAAAAAQABAAACAkQBADs=";
+  const changed = ok(await api.PATCH("/api/v1/groups/branding", { body: { group: "red", logo, accent: "#1f5fbf" } }));
+  const read = ok(await api.GET("/api/v1/groups/branding", { params: { query: { group: "red" } } }));
+  assert.deepEqual([read, read.logo?.data, read.accent], [changed, logo, "#1f5fbf"]);
+}
+
 async function connectAGroup(): Promise<void> {
   const channel = ok(await api.PUT("/api/v1/channels", { body: { group: "red", kind: "webhook", url: TARGET } }));
   const about = { params: { path: { channel_id: channel.id } } };
@@ -407,7 +414,7 @@ async function signIn(): Promise<void> {
 const flows = [
   ...[issueABatch, redeemInPublic, redeemOnBehalf, importCodes, listCodes, changeTerms, readAHistory],
   ...[actOnReservations, resolveCases, listReservations, refundAnOutage, runACampaign, runAHandOut],
-  ...[giveAnExistingCode, followRecipients, connectAGroup, runWebhooks, readEvents, exportAndForget, signIn],
+  ...[giveAnExistingCode, followRecipients, brandAGroup, connectAGroup, runWebhooks, readEvents, exportAndForget, signIn],
 ];
 for (const flow of flows) {
   console.error(flow.name);

@@ -1,13 +1,17 @@
 """What admins set for a group: words, place, preview and test."""
 
+import base64
+
 import pytest
 
 from api.web.admin.groups import is_redirect_target
+from domain.values.email_branding import EmailBranding, parse_logo
 from projections.repositories.groups import GroupRepository
 from tests.support.clients.admin_client import secret_of
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.images import make_png
 
 NAME = "Blue & <co>/1"
 PATH = "/admin/groups/one?name=Blue%20%26%20%3Cco%3E%2F1"
@@ -32,7 +36,7 @@ def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: Sta
     assert "&lt;script&gt;x" in preview.text
     assert "sandbox" in preview.headers["content-security-policy"]
     assert "frame-ancestors 'self'" in preview.headers["content-security-policy"]
-    assert "changed the texts of a group" in admin.get("/support/audit").text
+    assert "changed the emails of a group" in admin.get("/support/audit").text
 
 
 @pytest.mark.parametrize(
@@ -105,6 +109,62 @@ def test_target_that_may_not_be_sent_to_is_not_saved(app: AppClient, admin: Staf
     assert fault in answer.text
     assert read_page(answer.text).find_all(value=f"{url}")
     assert app.count("invite_groups") == 0
+
+
+BRANDING = PATH.replace("/one", "/branding")
+PREVIEW = PATH.replace("/one", "/letter") + "&language=en"
+
+
+def test_logo_and_color_are_kept_and_shown(app: AppClient, admin: StaffBrowser) -> None:
+    """The preview has them. Without a file the logo stays, until it is removed."""
+    groups, data = GroupRepository(app.services.storage), make_png(240, 64)
+    saved = admin.post_file(BRANDING, "logo.png", data, {"accent": "#1F5FBF"}, PATH)
+    page, preview = admin.get(PATH).text, admin.get(PREVIEW).text
+    admin.post_file(BRANDING, "", b"", {"accent": ""}, PATH)
+    unchanged = groups.find_branding(NAME)
+    admin.post_file(BRANDING, "", b"", {"accent": "", "remove_logo": "yes"}, PATH)
+
+    assert saved.status_code == 303
+    assert "image/png, 240 × 64 pixels" in page
+    assert read_page(page).find_all(id="accent", value="#1f5fbf")
+    assert f"data:image/png;base64,{base64.b64encode(data).decode()}" in preview
+    assert "background-color:#1f5fbf" in preview
+    assert unchanged == EmailBranding(parse_logo(data), None)
+    assert groups.find_branding(NAME) == EmailBranding()
+    audit = admin.get("/support/audit").text
+    assert "color: none → #1f5fbf" in audit
+    assert "logo: none → PNG, 240 × 64, " in audit
+
+
+@pytest.mark.parametrize(
+    ("data", "accent", "faults"),
+    [
+        (b"<svg/>", "", ["Choose a complete PNG, JPEG or GIF image."]),
+        (make_png(601, 64), "", ["This image has 601 × 64 pixels. At most 600 × 200 are possible."]),
+        (b"x" * 65_537, "", ["This file has 65,537 bytes. At most 65,536 are possible."]),
+        (b"", "blue", ["Enter a color as # and six hexadecimal digits"]),
+        (b"<svg/>", "#808080", ["Choose a complete", "White or dark text has a contrast of 4.11 on this color"]),
+    ],
+)
+def test_logo_and_color_that_break_a_rule_are_not_saved(
+    app: AppClient, admin: StaffBrowser, data: bytes, accent: str, faults: list[str]
+) -> None:
+    """Each field says why, and the color that was typed is still there."""
+    answer = admin.post_file(BRANDING, "logo.png" if data else "", data, {"accent": accent}, PATH)
+
+    assert answer.status_code == 422
+    assert [fault in answer.text for fault in faults] == [True] * len(faults)
+    assert read_page(answer.text).find_all(id="accent", value=accent)
+    assert app.count("invite_groups") == 0
+
+
+def test_stored_logo_that_was_altered_is_left_out(app: AppClient, admin: StaffBrowser) -> None:
+    """Emails are sent without it, with the color."""
+    admin.post_file(BRANDING, "logo.png", make_png(240, 64), {"accent": "#1f5fbf"}, PATH)
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE invite_groups SET logo = 'x'")
+
+    assert GroupRepository(app.services.storage).find_branding(NAME) == EmailBranding(accent="#1f5fbf")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ import pytest
 
 from api.i18n.catalogs import translate
 from domain.ports import Language, OutboundMessage, Template
+from domain.values.email_branding import EmailBranding, parse_logo
 from tests.support.channel_builders import MAIL_FROM, MESSAGE
+from tests.support.images import make_gif, make_jpeg, make_png
 from workers.channels.mail_message import message_bytes
 
 STATIC: Final = Path(__file__).parents[4] / "api/web/static"
@@ -58,11 +60,22 @@ def make_message(template: Template, language: Language, own_text: str = "") -> 
     )
 
 
+BRANDED: Final = {
+    "dark color, logo": EmailBranding(parse_logo(make_png(600, 200)), "#16324f"),
+    "light color, logo": EmailBranding(parse_logo(make_gif(40, 40)), "#ffd400"),
+    "color": EmailBranding(accent="#1f5fbf"),
+    "logo": EmailBranding(parse_logo(make_jpeg(300, 20))),
+}
 OWN_TEXT: Final = "Dear <guest>,\nwelcome.\n\n" + "long" * 300
 CASES: Final = [
     *itertools.starmap(make_message, itertools.product(get_args(Template), get_args(Language))),
     *itertools.starmap(make_message, itertools.product(WITH_OWN_TEXT, get_args(Language), [OWN_TEXT])),
     replace(MESSAGE, language="en", group=None),
+]
+LOGO_AND_COLOR, *OTHERS = BRANDED.values()
+BRANDED_CASES: Final = [
+    *(replace(case, branding=LOGO_AND_COLOR) for case in CASES if case.group),
+    *(replace(make_message("hand_out", "en"), branding=branding) for branding in OTHERS),
 ]
 
 
@@ -190,7 +203,13 @@ def part(email: EmailMessage, kind: str) -> str:
     return content.replace("\r\n", "\n")
 
 
-@pytest.fixture(params=CASES, ids=lambda case: f"{case.template}-{case.language}-{case.subject or case.group}")
+def name_of(case: OutboundMessage) -> str:
+    """What a failed test shows of an email."""
+    looks = [name for name, branding in BRANDED.items() if branding == case.branding]
+    return "-".join([case.template, case.language, case.subject or str(case.group), *looks])
+
+
+@pytest.fixture(params=[*CASES, *BRANDED_CASES], ids=name_of)
 def message(request: pytest.FixtureRequest) -> OutboundMessage:
     """Each template in each language, with all that it can show."""
     case: OutboundMessage = request.param
@@ -235,13 +254,14 @@ def test_email_refers_to_its_links_alone(message: OutboundMessage, html: str, do
     assert re.search(r"url\(|@import|@font-face|\bon\w+=", html) is None
 
 
-def test_email_uses_styles_that_mail_programs_apply(document: Document) -> None:
+def test_email_uses_styles_that_mail_programs_apply(html: str, document: Document) -> None:
     """Nothing but tables makes the layout, and screen readers do not read them as tables."""
     used = {name for each in document.elements for name in each.style}
+    Document(re.sub(r"<!--\[if mso\]>|<!\[endif\]-->", "", html))  # Outlook reads what is in these comments
 
     assert used <= PROPERTIES, used - PROPERTIES
     assert all(each.attributes["role"] == "presentation" for each in document.named("table"))
-    assert all(each.style["max-width"] == "600px" for each in document.elements if each.style.get("max-width"))
+    assert {each.style["max-width"] for each in document.elements if each.style.get("max-width")} <= {"600px", "100%"}
 
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
@@ -288,12 +308,51 @@ def test_email_is_short_enough(message: OutboundMessage, html: str) -> None:
         assert max(len(line.encode()) for line in html.split("\n")) <= LINE_MAX
 
 
-def test_email_has_text_and_html(message: OutboundMessage) -> None:
-    """The better one is last."""
-    email = written(message)
+def test_email_has_text_and_html_with_its_logo(message: OutboundMessage, document: Document) -> None:
+    """The better part is last (RFC 2046, 5.1.4), and one with its image (RFC 2387)."""
+    email, logo = written(message), message.branding.logo
+    parts = list(email.iter_parts())
 
     assert email.get_content_type() == "multipart/alternative"
-    assert [each.get_content_type() for each in email.iter_parts()] == ["text/plain", "text/html"]
+    if logo is None:
+        assert [each.get_content_type() for each in parts] == ["text/plain", "text/html"]
+        assert document.named("img") == []
+        return
+    assert [each.get_content_type() for each in parts] == ["text/plain", "multipart/related"]
+    assert parts[1].get_param("type") == "text/html"
+    page, image = parts[1].iter_parts()
+    (shown,) = document.named("img")
+    assert (page.get_content_type(), image.get_content_type()) == ("text/html", logo.media_type)
+    assert (image.get_content(), image.get_content_disposition()) == (logo.data, "inline")
+    assert shown.attributes["src"] == f"cid:{image['Content-ID'].strip('<>')}"
+    assert not str(parts[1].get_boundary()).startswith(str(email.get_boundary()))
+
+
+def test_email_shows_its_logo_small_and_with_a_name(message: OutboundMessage, document: Document) -> None:
+    """At most 240 x 64 pixels, in its proportions. Mail programs that show no images show the name of the group."""
+    for image in document.named("img"):
+        logo = message.branding.logo
+        assert logo is not None
+        width, height = int(image.attributes["width"]), int(image.attributes["height"])
+        assert image.attributes["alt"] == message.group
+        assert width <= min(240, logo.width)
+        assert height <= min(64, logo.height)
+        assert width / height == pytest.approx(logo.width / logo.height, rel=0.05)
+        assert image.parent is not None
+        assert contrast(image.parent.style["background-color"], "#ffffff") < 1.1  # in dark mode, too: logos are dark
+
+
+def test_email_has_the_color_of_its_group(message: OutboundMessage, document: Document) -> None:
+    """The line at the top and the button have it, in light and dark mode."""
+    expected = message.branding.accent
+    for is_dark in (False, True):
+        colored = {
+            name
+            for each in document.elements
+            for name in classes_of(each)
+            if {"band", "press"} & {name} and document.color(each, "background-color", is_dark=is_dark) == expected
+        }
+        assert colored == ({"band", "press"} if expected else set())
 
 
 @pytest.mark.parametrize("language", get_args(Language))

@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from domain.events.reservation import UseReserved
 from domain.model.reservation import KEPT_CAMPAIGN_TERMS, KEPT_TERMS
 from domain.ports import OutboundMessage
+from domain.values.email_branding import DEFAULT_BRANDING, EmailBranding
 from tests.schema.event_examples import CAMPAIGN_TERMS, TERMS
 from tests.support.channel_builders import MESSAGE
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import START, Scenario
-from workers.sending.message_factory import create_message_factory
+from workers.sending.message_factory import HandOutMail, create_message_factory
 
 FACTORY: Final = create_message_factory("secret", "https://ledger.example.com", "ledger@example.com")
 SCENARIO: Final = Scenario(
@@ -42,6 +43,40 @@ def test_messages_say_each_field_of_their_reservation(name: str) -> None:
 
     assert value != SHARED[name], f"give RESERVATION in {__file__} a value of {name} that is not the default"
     assert [getattr(message, name) for message in messages] == [value] * len(messages)
+
+
+def test_messages_look_as_their_group_wants() -> None:
+    """Each of them, also a handed-out code; a message without a group has the default look."""
+    branding = EmailBranding(accent="#1f5fbf")
+    factory = create_message_factory(
+        "secret",
+        "https://ledger.example.com",
+        "ledger@example.com",
+        find_branding=lambda group: branding if group == "blue" else DEFAULT_BRANDING,
+    )
+    blue, recipient, later = replace(RESERVATION, group="blue"), MESSAGE.recipient, START + timedelta(days=1)
+    hand_out = HandOutMail(
+        code_id=RESERVATION.code_id,
+        recipient_id=RESERVATION.recipient_id,
+        number=1,
+        code="MCM1-PRY5-KC9W-VE1A-S4PD",
+        language="en",
+        group="blue",
+        written_at=START,
+    )
+    messages = [
+        factory.invitation(blue, recipient),
+        factory.farewell(blue, recipient),
+        factory.ends_soon(blue, recipient, 7, START),
+        factory.reminder(blue, recipient, later),
+        factory.refund_notice(blue, recipient, later),
+        factory.correction_notice(blue, recipient, later),
+        factory.move_notice(blue, recipient, later),
+        factory.handed_out_code(hand_out, recipient),
+    ]
+
+    assert [message.branding for message in messages] == [branding] * len(messages)
+    assert factory.invitation(replace(RESERVATION, group=None), recipient).branding == DEFAULT_BRANDING
 
 
 def test_message_leaves_out_a_request_id_that_a_caller_made_up() -> None:

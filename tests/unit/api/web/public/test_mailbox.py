@@ -1,6 +1,8 @@
 """The local mail sink's emails in the browser."""
 
+import base64
 import re
+from dataclasses import replace
 from email.message import EmailMessage
 from mailbox import Maildir
 from pathlib import Path
@@ -10,8 +12,12 @@ from fastapi.testclient import TestClient
 
 from api.mail_sink.maildir import PAGE_MAX
 from api.web.public.mailbox import link_urls
+from domain.values.email_branding import EmailBranding, parse_logo
+from tests.support.channel_builders import MESSAGE
 from tests.support.clients.page_reader import read_page
+from tests.support.images import make_png
 from tests.support.stub_use_cases import StubUseCases, client_of
+from workers.channels.mail_message import message_bytes
 
 LINK = "http://127.0.0.1:8000/a/token"
 
@@ -44,6 +50,18 @@ def reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
 def keep(folder: Path, message: EmailMessage | bytes) -> str:
     """Put a mail into the folder; its key."""
     return Maildir(folder, create=True).add(message)
+
+
+def test_email_is_shown_with_its_logo(reader: TestClient, folder: Path) -> None:
+    """A browser cannot ask for a part of an email, so its HTML gets the image itself; the page may show such images."""
+    data = make_png(240, 64)
+    branded = replace(MESSAGE, branding=EmailBranding(parse_logo(data)))
+    key = keep(folder, message_bytes(branded, "ledger@example.com"))
+    response = reader.get(f"/mailbox/{key}/html")
+
+    assert f'src="data:image/png;base64,{base64.b64encode(data).decode()}"' in response.text
+    assert "cid:" not in response.text
+    assert "img-src data:" in response.headers["content-security-policy"]
 
 
 def test_without_a_sink_there_is_no_mailbox(client: TestClient) -> None:
