@@ -26,7 +26,7 @@ from api.web.security_headers import MAIL_POLICY, security_headers
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
-from domain.values.group_name import group_name_error
+from domain.values.group_name import is_group_name
 from domain.values.identifiers import EmailAddress
 from projections.repositories.groups import InvitationTexts, InviteGroup
 
@@ -101,9 +101,9 @@ async def save_branding(
     request: Request,
     admin: AdminContextDep,
     staff: Admin,
-    name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
+    name: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
 ) -> Response:
-    """Change the logo and the color of a group's emails."""
+    """Change the logo and the color of a group's emails. The form's token is checked before anything else."""
     form = await read_sent_file(request, admin)
     return await run_blocking(UPLOAD_S_MAX, _save_branding, request, admin, staff, name, form)
 
@@ -228,7 +228,7 @@ def _parse_form(fields: FormFields, name: str) -> InviteGroup:
 
 
 def _load_group(admin: AdminContext, name: str) -> InviteGroup:
-    if group_name_error(name) is not None:
+    if not is_group_name(name):
         raise ApplicationError("NOT_FOUND")
     stored = admin.groups.find(name)
     takes_rebinds = admin.groups.accepts_rebinds(name)
