@@ -17,6 +17,7 @@ class ExpiryAnnounced(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "noise"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     days: int
 
@@ -31,6 +32,7 @@ class InviteReminded(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "noise"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     days: int
 
@@ -45,6 +47,7 @@ class AccessExpired(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     notify: bool = True
 
@@ -59,6 +62,7 @@ class AccessReplaced(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     by: UUID
 
@@ -73,6 +77,7 @@ class AccessRevoked(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     text_id: UUID | None = None
 
@@ -87,6 +92,7 @@ class AccessCorrected(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     by: UUID
 
@@ -104,6 +110,7 @@ class AccessRemoved(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "step"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     channel: str
     server: str
@@ -127,6 +134,7 @@ class AccessRemovalFailed(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "step"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "problem"
 
     channel: str
     server: str

@@ -120,6 +120,7 @@ class CampaignCreated(CampaignTermsEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
 
 class CampaignTermsChanged(CampaignTermsEvent, frozen=True, kw_only=True):
@@ -128,6 +129,7 @@ class CampaignTermsChanged(CampaignTermsEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
 
 class ReasonedCampaignEvent(CampaignEvent, frozen=True, kw_only=True):
@@ -146,6 +148,7 @@ class CampaignPaused(ReasonedCampaignEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
 
 class CampaignResumed(ReasonedCampaignEvent, frozen=True, kw_only=True):
@@ -154,6 +157,7 @@ class CampaignResumed(ReasonedCampaignEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
 
 class CampaignEnded(ReasonedCampaignEvent, frozen=True, kw_only=True):
@@ -162,6 +166,7 @@ class CampaignEnded(ReasonedCampaignEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
 
 class CampaignUseEvent(CampaignEvent, frozen=True, kw_only=True):
@@ -184,6 +189,7 @@ class CampaignUseTaken(CampaignUseEvent, frozen=True, kw_only=True):
     IMPORTANCE = "noise"
     LANDMARK = False
     CHANGES_STATE = True
+    MEANING = "use"
 
 
 class CampaignUseReturned(CampaignUseEvent, frozen=True, kw_only=True):
@@ -196,5 +202,6 @@ class CampaignUseReturned(CampaignUseEvent, frozen=True, kw_only=True):
     IMPORTANCE = "noise"
     LANDMARK = False
     CHANGES_STATE = True
+    MEANING = "refund"
 
     reserved_at: datetime | None = None

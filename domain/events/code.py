@@ -19,6 +19,7 @@ class CodeIssued(TermsEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
     bound: bool = True
     text_id: UUID | None = None
@@ -36,6 +37,7 @@ class CodeJoinedCampaign(Event, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
     campaign_id: UUID
 
@@ -52,6 +54,7 @@ class OpeningBalanceImported(Event, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "use"
 
     uses: int
     source: str
@@ -70,6 +73,7 @@ class CodeTermsChanged(TermsEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
     text_id: UUID | None = None
     bound_to: UUID | None = None
@@ -85,6 +89,7 @@ class CodePaused(Event, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
     text_id: UUID | None = None
 
@@ -99,6 +104,7 @@ class CodeResumed(Event, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
     text_id: UUID | None = None
 
@@ -113,6 +119,7 @@ class CodeRevoked(Event, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
+    MEANING = "staff"
 
     text_id: UUID | None = None
 
@@ -127,5 +134,6 @@ class CodeNoted(Event, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     text_id: UUID

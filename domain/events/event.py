@@ -32,6 +32,9 @@ RemovalEffect = Literal["removed", "told"]
 """Result of removing an ended access: the channel removed it, or could only notify the recipient (`told`)."""
 Importance = Literal["outcome", "step", "noise"]
 """`outcome`: what a customer or staff did or got. `step`: why it took longer. `noise`: that the system works."""
+Meaning = Literal["use", "refund", "problem", "staff", "neutral"]
+"""`use`: a use is reserved or counted. `refund`: one is refunded. `problem`: something did not work, or is unclear.
+`staff`: staff decided or wrote it. `neutral`: a step that changes no balance."""
 ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import", "channel"]
 STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
 """Kinds of actors with staff rights."""
@@ -45,6 +48,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         IMPORTANCE: How much it says to a reader of a history.
         LANDMARK: Whether a reader of a long history looks for it.
         CHANGES_STATE: Whether it changes the state of its code or campaign, other than version and time.
+        MEANING: What it is to a reader of a history at first sight.
         at: When it takes effect (aware UTC): the later of now and the `at` of the previous event of the stream.
         recorded_at: When it was stored, if that differs from `at`.
         occurred_at: When it happened outside the ledger, if that became known late.
@@ -60,6 +64,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     IMPORTANCE: ClassVar[Importance]
     LANDMARK: ClassVar[bool]
     CHANGES_STATE: ClassVar[bool]
+    MEANING: ClassVar[Meaning]
 
     at: datetime
     actor: ActorKind

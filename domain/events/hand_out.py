@@ -32,6 +32,7 @@ class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     hand_out_id: UUID
     name: str
@@ -51,6 +52,7 @@ class HandOutPaused(ReasonedCampaignEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     hand_out_id: UUID
 
@@ -66,6 +68,7 @@ class HandOutResumed(ReasonedCampaignEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     hand_out_id: UUID
     starts_at: datetime | None = None
@@ -81,6 +84,7 @@ class HandOutEnded(ReasonedCampaignEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     hand_out_id: UUID
 
@@ -97,6 +101,7 @@ class HandOutChanged(CampaignEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     hand_out_id: UUID
     per_minute: int | None = None
@@ -122,6 +127,7 @@ class CodeHandedOut(HandedOutCodeEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     hand_out_id: UUID
     recipient_id: UUID
@@ -148,6 +154,7 @@ class HandOutSent(HandOutMailEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     server: str
     reply_code: int | None = None
@@ -165,6 +172,7 @@ class HandOutFailed(HandOutMailEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "problem"
 
     server: str
     reason: str
@@ -182,6 +190,7 @@ class HandOutUnknown(HandOutMailEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "problem"
 
     server: str
     cause: str
@@ -198,6 +207,7 @@ class HandOutSkipped(HandOutMailEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     reason: SkipReason
 
@@ -212,6 +222,7 @@ class HandOutBounced(HandOutMailEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "problem"
 
     text_id: UUID | None = None
 
@@ -222,6 +233,7 @@ class HandOutResendRequested(HandOutMailEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
 
 class HandOutReminded(HandOutMailEvent, frozen=True, kw_only=True):
@@ -230,3 +242,4 @@ class HandOutReminded(HandOutMailEvent, frozen=True, kw_only=True):
     IMPORTANCE = "noise"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"

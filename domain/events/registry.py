@@ -10,7 +10,7 @@ from domain import events
 from domain.events.event import Event, Importance
 
 LEVELS: Final[tuple[Importance, ...]] = get_args(Importance)
-SAID_BY_TYPES: Final = ("IMPORTANCE", "LANDMARK", "CHANGES_STATE")
+SAID_BY_TYPES: Final = ("IMPORTANCE", "LANDMARK", "CHANGES_STATE", "MEANING")
 """What each type says of itself, and inherits from no other."""
 
 

@@ -61,6 +61,7 @@ class UseReserved(ReservationStarted, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = True
+    MEANING = "use"
 
     remind_days: int | None = None
 
@@ -75,6 +76,7 @@ class RebindReserved(ReservationStarted, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     text_id: UUID | None = None
 
@@ -104,6 +106,7 @@ class InviteAttempted(DeliveryEvent, frozen=True, kw_only=True):
     IMPORTANCE = "noise"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     lease_until: datetime
     channel: str
@@ -138,6 +141,7 @@ class InviteSent(OutcomeEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = True
+    MEANING = "use"
 
     server: str
     reply_code: int | None = None
@@ -158,6 +162,7 @@ class InviteFailed(OutcomeEvent, frozen=True, kw_only=True):
     IMPORTANCE = "step"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "problem"
 
     server: str
     reason: str
@@ -180,6 +185,7 @@ class InviteDeferred(OutcomeEvent, frozen=True, kw_only=True):
     IMPORTANCE = "step"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "problem"
 
     server: str
     reason: str
@@ -199,6 +205,7 @@ class InviteOutcomeUnknown(OutcomeEvent, frozen=True, kw_only=True):
     IMPORTANCE = "step"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "problem"
 
     cause: str
     server: str | None = None
@@ -219,6 +226,7 @@ class LateSuccessRecorded(OutcomeEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = True
+    MEANING = "use"
 
     recipient_id: UUID
     server: str
@@ -239,6 +247,7 @@ class InviteBounced(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "problem"
 
     reason: str
     delivery: int = 1
@@ -257,6 +266,7 @@ class InviteAccepted(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     via: str
     delivery: int = 1
@@ -272,6 +282,7 @@ class InviteReleased(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "noise"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "neutral"
 
     deadline: datetime
 
@@ -289,6 +300,7 @@ class UseRefunded(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = True
+    MEANING = "refund"
 
     cause: RefundCause
     held: HeldAs
@@ -308,6 +320,7 @@ class CaseOpened(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = False
+    MEANING = "problem"
 
     case_id: UUID
     cause: str
@@ -328,6 +341,7 @@ class CaseClosed(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     case_id: UUID
     how: str
@@ -348,6 +362,7 @@ class ResendRequested(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     delivery: int
     deadline: datetime
@@ -380,5 +395,6 @@ class NoteAdded(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     text_id: UUID

@@ -203,3 +203,42 @@ def test_reply_quotes_the_numbers_of_its_events(served_app: ServedApp, open_tab:
 
     assert "（兑换码的事件 #2、#4）" in replies[0]
     assert "(Events #2, #4 of the code)" in replies[1]
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(served_app: ServedApp) -> str:
+    """The path of a code that six people redeem, one after the other."""
+    code = served_app.app.issue(make_template(max_uses=9, bound=False))
+    for number in range(6):
+        served_app.reserve(code, f"run{number}@example.com")
+    return f"/support/codes/{code_id_of(served_app.app, code)}"
+
+
+def test_folded_run_opens_by_a_link_and_by_keys(open_tab: Tab, run: str) -> None:
+    """A link to one of its events opens it; by keys it is one step, and once it is open each line is one."""
+    tab = open_tab(staff="viewer")
+    tab.goto(f"{run}#v4")
+    expect(tab.locator("#v4 .line-sentence")).to_be_visible()
+    tab.goto(f"{run}?order=newest")
+    expect(tab.locator("#v4")).not_to_be_visible()
+
+    walk = []
+    for key in ("j", "j", "k", "Enter", "j", "j"):
+        tab.keyboard.press(key)
+        walk.append(focused_line(tab))
+
+    assert walk == [None, "v1", None, None, "v7", "v6"]
+    expect(tab.locator("#v4 .proof-tick")).to_be_visible()
+    expect(tab.locator("#flat pre")).to_have_count(0)
+    tab.locator("#v6 summary").click()
+    expect(tab.locator("#v6 pre.raw")).to_contain_text('"type": "UseReserved"')
+    expect(tab.locator("#flat pre")).to_have_count(1)
+
+
+def test_folded_run_is_printed_with_its_lines(open_tab: Tab, run: str) -> None:
+    """The print has every event of the page, opened or not."""
+    tab = open_tab(staff="viewer")
+    tab.goto(run)
+    tab.emulate_media(media="print")
+
+    assert tab.locator(".line").evaluate_all("lines => lines.map((line) => line.checkVisibility())") == [True] * 7

@@ -98,7 +98,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ("admin/campaign.html", "next_event"): Listing(
         path="/admin/campaigns/{campaign}",
         size="api.web.admin.campaign_events.EVENTS_PER_PAGE",
-        row=r'<li data-version="(\d+)"',
+        row=r'data-version="(\d+)"',
         parameter="until",
         count=at_least(ROWS),
     ),

@@ -35,6 +35,7 @@ from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import BalanceBar, draw_bar, scale_to_largest
+from api.web.support.history.folding import fold_lines
 from api.web.support.history.proof_page import load_panel
 from api.web.support.rejected_requests import (
     REJECTIONS_COUNTED_MAX,
@@ -322,7 +323,7 @@ def _load_history(
         "left_on_day": campaign.find_available_on_day(at) if campaign else None,
         "chart": load_campaign_chart(admin, campaign, is_true_scale=view.is_true_scale, at=at),
         "scale_url": "?" + urlencode(query if view.is_true_scale else {**query, "scale": "true"}),
-        "lines": events.rows,
+        "rows": fold_lines(events.rows, named=[view.until] if view.until else []),
         "next_event": events.next,
         "until": view.until,
         "proof": load_panel(admin.support, show.path),

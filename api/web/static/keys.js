@@ -3,7 +3,7 @@
 
 const STORED = "ledger.shortcuts";
 const TYPED_IN = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]";
-const LINES = "main .line, main .cards > li, main .hits > li, main .list-cards tbody tr";
+const LINES = "main .line, main .fold > details > summary, main .cards > li, main .hits > li, main .list-cards tbody tr";
 
 const dialog = document.getElementById("keys");
 const opener = document.getElementById("keys-open");
@@ -38,7 +38,9 @@ function moveBy(step) {
   const current = lines.findIndex((line) => line.contains(document.activeElement));
   const line = lines[current < 0 ? 0 : Math.min(Math.max(current + step, 0), lines.length - 1)];
   if (line !== undefined) {
-    line.tabIndex = -1;
+    if (line.tabIndex < 0) {
+      line.tabIndex = -1;
+    }
     line.focus();
   }
 }

@@ -106,7 +106,7 @@ const headOf = (root) => Number(root.getElementById("statement").dataset.head);
 
 // What is open on the page stays open: lines are added, and the list is drawn again only if all of them are new.
 function addLines(next, known) {
-  const lines = [...next.querySelectorAll("#flat > .line")];
+  const lines = [...next.querySelectorAll("#flat .line")];
   const fresh = lines.filter((line) => Number(line.dataset.version) > known);
   const list = document.getElementById("flat");
   if (list === null || fresh.length === lines.length) {
@@ -258,13 +258,22 @@ if (statement !== null) {
   addEventListener("pageshow", (event) => event.persisted && listen());
 }
 
+// --- Folded lines ---
+
+// Browsers open what hides the target of a link; older ones need this.
+function reveal() {
+  document.getElementById(location.hash.slice(1))?.closest(".fold > details")?.setAttribute("open", "");
+}
+reveal();
+addEventListener("hashchange", reveal);
+
 // --- The stored form of an event, which its own page has ---
 
 // "toggle" does not bubble, so it is caught on its way down.
 document.addEventListener(
   "toggle",
   async ({ target }) => {
-    const link = target.querySelector?.("a[data-raw]");
+    const link = target.querySelector?.(":scope > p > a[data-raw]");
     if (link && target.open && target.querySelector("pre") === null) {
       const response = await fetch(link.href, { cache: "no-store" });
       const next = new DOMParser().parseFromString(await response.text(), "text/html");

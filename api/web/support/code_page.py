@@ -26,6 +26,7 @@ from api.web.support.actions.unmask import unmasked_until
 from api.web.support.campaign_of_code import describe_campaign_of
 from api.web.support.charts import draw_balance_bar
 from api.web.support.history.balance_page import load_chart
+from api.web.support.history.folding import fold_lines
 from api.web.support.history.proof_page import load_panel
 from api.web.support.history.saved_views import NAME_LENGTH_MAX as VIEW_NAME_LENGTH_MAX
 from api.web.support.rejected_requests import show_section
@@ -189,6 +190,7 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "shown_until": shown_until,
         "issued_at": issued.issued_at,
         "lines": lines,
+        "rows": fold_lines(lines, named=_find_named(query)),
         "proof": load_panel(support, f"/support/codes/{query.code_id}"),
         "groups": _build_groups(support, query, page, lines, until),
         "next": page.next,
@@ -216,6 +218,11 @@ def _offered(support: SupportContext, code: RedeemCode, language: Language) -> l
         )
         for action in list_code_actions(code)
     ]
+
+
+def _find_named(query: StatementQuery) -> list[int]:
+    """Return the version of the event that a link to its place in the history names, if there is one."""
+    return [] if query.place is None or query.newest_first else [query.place + 1]
 
 
 def _load_lines(support: SupportContext, query: StatementQuery, until: int) -> StatementPage:

@@ -29,6 +29,7 @@ from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, find_shared_limits, preview_offer
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.campaign_of_code import describe_campaign_of
+from api.web.support.history.folding import fold_lines
 from api.web.support.history.proof_page import load_panel
 from api.web.support.history.waterfall import Waterfall, draw_waterfall
 from api.web.support.reply_text import write_reply
@@ -133,6 +134,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         "address": address if shown_until else mask_if_known(address),
         "shown_until": shown_until,
         "lines": views[-LINES_MAX:],
+        "rows": fold_lines(views[-LINES_MAX:]),
         "earlier_count": max(len(views) - LINES_MAX, 0),
         "are_words_hidden": shown_until is None
         and any(isinstance(line.event, InviteFailed) and line.event.text_id for line in lines),

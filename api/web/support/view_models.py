@@ -136,10 +136,15 @@ class EventLine(Generic[State]):
         return self.entry.event
 
     @property
+    def kind(self) -> str:
+        """The name of its type; `page.support.kind.<kind>` is that in words."""
+        return type(self.event).__name__
+
+    @property
     def raw(self) -> str:
         """The event as it is stored, without fields that are not set."""
         fields = {name: value for name, value in structs.asdict(self.event).items() if value is not None}
-        about = {"position": self.position, "version": self.version, "type": type(self.event).__name__}
+        about = {"position": self.position, "version": self.version, "type": self.kind}
         return orjson.dumps({**about, **fields}, option=orjson.OPT_INDENT_2).decode()
 
 

@@ -96,7 +96,7 @@ def test_chart_shows_uses_terms_and_pause_as_steps_and_as_a_table(app: AppClient
 
     assert numbers == [["#4", "1", "2"], ["#3", "2", "1"], ["#2", "1", "2"], ["#1", "0", "3"]]
     assert link == f"{path}?until=4#events"
-    assert "#4 " in at_event.find("ul", id="lines").find_all("li")[0].text
+    assert at_event.find("ol", id="lines").find_all("li")[0].text.endswith("#4")
     assert re.findall(r'data-places="(.*?)"', shown)[0].count(":") == 4
     assert "paused" in page.find("ul", class_="chart-list").text
     assert f'href="{path}/balance"' in shown
@@ -150,9 +150,9 @@ def test_campaign_page_shows_balance_terms_and_events_as_of_a_time(
     assert first_use.find("p", id="as-of").find("time").attributes["datetime"][:19] == events[1].at.isoformat()[:19]
     assert first_use.find("dl", class_="figures").texts("dd") == ["1 Show why", "2", "3"]
     assert "Left on this day (UTC) 1" in first_use.find("section", aria_labelledby="terms").text
-    assert len(first_use.find("ul", id="lines").find_all("li")) == 1
-    assert "#2 " in first_use.find("ul", id="lines").text
-    assert "campaign created" in read_page(admin.get(path + older).text).find("ul", id="lines").text
+    assert len(first_use.find("ol", id="lines").find_all("li")) == 1
+    assert first_use.find("ol", id="lines").text.endswith("#2")
+    assert "campaign created" in read_page(admin.get(path + older).text).find("ol", id="lines").text
     assert [form.attributes["method"] for form in first_use.find_all("form")] == ["get"]
     assert "had not been created at that time" in early.text
     assert heading(admin.get(path)) == "Winter"

@@ -82,7 +82,7 @@ def test_campaign_history_names_code_and_reservation_and_leads_to_the_stored_eve
     reservation_id = app.redeem(code, "li@example.com").json()["reservation_id"]
     code_id = app.services.reader.find_code(code)
 
-    line, *_ = show(admin, path).find("ul", id="lines").find_all("li")
+    line, *_ = show(admin, path).find("ol", id="lines").find_all("li")
     pending = line.find("a", class_="proof-tick").attributes["data-proof"]
     ring = app.services.storage.vault.rings["master"]
     with app.services.storage.datastore.get_connection() as conn:
@@ -121,3 +121,22 @@ def test_evidence_of_unknown_campaigns_and_events_is_not_found(admin: StaffBrows
     assert admin.get(f"{path}/events/1").status_code == 200
     assert "No use counts or is reserved." in show(admin, f"{path}/explain").text
     assert admin.get(f"{path}/proofs?versions=x").status_code == 422
+
+
+@pytest.mark.usual_world("a page of more events than are folded")
+def test_equal_events_of_a_campaign_are_one_row(app: AppClient, admin: StaffBrowser) -> None:
+    """With what they changed together; the event that a link names is a line of the page."""
+    path = create(admin, max_uses="40")
+    for number, code in enumerate(issue(app, admin, path, 5)):
+        app.redeem(code, f"fold{number}@example.com")
+
+    def read_runs(query: str = "") -> list[str]:
+        runs = show(admin, f"{path}{query}").find("ol", id="lines").find_all("li", class_="fold")
+        return [" ".join(run.find_all("summary")[0].text.split()) for run in runs]
+
+    (run,) = read_runs()
+    (run_below,) = read_runs("?until=5")
+
+    assert "5 × campaign use taken #2 – #6" in run
+    assert "uses 0 → 5" in run
+    assert "3 × campaign use taken #2 – #4" in run_below

@@ -64,7 +64,7 @@ def test_campaign_page_shows_balance_codes_refusals_and_events_of_its_codes(
     outside = app.redeem(codes[2], "zhou@example.org").json()["code"]
 
     page = read_page(admin.get(path).text)
-    sentences = [line.find("b").text for line in page.find("ul", id="lines").find_all("li")]
+    sentences = [line.find("p", class_="line-sentence").text for line in page.find("ol", id="lines").find_all("li")]
     tables = [table.texts("th", scope="row") for table in page.find_all("table", class_="list")]
     listed = read_page(admin.get(LIST).text).find("main").text
 
@@ -277,7 +277,7 @@ def test_pause_resume_and_end_ask_first_and_name_who_did_it(app: AppClient, admi
     assert states == ["Paused", "Active", "Ended"]
     assert app.redeem(code, "li@example.com").json()["code"] == "CAMPAIGN_ENDED"
     assert (late.status_code, [*faults(late)]) == (422, ["campaign"])
-    lines = page.find("ul", id="lines").text
+    lines = page.find("ol", id="lines").text
     assert lines.count("staff") >= 3
     assert [f"to {action} it" in lines for action in ("pause", "resume", "end")] == [True] * 3
     assert f"{path}/pause" not in page.link_targets
@@ -326,7 +326,7 @@ def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
 
     campaigns = walk(LIST, rf'<a href="({LIST}/[0-9a-f-]{{36}})">', "cursor")
     codes = walk(paths[0], r'class="card-code" href="/support/codes/([0-9a-f-]{36})"', "cursor")
-    events = walk(paths[0], r'card-at"><a href="[^"]*/events/(\d+)"', "until")
+    events = walk(paths[0], r'line-number" href="[^"]*/events/(\d+)"', "until")
 
     in_order = re.findall(r'class="card-code"|>Older<|Add code', admin.get(paths[0]).text.partition('id="refused"')[0])
 

@@ -9,7 +9,7 @@ import pytest
 from domain.events.registry import EVENT_TYPES, LEVELS, SAID_BY_TYPES, collect_event_types, types_up_to
 from domain.events.reservation import InviteAttempted, InviteFailed, ReservationEvent, UseReserved
 
-BODY = {"IMPORTANCE": "'step'", "LANDMARK": "False", "CHANGES_STATE": "True"}
+BODY = {"IMPORTANCE": "'step'", "LANDMARK": "False", "CHANGES_STATE": "True", "MEANING": "'use'"}
 
 
 def run_module(folder: Path, source: str) -> ModuleType:
