@@ -149,7 +149,7 @@ def test_a_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> 
     page.wait_for_url("**state=queued**")
 
     assert fault == "4"
-    assert page.locator("[aria-labelledby=people] li").count() == 2
+    assert page.locator("[aria-labelledby=people] tbody tr").count() == 2
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -244,7 +244,7 @@ def test_support_finds_a_recipient_by_keyboard(open_tab: Tab) -> None:
     assert "li@" not in page.url
     expect(page.locator("#people")).to_be_focused()
     expect(page.locator("#people")).to_be_in_viewport()
-    assert page.locator("[aria-labelledby=people] li").inner_text().startswith("l***@example.com")
+    assert page.locator("[aria-labelledby=people] tbody tr").inner_text().startswith("l***@example.com")
 
 
 def test_link_with_a_code_counts_as_opened_form_only_in_a_browser_with_script(

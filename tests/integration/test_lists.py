@@ -27,7 +27,7 @@ CHUNK: Final = 3
 PERSON: Final = "li.wei@example.com"
 ENDING: Final = "LAST"
 KEY: Final = r"[0-9a-f]{8}-[0-9a-f-]{27}"
-TIMES: Final = r'<span class="card-at">()'
+TIMES: Final = r'<td data-label="Time" class="when">()'
 """For rows that link to nothing of their own: they are counted."""
 PAGER: Final = re.compile(r"{% if (next\w*|older) %}")
 
@@ -160,7 +160,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ("support/codes.html", "next"): Listing(
         path="/support/codes?ends=" + ENDING,
         size="api.web.support.search_page.PER_PAGE",
-        row=rf'<a href="/support/codes/({KEY})">',
+        row=rf'<a class="card-code" href="/support/codes/({KEY})">',
         parameter="after",
     ),
     ("support/home.html", "next"): Listing(
@@ -169,7 +169,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ("support/person.html", "next"): Listing(
         path="/support/people/{person}",
         size="api.web.support.history.person_page.RESERVATIONS_PER_PAGE",
-        row=rf'<li>\s*<a href="/support/reservations/({KEY})"',
+        row=rf'<th scope="row"><a href="/support/reservations/({KEY})"',
     ),
     ("support/person.html", "next_hand_outs"): Listing(
         path="/support/people/{person}",
@@ -187,7 +187,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ("support/person.html", "next_refused"): Listing(
         path="/support/people/{person}",
         size="api.web.support.rejected_requests.SHOWN_MAX",
-        row=rf'<b>[^<]*</b>\s*<a class="card-code" href="/support/codes/({KEY})"',
+        row=rf'data-label="Limit">[^<]*</td>\s*<td data-label="Code"><a [^>]*href="/support/codes/({KEY})"',
         parameter="refused_until",
     ),
     ("support/rejected_requests.html", "next"): Listing(

@@ -3,7 +3,7 @@
 
 const STORED = "ledger.shortcuts";
 const TYPED_IN = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]";
-const LINES = "main .line, main .fold > details > summary, main .cards > li, main .hits > li, main .list-cards tbody tr";
+const LINES = "main .line, main .fold > details > summary, main .hits > li, main .list-cards tbody tr";
 
 const dialog = document.getElementById("keys");
 const opener = document.getElementById("keys-open");

@@ -289,17 +289,16 @@ document.addEventListener(
 // --- Forms that change something ---
 
 for (const form of document.querySelectorAll("form[data-once]")) {
-  const button = form.querySelector("button[type=submit]");
   form.addEventListener("submit", (event) => {
     if (event.submitter?.hasAttribute("data-download")) {
       return; // the page stays, so its buttons do too
     }
-    if (button.getAttribute("aria-disabled") === "true") {
+    if (form.querySelector("[aria-disabled=true]") !== null) {
       event.preventDefault();
     }
-    button.setAttribute("aria-disabled", "true");
+    event.submitter?.setAttribute("aria-disabled", "true");
   });
-  addEventListener("pageshow", () => button.removeAttribute("aria-disabled"));
+  addEventListener("pageshow", () => form.querySelector("[aria-disabled]")?.removeAttribute("aria-disabled"));
 }
 
 // Browsers have a clipboard on pages with TLS, and of this computer.

@@ -64,6 +64,11 @@ class Element:
             raise LookupError(f"{len(rows)} rows have the header {header!r}")
         return [cell.text for cell in rows[0].find_all("td")]
 
+    @property
+    def rows(self) -> list["Element"]:
+        """The rows of tables without their headings, in order of the page."""
+        return [row for body in self.find_all("tbody") for row in body.find_all("tr")]
+
     def texts(self, *tags: str, **attributes: str) -> list[str]:
         """Return the texts of the elements that `find_all` finds."""
         return [element.text for element in self.find_all(*tags, **attributes)]

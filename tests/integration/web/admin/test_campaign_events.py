@@ -41,7 +41,7 @@ def test_campaign_page_explains_its_number_by_the_uses_that_make_it(
     code_ids = [app.services.reader.find_code(code) for code in texts]
 
     def list_uses(query: str = "") -> list[tuple[str, list[str]]]:
-        lines = show(admin, f"{path}/explain{query}").find("ul", id="use-list").find_all("li")
+        lines = show(admin, f"{path}/explain{query}").find("table", id="use-list").rows
         return [(line.find("a", class_="card-code").text, line.link_targets) for line in lines]
 
     page = show(admin, path)

@@ -131,7 +131,7 @@ def test_what_cannot_be_undone_asks_first(admin: StaffBrowser, path: str, word: 
     """The question names what it is about; without a reason nothing happens."""
     key_id, _ = make_key(admin, "shop")
     page = admin.submit("/admin/staff", email="mei@staff.example.com", role="viewer").text
-    (row,) = (row for row in read_page(page).find_all("li") if "mei@" in row.text)
+    (row,) = (row for row in read_page(page).rows if "mei@" in row.text)
     url = path.format(key=key_id, staff=row.link_targets[0].split("/")[3])
 
     question = admin.get(url)

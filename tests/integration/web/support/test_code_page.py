@@ -157,7 +157,7 @@ def test_stranger_has_pages_of_rejected_requests(
     (older,) = first.link_targets[-1:]
     second = read_page(browser.get(path + older.partition("#")[0]).text).find("section", class_="ledger")
 
-    assert [len(each.find_all(class_="card-at")) for each in (first, second)] == [2, 1]
+    assert [len(each.rows) for each in (first, second)] == [2, 1]
     assert [each.find("p", class_="pager").text for each in (first, second)] == ["Older", "Newest"]
 
 

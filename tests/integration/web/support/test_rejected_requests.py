@@ -21,8 +21,7 @@ def admin(sign_in: Callable[..., StaffBrowser]) -> StaffBrowser:
 
 def list_rows(page: Element) -> list[list[str]]:
     """The links of each rejected request: its code, its campaign if it has one, and its recipient if known."""
-    (cards,) = page.find("main").find_all("ul", class_="cards") or [Element("ul")]
-    return [row.link_targets for row in cards.find_all("li")]
+    return [row.link_targets for row in page.find("main").rows]
 
 
 def read_all_rows(browser: StaffBrowser, path: str) -> tuple[list[list[str]], str]:

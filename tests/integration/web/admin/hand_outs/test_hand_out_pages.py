@@ -126,7 +126,7 @@ def test_progress_of_an_ended_hand_out_leaves_out_recipients_without_an_email(
     path = create_hand_out(admin)
     upload(admin, path, b"email\na@example.com\nb@example.com\nc@example.com\n")
     send(app, UUID(path.rpartition("/")[2]), 1)
-    lines = read_page(admin.get(path).text).find("section", aria_labelledby="people").find("ul", class_="cards")
+    lines = read_page(admin.get(path).text).find("section", aria_labelledby="people").find("table")
 
     admin.submit(f"{path}/end", f"{path}/end", reason="asked")
 

@@ -173,22 +173,22 @@ def test_resend_asks_for_another_email_and_keeps_the_code(app: AppClient, admin:
     upload(admin, path, LIST)
     (code_id,) = send(app, UUID(path.rpartition("/")[2]), 1)
     section = read_page(admin.get(path).text).find("section", aria_labelledby="people")
-    forms = section.find("ul", class_="cards").find_all("form", method="post")
+    buttons = section.find("table").find_all("button")
 
-    answers = [admin.submit(form.attributes["action"], path) for form in forms]
+    answers = [admin.submit(button.attributes["formaction"], path) for button in buttons]
     people = read_page(admin.get(path).text).find("section", aria_labelledby="people")
 
     filtered = admin.get(f"{path}?state=queued").text
     (field, *_) = read_page(filtered).find_all("input", name="state")
-    again = admin.submit(forms[1].attributes["action"], path, state="queued")
+    again = admin.submit(buttons[1].attributes["formaction"], path, state="queued")
 
     assert field.attributes["value"] == "queued"
     assert "state=queued" in again.headers["location"]
     assert read_page(admin.get(again.headers["location"]).text).find("p", class_="done").text.endswith("is queued.")
-    assert [form.find("button").text for form in forms] == ["Send again l***@example.com", "Send now w***@example.com"]
-    assert forms[0].attributes["action"] == f"{path}/recipients/{code_id}/resend"
+    assert [button.text for button in buttons] == ["Send again l***@example.com", "Send now w***@example.com"]
+    assert buttons[0].attributes["formaction"] == f"{path}/recipients/{code_id}/resend"
     assert [answer.status_code for answer in answers] == [303, 303]
-    assert "email 2" in people.find_all("li")[0].text
+    assert [cell.text for cell in people.rows[0].find_all("td", class_="number")] == ["2"]
 
 
 def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(

@@ -101,5 +101,4 @@ def test_timeline_is_paged_by_position(shared_app: AppClient, shared_sign_in: Si
     assert all(len(page.text.encode()) < 100_000 for page in pages)
     assert len(seen) == len(set(seen)) == count
     assert seen == sorted(seen, reverse=order == "newest")
-    cards = read_page(browser.get(path).text).find("ul", class_="cards").find_all("li")
-    assert len(cards) == RESERVATIONS_PER_PAGE
+    assert len(read_page(browser.get(path).text).find("article").rows) == RESERVATIONS_PER_PAGE
