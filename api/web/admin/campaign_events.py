@@ -20,6 +20,7 @@ from api.web.support.event_page import EventVersion, load_event
 from api.web.support.history.balance_chart import BalanceChart
 from api.web.support.history.balance_page import load_chart, render_balance
 from api.web.support.history.proof_page import ProofVersions, render_proofs
+from api.web.support.history.time_axis import SCALE_LENGTH_MAX
 from api.web.support.view_models import EventLine, ShownStream, build_lines
 from domain.events.campaign import CampaignUseEvent
 from domain.model.campaign import Campaign
@@ -39,7 +40,7 @@ def show_balance(
     admin: AdminContextDep,
     staff: Viewer,
     campaign_id: UUID,
-    scale: Annotated[str, Query(max_length=4)] = "",
+    scale: Annotated[str, Query(max_length=SCALE_LENGTH_MAX)] = "",
 ) -> Response:
     """Show the chart of a campaign and its numbers."""
     campaign = CampaignReader(admin.services.storage).find_campaign_state(campaign_id)
@@ -100,7 +101,7 @@ def list_campaign_proofs(
 
 
 def load_campaign_chart(
-    admin: AdminContext, campaign: Campaign | None, *, is_true_scale: bool, at: datetime
+    admin: AdminContext, campaign: Campaign | None, *, is_true_scale: bool | None, at: datetime
 ) -> BalanceChart | None:
     """Draw the balance of a campaign with the cursor at a time; None if it does not exist yet, or counts no uses."""
     if campaign is None or not campaign.counts_uses:

@@ -37,6 +37,7 @@ from api.web.staff_auth.staff import Staff
 from api.web.support.charts import BalanceBar, draw_bar, scale_to_largest
 from api.web.support.history.folding import fold_lines
 from api.web.support.history.proof_page import load_panel
+from api.web.support.history.time_axis import SCALE_LENGTH_MAX, name_other_scale, parse_scale
 from api.web.support.rejected_requests import (
     REJECTIONS_COUNTED_MAX,
     REJECTIONS_RANGE,
@@ -94,7 +95,7 @@ class CampaignPageView:
 
     cursor: str | None = None
     until: int | None = None
-    is_true_scale: bool = False
+    is_true_scale: bool | None = None
     as_of: datetime | None = None
     fields: FormFields | None = None
     is_changed: bool = False
@@ -136,7 +137,7 @@ def show_campaign(
     campaign_id: UUID,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     until: Annotated[int | None, Query(ge=1, le=VERSIONS.most), IN_DIGITS] = None,
-    scale: Annotated[str, Query(max_length=4)] = "",
+    scale: Annotated[str, Query(max_length=SCALE_LENGTH_MAX)] = "",
     as_of: Annotated[str, Query(max_length=TIME_LENGTH_MAX)] = "",
 ) -> Response:
     """Show one campaign: its balance, its terms, how far its codes got, and its newest codes and events.
@@ -145,7 +146,7 @@ def show_campaign(
     """
     is_saved = request.query_params.get("saved") == "yes"
     at = parse_optional(parse_filter_time, "as_of", as_of)
-    view = CampaignPageView(cursor=cursor, until=until, is_true_scale=scale == "true", as_of=at, is_saved=is_saved)
+    view = CampaignPageView(cursor=cursor, until=until, is_true_scale=parse_scale(scale), as_of=at, is_saved=is_saved)
     return (_render_campaign if at is None else _render_past)(request, admin, staff, campaign_id, view)
 
 
@@ -313,6 +314,7 @@ def _load_history(
     until = view.until or newest
     events = page_lines(admin, staff, campaign_id, until if view.as_of is None else min(until, newest), language)
     show = ShownStream.of_campaign(campaign or now_named)
+    chart = load_campaign_chart(admin, campaign, is_true_scale=view.is_true_scale, at=at)
     return {
         "show": show,
         "campaign": campaign,
@@ -321,8 +323,8 @@ def _load_history(
         "query": urlencode(query),
         "state": campaign.state(at) if campaign else None,
         "left_on_day": campaign.find_available_on_day(at) if campaign else None,
-        "chart": load_campaign_chart(admin, campaign, is_true_scale=view.is_true_scale, at=at),
-        "scale_url": "?" + urlencode(query if view.is_true_scale else {**query, "scale": "true"}),
+        "chart": chart,
+        "scale_url": chart and "?" + urlencode({**query, "scale": name_other_scale(is_true_scale=chart.is_true_scale)}),
         "rows": fold_lines(events.rows, named=[view.until] if view.until else []),
         "next_event": events.next,
         "until": view.until,

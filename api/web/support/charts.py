@@ -10,9 +10,11 @@ WIDTH: Final = 1000.0
 HEIGHT: Final = 200.0
 GAP_SHARE: Final = 0.25
 """Share of a column's space that stays empty."""
-TICKS: Final = 4
+INTERVALS_MAX: Final = 5
+"""Most intervals between the numbers of a vertical axis."""
 LABELS_MAX: Final = 7
-STEPS: Final = (1, 2, 2.5, 5, 10)
+STEPS: Final = (10, 20, 25, 50)
+"""Intervals of a vertical axis that are easy to read, by ten, before a power of ten multiplies them."""
 CELLS_MAX: Final = 24
 """Most uses of a balance bar with a cell for each; a larger limit is one bar."""
 OPEN_SHARE: Final = 0.25
@@ -49,7 +51,8 @@ def stack_columns(rows: Sequence[Sequence[int]], parts: Sequence[str], labels: S
         parts: What the numbers are, as a class of the picture.
         labels: One for each column; few enough to read are kept.
     """
-    top = round_up_axis(max((sum(row) for row in rows), default=0))
+    ticks = list_ticks(max((sum(row) for row in rows), default=0))
+    top = ticks[0]
     step = WIDTH / max(len(rows), 1)
     segments = []
     for index, row in enumerate(rows):
@@ -62,21 +65,23 @@ def stack_columns(rows: Sequence[Sequence[int]], parts: Sequence[str], labels: S
                 segments.append(ColumnSegment(part, round(x, 2), round(y, 2), round(width, 2), round(height, 2)))
     return StackedColumns(
         segments=segments,
-        ticks=[top * index // TICKS for index in range(TICKS, -1, -1)],
+        ticks=ticks,
         labels=_sample_labels(list(labels)),
     )
 
 
-def round_up_axis(number: int) -> int:
-    """Return the next number whose quarters are whole and easy to read: 4, 8, 20, 40, 80, 100, 200..."""
-    if number <= TICKS:
-        return TICKS
-    power = 1
+def list_ticks(number: int) -> list[int]:
+    """Return the numbers of an axis from the top, which is `number` or little above it, down to 0, at equal distances.
+
+    They are whole and easy to read: 2, 1, 0 for 2; 50, 40, 30, 20, 10, 0 for 42.
+    """
+    number, power = max(number, 1), 1
     while True:
         for step in STEPS:
-            top = step * power * TICKS
-            if top == int(top) and int(top) % TICKS == 0 and top >= number:
-                return int(top)
+            interval, rest = divmod(step * power, 10)
+            intervals = -(-number // interval)
+            if rest == 0 and intervals <= INTERVALS_MAX:
+                return [interval * index for index in range(intervals, -1, -1)]
         power *= 10
 
 

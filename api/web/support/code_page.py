@@ -29,6 +29,7 @@ from api.web.support.history.balance_page import load_chart
 from api.web.support.history.folding import fold_lines
 from api.web.support.history.proof_page import load_panel
 from api.web.support.history.saved_views import NAME_LENGTH_MAX as VIEW_NAME_LENGTH_MAX
+from api.web.support.history.time_axis import name_other_scale
 from api.web.support.rejected_requests import show_section
 from api.web.support.statement_query import ACTORS, KINDS, StatementParams, StatementQuery
 from api.web.support.view_models import (
@@ -145,7 +146,6 @@ def build_code_view(support: SupportContext, query: StatementQuery, staff: Staff
         "view_name_length_max": VIEW_NAME_LENGTH_MAX,
         "note_length_max": NOTE_LENGTH_MAX,
         "typed_length_max": TYPED_LENGTH_MAX,
-        "scale_url": query.url(scale=None if query.is_true_scale else "true"),
         "fields_but_time": query.hidden_fields("as_of"),
         "fields_but_filter": query.hidden_fields(*filter_fields),
         **_read(support, query, staff, language),
@@ -174,12 +174,14 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
     lines = build_lines(support, staff, page.lines, language, addresses=addresses, campaign_name=campaign_name)
     suffix = support.reader.find_suffix(query.code_id)
     shown_until = unmasked_until(support, staff, "unmasked_code", query.code_id, now)
+    chart = load_chart(statements, query.code_id, now, is_true_scale=query.is_true_scale, at=at)
     return {
         "head": head,
         "until": until,
         "at": at,
         "code": code,
-        "chart": load_chart(statements, query.code_id, now, is_true_scale=query.is_true_scale, at=at),
+        "chart": chart,
+        "scale_url": query.url(scale=name_other_scale(is_true_scale=chart.is_true_scale)),
         "balance_bar": draw_balance_bar(code) if code else None,
         "state": name_code_state(code, at, language) if code else None,
         "owner": _mask_owner(support, code),

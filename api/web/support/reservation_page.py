@@ -31,6 +31,7 @@ from api.web.support.actions.unmask import unmasked_until
 from api.web.support.campaign_of_code import describe_campaign_of
 from api.web.support.history.folding import fold_lines
 from api.web.support.history.proof_page import load_panel
+from api.web.support.history.time_axis import SCALE_LENGTH_MAX, name_other_scale, parse_scale
 from api.web.support.history.waterfall import Waterfall, draw_waterfall
 from api.web.support.reply_text import write_reply
 from api.web.support.view_models import build_lines
@@ -66,12 +67,12 @@ def show_reservation(
     staff: Viewer,
     reservation_id: UUID,
     done: Annotated[str, Query(max_length=DONE_LENGTH_MAX)] = "",
-    scale: Annotated[str, Query(max_length=4)] = "",
+    scale: Annotated[str, Query(max_length=SCALE_LENGTH_MAX)] = "",
 ) -> Response:
     """Show the history of one reservation, its actions, and a reply to copy."""
     language = get_language(request)
     view = _view(support, staff, reservation_id, language)
-    is_true_scale = scale == "true"
+    waterfall = _draw(support, reservation_id, is_true_scale=parse_scale(scale))
     return support_page(
         request,
         "reservation.html",
@@ -79,14 +80,14 @@ def show_reservation(
         done=done if done in DONE else None,
         nonce=new_nonce(),
         note_length_max=NOTE_LENGTH_MAX,
-        waterfall=_draw(support, reservation_id, is_true_scale=is_true_scale),
-        scale_url="?" if is_true_scale else "?scale=true",
+        waterfall=waterfall,
+        scale_url=waterfall and f"?scale={name_other_scale(is_true_scale=waterfall.is_true_scale)}",
         trace_id=TRACING.find_trace_id(reservation_id),
         **view,
     )
 
 
-def _draw(support: SupportContext, reservation_id: UUID, *, is_true_scale: bool) -> Waterfall | None:
+def _draw(support: SupportContext, reservation_id: UUID, *, is_true_scale: bool | None) -> Waterfall | None:
     history = support.reader.read_reservation_events([reservation_id])[reservation_id]
     return draw_waterfall(history.events, support.services.now(), is_true_scale=is_true_scale)
 

@@ -12,6 +12,7 @@ from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
 from api.web.forms import VERSION_MAX
 from api.web.support.actions.action_forms import DONE_LENGTH_MAX
+from api.web.support.history.time_axis import SCALE_LENGTH_MAX, SCALES, parse_scale
 from domain.events.campaign import CampaignEvent
 from domain.events.event import ActorKind, Event, Importance
 from domain.events.registry import EVENT_TYPES, LEVELS, types_up_to
@@ -93,7 +94,8 @@ class LineQuery:
 class StatementQuery(LineQuery):
     """The requested part of a statement.
 
-    `as_of` is the time of the balance. `is_true_scale` draws quiet time of the chart at its length.
+    `as_of` is the time of the balance. `is_true_scale` draws quiet time of the chart at its length; None leaves
+    that to the chart.
     """
 
     code_id: UUID
@@ -101,7 +103,7 @@ class StatementQuery(LineQuery):
     reservation_id: UUID | None
     recipient_id: UUID | None
     is_grouped: bool
-    is_true_scale: bool = False
+    is_true_scale: bool | None = None
 
     @property
     def shown_types(self) -> list[type[Event]] | None:
@@ -136,7 +138,7 @@ class StatementQuery(LineQuery):
             "reservation": self.reservation_id,
             "person": self.recipient_id,
             "group": "yes" if self.is_grouped else None,
-            "scale": "true" if self.is_true_scale else None,
+            "scale": None if self.is_true_scale is None else SCALES[self.is_true_scale],
         }
         return {name: params[name] for name in PARAMS}
 
@@ -206,7 +208,7 @@ class StatementParams(LineParams):
     reservation: Annotated[str, Field(max_length=40)] = ""
     person: Annotated[str, Field(max_length=40)] = ""
     group: Annotated[str, Field(max_length=3)] = ""
-    scale: Annotated[str, Field(max_length=4)] = ""
+    scale: Annotated[str, Field(max_length=SCALE_LENGTH_MAX)] = ""
     place: Annotated[int | None, Field(ge=0, le=VERSION_MAX), IN_DIGITS] = None
     done: Annotated[str, Field(max_length=DONE_LENGTH_MAX)] = ""
 
@@ -223,5 +225,5 @@ class StatementParams(LineParams):
             reservation_id=parse_optional(parse_id, "reservation", self.reservation),
             recipient_id=parse_optional(parse_id, "person", self.person),
             is_grouped=self.group == "yes" and not (self.reservation or self.person),
-            is_true_scale=self.scale == "true",
+            is_true_scale=parse_scale(self.scale),
         )

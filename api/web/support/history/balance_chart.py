@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Final, Literal, NamedTuple
 
-from api.web.support.charts import TICKS, round_up_axis
+from api.web.support.charts import list_ticks
 from api.web.support.history.time_axis import WIDTH, Quiet, TimeAxis, round_place
 from domain.events.campaign import CampaignEnded, CampaignPaused, CampaignResumed, CampaignTermsChanged
 from domain.events.code import CodePaused, CodeResumed, CodeRevoked, CodeTermsChanged, OpeningBalanceImported
@@ -26,6 +26,8 @@ PATH_HEIGHT, PATH_UNITS = 200, 10
 """Units of a path: the height of the chart, and how many there are in a percent of its width."""
 QUIET_LEAST_S: Final = 10.0
 """Seconds that are never squeezed, however close the other events are."""
+TRUE_SCALE_UP_TO_S: Final = 600.0
+"""Longest history, in seconds, that is drawn in true scale unless the reader chooses the other one."""
 LIMIT_FACTOR: Final = 4
 """A limit above so many times the largest balance is not drawn, because the balance would be a line at the bottom."""
 
@@ -69,7 +71,7 @@ class BalanceChart:
     Attributes:
         used: Path of the area of used uses; `reserved` that of the reserved ones on top of them.
         limit: Path of the limit; empty without one, or if it is far above the balance.
-        ticks: Numbers at equal distances, the top first.
+        ticks: Numbers at equal distances, the top first; `grid` is the path of a line at each.
         pauses: Where the code or campaign was paused: position and width.
         changes: How often the balance changed; fewer are drawn if there are more than `STEPS_MAX`.
         since: Where the compared time before the cursor is; None if none is compared.
@@ -81,6 +83,7 @@ class BalanceChart:
     reserved: str
     limit: str
     ticks: list[int]
+    grid: str
     marks: list[ChartMark]
     pauses: list[tuple[float, float]]
     quiet: list[Quiet]
@@ -100,7 +103,7 @@ def draw_balance_chart(
     changes: int,
     at: datetime,
     now: datetime,
-    is_true_scale: bool,
+    is_true_scale: bool | None,
     since: datetime | None = None,
 ) -> BalanceChart:
     """Draw the balance from the first event until now.
@@ -111,19 +114,23 @@ def draw_balance_chart(
         changes: How many samples there would be if none were left out.
         at: The time of the cursor.
         now: The end, unless the last event is later.
-        is_true_scale: Whether equal distances are equal times.
+        is_true_scale: Whether equal distances are equal times; None for a short history only.
         since: A time before the cursor that is compared with it.
     """
     shown = _thin(samples)
     ends_at = max(now, shown[-1].at)
     axis = TimeAxis(
-        [*(sample.at for sample in shown), ends_at], is_true_scale=is_true_scale, quiet_least_s=QUIET_LEAST_S
+        [*(sample.at for sample in shown), ends_at],
+        is_true_scale=is_true_scale,
+        quiet_least_s=QUIET_LEAST_S,
+        true_scale_up_to_s=TRUE_SCALE_UP_TO_S,
     )
     places = axis.places
     largest = max(sample.occupied for sample in shown)
     limits = [sample.limit for sample in shown if sample.limit is not None]
     drawn_limits = [limit for limit in limits if limit <= LIMIT_FACTOR * max(largest, 1)]
-    top = round_up_axis(max([largest, *drawn_limits, 1]))
+    ticks = list_ticks(max([largest, *drawn_limits]))
+    top = ticks[0]
     return BalanceChart(
         steps=[
             ChartStep(sample, round_place(places[index]), round_place(places[index + 1] - places[index]))
@@ -132,7 +139,8 @@ def draw_balance_chart(
         used=_area([(sample.used, 0) for sample in shown], places, top),
         reserved=_area([(sample.occupied, sample.used) for sample in shown], places, top),
         limit=_line([sample.limit if sample.limit in drawn_limits else None for sample in shown], places, top),
-        ticks=[top * index // TICKS for index in range(TICKS, -1, -1)],
+        ticks=ticks,
+        grid="".join(f"M0 {_height(tick, top)}H{_path_place(WIDTH)}" for tick in ticks),
         marks=_mark(landmarks, axis),
         pauses=_find_pauses(landmarks, axis),
         quiet=axis.list_quiet(),
@@ -141,7 +149,7 @@ def draw_balance_chart(
         starts_at=shown[0].at,
         ends_at=ends_at,
         changes=changes,
-        is_true_scale=is_true_scale,
+        is_true_scale=axis.is_true_scale,
         places=[(sample.version, f"{places[index]:.1f}".removesuffix(".0")) for index, sample in enumerate(shown)],
     )
 

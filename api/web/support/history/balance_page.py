@@ -12,6 +12,7 @@ from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
 from api.web.support.history.balance_chart import BalanceChart, draw_balance_chart
+from api.web.support.history.time_axis import SCALE_LENGTH_MAX, name_other_scale, parse_scale
 from api.web.support.view_models import ShownStream
 from projections.event_store.snapshots import StreamState
 from projections.read_models.statements import HistoryReader
@@ -25,7 +26,7 @@ def show_numbers(
     support: SupportContextDep,
     staff: Viewer,
     code_id: UUID,
-    scale: Annotated[str, Query(max_length=4)] = "",
+    scale: Annotated[str, Query(max_length=SCALE_LENGTH_MAX)] = "",
 ) -> Response:
     """Show the chart and its numbers."""
     if support.statements.find_newest_version(code_id) == 0:
@@ -43,9 +44,8 @@ def render_balance(
     scale: str,
 ) -> Response:
     """Render the chart of a code or campaign and its numbers."""
-    is_true_scale = scale == "true"
-    chart = load_chart(histories, show.stream_id, now, is_true_scale=is_true_scale)
-    scale_url = "?" if is_true_scale else "?scale=true"
+    chart = load_chart(histories, show.stream_id, now, is_true_scale=parse_scale(scale))
+    scale_url = f"?scale={name_other_scale(is_true_scale=chart.is_true_scale)}"
     return support_page(request, "balance.html", staff, show=show, chart=chart, scale_url=scale_url)
 
 
@@ -54,7 +54,7 @@ def load_chart(
     stream_id: UUID,
     now: datetime,
     *,
-    is_true_scale: bool,
+    is_true_scale: bool | None,
     at: datetime | None = None,
     since: datetime | None = None,
 ) -> BalanceChart:
@@ -64,7 +64,7 @@ def load_chart(
         histories: Where its history is read.
         stream_id: The code or campaign.
         now: The end of the chart, unless the last event is later.
-        is_true_scale: Whether equal distances are equal times.
+        is_true_scale: Whether equal distances are equal times; None for a short history only.
         at: The time of the cursor; None for now.
         since: A time before the cursor that is compared with it.
     """

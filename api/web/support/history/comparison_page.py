@@ -22,6 +22,7 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.support.history.balance_page import load_chart
+from api.web.support.history.time_axis import SCALE_LENGTH_MAX, name_other_scale, parse_scale
 from api.web.support.view_models import ShownStream, name_code_state, name_event_kind
 from domain.ports import Language
 from domain.values.number_bounds import VERSIONS
@@ -61,12 +62,12 @@ class ComparisonParams(BaseModel):
     a_at: Place = ""
     b_event: Place = ""
     b_at: Place = ""
-    scale: Annotated[str, Field(max_length=4)] = ""
+    scale: Annotated[str, Field(max_length=SCALE_LENGTH_MAX)] = ""
 
-    def url(self, *, is_true_scale: bool) -> str:
-        """Return the query that is a link to the view."""
+    def url(self, scale: str) -> str:
+        """Return the query that is a link to the view in a scale; without a word, in that of the picture."""
         places = {"a": self.a_at or self.a_event or self.a, "b": self.b_at or self.b_event or self.b}
-        return "?" + urlencode({**places, **({"scale": "true"} if is_true_scale else {})})
+        return "?" + urlencode({**places, **({"scale": scale} if scale else {})})
 
 
 @router.get("")
@@ -79,9 +80,8 @@ def show_comparison(
     params: Annotated[ComparisonParams, Query()],
 ) -> Response:
     """Show what changed from one time to the other."""
-    is_true_scale = params.scale == "true"
     if params.a_event or params.b_event:
-        return see_other(f"/support/codes/{code_id}/compare{params.url(is_true_scale=is_true_scale)}")
+        return see_other(f"/support/codes/{code_id}/compare{params.url(params.scale)}")
     now = support.services.now()
     first, second = (_find_place(support, code_id, place, now) for place in (params.a, params.b))
     seen, language = compare(support.statements, first, second), get_language(request)
@@ -90,7 +90,7 @@ def show_comparison(
         support.statements,
         code_id,
         support.services.now(),
-        is_true_scale=is_true_scale,
+        is_true_scale=parse_scale(params.scale),
         at=seen.after.at,
         since=seen.before.at,
     )
@@ -102,7 +102,7 @@ def show_comparison(
         head=head,
         seen=seen,
         chart=chart,
-        scale_url=params.url(is_true_scale=not is_true_scale),
+        scale_url=params.url(name_other_scale(is_true_scale=chart.is_true_scale)),
         sentences=_describe(seen, language),
         changed_terms=_list_changed_terms(seen),
         kinds=[(name_event_kind(kind.__name__, language), count) for kind, count in seen.kinds],

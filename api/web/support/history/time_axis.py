@@ -14,6 +14,11 @@ NARROWEST_SHARE: Final = 1 / 12
 """Width of the shortest step, as a share of that of the longest: events of one second stay apart."""
 
 
+SCALES: Final = {True: "true", False: "squeezed"}
+"""Words of URLs for true scale and for squeezed quiet time."""
+SCALE_LENGTH_MAX: Final = 8
+
+
 class Quiet(NamedTuple):
     """Time without changes that is drawn shorter than it was."""
 
@@ -27,15 +32,26 @@ class TimeAxis:
 
     Args:
         times: In order, at least two.
-        is_true_scale: Whether equal distances are equal times.
+        is_true_scale: Whether equal distances are equal times; None if only a short axis is drawn so.
         quiet_least_s: Seconds that are never squeezed, however close the other times are.
+        true_scale_up_to_s: Length of a short axis, in seconds.
 
     Attributes:
         places: The positions of the times.
+        is_true_scale: Whether equal distances are equal times.
     """
 
-    def __init__(self, times: Sequence[datetime], *, is_true_scale: bool, quiet_least_s: float) -> None:
-        self._times = times
+    def __init__(
+        self,
+        times: Sequence[datetime],
+        *,
+        is_true_scale: bool | None,
+        quiet_least_s: float,
+        true_scale_up_to_s: float = 0.0,
+    ) -> None:
+        if is_true_scale is None:
+            is_true_scale = (times[-1] - times[0]).total_seconds() <= true_scale_up_to_s
+        self._times, self.is_true_scale = times, is_true_scale
         gaps = [max((after - before).total_seconds(), 0.0) for before, after in pairwise(times)]
         usual = [gap for gap in gaps if gap > 0]
         longest = max(QUIET_FACTOR * median(usual), quiet_least_s) if usual else quiet_least_s
@@ -60,6 +76,11 @@ class TimeAxis:
         share = (at - start) / (end - start) if end > start else 1.0
         return self.places[index - 1] + share * (self.places[index] - self.places[index - 1])
 
+    def squeezes(self, start: datetime, end: datetime) -> bool:
+        """Return whether quiet time between two times is drawn shorter than it was."""
+        gaps = zip(pairwise(self._times), self._is_quiet, strict=True)
+        return any(is_quiet and after > start and before < end for (before, after), is_quiet in gaps)
+
     def list_quiet(self) -> list[Quiet]:
         """Return the squeezed gaps."""
         return [
@@ -69,6 +90,16 @@ class TimeAxis:
             for index, (start, end) in enumerate(pairwise(self._times))
             if self._is_quiet[index]
         ]
+
+
+def name_other_scale(*, is_true_scale: bool) -> str:
+    """Return the word with which a URL asks for the other scale than that of a picture."""
+    return SCALES[not is_true_scale]
+
+
+def parse_scale(text: str) -> bool | None:
+    """Return whether the URL of a page asks for true scale; None if it leaves that to the picture."""
+    return {name: choice for choice, name in SCALES.items()}.get(text)
 
 
 def round_place(number: float) -> float:

@@ -32,6 +32,8 @@ from domain.ports import EMAIL_CHANNELS
 
 QUIET_LEAST_S: Final = 0.02
 """Seconds that are never squeezed: a mail server close by takes about as long."""
+TRUE_SCALE_UP_TO_S: Final = 60.0
+"""Longest reservation, in seconds, that is drawn in true scale unless the reader chooses the other one."""
 DETAILED_MAX: Final = 4
 """Attempts that are shown in their parts, the newest; each earlier one is one span, so that a page stays small."""
 SPANS_MAX: Final = 30
@@ -115,11 +117,12 @@ class Span:
 
 
 class DrawnSpan(NamedTuple):
-    """A span with its place in percent of the width."""
+    """A span with its place in percent of the width, and whether that is shorter than the time it took."""
 
     span: Span
     x: float
     width: float
+    is_squeezed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,15 +178,20 @@ class _Measured(NamedTuple):
 
 
 def draw_waterfall(
-    events: Sequence[tuple[int, Event]], now: datetime, *, is_true_scale: bool = False
+    events: Sequence[tuple[int, Event]], now: datetime, *, is_true_scale: bool | None = None
 ) -> Waterfall | None:
-    """Draw the events of one reservation, given with their versions; None if no time has passed."""
+    """Draw the events of one reservation, given with their versions; None if no time has passed.
+
+    Without a choice, a short one is in true scale, and quiet time of others is squeezed.
+    """
     spans = list_spans(events, now)
     if not spans:
         return None
     shown = spans[-SPANS_MAX:]
     times = sorted({time for span in shown for time in (span.start, span.end)})
-    axis = TimeAxis(times, is_true_scale=is_true_scale, quiet_least_s=QUIET_LEAST_S)
+    axis = TimeAxis(
+        times, is_true_scale=is_true_scale, quiet_least_s=QUIET_LEAST_S, true_scale_up_to_s=TRUE_SCALE_UP_TO_S
+    )
     return Waterfall(
         spans=[_place(span, axis) for span in shown],
         quiet=axis.list_quiet(),
@@ -193,7 +201,7 @@ def draw_waterfall(
         working=_sum(spans, "working"),
         unmeasured=any(span.outcome is not None and not span.outcome.ms_ago for span in shown),
         omitted=len(spans) - len(shown),
-        is_true_scale=is_true_scale,
+        is_true_scale=axis.is_true_scale,
     )
 
 
@@ -397,4 +405,5 @@ def _sum(spans: Sequence[Span], activity: Activity) -> timedelta:
 
 def _place(span: Span, axis: TimeAxis) -> DrawnSpan:
     x = axis.place(span.start)
-    return DrawnSpan(span, round_place(x), round_place(axis.place(span.end) - x))
+    width = round_place(axis.place(span.end) - x)
+    return DrawnSpan(span, round_place(x), width, axis.squeezes(span.start, span.end))

@@ -423,3 +423,30 @@ def test_page_of_a_code_names_open_cases_and_rejected_requests_first(
     places = [text.index(f'id="{part}"') for part in ("attention", "acts", "history", "refused", "proof")]
     assert places == sorted(places)
     assert resolved.texts("li") == ["Rejected requests: 1"]
+
+
+@pytest.mark.parametrize(
+    ("language", "uses", "true", "squeezed"),
+    [
+        ("en", "Uses", "Time, in true scale", "Time, quiet time squeezed"),
+        ("zh", "次数", "时间（真实比例）", "时间（无事件时段已压缩）"),
+    ],
+)
+def test_axes_of_the_chart_are_labeled(
+    shared_app: AppClient, shared_sign_in: SignIn, language: str, uses: str, true: str, squeezed: str
+) -> None:
+    """A new code's chart is in true scale, and the numbers end at its limit; the link leads to the other scale."""
+    code = shared_app.issue(make_template(max_uses=2, bound=False))
+    shared_app.redeem(code, "axis@example.com")
+    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}?lang={language}"
+
+    chart = read_page(browser.get(path).text).find("figure", id="chart")
+    (link,) = [target for target in chart.link_targets if "scale=" in target]
+    other = read_page(browser.get(path.partition("?")[0] + link).text).find("figure", id="chart")
+
+    assert chart.find("p", class_="chart-unit").text == uses
+    assert chart.find("ol", class_="chart-ticks").texts("li") == ["2", "1", "0"]
+    assert true in chart.find("p", class_="chart-ends").text
+    assert "scale=squeezed" in link
+    assert squeezed in other.find("p", class_="chart-ends").text
+    assert "scale=true" in str(other.link_targets)

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 import pytest
 
 import projections.read_models.dashboard_queries
-from api.web.support.charts import HEIGHT, round_up_axis, scale_to_largest, stack_columns
+from api.web.support.charts import HEIGHT, INTERVALS_MAX, list_ticks, scale_to_largest, stack_columns
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
@@ -120,14 +121,17 @@ def test_only_staff_see_it(app: AppClient) -> None:
     assert StaffBrowser(app).get("/support/dashboard").status_code == 303
 
 
-@pytest.mark.parametrize("number", [0, 1, 4, 5, 9, 33, 99, 100, 101, 1234, 99_999])
-def test_an_axis_has_whole_quarters_just_above_the_numbers(number: int) -> None:
-    """So that its labels are whole numbers, and most of the height is used."""
-    top = round_up_axis(number)
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 5, 9, 33, 99, 100, 101, 1234, 99_999])
+def test_axis_has_whole_numbers_at_equal_distances_up_to_its_largest(number: int) -> None:
+    """A limit of 2 ends at 2; most of the height is used for each number."""
+    ticks = list_ticks(number)
+    intervals = {upper - lower for upper, lower in pairwise(ticks)}
 
-    assert top >= number
-    assert top % 4 == 0
-    assert top <= max(4, 2.5 * number)
+    assert ticks[-1] == 0
+    assert ticks[0] >= number
+    assert ticks[0] == max(number, 1) if number <= INTERVALS_MAX else ticks[0] <= 1.5 * number
+    assert len(intervals) == 1
+    assert len(ticks) <= INTERVALS_MAX + 1
 
 
 def test_columns_are_as_high_as_their_numbers() -> None:

@@ -88,6 +88,7 @@ def test_waterfall_shows_unmeasured_attempts_whole_and_small_in_lists(
     assert "Where an attempt has no parts, nothing more was recorded" in page.text
     assert "Send the email" in read_page(page.text).find("table", class_="fall-table").text
     assert "Squeeze quiet time" in page.text
+    assert "?scale=squeezed" in page.text
     bars = [bar.attributes["aria-label"] for bar in read_page(home.text).find_all("svg", class_="fall-small")]
     assert any(label.startswith("Took ") for label in bars)
 

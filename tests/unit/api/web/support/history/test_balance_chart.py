@@ -7,7 +7,13 @@ import pytest
 
 from api.i18n.catalogs import translator
 from api.web.rendering import environment
-from api.web.support.history.balance_chart import MARKS_MAX, STEPS_MAX, BalanceChart, draw_balance_chart
+from api.web.support.history.balance_chart import (
+    MARKS_MAX,
+    STEPS_MAX,
+    TRUE_SCALE_UP_TO_S,
+    BalanceChart,
+    draw_balance_chart,
+)
 from api.web.support.view_models import ShownStream
 from domain.events.code import CodeIssued, CodePaused, CodeResumed, CodeTermsChanged
 from domain.events.reservation import CaseOpened
@@ -28,7 +34,7 @@ def draw(
     landmarks: list[Landmark] | None = None,
     *,
     seconds: float,
-    is_true_scale: bool = False,
+    is_true_scale: bool | None = False,
 ) -> BalanceChart:
     """The chart at a time after the start, which is also the cursor's."""
     now = START + timedelta(seconds=seconds)
@@ -49,6 +55,29 @@ def test_true_scale_is_proportional_to_time_and_squeezed_time_is_not() -> None:
     assert [round(step.width) for step in squeezed.steps] == [14, 14, 57, 14]
     assert [round(part.length.total_seconds()) for part in squeezed.quiet] == [86_380]
     assert squeezed.quiet[0].x == squeezed.steps[2].x
+
+
+@pytest.mark.parametrize(("seconds", "is_short"), [(TRUE_SCALE_UP_TO_S, True), (TRUE_SCALE_UP_TO_S + 1, False)])
+def test_short_history_is_in_true_scale_unless_the_reader_chooses(*, seconds: float, is_short: bool) -> None:
+    """Quiet time of a long one is squeezed; a choice holds for both."""
+    drawn = [draw(SAMPLES[:3], seconds=seconds, is_true_scale=choice) for choice in (None, True, False)]
+
+    assert [chart.is_true_scale for chart in drawn] == [is_short, True, False]
+    assert [chart.quiet == [] for chart in drawn] == [is_short, True, False]
+
+
+@pytest.mark.parametrize(
+    ("limit", "ticks"), [(1, [1, 0]), (2, [2, 1, 0]), (4, [4, 3, 2, 1, 0]), (50, [50, 40, 30, 20, 10, 0])]
+)
+def test_axis_ends_at_the_limit(limit: int, ticks: list[int]) -> None:
+    """Its line is the top of the chart, and each number has a line of the grid."""
+    chart = draw([sample(1, 0, limit, limit=limit)], seconds=9)
+
+    assert chart.ticks == ticks
+    assert chart.limit == "M0 0H1000"
+    assert chart.grid.count("M0 ") == len(ticks)
+    assert chart.grid.startswith("M0 0H1000")
+    assert chart.grid.endswith("M0 200H1000")
 
 
 def test_areas_are_stacked_up_to_the_limit() -> None:

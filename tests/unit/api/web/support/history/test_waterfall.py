@@ -6,7 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from api.web.support.history.waterfall import DETAILED_MAX, Span, draw_small_waterfall, draw_waterfall, list_spans
+from api.web.support.history.waterfall import (
+    DETAILED_MAX,
+    TRUE_SCALE_UP_TO_S,
+    Span,
+    draw_small_waterfall,
+    draw_waterfall,
+    list_spans,
+)
 from domain.events.event import Event
 from domain.events.reservation import (
     CaseClosed,
@@ -195,3 +202,20 @@ def test_many_attempts_are_bounded_and_positions_stay_within_the_width() -> None
 
 def _fields(event: UseReserved) -> dict[str, Any]:
     return {name: getattr(event, name) for name in event.__struct_fields__}
+
+
+def test_squeezed_spans_say_so() -> None:
+    """A retry after half an hour is drawn shorter than it took; in true scale nothing is, as in a short reservation."""
+    events = list(enumerate([reserved(), attempted(1), failed(2, 1_800), attempted(1_801, 2), sent(1_802, 2)], 2))
+    end = START + timedelta(seconds=1_802)
+    long, true = draw_waterfall(events, end), draw_waterfall(events, end, is_true_scale=True)
+    short = draw_waterfall(events[:3], START + timedelta(seconds=TRUE_SCALE_UP_TO_S))
+
+    assert long is not None
+    assert true is not None
+    assert short is not None
+    assert {drawn.span.phase: drawn.is_squeezed for drawn in long.spans}["retry"]
+    assert not long.is_true_scale
+    assert not any(drawn.is_squeezed for drawn in [*true.spans, *short.spans])
+    assert true.is_true_scale
+    assert short.is_true_scale
