@@ -4,13 +4,16 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from api.errors import malformed
 from domain.values.timestamps import read_timestamp
-from projections.read_models.pagination import OLDEST, ListCursor
+from projections.database.store_queries import ReadableStore
+from projections.read_models.pagination import OLDEST, ListCursor, ListName, count_rows
 
+COUNTED_MAX: Final = 1_000
+"""Most rows of a list that are counted."""
 CHUNK: Final = 2_000
 """Rows that one query of a filtered list reads."""
 CHUNKS_MAX: Final = 25
@@ -39,6 +42,15 @@ class Page(Generic[Row, Cursor]):
         """
         page = list(rows[:limit])
         return cls(page, cursor(page[-1]) if len(rows) > limit else None)
+
+
+def count_list(storage: ReadableStore, name: ListName, page: Page[Any, Any], *, is_first: bool) -> str:
+    """Return how many rows a list has, as pages show it: `1,000+` if there are more than are counted.
+
+    A list whose first page is its last one is not counted again.
+    """
+    count = len(page.rows) if is_first and page.next is None else count_rows(storage, name, COUNTED_MAX + 1)
+    return f"{COUNTED_MAX:,}+" if count > COUNTED_MAX else f"{count:,}"
 
 
 def format_cursor(timestamp: datetime, row_id: UUID) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, NamedTuple
 
-ShortcutAction = Literal["search", "next", "previous", "earlier", "later", "help"]
+ShortcutAction = Literal["search", "next", "previous", "earlier", "later", "density", "help"]
 
 
 class Shortcut(NamedTuple):
@@ -18,5 +18,6 @@ SHORTCUTS: Final = (
     Shortcut("k", "previous"),
     Shortcut("[", "earlier"),
     Shortcut("]", "later"),
+    Shortcut("d", "density"),
     Shortcut("?", "help"),
 )

@@ -1,9 +1,12 @@
-"""Pages of lists that are ordered by a time and an id: where they begin, and all of them one after another."""
+"""Pages of lists that are ordered by a time and an id: where they begin, all of them, and how many rows there are."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 from uuid import UUID
+
+from projections.database.store_queries import Database, ReadableStore
+from projections.sql.read_models import ReadModelsSql
 
 Row = TypeVar("Row")
 
@@ -13,6 +16,16 @@ ListCursor = tuple[datetime, UUID]
 # Before every row of a list whose oldest row comes first, and behind every row of one whose newest comes first.
 OLDEST: Final[ListCursor] = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 NEWEST: Final[ListCursor] = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+ListName = Literal[
+    "batch_list",
+    "campaign_list",
+    "code_list",
+    "reservation_list",
+    "staff_list",
+    "key_list",
+    "webhook_list",
+    "audit_list",
+]
 ROWS_PER_READ: Final = 1_000
 """Rows that one statement reads of a list that is read to its end."""
 
@@ -30,3 +43,9 @@ def read_to_end(
     while rows := read_page(place, ROWS_PER_READ):
         yield from rows
         place = cursor_of(rows[-1])
+
+
+def count_rows(storage: ReadableStore, name: ListName, most: int) -> int:
+    """Return how many rows a list has; `most` if there are as many or more."""
+    rows: list[tuple[int]] = Database(storage).fetch_named(ReadModelsSql.rows_of_list, list=name, most=most)
+    return rows[0][0]

@@ -83,6 +83,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     reservation_cards: LiteralString
     reservations_of_recipient: LiteralString
     recipient_text: LiteralString
+    rows_of_list: LiteralString
     open_cases_count: LiteralString
     stuck_reservations: LiteralString
     refusals_of_code: LiteralString

@@ -374,6 +374,19 @@ ORDER BY reserved_at DESC, reservation_id DESC LIMIT %s;
 -- name: recipient_text
 SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients WHERE recipient_id = %s;
 
+-- name: rows_of_list
+-- How many rows a list has, of at most so many: each part ends there, and only the part of the named list is read.
+SELECT count(*) FROM (
+    (SELECT 1 FROM batches WHERE %(list)s = 'batch_list' LIMIT %(most)s)
+    UNION ALL (SELECT 1 FROM campaigns WHERE %(list)s = 'campaign_list' LIMIT %(most)s)
+    UNION ALL (SELECT 1 FROM code_balances WHERE %(list)s = 'code_list' LIMIT %(most)s)
+    UNION ALL (SELECT 1 FROM reservations WHERE %(list)s = 'reservation_list' LIMIT %(most)s)
+    UNION ALL (SELECT 1 FROM staff WHERE %(list)s = 'staff_list' AND removed_at IS NULL LIMIT %(most)s)
+    UNION ALL (SELECT 1 FROM api_keys WHERE %(list)s = 'key_list' LIMIT %(most)s)
+    UNION ALL (SELECT 1 FROM webhook_endpoints WHERE %(list)s = 'webhook_list' AND state <> 'removed' LIMIT %(most)s)
+    UNION ALL (SELECT 1 FROM audit WHERE %(list)s = 'audit_list' LIMIT %(most)s)
+) AS counted;
+
 -- name: open_cases_count
 SELECT count(*) FROM cases WHERE closed_at IS NULL;
 

@@ -242,3 +242,29 @@ def test_folded_run_is_printed_with_its_lines(open_tab: Tab, run: str) -> None:
     tab.emulate_media(media="print")
 
     assert tab.locator(".line").evaluate_all("lines => lines.map((line) => line.checkVisibility())") == [True] * 7
+
+
+def test_rows_are_compact_by_a_key_and_stay_so(served_app: ServedApp, open_tab: Tab, statement: str) -> None:
+    """In lists and histories of this browser, until the key is pressed again; targets stay large enough."""
+    tab = open_tab(staff="viewer")
+    heights = "[...document.querySelectorAll('.line, .list tbody tr')].map((row) => row.offsetHeight)"
+
+    def measure(path: str) -> list[int]:
+        tab.goto(path)
+        tab.wait_for_load_state()
+        measured: list[int] = tab.evaluate(heights)
+        return measured
+
+    wide = [max(measure(path)) for path in ("/support", statement)]
+    tab.keyboard.press("d")
+    compact = [max(measure(path)) for path in ("/support", statement)]
+    faults = served_app.faults(tab)
+    tab.keyboard.press("?")
+    expect(tab.get_by_label("Compact rows in lists and histories, in this browser")).to_be_checked()
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("d")
+    again = [max(measure(path)) for path in ("/support", statement)]
+
+    assert all(after < before for before, after in zip(wide, compact, strict=True))
+    assert again == wide
+    assert faults == []

@@ -17,6 +17,7 @@ from tests.integration.web.admin.hand_outs.lists import send
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, code_id_of
 from tests.support.ledger.code_template import make_template
 
@@ -404,3 +405,60 @@ def test_list_of_the_api_reaches_every_row_in_full_pages(
 
     assert [len(listed) for listed in pages] == [PER_PAGE, PER_PAGE, 1]
     assert len({*rows}) == ROWS
+
+
+COUNTED: Final = {
+    "/admin/batches": "batches",
+    "/admin/campaigns": "campaigns",
+    "/admin/codes": "code_balances",
+    "/admin/keys": "api_keys",
+    "/admin/staff": "staff",
+    "/admin/webhooks": "webhook_endpoints",
+    "/support": "reservations",
+    "/support/audit": "audit",
+}
+"""The lists that name their total, and the tables of their rows."""
+
+
+@pytest.mark.parametrize("path", COUNTED)
+def test_list_names_its_total_up_to_a_bound(
+    app: AppClient, admin: StaffBrowser, parts: dict[str, str], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """If it has more rows than are counted, the total says so; also if all of them are on the page."""
+    assert parts
+    total = count_rows(COUNTED[path])(app)
+    captions = []
+    for most in (total, total - 1):
+        monkeypatch.setattr("api.http.pagination.COUNTED_MAX", most)
+        captions.append(read_page(admin.get(path, lang="en").text).find("caption").text.partition(" Show")[0])
+
+    assert captions == [f"Total: {total:,}", f"Total: {total - 1:,}+"]
+
+
+def test_filtered_lists_name_no_total(admin: StaffBrowser, parts: dict[str, str]) -> None:
+    """A count of what a filter leaves would read the whole table."""
+    assert parts
+    assert "<caption>" not in admin.get("/admin/codes?kind=open").text
+    assert "<caption>" not in admin.get("/support/audit?action=sign_in").text
+
+
+def test_campaigns_are_listed_from_either_end(
+    admin: StaffBrowser, parts: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link to the other order is above the list; pages keep their order."""
+    assert parts
+    monkeypatch.setattr("api.web.admin.campaigns.PER_PAGE", 2)
+    listing = LISTINGS["admin/campaigns.html", "next"]
+
+    newest, oldest = (
+        [row for page in walk(admin, f"/admin/campaigns{query}", listing) for row in page]
+        for query in ("", "?order=oldest")
+    )
+    links = [
+        read_page(admin.get(f"/admin/campaigns{query}").text).find("caption").link_targets
+        for query in ("", "?order=oldest")
+    ]
+
+    assert oldest == newest[::-1]
+    assert len(newest) == ROWS
+    assert links == [["?order=oldest"], ["/admin/campaigns"]]

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api.auth.scopes import SCOPES, Role
 from api.errors import ApplicationError
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, format_cursor, parse_cursor
 from api.i18n.catalogs import translator
 from api.use_cases.administration.create_api_key import SCOPED, ApiKeyRequest, create_api_key, revoke_key
 from api.web.admin.confirmation import Question, ask_confirmation
@@ -113,6 +113,7 @@ def _render(
         staff,
         status=422 if fields.errors else 200,
         keys=page.rows,
+        total=count_list(admin.services.storage, "key_list", page, is_first=cursor is None),
         next=page.next,
         is_first=cursor is None,
         now=admin.services.now(),

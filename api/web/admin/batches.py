@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.pagination import Page, fill_page, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, fill_page, format_cursor, parse_cursor
 from api.i18n.catalogs import translator
 from api.i18n.code_sentences import say_number
 from api.i18n.messages import refusal_title
@@ -47,7 +47,15 @@ def list_batches(
     before = parse_cursor(cursor, NEWEST)
     rows = admin.batches.list_page(before, PER_PAGE + 1)
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.requested_at, row.batch_id))
-    return admin_page(request, "batches.html", staff, batches=page.rows, next=page.next, is_first=cursor is None)
+    return admin_page(
+        request,
+        "batches.html",
+        staff,
+        batches=page.rows,
+        total=count_list(admin.services.storage, "batch_list", page, is_first=cursor is None),
+        next=page.next,
+        is_first=cursor is None,
+    )
 
 
 @router.get("/{batch_id}")

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from api.errors import ApplicationError
 from api.http.etags import expected_terms, tag_of
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, format_cursor, parse_cursor
 from api.i18n.messages import refusal_detail, refusal_title
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.numbers import IN_DIGITS
@@ -52,7 +52,7 @@ from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import VERSIONS
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
-from projections.read_models.pagination import NEWEST
+from projections.read_models.pagination import NEWEST, OLDEST
 
 PER_PAGE: Final = 20
 CODES_PER_PAGE: Final = 10
@@ -109,9 +109,10 @@ def list_campaigns(
     admin: AdminContextDep,
     staff: Viewer,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
+    order: Annotated[str, Query(max_length=10)] = "",
 ) -> Response:
-    """List all campaigns, newest first, with the form for a new one."""
-    return _render_list(request, admin, staff, FormFields({}), cursor)
+    """List all campaigns, newest or oldest first, with the form for a new one."""
+    return _render_list(request, admin, staff, FormFields({}), cursor, is_oldest_first=order == "oldest")
 
 
 @router.post("")
@@ -241,10 +242,17 @@ def find_campaign(admin: AdminContext, campaign_id: UUID) -> CampaignBalance:
 
 
 def _render_list(
-    request: Request, admin: AdminContext, staff: Staff, fields: FormFields, cursor: str | None
+    request: Request,
+    admin: AdminContext,
+    staff: Staff,
+    fields: FormFields,
+    cursor: str | None,
+    *,
+    is_oldest_first: bool = False,
 ) -> Response:
-    now = admin.services.now()
-    rows = CampaignReader(admin.services.storage).list_newest_campaigns(parse_cursor(cursor, NEWEST), PER_PAGE + 1)
+    now, reader = admin.services.now(), CampaignReader(admin.services.storage)
+    read_page, start = (reader.list_campaigns, OLDEST) if is_oldest_first else (reader.list_newest_campaigns, NEWEST)
+    rows = read_page(parse_cursor(cursor, start), PER_PAGE + 1)
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.campaign.created_at, row.campaign.campaign_id))
     return admin_page(
         request,
@@ -252,8 +260,10 @@ def _render_list(
         staff,
         status=422 if fields.errors else 200,
         cards=[CampaignCard(row, row.campaign.state(now), _draw(row, CELLS_MAX)) for row in page.rows],
+        total=count_list(admin.services.storage, "campaign_list", page, is_first=cursor is None),
         next=page.next,
         is_first=cursor is None,
+        is_oldest_first=is_oldest_first,
         nonce=fields.values.get("nonce") or new_nonce(),
         **_form(admin, fields.values, fields.errors),
     )

@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from api.http.pagination import SCANNED_MAX, fill_page, format_cursor, parse_cursor
+from api.http.pagination import SCANNED_MAX, count_list, fill_page, format_cursor, parse_cursor
 from api.schemas.parsing import InvalidInputError, parse_filter_time, parse_id, parse_optional
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.issue import CAMPAIGNS_OFFERED
@@ -134,6 +134,9 @@ def list_codes(
         campaigns=CampaignReader(admin.services.storage).list_newest_names(CAMPAIGNS_OFFERED, code_filter.campaign),
         is_first=cursor is None,
         codes=page.rows,
+        total=None
+        if code_filter.query()
+        else count_list(admin.services.storage, "code_list", page, is_first=cursor is None),
         next=page.next and format_cursor(*page.next),
         scanned=SCANNED_MAX,
         changes=get_args(ChangeKind),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, format_cursor, parse_cursor
 from api.i18n.catalogs import translator
 from api.schemas.parsing import find_email
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
@@ -174,5 +174,6 @@ def _render(
         roles=ROLES,
         typed_length_max=TYPED_LENGTH_MAX,
         accounts=page.rows,
+        total=count_list(admin.services.storage, "staff_list", page, is_first=cursor is None),
         next=page.next,
     )

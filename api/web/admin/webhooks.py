@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, format_cursor, parse_cursor
 from api.use_cases.administration.group_channels import renew_secret
 from api.use_cases.administration.webhook_endpoints import (
     SPARE_S,
@@ -175,6 +175,7 @@ def _render_list(
         staff,
         status=422 if fields.errors else 200,
         endpoints=page.rows,
+        total=count_list(admin.services.storage, "webhook_list", page, is_first=cursor is None),
         next=page.next,
         is_first=cursor is None,
         values=fields.values,

@@ -1,27 +1,31 @@
-// Keyboard shortcuts of the staff pages. The keys are in the table of the help. They do nothing while someone types,
+// Keyboard shortcuts of the staff pages, and how dense their lists are. The keys are in the table of the help. They do nothing while someone types,
 // and each browser can turn them off, because single keys may be commands of assistive technology (WCAG 2.1.4).
 
-const STORED = "ledger.shortcuts";
 const TYPED_IN = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]";
 const LINES = "main .line, main .fold > details > summary, main .hits > li, main .list-cards tbody tr";
 
 const dialog = document.getElementById("keys");
 const opener = document.getElementById("keys-open");
 const choice = document.getElementById("keys-on");
+const density = document.getElementById("keys-compact");
 
-function readChoice() {
+// Each checkbox is a choice of this browser, with the name under which it is stored.
+function remember(box, name, apply = () => {}) {
   try {
-    return localStorage.getItem(STORED) !== "off";
+    box.checked = (localStorage.getItem(name) ?? (box.checked ? "on" : "off")) === "on";
   } catch {
-    return true; // This browser stores nothing: the choice lasts for one page.
+    // This browser stores nothing: the choice lasts for one page.
   }
+  apply();
+  box.addEventListener("change", () => {
+    try {
+      localStorage.setItem(name, box.checked ? "on" : "off");
+    } catch {}
+    apply();
+  });
 }
 
-function storeChoice() {
-  try {
-    localStorage.setItem(STORED, choice.checked ? "on" : "off");
-  } catch {}
-}
+const applyDensity = () => document.documentElement.classList.toggle("compact", density.checked);
 
 function search() {
   const field = document.querySelector("[role=search] [type=search]");
@@ -59,6 +63,7 @@ const ACTIONS = {
   previous: () => moveBy(-1),
   earlier: () => follow("earlier"),
   later: () => follow("later"),
+  density: () => density.click(),
   help,
 };
 const REPEATED = ["next", "previous"];
@@ -81,8 +86,8 @@ function onKey(event) {
 }
 
 if (dialog !== null) {
-  choice.checked = readChoice();
-  choice.addEventListener("change", storeChoice);
+  remember(choice, "ledger.shortcuts");
+  remember(density, "ledger.compact", applyDensity);
   opener.hidden = false;
   opener.addEventListener("click", help);
   document.addEventListener("keydown", onKey);

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
 from api.http.file_stream import stream_file
-from api.http.pagination import Page
+from api.http.pagination import Page, count_list
 from api.i18n.audit_details import describe_details
 from api.i18n.catalogs import Translator, translator
 from api.schemas.csv_cells import TYPE, csv_line
@@ -155,6 +155,7 @@ def show_audit(
         actors=_list_actors(storage, chosen, t),
         actions=[(each, t(f"page.support.audit.{each}")) for each in ACTIONS],
         lines=_describe(storage, page.rows, t),
+        total=None if query.fields() else count_list(storage, "audit_list", page, is_first=before is None),
         next=page.next,
     )
 

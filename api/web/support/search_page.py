@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, format_cursor, parse_cursor
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
@@ -159,6 +159,7 @@ def _render_home(
         is_first=cursor is None,
         typed_length_max=SEARCHED_LENGTH_MAX,
         cards=cards,
+        total=count_list(support.services.storage, "reservation_list", page, is_first=cursor is None),
         next=page.next,
         waiting=support.reader.count_open_cases(),
     )

@@ -17,7 +17,7 @@ from api.web.staff_auth.staff import Staff
 from api.web.support.history.waterfall import SmallWaterfall, draw_small_waterfall
 from domain.events.campaign import CampaignEvent
 from domain.events.code import CodeNoted
-from domain.events.event import Event
+from domain.events.event import Event, Meaning
 from domain.events.reservation import NoteAdded
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
@@ -139,6 +139,11 @@ class EventLine(Generic[State]):
     def kind(self) -> str:
         """The name of its type; `page.support.kind.<kind>` is that in words."""
         return type(self.event).__name__
+
+    @property
+    def meaning(self) -> Meaning:
+        """What it is at first sight; `page.history.meaning.<meaning>` is that in words."""
+        return self.event.MEANING
 
     @property
     def raw(self) -> str:
