@@ -3,4 +3,4 @@
 from typing import Final
 
 PAGE_BYTES_MAX: Final = 117_000
-"""Bytes before compression, a third of that on the wire. What was typed, types of events and tables took the last 11,000."""
+"""Bytes before compression, a third of that on the wire. Typed values, event types and tables took the last 11,000."""

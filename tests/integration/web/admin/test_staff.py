@@ -19,7 +19,7 @@ def mei(app: AppClient, admin: StaffBrowser) -> tuple[StaffBrowser, str]:
     page = admin.submit("/admin/staff", email=MEI, role="viewer").text
     browser = StaffBrowser(app)
     assert browser.sign_in(MEI.lower(), secret_of(page)).status_code == 303
-    names, ids = re.findall(r"card-name\">([^<]+)<", page), re.findall(r"/staff/([0-9a-f-]{36})/role", page)
+    names, ids = re.findall(r"<th scope=\"row\">([^<]+)<", page), re.findall(r"/staff/([0-9a-f-]{36})/role", page)
     return browser, ids[names.index(MEI)]
 
 
