@@ -310,6 +310,7 @@ def test_the_chart_of_a_balance_follows_the_slider_and_leads_to_events(served_ap
     staff_page = open_tab(staff="viewer")
     served_app.search(staff_page, code)
     staff_page.wait_for_url("**/support/codes/*")
+    staff_page.goto(f"{staff_page.url}?scale=squeezed")
     place = "document.getElementById('chart-cursor').getAttribute('x1')"
     assert staff_page.evaluate(place) == "100.0%"
 
@@ -324,8 +325,8 @@ def test_the_chart_of_a_balance_follows_the_slider_and_leads_to_events(served_ap
     staff_page.wait_for_url("**/events/*")
     assert staff_page.url.endswith(("/events/1", "/events/2"))
     staff_page.go_back()
-    staff_page.get_by_role("link", name="Squeeze quiet time").click()
-    staff_page.wait_for_url("**scale=squeezed*")
+    staff_page.get_by_role("link", name="Show true time scale").click()
+    staff_page.wait_for_url("**scale=true*")
     assert served_app.faults(staff_page) == []
     staff_page.get_by_role("link", name="Numbers as a table").click()
     expect(staff_page.locator(".chart-numbers tbody tr")).to_have_count(3)
