@@ -380,6 +380,7 @@ class InviteLinkRevealed(ReservationEvent, frozen=True, kw_only=True):
     IMPORTANCE = "outcome"
     LANDMARK = False
     CHANGES_STATE = False
+    MEANING = "staff"
 
     delivery: int
     text_id: UUID | None = None

@@ -51,6 +51,7 @@ function fill(form, values) {
   const note = document.getElementById("filled-again");
   note.hidden = false;
   note.className = "done";
+  note.setAttribute("role", "status");
   form.before(note);
 }
 
