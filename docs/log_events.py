@@ -18,7 +18,7 @@ LEVELS: Final = {"exception": "error"}
 GUIDANCE: Final = {
     "access cleanup": "Access grants were ended or removed; `counts` has the number of each step.",
     "another beat schedules": "Nothing: this beat stands by and takes over within 10 s.",
-    "asking a database server failed": "A bug: report it with the traceback. The next look follows in half a second.",
+    "asking a database server failed": "A bug: report it with the traceback. The process asks again after 0.5 s.",
     "batch of codes refused": "A rule refused its codes; `why` is the code of its refusal, such as"
     " `CAMPAIGN_ENDED`. Issued codes are kept.",
     "batch redeemed": "A batch of redeem requests was answered; the fields count its items by result.",

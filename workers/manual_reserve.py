@@ -32,7 +32,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "GROUP_MISSING": "is_rebind=True needs group_id, the name of the group to move to",
 }
 """What to do about the code of a refusal."""
-NO_USE_TAKEN: Final = "no use was consumed (docs/reference/problem-codes.md)"
+NO_USE_TAKEN: Final = "no use was taken (docs/reference/problem-codes.md)"
 
 
 class ManualTaskRefusedError(ValueError):

@@ -198,7 +198,7 @@ class Runtime:
 
     @cached_property
     def hand_out_sender(self) -> HandOutSender:
-        """What sends the codes of hand-outs. It is kept: it rests between searches for reminders."""
+        """Return the sender of hand-out emails, one per process: it waits between searches for reminders."""
         return HandOutSender(
             queue=HandOutQueue(self.storage, self.settings.row_lease_s),
             opt_outs=OptOutRepository(self.storage),

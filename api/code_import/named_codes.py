@@ -56,7 +56,7 @@ class NamedCodes:
             RejectedRecordError: It must, or must not.
         """
         if self.are_needed and not row.code:
-            why = "the line names no code, and every line of this hand-out must: fill in its column code"
+            why = "the line names no code, but every line of this hand-out needs one: fill in its column code"
             raise RejectedRecordError("code_missing", why, "code")
         if not self.are_needed and row.code:
             why = "the line names a code, but this hand-out issues new ones: remove the column code, or create a"

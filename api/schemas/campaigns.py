@@ -136,8 +136,10 @@ class CampaignExplanation(BaseModel):
     max_per_person: int | None
     max_per_day: int | None
     occupied: Annotated[int, Field(description="Uses of all its codes that count or are reserved.")]
-    used: Annotated[int | None, Field(description="Those of them whose invitation was sent; null: not counted.")]
-    reserved: Annotated[int | None, Field(description="Those of them that are pending; null: not counted.")]
+    used: Annotated[
+        int | None, Field(description="Uses whose invitation was sent; null if the campaign has no shared limit.")
+    ]
+    reserved: Annotated[int | None, Field(description="Pending uses; null if the campaign has no shared limit.")]
     available: int | None
     most_per_person: Annotated[int | None, Field(description="The most uses that one person has; null: not counted.")]
     taken_today: Annotated[int | None, Field(description="Uses taken on the UTC day; null: not counted.")]

@@ -46,7 +46,7 @@ class BatchRedeemResult(BaseModel):
     status: int = Field(
         description="202: a new reservation. 200: the item has this reservation already. Otherwise an error."
     )
-    reservation_id: UUID | None = Field(default=None, description="Of 202 and 200.")
+    reservation_id: UUID | None = Field(default=None, description="Present if `status` is 200 or 202.")
     state: PublicState | None = Field(default=None, description="Of 202 and 200.")
     detail_code: str | None = Field(default=None, description="Why the reservation of a 200 was refunded.")
     correction_token: str | None = Field(
@@ -88,5 +88,5 @@ class BatchRedeemView(BaseModel):
 
     accepted: int = Field(description="Items with status 202.")
     known: int = Field(description="Items with status 200.")
-    refused: int = Field(description="All other items.")
+    refused: int = Field(description="Number of items with any other status.")
     results: list[BatchRedeemResult] = Field(description="One result for each item, in the order of the items.")

@@ -234,7 +234,7 @@ def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
             UseReserved(
                 at=NOON, actor="person", reservation_id=ID, recipient_id=ID, deadline=NOON, language="zh", follows=ID
             ),
-            "同一用户再次兑换：又预留 1 次，有效至 2026-11-24 12:00 UTC",
+            "同一客户再次兑换：又预留 1 次，有效至 2026-11-24 12:00 UTC",
             "the same customer redeemed again: 1 more use reserved until 2026-11-24 12:00 UTC",
         ),
         (

@@ -71,7 +71,7 @@ def forget(
     if json:
         print_json({"forgotten": [str(key) for key in erasure.recipient_ids], "closed": erasure.closed})
     elif erasure.recipient_ids:
-        say(f"erased; {erasure.closed} reservations were settled")
+        say(f"erased; settled reservations: {erasure.closed}")
     else:
         say("no person has this email address; rejected requests with it were deleted")
     return 0

@@ -149,7 +149,7 @@ def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
 
 @leaves_no_record(READS_ONLY)
 def explain(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, json: JsonFlag = False) -> int:
-    """Explain the numbers of a campaign, and its uses one by one.
+    """Explain the balance of a campaign, use by use.
 
     Says what is used, reserved and available, over all codes, per person and per day. Names each use that counts, and
     the event that set the terms.

@@ -56,7 +56,7 @@ def change(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
 ) -> int:
     """Change the rate or the text of a hand-out's emails.
 
-    What no option names stays. Emails that workers begin to send after the change have the new text.
+    Settings without an option stay unchanged. Emails whose sending begins after the change have the new text.
 
     Example: `ledger hand-out change 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --per-minute 60 --text-en text.txt`
     """

@@ -30,7 +30,7 @@ def what_if(
 ) -> int:
     """Preview a redeem request or an action as of a past time.
 
-    The rules decide on the state of that time. The answer names the events that it rests on.
+    The rules decide on the state of that time. The output lists the events that decide the answer.
 
     Example: `ledger what-if ABCD-EFGH-JKMN --email li.wei@example.com --as-of 2026-11-24T12:00`
     """

@@ -122,7 +122,9 @@ def _refused_by_mail_server(refusal: Rejected) -> CheckResult:
 
 def _check_broker_state(broker: BrokerUrl, description: str, state: BrokerState) -> CheckResult:
     if not state.is_noeviction:
-        remedy = "set maxmemory-policy to noeviction, also in its configuration file; else queued work may be evicted"
+        remedy = (
+            "set maxmemory-policy to noeviction at run time and in redis.conf; otherwise queued work may be evicted"
+        )
         return CheckResult("broker", "wrong", description, remedy)
     if state.is_full:
         if broker.kind == "rabbitmq":

@@ -37,8 +37,8 @@ def what_if(
 ) -> WhatIfAnswer:
     """Decides a redeem request of `email`, or `action` on `reservation`, by the rules on the state of that time.
 
-    Nothing is executed or stored, and a refusal is not counted. The answer names the events that it rests on. Settings
-    are today's, and rate limits are left out. A time in the future means that nothing else happens until then.
+    Nothing is executed or stored, and a refusal is not counted. The response lists the events that decide the answer.
+    Settings are today's, and rate limits are left out. A time in the future means that nothing else happens until then.
     """
     past = find_past(services.states, code_id, as_of or services.now())
     if email is not None and reservation is None and action is None:

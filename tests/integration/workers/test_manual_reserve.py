@@ -88,4 +88,4 @@ def test_other_errors_of_a_script_keep_their_traceback(capsys: pytest.CaptureFix
 
     said = capsys.readouterr().err
     assert "Traceback" in said
-    assert said.endswith("CODE_EXHAUSTED: no use was consumed (docs/reference/problem-codes.md)\n")
+    assert said.endswith("CODE_EXHAUSTED: no use was taken (docs/reference/problem-codes.md)\n")

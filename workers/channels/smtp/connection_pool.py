@@ -225,7 +225,7 @@ class ConnectionPool:
             self._report(*numbers)
 
     def _start_closer(self) -> None:
-        """Have idle connections ended in time. The caller holds the lock."""
+        """Start the thread that closes idle connections. The caller holds the lock."""
         if self._closer is None:
             self._closer = threading.Thread(target=self._close_idle, name="idle-connections", daemon=True)
             self._closer.start()

@@ -396,9 +396,9 @@ def test_forms_take_the_terms_of_a_campaigns_codes_where_a_field_is_empty(app: A
     assert ["Limit 3" in stubs[0], "Limit 5" in stubs[1], *("Access duration 30 days" in stub for stub in stubs)] == [
         True
     ] * 4
-    assert hints[1] == hints[3] == ["Empty: 3, as the campaign says", "Empty: 30, as the campaign says"]
+    assert hints[1] == hints[3] == ["Empty: 3, from the campaign", "Empty: 30, from the campaign"]
     assert hints[0] == hints[2]
-    assert hints[0][0] == "Empty: as the campaign says, otherwise 1"
+    assert hints[0][0] == "Empty: the value of the campaign, otherwise 1"
     assert {page.find("input", id="max_uses").attributes["value"] for page in pages.values()} == {""}
     assert "Uses of a code 3 Days of access by a code 30" in row
 

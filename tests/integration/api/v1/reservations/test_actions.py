@@ -117,7 +117,7 @@ def test_cancel_resend_notes_and_refund_with_access(app: AppClient) -> None:
             "AppResponse", app.client.post(f"/api/v1/reservations/{reservation_id}/{what}", json=body, headers=support)
         )
 
-    assert post_action(reserved_id, "resend").json()["detail"] == "邀请尚未发送，无法重发"
+    assert post_action(reserved_id, "resend").json()["detail"] == "邀请尚未发送，无法重新发送"
     assert post_action(sent, "resend").json()["state"] == "sent"
     assert post_action(sent, "resend").status_code == 409
     assert post_action(reserved_id, "notes", note="they called").status_code == 200

@@ -59,11 +59,11 @@ def test_hand_out_of_existing_codes_is_created_and_its_list_names_them(app: AppC
     assert (refused.status_code, [*faults(refused)]) == (422, ["bound", "max_uses"])
     radios = read_page(refused.text).find_all("input", name="existing_codes")
     assert ["checked" in radio.attributes for radio in radios] == [False, True]
-    assert "Codes that exist, named in the list" in page.find("section", aria_labelledby="terms").text
+    assert "Existing codes, named in the list" in page.find("section", aria_labelledby="terms").text
     assert "li.wei@example.com,zh,李伟,SPRING-2027-AAAA" in page.find("pre", class_="example").text
     assert faulty.find("section", aria_labelledby="faults").find("tbody").texts("td") == [
         "there is no such code: check it, or import it first",
-        "the line names no code, and every line of this hand-out must: fill in the column code",
+        "the line names no code, but every line of this hand-out needs one: fill in the column code",
     ]
     assert added.find("p", class_="done").text.startswith("Recipients added: 1.")
 

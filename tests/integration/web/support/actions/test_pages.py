@@ -46,6 +46,24 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
     assert (done.status_code, kinds(shared_app, code)[-1]) == (303, "AccessRevoked")
 
 
+def test_refund_says_per_choice_what_ends_and_the_page_then_names_one_end(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """The lead of a choice says nothing of the link. After a revocation, the access was revoked, not also ended."""
+    reservation_id = reserved(shared_app, shared_app.issue())
+    shared_app.attempt(reservation_id)
+    browser, page = shared_sign_in("support"), f"/support/reservations/{reservation_id}"
+    asked = browser.get(f"{page}/acts/refund")
+
+    lead = read_page(asked.text).find("p", class_="lead").text
+    browser.submit(f"{page}/acts/refund", note="asked", access="revoke", **seen_on(asked))
+    rows = [row.find("dt").text for row in read_page(browser.get(page).text).find_all("div", class_="row")]
+
+    assert lead == "The use returns to the code."
+    assert asked.text.count("link in the email stops working") == 2
+    assert [row for row in rows if "ccess" in row] == ["Access revoked", "Access removal"]
+
+
 def test_preview_of_a_revocation_says_what_it_leaves(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """What is being sent is refunded or counted later; a pause leaves nothing."""
     code = shared_app.issue(make_template(max_uses=None, bound=False))

@@ -22,7 +22,7 @@ def test_comparison_says_what_changed_between_two_times(shared_app: AppClient, s
 
     pages = {query: browser.get(f"{path}?{query}").text for query in ("a=2&b=5", "a=5&b=2", "a=2000-01-01", "a=5&b=5")}
 
-    assert "The number of used uses rose by 1, from 0 to 1" in pages["a=2&b=5"]
+    assert "Used: 0 → 1 (+1)" in pages["a=2&b=5"]
     assert "Events in between: 3" in pages["a=2&b=5"]
     assert "l***@example.com" in pages["a=2&b=5"]
     assert "li.wei@" not in pages["a=2&b=5"]
