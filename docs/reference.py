@@ -233,7 +233,7 @@ def _setting_lines() -> Iterator[str]:
         for name in fields:
             field = LedgerSettings.model_fields[name]
             default = f"`{text}`" if (text := format_default(field)) else ""
-            shown = "none: needed" if field.is_required() else default
+            shown = "required" if field.is_required() else default
             yield f"| `{name_of_variable(LedgerSettings, name)}` | {shown} | {field.description} |"
         yield ""
     yield "## Read by others\n"

@@ -32,7 +32,7 @@ class LedgerStore:
         Raises:
             StorageUnavailableError: The database can't be reached.
             SchemaMismatchError: The schema is not this version's.
-            WrongKeysError: The key rings are not those of this database.
+            WrongKeysError: The keyrings are not those of this database.
         """
         database_url = settings.database_url.get_secret_value()
         vault = settings.open_vault()

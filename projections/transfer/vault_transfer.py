@@ -70,7 +70,7 @@ def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Pr
 
     Raises:
         NotEmptyError: The vault is not empty, or the file is of another version's schema; nothing has changed.
-        WrongKeysError: The key rings are not those of the file.
+        WrongKeysError: The keyrings are not those of the file.
         DamagedFileError: The file is cut or altered; nothing has changed.
         StorageUnavailableError: The database is or became unavailable.
     """

@@ -110,7 +110,7 @@ class CodeInput(NamedTuple):
 
 
 class Vault:
-    """Digests, encrypts and decrypts; it holds the key rings and no connection."""
+    """Digests, encrypts and decrypts; it holds the keyrings and no connection."""
 
     def __init__(
         self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = RANDOM.draw_bytes

@@ -336,7 +336,7 @@ PARSERS: Sequence[Parser] = (
     Parser("receipt", _receipt),
     Parser("exported lines", _exported_lines),
     Parser("list of forgotten people", _forgotten),
-    Parser("key rings and mail servers", _settings),
+    Parser("keyrings and mail servers", _settings),
     Parser("arguments of commands", _arguments),
     Parser("headers", _headers),
     Parser("reply of a mail server", _mail_server),

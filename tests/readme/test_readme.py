@@ -21,8 +21,6 @@ VARIES = [
     (r"([0-9A-Z]{4}-){4}[0-9A-Z]{4}", "CODE"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME"),
     (r"127\.0\.0\.1:\d+", "SERVER"),
-    (r"request:[0-9a-f]{16}", "REQUEST"),
-    (r'"correction_token":"[\w-]{43}"', '"correction_token":"TOKEN"'),
     (r"[ ]+$", ""),
 ]
 
@@ -58,8 +56,8 @@ def stack(servers_folder: Path) -> Iterator[Stack]:
 def test_the_tour_prints_what_it_shows(stack: Stack) -> None:
     """Every command of the tour, in one shell, block by block."""
     blocks = console_blocks()
-    script = "\necho '=====' \n".join(commands for commands, _ in blocks).replace("localhost:8000", f"127.0.0.1:{PORT}")
-    env = {**stack.env, "COLUMNS": "140", "LANG": "C.UTF-8"}
+    script = "\necho '=====' \n".join(commands for commands, _ in blocks)
+    env = {**stack.env, "COLUMNS": "140", "LANG": "C.UTF-8", "LEDGER": f"127.0.0.1:{PORT}"}
     done = subprocess.run(
         ["/bin/bash", "-e", "-c", script],
         cwd=ROOT,

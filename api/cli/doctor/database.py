@@ -38,7 +38,7 @@ BACKUP_AGE_S_MAX = 2 * 86_400.0
 """As the alert LedgerBackupOld."""
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
-    *("commit", "engine", "migrations", "role", "key rings", "key copy", "backup", "vault", "checkpoints", "clock"),
+    *("commit", "engine", "migrations", "role", "keyrings", "key copy", "backup", "vault", "checkpoints", "clock"),
     *("times", "sweep", "pending", "cases", "guessing", "webhooks", "scheduler"),
 )
 
@@ -166,15 +166,15 @@ def _check_key_rings(url: str, settings: LedgerSettings) -> CheckResult:
         verify_key_rings(url, vault)
     except WrongKeysError as error:
         return CheckResult(
-            "key rings",
+            "keyrings",
             "wrong",
             str(error),
             "restore LEDGER_PEPPERS and LEDGER_MASTER_KEYS from the file that `ledger keys export` wrote",
         )
     except StorageUnavailableError as error:
-        return CheckResult("key rings", "skipped", f"not checked: {error}")
+        return CheckResult("keyrings", "skipped", f"not checked: {error}")
     counts = ", ".join(f"{len(ring.keys)} {name} key(s)" for name, ring in vault.rings.items())
-    return CheckResult("key rings", "ok", f"{counts}, matching this database")
+    return CheckResult("keyrings", "ok", f"{counts}, matching this database")
 
 
 def _check_key_copy(url: str, settings: LedgerSettings, deployment: Deployment) -> CheckResult:

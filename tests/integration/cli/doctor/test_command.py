@@ -56,7 +56,7 @@ def test_doctor_passes_on_a_healthy_database_and_broker(terminal: Terminal) -> N
     """What is well says so and asks for nothing; no worker answers here, and that is found."""
     results = checks(terminal)
 
-    well = ("secrets", "migrations", "key rings", "clock", "sweep", "pending", "cases", "guessing", "webhooks")
+    well = ("secrets", "migrations", "keyrings", "clock", "sweep", "pending", "cases", "guessing", "webhooks")
     assert [name for name in (*well, "broker", "worker", "beat") if results[name]["status"] != "ok"] == []
     assert results["tasks"]["status"] == "wrong"
     assert "PostgreSQL 18" in results["database"]["found"]
@@ -219,7 +219,7 @@ def test_doctor_reports_an_unavailable_database_once(terminal: Terminal, monkeyp
 
     assert results["database"]["status"] == "wrong"
     assert "secret" not in results["database"]["found"]
-    assert [results[name]["status"] for name in ("migrations", "key rings", "sweep", "cases")] == ["skipped"] * 4
+    assert [results[name]["status"] for name in ("migrations", "keyrings", "sweep", "cases")] == ["skipped"] * 4
     assert results["broker"]["status"] == "wrong"
 
 
@@ -237,7 +237,7 @@ def test_doctor_reports_wrong_keys(terminal: Terminal, monkeypatch: pytest.Monke
     """Another ring than the database's."""
     monkeypatch.setenv("LEDGER_PEPPERS", "1:" + "A" * 43 + "=")
 
-    assert checks(terminal)["key rings"]["status"] == "wrong"
+    assert checks(terminal)["keyrings"]["status"] == "wrong"
 
 
 def test_doctor_reports_a_database_restored_from_an_older_backup(

@@ -109,7 +109,7 @@ def test_folder_that_cannot_be_created_is_refused(tmp_path: Path, capsys: pytest
 
 
 def test_secrets_are_generated_once_with_mode_600(tmp_path: Path) -> None:
-    """A second start reads the same; both key rings are rings of one key."""
+    """A second start reads the same; both keyrings are rings of one key."""
     secrets = load_secrets(tmp_path)
 
     assert secrets == load_secrets(tmp_path)

@@ -1,4 +1,4 @@
-"""The vault and its key rings: found by digest, opened by key, refused with the wrong ring."""
+"""The vault and its keyrings: found by digest, opened by key, refused with the wrong ring."""
 
 import base64
 from uuid import UUID, uuid4
