@@ -34,7 +34,7 @@ def test_errors_of_the_database_are_translated_in_one_place() -> None:
     assert offenders == []
 
 
-def test_a_translation_elsewhere_is_found() -> None:
+def test_translation_elsewhere_is_found() -> None:
     """The check above is able to fail."""
     handler = "try: ...\nexcept {} as error:\n    raise {} from error\n"
 

@@ -35,7 +35,7 @@ print(Record)
 """
 
 
-def test_only_what_nothing_uses_is_reported(tmp_path: Path) -> None:
+def test_only_unused_names_are_reported(tmp_path: Path) -> None:
     """Of a field, a hook, a route and two leftovers, the leftovers are found."""
     (tmp_path / "pyproject.toml").write_text(SETTINGS)
     (tmp_path / "domain").mkdir()
@@ -82,7 +82,7 @@ def run(living: Living, port: Port) -> None:
 
 
 @pytest.mark.slow
-def test_a_method_is_dead_although_another_class_has_a_living_one_of_its_name(tmp_path: Path) -> None:
+def test_method_is_dead_although_another_class_has_a_living_one_of_its_name(tmp_path: Path) -> None:
     """Uses of a base class reach its heirs, and uses of a protocol every class that has the method."""
     (tmp_path / "pyproject.toml").write_text(SETTINGS)
     (tmp_path / "domain").mkdir()

@@ -71,7 +71,7 @@ def test_every_test_that_a_page_names_exists() -> None:
     assert "owasp.md" in {page for *_, page in named}
 
 
-def test_the_lists_of_commands_and_routes_are_as_they_are() -> None:
+def test_lists_of_commands_and_routes_are_as_they_are() -> None:
     """A clone of the repository has the generated parts too, as `make docs` writes them."""
     pages: dict[Path, str] = runpy.run_path(str(DOCS / "reference.py"))["render_pages"]()
     outdated = [page.relative_to(DOCS).as_posix() for page, text in pages.items() if page.read_text("utf-8") != text]

@@ -143,7 +143,7 @@ def test_allowed_imports_are_not_reported(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize(("package", "statement", "contracts"), BREACHES)
-def test_a_forbidden_import_is_reported(sample: Sample, package: str, statement: str, contracts: list[str]) -> None:
+def test_forbidden_import_is_reported(sample: Sample, package: str, statement: str, contracts: list[str]) -> None:
     """One forbidden import in the innermost module of a package breaks exactly the contracts that forbid it."""
     write(sample.folder, f"{package}/{rooms()[package][-1][-1]}", statement)
 
@@ -162,7 +162,7 @@ def test_http_in_a_use_case_is_reported(sample: Sample, statement: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_an_import_from_an_outer_room_is_reported(sample: Sample, package: str) -> None:
+def test_import_from_an_outer_room_is_reported(sample: Sample, package: str) -> None:
     """The innermost room of a package must not import the outermost one."""
     outermost, innermost = rooms()[package][0][0], rooms()[package][-1][-1]
     write(sample.folder, f"{package}/{innermost}", f"import {package}.{outermost}")
@@ -174,7 +174,7 @@ def test_an_import_from_an_outer_room_is_reported(sample: Sample, package: str) 
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_room_without_a_place_is_reported(sample: Sample, package: str) -> None:
+def test_room_without_a_place_is_reported(sample: Sample, package: str) -> None:
     """A new package must be placed in the layers before anything can import it."""
     (sample.folder / package / "attic.py").touch()
 

@@ -44,7 +44,7 @@ class Package(Distribution):
         ("", False),
     ],
 )
-def test_an_expression_is_read_as_it_is_meant(expression: str, allowed: bool) -> None:
+def test_expression_is_read_as_it_is_meant(expression: str, allowed: bool) -> None:
     """OR leaves a choice, AND none."""
     assert allowed == is_allowed(expression)
 

@@ -31,7 +31,7 @@ def locked(name: str) -> dict[str, Pin]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_lock_holds_every_requirement_within_its_range(kind: str) -> None:
+def test_lock_holds_every_requirement_within_its_range(kind: str) -> None:
     """Each requirement of the list is pinned in the lock to a version that the list allows."""
     pins = locked(f"{kind}.lock")
     missing = [
@@ -56,7 +56,7 @@ def test_every_pin_has_hashes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["runtime", "servers", "tracing"])
-def test_what_runs_is_what_was_tested(kind: str) -> None:
+def test_running_image_is_the_tested_one(kind: str) -> None:
     """Each pin of a lock of the ledger, its hashes included, is a pin of the development lock."""
     tested = {(pin.name, pin.version, pin.hashes) for pin in read_lock("dev.lock")}
 

@@ -127,7 +127,7 @@ def vague_modules(root: Path) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in paths if VAGUE & set(path.stem.split("_")))
 
 
-def test_module_names_say_what_is_in_the_module(tmp_path: Path) -> None:
+def test_module_names_match_their_content(tmp_path: Path) -> None:
     """Name a module by its subject; if it has several, each gets a module."""
     (tmp_path / "api").mkdir()
     for name in ("util", "page_helpers", "utility_bills"):

@@ -78,7 +78,7 @@ def test_typed_ids_addresses_times_and_numbers_are_read_by_one_parser_each() -> 
     assert offenders == set(STORED)
 
 
-def test_a_second_parser_is_found() -> None:
+def test_second_parser_is_found() -> None:
     """By its call; ids that are computed are no parsing."""
     source = "EmailAddress.parse(a); UUID(b); UUID(int=0); UUID(bytes=c); parse_timestamp(d); bounds.parse_number(e, f)"
 

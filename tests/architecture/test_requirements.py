@@ -79,7 +79,7 @@ def test_every_requirement_is_imported() -> None:
     assert set() == asked("dev.in").keys() - imported(*SOURCES, "tests") - NOT_IMPORTED.keys()
 
 
-def test_the_table_of_other_users_is_true() -> None:
+def test_table_of_other_users_is_true() -> None:
     """The table names only requirements that are still asked for and that we don't import."""
     assert set() == NOT_IMPORTED.keys() - asked("dev.in").keys()
     assert set() == NOT_IMPORTED.keys() & imported(*SOURCES, "tests")

@@ -63,7 +63,7 @@ def test_every_alert_has_its_row() -> None:
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
-def test_the_first_command_of_an_alert_is_the_first_of_its_section(rule: dict[str, dict[str, str]]) -> None:
+def test_first_command_of_an_alert_is_the_first_of_its_section(rule: dict[str, dict[str, str]]) -> None:
     """The alert, the table and the section say the same; the section names the alert."""
     text = SECTIONS[rule["annotations"]["runbook_url"].partition("#")[2]]
     first = next(command for command, named in commands(text) if "Compose" in named)
@@ -73,7 +73,7 @@ def test_the_first_command_of_an_alert_is_the_first_of_its_section(rule: dict[st
 
 
 @pytest.mark.parametrize("anchor", OF_ALERTS)
-def test_a_section_has_five_parts_and_commands_for_every_deployment(anchor: str) -> None:
+def test_section_has_five_parts_and_commands_for_every_deployment(anchor: str) -> None:
     """In this order; a block of commands without `ledger up` says in words what to do there."""
     text = SECTIONS[anchor].partition("\n### ")[0]
     blocks = BLOCK.findall(text)

@@ -55,7 +55,7 @@ def test_every_name_that_a_template_reads_exists() -> None:
     assert list(unknown_names(templates, words_of_the_code(ROOT))) == []
 
 
-def test_a_name_that_the_code_lacks_is_found() -> None:
+def test_name_that_the_code_lacks_is_found() -> None:
     """The check above is able to fail."""
     unknown = list(unknown_names({"page.html": "{{ code.text }}\n{{ code.wording }}"}, {"code", "text"}))
 

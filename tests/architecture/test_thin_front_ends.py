@@ -39,7 +39,7 @@ def test_front_ends_execute_no_commands(front_end: str) -> None:
     assert set() == offenders
 
 
-def test_a_front_end_that_executes_a_command_is_found() -> None:
+def test_front_end_that_executes_a_command_is_found() -> None:
     """Called on the ledger, on the services, or handed on."""
     source = "services.execute(command)\nsettle(storage.ledger.execute)\nawait services.execute_in_group(command)"
 

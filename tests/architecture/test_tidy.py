@@ -57,7 +57,7 @@ def test_files_and_functions_fit(check: Check) -> None:
     assert too_long == [], "move one idea of the file into another module, or a part of the function into another"
 
 
-def test_the_ratchet_only_falls() -> None:
+def test_ratchet_only_falls() -> None:
     """Each entry of the ratchet is still needed, and is exactly as long as it says."""
     both = offenses(tidy.long_file, texts(".py")) + offenses(tidy.long_functions, texts(".py"))
     lines = {name: int(rest.split(" ")[0]) for name, rest in (entry.split(": ", 1) for entry in both)}

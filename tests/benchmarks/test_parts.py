@@ -76,7 +76,7 @@ def test_table_shows_every_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert "5,000" in shown
 
 
-def test_page_says_what_a_number_of_cores_carries() -> None:
+def test_page_shows_the_rates_per_number_of_cores() -> None:
     """Cores divided by the CPU time of one redemption; nothing where a part was not measured."""
     numbers = dict.fromkeys(docs_page.REQUIRED_FOR_CAPACITY, 500.0) | {"redeem_cpu_us": 250.0, "life_cpu_us": 1_000.0}
 

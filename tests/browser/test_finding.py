@@ -22,7 +22,7 @@ def take_picture(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize(("language", "width", "scheme"), [("en", 1280, "light"), ("zh", 375, "dark")])
-def test_a_mistyped_search_lists_what_it_may_mean_and_why(
+def test_mistyped_search_lists_similar_results_with_reasons(
     served_app: ServedApp, open_tab: Tab, language: str, width: int, scheme: str
 ) -> None:
     """A similar address and a code with one wrong character; nothing found says what to try."""
@@ -46,7 +46,7 @@ def test_a_mistyped_search_lists_what_it_may_mean_and_why(
 
 
 @pytest.mark.parametrize(("language", "width", "scheme"), [("en", 1280, "dark"), ("zh", 375, "light")])
-def test_a_person_has_one_timeline_over_all_codes(
+def test_person_has_one_timeline_over_all_codes(
     served_app: ServedApp, open_tab: Tab, language: str, width: int, scheme: str
 ) -> None:
     """From the search; filtered by importance, with the raw event opened; the URL keeps the choice."""

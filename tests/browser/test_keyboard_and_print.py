@@ -138,7 +138,7 @@ def test_help_lists_every_key(
 
 
 @pytest.mark.parametrize(("language", "says"), [("en", "Checkpoint"), ("zh", "检查点")])
-def test_print_is_a_statement_with_what_proves_it(
+def test_print_is_a_statement_with_its_proof(
     served_app: ServedApp, open_tab: Tab, statement: str, tmp_path: Path, language: str, says: str
 ) -> None:
     """No buttons, forms or menus; dark on white in a dark scheme; the balance, every line, and the foot."""

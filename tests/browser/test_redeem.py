@@ -18,7 +18,7 @@ EMAIL = "li.wei@example.com"
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def test_a_double_click_reserves_one_use_and_opens_the_status_page(served_app: ServedApp, open_tab: Tab) -> None:
+def test_double_click_reserves_one_use_and_opens_the_status_page(served_app: ServedApp, open_tab: Tab) -> None:
     """Pressed twice, reloaded while it is under way: one reservation, and "sent" appears by itself."""
     code, page = served_app.app.issue(make_template(max_uses=5)), open_tab()
     page.goto("/invite")
@@ -93,7 +93,7 @@ def test_by_keyboard_alone(served_app: ServedApp, open_tab: Tab) -> None:
     assert served_app.uses(code) == (0, 1)
 
 
-def test_a_code_is_grouped_and_checked_as_one_types(served_app: ServedApp, open_tab: Tab) -> None:
+def test_code_is_grouped_and_checked_as_one_types(served_app: ServedApp, open_tab: Tab) -> None:
     """Also behind a prefix, also in the middle of it; a slip is noticed before the button is pressed."""
     code, page = served_app.app.issue(), open_tab()
     page.goto("/invite")
@@ -197,7 +197,7 @@ def test_chosen_address_stays_when_the_code_is_refused(served_app: ServedApp, op
 
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
-def test_change_of_language_keeps_what_was_typed(open_tab: Tab, scripted: bool) -> None:
+def test_change_of_language_keeps_the_entries(open_tab: Tab, scripted: bool) -> None:
     """And is remembered by the next page."""
     page = open_tab("zh", java_script_enabled=scripted)
     page.goto("/invite")
@@ -250,7 +250,7 @@ def test_lines_of_a_pasted_message_do_not_become_one_word(open_tab: Tab) -> None
 
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
-def test_try_again_keeps_what_was_typed(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
+def test_try_again_keeps_the_entries(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
     """After the mail server refused the address, its form has the address and the code."""
     code, page = served_app.app.issue(), open_tab(java_script_enabled=scripted)
     reservation_id = served_app.redeem(page, code, EMAIL)
@@ -329,7 +329,7 @@ def test_without_the_stream_the_page_asks(served_app: ServedApp, open_tab: Tab) 
 
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
-def test_a_mistyped_address_is_corrected_by_its_owner(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
+def test_mistyped_address_is_corrected_by_its_owner(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
     """With the code again; the use moves, the old letter's link is dead, and it goes to the new address."""
     code, page = served_app.app.issue(make_template(max_uses=2)), open_tab(java_script_enabled=scripted)
     old = served_app.redeem(page, code, "li.wei@exmaple.com")

@@ -20,7 +20,7 @@ NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_
 GREYLISTED = Rejected(server="mx1:25", reason="temporary", final=False, reply_code=451, reply="4.7.1 try again later")
 
 
-def test_a_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_tab: Tab) -> None:
+def test_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_tab: Tab) -> None:
     """By the last four; the story, the preview, the double click, and the balance that moves."""
     code = served_app.app.issue(make_template(max_uses=3))
     reservation_id = served_app.reserve(code, "li.wei@exmaple.com")
@@ -44,7 +44,7 @@ def test_a_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_ta
     assert staff_page.locator(".line-moves").count() == 3
 
 
-def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app: ServedApp, open_tab: Tab) -> None:
+def test_mistyped_address_is_corrected_from_the_words_of_the_customer(served_app: ServedApp, open_tab: Tab) -> None:
     """By keyboard: the last four, a hit as one types, the story, the right address, what it will do, the reason."""
     code = served_app.app.issue()
     wrong = served_app.reserve(code, "mei@exmaple.com")
@@ -74,7 +74,7 @@ def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app:
     assert served_app.reservations_of(code) == 2
 
 
-def test_an_address_is_masked_until_there_is_a_reason(served_app: ServedApp, open_tab: Tab) -> None:
+def test_address_is_masked_until_there_is_a_reason(served_app: ServedApp, open_tab: Tab) -> None:
     """The address is shown to the one who asked; others still see the mask, and the audit log has an entry."""
     reservation_id = served_app.reserve(served_app.app.issue(), "zhao.min@example.com")
     staff_page, other = open_tab(staff="support"), open_tab(staff="admin")
@@ -93,7 +93,7 @@ def test_an_address_is_masked_until_there_is_a_reason(served_app: ServedApp, ope
     expect(other.get_by_text("ticket 4711")).to_be_visible()
 
 
-def test_a_note_and_a_pause_stand_in_the_history(served_app: ServedApp, open_tab: Tab) -> None:
+def test_note_and_a_pause_stand_in_the_history(served_app: ServedApp, open_tab: Tab) -> None:
     """On a phone: the note is opened, written and there; the pause is shown beforehand."""
     code = served_app.app.issue()
     staff_page = open_tab(staff="support", width=360)
@@ -113,7 +113,7 @@ def test_a_note_and_a_pause_stand_in_the_history(served_app: ServedApp, open_tab
     expect(staff_page.locator(".mark-code")).to_have_text("paused")
 
 
-def test_an_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab: Tab) -> None:
+def test_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab: Tab) -> None:
     """The window, what it hurt, the reason; the steps go on by themselves until all is refunded."""
     code = served_app.app.issue(make_template(max_uses=None, bound=False))
     for number in range(2):
@@ -247,7 +247,7 @@ def test_times_in_sentences_are_shown_in_the_time_zone_of_the_reader(served_app:
     assert "Asia/Shanghai, UTC+08:00" in staff_page.locator("#zone").inner_text()
 
 
-def test_a_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> None:
+def test_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> None:
     """Nothing to press, and the address of an act is refused."""
     reservation_id = served_app.reserve(served_app.app.issue(), "a@example.com")
     staff_page = open_tab("zh", staff="viewer", java_script_enabled=False)
@@ -303,7 +303,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     assert {path: broken for path, broken in violations_by_page.items() if broken} == {}
 
 
-def test_the_chart_of_a_balance_follows_the_slider_and_leads_to_events(served_app: ServedApp, open_tab: Tab) -> None:
+def test_chart_of_a_balance_follows_the_slider_and_leads_to_events(served_app: ServedApp, open_tab: Tab) -> None:
     """The cursor moves with the slider before and after the page of that time; a step is a link; new events move it."""
     code = served_app.app.issue(make_template(max_uses=3, bound=False))
     served_app.app.attempt(served_app.reserve(code, "first@example.com"))
@@ -336,7 +336,7 @@ def test_the_chart_of_a_balance_follows_the_slider_and_leads_to_events(served_ap
 
 
 @pytest.mark.parametrize(("language", "width"), [("en", 1280), ("zh", 375)], ids=["wide", "phone"])
-def test_the_waterfall_of_a_redemption_leads_to_its_events(
+def test_waterfall_of_a_redemption_leads_to_its_events(
     served_app: ServedApp, open_tab: Tab, language: str, width: int
 ) -> None:
     """Without a script: bars in order, two colors, a retry, true scale, and links by keyboard."""
@@ -372,7 +372,7 @@ def test_the_waterfall_of_a_redemption_leads_to_its_events(
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("en", "light", 1280), ("zh", "dark", 375)], ids=["wide", "phone"]
 )
-def test_the_graph_of_causes_leads_across_reservations(
+def test_graph_of_causes_leads_across_reservations(
     served_app: ServedApp, open_tab: Tab, language: str, scheme: str, width: int
 ) -> None:
     """Without a script, by keyboard: from the first reservation to the corrected one; a branch leaves the line."""

@@ -103,7 +103,7 @@ def send_all_but(omitted: str, conn: Connection[Any], query: LiteralString, *par
 
 
 @pytest.mark.parametrize("name", [name for name in READS if name != FOLLOWERS])
-def test_an_omitted_read_is_found(
+def test_omitted_read_is_found(
     postgres: ContractStore, memory: ContractStore, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Another picture, another result, or an error."""
@@ -144,7 +144,7 @@ def _changed(result: Result) -> object:
     return result.changed if isinstance(result, CommandResult) else result.code
 
 
-def test_the_oldest_of_many_reservations_is_found(store: ContractStore) -> None:
+def test_oldest_of_many_reservations_is_found(store: ContractStore) -> None:
     """By its id, by the one that follows it, and by the key of its request: nothing is reserved a second time."""
     assert answer_far_back(store) == (False, False)
 
@@ -167,13 +167,13 @@ def run_with_decisions_on_everything() -> None:
         run_everything(stores, EveryCommand(vault, seed=seed), BATCHES)
 
 
-def test_the_store_in_memory_reads_enough() -> None:
+def test_store_in_memory_reads_enough() -> None:
     """No decision differs from one on everything."""
     run_with_decisions_on_everything()
 
 
 @pytest.mark.parametrize("read", [read for read in get_args(Read) if read not in BEYOND_THE_BOUND])
-def test_an_omitted_read_of_both_stores_is_found(monkeypatch: pytest.MonkeyPatch, read: Read) -> None:
+def test_omitted_read_of_both_stores_is_found(monkeypatch: pytest.MonkeyPatch, read: Read) -> None:
     """Two stores that omit the same read agree with each other, and not with a decision on everything."""
     monkeypatch.setattr(MemoryStore, "omitted_read", read)
 
@@ -182,7 +182,7 @@ def test_an_omitted_read_of_both_stores_is_found(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("read", BEYOND_THE_BOUND)
-def test_an_omitted_read_beyond_the_bound_is_found(
+def test_omitted_read_beyond_the_bound_is_found(
     memory: ContractStore, monkeypatch: pytest.MonkeyPatch, read: Read
 ) -> None:
     """No random history has a person with so many reservations."""

@@ -104,14 +104,14 @@ def omitting(rule: CommandRule, name: str) -> CommandRule:
     return rule._replace(decide=omit)
 
 
-def test_decisions_leave_what_their_commands_say() -> None:
+def test_decisions_leave_the_rows_of_their_commands() -> None:
     """Nothing is omitted, and nothing else is left."""
     run_histories()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kinds in LEFT.items() for kind in kinds])
-def test_an_omitted_write_is_found(name: str, kind: type[AnyCommand], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_omitted_write_is_found(name: str, kind: type[AnyCommand], monkeypatch: pytest.MonkeyPatch) -> None:
     """A new command that leaves something has a row in `LEFT`."""
     monkeypatch.setitem(cast("dict[type[AnyCommand], CommandRule]", COMMANDS), kind, omitting(COMMANDS[kind], name))
 
@@ -119,7 +119,7 @@ def test_an_omitted_write_is_found(name: str, kind: type[AnyCommand], monkeypatc
         run_histories()
 
 
-def test_both_stores_keep_what_decisions_leave(postgres: ContractStore, memory: ContractStore) -> None:
+def test_both_stores_keep_the_rows_of_decisions(postgres: ContractStore, memory: ContractStore) -> None:
     """One keeps what decisions say, and the other what it works out from the commands."""
     run_everything((postgres, memory), CommandsWithTexts(memory.vault, seed=SEEDS[0]), 300)
 

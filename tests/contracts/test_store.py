@@ -50,7 +50,7 @@ def code_of(bench: StoreBench) -> UUID:
     return log_of(bench.store)[0][0]
 
 
-def test_a_version_is_taken_once(store: ContractStore) -> None:
+def test_version_is_taken_once(store: ContractStore) -> None:
     """A batch with a version that is there already is refused whole: nothing of it is kept."""
     stream, other = UUID(int=1), UUID(int=2)
     store.recorder.insert_events([StoredEvent(stream, 1, "A:1", b"{}"), StoredEvent(stream, 2, "B:1", b"{}")])
@@ -72,7 +72,7 @@ def test_events_and_rows_are_written_together(bench: StoreBench) -> None:
     assert [(row[5], row[6]) for row in rows["code_balances"].values()] == [(1, 0)]
 
 
-def test_a_batch_decides_in_order_and_a_refusal_fails_no_other_command(bench: StoreBench) -> None:
+def test_batch_decides_in_order_and_a_refusal_fails_no_other_command(bench: StoreBench) -> None:
     """Two people, one use, an unknown code: the first gets it, the others get their own answers."""
     acts = bench.acts
     results = bench.run(acts.redeem("a"), acts.redeem("b"), acts.redeem("c", code="NOSUCHCODE"), acts.redeem("a"))
@@ -81,7 +81,7 @@ def test_a_batch_decides_in_order_and_a_refusal_fails_no_other_command(bench: St
     assert done(results[0]).require_reservation() == done(results[3]).require_reservation()
 
 
-def test_a_defect_in_a_batch_writes_nothing(bench: StoreBench) -> None:
+def test_defect_in_a_batch_writes_nothing(bench: StoreBench) -> None:
     """A command that no decision is made for breaks the batch, and the batch leaves no trace."""
     with pytest.raises((KeyError, AttributeError)):
         bench.run(bench.acts.redeem("a"), "no command")  # type: ignore[arg-type]  # that is the defect
@@ -92,7 +92,7 @@ def test_a_defect_in_a_batch_writes_nothing(bench: StoreBench) -> None:
 
 @pytest.mark.parametrize("fate", ["answer_lost", "rolled_back"])
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_lost_commit_is_resolved_by_deciding_again(bench: StoreBench, fate: Fate, times: int) -> None:
+def test_lost_commit_is_resolved_by_deciding_again(bench: StoreBench, fate: Fate, times: int) -> None:
     """Whether it was committed or not before the connection died: there is one reservation, and it is the caller's."""
     command = bench.acts.redeem()
 
@@ -119,7 +119,7 @@ def test_after_the_last_attempt_the_caller_may_ask_again(bench: StoreBench, fate
     assert topics(bench.store).count("UseReserved") == 1
 
 
-def test_a_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: StoreBench) -> None:
+def test_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: StoreBench) -> None:
     """Deciding the claim again finds the lease of the same task, not that of another."""
     reservation_id = bench.reserved()
     claim = bench.acts.claim(reservation_id)
@@ -132,7 +132,7 @@ def test_a_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: StoreBen
     assert topics(bench.store).count("InviteAttempted") == 1
 
 
-def test_a_key_leads_to_its_reservation_for_seven_days(bench: StoreBench) -> None:
+def test_key_leads_to_its_reservation_for_seven_days(bench: StoreBench) -> None:
     """Same key and body: the same reservation, refunded as it may be; another body: refused; later: forgotten."""
     acts = bench.acts
     command = acts.redeem(key=(b"scope", b"one"))
@@ -157,7 +157,7 @@ def test_a_key_leads_to_its_reservation_for_seven_days(bench: StoreBench) -> Non
     )
 
 
-def test_a_refusal_is_not_remembered_under_its_key(bench: StoreBench) -> None:
+def test_refusal_is_not_remembered_under_its_key(bench: StoreBench) -> None:
     """The same key asks again after a refusal."""
     first = bench.reserved("a")
     key = (b"scope", b"body")
@@ -210,7 +210,7 @@ def test_free_text_is_kept_only_with_the_event_that_names_it(bench: StoreBench) 
     assert bench.store.texts() == {counted.reply.text_id}
 
 
-def test_a_persons_newest_reservations_decide(bench: StoreBench) -> None:
+def test_persons_newest_reservations_decide(bench: StoreBench) -> None:
     """However many were refunded before: the live one is found."""
     for _ in range(22):
         bench.attempt(bench.reserved(), FAILED)
@@ -228,7 +228,7 @@ def test_overdue_reservation_frees_its_use_in_the_same_commit(bench: StoreBench)
     assert topics(bench.store)[-2:] == ["UseRefunded", "UseReserved"]
 
 
-def test_the_time_of_the_stream_decides_what_is_overdue(bench: StoreBench) -> None:
+def test_time_of_the_stream_decides_which_reservations_are_overdue(bench: StoreBench) -> None:
     """A clock that is a little behind the stream's last event finds what is overdue by that event."""
     bench.reserved("a")
     bench.acts.passes(1805)
@@ -240,7 +240,7 @@ def test_the_time_of_the_stream_decides_what_is_overdue(bench: StoreBench) -> No
     assert topics(bench.store)[-2:] == ["UseRefunded", "UseReserved"]
 
 
-def test_a_held_code_says_when_to_retry(bench: StoreBench) -> None:
+def test_held_code_says_when_to_retry(bench: StoreBench) -> None:
     """At the earliest deadline ahead."""
     bench.reserved("a")
     bench.acts.passes(300)
@@ -251,7 +251,7 @@ def test_a_held_code_says_when_to_retry(bench: StoreBench) -> None:
     assert (refusal.code, refusal.retry_after_s) == ("CODE_HELD", 1500)
 
 
-def test_a_late_success_sees_the_newer_reservation(bench: StoreBench) -> None:
+def test_late_success_sees_the_newer_reservation(bench: StoreBench) -> None:
     """The store finds the same person's newer reservation, so that the refunded one is not counted as well."""
     acts = bench.acts
     bench.run(acts.issue(None))
@@ -289,7 +289,7 @@ def take(bench: StoreBench, seconds: float) -> list[tuple[UUID, bool]]:
     return [(due.reservation_id, due.settle) for due in bench.store.due.take(bench.acts.now)]
 
 
-def test_a_sweep_takes_what_is_due_once_for_a_time(bench: StoreBench) -> None:
+def test_sweep_claims_due_work_once_per_interval(bench: StoreBench) -> None:
     """Not what was just handed over; then ever more rarely; a mark that is refunded is free again."""
     reservation_id = bench.reserved()
 
@@ -301,7 +301,7 @@ def test_a_sweep_takes_what_is_due_once_for_a_time(bench: StoreBench) -> None:
     assert take(bench, 0) == []
 
 
-def test_a_mark_from_before_the_clock_went_back_keeps_no_sweep_away(bench: StoreBench) -> None:
+def test_mark_from_before_the_clock_went_back_keeps_no_sweep_away(bench: StoreBench) -> None:
     """Another server took over whose clock is three minutes behind: the call that was given then is given again."""
     reservation_id = bench.reserved()
     bench.acts.passes(200)
@@ -311,7 +311,7 @@ def test_a_mark_from_before_the_clock_went_back_keeps_no_sweep_away(bench: Store
     assert take(bench, 0) == []
 
 
-def test_a_lease_that_ends_is_due_to_be_settled(bench: StoreBench) -> None:
+def test_lease_that_ends_is_due_to_be_settled(bench: StoreBench) -> None:
     """Under the lease nothing is due; when it is over, it is; then the retry is due again."""
     reservation_id = bench.reserved()
     bench.run(bench.acts.claim(reservation_id))
@@ -336,7 +336,7 @@ def test_settled_or_parked_reservation_is_never_due(bench: StoreBench) -> None:
     assert take(bench, 86400) == []
 
 
-def test_the_oldest_are_taken_first(bench: StoreBench) -> None:
+def test_oldest_are_taken_first(bench: StoreBench) -> None:
     """In the order in which they fell due, up to the bound."""
     bench.run(bench.acts.issue(None, bound=False))
     ids = []
@@ -349,7 +349,7 @@ def test_the_oldest_are_taken_first(bench: StoreBench) -> None:
     assert [due.reservation_id for due in bench.store.due.take(bench.acts.now, 9)] == ids[3:]
 
 
-def test_a_notice_is_taken_by_one_at_a_time(bench: StoreBench) -> None:
+def test_notice_is_taken_by_one_at_a_time(bench: StoreBench) -> None:
     """The oldest first, each under a lease; a dead worker's comes back after it, with its number of tries."""
     bench.run(bench.acts.issue(None, bound=False))
     ids = []
@@ -371,7 +371,7 @@ def test_a_notice_is_taken_by_one_at_a_time(bench: StoreBench) -> None:
     assert (after.reservation_id, after.attempts) == (ids[0], 2)
 
 
-def test_a_notice_is_sent_again_at_its_due_time_or_never(bench: StoreBench) -> None:
+def test_notice_is_sent_again_at_its_due_time_or_never(bench: StoreBench) -> None:
     """What is closed with a time is due then; what is closed without one is done."""
     reservation_id = bench.reserved()
     bench.attempt(reservation_id, FAILED)

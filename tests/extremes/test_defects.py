@@ -16,7 +16,7 @@ from tests.support.clients.app_client import AppClient
     ["SELECT 'no id'::uuid", "TRUNCATE audit", "SELECT nothing FROM audit", "SELECT 1 FROM nowhere"],
     ids=["value", "privilege", "column", "table"],
 )
-def test_a_defect_is_answered_500_and_logged_with_its_traceback(
+def test_defect_is_answered_500_and_logged_with_its_traceback(
     app: AppClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, statement: LiteralString
 ) -> None:
     """Not 503 with Retry-After, which makes clients ask again for what never works."""

@@ -49,7 +49,7 @@ def as_csv(rows: list[dict[str, str]], columns: list[str]) -> bytes:
     return text.getvalue().encode()
 
 
-def test_a_file_refuses_each_cell_outside_the_bounds_and_takes_the_others(
+def test_file_refuses_each_cell_outside_the_bounds_and_takes_the_others(
     asker: LedgerAsker, terminal: Terminal, tmp_path: Path
 ) -> None:
     """CSV and JSON Lines, over HTTP and by command: each bad line is reported, and none is a bug."""
@@ -71,9 +71,7 @@ def test_a_file_refuses_each_cell_outside_the_bounds_and_takes_the_others(
         assert (1, len(wrong)) == (command_result.status, command_result.json["rejected"])
 
 
-def test_no_cell_of_a_file_breaks_what_is_read_afterwards(
-    asker: LedgerAsker, terminal: Terminal, tmp_path: Path
-) -> None:
+def test_no_cell_of_a_file_breaks_later_reads(asker: LedgerAsker, terminal: Terminal, tmp_path: Path) -> None:
     """Every column with everything that looks like a time or a number, by each way in; then everything is asked."""
     columns = [column for column in COLUMNS if column != "code"]
     rows = [
@@ -95,7 +93,7 @@ def test_no_cell_of_a_file_breaks_what_is_read_afterwards(
     assert [one.err for one in looked(terminal, asker.codes()[:20], tmp_path) if one.status != 0] == []
 
 
-def test_the_import_of_the_admin_pages_refuses_the_same_cells(asker: LedgerAsker) -> None:
+def test_import_of_the_admin_pages_refuses_the_same_cells(asker: LedgerAsker) -> None:
     """Each refused line is listed, and those inside the bounds are issued."""
     app = asker.app
     add_staff(app, "boss@staff.example.com", "admin", PASSWORD)

@@ -25,7 +25,7 @@ def planted(app: AppClient) -> dict[str, UUID]:
     return plant(app)
 
 
-def test_a_ledger_with_times_outside_the_bounds_answers_every_question(
+def test_ledger_with_times_outside_the_bounds_answers_every_question(
     asker: LedgerAsker, planted: dict[str, UUID], terminal: Terminal, tmp_path: Path
 ) -> None:
     """API, pages, commands, lists by every cursor, the minute's sample; verify and rebuild find nothing to change."""
@@ -54,7 +54,7 @@ def test_lists_name_each_code_once_whatever_its_times_are(asker: LedgerAsker, pl
 
 
 @pytest.mark.parametrize("with_tag", [False, True])
-def test_an_expiry_outside_the_bounds_is_fixed_by_a_change_of_terms(
+def test_expiry_outside_the_bounds_is_fixed_by_a_change_of_terms(
     asker: LedgerAsker, planted: dict[str, UUID], *, with_tag: bool
 ) -> None:
     """PATCH takes it away, also under the ETag that GET gave; other terms may be changed before that."""
@@ -95,7 +95,7 @@ def test_history_tells_a_time_that_utc_cannot_write_as_it_was_typed(
     assert shown == LAST_WEST
 
 
-def test_a_ledger_with_times_outside_the_bounds_moves_to_another_database(
+def test_ledger_with_times_outside_the_bounds_moves_to_another_database(
     planted: dict[str, UUID], terminal: Terminal, postgres_url: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

@@ -172,7 +172,7 @@ def signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> N
             process.send_signal(number)
 
 
-def test_the_first_redeem_of_the_incident_with_redis_dead(
+def test_first_redeem_of_the_incident_with_redis_dead(
     stack: Stack, code: str, broker: RestartableServer, mail: MailServer
 ) -> None:
     """Answered at once and truly; the error is counted; the mail arrives once Redis is back."""
@@ -235,7 +235,7 @@ def test_ids_that_only_a_killed_api_knew_are_found(
     assert_each_sent_once(clicks, mail)
 
 
-def test_a_message_that_vanishes_with_its_worker_is_found(stack: Stack, code: str, mail: MailServer) -> None:
+def test_message_that_vanishes_with_its_worker_is_found(stack: Stack, code: str, mail: MailServer) -> None:
     """A worker that is frozen while it waits for messages takes one from Redis, and dies with it."""
     for number in range(10):
         workers = parts(stack, "worker")
@@ -318,7 +318,7 @@ def test_redis_full(stack: Stack, code: str, broker: RestartableServer, mail: Ma
 
 
 @pytest.mark.long
-def test_a_broker_that_evicts_is_reported_and_never_keeps_the_api_from_starting(
+def test_broker_that_evicts_is_reported_and_never_keeps_the_api_from_starting(
     stack: Stack, code: str, broker: RestartableServer
 ) -> None:
     """In words, by /readyz, doctor and metric; the API starts again next to it."""

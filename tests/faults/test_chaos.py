@@ -38,7 +38,7 @@ def test_every_guarantee_holds_while_processes_die(servers_folder: Path) -> None
     assert {email.number for email in report.hand_outs.emails} > {1}, report_text
 
 
-def test_a_seed_gives_the_same_faults_in_the_same_order() -> None:
+def test_seed_gives_the_same_faults_in_the_same_order() -> None:
     """Kinds and order are the seed's, every kind once per round."""
     plan = ChaosPlan(seed=5, faults=len(FAULTS) * 2)
     first, second = plan.sequence()[: len(FAULTS)], plan.sequence()[len(FAULTS) :]

@@ -37,12 +37,12 @@ GOOD = Observations(
 )
 
 
-def test_a_good_run_breaks_nothing() -> None:
+def test_good_run_breaks_nothing() -> None:
     """The control: nothing is found where nothing is wrong."""
     assert violations(GOOD) == []
 
 
-def test_an_unknown_outcome_that_was_retried_may_be_mailed_twice() -> None:
+def test_unknown_outcome_that_was_retried_may_be_mailed_twice() -> None:
     """Allowed, with one Message-ID."""
     log = facts(RESERVED, "InviteAttempted", "InviteOutcomeUnknown", "InviteAttempted", "InviteSent")
 
@@ -66,7 +66,7 @@ def test_an_unknown_outcome_that_was_retried_may_be_mailed_twice() -> None:
         ({"states": {RESERVATION: ""}}, "the API says ''"),
     ],
 )
-def test_a_broken_guarantee_is_named(changes: dict[str, Any], word: str) -> None:
+def test_broken_guarantee_is_named(changes: dict[str, Any], word: str) -> None:
     """One change to a good run, one kind of violation."""
     assert any(word in violation for violation in violations(replace(GOOD, **changes)))
 
@@ -83,7 +83,7 @@ def test_a_broken_guarantee_is_named(changes: dict[str, Any], word: str) -> None
         ([RESERVED, "InviteAttempted", BACK], "free use"),
     ],
 )
-def test_a_broken_history_is_named(log: Sequence[Any], word: str) -> None:
+def test_broken_history_is_named(log: Sequence[Any], word: str) -> None:
     """What the log itself must not hold."""
     status = "refunded" if word == "free use" else "sent"
     seen = replace(GOOD, facts=facts(*log), rows=[ReservationFacts(RESERVATION, CODE, status, has_case=False)])

@@ -187,7 +187,7 @@ def test_connections_reset_under_load(proxied: ProxiedStack, code: str) -> None:
     assert len({ack.reservation_id for ack in load.acks}) == len({ack.intent for ack in load.acks})
 
 
-def test_a_commit_whose_answer_is_lost_is_answered_truly(proxied: ProxiedStack, code: str) -> None:
+def test_commit_whose_response_is_lost_gets_its_real_answer(proxied: ProxiedStack, code: str) -> None:
     """The client gets its own reservation, not a conflict; the same key gives the same one again."""
     key = str(uuid4())
     swallowed = proxied.proxy.swallowed
@@ -202,7 +202,7 @@ def test_a_commit_whose_answer_is_lost_is_answered_truly(proxied: ProxiedStack, 
     assert (again.status, again.body["reservation_id"]) == (200, first.body["reservation_id"])
 
 
-def test_a_commit_whose_answer_is_lost_for_good_is_called_unknown(proxied: ProxiedStack, code: str) -> None:
+def test_commit_whose_response_is_lost_permanently_is_unknown(proxied: ProxiedStack, code: str) -> None:
     """And the database stays away: an honest 503; asked again with the same key, it is what was made."""
     key = str(uuid4())
     proxied.proxy.swallow_commit(unplug=True)
@@ -216,7 +216,7 @@ def test_a_commit_whose_answer_is_lost_for_good_is_called_unknown(proxied: Proxi
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(30, marks=pytest.mark.long)])
-def test_a_lock_that_lasts_long(proxied: ProxiedStack, code: str, count: int) -> None:
+def test_lock_that_lasts_long(proxied: ProxiedStack, code: str, count: int) -> None:
     """A lock on the log's table does not block the clients: each is answered while it is held, nothing is half done."""
     key = str(uuid4())
     with psycopg.connect(proxied.database.url) as conn:
@@ -247,7 +247,7 @@ def test_frozen(proxied: ProxiedStack, code: str) -> None:
 
 
 @pytest.mark.long
-def test_an_api_that_dies_while_the_database_is_unavailable_is_restarted(proxied: ProxiedStack, code: str) -> None:
+def test_api_that_dies_while_the_database_is_unavailable_is_restarted(proxied: ProxiedStack, code: str) -> None:
     """So do redeem requests; in the meantime /readyz answers 503 or refuses connections, and is never ready."""
     (api,) = [child for child in psutil.Process(proxied.stack.process.pid).children() if "uvicorn" in child.cmdline()]
     with proxied.proxy.unplugged():
@@ -259,7 +259,7 @@ def test_an_api_that_dies_while_the_database_is_unavailable_is_restarted(proxied
     assert click(proxied, code, str(uuid4())).status == 202
 
 
-def test_api_killed_during_a_batch_has_kept_what_it_committed(proxied: ProxiedStack) -> None:
+def test_api_killed_during_a_batch_keeps_committed_items(proxied: ProxiedStack) -> None:
     """The same body again finds the reservations that were committed, and makes the others; none is made twice."""
     for _ in range(KILLS_MAX):
         code = proxied.stack.issue(1_000_000, is_open=True)

@@ -35,7 +35,7 @@ def test_acknowledged_redeems_survive_a_failover() -> None:
     assert "0 guarantees broken" in done.stdout
 
 
-def test_a_killed_run_leaves_nothing_behind() -> None:
+def test_killed_run_leaves_nothing_behind() -> None:
     """Its processes end with it, although none of them was asked to; and with them its networks and mounts."""
     mark = f"failover-{os.getpid()}"
     run = subprocess.Popen(

@@ -13,7 +13,7 @@ from tests.faults.failover.runner import FailoverPlan
 FEED = [FeedEntry(1, "a", 1, "CodeIssued"), FeedEntry(3, "b", 1, "CodeIssued"), FeedEntry(4, "a", 2, "UseReserved")]
 
 
-def test_a_seed_gives_the_same_cluster_faults_in_the_same_order() -> None:
+def test_seed_gives_the_same_cluster_faults_in_the_same_order() -> None:
     """Kinds and order are the seed's, every kind once before any repeats."""
     plan = FailoverPlan(seed=5, rounds=len(CLUSTER_FAULTS) * 2)
     names = [fault.name for fault in plan.sequence()]
@@ -23,7 +23,7 @@ def test_a_seed_gives_the_same_cluster_faults_in_the_same_order() -> None:
     assert len(set(names)) == len(CLUSTER_FAULTS)
 
 
-def test_a_feed_read_in_parts_is_a_prefix() -> None:
+def test_feed_read_in_parts_is_a_prefix() -> None:
     """The control: any reading that stopped early breaks nothing."""
     assert list(order_violations(FEED, {"feed": FEED, "standby": FEED[:2], "nothing": []})) == []
 
@@ -38,12 +38,12 @@ def test_a_feed_read_in_parts_is_a_prefix() -> None:
         (FEED[:2], FEED, "standby: read 1 events that are gone"),
     ],
 )
-def test_a_broken_feed_order_is_named(final: list[FeedEntry], reading: list[FeedEntry], word: str) -> None:
+def test_broken_feed_order_is_named(final: list[FeedEntry], reading: list[FeedEntry], word: str) -> None:
     """One fault in a feed, one violation."""
     assert any(word in violation for violation in order_violations(final, {"standby": reading}))
 
 
-def test_a_feed_event_becomes_a_fact_of_the_checker() -> None:
+def test_feed_event_becomes_a_fact_of_the_checker() -> None:
     """The checker reads the same names from the feed as from the database."""
     event = {
         "position": 4,
@@ -60,7 +60,7 @@ def test_a_feed_event_becomes_a_fact_of_the_checker() -> None:
     )
 
 
-def test_a_round_measures_the_longest_time_without_answers() -> None:
+def test_round_measures_the_longest_time_without_answers() -> None:
     """Of the loads the worse, from the fault on; readiness and doctor count within it."""
     one_round = FailoverRound("node killed", began=10.0, ended=40.0)
     one_round.acked = [[9.0, 11.0, 31.0, 32.0], [9.0, 12.0, 20.0]]

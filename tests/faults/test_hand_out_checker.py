@@ -53,7 +53,7 @@ def observe(**changes: Any) -> HandOutObservations:
     return replace(seen, **changes)
 
 
-def test_a_good_run_of_hand_outs_breaks_nothing() -> None:
+def test_good_run_of_hand_outs_breaks_nothing() -> None:
     """The control: nothing is found where nothing is wrong."""
     assert find_broken_hand_outs(observe(), SENT) == []
 
@@ -80,7 +80,7 @@ def test_a_good_run_of_hand_outs_breaks_nothing() -> None:
         {"pauses": [Pause(HAND_OUT, 990.0, 999.0), Pause("other", 990.0, 1010.0)]},
     ],
 )
-def test_what_unknown_outcomes_and_running_workers_lead_to_is_allowed(changes: dict[str, Any]) -> None:
+def test_results_of_unknown_outcomes_and_running_workers_are_allowed(changes: dict[str, Any]) -> None:
     """A second copy after a lease or at staff's request, an email that was claimed before an opt-out, other pauses."""
     log = [SENT[0], make_fact(3, "HandOutSent", mail=1, at="1970-01-01T00:20:02+00:00")]
 
@@ -116,7 +116,7 @@ def test_what_unknown_outcomes_and_running_workers_lead_to_is_allowed(changes: d
         ({"recipients": [replace(RECIPIENT, address="zhang@example.com")]}, "zhang@example.com of 4a4d is 'sent'"),
     ],
 )
-def test_a_broken_guarantee_of_hand_outs_is_named(changes: dict[str, Any], word: str) -> None:
+def test_broken_guarantee_of_hand_outs_is_named(changes: dict[str, Any], word: str) -> None:
     """One change to a good run, one kind of violation."""
     assert any(word in violation for violation in find_broken_hand_outs(observe(**changes), SENT))
 
@@ -130,6 +130,6 @@ def test_a_broken_guarantee_of_hand_outs_is_named(changes: dict[str, Any], word:
         (RESENT, "email 2 of code c0de was recorded as sent and never arrived"),
     ],
 )
-def test_a_broken_history_of_hand_outs_is_named(log: Sequence[LogFact], word: str) -> None:
+def test_broken_history_of_hand_outs_is_named(log: Sequence[LogFact], word: str) -> None:
     """What the log itself must not hold."""
     assert any(word in violation for violation in find_broken_hand_outs(observe(), log))

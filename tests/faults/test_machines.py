@@ -66,7 +66,7 @@ def assert_kept(hosts: LedgerHosts, mail: MailServer, *loads: RedeemLoad) -> Non
 
 
 @each_round
-def test_a_standby_takes_over_with_every_acknowledged_redeem(
+def test_standby_takes_over_with_every_acknowledged_redeem(
     servers_folder: Path, mail: MailServer, broker: str, rounds: int
 ) -> None:
     """The primary loses power while redeems commit; the standby is promoted; no process gets the new address."""
@@ -124,7 +124,7 @@ def _as_standby(
 
 
 @each_round
-def test_a_host_dies_and_comes_back(
+def test_host_dies_and_comes_back(
     database_url: str, mail: MailServer, broker: str, servers_folder: Path, rounds: int
 ) -> None:
     """Two backends and three workers share one database; one host's processes are killed at work."""

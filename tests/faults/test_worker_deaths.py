@@ -112,7 +112,7 @@ def test_killed_after_the_mail_server_accepted_the_message(worker: WorkerRig, wh
 
 
 @pytest.mark.long
-def test_a_message_that_kills_every_process_that_sends_it_is_parked(worker: WorkerRig) -> None:
+def test_message_that_kills_every_process_that_sends_it_is_parked(worker: WorkerRig) -> None:
     """After so many attempts it is a person's: it may have been sent each time, so no machine gives it back."""
     (reservation_id,) = worker.reserve(1, "poison")
     worker.plant("claimed", ATTEMPTS_MAX + 1)
@@ -134,7 +134,7 @@ def test_a_message_that_kills_every_process_that_sends_it_is_parked(worker: Work
 
 
 @pytest.mark.long
-def test_a_message_that_kills_its_process_harms_no_other_message(worker: WorkerRig) -> None:
+def test_message_that_kills_its_process_harms_no_other_message(worker: WorkerRig) -> None:
     """Twenty in one message, one of them deadly: the others are sent, and only that one is parked."""
     reservation_ids = worker.reserve(20, "neighbor")
     deadly = f"claimed.{reservation_ids[7]}"
@@ -157,7 +157,7 @@ def test_a_message_that_kills_its_process_harms_no_other_message(worker: WorkerR
 
 
 @pytest.mark.long
-def test_a_task_that_kills_every_process_before_it_claims_does_not_stop_the_others(worker: WorkerRig) -> None:
+def test_task_that_kills_every_process_before_it_claims_does_not_stop_the_others(worker: WorkerRig) -> None:
     """Its message doesn't come back at full speed: it would take the whole worker down again and again."""
     (reservation_id,) = worker.reserve(1, "unlucky")
     worker.plant("started", 1000)
@@ -214,7 +214,7 @@ def test_child_that_stays_frozen_is_killed_and_replaced_after_the_time_limit(wor
     assert worker.mails(reservation_id) == {f"<{reservation_id}.1@example.com>": 2}
 
 
-def test_a_task_that_outlasts_the_visibility_timeout(worker: WorkerRig) -> None:
+def test_task_that_outlasts_the_visibility_timeout(worker: WorkerRig) -> None:
     """The broker gives its message to a second process while the first one sends: it sees the lease; one mail."""
     released = threading.Event()
     worker.mail.at("dot", DelayedReply(until=released), times=1)
@@ -231,7 +231,7 @@ def test_a_task_that_outlasts_the_visibility_timeout(worker: WorkerRig) -> None:
     assert worker.mails(reservation_id) == {f"<{reservation_id}.1@example.com>": 1}
 
 
-def test_the_same_message_ten_times_in_parallel(worker: WorkerRig) -> None:
+def test_same_message_ten_times_in_parallel(worker: WorkerRig) -> None:
     """One mail; nine find nothing to do, which is no error."""
     reservation_ids = worker.reserve(5, "double")
     worker.publish(reservation_ids, copies=10)

@@ -12,7 +12,7 @@ def test_no_input_crashes_a_parser() -> None:
     assert sum(fuzz(INPUTS_IN_TESTS, 9).values()) >= INPUTS_IN_TESTS
 
 
-def test_a_parser_that_crashes_is_found_and_the_input_comes_again() -> None:
+def test_parser_that_crashes_is_found_and_the_input_comes_again() -> None:
     """The message leads to the same input."""
 
     def weak(mutator: Mutator) -> None:

@@ -190,7 +190,7 @@ def sources() -> str:
     return "\n".join(path.read_text("utf-8") for kind in kinds for path in sorted(Path(API).rglob(kind)))
 
 
-def test_the_catalogs_have_the_same_keys() -> None:
+def test_catalogs_have_the_same_keys() -> None:
     """What can be said in one language can be said in the other."""
     keys = {language: sentences(language).keys() for language in LANGUAGES}
     missing = {f"{language}: {key}" for language in LANGUAGES for key in set().union(*keys.values()) - keys[language]}
@@ -198,7 +198,7 @@ def test_the_catalogs_have_the_same_keys() -> None:
     assert not missing, name_keys("add the text to the catalog of that language in api/i18n/locales/", missing)
 
 
-def test_the_catalogs_have_the_same_placeholders() -> None:
+def test_catalogs_have_the_same_placeholders() -> None:
     """No language leaves out a fact, or asks for one that the other doesn't know."""
     zh, others = sentences("zh"), [sentences(language) for language in LANGUAGES]
     differing = {key for key in zh for other in others if placeholders(zh[key]) != placeholders(other[key])}
@@ -207,7 +207,7 @@ def test_the_catalogs_have_the_same_placeholders() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_each_key_is_said_once_and_finished(language: Language) -> None:
+def test_each_key_is_reported_once_and_finished(language: Language) -> None:
     """No sentence is empty or marked fuzzy, and no two files of a language have a key in common."""
     catalog_messages = messages(language)
 
@@ -287,7 +287,7 @@ def test_texts_of_one_language_hold_no_other() -> None:
     assert [key for key, sentence in sentences("zh").items() if half_width.search(sentence)] == []
 
 
-def test_an_unknown_key_is_shown_as_it_is() -> None:
+def test_unknown_key_is_shown_as_it_is() -> None:
     """A text that is missing never turns an answer into a fault."""
     said = translate("no.such.key", "en", fact=1)
 

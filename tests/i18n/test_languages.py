@@ -23,7 +23,7 @@ from domain.ports import Language
     ],
 )
 @pytest.mark.parametrize("default", ["zh", "en"])
-def test_the_highest_weight_wins_and_of_equals_the_first(header: str, language: Language, default: Language) -> None:
+def test_highest_weight_wins_and_of_equals_the_first(header: str, language: Language, default: Language) -> None:
     """A header that names one of our languages decides, whatever the default is."""
     picked = pick_language(header, default)
 
@@ -43,7 +43,7 @@ def test_unknown_language_leaves_the_default(header: str | None, default: Langua
 
 
 @pytest.mark.parametrize(("default", "other"), [("zh", "en"), ("en", "zh")])
-def test_a_refused_default_gives_the_other(default: Language, other: Language) -> None:
+def test_refused_default_gives_the_other(default: Language, other: Language) -> None:
     """Weight 0 means "not this one", and there is only one other."""
     picked = pick_language(f"{default};q=0", default)
 

@@ -68,7 +68,7 @@ def sample(event_type: type[Event]) -> dict[str, object]:
     return {field.name: SAMPLES[field.name] for field in structs.fields(event_type) if field.required}
 
 
-def test_the_contract_fixes_these_texts() -> None:
+def test_contract_fixes_these_texts() -> None:
     """Clients and the old team's checks look for exactly these strings."""
     assert state_message("reserved", "zh") == "已加入队列，邀请将在几秒内发送，请查收邮箱"
     assert (
@@ -82,7 +82,7 @@ def test_the_contract_fixes_these_texts() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("code", ERROR_CODES)
-def test_every_refusal_says_what_happened_and_what_to_do(code: str, language: Language) -> None:
+def test_every_refusal_states_the_event_and_the_next_step(code: str, language: Language) -> None:
     """Title and detail are texts, not keys, and the title is the shorter one."""
     title, detail = refusal_title(code, language), refusal_detail(code, language)
 
@@ -100,7 +100,7 @@ def test_every_refusal_says_what_happened_and_what_to_do(code: str, language: La
         (7201, "3 小时", "3 h"),
     ],
 )
-def test_a_wait_is_rounded_up(seconds: int, zh: str, en: str) -> None:
+def test_wait_is_rounded_up(seconds: int, zh: str, en: str) -> None:
     """Anyone who comes back when told to is not early."""
     seconds_zh = refusal_detail("CODE_HELD", "zh", retry_after_s=seconds)
     seconds_en = refusal_detail("CODE_HELD", "en", retry_after_s=seconds)
@@ -126,7 +126,7 @@ def test_each_reason_against_a_refund_has_its_own_words() -> None:
     assert refusal_detail("RESERVATION_NOT_REFUNDABLE", "en", why="?") not in sentences
 
 
-def test_every_action_of_the_audit_log_is_said_in_the_same_form() -> None:
+def test_every_action_of_the_audit_log_has_the_same_form() -> None:
     """In lower case, because the line names the actor."""
     sentences = [translator("en")(f"page.support.audit.{action}") for action in get_args(AuditAction)]
 
@@ -134,7 +134,7 @@ def test_every_action_of_the_audit_log_is_said_in_the_same_form() -> None:
     assert [sentence for sentence in sentences if not sentence[0].islower() or sentence.endswith(".")] == []
 
 
-def test_an_unknown_problem_code_is_shown_as_an_internal_error() -> None:
+def test_unknown_problem_code_is_shown_as_an_internal_error() -> None:
     """A code without texts never shows a key to a person."""
     assert refusal_title("INTERNAL", "en") == refusal_title("NEW_CODE", "en")
 
@@ -151,7 +151,7 @@ def test_every_state_and_cause_has_its_own_message(language: Language) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_sent_invitation_says_when_in_utc(language: Language) -> None:
+def test_sent_invitation_says_when_in_utc(language: Language) -> None:
     """The moment is given with its zone, and who asked again learns that no further use was taken."""
     sent_at = NOON.astimezone(timezone(timedelta(hours=8)))
     first = state_message("sent", language, sent_at=sent_at)
@@ -174,7 +174,7 @@ def test_every_event_has_a_sentence(event_type: type[Event], language: Language)
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=EVENT_TYPES)
-def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
+def test_sentence_needs_no_fact(event_type: type[Event]) -> None:
     """A history has a sentence even for an event whose details are missing."""
     assert event_sentence(event_type.__name__, {}, "en")
 
@@ -262,14 +262,14 @@ def test_sentences_state_the_facts(event: Event, zh: str, en: str) -> None:
     assert en == event_sentence(name, facts(event), "en")
 
 
-def test_a_resend_has_its_own_sentence() -> None:
+def test_resend_has_its_own_sentence() -> None:
     """Delivery 2 counts nothing, and its line says so."""
     event = InviteSent(at=NOON, actor="worker", reservation_id=ID, attempt=1, delivery=2, server="mx1:25")
 
     assert "no further use counts" in event_sentence("InviteSent", facts(event), "en")
 
 
-def test_an_unknown_event_is_named() -> None:
+def test_unknown_event_is_named() -> None:
     """Events of a newer release are shown, not hidden."""
     assert event_sentence("SeatMoved", {"x": 1}, "en") == "SeatMoved happened"
 
@@ -285,7 +285,7 @@ def test_every_reason_of_a_bounce_has_a_sentence(reason: str, language: Language
 
 
 @pytest.mark.parametrize(("number", "says"), [(1, "at most 1 use,"), (2, "at most 2 uses,")])
-def test_a_sentence_has_the_singular_of_one(number: int, says: str) -> None:
+def test_sentence_has_the_singular_of_one(number: int, says: str) -> None:
     """Terms of codes and of campaigns alike."""
     facts = {"max_uses": number, "max_per_person": number, "validity_days": number, "rebinds_max": number}
     issued = event_sentence("CodeIssued", facts, "en")
@@ -297,7 +297,7 @@ def test_a_sentence_has_the_singular_of_one(number: int, says: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["CodeIssued", "CampaignCreated"])
-def test_a_sentence_lists_domains_with_commas(name: str) -> None:
+def test_sentence_lists_domains_with_commas(name: str) -> None:
     """Terms of codes and of campaigns alike; of many it names the first and says how many more there are."""
     facts = {"allowed_domains": "*.edu example.com", "denied_domains": " ".join(f"d{n}.example" for n in range(12))}
 

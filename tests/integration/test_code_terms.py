@@ -268,7 +268,7 @@ def test_every_way_to_change_terms_changes_every_term(doors: Doors, change: Call
 
 
 @pytest.mark.parametrize("name", TERM_NAMES)
-def test_a_change_of_one_term_leaves_the_others(doors: Doors, name: str) -> None:
+def test_change_of_one_term_leaves_the_others(doors: Doors, name: str) -> None:
     """By PATCH, by the command and by the form, which is sent back as the page holds it."""
     term = next(term for term in TERMS if term.name == name)
     after = structs.replace(ISSUED, **{name: ANOTHER[name]})
@@ -286,7 +286,7 @@ def test_a_change_of_one_term_leaves_the_others(doors: Doors, name: str) -> None
     assert tag_of(ISSUED) != tag_of(after)
 
 
-def test_the_words_for_none_bound_nothing(doors: Doors) -> None:
+def test_words_for_none_bound_nothing(doors: Doors) -> None:
     """By the command, and by PATCH with null."""
     commanded, patched = doors.issue(), doors.issue()
 
@@ -297,7 +297,7 @@ def test_the_words_for_none_bound_nothing(doors: Doors) -> None:
 
 
 @pytest.mark.parametrize("name", TERM_NAMES)
-def test_a_file_with_another_value_of_one_term_is_not_there_already(doors: Doors, name: str) -> None:
+def test_file_with_another_value_of_one_term_is_not_there_already(doors: Doors, name: str) -> None:
     """The same file again is; so each term is compared."""
     doors.import_file("codes.csv", doors.csv(doors.text, ISSUED))
     other = structs.replace(ISSUED, **{name: ANOTHER[name]})
@@ -325,7 +325,7 @@ def test_every_term_is_read_from_the_api_and_exports(doors: Doors) -> None:
     assert {term.name: text_for(term, ISSUED) for term in TERMS} == {name: cells[name] for name in TERM_NAMES}
 
 
-def test_every_term_is_said_in_the_history_and_on_pages(doors: Doors) -> None:
+def test_every_term_is_shown_in_the_history_and_on_pages(doors: Doors) -> None:
     """Sentences of both events, the support page, both batch pages, and the table of what a change will do."""
     code_id, batch_id = doors.issue(), ask_for(doors.browser, **form_of(ISSUED))
     upload_id = upload(doors.browser, f"code\n{doors.text}\n".encode(), **form_of(ISSUED))

@@ -47,13 +47,13 @@ def text_errors(call: LogCall) -> list[str]:
     return errors
 
 
-def test_log_texts_are_fixed_and_say_what_failed() -> None:
+def test_log_texts_are_fixed_and_name_the_failure() -> None:
     """If this fails, write a lower-case text in the past tense, and add facts with `extra`."""
     assert len(all_calls()) > 35
     assert [(call.place, call.text, errors) for call in all_calls() if (errors := text_errors(call))] == []
 
 
-def test_descriptions_of_missing_components_say_what_failed() -> None:
+def test_descriptions_of_missing_components_name_the_failure() -> None:
     """They are the field `why` of `component unavailable`."""
     assert [text for text in PARTS.values() if HIDING.search(text) or not FAILURE.search(text)] == []
 

@@ -127,7 +127,7 @@ def test_no_metric_is_declared_and_never_written() -> None:
     assert never_written(declaring, product_sources()) == set()
 
 
-def test_a_metric_that_is_never_written_would_be_found() -> None:
+def test_metric_that_is_never_written_would_be_found() -> None:
     """The check can fail: one that is only declared, or only imported, is named."""
     declaring = "USED = _counter('a', 'b')\nDEAD = _counter('c', 'd')\n"
 
@@ -144,7 +144,7 @@ def test_every_value_of_a_label_is_used(values: tuple[str, ...]) -> None:
     assert [value for value in values if f'"{value}"' not in everything] == []
 
 
-def test_the_names_of_the_incident_with_their_labels(families: dict[str, Metric]) -> None:
+def test_names_of_the_incident_with_their_labels(families: dict[str, Metric]) -> None:
     """Alerts and dashboards of the old team go on."""
     samples = {(sample.name, *sample.labels.items()) for metric in families.values() for sample in metric.samples}
 
@@ -174,7 +174,7 @@ def test_no_label_goes_beyond_its_domain() -> None:
     assert metrics.label_or_other("a task of the future", metrics.TASKS) == "other"
 
 
-def test_a_command_runs_where_the_folder_is_not_made_yet(tmp_path: Path) -> None:
+def test_command_runs_where_the_folder_is_not_made_yet(tmp_path: Path) -> None:
     """As in a new container, whose first process is `ledger run`."""
     env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "new" / "metrics")}
 

@@ -27,14 +27,14 @@ def test_rules_and_scrape_configuration_are_valid() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_alerts_fire_when_they_should_and_only_then() -> None:
+def test_alerts_fire_when_they_should_and_only_then() -> None:
     """The incident as it happened among the cases, a good day and a quiet night too."""
     done = promtool("test", "rules", ALERT_TESTS)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_case_that_expects_something_else_fails(tmp_path: Path) -> None:
+def test_case_that_expects_something_else_fails(tmp_path: Path) -> None:
     """The cases are able to fail: on a good day an alert is expected."""
     document = yaml.safe_load(ALERT_TESTS.read_text("utf-8"))
     document["rule_files"] = [str(ALERTS)]

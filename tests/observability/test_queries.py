@@ -48,7 +48,7 @@ def test_every_metric_is_looked_at_by_an_alert_or_a_panel(families: dict[str, Me
     assert set(families) - bare == {"ledger_merkle_size"}
 
 
-def test_a_metric_that_does_not_exist_is_found(families: dict[str, Metric]) -> None:
+def test_metric_that_does_not_exist_is_found(families: dict[str, Metric]) -> None:
     """The check can fail, also inside of functions and next to labels that look like names."""
     query = 'sum by (instance) (rate(ledger_nothing_total{part="errors_total"}[5m])) / sum(up)'
 
@@ -81,7 +81,7 @@ def stated_fractions(summary: str) -> set[float]:
 @pytest.mark.parametrize(
     "rule", [rule for rule in alerts() if "%" in rule["annotations"]["summary"]], ids=lambda rule: rule["alert"]
 )
-def test_a_percentage_of_an_alert_is_the_one_that_it_compares(rule: dict[str, Any]) -> None:
+def test_percentage_of_an_alert_is_the_one_that_it_compares(rule: dict[str, Any]) -> None:
     """An operator acts on the text, so the text names the limit of the expression."""
     compared = re.findall(r"[<>]=? (0\.\d+)$|histogram_quantile\((0\.\d+),", rule["expr"].strip(), re.MULTILINE)
 

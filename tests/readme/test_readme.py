@@ -53,7 +53,7 @@ def stack(servers_folder: Path) -> Iterator[Stack]:
         running.stop()
 
 
-def test_the_tour_prints_what_it_shows(stack: Stack) -> None:
+def test_tour_prints_the_output_that_it_shows(stack: Stack) -> None:
     """Every command of the tour, in one shell, block by block."""
     blocks = console_blocks()
     script = "\necho '=====' \n".join(commands for commands, _ in blocks)
@@ -74,7 +74,7 @@ def test_the_tour_prints_what_it_shows(stack: Stack) -> None:
         assert settled(printed) == settled(expected)
 
 
-def test_the_two_commands_are_targets_of_the_makefile() -> None:
+def test_two_commands_are_targets_of_the_makefile() -> None:
     """`make run` and `make test` exist, and the README begins with them."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 

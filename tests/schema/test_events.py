@@ -46,7 +46,7 @@ def test_every_field_of_an_example_differs_from_its_default(event: Event) -> Non
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: topic_of(type(event)))
-def test_the_stored_shape_is_the_approved_one(event: Event) -> None:
+def test_stored_shape_is_the_approved_one(event: Event) -> None:
     """Bytes that were written must stay readable, and what we write must be what was approved."""
     topic, state = encode(event)
 
@@ -83,7 +83,7 @@ def test_only_new_shapes_are_appended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES.values(), ids=topic_of)
-def test_an_event_is_read_without_the_fields_that_were_added_later(kind: type[Event]) -> None:
+def test_event_is_read_without_the_fields_that_were_added_later(kind: type[Event]) -> None:
     """A field that a type gained has a default, so what was written before it still reads."""
     topic = topic_of(kind)
     needed = {field.name for field in fields(kind) if field.required}

@@ -88,13 +88,13 @@ def test_steps_follow_one_another() -> None:
     [{"A:1": "B:1", "B:1": "A:1"}, {"A:1": "UseTeleported:1"}],
     ids=["in a ring", "to nowhere"],
 )
-def test_a_way_that_ends_nowhere_stops_the_start(steps: dict[str, str]) -> None:
+def test_way_that_ends_nowhere_stops_the_start(steps: dict[str, str]) -> None:
     """Rather than the first event that needs it, perhaps years later."""
     with pytest.raises(LookupError, match="no way from 'A:1'"):
         decoders({topic: Upcast(to, dict) for topic, to in steps.items()})
 
 
-def test_a_version_without_upcaster_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_without_upcaster_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raising a type's version demands the way from the one before."""
     monkeypatch.setattr(UseReserved, "TOPIC_VERSION", 2)
 
@@ -103,7 +103,7 @@ def test_a_version_without_upcaster_stops_the_start(monkeypatch: pytest.MonkeyPa
     assert "UseReserved:1" in decoders({"UseReserved:1": Upcast("UseReserved:2", dict)})
 
 
-def test_a_former_event_that_has_not_its_shape_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_former_event_with_a_wrong_shape_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the topic that is stored, and the step that failed."""
     monkeypatch.setattr(codec, "DECODERS", decoders(MADE_UP))
 
@@ -142,7 +142,7 @@ def old_log(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> UUID:
     return code_id
 
 
-def test_a_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench: LedgerBench, old_log: UUID) -> None:
+def test_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench: LedgerBench, old_log: UUID) -> None:
     """Rebuild, verify, the live path and the history read it as if it had been written today."""
     assert rebuilt(bench, apply=True).counts == {"code_balances": {"appear": 2}, "reservations": {"appear": 2}}
     rows = read_models(bench)

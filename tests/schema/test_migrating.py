@@ -24,7 +24,7 @@ def before_last(database_url: str) -> str:
     return database_url
 
 
-def test_a_migration_and_its_mark_are_one(before_last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migration_and_its_mark_are_one(before_last: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the two, neither is there, and the next start does both."""
 
     def killed(*_: object, **__: object) -> None:
@@ -46,7 +46,7 @@ def test_a_migration_and_its_mark_are_one(before_last: str, monkeypatch: pytest.
     check_schema(before_last)
 
 
-def test_a_schema_that_was_changed_by_hand_is_said(before_last: str) -> None:
+def test_manually_changed_schema_is_reported(before_last: str) -> None:
     """One sentence names the migration and why; what is right by then can be migrated."""
     execute(before_last, "ALTER TABLE batches ADD COLUMN rebinds_max integer")
 

@@ -106,7 +106,7 @@ def test_value_has_no_default_and_the_event_has_one_for_each_later_term(what: st
         (int | None, '    {row}(\n        name="invented",\n        option="--invented",'),
     ],
 )
-def test_message_says_what_a_new_term_lacks(what: str, kind_in_event: object, omission: str) -> None:
+def test_message_names_the_missing_parts_of_a_new_term(what: str, kind_in_event: object, omission: str) -> None:
     """A term that is in the value alone, that the event holds otherwise, and that has no row."""
     value, event, rows, without_row = LISTS[what]
     terms: list[tuple[str, Any]] = [(field.name, field.type) for field in fields(value)]

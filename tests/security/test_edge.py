@@ -36,7 +36,7 @@ def every_get(role_clients: RoleClients) -> dict[str, AppResponse]:
     }
 
 
-def test_every_answer_says_what_a_browser_may_do_with_it(role_clients: RoleClients) -> None:
+def test_every_response_has_headers_for_the_browser(role_clients: RoleClients) -> None:
     """Pages: nothing inline, nothing from elsewhere, in no foreign frame. Everything: of the type that it names."""
     answers = every_get(role_clients)
     pages = {path: answer for path, answer in answers.items() if "text/html" in answer.headers.get("content-type", "")}
@@ -82,7 +82,7 @@ def test_no_route_reads_a_body_over_the_bound(app: AppClient, method: str, path:
     assert (answer.status_code == 413) != (path in {IMPORT_PAGE, IMPORT_API, BATCH, UPLOAD_PATH, UPLOAD_PAGE})
 
 
-def test_a_length_that_is_none_is_no_way_around_the_bound(app: AppClient) -> None:
+def test_length_that_is_none_is_no_way_around_the_bound(app: AppClient) -> None:
     """A length that is no number counts as none, and then what arrives is counted."""
     pieces = (b"A" * 10_000 for _ in range(20))
     answer = app.client.post("/api/v1/public/redeem", content=pieces, headers={"Content-Length": "1e3"})
@@ -104,7 +104,7 @@ def test_a_length_that_is_none_is_no_way_around_the_bound(app: AppClient) -> Non
         "location = /metrics { return 404; }",
     ],
 )
-def test_the_proxy_bounds_slow_and_greedy_clients(line: str) -> None:
+def test_proxy_bounds_slow_and_greedy_clients(line: str) -> None:
     """nginx reads requests whole before the backend sees them: a slow client holds a connection of nginx, no worker."""
     assert line in NGINX
     assert "proxy_request_buffering off" not in NGINX
@@ -136,7 +136,7 @@ def test_proxy_has_connections_for_many_clients_and_closes_idle_ones_soon() -> N
     assert ["nginx-main.conf:/etc/nginx/nginx.conf:ro" in text for text in mounted] == [True, True]
 
 
-def test_the_proxy_lets_through_what_the_application_takes() -> None:
+def test_proxy_accepts_the_sizes_of_the_application() -> None:
     """A file of codes and a batch of the API's size, and a wait, an import or a batch of the API's length."""
     ours = dict(re.findall(r"location = (/[\w/-]+) \{ (.*) \}", NGINX))
     (wait_s,) = re.findall(r"^    proxy_read_timeout (\d+)s", NGINX, re.MULTILINE)
@@ -150,7 +150,7 @@ def test_the_proxy_lets_through_what_the_application_takes() -> None:
     assert int(re.findall(r"proxy_read_timeout (\d+)s", ours["/api/v1/events"])[0]) > WAIT_S_MAX
 
 
-def test_the_proxy_tells_a_browser_no_header_twice() -> None:
+def test_proxy_tells_a_browser_no_header_twice() -> None:
     """What nginx adds for all, it takes from the backend's answers."""
     added = set(re.findall(r"add_header ([\w-]+) ", NGINX)) - {"Content-Security-Policy", "Retry-After"}
     hidden = set(re.findall(r"proxy_hide_header ([\w-]+);", NGINX))

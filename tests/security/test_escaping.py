@@ -57,7 +57,7 @@ def test_no_page_lets_a_word_become_markup(app: AppClient, role_clients: RoleCli
 
 
 @pytest.mark.parametrize("name", ["X-Request-ID", "Accept-Language", "Idempotency-Key", "User-Agent"])
-def test_a_header_makes_no_line_of_its_own(app: AppClient, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_header_makes_no_line_of_its_own(app: AppClient, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     """A log line is one JSON document; what a caller sent is in none of them but a request id of hex digits."""
     forged = '"}{"event":"forged \\n'
     redeem = {"email": "a@b.example", "code": "X"}
@@ -75,6 +75,6 @@ def test_a_header_makes_no_line_of_its_own(app: AppClient, name: str, capfd: pyt
 
 
 @pytest.mark.parametrize("first", FORMULA)
-def test_a_cell_is_no_formula(first: str) -> None:
+def test_cell_is_no_formula(first: str) -> None:
     """Whatever a spreadsheet would run is marked as text."""
     assert csv_line([f"{first}1+1"]).lstrip('"').startswith("'")

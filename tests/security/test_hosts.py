@@ -62,7 +62,7 @@ def test_own_and_loopback_hosts_are_answered(guarded: AppClient) -> None:
         assert guarded.client.get("/mailbox", headers={"Host": host}).status_code == 200, host
 
 
-def test_refused_host_is_said_on_a_page_and_changes_nothing(guarded: AppClient) -> None:
+def test_refused_host_shows_a_page_and_changes_nothing(guarded: AppClient) -> None:
     """In the browser's language, with what to do."""
     page = guarded.client.get("/mailbox", headers={"Host": EVIL, "Accept": "text/html"})
     refused = guarded.client.post(

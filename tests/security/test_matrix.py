@@ -41,7 +41,7 @@ def test_each_route_lets_in_its_roles_and_no_other(role_clients: RoleClients, wh
     assert wrong == [("POST /support/sign-in", 403)]
 
 
-def test_a_key_opens_no_page_and_a_session_only_reads_the_api(role_clients: RoleClients) -> None:
+def test_key_opens_no_page_and_a_session_only_reads_the_api(role_clients: RoleClients) -> None:
     """What changes something needs the session's token in a header, which no form of another site can send."""
     opened_routes = []
     for route, least in MATRIX.items():
@@ -95,7 +95,7 @@ def test_signed_out_session_is_refused(role_clients: RoleClients, role: Who) -> 
     assert (answer.status_code, answer.headers["location"]) == (303, "/support/sign-in")
 
 
-def test_a_removed_account_and_a_revoked_key_open_nothing(role_clients: RoleClients) -> None:
+def test_removed_account_and_a_revoked_key_open_nothing(role_clients: RoleClients) -> None:
     """From the next request on, however long the session would have lasted."""
     cookie = role_clients.cookie(role_clients.staff["viewer"])
     with role_clients.app.services.storage.datastore.get_connection() as conn:

@@ -37,7 +37,7 @@ def test_reservation_id_alone_shows_no_address_and_no_code(app: AppClient) -> No
 
 
 @pytest.mark.parametrize("code", ["another's", "none"])
-def test_a_use_is_moved_only_by_who_knows_its_code(app: AppClient, code: str) -> None:
+def test_use_is_moved_only_with_its_code(app: AppClient, code: str) -> None:
     """The id alone does not do it, nor the id with a code of one's own."""
     _, reservation_id = reserved(app, THEIRS)
     own, _ = reserved(app, MINE)
@@ -48,7 +48,7 @@ def test_a_use_is_moved_only_by_who_knows_its_code(app: AppClient, code: str) ->
     assert app.services.reader.find_email_addresses([UUID(reservation_id)]) == {UUID(reservation_id): THEIRS}
 
 
-def test_a_further_use_follows_ones_own_only(app: AppClient) -> None:
+def test_further_use_follows_ones_own_only(app: AppClient) -> None:
     """`again` with the id of another person's reservation is refused, and reserves nothing."""
     code, reservation_id = reserved(app, THEIRS)
     app.attempt(reservation_id)
@@ -59,7 +59,7 @@ def test_a_further_use_follows_ones_own_only(app: AppClient) -> None:
     assert "reservation_id" not in answer.json()
 
 
-def test_an_idempotency_key_leads_to_ones_own_reservation(app: AppClient) -> None:
+def test_idempotency_key_leads_to_ones_own_reservation(app: AppClient) -> None:
     """Its scope is code and address: the same key in another's hands is another key."""
     code = app.issue(make_template(max_uses=3, bound=False))
     headers = {"Idempotency-Key": "the-same-key"}
@@ -69,7 +69,7 @@ def test_an_idempotency_key_leads_to_ones_own_reservation(app: AppClient) -> Non
     assert app.redeem(code, THEIRS, headers=headers).json()["reservation_id"] == first["reservation_id"]
 
 
-def test_a_link_is_worth_nothing_once_a_character_of_it_changes(app: AppClient) -> None:
+def test_link_is_worth_nothing_once_a_character_of_it_changes(app: AppClient) -> None:
     """Nor is one made with another secret, for another delivery or another reservation."""
     _, reservation_id = reserved(app, THEIRS)
     app.attempt(reservation_id)
@@ -86,7 +86,7 @@ def test_a_link_is_worth_nothing_once_a_character_of_it_changes(app: AppClient) 
 
 
 @pytest.mark.parametrize("key", ["%2e%2e", "%2e%2e%2fetc%2fpasswd", "new%2f1", "a%2f..%2f..%2fx", "%00"])
-def test_the_mailbox_shows_files_of_its_own_folder_only(app: AppClient, key: str) -> None:
+def test_mailbox_shows_files_of_its_own_folder_only(app: AppClient, key: str) -> None:
     """A name is that of a mail, never a path."""
     for path in (f"/mailbox/{key}", f"/mailbox/{key}/html"):
         assert app.client.get(path).status_code in {404, 422}

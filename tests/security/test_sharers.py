@@ -55,7 +55,7 @@ def test_repeated_redeem_gets_no_correction_token(app: AppClient, headers: dict[
         assert (answer.status_code, "correction_token" in answer.json()) == (200, False)
 
 
-def test_api_key_that_redeems_gets_the_token_of_what_it_made(app: AppClient) -> None:
+def test_api_key_that_redeems_gets_the_correction_token(app: AppClient) -> None:
     """A shop hands it on to the customer for whom it redeems."""
     body, key = {"email": HOLDER, "code": app.issue(OPEN)}, app.key("support")
     first, again = [cast("AppResponse", app.client.post("/api/v1/redemptions", json=body, headers=key)) for _ in "12"]

@@ -27,7 +27,7 @@ def test_no_planted_bug_is_lost() -> None:
 
 
 @pytest.mark.parametrize("name", PLANTED_BUGS)
-def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the seed that found it is all right without it."""
     with monkeypatch.context() as patch:
         PLANTED_BUGS[name](patch)

@@ -65,7 +65,7 @@ def test_everything_happens() -> None:
     assert counts["promises"] > 2 * PARTS * PART
 
 
-def test_a_seed_replays_exactly() -> None:
+def test_seed_replays_exactly() -> None:
     """The same trace in another process, whatever seed it hashes strings with."""
     traces = {_traces(hash_seed) for hash_seed in ("1", "2")}
 

@@ -84,7 +84,7 @@ def test_every_command_of_a_guide_prints_what_it_shows(
     assert run == commands
 
 
-def test_the_views_of_the_migration_guide_are_read_as_the_tables(
+def test_views_of_the_migration_guide_are_read_as_the_tables(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path
 ) -> None:
     """A counter that was raised for an invitation that was never sent is corrected."""

@@ -166,7 +166,7 @@ def test_invitations_that_are_due_delay_no_other_kind(rig: WorkerRig) -> None:
 
 
 @pytest.mark.parametrize("name", ["send_hand_outs", "sweep_due_reservations"])
-def test_a_run_ends_once_invitations_are_overdue(rig: WorkerRig, name: str) -> None:
+def test_run_ends_once_invitations_are_overdue(rig: WorkerRig, name: str) -> None:
     """It asks before each batch and each notice; what is left stays due, and has no lease."""
     rig.list_people(3)
     rig.notify(3)
@@ -181,7 +181,7 @@ def test_a_run_ends_once_invitations_are_overdue(rig: WorkerRig, name: str) -> N
     assert rig.bench.rows(due.format(table)) == [(2,)]
 
 
-def test_a_sweep_sends_a_bounded_number_of_notices(rig: WorkerRig) -> None:
+def test_sweep_sends_a_bounded_number_of_notices(rig: WorkerRig) -> None:
     """The next one is seconds away, and invitations and retries wait for the same processes."""
     rig.notify(TAKEN_MAX + 1)
 

@@ -74,7 +74,7 @@ def test_every_kind_of_error_has_a_status() -> None:
     assert kinds == STATUS_BY_KIND.keys()
 
 
-def test_the_description_of_problems_lists_every_code() -> None:
+def test_description_of_problems_lists_every_code() -> None:
     """Generators of clients make an enumeration of it."""
     schema = Problem.model_json_schema()["properties"]["code"]
 
@@ -98,7 +98,7 @@ def test_responses_of_a_command_name_its_refusals_in_order() -> None:
         (LimitBelowUsage(3), {"taken": 3}),
     ],
 )
-def test_an_error_takes_over_the_facts_of_a_refusal(refusal: InvitationsLimited, facts: dict[str, object]) -> None:
+def test_error_takes_over_the_facts_of_a_refusal(refusal: InvitationsLimited, facts: dict[str, object]) -> None:
     """Texts need them."""
     error = ApplicationError.from_refusal(refusal)
 

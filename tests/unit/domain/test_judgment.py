@@ -108,7 +108,7 @@ def test_later_has_a_limit_that_is_not_the_deadline() -> None:
     assert seconds(judge(replace(HOUR, wait=timedelta(0)), replace(attempts, latest=latest), INVITATION)) == 5
 
 
-def test_wait_is_what_is_asked_for_up_to_a_bound() -> None:
+def test_wait_is_the_requested_time_up_to_a_bound() -> None:
     """The own wait is the least."""
     attempts, month = Attempts(now=START, number=2), replace(HOUR, wait=timedelta(days=30))
 
@@ -150,7 +150,7 @@ def test_channel_that_asks_for_time_after_the_last_attempt_has_failed() -> None:
     ] * 4
 
 
-def test_unknown_outcome_ends_what_must_not_arrive_twice() -> None:
+def test_unknown_outcome_ends_emails_that_must_not_arrive_twice() -> None:
     """A lost lease ends only the reminder of an invitation."""
     attempts = Attempts(now=START, number=1)
 

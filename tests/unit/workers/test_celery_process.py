@@ -37,7 +37,7 @@ sys.stderr.write(str(sorted(set(sys.argv[1].split(",")) & set(sys.modules))))
         (("multi",), "usage: python -m workers.celery_process worker|beat []"),
     ],
 )
-def test_celery_processes_load_what_they_run(arguments: tuple[str, ...], printed: str) -> None:
+def test_celery_processes_load_only_their_modules(arguments: tuple[str, ...], printed: str) -> None:
     """The worker loads the tasks and asks for no other workers; neither loads the command line."""
     ring = "1:" + base64.b64encode(b"k" * 32).decode()
     secrets = dict.fromkeys(("LEDGER_PEPPERS", "LEDGER_MASTER_KEYS"), ring)

@@ -55,7 +55,7 @@ def test_many_ids_go_in_few_messages() -> None:
     assert len(broker.messages) <= len(IDS) // IDS_PER_MESSAGE + 1
 
 
-def test_an_unavailable_broker_is_asked_ever_more_rarely() -> None:
+def test_unavailable_broker_is_asked_ever_more_rarely() -> None:
     """Each failed publish is reported, the ids keep their order, and none is lost."""
     broker = FakeBroker()
     broker.is_unavailable = True
@@ -71,7 +71,7 @@ def test_an_unavailable_broker_is_asked_ever_more_rarely() -> None:
 
 
 @pytest.mark.usual_world("ids that share one message")
-def test_the_first_redeem_waits_for_nothing_and_the_next_ones_share_a_message() -> None:
+def test_first_redeem_waits_for_nothing_and_the_next_ones_share_a_message() -> None:
     """On an idle system an id is a message at once; what comes within the gap after it goes together."""
     broker = FakeBroker()
     within_the_gap = threading.Event()

@@ -96,7 +96,7 @@ def test_every_setting_of_seconds_has_a_longest_value() -> None:
     }
 
 
-def test_a_forked_child_sees_that_the_worker_shuts_down() -> None:
+def test_forked_child_sees_that_the_worker_shuts_down() -> None:
     """The signal reaches the parent alone."""
     flag = ShutdownFlag()
     reading, writing = os.pipe()
@@ -112,7 +112,7 @@ def test_a_forked_child_sees_that_the_worker_shuts_down() -> None:
     assert (before, os.waitstatus_to_exitcode(status)) == (False, 17)
 
 
-def test_a_backlog_of_the_same_request_is_one_request() -> None:
+def test_backlog_of_the_same_request_is_one_request() -> None:
     """Beat goes on while no worker runs; anyone who comes back does each thing once, then at its pace."""
     now = [0.0]
     pace = MinInterval(1.5, lambda: now[0])

@@ -51,13 +51,13 @@ def readable_paths(shared_app: AppClient, headers: dict[str, str]) -> set[str]:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_a_scope_opens_its_door_and_no_other(shared_app: AppClient, scope: Scope) -> None:
+def test_scope_opens_its_door_and_no_other(shared_app: AppClient, scope: Scope) -> None:
     """`admin` opens all; a refusal names the scope that is missing."""
     assert readable_paths(shared_app, key(shared_app, scope)) == (set(SCOPES) if scope == "admin" else {scope})
 
 
 @pytest.mark.parametrize("role", ["viewer", "support", "admin"])
-def test_keys_with_a_role_open_what_the_role_does(shared_app: AppClient, role: Role) -> None:
+def test_keys_with_a_role_have_its_rights(shared_app: AppClient, role: Role) -> None:
     """Old keys keep working: those made before there were scopes are kept with their role only."""
     old, new = readable_paths(shared_app, shared_app.key(role)), readable_paths(shared_app, key(shared_app, role=role))
 
@@ -65,7 +65,7 @@ def test_keys_with_a_role_open_what_the_role_does(shared_app: AppClient, role: R
     assert scopes_of("scoped", ["unheard:of"]) == frozenset()
 
 
-def test_a_key_is_kept_as_a_digest_and_ends_with_its_days(shared_app: AppClient) -> None:
+def test_key_is_kept_as_a_digest_and_ends_with_its_days(shared_app: AppClient) -> None:
     """Its session says until when; afterwards it is 401, as any unknown key."""
     headers = key(shared_app, "codes:read", "redeem", days=30)
     session = shared_app.client.get("/api/v1/session", headers=headers).json()
@@ -82,7 +82,7 @@ def test_a_key_is_kept_as_a_digest_and_ends_with_its_days(shared_app: AppClient)
     assert shared_app.client.get("/api/v1/session", headers=headers).status_code == 401
 
 
-def test_a_staff_session_opens_the_api_with_its_token(shared_app: AppClient) -> None:
+def test_staff_session_opens_the_api_with_its_token(shared_app: AppClient) -> None:
     """Reading needs the cookie; a change the token as well, and never from another site; a viewer stays a viewer."""
     add_staff(shared_app, "sue@example.com", "support", PASSWORD)
     browser = StaffBrowser(shared_app)
@@ -106,7 +106,7 @@ def test_a_staff_session_opens_the_api_with_its_token(shared_app: AppClient) -> 
     assert browser.post("/api/v1/codes", {}, token).status_code == 403
 
 
-def test_an_idempotency_key_belongs_to_the_api_key(shared_app: AppClient) -> None:
+def test_idempotency_key_belongs_to_the_api_key(shared_app: AppClient) -> None:
     """The same key and body: the same reservation; another body: 422; another API key: its own answer."""
     code, mine, theirs = shared_app.issue(), key(shared_app, "redeem"), key(shared_app, "redeem")
     body = {"email": "li.wei@example.com", "code": code}

@@ -155,7 +155,7 @@ def test_document_describes_each_operation_with_its_responses(document: Document
     assert [name for name, some in answers.items() if not all(one["description"] for one in some.values())] == []
 
 
-def test_document_has_not_found_only_for_what_a_path_names(document: Document) -> None:
+def test_document_has_404_only_for_resources_of_the_path(document: Document) -> None:
     """What a body or a query names and does not exist makes a request malformed: its URL is right."""
     not_found = {
         name: operation["responses"]["404"]["description"]
@@ -186,7 +186,7 @@ def test_document_declares_exactly_the_parameters_of_each_path(document: Documen
     assert wrong == []
 
 
-def test_document_defines_what_it_refers_to_and_refers_to_what_it_defines(document: Document) -> None:
+def test_document_defines_exactly_the_schemas_that_it_refers_to(document: Document) -> None:
     """So no schema is missing and none is left over."""
     named = {node["$ref"] for _, node in nodes(document) if isinstance(node, dict) and "$ref" in node}
     named |= set(re.findall(r'"(#/components/schemas/\w+)"', json.dumps(document)))
@@ -211,7 +211,7 @@ def test_document_links_lead_to_operations_that_exist(document: Document) -> Non
         assert {name.rpartition(".")[2] for name in link.get("parameters", {})} <= declared, link
 
 
-def test_operations_that_create_something_say_what_an_idempotency_key_does(document: Document) -> None:
+def test_creating_operations_document_their_idempotency_key(document: Document) -> None:
     """They honor it or refuse it: a key that had no effect would let a client create the same thing twice."""
     creating = {name: one for name, one in operations(document).items() if "201" in one["responses"]}
     headers = {

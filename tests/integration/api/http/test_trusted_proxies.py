@@ -77,7 +77,7 @@ def test_only_our_proxies_are_trusted(peer: str, trusted: str, said: str, client
         assert clients[1] == scheme
 
 
-def test_a_forged_address_does_not_help_a_guesser(
+def test_forged_address_does_not_help_a_guesser(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """From outside a new X-Forwarded-For each time changes nothing; from the proxy each client counts for itself."""
@@ -97,14 +97,14 @@ def test_a_forged_address_does_not_help_a_guesser(
     assert proxied == [400] * 20
 
 
-def test_the_server_itself_trusts_no_proxy(tmp_path: Path) -> None:
+def test_server_itself_trusts_no_proxy(tmp_path: Path) -> None:
     """uvicorn would take any peer on loopback for a proxy."""
     commands = (COMMANDS["backend"], ledger.api_program(DataDir(tmp_path, lock_fd=-1), 1, {}).command)
 
     assert all("--no-proxy-headers" in command for command in commands)
 
 
-def test_a_network_that_is_none_ends_the_start(
+def test_network_that_is_none_ends_the_start(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Otherwise no proxy would be trusted, and all customers would share its address."""

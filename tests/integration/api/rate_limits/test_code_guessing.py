@@ -96,7 +96,7 @@ def test_ten_thousand_guesses_from_a_hundred_addresses(app: AppClient, number: i
     assert all(int(response.headers["retry-after"]) > 0 for response in guesses if response.status == 429)
 
 
-def test_a_real_code_gets_the_true_answer_after_guesses_by_anyone(app: AppClient) -> None:
+def test_real_code_gets_the_true_answer_after_guesses_by_anyone(app: AppClient) -> None:
     """The incident's own words for a used-up code, the reservation for its owner, while the breaker is open."""
     used_up, mine = app.issue(make_template(max_uses=1, bound=False)), app.issue()
     app.attempt(app.redeem(used_up, "first@example.com").json()["reservation_id"])
@@ -125,7 +125,7 @@ def test_a_real_code_gets_the_true_answer_after_guesses_by_anyone(app: AppClient
     assert limited.headers["retry-after"]
 
 
-def test_a_short_old_code_is_not_looked_up_beyond_the_limit(app: AppClient) -> None:
+def test_short_old_code_is_not_looked_up_beyond_the_limit(app: AppClient) -> None:
     """Right or wrong, the answer is the same, so a guesser learns nothing; another address redeems it."""
     text = old_code(app, "A7K2M9QX")
 
@@ -167,7 +167,7 @@ def test_every_public_way_to_try_a_code_has_the_same_limits(app: AppClient) -> N
     assert f"{mended.headers['retry-after']} 秒" in mended.text
 
 
-def test_the_limits_can_be_switched_off(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_limits_can_be_switched_off(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """For load tests: no limit, and no header that tells of one."""
     monkeypatch.setenv("LEDGER_RATE_LIMIT", "off")
     with started(settings_over(database_url, monkeypatch, tmp_path)) as app:

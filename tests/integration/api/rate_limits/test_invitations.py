@@ -217,7 +217,7 @@ def test_switch_for_load_tests_ends_the_limits_on_invitations(
     assert settings.notices_hourly_max is None
 
 
-def test_another_process_knows_what_a_recipient_got(
+def test_invitations_of_a_recipient_count_in_another_process(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Two backends over one database; what one accepted counts in the other."""

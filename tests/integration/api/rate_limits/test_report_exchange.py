@@ -19,7 +19,7 @@ from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.waiting import wait_for
 
 
-def test_a_guesser_who_changes_the_process_is_known_there(
+def test_failures_of_a_client_count_in_the_other_process(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Two backends over one database: what one has refused, the other refuses a moment later."""
@@ -102,7 +102,7 @@ def test_processes_open_the_breaker_together() -> None:
     ] * 3
 
 
-def test_the_worst_that_processes_let_through() -> None:
+def test_worst_that_processes_let_through() -> None:
     """Each its own burst before it hears of the others; then the sum is owed, so the rate holds over time."""
     count = 4
     watches = [TimedGuard() for _ in range(count)]
@@ -116,7 +116,7 @@ def test_the_worst_that_processes_let_through() -> None:
     assert passed <= ADDRESS.burst * count + 300 / ADDRESS.period_s + count
 
 
-def test_a_report_of_a_newer_version_is_no_fault() -> None:
+def test_report_of_a_newer_version_is_no_fault() -> None:
     """It may know limits that this one doesn't."""
     watch = TimedGuard()
     watch.guard.merge([RateLimitCounts(1, 0, {("moon", b"m"): 7, ("address", b"a"): 1}, age_s=1.0)])
@@ -125,7 +125,7 @@ def test_a_report_of_a_newer_version_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize("fault", [OperationalError(), ZeroDivisionError()], ids=["away", "a defect"])
-def test_a_round_that_fails_stops_nothing(fault: Exception) -> None:
+def test_round_that_fails_stops_nothing(fault: Exception) -> None:
     """The next one is made; requests never wait for either."""
     watch = TimedGuard()
     rounds: list[RateLimitCounts | None] = []

@@ -108,7 +108,7 @@ def test_statement_is_exported_as_a_table(app: AppClient) -> None:
     ] == [",".join(line.split(",")[:3]) for line in lines[1:]]
 
 
-def test_a_history_comes_as_a_table_too(app: AppClient) -> None:
+def test_history_comes_as_a_table_too(app: AppClient) -> None:
     """CSV: a head, and the events that the JSON has, with the balance after each."""
     code_id, _ = used_code(app)
     address, headers = f"/api/v1/codes/{code_id}/history", app.key("viewer")

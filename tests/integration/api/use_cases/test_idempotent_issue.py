@@ -89,7 +89,7 @@ def test_another_body_is_refused(shared_app: AppClient, admin: Who, other: dict[
     assert issued(shared_app, group) == 1
 
 
-def test_a_key_belongs_to_who_sends_it_and_to_this_route(shared_app: AppClient, admin: Who) -> None:
+def test_idempotency_key_belongs_to_its_sender_and_route(shared_app: AppClient, admin: Who) -> None:
     """Another API key has its own, and so has the route that redeems; a key has 1 to 255 letters."""
     mine = issue(shared_app, admin, "order-2", group="mine").json()
     theirs = issue(shared_app, shared_app.key("admin"), "order-2", group="theirs").json()
@@ -142,7 +142,7 @@ def test_interrupted_run_continues(shared_app: AppClient, admin: Who, monkeypatc
     assert again.json() == first.json()
 
 
-def test_a_key_is_kept_as_a_digest_for_seven_days(shared_app: AppClient, admin: Who) -> None:
+def test_key_is_kept_as_a_digest_for_seven_days(shared_app: AppClient, admin: Who) -> None:
     """Then it is free for another body, also before its row is dropped; and the codes stay."""
     key = str(uuid4())
     first = issue(shared_app, admin, key, group="old").json()

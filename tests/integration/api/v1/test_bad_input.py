@@ -55,12 +55,12 @@ def test_malformed_is_422(shared_app: AppClient, body: bytes, code: str) -> None
 @pytest.mark.parametrize(
     "code", ["e\u0301te\u0301", "ＡＢＣ", "z\u0335\u0321a\u0489lgo", "夏日", "x" * 64, "'; DROP TABLE--"]
 )
-def test_an_odd_code_is_looked_up_as_it_stands(app: AppClient, code: str) -> None:
+def test_odd_code_is_looked_up_as_it_stands(app: AppClient, code: str) -> None:
     """A code of 1-64 characters may be an old one: unknown is 400, not 422."""
     assert app.redeem(code).json()["code"] == "CODE_INVALID"
 
 
-def test_an_international_domain_is_one_address(shared_app: AppClient) -> None:
+def test_international_domain_is_one_address(shared_app: AppClient) -> None:
     """U-label and A-label are the same person."""
     code = shared_app.issue()
     first = shared_app.redeem(code, "li@bücher.example").json()["reservation_id"]
@@ -144,7 +144,7 @@ def test_request_without_json_content_type_is_refused(shared_app: AppClient, con
     assert "application/json" in answer.json()["errors"][0]["what"]
 
 
-def test_a_wrong_method_is_answered_with_every_allowed_one(shared_app: AppClient) -> None:
+def test_wrong_method_is_answered_with_every_allowed_one(shared_app: AppClient) -> None:
     """Allow names all methods of the address (RFC 9110, 15.5.6), on whichever routes they are."""
     one = f"/api/v1/codes/{ONE}"
     allowed_by_path = {
@@ -169,7 +169,7 @@ def test_a_wrong_method_is_answered_with_every_allowed_one(shared_app: AppClient
         ),
     ],
 )
-def test_a_mistyped_field_of_staff_is_an_error(
+def test_mistyped_field_of_staff_is_an_error(
     shared_app: AppClient, method: str, path: str, body: dict[str, object], unknown: str
 ) -> None:
     """Ignored, it would be a code that never ends, or a reason that cannot be read."""

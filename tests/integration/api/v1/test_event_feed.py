@@ -32,7 +32,7 @@ def newest(shared_app: AppClient) -> int:
     return position
 
 
-def test_a_reader_that_goes_on_misses_nothing(shared_app: AppClient) -> None:
+def test_reader_that_goes_on_misses_nothing(shared_app: AppClient) -> None:
     """In pages of any size, by type and by code; nothing of a code's text or an address is in it."""
     start = newest(shared_app)
     code = shared_app.issue(make_template(max_uses=5, bound=False))
@@ -85,7 +85,7 @@ def test_feed_names_the_campaign_of_its_events(shared_app: AppClient) -> None:
     assert (show(code_id=campaign), show(campaign_id=issued["id"])) == ([], [])
 
 
-def test_a_waiting_reader_is_answered_by_the_first_event(shared_app: AppClient) -> None:
+def test_waiting_reader_is_answered_by_the_first_event(shared_app: AppClient) -> None:
     """And after its time with an empty page; how long it may wait is bounded."""
     start, headers = newest(shared_app), shared_app.key("viewer")
     timer = threading.Timer(0.3, shared_app.issue)
@@ -101,7 +101,7 @@ def test_a_waiting_reader_is_answered_by_the_first_event(shared_app: AppClient) 
     assert shared_app.client.get(f"{FEED}?wait=3600", headers=headers).status_code == 422
 
 
-def test_a_stream_goes_on_from_the_last_event_id(shared_app: AppClient, served: str) -> None:
+def test_stream_goes_on_from_the_last_event_id(shared_app: AppClient, served: str) -> None:
     """What a browser's EventSource sends when it reconnects; ids are positions."""
     import httpx2  # noqa: PLC0415 - only here a response is read while it comes
 

@@ -21,7 +21,7 @@ def follow(app: AppClient, reservation_id: str) -> AppResponse:
     return cast("AppResponse", app.client.post(f"/a/{token}", headers=PAGE, follow_redirects=False))
 
 
-def test_an_accepted_invitation_goes_on_to_the_groups_place(app: AppClient) -> None:
+def test_accepted_invitation_goes_on_to_the_groups_place(app: AppClient) -> None:
     """And tells that place nothing of the link; a group without one has a page that says it."""
     GroupRepository(app.services.storage).save(InviteGroup(name="blue", accept_target=TARGET), app.services.now())
     ids = [
@@ -73,7 +73,7 @@ def test_groups_are_listed_once_by_name(app: AppClient) -> None:
     assert [line.name for line in groups.list_page("", 2)] == ["amber", "blue"]
 
 
-def test_the_status_page_shows_where_the_invitation_is_sent(app: AppClient) -> None:
+def test_status_page_shows_where_the_invitation_is_sent(app: AppClient) -> None:
     """Masked, with the group and the deadline; the reservation's owner knows their own address by that."""
     reservation_id = app.redeem(app.issue(make_template(max_uses=1, group="blue"))).json()["reservation_id"]
 

@@ -35,7 +35,7 @@ def list_events(app: AppClient, hand_out: dict[str, Any]) -> list[dict[str, Any]
     return events
 
 
-def test_change_keeps_what_it_does_not_name(app: AppClient) -> None:
+def test_change_keeps_fields_that_are_left_out(app: AppClient) -> None:
     """Rate and each subject and text alone; null is the rate without a bound, and the text of the ledger."""
     hand_out = create(app, per_minute=600, texts=TEXTS)
     bodies: list[dict[str, Any]] = [

@@ -11,7 +11,7 @@ from api.settings import ApiSettings
 from tests.support.clients.app_client import AppClient
 
 
-def test_a_missing_broker_is_degraded_not_down(app: AppClient) -> None:
+def test_missing_broker_is_degraded_not_down(app: AppClient) -> None:
     """An orchestrator must not take the backend away because Celery is dead."""
     response = app.client.get("/readyz")
 
@@ -22,7 +22,7 @@ def test_a_missing_broker_is_degraded_not_down(app: AppClient) -> None:
     assert app.client.get("/healthz").json() == {"status": "alive"}
 
 
-def test_a_missing_database_is_503_with_retry_after(app: AppClient, settings: ApiSettings) -> None:
+def test_missing_database_is_503_with_retry_after(app: AppClient, settings: ApiSettings) -> None:
     """No redemption can be accepted, and that is said; when it is back, it goes on without a restart."""
     code = app.issue()
     name = settings.database_url.get_secret_value().rpartition("/")[2]
@@ -40,7 +40,7 @@ def test_a_missing_database_is_503_with_retry_after(app: AppClient, settings: Ap
     assert app.redeem(code).status_code == 202
 
 
-def test_a_process_that_starts_while_the_database_is_unavailable_waits_for_it(settings: ApiSettings) -> None:
+def test_process_that_starts_while_the_database_is_unavailable_waits_for_it(settings: ApiSettings) -> None:
     """Dying and being started again would keep it away for seconds after the database is back."""
     name = settings.database_url.get_secret_value().rpartition("/")[2]
     server = settings.database_url.get_secret_value().replace(name, "postgres")
@@ -67,12 +67,12 @@ def test_a_process_that_starts_while_the_database_is_unavailable_waits_for_it(se
         "expired_user_cleanup_total{",
     ],
 )
-def test_the_names_of_the_incident_are_there_from_the_first_scrape(app: AppClient, sample: str) -> None:
+def test_names_of_the_incident_are_there_from_the_first_scrape(app: AppClient, sample: str) -> None:
     """Alerts and dashboards know these names."""
     assert sample in app.client.get("/metrics").text
 
 
-def test_a_malformed_redeem_is_counted(app: AppClient) -> None:
+def test_malformed_redeem_is_counted(app: AppClient) -> None:
     """Every request to /redeem ends in exactly one status."""
     sample = 'redeem_requests_total{status="malformed"}'
     before = value(app, sample)
@@ -82,7 +82,7 @@ def test_a_malformed_redeem_is_counted(app: AppClient) -> None:
     assert value(app, sample) == before + 2
 
 
-def test_the_description_names_every_refusal(app: AppClient) -> None:
+def test_description_names_every_refusal(app: AppClient) -> None:
     """OpenAPI lists the public refusals with examples."""
     document = app.client.get("/api/v1/openapi.json")
     answers = document.json()["paths"]["/api/v1/public/redeem"]["post"]["responses"]

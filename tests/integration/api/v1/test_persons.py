@@ -35,7 +35,7 @@ def rows(app: AppClient, query: str) -> list[tuple[object, ...]]:
         return [tuple(row.values()) for row in conn.execute(query.encode()).fetchall()]
 
 
-def test_the_books_stay_and_the_person_is_gone(app: AppClient) -> None:
+def test_books_stay_and_the_person_is_gone(app: AppClient) -> None:
     """Held is refunded, doubtful is counted, sent stays; then no address, text, digest or link is left."""
     failed, reserved_id, doubtful = (app.redeem(app.issue()).json()["reservation_id"] for _ in range(3))
     app.attempt(
@@ -113,7 +113,7 @@ def test_erased_ids_are_erased_again_after_a_restored_backup(app: AppClient, set
     assert app.services.reader.find_email_addresses([UUID(reservation_id)]) == {}
 
 
-def test_a_file_of_erased_ids_that_can_not_be_written_prevents_the_erasure(
+def test_file_of_erased_ids_that_can_not_be_written_prevents_the_erasure(
     app: AppClient, settings: ApiSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A backup would remember who is not in the list, so nothing is erased."""
@@ -124,7 +124,7 @@ def test_a_file_of_erased_ids_that_can_not_be_written_prevents_the_erasure(
     assert app.count("recipients") == 1
 
 
-def test_the_list_holds_ids_and_nothing_else(app: AppClient, settings: ApiSettings) -> None:
+def test_list_holds_ids_and_nothing_else(app: AppClient, settings: ApiSettings) -> None:
     """It may be kept anywhere: no address, no digest."""
     app.redeem(app.issue())
     forget(app)
@@ -135,7 +135,7 @@ def test_the_list_holds_ids_and_nothing_else(app: AppClient, settings: ApiSettin
     assert EmailAddress.parse(LI).normal not in "".join(lines)
 
 
-def test_a_person_has_what_is_known_of_them(app: AppClient) -> None:
+def test_export_of_a_person_has_all_their_data(app: AppClient) -> None:
     """By an admin's key and with a reason, which the audit log keeps; other roles may not ask."""
     reservation_id = app.redeem(app.issue()).json()["reservation_id"]
     body = {"email": LI, "reason": "asked by letter"}

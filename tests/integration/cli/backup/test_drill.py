@@ -87,7 +87,7 @@ def people(stack: Stack) -> int:
         return int(conn.execute("SELECT count(*) FROM recipients").fetchall()[0][0])
 
 
-def test_a_lost_host_comes_back_with_everything_that_was_received(tmp_path: Path) -> None:
+def test_lost_host_comes_back_with_everything_that_was_received(tmp_path: Path) -> None:
     """Each acknowledged redeem, each receipt; a person erased after the backup stays erased, at any chosen moment."""
     backups, receipt = tmp_path / "backups", tmp_path / "receipt.json"
     with running(tmp_path / "lost") as lost:

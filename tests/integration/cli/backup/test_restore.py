@@ -56,7 +56,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_backup_holds_what_it_says(backed_up: BackedUp, tmp_path: Path) -> None:
+def test_backup_contains_the_files_of_its_manifest(backed_up: BackedUp, tmp_path: Path) -> None:
     """The keys only sealed, the lists, and a database that starts; again at another place it is the same."""
     summary = restored(backed_up, tmp_path)
 
@@ -87,7 +87,7 @@ def test_a_backup_holds_what_it_says(backed_up: BackedUp, tmp_path: Path) -> Non
     ],
     ids=["schema", "format", "manifest", "incomplete", "altered", "missing", "list"],
 )
-def test_a_damaged_backup_is_refused(
+def test_damaged_backup_is_refused(
     backed_up: BackedUp, tmp_path: Path, damage: Callable[[BackedUp], object], sentence: str
 ) -> None:
     """Before anything is written."""
@@ -115,7 +115,7 @@ def test_a_damaged_backup_is_refused(
     ],
     ids=["no passphrase", "other passphrase", "other keys", "no keys", "other backup", "too early", "too late"],
 )
-def test_what_does_not_fit_is_refused(
+def test_unfitting_values_are_refused(
     backed_up: BackedUp, tmp_path: Path, choice: RestoreChoice, sentence: str
 ) -> None:
     """Before anything is written."""
@@ -145,7 +145,7 @@ def test_keys_that_are_left_out_are_given_or_there(backed_up: BackedUp, tmp_path
     assert before["secrets.env"] == files(tmp_path / "wrong")["secrets.env"]
 
 
-def test_a_living_database_is_never_overwritten(backed_up: BackedUp, tmp_path: Path) -> None:
+def test_living_database_is_never_overwritten(backed_up: BackedUp, tmp_path: Path) -> None:
     """Neither one that runs nor one that is stopped; an unfinished or unused restore is replaced."""
     living = target_in(tmp_path)._replace(database=backed_up.live.postgres_files.data)
     with pytest.raises(BackupError, match="holds a database: restore into an empty folder"):
@@ -163,7 +163,7 @@ def test_a_living_database_is_never_overwritten(backed_up: BackedUp, tmp_path: P
     assert files(tmp_path / "twice") == before
 
 
-def test_an_interrupted_restore_starts_no_database(backed_up: BackedUp, tmp_path: Path) -> None:
+def test_interrupted_restore_starts_no_database(backed_up: BackedUp, tmp_path: Path) -> None:
     """The disk is full in the middle: PostgreSQL finds no control file, and the next restore begins again."""
     calls: list[int] = []
 
@@ -180,7 +180,7 @@ def test_an_interrupted_restore_starts_no_database(backed_up: BackedUp, tmp_path
     assert not (tmp_path / "postgres" / UNFINISHED).exists()
 
 
-def test_a_backup_that_fails_leaves_nothing(backed_up: BackedUp, tmp_path: Path) -> None:
+def test_backup_that_fails_leaves_nothing(backed_up: BackedUp, tmp_path: Path) -> None:
     """A folder of another ledger, a short passphrase, a wrong password, and a base that is not what was sent."""
     other = BackupFolder(tmp_path / "other")
     other.claim("1", 1)
@@ -205,7 +205,7 @@ def test_a_backup_that_fails_leaves_nothing(backed_up: BackedUp, tmp_path: Path)
     assert not list(folder.path.glob("*.part"))
 
 
-def test_a_full_disk_leaves_the_older_backups(backed_up: BackedUp, tmp_path: Path) -> None:
+def test_full_disk_leaves_the_older_backups(backed_up: BackedUp, tmp_path: Path) -> None:
     """One sentence, exit code 3, and nothing of the backup that did not fit."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -221,7 +221,7 @@ def test_a_full_disk_leaves_the_older_backups(backed_up: BackedUp, tmp_path: Pat
     assert done.stderr.count("\n") == 1
 
 
-def test_a_role_without_replication_gets_a_sentence_with_what_it_needs(backed_up: BackedUp, tmp_path: Path) -> None:
+def test_role_without_replication_gets_an_error_with_the_grant(backed_up: BackedUp, tmp_path: Path) -> None:
     """The sentence leads to the page."""
     with psycopg.connect(backed_up.live.url) as conn:
         conn.execute("CREATE ROLE plain LOGIN PASSWORD 'p'")
@@ -232,7 +232,7 @@ def test_a_role_without_replication_gets_a_sentence_with_what_it_needs(backed_up
         take_backup(BackupFolder(tmp_path / "backups"), Source(settings_for(url), {}, None))
 
 
-def test_lists_keep_what_either_side_has(backed_up: BackedUp, tmp_path: Path) -> None:
+def test_lists_keep_the_items_of_either_side(backed_up: BackedUp, tmp_path: Path) -> None:
     """A host that still has its list loses no line of it."""
     (tmp_path / "forgotten.jsonl").write_text('{"recipient_id":"00000000-0000-4000-8000-000000000002"}\n')
     restored(backed_up, tmp_path)

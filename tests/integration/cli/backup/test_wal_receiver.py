@@ -114,7 +114,7 @@ def test_receiving_goes_on_after_the_server_restarted(
     assert newest_segments(following, tmp_path)[1] is None
 
 
-def test_a_gap_is_followed_by_a_new_backup(following: Following, backed_up: BackedUp, tmp_path: Path) -> None:
+def test_gap_is_followed_by_a_new_backup(following: Following, backed_up: BackedUp, tmp_path: Path) -> None:
     """The server has no WAL that follows: what was received is kept apart, and the newest backup is complete."""
     following.receiver.stop()
     following.ask("SELECT pg_drop_replication_slot(%s)", SLOT)
@@ -132,7 +132,7 @@ def test_a_gap_is_followed_by_a_new_backup(following: Following, backed_up: Back
     assert newest_segments(following, tmp_path)[1] is None
 
 
-def test_a_database_that_came_back_older_begins_another_run(following: Following, tmp_path: Path) -> None:
+def test_database_that_came_back_older_begins_another_run(following: Following, tmp_path: Path) -> None:
     """Its WAL has names that were received already, and another content: a restore mixes none of it."""
     following.ask("SELECT pg_logical_emit_message(true, 'test', 'x')")
     following.until_received()
@@ -147,7 +147,7 @@ def test_a_database_that_came_back_older_begins_another_run(following: Following
     assert newest_segments(following, tmp_path)[1] is None
 
 
-def test_a_segment_that_is_missing_ends_the_restore_before_it(following: Following, tmp_path: Path) -> None:
+def test_segment_that_is_missing_ends_the_restore_before_it(following: Following, tmp_path: Path) -> None:
     """What comes after it is lost, and the command says which segment."""
     for _ in range(3):
         following.ask("SELECT pg_logical_emit_message(true, 'test', 'x')")
@@ -162,7 +162,7 @@ def test_a_segment_that_is_missing_ends_the_restore_before_it(following: Followi
     assert segments < 4
 
 
-def test_a_new_key_needs_a_new_backup(following: Following) -> None:
+def test_new_key_needs_a_new_backup(following: Following) -> None:
     """Sealed keys from before it do not open what is encrypted since."""
     old = following.source.settings
     rings = old.master_keys.get_secret_value()
@@ -174,7 +174,7 @@ def test_a_new_key_needs_a_new_backup(following: Following) -> None:
     assert len(following.folder.backups()) == 2
 
 
-def test_a_backup_that_fails_is_reported(following: Following) -> None:
+def test_backup_that_fails_is_reported(following: Following) -> None:
     """The folder is gone, as an unmounted share is."""
     shutil.rmtree(following.folder.path)
     following.folder.path.touch()

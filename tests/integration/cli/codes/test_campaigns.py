@@ -154,7 +154,7 @@ def test_campaign_command_shows_domains_of_other_scripts_as_they_are_typed_and_s
     assert document["allowed_domains"] == ["*.xn--55qx5d", "xn--bcher-kva.example"]
 
 
-def test_campaign_summary_says_what_is_left_today(terminal: Terminal) -> None:
+def test_campaign_summary_shows_the_uses_left_today(terminal: Terminal) -> None:
     """A campaign whose limit per day is reached is full although uses are left over all codes."""
     created = terminal.ledger("campaign", "create", "Autumn", "--max-uses", "5", "--max-per-day", "2").out.strip()
     limited = terminal.ledger("campaign", "pause", created).out

@@ -50,7 +50,7 @@ def test_doctor_names_an_engine_that_lies(terminal: Terminal, database_url: str)
 @pytest.mark.parametrize(
     "url", ["", "db:5432", "redis://127.0.0.1:1/0", "postgresql://host with spaces/x", "postgresql://127.0.0.1"]
 )
-def test_check_engine_refuses_what_is_not_a_uri(terminal: Terminal, url: str) -> None:
+def test_check_engine_refuses_texts_that_are_not_uris(terminal: Terminal, url: str) -> None:
     """It shows how one is written."""
     ended = terminal.ledger("check-engine", url)
 

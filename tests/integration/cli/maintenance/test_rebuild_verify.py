@@ -89,7 +89,7 @@ def test_verify_names_each_error(bench: LedgerBench, terminal: Terminal) -> None
 
 
 @pytest.mark.usefixtures("terminal")
-def test_projections_module_prints_what_the_command_prints(bench: LedgerBench) -> None:
+def test_projections_module_prints_the_same_as_the_command(bench: LedgerBench) -> None:
     """`python -m projections` gives the same documents and exit codes."""
     code = drifted(bench)
 

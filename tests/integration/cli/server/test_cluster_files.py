@@ -97,7 +97,7 @@ def test_reports_read_standbys_and_decisions_the_primary(where: str) -> None:
     assert rules["postgresql"]["parameters"]["hot_standby_feedback"] == "on"
 
 
-def test_a_lock_ends_by_agreement_of_etcd_alone() -> None:
+def test_lock_ends_by_agreement_of_etcd_alone() -> None:
     """Containers and machines; a lease of the newer interface ends when a leader of etcd that was frozen says so."""
     machines = assignments(CLUSTER / "systemd/etcd.env")
     flags = dict(re.findall(r"--([\w-]+)=(\S+)", (CLUSTER / "containers/etcd.sh").read_text("utf-8")))
@@ -111,7 +111,7 @@ def test_a_lock_ends_by_agreement_of_etcd_alone() -> None:
         assert [name for name in environment if name.endswith("_HOSTS")] == ["PATRONI_ETCD_HOSTS"]
 
 
-def test_a_node_carries_the_lock_of_a_former_release_before_patroni_starts() -> None:
+def test_node_carries_the_lock_of_a_former_release_before_patroni_starts() -> None:
     """On an empty store, the first node to start would lead, whatever it lacks."""
     commands = (CLUSTER / "containers/patroni.sh").read_text("utf-8").splitlines()
 
@@ -135,14 +135,14 @@ def test_brokers_of_containers_and_machines_have_the_same_rules(container: str, 
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_of_the_cluster_has_no_syntax_error(script: Path) -> None:
+def test_script_of_the_cluster_has_no_syntax_error(script: Path) -> None:
     """As the shell that runs it reads it."""
     checked = subprocess.run(["/bin/sh", "-n", script], capture_output=True, text=True, check=False, timeout=WAIT_S_MAX)
 
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_the_environment_of_application_machines_has_only_known_settings() -> None:
+def test_environment_of_application_machines_has_only_known_settings() -> None:
     """A name with a typing error would have no effect."""
     assert list(find_unknown_settings(assignments(CLUSTER / "systemd/ledger.env"))) == []
 

@@ -110,13 +110,13 @@ def in_single_quotes(settings: dict[str, object]) -> str:
     return "".join(f"{name}='{value}'\n" for name, value in settings.items())
 
 
-def test_the_table_of_unusual_values_has_every_setting() -> None:
+def test_table_of_unusual_values_has_every_setting() -> None:
     """A new setting needs its line there."""
     assert [*UNUSUAL] == setting_names()
 
 
 @pytest.mark.parametrize(("compose_file", "service"), DEPLOYED, ids=DEPLOYED_IDS)
-def test_a_process_reads_every_setting_of_dotenv(compose_file: Path, service: str) -> None:
+def test_process_reads_every_setting_of_dotenv(compose_file: Path, service: str) -> None:
     """No container replaces one by another value; the owner's URL and password reach `migrate` alone."""
     withheld = set() if service == "migrate" else OWNERS
     environment = environment_of(compose_file, service, in_single_quotes(UNUSUAL), shell={})
@@ -145,7 +145,7 @@ def test_no_process_needs_a_dotenv(compose_file: Path, service: str, tmp_path: P
 
 
 @pytest.mark.parametrize("compose_file", COMPOSE_FILES, ids=FILE_IDS)
-def test_a_deployment_names_no_variable_that_is_not_known(compose_file: Path) -> None:
+def test_deployment_names_no_variable_that_is_not_known(compose_file: Path) -> None:
     """In its environment, its environment files, and its references to the shell and `.env`."""
     named = referenced_names(compose_file)
     for service in SERVICES:
@@ -157,7 +157,7 @@ def test_a_deployment_names_no_variable_that_is_not_known(compose_file: Path) ->
     assert sorted(named - {*setting_names(), *OTHER_VARIABLES}) == []
 
 
-def test_a_shell_sets_what_the_guides_set_in_one() -> None:
+def test_shell_sets_variables_as_the_guides_set_them() -> None:
     """`LEDGER_SMTP_URL=... docker compose up`; it takes precedence over `.env`. No other variable of a shell counts."""
     shell = {"LEDGER_SMTP_URL": "null://", "DATABASE_URL": "postgresql:///of-another-program"}
     environment = environment_of(COMPOSE_FILES[0], "backend", "LEDGER_SMTP_URL=smtp://mail.example", shell)
@@ -167,7 +167,7 @@ def test_a_shell_sets_what_the_guides_set_in_one() -> None:
 
 
 @pytest.mark.parametrize("compose_file", COMPOSE_FILES, ids=FILE_IDS)
-def test_the_mail_catcher_gets_no_secrets(compose_file: Path) -> None:
+def test_mail_catcher_gets_no_secrets(compose_file: Path) -> None:
     """It takes connections from every container, and needs none of the settings but one."""
     environment = environment_of(compose_file, "mailcatcher", in_single_quotes(UNUSUAL), shell={})
 

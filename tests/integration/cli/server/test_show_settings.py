@@ -200,9 +200,7 @@ def test_settings_checks_a_file_before_it_is_applied(
     assert file.read_bytes() == content
 
 
-def test_settings_shows_what_a_process_would_read_with_a_file(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_shows_the_values_that_a_file_would_give(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lines take precedence, as those of a new `.env` will; the file may come on stdin."""
     monkeypatch.setenv("LEDGER_LEASE_S", "75")
     standard_input = io.TextIOWrapper(io.BytesIO(b"LEDGER_LEASE_S=91\r\nLEDGER_SWEEP_S=\r\n"))

@@ -42,7 +42,7 @@ SAMPLES: list[tuple[ArrayType, str, Sequence[Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "name", "values"), SAMPLES, ids=range(len(SAMPLES)))
-def test_the_server_reads_what_was_written(
+def test_server_reads_the_written_configuration(
     kind: ArrayType, name: str, values: Sequence[Any], postgres_url: str
 ) -> None:
     """Every type, its extremes, NULL, and the empty array; the type is known without a cast."""
@@ -69,7 +69,7 @@ def test_rows_become_columns() -> None:
 
 
 @pytest.mark.parametrize("row", [(1,), (1, "a", None)])
-def test_a_row_of_another_length_is_a_defect(row: tuple[object, ...]) -> None:
+def test_row_of_another_length_is_a_defect(row: tuple[object, ...]) -> None:
     """It would shift every value after it into a wrong column."""
     with pytest.raises(ValueError, match="zip"):
         to_columns((BIGS, TEXTS), [row])

@@ -37,7 +37,7 @@ def host_off_by(jump: timedelta, zone: str = "UTC") -> Iterator[None]:
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["ahead", "behind"])
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland"])
-def test_a_process_whose_host_is_wrong_refunds_nothing_early(bench: LedgerBench, jump: timedelta, zone: str) -> None:
+def test_process_whose_host_is_wrong_refunds_nothing_early(bench: LedgerBench, jump: timedelta, zone: str) -> None:
     """From its first command on: a sweep gives nothing back, and a lease is as long as everybody else's."""
     waiting, claimed = (
         done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id for _ in range(2)

@@ -38,7 +38,7 @@ def fill(bench: LedgerBench) -> None:
         pool.putconn(conn)
 
 
-def test_a_pool_full_of_dead_connections_is_not_noticed_by_anybody(bench: LedgerBench) -> None:
+def test_pool_replaces_dead_connections_without_failed_requests(bench: LedgerBench) -> None:
     """Reads and writes right after a server came back succeed the first time: an answer is no longer refused."""
     code = bench.issue(5, bound=False)
     first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
@@ -104,7 +104,7 @@ def in_a_child(work: Callable[[], object]) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_gets_an_error_instead_of_hanging(bench: LedgerBench) -> None:
+def test_forked_child_gets_an_error_instead_of_hanging(bench: LedgerBench) -> None:
     """Reading, writing and closing; the parent's connections are not touched. A ledger of its own works."""
     code = bench.issue(5, bound=False)
     first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id

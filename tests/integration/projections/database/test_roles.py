@@ -82,7 +82,7 @@ def role_of(url: str) -> str:
     return url.partition("://")[2].partition(":")[0]
 
 
-def test_a_whole_history_runs_with_few_rights(running: str, database_url: str) -> None:
+def test_whole_history_runs_with_few_rights(running: str, database_url: str) -> None:
     """Redeems, attempts, refunds, cases and verifying, all as the running role; a rebuild keeps its rights."""
     with LedgerStore.open(settings_for(running)) as storage:
         bench = LedgerBench(storage, database_url)
@@ -166,7 +166,7 @@ def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
     assert acts == ["added_staff"] * 2 + ["changed_role", "reset_password", "removed_staff", "made_key", "revoked_key"]
 
 
-def test_the_running_role_makes_nothing_and_waits_for_nothing(running: str) -> None:
+def test_running_role_makes_nothing_and_waits_for_nothing(running: str) -> None:
     """No table, no role, no change of the schema; statements, locks and idle transactions have their bounds."""
     with psycopg.connect(running, autocommit=True) as conn:
         for statement in (b"CREATE TABLE mine ()", b"CREATE ROLE mine", b"DROP TABLE reservations"):
@@ -208,7 +208,7 @@ def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: L
             conn.execute("DELETE FROM recipients")
 
 
-def test_a_recipient_is_erased_and_keys_rotate_with_few_rights(running: str, tmp_path: Path) -> None:
+def test_recipient_is_erased_and_keys_rotate_with_few_rights(running: str, tmp_path: Path) -> None:
     """Both as the running role, which becomes the forgetting one where it must; afterwards it can still do neither."""
     with LedgerStore.open(settings_for(running)) as storage:
         bench = LedgerBench(storage, running)
@@ -232,7 +232,7 @@ def test_a_recipient_is_erased_and_keys_rotate_with_few_rights(running: str, tmp
             conn.execute("UPDATE recipients SET key_id = 1")
 
 
-def test_a_hand_out_runs_with_few_rights(running: str) -> None:
+def test_hand_out_runs_with_few_rights(running: str) -> None:
     """A list with variables is stored, its rows are leased and end, a form is opened, and staff ask for an email."""
     with LedgerStore.open(settings_for(running)) as storage:
         bench = LedgerBench(storage, running)
@@ -300,7 +300,7 @@ def test_rights_follow_the_schema(running: str, database_url: str) -> None:
             conn.execute("UPDATE ledger_events SET topic = topic")
 
 
-def test_a_new_password_is_set_and_the_owner_may_run_itself(running: str, database_url: str) -> None:
+def test_new_password_is_set_and_the_owner_may_run_itself(running: str, database_url: str) -> None:
     """The one in DATABASE_URL counts; without a role of its own nothing is done."""
     changed = as_role(database_url, role_of(running), "another-one")
 
@@ -321,7 +321,7 @@ def test_owner_commands_name_the_remedy_when_run_as_the_runtime_role(running: st
         check_owner(running)
 
 
-def test_an_owner_without_the_right_says_what_to_type(running: str, database_url: str) -> None:
+def test_owner_without_the_right_gets_the_statement_to_run(running: str, database_url: str) -> None:
     """CREATE ROLE is named; so is a password that the owner may not set."""
     owner = f"owner_{uuid4().hex[:12]}"
     execute(database_url, f"CREATE ROLE {owner} LOGIN PASSWORD 'owner'")

@@ -51,7 +51,7 @@ def ended_within_bound(bench: LedgerBench) -> int:
     return wait_for(lambda: end_stalled_writers(bench.storage.datastore, SILENT_S))
 
 
-def test_a_writer_that_stops_in_its_middle_is_ended_and_the_next_gets_through(bench: LedgerBench) -> None:
+def test_writer_that_stops_in_its_middle_is_ended_and_the_next_gets_through(bench: LedgerBench) -> None:
     """Its server session is active and waits for its client, so no timeout of the server ends it."""
     code = bench.issue()
     with writing(bench, the_code(bench)), ThreadPoolExecutor(1) as threads:
@@ -61,7 +61,7 @@ def test_a_writer_that_stops_in_its_middle_is_ended_and_the_next_gets_through(be
         assert done(redeem.result(WAIT_S_MAX)).changed
 
 
-def test_a_writer_that_makes_progress_is_not_ended(bench: LedgerBench) -> None:
+def test_writer_that_makes_progress_is_not_ended(bench: LedgerBench) -> None:
     """Slow is not silent: the transaction lasts far longer than that, and each statement counts."""
     bench.issue()
     with writing(bench, the_code(bench)) as conn:
@@ -72,7 +72,7 @@ def test_a_writer_that_makes_progress_is_not_ended(bench: LedgerBench) -> None:
         conn.execute("COMMIT")
 
 
-def test_a_slow_statement_is_not_ended(bench: LedgerBench) -> None:
+def test_slow_statement_is_not_ended(bench: LedgerBench) -> None:
     """The server is at work, so its client has nothing to say."""
     bench.issue()
     with writing(bench, the_code(bench)) as conn:
@@ -83,7 +83,7 @@ def test_a_slow_statement_is_not_ended(bench: LedgerBench) -> None:
         bench.rows("SELECT pg_terminate_backend(%s)", conn.info.backend_pid)
 
 
-def test_the_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen writer holds a code up for no longer than its bound and one look."""
     monkeypatch.setattr("projections.database.stalled_writers.CHECK_INTERVAL_S", 0.1)
     monkeypatch.setattr(

@@ -35,7 +35,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_a_timestamp_is_read_as_it_was_written(database_url: str, *, binary: bool) -> None:
+def test_timestamp_is_read_as_it_was_written(database_url: str, *, binary: bool) -> None:
     """The same instant, in text and binary, alone and in arrays."""
     stored = [datetime.fromisoformat(text) for text in EXTREMES]
     with connect(database_url) as conn, conn.cursor(binary=binary) as cursor:
@@ -57,7 +57,7 @@ def test_time_beyond_every_offset_is_read_as_the_end_of_the_calendar(database_ur
 
 
 @pytest.mark.parametrize("defect", [psycopg.DataError, DataError], ids=["psycopg", "eventsourcing"])
-def test_a_value_that_the_driver_cannot_take_is_a_defect(defect: type[Exception]) -> None:
+def test_value_that_the_driver_cannot_take_is_a_defect(defect: type[Exception]) -> None:
     """A lost connection is an outage."""
     with pytest.raises(defect), translate_database_errors():
         raise defect("bad value")
@@ -65,7 +65,7 @@ def test_a_value_that_the_driver_cannot_take_is_a_defect(defect: type[Exception]
         raise psycopg.OperationalError("gone")
 
 
-def test_a_command_that_meets_a_defect_is_not_retried(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_that_meets_a_defect_is_not_retried(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is raised as it is: another try would meet it too."""
     call_counts: list[int] = []
 

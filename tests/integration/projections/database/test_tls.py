@@ -21,7 +21,7 @@ def through(database_url: str, port: int, mode: str, authority: Path) -> str:
     return f"postgresql://{place}?sslmode={mode}&sslrootcert={authority}"
 
 
-def test_a_verified_connection_carries_a_redeem(database_url: str, tmp_path: Path) -> None:
+def test_verified_connection_carries_a_redeem(database_url: str, tmp_path: Path) -> None:
     """Migrate, open, redeem: every connection is encrypted and its certificate checked."""
     authority = make_authority(tmp_path, "right")
     with tls_front(urlsplit(database_url).port or 0, tmp_path / "right-server.pem") as port:
@@ -34,7 +34,7 @@ def test_a_verified_connection_carries_a_redeem(database_url: str, tmp_path: Pat
                 assert [conn.pgconn.ssl_in_use, other.pgconn.ssl_in_use] == [True, True]
 
 
-def test_a_stranger_s_certificate_is_refused(database_url: str, tmp_path: Path) -> None:
+def test_stranger_s_certificate_is_refused(database_url: str, tmp_path: Path) -> None:
     """Signed by another authority: nothing is said to it. Without TLS the front doesn't answer."""
     make_authority(tmp_path, "wrong")
     authority = make_authority(tmp_path, "right")

@@ -37,7 +37,7 @@ def declared_tables() -> Iterator[Table]:
 @pytest.mark.parametrize(
     "table", {table.name: table for table in declared_tables()}.values(), ids=lambda each: each.name
 )
-def test_a_declared_table_is_as_the_migrations_make_it(bench: LedgerBench, table: Table) -> None:
+def test_declared_table_is_as_the_migrations_make_it(bench: LedgerBench, table: Table) -> None:
     """Types and key agree, and no column that an insert needs is left out."""
     columns = bench.rows(
         "SELECT attname, format_type(atttypid, atttypmod), attnotnull AND NOT atthasdef AND attidentity = ''"

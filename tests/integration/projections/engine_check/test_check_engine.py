@@ -152,7 +152,7 @@ def test_start_on_an_unsound_engine_is_refused_in_one_sentence(database_url: str
     assert "only-for-tests" not in str(refused.value)
 
 
-def test_start_on_a_sound_engine_reports_what_its_configuration_risks(database_url: str) -> None:
+def test_start_on_a_sound_engine_reports_risks_of_its_configuration(database_url: str) -> None:
     """The suite's own server does not wait for the disk, which is the deployment's choice."""
     sentences = list(refuse_unsound_engine(database_url))
 

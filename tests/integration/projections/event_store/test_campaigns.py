@@ -197,7 +197,7 @@ def test_start_end_and_pause_apply_to_every_code(bench: LedgerBench) -> None:
     assert broken(bench) == []
 
 
-def test_terms_that_contradict_what_was_used_are_refused(bench: LedgerBench) -> None:
+def test_terms_that_contradict_used_uses_are_refused(bench: LedgerBench) -> None:
     """A limit below the uses, in all or of a person; a limit where no use was counted; a change after the end."""
     campaign, plain = bench.create_campaign(max_uses=5, max_per_person=2), bench.create_campaign()
     for code in [bench.issue(campaign_id=campaign) for _ in range(2)]:

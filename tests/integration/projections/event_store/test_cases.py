@@ -60,7 +60,7 @@ def texts(bench: LedgerBench) -> set[str | None]:
     return {bench.reader.find_private_text(text_id) for (text_id,) in bench.rows("SELECT text_id FROM private_texts")}
 
 
-def test_a_case_is_a_row_until_it_is_closed(bench: LedgerBench) -> None:
+def test_case_is_a_row_until_it_is_closed(bench: LedgerBench) -> None:
     """A bounce opens it, staff close it; the server's words and the note are in the vault."""
     reservation_id = reserved(bench, bench.issue())
     bench.attempt(reservation_id)
@@ -74,7 +74,7 @@ def test_a_case_is_a_row_until_it_is_closed(bench: LedgerBench) -> None:
     assert_no_drift(bench)
 
 
-def test_a_case_opened_and_closed_in_one_batch_is_one_row(bench: LedgerBench) -> None:
+def test_case_opened_and_closed_in_one_batch_is_one_row(bench: LedgerBench) -> None:
     """Bounce and refund meet in a group commit; so do the opening and the end of a doubt that was not parked."""
     code = bench.issue(2, bound=False)
     bounced, doubtful = reserved(bench, code), reserved(bench, code, "wang@example.com")
@@ -92,7 +92,7 @@ def test_a_case_opened_and_closed_in_one_batch_is_one_row(bench: LedgerBench) ->
     assert_no_drift(bench)
 
 
-def test_a_late_success_finds_the_newer_reservation_in_the_database(bench: LedgerBench) -> None:
+def test_late_success_finds_the_newer_reservation_in_the_database(bench: LedgerBench) -> None:
     """The person redeemed again in the meantime: the old use is not counted next to the new one."""
     code = bench.issue(3)
     first = reserved(bench, code)
@@ -106,7 +106,7 @@ def test_a_late_success_finds_the_newer_reservation_in_the_database(bench: Ledge
     assert_no_drift(bench)
 
 
-def test_a_late_success_sees_a_redeem_of_its_own_batch(bench: LedgerBench) -> None:
+def test_late_success_sees_a_redeem_of_its_own_batch(bench: LedgerBench) -> None:
     """Group commit puts strangers together: what came earlier in the batch counts as if it were committed."""
     code = bench.issue(3)
     first = reserved(bench, code)
@@ -119,7 +119,7 @@ def test_a_late_success_sees_a_redeem_of_its_own_batch(bench: LedgerBench) -> No
     assert_no_drift(bench)
 
 
-def test_a_late_success_retakes(bench: LedgerBench) -> None:
+def test_late_success_retakes(bench: LedgerBench) -> None:
     """A use is free: counted again, and the rows are those of a fold of the log."""
     code = bench.issue()
     reservation_id = reserved(bench, code)
@@ -133,7 +133,7 @@ def test_a_late_success_retakes(bench: LedgerBench) -> None:
     assert_no_drift(bench)
 
 
-def test_an_outage_is_refunded_once_under_one_correlation_id(bench: LedgerBench) -> None:
+def test_outage_is_refunded_once_under_one_correlation_id(bench: LedgerBench) -> None:
     """The same commands twice: one refund."""
     reservation_id = reserved(bench, bench.issue())
     bench.attempt(reservation_id)
@@ -153,7 +153,7 @@ def test_an_outage_is_refunded_once_under_one_correlation_id(bench: LedgerBench)
     assert_no_drift(bench)
 
 
-def test_an_expected_loser_of_a_batch_is_rejected(bench: LedgerBench) -> None:
+def test_expected_loser_of_a_batch_is_rejected(bench: LedgerBench) -> None:
     """Two staff resolve the same case at once: the first wins, the second is refused."""
     reservation_id = reserved(bench, bench.issue())
     bench.attempt(reservation_id)

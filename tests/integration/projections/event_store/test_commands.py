@@ -54,7 +54,7 @@ def test_every_decision_about_a_code_keeps_its_row_equal_to_the_log(bench: Ledge
     assert bench.rows("SELECT count(*) FROM private_texts WHERE reservation_id IS NULL") == [(2,)]
 
 
-def test_a_note_is_kept_once_however_often_it_is_sent(bench: LedgerBench) -> None:
+def test_note_is_kept_once_however_often_it_is_sent(bench: LedgerBench) -> None:
     """In one batch, and in a later one: the text's id is the note's."""
     code = bench.issue()
     reservation_id = done(bench.redeem(code, "li@example.com")).require_reservation().reservation_id
@@ -69,7 +69,7 @@ def test_a_note_is_kept_once_however_often_it_is_sent(bench: LedgerBench) -> Non
     assert check_code(bench.storage, code_id_of(bench, code)) == []
 
 
-def test_a_corrected_use_is_a_new_persons(bench: LedgerBench) -> None:
+def test_corrected_use_is_a_new_persons(bench: LedgerBench) -> None:
     """The vault learns the new address with the same commit; the same request again finds the same reservation."""
     code = bench.issue()
     wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
@@ -84,7 +84,7 @@ def test_a_corrected_use_is_a_new_persons(bench: LedgerBench) -> None:
     assert check_code(bench.storage, right.code_id) == []
 
 
-def test_a_refused_correction_leaves_no_person_but_the_try(bench: LedgerBench) -> None:
+def test_refused_correction_leaves_no_person_but_the_try(bench: LedgerBench) -> None:
     """No vault row is made for a refusal; support sees why it did not work."""
     code = bench.issue()
     wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
@@ -99,7 +99,7 @@ def test_a_refused_correction_leaves_no_person_but_the_try(bench: LedgerBench) -
     assert bench.rows("SELECT reason FROM refusals") == [("RECIPIENT_NOT_CORRECTABLE",)]
 
 
-def test_the_other_persons_reservation_is_seen(bench: LedgerBench) -> None:
+def test_other_persons_reservation_is_seen(bench: LedgerBench) -> None:
     """It is looked up by the new address, which the command brings."""
     code = bench.issue(2, bound=False)
     wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
@@ -145,7 +145,7 @@ def test_revoking_and_an_opened_link_in_one_batch_see_the_newer_reservation(benc
     assert check_code(bench.storage, code_id) == []
 
 
-def test_a_removed_access_releases_the_corrected_invitation(bench: LedgerBench) -> None:
+def test_removed_access_releases_the_corrected_invitation(bench: LedgerBench) -> None:
     """What waits is loaded with the access that it waits for; its row is due at no time until then."""
     code = bench.issue()
     wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id
@@ -171,7 +171,7 @@ def test_a_removed_access_releases_the_corrected_invitation(bench: LedgerBench) 
     assert bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
 
 
-def test_a_resend_is_due_and_claimed_like_any_delivery(bench: LedgerBench) -> None:
+def test_resend_is_due_and_claimed_like_any_delivery(bench: LedgerBench) -> None:
     """The row says when; the counted use stays."""
     code = bench.issue()
     reservation_id = done(bench.redeem(code, "li@example.com")).require_reservation().reservation_id
@@ -188,7 +188,7 @@ def test_a_resend_is_due_and_claimed_like_any_delivery(bench: LedgerBench) -> No
     assert check_code(bench.storage, code_id_of(bench, code)) == []
 
 
-def test_a_sent_use_is_found_behind_many_refunded_ones(bench: LedgerBench) -> None:
+def test_sent_use_is_found_behind_many_refunded_ones(bench: LedgerBench) -> None:
     """However often further uses failed, a plain redeem still answers "already sent"."""
     code, li = bench.issue(None), "li@example.com"
     sent = done(bench.redeem(code, li)).require_reservation().reservation_id
@@ -249,7 +249,7 @@ def test_access_is_removed_with_the_use(bench: LedgerBench) -> None:
 
 
 @pytest.mark.parametrize("count", [3, 230])
-def test_the_sweep_finishes_what_a_revoking_left(bench: LedgerBench, count: int) -> None:
+def test_sweep_finishes_an_interrupted_revocation(bench: LedgerBench, count: int) -> None:
     """However many: bounded commands, and the queue is empty afterwards; unknown outcomes become cases."""
     code = bench.issue(None, bound=False)
     code_id = code_id_of(bench, code)

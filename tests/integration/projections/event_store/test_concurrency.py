@@ -96,7 +96,7 @@ def test_fifty_redeems_of_few_uses(bench: LedgerBench, benches: list[LedgerBench
     assert check_code(bench.storage, code_id) == []
 
 
-def test_a_code_of_one_person_is_used_up_for_others_by_being_theirs(bench: LedgerBench) -> None:
+def test_code_of_one_person_is_used_up_for_others_by_being_theirs(bench: LedgerBench) -> None:
     """A bound code says so instead."""
     code = bench.issue(1)
     bench.attempt(done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id)
@@ -104,7 +104,7 @@ def test_a_code_of_one_person_is_used_up_for_others_by_being_theirs(bench: Ledge
     assert words([bench.redeem(code, "b@example.com")]) == {"EMAIL_MISMATCH": 1}
 
 
-def test_the_same_requests_to_a_counter_without_a_guard_oversell(bench: LedgerBench) -> None:
+def test_same_requests_to_a_counter_without_a_guard_oversell(bench: LedgerBench) -> None:
     """The control: read, decide, write, as the old system did. The harness sees what the ledger prevents."""
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         conn.execute("CREATE TABLE counter (used int)")
@@ -122,7 +122,7 @@ def test_the_same_requests_to_a_counter_without_a_guard_oversell(bench: LedgerBe
     assert sum(at_once(8, click)) == 8
 
 
-def test_the_same_key_at_once(bench: LedgerBench, benches: list[LedgerBench]) -> None:
+def test_same_key_at_once(bench: LedgerBench, benches: list[LedgerBench]) -> None:
     """One reservation for all requests; one with a changed body is refused."""
     code = bench.issue(20, bound=False)
 
@@ -220,7 +220,7 @@ def test_without_the_order_lock_a_reader_would_miss_events(bench: LedgerBench, g
     assert len(overtaken) == (0 if guarded else 1)
 
 
-def test_a_race_that_was_lost_late_is_retried(
+def test_race_that_was_lost_late_is_retried(
     bench: LedgerBench, benches: list[LedgerBench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both issue the same code, as a retry does whose first try still runs: one writes it, the other finds it."""

@@ -56,7 +56,7 @@ def test_batches_over_the_same_codes_in_any_order_never_wait_in_a_ring(bench: Le
     assert check_code(bench.storage, bench.rows("SELECT code_id FROM code_balances LIMIT 1")[0][0]) == []
 
 
-def test_a_hot_code_is_everybodys_in_turn(bench: LedgerBench) -> None:
+def test_hot_code_is_everybodys_in_turn(bench: LedgerBench) -> None:
     """While all want it all the time, no process is left out: each gets at least half of its share."""
     code, total = bench.issue(None, bound=False), 120
     start, done_by, ended = threading.Barrier(PROCESSES), Counter[int](), threading.Event()
@@ -85,7 +85,7 @@ def test_maintenance_locks_do_not_block_a_redeem(mode: str, bench: LedgerBench) 
         done(bench.redeem(code, "li.wei@example.com"))
 
 
-def test_a_lock_on_the_log_is_what_the_library_would_wait_for(bench: LedgerBench) -> None:
+def test_library_insert_would_wait_for_a_lock_on_the_log(bench: LedgerBench) -> None:
     """The control: the mode in which the library locks the log would stop maintenance, and is stopped by it."""
     with psycopg.connect(bench.database_url) as other, psycopg.connect(bench.database_url) as library:
         other.execute("LOCK TABLE ledger_events IN SHARE UPDATE EXCLUSIVE MODE")

@@ -40,7 +40,7 @@ class TestNonInterleavingPositions(_OnFreshDatabase, NonInterleavingNotification
     insert_num = 500
 
 
-def test_a_service_refuses_the_librarys_unlocked_insert(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_refuses_the_librarys_unlocked_insert(monkeypatch: pytest.MonkeyPatch) -> None:
     """POSTGRES_ENABLE_DB_FUNCTIONS lets readers miss events, so it is refused."""
     monkeypatch.setitem(os.environ, "POSTGRES_ENABLE_DB_FUNCTIONS", "y")
     env = {"PERSISTENCE_MODULE": PERSISTENCE_MODULE, "DATABASE_URL": "postgresql:///none"}

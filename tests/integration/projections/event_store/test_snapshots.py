@@ -69,7 +69,7 @@ def change(bench: LedgerBench, statement: str, *params: object) -> None:
         conn.execute(statement.encode(), params)
 
 
-def test_a_long_code_is_met_by_its_snapshot_and_the_events_since(
+def test_long_code_is_met_by_its_snapshot_and_the_events_since(
     bench: LedgerBench, long_code: str, decoded: list[str]
 ) -> None:
     """However long the history, no more than a bounded number of events is folded."""
@@ -100,7 +100,7 @@ def test_evicted_state_is_loaded_from_its_snapshot(
     assert_right(bench, state)
 
 
-def test_a_short_code_has_none(bench: LedgerBench) -> None:
+def test_short_code_has_none(bench: LedgerBench) -> None:
     """It would cost more than it saves."""
     bench.redeem(bench.issue(), "li.wei@example.com")
 
@@ -129,7 +129,7 @@ def test_resolution_that_does_not_apply_is_skipped(
     assert_right(bench, code)
 
 
-def test_a_history_is_folded_in_pages(
+def test_history_is_folded_in_pages(
     bench: LedgerBench, long_code: str, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a snapshot memory is bounded all the same."""
@@ -198,7 +198,7 @@ def test_verify_passes_right_snapshots_and_names_wrong_ones(bench: LedgerBench) 
     assert verify(bench.database_url, timedelta(hours=1), NoProgress(), 10).wrong == 0
 
 
-def test_the_shape_follows_the_fields_and_the_fold() -> None:
+def test_shape_follows_the_fields_and_the_fold() -> None:
     """A field more, another type or another fold: what is kept is not believed."""
     fields = {**RedeemCode.__annotations__, **CodeTerms.__annotations__}
     others = [

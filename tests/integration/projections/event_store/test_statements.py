@@ -127,7 +127,7 @@ def test_event_loop_sends_the_same_and_waits_for_the_lock_if_redeems_may_join(be
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_preview_says_what_a_command_does_and_takes_no_lock(name: str, bench: LedgerBench) -> None:
+def test_preview_shows_the_effect_of_a_command_and_takes_no_lock(name: str, bench: LedgerBench) -> None:
     """While staff look at a page, no redeem waits for its code; and what a preview saw is in no cache."""
     command, ledger = SHAPES[name](bench, 1)[0], bench.storage.ledger
     bench.storage.recorder.caches.forget()

@@ -55,7 +55,7 @@ def test_neither_code_nor_address_is_in_the_log_or_the_read_models(bench: Ledger
     assert b"li.wei".hex() not in dump
 
 
-def test_a_batch_decides_in_order_and_a_refusal_fails_no_other_command(bench: LedgerBench) -> None:
+def test_batch_decides_in_order_and_a_refusal_fails_no_other_command(bench: LedgerBench) -> None:
     """Three people, two uses, one batch: the first two get them, the third is held, an unknown code is refused."""
     code = bench.issue(2, bound=False)
     commands = [bench.reserve(code, f"p{number}@example.com") for number in range(3)]
@@ -166,7 +166,7 @@ def test_positions_appear_in_order(bench: LedgerBench) -> None:
     assert [(number,) for number in seen] == bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")
 
 
-def test_a_lost_commit_answer_is_resolved_by_reading(bench: LedgerBench) -> None:
+def test_lost_commit_answer_is_resolved_by_reading(bench: LedgerBench) -> None:
     """The connection dies right after the commit: the same commands are decided again and find their own events."""
     code = bench.issue()
     command = bench.reserve(code, "li.wei@example.com")
@@ -179,7 +179,7 @@ def test_a_lost_commit_answer_is_resolved_by_reading(bench: LedgerBench) -> None
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(2,)]
 
 
-def test_a_lost_answer_to_an_issue_is_resolved_by_reading(bench: LedgerBench) -> None:
+def test_lost_answer_to_an_issue_is_resolved_by_reading(bench: LedgerBench) -> None:
     """Also a code that is issued twice by the same command is issued once."""
     with lost_commit_answers(1):
         code = bench.issue()
@@ -205,7 +205,7 @@ def lost_commit_answers(times: int) -> Iterator[None]:
     assert left == [0]
 
 
-def test_an_idempotency_key_leads_to_the_same_reservation(bench: LedgerBench) -> None:
+def test_idempotency_key_leads_to_the_same_reservation(bench: LedgerBench) -> None:
     """Same key, same body: the same reservation, also after it was refunded; other body: refused."""
     code = bench.issue(5)
     key = IdempotencyKey(scope_digest=b"scope", body_digest=b"one")
@@ -221,7 +221,7 @@ def test_an_idempotency_key_leads_to_the_same_reservation(bench: LedgerBench) ->
     assert codes_of([other]) == ["IDEMPOTENCY_KEY_REUSED"]
 
 
-def test_a_refund_by_final_failure_puts_one_notice_into_the_outbox(bench: LedgerBench) -> None:
+def test_refund_by_final_failure_puts_one_notice_into_the_outbox(bench: LedgerBench) -> None:
     """The recipient is notified that nothing was sent, unless the address itself was refused."""
     reservation_id = done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id, Rejected(server="mx:25", reason="message_refused", final=True))
@@ -232,7 +232,7 @@ def test_a_refund_by_final_failure_puts_one_notice_into_the_outbox(bench: Ledger
     assert_no_drift(bench)
 
 
-def test_an_unknown_outcome_stays_reserved(bench: LedgerBench) -> None:
+def test_unknown_outcome_stays_reserved(bench: LedgerBench) -> None:
     """Rows of an unknown say when it is tried again."""
     code = bench.issue()
     reservation_id = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
@@ -245,7 +245,7 @@ def test_an_unknown_outcome_stays_reserved(bench: LedgerBench) -> None:
 @pytest.mark.parametrize(
     "statement", ["UPDATE ledger_events SET topic = 'x'", "DELETE FROM ledger_events", "TRUNCATE ledger_events"]
 )
-def test_the_log_cannot_be_changed(bench: LedgerBench, statement: str) -> None:
+def test_log_cannot_be_changed(bench: LedgerBench, statement: str) -> None:
     """Not even by the owner of the table."""
     bench.issue()
 
@@ -278,7 +278,7 @@ def test_results_are_those_of_their_own_command(bench: LedgerBench) -> None:
     assert [result.code.reserved for result in results if isinstance(result, CommandResult)] == [1, 2, 3]
 
 
-def test_a_writer_that_stops_in_the_middle_gives_its_locks_up(bench: LedgerBench) -> None:
+def test_writer_that_stops_in_the_middle_gives_its_locks_up(bench: LedgerBench) -> None:
     """A frozen process must not hold a hot code for longer than those who wait for it wait."""
     timeout = "SHOW idle_in_transaction_session_timeout"
     command = bench.reserve(bench.issue(), "li.wei@example.com")

@@ -129,7 +129,7 @@ def upload_codes(
     yield True
 
 
-def test_a_code_and_a_recipient_are_in_one_ended_list_wherever_uploads_die(bench: LedgerBench) -> None:
+def test_code_and_a_recipient_are_in_one_ended_list_wherever_uploads_die(bench: LedgerBench) -> None:
     """Whichever names and codes two lists share, and in any order of their steps; an ended list lacks no recipient."""
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - to repeat a failure

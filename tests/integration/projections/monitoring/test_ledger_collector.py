@@ -95,7 +95,7 @@ def test_migration_marks_reservations_that_were_deferred_before_it(bench: Ledger
     assert_no_drift(bench)
 
 
-def test_a_restart_resets_nothing_and_counts_nothing_twice(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restart_resets_nothing_and_counts_nothing_twice(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretch by stretch, by several processes, or all again: the same sums."""
     history(bench)
     monkeypatch.setattr(event_counters, "EVENTS_PER_TRANSACTION", 3)
@@ -123,7 +123,7 @@ def test_counting_events_blocks_no_other_process(bench: LedgerBench) -> None:
     assert shown["ledger_log_position"] == 19
 
 
-def test_an_unavailable_database_is_reported_and_the_last_values_stay(bench: LedgerBench) -> None:
+def test_unavailable_database_is_reported_and_the_last_values_stay(bench: LedgerBench) -> None:
     """Every sample is still there, so that no alert loses its series."""
     history(bench)
     clock = iter([0.0, 100.0, 100.0])

@@ -47,7 +47,7 @@ def test_intact_read_models_differ_in_nothing(bench: LedgerBench) -> None:
 
 
 @pytest.mark.usual_world("a diff that lists every row")
-def test_a_dry_run_names_rows_values_and_the_event_that_explains_each(bench: LedgerBench) -> None:
+def test_dry_run_names_rows_values_and_the_event_that_explains_each(bench: LedgerBench) -> None:
     """A changed row, a lost one and one too many: old and new values, the last event, exit code 1, nothing changed."""
     code = bench.issue(3, bound=False)
     changed, lost = sent(bench, code, "a@example.com"), sent(bench, code, "b@example.com")
@@ -141,7 +141,7 @@ def test_one_code_leaves_the_others_alone(bench: LedgerBench) -> None:
     assert oids == bench.rows("SELECT 'reservations'::regclass::oid")
 
 
-def test_a_row_that_no_event_made_vanishes(bench: LedgerBench) -> None:
+def test_row_that_no_event_made_vanishes(bench: LedgerBench) -> None:
     """A balance without a stream is found, explained by nothing, and gone after --apply."""
     damage(
         bench,
@@ -175,7 +175,7 @@ def test_differences_are_listed_up_to_a_limit_and_counted_all(bench: LedgerBench
         ("UseReserved:1", b"{}", 4, "version 2 is missing"),
     ],
 )
-def test_an_undecodable_event_stops_and_changes_nothing(
+def test_undecodable_event_stops_and_changes_nothing(
     bench: LedgerBench, topic: str, state: bytes, version: int, why: str
 ) -> None:
     """An event that can't be read or does not follow is named by stream, version and topic; exit code 1."""
@@ -196,7 +196,7 @@ def test_an_undecodable_event_stops_and_changes_nothing(
     assert (before, []) == (read_models(bench), leftovers(bench))
 
 
-def test_an_event_of_a_reservation_that_never_began_is_undecodable(bench: LedgerBench) -> None:
+def test_event_of_a_reservation_that_never_began_is_undecodable(bench: LedgerBench) -> None:
     """A lost UseReserved shows at the first event that builds on it."""
     code_id = id_of(bench, bench.issue())
     state = b'{"at":"2026-11-24T12:00:00Z","actor":"person","reservation_id":"%s","via":"link"}' % str(uuid4()).encode()
@@ -210,7 +210,7 @@ def test_an_event_of_a_reservation_that_never_began_is_undecodable(bench: Ledger
         rebuilt(bench)
 
 
-def test_a_balance_row_can_be_read_back(bench: LedgerBench) -> None:
+def test_balance_row_can_be_read_back(bench: LedgerBench) -> None:
     """The tail goes on from a row: every field of a code is in it, as it is."""
     code = done(bench.redeem(bench.issue(2), "li.wei@example.com")).code
 

@@ -130,7 +130,7 @@ def test_interrupted_it_cleans_up_itself(bench: LedgerBench, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS[:4])
-def test_a_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step: str) -> None:
+def test_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step: str) -> None:
     """The server ends the rebuild's sessions, as a restart does: an outage is reported, the next run succeeds."""
     bench.issue()
     drift(bench)
@@ -150,7 +150,7 @@ def test_a_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step:
     assert (rebuilt(bench).counts, leftovers(bench)) == ({}, [])
 
 
-def test_a_second_rebuild_names_the_one_that_runs(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_rebuild_names_the_one_that_runs(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once: exit code 4, with the host and process id of the first; what the first has made is left alone."""
     monkeypatch.setattr("projections.rebuild.lock.LOCK_WAIT_S_MAX", 0.3)
     with open_maintenance_connection(bench.database_url, "rebuild") as first:
@@ -165,7 +165,7 @@ def test_a_second_rebuild_names_the_one_that_runs(bench: LedgerBench, monkeypatc
     assert commanded(bench)[0] == 0
 
 
-def test_a_long_reader_delays_the_swap_and_not_the_redeems(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_reader_delays_the_swap_and_not_the_redeems(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long read of a table: the rebuild stops after its attempts, redeems continue, nothing has changed."""
     monkeypatch.setattr(rebuilding, "SWAP_ATTEMPTS_MAX", 3)
     code = bench.issue(None, bound=False)
@@ -181,7 +181,7 @@ def test_a_long_reader_delays_the_swap_and_not_the_redeems(bench: LedgerBench, m
     assert (rebuilt(bench, apply=True).lock_ms or 0) > 0
 
 
-def test_a_vacuum_delays_the_swap_and_no_writer_waits_behind_it(
+def test_vacuum_delays_the_swap_and_no_writer_waits_behind_it(
     bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock as VACUUM holds it: the rebuild waits for its end before it asks writers to wait, and needs one try."""

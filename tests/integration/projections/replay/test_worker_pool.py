@@ -114,7 +114,7 @@ def test_worker_process_offers_to_pause_within_each_page(bench: LedgerBench) -> 
 
 
 @pytest.mark.usual_world("all findings are listed, so that it does not matter which process is first")
-def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -> None:
+def test_check_in_several_processes_finds_the_same_as_in_one(bench: LedgerBench) -> None:
     """Findings are brought together; those of the same event are the same."""
     RandomHistory(bench, 12, codes=5).go_on(80)
     with psycopg.connect(bench.database_url) as conn:
@@ -133,7 +133,7 @@ def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -
     assert findings[0].broken["event log: every event can be read and follows"] > 1
 
 
-def test_an_undecodable_event_in_another_process_stops_everything(bench: LedgerBench) -> None:
+def test_undecodable_event_in_another_process_stops_everything(bench: LedgerBench) -> None:
     """It is named as usual, nothing has changed, no process continues."""
     RandomHistory(bench, 13, codes=4).go_on(60)
     with psycopg.connect(bench.database_url) as conn:
@@ -148,7 +148,7 @@ def test_an_undecodable_event_in_another_process_stops_everything(bench: LedgerB
     wait_for_none(bench)
 
 
-def test_a_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 3, a sentence, and the live tables as they were."""
     RandomHistory(bench, 14, codes=4).go_on(40)
     before = read_models(bench)

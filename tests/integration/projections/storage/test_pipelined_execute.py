@@ -95,7 +95,7 @@ def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str
         assert run_to_completion(steps) == [(MORE_THAN_BUFFERS,)]
 
 
-def test_a_transaction_that_an_error_leaves_is_rolled_back(database_url: str) -> None:
+def test_transaction_that_an_error_leaves_is_rolled_back(database_url: str) -> None:
     """Also if all of its answers had been read: the locks are free, and the connection can be used."""
     with BufferingConnection.connect(database_url, autocommit=True, row_factory=dict_row) as conn:
         with suppress(ZeroDivisionError), transaction(conn):
@@ -118,7 +118,7 @@ def test_keys_are_remembered(bench: LedgerBench) -> None:
     assert again.require_reservation().reservation_id == first.require_reservation().reservation_id
 
 
-def test_a_clock_to_be_set_is_left_to_execute(bench: LedgerBench) -> None:
+def test_clock_to_be_set_is_left_to_execute(bench: LedgerBench) -> None:
     """Setting it means to wait for the database."""
     code = bench.issue()
     bench.storage.recorder.clock._base_at -= 3600
@@ -139,7 +139,7 @@ def test_without_a_free_connection_it_is_left_to_execute(bench: LedgerBench) -> 
         pool.putconn(conn)
 
 
-def test_a_race_is_left_to_execute_and_leaves_nothing(bench: LedgerBench) -> None:
+def test_race_is_left_to_execute_and_leaves_nothing(bench: LedgerBench) -> None:
     """Another process inserts the same recipient between lookup and commit: nothing is written; a retry works."""
     codes = [bench.issue(), bench.issue()]
     command = bench.reserve(codes[0], "li.wei@example.com")
@@ -161,7 +161,7 @@ def test_a_race_is_left_to_execute_and_leaves_nothing(bench: LedgerBench) -> Non
     assert_no_drift(bench)
 
 
-def test_a_commit_whose_answer_is_lost_is_found_by_execute(bench: LedgerBench) -> None:
+def test_commit_whose_answer_is_lost_is_found_by_execute(bench: LedgerBench) -> None:
     """The connection dies right after the commit: repeating the batch finds its own events."""
     code = bench.issue()
     command = bench.reserve(code, "li.wei@example.com", reservation_id=uuid4())
@@ -181,7 +181,7 @@ def test_a_commit_whose_answer_is_lost_is_found_by_execute(bench: LedgerBench) -
     assert result.require_reservation().reservation_id == command.reservation_id
 
 
-def test_a_server_that_stops_in_the_middle_does_not_stop_the_caller(bench: LedgerBench) -> None:
+def test_server_that_stops_in_the_middle_does_not_stop_the_caller(bench: LedgerBench) -> None:
     """An answer that does not come although it had begun to: the connection is given up, and others go on."""
     code = bench.issue()
     command = bench.reserve(code, "li.wei@example.com")
@@ -228,7 +228,7 @@ def test_redeems_that_arrive_while_the_lock_is_awaited_are_decided_with_the_batc
     [("abcd", 1, True), ("abcdefgh", 2, True), ("abcd", 4, False), ("a", 1, False)],
     ids=["one code", "four redeems each", "many codes", "a single redeem"],
 )
-def test_only_a_batch_of_few_codes_takes_in_what_arrives(
+def test_only_a_batch_of_few_codes_takes_in_new_requests(
     names: str, code_count: int, is_asked: bool, bench: LedgerBench
 ) -> None:
     """It lets the loop run until its locks are held; others would wait for a round trip without a gain."""

@@ -91,7 +91,7 @@ def tree_of(bench: LedgerBench) -> tuple[Any, ...]:
         return compute_root(open_subtree_reader(conn), size.size), size, list_checkpoints(conn, 0, 100)
 
 
-def test_an_import_is_the_same_ledger(lived: LedgerBench, elsewhere: LedgerBench) -> None:
+def test_import_is_the_same_ledger(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """Events, positions with their holes, read models, Merkle root and checkpoints; new events come after them."""
     there = imported(elsewhere, exported(lived))
 
@@ -115,7 +115,7 @@ def test_import_ends_when_a_page_has_more_rows_than_a_piece(
     assert read_models(lived) == read_models(elsewhere)
 
 
-def test_the_vault_is_exported_encrypted_and_opens_with_its_keys(lived: LedgerBench, elsewhere: LedgerBench) -> None:
+def test_vault_is_exported_encrypted_and_opens_with_its_keys(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """Every traveling table is the same afterwards; the next redeem of the same person finds the old reservation."""
     code = lived.issue()
     reservation = done(lived.redeem(code, "Li.Wei@example.com")).require_reservation()
@@ -182,7 +182,7 @@ def _longer(lines: list[bytes]) -> None:
     lines.insert(7, lines[6])
 
 
-def test_a_damaged_file_is_refused_by_line(bench: LedgerBench, elsewhere: LedgerBench) -> None:
+def test_damaged_file_is_refused_by_line(bench: LedgerBench, elsewhere: LedgerBench) -> None:
     """The eighth line is named, whatever was done there, and nothing is imported."""
     RandomHistory(bench, seed=5).go_on(15)
     file = exported(bench).splitlines(keepends=True)
@@ -205,7 +205,7 @@ def rewritten(file: bytes, change: Callable[[int, dict[str, Any]], None]) -> byt
     return out.getvalue()
 
 
-def test_an_artful_forgery_contradicts_its_checkpoint(lived: LedgerBench, elsewhere: LedgerBench) -> None:
+def test_artful_forgery_contradicts_its_checkpoint(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """With fitting checks an altered event still isn't what was signed: the checkpoint's line says so."""
 
     def forge(number: int, document: dict[str, Any]) -> None:
@@ -228,7 +228,7 @@ def test_positions_that_do_not_rise_are_refused(lived: LedgerBench, elsewhere: L
         imported(elsewhere, rewritten(exported(lived), shift))
 
 
-def test_an_event_that_cannot_follow_is_refused(bench: LedgerBench, elsewhere: LedgerBench) -> None:
+def test_event_that_cannot_follow_is_refused(bench: LedgerBench, elsewhere: LedgerBench) -> None:
     """The end line covers all events; what only the fold can find is found by it. Nothing stays."""
     RandomHistory(bench, seed=3).go_on(10)
 
@@ -258,7 +258,7 @@ def test_only_an_empty_database_takes_an_import(lived: LedgerBench, elsewhere: L
         import_vault(elsewhere.database_url, file, elsewhere.storage.vault, NoProgress())
 
 
-def test_a_vault_without_its_keys_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
+def test_vault_without_its_keys_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """It would be rows that cannot be decrypted or found; a file of another kind is not a vault."""
     file = io.BytesIO()
     export_vault(lived.database_url, file, NoProgress())
@@ -271,7 +271,7 @@ def test_a_vault_without_its_keys_is_refused(lived: LedgerBench, elsewhere: Ledg
         import_vault(elsewhere.database_url, io.BytesIO(exported(lived)), other, NoProgress())
 
 
-def test_a_cut_vault_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
+def test_cut_vault_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """As a whole."""
     file = io.BytesIO()
     export_vault(lived.database_url, file, NoProgress())

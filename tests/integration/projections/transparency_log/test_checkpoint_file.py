@@ -80,7 +80,7 @@ def verified(url: str, bench: LedgerBench, file: Path) -> tuple[int, list[str]]:
     return code, [finding["detail"] for finding in json.loads(out.getvalue())["findings"]]
 
 
-def test_a_database_that_holds_what_was_published_starts(bench: LedgerBench, file: Path) -> None:
+def test_database_with_all_published_events_starts(bench: LedgerBench, file: Path) -> None:
     """No file named, none there yet, its newest line in the database: all well."""
     assert verify_checkpoint_file(bench.database_url, None) is None
     assert verify_checkpoint_file(bench.database_url, file) is None
@@ -91,7 +91,7 @@ def test_a_database_that_holds_what_was_published_starts(bench: LedgerBench, fil
     assert verified(bench.database_url, bench, file) == (0, [])
 
 
-def test_an_older_state_is_noticed_everywhere(bench: LedgerBench, file: Path, backup: str) -> None:
+def test_older_state_is_noticed_everywhere(bench: LedgerBench, file: Path, backup: str) -> None:
     """At the start, and by `verify`, for each line that is not held."""
     for minutes in (2, 4):
         published(bench, file, minutes)
@@ -103,7 +103,7 @@ def test_an_older_state_is_noticed_everywhere(bench: LedgerBench, file: Path, ba
     assert details[0].startswith(f"line 2 of {file}: it covers 4 events, but the Merkle log has 2: an older backup")
 
 
-def test_an_older_state_that_went_on_is_noticed_too(
+def test_older_state_that_went_on_is_noticed_too(
     bench: LedgerBench, file: Path, backup: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As many events as before, but others; the worker says so each time it should sign."""
@@ -120,7 +120,7 @@ def test_an_older_state_that_went_on_is_noticed_too(
         assert len(list_checkpoints(conn, 0, 100)) == 1
 
 
-def test_a_line_that_a_crash_cut_is_skipped(bench: LedgerBench, file: Path) -> None:
+def test_line_that_a_crash_cut_is_skipped(bench: LedgerBench, file: Path) -> None:
     """The one before it counts, the next one gets a line of its own, and `verify` names it."""
     first = published(bench, file, 0)
     with file.open("a") as lines:

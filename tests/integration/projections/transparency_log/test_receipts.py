@@ -107,7 +107,7 @@ def damage(bench: LedgerBench, statement: str) -> None:
         conn.execute("ALTER TABLE ledger_events ENABLE TRIGGER USER")
 
 
-def test_the_follower_s_root_is_that_of_the_events(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
+def test_follower_s_root_is_that_of_the_events(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
     """In portions of any size, over several tiles, always the root that RFC 6962 defines; each event has its leaf.
 
     A reader that was opened before it grew sees the same.
@@ -130,7 +130,7 @@ def test_the_follower_s_root_is_that_of_the_events(bench: LedgerBench, conn: psy
     assert find_leaf_index(conn, positions[-1] + 1) is None
 
 
-def test_a_checkpoint_is_signed_once_a_minute_if_there_is_news(
+def test_checkpoint_is_signed_once_a_minute_if_there_is_news(
     bench: LedgerBench, conn: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
     """Nothing for an empty log, too early or without news; the file outside has the same line."""
@@ -155,7 +155,7 @@ def test_a_checkpoint_is_signed_once_a_minute_if_there_is_news(
     assert is_consistent(first.size, second.size, first.root, second.root, path)
 
 
-def test_a_receipt_proves_its_events_and_nothing_altered(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
+def test_receipt_proves_its_events_and_nothing_altered(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
     """As it is it holds; with any value altered, another key or another reservation it proves nothing."""
     reservation_id = sent(bench)
     with pytest.raises(NotYetSignedError):
@@ -187,7 +187,7 @@ def test_a_receipt_proves_its_events_and_nothing_altered(bench: LedgerBench, con
     assert script_says(receipt, derive_public_keys(OTHER)[0]) is None
 
 
-def test_a_later_checkpoint_is_proved_to_hold_the_earlier(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
+def test_later_checkpoint_is_proved_to_hold_the_earlier(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
     """The events of one are the first of the other; with a root of something else, or the other way round, not."""
     for minutes in (0, 2):
         sent(bench)
@@ -329,7 +329,7 @@ def test_both_checkers_say_the_same_of_altered_receipts() -> None:
     assert min(counts["accepted"], counts["refused"]) > 500
 
 
-def test_the_script_is_short_and_imports_nothing_of_ours() -> None:
+def test_script_is_short_and_imports_nothing_of_ours() -> None:
     """Anybody can read it through."""
     text = SCRIPT.read_text()
 
@@ -377,7 +377,7 @@ def test_each_kind_of_damage_is_found(
     assert named in findings
 
 
-def test_a_checkpoint_of_another_key_or_of_a_later_state_is_found(
+def test_checkpoint_of_another_key_or_of_a_later_state_is_found(
     bench: LedgerBench, conn: psycopg.Connection[Any]
 ) -> None:
     """Signed with another key: found though the signature itself is right. So is one that holds more than the log."""

@@ -24,7 +24,7 @@ def vault(peppers: str = f"1:{A}", master: str = f"1:{A}") -> Vault:
     return Vault(KeyRing.parse(peppers), KeyRing.parse(master))
 
 
-def test_a_sealed_text_opens_again() -> None:
+def test_sealed_text_opens_again() -> None:
     """Sealing twice gives different bytes, both open to the same text."""
     one, two = (vault().seal("text", ROW, "秘密") for _ in range(2))
 
@@ -35,7 +35,7 @@ def test_a_sealed_text_opens_again() -> None:
 @pytest.mark.parametrize(
     ("kind", "row", "flip"), [("code", ROW, False), ("text", UUID(int=8), False), ("text", ROW, True)]
 )
-def test_a_row_cannot_be_passed_off_as_another(kind: RowKind, row: UUID, flip: bool) -> None:
+def test_row_cannot_be_passed_off_as_another(kind: RowKind, row: UUID, flip: bool) -> None:
     """Another kind, another row or one flipped bit: it does not open."""
     draft = vault().seal(kind, ROW, "secret")
     sealed = draft.sealed[:-1] + bytes([draft.sealed[-1] ^ 1]) if flip else draft.sealed
@@ -82,7 +82,7 @@ def test_keys_rotate_by_id() -> None:
         vault(master=f"2:{B}").open_text(ROW, old.sealed, old.key_id)
 
 
-def test_a_person_is_found_under_an_old_pepper() -> None:
+def test_person_is_found_under_an_old_pepper() -> None:
     """Digests are given for every pepper, the current one's first."""
     address = EmailAddress.parse("li.wei@example.com")
     old = vault().draft_recipient(address, uuid4())
@@ -92,7 +92,7 @@ def test_a_person_is_found_under_an_old_pepper() -> None:
     assert old.digests[0] == new.digests[1] != new.digests[0]
 
 
-def test_a_code_and_a_person_of_the_same_text_differ() -> None:
+def test_code_and_a_person_of_the_same_text_differ() -> None:
     """A digest says of what kind it is."""
     assert vault().compute_digests("code", "x") != vault().compute_digests("recipient", "x")
 
@@ -118,7 +118,7 @@ def test_text_that_is_not_a_key_ring_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("variable", ["LEDGER_PEPPERS", "LEDGER_MASTER_KEYS"])
 @pytest.mark.parametrize("key_id", [1, 9])
-def test_a_process_with_the_wrong_ring_refuses_to_start(database_url: str, variable: str, key_id: int) -> None:
+def test_process_with_the_wrong_ring_refuses_to_start(database_url: str, variable: str, key_id: int) -> None:
     """Another key under the same id, or no key in shared_app: one sentence that names the variable."""
     LedgerStore.open(settings_for(database_url)).close()
     field = variable.removeprefix("LEDGER_").lower()
@@ -138,7 +138,7 @@ def test_key_ring_with_one_more_key_does_not_raise(database_url: str) -> None:
     LedgerStore.open(more).close()
 
 
-def test_an_older_schema_is_refused_with_the_command_to_migrate(postgres_url: str) -> None:
+def test_older_schema_is_refused_with_the_command_to_migrate(postgres_url: str) -> None:
     """An empty database: run `ledger migrate`, then it opens."""
     name = f"empty_{uuid4().hex}"
     url = _create(postgres_url, name)
@@ -151,7 +151,7 @@ def test_an_older_schema_is_refused_with_the_command_to_migrate(postgres_url: st
     LedgerStore.open(settings_for(url)).close()
 
 
-def test_a_newer_schema_is_refused(database_url: str) -> None:
+def test_newer_schema_is_refused(database_url: str) -> None:
     """Old code never writes into a schema that it does not know."""
     with psycopg.connect(database_url) as conn:
         conn.execute(
@@ -163,7 +163,7 @@ def test_a_newer_schema_is_refused(database_url: str) -> None:
         LedgerStore.open(settings_for(database_url))
 
 
-def test_an_unavailable_database_is_named_without_its_password() -> None:
+def test_unavailable_database_is_named_without_its_password() -> None:
     """The sentence names the address that did not answer."""
     with pytest.raises(StorageUnavailableError, match=r"127\.0\.0\.1:1/none") as caught:
         LedgerStore.open(settings_for("postgresql://ledger:hidden@127.0.0.1:1/none"))

@@ -67,7 +67,7 @@ def run_as_shown(program: str, url: str, dump: Path) -> None:
     subprocess.run([find_postgres_program(program), *words[1:]], check=True, timeout=WAIT_S_MAX)
 
 
-def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, servers_folder: Path, tmp_path: Path) -> None:
+def test_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, servers_folder: Path, tmp_path: Path) -> None:
     """pg_dump and pg_restore give the same ledger, on a server that lacks an extension of the first one.
 
     A monitored server has pg_stat_statements, which its owner may not create; pg_trgm stands for it. After the next
@@ -100,7 +100,7 @@ def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, servers
         assert wrong(other.url, file) == ["proof: published checkpoints hold"]
 
 
-def test_a_base_backup_and_its_wal_are_restored_to_any_time(servers_folder: Path, tmp_path: Path) -> None:
+def test_base_backup_and_its_wal_are_restored_to_any_time(servers_folder: Path, tmp_path: Path) -> None:
     """To the last commit: the same ledger. To a moment before a mistake: that state, and the start says it is older."""
     folder, file = servers_folder / "recovery", tmp_path / "checkpoints.jsonl"
     folder.mkdir()

@@ -145,7 +145,7 @@ def test_verify_and_health_check_name_rows_whose_digests_were_swapped(two_keys: 
     assert {finding.stream for finding in sample.broken} == people
 
 
-def test_health_check_of_a_large_vault_ends_in_time_and_says_what_it_covered(two_keys: LedgerBench) -> None:
+def test_health_check_of_a_large_vault_ends_in_time_and_reports_its_coverage(two_keys: LedgerBench) -> None:
     """Each table is looked at, a page of it at least."""
     sample, _ = sampled_vault(two_keys.database_url, two_keys.storage.vault, lambda: True)
 

@@ -63,7 +63,7 @@ def test_random_histories_pass(bench: LedgerBench, seed: int) -> None:
     assert report.rows.events > 20
 
 
-def test_a_right_ledger_ends_with_0_and_leaves_its_mark(bench: LedgerBench) -> None:
+def test_right_ledger_ends_with_0_and_leaves_its_mark(bench: LedgerBench) -> None:
     """Exit code 0; time and position are kept for the metrics."""
     sent(bench)
 
@@ -73,7 +73,7 @@ def test_a_right_ledger_ends_with_0_and_leaves_its_mark(bench: LedgerBench) -> N
     assert [(last.kind, last.position) for last in remembered(bench)] == [("full", 4)]
 
 
-def test_a_drifted_row_is_named_and_not_repaired(bench: LedgerBench) -> None:
+def test_drifted_row_is_named_and_not_repaired(bench: LedgerBench) -> None:
     """Exit code 1 with the row, its values and the event; the row stays as it is."""
     code_id = sent(bench)
     damage(bench, "UPDATE code_balances SET used = 2")
@@ -133,7 +133,7 @@ def test_damage_to_the_log_is_named(bench: LedgerBench, statement: str, rule: st
 
 
 @pytest.mark.parametrize("event_count", [0, 3])
-def test_a_stream_without_its_end_is_named(bench: LedgerBench, event_count: int) -> None:
+def test_stream_without_its_end_is_named(bench: LedgerBench, event_count: int) -> None:
     """Nothing in the log tells of the gap, but the balance was made with the events that are lost."""
     code_id = sent(bench)
     damage(bench, "DELETE FROM ledger_events WHERE originator_version > %s", event_count)
@@ -147,7 +147,7 @@ def test_a_stream_without_its_end_is_named(bench: LedgerBench, event_count: int)
     assert [(NO_LOST_EVENTS, str(code_id), event_count + 1, "lost")] == places
 
 
-def test_an_event_that_can_t_be_read_does_not_hide_the_others(bench: LedgerBench) -> None:
+def test_event_that_can_t_be_read_does_not_hide_the_others(bench: LedgerBench) -> None:
     """The rows of its stream are left out, those of others are still compared."""
     broken, other = sent(bench), sent(bench)
     damage(bench, "UPDATE ledger_events SET topic = 'X:1' WHERE originator_id = %s AND originator_version = 2", broken)
@@ -172,7 +172,7 @@ def test_verify_names_reservations_that_are_not_settled_in_time(bench: LedgerBen
     ]
 
 
-def test_a_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
+def test_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
     """A case waits for a person as long as it takes."""
     reservation = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
     bench.attempt(reservation.reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
@@ -191,7 +191,7 @@ def test_a_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
     assert document["findings"] == []
 
 
-def test_the_sample_keeps_wrong_codes_until_they_are_right(bench: LedgerBench) -> None:
+def test_sample_keeps_wrong_codes_until_they_are_right(bench: LedgerBench) -> None:
     """What one round found the next ones look at again, so the exported number stays up as long as its cause."""
     code_id = sent(bench)
     now = bench.storage.recorder.clock.now()

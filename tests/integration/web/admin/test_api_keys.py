@@ -12,7 +12,7 @@ def status(app: AppClient, secret: str, path: str = "/api/v1/codes") -> int:
     return int(app.client.get(path, headers={"authorization": f"Bearer {secret}"}).status_code)
 
 
-def test_a_key_opens_what_its_role_opens_until_it_is_revoked(app: AppClient, admin: StaffBrowser) -> None:
+def test_key_has_the_rights_of_its_role_until_it_is_revoked(app: AppClient, admin: StaffBrowser) -> None:
     """Its secret is on one page only, and pressing twice makes one key."""
     form = {"name": "shop & co", "role": "viewer", "days": "", "nonce": uuid4().hex}
     key_page, again = admin.submit("/admin/keys", **form), admin.submit("/admin/keys", **form)
@@ -32,7 +32,7 @@ def test_a_key_opens_what_its_role_opens_until_it_is_revoked(app: AppClient, adm
     assert sum(word in admin.get("/support/audit").text for word in ("created an API key", "revoked an API key")) == 2
 
 
-def test_the_audit_names_the_key_that_did_it(app: AppClient, admin: StaffBrowser) -> None:
+def test_audit_names_the_key_that_did_it(app: AppClient, admin: StaffBrowser) -> None:
     """By the name that it was given, as text; an operator at the command line is none."""
     form = {"name": "<shop> & co", "role": "admin", "days": "", "nonce": uuid4().hex}
     secret = secret_of(admin.submit("/admin/keys", **form).text)
@@ -43,7 +43,7 @@ def test_the_audit_names_the_key_that_did_it(app: AppClient, admin: StaffBrowser
     assert "API key &lt;shop&gt; &amp; co" in admin.get("/support/audit").text
 
 
-def test_a_key_is_over_after_its_days(app: AppClient, admin: StaffBrowser) -> None:
+def test_key_is_over_after_its_days(app: AppClient, admin: StaffBrowser) -> None:
     """And the list says so."""
     form = {"name": "short", "role": "admin", "days": "1", "nonce": uuid4().hex}
     secret = secret_of(admin.submit("/admin/keys", **form).text)
@@ -55,7 +55,7 @@ def test_a_key_is_over_after_its_days(app: AppClient, admin: StaffBrowser) -> No
     assert "expired" in admin.get("/admin/keys").text
 
 
-def test_a_key_needs_a_name(app: AppClient, admin: StaffBrowser) -> None:
+def test_key_needs_a_name(app: AppClient, admin: StaffBrowser) -> None:
     """Otherwise an admin could not say later which keys may be revoked."""
     answer = admin.submit("/admin/keys", name=" ", role="viewer", days="1", nonce=uuid4().hex)
 

@@ -22,7 +22,7 @@ from tests.support.ledger.code_terms import make_terms
 from tests.support.waiting import WAIT_S_MAX
 
 
-def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser) -> None:
+def test_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser) -> None:
     """With its prefix, terms and note; pressed twice it is one batch, and the log says which codes belong together."""
     nonce, count = uuid4().hex, SLICE + 10
     terms = {
@@ -52,7 +52,7 @@ def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser
     assert app.services.reader.find_private_text(event.text_id) == "for the fair"
 
 
-def test_a_code_with_a_prefix_is_redeemed_in_any_spelling(app: AppClient, admin: StaffBrowser) -> None:
+def test_code_with_a_prefix_is_redeemed_in_any_spelling(app: AppClient, admin: StaffBrowser) -> None:
     """Also with letters that look alike, which the check letter tells apart."""
     batch = ended(app, ask_for(admin, prefix="VIP", bound="no", max_uses="3"))
     text = app.services.reader.find_code_text(batch.derive_code_ids(0, 1)[0][1])
@@ -191,7 +191,7 @@ def test_batches_are_issued_after_a_defect(app: AppClient, caplog: pytest.LogCap
     ]
 
 
-def test_a_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> None:
+def test_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> None:
     """What is issued stays; its page says so."""
     batch_id, batches = uuid4(), BatchRepository(app.services.storage)
     now = app.services.now()

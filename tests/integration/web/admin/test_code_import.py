@@ -84,7 +84,7 @@ def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrows
     assert app.redeem("old-2024-a").status_code == 202
 
 
-def test_lines_of_another_product_are_refused_for_what_is_wrong_with_them(app: AppClient, admin: StaffBrowser) -> None:
+def test_invalid_lines_of_another_product_are_refused_with_the_reason(app: AppClient, admin: StaffBrowser) -> None:
     """A card and a word that is neither true nor false are not explained as a long or a revoked code."""
     lines = ["Code,Redemption limit,Active,Voucher type", "A1,5,true,X", "A2,5,perhaps,X", "A3,5,true,GIFT_VOUCHER"]
     batch = ended(app, upload(admin, "\n".join(lines).encode()))
@@ -152,7 +152,7 @@ def test_our_own_file_is_read_back(app: AppClient, admin: StaffBrowser) -> None:
     assert "for the printer" in admin.get("/support/audit").text
 
 
-def test_the_list_as_a_file_has_what_the_list_has(app: AppClient, admin: StaffBrowser) -> None:
+def test_list_as_a_file_has_the_same_rows(app: AppClient, admin: StaffBrowser) -> None:
     """The same filter, with the texts."""
     ended(app, ask_for(admin, count="2", group="blue"))
     ended(app, ask_for(admin, count="1", group="green"))

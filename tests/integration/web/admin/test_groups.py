@@ -58,7 +58,7 @@ def test_contradicting_settings_are_not_saved(
     assert app.count("invite_groups") == 0
 
 
-def test_a_test_message_that_fails_says_why(admin: StaffBrowser) -> None:
+def test_test_message_that_fails_says_why(admin: StaffBrowser) -> None:
     """No mail server listens here; the page shows the error, and the attempt is recorded."""
     failed = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@example.com")
     mistyped = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@@example")
@@ -68,7 +68,7 @@ def test_a_test_message_that_fails_says_why(admin: StaffBrowser) -> None:
     assert "sent a test email" in admin.get("/support/audit").text
 
 
-def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, admin: StaffBrowser) -> None:
+def test_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, admin: StaffBrowser) -> None:
     """The page tells where reports go; the words are kept, whichever is saved first; mail again is one click."""
     url = "https://team.example.com/in?key=1"
     channel = PATH.replace("/one", "/channel")
@@ -187,6 +187,6 @@ def test_stored_logo_that_was_altered_is_left_out(app: AppClient, admin: StaffBr
         ("data:text/html,x", False),
     ],
 )
-def test_an_accepted_invitation_leads_to_https_only(text: str, is_one: bool) -> None:
+def test_accepted_invitation_leads_to_https_only(text: str, is_one: bool) -> None:
     """Absolute, without a user in it, and in plain letters."""
     assert is_one == is_redirect_target(text)

@@ -23,7 +23,7 @@ def mei(app: AppClient, admin: StaffBrowser) -> tuple[StaffBrowser, str]:
     return browser, ids[names.index(MEI)]
 
 
-def test_a_new_password_ends_all_sessions(app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
+def test_new_password_ends_all_sessions(app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
     """The old one is worth nothing, and the new one is shown once."""
     browser, staff_id = mei
     before = browser.get("/support").status_code
@@ -37,7 +37,7 @@ def test_a_new_password_ends_all_sessions(app: AppClient, admin: StaffBrowser, m
     assert "reset a password" in admin.get("/support/audit").text
 
 
-def test_a_role_holds_from_the_next_request_on(admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
+def test_role_holds_from_the_next_request_on(admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
     """Without a new sign-in."""
     browser, staff_id = mei
     before = browser.get("/admin").status_code
@@ -63,7 +63,7 @@ def test_removed_staff_member_can_do_nothing_until_added_again(
     assert "already has a staff account" in admin.submit("/admin/staff", email=MEI, role="viewer").text
 
 
-def test_the_last_admin_stays(app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
+def test_last_admin_stays(app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
     """Neither removed nor made less; once there is another one, they may go."""
     _, staff_id = mei
     own = re.findall(r"/staff/([0-9a-f-]{36})/role", admin.get("/admin/staff").text)

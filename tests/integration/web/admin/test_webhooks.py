@@ -32,7 +32,7 @@ def make(admin: StaffBrowser, **form: str) -> tuple[str, str]:
     return answer.text, match[1]
 
 
-def test_an_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
+def test_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
     """Its secret is shown once; filters, disabling, a new secret and removing; all of it is in the audit."""
     nonce = uuid4().hex
     page, path = make(admin, nonce=nonce, types="InviteSent", concurrency="2")
@@ -71,7 +71,7 @@ def test_form_names_the_field_of_an_invalid_target(app: AppClient, admin: StaffB
     assert app.count("webhook_endpoints") == 0
 
 
-def test_a_test_of_a_group_goes_to_its_own_system(here: None, app: AppClient, admin: StaffBrowser) -> None:
+def test_test_of_a_group_goes_to_its_own_system(here: None, app: AppClient, admin: StaffBrowser) -> None:
     """The message says that it invites no recipient; the page shows the system's answer."""
     assert here is None
     with WebhookReceiver() as system:

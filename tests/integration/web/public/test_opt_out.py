@@ -42,7 +42,7 @@ def opted_out(app: AppClient, recipient_id: UUID) -> list[str | None]:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_a_link_that_is_only_opened_changes_nothing(app: AppClient, method: str) -> None:
+def test_link_that_is_only_opened_changes_nothing(app: AppClient, method: str) -> None:
     """Mail gateways open every link; the page has one button, which posts to itself without a field."""
     recipient_id = recipient_of(app)
     link = link_of(app, recipient_id)
@@ -74,7 +74,7 @@ def test_one_click_opts_out_of_one_group(app: AppClient, language: str) -> None:
 
 
 @pytest.mark.parametrize(("group", "scope"), [("red", "Group: red"), (None, "Emails that name no group")])
-def test_page_names_codes_and_what_it_stops(app: AppClient, group: str | None, scope: str) -> None:
+def test_opt_out_page_names_the_emails_that_it_stops(app: AppClient, group: str | None, scope: str) -> None:
     """Hand-outs have the same link, and an opt-out stops their codes as well as reminders."""
     link, headers = link_of(app, recipient_of(app), group), {**PAGE, "Accept-Language": "en"}
 
@@ -84,7 +84,7 @@ def test_page_names_codes_and_what_it_stops(app: AppClient, group: str | None, s
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_invalid_link_is_a_page_that_says_so(app: AppClient, method: str) -> None:
+def test_invalid_link_is_a_page_that_says_so(app: AppClient, method: str) -> None:
     """404 for a token that is not ours, and for a recipient that the vault does not have."""
     answers = [app.client.request(method, path) for path in ("/opt-out/bad", link_of(app, uuid4()))]
 
@@ -117,7 +117,7 @@ def test_support_sees_an_opt_out_and_undoes_it_with_a_reason(
     assert support.get(undo).status_code == 404
 
 
-def test_an_erased_person_has_no_opt_out_and_the_export_names_it_before(app: AppClient) -> None:
+def test_erased_person_has_no_opt_out_and_the_export_names_it_before(app: AppClient) -> None:
     """The rows go with the address, and the link leads nowhere afterwards."""
     recipient_id = recipient_of(app)
     link = link_of(app, recipient_id)

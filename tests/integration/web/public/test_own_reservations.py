@@ -58,7 +58,7 @@ def test_only_the_browser_that_redeemed_sees_the_whole_address(app: AppClient, s
             assert EMAIL not in text
 
 
-def test_try_again_fills_in_what_this_browser_typed(app: AppClient, show: Callable[..., Element]) -> None:
+def test_try_again_fills_in_the_entries_of_this_browser(app: AppClient, show: Callable[..., Element]) -> None:
     """The same link gives another browser an empty form."""
     code, reservation_id = refused(app)
     (link,) = [

@@ -8,7 +8,7 @@ from tests.support.clients.staff_browser import PASSWORD, StaffBrowser
 NEW = "a longer pass phrase"
 
 
-def test_a_new_password_ends_every_other_session(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
+def test_new_password_ends_every_other_session(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Here it goes on under a new one; the old password is worth nothing."""
     here, elsewhere = sign_in("viewer"), StaffBrowser(app)
     elsewhere.sign_in("viewer@staff.example.com", PASSWORD)

@@ -21,7 +21,7 @@ def acts(app: AppClient) -> list[str]:
         return [row["act"] for row in conn.execute("SELECT act FROM audit ORDER BY audit_id").fetchall()]
 
 
-def test_a_support_page_leads_to_the_sign_in_and_back(app: AppClient) -> None:
+def test_support_page_leads_to_the_sign_in_and_back(app: AppClient) -> None:
     """Who is not signed in signs in first, and then sees the page that was asked for."""
     add_staff(app, EMAIL, "viewer", PASSWORD)
     browser = StaffBrowser(app)
@@ -38,7 +38,7 @@ def test_a_support_page_leads_to_the_sign_in_and_back(app: AppClient) -> None:
 @pytest.mark.parametrize(
     "next_path", ["https://evil.example", "//evil.example", "/support\\evil", "/invite", "/supportx"]
 )
-def test_the_sign_in_leads_to_our_own_pages_only(app: AppClient, next_path: str) -> None:
+def test_sign_in_leads_to_our_own_pages_only(app: AppClient, next_path: str) -> None:
     """An address of another site in `next` is skipped."""
     add_staff(app, EMAIL, "viewer", PASSWORD)
 
@@ -48,7 +48,7 @@ def test_the_sign_in_leads_to_our_own_pages_only(app: AppClient, next_path: str)
     )
 
 
-def test_a_wrong_password_and_an_unknown_account_get_the_same_answer(app: AppClient) -> None:
+def test_wrong_password_and_an_unknown_account_get_the_same_answer(app: AppClient) -> None:
     """Both are refused with the same words, and both are written down."""
     add_staff(app, EMAIL, "admin", PASSWORD)
 
@@ -62,7 +62,7 @@ def test_a_wrong_password_and_an_unknown_account_get_the_same_answer(app: AppCli
 
 
 @pytest.mark.parametrize("hasher", [PasswordHasher(), PasswordHasher(2, 16, 1, 20, 8)], ids=["ours", "another"])
-def test_an_unknown_account_costs_what_a_known_one_does(hasher: PasswordHasher) -> None:
+def test_unknown_account_costs_as_much_as_a_known_one(hasher: PasswordHasher) -> None:
     """The hash without a password is checked to its end, with the costs of every other; and no two are alike."""
     nobody = make_dummy_hash(hasher)
 
@@ -86,7 +86,7 @@ def test_too_many_failures_are_stopped(app: AppClient) -> None:
     assert acts(app) == ["sign_in_failed"] * 10
 
 
-def test_a_form_of_another_session_is_refused(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
+def test_form_of_another_session_is_refused(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Without the token, with another's, or from another site, nothing is done."""
     browser, other = sign_in("support"), sign_in("viewer")
     mine = browser.token()
@@ -118,7 +118,7 @@ def test_signing_out_ends_the_session_for_good(app: AppClient, sign_in: Callable
     assert acts(app) == ["signed_in", "signed_out"]
 
 
-def test_a_new_password_ends_the_sessions_of_the_old_one(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
+def test_new_password_ends_the_sessions_of_the_old_one(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Anyone who was in with the old password is out."""
     browser, other = sign_in("support"), sign_in("viewer")
 
@@ -128,7 +128,7 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(app: AppClient, sign_in
     assert other.get("/support").status_code == 200
 
 
-def test_the_session_changes_at_each_sign_in(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
+def test_session_changes_at_each_sign_in(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """A new sign-in ends the browser's session before, and its cookie is out of reach of scripts."""
     browser = sign_in("support")
     first = browser.cookies["ledger_staff"]
@@ -153,7 +153,7 @@ def test_cookies_keep_to_https_where_there_is_https(app: AppClient) -> None:
     assert "Secure" in safe.headers["set-cookie"]
 
 
-def test_an_ipv6_site_counts_as_one() -> None:
+def test_ipv6_site_counts_as_one() -> None:
     """It hands out addresses at will; IPv4 addresses count each, and what is no address counts as it stands."""
     assert client_networks("2001:db8::1") == client_networks("2001:db8::ffff:2") != client_networks("2001:db8:1::1")
     assert client_networks("192.0.2.1") != client_networks("192.0.2.2")
@@ -161,7 +161,7 @@ def test_an_ipv6_site_counts_as_one() -> None:
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET act = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
-def test_the_audit_is_append_only(app: AppClient, sign_in: Callable[..., StaffBrowser], statement: str) -> None:
+def test_audit_is_append_only(app: AppClient, sign_in: Callable[..., StaffBrowser], statement: str) -> None:
     """Not even the owner changes what is written there."""
     sign_in("support")
 

@@ -127,7 +127,7 @@ def test_history_shows_staff_in_full_to_admins_only(app: AppClient, sign_in: Sig
         ("/admin/staff/{staff}/password", "reset"),
     ],
 )
-def test_what_cannot_be_undone_asks_first(admin: StaffBrowser, path: str, word: str) -> None:
+def test_irreversible_actions_ask_first(admin: StaffBrowser, path: str, word: str) -> None:
     """The question names what it is about; without a reason nothing happens."""
     key_id, _ = make_key(admin, "shop")
     page = admin.submit("/admin/staff", email="mei@staff.example.com", role="viewer").text

@@ -97,7 +97,7 @@ def test_search_says_that_no_more_were_counted(
     ]
 
 
-def test_a_request_id_leads_to_what_it_did(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_request_id_leads_to_its_events(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """As answers and error pages show it; looked for on Enter only."""
     code = shared_app.issue()
     answer = shared_app.redeem(code)
@@ -161,7 +161,7 @@ def test_stranger_has_pages_of_rejected_requests(
     assert [each.find("p", class_="pager").text for each in (first, second)] == ["Older", "Newest"]
 
 
-def test_the_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """By address, which stays out of the page's own; the balance after each line is that of the code."""
     code = shared_app.issue(make_template(max_uses=5, bound=False))
     reserved(shared_app, code, "li.wei@example.com")
@@ -177,7 +177,7 @@ def test_the_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn
     assert "no reservation with that email address" in browser.get(nobody.headers["location"]).text
 
 
-def test_the_history_of_a_time(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_history_of_a_time(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Both ends belong to it; together with a kind and an order."""
     code = shared_app.issue(make_template(max_uses=9, bound=False))
     for number in range(4):
@@ -198,7 +198,7 @@ def test_the_history_of_a_time(shared_app: AppClient, shared_sign_in: SignIn) ->
     assert browser.get(page, since="yesterday").status_code == 422
 
 
-def test_an_event_shows_its_cause_and_its_effects(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_event_shows_its_cause_and_its_effects(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Both ways, with links; and the raw event, masked as everything is."""
     code = shared_app.issue()
     shared_app.attempt(reserved(shared_app, code), NO_SUCH)
@@ -236,7 +236,7 @@ def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn
     assert browser.get("/support/codes/00000000-0000-0000-0000-000000000001/explain").status_code == 404
 
 
-def test_a_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """With the one command that repairs it."""
     code_id = code_id_of(shared_app, shared_app.issue())
     browser = shared_sign_in("viewer")

@@ -23,7 +23,7 @@ from tests.support.ledger.code_template import make_template
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def test_the_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
+def test_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Sent, refunded, under way and refused; each once, in the step in which it began."""
     code = app.issue(make_template(max_uses=3, bound=False))
     ids = [app.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(3)]
@@ -88,7 +88,7 @@ def test_dashboard_shows_refunded_uses_whose_access_stands(
     assert ("Refunded, access kept" in page) == is_shown
 
 
-def test_a_sum_that_takes_too_long_is_given_up(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sum_that_takes_too_long_is_given_up(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database ends the question itself, and the next one is answered."""
     reader = DashboardReader(app.services.storage)
     monkeypatch.setattr(projections.read_models.dashboard_queries, "QUERY_TIMEOUT_MS", 50)
@@ -99,7 +99,7 @@ def test_a_sum_that_takes_too_long_is_given_up(app: AppClient, monkeypatch: pyte
     assert reader.read_health(app.services.now()).due == 0
 
 
-def test_a_range_that_is_too_long_is_still_a_page(
+def test_range_that_is_too_long_is_still_a_page(
     sign_in: Callable[..., StaffBrowser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what waits now, and the shorter stretches to choose from."""

@@ -95,7 +95,7 @@ def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in:
     assert {f"/support/codes/{code_id}" for code_id in ids} <= {*read_page(listed.text).link_targets}
 
 
-def test_the_statement_has_the_balance_after_each_line(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_statement_has_the_balance_after_each_line(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Newest first or oldest first, in sentences, with nothing in plain text."""
     code = shared_app.issue(make_template(max_uses=2))
     shared_app.attempt(reserved(shared_app, code))
@@ -112,7 +112,7 @@ def test_the_statement_has_the_balance_after_each_line(shared_app: AppClient, sh
     assert len(page.text.encode()) < 100_000
 
 
-def test_a_long_statement_is_paged_by_version(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_long_statement_is_paged_by_version(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Each line once, in order, over all pages."""
     code = shared_app.issue(make_template(max_uses=None, bound=False))
     for number in range(45):
@@ -126,7 +126,7 @@ def test_a_long_statement_is_paged_by_version(shared_app: AppClient, shared_sign
         assert seen == (list(range(46, 0, -1)) if order == "newest" else list(range(1, 47)))
 
 
-def test_the_statement_as_it_was(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_statement_as_it_was(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """By moment, or by event as the slider asks; before the code was issued there is nothing."""
     code = shared_app.issue(make_template(max_uses=2))
     shared_app.attempt(reserved(shared_app, code))
@@ -145,7 +145,7 @@ def test_the_statement_as_it_was(shared_app: AppClient, shared_sign_in: SignIn) 
     assert browser.get(path, as_of="yesterday").status_code == 422
 
 
-def test_the_statement_by_kind_and_by_reservation(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_statement_by_kind_and_by_reservation(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """A filter keeps each line's balance; groups show a reservation with its state."""
     code = shared_app.issue(make_template(max_uses=3, bound=False))
     first = reserved(shared_app, code)
@@ -210,7 +210,7 @@ def test_rejected_requests_show_why_a_code_did_not_work(shared_app: AppClient, s
     assert "mei@example.com" not in text
 
 
-def test_a_refund_shows_what_it_does_and_does_it_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_refund_shows_its_effect_and_happens_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Preview, reason, and the same form sent twice; the actor and the note are in the history."""
     code = shared_app.issue(make_template(max_uses=2))
     reservation_id = reserved(shared_app, code)
@@ -234,7 +234,7 @@ def test_a_refund_shows_what_it_does_and_does_it_once(shared_app: AppClient, sha
     assert balances(browser.get(f"/support/codes/{code_id_of(shared_app, code)}"))[0] == (0, 0, 2)
 
 
-def test_a_viewer_only_looks(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_viewer_only_looks(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """No act, no unmasking, no audit: neither offered nor taken."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
@@ -252,7 +252,7 @@ def test_a_viewer_only_looks(shared_app: AppClient, shared_sign_in: SignIn) -> N
     assert shared_app.count("audit") == before
 
 
-def test_an_address_is_shown_with_a_reason_and_written_down(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_address_is_shown_with_a_reason_and_written_down(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """To the one who asked, for a few minutes; the reason is sealed, and the audit shows it to admins."""
     reservation_id = reserved(shared_app, shared_app.issue())
     browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}"
@@ -275,7 +275,7 @@ def test_an_address_is_shown_with_a_reason_and_written_down(shared_app: AppClien
     assert not any(b"4711" in bytes(row["sealed"]) for row in sealed)
 
 
-def test_a_code_is_shown_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_code_is_shown_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Its whole text, grouped as people type it."""
     code = shared_app.issue()
     browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
@@ -289,7 +289,7 @@ def test_a_code_is_shown_with_a_reason(shared_app: AppClient, shared_sign_in: Si
     ("outcome", "says"),
     [(None, "您于"), (LOST, "邮件可能已送达"), (NO_SUCH, "您填写的邮箱无法接收邮件")],
 )
-def test_the_reply_is_in_the_customers_language(
+def test_reply_is_in_the_customers_language(
     shared_app: AppClient, shared_sign_in: SignIn, outcome: OutcomeUnknown | Rejected | None, says: str
 ) -> None:
     """Whatever language the page is in; it holds neither the address nor the code."""

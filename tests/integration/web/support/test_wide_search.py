@@ -25,7 +25,7 @@ def find(browser: StaffBrowser, typed: str) -> dict[str, str]:
     return {row.find("a").attributes["href"]: row.find("span", class_="hit-reason").text for row in rows}
 
 
-def test_a_code_is_found_in_spite_of_errors(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_code_is_found_in_spite_of_errors(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Look-alikes, one wrong character, and whole groups from the middle; each says why."""
     browser = shared_sign_in("viewer")
     native = shared_app.issue(make_template(max_uses=3)).replace("-", "")
@@ -47,7 +47,7 @@ def test_a_code_is_found_in_spite_of_errors(shared_app: AppClient, shared_sign_i
     assert path not in find(browser, native[2:6])
 
 
-def test_a_search_cannot_extend_the_known_end_of_a_code(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_search_cannot_extend_the_known_end_of_a_code(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Every character in front of the visible four is answered in the same way."""
     browser = shared_sign_in("viewer")
     native = shared_app.issue(make_template(max_uses=3)).replace("-", "")
@@ -77,7 +77,7 @@ def test_searches_for_parts_are_limited_by_person(
     assert browser.search(code).status_code == 303
 
 
-def test_similar_addresses_are_found_by_what_the_mask_shows(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_similar_addresses_match_by_their_unmasked_characters(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """First character and a domain with an error; the rest of the address changes nothing, and stays masked."""
     browser = shared_sign_in("viewer")
     reserved(shared_app, shared_app.issue(make_template(max_uses=3)), "quentin.typo@gmial.example.org")
@@ -94,7 +94,7 @@ def test_similar_addresses_are_found_by_what_the_mask_shows(shared_app: AppClien
     assert find(browser, "quentin.typo@gmail.example.net") == {}
 
 
-def test_a_rejected_customer_with_earlier_reservations_is_found(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_rejected_customer_with_earlier_reservations_is_found(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """The request of the day was rejected; the reservation is older than a day."""
     browser = shared_sign_in("viewer")
     reserved(shared_app, shared_app.issue(make_template(max_uses=3)), "xavier@mail.example.com")

@@ -18,7 +18,7 @@ def reserved(app: AppClient) -> str:
     return str(app.redeem(app.issue()).json()["reservation_id"])
 
 
-def test_an_unknown_waits_in_the_work_list_until_it_is_decided(app: AppClient, sign_in: SignIn) -> None:
+def test_unknown_waits_in_the_work_list_until_it_is_decided(app: AppClient, sign_in: SignIn) -> None:
     """A bounced invitation is listed with the thing to do; deciding it empties the list."""
     reservation_id = reserved(app)
     app.attempt(reservation_id)

@@ -36,7 +36,7 @@ def frozen(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("how", ["ack", "reject", "requeue"])
-def test_a_message_that_cannot_be_acknowledged_frees_its_place(
+def test_message_that_cannot_be_acknowledged_frees_its_place(
     channel: Any,  # noqa: ANN401 - kombu's classes have no types
     monkeypatch: pytest.MonkeyPatch,
     how: str,

@@ -67,7 +67,7 @@ def test_every_channel_keeps_the_contract() -> None:
     assert sorted(({*channel_kinds()} | EMAIL_CHANNELS) - CHANNELS.keys()) == []
 
 
-def test_a_message_is_accepted_by_a_named_server(channel: Channel) -> None:
+def test_message_is_accepted_by_a_named_server(channel: Channel) -> None:
     """A well-behaved other side accepts, and the outcome says who it was."""
     outcome = channel.send(MESSAGE)
 
@@ -92,7 +92,7 @@ def test_closing_a_channel_twice_does_not_raise(channel: Channel) -> None:
     channel.close()
 
 
-def test_a_closed_channel_opens_again(channel: Channel) -> None:
+def test_closed_channel_opens_again(channel: Channel) -> None:
     """A letter after `close` is sent like any other."""
     channel.send(MESSAGE)
     channel.close()
@@ -130,7 +130,7 @@ def test_mail_takes_nothing_away_and_says_so() -> None:
     assert message_count == 1
 
 
-def test_the_fake_follows_its_script() -> None:
+def test_fake_follows_its_script() -> None:
     """Outcomes by recipient go first, then those of the script in order, then acceptance."""
     refused = Rejected(server="fake", reason="address_refused", final=True, about_address=True)
     lost = OutcomeUnknown(server="fake", cause="connection_lost")

@@ -61,7 +61,7 @@ def test_text_and_html_say_the_same_with_the_link(template: Template, language: 
 
 
 @pytest.mark.parametrize(("template", "language"), ALL)
-def test_the_html_needs_nothing_from_outside(template: Template, language: Language) -> None:
+def test_html_needs_nothing_from_outside(template: Template, language: Language) -> None:
     """No picture, script, style sheet or font is fetched: the only addresses are the link itself."""
     html = _part(_read(replace(WITH_CODE, template=template, language=language)), "html")
 
@@ -70,7 +70,7 @@ def test_the_html_needs_nothing_from_outside(template: Template, language: Langu
 
 
 @pytest.mark.parametrize(("template", "language"), ALL)
-def test_the_same_message_is_rendered_alike(template: Template, language: Language) -> None:
+def test_same_message_is_rendered_alike(template: Template, language: Language) -> None:
     """Two equal letters give equal octets, in another process with other hash seeds too."""
     message = replace(WITH_CODE, template=template, language=language)
 
@@ -136,7 +136,7 @@ def test_long_subjects_are_folded_and_come_out_whole() -> None:
 
 
 @pytest.mark.parametrize("mark", ["\r\n", "\n", "\r", "\v", "\x85", "\u2028", "\x00"])
-def test_a_group_name_can_not_add_a_header(mark: str) -> None:
+def test_group_name_can_not_add_a_header(mark: str) -> None:
     """Line breaks of every kind in a group's name become spaces."""
     message = _read(replace(MESSAGE, language="en", group=f"a{mark}Bcc: b@example.com"))
 
@@ -145,7 +145,7 @@ def test_a_group_name_can_not_add_a_header(mark: str) -> None:
 
 
 @pytest.mark.parametrize("mark", ["\r\n", "\n", "\r", "\r\n ", "\r\n\r\n"])
-def test_a_message_id_can_not_add_a_header(mark: str) -> None:
+def test_message_id_can_not_add_a_header(mark: str) -> None:
     """A Message-ID with a line break is a mistake of the caller and never written."""
     outbound = replace(MESSAGE, message_id=f"<1@example.com>{mark}Bcc: b@example.com")
     try:
@@ -157,7 +157,7 @@ def test_a_message_id_can_not_add_a_header(mark: str) -> None:
 
 
 @pytest.mark.parametrize(("template", "language"), ALL)
-def test_a_message_is_seven_bit_with_crlf_and_short_lines(template: Template, language: Language) -> None:
+def test_message_is_seven_bit_with_crlf_and_short_lines(template: Template, language: Language) -> None:
     """Every server can carry it: ASCII, CRLF only, no line above RFC 5322's 78, the encoded ones at most 76."""
     octets = _written(replace(WITH_CODE, template=template, language=language, group="设计"))
 

@@ -52,7 +52,7 @@ def names(*addresses: str, asked: list[str] | None = None) -> Callable[[str, int
         ["224.0.0.1"],
     ],
 )
-def test_a_name_that_leads_inside_is_not_followed(addresses: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_that_leads_inside_is_not_followed(addresses: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """One such address among others is enough; nothing is connected."""
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("it connected"))
 
@@ -63,7 +63,7 @@ def test_a_name_that_leads_inside_is_not_followed(addresses: list[str], monkeypa
 @pytest.mark.parametrize(
     "url", ["https://127.0.0.1/", "https://127.1/", "http://hooks.example.com/", "https://a@b.example/"]
 )
-def test_an_address_that_is_none_is_refused_before_it_is_looked_up(url: str) -> None:
+def test_address_that_is_none_is_refused_before_it_is_looked_up(url: str) -> None:
     """The text alone says so."""
     asked: list[str] = []
 
@@ -72,7 +72,7 @@ def test_an_address_that_is_none_is_refused_before_it_is_looked_up(url: str) -> 
     assert asked == []
 
 
-def test_the_name_is_looked_up_once_and_kept(server: WebhookReceiver) -> None:
+def test_name_is_looked_up_once_and_kept(server: WebhookReceiver) -> None:
     """The connection goes to the address that was checked; the Host header is the name's."""
     asked: list[str] = []
     poster = PinnedHttpClient(LOOPBACK, 20.0, resolve=names("127.0.0.1", asked=asked))
@@ -99,14 +99,14 @@ def test_tls_is_of_the_name_though_the_address_is_pinned(trusted: CA) -> None:
             assert len(server.received) == int(is_his)
 
 
-def test_a_dead_address_leaves_time_for_the_next(server: WebhookReceiver) -> None:
+def test_dead_address_leaves_time_for_the_next(server: WebhookReceiver) -> None:
     """Names often stand for several."""
     poster = PinnedHttpClient(LOOPBACK, 20.0, resolve=names("127.0.0.9", "127.0.0.1"))
 
     assert poster.post(f"http://hooks.example.com:{server.port}/", {}, b"{}").status == 204
 
 
-def test_a_name_without_addresses_is_out_of_reach() -> None:
+def test_name_without_addresses_is_out_of_reach() -> None:
     """So is one whose server is not there."""
     with pytest.raises(NotSentError, match="unreachable"):
         PinnedHttpClient((), 5.0, resolve=names()).post("https://hooks.example.com/", {}, b"{}")
@@ -121,7 +121,7 @@ def test_no_redirect_is_followed(server: WebhookReceiver) -> None:
 
 
 @pytest.mark.parametrize(("length", "is_read"), [(BODY_BYTES_MAX, True), (BODY_BYTES_MAX + 1, False)])
-def test_an_answer_has_a_greatest_length(server: WebhookReceiver, length: int, is_read: bool) -> None:
+def test_answer_has_a_greatest_length(server: WebhookReceiver, length: int, is_read: bool) -> None:
     """More is not read."""
     server.then(ScriptedReply(200, b"x" * length))
     if is_read:
@@ -131,7 +131,7 @@ def test_an_answer_has_a_greatest_length(server: WebhookReceiver, length: int, i
         PinnedHttpClient(LOOPBACK, 20.0).post(server.url, {}, b"{}")
 
 
-def test_a_stalled_handshake_is_not_an_unknown_outcome() -> None:
+def test_stalled_handshake_is_not_an_unknown_outcome() -> None:
     """Nothing was said yet, and time for the answer was kept."""
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(NotSentError, match="unreachable"):
         PinnedHttpClient(LOOPBACK, 0.5).post(f"https://127.0.0.1:{silent.getsockname()[1]}/", {}, b"{}")

@@ -85,7 +85,7 @@ def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(
     assert said == ["mail server unavailable", "mail server available again"]
 
 
-def test_a_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, broker: Redis) -> None:
+def test_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, broker: Redis) -> None:
     """Each by its own name, and gone once it is repaired."""
     watch = BrokerMonitor(redis_url)
     wait_missing(watch, [])

@@ -394,7 +394,7 @@ def test_hand_out_goes_on_when_the_clock_came_back(
 
 @AHEAD
 @RESTART
-def test_what_a_channel_deferred_by_the_wrong_clock_goes_out(
+def test_message_deferred_by_the_wrong_clock_is_sent(
     open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool
 ) -> None:
     """A notice and an email of a hand-out: written by the right clock, and deferred by the one that was ahead."""
@@ -429,7 +429,7 @@ def test_what_a_channel_deferred_by_the_wrong_clock_goes_out(
         ]
 
 
-def test_what_a_channel_deferred_by_the_right_clock_waits(open_ledger: OpenLedger) -> None:
+def test_message_deferred_by_the_right_clock_waits(open_ledger: OpenLedger) -> None:
     """As long as the channel asked for, also after a step: nothing is brought back that can be."""
     with open_ledger() as ledger:
         ledger.bench.attempt(ledger.reserve("mei@example.com"), REFUSED, channel="fake")

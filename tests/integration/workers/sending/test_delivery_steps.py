@@ -58,7 +58,7 @@ def kinds(bench: LedgerBench) -> list[str]:
     return [topic.split(":")[0] for (topic,) in rows][1:]
 
 
-def test_a_message_goes_to_the_typed_address(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_message_goes_to_the_typed_address(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The vault gives the address as it was typed; Message-ID and link are the delivery's."""
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
@@ -73,7 +73,7 @@ def test_a_message_goes_to_the_typed_address(bench: LedgerBench, steps: Delivery
     assert kinds(bench) == ["UseReserved", "InviteAttempted", "InviteSent"]
 
 
-def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_message_delivered_twice_sends_once(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Doubles are harmless."""
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
@@ -84,7 +84,7 @@ def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: Deliver
     assert len(channel.messages) == 1
 
 
-def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, steps: DeliverySteps) -> None:
     """A copy has the same task id and may come to the same worker; what the first run sent is not sent again."""
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
@@ -95,7 +95,7 @@ def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, step
     assert len(channel.messages) == 1
 
 
-def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Deciding it again finds the lease that it committed itself."""
     reservation_id = reserved(bench)
 
@@ -107,7 +107,7 @@ def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, step
     assert kinds(bench) == ["UseReserved", "InviteAttempted"]
 
 
-def test_a_claimed_message_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_claimed_message_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The process stood still: since then the use may have been refunded, and another person invited."""
     channel = ScriptedChannel()
     (claimed,) = claim(steps, [reserved(bench)], channel.name, "t1")
@@ -130,12 +130,12 @@ def test_reservation_is_not_sent_while_it_waits_for_a_removal(bench: LedgerBench
     assert (word, waiting, channel.messages) == ("idle", [wrong], [])
 
 
-def test_an_unknown_reservation_is_nothing_to_do(steps: DeliverySteps) -> None:
+def test_unknown_reservation_is_nothing_to_do(steps: DeliverySteps) -> None:
     """A message carries no truth: an id that does not exist is left alone."""
     assert deliver(steps, uuid4(), ScriptedChannel(), "t1") == "idle"
 
 
-def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The server's words may hold personal data, so they are in the vault only."""
     deliver(steps, reserved(bench), ScriptedChannel(REFUSED), "t1")
 
@@ -144,7 +144,7 @@ def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBenc
     assert bench.reader.find_private_text(text_id) == "no such user"
 
 
-def test_a_retry_is_the_same_message(bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_is_the_same_message(bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an unknown the same delivery is sent again: equal to the last field."""
     channel = ScriptedChannel(OutcomeUnknown(server="mx:25", cause="timeout"))
     reservation_id = reserved(bench)
@@ -156,7 +156,7 @@ def test_a_retry_is_the_same_message(bench: LedgerBench, steps: DeliverySteps, m
     assert channel.messages[0] == channel.messages[1]
 
 
-def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The recipient is notified once that nothing was sent and no use was taken."""
     channel = ScriptedChannel(TOO_BIG)
     reservation_id = reserved(bench)
@@ -187,7 +187,7 @@ def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("not_needed", None)]
 
 
-def test_a_run_of_notices_ends_on_request(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_run_of_notices_ends_on_request(bench: LedgerBench, steps: DeliverySteps) -> None:
     """A mail server that stalls keeps no sweep for long, and what the sweep did not begin stays unclaimed."""
     for person in ("a", "b", "c"):
         deliver(steps, reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
@@ -210,7 +210,7 @@ def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) 
     assert counts == [False, True]
 
 
-def test_a_notice_with_an_unknown_outcome_is_not_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_notice_with_an_unknown_outcome_is_not_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Two notices would worry more than a lost one."""
     channel = ScriptedChannel(TOO_BIG, OutcomeUnknown(server="mx:25", cause="timeout"))
     deliver(steps, reserved(bench), channel, "t1")
@@ -220,7 +220,7 @@ def test_a_notice_with_an_unknown_outcome_is_not_sent_again(bench: LedgerBench, 
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("unknown", None)]
 
 
-def test_a_notice_that_definitely_failed_is_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_notice_that_definitely_failed_is_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
     """A busy mail server gets it later."""
     busy = Rejected(server="mx:25", reason="temporary", final=False)
     channel = ScriptedChannel(TOO_BIG, busy)

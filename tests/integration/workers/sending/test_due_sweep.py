@@ -59,7 +59,7 @@ def test_new_reservation_is_left_to_the_dispatcher(bench: LedgerBench) -> None:
     assert run(bench, publish, 0) == SweepResult(settled=0, dispatched=0)
 
 
-def test_a_lost_message_is_found(bench: LedgerBench) -> None:
+def test_lost_message_is_found(bench: LedgerBench) -> None:
     """Reservations that are not claimed are published again within seconds, and then at growing intervals."""
     reservation_id = reserved(bench)
     publish = Publisher()
@@ -70,7 +70,7 @@ def test_a_lost_message_is_found(bench: LedgerBench) -> None:
     assert set(publish.ids) == {reservation_id}
 
 
-def test_a_retry_is_due_again(bench: LedgerBench) -> None:
+def test_retry_is_due_again(bench: LedgerBench) -> None:
     """The mark of an earlier wake-up call doesn't hold back what became due after it."""
     reservation_id = reserved(bench)
     publish = Publisher()
@@ -104,7 +104,7 @@ def test_two_beats_at_once_wake_for_each_reservation_once(bench: LedgerBench) ->
     assert Counter(published_ids) == dict.fromkeys(ids, 2)
 
 
-def test_a_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> None:
+def test_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> None:
     """With the broker away the marks are taken back."""
     reservation_id = reserved(bench)
     with pytest.raises(OSError, match="away"):
@@ -116,7 +116,7 @@ def test_a_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> N
     assert publish.ids == [reservation_id]
 
 
-def test_an_unknown_outcome_shares_no_message(bench: LedgerBench) -> None:
+def test_unknown_outcome_shares_no_message(bench: LedgerBench) -> None:
     """The letter may be what killed its process: its neighbors are woken without it."""
     code = bench.issue(None, bound=False)
     ids = [
@@ -157,7 +157,7 @@ def test_reservations_are_published_again_after_a_broker_loss(bench: LedgerBench
     assert not BrokerLossDetector("redis://127.0.0.1:1/0").was_wiped()
 
 
-def test_an_overdue_reservation_is_refunded(bench: LedgerBench) -> None:
+def test_overdue_reservation_is_refunded(bench: LedgerBench) -> None:
     """With no worker at all the use comes back by itself at the deadline."""
     reserved(bench)
 
@@ -168,7 +168,7 @@ def test_an_overdue_reservation_is_refunded(bench: LedgerBench) -> None:
     assert bench.rows("SELECT refund_cause FROM reservations") == [("deadline",)]
 
 
-def test_an_unknown_is_parked(bench: LedgerBench) -> None:
+def test_unknown_is_parked(bench: LedgerBench) -> None:
     """An unknown past its deadline becomes a case and is due no more."""
     reservation_id = reserved(bench)
     bench.attempt(reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
@@ -178,7 +178,7 @@ def test_an_unknown_is_parked(bench: LedgerBench) -> None:
     assert bench.rows("SELECT case_id IS NOT NULL, due_at, status FROM reservations") == [(True, None, "live")]
 
 
-def test_cleanup_drops_what_is_past_its_time(bench: LedgerBench) -> None:
+def test_cleanup_drops_rows_past_their_retention(bench: LedgerBench) -> None:
     """Keys and refusals are kept for their time and no longer."""
     code = bench.issue(1, bound=False)
     bench.redeem(code, "a@example.com")

@@ -122,7 +122,7 @@ def house(bench: LedgerBench, steps: DeliverySteps, system: WebhookReceiver) -> 
     return GroupRig(bench, steps, system)
 
 
-def test_a_group_is_posted_to_and_all_else_is_mailed(house: GroupRig) -> None:
+def test_group_is_posted_to_and_all_else_is_mailed(house: GroupRig) -> None:
     """Each by its own way, and the history says by which."""
     posted, mailed = house.reserved(3), house.reserved(3, None) + house.reserved(1, "sales")
 
@@ -135,7 +135,7 @@ def test_a_group_is_posted_to_and_all_else_is_mailed(house: GroupRig) -> None:
     assert house.channels() == ["post", "webhook"]
 
 
-def test_a_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """No attempt is spent, the use stays reserved, and the same message goes out when it said."""
     house.system.then(ScriptedReply.says(200, status="later", retry_after_s=3600, reason="team_full"))
     (reservation_id,) = house.reserved(1)
@@ -152,7 +152,7 @@ def test_a_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pyte
     assert statuses(house.bench) == {"sent": 1}
 
 
-def test_a_refused_address_gives_the_use_back(house: GroupRig) -> None:
+def test_refused_address_gives_the_use_back(house: GroupRig) -> None:
     """As by mail."""
     house.system.then(ScriptedReply.says(422, status="refused", about="address", reason="no li.wei@example.com"))
     (reservation_id,) = house.reserved(1)
@@ -163,7 +163,7 @@ def test_a_refused_address_gives_the_use_back(house: GroupRig) -> None:
     assert (reservation.public_state, reservation.refund_cause) == ("refunded", "address_refused")
 
 
-def test_a_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
+def test_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
     """One of four hands waits for it, the others go on; what it did not get is left to the sweep."""
     house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 2.0))
@@ -179,7 +179,7 @@ def test_a_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
     assert due == [(5,)]
 
 
-def test_a_slow_system_gets_a_quarter_of_the_send_slots(house: GroupRig) -> None:
+def test_slow_system_gets_a_quarter_of_the_send_slots(house: GroupRig) -> None:
     """However many of its invitations come first: all others are sent in the meantime."""
     slots, at_once, most = 2 * GROUP_SHARE, 0, 0
     lock, all_others = threading.Lock(), threading.Event()
@@ -205,7 +205,7 @@ def test_a_slow_system_gets_a_quarter_of_the_send_slots(house: GroupRig) -> None
     assert statuses(house.bench) == {"sent": 18}
 
 
-def test_a_system_that_is_turned_off_gets_nothing_more(house: GroupRig) -> None:
+def test_system_that_is_turned_off_gets_nothing_more(house: GroupRig) -> None:
     """Mail goes out instead, of what is due already too."""
     (reservation_id,) = house.reserved(1)
     house.own.repository.disable(GROUP, house.bench.context().now)
@@ -215,7 +215,7 @@ def test_a_system_that_is_turned_off_gets_nothing_more(house: GroupRig) -> None:
     assert house.system.received == []
 
 
-def test_a_target_that_is_no_longer_allowed_gets_nothing(house: GroupRig) -> None:
+def test_target_that_is_no_longer_allowed_gets_nothing(house: GroupRig) -> None:
     """The address is looked at before every message, whatever was allowed when it was set."""
     strict = replace(
         house.own,
@@ -232,7 +232,7 @@ def test_a_target_that_is_no_longer_allowed_gets_nothing(house: GroupRig) -> Non
     assert '"target_refused"' in events[0][0]
 
 
-def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: GroupRig) -> None:
+def test_invitation_goes_only_by_the_channel_that_its_attempt_names(house: GroupRig) -> None:
     """The group got a system between claim and sending: the log says mail, so it is not asked before the next try."""
     (reservation_id,) = house.reserved(1)
     by_mail_alone = replace(house.steps, by_group={})
@@ -278,7 +278,7 @@ def test_recipients_are_notified_by_the_groups_system_and_get_no_email(house: Gr
     ],
     ids=["422", "refused", "503", "404", "500"],
 )
-def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
+def test_notice_that_its_system_does_not_take_is_no_mail_either(
     house: GroupRig, reply: ScriptedReply, expected: tuple[str, bool | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dropped where it says so; else the same is sent again, also after an unknown outcome: the id shows a repeat."""
@@ -312,7 +312,7 @@ def test_notice_is_posted_again_at_the_time_that_its_system_asks_for(
     assert house.bench.rows("SELECT attempts FROM outbox") == [(2,)]
 
 
-def test_the_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
+def test_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
     """One waits for it; the others are deferred while it rests, and the next group's go out in the same round."""
     house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 1.0))
@@ -325,7 +325,7 @@ def test_the_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None
     assert (len(house.system.received), house.post.sent) == (1, [mailed])
 
 
-def test_a_deferred_notice_spends_no_attempt(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deferred_notice_spends_no_attempt(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often that was: it has all its attempts when the system is back."""
     house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 1.0))
@@ -342,7 +342,7 @@ def test_a_deferred_notice_spends_no_attempt(house: GroupRig, monkeypatch: pytes
     assert house.notices() == [("sent", None), ("sent", None)]
 
 
-def test_a_notice_is_not_deferred_without_end(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notice_is_not_deferred_without_end(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a day it is dropped, which its outcome says."""
     given_back(house, 1)
     house.cooldowns.record(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))

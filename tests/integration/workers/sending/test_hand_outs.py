@@ -209,7 +209,7 @@ def test_channel_that_names_no_wait_is_asked_after_the_usual_one(house: HandOutR
 
 
 @pytest.mark.parametrize("stop", [pause, end, pause_campaign])
-def test_nothing_is_sent_while_it_is_stopped_but_what_staff_ask_for(
+def test_stopped_hand_out_sends_only_emails_that_staff_request(
     house: HandOutRig, stop: Callable[[HandOutRig, UUID], None]
 ) -> None:
     """A resend has the code and the link of the first email, and another Message-ID."""

@@ -136,7 +136,7 @@ def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: Deli
     assert statuses(bench) == {"sent": 10}
 
 
-def test_a_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: LedgerBench, steps: DeliverySteps) -> None:
     """One letter that takes long holds up one hand, not the message."""
     ids = reserved(bench, 12)
     all_others = threading.Event()
@@ -154,7 +154,7 @@ def test_a_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: Ledger
     assert statuses(bench) == {"sent": 12}
 
 
-def test_a_message_that_can_not_be_rendered_harms_no_other_message(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_message_that_can_not_be_rendered_harms_no_other_message(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The defect is counted; its reservation keeps the lease, which the sweep sees lapse."""
     ids = reserved(bench, 6)
 
@@ -200,7 +200,7 @@ def test_nothing_is_claimed_after_the_end_of_the_time(bench: LedgerBench, steps:
     assert statuses(bench).get("sent", 0) == turns * CONCURRENCY
 
 
-def test_wait_for_any_returns_what_has_finished_and_what_has_not() -> None:
+def test_wait_for_any_returns_finished_and_pending_futures() -> None:
     """One sending that has finished is enough; another that finishes at once comes with it."""
     first, second, third = (Future[Outcome]() for _ in range(3))
     first.set_result(Accepted(server="mx:25"))

@@ -78,7 +78,7 @@ def test_old_address_gets_one_notice_of_a_correction(
     ("outcome", "actor", "expected"),
     [(None, "person", []), (BUSY, "person", []), (DOUBT, "staff", ["correction_notice"])],
 )
-def test_correction_of_what_was_surely_not_sent_needs_no_notice(
+def test_correction_of_an_unsent_invitation_needs_no_notice(
     bench: LedgerBench, steps: DeliverySteps, outcome: Outcome | None, actor: ActorKind, expected: list[str]
 ) -> None:
     """No email has left for the old address; after an attempt with an unknown outcome one may have."""

@@ -188,7 +188,7 @@ def test_no_reminder_is_sent_after_an_opt_out(house: AccessRig) -> None:
     assert all("/opt-out/" in message.opt_out_link for message in house.channel.sent)
 
 
-def test_an_access_is_announced_ended_and_removed(house: AccessRig) -> None:
+def test_access_is_announced_ended_and_removed(house: AccessRig) -> None:
     """One letter for each mark, with a Message-ID of its own; the farewell goes with the removal."""
     reservation_id = house.grant_access(house.issue())
     start = house.now
@@ -250,7 +250,7 @@ def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: AccessRig) ->
     assert {"removal_failed"} == {cause for (cause,) in house.bench.rows("SELECT cause FROM cases")}
 
 
-def test_a_failure_is_retried_and_counted_from_the_log(house: AccessRig) -> None:
+def test_failure_is_retried_and_counted_from_the_log(house: AccessRig) -> None:
     """By another round, not at once; what the channel said is in the vault, the numbers are the ledger's."""
     house.grant_access(house.issue())
     house.now += timedelta(days=30, seconds=1)
@@ -356,7 +356,7 @@ def test_worker_that_lost_its_lease_asks_no_channel(house: AccessRig) -> None:
     assert house.channel.revoked == []
 
 
-def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(house: AccessRig) -> None:
+def test_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(house: AccessRig) -> None:
     """The channel is asked with the cause; the worker for the right address is woken, or the sweep comes."""
     code = house.issue()
     wrong = house.grant_access(code, channel="webhook")
@@ -385,7 +385,7 @@ def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(h
     assert_no_drift(house.bench)
 
 
-def test_a_rebind_moves_the_access_and_no_use(house: AccessRig) -> None:
+def test_rebind_moves_the_access_and_no_use(house: AccessRig) -> None:
     """The former one is removed by its own channel after the new invitation was sent; rows are the log's."""
     code = house.issue()
     former = house.grant_access(code)
@@ -412,7 +412,7 @@ def test_a_rebind_moves_the_access_and_no_use(house: AccessRig) -> None:
     assert_no_drift(house.bench)
 
 
-def test_a_rebind_that_fails_notifies_its_recipient_that_nothing_changed(house: AccessRig) -> None:
+def test_rebind_that_fails_notifies_its_recipient_that_nothing_changed(house: AccessRig) -> None:
     """A notice of its own, which leads back to the access."""
     code = house.issue()
     former = house.grant_access(code)
@@ -443,7 +443,7 @@ def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: A
     assert "已换到另一个群组" in render_parts(message).subject
 
 
-def test_the_call_of_the_incident_moves_too(house: AccessRig) -> None:
+def test_call_of_the_incident_moves_too(house: AccessRig) -> None:
     """By hand, with is_rebind=True; the group has to be named."""
     code = house.issue()
     house.grant_access(code)

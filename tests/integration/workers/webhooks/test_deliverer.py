@@ -207,7 +207,7 @@ def test_three_days_are_enough(hooks: WebhookBench, server: WebhookReceiver) -> 
     assert hooks.states() == [("delivered", 1, "taken")]
 
 
-def test_a_dead_endpoint_fills_no_table(hooks: WebhookBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_endpoint_fills_no_table(hooks: WebhookBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a bound the log itself waits; when the endpoint is back, it receives all of it."""
     monkeypatch.setattr(webhook_deliveries, "PENDING_MAX", 5)
     with WebhookReceiver() as gone:
@@ -225,7 +225,7 @@ def test_a_dead_endpoint_fills_no_table(hooks: WebhookBench, monkeypatch: pytest
     assert hooks.find(endpoint_id).behind == 0
 
 
-def test_a_process_that_dies_after_sending_sends_again_with_the_same_id(
+def test_process_that_dies_after_sending_sends_again_with_the_same_id(
     hooks: WebhookBench, server: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At least once: the other side tells the repeat by the id."""
@@ -261,7 +261,7 @@ def test_several_processes_send_each_message_once(hooks: WebhookBench, server: W
     assert len(set(ids(server))) == 30
 
 
-def test_a_stalled_endpoint_delays_no_other_endpoint(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_stalled_endpoint_delays_no_other_endpoint(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Waking waits for nothing; other endpoints receive events in the meantime, and one message is in flight."""
     with WebhookReceiver() as silent:
         silent.always = ScriptedReply(first=silent.hang)
@@ -310,7 +310,7 @@ def test_old_messages_go_and_removed_endpoints_with_theirs(hooks: WebhookBench, 
     assert prune(storage, hooks.now() + timedelta(days=8), 90)["webhook_delivery"] == 2
 
 
-def test_an_event_of_a_later_version_is_delivered_too(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_event_of_a_later_version_is_delivered_too(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """A rollback must not stop the messages: the content of an event's message is the same in every version."""
     hooks.endpoint(server)
     with hooks.bench.storage.datastore.get_connection() as conn:

@@ -76,7 +76,7 @@ def test_active_that_is_neither_true_nor_false_is_rejected() -> None:
         read_rows(f"{VOUCHERIFY_HEADER}A-1,DISCOUNT_VOUCHER,1,0,perhaps,\n".encode())
 
 
-def test_mapping_by_hand_goes_before_the_recognized_columns() -> None:
+def test_manual_mapping_precedes_recognized_columns() -> None:
     """So pretix tags can become groups."""
     records, rows = read_rows(f"{PRETIX_HEADER}A-1,,0,2,spring\n".encode(), {"Tag": "group"})
 

@@ -35,7 +35,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
     return [(line.levelname, line.getMessage(), vars(line)["component"]) for line in caplog.records]
 
 
-def test_unavailable_mail_server_is_logged_once_with_what_to_do(
+def test_unavailable_mail_server_is_logged_once_with_a_remedy(
     status: DependencyStatus, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When it becomes unavailable, and when it is available again; not at every look in between."""

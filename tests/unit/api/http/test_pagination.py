@@ -16,21 +16,21 @@ CURSOR = (datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), UUID(int=7))
 @pytest.mark.parametrize(
     ("rows", "page", "following"), [([], [], None), ([1, 2], [1, 2], None), ([1, 2, 3], [1, 2], 2)]
 )
-def test_a_page_is_followed_when_one_row_more_was_read(rows: list[int], page: list[int], following: int | None) -> None:
+def test_page_is_followed_when_one_row_more_was_read(rows: list[int], page: list[int], following: int | None) -> None:
     """The row too many is the next page's first."""
     cut = Page.of(rows, 2, lambda row: row)
 
     assert (page, following) == (cut.rows, cut.next)
 
 
-def test_a_cursor_names_the_row_it_was_made_of() -> None:
+def test_cursor_names_the_row_it_was_made_of() -> None:
     """Without one a list begins at its start."""
     assert parse_cursor(format_cursor(*CURSOR)) == CURSOR
     assert (parse_cursor(None), parse_cursor(None, NEWEST)) == (OLDEST, NEWEST)
     assert parse_cursor(format_cursor(*NEWEST)) == NEWEST
 
 
-def test_a_cursor_of_another_form_is_malformed() -> None:
+def test_cursor_of_another_form_is_malformed() -> None:
     """It is opaque to clients, and safe to make up."""
     with pytest.raises(ApplicationError, match="MALFORMED"):
         parse_cursor("bm90IG91cnM")

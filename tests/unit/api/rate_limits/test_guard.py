@@ -35,7 +35,7 @@ def open_breaker(watch: TimedGuard) -> None:
 
 
 @pytest.mark.parametrize(("shape", "limit"), [("native", ADDRESS), ("long", ADDRESS), ("short", SHORT)])
-def test_an_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, limit: Limit) -> None:
+def test_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, limit: Limit) -> None:
     """Whatever it types; short old codes have the stricter limit. Retry-After tells the truth."""
     watch = TimedGuard()
     answers = [watch.guess(attempt(shape=shape)) for _ in range(limit.burst + 1)]
@@ -45,7 +45,7 @@ def test_an_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, li
     assert names([watch.guess(attempt(shape=shape)) for _ in range(2)]) == [None, limit.name]
 
 
-def test_a_native_code_is_never_kept_out() -> None:
+def test_native_code_is_never_kept_out() -> None:
     """Not with its address's limits used up, not while the breaker is open: only the answer "no such code" is."""
     watch = TimedGuard()
     open_breaker(watch)
@@ -73,7 +73,7 @@ def test_successes_cost_nothing_and_are_never_limited() -> None:
     assert names([watch.redeem(attempt(shape="short")) for _ in range(1_000)]) == [None] * 1_000
 
 
-def test_good_customers_behind_the_address_of_one_who_mistypes() -> None:
+def test_customers_redeem_behind_the_address_of_a_mistyping_client() -> None:
     """Failures below the limit affect no client there, however many redeem."""
     watch = TimedGuard()
     for _ in range(SHORT.burst - 1):
@@ -116,7 +116,7 @@ def test_ipv6_counts_by_link_and_by_network() -> None:
     assert mapped == [None] * ADDRESS.burst + ["address"]
 
 
-def test_the_breaker_rejects_clients_that_failed_recently() -> None:
+def test_breaker_rejects_clients_that_failed_recently() -> None:
     """Their old codes are not looked up, whether they exist or not; everybody else's are."""
     watch = TimedGuard()
     open_breaker(watch)
@@ -127,7 +127,7 @@ def test_the_breaker_rejects_clients_that_failed_recently() -> None:
     ]
 
 
-def test_while_it_is_open_new_addresses_share_what_is_left() -> None:
+def test_open_breaker_makes_new_addresses_share_the_rest() -> None:
     """With any number of addresses a guesser gets one try a second; real codes don't use it up."""
     watch = TimedGuard()
     open_breaker(watch)
@@ -157,7 +157,7 @@ def test_breaker_closes_when_the_guesses_end() -> None:
     assert names([still_open, watch.redeem(attempt("198.51.100.1", "long"))]) == ["breaker", None]
 
 
-def test_a_failure_is_dropped_after_its_time() -> None:
+def test_failure_is_dropped_after_its_time() -> None:
     """Ten minutes later the address is as good as new."""
     watch = TimedGuard()
     watch.guess(attempt())
@@ -180,7 +180,7 @@ def test_requests_in_flight_are_bounded() -> None:
     assert limited == [None] * (ADDRESS.burst - 1) + [RateLimitExceeded("address", 1)]
 
 
-def test_a_volley_is_owed() -> None:
+def test_volley_is_owed() -> None:
     """What was let through before it was known is paid for afterwards."""
     watch = TimedGuard()
     volley = [attempt() for _ in range(40)]
@@ -192,7 +192,7 @@ def test_a_volley_is_owed() -> None:
     assert watch.guess(attempt()) == RateLimitExceeded("address", int((40 - ADDRESS.burst + 1) * ADDRESS.period_s))
 
 
-def test_the_headers_show_what_is_left() -> None:
+def test_headers_show_the_remaining_requests() -> None:
     """Full for who never failed; then less, with the time until there is more, which Retry-After does not undercut."""
     watch = TimedGuard()
     header_values = [dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"]]
@@ -212,7 +212,7 @@ def test_the_headers_show_what_is_left() -> None:
     assert limit_headers(None, "192.0.2.1") == ()
 
 
-def test_the_headers_show_the_breaker() -> None:
+def test_headers_show_the_breaker() -> None:
     """Nothing is left for who failed recently, as long as Retry-After says."""
     watch = TimedGuard()
     open_breaker(watch)

@@ -14,13 +14,13 @@ PAGE = (Path(__file__).parents[4] / "docs" / "explanation" / "rate-limits.md").r
 
 
 @pytest.mark.parametrize("build_table", [native_table, old_table, limit_table], ids=["native", "old", "limits"])
-def test_the_tables_of_the_page_follow_from_the_constants(build_table: object) -> None:
+def test_tables_of_the_page_follow_from_the_constants(build_table: object) -> None:
     """Print them with `python -m pytest tests/unit/api/rate_limits/test_guessing_page.py` and copy what it shows."""
     assert callable(build_table)
     assert build_table() in PAGE, f"docs/explanation/rate-limits.md should hold\n{build_table()}"
 
 
-def test_the_sentences_of_the_page_name_the_same_numbers() -> None:
+def test_sentences_of_the_page_name_the_same_numbers() -> None:
     """Its prose as well."""
     sentences = (
         f"{UNKNOWN_MAX} unknown codes arrive within {WINDOW_S} seconds",
@@ -37,6 +37,6 @@ def test_the_sentences_of_the_page_name_the_same_numbers() -> None:
     assert [sentence for sentence in sentences if sentence not in words] == []
 
 
-def test_the_forms_of_the_page_are_short_ones() -> None:
+def test_forms_of_the_page_are_short_ones() -> None:
     """They have the stricter limits."""
     assert {classify_code(text) for _, text in OLD_FORMS} == {"short"}

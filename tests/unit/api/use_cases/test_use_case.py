@@ -88,7 +88,7 @@ def refund(scenario: Scenario) -> object:
     ("draft", "wakes"),
     [(rebind, True), (correct, True), (resend, True), (retry, True), (count, False), (refund, False)],
 )
-def test_worker_is_woken_for_what_is_to_be_sent_once(draft: Callable[[Scenario], object], wakes: bool) -> None:
+def test_worker_is_woken_once_for_due_messages(draft: Callable[[Scenario], object], wakes: bool) -> None:
     """A repeat of the request changes nothing, so nothing follows."""
     scenario = Scenario()
     services, command = ServicesOfScenario(scenario), cast("RebindReservation", draft(scenario))

@@ -33,7 +33,7 @@ def noted(scenario: Scenario, reservation_id: UUID, text: int = 1) -> Result:
     )
 
 
-def test_a_note_changes_no_state() -> None:
+def test_note_changes_no_state() -> None:
     """But its place in the history."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -57,7 +57,7 @@ def test_nothing_follows_from_a_note() -> None:
     assert scenario.events[-2].caused_by == 2
 
 
-def test_the_same_note_twice_is_one() -> None:
+def test_same_note_twice_is_one() -> None:
     """Two clicks, or a lost answer; also where the store knows it from long ago."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -70,7 +70,7 @@ def test_the_same_note_twice_is_one() -> None:
     assert scenario.kinds == ["UseReserved", "NoteAdded", "CodeNoted"]
 
 
-def test_a_note_needs_something_that_exists() -> None:
+def test_note_needs_something_that_exists() -> None:
     """No note hangs in the air."""
     scenario = Scenario()
     context, note = scenario.context("staff"), Text(UUID(int=7))
@@ -136,7 +136,7 @@ def texts_after(scenario: Scenario, reservation_id: UUID, step: Callable[[Scenar
 
 
 @pytest.mark.parametrize("step", PENDING.values(), ids=PENDING)
-def test_reason_is_kept_with_what_staff_did_to_a_pending_reservation(step: Callable[..., Result]) -> None:
+def test_reason_is_kept_with_staff_actions_on_a_pending_reservation(step: Callable[..., Result]) -> None:
     """By the event that says it, and by no other."""
     scenario = NotedScenario(max_uses=3)
 
@@ -144,7 +144,7 @@ def test_reason_is_kept_with_what_staff_did_to_a_pending_reservation(step: Calla
 
 
 @pytest.mark.parametrize("step", SENT_STEPS.values(), ids=SENT_STEPS)
-def test_reason_is_kept_with_what_staff_did_to_a_sent_reservation(step: Callable[..., Result]) -> None:
+def test_reason_is_kept_with_staff_actions_on_a_sent_reservation(step: Callable[..., Result]) -> None:
     """Also of a rebind, whose own reservation says it."""
     scenario = NotedScenario(max_uses=3, group="red")
 

@@ -117,7 +117,7 @@ def test_terms_that_contradict_each_other_are_refused_wherever_they_are_decided(
     assert before == len(scenario.events)
 
 
-def test_an_exception_to_an_allowed_domain_is_no_contradiction() -> None:
+def test_exception_to_an_allowed_domain_is_no_contradiction() -> None:
     """All subdomains but one."""
     scenario = Scenario(allowed_domains=parse_domains("*.a.example"), denied_domains=parse_domains("b.a.example"))
 
@@ -135,7 +135,7 @@ def test_terms_at_their_bounds_are_accepted(terms: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("command", ["issued_at", "used"])
-def test_an_import_keeps_its_times_and_openings_inside_the_bounds(command: str) -> None:
+def test_import_keeps_its_times_and_openings_inside_the_bounds(command: str) -> None:
     """What a file says of the past is bounded as well."""
     scenario = Scenario()
     wrong: dict[str, Any] = (
@@ -155,7 +155,7 @@ def test_an_import_keeps_its_times_and_openings_inside_the_bounds(command: str) 
 
 
 @pytest.mark.parametrize("name", ["sent_at", "accepted_at", "removed_at", "activated_at"])
-def test_an_import_keeps_the_times_of_its_uses_inside_the_bounds(name: str) -> None:
+def test_import_keeps_the_times_of_its_uses_inside_the_bounds(name: str) -> None:
     """Each of them may be wrong in a file."""
     scenario = Scenario()
     times: dict[str, Any] = {"sent_at": EARLIEST, name: FIRST_EAST}
@@ -170,7 +170,7 @@ def test_an_import_keeps_the_times_of_its_uses_inside_the_bounds(name: str) -> N
 
 
 @pytest.mark.parametrize("kind", [AcceptInvite, RecordBounce, RecordExternalRemoval])
-def test_a_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kind: Any) -> None:  # noqa: ANN401 - three commands
+def test_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kind: Any) -> None:  # noqa: ANN401 - three commands
     """Both ends are inside; beyond them nothing is recorded."""
     for beyond, inside in (
         (-TICK, timedelta()),
@@ -203,7 +203,7 @@ def test_text_that_is_not_a_time_is_refused(typed: object) -> None:
 
 
 @pytest.mark.parametrize("at", [LAST_WEST, FIRST_EAST, EARLIEST - TICK, LATEST + TICK, LAST, FIRST])
-def test_a_timestamp_outside_the_bounds_is_refused_clamped_or_read_as_it_is(at: datetime) -> None:
+def test_timestamp_outside_the_bounds_is_refused_clamped_or_read_as_it_is(at: datetime) -> None:
     """By the one who asks; what UTC cannot write stays as it was written."""
     with pytest.raises(TimestampError, match="2000-01-01 to 8999-12-31 UTC"):
         bounded(at)
@@ -214,7 +214,7 @@ def test_a_timestamp_outside_the_bounds_is_refused_clamped_or_read_as_it_is(at: 
     assert text_of(FIRST) == "0001-01-01 00:00 UTC"
 
 
-def test_a_timestamp_is_converted_to_utc() -> None:
+def test_timestamp_is_converted_to_utc() -> None:
     """Whatever its offset; without one it means UTC, unless an offset is needed."""
     assert parse_timestamp("2027-01-31t23:00:00,25-05:30") == datetime(2027, 2, 1, 4, 30, 0, 250_000, tzinfo=UTC)
     assert parse_timestamp("2027-01-31T23:00").tzinfo is UTC
@@ -225,7 +225,7 @@ def test_a_timestamp_is_converted_to_utc() -> None:
         parse_timestamp("2027-01-31T23:00", needs_offset=True)
 
 
-def test_a_sum_beyond_the_calendar_ends_at_its_end() -> None:
+def test_sum_beyond_the_calendar_ends_at_its_end() -> None:
     """A hundred years of access that began in 9999, and a warning a week before the year 1."""
     assert shifted(LAST, timedelta(days=36_500)) == LAST
     assert shifted(FIRST, -timedelta(days=7)) == FIRST
@@ -241,7 +241,7 @@ def test_text_beyond_digits_or_bounds_is_not_a_number(typed: str) -> None:
         parse_number(typed, USES)
 
 
-def test_a_number_may_have_leading_zeros() -> None:
+def test_number_may_have_leading_zeros() -> None:
     """As people copy them."""
     assert parse_number("007", USES) == 7
     assert parse_number("0100", USES) == 100

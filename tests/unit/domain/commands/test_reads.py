@@ -82,7 +82,7 @@ def test_deadlines_of_a_campaign_are_asked_for_if_it_may_be_full() -> None:
     ],
     ids=["persons", "newer", "rebinds", "releasable", "texts", "handed out", "uses"],
 )
-def test_a_decision_cannot_read_what_no_command_asked_for(read: Callable[..., object]) -> None:
+def test_decision_cannot_read_rows_that_no_command_asked_for(read: Callable[..., object]) -> None:
     """It would take what was not read for what does not exist."""
     scenario = Scenario(campaign=make_campaign_terms(max_per_person=1), max_uses=2, bound=False)
     reservation = scenario.reservation(scenario.reserved("li"))
@@ -95,7 +95,7 @@ def test_a_decision_cannot_read_what_no_command_asked_for(read: Callable[..., ob
         read(seen, scenario, reservation)
 
 
-def test_a_recipient_without_reservations_needs_no_read() -> None:
+def test_recipient_without_reservations_needs_no_read() -> None:
     """A new person has none, so nothing is asked for."""
     seen = WorkingSet(asked=Asks())
     seen.note_known_persons()
@@ -103,7 +103,7 @@ def test_a_recipient_without_reservations_needs_no_read() -> None:
     assert seen.reservations_of(UNKNOWN, UNKNOWN) == []
 
 
-def test_a_source_that_was_not_read_is_no_missing_source() -> None:
+def test_source_that_was_not_read_is_no_missing_source() -> None:
     """A rebind has one for certain."""
     scenario = Scenario(max_uses=2, bound=False)
     first = scenario.sent("li")

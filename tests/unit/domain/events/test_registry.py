@@ -42,7 +42,7 @@ def test_registry_holds_the_leaves_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("base", ["Event", "UseReserved"])
 @pytest.mark.parametrize("omitted", SAID_BY_TYPES)
-def test_registry_rejects_a_type_that_omits_what_types_say(omitted: str, base: str, tmp_path: Path) -> None:
+def test_registry_rejects_a_type_without_required_attributes(omitted: str, base: str, tmp_path: Path) -> None:
     """What a type inherits it does not say."""
     said = [name for name in SAID_BY_TYPES if name != omitted]
 
@@ -63,7 +63,7 @@ def test_values_of_types_are_no_fields() -> None:
     assert not {*SAID_BY_TYPES} & {name for kind in EVENT_TYPES.values() for name in kind.__struct_fields__}
 
 
-def test_each_level_shows_what_the_one_before_shows() -> None:
+def test_each_level_includes_the_one_before() -> None:
     """The last one shows everything."""
     shown = [set(types_up_to(level)) for level in LEVELS]
 

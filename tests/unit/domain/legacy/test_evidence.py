@@ -53,16 +53,14 @@ def record(status: str = "success", email: str = "li.wei@example.com", **more: A
         (2, [record(email="nobody"), record()], "agrees", 2),
     ],
 )
-def test_the_counter_is_weighed_by_the_records(
-    used: int, records: list[LegacyInvite], judgment: str, becomes: int
-) -> None:
+def test_counter_is_weighed_by_the_records(used: int, records: list[LegacyInvite], judgment: str, becomes: int) -> None:
     """Sent invitations count; failed and refunded ones do not; an unknown outcome keeps what was counted."""
     assessment = assess(code(used), records)
 
     assert (judgment, becomes) == (assessment.judgment, assessment.becomes)
 
 
-def test_a_limit_below_the_proofs_is_raised() -> None:
+def test_limit_below_the_proofs_is_raised() -> None:
     """What was sent can't be undone, so the limit gives way; an unlimited code stays unlimited."""
     assert assess(code(2, 1), [record(), record()]).max_uses == 2
     assert assess(code(2, None), [record(), record()]).max_uses is None

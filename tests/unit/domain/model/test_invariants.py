@@ -104,7 +104,7 @@ def item_after(*events: ReservationEvent) -> Reservation:
         (code_after(JOINED), JOINED, "invariant 12: a code joins one campaign, without reserved uses"),
     ],
 )
-def test_an_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, event: Event, broken: str) -> None:
+def test_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, event: Event, broken: str) -> None:
     """One reservation too many; a moment before the last one."""
     assert [broken] == find_broken_code_rules(before, event, evolve_code(before, ID, 9, event))
 
@@ -117,7 +117,7 @@ def test_an_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, ev
         ({"reserved": 2}, "invariant 1: uses stay within the limit"),
     ],
 )
-def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken: str) -> None:
+def test_state_that_does_not_follow_is_named(change: dict[str, object], broken: str) -> None:
     """A use that no event counts, a binding that is lost: a fold that is wrong would be found."""
     before = code_after()
     after = replace(evolve_code(before, ID, 2, RESERVED), **change)
@@ -151,7 +151,7 @@ def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken
         (item_after(RESERVED), RELEASED, ["invariant 11: nothing is sent while it waits"]),
     ],
 )
-def test_an_event_that_breaks_a_rule_of_the_reservation_is_named(
+def test_event_that_breaks_a_rule_of_the_reservation_is_named(
     before: Reservation, event: ReservationEvent, broken: list[str]
 ) -> None:
     """Sent twice, refunded twice or as what it isn't, an unknown refunded by the sweep, cases that cross.
@@ -161,7 +161,7 @@ def test_an_event_that_breaks_a_rule_of_the_reservation_is_named(
     assert broken == find_broken_reservation_rules(before, event, evolve_reservation(before, ID, 9, event))
 
 
-def test_a_rebind_that_takes_a_use_is_named() -> None:
+def test_rebind_that_takes_a_use_is_named() -> None:
     """Reserved, counted or refunded: each would belong to a recipient."""
     before = code_after(RESERVED, SENT)
     event = RebindReserved(**OPENED_FIELDS, reservation_id=OTHER, moves=1)
@@ -171,7 +171,7 @@ def test_a_rebind_that_takes_a_use_is_named() -> None:
         assert "invariant 3: a rebind takes no use" in find_broken_code_rules(before, event, after)
 
 
-def test_an_end_that_moves_is_named() -> None:
+def test_end_that_moves_is_named() -> None:
     """Whatever happens, the access ends when it was to end."""
     before = item_after(TIMED, SENT)
     after = replace(before, access=Access(validity_days=31))
@@ -256,7 +256,7 @@ def test_corrections_name_an_invitation_that_does_not_wait_for_the_former_end(
     assert broken_rules == ["invariant 11: a corrected invitation waits for the former end"] * broken
 
 
-def test_a_right_history_breaks_nothing() -> None:
+def test_right_history_breaks_nothing() -> None:
     """Negative control: reserve, send, refund by staff."""
     back = replace(REFUNDED, actor="staff", cause="staff", held="used")
     code, reservation = code_after(), None

@@ -46,7 +46,7 @@ def test_state_of_a_code_without_limit_is_active() -> None:
     assert scenario.code.state(START) == "active"
 
 
-def test_state_names_what_staff_decided_before_anything_else() -> None:
+def test_state_names_the_decision_of_staff_first() -> None:
     """Revoked goes before paused, paused before expired."""
     scenario = Scenario(expires_at=TOMORROW)
     scenario.pause()
@@ -150,7 +150,7 @@ def test_event_changes_exactly_its_fields_of_the_code(
     assert evolve_code(before, CODE_ID, 5, event) == replace(before, **{"version": 5, "last_at": AT, **changes})
 
 
-def test_code_begins_with_what_it_is_issued_with() -> None:
+def test_code_begins_with_the_values_of_its_issue() -> None:
     """Nothing used or reserved, not paused, not revoked."""
     terms = make_terms(max_uses=9, group="Red")
 
@@ -160,7 +160,7 @@ def test_code_begins_with_what_it_is_issued_with() -> None:
     assert not evolve_code(None, CODE_ID, 1, replace(ISSUED, bound=False)).bound
 
 
-def test_fold_of_a_code_rejects_what_it_does_not_know() -> None:
+def test_fold_of_a_code_rejects_unknown_events() -> None:
     """A first event that issues no code, a second one that does, and a kind without a fold."""
     with pytest.raises(TypeError, match=r"^CodePaused can't begin a stream$"):
         evolve_code(None, CODE_ID, 1, CodePaused(**FIELDS))
@@ -188,7 +188,7 @@ def test_code_is_bound_to_another_person_by_its_terms_or_its_uses(change: dict[s
     assert replace(CODE, **change).is_bound_to_another(ID) is is_another
 
 
-def test_available_uses_are_what_is_left_of_the_limit() -> None:
+def test_available_uses_are_the_rest_of_the_limit() -> None:
     """Used and reserved ones are not; without a limit there is no number."""
     limited = replace(CODE, terms=replace(CODE.terms, max_uses=5))
 

@@ -17,7 +17,7 @@ def test_native_code_is_recognized_in_every_spelling() -> None:
     assert classify_code(normalize_code(text.replace("0", "o").replace("1", "l"))) == "native"
 
 
-def test_a_slip_makes_a_long_one() -> None:
+def test_slip_makes_a_long_one() -> None:
     """The check letter shows it; anyone who mistypes a native code is not held to the limits of short ones."""
     text = generate_code(random.Random(3))
     slip = ("2" if text[4] != "2" else "3").join((text[:4], text[5:]))
@@ -42,7 +42,7 @@ def test_a_slip_makes_a_long_one() -> None:
         ("____________________", 0, "short"),
     ],
 )
-def test_the_most_that_a_text_can_hold(text: str, bits: float, shape: str) -> None:
+def test_most_that_a_text_can_hold(text: str, bits: float, shape: str) -> None:
     """Letters and digits count as if drawn from the smallest usual alphabet that has them; nothing else does."""
     assert entropy_bits(text) == pytest.approx(bits, abs=0.06)
     assert classify_code(text) == shape

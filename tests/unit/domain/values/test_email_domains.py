@@ -64,7 +64,7 @@ def test_domains_have_one_normal_form(typed: str, normal: str) -> None:
         ("xn--zz.example", "domain_name"),
     ],
 )
-def test_a_mistake_is_refused_by_its_kind(typed: str, fault: DomainFault) -> None:
+def test_mistake_is_refused_by_its_kind(typed: str, fault: DomainFault) -> None:
     """One mistake among good names is enough, and no message repeats an address."""
     with pytest.raises(DomainError) as raised:
         parse_domains(typed)
@@ -89,7 +89,7 @@ def test_a_mistake_is_refused_by_its_kind(typed: str, fault: DomainFault) -> Non
         ("*.example.com", "bad.example.com", ["good.example.com"], ["bad.example.com"]),
     ],
 )
-def test_names_cover_exactly_what_they_say(
+def test_names_cover_exactly_their_events(
     allowed: str | None, denied: str | None, admitted: list[str], refused: list[str]
 ) -> None:
     """A name is itself, a name with a star is all below it, and a denied one takes precedence."""
@@ -105,7 +105,7 @@ SETS = st.lists(NAMES, min_size=1, max_size=4).map(join_domains)
 
 
 @given(SETS, DOMAINS)
-def test_covering_is_what_comparing_ends_says(names: str, domain: str) -> None:
+def test_covering_matches_the_comparison_of_ends(names: str, domain: str) -> None:
     """A reference that knows no sets: equal, or an end after a dot."""
     domains = parse_domains(names)
 
@@ -116,7 +116,7 @@ def test_covering_is_what_comparing_ends_says(names: str, domain: str) -> None:
 
 
 @given(SETS, SETS, DOMAINS)
-def test_a_useless_name_admits_no_domain(allowed: str, denied: str, domain: str) -> None:
+def test_useless_name_admits_no_domain(allowed: str, denied: str, domain: str) -> None:
     """What is refused when terms are set could never be used; nothing else is refused."""
     allowed_set, denied_set = parse_domains(allowed), parse_domains(denied)
     useless = find_useless_name(allowed_set, denied_set)
@@ -129,7 +129,7 @@ def test_a_useless_name_admits_no_domain(allowed: str, denied: str, domain: str)
             assert admits_domain(fresh, allowed_set, denied_set)
 
 
-def test_a_domain_is_compared_as_addresses_write_it() -> None:
+def test_domain_is_compared_as_addresses_write_it() -> None:
     """Both go through the same normal form."""
     address = EmailAddress.parse("Li.Wei@BÜCHER.example")
 

@@ -9,7 +9,7 @@ from domain.values.group_name import NAME_LENGTH_MAX, checked_group, group_name_
     "name",
     ["", "design", "设计 2026", "Team @ Berlin", "@all", "a@b", "x" * NAME_LENGTH_MAX, "T6Z7-Z16G-K5WA-XPK1-1EX4"],
 )
-def test_a_name(name: str) -> None:
+def test_name(name: str) -> None:
     """One line of any script."""
     assert group_name_error(name) is None
 

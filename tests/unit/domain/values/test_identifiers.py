@@ -57,7 +57,7 @@ def test_text_that_is_not_a_code_is_malformed(typed: str) -> None:
 
 @given(st.text(max_size=70))
 @example("E \u0304")
-def test_a_normal_form_is_its_own_normal_form(typed: str) -> None:
+def test_normal_form_is_its_own_normal_form(typed: str) -> None:
     """Normalizing twice changes nothing more."""
     try:
         normal = normalize_code(typed)
@@ -132,7 +132,7 @@ def test_one_wrong_character_is_noticed() -> None:
         ("o'neil!#$%&*/=?^_`{|}~-@a-b.example.com", "o'neil!#$%&*/=?^_`{|}~-@a-b.example.com"),
     ],
 )
-def test_an_address_has_one_normal_form(typed: str, normal: str) -> None:
+def test_address_has_one_normal_form(typed: str, normal: str) -> None:
     """Who a person is does not depend on how they typed it."""
     assert EmailAddress.parse(typed).normal == normal
 
@@ -150,7 +150,7 @@ def test_address_of_the_greatest_length_is_read(spaces: int) -> None:
         EmailAddress.parse(" " * 67 + address)
 
 
-def test_the_typed_form_is_kept_for_mail() -> None:
+def test_typed_form_is_kept_for_mail() -> None:
     """Mail goes to what was typed; identity is the normal form."""
     assert EmailAddress.parse(" Li.Wei@Example.com ").typed == "Li.Wei@Example.com"
 
@@ -225,7 +225,7 @@ _ODD = st.sampled_from(["", " ", ".", "..", "-", "ü", "xn--", "@", "\u212a", "\
 @example("a@b.com\n")
 @example("A.b+c@XN--80ak6aa92e.com")
 @example(f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.com")
-def test_the_short_way_of_an_address_gives_what_the_long_one_gives(typed: str) -> None:
+def test_fast_path_of_an_address_equals_the_full_one(typed: str) -> None:
     """Whatever is typed: the same address, or no address either way."""
     assert _read(EmailAddress.parse, typed) == _read(EmailAddress._parse_any, typed)
 

@@ -19,7 +19,7 @@ DELIVERY = DeliveryRef(UUID(int=7), 2)
 TOKEN = link_token(b"secret", DELIVERY)
 
 
-def test_a_token_leads_back_to_its_delivery() -> None:
+def test_token_leads_back_to_its_delivery() -> None:
     """The same on every try, and short enough for a mail."""
     assert link_token(b"secret", DELIVERY) == TOKEN
     assert read_token(b"secret", TOKEN) == DELIVERY
@@ -41,7 +41,7 @@ def test_a_token_leads_back_to_its_delivery() -> None:
         "A" * 5000,
     ],
 )
-def test_a_forged_token_leads_nowhere(token: str) -> None:
+def test_forged_token_leads_nowhere(token: str) -> None:
     """Any change makes it invalid, and no text raises."""
     assert read_token(b"secret", token) is None
 
@@ -68,7 +68,7 @@ def test_another_secret_reads_nothing() -> None:
 
 
 @pytest.mark.parametrize("group", [None, "red", "组" * 200])
-def test_an_opt_out_token_leads_back_to_recipient_and_group(group: str | None) -> None:
+def test_opt_out_token_leads_back_to_recipient_and_group(group: str | None) -> None:
     """The same on every attempt, for any name that a group may have."""
     ref = OptOutRef(UUID(int=7), group)
     token = opt_out_token(b"secret", ref)
@@ -78,7 +78,7 @@ def test_an_opt_out_token_leads_back_to_recipient_and_group(group: str | None) -
     assert read_opt_out_token(b"other", token) is None
 
 
-def test_an_opt_out_token_is_no_other_token_and_no_other_is_one() -> None:
+def test_opt_out_token_is_no_other_token_and_no_other_is_one() -> None:
     """Neither of another recipient or group, nor of another purpose, nor cut."""
     ref = OptOutRef(UUID(int=7), "red")
     token = opt_out_token(b"secret", ref)

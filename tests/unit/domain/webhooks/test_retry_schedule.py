@@ -21,7 +21,7 @@ def attempt_times(chance: float) -> list[datetime]:
     return times
 
 
-def test_a_message_is_attempted_for_three_days() -> None:
+def test_message_is_attempted_for_three_days() -> None:
     """Soon at first; the last try is three days after the first."""
     times = attempt_times(0.0)
 

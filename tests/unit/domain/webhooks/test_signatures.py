@@ -24,14 +24,14 @@ def signed(secret: str = SECRET, message_id: str = "msg_1", at: datetime = NOW, 
 
 
 @given(st.binary(min_size=24, max_size=64), st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
-def test_the_standards_package_verifies_what_we_sign(raw: bytes, text: str) -> None:
+def test_package_of_the_standard_verifies_our_signature(raw: bytes, text: str) -> None:
     """Any secret, any text. The package looks at the clock of the machine."""
     headers = sign([secret_text(raw)], "evt_1", datetime.now(UTC), text.encode())
 
     Webhook(secret_text(raw)).verify(text, headers, json_parse=False)
 
 
-def test_example_of_the_webhook_guide_reads_what_we_sign() -> None:
+def test_example_of_the_webhook_guide_verifies_our_signature() -> None:
     """It rejects a message whose body was changed."""
     guide = (Path(__file__).parents[4] / "docs/how-to/webhooks.md").read_text("utf-8")
     example: dict[str, Callable[[str, dict[str, str], bytes], object]] = {}
@@ -44,7 +44,7 @@ def test_example_of_the_webhook_guide_reads_what_we_sign() -> None:
 
 
 @pytest.mark.parametrize("secret", [SECRET, OLDER])
-def test_a_report_with_a_valid_secret_is_taken(secret: str) -> None:
+def test_report_with_a_valid_secret_is_taken(secret: str) -> None:
     """The one before the newest too, for as long as it is valid."""
     assert verification_error([SECRET, OLDER], signed(secret), BODY, NOW) is None
 
@@ -75,7 +75,7 @@ def test_other_signatures_are_refused(message: SignatureHeaders, body: bytes) ->
 
 
 @pytest.mark.parametrize(("seconds", "fault"), [(-310, "stale"), (-290, None), (290, None), (310, "stale")])
-def test_the_time_may_be_five_minutes_off(seconds: int, fault: str | None) -> None:
+def test_time_may_be_five_minutes_off(seconds: int, fault: str | None) -> None:
     """Either way; only a signed message is reported as stale."""
     assert verification_error([SECRET], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == fault
     assert verification_error([OTHER], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == "forged"

@@ -20,12 +20,12 @@ OURS = (ip_network("10.7.0.0/16"), ip_network("fd00:7::/32"))
         ("https://[2606:4700::1111]/in", Target("https", "2606:4700::1111", 443, "/in")),
     ],
 )
-def test_a_public_address_is_a_target(url: str, expected: Target) -> None:
+def test_public_address_is_a_target(url: str, expected: Target) -> None:
     """By name or by number, with its path and query."""
     assert Target.parse(url) == expected
 
 
-def test_a_target_is_described_by_host_and_port() -> None:
+def test_target_is_described_by_host_and_port() -> None:
     """As the Host header names it: the usual port is left out, an address of IPv6 gets its brackets back."""
     assert Target.parse("https://hooks.example.com:8443/s3cret").authority == "hooks.example.com:8443"
     assert Target.parse("https://hooks.example.com:443/").authority == "hooks.example.com"
@@ -117,13 +117,13 @@ def test_public_addresses_are_reached_by_https_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["10.7.1.1", "::ffff:10.7.1.1", "fd00:7::1"])
-def test_an_allowed_network_is_reached_by_http_too(text: str) -> None:
+def test_allowed_network_is_reached_by_http_too(text: str) -> None:
     """The operator named it."""
     assert may_reach(ip_address(text), "http", OURS)
     assert may_reach(ip_address(text), "https", OURS)
 
 
-def test_a_neighbor_of_an_allowed_network_is_not() -> None:
+def test_neighbor_of_an_allowed_network_is_not() -> None:
     """Only what was named."""
     assert not may_reach(ip_address("10.8.0.1"), "https", OURS)
     with pytest.raises(TargetError):

@@ -71,7 +71,7 @@ def test_malformed_and_missing_values_name_their_variable(monkeypatch: pytest.Mo
     assert [error["loc"] for error in caught.value.errors()] == [("DATABASE_URL",), ("retry_first_s",)]
 
 
-def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, secrets_file: Path) -> None:
+def test_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, secrets_file: Path) -> None:
     """In the environment and in the file: a line that is left empty keeps the default."""
     secrets_file.write_text("DATABASE_URL=postgresql:///file\nLEDGER_DATA_DIR=''\n", encoding="utf-8")
     monkeypatch.setenv("DATABASE_URL", " ")

@@ -32,7 +32,7 @@ def test_values_are_shown_without_their_secrets(field: str, value: str, masked: 
     assert mask_setting(LedgerSettings.model_fields[field], value) == masked
 
 
-def test_no_setting_whose_name_says_secret_is_shown() -> None:
+def test_settings_with_secret_names_are_masked() -> None:
     """A new secret is a `SecretStr`."""
     named = [name for name in LedgerSettings.model_fields if any(word in name for word in ("secret", "pepper", "key"))]
 

@@ -24,7 +24,7 @@ from projections.config.unknown_settings import (
         ("LEGDER_SMTP_TIMEOUT_S", "LEDGER_SMTP_TIMEOUT_S"),
     ],
 )
-def test_a_mistyped_name_is_reported_with_the_setting_that_it_resembles(name: str, suggestion: str) -> None:
+def test_mistyped_name_is_reported_with_the_setting_that_it_resembles(name: str, suggestion: str) -> None:
     """In every environment."""
     assert list(find_unknown_settings([name])) == [f"{name.upper()} is not a setting, did you mean {suggestion}?"]
 
@@ -33,7 +33,7 @@ def test_a_mistyped_name_is_reported_with_the_setting_that_it_resembles(name: st
     ("name", "suggestion"),
     [("SMTP_URL", "LEDGER_SMTP_URL"), ("DATABASE_URI", "DATABASE_URL"), ("REDIS_URI", "REDIS_URL")],
 )
-def test_a_name_without_its_prefix_is_reported_in_a_file_of_the_ledger(name: str, suggestion: str) -> None:
+def test_name_without_its_prefix_is_reported_in_a_file_of_the_ledger(name: str, suggestion: str) -> None:
     """In an environment it may be another program's."""
     assert list(find_unknown_settings([name])) == []
     assert list(find_unknown_settings([name], in_own_file=True)) == [
@@ -48,13 +48,13 @@ def test_variables_of_other_programs_are_not_reported() -> None:
     assert list(find_unknown_settings(foreign, in_own_file=True)) == []
 
 
-def test_a_variable_of_the_ledger_is_not_reported() -> None:
+def test_variable_of_the_ledger_is_not_reported() -> None:
     """Whether a setting, or read in addition to the settings."""
     assert list(find_unknown_settings([*setting_names(), *OTHER_VARIABLES, *INTERNAL], in_own_file=True)) == []
     assert list(find_unknown_settings(["LEDGER_DATABASE_URL", "ledger_lease_s"])) == []
 
 
-def test_a_name_that_resembles_no_setting_is_reported_with_the_command_that_lists_them() -> None:
+def test_name_that_resembles_no_setting_is_reported_with_the_command_that_lists_them() -> None:
     """Only if it has the prefix."""
     assert list(find_unknown_settings(["LEDGER_XYZZY", "XYZZY"], in_own_file=True)) == [
         "LEDGER_XYZZY is not a setting: `ledger settings` lists them"

@@ -40,11 +40,11 @@ def test_sums_of_one_key_are_added() -> None:
     assert merger.take() == []
 
 
-def test_a_newer_row_replaces_the_older() -> None:
+def test_newer_row_replaces_the_older() -> None:
     """Only the last row of a key is left."""
     assert RowMerger(Latest(), [("a", 1, "mon"), ("a", 3, "mon")]).take() == [("a", 3, "mon")]
 
 
-def test_a_later_row_completes_the_first() -> None:
+def test_later_row_completes_the_first() -> None:
     """A null leaves the value as it is."""
     assert RowMerger(Completed(), [("a", 1, "mon"), ("a", None, "mon")]).take() == [("a", 1, "mon")]

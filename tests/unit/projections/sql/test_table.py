@@ -41,7 +41,7 @@ def test_fixed_columns_are_inserted_and_not_updated() -> None:
     assert table.upsert.endswith("SET used = excluded.used")
 
 
-def test_a_row_is_made_by_name() -> None:
+def test_row_is_made_by_name() -> None:
     """A column that is not named is null; a name that is not declared fails."""
     assert SUMS.row(sent=3) == (None, None, 3, None)
     with pytest.raises(TypeError, match="sums has no column send"):
@@ -49,7 +49,7 @@ def test_a_row_is_made_by_name() -> None:
 
 
 @pytest.mark.parametrize("part", [{"key": ("id",)}, {"key": ("day",), "fixed": ("id",)}])
-def test_a_key_or_fixed_column_must_be_declared(part: dict[str, tuple[str, ...]]) -> None:
+def test_key_or_fixed_column_must_be_declared(part: dict[str, tuple[str, ...]]) -> None:
     """A misspelled column fails where the table is declared."""
     with pytest.raises(ValueError, match="days has no column id"):
         Table("days", columns={"day": "date"}, **part)

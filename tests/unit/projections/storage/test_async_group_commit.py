@@ -102,7 +102,7 @@ def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyP
     assert run(scenario).batches == [[0], [1, 2, 3], [4, 5]]
 
 
-def test_a_defect_fails_only_its_own_command() -> None:
+def test_defect_fails_only_its_own_command() -> None:
     """A batch that breaks is run one by one."""
 
     async def scenario(store: FakeStore, commit: Commit) -> None:
@@ -128,7 +128,7 @@ def test_batch_falls_back_to_a_thread_when_it_would_block() -> None:
     assert run(scenario).in_thread == [[1, 2]]
 
 
-def test_an_outage_fails_the_batch_at_once() -> None:
+def test_outage_fails_the_batch_at_once() -> None:
     """While the database is unavailable, commands do not wait for one attempt each."""
 
     async def scenario(store: FakeStore, commit: Commit) -> None:
@@ -142,7 +142,7 @@ def test_an_outage_fails_the_batch_at_once() -> None:
     assert len(run(scenario).in_thread) == 1
 
 
-def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back-pressure: the caller is asked to try again later."""
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
@@ -157,7 +157,7 @@ def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch
     run(scenario)
 
 
-def test_a_cancelled_command_is_taken_back() -> None:
+def test_cancelled_command_is_taken_back() -> None:
     """Who gives up before the batch begins leaves nothing behind."""
 
     async def scenario(store: FakeStore, commit: Commit) -> None:
@@ -201,7 +201,7 @@ def test_answer_that_never_comes_ends_the_connection(monkeypatch: pytest.MonkeyP
     assert run(scenario).batches == [[0], [1]]
 
 
-def test_closing_finishes_what_was_submitted() -> None:
+def test_closing_finishes_submitted_work() -> None:
     """A graceful stop loses no command, and takes no more."""
 
     async def scenario(store: FakeStore, commit: Commit) -> None:

@@ -36,7 +36,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
     root.setLevel(level)
 
 
-def test_a_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
+def test_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
     """Time, level, logger and what the call names; what a library adds next to is left out."""
     logging.getLogger("workers.x").info("message", extra={"action": "send", "ms": 1.5, "data": {"args": "secret"}})
 
@@ -135,7 +135,7 @@ def test_line_on_a_terminal_shows_control_characters_as_escapes(monkeypatch: pyt
     assert r"a\rb" in said
 
 
-def test_a_traceback_is_part_of_the_line_and_tells_nothing_private(written: Written) -> None:
+def test_traceback_is_part_of_the_line_and_tells_nothing_private(written: Written) -> None:
     """An error that quotes an address does not bring it into the log."""
     try:
         int("no such person: li.wei@example.com")

@@ -88,7 +88,7 @@ def test_processes_add_up_and_dead_ones_still_count(environment: dict[str, str],
     assert 'errors_total{error_type="smtp_error"}' in together
 
 
-def test_a_forked_process_counts_in_a_file_of_its_own(environment: dict[str, str], tmp_path: Path) -> None:
+def test_forked_process_counts_in_a_file_of_its_own(environment: dict[str, str], tmp_path: Path) -> None:
     """What its parent had counted is not counted again."""
     ran = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, check=True, text=True)
 
@@ -97,7 +97,7 @@ def test_a_forked_process_counts_in_a_file_of_its_own(environment: dict[str, str
     assert scrape(environment)['errors_total{error_type="celery_error"}'] == 10
 
 
-def test_a_start_wipes_what_the_last_run_counted(tmp_path: Path) -> None:
+def test_start_removes_the_counts_of_the_last_run(tmp_path: Path) -> None:
     """Only the counts; a folder that isn't there is made."""
     (tmp_path / "counter_1.db").write_bytes(b"x")
     (tmp_path / "note.txt").write_text("kept")
@@ -108,7 +108,7 @@ def test_a_start_wipes_what_the_last_run_counted(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"note.txt", "new"}
 
 
-def test_the_files_of_counters_are_as_the_merge_expects_them(tmp_path: Path) -> None:
+def test_files_of_counters_are_as_the_merge_expects_them(tmp_path: Path) -> None:
     """Private parts of the client: its mapped files, and which process a value belongs to."""
     changed = (
         f"prometheus_client {version('prometheus_client')} changed {{}}: adapt projections/telemetry/multiprocess.py"

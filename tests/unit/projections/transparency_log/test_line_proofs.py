@@ -44,7 +44,7 @@ def test_packed_paths_are_restored_in_the_order_of_the_log(places: list[int]) ->
     assert unpack(packed) == [event_at(place)["path"] for place in sorted(places)]
 
 
-def test_neighbors_take_a_step_each_and_distant_events_what_they_do_not_share() -> None:
+def test_neighbors_take_one_step_and_distant_events_their_separate_path() -> None:
     """Fifteen events of one code in a log of a million: next to each other, and as far from each other as possible."""
     close, far = (pack_paths([event_at(place * distance) for place in range(15)]) for distance in (1, 66_667))
 

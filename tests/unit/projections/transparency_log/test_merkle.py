@@ -60,7 +60,7 @@ def test_roots_are_those_of_the_published_vectors(size: int) -> None:
     assert ROOTS[size - 1] == compute_root(reader(LEAVES), size).hex()
 
 
-def test_the_empty_tree_has_the_hash_of_nothing() -> None:
+def test_empty_tree_has_the_hash_of_nothing() -> None:
     """RFC 6962 2.1."""
     assert sha256(b"").digest() == EMPTY_ROOT == compute_root(reader([]), 0)
 

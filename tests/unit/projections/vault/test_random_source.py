@@ -78,7 +78,7 @@ if child:
 """
 
 
-def test_a_forked_child_draws_others_than_its_parent() -> None:
+def test_forked_child_draws_others_than_its_parent() -> None:
     """A nonce that both used would break the seal of both."""
     done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True, timeout=WAIT_S_MAX)
 

@@ -27,9 +27,7 @@ POOL_TIMEOUT = "couldn't get a connection after 3.00 sec\nIs the server running?
     ],
     ids=["the store", "the driver", "a defect", "a defect of the driver's operational errors"],
 )
-def test_an_outage_is_one_line(
-    caplog: pytest.LogCaptureFixture, error: Exception, reason: str, tracebacks: int
-) -> None:
+def test_outage_is_one_line(caplog: pytest.LogCaptureFixture, error: Exception, reason: str, tracebacks: int) -> None:
     """A database outage of a minute meets dozens of tasks; a bug is logged with its traceback as usual."""
     app = Celery("outages", broker="memory://", set_as_current=False)
 

@@ -15,7 +15,7 @@ class EndedError(Exception):
     """Enough was seen."""
 
 
-def test_the_pause_between_attempts_never_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pause_between_attempts_never_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Celery's own connection waits for up to 30 seconds once the broker was away for some minutes."""
     monkeypatch.setattr("kombu.utils.functional.sleep", lambda _seconds: None)
     pauses: list[float] = []

@@ -24,12 +24,12 @@ from workers.channels.smtp.server_url import Security, SmtpServerUrl
         ),
     ],
 )
-def test_a_url_names_server_security_and_login(url: str, expected: SmtpServerUrl) -> None:
+def test_url_names_server_security_and_login(url: str, expected: SmtpServerUrl) -> None:
     """Scheme, default port, percent-encoded login and international names are understood."""
     assert expected == SmtpServerUrl.parse(url)
 
 
-def test_a_server_is_shown_as_host_and_port() -> None:
+def test_server_is_shown_as_host_and_port() -> None:
     """IPv6 addresses get their brackets back."""
     assert str(SmtpServerUrl.parse("smtps://u:p@mail.example.com")) == "mail.example.com:465"
     assert str(SmtpServerUrl.parse("smtp://[::1]")) == "[::1]:25"
@@ -58,7 +58,7 @@ def test_a_server_is_shown_as_host_and_port() -> None:
         ("smtp://user:hush@10.0.0.5", "write smtp+starttls:// or smtps://"),
     ],
 )
-def test_a_malformed_url_is_answered_with_a_remedy_and_never_repeated(url: str, remedy: str) -> None:
+def test_malformed_url_is_answered_with_a_remedy_and_never_repeated(url: str, remedy: str) -> None:
     """One sentence with the remedy; a password in the URL is not in it."""
     with pytest.raises(ValueError, match=r"\.$") as error:
         open_channel(url, mail_from=MAIL_FROM, timeout_s=5)
@@ -76,7 +76,7 @@ def test_a_malformed_url_is_answered_with_a_remedy_and_never_repeated(url: str, 
         ("账本 <l@example.com>", "l@example.com", "=?utf-8?b?6LSm5pys?= <l@example.com>"),
     ],
 )
-def test_a_sender_has_an_ascii_address_and_header(mail_from: str, address: str, header: str) -> None:
+def test_sender_has_an_ascii_address_and_header(mail_from: str, address: str, header: str) -> None:
     """Names are encoded, domains become A-labels."""
     assert MailFrom(address, header) == MailFrom.parse(mail_from)
 
@@ -84,13 +84,13 @@ def test_a_sender_has_an_ascii_address_and_header(mail_from: str, address: str, 
 @pytest.mark.parametrize(
     "mail_from", ["", "ledger", "a@b.test, c@d.test", "a@b.test\r\nBcc: c@d.test", "账本@example.com", "a@-.-测"]
 )
-def test_a_bad_sender_is_refused_at_once(mail_from: str) -> None:
+def test_bad_sender_is_refused_at_once(mail_from: str) -> None:
     """A sender that not every server can carry is found at start, not with the first letter."""
     with pytest.raises(ValueError, match="LEDGER_MAIL_FROM"):
         open_channel("smtp://127.0.0.1", mail_from=mail_from, timeout_s=5)
 
 
-def test_a_message_needs_time() -> None:
+def test_message_needs_time() -> None:
     """No time at all would fail every letter."""
     with pytest.raises(ValueError, match="LEDGER_SMTP_TIMEOUT_S"):
         open_channel("smtp://127.0.0.1", mail_from=MAIL_FROM, timeout_s=0)

@@ -22,7 +22,7 @@ def test_mail_goes_in_order_and_each_once() -> None:
     assert not limiter
 
 
-def test_a_group_gets_only_its_share_of_the_concurrency() -> None:
+def test_group_gets_only_its_share_of_the_concurrency() -> None:
     """What has to wait keeps its place, before what comes after it."""
     limiter = GroupLimiter(IDS, SLOW, 2, Cooldowns())
 
@@ -34,7 +34,7 @@ def test_a_group_gets_only_its_share_of_the_concurrency() -> None:
     assert limiter.acquire(4) == [IDS[2]]
 
 
-def test_a_system_that_does_not_answer_rests() -> None:
+def test_system_that_does_not_answer_rests() -> None:
     """What is left of its group is skipped until then; others go on, and an answer ends the rest."""
     seconds = 0.0
     cooldowns = Cooldowns(lambda: seconds)

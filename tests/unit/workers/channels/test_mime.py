@@ -46,7 +46,7 @@ def test_lines_are_short_and_seven_bit(text: str, html: str) -> None:
     assert max(map(len, octets.split(b"\r\n"))) <= LINE_MAX
 
 
-def test_the_encoding_fits_the_text() -> None:
+def test_encoding_fits_the_text() -> None:
     """Plain where it can be, readable where it nearly is, short where it is not."""
     long = "a line that is longer than seventy-six letters, which is what an encoded line may have"
     encodings = [part["Content-Transfer-Encoding"] for part in parts("short\n", f"{long} ü\n")]

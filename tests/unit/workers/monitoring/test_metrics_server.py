@@ -37,7 +37,7 @@ def test_exporter_serves_metrics_and_health() -> None:
     assert elsewhere == 404
 
 
-def test_a_port_in_use_stops_nothing_and_is_attempted_again() -> None:
+def test_port_in_use_stops_nothing_and_is_attempted_again() -> None:
     """A second worker on one machine goes on; once the port is free it has it."""
     with socket.create_server(("127.0.0.1", 0)) as other_server:
         port = other_server.getsockname()[1]
@@ -49,7 +49,7 @@ def test_a_port_in_use_stops_nothing_and_is_attempted_again() -> None:
         exporter.close()
 
 
-def test_doctor_names_what_stops_a_worker() -> None:
+def test_doctor_names_the_cause_of_a_stopped_worker() -> None:
     """No broker; a loop that hangs; or messages wait and it takes none. With nothing to do it is well."""
     assert unhealthy_reason(BrokerState(), is_event_loop_recent=True, is_consuming=True) == "the broker is unavailable"
     assert unhealthy_reason(BrokerState(is_up=True, queued=3), is_event_loop_recent=True, is_consuming=True) is None

@@ -118,7 +118,7 @@ def list_cells(columns: Iterable[str], suffix: str = "") -> list[tuple[str, str,
 
 
 @pytest.mark.parametrize(("name", "kind", "cell"), list_cells(JUDGES))
-def test_attempt_leads_to_what_the_table_says(name: str, kind: str, cell: str) -> None:
+def test_attempt_leads_to_the_result_in_the_table(name: str, kind: str, cell: str) -> None:
     """The commands of the domain and the functions of the workers decide."""
     assert JUDGES[kind](CASES[name]) == cell
 

@@ -62,7 +62,7 @@ def test_everything_due_is_sent_and_recorded_with_the_next_lease() -> None:
     assert kind.leased == [[0, 1, 2], [3, 4], []]
 
 
-def test_what_ends_without_being_sent_ends_no_run() -> None:
+def test_message_that_ends_unsent_ends_no_run() -> None:
     """Nothing of the first lease is sent; more is due."""
     kind = Numbers([*range(5)], skipped=frozenset({0, 1, 2}))
 

@@ -124,7 +124,7 @@ STATES = {
     "campaign person": ("PERSON_LIMIT", ["CodeIssued"]),
 }
 NOT_ASKED: dict[str, str] = {
-    "CODE_INVALID": "the question names the code by its id; test_the_state_is_that_of_the_time asks before its issue",
+    "CODE_INVALID": "the question names the code by its id; test_state_is_that_of_the_time asks before its issue",
     "IDEMPOTENCY_KEY_REUSED": "the question has no key",
     "AGAIN_UNKNOWN": "the question has no `again`",
     "RATE_LIMITED": "limits of requests are left out",
@@ -167,7 +167,7 @@ def name_campaign_events(app: AppClient, campaign_id: UUID | None, versions: lis
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_the_answer_is_that_of_the_request_itself_and_names_its_events(app: AppClient, state: str) -> None:
+def test_answer_is_that_of_the_request_itself_and_names_its_events(app: AppClient, state: str) -> None:
     """The text is the one of the request, to the word; nothing is written by asking."""
     code = put_into_state(app, state)
     code_id = find_id(app, code)
@@ -215,7 +215,7 @@ def test_person_limit_names_only_the_uses_that_the_person_has(app: AppClient) ->
     assert answer["because_of_campaign"] == [1, 5]
 
 
-def test_the_state_is_that_of_the_time(app: AppClient) -> None:
+def test_state_is_that_of_the_time(app: AppClient) -> None:
     """Before it was issued, while it was free, while it was reserved, after the use was refunded."""
     code = app.issue(make_template(max_uses=1))
     code_id = find_id(app, code)
@@ -238,7 +238,7 @@ def test_the_state_is_that_of_the_time(app: AppClient) -> None:
     assert would(services.now() + timedelta(days=400))[0] == "accepted"
 
 
-def test_a_reservation_that_would_be_overdue_gives_way(app: AppClient) -> None:
+def test_reservation_that_would_be_overdue_gives_way(app: AppClient) -> None:
     """In an hour its deadline has passed, if no worker comes: the request would refund it and reserve."""
     code = put_into_state(app, "reserved")
     code_id, services = find_id(app, code), app.services
@@ -252,7 +252,7 @@ def test_a_reservation_that_would_be_overdue_gives_way(app: AppClient) -> None:
 
 
 @pytest.mark.parametrize("outcome", [None, Accepted(server="mx:25"), OutcomeUnknown(server="mx:25", cause="timeout")])
-def test_an_action_would_have_done_what_it_does(app: AppClient, outcome: Outcome | None) -> None:
+def test_what_if_of_an_action_matches_the_action(app: AppClient, outcome: Outcome | None) -> None:
     """Asked about now, and then performed by the same use case: the same refusal, or the same events."""
     services, differences = app.services, []
     for action in ACTIONS:
@@ -291,7 +291,7 @@ def perform_action(app: AppClient, reservation_id: UUID, action: str) -> str:
 
 
 @pytest.mark.parametrize("kind", sorted(past_source.ANSWERS))
-def test_nothing_is_answered_without_what_the_rules_read(
+def test_what_if_without_the_required_state_has_no_answer(
     app: AppClient, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """A read whose past is not known is an error instead of a wrong answer."""

@@ -43,7 +43,7 @@ def test_history_tells_each_event_with_its_balance(app: AppClient) -> None:
     assert code not in response.text
 
 
-def test_a_refund_gives_the_use_back_once(shared_app: AppClient) -> None:
+def test_refund_gives_the_use_back_once(shared_app: AppClient) -> None:
     """Staff refund a sent use; the second time it is refused with 409."""
     support = shared_app.key("support")
     reservation_id = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
@@ -84,7 +84,7 @@ def test_each_route_has_its_role(shared_app: AppClient, role: str | None, method
 
 
 @pytest.mark.parametrize("cursor", ["x", "%00", "a" * 99, "MXwy"])
-def test_a_bad_cursor_is_malformed(shared_app: AppClient, cursor: str) -> None:
+def test_bad_cursor_is_malformed(shared_app: AppClient, cursor: str) -> None:
     """A cursor that we did not make is 422, never 500."""
     assert shared_app.client.get(f"/api/v1/codes?cursor={cursor}", headers=shared_app.key("viewer")).status_code == 422
 

@@ -28,7 +28,7 @@ def walked(shared_app: AppClient, kind: str, **query: Any) -> list[dict[str, obj
     raise AssertionError("the list does not end")
 
 
-def test_codes_are_listed_by_what_is_asked(shared_app: AppClient) -> None:
+def test_codes_are_listed_by_filter(shared_app: AppClient) -> None:
     """Group, state, open and time of issue, alone and together; a page may be short and go on."""
     group = f"g{uuid4().hex}"
     texts = [shared_app.issue(make_template(max_uses=1, bound=nth % 2 == 0, group=group)) for nth in range(5)]
@@ -61,7 +61,7 @@ def test_codes_of_a_campaign_are_listed(shared_app: AppClient) -> None:
     assert walked(shared_app, "codes", campaign=str(uuid4())) == []
 
 
-def test_reservations_are_listed_by_what_is_asked(shared_app: AppClient) -> None:
+def test_reservations_are_listed_by_filter(shared_app: AppClient) -> None:
     """By code, status and time, in the order in which they were made; whose they are is not told."""
     code = shared_app.issue(make_template(max_uses=9, bound=False))
     names = [shared_app.redeem(code, f"p{nth}@example.com").json()["reservation_id"] for nth in range(5)]
@@ -87,7 +87,7 @@ BAD_CURSORS = [
 ]
 
 
-def test_a_number_is_no_time(shared_app: AppClient) -> None:
+def test_number_is_no_time(shared_app: AppClient) -> None:
     """It would be read as seconds since 1970, which is never meant."""
     headers = shared_app.key("viewer")
     paths = (
@@ -101,7 +101,7 @@ def test_a_number_is_no_time(shared_app: AppClient) -> None:
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_a_cursor_that_is_none_of_ours_is_malformed(shared_app: AppClient, kind: str) -> None:
+def test_cursor_that_is_none_of_ours_is_malformed(shared_app: AppClient, kind: str) -> None:
     """422 with a problem document, never 500."""
     headers = shared_app.key("support")
 
@@ -188,7 +188,7 @@ def test_codes_with_a_prefix_and_a_note(shared_app: AppClient) -> None:
     assert (rejected.status_code, rejected.json()["errors"][0]["where"]) == (422, "body.prefix")
 
 
-def test_the_history_goes_on_from_a_version(shared_app: AppClient) -> None:
+def test_history_goes_on_from_a_version(shared_app: AppClient) -> None:
     """Behind the last event there is an empty page, not 404."""
     code = shared_app.issue()
     shared_app.redeem(code)

@@ -223,7 +223,7 @@ def test_each_request_is_counted_and_logged_once(
 
 
 @pytest.mark.parametrize("path", [PATH, BY_ROUTE], ids=["direct", "route"])
-def test_a_defect_is_a_problem_document_with_the_request_id(
+def test_defect_is_a_problem_document_with_the_request_id(
     path: str, direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Either way: 500, counted, and the id that the log has."""

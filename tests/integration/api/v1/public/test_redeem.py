@@ -20,7 +20,7 @@ QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def test_a_redeem_is_accepted_with_the_broker_away(shared_app: AppClient) -> None:
+def test_redeem_is_accepted_with_the_broker_away(shared_app: AppClient) -> None:
     """202 with the exact words, and a page to look at."""
     response = shared_app.redeem(shared_app.issue())
 
@@ -32,7 +32,7 @@ def test_a_redeem_is_accepted_with_the_broker_away(shared_app: AppClient) -> Non
     assert response.headers["x-request-id"]
 
 
-def test_a_second_request_gets_the_same_reservation(app: AppClient) -> None:
+def test_second_request_gets_the_same_reservation(app: AppClient) -> None:
     """200, the same id, however code and address are spelled."""
     code = app.issue()
     first = app.redeem(code).json()
@@ -89,7 +89,7 @@ def test_used_up_in_the_words_of_the_incident(shared_app: AppClient) -> None:
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_a_code_that_has_not_started_says_when_to_come_back(shared_app: AppClient, language: str) -> None:
+def test_code_that_has_not_started_says_when_to_come_back(shared_app: AppClient, language: str) -> None:
     """In the text, in the header, and to people who use the form."""
     starts_at = (shared_app.services.now() + timedelta(days=2)).replace(microsecond=0)
     code = shared_app.issue(make_template(starts_at=starts_at))
@@ -127,7 +127,7 @@ def test_only_addresses_of_allowed_domains_redeem(shared_app: AppClient) -> None
     assert (batch["accepted"], batch["results"][1]["code"]) == (1, "DOMAIN_NOT_ALLOWED")
 
 
-def test_a_refused_address_leaves_the_code_to_others(shared_app: AppClient) -> None:
+def test_refused_address_leaves_the_code_to_others(shared_app: AppClient) -> None:
     """550: refunded, and redeemable by another."""
     code = shared_app.issue()
     first = shared_app.redeem(code, "nobody@example.com").json()["reservation_id"]
@@ -159,7 +159,7 @@ def test_answers_come_in_the_callers_language(app: AppClient, header: str, langu
     assert title is None or response.json()["title"] == title
 
 
-def test_an_idempotency_key_outlives_the_pepper_that_it_came_under(
+def test_idempotency_key_outlives_the_pepper_that_it_came_under(
     settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shop's retry after the ring was rotated is no other body, and a person's is no new request."""
@@ -213,7 +213,7 @@ def test_idempotency_key_of_an_api_key_outlives_the_removal_of_the_old_pepper(
     assert [answer.json()["code"] for answer in refused] == ["IDEMPOTENCY_KEY_REUSED"] * 3
 
 
-def test_an_idempotency_key_repeats_the_answer(shared_app: AppClient) -> None:
+def test_idempotency_key_repeats_the_answer(shared_app: AppClient) -> None:
     """Same key, same body: the same reservation even after it was refunded; other body: 422."""
     code = shared_app.issue(make_template(max_uses=3))
     headers = {"Idempotency-Key": "k1"}
@@ -228,13 +228,13 @@ def test_an_idempotency_key_repeats_the_answer(shared_app: AppClient) -> None:
     assert shared_app.redeem(code, headers={"Idempotency-Key": "k" * 256}).status_code == 422
 
 
-def test_the_state_is_shown_by_id_only(shared_app: AppClient) -> None:
+def test_state_is_shown_by_id_only(shared_app: AppClient) -> None:
     """Unknown ids are 404, malformed ones 422; both are problem documents."""
     assert shared_app.client.get(f"/api/v1/public/redemptions/{uuid4()}").json()["code"] == "NOT_FOUND"
     assert shared_app.client.get("/api/v1/public/redemptions/abc").json()["code"] == "MALFORMED"
 
 
-def test_the_stream_ends_when_settled(shared_app: AppClient) -> None:
+def test_stream_ends_when_settled(shared_app: AppClient) -> None:
     """Server-sent events give the state at once and end with a settled reservation."""
     first = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
     shared_app.attempt(first)

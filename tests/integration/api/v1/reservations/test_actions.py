@@ -23,7 +23,7 @@ def app(postgres_url: str) -> Iterator[AppClient]:
         yield started
 
 
-def test_a_person_corrects_a_mistyped_address(app: AppClient) -> None:
+def test_person_corrects_a_mistyped_address(app: AppClient) -> None:
     """202 with the new reservation, 200 with the same one if asked again; no further use is taken."""
     code = app.issue()
     wrong = app.redeem(code, "ly.wei@example.com").json()["reservation_id"]
@@ -48,7 +48,7 @@ def test_a_person_corrects_a_mistyped_address(app: AppClient) -> None:
         ("ly.wei@example.com", None, 400, "RECIPIENT_NOT_CORRECTABLE"),
     ],
 )
-def test_a_correction_may_be_refused(app: AppClient, email: str, code: str | None, status: int, problem: str) -> None:
+def test_correction_may_be_refused(app: AppClient, email: str, code: str | None, status: int, problem: str) -> None:
     """Malformed, the wrong code, or not to be moved; in both languages in words."""
     right = app.issue()
     wrong = app.redeem(right, "ly.wei@example.com").json()["reservation_id"]
@@ -58,7 +58,7 @@ def test_a_correction_may_be_refused(app: AppClient, email: str, code: str | Non
     assert (answer.status_code, answer.json()["code"]) == (status, problem)
 
 
-def test_staff_correct_what_a_person_may_not(app: AppClient) -> None:
+def test_staff_correct_addresses_that_a_customer_may_not(app: AppClient) -> None:
     """After an attempt with an unknown outcome only staff do, which resolves it."""
     code = app.issue()
     wrong = app.redeem(code, "ly.wei@example.com").json()["reservation_id"]
@@ -89,7 +89,7 @@ def test_pause_resume_and_revoke(app: AppClient) -> None:
     assert app.client.post(f"{path}/resume", headers=support).json()["code"] == "CODE_REVOKED"
 
 
-def test_terms_change_by_what_is_named(app: AppClient) -> None:
+def test_terms_change_by_their_names(app: AppClient) -> None:
     """null takes a term away, an absent one stays, and the limit leaves room for what is taken."""
     code, support = app.issue(make_template(max_uses=3, bound=False, validity_days=30)), app.key("support")
     path = f"/api/v1/codes/{code_id_of(app, code)}"

@@ -25,7 +25,7 @@ def sent(app: AppClient, email: str = "li.wei@example.com", code: str | None = N
     return reservation_id
 
 
-def test_a_bounce_is_listed_and_resolved(app: AppClient) -> None:
+def test_bounce_is_listed_and_resolved(app: AppClient) -> None:
     """The report opens a case, the case is listed, the resolution gives the use back and ends it."""
     support = app.key("support")
     reservation_id = sent(app)
@@ -42,7 +42,7 @@ def test_a_bounce_is_listed_and_resolved(app: AppClient) -> None:
     assert [case["closed_how"] for case in closed] == ["resolved_refunded"]
 
 
-def test_a_bounce_reported_twice_is_one_case(app: AppClient) -> None:
+def test_bounce_reported_twice_is_one_case(app: AppClient) -> None:
     """Mail systems report twice."""
     reservation_id = sent(app)
 
@@ -52,7 +52,7 @@ def test_a_bounce_reported_twice_is_one_case(app: AppClient) -> None:
     assert app.count("cases") == 1
 
 
-def test_an_unknown_is_resolved_as_sent(shared_app: AppClient) -> None:
+def test_unknown_is_resolved_as_sent(shared_app: AppClient) -> None:
     """Staff may say so before the machines give up."""
     reservation_id = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
     shared_app.attempt(reservation_id, LOST)

@@ -29,7 +29,7 @@ def ask(app: AppClient, role: str = "support", **body: object) -> Any:  # noqa: 
     return app.client.post("/api/v1/refunds", json={**WINDOW, **body}, headers=app.key(role))
 
 
-def test_a_preview_changes_nothing_and_applying_does_it_once(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preview_changes_nothing_and_applying_does_it_once(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under one correlation id, in requests of a bounded size; an unknown that is tried on is not touched."""
     monkeypatch.setattr("api.v1.reservations.outage_refunds.LISTED_MAX", 2)
     code = app.issue(make_template(max_uses=None, bound=False))
@@ -62,7 +62,7 @@ def test_route_checks_role_and_body(app: AppClient, role: str, body: dict[str, s
     assert ask(app, role, **body).status_code == status
 
 
-def test_an_unknown_outcome_that_proved_sent_since_it_was_listed_stays_sent(app: AppClient) -> None:
+def test_unknown_outcome_that_proved_sent_since_it_was_listed_stays_sent(app: AppClient) -> None:
     """It was listed as unknown; what is refunded as sent is what was listed as sent."""
     reservation_id = UUID(app.redeem(app.issue()).json()["reservation_id"])
     app.attempt(str(reservation_id))

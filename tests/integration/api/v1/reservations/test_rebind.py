@@ -36,7 +36,7 @@ def sent(app: AppClient, code: str) -> str:
     return reservation_id
 
 
-def test_a_person_moves_once(app: AppClient) -> None:
+def test_person_moves_once(app: AppClient) -> None:
     """202, then 200 for the same; a second move is refused, and nothing is counted."""
     open_targets(app, "blue", "green")
     code = app.issue(TERMS)
@@ -97,7 +97,7 @@ def test_staff_move_to_any_group_and_say_why(app: AppClient) -> None:
     assert app.count("private_texts") == 1
 
 
-def test_the_page_offers_what_is_open_and_moves(app: AppClient) -> None:
+def test_page_offers_open_groups_and_moves(app: AppClient) -> None:
     """From the status page, with the code as proof; afterwards it is offered no more."""
     open_targets(app, "blue", "red")
     code = app.issue(TERMS)

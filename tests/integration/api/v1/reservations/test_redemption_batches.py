@@ -228,7 +228,7 @@ def test_batch_needs_its_own_scope(shared_app: AppClient) -> None:
     assert send(shared_app, recipients("X", 1), {"authorization": "Bearer none"}).status_code == 401
 
 
-def test_outage_between_chunks_shows_what_was_committed(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outage_between_chunks_shows_the_committed_items(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Items of the first chunk are accepted, the others have 503; the repeat finds the first ones and adds the rest."""
     monkeypatch.setattr(group_commit, "CHUNK_ALONE_MAX", CHUNK_MAX)
     code, headers = open_code(app), app.key("support")

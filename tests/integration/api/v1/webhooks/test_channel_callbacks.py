@@ -93,7 +93,7 @@ def system(app: AppClient) -> System:
     return System(app)
 
 
-def test_an_acceptance_is_recorded_once(system: System) -> None:
+def test_acceptance_is_recorded_once(system: System) -> None:
     """By whom and by what way; the same report signed again is taken again and changes nothing."""
     reservation_id = system.sent()
     happened = system.app.services.now()
@@ -110,7 +110,7 @@ def test_an_acceptance_is_recorded_once(system: System) -> None:
     assert event.occurred_at == happened
 
 
-def test_a_bounce_opens_a_case_and_keeps_its_words_sealed(system: System) -> None:
+def test_bounce_opens_a_case_and_keeps_its_words_sealed(system: System) -> None:
     """A person decides whether the use comes back."""
     reservation_id = system.sent()
     answer = system.report(
@@ -123,7 +123,7 @@ def test_a_bounce_opens_a_case_and_keeps_its_words_sealed(system: System) -> Non
     assert system.app.services.reader.find_private_text(bounced.text_id) == "no li.wei@example.com here"
 
 
-def test_a_removal_is_recorded(system: System) -> None:
+def test_removal_is_recorded(system: System) -> None:
     """It gives nothing back."""
     reservation_id = system.sent()
 
@@ -135,7 +135,7 @@ def test_a_removal_is_recorded(system: System) -> None:
     assert type(system.history(reservation_id)[-1]).__name__ == "AccessRevoked"
 
 
-def test_the_secret_before_the_newest_still_signs(system: System) -> None:
+def test_secret_before_the_newest_still_signs(system: System) -> None:
     """While it is being replaced."""
     services = system.app.services
     WebhookSecretRepository(services.storage).rotate(system.channel_id, uuid4(), services.now())
@@ -178,7 +178,7 @@ def test_callback_that_names_a_member_twice_is_malformed(system: System) -> None
     assert type(system.history(reservation_id)[-1]).__name__ == "InviteSent"
 
 
-def test_a_replay_is_refused_while_it_is_new_and_when_it_is_old(system: System) -> None:
+def test_replay_is_refused_while_it_is_new_and_when_it_is_old(system: System) -> None:
     """By its id for as long as its time would pass, by its time forever after."""
     reservation_id, now = system.sent(), system.app.services.now()
     statuses = [system.report("invite.accepted", reservation_id, message_id="r1", at=now).status_code for _ in range(3)]
@@ -191,7 +191,7 @@ def test_a_replay_is_refused_while_it_is_new_and_when_it_is_old(system: System) 
     assert system.refused() == {"replayed": 3, "stale": 1}
 
 
-def test_a_channel_reports_on_its_own_group_only(system: System) -> None:
+def test_channel_reports_on_its_own_group_only(system: System) -> None:
     """Of another group's invitation it hears what it hears of none at all."""
     foreign = system.report("invite.accepted", system.sent(group="somebody else's"))
     unknown = system.report("invite.accepted", str(uuid4()))
@@ -209,6 +209,6 @@ def test_broken_rule_is_recorded(system: System) -> None:
     assert system.refused() == {"refused": 1}
 
 
-def test_a_channel_that_is_none_is_not_found(system: System) -> None:
+def test_channel_that_is_none_is_not_found(system: System) -> None:
     """Whatever is sent there."""
     assert system.app.client.post(f"/api/v1/channels/{uuid4()}/callbacks", content=b"{}").status_code == 404

@@ -43,7 +43,7 @@ def ask(app: AppClient) -> Ask:
     return request
 
 
-def test_an_endpoint_is_made_and_its_secret_shown_once(app: AppClient, ask: Ask) -> None:
+def test_endpoint_is_made_and_its_secret_shown_once(app: AppClient, ask: Ask) -> None:
     """From now on, for all events, one at a time, unless it is said otherwise."""
     app.issue()
     endpoint = ask("POST", url=f" {URL} ").json()
@@ -82,7 +82,7 @@ def test_invalid_endpoint_is_refused(ask: Ask, body: dict[str, Any], code: str) 
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, code)] * len(answers)
 
 
-def test_a_position_beyond_the_log_is_its_end(ask: Ask) -> None:
+def test_position_beyond_the_log_is_its_end(ask: Ask) -> None:
     """It can't be behind by less than nothing."""
     assert ask("POST", url=URL, from_position=2**52).json()["behind"] == 0
 
@@ -108,7 +108,7 @@ def test_changing_disabling_and_removing(ask: Ask) -> None:
     assert endpoint["id"] not in {one["id"] for one in ask("GET").json()["webhooks"]}
 
 
-def test_a_secret_is_replaced_without_a_gap(app: AppClient, ask: Ask) -> None:
+def test_secret_is_replaced_without_a_gap(app: AppClient, ask: Ask) -> None:
     """Both sign for a day."""
     endpoint = ask("POST", url=URL).json()
     renewed = ask("POST", f"/{endpoint['id']}/rotate-secret").json()
@@ -118,7 +118,7 @@ def test_a_secret_is_replaced_without_a_gap(app: AppClient, ask: Ask) -> None:
     assert valid == (renewed["secret"], endpoint["secret"])
 
 
-def test_a_test_is_sent_at_once_and_is_in_the_log(ask: Ask) -> None:
+def test_test_is_sent_at_once_and_is_in_the_log(ask: Ask) -> None:
     """It says what came of it, and nothing is tried again."""
     with WebhookReceiver() as server:
         endpoint = ask("POST", url=server.url).json()
@@ -137,7 +137,7 @@ def test_a_test_is_sent_at_once_and_is_in_the_log(ask: Ask) -> None:
     assert len(ask("GET", f"/{endpoint['id']}/deliveries", state="failed").json()["deliveries"]) == 1
 
 
-def test_a_message_is_redelivered(app: AppClient, ask: Ask) -> None:
+def test_message_is_redelivered(app: AppClient, ask: Ask) -> None:
     """One that was taken too; those that failed, all together; not while the endpoint is disabled."""
     endpoint = ask("POST", url=URL, event_types=["CodeIssued"]).json()
     app.issue()

@@ -88,7 +88,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://testserver")
 
 
-def test_the_example_does_what_the_page_says(
+def test_example_behaves_as_the_page_describes(
     here: None,
     app: AppClient,
     team: Any,  # noqa: ANN401 - the example's class
@@ -109,7 +109,7 @@ def test_the_example_does_what_the_page_says(
     assert [type(event).__name__ for _, event in events][-2:] == ["InviteAccepted", "AccessRevoked"]
 
 
-def test_the_example_lets_go_whose_access_has_ended(app: AppClient, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+def test_example_lets_go_whose_access_has_ended(app: AppClient, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
     """The seat is free again; asked again, it is still done."""
     reservation_id = app.redeem(app.issue(make_template(max_uses=1, group="design"))).json()["reservation_id"]
     work(reservation_id)
@@ -130,7 +130,7 @@ def test_the_example_lets_go_whose_access_has_ended(app: AppClient, team: Any, w
     assert isinstance(channel.revoke(replace(removal, group="elsewhere")), NotifiedOnly)
 
 
-def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
+def test_corrected_person_loses_the_seat_before_the_next_one_is_invited(
     app: AppClient,
     team: Any,  # noqa: ANN401 - the example's class
     work: Callable[[str], str],
@@ -170,7 +170,7 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
     assert team.invite(*late)[0] == 410
 
 
-def test_the_example_passes_on_what_the_ledger_reports(
+def test_example_passes_on_reports_of_the_ledger(
     app: AppClient,
     team: Any,  # noqa: ANN401 - the example's class
     work: Callable[[str], str],
@@ -193,6 +193,6 @@ def test_the_example_passes_on_what_the_ledger_reports(
     assert [(kind, email) for kind, email, _ in team.notices] == [("access.ends_soon", "li.wei@example.com")]
 
 
-def test_the_example_takes_no_strangers_word(team: Any) -> None:  # noqa: ANN401 - the example's class
+def test_example_takes_no_strangers_word(team: Any) -> None:  # noqa: ANN401 - the example's class
     """What is not signed is refused."""
     assert team.take({}, b"{}")[0] == 401

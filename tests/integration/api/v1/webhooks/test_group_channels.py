@@ -28,7 +28,7 @@ def put(app: AppClient, group: str, url: str = URL, role: str = "admin") -> AppR
     return cast("AppResponse", app.client.put(PATH, json={"group": group, "url": url}, headers=app.key(role)))
 
 
-def test_the_secret_is_shown_once_and_sealed(app: AppClient) -> None:
+def test_secret_is_shown_once_and_sealed(app: AppClient) -> None:
     """Setting the address again keeps channel and secret; nothing in the database is the secret."""
     first = put(app, "once").json()
     again = put(app, "once", URL + "2").json()
@@ -44,7 +44,7 @@ def test_the_secret_is_shown_once_and_sealed(app: AppClient) -> None:
     assert {one["secret"] for one in listed} == {None}
 
 
-def test_a_secret_is_replaced_without_a_gap(app: AppClient) -> None:
+def test_secret_is_replaced_without_a_gap(app: AppClient) -> None:
     """Two are valid for a day, then one; a second rotation does not give the first secret more time."""
     services = app.services
     channel = put(app, "rotates").json()
@@ -62,7 +62,7 @@ def test_a_secret_is_replaced_without_a_gap(app: AppClient) -> None:
     assert app.count("private_texts") == texts - 1
 
 
-def test_mail_again_keeps_what_reports_need(app: AppClient) -> None:
+def test_repeated_email_keeps_the_ids_that_reports_need(app: AppClient) -> None:
     """The channel is off, its id and secret are as they were, also when it is set again."""
     channel = put(app, "back").json()
     off = app.client.delete(f"{PATH}/{channel['id']}", headers=app.key("admin")).json()
@@ -93,7 +93,7 @@ def test_invalid_target_is_refused_with_its_remedy(app: AppClient, url: str, sai
     assert "bad" not in GroupChannelRepository(app.services.storage).list_kinds_by_group()
 
 
-def test_a_group_is_named_in_printable_characters(app: AppClient) -> None:
+def test_group_is_named_in_printable_characters(app: AppClient) -> None:
     """Anything else is malformed, where it is set and where a list begins."""
     for group in ("", " design", "a\x00b", "a\nb", "x" * 201):
         assert put(app, group).status_code == 422

@@ -56,7 +56,7 @@ def _text_without_replies(page: str) -> str:
     return text
 
 
-def test_a_mistyped_address_is_corrected(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_mistyped_address_is_corrected(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """First the address, then what it will do, then the reason; twice is once, and ends at the new reservation."""
     code = shared_app.issue()
     wrong = reserved(shared_app, code, "ly.wei@exmaple.com")
@@ -90,7 +90,7 @@ def test_each_act_is_followed_by_its_page(shared_app: AppClient, shared_sign_in:
     assert [word for word, page in pages.items() if not read_page(page.text).find("p", role="status").text] == []
 
 
-def test_the_case_of_an_access_that_stays_is_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_case_of_an_access_that_stays_is_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Not of sending: the same acts decide it, in words of their own."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
@@ -127,7 +127,7 @@ def test_the_case_of_an_access_that_stays_is_about_the_access(shared_app: AppCli
     assert kinds(shared_app, code)[-2:] == ["CaseOpened", "CaseClosed"]
 
 
-def test_an_invitation_is_resent_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_invitation_is_resent_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """The form sent twice asks for one delivery."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
@@ -141,7 +141,7 @@ def test_an_invitation_is_resent_once(shared_app: AppClient, shared_sign_in: Sig
     assert "as delivery 2" in browser.get(f"/support/reservations/{reservation_id}").text
 
 
-def test_an_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """First the group, then what it will do, then the reason; twice is once, and each reservation names the other."""
     code = shared_app.issue(make_template(max_uses=1, group="red", validity_days=30))
     former = reserved(shared_app, code)
@@ -169,7 +169,7 @@ def test_an_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_
     assert "pending" in before
 
 
-def test_a_reserved_use_is_cancelled(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_reserved_use_is_cancelled(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """What is not sent yet is cancelled; a refund is not offered for it."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
@@ -183,7 +183,7 @@ def test_a_reserved_use_is_cancelled(shared_app: AppClient, shared_sign_in: Sign
     assert "No actions are possible" in browser.get(f"/support/reservations/{reservation_id}").text
 
 
-def test_a_refund_asks_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_refund_asks_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Kept unless it is said otherwise."""
     code = shared_app.issue(make_template(max_uses=2, bound=False))
     items = [reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b")]
@@ -273,7 +273,7 @@ def test_new_terms_overwrite_no_unseen_change(shared_app: AppClient, shared_sign
     assert kinds(shared_app, code).count("CodeTermsChanged") == 2
 
 
-def test_a_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """The reason stands next to the event; without one it is asked for."""
     code = shared_app.issue()
     browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
@@ -289,7 +289,7 @@ def test_a_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, share
     assert kinds(shared_app, code) == ["CodeIssued", "CodePaused", "CodeResumed"]
 
 
-def test_a_revoking_shows_everything_that_it_undoes(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_revoking_shows_everything_that_it_undoes(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """However many there are; what is with an unknown outcome becomes a case, what is sent stays."""
     code = shared_app.issue(make_template(max_uses=None, bound=False))
     items = [reserved(shared_app, code, f"p{number}@example.com") for number in range(6)]
@@ -349,7 +349,7 @@ def test_notes_stand_in_the_history_once(shared_app: AppClient, shared_sign_in: 
 
 
 @pytest.mark.parametrize("action", ["terms", "pause", "revoke"])
-def test_a_viewer_does_nothing_to_a_code(shared_app: AppClient, shared_sign_in: SignIn, action: str) -> None:
+def test_viewer_does_nothing_to_a_code(shared_app: AppClient, shared_sign_in: SignIn, action: str) -> None:
     """Neither offered nor taken."""
     code = shared_app.issue()
     browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
@@ -362,7 +362,7 @@ def test_a_viewer_does_nothing_to_a_code(shared_app: AppClient, shared_sign_in: 
     assert kinds(shared_app, code) == ["CodeIssued"]
 
 
-def test_an_outage_is_undone_step_by_step(
+def test_outage_is_undone_step_by_step(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A window, a preview, a reason; each step gives a batch back and says how far; the audit keeps the reason."""

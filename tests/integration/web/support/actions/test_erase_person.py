@@ -93,7 +93,7 @@ def test_erasure_waits_for_an_invitation_that_is_being_sent(shared_app: AppClien
     assert browser.get(f"/support/people/{uuid4()}/forget").status_code == 404
 
 
-def test_an_address_is_shown_on_the_page_of_its_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_address_is_shown_on_the_page_of_its_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """With a reason, for a while, to anyone who asked; the audit leads to the person."""
     page = person_of(shared_app, shared_app.redeem(shared_app.issue(), "shown@example.com").json()["reservation_id"])
     browser = shared_sign_in("support")

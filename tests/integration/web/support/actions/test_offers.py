@@ -135,7 +135,7 @@ def test_offer_preview_and_action_agree_in_a_campaign(console: Console, hindranc
 
 
 @pytest.mark.parametrize("hindrance", LIMITS)
-def test_what_if_says_what_the_request_is_then_answered(console: Console, hindrance: str) -> None:
+def test_what_if_matches_the_answer_to_the_later_request(console: Console, hindrance: str) -> None:
     """For the person who has the use of the campaign, with another code of it."""
     campaign, email = console.create(hindrance), f"{uuid4().hex}@example.com"
     console.reserve(campaign, email)

@@ -64,7 +64,9 @@ def test_refund_says_per_choice_what_ends_and_the_page_then_names_one_end(
     assert [row for row in rows if "ccess" in row] == ["Access revoked", "Access removal"]
 
 
-def test_preview_of_a_revocation_says_what_it_leaves(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_preview_of_a_revocation_shows_the_reservations_that_stay(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
     """What is being sent is refunded or counted later; a pause leaves nothing."""
     code = shared_app.issue(make_template(max_uses=None, bound=False))
     _, sending = reserved(shared_app, code, "mei@example.com"), reserved(shared_app, code)

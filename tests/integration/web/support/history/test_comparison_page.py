@@ -11,7 +11,7 @@ from tests.support.ledger.code_template import make_template
 SignIn = Callable[..., StaffBrowser]
 
 
-def test_comparison_says_what_changed_between_two_times(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_comparison_shows_the_changes_between_two_times(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """By events, by times, in either order, and before the code was issued; no address in plain text."""
     code = shared_app.issue(make_template(max_uses=4, bound=False))
     code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")

@@ -58,9 +58,7 @@ def code_id(shared_app: AppClient) -> UUID:
     return code_id_of(shared_app, code)
 
 
-def test_stream_has_the_page_of_the_role_without_what_is_of_one_member_of_staff(
-    shared_sign_in: SignIn, code_id: UUID
-) -> None:
+def test_stream_has_the_page_of_the_role_without_personal_parts(shared_sign_in: SignIn, code_id: UUID) -> None:
     """Lines, balance and chart as on the page, no token, no address of staff; support is offered actions."""
     browser = shared_sign_in("support")
     browser.submit(f"/support/codes/{code_id}/views", name="my view")
@@ -83,7 +81,7 @@ def test_stream_has_the_page_of_the_role_without_what_is_of_one_member_of_staff(
     assert 'id="offered"' not in json.loads(viewer_news["data"])
 
 
-def test_stream_continues_after_what_the_browser_has(shared_sign_in: SignIn, code_id: UUID) -> None:
+def test_stream_continues_after_the_last_event_of_the_browser(shared_sign_in: SignIn, code_id: UUID) -> None:
     """By the last id, which takes precedence; without newer events there is no news."""
     path = f"/support/codes/{code_id}/stream?after=1"
     messages = read_stream(shared_sign_in("viewer"), f"/support/codes/{code_id}/stream?after=3")

@@ -15,7 +15,7 @@ SignIn = Callable[..., StaffBrowser]
 OTHER = "mei@example.com"
 
 
-def test_what_if_page_says_what_an_address_would_have_been_answered_and_why(
+def test_what_if_page_shows_the_answer_for_an_address_and_its_reason(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
     """On the statement of a past time, whose exact time the form carries; with the events as links."""
@@ -60,7 +60,7 @@ def test_what_if_page_shows_the_events_of_the_campaign_that_refused(
     assert page.find_all(href=f"/admin/campaigns/{campaign_id}/events/2")
 
 
-def test_what_if_page_shows_what_each_action_would_have_done(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_what_if_page_shows_the_effect_of_each_action(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """At an event while the use was reserved, and now that it is sent."""
     code = shared_app.issue()
     code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")

@@ -51,7 +51,7 @@ def origin(system: WebhookReceiver) -> str:
     return f"http://127.0.0.1:{system.port}"
 
 
-def test_the_invitation_is_what_the_standards_own_package_verifies(system: WebhookReceiver) -> None:
+def test_package_of_the_standard_verifies_the_invitation(system: WebhookReceiver) -> None:
     """Id, time and signature are in order; the body says whom to invite, to what, and where to report."""
     assert isinstance(send(system, replace(MESSAGE, delivery=2)), Accepted)
 
@@ -178,7 +178,7 @@ def test_while_a_secret_is_replaced_both_verify(system: WebhookReceiver) -> None
     ],
     ids=["204", "empty", "blank", "sent", "no-status"],
 )
-def test_a_success_means_sent(system: WebhookReceiver, reply: ScriptedReply) -> None:
+def test_success_means_sent(system: WebhookReceiver, reply: ScriptedReply) -> None:
     """Without a word, or by its word."""
     system.then(reply)
 
@@ -201,7 +201,7 @@ def test_a_success_means_sent(system: WebhookReceiver, reply: ScriptedReply) -> 
         (ScriptedReply(308, headers={"Location": "http://169.254.169.254/"}), "protocol_error", False),
     ],
 )
-def test_a_refusal_is_surely_not_sent(system: WebhookReceiver, reply: ScriptedReply, reason: str, final: bool) -> None:
+def test_refusal_is_surely_not_sent(system: WebhookReceiver, reply: ScriptedReply, reason: str, final: bool) -> None:
     """What the way is to blame for is tried again; a redirect is not followed."""
     system.then(reply)
 
@@ -261,7 +261,7 @@ def test_later_is_neither(system: WebhookReceiver, reply: ScriptedReply, seconds
         (ScriptedReply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"), "connection_lost"),
     ],
 )
-def test_an_answer_that_does_not_say_is_unknown(system: WebhookReceiver, reply: ScriptedReply, cause: str) -> None:
+def test_answer_that_does_not_say_is_unknown(system: WebhookReceiver, reply: ScriptedReply, cause: str) -> None:
     """It may have been sent, so no machine gives the use back."""
     system.then(reply)
 
@@ -278,7 +278,7 @@ def test_no_answer_in_time_is_an_unknown_outcome_however_slowly_it_arrives(syste
     assert datetime.now(UTC) - begun < timedelta(seconds=20)
 
 
-def test_a_system_that_can_not_be_reached_got_nothing() -> None:
+def test_system_that_can_not_be_reached_got_nothing() -> None:
     """The connection is refused: definitely not sent, and retried."""
     with WebhookReceiver() as gone:
         pass
@@ -299,7 +299,7 @@ def ending(system: WebhookReceiver) -> RemovalOutcome:
     return webhook_to(system.url).revoke(removal)
 
 
-def test_an_ended_access_is_reported_with_one_id(system: WebhookReceiver) -> None:
+def test_ended_access_is_reported_with_one_id(system: WebhookReceiver) -> None:
     """Signed; the same on every try, and no invitation's."""
     assert [type(ending(system)) for _ in range(2)] == [Accepted] * 2
 
@@ -338,7 +338,7 @@ def test_answer_to_a_removal_request_has_its_outcome(
     assert isinstance(ending(system), kind)
 
 
-def test_a_test_says_so(system: WebhookReceiver) -> None:
+def test_test_says_so(system: WebhookReceiver) -> None:
     """No recipient is to be invited."""
     send(system, replace(MESSAGE, is_test=True))
 

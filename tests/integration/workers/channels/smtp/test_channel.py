@@ -37,7 +37,7 @@ def _summary(outcome: Outcome) -> tuple[str, bool, bool]:
     return outcome.reason, outcome.final, outcome.about_address
 
 
-def test_an_accepted_message_has_the_reply_and_arrives_once(mail_server: MailServer) -> None:
+def test_accepted_message_has_the_reply_and_arrives_once(mail_server: MailServer) -> None:
     """250 after the dot is the only thing that makes a letter accepted."""
     outcome = _send(mail_server)
 
@@ -78,7 +78,7 @@ def test_an_accepted_message_has_the_reply_and_arrives_once(mail_server: MailSer
         ("dot", 554, "spam", ("message_refused", True, False)),
     ],
 )
-def test_a_refusal_is_read_by_stage_and_code(
+def test_refusal_is_read_by_stage_and_code(
     mail_server: MailServer, stage: Stage, code: int, text: str, expected: tuple[str, bool, bool]
 ) -> None:
     """A valid refusal at any stage means surely not sent; only a 5xx about letter or recipient is final."""
@@ -154,7 +154,7 @@ def test_lost_replies_look_alike_whether_or_not_the_message_was_accepted(mail_se
 
 @pytest.mark.parametrize("stage", [stage for stage in get_args(Stage) if stage not in {"starttls", "auth", "rset"}])
 @pytest.mark.parametrize("behavior", [Trickle(every_s=0.05), Stall()], ids=["trickle", "stall"])
-def test_a_send_ends_in_time(mail_server: MailServer, stage: Stage, behavior: Behavior) -> None:
+def test_send_ends_in_time(mail_server: MailServer, stage: Stage, behavior: Behavior) -> None:
     """A server that says nothing, or an octet now and then, can't hold a sender beyond its time."""
     mail_server.at(stage, behavior)
     begun = time.monotonic()
@@ -180,7 +180,7 @@ def test_no_content_leaves_without_time_for_its_answer(mail_server: MailServer) 
     assert mail_server.received == []
 
 
-def test_a_slow_server_is_waited_for(mail_server: MailServer) -> None:
+def test_slow_server_is_waited_for(mail_server: MailServer) -> None:
     """Slowness within the time changes nothing."""
     for stage in (*BEFORE_CONTENT, *FROM_CONTENT):
         mail_server.at(stage, DelayedReply(0.02))
@@ -188,7 +188,7 @@ def test_a_slow_server_is_waited_for(mail_server: MailServer) -> None:
     assert isinstance(_send(mail_server), Accepted)
 
 
-def test_a_server_that_is_not_there_is_unreachable() -> None:
+def test_server_that_is_not_there_is_unreachable() -> None:
     """A refused connection is a retryable rejection."""
     server = MailServer()
     server.stop()
@@ -196,14 +196,14 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
     assert _summary(_send(server)) == ("unreachable", False, False)
 
 
-def test_a_name_that_does_not_resolve_is_unreachable() -> None:
+def test_name_that_does_not_resolve_is_unreachable() -> None:
     """A name without an address is a retryable rejection; names below .invalid have none (RFC 6761)."""
     with channel_to("smtp://mail.invalid:25", 1.0) as channel:
         assert _summary(channel.send(MESSAGE)) == ("unreachable", False, False)
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
-def test_an_unsolicited_reply_never_counts_as_the_next_one(mail_server: MailServer, stage: Stage) -> None:
+def test_unsolicited_reply_never_counts_as_the_next_one(mail_server: MailServer, stage: Stage) -> None:
     """Two replies at once put both sides out of step: a stray 250 must not accept a letter."""
     stray = b"354 go\r\n250 ok\r\n" if stage == "data" else b"250 ok\r\n250 ok\r\n"
     mail_server.at(stage, SendOctets(stray))
@@ -224,7 +224,7 @@ def test_refusals_of_one_recipient_leave_the_next_alone(mail_server: MailServer)
     assert mail_server.connections == 1
 
 
-def test_a_hostile_reply_is_kept_as_one_short_printable_line(mail_server: MailServer) -> None:
+def test_hostile_reply_is_kept_as_one_short_printable_line(mail_server: MailServer) -> None:
     """What a server says ends in front of staff: control characters and length are taken out."""
     mail_server.at("rcpt", SendOctets(b"550-no\x1b[31m\r\n550 " + b"y" * 1500 + b"\xff\r\n"))
     outcome = _send(mail_server)

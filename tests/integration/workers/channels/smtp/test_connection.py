@@ -65,7 +65,7 @@ def test_message_and_login_are_sent_encrypted(security: Security, certificate: L
 
 @pytest.mark.parametrize("security", PRIVATE)
 @pytest.mark.parametrize("wrong", ["other-name", "unknown-authority"])
-def test_a_wrong_certificate_is_refused_before_anything_is_said(security: Security, wrong: str, trusted: CA) -> None:
+def test_wrong_certificate_is_refused_before_any_command(security: Security, wrong: str, trusted: CA) -> None:
     """A certificate for another name or from an unknown authority gets neither login nor letter."""
     wrong_certificate = trusted.issue_cert("mail.test") if wrong == "other-name" else CA().issue_cert("127.0.0.1")
     with MailServer(security, certificate=wrong_certificate, login=LOGIN) as server:
@@ -88,7 +88,7 @@ def test_starttls_never_falls_back_to_clear(behavior: Behavior, certificate: Lea
     assert [command for command in server.commands if command.startswith("MAIL")] == []
 
 
-def test_a_server_that_does_not_offer_starttls_gets_no_message(mail_server: MailServer) -> None:
+def test_server_that_does_not_offer_starttls_gets_no_message(mail_server: MailServer) -> None:
     """An attacker on the network may have removed the offer, so a missing offer is a failure."""
     assert _reason(_send_once(f"smtp+starttls://{mail_server.address}")) == ("tls_failed", False)
     assert mail_server.received == []
@@ -105,7 +105,7 @@ def test_replies_before_the_handshake_are_discarded(certificate: LeafCert) -> No
 
 
 @pytest.mark.parametrize("stage", ["starttls", "banner"])
-def test_a_silent_handshake_ends_in_time(stage: Stage, certificate: LeafCert) -> None:
+def test_silent_handshake_ends_in_time(stage: Stage, certificate: LeafCert) -> None:
     """A server that stalls around the handshake makes the letter unreachable, not stuck."""
     with MailServer("smtp+starttls", certificate=certificate) as server:
         server.at(stage, Stall())
@@ -120,7 +120,7 @@ def test_tls_towards_a_server_without_tls_fails(mail_server: MailServer) -> None
     assert _reason(outcome) in {("tls_failed", False), ("unreachable", False)}
 
 
-def test_a_wrong_password_is_retryable_and_named() -> None:
+def test_wrong_password_is_retryable_and_named() -> None:
     """Login trouble is for staff to repair: letters wait, none is refused for good."""
     with MailServer(login=LOGIN) as server:
         outcome = _send_once(f"smtp://someone:wrong@{server.address}")
@@ -141,7 +141,7 @@ def test_a_wrong_password_is_retryable_and_named() -> None:
     ],
     ids=["454", "535", "close", "stall", "garbage"],
 )
-def test_a_failing_login_is_retryable(behavior: Behavior, reason: str) -> None:
+def test_failing_login_is_retryable(behavior: Behavior, reason: str) -> None:
     """Whatever goes wrong at AUTH, nothing of the letter was said."""
     with MailServer(login=LOGIN) as server:
         server.at("auth", behavior)
@@ -149,7 +149,7 @@ def test_a_failing_login_is_retryable(behavior: Behavior, reason: str) -> None:
         assert (reason, False) == _reason(_send_once(server.url, 0.5))
 
 
-def test_a_login_that_the_server_does_not_offer_is_refused(mail_server: MailServer) -> None:
+def test_login_that_the_server_does_not_offer_is_refused(mail_server: MailServer) -> None:
     """A user in the URL and a server without AUTH don't fit: no letter goes without its login."""
     assert _reason(_send_once(f"smtp://user:word@{mail_server.address}")) == ("login_refused", False)
 
@@ -159,7 +159,7 @@ def test_each_address_of_a_name_is_attempted(mail_server: MailServer) -> None:
     assert isinstance(_send_once(f"smtp://localhost:{mail_server.port}"), Accepted)
 
 
-def test_a_slow_resolver_can_not_delay_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_resolver_can_not_delay_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking up a name has no time bound of its own, and still ends with the letter's time."""
     is_over = Event()
 
@@ -182,7 +182,7 @@ def test_messages_share_a_connection(mail_server: MailServer) -> None:
     assert (mail_server.connections, len(mail_server.received)) == (1, 2)
 
 
-def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_opens_few_connections_at_a_time(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes later waits at our own door, not in the server's queue: when that is full it drops what comes."""
     opening, go_on = Semaphore(0), Event()
     connect = SmtpConnection.open
@@ -209,7 +209,7 @@ def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monk
     shared.drop_idle()
 
 
-def test_a_connection_carries_a_bounded_number_of_messages(mail_server: MailServer) -> None:
+def test_connection_carries_a_bounded_number_of_messages(mail_server: MailServer) -> None:
     """After its share of letters a connection is replaced."""
     with channel_to(mail_server.url) as channel:
         for _ in range(MESSAGES_PER_CONNECTION_MAX + 1):
@@ -218,7 +218,7 @@ def test_a_connection_carries_a_bounded_number_of_messages(mail_server: MailServ
     assert mail_server.connections == 2
 
 
-def test_a_connection_that_rested_too_long_is_replaced(mail_server: MailServer) -> None:
+def test_connection_that_rested_too_long_is_replaced(mail_server: MailServer) -> None:
     """An old connection is not trusted; it is ended and a new one opened."""
     now = [0.0]
     channel = SmtpChannel(
@@ -236,7 +236,7 @@ def test_a_connection_that_rested_too_long_is_replaced(mail_server: MailServer) 
     assert mail_server.connections == 2
 
 
-def test_a_kept_connection_that_died_is_replaced(mail_server: MailServer) -> None:
+def test_kept_connection_that_died_is_replaced(mail_server: MailServer) -> None:
     """The server hung up between two letters; the second one arrives all the same, once."""
     with channel_to(mail_server.url) as channel:
         channel.send(MESSAGE)
@@ -249,7 +249,7 @@ def test_a_kept_connection_that_died_is_replaced(mail_server: MailServer) -> Non
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
 @pytest.mark.parametrize("behavior", [Disconnect(), ReplyWith(421, "idle too long")], ids=["close", "421"])
-def test_a_kept_connection_that_dies_before_the_content_is_replaced(
+def test_kept_connection_that_dies_before_the_content_is_replaced(
     mail_server: MailServer, stage: Stage, behavior: Behavior
 ) -> None:
     """Dead at any step before the content: one new connection, one letter."""
@@ -262,7 +262,7 @@ def test_a_kept_connection_that_dies_before_the_content_is_replaced(
     assert (mail_server.connections, len(mail_server.received)) == (2, 2)
 
 
-def test_a_kept_connection_that_stalled_is_replaced(mail_server: MailServer) -> None:
+def test_kept_connection_that_stalled_is_replaced(mail_server: MailServer) -> None:
     """A kept connection gets a part of the time to answer; the rest is for a new one."""
     with channel_to(mail_server.url, 2.0) as channel:
         channel.send(MESSAGE)
@@ -273,7 +273,7 @@ def test_a_kept_connection_that_stalled_is_replaced(mail_server: MailServer) -> 
     assert mail_server.connections == 2
 
 
-def test_a_connection_is_replaced_only_once(mail_server: MailServer) -> None:
+def test_connection_is_replaced_only_once(mail_server: MailServer) -> None:
     """A server that hangs up every time is unreachable."""
     with channel_to(mail_server.url) as channel:
         channel.send(MESSAGE)
@@ -283,7 +283,7 @@ def test_a_connection_is_replaced_only_once(mail_server: MailServer) -> None:
     assert mail_server.connections == 2
 
 
-def test_a_kept_connection_lost_after_the_content_is_never_retried(mail_server: MailServer) -> None:
+def test_kept_connection_lost_after_the_content_is_never_retried(mail_server: MailServer) -> None:
     """Once content may have left, trying again is not the channel's to decide."""
     with channel_to(mail_server.url) as channel:
         channel.send(MESSAGE)
@@ -305,7 +305,7 @@ def test_after_an_unknown_outcome_the_next_message_gets_a_new_connection(mail_se
     assert mail_server.connections == 2
 
 
-def test_an_international_domain_is_sent_as_its_a_label(mail_server: MailServer) -> None:
+def test_international_domain_is_sent_as_its_a_label(mail_server: MailServer) -> None:
     """A server without SMTPUTF8 can carry an international domain: envelope and header are ASCII."""
     mail_server.smtputf8 = False
     with channel_to(mail_server.url) as channel:
@@ -316,7 +316,7 @@ def test_an_international_domain_is_sent_as_its_a_label(mail_server: MailServer)
     assert mail_server.received[0].content.isascii()
 
 
-def test_an_international_local_part_needs_smtputf8(mail_server: MailServer) -> None:
+def test_international_local_part_needs_smtputf8(mail_server: MailServer) -> None:
     """Offered, it is used and announced; not offered, the address is impossible there."""
     message = message_to("李伟@example.com")
     with channel_to(mail_server.url) as channel:
@@ -352,13 +352,13 @@ def test_an_international_local_part_needs_smtputf8(mail_server: MailServer) -> 
         "a@" + "x" * 300 + ".com",
     ],
 )
-def test_a_message_has_exactly_one_address_that_smtp_can_carry(recipient: str) -> None:
+def test_message_has_exactly_one_address_that_smtp_can_carry(recipient: str) -> None:
     """A text that would add a recipient, a command or a header is not an email address, so no message has it."""
     with pytest.raises(MalformedEmailError):
         message_to(recipient)
 
 
-def test_the_content_arrives_octet_by_octet(mail_server: MailServer) -> None:
+def test_content_arrives_octet_by_octet(mail_server: MailServer) -> None:
     """Dots at the start of lines are escaped on the wire and come out as they were written."""
     message = replace(MESSAGE, language="en", link="https://ledger.example.com/a\n.\n..b\n.")
     with channel_to(mail_server.url) as channel:
@@ -370,7 +370,7 @@ def test_the_content_arrives_octet_by_octet(mail_server: MailServer) -> None:
     assert "/a\n.\n..b\n." in text.get_content().replace("\r\n", "\n")
 
 
-def test_no_address_is_in_what_an_outcome_or_error_says_by_itself(mail_server: MailServer) -> None:
+def test_no_address_is_in_the_text_of_an_outcome_or_error(mail_server: MailServer) -> None:
     """Only the server's own words may hold an address; they have a place of their own."""
     mail_server.at("dot", Disconnect())
 

@@ -112,7 +112,7 @@ def test_send_loop_fails_only_the_message_that_a_bug_breaks(mail_server: MailSer
             unreported.result(WAIT_S_MAX)
 
 
-def test_send_loop_sends_what_the_socket_does_not_take_together(mail_server: MailServer) -> None:
+def test_send_loop_sends_the_rest_that_the_socket_did_not_accept(mail_server: MailServer) -> None:
     """A message larger than the socket's buffers arrives whole."""
     text = "\n".join("a line of sixty octets, many of which fill a socket's buffers" for _ in range(120_000))
     with _open_loop(mail_server.url, WAIT_S_MAX) as loop:
@@ -150,7 +150,7 @@ def test_loop_that_ends_before_it_is_woken_closes(mail_server: MailServer, monke
         loop.close()
 
 
-def test_close_finishes_what_was_submitted(mail_server: MailServer) -> None:
+def test_close_finishes_submitted_work(mail_server: MailServer) -> None:
     """Nothing that was submitted is lost, and nothing more can be."""
     with _open_loop(mail_server.url) as loop:
         futures = loop.submit(_messages(10))

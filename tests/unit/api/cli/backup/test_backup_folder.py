@@ -34,7 +34,7 @@ def add_backup(folder: BackupFolder, day: int, start: str, *, is_complete: bool 
     return name
 
 
-def test_a_folder_belongs_to_one_ledger(tmp_path: Path) -> None:
+def test_folder_belongs_to_one_ledger(tmp_path: Path) -> None:
     """An empty one is taken; one of another ledger, or with other files, stays as it is."""
     folder, other = BackupFolder(tmp_path / "backups"), BackupFolder(tmp_path / "other")
     folder.claim("7", 1)
@@ -49,7 +49,7 @@ def test_a_folder_belongs_to_one_ledger(tmp_path: Path) -> None:
     assert [entry.name for entry in other.path.iterdir()] == ["holiday.jpg"]
 
 
-def test_a_copy_does_not_write_next_to_the_living_ledger(tmp_path: Path) -> None:
+def test_copy_does_not_write_next_to_the_living_ledger(tmp_path: Path) -> None:
     """A restored copy has another timeline; once the ledger is gone, its successor takes the folder over."""
     folder = BackupFolder(tmp_path)
     folder.claim("7", 1)
@@ -64,7 +64,7 @@ def test_a_copy_does_not_write_next_to_the_living_ledger(tmp_path: Path) -> None
     folder.claim("7", 3)
 
 
-def test_what_was_interrupted_is_no_backup(tmp_path: Path) -> None:
+def test_interrupted_copy_is_not_a_backup(tmp_path: Path) -> None:
     """A part is removed with the next one; a folder without its manifest does not count."""
     folder = BackupFolder(tmp_path)
     folder.claim("7", 1)
@@ -99,7 +99,7 @@ def test_pruning_keeps_the_wal_of_the_oldest_backup(tmp_path: Path) -> None:
     ]
 
 
-def test_the_number_of_a_run_never_comes_back(tmp_path: Path) -> None:
+def test_number_of_a_run_never_comes_back(tmp_path: Path) -> None:
     """Otherwise a backup would be continued with WAL of another run, also after its former one was pruned."""
     folder = BackupFolder(tmp_path)
     folder.claim("7", 1)

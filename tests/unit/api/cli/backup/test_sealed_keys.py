@@ -30,7 +30,7 @@ def test_only_the_passphrase_opens_the_keys() -> None:
 @pytest.mark.parametrize(
     "change", [{"salt": "AAAA"}, {"sealed": "AAAA"}, {"cost": 2**40}, {"cost": 3}, {"block_size": 0}]
 )
-def test_an_altered_file_is_refused(change: dict[str, object]) -> None:
+def test_altered_file_is_refused(change: dict[str, object]) -> None:
     """Also with a cost that would take all memory."""
     document = {**json.loads(seal_keys(VALUES, PASSPHRASE)), **change}
 
@@ -38,7 +38,7 @@ def test_an_altered_file_is_refused(change: dict[str, object]) -> None:
         open_keys(json.dumps(document).encode(), PASSPHRASE)
 
 
-def test_a_short_passphrase_is_refused() -> None:
+def test_short_passphrase_is_refused() -> None:
     """Before anything is written."""
     check_passphrase("x" * 16)
     with pytest.raises(BackupError, match="at least 16 characters"):

@@ -66,7 +66,7 @@ def test_accepted_link_still_leads_on_where_the_group_has_a_page(client: TestCli
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_invalid_link_is_a_page_that_says_what_to_do(client: TestClient, method: str) -> None:
+def test_invalid_link_shows_a_page_with_the_next_step(client: TestClient, method: str) -> None:
     """404, with the way back to the form."""
     answer = client.request(method, "/a/bad?lang=en")
 

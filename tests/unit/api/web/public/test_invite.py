@@ -18,7 +18,7 @@ BUTTON: dict[Language, str] = {"zh": "立即上车", "en": "Get my invite"}
 
 @pytest.mark.parametrize("path", ["/", "/invite"])
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_the_form_is_at_both_addresses_in_both_languages(client: TestClient, path: str, language: Language) -> None:
+def test_form_is_at_both_addresses_in_both_languages(client: TestClient, path: str, language: Language) -> None:
     """One button, with the words that people know."""
     response = client.get(path, headers={"Accept-Language": language})
 
@@ -27,7 +27,7 @@ def test_the_form_is_at_both_addresses_in_both_languages(client: TestClient, pat
     assert response.headers["content-language"] == language
 
 
-def test_a_code_in_the_address_is_filled_in(client: TestClient) -> None:
+def test_code_in_the_address_is_filled_in(client: TestClient) -> None:
     """A link can bring the code along; it is text, whatever it holds."""
     plain = client.get("/invite", params={"code": "MCM1-PRY5"})
     hostile = client.get("/invite", params={"code": '"><script>alert(1)</script>'})
@@ -36,7 +36,7 @@ def test_a_code_in_the_address_is_filled_in(client: TestClient) -> None:
     assert "<script>alert" not in hostile.text
 
 
-def test_a_redeem_leads_to_its_page(client: TestClient, use_cases: StubUseCases) -> None:
+def test_redeem_leads_to_its_page(client: TestClient, use_cases: StubUseCases) -> None:
     """What was typed reaches the ledger as typed; the answer is a redirect, so that reload sends nothing again."""
     response = client.post("/invite?lang=en", data={"email": " li.wei@example.com", "code": "mcm1 pry5"})
 
@@ -45,7 +45,7 @@ def test_a_redeem_leads_to_its_page(client: TestClient, use_cases: StubUseCases)
     assert use_cases.asked == [(" li.wei@example.com", "mcm1 pry5", "en", Visitor(client_ip="testclient"))]
 
 
-def test_a_known_reservation_is_said_to_be_known(client: TestClient, use_cases: StubUseCases) -> None:
+def test_existing_reservation_is_marked_as_existing(client: TestClient, use_cases: StubUseCases) -> None:
     """The second click leads to the same page, which says that nothing more was taken."""
     use_cases.created = False
 
@@ -54,7 +54,7 @@ def test_a_known_reservation_is_said_to_be_known(client: TestClient, use_cases: 
     assert response.headers["location"] == f"/r/{RESERVATION}?known=1"
 
 
-def test_a_refusal_keeps_what_was_typed(client: TestClient, use_cases: StubUseCases) -> None:
+def test_refusal_keeps_the_entries_of_the_form(client: TestClient, use_cases: StubUseCases) -> None:
     """The form comes back with the reason, the field in question marked, and nothing to type again."""
     use_cases.refusal = "CODE_INVALID"
 
@@ -68,7 +68,7 @@ def test_a_refusal_keeps_what_was_typed(client: TestClient, use_cases: StubUseCa
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_used_up_says_what_to_do(client: TestClient, use_cases: StubUseCases, language: Language) -> None:
+def test_used_up_page_shows_the_next_step(client: TestClient, use_cases: StubUseCases, language: Language) -> None:
     """The page adds what the API's fixed sentence leaves out."""
     use_cases.refusal = "CODE_EXHAUSTED"
     advice = {"zh": "请联系发放方获取新的兑换码", "en": "ask"}
@@ -78,7 +78,7 @@ def test_used_up_says_what_to_do(client: TestClient, use_cases: StubUseCases, la
     assert advice[language] in read_page(response.text).find(id="notice-detail").text
 
 
-def test_a_fault_is_a_form_to_send_again(client: TestClient, use_cases: StubUseCases) -> None:
+def test_fault_is_a_form_to_send_again(client: TestClient, use_cases: StubUseCases) -> None:
     """With the database away the form stays, with the status and the wait that machines understand."""
     use_cases.refusal, use_cases.retry_after_s = "UNAVAILABLE", 2
 
@@ -156,7 +156,7 @@ def test_code_in_pasted_text_is_redeemed(client: TestClient, use_cases: StubUseC
 
 
 @pytest.mark.parametrize("path", ["/", "/invite?code=OLD"])
-def test_change_of_language_keeps_what_was_typed(client: TestClient, use_cases: StubUseCases, path: str) -> None:
+def test_change_of_language_keeps_the_entries(client: TestClient, use_cases: StubUseCases, path: str) -> None:
     """The switch is a button of the form; the language is remembered, and nothing is redeemed."""
     shown = read_page(client.get(path, headers={"Accept-Language": "zh"}).text)
     (button,) = shown.find_all("button", name="switch", value="en")
@@ -181,7 +181,7 @@ def test_enter_presses_the_button_of_the_form(client: TestClient) -> None:
     assert own[0].attributes["form"] == "redeem"
 
 
-def test_an_empty_form_is_asked_about_like_any_other(client: TestClient, use_cases: StubUseCases) -> None:
+def test_empty_form_is_asked_about_like_any_other(client: TestClient, use_cases: StubUseCases) -> None:
     """A browser that doesn't hold back empty fields gets the ledger's answer, not a fault."""
     use_cases.refusal = "EMAIL_INVALID"
 
@@ -200,7 +200,7 @@ def test_value_shown_again_in_a_form_is_bounded(client: TestClient, use_cases: S
     assert len(response.text) < 10_000
 
 
-def test_the_script_checks_codes_as_the_ledger_does() -> None:
+def test_script_checks_codes_as_the_ledger_does() -> None:
     """Alphabet, length, groups and modulus are written out in the browser's script: they are the ledger's."""
     script = Path(STATIC / "code.js").read_text("utf-8")
     constants = dict(re.findall(r'^const ([A-Z_]+) = "?(\w+)"?;$', script, re.MULTILINE))

@@ -92,7 +92,7 @@ def test_emails_are_listed_newest_first_and_bounded(reader: TestClient, folder: 
     assert "before=" not in second.partition('class="pager"')[2]
 
 
-def test_a_mail_shows_its_text_with_links(reader: TestClient, folder: Path) -> None:
+def test_mail_shows_its_text_with_links(reader: TestClient, folder: Path) -> None:
     """Subject, addresses and text; the link can be clicked without the full stop behind it."""
     key = keep(folder, mail("邀请您"))
 
@@ -143,7 +143,7 @@ def test_no_name_leads_out_of_the_folder(reader: TestClient, folder: Path, key: 
     ],
     ids=["empty", "binary", "headers", "charset", "multipart", "script"],
 )
-def test_a_broken_mail_is_still_a_page(reader: TestClient, folder: Path, raw: bytes) -> None:
+def test_broken_mail_is_still_a_page(reader: TestClient, folder: Path, raw: bytes) -> None:
     """Anybody may send to the sink: what breaks the rules is shown as far as it can be, as text."""
     key = keep(folder, raw)
 
@@ -153,7 +153,7 @@ def test_a_broken_mail_is_still_a_page(reader: TestClient, folder: Path, raw: by
     assert "<script>alert" not in page.text
 
 
-def test_a_huge_mail_is_cut(reader: TestClient, folder: Path) -> None:
+def test_huge_mail_is_cut(reader: TestClient, folder: Path) -> None:
     """The page stays bounded, and says that there is more."""
     message = mail()
     message.set_content("x" * 60 + "\n" + ("y" * 70 + "\n") * 20_000)

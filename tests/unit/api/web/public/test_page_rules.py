@@ -36,7 +36,7 @@ def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_page_forbids_what_it_does_not_need(browser: TestClient, path: str) -> None:
+def test_every_page_forbids_unneeded_browser_features(browser: TestClient, path: str) -> None:
     """Scripts and styles of our own files only, in no other site's frame, and no address passed to others."""
     headers = browser.get(path).headers
 
@@ -92,7 +92,7 @@ def test_every_page_names_its_language_and_the_other(browser: TestClient, path: 
         (None, None, None, "zh"),
     ],
 )
-def test_the_language_is_the_last_one_chosen(
+def test_language_is_the_last_one_chosen(
     client: TestClient, query: str | None, cookie: str | None, header: str | None, expected: Language
 ) -> None:
     """In the address, else in the cookie, else the browser's language, else the default; nonsense is skipped."""
@@ -104,7 +104,7 @@ def test_the_language_is_the_last_one_chosen(
     assert response.headers["content-language"] == expected
 
 
-def test_a_chosen_language_is_remembered(client: TestClient) -> None:
+def test_chosen_language_is_remembered(client: TestClient) -> None:
     """The switch sets a cookie that scripts can't read; pages without a choice set none."""
     chosen = client.get("/invite?lang=en").headers["set-cookie"]
     client.cookies = {}
@@ -115,7 +115,7 @@ def test_a_chosen_language_is_remembered(client: TestClient) -> None:
     assert "set-cookie" not in client.get("/invite").headers
 
 
-def test_the_switch_keeps_the_rest_of_the_address(client: TestClient) -> None:
+def test_switch_keeps_the_rest_of_the_address(client: TestClient) -> None:
     """A code that was brought along is not lost by changing the language."""
     text = client.get("/invite", params={"code": "A&B", "lang": "zh"}).text
 
@@ -145,7 +145,7 @@ def test_faults_are_documents_for_machines(client: TestClient, path: str, accept
     assert response.headers["content-type"] == "application/json"
 
 
-def test_the_link_in_the_mail_is_known_or_not(client: TestClient) -> None:
+def test_link_in_the_mail_is_known_or_not(client: TestClient) -> None:
     """Either way it is a page that says what to do."""
     good, invalid = client.get(f"/a/{GOOD_TOKEN}?lang=en"), client.get("/a/bad?lang=en")
 
@@ -177,7 +177,7 @@ def test_crawlers_and_browsers_get_the_files_that_they_ask_for(client: TestClien
     ("address", "masked"),
     [("li.wei@example.com", "l***@example.com"), ("a@b.test", "a***@b.test"), ("李@example.com", "李***@example.com")],
 )
-def test_a_masked_address_shows_its_first_character_and_domain(address: str, masked: str) -> None:
+def test_masked_address_shows_its_first_character_and_domain(address: str, masked: str) -> None:
     """Always three stars, so that the length is not told."""
     assert masked == mask_email(address)
 

@@ -12,7 +12,7 @@ PATH = f"/r/{RESERVATION}/correct"
 FORM = {"email": "li.wei@example.com", "code": "abcd"}
 
 
-def test_the_status_page_leads_there_while_it_helps(client: TestClient, use_cases: StubUseCases) -> None:
+def test_status_page_leads_there_while_it_helps(client: TestClient, use_cases: StubUseCases) -> None:
     """Before the invitation is accepted, and not again after it was corrected."""
     before = client.get(f"/r/{RESERVATION}?lang=en").text
     use_cases.may_correct = False
@@ -22,7 +22,7 @@ def test_the_status_page_leads_there_while_it_helps(client: TestClient, use_case
     assert PATH not in after
 
 
-def test_a_corrected_use_is_shown_under_its_new_reservation(client: TestClient, use_cases: StubUseCases) -> None:
+def test_corrected_use_is_shown_under_its_new_reservation(client: TestClient, use_cases: StubUseCases) -> None:
     """The old one's page is left behind."""
     answer = client.post(PATH, data=FORM)
 
@@ -31,7 +31,7 @@ def test_a_corrected_use_is_shown_under_its_new_reservation(client: TestClient, 
 
 
 @pytest.mark.parametrize("refusal", ["RECIPIENT_NOT_CORRECTABLE", "CODE_INVALID", "EMAIL_INVALID"])
-def test_a_refusal_keeps_what_was_typed(client: TestClient, use_cases: StubUseCases, refusal: str) -> None:
+def test_refusal_keeps_the_entries_of_the_form(client: TestClient, use_cases: StubUseCases, refusal: str) -> None:
     """And says which field it is about."""
     use_cases.refusal = refusal
     answer = client.post(PATH, data=FORM, headers={"accept-language": "en"})
@@ -42,7 +42,7 @@ def test_a_refusal_keeps_what_was_typed(client: TestClient, use_cases: StubUseCa
     assert len(read_page(answer.text).find_all(aria_invalid="true")) == (refusal != "RECIPIENT_NOT_CORRECTABLE")
 
 
-def test_code_of_another_invitation_is_not_said_to_be_unknown(client: TestClient, use_cases: StubUseCases) -> None:
+def test_code_of_another_invitation_is_not_called_unknown(client: TestClient, use_cases: StubUseCases) -> None:
     """It may exist, and the answer is the same whether it does or not."""
     use_cases.refusal = "CODE_INVALID"
 
@@ -57,7 +57,7 @@ def test_code_of_another_invitation_is_not_said_to_be_unknown(client: TestClient
     [(PATH, FORM), (f"/r/{RESERVATION}/move", {"code": "abcd", "group": "blue"})],
     ids=["correct", "move"],
 )
-def test_form_keeps_what_was_typed_while_the_database_is_unavailable(
+def test_form_keeps_its_entries_while_the_database_is_unavailable(
     client: TestClient, use_cases: StubUseCases, path: str, form: dict[str, str]
 ) -> None:
     """It can be sent again as soon as the database answers."""
@@ -83,7 +83,7 @@ def test_mistyped_domain_is_asked_about_in_a_correction_too(client: TestClient, 
     assert use_cases.corrected == [(RESERVATION, "li.wei@163.com", "abcd")]
 
 
-def test_change_of_language_keeps_what_was_typed(client: TestClient, use_cases: StubUseCases) -> None:
+def test_change_of_language_keeps_the_entries(client: TestClient, use_cases: StubUseCases) -> None:
     """Nothing is corrected by it."""
     page = read_page(client.post(f"{PATH}?lang=en", data={**FORM, "switch": "en"}).text)
 
@@ -119,7 +119,7 @@ def test_closed_commit_refuses_commands(client: TestClient, use_cases: StubUseCa
 
 @pytest.mark.parametrize("wrong", ["5f0d3c5e-2c53-4a0b-9d0e-6f1f3f5b7a11", "nonsense"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: str, method: str) -> None:
+def test_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: str, method: str) -> None:
     """Anyone who asks, and however."""
     answer = client.request(method, f"/r/{wrong}/correct", data=FORM if method == "POST" else None)
 
@@ -127,7 +127,7 @@ def test_an_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: s
     assert read_page(answer.text).find("h1").text
 
 
-def test_an_access_is_moved_to_the_chosen_group(client: TestClient, use_cases: StubUseCases) -> None:
+def test_access_is_moved_to_the_chosen_group(client: TestClient, use_cases: StubUseCases) -> None:
     """Of the recipient's own email address, which the form does not ask for."""
     response = client.post(f"/r/{RESERVATION}/move", data={"code": "abcd", "group": "blue"})
 

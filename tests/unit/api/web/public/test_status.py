@@ -51,7 +51,7 @@ def test_each_state_has_its_page(
         ("refunded", [("Reserved", "done"), ("Sending", "missed"), ("Returned", "done")]),
     ],
 )
-def test_the_picture_shows_how_far_it_is(
+def test_picture_shows_how_far_it_is(
     client: TestClient, use_cases: StubUseCases, state: PublicState, expected: list[tuple[str, str]]
 ) -> None:
     """Three stations, the present one marked also for those who can't see it."""
@@ -63,7 +63,7 @@ def test_the_picture_shows_how_far_it_is(
     assert len(read_page(text).find_all(aria_current="step")) == sum(mark == "now" for _, mark in expected)
 
 
-def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, use_cases: StubUseCases) -> None:
+def test_accepted_invitation_asks_for_nothing_more(client: TestClient, use_cases: StubUseCases) -> None:
     """A recipient who has opened the link is not asked to look for the email; until then the page asks for it."""
     use_cases.state = "sent"
     assert "Please check your inbox" in client.get(f"{PATH}?lang=en").text
@@ -76,7 +76,7 @@ def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, use_ca
     assert "2026-11-25T14:07:11Z" in text
 
 
-def test_a_use_is_refunded_after_it_was_sent(client: TestClient, use_cases: StubUseCases) -> None:
+def test_use_is_refunded_after_it_was_sent(client: TestClient, use_cases: StubUseCases) -> None:
     """The picture knows that it was sent; the words are the refund's, also where the access was ended with it."""
     use_cases.state, use_cases.cause = "refunded", "staff"
     use_cases.sent_at = use_cases.access_ended_at = AT + timedelta(minutes=5)
@@ -100,7 +100,7 @@ def test_page_asks_to_reload_while_the_database_is_unavailable(client: TestClien
     assert "took effect" not in response.text
 
 
-def test_a_corrected_address_is_not_a_refund(client: TestClient, use_cases: StubUseCases) -> None:
+def test_corrected_address_is_not_a_refund(client: TestClient, use_cases: StubUseCases) -> None:
     """The use went on to the right address, and the picture of the wrong one says so."""
     use_cases.state, use_cases.cause = "refunded", "corrected"
 
@@ -124,7 +124,7 @@ def test_without_javascript_it_looks_again_until_settled(
     assert (state in LIVE) == bool(read_page(text).find_all(data_live="yes"))
 
 
-def test_a_failed_attempt_is_shown_with_the_next_one(client: TestClient, use_cases: StubUseCases) -> None:
+def test_failed_attempt_is_shown_with_the_next_one(client: TestClient, use_cases: StubUseCases) -> None:
     """Between two attempts the page doesn't promise seconds: it says that it is tried again, and when."""
     use_cases.next_attempt_at = AT + timedelta(seconds=40)
 
@@ -136,9 +136,7 @@ def test_a_failed_attempt_is_shown_with_the_next_one(client: TestClient, use_cas
 
 
 @pytest.mark.parametrize("cause", get_args(RefundCause))
-def test_a_refund_gives_the_reason_and_a_way_on(
-    client: TestClient, use_cases: StubUseCases, cause: RefundCause
-) -> None:
+def test_refund_gives_the_reason_and_a_way_on(client: TestClient, use_cases: StubUseCases, cause: RefundCause) -> None:
     """In plain words, with a button where the same code leads somewhere."""
     use_cases.state, use_cases.cause = "refunded", cause
 
@@ -155,7 +153,7 @@ def test_only_the_masked_address_is_shown(client: TestClient) -> None:
     assert re.findall(r"[\w.*]+@[\w.]+", text) == ["l***@example.com"]
 
 
-def test_a_known_reservation_is_no_second_use(client: TestClient, use_cases: StubUseCases) -> None:
+def test_known_reservation_is_no_second_use(client: TestClient, use_cases: StubUseCases) -> None:
     """Who redeemed twice reads that no further use was taken."""
     use_cases.state = "sent"
 
@@ -164,7 +162,7 @@ def test_a_known_reservation_is_no_second_use(client: TestClient, use_cases: Stu
 
 
 @pytest.mark.parametrize("wrong", ["5f0d3c5e-2c53-4a0b-9d0e-6f1f3f5b7a11", "nonsense", "%00", "3f2a9c01"])
-def test_an_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: str) -> None:
+def test_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: str) -> None:
     """Whatever stands behind /r/: a page, never a trace."""
     response = client.get(f"/r/{wrong}")
 

@@ -52,7 +52,7 @@ def test_correcting_a_sent_use_ends_its_access_in_the_same_commit() -> None:
     assert not done(scenario.claim(right)).changed
 
 
-def test_the_second_invitation_is_released_when_the_channel_removed_the_first() -> None:
+def test_second_invitation_is_released_when_the_channel_removed_the_first() -> None:
     """With a deadline of its own from then on, in the commit that records the channel's answer."""
     scenario = own_system()
     wrong = scenario.sent("ly")
@@ -70,7 +70,7 @@ def test_the_second_invitation_is_released_when_the_channel_removed_the_first() 
 
 
 @pytest.mark.parametrize("end", ["callback", "resolved", "only told"])
-def test_the_second_invitation_is_released_however_the_first_is_settled(end: str) -> None:
+def test_second_invitation_is_released_however_the_first_is_settled(end: str) -> None:
     """The group's own system reports it, staff removed it manually, or the group has gone back to email."""
     scenario = own_system()
     wrong = scenario.sent("ly")
@@ -89,7 +89,7 @@ def test_the_second_invitation_is_released_however_the_first_is_settled(end: str
     assert done(scenario.claim(right)).changed
 
 
-def test_a_removal_that_is_retried_keeps_the_second_invitation_waiting() -> None:
+def test_removal_that_is_retried_keeps_the_second_invitation_waiting() -> None:
     """A case, and staff let the channel be asked again: only its yes releases."""
     scenario = own_system()
     wrong = scenario.sent("ly")
@@ -117,7 +117,7 @@ def test_waiting_for_a_removal_outlasts_the_deadline() -> None:
     assert scenario.balance == (0, 1)
 
 
-def test_staff_may_cancel_what_waits_for_a_removal() -> None:
+def test_staff_may_cancel_a_reservation_that_waits_for_a_removal() -> None:
     """The removal goes on; nothing is released afterwards."""
     scenario = own_system()
     wrong = scenario.sent("ly")
@@ -154,7 +154,7 @@ def test_mail_alone_delays_no_second_invitation() -> None:
     assert done(scenario.claim(right)).changed
 
 
-def test_correcting_what_was_never_asked_for_ends_nothing() -> None:
+def test_correction_ends_no_access_that_was_never_requested() -> None:
     """No attempt, or only refused ones: no recipient has an invitation."""
     scenario = own_system()
     wrong = scenario.reserved("ly")
@@ -166,7 +166,7 @@ def test_correcting_what_was_never_asked_for_ends_nothing() -> None:
     assert scenario.reservation(right).waits_for is None
 
 
-def test_correcting_an_unknown_ends_what_the_channel_may_have_given() -> None:
+def test_correcting_an_unknown_outcome_ends_the_possible_access() -> None:
     """A group's own system that did not answer may have invited; by email the dead link is the end."""
     effects = {}
     for channel in ("webhook", "smtp"):
@@ -179,7 +179,7 @@ def test_correcting_an_unknown_ends_what_the_channel_may_have_given() -> None:
 
 
 @pytest.mark.parametrize("refund", ["resolve", "outage", "outage of sent", "bounced", "staff"])
-def test_a_refund_of_what_another_system_may_have_ends_it(refund: str) -> None:
+def test_refund_ends_access_that_an_external_system_may_have_given(refund: str) -> None:
     """Otherwise the use could invite a second person while the first one keeps what the system gave."""
     scenario = own_system()
     reservation_id = scenario.sent("ly") if refund in {"outage of sent", "bounced", "staff"} else scenario.parked("ly")
@@ -197,7 +197,7 @@ def test_a_refund_of_what_another_system_may_have_ends_it(refund: str) -> None:
 
 
 @pytest.mark.parametrize("refund", ["resolve", "outage of sent", "staff", "kept"])
-def test_a_refund_that_ends_no_access_elsewhere_says_nothing_of_one(refund: str) -> None:
+def test_refund_that_ends_no_access_elsewhere_says_nothing_of_one(refund: str) -> None:
     """By email the link ends with the refund; what staff let stand is their decision."""
     scenario = own_system() if refund == "kept" else Scenario()
     reservation_id = scenario.parked("ly") if refund == "resolve" else scenario.sent("ly")
@@ -212,7 +212,7 @@ def test_a_refund_that_ends_no_access_elsewhere_says_nothing_of_one(refund: str)
     assert removal(scenario, reservation_id) == (None, None)
 
 
-def test_leaving_a_late_success_refunded_ends_what_the_system_gave() -> None:
+def test_late_success_that_stays_refunded_ends_the_external_access() -> None:
     """It deferred the invitation, gave it all the same, and by now another recipient has the use."""
     scenario = own_system(bound=False)
     reservation_id = scenario.reserved("ly")
@@ -228,7 +228,7 @@ def test_leaving_a_late_success_refunded_ends_what_the_system_gave() -> None:
 
 
 @pytest.mark.parametrize("is_corrected", [True, False])
-def test_a_success_after_the_end_takes_nothing_and_is_notified_of_the_end_again(*, is_corrected: bool) -> None:
+def test_success_after_the_end_takes_nothing_and_is_notified_of_the_end_again(*, is_corrected: bool) -> None:
     """A stalled worker asked the system after the end was reported: it is reported again, and no case is needed."""
     scenario = own_system(max_uses=5)
     reservation_id = scenario.parked("ly")
@@ -246,7 +246,7 @@ def test_a_success_after_the_end_takes_nothing_and_is_notified_of_the_end_again(
     assert removal(scenario, reservation_id)[1] == "removed"
 
 
-def test_a_repeated_success_after_a_correction_is_notified_of_the_end_again() -> None:
+def test_repeated_success_after_a_correction_is_notified_of_the_end_again() -> None:
     """The first attempt stalled with an unknown outcome, the second one counted, then the address was corrected."""
     scenario = own_system()
     reservation_id = scenario.reserved("ly")
@@ -262,7 +262,7 @@ def test_a_repeated_success_after_a_correction_is_notified_of_the_end_again() ->
     assert removal(scenario, reservation_id) == ("corrected", "removing")
 
 
-def test_the_system_may_report_the_removal_of_what_was_never_known_to_be_sent() -> None:
+def test_system_may_report_the_removal_of_an_unsent_invitation() -> None:
     """It is waited for, so its report ends it."""
     scenario = own_system()
     reservation_id = scenario.parked("ly")
@@ -273,7 +273,7 @@ def test_the_system_may_report_the_removal_of_what_was_never_known_to_be_sent() 
     assert removal(scenario, reservation_id) == ("withdrawn", "removed")
 
 
-def test_an_unknown_rebind_that_is_refunded_is_ended_where_it_was_asked_for() -> None:
+def test_unknown_rebind_that_is_refunded_is_ended_where_it_was_asked_for() -> None:
     """The access itself stays where it was."""
     scenario = own_system()
     former = scenario.sent("ly")
@@ -299,7 +299,7 @@ def _rebinds(scenario: Scenario, former: UUID) -> list[UUID]:
     return [done(scenario.run(command)).require_reservation().reservation_id]
 
 
-def test_a_correction_records_the_lease_that_lapsed_before_it() -> None:
+def test_correction_records_the_lease_that_lapsed_before_it() -> None:
     """A worker died with a further delivery: the command need not wait for the sweep to say so."""
     scenario = own_system()
     reservation_id = scenario.sent("ly")
@@ -317,7 +317,7 @@ def test_a_correction_records_the_lease_that_lapsed_before_it() -> None:
     assert scenario.reservation(reservation_id).case_id is None
 
 
-def test_a_refused_correction_records_the_lapsed_lease_too() -> None:
+def test_refused_correction_records_the_lapsed_lease_too() -> None:
     """A person may not resolve an unknown; that it is one is recorded all the same."""
     scenario = own_system()
     reservation_id = scenario.reserved("ly")
@@ -331,7 +331,7 @@ def test_a_refused_correction_records_the_lapsed_lease_too() -> None:
     assert scenario.kinds[-1] == "InviteOutcomeUnknown"
 
 
-def test_a_refund_records_the_lease_that_lapsed_before_it() -> None:
+def test_refund_records_the_lease_that_lapsed_before_it() -> None:
     """Of a sent use whose further delivery died it is refunded at once; a held one is unknown from then on."""
     scenario = own_system(max_uses=2, bound=False)
     sent, reserved_id = scenario.sent("ly"), scenario.reserved("li")
@@ -350,7 +350,7 @@ def test_a_refund_records_the_lease_that_lapsed_before_it() -> None:
     assert not isinstance(scenario.resolve(reserved_id, "sent"), ReservationNotResolvable)
 
 
-def test_staff_may_leave_what_the_system_gave_for_a_use_that_stays_refunded() -> None:
+def test_staff_may_leave_external_access_of_a_refunded_use() -> None:
     """Then the case ends alone, and the access is not removed."""
     scenario = own_system(bound=False)
     reservation_id = scenario.reserved("ly")
@@ -364,7 +364,7 @@ def test_staff_may_leave_what_the_system_gave_for_a_use_that_stays_refunded() ->
     assert removal(scenario, reservation_id) == (None, None)
 
 
-def test_release_carries_who_caused_it_and_in_which_request() -> None:
+def test_release_has_the_actor_and_request_of_its_cause() -> None:
     """By these the history shows the removal and the release as one action."""
     scenario = own_system()
     wrong = scenario.sent("ly")

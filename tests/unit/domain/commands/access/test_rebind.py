@@ -78,7 +78,7 @@ def test_rebind_reserves_no_use_and_waits_like_any_reservation() -> None:
     assert scenario.reservation(former).has_active_access
 
 
-def test_the_former_access_ends_when_the_new_invitation_is_sent_not_earlier() -> None:
+def test_former_access_ends_when_the_new_invitation_is_sent_not_earlier() -> None:
     """Through failures and doubts it stands; with the success, in the same commit, it ends."""
     scenario = make_scenario()
     former = scenario.sent()
@@ -96,7 +96,7 @@ def test_the_former_access_ends_when_the_new_invitation_is_sent_not_earlier() ->
     assert scenario.balance == (1, 0)
 
 
-def test_the_end_does_not_move() -> None:
+def test_end_does_not_move() -> None:
     """It is that of the first activation, however late it was moved."""
     scenario = make_scenario()
     former = scenario.sent()
@@ -131,7 +131,7 @@ def test_one_that_fails_gives_the_move_back_and_no_use(how: str) -> None:
     assert asked(scenario) != rebind
 
 
-def test_the_same_request_gives_the_same_rebind() -> None:
+def test_same_request_gives_the_same_rebind() -> None:
     """While it is under way, whatever group is named; and after it, for the same group."""
     scenario = make_scenario()
     scenario.sent()
@@ -142,7 +142,7 @@ def test_the_same_request_gives_the_same_rebind() -> None:
     assert asked(scenario) == rebind
 
 
-def test_a_lost_answer_begins_no_second_one() -> None:
+def test_lost_answer_begins_no_second_one() -> None:
     """Whatever happened in the meantime: a further use was sent, whose access would be moved now (seed 80078481)."""
     scenario = make_scenario()
     first = scenario.sent()
@@ -163,7 +163,7 @@ def test_a_lost_answer_begins_no_second_one() -> None:
     assert (again.require_reservation(), again.changed) == (begun, False)
 
 
-def test_a_lost_answer_to_staff_begins_no_second_one() -> None:
+def test_lost_answer_to_staff_begins_no_second_one() -> None:
     """Not even if the first was refunded in the meantime."""
     scenario = make_scenario()
     command = RebindReservation(
@@ -184,7 +184,7 @@ def test_a_lost_answer_to_staff_begins_no_second_one() -> None:
     )
 
 
-def test_an_overdue_one_does_not_need_the_sweep() -> None:
+def test_overdue_one_does_not_need_the_sweep() -> None:
     """The next request gives it back and begins again, in one commit."""
     scenario = make_scenario()
     scenario.sent()
@@ -281,7 +281,7 @@ def test_rebind_by_a_person_moves_the_access_that_the_token_is_of() -> None:
     assert (moved.follows, again.follows) == (first, moved.reservation_id)
 
 
-def test_a_code_that_expired_still_lets_its_people_move() -> None:
+def test_code_that_expired_still_lets_its_people_move() -> None:
     """Its last day is for redeeming; the access lives by its own time."""
     scenario = make_scenario(expires_at=START + timedelta(seconds=10))
     scenario.sent()
@@ -290,7 +290,7 @@ def test_a_code_that_expired_still_lets_its_people_move() -> None:
     assert done(ask(scenario)).changed
 
 
-def test_a_rebind_that_is_unsent_when_the_access_ends_is_refunded() -> None:
+def test_rebind_that_is_unsent_when_the_access_ends_is_refunded() -> None:
     """Its deadline is the end at the latest, whatever a channel asks for; once with an unknown outcome it is a case."""
     scenario = make_scenario(validity_days=1, policy=Policy(reservation_ttl_s=86_400))
     scenario.sent()
@@ -314,7 +314,7 @@ def test_a_rebind_that_is_unsent_when_the_access_ends_is_refunded() -> None:
     assert refusal(doubtful.resolve(rebind, "retry")) == "RESERVATION_NOT_RESOLVABLE"
 
 
-def test_a_rebind_is_nobodys_free_use() -> None:
+def test_rebind_is_nobodys_free_use() -> None:
     """Overdue or refunded, it makes no room for another person on a full code."""
     scenario = make_scenario(max_uses=1, bound=False)
     scenario.sent()
@@ -346,7 +346,7 @@ def test_access_is_not_refunded_while_it_is_being_moved() -> None:
     assert done(scenario.refund(former, request_id="r2")).changed
 
 
-def test_a_moved_access_is_removed_where_it_is() -> None:
+def test_moved_access_is_removed_where_it_is() -> None:
     """The former reservation has none any more, and its link leads nowhere."""
     scenario = make_scenario()
     former = scenario.sent()
@@ -362,7 +362,7 @@ def test_a_moved_access_is_removed_where_it_is() -> None:
     assert scenario.reservation(rebind).access_due_at == scenario.now
 
 
-def test_a_late_success_moves_after_all_if_there_is_something_to_move() -> None:
+def test_late_success_moves_after_all_if_there_is_something_to_move() -> None:
     """Refunded and sent all the same: the access is moved, unless it was moved elsewhere or is over."""
     scenario = make_scenario()
     former = scenario.sent()

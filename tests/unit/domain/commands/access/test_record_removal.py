@@ -33,7 +33,7 @@ def reported(scenario: Scenario, reservation_id: UUID) -> Result:
     )
 
 
-def test_a_removal_is_recorded_once_and_gives_nothing_back() -> None:
+def test_removal_is_recorded_once_and_gives_nothing_back() -> None:
     """Staff decide whether the use comes back; the event names the time of the removal."""
     scenario = Scenario()
     reservation_id = scenario.sent()
@@ -57,7 +57,7 @@ def test_after_a_refund_too() -> None:
     assert scenario.balance == (0, 0)
 
 
-def test_a_report_ends_what_was_to_be_done_about_it() -> None:
+def test_report_of_a_removal_ends_its_due_removal() -> None:
     """Workers ask no further, and the case of the failed removal is closed, so that staff do not decide it twice."""
     waiting, failed = Scenario(), Scenario()
     ids = []
@@ -96,7 +96,7 @@ def test_nothing_sent_nothing_removed() -> None:
     assert refusal(removed(scenario, scenario.new_id())) == "NOT_FOUND"
 
 
-def test_a_reported_acceptance_settles_an_unknown_outcome_as_sent() -> None:
+def test_reported_acceptance_settles_an_unknown_outcome_as_sent() -> None:
     """As the opened link does; the history says how it became known."""
     scenario = Scenario()
     reservation_id = scenario.reserved()

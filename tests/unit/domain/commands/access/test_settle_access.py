@@ -69,7 +69,7 @@ def ended(scenario: Scenario) -> UUID:
     return reservation_id
 
 
-def test_the_end_follows_from_the_day_it_was_sent() -> None:
+def test_end_follows_from_the_day_it_was_sent() -> None:
     """Activated at sent; nothing ends before, and without validity_days nothing ever does."""
     scenario = make_scenario()
     reservation_id = scenario.reserved()
@@ -83,7 +83,7 @@ def test_the_end_follows_from_the_day_it_was_sent() -> None:
     assert endless.reservation(endless.sent()).access_due_at is None
 
 
-def test_new_terms_leave_what_was_promised() -> None:
+def test_new_terms_leave_reservations_unchanged() -> None:
     """The days are those of when it was reserved."""
     scenario = make_scenario(max_uses=2, bound=False)
     reservation_id = scenario.sent()
@@ -94,7 +94,7 @@ def test_new_terms_leave_what_was_promised() -> None:
     assert scenario.reservation(other).access_ends_at == START + timedelta(days=1)
 
 
-def test_the_recipient_is_notified_at_7_3_and_1_days_once_each() -> None:
+def test_recipient_is_notified_at_7_3_and_1_days_once_each() -> None:
     """Asking again changes nothing, and then it ends."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
@@ -188,7 +188,7 @@ def test_failed_connection_between_attempts_changes_not_how_many_are_left() -> N
     assert kinds == [["AccessRemovalFailed"], ["AccessRemovalFailed"], ["AccessRemovalFailed", "CaseOpened"]]
 
 
-def test_a_channel_may_defer_a_removal_but_not_without_end() -> None:
+def test_channel_may_defer_a_removal_but_not_without_end() -> None:
     """Later is later, a day at most."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
@@ -197,7 +197,7 @@ def test_a_channel_may_defer_a_removal_but_not_without_end() -> None:
     assert scenario.reservation(reservation_id).access_due_at == scenario.now + timedelta(days=1)
 
 
-def test_an_answer_that_comes_late_is_dropped_unless_it_is_a_success() -> None:
+def test_answer_that_comes_late_is_dropped_unless_it_is_a_success() -> None:
     """Two workers asked: the second failure is no second try."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
@@ -246,7 +246,7 @@ def test_resend_of_an_ended_access_is_not_needed(outcome: Outcome) -> None:
     assert scenario.kinds.count("CaseOpened") == 2
 
 
-def test_a_lease_that_lapses_during_a_case_keeps_no_command_from_settling_it() -> None:
+def test_lease_that_lapses_during_a_case_keeps_no_command_from_settling_it() -> None:
     """A worker died with a further delivery while the access was being removed without success."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
@@ -286,7 +286,7 @@ def test_failed_removal_opens_another_case() -> None:
 
 
 @pytest.mark.parametrize("command", ["refund", "resolve"])
-def test_a_refund_does_not_resolve_the_case_of_an_access(command: str) -> None:
+def test_refund_does_not_resolve_the_case_of_an_access(command: str) -> None:
     """The case of a failed removal ends by hand, by trying on or by a report; found by random histories."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
@@ -304,7 +304,7 @@ def test_a_refund_does_not_resolve_the_case_of_an_access(command: str) -> None:
     assert scenario.balance == (0, 0)
 
 
-def test_a_moved_access_that_could_not_be_removed_is_settled_by_staff() -> None:
+def test_moved_access_that_could_not_be_removed_is_settled_by_staff() -> None:
     """Its rebind was refunded with the access: there is nothing to move, and nothing has to be."""
     scenario = make_scenario(group="red")
     former = scenario.sent()
@@ -335,7 +335,7 @@ def test_staff_remove_access_through_the_channel_too() -> None:
     assert scenario.balance == (0, 0)
 
 
-def test_a_refunded_use_ends_no_access() -> None:
+def test_refunded_use_ends_no_access() -> None:
     """There is no recipient to notify, and nothing to end."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
@@ -346,7 +346,7 @@ def test_a_refunded_use_ends_no_access() -> None:
     assert look(scenario, reservation_id) == []
 
 
-def test_the_link_of_what_is_over_leads_nowhere() -> None:
+def test_link_of_an_ended_access_leads_nowhere() -> None:
     """And nothing is sent again."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
@@ -395,7 +395,7 @@ def test_imported_access_keeps_its_expiry_date() -> None:
     assert expired.recorded_at == scenario.now
 
 
-def test_the_reason_of_the_last_failure_is_kept() -> None:
+def test_reason_of_the_last_failure_is_kept() -> None:
     """For anyone who has the case."""
     scenario = make_scenario()
     reservation_id = ended(scenario)

@@ -19,13 +19,13 @@ def change(scenario: Scenario, **changes: object) -> Result:
     return scenario.run(command)
 
 
-def test_a_change_of_a_term_that_does_not_exist_cannot_be_made() -> None:
+def test_change_of_a_term_that_does_not_exist_cannot_be_made() -> None:
     """A misspelt name would otherwise change nothing."""
     with pytest.raises(ValueError, match="not a term of a code: max_use"):
         change(Scenario(), max_use=3)
 
 
-def test_a_paused_code_accepts_no_new_recipient_until_it_is_resumed() -> None:
+def test_paused_code_accepts_no_new_recipient_until_it_is_resumed() -> None:
     """The reservation that stands goes on, and its person still gets it."""
     scenario = Scenario(max_uses=3, bound=False)
     mine = scenario.reserved("li")
@@ -52,7 +52,7 @@ def test_repeated_state_is_recorded_once() -> None:
 
 
 @pytest.mark.parametrize("kind", [PauseCode, ResumeCode])
-def test_an_unknown_code_comes_before_a_revoked_one(kind: type[PauseCode | ResumeCode]) -> None:
+def test_unknown_code_comes_before_a_revoked_one(kind: type[PauseCode | ResumeCode]) -> None:
     """Each refusal, in order of precedence."""
     scenario = Scenario()
     scenario.revoke()
@@ -85,7 +85,7 @@ def test_terms_that_are_not_named_stay() -> None:
     assert (scenario.code.terms.max_uses, scenario.code.available) == (5, 5)
 
 
-def test_a_limit_makes_room_for_what_is_taken() -> None:
+def test_limit_makes_room_for_what_is_taken() -> None:
     """Used and reserved uses fit the new limit, or it is refused."""
     scenario = Scenario(max_uses=5, bound=False)
     scenario.sent("li")
@@ -113,7 +113,7 @@ def test_terms_are_refused_in_order_of_precedence() -> None:
     assert refusal(change(scenario, max_uses=0)) == "OUT_OF_BOUNDS"
 
 
-def test_the_same_terms_again_are_nothing_new() -> None:
+def test_same_terms_again_are_nothing_new() -> None:
     """Pressing twice is one act; each term can be removed again."""
     scenario = Scenario()
     change(scenario, validity_days=30)

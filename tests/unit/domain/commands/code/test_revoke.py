@@ -27,7 +27,7 @@ def test_revocation_refunds_reserved_uses_and_keeps_sent_ones() -> None:
     assert scenario.code.state(scenario.now) == "revoked"
 
 
-def test_a_revoked_code_answers_those_who_have_something_first() -> None:
+def test_revoked_code_answers_existing_reservations_first() -> None:
     """The recipient of a sent invitation hears of it; all other requests are answered that the code is revoked."""
     scenario = Scenario(max_uses=3, bound=False)
     sent = scenario.sent("li")
@@ -38,7 +38,7 @@ def test_a_revoked_code_answers_those_who_have_something_first() -> None:
     assert refusal(scenario.redeem("wang")) == "CODE_REVOKED"
 
 
-def test_a_retry_is_returned_too() -> None:
+def test_retry_is_returned_too() -> None:
     """Its attempts surely failed, so nothing arrived."""
     scenario = Scenario()
     waiting = scenario.reserved()
@@ -64,7 +64,7 @@ def test_failed_attempt_is_refunded_after_revocation(outcome: RetryLater) -> Non
     assert scenario.reservation(leased).refund_cause == "revoked"
 
 
-def test_a_refused_address_keeps_its_own_cause() -> None:
+def test_refused_address_keeps_its_own_cause() -> None:
     """The mail server's word is the better reason."""
     scenario = Scenario()
     leased = scenario.reserved()
@@ -111,7 +111,7 @@ def test_unknown_outcome_opens_a_case_when_the_code_is_revoked() -> None:
     assert scenario.balance == (0, 1)
 
 
-def test_a_lapsed_lease_becomes_a_case_at_once() -> None:
+def test_lapsed_lease_becomes_a_case_at_once() -> None:
     """Anyone who sees it first records the unknown."""
     scenario = Scenario()
     leased = scenario.reserved()

@@ -28,7 +28,7 @@ def late(scenario: Scenario) -> LateSuccessRecorded:
     return late_successes[-1]
 
 
-def test_the_first_success_settles_and_the_second_is_a_duplicate() -> None:
+def test_first_success_settles_and_the_second_is_a_duplicate() -> None:
     """Two attempts at one delivery were both taken by the server: one use, one InviteSent, one duplicate."""
     scenario = Scenario()
     reservation_id = twice_attempted(scenario)
@@ -41,7 +41,7 @@ def test_the_first_success_settles_and_the_second_is_a_duplicate() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_success_is_recorded_once() -> None:
+def test_success_is_recorded_once() -> None:
     """A worker that asks again because the commit's answer was lost adds nothing, of a duplicate neither."""
     scenario = Scenario()
     reservation_id = twice_attempted(scenario)
@@ -52,7 +52,7 @@ def test_a_success_is_recorded_once() -> None:
     assert not done(scenario.outcome(reservation_id, SENT, attempt=2)).changed
 
 
-def test_a_success_after_a_refund_of_what_was_sent_takes_nothing() -> None:
+def test_success_after_the_refund_of_a_sent_use_takes_no_use() -> None:
     """Staff gave a sent use back; another attempt's success of that delivery changes nothing about it."""
     scenario = Scenario()
     reservation_id = twice_attempted(scenario)
@@ -66,7 +66,7 @@ def test_a_success_after_a_refund_of_what_was_sent_takes_nothing() -> None:
     assert scenario.balance == (0, 0)
 
 
-def test_a_success_after_a_refund_retakes_a_free_use() -> None:
+def test_success_after_a_refund_retakes_a_free_use() -> None:
     """The attempt was taken for failed and was not: the use is counted again, and the code is bound again."""
     scenario = Scenario()
     reservation_id = scenario.given_back()
@@ -81,7 +81,7 @@ def test_a_success_after_a_refund_retakes_a_free_use() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_retaken_use_is_refunded_once() -> None:
+def test_retaken_use_is_refunded_once() -> None:
     """One refund after the reservation and one after the retake, no more."""
     scenario = Scenario()
     reservation_id = scenario.given_back()
@@ -97,7 +97,7 @@ def test_a_retaken_use_is_refunded_once() -> None:
 
 
 @pytest.mark.parametrize("hindrance", ["no_free_use", "bound_to_another", "newer_reservation", "corrected_meanwhile"])
-def test_a_success_that_may_not_retake_opens_a_case(hindrance: str) -> None:
+def test_success_that_may_not_retake_opens_a_case(hindrance: str) -> None:
     """No use is free, the code is another's, the person has a newer one, or the address was corrected."""
     scenario = Scenario(max_uses=1 if hindrance == "no_free_use" else 3, bound=hindrance != "no_free_use")
     reservation_id = scenario.given_back()
@@ -135,7 +135,7 @@ def test_one_use_follows_another_whichever_late_success_comes_first() -> None:
         assert scenario.kinds[-1] == "CaseOpened"
 
 
-def test_an_older_sent_use_of_the_same_person_hinders_nothing() -> None:
+def test_older_sent_use_of_the_same_person_hinders_nothing() -> None:
     """A further use that was refunded and arrived after all is counted next to the first."""
     scenario = Scenario(max_uses=2)
     first = scenario.sent()

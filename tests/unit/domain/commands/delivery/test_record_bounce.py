@@ -7,7 +7,7 @@ from domain.events.reservation import CaseOpened, InviteBounced
 from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 
 
-def test_a_bounce_after_sent_opens_a_case_and_moves_no_number() -> None:
+def test_bounce_after_sent_opens_a_case_and_moves_no_number() -> None:
     """The use stays counted until a person decides."""
     scenario = Scenario()
     reservation_id = scenario.sent()
@@ -22,7 +22,7 @@ def test_a_bounce_after_sent_opens_a_case_and_moves_no_number() -> None:
     assert scenario.reservation(reservation_id).public_state == "sent"
 
 
-def test_a_delivery_bounces_once() -> None:
+def test_delivery_bounces_once() -> None:
     """Mail systems report twice; the second report adds nothing, after the case was closed neither."""
     scenario = Scenario()
     reservation_id = scenario.sent()
@@ -112,7 +112,7 @@ def test_so_it_is_with_a_further_delivery_and_with_a_use_that_is_retaken() -> No
     assert scenario.kinds[-2:] == ["LateSuccessRecorded", "CaseOpened"]
 
 
-def test_an_opened_link_outweighs_what_came_back() -> None:
+def test_opened_link_outweighs_a_bounce() -> None:
     """The recipient has the invitation: no case is opened, and that of the unknown outcome ends."""
     scenario = Scenario()
     reservation_id = scenario.parked()

@@ -26,7 +26,7 @@ from tests.support.ledger.scenario import (
 )
 
 
-def test_a_sent_invitation_counts_the_use() -> None:
+def test_sent_invitation_counts_the_use() -> None:
     """A use is counted when the mail server took the letter, not before."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -39,7 +39,7 @@ def test_a_sent_invitation_counts_the_use() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_second_worker_does_nothing() -> None:
+def test_second_worker_does_nothing() -> None:
     """Doubles are harmless: a leased reservation is left alone."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -53,7 +53,7 @@ def test_a_second_worker_does_nothing() -> None:
 
 
 @pytest.mark.parametrize("state", ["sent", "refunded"])
-def test_a_settled_reservation_is_not_claimed(state: str) -> None:
+def test_settled_reservation_is_not_claimed(state: str) -> None:
     """A late or doubled message finds nothing to do."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -168,7 +168,7 @@ def test_no_attempt_is_planned_past_the_deadline() -> None:
     assert scenario.kinds[-2:] == ["InviteFailed", "UseRefunded"]
 
 
-def test_a_deadline_gives_the_use_back() -> None:
+def test_deadline_gives_the_use_back() -> None:
     """The sweep refunds what was never sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -182,7 +182,7 @@ def test_a_deadline_gives_the_use_back() -> None:
     assert not done(scenario.settle(reservation_id)).changed
 
 
-def test_a_claim_past_the_deadline_refunds_instead() -> None:
+def test_claim_past_the_deadline_refunds_instead() -> None:
     """A worker that comes too late settles, it does not send."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -193,7 +193,7 @@ def test_a_claim_past_the_deadline_refunds_instead() -> None:
     assert scenario.kinds == ["UseReserved", "UseRefunded"]
 
 
-def test_a_lost_connection_after_data_is_unknown_and_retried() -> None:
+def test_lost_connection_after_data_is_unknown_and_retried() -> None:
     """Neither sent nor failed: the same delivery is tried again."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -207,7 +207,7 @@ def test_a_lost_connection_after_data_is_unknown_and_retried() -> None:
     assert scenario.reservation(reservation_id).delivery == 1
 
 
-def test_a_lapsed_lease_is_unknown() -> None:
+def test_lapsed_lease_is_unknown() -> None:
     """A worker that died may have sent: anyone who sees it records that it is unknown."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -221,7 +221,7 @@ def test_a_lapsed_lease_is_unknown() -> None:
     assert scenario.kinds[-1] == "InviteOutcomeUnknown"
 
 
-def test_an_unknown_is_parked_not_refunded() -> None:
+def test_unknown_is_parked_not_refunded() -> None:
     """Past its deadline an unknown becomes a case; its use stays held."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -236,7 +236,7 @@ def test_an_unknown_is_parked_not_refunded() -> None:
     assert not done(scenario.settle(reservation_id)).changed
 
 
-def test_a_sure_failure_after_an_unknown_is_parked() -> None:
+def test_sure_failure_after_an_unknown_is_parked() -> None:
     """The first, unknown attempt may have arrived, so a later 550 refunds nothing."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -248,7 +248,7 @@ def test_a_sure_failure_after_an_unknown_is_parked() -> None:
     assert scenario.kinds[-2:] == ["InviteFailed", "CaseOpened"]
 
 
-def test_a_late_success_closes_the_case() -> None:
+def test_late_success_closes_the_case() -> None:
     """Success is evidence whenever it comes: a parked reservation is settled as sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -263,7 +263,7 @@ def test_a_late_success_closes_the_case() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_stale_failure_is_dropped() -> None:
+def test_stale_failure_is_dropped() -> None:
     """A worker whose lease lapsed may not fail the attempt of another."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -278,7 +278,7 @@ def test_a_stale_failure_is_dropped() -> None:
     assert not result.changed
 
 
-def test_a_second_success_is_not_recorded_twice() -> None:
+def test_second_success_is_not_recorded_twice() -> None:
     """One delivery has at most one InviteSent."""
     scenario = Scenario()
     reservation_id = scenario.sent()
@@ -321,7 +321,7 @@ def test_staff_refund_a_sent_use() -> None:
     assert refusal(scenario.refund(reservation_id, request_id="r2")) == "RESERVATION_NOT_REFUNDABLE"
 
 
-def test_the_same_refund_asked_again_is_the_same_refund() -> None:
+def test_same_refund_asked_again_is_the_same_refund() -> None:
     """A commit whose answer was lost is found again by its request."""
     scenario = Scenario()
     reservation_id = scenario.sent()
@@ -345,7 +345,7 @@ def test_reset_refuses_reservations_that_may_have_been_sent(state: str, why: str
     assert result.why == why
 
 
-def test_a_lease_outlasts_the_deadline() -> None:
+def test_lease_outlasts_the_deadline() -> None:
     """What a worker holds is not refunded under its hands."""
     scenario = Scenario()
     reservation_id = scenario.reserved()

@@ -50,7 +50,7 @@ def test_erasure_keeps_settled_reservations() -> None:
     assert before == scenario.kinds
 
 
-def test_a_leased_one_waits_and_an_unknown_one_is_said() -> None:
+def test_erasure_waits_for_leased_and_reports_unknown_reservations() -> None:
     """A message that is being sent must not be decided."""
     scenario = Scenario()
     leased = scenario.reserved()

@@ -26,7 +26,7 @@ def why(scenario: Scenario, reservation_id: UUID, person: str = "lee") -> str:
     return result.why
 
 
-def test_a_reserved_use_moves_to_the_right_address() -> None:
+def test_reserved_use_moves_to_the_right_address() -> None:
     """A refund and a new reservation, nothing between them; the binding moves along."""
     scenario = Scenario()
     wrong = scenario.reserved("ly")
@@ -41,7 +41,7 @@ def test_a_reserved_use_moves_to_the_right_address() -> None:
     assert (scenario.balance, scenario.code.owner_id) == ((0, 1), right.recipient_id)
 
 
-def test_a_sent_use_moves_too_and_its_old_link_is_dead() -> None:
+def test_sent_use_moves_too_and_its_old_link_is_dead() -> None:
     """The letter to the wrong address is worth nothing any more."""
     scenario = Scenario()
     wrong = scenario.sent("ly")
@@ -77,7 +77,7 @@ def test_pause_and_expiry_dont_stop_it() -> None:
 
 
 @pytest.mark.parametrize("actor", ["person", "staff"])
-def test_an_address_of_a_domain_that_is_not_allowed_gets_no_use(actor: Literal["person", "staff"]) -> None:
+def test_address_of_a_domain_that_is_not_allowed_gets_no_use(actor: Literal["person", "staff"]) -> None:
     """By the terms as they are now, for staff too; the address that is there already keeps what it has."""
     scenario = Scenario(max_uses=2)
     wrong = scenario.sent("ly@example.org")
@@ -94,7 +94,7 @@ def test_an_address_of_a_domain_that_is_not_allowed_gets_no_use(actor: Literal["
     assert corrected.changed
 
 
-def test_a_rebind_is_not_held_to_domains() -> None:
+def test_rebind_is_not_held_to_domains() -> None:
     """It brings no new address: the recipient keeps the access, in another group too."""
     scenario = Scenario(group="blue")
     sent = scenario.sent("li@example.org")
@@ -109,7 +109,7 @@ def test_a_rebind_is_not_held_to_domains() -> None:
     assert refusal(scenario.redeem("wei@example.org")) == "DOMAIN_NOT_ALLOWED"
 
 
-def test_the_public_way_needs_the_code() -> None:
+def test_public_way_needs_the_code() -> None:
     """Who only knows the address of the status page can't redirect an invitation."""
     scenario = Scenario()
     wrong = scenario.reserved("ly")
@@ -138,7 +138,7 @@ def test_refusals_come_in_order() -> None:
     assert refusal(scenario.correct(leased, "lee", actor="person", code=b"code")) == "CODE_REVOKED"
 
 
-def test_a_person_corrects_once_and_staff_ever_again() -> None:
+def test_person_corrects_once_and_staff_ever_again() -> None:
     """Otherwise one use could write to as many addresses as one likes."""
     scenario = Scenario()
     second = (
@@ -151,7 +151,7 @@ def test_a_person_corrects_once_and_staff_ever_again() -> None:
     assert done(scenario.correct(second, "lee")).changed
 
 
-def test_an_unknown_is_corrected_by_staff_only_which_resolves_it() -> None:
+def test_unknown_is_corrected_by_staff_only_which_resolves_it() -> None:
     """A machine or the person would make it a free use."""
     scenario = Scenario()
     wrong = scenario.parked("ly")

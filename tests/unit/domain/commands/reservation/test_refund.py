@@ -45,7 +45,7 @@ def test_refund_of_an_accepted_use_without_a_choice_is_refused(refund: Refund) -
 
 @DOORS
 @pytest.mark.parametrize(("choice", "ending"), [(False, None), (True, "withdrawn")])
-def test_refund_of_an_accepted_use_does_what_was_chosen(refund: Refund, *, choice: bool, ending: str | None) -> None:
+def test_refund_of_an_accepted_use_follows_the_choice(refund: Refund, *, choice: bool, ending: str | None) -> None:
     """In the commit of the refund."""
     scenario = Scenario()
     reservation_id = sent(scenario, refund)

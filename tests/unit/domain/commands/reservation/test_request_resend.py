@@ -29,7 +29,7 @@ def resent(scenario: Scenario, person: str = "li") -> UUID:
     return reservation_id
 
 
-def test_a_further_delivery_has_its_own_number_time_and_attempts() -> None:
+def test_further_delivery_has_its_own_number_time_and_attempts() -> None:
     """The first one's are long over; the use stays counted once."""
     scenario = Scenario()
     reservation_id = resent(scenario)
@@ -48,7 +48,7 @@ def test_a_further_delivery_has_its_own_number_time_and_attempts() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "cause"), [(REFUSED, "resend_failed"), (LOST, "resend_unknown")])
-def test_a_failed_or_unknown_resend_opens_a_case_and_refunds_nothing(outcome: Outcome, cause: str) -> None:
+def test_failed_or_unknown_resend_opens_a_case_and_refunds_nothing(outcome: Outcome, cause: str) -> None:
     """The first delivery was sent; that counts."""
     scenario = Scenario()
     reservation_id = resent(scenario)
@@ -76,7 +76,7 @@ def test_its_expiry_opens_a_case_too() -> None:
     assert not done(scenario.settle(reservation_id)).changed
 
 
-def test_a_lapsed_lease_of_a_resend_has_an_unknown_outcome() -> None:
+def test_lapsed_lease_of_a_resend_has_an_unknown_outcome() -> None:
     """Anyone who sees it first records it."""
     scenario = Scenario()
     reservation_id = resent(scenario)
@@ -88,7 +88,7 @@ def test_a_lapsed_lease_of_a_resend_has_an_unknown_outcome() -> None:
     assert scenario.kinds[-2:] == ["InviteOutcomeUnknown", "CaseOpened"]
 
 
-def test_a_case_ends_by_a_resend_or_by_a_decision_of_staff() -> None:
+def test_case_ends_by_a_resend_or_by_a_decision_of_staff() -> None:
     """Both leave nothing open and nothing due."""
     scenario = Scenario()
     reservation_id = resent(scenario)
@@ -104,7 +104,7 @@ def test_a_case_ends_by_a_resend_or_by_a_decision_of_staff() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_late_success_of_a_resend_settles_its_case() -> None:
+def test_late_success_of_a_resend_settles_its_case() -> None:
     """Success of any attempt is evidence, and counts nothing a second time."""
     scenario = Scenario()
     reservation_id = resent(scenario)
@@ -116,7 +116,7 @@ def test_a_late_success_of_a_resend_settles_its_case() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_the_opened_link_of_a_resend_settles_its_case() -> None:
+def test_opened_link_of_a_resend_settles_its_case() -> None:
     """It proves that the letter arrived."""
     scenario = Scenario()
     reservation_id = resent(scenario)
@@ -144,7 +144,7 @@ def test_resend_is_not_needed_after_acceptance(outcome: Outcome) -> None:
     ] * 2
 
 
-def test_a_delivery_that_was_never_requested_proves_nothing() -> None:
+def test_delivery_that_was_never_requested_proves_nothing() -> None:
     """No outcome and no link of it changes anything: it would count as sent what the code still holds."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -155,7 +155,7 @@ def test_a_delivery_that_was_never_requested_proves_nothing() -> None:
     assert scenario.balance == (0, 1)
 
 
-def test_a_bounced_invitation_is_resent() -> None:
+def test_bounced_invitation_is_resent() -> None:
     """The mailbox was full; its case ends with that."""
     scenario = Scenario()
     reservation_id = scenario.sent()
@@ -167,7 +167,7 @@ def test_a_bounced_invitation_is_resent() -> None:
     assert scenario.kinds[-2:] == ["CaseClosed", "ResendRequested"]
 
 
-def test_a_resend_may_be_refunded_but_not_while_it_is_sent() -> None:
+def test_resend_may_be_refunded_but_not_while_it_is_sent() -> None:
     """Nothing is left to do afterwards."""
     scenario = Scenario()
     reservation_id = resent(scenario)
@@ -229,7 +229,7 @@ def test_only_a_reserved_use_is_cancelled() -> None:
     assert refusal(scenario.cancel(UUID(int=1))) == "NOT_FOUND"
 
 
-def test_a_refund_may_take_the_access_away_too() -> None:
+def test_refund_may_take_the_access_away_too() -> None:
     """Only where an invitation gave one."""
     scenario = Scenario(max_uses=3, bound=False)
     sent, reserved_id = scenario.sent("a"), scenario.reserved("b")
@@ -242,7 +242,7 @@ def test_a_refund_may_take_the_access_away_too() -> None:
     assert scenario.reservation(sent).access_revoked_at == scenario.now
 
 
-def test_one_request_id_may_stand_for_a_report_and_what_follows_from_it() -> None:
+def test_one_request_id_may_mark_a_report_and_its_consequences() -> None:
     """An integrator's job reports a bounce and has it sent again, under one id: neither is taken for the other."""
     scenario = Scenario()
     bounced, other_scenario = scenario.sent(), Scenario()

@@ -18,7 +18,7 @@ from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Scenario, ScenarioDraft, done, refusal
 
 
-def test_a_first_redeem_holds_one_use() -> None:
+def test_first_redeem_holds_one_use() -> None:
     """A reservation holds a use and counts none."""
     scenario = Scenario(max_uses=2)
 
@@ -31,7 +31,7 @@ def test_a_first_redeem_holds_one_use() -> None:
     assert event.deadline == START + timedelta(seconds=1800)
 
 
-def test_the_same_person_gets_the_same_live_reservation() -> None:
+def test_same_person_gets_the_same_live_reservation() -> None:
     """A second click changes nothing, with or without a key."""
     scenario = Scenario()
     first = scenario.reserved()
@@ -42,7 +42,7 @@ def test_the_same_person_gets_the_same_live_reservation() -> None:
     assert not result.changed
 
 
-def test_a_lost_answer_makes_no_second_reservation() -> None:
+def test_lost_answer_makes_no_second_reservation() -> None:
     """Not even if the first was refunded before the command came again."""
     scenario = Scenario()
     command = ReserveUse(
@@ -64,7 +64,7 @@ def test_a_lost_answer_makes_no_second_reservation() -> None:
     )
 
 
-def test_the_same_person_gets_the_sent_reservation() -> None:
+def test_same_person_gets_the_sent_reservation() -> None:
     """After sent the same request says so and takes no further use."""
     scenario = Scenario(max_uses=5)
     first = scenario.sent()
@@ -75,12 +75,12 @@ def test_the_same_person_gets_the_sent_reservation() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_an_unknown_code_is_refused_first() -> None:
+def test_unknown_code_is_refused_first() -> None:
     """Nothing is said about a code that never was."""
     assert refusal(Scenario().redeem(code=b"other")) == "CODE_INVALID"
 
 
-def test_a_code_of_another_group_is_refused() -> None:
+def test_code_of_another_group_is_refused() -> None:
     """A caller who names a group gets codes of that group only."""
     scenario = Scenario(group="blue")
 
@@ -138,7 +138,7 @@ def test_refusals_come_in_the_order_that_the_command_declares(
     assert order.index(code) <= order.index("EMAIL_MISMATCH")
 
 
-def test_a_code_is_redeemed_from_its_start_on() -> None:
+def test_code_is_redeemed_from_its_start_on() -> None:
     """Before, the refusal says when to come back, rounded up; waiting that long is enough."""
     scenario = Scenario(starts_at=LATER)
 
@@ -169,7 +169,7 @@ def test_domains_decide_before_uses_and_own_reservations_before_domains() -> Non
     assert b"example" not in msgspec.json.encode([event for event in scenario.events if isinstance(event, UseReserved)])
 
 
-def test_a_sent_use_binds_the_code() -> None:
+def test_sent_use_binds_the_code() -> None:
     """A bound code belongs to its first recipient once that use is sent."""
     scenario = Scenario(max_uses=5)
     scenario.sent()
@@ -177,7 +177,7 @@ def test_a_sent_use_binds_the_code() -> None:
     assert refusal(scenario.redeem("wang")) == "EMAIL_MISMATCH"
 
 
-def test_a_live_use_only_holds_the_binding() -> None:
+def test_live_use_only_holds_the_binding() -> None:
     """While the first use is not sent, other requests are answered to try again later."""
     scenario = Scenario(max_uses=5)
     scenario.reserved()
@@ -203,7 +203,7 @@ def test_held_code_is_asked_for_again_after_a_second_at_the_earliest() -> None:
         assert result.retry_after_s == retry_after_s
 
 
-def test_a_reserved_use_is_not_exhausted() -> None:
+def test_reserved_use_is_not_exhausted() -> None:
     """The last use that is only reserved gives CODE_HELD, not CODE_EXHAUSTED."""
     scenario = Scenario(max_uses=1, bound=False)
     scenario.reserved()
@@ -211,7 +211,7 @@ def test_a_reserved_use_is_not_exhausted() -> None:
     assert refusal(scenario.redeem("wang")) == "CODE_HELD"
 
 
-def test_used_up_is_said_when_it_is_true() -> None:
+def test_used_up_is_shown_only_when_true() -> None:
     """Every use sent: exhausted."""
     scenario = Scenario(max_uses=1, bound=False)
     scenario.sent()
@@ -219,7 +219,7 @@ def test_used_up_is_said_when_it_is_true() -> None:
     assert refusal(scenario.redeem("wang")) == "CODE_EXHAUSTED"
 
 
-def test_a_refunded_first_use_leaves_no_binding() -> None:
+def test_refunded_first_use_leaves_no_binding() -> None:
     """Binding is derived: once the use is back, the code is anybody's."""
     scenario = Scenario()
     scenario.refund(scenario.reserved())
@@ -227,7 +227,7 @@ def test_a_refunded_first_use_leaves_no_binding() -> None:
     assert done(scenario.redeem("wang")).changed
 
 
-def test_an_overdue_reservation_gives_way_in_the_same_commit() -> None:
+def test_overdue_reservation_gives_way_in_the_same_commit() -> None:
     """Nothing depends on the sweep: the next command refunds what it needs."""
     scenario = Scenario(max_uses=1, bound=False)
     scenario.reserved()
@@ -261,7 +261,7 @@ def test_ones_own_overdue_reservation_is_renewed() -> None:
     assert scenario.kinds == ["UseReserved", "UseRefunded", "UseReserved"]
 
 
-def test_an_unknown_is_never_given_way() -> None:
+def test_unknown_is_never_given_way() -> None:
     """A machine never refunds an unknown, also not for the next caller."""
     scenario = Scenario(max_uses=1, bound=False)
     scenario.attempt(scenario.reserved(), LOST)
@@ -274,7 +274,7 @@ def test_an_unknown_is_never_given_way() -> None:
     assert result.retry_after_s == 1800
 
 
-def test_a_leased_reservation_is_never_given_way() -> None:
+def test_leased_reservation_is_never_given_way() -> None:
     """Past its deadline, but in a worker's hands: it stays."""
     scenario = Scenario(max_uses=1, bound=False)
     reservation_id = scenario.reserved()
@@ -336,7 +336,7 @@ def test_again_with_the_reservation_of_another_recipient_is_refused() -> None:
     assert refusal(scenario.redeem(again=UUID(int=7))) == "AGAIN_UNKNOWN"
 
 
-def test_a_clock_moved_back_changes_nothing() -> None:
+def test_clock_moved_back_changes_nothing() -> None:
     """`at` never goes back in a stream; what was really on the clock is kept next to it."""
     scenario = Scenario(max_uses=2, bound=False)
     scenario.passes(-3600)
@@ -348,7 +348,7 @@ def test_a_clock_moved_back_changes_nothing() -> None:
     assert event.recorded_at == scenario.now
 
 
-def test_an_unlimited_code_has_no_available() -> None:
+def test_unlimited_code_has_no_available() -> None:
     """No limit: available is null, and no request is refused."""
     scenario = Scenario(max_uses=None, bound=False)
     for number in range(50):
@@ -376,7 +376,7 @@ def test_waiting_after_a_failure_still_holds_the_use() -> None:
     assert refusal(scenario.redeem("wang")) == "CODE_HELD"
 
 
-def test_a_key_is_remembered_within_its_batch() -> None:
+def test_key_is_remembered_within_its_batch() -> None:
     """Requests that share a commit are answered as if each had come after the other."""
     scenario = Scenario()
     first = done(scenario.redeem(key="k")).require_reservation().reservation_id
@@ -389,7 +389,7 @@ def test_a_key_is_remembered_within_its_batch() -> None:
     assert refusal(other) == "IDEMPOTENCY_KEY_REUSED"
 
 
-def test_a_second_request_sees_that_the_outcome_of_an_attempt_is_unknown() -> None:
+def test_second_request_sees_that_the_outcome_of_an_attempt_is_unknown() -> None:
     """Every worker is dead and no sweep comes: their answer is not "being sent" forever, and says so once."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -422,7 +422,7 @@ def test_settling_is_left_to_commands_that_may_open_a_case() -> None:
     assert scenario.kinds[-2:] == ["InviteOutcomeUnknown", "CaseOpened"]
 
 
-def test_a_lease_that_ended_is_an_unknown_outcome() -> None:
+def test_lease_that_ended_is_an_unknown_outcome() -> None:
     """A refund is refused because the case must be decided, not because it is being sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()

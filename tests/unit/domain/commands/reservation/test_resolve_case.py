@@ -29,7 +29,7 @@ def unfree(scenario: Scenario) -> UUID:
     return reservation_id
 
 
-def test_a_parked_unknown_is_counted_by_staff() -> None:
+def test_parked_unknown_is_counted_by_staff() -> None:
     """Support asked the recipient: the invitation is there."""
     scenario = Scenario()
     reservation_id = scenario.parked()
@@ -43,7 +43,7 @@ def test_a_parked_unknown_is_counted_by_staff() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_parked_unknown_is_refunded_by_staff() -> None:
+def test_parked_unknown_is_refunded_by_staff() -> None:
     """Support asked the recipient: there is no invitation. The use is free for another."""
     scenario = Scenario()
     reservation_id = scenario.parked()
@@ -58,7 +58,7 @@ def test_a_parked_unknown_is_refunded_by_staff() -> None:
     assert done(scenario.redeem("wang")).changed
 
 
-def test_a_parked_unknown_is_retried() -> None:
+def test_parked_unknown_is_retried() -> None:
     """A new deadline and all attempts again, with the same delivery; without success it is parked again."""
     scenario = Scenario()
     reservation_id = scenario.parked()
@@ -76,7 +76,7 @@ def test_a_parked_unknown_is_retried() -> None:
 
 
 @pytest.mark.parametrize(("resolution", "balance"), [("sent", (1, 0)), ("refunded", (0, 0))])
-def test_an_unknown_outcome_that_is_not_parked_becomes_a_case_that_is_resolved(
+def test_unknown_outcome_that_is_not_parked_becomes_a_case_that_is_resolved(
     resolution: Resolution, balance: tuple[int, int]
 ) -> None:
     """Staff need not wait until the machines give up."""
@@ -94,7 +94,7 @@ def test_an_unknown_outcome_that_is_not_parked_becomes_a_case_that_is_resolved(
 
 
 @pytest.mark.parametrize(("resolution", "balance"), [("sent", (1, 0)), ("refunded", (0, 0))])
-def test_an_attempt_with_an_unknown_outcome_needs_no_sweep_to_be_settled(
+def test_attempt_with_an_unknown_outcome_needs_no_sweep_to_be_settled(
     resolution: Resolution, balance: tuple[int, int]
 ) -> None:
     """Every worker is dead: once the lease is over, the doubt is recorded and decided in one go."""
@@ -111,7 +111,7 @@ def test_an_attempt_with_an_unknown_outcome_needs_no_sweep_to_be_settled(
     assert (scenario.balance, scenario.reservation(reservation_id).due_at) == (balance, None)
 
 
-def test_a_further_delivery_that_ended_so_is_decided_too() -> None:
+def test_further_delivery_that_ended_so_is_decided_too() -> None:
     """Its doubt is a case at once; the use stays counted."""
     scenario = Scenario()
     reservation_id = scenario.sent()
@@ -125,7 +125,7 @@ def test_a_further_delivery_that_ended_so_is_decided_too() -> None:
     assert (scenario.balance, scenario.reservation(reservation_id).due_at) == ((1, 0), None)
 
 
-def test_a_bounced_invitation_stays_counted_or_is_refunded() -> None:
+def test_bounced_invitation_stays_counted_or_is_refunded() -> None:
     """Both ends of a bounce's case."""
     scenario = Scenario(max_uses=2, bound=False)
     counted_id, returned = scenario.sent("li"), scenario.sent("wang")
@@ -139,7 +139,7 @@ def test_a_bounced_invitation_stays_counted_or_is_refunded() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_late_success_is_counted_once_a_use_is_free() -> None:
+def test_late_success_is_counted_once_a_use_is_free() -> None:
     """The limit holds for staff too: first a use has to come free."""
     scenario = Scenario(max_uses=1, bound=False)
     reservation_id = unfree(scenario)
@@ -157,7 +157,7 @@ def test_a_late_success_is_counted_once_a_use_is_free() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_late_success_may_stay_refunded() -> None:
+def test_late_success_may_stay_refunded() -> None:
     """The case ends, no number moves."""
     scenario = Scenario(max_uses=1, bound=False)
     reservation_id = unfree(scenario)
@@ -169,7 +169,7 @@ def test_a_late_success_may_stay_refunded() -> None:
     assert why(scenario, reservation_id, "sent") == "no_case"
 
 
-def test_a_code_that_is_anothers_by_now_is_not_counted_for_the_first() -> None:
+def test_code_that_is_anothers_by_now_is_not_counted_for_the_first() -> None:
     """Binding holds for staff too."""
     scenario = Scenario(max_uses=3)
 
@@ -200,7 +200,7 @@ def test_only_an_unknown_outcome_is_retried() -> None:
 
 
 @pytest.mark.parametrize("resolution", ["sent", "refunded", "retry"])
-def test_the_same_request_asked_again_is_the_same_resolution(resolution: Resolution) -> None:
+def test_same_request_asked_again_is_the_same_resolution(resolution: Resolution) -> None:
     """A commit whose answer was lost is found again by its request."""
     scenario = Scenario()
     reservation_id = scenario.parked()
@@ -211,7 +211,7 @@ def test_the_same_request_asked_again_is_the_same_resolution(resolution: Resolut
     assert not done(again).changed
 
 
-def test_an_outage_refunds_parked_unknowns_once() -> None:
+def test_outage_refunds_parked_unknowns_once() -> None:
     """Run twice it changes nothing; one refund each."""
     scenario = Scenario()
     reservation_id = scenario.parked()
@@ -224,7 +224,7 @@ def test_an_outage_refunds_parked_unknowns_once() -> None:
     assert scenario.kinds[-1] == "CaseClosed"
 
 
-def test_an_outage_refunds_sent_uses_only_on_request_and_never_accepted_ones() -> None:
+def test_outage_refunds_sent_uses_only_on_request_and_never_accepted_ones() -> None:
     """What the mail server lost after it took it; an opened link proves that it was not lost."""
     scenario = Scenario(max_uses=2, bound=False)
     lost, accepted = scenario.sent("li"), scenario.sent("wang")
@@ -237,7 +237,7 @@ def test_an_outage_refunds_sent_uses_only_on_request_and_never_accepted_ones() -
     assert scenario.balance == (1, 0)
 
 
-def test_an_outage_refunds_nothing_that_is_still_retried() -> None:
+def test_outage_refunds_nothing_that_is_still_retried() -> None:
     """Not parked: it is tried again by itself."""
     scenario = Scenario()
     reservation_id: UUID = scenario.reserved()

@@ -16,7 +16,7 @@ def test_window_halves_once_for_refusals_that_were_begun_together() -> None:
     assert window.allowed == 4
 
 
-def test_window_shrinks_to_what_the_server_granted() -> None:
+def test_window_shrinks_to_the_connections_that_the_server_granted() -> None:
     """Two open connections and a third refused: two it is, without a detour over eight."""
     window = ConnectionWindow(MOST)
     window.record_refusal(1.0, begun_at=0.5, established=2, chance=0.0)

@@ -88,7 +88,7 @@ BREW = ("brew install postgresql@17", "brew install valkey")
     ],
 )
 @pytest.mark.usefixtures("machine")
-def test_missing_server_names_what_to_install_on_this_machine(
+def test_missing_server_error_names_the_package_for_this_machine(
     system: str, processor: str, anywhere: str, packages: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line for each: the package where it has a wheel, the machine's installer, and the setting."""

@@ -152,7 +152,7 @@ def test_retries_unknown_outcomes_and_cases_are_spans() -> None:
     ]
 
 
-def test_what_still_lasts_ends_now_and_a_refund_ends_a_wait() -> None:
+def test_active_access_ends_now_and_a_refund_ends_a_wait() -> None:
     """Waiting for the removal of an access, being sent, and refunded."""
     waits = reserved(waits_for=UUID(int=9))
 
