@@ -38,7 +38,7 @@ DOCS = Path(__file__).parent
 MARK = "<!-- What follows is written by `make docs`. -->\n"
 END = "<!-- What precedes is written by `make docs`. -->\n"
 ALERTS = "deploy/prometheus/alerts.yml"
-ROOMS = ("domain", "projections", "api", "workers", "benchmarks")
+PACKAGES = ("domain", "projections", "api", "workers", "benchmarks")
 NO_KEYS = "1:" + base64.b64encode(bytes(32)).decode()
 
 
@@ -54,7 +54,7 @@ def render_pages() -> dict[Path, str]:
         DOCS / "how-to/import-codes.md": _column_lines(),
         DOCS / "how-to/runbook.md": _alert_lines(),
         DOCS / "reference/settings.md": _setting_lines(),
-        DOCS / "architecture.md": _package_lines(),
+        DOCS / "reference/packages.md": _package_lines(),
     }
     return {INDEX_FILE: render_index(), **{page: _render_page(page, lines) for page, lines in lists.items()}}
 
@@ -246,8 +246,8 @@ def _package_lines() -> Iterator[str]:
     """Yield every package with its purpose, the first line of its docstring, in the order of the tree."""
     yield "| package | purpose |"
     yield "|---|---|"
-    for room in ROOMS:
-        for file in sorted((DOCS.parent / room).rglob("__init__.py")):
+    for package in PACKAGES:
+        for file in sorted((DOCS.parent / package).rglob("__init__.py")):
             docstring = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
             yield f"| `{file.parent.relative_to(DOCS.parent).as_posix()}/` | {docstring.splitlines()[0]} |"
 

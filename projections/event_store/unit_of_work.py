@@ -1,4 +1,4 @@
-"""One transaction of `execute`: lock, look up, and later append with the read models (docs/architecture.md).
+"""One transaction of `execute`: lock, look up, and later append with the read models (docs/explanation/internals.md).
 
 Locks in this order: the writer lock (shared), streams (sorted), the lock of lists, new recipients (sorted), rows of
 hand-outs' lists (sorted), the append order. A holder of a later lock never waits for an earlier one.

@@ -1,7 +1,7 @@
 """Executing many commands in few transactions, so that a bug in one of them fails only that one.
 
-In an event loop, commands that arrive while a batch commits are the next batch (docs/architecture.md). An idle system
-adds no waiting: the first command is a batch alone.
+In an event loop, commands that arrive while a batch commits are the next batch (docs/explanation/internals.md). An idle
+system adds no waiting: the first command is a batch alone.
 """
 
 import asyncio
