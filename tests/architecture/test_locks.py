@@ -56,7 +56,7 @@ def test_every_pin_has_hashes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["runtime", "servers", "tracing"])
-def test_running_image_is_the_tested_one(kind: str) -> None:
+def test_every_runtime_pin_is_a_development_pin(kind: str) -> None:
     """Each pin of a lock of the ledger, its hashes included, is a pin of the development lock."""
     tested = {(pin.name, pin.version, pin.hashes) for pin in read_lock("dev.lock")}
 

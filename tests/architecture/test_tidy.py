@@ -113,7 +113,7 @@ def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(
         (tidy.places, "a.lock", "# https://" + "pypi" + ".org/simple\n", "# via pytest\n"),
     ],
 )
-def test_each_check_tells_bad_from_good(check: Check, path: str, wrong: str, good: str) -> None:
+def test_each_check_distinguishes_bad_from_good(check: Check, path: str, wrong: str, good: str) -> None:
     """A check finds exactly one offense in the bad sample and none in the good one."""
     assert (len(list(check(path, wrong))), len(list(check(path, good)))) == (1, 0)
 

@@ -247,7 +247,7 @@ def test_times_in_sentences_are_shown_in_the_time_zone_of_the_reader(served_app:
     assert "Asia/Shanghai, UTC+08:00" in staff_page.locator("#zone").inner_text()
 
 
-def test_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> None:
+def test_viewer_sees_no_action(served_app: ServedApp, open_tab: Tab) -> None:
     """Nothing to press, and the address of an act is refused."""
     reservation_id = served_app.reserve(served_app.app.issue(), "a@example.com")
     staff_page = open_tab("zh", staff="viewer", java_script_enabled=False)

@@ -240,7 +240,7 @@ def test_time_of_the_stream_decides_which_reservations_are_overdue(bench: StoreB
     assert topics(bench.store)[-2:] == ["UseRefunded", "UseReserved"]
 
 
-def test_held_code_says_when_to_retry(bench: StoreBench) -> None:
+def test_reserved_code_says_when_to_retry(bench: StoreBench) -> None:
     """At the earliest deadline ahead."""
     bench.reserved("a")
     bench.acts.passes(300)

@@ -80,7 +80,7 @@ def test_other_terms_change_although_the_expiry_is_outside_the_bounds(
         assert (changed.status_code, changed.json()["max_uses"]) == (200, 7)
 
 
-def test_history_tells_a_time_that_utc_cannot_write_as_it_was_typed(
+def test_history_shows_a_time_that_utc_cannot_write_as_it_was_typed(
     asker: LedgerAsker, planted: dict[str, UUID]
 ) -> None:
     """The sentence falls back to ISO 8601, and the row shows the same instant as the event."""

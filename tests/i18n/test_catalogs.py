@@ -207,7 +207,7 @@ def test_catalogs_have_the_same_placeholders() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_each_key_is_reported_once_and_finished(language: Language) -> None:
+def test_each_key_has_one_finished_text(language: Language) -> None:
     """No sentence is empty or marked fuzzy, and no two files of a language have a key in common."""
     catalog_messages = messages(language)
 

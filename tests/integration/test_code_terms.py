@@ -223,7 +223,7 @@ def by_api_file(doors: Doors) -> UUID:
         by_api_file,
     ],
 )
-def test_every_way_to_issue_keeps_every_term(doors: Doors, issue: Callable[[Doors], UUID]) -> None:
+def test_every_channel_of_issue_keeps_every_term(doors: Doors, issue: Callable[[Doors], UUID]) -> None:
     """A term that a door left out would be as on a code for which nothing is said."""
     assert doors.code(issue(doors)).terms == ISSUED
 
@@ -258,7 +258,7 @@ def by_support_form(doors: Doors, code_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("change", [by_patch, by_put, by_terms_command, by_support_form])
-def test_every_way_to_change_terms_changes_every_term(doors: Doors, change: Callable[[Doors, UUID], None]) -> None:
+def test_every_channel_of_terms_changes_every_term(doors: Doors, change: Callable[[Doors, UUID], None]) -> None:
     """A term that a door left out would stay as it is."""
     code_id = doors.issue(UNBOUNDED)
 

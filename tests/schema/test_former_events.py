@@ -88,7 +88,7 @@ def test_steps_follow_one_another() -> None:
     [{"A:1": "B:1", "B:1": "A:1"}, {"A:1": "UseTeleported:1"}],
     ids=["in a ring", "to nowhere"],
 )
-def test_way_that_ends_nowhere_stops_the_start(steps: dict[str, str]) -> None:
+def test_upcaster_chain_without_an_end_stops_the_start(steps: dict[str, str]) -> None:
     """Rather than the first event that needs it, perhaps years later."""
     with pytest.raises(LookupError, match="no way from 'A:1'"):
         decoders({topic: Upcast(to, dict) for topic, to in steps.items()})

@@ -82,7 +82,7 @@ def test_no_route_reads_a_body_over_the_bound(app: AppClient, method: str, path:
     assert (answer.status_code == 413) != (path in {IMPORT_PAGE, IMPORT_API, BATCH, UPLOAD_PATH, UPLOAD_PAGE})
 
 
-def test_length_that_is_none_is_no_way_around_the_bound(app: AppClient) -> None:
+def test_invalid_length_does_not_avoid_the_bound(app: AppClient) -> None:
     """A length that is no number counts as none, and then what arrives is counted."""
     pieces = (b"A" * 10_000 for _ in range(20))
     answer = app.client.post("/api/v1/public/redeem", content=pieces, headers={"Content-Length": "1e3"})

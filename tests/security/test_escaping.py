@@ -75,6 +75,6 @@ def test_header_makes_no_line_of_its_own(app: AppClient, name: str, capfd: pytes
 
 
 @pytest.mark.parametrize("first", FORMULA)
-def test_cell_is_no_formula(first: str) -> None:
+def test_cell_is_not_a_formula(first: str) -> None:
     """Whatever a spreadsheet would run is marked as text."""
     assert csv_line([f"{first}1+1"]).lstrip('"').startswith("'")

@@ -113,7 +113,7 @@ def restored(erased_reservation_id: str, app: AppClient, postgres_url: str, tmp_
     drop(postgres_url, name)
 
 
-def test_nothing_brings_them_back(
+def test_erased_texts_stay_erased(
     erased_reservation_id: str, app: AppClient, restored: str, settings: ApiSettings
 ) -> None:
     """Their rows, sealed or digested, are in neither database; no page, search or cache knows them; the books hold."""

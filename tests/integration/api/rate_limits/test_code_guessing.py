@@ -145,7 +145,7 @@ def test_short_old_code_is_not_looked_up_beyond_the_limit(app: AppClient) -> Non
     assert (wrong.status, elsewhere.status) == (429, 202)
 
 
-def test_every_public_way_to_try_a_code_has_the_same_limits(app: AppClient) -> None:
+def test_every_public_route_that_tests_a_code_has_the_same_limits(app: AppClient) -> None:
     """The page and both corrections, not only the API's redeem."""
     reservation = app.redeem(app.issue()).json()["reservation_id"]
 

@@ -116,7 +116,7 @@ def test_worst_that_processes_let_through() -> None:
     assert passed <= ADDRESS.burst * count + 300 / ADDRESS.period_s + count
 
 
-def test_report_of_a_newer_version_is_no_fault() -> None:
+def test_report_of_a_newer_version_is_valid() -> None:
     """It may know limits that this one doesn't."""
     watch = TimedGuard()
     watch.guard.merge([RateLimitCounts(1, 0, {("moon", b"m"): 7, ("address", b"a"): 1}, age_s=1.0)])

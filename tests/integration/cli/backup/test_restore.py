@@ -115,7 +115,7 @@ def test_damaged_backup_is_refused(
     ],
     ids=["no passphrase", "other passphrase", "other keys", "no keys", "other backup", "too early", "too late"],
 )
-def test_unfitting_values_are_refused(
+def test_restore_refuses_a_place_or_backup_that_does_not_fit(
     backed_up: BackedUp, tmp_path: Path, choice: RestoreChoice, sentence: str
 ) -> None:
     """Before anything is written."""

@@ -42,7 +42,7 @@ SAMPLES: list[tuple[ArrayType, str, Sequence[Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "name", "values"), SAMPLES, ids=range(len(SAMPLES)))
-def test_server_reads_the_written_configuration(
+def test_server_reads_binary_arrays_as_written(
     kind: ArrayType, name: str, values: Sequence[Any], postgres_url: str
 ) -> None:
     """Every type, its extremes, NULL, and the empty array; the type is known without a cast."""
@@ -53,7 +53,7 @@ def test_server_reads_the_written_configuration(
     assert row == (list(values), name)
 
 
-def test_moments_keep_every_microsecond(postgres_url: str) -> None:
+def test_timestamps_keep_every_microsecond(postgres_url: str) -> None:
     """A moment that went through a float would come back another."""
     numbers = random.Random(3)
     moments = [TIMESTAMP + timedelta(microseconds=numbers.randrange(10**16)) for _ in range(200)]

@@ -41,7 +41,7 @@ def test_states_in_memory_are_bounded() -> None:
         cache.get(second)
 
 
-def test_redeems_are_answered_when_full_caches_were_forgotten(
+def test_redeems_are_answered_after_full_caches_were_dropped(
     bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More codes than a process caches, and a connection ends: each redeem that was committed is answered so."""
@@ -78,7 +78,7 @@ def test_error_of_a_cache_does_not_fail_a_committed_batch(
     assert "work after a commit failed" in caplog.text
 
 
-def test_transaction_that_began_before_caches_were_forgotten_publishes_nothing(bench: LedgerBench) -> None:
+def test_transaction_that_began_before_caches_were_dropped_publishes_nothing(bench: LedgerBench) -> None:
     """Its states may be of a database that lost them since."""
     code, caches = bench.issue(), bench.storage.recorder.caches
     publish = PostgresUnitOfWork.publish_to_caches
@@ -95,7 +95,7 @@ def test_transaction_that_began_before_caches_were_forgotten_publishes_nothing(b
 
 
 @pytest.mark.parametrize("front", FRONTS)
-def test_process_forgets_states_that_its_database_lost(
+def test_process_drops_states_that_its_database_lost(
     front: str, servers_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A server is replaced by an earlier copy of itself: a use that this copy does not know is not held.

@@ -32,7 +32,9 @@ def test_full_disk_of_the_database_allows_no_commit(database_url: str, monkeypat
         check_commit(database_url)
 
 
-def test_limit_of_temporary_files_is_no_full_disk(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_of_temporary_files_is_not_reported_as_a_full_disk(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An administrator may set one; it says nothing about the disk."""
     monkeypatch.setattr(DatabaseSql, "write_scratch_file", LIMITED)
 

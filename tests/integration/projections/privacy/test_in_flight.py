@@ -15,9 +15,7 @@ from tests.support.ledger.ledger_bench import LedgerBench
     ("lasts", "messages"),
     [(timedelta(seconds=-1), 0), (timedelta(seconds=90), 1), (timedelta(hours=1), 0), (timedelta(days=2), 0)],
 )
-def test_lease_that_is_longer_than_leases_are_holds_up_no_erasure(
-    bench: LedgerBench, lasts: timedelta, messages: int
-) -> None:
+def test_overlong_lease_delays_no_erasure(bench: LedgerBench, lasts: timedelta, messages: int) -> None:
     """The clock was ahead when it was taken."""
     now, digest = bench.storage.recorder.clock.now(), b"d" * 32
     with psycopg.connect(bench.database_url) as conn, conn.cursor() as cursor:

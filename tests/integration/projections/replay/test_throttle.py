@@ -84,7 +84,7 @@ def test_fold_pauses_for_a_multiple_of_its_cpu_time_while_others_write(bench: Le
     assert time.slept == pytest.approx([step_s * PAUSE_RATIO, STEP_S * 1.5 * PAUSE_RATIO])
 
 
-def test_process_stands_back() -> None:
+def test_process_waits_while_others_write() -> None:
     """Its own niceness is what the machine has of it."""
     program = (
         "from projections.replay.worker_pool import lower_priority; import os; lower_priority(); print(os.nice(0))"

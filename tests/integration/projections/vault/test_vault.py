@@ -24,7 +24,7 @@ def vault(peppers: str = f"1:{A}", master: str = f"1:{A}") -> Vault:
     return Vault(KeyRing.parse(peppers), KeyRing.parse(master))
 
 
-def test_sealed_text_opens_again() -> None:
+def test_encrypted_text_can_be_decrypted() -> None:
     """Sealing twice gives different bytes, both open to the same text."""
     one, two = (vault().seal("text", ROW, "秘密") for _ in range(2))
 

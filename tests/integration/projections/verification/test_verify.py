@@ -172,7 +172,7 @@ def test_verify_names_reservations_that_are_not_settled_in_time(bench: LedgerBen
     ]
 
 
-def test_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
+def test_parked_unknown_is_not_a_finding(bench: LedgerBench) -> None:
     """A case waits for a person as long as it takes."""
     reservation = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
     bench.attempt(reservation.reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))

@@ -101,7 +101,7 @@ def test_form_of_another_session_is_refused(app: AppClient, sign_in: Callable[..
     assert browser.get("/support").status_code == 200
 
 
-def test_signing_out_ends_the_session_for_good(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
+def test_signing_out_ends_the_session_permanently(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """The old cookie is worth nothing afterwards."""
     browser = sign_in("support")
     before = dict(browser.cookies)

@@ -88,7 +88,7 @@ def test_no_message_is_sent_when_the_stored_text_is_not_an_email_address(
     assert causes(bench) == [(reservation_id, "address_mismatch", True)]
 
 
-def test_broken_row_keeps_back_no_message_but_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_broken_row_stops_only_its_own_message(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Those that were claimed together with it go out."""
     items, channel = both(bench), ScriptedChannel()
     with psycopg.connect(bench.database_url) as conn:

@@ -236,7 +236,7 @@ def test_reservation_made_ahead_is_refunded_at_its_deadline(open_ledger: OpenLed
 
 @AHEAD
 @RESTART
-def test_notices_revocations_and_removals_go_on_when_the_clock_came_back(
+def test_notices_revocations_and_removals_continue_after_the_clock_came_back(
     open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool
 ) -> None:
     """A notice that a lost worker leased, a revoked code that one was settling, and a removal that failed."""
@@ -367,7 +367,7 @@ def test_batch_waits_for_no_runner_that_ended_while_the_clock_was_ahead(
 @AHEAD
 @RESTART
 @pytest.mark.parametrize("per_minute", [None, 60], ids=["no-rate", "rate"])
-def test_hand_out_goes_on_when_the_clock_came_back(
+def test_hand_out_continues_after_the_clock_came_back(
     open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool, per_minute: int | None
 ) -> None:
     """Rows of a list that was uploaded, of which a worker that died leased some, at the rate of the hand-out."""
@@ -473,7 +473,7 @@ def test_webhooks_are_delivered_when_the_clock_came_back(
 
 @AHEAD
 @pytest.mark.parametrize("is_same_beat", [False, True], ids=["beat-died-while-ahead", "same-beat"])
-def test_schedule_goes_on_when_the_clock_came_back(
+def test_schedule_continues_after_the_clock_came_back(
     open_ledger: OpenLedger, ahead: timedelta, is_same_beat: bool
 ) -> None:
     """The lease of a beat that died is taken over, and each task is due."""

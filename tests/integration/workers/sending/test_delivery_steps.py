@@ -135,7 +135,7 @@ def test_unknown_reservation_is_nothing_to_do(steps: DeliverySteps) -> None:
     assert deliver(steps, uuid4(), ScriptedChannel(), "t1") == "idle"
 
 
-def test_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_refused_address_is_refunded_and_the_reply_is_encrypted(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The server's words may hold personal data, so they are in the vault only."""
     deliver(steps, reserved(bench), ScriptedChannel(REFUSED), "t1")
 

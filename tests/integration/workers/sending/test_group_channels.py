@@ -152,7 +152,7 @@ def test_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pytest
     assert statuses(house.bench) == {"sent": 1}
 
 
-def test_refused_address_gives_the_use_back(house: GroupRig) -> None:
+def test_refused_address_refunds_the_use(house: GroupRig) -> None:
     """As by mail."""
     house.system.then(ScriptedReply.says(422, status="refused", about="address", reason="no li.wei@example.com"))
     (reservation_id,) = house.reserved(1)
@@ -163,7 +163,7 @@ def test_refused_address_gives_the_use_back(house: GroupRig) -> None:
     assert (reservation.public_state, reservation.refund_cause) == ("refunded", "address_refused")
 
 
-def test_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
+def test_unresponsive_system_delays_no_email_and_is_in_backoff(house: GroupRig) -> None:
     """One of four hands waits for it, the others go on; what it did not get is left to the sweep."""
     house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 2.0))

@@ -90,7 +90,7 @@ def test_unknown_column_of_a_recognized_file_is_named() -> None:
         read_rows(b"code,redemption_quantity,validity_day_of_week\nA-1,1,2\n")
 
 
-def test_our_own_columns_are_no_export_of_another_product() -> None:
+def test_our_own_columns_are_not_recognized_as_another_product() -> None:
     """A file of ours, whatever its columns."""
     records, rows = read_rows(f"{','.join(COLUMNS)}\nA-1\n".encode())
 

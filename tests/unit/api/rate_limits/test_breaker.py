@@ -12,7 +12,7 @@ def test_breaker_opens_at_the_hundredth_unknown_code_of_a_minute() -> None:
     assert breaker.is_open(1011.0)
 
 
-def test_busy_day_is_no_attack() -> None:
+def test_busy_day_does_not_open_the_circuit_breaker() -> None:
     """As long as more is redeemed than mistyped."""
     breaker = Breaker()
     breaker.add(1000.0, redeemed=500)
@@ -20,7 +20,7 @@ def test_busy_day_is_no_attack() -> None:
     assert breaker.add(1002.0, unknown=1)
 
 
-def test_slow_trickle_is_no_attack() -> None:
+def test_slow_trickle_does_not_open_the_circuit_breaker() -> None:
     """Only what came within the window counts, to a slot."""
     breaker = Breaker()
     is_opening = [breaker.add(1000.0 + 0.7 * number, unknown=1) for number in range(1_000)]

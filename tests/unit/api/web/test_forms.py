@@ -35,7 +35,7 @@ def test_form_id_that_no_page_made_names_no_act(typed: str) -> None:
         (SEVERAL_LINES, "a\x0bb", False),
     ],
 )
-def test_text_of_a_form_is_held_to_its_pattern(pattern: str | None, typed: str, is_accepted: bool) -> None:
+def test_text_of_a_form_must_match_its_pattern(pattern: str | None, typed: str, is_accepted: bool) -> None:
     """PostgreSQL stores no NUL, so no field of several lines may let it through."""
     fields = FormFields({"text": typed})
     fields.text("text", 10, pattern=pattern)

@@ -117,7 +117,7 @@ def test_terms_that_contradict_each_other_are_refused_wherever_they_are_decided(
     assert before == len(scenario.events)
 
 
-def test_exception_to_an_allowed_domain_is_no_contradiction() -> None:
+def test_exception_to_an_allowed_domain_is_accepted() -> None:
     """All subdomains but one."""
     scenario = Scenario(allowed_domains=parse_domains("*.a.example"), denied_domains=parse_domains("b.a.example"))
 

@@ -103,7 +103,7 @@ def test_recipient_without_reservations_needs_no_read() -> None:
     assert seen.reservations_of(UNKNOWN, UNKNOWN) == []
 
 
-def test_source_that_was_not_read_is_no_missing_source() -> None:
+def test_source_that_was_not_read_is_not_missing() -> None:
     """A rebind has one for certain."""
     scenario = Scenario(max_uses=2, bound=False)
     first = scenario.sent("li")

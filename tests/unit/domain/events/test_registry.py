@@ -58,7 +58,7 @@ def test_registry_rejects_a_type_that_is_extended(tmp_path: Path) -> None:
         collect_event_types([run_module(tmp_path, source)])
 
 
-def test_values_of_types_are_no_fields() -> None:
+def test_values_of_types_are_not_fields() -> None:
     """Stored events hold nothing that their type says."""
     assert not {*SAID_BY_TYPES} & {name for kind in EVENT_TYPES.values() for name in kind.__struct_fields__}
 

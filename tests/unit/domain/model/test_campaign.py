@@ -228,7 +228,7 @@ def test_use_is_taken_and_returned_by_turns(event: CampaignEvent) -> None:
     assert broken == [[], [], [ALTERNATION_RULE]]
 
 
-def test_uses_of_the_campaign_before_are_forgotten() -> None:
+def test_uses_of_the_previous_stream_are_dropped() -> None:
     """Streams come one after the other."""
     _, uses = track(created(max_per_person=1), take_use(LI, 1))
 

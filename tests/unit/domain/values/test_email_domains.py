@@ -89,7 +89,7 @@ def test_mistake_is_refused_by_its_kind(typed: str, fault: DomainFault) -> None:
         ("*.example.com", "bad.example.com", ["good.example.com"], ["bad.example.com"]),
     ],
 )
-def test_names_cover_exactly_their_events(
+def test_names_cover_exactly_their_domains(
     allowed: str | None, denied: str | None, admitted: list[str], refused: list[str]
 ) -> None:
     """A name is itself, a name with a star is all below it, and a denied one takes precedence."""

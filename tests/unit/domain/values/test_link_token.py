@@ -78,7 +78,7 @@ def test_opt_out_token_leads_back_to_recipient_and_group(group: str | None) -> N
     assert read_opt_out_token(b"other", token) is None
 
 
-def test_opt_out_token_is_no_other_token_and_no_other_is_one() -> None:
+def test_opt_out_token_and_other_tokens_are_not_interchangeable() -> None:
     """Neither of another recipient or group, nor of another purpose, nor cut."""
     ref = OptOutRef(UUID(int=7), "red")
     token = opt_out_token(b"secret", ref)

@@ -157,7 +157,7 @@ def test_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) 
     run(scenario)
 
 
-def test_cancelled_command_is_taken_back() -> None:
+def test_cancelled_command_is_withdrawn() -> None:
     """Who gives up before the batch begins leaves nothing behind."""
 
     async def scenario(store: FakeStore, commit: Commit) -> None:

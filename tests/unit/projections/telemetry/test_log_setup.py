@@ -135,7 +135,7 @@ def test_line_on_a_terminal_shows_control_characters_as_escapes(monkeypatch: pyt
     assert r"a\rb" in said
 
 
-def test_traceback_is_part_of_the_line_and_tells_nothing_private(written: Written) -> None:
+def test_traceback_is_part_of_the_line_and_reveals_nothing_private(written: Written) -> None:
     """An error that quotes an address does not bring it into the log."""
     try:
         int("no such person: li.wei@example.com")

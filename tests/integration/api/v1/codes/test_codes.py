@@ -22,7 +22,7 @@ def test_issue_list_and_look_at_codes(app: AppClient) -> None:
     assert (one["reserved"], one["available"], one["state"]) == (1, None, "active")
 
 
-def test_history_tells_each_event_with_its_balance(app: AppClient) -> None:
+def test_history_shows_each_event_with_its_balance(app: AppClient) -> None:
     """Issued, reserved, attempted, sent: with the balance after each, and without code or address."""
     admin = app.key("viewer")
     code = app.issue(make_template(max_uses=2))
@@ -43,7 +43,7 @@ def test_history_tells_each_event_with_its_balance(app: AppClient) -> None:
     assert code not in response.text
 
 
-def test_refund_gives_the_use_back_once(shared_app: AppClient) -> None:
+def test_refund_returns_the_use_once(shared_app: AppClient) -> None:
     """Staff refund a sent use; the second time it is refused with 409."""
     support = shared_app.key("support")
     reservation_id = shared_app.redeem(shared_app.issue()).json()["reservation_id"]

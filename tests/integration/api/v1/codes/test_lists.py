@@ -87,7 +87,7 @@ BAD_CURSORS = [
 ]
 
 
-def test_number_is_no_time(shared_app: AppClient) -> None:
+def test_number_is_not_a_valid_time(shared_app: AppClient) -> None:
     """It would be read as seconds since 1970, which is never meant."""
     headers = shared_app.key("viewer")
     paths = (

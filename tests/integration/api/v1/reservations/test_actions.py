@@ -89,7 +89,7 @@ def test_pause_resume_and_revoke(app: AppClient) -> None:
     assert app.client.post(f"{path}/resume", headers=support).json()["code"] == "CODE_REVOKED"
 
 
-def test_terms_change_by_their_names(app: AppClient) -> None:
+def test_terms_change_only_if_named(app: AppClient) -> None:
     """null takes a term away, an absent one stays, and the limit leaves room for what is taken."""
     code, support = app.issue(make_template(max_uses=3, bound=False, validity_days=30)), app.key("support")
     path = f"/api/v1/codes/{code_id_of(app, code)}"

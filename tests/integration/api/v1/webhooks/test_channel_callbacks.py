@@ -110,7 +110,7 @@ def test_acceptance_is_recorded_once(system: System) -> None:
     assert event.occurred_at == happened
 
 
-def test_bounce_opens_a_case_and_keeps_its_words_sealed(system: System) -> None:
+def test_bounce_opens_a_case_and_encrypts_its_text(system: System) -> None:
     """A person decides whether the use comes back."""
     reservation_id = system.sent()
     answer = system.report(

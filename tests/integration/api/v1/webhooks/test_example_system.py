@@ -109,7 +109,7 @@ def test_example_behaves_as_the_page_describes(
     assert [type(event).__name__ for _, event in events][-2:] == ["InviteAccepted", "AccessRevoked"]
 
 
-def test_example_lets_go_whose_access_has_ended(app: AppClient, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+def test_example_removes_people_whose_access_has_ended(app: AppClient, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
     """The seat is free again; asked again, it is still done."""
     reservation_id = app.redeem(app.issue(make_template(max_uses=1, group="design"))).json()["reservation_id"]
     work(reservation_id)

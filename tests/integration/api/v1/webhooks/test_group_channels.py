@@ -28,7 +28,7 @@ def put(app: AppClient, group: str, url: str = URL, role: str = "admin") -> AppR
     return cast("AppResponse", app.client.put(PATH, json={"group": group, "url": url}, headers=app.key(role)))
 
 
-def test_secret_is_shown_once_and_sealed(app: AppClient) -> None:
+def test_secret_is_shown_once_and_encrypted(app: AppClient) -> None:
     """Setting the address again keeps channel and secret; nothing in the database is the secret."""
     first = put(app, "once").json()
     again = put(app, "once", URL + "2").json()
@@ -62,7 +62,7 @@ def test_secret_is_replaced_without_a_gap(app: AppClient) -> None:
     assert app.count("private_texts") == texts - 1
 
 
-def test_repeated_email_keeps_the_ids_that_reports_need(app: AppClient) -> None:
+def test_switch_back_to_email_keeps_id_and_secret_of_the_channel(app: AppClient) -> None:
     """The channel is off, its id and secret are as they were, also when it is set again."""
     channel = put(app, "back").json()
     off = app.client.delete(f"{PATH}/{channel['id']}", headers=app.key("admin")).json()

@@ -76,7 +76,7 @@ def test_answer_is_the_same_for_every_text_and_only_handed_out_codes_are_stored(
     assert app.count("opened_codes") == 1
 
 
-def test_unknown_codes_of_openings_are_no_guesses(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_codes_of_openings_are_not_counted_as_guesses(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only texts that cannot be guessed are looked up, so redeem requests from the same IP address are not limited."""
     lookups: list[object] = []
     monkeypatch.setattr(opened_forms, "insert_opened_code", lambda _, digests: lookups.append(digests))

@@ -201,7 +201,9 @@ def test_success_means_sent(system: WebhookReceiver, reply: ScriptedReply) -> No
         (ScriptedReply(308, headers={"Location": "http://169.254.169.254/"}), "protocol_error", False),
     ],
 )
-def test_refusal_is_surely_not_sent(system: WebhookReceiver, reply: ScriptedReply, reason: str, final: bool) -> None:
+def test_refusal_is_definitely_not_sent(
+    system: WebhookReceiver, reply: ScriptedReply, reason: str, final: bool
+) -> None:
     """What the way is to blame for is tried again; a redirect is not followed."""
     system.then(reply)
 

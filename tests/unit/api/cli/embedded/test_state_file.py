@@ -34,7 +34,7 @@ def test_file_of_an_earlier_version_is_read(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("content", ["", "[]", json.dumps({"api": "http://127.0.0.1:8000"})])
-def test_malformed_file_is_no_stack(tmp_path: Path, content: str) -> None:
+def test_malformed_file_is_not_a_stack(tmp_path: Path, content: str) -> None:
     """Neither one without the keys that scripts rely on."""
     write_stack_state(tmp_path, EARLIER)
     assert read_stack_state(tmp_path) is not None

@@ -99,7 +99,7 @@ def test_long_body_is_not_copied(transport: SingleWriteTransport, inner: Recordi
     assert inner.writes == [HEAD, body]
 
 
-def test_close_writes_waiting_rows(transport: SingleWriteTransport, inner: RecordingTransport, loop: StepLoop) -> None:
+def test_close_writes_waiting_data(transport: SingleWriteTransport, inner: RecordingTransport, loop: StepLoop) -> None:
     """Nothing is written after the end."""
     transport.write(HEAD)
     transport.close()

@@ -153,7 +153,7 @@ def test_only_the_masked_address_is_shown(client: TestClient) -> None:
     assert re.findall(r"[\w.*]+@[\w.]+", text) == ["l***@example.com"]
 
 
-def test_known_reservation_is_no_second_use(client: TestClient, use_cases: StubUseCases) -> None:
+def test_known_reservation_takes_no_second_use(client: TestClient, use_cases: StubUseCases) -> None:
     """Who redeemed twice reads that no further use was taken."""
     use_cases.state = "sent"
 

@@ -112,7 +112,7 @@ def test_end_does_not_move() -> None:
 
 
 @pytest.mark.parametrize("how", ["refused", "deadline"])
-def test_one_that_fails_gives_the_move_back_and_no_use(how: str) -> None:
+def test_failed_rebind_returns_the_move_and_no_use(how: str) -> None:
     """A refund of kind rebind; then it can be asked for again."""
     scenario = make_scenario()
     former = scenario.sent()
@@ -384,7 +384,7 @@ def test_late_success_moves_after_all_if_there_is_something_to_move() -> None:
     assert other.balance == (1, 0)
 
 
-def test_revoking_gives_it_back() -> None:
+def test_revocation_refunds_the_use() -> None:
     """A revoked code sends nothing."""
     scenario = make_scenario()
     scenario.sent()

@@ -33,7 +33,7 @@ def reported(scenario: Scenario, reservation_id: UUID) -> Result:
     )
 
 
-def test_removal_is_recorded_once_and_gives_nothing_back() -> None:
+def test_removal_is_recorded_once_and_refunds_nothing() -> None:
     """Staff decide whether the use comes back; the event names the time of the removal."""
     scenario = Scenario()
     reservation_id = scenario.sent()

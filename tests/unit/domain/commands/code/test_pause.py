@@ -85,7 +85,7 @@ def test_terms_that_are_not_named_stay() -> None:
     assert (scenario.code.terms.max_uses, scenario.code.available) == (5, 5)
 
 
-def test_limit_makes_room_for_what_is_taken() -> None:
+def test_limit_must_fit_used_and_reserved_uses() -> None:
     """Used and reserved uses fit the new limit, or it is refused."""
     scenario = Scenario(max_uses=5, bound=False)
     scenario.sent("li")

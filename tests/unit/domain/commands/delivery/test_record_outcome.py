@@ -65,7 +65,7 @@ def test_settled_reservation_is_not_claimed(state: str) -> None:
     assert not done(scenario.claim(reservation_id)).changed
 
 
-def test_550_gives_the_use_back_in_the_same_commit() -> None:
+def test_550_refunds_the_use_in_the_same_commit() -> None:
     """A final refusal of the address: failed and refunded, and the code works for another."""
     scenario = Scenario()
     scenario.attempt(scenario.reserved(), REFUSED)
@@ -97,7 +97,7 @@ def test_451_waits_longer_each_time() -> None:
     assert scenario.balance == (0, 1)
 
 
-def test_attempts_run_out_and_the_use_comes_back_once() -> None:
+def test_use_is_refunded_once_after_the_last_attempt() -> None:
     """After the last attempt the failure is final."""
     scenario = Scenario(policy=Policy(attempts_max=3))
     reservation_id = scenario.reserved()
@@ -168,7 +168,7 @@ def test_no_attempt_is_planned_past_the_deadline() -> None:
     assert scenario.kinds[-2:] == ["InviteFailed", "UseRefunded"]
 
 
-def test_deadline_gives_the_use_back() -> None:
+def test_deadline_refunds_the_use() -> None:
     """The sweep refunds what was never sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()

@@ -94,7 +94,7 @@ def test_address_of_a_domain_that_is_not_allowed_gets_no_use(actor: Literal["per
     assert corrected.changed
 
 
-def test_rebind_is_not_held_to_domains() -> None:
+def test_rebind_ignores_domains() -> None:
     """It brings no new address: the recipient keeps the access, in another group too."""
     scenario = Scenario(group="blue")
     sent = scenario.sent("li@example.org")
@@ -109,7 +109,7 @@ def test_rebind_is_not_held_to_domains() -> None:
     assert refusal(scenario.redeem("wei@example.org")) == "DOMAIN_NOT_ALLOWED"
 
 
-def test_public_way_needs_the_code() -> None:
+def test_public_route_requires_the_code() -> None:
     """Who only knows the address of the status page can't redirect an invitation."""
     scenario = Scenario()
     wrong = scenario.reserved("ly")
@@ -208,7 +208,7 @@ def test_correction_by_a_person_needs_the_token_of_the_reservation() -> None:
     assert done(scenario.correct(mine, "lee", actor="person", code=b"code")).changed
 
 
-def test_repeated_correction_tells_nothing_without_the_token() -> None:
+def test_repeated_correction_reveals_nothing_without_the_token() -> None:
     """Not even that the use was moved to that address before."""
     scenario = Scenario()
     wrong = scenario.reserved("ly")

@@ -97,7 +97,7 @@ def test_primary_behind_the_newest_timeline_is_refused() -> None:
     servers.admit(ServerIdentity(7, 4, 3), B)
 
 
-def test_address_of_a_proxy_is_no_former_primary_once_the_promoted_one_answers() -> None:
+def test_address_of_a_proxy_is_accepted_once_the_promoted_primary_answers() -> None:
     """Behind one address another server answers after a failover."""
     servers = KnownServers(Clock())
     servers.admit(ServerIdentity(7, 2, 2), A)
