@@ -1,4 +1,4 @@
-"""Moving the lock of a running cluster to another interface of etcd, in the steps that docs/how-to/cluster.md names."""
+"""Moving the lock of a running cluster to another interface of etcd (docs/how-to/move-the-cluster-lock.md)."""
 
 from typing import Final
 
