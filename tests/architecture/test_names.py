@@ -1,6 +1,7 @@
 """One name, one concept: no public class twice, and module names twice only for one thing seen by several rooms."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,11 @@ VAGUE: Final = frozenset(
 """Words that could name any module."""
 MAIN: Final = ["api/main.py"]
 """The composition root of the API, which uvicorn is started with."""
+
+UNCLEAR: Final = re.compile(
+    r"^test_((a|an|the|who|it|what(?!_if))_|(\w+_)?(said|told|anybody|by_hand|gives_back)(_|$))"
+)
+"""Names of tests that do not begin with their subject, or that let software speak."""
 
 SAME_CONCEPT: Final = {
     "access": "access that an invitation gives: its state, its events",
@@ -136,6 +142,26 @@ def test_module_names_match_their_content(tmp_path: Path) -> None:
     assert vague_modules(tmp_path) == ["api/page_helpers.py", "api/util.py"]
     assert vague_modules(ROOT) == []
     assert [path.relative_to(ROOT).as_posix() for path in modules(ROOT) if path.stem == "main"] == MAIN
+
+
+def unclear_tests(root: Path) -> list[str]:
+    """Return tests whose name begins with an article or a pronoun, or has a word of speech."""
+    return sorted(
+        f"{path.relative_to(root).as_posix()}: {node.name}"
+        for path in (root / "tests").rglob("test_*.py")
+        for node in ast.walk(parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and UNCLEAR.search(node.name)
+    )
+
+
+def test_names_of_tests_begin_with_their_subject(tmp_path: Path) -> None:
+    """A red line of CI is read without the file: `test_<subject>_<behavior>`."""
+    (tmp_path / "tests").mkdir()
+    names = ("a_use_counts", "what_is_due_is_sent", "error_is_said", "what_if_agrees", "annex_is_read", "use_counts")
+    (tmp_path / "tests/test_names.py").write_text("\n".join(f"def test_{name}(): ..." for name in names))
+
+    assert [line.partition(": test_")[2] for line in unclear_tests(tmp_path)] == sorted(names[:3])
+    assert unclear_tests(ROOT) == []
 
 
 def maxima_named_otherwise(root: Path) -> set[str]:

@@ -205,10 +205,8 @@ def prose_in(texts: Iterable[str]) -> Counter[str]:
 
 
 def read_texts(root: Path) -> Iterator[tuple[str, str]]:
-    """Documentation, catalogs and alerts by path; the changelog says what was, in the words of then."""
-    yield from (
-        (path.name, path.read_text("utf-8")) for path in sorted(root.glob("*.md")) if path.name != "CHANGELOG.md"
-    )
+    """Documentation, catalogs and alerts by path."""
+    yield from ((path.name, path.read_text("utf-8")) for path in sorted(root.glob("*.md")))
     yield from ((name, (root / name).read_text("utf-8")) for name in ROOT_FILES if (root / name).exists())
     for folder, pattern in (("docs", "*.md"), ("api/i18n", "*.po"), *(("deploy", f"*.{kind}") for kind in DEPLOYED)):
         for path in sorted((root / folder).rglob(pattern)):

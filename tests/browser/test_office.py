@@ -50,7 +50,7 @@ def test_many_codes_are_issued_while_the_tab_is_closed(open_tab: Tab) -> None:
     assert other.locator(".recent li").count() == 1
 
 
-def test_a_key_without_javascript(open_tab: Tab) -> None:
+def test_key_is_created_without_javascript(open_tab: Tab) -> None:
     """Made, shown once, revoked."""
     page = open_tab("zh", width=360, staff="admin", java_script_enabled=False)
     page.goto("/admin/keys")
@@ -68,7 +68,7 @@ def test_a_key_without_javascript(open_tab: Tab) -> None:
     assert page.locator(".mark-refunded").count() == 1
 
 
-def test_a_campaign_is_made_issued_and_ended(open_tab: Tab) -> None:
+def test_campaign_is_created_issued_and_ended(open_tab: Tab) -> None:
     """A field in error is named next to it; codes are issued from its page; ending asks first and is final."""
     page = open_tab(staff="admin", width=375)
     page.goto("/admin/campaigns")
@@ -124,7 +124,7 @@ def create_hand_out(page: Page, campaign: str) -> str:
     return address
 
 
-def test_a_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> None:
+def test_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> None:
     """By keyboard, on a phone: the line in error is named, the corrected list is added, and one state is shown."""
     page = open_tab(staff="admin", width=390, java_script_enabled=False)
     campaign = fill_campaign(page, "Books", max_uses="9")

@@ -120,7 +120,7 @@ def test_refund_notice_keeps_the_usual_words() -> None:
 
 
 @pytest.mark.parametrize("language", get_args(Language))
-def test_a_reminder_can_be_stopped_with_one_click(language: Language) -> None:
+def test_reminder_of_a_message_can_be_stopped_with_one_click(language: Language) -> None:
     """By the mail program (RFC 8058) and by the link in both parts; what follows from a request has neither."""
     link = "https://ledger.example/opt-out/" + "x" * 60
     reminder = replace(MESSAGE, template="ends_soon", language=language, ends_at=MESSAGE.written_at, opt_out_link=link)
