@@ -60,7 +60,7 @@ class NamedCodes:
             raise RejectedRecordError("code_missing", why, "code")
         if not self.are_needed and row.code:
             why = "the line names a code, but this hand-out issues new ones: remove the column code, or create a"
-            raise RejectedRecordError("code_column", f"{why} hand-out of codes that exist", "code")
+            raise RejectedRecordError("code_column", f"{why} hand-out of existing codes", "code")
 
     def find_existing(self, ids: Sequence[UUID | None]) -> list[ExistingCode | None]:
         """Return for each id its code; None without one, or if there is no such code."""

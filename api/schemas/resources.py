@@ -177,7 +177,7 @@ class IssueRequest(NewTerms):
         default=None,
         strict=False,
         description="Campaign that the codes belong to permanently. Its group applies if `group` is null, and the terms"
-        " of its codes where the request names none.",
+        " of its codes if the request leaves them out.",
     )
     note: Note | None = Field(
         default=None, description="Note in the history of each code; stored encrypted in the vault."

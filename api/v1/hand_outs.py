@@ -157,7 +157,7 @@ async def upload(
     hand_out: Annotated[UUID, Query(description="ID of the hand-out.")],
     *,
     language: Annotated[
-        Language | None, Query(description="Of recipients whose line names none; by default that of the ledger.")
+        Language | None, Query(description="Language of recipients without one; default: that of the ledger.")
     ] = None,
     dry_run: Annotated[bool, Query(description="Check every line and store nothing.")] = False,
     rejects: Annotated[bool, Query(description="Return the invalid lines as a file, too.")] = False,

@@ -218,7 +218,7 @@ def test_log_lines_of_the_ledger_are_json(logs: dict[str, str]) -> None:
 
 
 def test_request_id_leads_from_the_redeem_request_to_the_email(logs: dict[str, str], mail: MailServer) -> None:
-    """The caller's request id is in the API's line, the letter's line and the mail's header."""
+    """The caller's request id is in the API's line, the email's line and the mail's header."""
     (request,) = [line for line in parsed(logs["api"]) if line.get("request_id") == TRACE]
     (log_record,) = [line for line in parsed(logs["worker"]) if line.get("request_id") == TRACE]
 
@@ -242,7 +242,7 @@ def test_logs_have_a_line_for_each_request_and_task(logs: dict[str, str]) -> Non
 
 
 def test_logs_contain_the_lines_that_operators_search_for(logs: dict[str, str]) -> None:
-    """The runbook's checks by hand, word for word."""
+    """The runbook's checks manually, word for word."""
     assert re.search(r"celery@\S+ ready\.", logs["worker"])
     assert "Scheduler: Sending due task sweep-due-reservations" in logs["beat"]
 

@@ -21,7 +21,7 @@ TTL_S = 5
 
 @pytest.fixture(scope="module")
 def mail() -> Iterator[MailServer]:
-    """A mail server that loses the connection after each letter to anybody named `lost`."""
+    """A mail server that loses the connection after each email to anybody named `lost`."""
     with MailServer() as server:
         server.at("dot", Disconnect(takes=False), recipient="lost@example.com")
         yield server
@@ -63,7 +63,7 @@ def wait_for_a_case(stack: Stack) -> None:
 
 
 def test_doctor_passes_on_a_healthy_stack(stack: Stack) -> None:
-    """All of the runbook's checks by hand at once, the registered tasks among them."""
+    """All of the runbook's checks, typed as they are, the registered tasks among them."""
     status, checks = examined(stack)
 
     wrong = {name: check for name, check in checks.items() if check["status"] == "wrong"}
@@ -87,7 +87,7 @@ def test_doctor_reports_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
 
 
 def test_unknown_outcome_becomes_a_case_that_staff_resolve(stack: Stack) -> None:
-    """The letter may have arrived: parked, listed, resolved; then the code is free for another."""
+    """The email may have arrived: parked, listed, resolved; then the code is free for another."""
     code = stack.issue()
     reservation_id = stack.redeem(code, "lost@example.com")[1]["reservation_id"]
     wait_for_a_case(stack)
@@ -118,7 +118,7 @@ def test_refund_outage_refunds_each_reservation_once(stack: Stack) -> None:
 
 
 def test_second_redeem_request_takes_no_use_while_celery_is_down(stack: Stack) -> None:
-    """For good: no worker, no beat. The use is back by itself at its deadline, for the same person as for the next."""
+    """No worker, no beat. The use is refunded at its deadline, for the same person as for the next."""
     code, own = stack.issue(), stack.issue()
     dead = parts(stack, "worker", "beat")
     for process in dead:

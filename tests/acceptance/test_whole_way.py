@@ -243,7 +243,7 @@ def test_commands_of_the_incident_runbook_work(stack: Stack) -> None:
 
 
 def test_rejected_email_refunds_the_use_and_the_stack_leaves_nothing(servers_folder: Path) -> None:
-    """550: refunded, redeemable by another. After SIGTERM no process is left, and a second start goes on."""
+    """550: refunded, redeemable by another. After SIGTERM no process is left, and a second start continues."""
     with MailServer() as mail:
         mail.at("rcpt", ReplyWith(550, "5.1.1 no such user"), recipient="refuse@example.com")
         folder, port = servers_folder / "refused", find_free_port()

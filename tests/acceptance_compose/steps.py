@@ -89,7 +89,7 @@ def settings_of_dotenv_reach_every_container(compose: Compose) -> str:
 
 
 def checks_by_hand_work(compose: Compose) -> str:
-    """The runbook's checks by hand, word for word."""
+    """The runbook's checks manually, word for word."""
     ensure(re.search(r"celery@\S+ ready\.", compose("logs", "celery_worker")), "the worker's log does not say ready")
     due = "Scheduler: Sending due task cleanup-expired-users"
     wait(lambda: due in compose("logs", "celery_beat"), 90, f"beat's log says {due}")
@@ -163,7 +163,7 @@ def _stream_comes_at_once(compose: Compose) -> bool:
 
 
 def each_container_killed_in_turn(compose: Compose) -> str:
-    """While it is dead: redeems go on without Redis, worker and beat. Afterwards: everybody has one mail."""
+    """While it is dead: redeems continue without Redis, worker and beat. Afterwards: everybody has one mail."""
     people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "unlimited", "--open")[0]["code"]
     sentences = []

@@ -24,7 +24,7 @@ def bench(database_url: str) -> Iterator[LedgerBench]:
 def test_loaded_history_passes_verify(
     live: bool, counts: tuple[int, int], bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In chunks, on a code that has a history already; `verify` passes, and the next redeem goes on from it."""
+    """In chunks, on a code that has a history already; `verify` passes, and the next redeem continues from it."""
     monkeypatch.setattr(bulk_history, "CHUNK", 7)
     code = bench.issue(None, bound=False)
     first = done(bench.redeem(code, "first@example.com"))

@@ -19,7 +19,7 @@ NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_
 
 
 def test_double_click_reserves_one_use_and_opens_the_status_page(served_app: ServedApp, open_tab: Tab) -> None:
-    """Pressed twice, reloaded while it is under way: one reservation, and "sent" appears by itself."""
+    """Pressed twice, reloaded while it is under way: one reservation, and "sent" appears automatically."""
     code, page = served_app.app.issue(make_template(max_uses=5)), open_tab()
     page.goto("/invite")
     page.fill("#email", EMAIL)
@@ -59,7 +59,7 @@ def test_two_tabs_and_the_back_button_are_one_reservation(served_app: ServedApp,
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_without_javascript_on_a_phone(served_app: ServedApp, open_tab: Tab, language: str) -> None:
-    """The form is a form; a refusal comes back with what was typed; the status page looks again by itself."""
+    """The form is a form; a refusal comes back with what was typed; the status page looks again automatically."""
     code, page = served_app.app.issue(), open_tab(language, width=360, java_script_enabled=False)
 
     reservation_id = served_app.redeem(page, code, EMAIL)
@@ -330,7 +330,7 @@ def test_without_the_stream_the_page_asks(served_app: ServedApp, open_tab: Tab) 
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
 def test_mistyped_address_is_corrected_by_its_owner(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
-    """With the code again; the use moves, the old letter's link is dead, and it goes to the new address."""
+    """With the code again; the use moves, the old email's link is dead, and it goes to the new address."""
     code, page = served_app.app.issue(make_template(max_uses=2)), open_tab(java_script_enabled=scripted)
     old = served_app.redeem(page, code, "li.wei@exmaple.com")
     served_app.app.attempt(old)

@@ -114,7 +114,7 @@ def test_note_and_a_pause_stand_in_the_history(served_app: ServedApp, open_tab: 
 
 
 def test_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab: Tab) -> None:
-    """The window, what it hurt, the reason; the steps go on by themselves until all is refunded."""
+    """The window, what it hurt, the reason; the steps continue automatically until all is refunded."""
     code = served_app.app.issue(make_template(max_uses=None, bound=False))
     for number in range(2):
         served_app.app.attempt(served_app.reserve(code, f"p{number}@example.com"))

@@ -37,7 +37,7 @@ def test_ledger_with_times_outside_the_bounds_answers_every_question(
 
 
 def test_lists_name_each_code_once_whatever_its_times_are(asker: LedgerAsker, planted: dict[str, UUID]) -> None:
-    """A cursor may point at a row outside the bounds, and the next page goes on behind it."""
+    """A cursor may point at a row outside the bounds, and the next page continues behind it."""
     listed_ids: list[str] = []
     query: dict[str, str] = {"limit": "1"}
     while True:

@@ -283,7 +283,7 @@ def test_all_of_redis_lost_with_a_full_queue(
 
 
 def test_redis_flushed_while_working(stack: Stack, code: str, broker: RestartableServer, mail: MailServer) -> None:
-    """FLUSHALL takes queue, unacknowledged and bindings at once; workers go on, now and later."""
+    """FLUSHALL takes queue, unacknowledged and bindings at once; workers continue, now and later."""
     mail.at("dot", DelayedReply(0.05))
     clicks = Redeems(stack, code, 60, "flushed")
     with Redis.from_url(broker.url) as client:
@@ -298,7 +298,7 @@ def test_redis_flushed_while_working(stack: Stack, code: str, broker: Restartabl
 
 @pytest.mark.long
 def test_redis_full(stack: Stack, code: str, broker: RestartableServer, mail: MailServer) -> None:
-    """It refuses messages: said by /readyz, doctor and metric; redeems go on, and so do emails once it has room."""
+    """It refuses messages: said by /readyz, doctor and metric; redeems continue, and so do emails once it has room."""
     with Redis.from_url(broker.url) as client:
         client.config_set("maxmemory", "1mb")
         try:

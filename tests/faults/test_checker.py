@@ -1,4 +1,4 @@
-"""The checker finds what it is there for: each broken promise, planted by hand, is named."""
+"""The checker finds what it is there for: each broken promise, planted manually, is named."""
 
 from collections.abc import Sequence
 from dataclasses import replace

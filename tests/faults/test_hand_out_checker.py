@@ -1,4 +1,4 @@
-"""The checker of hand-outs finds what it is there for: each broken guarantee, planted by hand, is named."""
+"""The checker of hand-outs finds what it is there for: each broken guarantee, planted manually, is named."""
 
 from collections.abc import Sequence
 from dataclasses import replace

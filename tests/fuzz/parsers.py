@@ -65,7 +65,7 @@ from workers.sending.message_factory import parse_reservation_ids
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LINES = {"Cc", "Zl", "Zp"}
-"""Categories of letters that end a line, or do worse."""
+"""Categories of characters that end a line, or do worse."""
 ID = UUID("6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516")
 
 

@@ -82,7 +82,7 @@ def help_errors(text: str) -> list[str]:
 
 
 def test_help_of_every_metric_stands_alone(families: dict[str, Metric]) -> None:
-    """It is read by itself, in a tooltip."""
+    """It is read alone, in a tooltip."""
     texts = {name: metric.documentation for name, metric in families.items()}
 
     assert {name: errors for name, text in texts.items() if (errors := help_errors(text))} == {}
@@ -145,7 +145,7 @@ def test_every_value_of_a_label_is_used(values: tuple[str, ...]) -> None:
 
 
 def test_names_of_the_incident_with_their_labels(families: dict[str, Metric]) -> None:
-    """Alerts and dashboards of the old team go on."""
+    """Alerts and dashboards of the old team continue."""
     samples = {(sample.name, *sample.labels.items()) for metric in families.values() for sample in metric.samples}
 
     assert ("errors_total", ("error_type", "celery_error")) in samples

@@ -115,7 +115,7 @@ class AccessMachine(LedgerRules):
     @precondition(lambda self: self.ended("removing"))
     @rule(data=st.data(), resolution=st.one_of(st.none(), RESOLUTIONS))
     def refuse_removal(self, data: st.DataObject, resolution: Resolution | None) -> None:
-        """A channel refuses for good, so a case is open then, and staff settle it right away or later."""
+        """A channel refuses permanently, so a case is open then, and staff settle it right away or later."""
         reservation_id = data.draw(st.sampled_from(self.ended("removing")))
         self.scenario.removal(reservation_id, REFUSED)
         assert self.scenario.reservation(reservation_id).case_id is not None
@@ -181,7 +181,7 @@ class AccessMachine(LedgerRules):
 
     @invariant()
     def no_use_stands_for_two_accesses_of_a_group(self) -> None:
-        """What a group's own system may have, and is not told the end of, is within the used and reserved uses.
+        """What a group's external system may have, and is not told the end of, is within the used and reserved uses.
 
         A late success is a case before it is either counted or ended.
         """

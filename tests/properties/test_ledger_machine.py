@@ -164,7 +164,7 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule(cases=st.integers(0, 2))
     def settle_what_is_revoked(self, cases: int) -> None:
-        """The sweep goes on with a revoked code."""
+        """The sweep continues with a revoked code."""
         self.scenario.continue_revocation(cases=cases)
 
     @rule(seconds=st.sampled_from([-30, 1, 10, 61, 130]))

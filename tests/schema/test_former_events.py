@@ -43,7 +43,7 @@ def _bound_said_otherwise(fields: Fields) -> Fields:
 
 
 def _with_language(fields: Fields) -> Fields:
-    """Letters had one language."""
+    """Emails had one language."""
     return {**fields, "language": "zh"}
 
 

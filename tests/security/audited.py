@@ -44,7 +44,7 @@ class FakePost:
     inner: Any
 
     def preview(self, message: OutboundMessage) -> Any:  # noqa: ANN401 - as the real one gives it
-        """The letter as it would arrive."""
+        """The email as it would arrive."""
         return self.inner.preview(message)
 
     def send(self, _: OutboundMessage) -> Outcome:

@@ -116,7 +116,7 @@ def restored(erased_reservation_id: str, app: AppClient, postgres_url: str, tmp_
 def test_erased_texts_stay_erased(
     erased_reservation_id: str, app: AppClient, restored: str, settings: ApiSettings
 ) -> None:
-    """Their rows, sealed or digested, are in neither database; no page, search or cache knows them; the books hold."""
+    """Their rows, encrypted or digested, are in neither database; no page, search or cache has them; balances hold."""
     searched_texts = {"address": PERSON, "words": WORDS, "reason": REASON} | sealed_of(app)
     before = dump(settings.database_url.get_secret_value())
     assert {name for name in searched_texts if name[-1].isdigit()} <= found_in(before, searched_texts)

@@ -46,7 +46,7 @@ def run(seeds: range) -> ScheduleBatch:
     """Run schedules one after the other; ends with the first that breaks a promise."""
     logging.disable(logging.CRITICAL)
     gc.disable()  # the cycles of one chunk are few; looking for them all the time costs a tenth
-    gc.freeze()  # and what is there for good need not be looked at
+    gc.freeze()  # and what is there permanently need not be looked at
     counts: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
     for number, seed in enumerate(seeds, start=1):
         outcome = simulate(seed)

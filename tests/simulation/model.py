@@ -108,7 +108,7 @@ class _Database(NoFaults):
         return "answer_lost" if self._site.faults.happens("commit answer lost") else "committed"
 
     def pause(self, attempts: int) -> None:
-        """Others go on in the meantime."""
+        """Others continue in the meantime."""
         self._site.scheduler.sleep(0.1 * attempts)
 
 
@@ -312,7 +312,7 @@ class LedgerModel:
             raise ViolationError(violation)
 
     def _has_asked(self, reservation_id: UUID) -> None:
-        """A group's own system has invited somebody."""
+        """A group's external system has invited somebody."""
         for violation in self.asked.accepted_messages(reservation_id):
             raise ViolationError(violation)
 
@@ -396,7 +396,7 @@ class LedgerModel:
             node.start()
 
     def _without_celery(self) -> None:
-        """Every Celery process dies for good: when the deadlines are over, a further try works (rule 7)."""
+        """Every Celery process dies permanently: when the deadlines are over, a further try works (rule 7)."""
         self.scheduler.counts["celery dead for good"] += 1
         for node in [*self.workers, *self.beats]:
             node.may_start = False

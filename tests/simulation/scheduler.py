@@ -1,7 +1,7 @@
 """Time, processes and tasks of a simulation. One thread; what runs next follows from the seed alone.
 
 Tasks are greenlets, so that the ledger's own code runs as it is: where it would wait for a database, a broker or a mail
-server, the task steps aside and others go on. A process that crashes takes its tasks with it, wherever they are.
+server, the task steps aside and others continue. A process that crashes takes its tasks with it, wherever they are.
 """
 
 from collections import Counter
@@ -98,7 +98,7 @@ class Scheduler:
         self._main.switch()
 
     def wake(self, task: Task) -> None:
-        """Let a waiting task go on now."""
+        """Let a waiting task continue now."""
         if not task.is_dead:
             self._push(self.now, task)
 
@@ -123,7 +123,7 @@ class Scheduler:
         self.now = end
 
     def crash(self, process: SimulatedProcess) -> None:
-        """End a process at once: nothing of it goes on. If the current task is one of its own, that ends too.
+        """End a process at once: nothing of it continues. If the current task is one of its own, that ends too.
 
         Raises:
             GreenletExit: It was one of its own.
@@ -137,7 +137,7 @@ class Scheduler:
             raise GreenletExit
 
     def thaw(self, process: SimulatedProcess) -> None:
-        """Let a process that stands still go on now."""
+        """Let a process that stands still continue now."""
         until, process.frozen_until = process.frozen_until, 0.0
         for task in [task for at, _, task, ticket in self._queue if at == until and ticket == task.ticket]:
             if task.process is process and not task.is_dead:

@@ -1,4 +1,4 @@
-"""Letters and channels as the tests of this folder need them."""
+"""Emails and channels as the tests of this folder need them."""
 
 import time
 from collections.abc import Iterator

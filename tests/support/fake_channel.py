@@ -9,7 +9,7 @@ class FakeChannel:
     """Answers from a script, and accepts once the script is used up.
 
     Attributes:
-        sent: Every letter that was tried, oldest first.
+        sent: Every email that was tried, oldest first.
         revoked: Every access that was to be removed, oldest first.
         closed: Whether `close` was called.
     """
@@ -24,11 +24,11 @@ class FakeChannel:
         self._by_recipient: dict[str, Outcome] = {}
 
     def always(self, recipient: str, outcome: Outcome) -> None:
-        """Answer so whenever a letter goes to this address; this goes before the script."""
+        """Answer so whenever an email goes to this address; this goes before the script."""
         self._by_recipient[recipient] = outcome
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Note the letter and answer as scripted."""
+        """Note the email and answer as scripted."""
         self.sent.append(message)
         if outcome := self._by_recipient.get(message.recipient.typed):
             return outcome

@@ -10,7 +10,7 @@ from domain.values.code_strength import entropy_bits
 from domain.values.identifiers import CHECK_MODULUS, CROCKFORD, NATIVE_LENGTH
 
 NATIVE_BITS = math.log2(len(CROCKFORD) ** (NATIVE_LENGTH - 1) * len(CROCKFORD) / CHECK_MODULUS)
-"""Of the 19 free letters, less the numbers that are drawn again since no letter can write their check."""
+"""Of the 19 free characters, less the numbers that are drawn again since no character can write their check."""
 GUESSES_PER_HOUR = 4_000_000
 """What one network of hijacked machines was seen to send against gift cards (GiftGhostBot, 2017)."""
 HOURS_PER_YEAR = 24 * 365

@@ -29,12 +29,12 @@ SEED: Final = int(os.environ.get("FUZZ_SEED", "8"))
 PARTS: Final = 4
 """Tests among which the operations are split."""
 IN_A_ROW: Final = 0.15
-"""Share of the cases that are steps of clients who go on from answers."""
+"""Share of the cases that are steps of clients who continue from answers."""
 STEPS: Final = 6
 ROUNDS_MAX: Final = 200
 """Runs of such clients, each with a seed of its own, until they have made their share of the cases."""
 ENDLESS: Final = frozenset({"public_stream", "events_stream_events", "operation_metrics"})
-"""Streams that go on for minutes, and a text of thousands of lines: tests of their own look at these."""
+"""Streams that continue for minutes, and a text of thousands of lines: tests of their own look at these."""
 REFUSED_BY_RULE: Final = ("2xx", "400", "401", "403", "404", "409", "412", "422", "428")
 """What a request that the document allows may be answered with; of 422 see `assert_field_is_named`."""
 REFUSED_BY_SCHEMA: Final = ("400", "401", "403", "404", "413", "422", "428")
@@ -169,7 +169,7 @@ def assert_field_is_named(answer: Response) -> None:
 
 
 def in_a_row(schema: BaseSchema) -> int:
-    """Clients who go on from answers by the document's links.
+    """Clients who continue from answers by the document's links.
 
     What a step may draw depends on earlier answers, and those on rows that earlier clients left behind. Hypothesis ends
     a run when the same choices offer other rules than before, so the next run starts from the next seed.

@@ -159,7 +159,7 @@ def add(
     """Add the recipients of a file, each of whom gets one code.
 
     Checks every line first. One invalid line refuses the list (exit code 4). Columns: email (required), language,
-    variables for the text, and code (required by a hand-out of codes that exist, refused by others). Recipients who get
+    variables for the text, and code (required by a hand-out of existing codes, refused by others). Recipients who get
     a code of the campaign already are left out, so an interrupted run continues when you run it again.
 
     Example: `ledger hand-out add 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 list.csv --apply`

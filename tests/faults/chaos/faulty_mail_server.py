@@ -1,4 +1,4 @@
-"""A mail server whose mood changes: it accepts, refuses, stalls and drops, each mood for a few letters."""
+"""A mail server whose mood changes: it accepts, refuses, stalls and drops, each mood for a few emails."""
 
 import random
 import threading
@@ -31,9 +31,9 @@ MOODS: dict[str, tuple[Stage, Behavior, int]] = {
     "takes it and stalls": ("dot", Stall(takes=True), 2),
     "babbles after the letter": ("dot", SendOctets(takes=True), 2),
 }
-"""Stage, behavior, and for how many letters."""
+"""Stage, behavior, and for how many emails."""
 SLOWNESS_S = 0.15
-"""Each letter takes so long, so that there always are some on their way."""
+"""Each email takes so long, so that there always are some on their way."""
 MOOD_S = (0.4, 1.6)
 
 
@@ -48,7 +48,7 @@ class FaultyMailServer(MailServer):
     """The server, with a thread that changes its mood.
 
     Attributes:
-        moods: How often each mood met a letter.
+        moods: How often each mood met an email.
     """
 
     def __init__(self, seed: int) -> None:

@@ -64,7 +64,7 @@ class Observations:
     Attributes:
         acks: Every acknowledgement, doubles included, in order.
         states: What the public API says of each acknowledged reservation; empty if it knows none.
-        message_ids: Of each letter that the mail server took, doubles included.
+        message_ids: Of each email that the mail server took, doubles included.
         defects: What clients saw that must not be: 500s, bodies that are no JSON.
     """
 

@@ -99,7 +99,7 @@ class FaultTargets:
         self.clock_ahead: list[tuple[float, float]] = []
 
     def strike(self, fault: FaultKind, choice: random.Random, wait_s: float) -> bool:
-        """Hurt a victim as soon as it has work in flight; stopped ones go on after a while.
+        """Hurt a victim as soon as it has work in flight; stopped ones continue after a while.
 
         Returns:
             False if there was none with work in flight within the time: then nothing was done.

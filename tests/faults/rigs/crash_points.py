@@ -2,7 +2,7 @@
 
 It is the real worker; only the steps are wrapped. LEDGER_PLANTED names a folder: a file in it called after a moment
 holds how often a process still is to die there. Moments: `started` (a task begins), `claimed` (under lease, nothing
-sent; with `.ID` only for that reservation), `sent` (the mail server has taken the letter, nothing recorded). With
+sent; with `.ID` only for that reservation), `sent` (the mail server has taken the email, nothing recorded). With
 `.stopped` after its name the process stops there instead, until it is resumed. Next to that folder, a file
 `threads_at_forks` lists the number of threads at each fork, `clock_ahead_s` holds how far the clock is advanced, and
 `shutdown_begun` exists once the worker's children can know that it ends.

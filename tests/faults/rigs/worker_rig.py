@@ -122,7 +122,7 @@ class WorkerRig:
         )
 
     def mails(self, *ids: UUID) -> Counter[str]:
-        """Message-IDs of the letters of reservations that the mail server took."""
+        """Message-IDs of the emails of reservations that the mail server took."""
         begins = tuple(f"<{reservation_id}." for reservation_id in ids)
         return Counter(message_id for message_id in self.mail.message_ids() if message_id.startswith(begins))
 

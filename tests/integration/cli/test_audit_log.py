@@ -147,7 +147,7 @@ class Ledger:
         return ()
 
     def moved_vault(self) -> Arguments:
-        """Export everything, go on with an empty database that has the events, and give the file of the vault."""
+        """Export everything, continue with an empty database that has the events, and give the file of the vault."""
         events, vault = self.output(), self.output()
         assert self.terminal.ledger("export", "events", *events).status == 0
         assert self.terminal.ledger("export", "vault", *vault).status == 0

@@ -146,7 +146,7 @@ def test_closed_or_full_output_prints_no_traceback(bench: LedgerBench) -> None:
 
 
 def test_output_device_is_written_and_not_replaced(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """Root could put a file in the place of /dev/null; a link goes on pointing where it pointed."""
+    """Root could put a file in the place of /dev/null; a link continues pointing where it pointed."""
     bench.issue(1)
     pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
     os.mkfifo(pipe)

@@ -190,7 +190,7 @@ class SimulatedClients:
         return None
 
     def _message_arrives(self, message: OutboundMessage) -> None:
-        """A link is opened, perhaps; or the letter comes back."""
+        """A link is opened, perhaps; or the email comes back."""
         scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
         if message.template != "invite" or not self.is_open:
             return
@@ -217,7 +217,7 @@ class SimulatedClients:
             scheduler.spawn(self.process, lambda: self._perform(bounce), random.choice([0.1, 30, 200]))
 
     def _removal_is_reported(self, reservation_id: UUID) -> None:
-        """A group's own system reports what it removed, since its answer was lost."""
+        """A group's external system reports what it removed, since its answer was lost."""
         if self.is_open:
             report = partial(self._report_removal, reservation_id)
             self.infrastructure.scheduler.spawn(

@@ -100,7 +100,7 @@ class Component:
         return self.last_known_now()
 
     def last_known_now(self) -> datetime:
-        """The same, without asking: what a process that stands still goes on with."""
+        """The same, without asking: what a process that stands still continues with."""
         return self.infrastructure.start + timedelta(seconds=self.scheduler.now + self._clock_offset_s)
 
     def step(self, seconds: float) -> None:

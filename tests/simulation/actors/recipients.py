@@ -1,4 +1,4 @@
-"""Persons and codes as the vault would draft them; nothing is sealed, as nothing is hidden from a simulation."""
+"""Persons and codes as the vault would draft them; nothing is encrypted, as nothing is hidden from a simulation."""
 
 from functools import cache
 from hashlib import sha256

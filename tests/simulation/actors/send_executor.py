@@ -1,4 +1,4 @@
-"""The threads of a simulated worker: a task for each letter."""
+"""The threads of a simulated worker: a task for each email."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -33,7 +33,7 @@ class _NumberedFuture(Future[T]):
 
 
 class SendExecutor(Executor):
-    """Begins letters in a process; `step` is where it may crash."""
+    """Begins emails in a process; `step` is where it may crash."""
 
     def __init__(self, scheduler: Scheduler, process: SimulatedProcess, step: Callable[[float], None]) -> None:
         self._kernel, self._process, self._step = scheduler, process, step

@@ -98,7 +98,7 @@ def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
 
 
 def correction_ends_nothing(patch: Patch) -> None:
-    """The use moves to the right address, and the group's own system is not told that the first one lost it."""
+    """The use moves to the right address, and the group's external system is not told that the first one lost it."""
     patch.setattr(correct_recipient, "end_corrected_access", lambda *_, **__: [])
 
 
@@ -116,7 +116,7 @@ def second_invitation_does_not_wait(patch: Patch) -> None:
 
 
 def refund_of_an_unknown_ends_nothing(patch: Patch) -> None:
-    """Staff refund what a group's own system may have, and it keeps what it has."""
+    """Staff refund what a group's external system may have, and it keeps what it has."""
     for module in (refund, resolve_case):
         patch.setattr(module, "end_refunded_access", lambda *_, **__: [])
 

@@ -104,7 +104,7 @@ def machine_refunds_unknowns_unchecked(patch: Patch) -> None:
 
 
 def lapsed_lease_is_a_failure(patch: Patch) -> None:
-    """A lease without an outcome counts as surely not sent."""
+    """A lease without an outcome counts as definitely not sent."""
     due_events = settle_due.due_events
 
     def due(
@@ -144,7 +144,7 @@ def publish_error_is_a_failure(patch: Patch) -> None:
 
 
 def attempt_is_recorded_after_the_send(patch: Patch) -> None:
-    """First the letter, then the books."""
+    """First the email, then the books."""
     record_and_claim_as_usual = DeliverySteps.record_and_claim
 
     def record_and_claim(

@@ -29,7 +29,7 @@ def find_broken_access_rules(run: RunResult) -> Violations:
 
 
 def _check_notices(run: RunResult) -> Violations:
-    """A letter about the end only after it was announced, and no more often than it was tried."""
+    """An email about the end only after it was announced, and no more often than it was tried."""
     announced = {
         (fact.event.reservation_id, fact.event.days): fact.at
         for fact in run.facts

@@ -1,4 +1,4 @@
-"""Invariant 11, seen from outside: what groups' own systems have, compared with the books, at every moment of a run.
+"""Invariant 11, seen from outside: what external systems have, compared with the ledger, at every moment of a run.
 
 A system has what it was asked for, less what it refused and what it was told has ended. No more of a code than its used
 and reserved uses, and besides only what is explained: an end that is recorded and on its way to the system (due, or a

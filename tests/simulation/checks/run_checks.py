@@ -207,7 +207,7 @@ def _notice_of(event: Event, store: MemoryStore) -> tuple[UUID, str] | None:
 
 
 def _delivery_of(message: OutboundMessage, attempts: dict[DeliveryRef, list[float]]) -> DeliveryRef | None:
-    """Which delivery a letter is of, by its Message-ID."""
+    """Which delivery an email is of, by its Message-ID."""
     number = message.message_id.partition("@")[0].rpartition(".")[2]
     delivery = DeliveryRef(message.reservation_id, int(number) if number.isdigit() else 0)
     is_its_own = message_id(delivery, MESSAGES.mail_domain) == message.message_id

@@ -21,7 +21,7 @@ class ConnectionTarget(Protocol):
         """Let a worker in, or say why not."""
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Take a letter over an open connection, or not."""
+        """Take an email over an open connection, or not."""
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
         """Take an access away, or not."""

@@ -1,4 +1,4 @@
-"""A mail server that takes letters, refuses them, is slow, and drops connections with or without having taken one.
+"""A mail server that takes emails, refuses them, is slow, and drops connections with or without having taken one.
 
 It may limit connections too: what it says to one too many, or in any greeting, is about the connection alone.
 """
@@ -31,7 +31,7 @@ SMTP_TIMEOUT_S = 20.0
 
 
 class AcceptedMessage(Struct, frozen=True):
-    """A letter that the server took, and when."""
+    """An email that the server took, and when."""
 
     at: float
     message: OutboundMessage
@@ -42,9 +42,9 @@ class SimulatedMailServer:
 
     Attributes:
         lines: The workers' connections.
-        busy: How often it refused letters of each reservation for the moment after it had heard of them.
-        on_taken: Receives each letter that it took, whatever it answered.
-        on_removed: Receives each access whose removal a group's own system did not confirm.
+        busy: How often it refused emails of each reservation for the moment after it had heard of them.
+        on_taken: Receives each email that it took, whatever it answered.
+        on_removed: Receives each access whose removal a group's external system did not confirm.
     """
 
     def __init__(self, scheduler: Scheduler, faults: FaultSchedule, now: Callable[[], datetime]) -> None:
@@ -73,7 +73,7 @@ class SimulatedMailServer:
         return None
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Take a letter over an open connection, or not; then answer, or not."""
+        """Take an email over an open connection, or not; then answer, or not."""
         scheduler, happens = self._kernel, self._faults.happens
         scheduler.sleep(scheduler.random.uniform(0.01, 0.5))
         if (refused := self._refusal(message)) is not None:

@@ -131,7 +131,7 @@ class NoFaults:
 
 @dataclass
 class OutboxEntry:
-    """A letter in the outbox; done when `due_at` is None."""
+    """An email in the outbox; done when `due_at` is None."""
 
     written_at: datetime
     due_at: datetime | None

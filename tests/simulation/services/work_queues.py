@@ -1,4 +1,4 @@
-"""What waits in the store in memory: reservations that are due, and letters of the outbox. As the SQL takes them."""
+"""What waits in the store in memory: reservations that are due, and emails of the outbox. As the SQL takes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class MemoryDueReservations:
         self.marks: dict[UUID, DispatchMark] = {}
 
     def bring_back(self, now: datetime) -> dict[str, int]:
-        """The part of `bring_back_times` that is about letters."""
+        """The part of `bring_back_times` that is about emails."""
         bounds = find_bounds(now)
         ahead = [
             row

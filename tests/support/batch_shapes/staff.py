@@ -129,7 +129,7 @@ def _revoke(bench: LedgerBench, count: int) -> Sequence[Command]:
 
 @shape("revoke a code with a leased reservation")
 def _revoke_leased(bench: LedgerBench, count: int) -> Sequence[Command]:
-    """It stays until its attempt ends, so the sweep goes on with the revocation."""
+    """It stays until its attempt ends, so the sweep continues with the revocation."""
     (code_ids, reservations), context = redeem_codes(bench, count), bench.context("staff")
     bench.storage.ledger.execute([claim(bench, each) for each in reservations])
     return [RevokeCode(context=context, code_id=each, case_ids=[uuid4()]) for each in code_ids]

@@ -85,7 +85,7 @@ class ServedApp:
         return row["used"], row["reserved"]
 
     def link(self, reservation_id: str) -> str:
-        """Where the letter of a reservation leads."""
+        """Where the email of a reservation leads."""
         secret = self.app.services.settings.secret_key.get_secret_value().encode()
         return f"/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}"
 

@@ -59,7 +59,7 @@ class RandomCommands:
         return UUID(int=self.random.getrandbits(128), version=4)
 
     def passes(self, seconds: float) -> None:
-        """Time goes on."""
+        """Time continues."""
         self.now += timedelta(seconds=seconds)
 
     def context(self, actor: ActorKind = "person", request_id: str | None = None) -> CommandContext:

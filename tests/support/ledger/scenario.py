@@ -352,7 +352,7 @@ class Scenario:
         return self.run(RevokeCode(context=self.context("staff"), code_id=self.code_id, case_ids=ids))
 
     def continue_revocation(self, *, cases: int = 5) -> Result:
-        """The sweep goes on with what a revoking left."""
+        """The sweep continues with what a revoking left."""
         ids = [self.new_id() for _ in range(cases)]
         return self.run(ContinueRevocation(context=self.context("sweep"), code_id=self.code_id, case_ids=ids))
 
@@ -414,7 +414,7 @@ class Scenario:
         )
 
     def removed(self, reservation_id: UUID) -> Result:
-        """The group's own system reports that it removed the access."""
+        """The group's external system reports that it removed the access."""
         return self.run(RecordExternalRemoval(context=self.context("channel"), reservation_id=reservation_id))
 
     def parked(self, person: str = "li") -> UUID:
@@ -426,7 +426,7 @@ class Scenario:
         return reservation_id
 
     def given_back(self, person: str = "li") -> UUID:
-        """A reservation whose only attempt surely failed and whose use was refunded; its id."""
+        """A reservation whose only attempt definitely failed and whose use was refunded; its id."""
         reservation_id = self.reserved(person)
         self.attempt(reservation_id, REFUSED)
         return reservation_id

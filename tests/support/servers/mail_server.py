@@ -2,7 +2,7 @@
 
     with MailServer() as server:
         server.at("rcpt", Say(550, "no such user"), recipient="unknown@example.com")
-        server.at("dot", Close(), times=1)          # took the letter, never said so
+        server.at("dot", Close(), times=1)          # took the email, never said so
         channel = open_channel(server.url, ...)
         assert server.message_ids() == [...]
 
@@ -59,7 +59,7 @@ class MailServer:
 
     Attributes:
         pipelining: Offer PIPELINING.
-        commands: Every line that clients sent outside a letter's content, but for what follows AUTH.
+        commands: Every line that clients sent outside an email's content, but for what follows AUTH.
         connections: How many were accepted so far.
         refused: How many of them got 421 for one of the limits.
         most_at_once: The highest number of connections that were served at a time.
@@ -118,16 +118,16 @@ class MailServer:
 
     @property
     def received(self) -> list[ReceivedMessage]:
-        """The letters taken so far, oldest first."""
+        """The emails taken so far, oldest first."""
         with self._changed:
             return list(self._received)
 
     def message_ids(self) -> list[str]:
-        """Message-IDs of the letters taken so far, oldest first, doubles included."""
+        """Message-IDs of the emails taken so far, oldest first, doubles included."""
         return [str(received.message["Message-ID"]) for received in self.received]
 
     def wait_for(self, count: int) -> list[ReceivedMessage]:
-        """Wait until at least `count` letters were taken.
+        """Wait until at least `count` emails were taken.
 
         Raises:
             AssertionError: They did not come in time.
@@ -148,9 +148,9 @@ class MailServer:
         """Behave so at a stage, from now on. A later rule goes before an earlier one.
 
         Args:
-            stage: `content` is after 354 and before the letter was read, `dot` after it was read.
+            stage: `content` is after 354 and before the email was read, `dot` after it was read.
             behavior: What to do instead of the usual answer.
-            recipient: Only for letters to this address; for stages from `rcpt` on.
+            recipient: Only for emails to this address; for stages from `rcpt` on.
             times: How often before the rule is used up; None forever.
         """
         with self._changed:
@@ -162,7 +162,7 @@ class MailServer:
             self._rules.clear()
 
     def drop_connections(self) -> None:
-        """End every open connection now; the server goes on listening."""
+        """End every open connection now; the server continues listening."""
         with self._changed:
             for connection in self._open:
                 with contextlib.suppress(OSError):
@@ -194,7 +194,7 @@ class MailServer:
         return self._stopping.is_set()
 
     def take(self, message: ReceivedMessage) -> None:
-        """Keep a letter."""
+        """Keep an email."""
         with self._changed:
             self._received.append(message)
             self._changed.notify_all()

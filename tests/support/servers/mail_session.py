@@ -22,7 +22,7 @@ Stage = Literal["banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "c
 
 @dataclass(frozen=True, slots=True)
 class ReplyWith:
-    """Answer with this code. At `dot`, only a 2xx code takes the letter; 421 also ends the connection."""
+    """Answer with this code. At `dot`, only a 2xx code takes the email; 421 also ends the connection."""
 
     code: int
     text: str = "as scripted"
@@ -30,7 +30,7 @@ class ReplyWith:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """End the connection without an answer. `takes` is whether a letter that is complete counts as received."""
+    """End the connection without an answer. `takes` is whether an email that is complete counts as received."""
 
     takes: bool = True
 
@@ -60,7 +60,7 @@ class Trickle:
 
 @dataclass(frozen=True, slots=True)
 class DelayedReply:
-    """Give the usual answer, but only after this time, or an event before; at `content`, read the letter only then."""
+    """Give the usual answer, but only after this time, or an event before; at `content`, read the email only then."""
 
     after_s: float = WAIT_S_MAX
     until: threading.Event = field(default_factory=threading.Event)
@@ -72,7 +72,7 @@ Behavior = Answer | DelayedReply
 
 @dataclass(frozen=True)
 class ReceivedMessage:
-    """A letter that the server took responsibility for."""
+    """An email that the server took responsibility for."""
 
     sender: str
     recipient: str
@@ -83,7 +83,7 @@ class ReceivedMessage:
 
     @cached_property
     def message(self) -> EmailMessage:
-        """The letter, parsed once: tests ask for it again and again."""
+        """The email, parsed once: tests ask for it again and again."""
         return email.message_from_bytes(self.content, policy=email.policy.default)
 
 
@@ -104,7 +104,7 @@ class SessionScript(Protocol):
         """The behavior scripted for this stage, used up by one; None for the usual one."""
 
     def take(self, message: ReceivedMessage) -> None:
-        """Keep a letter."""
+        """Keep an email."""
 
 
 class MailSession:
@@ -214,7 +214,7 @@ class MailSession:
             self._do(behavior)
         content = b"".join(self._content_lines())
         if behavior is not None:
-            # The answer was given before the letter was read; there is no second one.
+            # The answer was given before the email was read; there is no second one.
             self._forget()
             return
         message = ReceivedMessage(

@@ -53,7 +53,7 @@ class PostgresCluster:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """All of its processes stand still for the block; its kernel goes on to take connections and bytes."""
+        """All of its processes stand still for the block; its kernel continues to take connections and bytes."""
         assert self._process is not None
         parent = psutil.Process(self._process.pid)
         family = [parent, *parent.children(recursive=True)]

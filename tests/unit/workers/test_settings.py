@@ -113,7 +113,7 @@ def test_forked_child_sees_that_the_worker_shuts_down() -> None:
 
 
 def test_backlog_of_the_same_request_is_one_request() -> None:
-    """Beat goes on while no worker runs; anyone who comes back does each thing once, then at its pace."""
+    """Beat continues while no worker runs; anyone who comes back does each thing once, then at its pace."""
     now = [0.0]
     pace = MinInterval(1.5, lambda: now[0])
     requests = []

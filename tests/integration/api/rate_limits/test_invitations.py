@@ -104,7 +104,7 @@ def test_refused_redeem_does_not_count_as_an_invitation_and_keeps_its_answer(app
 
 
 def test_again_chain_of_one_recipient_is_limited(app: AppClient) -> None:
-    """A code of many uses sends no stream of letters to one address."""
+    """A code of many uses sends no stream of emails to one address."""
     answers = redeem_again(app, app.issue(make_template(max_uses=None)), RATES.again + 2)
 
     assert [response.status for response in answers] == [202] * (RATES.again + 1) + [429]
@@ -112,7 +112,7 @@ def test_again_chain_of_one_recipient_is_limited(app: AppClient) -> None:
 
 
 def test_new_recipients_of_an_open_code_are_limited_by_client_address(app: AppClient) -> None:
-    """150 strangers from one address; another address goes on."""
+    """150 strangers from one address; another address continues."""
     code = app.issue(make_template(max_uses=None, bound=False))
 
     async def strangers() -> list[AsgiResponse]:

@@ -89,7 +89,7 @@ def exchange_reports(*guards: TimedGuard) -> None:
 
 
 def test_processes_open_the_breaker_together() -> None:
-    """None of three has seen enough by itself."""
+    """None of three has seen enough alone."""
     three = [TimedGuard() for _ in range(3)]
     for number in range(UNKNOWN_MAX):
         three[number % 3].guess(attempt(f"198.51.100.{number}"))

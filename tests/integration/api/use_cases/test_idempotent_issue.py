@@ -90,7 +90,7 @@ def test_another_body_is_refused(shared_app: AppClient, admin: Who, other: dict[
 
 
 def test_idempotency_key_belongs_to_its_sender_and_route(shared_app: AppClient, admin: Who) -> None:
-    """Another API key has its own, and so has the route that redeems; a key has 1 to 255 letters."""
+    """Another API key has its own, and so has the route that redeems; a key has 1 to 255 characters."""
     mine = issue(shared_app, admin, "order-2", group="mine").json()
     theirs = issue(shared_app, shared_app.key("admin"), "order-2", group="theirs").json()
     body = {"email": "li.wei@example.com", "code": mine[0]["code"]}

@@ -1,4 +1,4 @@
-"""A group's settings reach its people: the letter's words, and where an accepted invitation leads."""
+"""A group's settings reach its people: the email's words, and where an accepted invitation leads."""
 
 from typing import cast
 from uuid import UUID

@@ -23,7 +23,7 @@ def test_missing_broker_is_degraded_not_down(app: AppClient) -> None:
 
 
 def test_missing_database_is_503_with_retry_after(app: AppClient, settings: ApiSettings) -> None:
-    """No redemption can be accepted, and that is said; when it is back, it goes on without a restart."""
+    """No redemption can be accepted, and that is said; when it is back, it continues without a restart."""
     code = app.issue()
     name = settings.database_url.get_secret_value().rpartition("/")[2]
     server = settings.database_url.get_secret_value().replace(name, "postgres")

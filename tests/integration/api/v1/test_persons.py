@@ -60,7 +60,7 @@ def test_books_stay_and_the_person_is_gone(app: AppClient) -> None:
 
 
 def test_links_die_and_rejected_requests_are_deleted(app: AppClient, settings: ApiSettings) -> None:
-    """The letter's link is a page not found; who tries again is a new person, and a bound code is not theirs."""
+    """The email's link is a page not found; who tries again is a new person, and a bound code is not theirs."""
     code = app.issue()
     reservation_id = app.redeem(code).json()["reservation_id"]
     app.attempt(reservation_id)

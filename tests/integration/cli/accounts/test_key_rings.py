@@ -44,7 +44,7 @@ def test_doctor_reminds_until_the_keys_were_exported(bench: LedgerBench, termina
 def test_doctor_reminds_again_after_a_new_key(
     bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy from before the new key does not open what is sealed with it."""
+    """A copy from before the new key does not open what is encrypted with it."""
     printed = terminal.ledger("keys", "export")
     assert {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} == values(printed.out).keys()
     old = settings_for(bench.database_url).master_keys.get_secret_value()

@@ -19,7 +19,7 @@ KEYS = ("LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY")
 
 
 def keys_of(settings: LedgerSettings) -> dict[str, str]:
-    """The variables that are sealed."""
+    """The variables that are encrypted."""
     secrets = (settings.peppers, settings.master_keys, settings.secret_key)
     return dict(zip(KEYS, (secret.get_secret_value() for secret in secrets), strict=True))
 

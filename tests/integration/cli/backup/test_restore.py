@@ -57,7 +57,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_backup_contains_the_files_of_its_manifest(backed_up: BackedUp, tmp_path: Path) -> None:
-    """The keys only sealed, the lists, and a database that starts; again at another place it is the same."""
+    """The keys only encrypted, the lists, and a database that starts; again at another place it is the same."""
     summary = restored(backed_up, tmp_path)
 
     names = set(files(backed_up.path))

@@ -68,7 +68,7 @@ def outage(bench: LedgerBench, terminal: Terminal) -> OutageScenario:
 
 
 def test_refund_outage_changes_nothing_without_apply(outage: OutageScenario) -> None:
-    """Without --apply nothing is written; the table names each reservation and says how to go on."""
+    """Without --apply nothing is written; the table names each reservation and says how to continue."""
     parked = outage.parked("a")
 
     ended = outage.run()
@@ -120,7 +120,7 @@ def test_refund_outage_filters_by_window_channel_and_server(outage: OutageScenar
 
 
 def test_refund_outage_ignores_recipients_who_were_sent_another_email(outage: OutageScenario) -> None:
-    """The last letter counts: what was sent again after the outage, or called sent by a person, is not refunded."""
+    """The last email counts: what was sent again after the outage, or called sent by a person, is not refunded."""
     resent, decided = outage.sent("a"), outage.parked("b")
     outage.bench.run(RequestResend(context=outage.bench.context("staff"), reservation_id=resent))
     before = outage.list_affected("--include-sent", "--server", "mx:25")
@@ -147,7 +147,7 @@ def test_refund_outage_ignores_recipients_who_were_sent_another_email(outage: Ou
 
 
 def test_refund_outage_ignores_reservations_that_are_still_retried(outage: OutageScenario) -> None:
-    """With an unknown outcome but not parked: it is tried again by itself."""
+    """With an unknown outcome but not parked: it is tried again automatically."""
     outage.bench.attempt(outage.redeem("a"), LOST)
 
     assert outage.list_affected("--include-sent") == []

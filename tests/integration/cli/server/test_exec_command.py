@@ -1,4 +1,4 @@
-"""`ledger exec`: what operators type by hand works next to an embedded ledger too."""
+"""`ledger exec`: what operators type manually works next to an embedded ledger too."""
 
 import os
 import sys

@@ -288,7 +288,7 @@ def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) 
 
 
 def test_rights_follow_the_schema(running: str, database_url: str) -> None:
-    """A table that is added has its rights after the next migrate, a right that was added by hand is removed."""
+    """A table that is added has its rights after the next migrate, a right that was added manually is removed."""
     execute(database_url, "CREATE TABLE added (n bigserial PRIMARY KEY, word text)")
     execute(database_url, f"GRANT UPDATE ON ledger_events TO {role_of(running)}")
 

@@ -49,7 +49,7 @@ def test_timestamp_is_read_as_it_was_written(database_url: str, *, binary: bool)
 
 @pytest.mark.parametrize("binary", [False, True])
 def test_time_beyond_every_offset_is_read_as_the_end_of_the_calendar(database_url: str, *, binary: bool) -> None:
-    """Such rows were written by hand; they break no question either."""
+    """Such rows were written manually; they break no question either."""
     with connect(database_url) as conn, conn.cursor(binary=binary) as cursor:
         rows = [cursor.execute("SELECT %s::timestamptz", (text,)).fetchone() for text in ENDS]
 

@@ -42,7 +42,7 @@ def test_events_and_read_models_are_written_together(bench: LedgerBench) -> None
 
 
 def test_neither_code_nor_address_is_in_the_log_or_the_read_models(bench: LedgerBench) -> None:
-    """Invariant 9: only random ids; the vault alone holds the texts, sealed."""
+    """Invariant 9: only random ids; the vault alone holds the texts, encrypted."""
     code = bench.issue(2)
     refused = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply="li.wei is busy")
     bench.attempt(done(bench.redeem(code, "li.wei@example.com")).require_reservation().reservation_id, refused)

@@ -86,7 +86,7 @@ def test_afterwards_the_old_keys_are_not_needed(rotating: LedgerBench) -> None:
 
 
 def test_without_the_old_key_it_stops_and_says_which(filled: LedgerBench) -> None:
-    """Nothing is lost: put back, the next run goes on."""
+    """Nothing is lost: put back, the next run continues."""
     ring = ringed(filled.database_url)
     forgetful = ring.model_copy(update={"master_keys": ringed(filled.database_url, old_too=False).master_keys})
     vault = forgetful.open_vault()

@@ -211,7 +211,7 @@ def test_event_of_a_reservation_that_never_began_is_undecodable(bench: LedgerBen
 
 
 def test_balance_row_can_be_read_back(bench: LedgerBench) -> None:
-    """The tail goes on from a row: every field of a code is in it, as it is."""
+    """The tail continues from a row: every field of a code is in it, as it is."""
     code = done(bench.redeem(bench.issue(2), "li.wei@example.com")).code
 
     assert code == CODE_BALANCES.read_back(CODE_BALANCES.row(code))

@@ -29,7 +29,7 @@ class Time:
         return self.used
 
     def passes(self, seconds: float) -> None:
-        """Work goes on."""
+        """Work continues."""
         self.now += seconds
 
 

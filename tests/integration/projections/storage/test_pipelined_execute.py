@@ -182,7 +182,7 @@ def test_commit_whose_answer_is_lost_is_found_by_execute(bench: LedgerBench) -> 
 
 
 def test_server_that_stops_in_the_middle_does_not_stop_the_caller(bench: LedgerBench) -> None:
-    """An answer that does not come although it had begun to: the connection is given up, and others go on."""
+    """An answer that does not come although it had begun to: the connection is given up, and others continue."""
     code = bench.issue()
     command = bench.reserve(code, "li.wei@example.com")
     code_id = bench.rows("SELECT code_id FROM code_balances")[0][0]

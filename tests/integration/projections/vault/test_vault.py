@@ -52,7 +52,7 @@ def row_of(of: Vault, address: str, row_id: UUID = ROW) -> SearchableRow:
 
 
 def test_row_whose_digest_is_of_another_text_is_not_opened() -> None:
-    """The digest decides whom a lookup finds, the text where letters go: both must be of one person."""
+    """The digest decides whom a lookup finds, the text where emails go: both must be of one person."""
     mine, theirs = row_of(vault(), "Li.Wei@Example.com"), row_of(vault(), "mallory@example.com", UUID(int=8))
 
     assert vault().open("recipient", mine) == "Li.Wei@Example.com"
@@ -72,7 +72,7 @@ def test_row_under_an_older_pepper_is_opened_while_that_pepper_is_in_the_ring() 
 
 
 def test_keys_rotate_by_id() -> None:
-    """A ring with a new first key seals with it and still opens what the old one sealed."""
+    """A ring with a new first key seals with it and still opens what the old one encrypted."""
     old = vault().seal("text", ROW, "secret")
     rotated = vault(master=f"2:{B},1:{A}")
 
@@ -98,7 +98,7 @@ def test_code_and_a_person_of_the_same_text_differ() -> None:
 
 
 def test_long_free_text_is_cut() -> None:
-    """A server may say anything, at any length; a cut inside a letter leaves no half of it."""
+    """A server may say anything, at any length; a cut inside a character leaves no half of it."""
     draft = vault().seal_text("é" * 10_000, uuid4(), ROW)
 
     text = vault().open_text(draft.text_id, draft.content.sealed, draft.content.key_id)

@@ -53,7 +53,7 @@ def test_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser) 
 
 
 def test_code_with_a_prefix_is_redeemed_in_any_spelling(app: AppClient, admin: StaffBrowser) -> None:
-    """Also with letters that look alike, which the check letter tells apart."""
+    """Also with characters that look alike, which the check character tells apart."""
     batch = ended(app, ask_for(admin, prefix="VIP", bound="no", max_uses="3"))
     text = app.services.reader.find_code_text(batch.derive_code_ids(0, 1)[0][1])
     assert text is not None

@@ -84,6 +84,6 @@ def test_no_cell_is_a_formula(cell: str) -> None:
 
 
 def test_other_cells_stay_as_they_are() -> None:
-    """Also one that begins with the mark by itself."""
+    """Also one that begins with the mark itself."""
     assert csv_line(["a,b", "'quoted'", "x=1", 7]) == "\"a,b\",'quoted',x=1,7\r\n"
     assert without_mark("'quoted'") == "'quoted'"

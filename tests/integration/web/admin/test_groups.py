@@ -18,7 +18,7 @@ PATH = "/admin/groups/one?name=Blue%20%26%20%3Cco%3E%2F1"
 
 
 def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: StaffBrowser) -> None:
-    """Escaped in the letter's HTML, which runs nothing in its frame."""
+    """Escaped in the email's HTML, which runs nothing in its frame."""
     saved = admin.submit(
         PATH,
         subject_en="Come to {group}",
@@ -188,5 +188,5 @@ def test_stored_logo_that_was_altered_is_left_out(app: AppClient, admin: StaffBr
     ],
 )
 def test_accepted_invitation_leads_to_https_only(text: str, is_one: bool) -> None:
-    """Absolute, without a user in it, and in plain letters."""
+    """Absolute, without a user in it, and in plain emails."""
     assert is_one == is_redirect_target(text)

@@ -73,7 +73,7 @@ def test_one_click_opts_out_of_one_group(app: AppClient, language: str) -> None:
     assert repository.find_opted_out([recipient_id], None) == frozenset()
 
 
-@pytest.mark.parametrize(("group", "scope"), [("red", "Group: red"), (None, "Emails that name no group")])
+@pytest.mark.parametrize(("group", "scope"), [("red", "Group: red"), (None, "Emails without a group")])
 def test_opt_out_page_names_the_emails_that_it_stops(app: AppClient, group: str | None, scope: str) -> None:
     """Hand-outs have the same link, and an opt-out stops their codes as well as reminders."""
     link, headers = link_of(app, recipient_of(app), group), {**PAGE, "Accept-Language": "en"}

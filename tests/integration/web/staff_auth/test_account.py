@@ -9,7 +9,7 @@ NEW = "a longer pass phrase"
 
 
 def test_new_password_ends_every_other_session(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Here it goes on under a new one; the old password is worth nothing."""
+    """Here it continues under a new one; the old password is worth nothing."""
     here, elsewhere = sign_in("viewer"), StaffBrowser(app)
     elsewhere.sign_in("viewer@staff.example.com", PASSWORD)
     before = dict(here.cookies)

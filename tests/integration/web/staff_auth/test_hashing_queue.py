@@ -85,7 +85,7 @@ def test_known_callers_go_first_and_strangers_can_not_fill_their_queue() -> None
 
 
 def test_wait_for_a_slot_is_bounded_and_leaves_the_queue_usable() -> None:
-    """Who waited too long is refused; the lane goes on with the others."""
+    """Who waited too long is refused; the lane continues with the others."""
     gate, queue = Gate(), HashingQueue(wait_s=0.05)
 
     async def late() -> list[str]:

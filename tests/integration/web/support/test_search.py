@@ -34,7 +34,7 @@ def shown_balances(browser: StaffBrowser, path: str) -> list[tuple[int, ...]]:
 
 
 def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """A code, its last four, an address, a reservation, a Message-ID, a letter's link: none shows in an address."""
+    """A code, its last four, an address, a reservation, a Message-ID, an email's link: none shows in an address."""
     code = shared_app.issue(make_template(max_uses=3))
     reservation_id = reserved(shared_app, code)
     browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
@@ -253,7 +253,7 @@ def test_viewer_only_looks(shared_app: AppClient, shared_sign_in: SignIn) -> Non
 
 
 def test_address_is_shown_with_a_reason_and_written_down(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """To the one who asked, for a few minutes; the reason is sealed, and the audit shows it to admins."""
+    """To the one who asked, for a few minutes; the reason is encrypted, and the audit shows it to admins."""
     reservation_id = reserved(shared_app, shared_app.issue())
     browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}"
 

@@ -1,4 +1,4 @@
-"""A worker whose broker does not take an acknowledgement goes on working."""
+"""A worker whose broker does not take an acknowledgement continues working."""
 
 from collections.abc import Iterator
 from typing import Any

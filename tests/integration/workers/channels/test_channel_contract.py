@@ -77,14 +77,14 @@ def test_message_is_accepted_by_a_named_server(channel: Channel) -> None:
 
 
 def test_many_messages_go_through_one_channel(channel: Channel) -> None:
-    """One instance sends letter after letter, the same one again included."""
+    """One instance sends email after email, the same one again included."""
     outcomes = [channel.send(message_to(f"user{number}@example.com")) for number in (1, 2, 2)]
 
     assert [Accepted] * 3 == [type(outcome) for outcome in outcomes]
 
 
 def test_closing_a_channel_twice_does_not_raise(channel: Channel) -> None:
-    """`close` may be called before a letter, after one, and again."""
+    """`close` may be called before an email, after one, and again."""
     channel.close()
     channel.send(MESSAGE)
 
@@ -93,7 +93,7 @@ def test_closing_a_channel_twice_does_not_raise(channel: Channel) -> None:
 
 
 def test_closed_channel_opens_again(channel: Channel) -> None:
-    """A letter after `close` is sent like any other."""
+    """An email after `close` is sent like any other."""
     channel.send(MESSAGE)
     channel.close()
 
@@ -117,7 +117,7 @@ def test_taking_an_access_away_may_be_asked_for_twice(channel: Channel, cause: R
 
 
 def test_mail_takes_nothing_away_and_says_so() -> None:
-    """A letter tells of the end, once for each time; where there is nothing to tell, nothing is sent."""
+    """An email tells of the end, once for each time; where there is nothing to tell, nothing is sent."""
     farewell = replace(MESSAGE, template="farewell")
     about: dict[str, Any] = {"reservation_id": MESSAGE.reservation_id, "group": None, "recipient": MESSAGE.recipient}
     about["ended_at"] = MESSAGE.written_at

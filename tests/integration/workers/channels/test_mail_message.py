@@ -1,4 +1,4 @@
-"""What letters say, and that a letter is the same to the last octet on every try."""
+"""What emails say, and that an email is the same to the last octet on every try."""
 
 import os
 import re
@@ -71,14 +71,14 @@ def test_html_needs_nothing_from_outside(template: Template, language: Language)
 
 @pytest.mark.parametrize(("template", "language"), ALL)
 def test_same_message_is_rendered_alike(template: Template, language: Language) -> None:
-    """Two equal letters give equal octets, in another process with other hash seeds too."""
+    """Two equal emails give equal octets, in another process with other hash seeds too."""
     message = replace(WITH_CODE, template=template, language=language)
 
     assert _written(message) == _written(replace(message))
 
 
 def test_another_process_writes_the_same_octets() -> None:
-    """Nothing in a letter comes from the process, its clock, its time zone or its randomness."""
+    """Nothing in an email comes from the process, its clock, its time zone or its randomness."""
     program = (
         "import sys; from tests.integration.workers.channels.test_mail_message import _written, MESSAGE; "
         "sys.stdout.buffer.write(_written(MESSAGE))"
@@ -103,7 +103,7 @@ def test_every_try_puts_the_same_octets_on_the_wire(mail_server: MailServer) -> 
 
 
 def test_headers_are_those_of_the_message() -> None:
-    """Ids, date, sender and recipient are what the letter and the settings say."""
+    """Ids, date, sender and recipient are what the email and the settings say."""
     message = _read(MESSAGE)
 
     assert MESSAGE.message_id == message["Message-ID"]
@@ -126,7 +126,7 @@ def test_long_ids_and_addresses_stay_whole() -> None:
 
 
 def test_long_subjects_are_folded_and_come_out_whole() -> None:
-    """A long group name makes encoded words of at most 76 letters a line."""
+    """A long group name makes encoded words of at most 76 characters a line."""
     group = "很长的团队名称" * 20
     message = replace(MESSAGE, group=group)
     head = _written(message).partition(b"\r\n\r\n")[0]

@@ -35,7 +35,7 @@ class ScriptedChannel:
         self.messages: list[OutboundMessage] = []
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Note the letter down and answer by the script."""
+        """Note the email down and answer by the script."""
         self.messages.append(message)
         return self.script.pop(0) if self.script else SENT
 

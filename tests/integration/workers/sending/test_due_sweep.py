@@ -117,7 +117,7 @@ def test_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> Non
 
 
 def test_unknown_outcome_shares_no_message(bench: LedgerBench) -> None:
-    """The letter may be what killed its process: its neighbors are woken without it."""
+    """The email may be what killed its process: its neighbors are woken without it."""
     code = bench.issue(None, bound=False)
     ids = [
         done(bench.redeem(code, f"p{number}@example.com")).require_reservation().reservation_id for number in range(5)
@@ -158,7 +158,7 @@ def test_reservations_are_published_again_after_a_broker_loss(bench: LedgerBench
 
 
 def test_overdue_reservation_is_refunded(bench: LedgerBench) -> None:
-    """With no worker at all the use comes back by itself at the deadline."""
+    """With no worker at all the use comes back automatically at the deadline."""
     reserved(bench)
 
     swept = run(bench, Publisher(), 1803)

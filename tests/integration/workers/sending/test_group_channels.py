@@ -111,7 +111,7 @@ class GroupRig:
 
 @pytest.fixture
 def system() -> Iterator[WebhookReceiver]:
-    """The group's own system."""
+    """The group's external system."""
     with WebhookReceiver() as server:
         yield server
 
@@ -164,7 +164,7 @@ def test_refused_address_refunds_the_use(house: GroupRig) -> None:
 
 
 def test_unresponsive_system_delays_no_email_and_is_in_backoff(house: GroupRig) -> None:
-    """One of four hands waits for it, the others go on; what it did not get is left to the sweep."""
+    """One of four hands waits for it, the others continue; what it did not get is left to the sweep."""
     house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 2.0))
     posted, mailed = house.reserved(6), house.reserved(12, None)
@@ -244,7 +244,7 @@ def test_invitation_goes_only_by_the_channel_that_its_attempt_names(house: Group
 
 
 def given_back(house: GroupRig, count: int, group: str | None = GROUP) -> list[UUID]:
-    """Reservations that were refused for good, so that their people are to be told."""
+    """Reservations that were refused permanently, so that their people are to be told."""
     items = house.reserved(count, group)
     for reservation_id in items:
         deliver(house.steps, reservation_id, ScriptedChannel(TOO_BIG), "t1")

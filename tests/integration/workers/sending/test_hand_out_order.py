@@ -58,7 +58,7 @@ def _fill(house: HandOutRig, hand_out_id: UUID) -> None:
 
 
 def send_while_time_passes(house: HandOutRig) -> None:
-    """Run a worker once, whose clock goes on by a millisecond each time that it is read."""
+    """Run a worker once, whose clock continues by a millisecond each time that it is read."""
 
     def read_clock() -> datetime:
         house.passes(milliseconds=1)
@@ -227,7 +227,7 @@ def test_hand_outs_take_turns(house: HandOutRig) -> None:
 
 @pytest.mark.parametrize("per_minute", [None, 60])
 def test_short_list_waits_for_one_batch_of_a_long_one(house: HandOutRig, per_minute: int | None) -> None:
-    """The long one began before, and goes on afterwards."""
+    """The long one began before, and continues afterwards."""
     house.add(house.create(), *(f"long{nth}@example.com" for nth in range(20)))
     house.passes(seconds=10)
     house.add(house.create(per_minute), *(f"short{nth}@example.com" for nth in range(2)))

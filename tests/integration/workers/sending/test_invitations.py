@@ -32,7 +32,7 @@ CONCURRENCY = 4
 
 
 class Post:
-    """A channel for many threads. `look` sees each letter before it is accepted."""
+    """A channel for many threads. `look` sees each email before it is accepted."""
 
     name = "post"
 
@@ -115,7 +115,7 @@ def test_sent_invitations_are_freed_without_the_garbage_collector(bench: LedgerB
 
 
 def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """While every hand holds a letter, no further reservation is leased."""
+    """While every hand holds an email, no further reservation is leased."""
     holding = threading.Barrier(CONCURRENCY + 1)
     go_on = threading.Event()
 
@@ -137,7 +137,7 @@ def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: Deli
 
 
 def test_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """One letter that takes long holds up one hand, not the message."""
+    """One email that takes long holds up one hand, not the message."""
     ids = reserved(bench, 12)
     all_others = threading.Event()
 

@@ -189,7 +189,7 @@ def test_no_reminder_is_sent_after_an_opt_out(house: AccessRig) -> None:
 
 
 def test_access_is_announced_ended_and_removed(house: AccessRig) -> None:
-    """One letter for each mark, with a Message-ID of its own; the farewell goes with the removal."""
+    """One email for each mark, with a Message-ID of its own; the farewell goes with the removal."""
     reservation_id = house.grant_access(house.issue())
     start = house.now
     for days in (23, 23, 27, 29):
@@ -280,7 +280,7 @@ class OneGroupAway(FakeChannel):
 
 
 def test_system_in_backoff_is_not_asked_to_remove_access(house: AccessRig) -> None:
-    """It got no connection: the removals of its group wait and spend no attempt; those of another group go on."""
+    """It got no connection: the removals of its group wait and spend no attempt; those of another group continue."""
     for email, group in (("li@example.com", "red"), ("wang@example.com", "red"), ("zhao@example.com", "blue")):
         house.grant_access(house.issue(group=group), email, "webhook")
     house.now += timedelta(days=30, seconds=1)

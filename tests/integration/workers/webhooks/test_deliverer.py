@@ -186,7 +186,7 @@ def test_gone_endpoint_receives_nothing_until_an_admin_enables_it(hooks: Webhook
 
 
 def test_three_days_are_enough(hooks: WebhookBench, server: WebhookReceiver) -> None:
-    """Then a message has failed for good, and who took none in all that time is disabled."""
+    """Then a message has failed permanently, and who took none in all that time is disabled."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
     server.always = ScriptedReply(500)
     hooks.sent()

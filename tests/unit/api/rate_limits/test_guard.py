@@ -57,7 +57,7 @@ def test_native_code_is_never_kept_out() -> None:
 
 
 def test_successes_cost_nothing_and_are_never_limited() -> None:
-    """Native ones don't even look at the clock; a thousand customers with old codes behind one address go on too."""
+    """Native ones don't even look at the clock; a thousand customers with old codes behind one address continue too."""
 
     def no_clock() -> float:
         raise AssertionError("the hot path reads no clock")

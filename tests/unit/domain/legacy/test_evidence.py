@@ -271,7 +271,7 @@ def test_moves_and_activation_go_to_uses_that_count() -> None:
 def test_binding_is_kept_where_no_use_counts(
     email: str | None, records: list[LegacyInvite], binding: str | None, is_unreadable: bool
 ) -> None:
-    """A use that counts binds by itself; an address that is not valid is reported."""
+    """A use that counts binds the code; an address that is not valid is reported."""
     assessment = assess(code(0, bound_email=email, knows_binding=True), records)
 
     assert (assessment.binding and assessment.binding.normal, assessment.unreadable_binding) == (binding, is_unreadable)

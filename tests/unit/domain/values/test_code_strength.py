@@ -18,7 +18,7 @@ def test_native_code_is_recognized_in_every_spelling() -> None:
 
 
 def test_slip_makes_a_long_one() -> None:
-    """The check letter shows it; anyone who mistypes a native code is not held to the limits of short ones."""
+    """The check character shows it; anyone who mistypes a native code is not held to the limits of short ones."""
     text = generate_code(random.Random(3))
     slip = ("2" if text[4] != "2" else "3").join((text[:4], text[5:]))
 

@@ -100,7 +100,7 @@ def test_spaces_and_dashes_of_other_scripts_are_left_out() -> None:
 
 @given(st.integers())
 def test_drawn_codes_are_native_and_read_back(seed: int) -> None:
-    """A drawn code has its check letter, and is the same however it is shown or mistyped."""
+    """A drawn code has its check character, and is the same however it is shown or mistyped."""
     code = generate_code(random.Random(seed))
 
     assert is_native(code)
@@ -109,7 +109,7 @@ def test_drawn_codes_are_native_and_read_back(seed: int) -> None:
 
 
 def test_one_wrong_character_is_noticed() -> None:
-    """The check letter finds any single wrong letter (Crockford: the modulus is prime and above 32)."""
+    """The check character finds any single wrong character (Crockford: the modulus is prime and above 32)."""
     for place in range(NATIVE_LENGTH - 1):
         for character in CROCKFORD:
             wrong = NATIVE[:place] + character + NATIVE[place + 1 :]

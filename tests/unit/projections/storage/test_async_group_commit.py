@@ -37,7 +37,7 @@ class FakeStore:
         self.joinable: set[int] = set()
 
     def answer(self) -> None:
-        """Let everything that waits, now or later, go on."""
+        """Let everything that waits, now or later, continue."""
         self.theirs.send(b"!")
 
     def stepwise(self, commands: Sequence[Command], take_waiting: TakeWaiting) -> Generator[int, None, list[Result]]:

@@ -85,5 +85,5 @@ def test_failed_publish_of_the_scheduler_is_one_log_line(
     ],
 )
 def test_task_id_is_recorded_only_in_the_form_that_celery_makes(task_id: str | None, expected: str) -> None:
-    """Who publishes a task by hand may choose any text for its id, and it would stay in events and logs."""
+    """Who publishes a task manually may choose any text for its id, and it would stay in events and logs."""
     assert known_task_id(task_id) == expected

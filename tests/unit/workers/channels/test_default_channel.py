@@ -91,7 +91,7 @@ def test_bad_sender_is_refused_at_once(mail_from: str) -> None:
 
 
 def test_message_needs_time() -> None:
-    """No time at all would fail every letter."""
+    """No time at all would fail every email."""
     with pytest.raises(ValueError, match="LEDGER_SMTP_TIMEOUT_S"):
         open_channel("smtp://127.0.0.1", mail_from=MAIL_FROM, timeout_s=0)
 

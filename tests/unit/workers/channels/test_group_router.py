@@ -1,4 +1,4 @@
-"""The order of a message: no group's own system holds up anybody else."""
+"""The order of a message: no group's external system holds up anybody else."""
 
 from uuid import UUID
 
@@ -35,7 +35,7 @@ def test_group_gets_only_its_share_of_the_concurrency() -> None:
 
 
 def test_system_that_does_not_answer_rests() -> None:
-    """What is left of its group is skipped until then; others go on, and an answer ends the rest."""
+    """What is left of its group is skipped until then; others continue, and an answer ends the rest."""
     seconds = 0.0
     cooldowns = Cooldowns(lambda: seconds)
     for outcome in SILENCE:
@@ -52,7 +52,7 @@ def test_system_that_does_not_answer_rests() -> None:
 
 
 def test_limits_take_no_more_mail_than_there_are_connections_for() -> None:
-    """What has to wait keeps its place; groups with a channel of their own go on in the meantime."""
+    """What has to wait keeps its place; groups with a channel of their own continue in the meantime."""
     limiter = GroupLimiter(IDS, FAST, 2, Cooldowns(), lambda: 2)
 
     assert limiter.acquire(8) == [*IDS[:2], *IDS[5:7]]

@@ -1,4 +1,4 @@
-"""The body of a letter: whatever it says comes out as it went in, in lines that every server carries."""
+"""The body of an email: whatever it says comes out as it went in, in lines that every server carries."""
 
 from email import message_from_bytes
 from email.message import EmailMessage

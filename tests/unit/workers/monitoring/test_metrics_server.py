@@ -38,7 +38,7 @@ def test_exporter_serves_metrics_and_health() -> None:
 
 
 def test_port_in_use_stops_nothing_and_is_attempted_again() -> None:
-    """A second worker on one machine goes on; once the port is free it has it."""
+    """A second worker on one machine continues; once the port is free it has it."""
     with socket.create_server(("127.0.0.1", 0)) as other_server:
         port = other_server.getsockname()[1]
         exporter = MetricsServer("127.0.0.1", port, lambda: b"")

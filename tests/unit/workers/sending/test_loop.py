@@ -72,7 +72,7 @@ def test_message_that_ends_unsent_ends_no_run() -> None:
 
 
 def test_slow_message_does_not_delay_the_others() -> None:
-    """Its slot is taken; the other slots go on until all others are recorded."""
+    """Its slot is taken; the other slots continue until all others are recorded."""
     kind, others = Numbers([*range(9)]), threading.Event()
 
     def send(number: int) -> str:

@@ -29,7 +29,7 @@ def walked(shared_app: AppClient, kind: str, **query: Any) -> list[dict[str, obj
 
 
 def test_codes_are_listed_by_filter(shared_app: AppClient) -> None:
-    """Group, state, open and time of issue, alone and together; a page may be short and go on."""
+    """Group, state, open and time of issue, alone and together; a page may be short and continue."""
     group = f"g{uuid4().hex}"
     texts = [shared_app.issue(make_template(max_uses=1, bound=nth % 2 == 0, group=group)) for nth in range(5)]
     ids = [str(code_id_of(shared_app, text)) for text in texts]

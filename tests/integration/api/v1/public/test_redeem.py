@@ -108,7 +108,7 @@ def test_code_that_has_not_started_says_when_to_come_back(shared_app: AppClient,
 
 
 def test_only_addresses_of_allowed_domains_redeem(shared_app: AppClient) -> None:
-    """By the A-label, whatever was typed; of a batch, each item by itself."""
+    """By the A-label, whatever was typed; of a batch, each item alone."""
     allowed = parse_domains("*.bücher.example, example.com")
     code = shared_app.issue(make_template(allowed_domains=allowed, max_uses=None, bound=False))
 

@@ -1,4 +1,4 @@
-"""Reports of a group's own system: taken once; what is forged, stale, repeated or foreign is refused and recorded."""
+"""Reports of a group's external system: accepted once; forged, stale, repeated and foreign ones are refused."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ def app(postgres_url: str) -> Iterator[AppClient]:
 
 
 class System:
-    """The operator's own system of a group of its own."""
+    """The operator's external system of a group of its own."""
 
     def __init__(self, app: AppClient) -> None:
         self.app = app

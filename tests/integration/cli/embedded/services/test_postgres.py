@@ -31,7 +31,7 @@ IS_ROOT = os.geteuid() == 0
 
 
 def test_postgres_runs_in_a_folder_of_mode_700(tmp_path: Path) -> None:
-    """A second start goes on where the first stopped, as the same owner, with durability as PostgreSQL ships it."""
+    """A second start continues where the first stopped, as the same owner, with durability as PostgreSQL ships it."""
     tmp_path.chmod(0o700)
     with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
         conn.execute("CREATE TABLE kept (n int)")

@@ -138,7 +138,7 @@ def test_second_legacy_import_adds_nothing(dsn: str, bench: LedgerBench, termina
 
 
 def test_legacy_codes_can_be_redeemed(tmp_path: Path, bench: LedgerBench, terminal: Terminal) -> None:
-    """The incident's code works again; a bound one is its owner's, who may go on; a used-up one says so."""
+    """The incident's code works again; a bound one is its owner's, who may continue; a used-up one says so."""
     dsn = old.sqlite(tmp_path / "old.db", CODES, RECORDS, GROUPS)
     terminal.ledger("import-legacy", "--dsn", dsn, "--apply")
 

@@ -1,4 +1,4 @@
-"""Every answer of an operator's own system, and what each says about the invitation."""
+"""Every answer of an operator's external system, and what each says about the invitation."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Every way in which a mail server can fail, and what each says about the letter."""
+"""Every way in which a mail server can fail, and what each says about the email."""
 
 import time
 from typing import get_args
@@ -38,7 +38,7 @@ def _summary(outcome: Outcome) -> tuple[str, bool, bool]:
 
 
 def test_accepted_message_has_the_reply_and_arrives_once(mail_server: MailServer) -> None:
-    """250 after the dot is the only thing that makes a letter accepted."""
+    """250 after the dot is the only thing that makes an email accepted."""
     outcome = _send(mail_server)
 
     assert Accepted(server=mail_server.address, reply_code=250) == outcome
@@ -81,7 +81,7 @@ def test_accepted_message_has_the_reply_and_arrives_once(mail_server: MailServer
 def test_refusal_is_read_by_stage_and_code(
     mail_server: MailServer, stage: Stage, code: int, text: str, expected: tuple[str, bool, bool]
 ) -> None:
-    """A valid refusal at any stage means surely not sent; only a 5xx about letter or recipient is final."""
+    """A valid refusal at any stage means definitely not sent; only a 5xx about email or recipient is final."""
     mail_server.at(stage, ReplyWith(code, text))
     outcome = _send(mail_server)
 
@@ -109,7 +109,7 @@ def test_refusal_is_read_by_stage_and_code(
 def test_no_valid_reply_before_the_content_is_a_retryable_rejection(
     mail_server: MailServer, stage: Stage, behavior: Behavior, reason: str
 ) -> None:
-    """Nothing of the letter's content has left, so it is surely not sent, and never finally."""
+    """Nothing of the email's content has left, so it is definitely not sent, and never finally."""
     mail_server.at(stage, behavior)
 
     timeout_s = SHORT_S if reason == "unreachable" else 60.0
@@ -132,7 +132,7 @@ def test_no_valid_reply_before_the_content_is_a_retryable_rejection(
 def test_no_valid_reply_once_the_content_leaves_is_uncertain(
     mail_server: MailServer, stage: Stage, behavior: Behavior, cause: str
 ) -> None:
-    """The letter may or may not arrive, and the outcome says so and why."""
+    """The email may or may not arrive, and the outcome says so and why."""
     # With pipelining, what a server says after 354 may come with it, before the content leaves.
     mail_server.pipelining = stage == "dot" and mail_server.pipelining
     mail_server.at(stage, behavior)
@@ -164,7 +164,7 @@ def test_send_ends_in_time(mail_server: MailServer, stage: Stage, behavior: Beha
 
 
 def test_slowness_of_all_stages_counts_together(mail_server: MailServer) -> None:
-    """The time is that of the whole letter, not of each reply."""
+    """The time is that of the whole email, not of each reply."""
     for stage in BEFORE_CONTENT:
         mail_server.at(stage, DelayedReply(SHORT_S / 2))
 
@@ -204,7 +204,7 @@ def test_name_that_does_not_resolve_is_unreachable() -> None:
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
 def test_unsolicited_reply_never_counts_as_the_next_one(mail_server: MailServer, stage: Stage) -> None:
-    """Two replies at once put both sides out of step: a stray 250 must not accept a letter."""
+    """Two replies at once put both sides out of step: a stray 250 must not accept an email."""
     stray = b"354 go\r\n250 ok\r\n" if stage == "data" else b"250 ok\r\n250 ok\r\n"
     mail_server.at(stage, SendOctets(stray))
 
@@ -213,7 +213,7 @@ def test_unsolicited_reply_never_counts_as_the_next_one(mail_server: MailServer,
 
 
 def test_refusals_of_one_recipient_leave_the_next_alone(mail_server: MailServer) -> None:
-    """After a refused recipient the same connection carries the next letter."""
+    """After a refused recipient the same connection carries the next email."""
     mail_server.at("rcpt", ReplyWith(550, "no such user"), recipient="nobody@example.com")
     with channel_to(mail_server.url) as channel:
         refused = channel.send(message_to("nobody@example.com"))

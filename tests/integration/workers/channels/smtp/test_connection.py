@@ -1,4 +1,4 @@
-"""Connections: privacy, login, what is kept between letters, and what the envelope holds."""
+"""Connections: privacy, login, what is kept between emails, and what the envelope holds."""
 
 import socket
 import ssl
@@ -55,7 +55,7 @@ def certificate(trusted: CA) -> LeafCert:
 
 @pytest.mark.parametrize("security", PRIVATE)
 def test_message_and_login_are_sent_encrypted(security: Security, certificate: LeafCert) -> None:
-    """With STARTTLS and with TLS from the start, the letter comes over an encrypted connection, logged in."""
+    """With STARTTLS and with TLS from the start, the email comes over an encrypted connection, logged in."""
     with MailServer(security, certificate=certificate, login=LOGIN) as server:
         outcome = _send_once(server.url)
 
@@ -66,7 +66,7 @@ def test_message_and_login_are_sent_encrypted(security: Security, certificate: L
 @pytest.mark.parametrize("security", PRIVATE)
 @pytest.mark.parametrize("wrong", ["other-name", "unknown-authority"])
 def test_wrong_certificate_is_refused_before_any_command(security: Security, wrong: str, trusted: CA) -> None:
-    """A certificate for another name or from an unknown authority gets neither login nor letter."""
+    """A certificate for another name or from an unknown authority gets neither login nor email."""
     wrong_certificate = trusted.issue_cert("mail.test") if wrong == "other-name" else CA().issue_cert("127.0.0.1")
     with MailServer(security, certificate=wrong_certificate, login=LOGIN) as server:
         outcome = _send_once(server.url)
@@ -79,7 +79,7 @@ def test_wrong_certificate_is_refused_before_any_command(security: Security, wro
 
 @pytest.mark.parametrize("behavior", [ReplyWith(454, "no TLS now"), ReplyWith(502, "what")], ids=["later", "never"])
 def test_starttls_never_falls_back_to_clear(behavior: Behavior, certificate: LeafCert) -> None:
-    """A server that refuses STARTTLS gets no letter."""
+    """A server that refuses STARTTLS gets no email."""
     with MailServer("smtp+starttls", certificate=certificate) as server:
         server.at("starttls", behavior)
         outcome = _send_once(server.url)
@@ -106,7 +106,7 @@ def test_replies_before_the_handshake_are_discarded(certificate: LeafCert) -> No
 
 @pytest.mark.parametrize("stage", ["starttls", "banner"])
 def test_silent_handshake_ends_in_time(stage: Stage, certificate: LeafCert) -> None:
-    """A server that stalls around the handshake makes the letter unreachable, not stuck."""
+    """A server that stalls around the handshake makes the email unreachable, not stuck."""
     with MailServer("smtp+starttls", certificate=certificate) as server:
         server.at(stage, Stall())
 
@@ -121,7 +121,7 @@ def test_tls_towards_a_server_without_tls_fails(mail_server: MailServer) -> None
 
 
 def test_wrong_password_is_retryable_and_named() -> None:
-    """Login trouble is for staff to repair: letters wait, none is refused for good."""
+    """Login trouble is for staff to repair: emails wait, none is refused permanently."""
     with MailServer(login=LOGIN) as server:
         outcome = _send_once(f"smtp://someone:wrong@{server.address}")
 
@@ -142,7 +142,7 @@ def test_wrong_password_is_retryable_and_named() -> None:
     ids=["454", "535", "close", "stall", "garbage"],
 )
 def test_failing_login_is_retryable(behavior: Behavior, reason: str) -> None:
-    """Whatever goes wrong at AUTH, nothing of the letter was said."""
+    """Whatever goes wrong at AUTH, nothing of the email was said."""
     with MailServer(login=LOGIN) as server:
         server.at("auth", behavior)
 
@@ -150,7 +150,7 @@ def test_failing_login_is_retryable(behavior: Behavior, reason: str) -> None:
 
 
 def test_login_that_the_server_does_not_offer_is_refused(mail_server: MailServer) -> None:
-    """A user in the URL and a server without AUTH don't fit: no letter goes without its login."""
+    """A user in the URL and a server without AUTH don't fit: no email goes without its login."""
     assert _reason(_send_once(f"smtp://user:word@{mail_server.address}")) == ("login_refused", False)
 
 
@@ -160,7 +160,7 @@ def test_each_address_of_a_name_is_attempted(mail_server: MailServer) -> None:
 
 
 def test_slow_resolver_can_not_delay_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looking up a name has no time bound of its own, and still ends with the letter's time."""
+    """Looking up a name has no time bound of its own, and still ends with the email's time."""
     is_over = Event()
 
     def answer_late(*_: object, **__: object) -> list[object]:
@@ -174,7 +174,7 @@ def test_slow_resolver_can_not_delay_a_message(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_messages_share_a_connection(mail_server: MailServer) -> None:
-    """Between letters the connection stays."""
+    """Between emails the connection stays."""
     with channel_to(mail_server.url) as channel:
         for _ in range(2):
             assert isinstance(channel.send(MESSAGE), Accepted)
@@ -210,7 +210,7 @@ def test_process_opens_few_connections_at_a_time(mail_server: MailServer, monkey
 
 
 def test_connection_carries_a_bounded_number_of_messages(mail_server: MailServer) -> None:
-    """After its share of letters a connection is replaced."""
+    """After its share of emails a connection is replaced."""
     with channel_to(mail_server.url) as channel:
         for _ in range(MESSAGES_PER_CONNECTION_MAX + 1):
             channel.send(MESSAGE)
@@ -237,7 +237,7 @@ def test_connection_that_rested_too_long_is_replaced(mail_server: MailServer) ->
 
 
 def test_kept_connection_that_died_is_replaced(mail_server: MailServer) -> None:
-    """The server hung up between two letters; the second one arrives all the same, once."""
+    """The server hung up between two emails; the second one arrives all the same, once."""
     with channel_to(mail_server.url) as channel:
         channel.send(MESSAGE)
         mail_server.drop_connections()
@@ -295,7 +295,7 @@ def test_kept_connection_lost_after_the_content_is_never_retried(mail_server: Ma
 
 
 def test_after_an_unknown_outcome_the_next_message_gets_a_new_connection(mail_server: MailServer) -> None:
-    """A late answer to the lost letter must not be taken for that of the next one."""
+    """A late answer to the lost email must not be taken for that of the next one."""
     mail_server.at("dot", SendOctets(), times=1)
     with channel_to(mail_server.url) as channel:
         first, second = channel.send(MESSAGE), channel.send(MESSAGE)

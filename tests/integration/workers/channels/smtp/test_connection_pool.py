@@ -48,7 +48,7 @@ class PoolProcess:
         return channel.send(message_to(f"p{number}@example.com"))
 
     def send_all(self, count: int) -> list[Outcome]:
-        """Send letters, as many at a time as there are threads."""
+        """Send emails, as many at a time as there are threads."""
         with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(self.send, range(count)))
 
@@ -65,7 +65,7 @@ def process(server: MailServer, timeout_s: float = 60.0, url: str = "") -> Itera
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
 def test_messages_wait_for_an_open_connection_when_the_server_limits_them(limit: int) -> None:
-    """Sixteen threads, few connections: every letter goes out at the first try."""
+    """Sixteen threads, few connections: every email goes out at the first try."""
     with MailServer(connections_max=limit) as server, process(server) as worker:
         outcomes = worker.send_all(40)
 
@@ -162,7 +162,7 @@ def test_server_that_is_unavailable_is_not_retried_during_its_backoff() -> None:
 
 
 def test_connections_are_attempted_again_after_the_backoff() -> None:
-    """The server is back: letters go out again."""
+    """The server is back: emails go out again."""
     with MailServer() as server, process(server) as worker:
         server.at("banner", ReplyWith(421, "busy"), times=1)
         assert isinstance(worker.send(1), Rejected)
@@ -186,7 +186,7 @@ def test_idle_connections_make_room_for_another_process() -> None:
 
 
 def test_message_that_gets_no_connection_keeps_its_attempt() -> None:
-    """The one connection is slow: a part of the time is waited for it, and the rest of the letters come later."""
+    """The one connection is slow: a part of the time is waited for it, and the rest of the emails come later."""
     with MailServer(connections_max=1) as server, process(server, timeout_s=2.0) as worker:
         server.at("rcpt", DelayedReply(0.6))
         outcomes = worker.send_all(8)
@@ -198,7 +198,7 @@ def test_message_that_gets_no_connection_keeps_its_attempt() -> None:
 
 
 def test_messages_to_a_restarted_server_go_out_immediately() -> None:
-    """Kept connections are dead then; each letter gets a new one without losing a try."""
+    """Kept connections are dead then; each email gets a new one without losing a try."""
     with MailServer() as server, process(server) as worker:
         worker.send_all(40)
         server.drop_connections()

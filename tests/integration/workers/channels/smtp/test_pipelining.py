@@ -35,7 +35,7 @@ def open_to(request: pytest.FixtureRequest) -> Callable[[str], Channel]:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A server that a test plays by hand."""
+    """A server that a test plays manually."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
         yield server

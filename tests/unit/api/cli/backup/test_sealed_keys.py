@@ -18,7 +18,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_the_passphrase_opens_the_keys() -> None:
-    """What is sealed shows nothing; another passphrase is refused by one sentence."""
+    """What is encrypted shows nothing; another passphrase is refused by one sentence."""
     sealed = seal_keys(VALUES, PASSPHRASE)
 
     assert open_keys(sealed, PASSPHRASE) == VALUES

@@ -71,7 +71,7 @@ def test_second_invitation_is_released_when_the_channel_removed_the_first() -> N
 
 @pytest.mark.parametrize("end", ["callback", "resolved", "only told"])
 def test_second_invitation_is_released_however_the_first_is_settled(end: str) -> None:
-    """The group's own system reports it, staff removed it manually, or the group has gone back to email."""
+    """The group's external system reports it, staff removed it manually, or the group has gone back to email."""
     scenario = own_system()
     wrong = scenario.sent("ly")
     right = corrected(scenario, wrong)
@@ -118,7 +118,7 @@ def test_waiting_for_a_removal_outlasts_the_deadline() -> None:
 
 
 def test_staff_may_cancel_a_reservation_that_waits_for_a_removal() -> None:
-    """The removal goes on; nothing is released afterwards."""
+    """The removal continues; nothing is released afterwards."""
     scenario = own_system()
     wrong = scenario.sent("ly")
     right = corrected(scenario, wrong)
@@ -167,7 +167,7 @@ def test_correction_ends_no_access_that_was_never_requested() -> None:
 
 
 def test_correcting_an_unknown_outcome_ends_the_possible_access() -> None:
-    """A group's own system that did not answer may have invited; by email the dead link is the end."""
+    """A group's external system that did not answer may have invited; by email the dead link is the end."""
     effects = {}
     for channel in ("webhook", "smtp"):
         scenario = Scenario(channel=channel)

@@ -396,7 +396,7 @@ def test_revocation_refunds_the_use() -> None:
 
 
 def test_access_that_was_withdrawn_is_not_moved() -> None:
-    """The group's own system removed it; that it has not expired makes no difference."""
+    """The group's external system removed it; that it has not expired makes no difference."""
     scenario = make_scenario()
     former = scenario.sent()
     done(scenario.removed(former))

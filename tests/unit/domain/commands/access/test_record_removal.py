@@ -1,4 +1,4 @@
-"""What a group's own system reports: acceptance and removal, each once and only of what was sent."""
+"""What a group's external system reports: acceptance and removal, each once and only of what was sent."""
 
 from datetime import timedelta
 from uuid import UUID

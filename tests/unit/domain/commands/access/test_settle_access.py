@@ -287,7 +287,7 @@ def test_failed_removal_opens_another_case() -> None:
 
 @pytest.mark.parametrize("command", ["refund", "resolve"])
 def test_refund_does_not_resolve_the_case_of_an_access(command: str) -> None:
-    """The case of a failed removal ends by hand, by trying on or by a report; found by random histories."""
+    """The case of a failed removal ends manually, by a retry or by a report; found by random histories."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
     revoked(scenario, reservation_id, NEVER)

@@ -26,7 +26,7 @@ def test_change_of_a_term_that_does_not_exist_cannot_be_made() -> None:
 
 
 def test_paused_code_accepts_no_new_recipient_until_it_is_resumed() -> None:
-    """The reservation that stands goes on, and its person still gets it."""
+    """The reservation that stands continues, and its person still gets it."""
     scenario = Scenario(max_uses=3, bound=False)
     mine = scenario.reserved("li")
 

@@ -39,7 +39,7 @@ def test_revoked_code_answers_existing_reservations_first() -> None:
 
 
 def test_retry_is_returned_too() -> None:
-    """Its attempts surely failed, so nothing arrived."""
+    """Its attempts definitely failed, so nothing arrived."""
     scenario = Scenario()
     waiting = scenario.reserved()
     scenario.attempt(waiting, BUSY)

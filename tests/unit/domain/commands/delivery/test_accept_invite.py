@@ -1,4 +1,4 @@
-"""Accepting an invitation: once, and as proof that the letter arrived."""
+"""Accepting an invitation: once, and as proof that the email arrived."""
 
 from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 
@@ -15,7 +15,7 @@ def test_sent_invitation_is_accepted_once() -> None:
 
 
 def test_acceptance_settles_an_unknown_as_sent() -> None:
-    """The person has the letter, so it was sent: the use is counted and the case closed."""
+    """The person has the email, so it was sent: the use is counted and the case closed."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, LOST)
@@ -45,7 +45,7 @@ def test_nothing_sent_nothing_accepted() -> None:
 
 
 def test_link_of_a_refunded_use_counts_it_again() -> None:
-    """The letter arrived after all: a use is free, so it is counted and accepted."""
+    """The email arrived after all: a use is free, so it is counted and accepted."""
     scenario = Scenario()
     reservation_id = scenario.given_back()
 

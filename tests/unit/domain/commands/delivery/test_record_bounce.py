@@ -98,7 +98,7 @@ def test_late_success_after_a_refund_opens_a_case() -> None:
 
 
 def test_so_it_is_with_a_further_delivery_and_with_a_use_that_is_retaken() -> None:
-    """Whatever the success is recorded as, its letter came back."""
+    """Whatever the success is recorded as, its email came back."""
     scenario = Scenario(max_uses=2, bound=False)
     resent, retaken = scenario.sent("li"), scenario.given_back("wang")
     scenario.resend(resent)

@@ -27,7 +27,7 @@ from tests.support.ledger.scenario import (
 
 
 def test_sent_invitation_counts_the_use() -> None:
-    """A use is counted when the mail server took the letter, not before."""
+    """A use is counted when the mail server took the email, not before."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -303,7 +303,7 @@ def test_later_spends_no_attempt_and_moves_the_deadline() -> None:
 
 
 def test_later_has_an_end() -> None:
-    """Beyond the bound a "later" fails for good and the use comes back."""
+    """Beyond the bound a "later" fails permanently and the use comes back."""
     scenario = Scenario(policy=Policy(deferrals_s_max=3600))
     scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", wait=timedelta(hours=2)))
 

@@ -42,7 +42,7 @@ def test_reserved_use_moves_to_the_right_address() -> None:
 
 
 def test_sent_use_moves_too_and_its_old_link_is_dead() -> None:
-    """The letter to the wrong address is worth nothing any more."""
+    """The email to the wrong address is worth nothing any more."""
     scenario = Scenario()
     wrong = scenario.sent("ly")
 

@@ -117,7 +117,7 @@ def test_late_success_of_a_resend_settles_its_case() -> None:
 
 
 def test_opened_link_of_a_resend_settles_its_case() -> None:
-    """It proves that the letter arrived."""
+    """It proves that the email arrived."""
     scenario = Scenario()
     reservation_id = resent(scenario)
     scenario.attempt(reservation_id, LOST)

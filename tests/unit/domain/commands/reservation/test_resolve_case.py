@@ -177,7 +177,7 @@ def test_code_that_is_anothers_by_now_is_not_counted_for_the_first() -> None:
 
 
 def test_case_is_not_resolvable_when_the_system_decides() -> None:
-    """Being sent, waiting for its turn, sent without a bounce, refunded for good."""
+    """Being sent, waiting for its turn, sent without a bounce, refunded permanently."""
     scenario = Scenario(max_uses=4, bound=False)
     leased, waiting = scenario.reserved("a"), scenario.reserved("b")
     scenario.claim(leased)
@@ -238,7 +238,7 @@ def test_outage_refunds_sent_uses_only_on_request_and_never_accepted_ones() -> N
 
 
 def test_outage_refunds_nothing_that_is_still_retried() -> None:
-    """Not parked: it is tried again by itself."""
+    """Not parked: it is tried again automatically."""
     scenario = Scenario()
     reservation_id: UUID = scenario.reserved()
     scenario.attempt(reservation_id, LOST)

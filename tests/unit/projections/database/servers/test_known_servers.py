@@ -34,7 +34,7 @@ def hosts(servers: KnownServers, url: str = URL) -> str:
 
 
 def test_hosts_keep_the_order_of_the_url_while_none_is_suspected() -> None:
-    """The URL is passed on to the letter."""
+    """The URL is passed on to the email."""
     assert KnownServers().order_hosts(URL) == URL
 
 

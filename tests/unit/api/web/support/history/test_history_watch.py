@@ -127,7 +127,7 @@ def test_slow_viewer_is_sent_the_newest_only() -> None:
 
 @pytest.mark.parametrize(("session", "role"), [(b"ended", "viewer"), (b"demoted", "support")])
 def test_viewer_ends_with_session_or_role(session: bytes, role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A viewer whose session goes on stays."""
+    """A viewer whose session continues stays."""
     monkeypatch.setattr(history_watch, "SESSIONS_S", 0)
 
     async def watched(_: FakeSource, watch: HistoryWatch, stack: ExitStack) -> None:
