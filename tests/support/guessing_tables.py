@@ -76,7 +76,7 @@ def old_table() -> str:
 def limit_table() -> str:
     """The limits themselves."""
     rows = [(f"`{limit.name}`", str(limit.burst), f"{limit.period_s:g} s", f"{per_hour(limit):,}") for limit in LIMITS]
-    return table(("limit", "at once", "one more each", "an hour"), rows)
+    return table(("limit", "burst", "refill interval", "per hour"), rows)
 
 
 def per_hour(limit: Limit) -> int:

@@ -53,7 +53,7 @@ def test_issue_warns_of_an_expiry_date_in_the_past(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("locale", "words"), [("en_US.UTF-8", "it takes no new codes"), ("zh_CN.UTF-8", "不能再加入或发放兑换码")]
+    ("locale", "words"), [("en_US.UTF-8", "it accepts no new codes"), ("zh_CN.UTF-8", "不能再加入或发放兑换码")]
 )
 def test_refusal_is_explained_to_staff(
     terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, locale: str, words: str

@@ -207,7 +207,7 @@ def test_code_joins_a_campaign_later_and_its_earlier_uses_stay_outside(app: AppC
     assert (balance["codes"], balance["used_count"], balance["reserved"], balance["available"]) == (1, 0, 1, 0)
     assert (history["used_count"], history["reserved"]) == (1, 1)
     assert [event["sentence"] for event in history["events"] if event["type"] == "CodeJoinedCampaign"] == [
-        f"code joined the campaign {campaign['name']}: uses that were reserved earlier do not count there"
+        f"code joined the campaign {campaign['name']}: earlier reservations do not count in it"
     ]
 
 

@@ -118,7 +118,7 @@ def test_ids_are_found_by_a_part_and_receipts_by_their_json(shared_app: AppClien
         assert find(browser, part)[path] == "A part of the ID matches"
     for pasted in (receipt, receipt[:-10], receipt.replace(", ", ",\r\n  ") + " " * 2_000):
         assert browser.search(pasted).headers["location"] == path
-    assert "names no reservation" in browser.search('{"format": "x"}').text
+    assert "contains no reservation" in browser.search('{"format": "x"}').text
 
 
 @pytest.mark.parametrize(("codes", "is_cut"), [(2, False), (3, True)])

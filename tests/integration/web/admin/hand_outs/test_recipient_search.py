@@ -50,8 +50,8 @@ def test_support_finds_a_recipient_of_a_hand_out_by_email_address(
 @pytest.mark.parametrize(
     ("typed", "status", "message"),
     [
-        ("zhou@four.example", 404, "This list does not have the email address."),
-        ("eve@other.example", 404, "This list does not have the email address."),
+        ("zhou@four.example", 404, "The email address is not in this list."),
+        ("eve@other.example", 404, "The email address is not in this list."),
         ("li at four", 422, "This is not a valid email address."),
         ("", 422, "This is not a valid email address."),
     ],
@@ -88,7 +88,7 @@ def test_found_recipient_gets_another_email_and_stays_shown(app: AppClient, admi
 
     assert (answer.status_code, answer.headers["location"]) == (303, shown.replace("#", "&queued=yes#"))
     assert listed(admin.get(shown.partition("#")[0])).rows[0].find("td", class_="number").text == "2"
-    assert "The list does not have this recipient any more." in gone.text
+    assert "The recipient is no longer in the list." in gone.text
     assert gone.rows == []
 
 

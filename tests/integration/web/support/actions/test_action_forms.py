@@ -87,7 +87,9 @@ def test_each_act_is_followed_by_its_page(shared_app: AppClient, shared_sign_in:
     pages = {word: browser.get(f"/support/reservations/{reservation_id}", done=word) for word in DONE}
 
     assert [word for word, page in pages.items() if page.status_code != 200] == []
-    assert [word for word, page in pages.items() if not read_page(page.text).find("p", role="status").text] == []
+    assert [
+        word for word, page in pages.items() if not read_page(page.text).find("p", class_="done", role="status").text
+    ] == []
 
 
 def test_case_of_an_access_that_stays_is_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
