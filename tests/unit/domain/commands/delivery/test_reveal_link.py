@@ -32,7 +32,7 @@ def test_reveal_moves_no_number_and_repeated_request_adds_nothing() -> None:
     assert scenario.reservation(reservation_id).public_state == "sent"
 
 
-def test_link_given_by_hand_settles_an_unknown_outcome_when_it_is_accepted() -> None:
+def test_acceptance_of_a_revealed_link_settles_an_unknown_outcome() -> None:
     """The reveal itself proves nothing."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
