@@ -27,6 +27,7 @@ FAMILIES: Final = (
     "api.cli.codes.what_if",
     "api.cli.codes.cases",
     "api.cli.codes.lifecycle",
+    "api.cli.codes.change_codes",
     "api.cli.codes.refund_outage",
     "api.cli.codes.campaigns",
     "api.cli.codes.hand_outs",

@@ -43,6 +43,7 @@ SAME_CONCEPT: Final = {
     "campaign": "campaigns: events, state",
     "campaigns": "campaigns: table, schemas, routes, commands",
     "cases": "the review queue: routes, commands",
+    "change_codes": "changes of many codes: pages, a command",
     "code_import": "importing codes from a file: route, page",
     "code_terms": "terms of a code: value object, table at the edge",
     "codes": "codes: routes, page, commands",

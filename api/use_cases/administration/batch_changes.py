@@ -5,7 +5,8 @@ where a process ended: what is changed already does not change again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from datetime import datetime
+from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 from msgspec import structs
@@ -16,12 +17,27 @@ from domain.application import settle_revoked_code
 from domain.command_bus import CodeCommand
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
+from domain.values.batched import batched
 from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_reason
-from projections.repositories.issue_batches import Batch, BatchRepository, NewBatch
+from projections.repositories.issue_batches import Batch, BatchRepository, ChangeKind, NewBatch
 from projections.telemetry.after_commit import after_commit
 
-CODES_MAX: Final = 100_000
-"""Most codes of one batch. Their ids are stored with the request, in one transaction of about a second."""
+SLICE: Final = 250
+"""Codes of one commit."""
+
+
+class CodeChange(NamedTuple):
+    """What is done to each code.
+
+    Attributes:
+        kind: The change.
+        reason: For the history of each code.
+        expires_at: The new end of an extension.
+    """
+
+    kind: ChangeKind
+    reason: str
+    expires_at: datetime | None = None
 
 
 def request_change(
@@ -64,34 +80,80 @@ def change_codes(
         StorageUnavailableError: The database is unavailable; the slices before this one are changed.
     """
     reason = services.reader.find_private_text(batch.text_id) if batch.text_id else None
+    change = CodeChange(cast("ChangeKind", batch.kind), reason or "", batch.terms.expires_at)
     done = batch.done
     while codes := batches.list_code_ids(batch, done, slice_max):
-        context = create_context()
-        commands = [
-            structs.replace(_command(services, batch, code_id, reason or ""), context=context) for _, code_id in codes
-        ]
-        results = services.storage.ledger.execute(commands)
-        rejected = []
-        for (number, code_id), result in zip(codes, results, strict=True):
-            if isinstance(result, Refusal):
-                rejected.append((number, result.code))
-            elif batch.kind == "revoke" and result.code.reserved:
-                _settle(services, create_context, code_id)
+        refused = _change_slice(services, change, [code_id for _, code_id in codes], create_context)
         done = codes[-1][0]
-        yield len(codes), rejected
+        yield len(codes), [(codes[place][0], code) for place, code in refused]
 
 
-def _command(services: LedgerServices, batch: Batch, code_id: UUID, reason: str) -> CodeCommand:
-    caller = Caller(actor="staff", actor_id=str(batch.staff_id))
-    match batch.kind:
+def change_at_once(
+    services: LedgerServices,
+    caller: Caller,
+    change: CodeChange,
+    code_ids: Sequence[UUID],
+    progress: Callable[[int], None],
+) -> tuple[UUID, list[tuple[UUID, str]]]:
+    """Change codes while the caller waits; return the correlation id of the events, and which codes were refused why.
+
+    A run that is interrupted can be repeated: what is changed already does not change again. Each run is one line in
+    the audit log.
+
+    Args:
+        services: The ledger.
+        caller: Who asks.
+        change: What is done to each code.
+        code_ids: At most `CODES_MAX`.
+        progress: Is called with the number of codes of each slice.
+
+    Raises:
+        StorageUnavailableError: The database is unavailable; the slices before this one are changed.
+    """
+    change_id = services.new_id()
+    details = {"action": change.kind, "count": len(code_ids), "until": change.expires_at}
+    services.open_audit_log(caller).record("changed_codes", change_id, describe_reason(change.reason, **details))
+
+    def create_context() -> CommandContext:
+        return structs.replace(services.context(caller), correlation_id=change_id)
+
+    refused = []
+    for ids in batched(code_ids, SLICE):
+        refused += [(ids[place], code) for place, code in _change_slice(services, change, ids, create_context)]
+        progress(len(ids))
+    return change_id, refused
+
+
+def _change_slice(
+    services: LedgerServices,
+    change: CodeChange,
+    code_ids: Sequence[UUID],
+    create_context: Callable[[], CommandContext],
+) -> list[tuple[int, str]]:
+    """Change some codes in one transaction; return the places of those that were refused, with the refusal's code."""
+    context = create_context()
+    commands = [structs.replace(_command(services, change, code_id), context=context) for code_id in code_ids]
+    refused = []
+    for place, result in enumerate(services.storage.ledger.execute(commands)):
+        if isinstance(result, Refusal):
+            refused.append((place, result.code))
+        elif change.kind == "revoke" and result.code.reserved:
+            _settle(services, create_context, code_ids[place])
+    return refused
+
+
+def _command(services: LedgerServices, change: CodeChange, code_id: UUID) -> CodeCommand:
+    caller = Caller(actor="operator")  # replaced with the context
+    match change.kind:
         case "pause":
-            return pause.command(services, caller, code_id, note=reason)
+            return pause.command(services, caller, code_id, note=change.reason)
         case "resume":
-            return resume.command(services, caller, code_id, note=reason)
+            return resume.command(services, caller, code_id, note=change.reason)
         case "revoke":
-            return revoke.command(services, caller, code_id, note=reason)
-        case _:
-            return change_terms.command(services, caller, code_id, {"expires_at": batch.terms.expires_at}, note=reason)
+            return revoke.command(services, caller, code_id, note=change.reason)
+        case "extend":
+            changes = {"expires_at": change.expires_at}
+            return change_terms.command(services, caller, code_id, changes, note=change.reason)
 
 
 def _settle(services: LedgerServices, create_context: Callable[[], CommandContext], code_id: UUID) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from msgspec import structs
 
-from api.use_cases.administration.batch_changes import change_codes
+from api.use_cases.administration.batch_changes import SLICE, change_codes
 from api.use_cases.issue_codes import CodeOrder, CodeTemplate, issue_with_retries
 from api.use_cases.services import LedgerServices
 from domain.commands.context import CommandContext
@@ -35,8 +35,6 @@ from projections.telemetry.metrics import ERRORS
 
 log = logging.getLogger(__name__)
 
-SLICE: Final = 250
-"""Codes of one commit."""
 LEASE_S: Final = 60.0
 CLAIM_INTERVAL_S: Final = 5.0
 """How often a process claims a batch whose runner has ended."""

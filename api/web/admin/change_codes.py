@@ -1,8 +1,6 @@
 """The pages that pause, resume, revoke or extend the codes of a list or a batch together, after a preview."""
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -15,7 +13,8 @@ from api.http.blocking_route import answer_within
 from api.i18n.catalogs import translator
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import parse_filter_time
-from api.use_cases.administration.batch_changes import CODES_MAX, request_change
+from api.use_cases.administration.batch_changes import request_change
+from api.use_cases.administration.chosen_codes import CODES_MAX, ChosenCodes, choose_codes, iter_rows_of_batch
 from api.web.admin.batches import get_batch
 from api.web.admin.codes import STATES, CodeFilterDep, CodeListFilter, iter_rows
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -25,10 +24,7 @@ from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.events.code_terms import CodeTerms
-from domain.model.redeem_code import CodeState
 from domain.ports import Language
-from projections.definitions.tables.code_balances import code_from_named_row
-from projections.read_models.code_list import SCAN_LIMIT
 from projections.repositories.issue_batches import ChangeKind, NewBatch
 
 COLLECT_S_MAX: Final = 60.0
@@ -37,26 +33,6 @@ EXPIRES_AT: Final = next(term for term in TERMS if term.name == "expires_at")
 BatchId = Annotated[UUID | None, Query()]
 
 router = APIRouter(prefix="/admin/codes/change", route_class=SupportRoute)
-
-
-@dataclass
-class ChosenCodes:
-    """The codes of a list or a batch, as of one time.
-
-    Attributes:
-        ids: At most `CODES_MAX` and one.
-        states: How many have which state.
-        reserved: How many of their uses are reserved.
-    """
-
-    ids: list[UUID] = field(default_factory=list)
-    states: Counter[CodeState] = field(default_factory=Counter)
-    reserved: int = 0
-
-    @property
-    def are_too_many(self) -> bool:
-        """Whether one batch cannot hold them."""
-        return len(self.ids) > CODES_MAX
 
 
 @router.get("/{change}")
@@ -130,27 +106,12 @@ class _Change:
 
     def collect(self, admin: AdminContext) -> ChosenCodes:
         """Find the codes: those of the batch, or else those of the list."""
-        chosen, now = ChosenCodes(), admin.services.now()
-        for rows in self._iter_rows(admin):
-            for row in rows:
-                if row["issued_at"] <= self.as_of:
-                    code = code_from_named_row(row)
-                    chosen.ids.append(code.code_id)
-                    chosen.states[code.state(now)] += 1
-                    chosen.reserved += code.reserved
-            if chosen.are_too_many:
-                break
-        del chosen.ids[CODES_MAX + 1 :]
-        return chosen
-
-    def _iter_rows(self, admin: AdminContext) -> Iterator[list[dict[str, Any]]]:
-        if self.batch_id is None:
-            yield from iter_rows(admin, self.code_filter)
-            return
-        batch, after = get_batch(admin, self.batch_id), 0
-        while ids := admin.batches.list_code_ids(batch, after, SCAN_LIMIT):
-            yield list(admin.codes.find_balances([code_id for _, code_id in ids]).values())
-            after = ids[-1][0]
+        pages = (
+            iter_rows(admin, self.code_filter)
+            if self.batch_id is None
+            else iter_rows_of_batch(admin.batches, admin.codes, get_batch(admin, self.batch_id))
+        )
+        return choose_codes(pages, self.as_of, admin.services.now())
 
     @property
     def back(self) -> str:

@@ -18,7 +18,8 @@ from api.code_import.importer import CodeImport
 from api.code_import.row_parser import CODE_FILE, COLUMNS
 from api.errors import ApplicationError
 from api.schemas.parsing import SEVERAL_LINES
-from api.use_cases.administration.batch_runner import SLICE, IssuedSlice
+from api.use_cases.administration.batch_changes import SLICE
+from api.use_cases.administration.batch_runner import IssuedSlice
 from api.use_cases.administration.batches import start_batch
 from api.use_cases.campaign_actions import apply_defaults
 from api.use_cases.issue_codes import CodeTemplate

@@ -47,6 +47,12 @@ class Ledger:
     postgres_url: str
     copy: str
 
+    def group_of_code(self) -> str:
+        """A new group with a code, as `change-codes` names it."""
+        group = f"g{uuid4().hex}"
+        self.bench.issue(group=group)
+        return f"group:{group}"
+
     def code(self) -> str:
         """The id of a code."""
         text = self.bench.issue(9, bound=False)
@@ -198,6 +204,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     ),
     "pause": (lambda ledger: (ledger.code(),), ["CodePaused"]),
     "resume": (lambda ledger: (ledger.paused("", ledger.code()),), ["CodeResumed"]),
+    "change-codes": (lambda ledger: ("pause", ledger.group_of_code(), "--apply"), ["CodePaused", "changed_codes"]),
     "revoke": (lambda ledger: (ledger.code(),), ["CodeRevoked"]),
     "terms": (lambda ledger: (ledger.code(), "--max-uses", "7"), ["CodeTermsChanged"]),
     "cancel": (lambda ledger: (ledger.reserved(),), ["UseRefunded"]),

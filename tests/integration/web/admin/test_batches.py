@@ -9,7 +9,8 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 
 from api.cli.embedded.bounded_wait import wait_until
-from api.use_cases.administration.batch_runner import SLICE, BatchRunner
+from api.use_cases.administration.batch_changes import SLICE
+from api.use_cases.administration.batch_runner import BatchRunner
 from api.web.admin.batches import PER_PAGE
 from domain.events.code import CodeIssued
 from projections.database.errors import StorageUnavailableError

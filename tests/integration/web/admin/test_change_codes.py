@@ -6,7 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.cli.embedded.bounded_wait import wait_until
-from api.use_cases.administration.batch_runner import SLICE, BatchRunner
+from api.use_cases.administration import chosen_codes
+from api.use_cases.administration.batch_changes import SLICE
+from api.use_cases.administration.batch_runner import BatchRunner
 from api.web.admin import change_codes
 from domain.events.code import CodePaused, CodeRevoked, CodeTermsChanged
 from domain.events.event import Event
@@ -151,7 +153,8 @@ def test_list_that_is_too_long_is_refused_with_advice(
     """It has no form, and sending one all the same changes nothing."""
     for _ in range(3):
         issue(app, "VIP")
-    monkeypatch.setattr(change_codes, "CODES_MAX", 2)
+    for module in (change_codes, chosen_codes):
+        monkeypatch.setattr(module, "CODES_MAX", 2)
 
     page = admin.get(f"{PATH}/pause?group=VIP").text
     form = {"as_of": app.services.now().isoformat(), "nonce": uuid4().hex, "reason": REASON}

@@ -1,0 +1,64 @@
+"""`ledger change-codes`: counts without --apply, one event for each code with it, refusals by their code."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench
+
+
+def test_codes_of_a_group_are_counted_then_paused_once(bench: LedgerBench, terminal: Terminal) -> None:
+    """The note is in the history of each code, and the audit log has one line for each run with --apply."""
+    bench.issue()
+    codes = [bench.issue(group="VIP") for _ in range(5)]
+    counted = terminal.ledger("change-codes", "pause", "group:VIP", "--note", "leaked")
+    paused = terminal.ledger("change-codes", "pause", "group:VIP", "--note", "leaked", "--apply")
+    again = terminal.ledger("change-codes", "pause", "group:VIP", "--note", "leaked", "--apply", "--json")
+    history = terminal.ledger("history", codes[0])
+
+    assert (counted.status, "5 active" in counted.out, "nothing was changed" in counted.out) == (0, True, True)
+    assert (paused.status, "pause: 5 of 5 codes" in paused.out) == (0, True)
+    assert (again.json["codes"], again.json["refused"]) == (5, [])
+    assert "leaked" in history.out
+    assert bench.rows("SELECT count(*) FROM code_balances WHERE is_paused") == [(5,)]
+    assert bench.rows("SELECT count(*) FROM audit WHERE act = 'changed_codes'") == [(2,)]
+
+
+def test_revoked_codes_are_refused_and_named(bench: LedgerBench, terminal: Terminal) -> None:
+    """The others are changed; --json lists all."""
+    codes = [bench.issue(group="VIP") for _ in range(3)]
+    terminal.ledger("revoke", codes[0])
+    result = terminal.ledger(
+        "change-codes", "extend", "group:VIP", "--expires-at", "2099-01-01", "--note", "longer", "--apply"
+    )
+
+    assert (result.status, "extend: 2 of 3 codes" in result.out) == (4, True)
+    assert result.err.count("CODE_REVOKED") == 1
+    assert bench.rows("SELECT count(*) FROM code_balances WHERE expires_at IS NOT NULL") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("pause", "VIP"), "name the codes as batch:ID, group:NAME or campaign:ID"),
+        (("stop", "group:VIP"), "must be one of pause, resume, revoke, extend"),
+        (("extend", "group:VIP"), "--expires-at is for extend"),
+        (("extend", "group:VIP", "--expires-at", "2020-01-01"), "must be in the future"),
+        (("pause", "batch:x"), "is not a batch ID"),
+    ],
+)
+def test_impossible_words_are_refused(bench: LedgerBench, terminal: Terminal, words: tuple[str, ...], why: str) -> None:
+    """With what to write instead."""
+    del bench
+    result = terminal.ledger("change-codes", *words)
+
+    assert (result.status, why in result.err.replace("\n", " ")) == (2, True)
+
+
+def test_unknown_batch_is_named(bench: LedgerBench, terminal: Terminal) -> None:
+    """And an unknown campaign."""
+    del bench
+    results = [terminal.ledger("change-codes", "pause", f"{kind}:{uuid4()}") for kind in ("batch", "campaign")]
+
+    assert [(result.status, "there is no" in result.err) for result in results] == [(4, True)] * 2
