@@ -1,12 +1,12 @@
 """Take the pictures of README and documentation: `make pictures`, or `python docs/pictures.py [LANGUAGE [FOLDER]]`.
 
 A separate ledger runs for three minutes: a customer redeems a code, support finds, corrects and proves it, and an
-admin issues codes and hands codes of a campaign out, in Chromium. It needs Debian's package chromium.
+admin issues codes and hands codes of a campaign out, in Chromium. It needs one of Debian's packages
+chromium and chromium-headless-shell.
 """
 
 import mailbox
 import re
-import shutil
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, expect, 
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.harness.stack import BenchmarkStack, run_stack, wait_until
+from tests.support.optional_packages import find_browser
 
 FOLDER: Final = Path(__file__).parent
 WALKTHROUGH: Final = "support/pictures"
@@ -55,7 +56,7 @@ def main() -> None:
     """Take all pictures in a language."""
     language, folder = [*sys.argv[1:], *("en", str(FOLDER))[len(sys.argv) - 1 :]][:2]
     (Path(folder) / WALKTHROUGH).mkdir(parents=True, exist_ok=True)
-    chromium = shutil.which("chromium")
+    chromium = find_browser()
     with run_stack() as stack, sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
