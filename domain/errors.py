@@ -276,7 +276,7 @@ class HandOutConflict(RefusalWithReason):
 
     code = "HAND_OUT_CONFLICT"
     kind = "conflict"
-    reasons = ("ended", "running", "taken_over", "unknown_variables")
+    reasons = ("ended", "running", "not_started", "taken_over", "unknown_variables")
 
     @classmethod
     def of_unknown_variables(cls, names: Collection[str]) -> Self:

@@ -14,8 +14,8 @@ from domain.values.timestamps import TimestampError, read_timestamp, text_of
 from projections.repositories.audit_log import NO_REASON, AuditAction
 
 VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
-    "issued_codes": ("count", "group"),
-    "imported_codes": ("count", "group"),
+    "issued_codes": ("count", "lines", "group"),
+    "imported_codes": ("count", "lines", "group"),
     "exported_codes": ("issued_before", "batch", "group"),
     "exported_audit": ("who", "action", "since", "until"),
     "changed_codes": ("action", "count", "until"),

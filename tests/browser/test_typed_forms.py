@@ -73,6 +73,28 @@ def test_form_of_an_ended_session_is_filled_in_after_the_sign_in(open_tab: Tab) 
     page.wait_for_url("**/admin/campaigns/*")
 
 
+def test_other_forms_of_a_page_keep_what_was_typed_when_one_is_saved(open_tab: Tab) -> None:
+    """The page of a group has a form for its texts, one for its channel and one for its look."""
+    page = open_tab(staff="admin")
+    page.goto("/admin/groups/one?name=Gold")
+    page.fill("#subject_en", "Hello")
+    page.click("form[action*='/channel'] button[type=submit]")
+    page.wait_for_load_state()
+
+    assert page.input_value("#subject_en") == "Hello"
+    expect(page.locator("#filled-again")).to_be_visible()
+
+
+def test_link_to_a_form_leads_to_an_empty_one(open_tab: Tab) -> None:
+    """A link to the page is not the way back to what was refused."""
+    page = open_tab(staff="admin")
+    type_impossible_campaign(page)
+    page.click(CREATE)
+    page.goto("/admin/campaigns")
+
+    assert shown(page) == ("", "", "")
+
+
 def test_another_language_keeps_what_was_typed(open_tab: Tab) -> None:
     """The link of a language is no button of the form."""
     page = open_tab(staff="admin")

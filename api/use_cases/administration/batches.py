@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from projections.repositories.audit_log import AuditAction, AuditLog, AuditRecorder, describe_changes, describe_values
+from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
 from projections.repositories.groups import GroupRepository, InviteGroup
 from projections.repositories.issue_batches import BatchRepository, NewBatch
 
@@ -13,10 +13,11 @@ def start_batch(audit_log: AuditLog, batches: BatchRepository, new_batch: NewBat
     def change(record: AuditRecorder) -> bool:
         is_new = batches.insert(new_batch, audit_log.now)
         if is_new:
-            audit_action: AuditAction = "imported_codes" if new_batch.kind == "import" else "issued_codes"
-            record(
-                audit_action, new_batch.batch_id, describe_values(count=new_batch.wanted, group=new_batch.terms.group)
-            )
+            group = new_batch.terms.group
+            if new_batch.kind == "import":  # how many of its lines are valid is not known yet
+                record("imported_codes", new_batch.batch_id, describe_values(lines=new_batch.wanted, group=group))
+            else:
+                record("issued_codes", new_batch.batch_id, describe_values(count=new_batch.wanted, group=group))
         return is_new
 
     return audit_log.perform(change)

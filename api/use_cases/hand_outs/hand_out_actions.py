@@ -318,8 +318,9 @@ def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID
     """Have the code of one recipient sent again, with the same link. One without an email yet gets it now.
 
     Raises:
-        ApplicationError: The hand-out has no such recipient, they opted out, it or its campaign ended before they got a
-            code, the code was revoked, or there were too many emails.
+        ApplicationError: The hand-out has no such recipient, they opted out, it has not started, it or its campaign
+            ended before they got a code, no recipient has a value for a variable of its text, the code was revoked, or
+            there were too many emails.
     """
     person, queue = find_person(services, hand_out_id, code_id), HandOutQueue(services.storage)
     if person.has_opted_out:
@@ -343,6 +344,9 @@ def _check_issues_codes(services: LedgerServices, hand_out_id: UUID) -> None:
         raise ApplicationError.from_refusal(CampaignHasEnded(why="issue"))
     if details.hand_out.state == "ended":
         raise ApplicationError.from_refusal(HandOutConflict("ended"))
+    if details.hand_out.state_at(services.now()) in {"draft", "scheduled"}:
+        raise ApplicationError.from_refusal(HandOutConflict("not_started"))
+    _check_variables(services, hand_out_id)
 
 
 def record_bounce(

@@ -56,6 +56,8 @@ def create_key(
         raise ApplicationError("MALFORMED")
     if role == SCOPED and not selected:
         fields.errors["scopes"] = "missing"
+    if role != SCOPED and selected:
+        fields.errors["scopes"] = "role_and_scopes"
     if fields.errors:
         return _render(request, admin, staff, fields, selected=selected)
     audit_log = admin.services.open_audit_log(staff.caller())

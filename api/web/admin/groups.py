@@ -28,6 +28,7 @@ from api.web.staff_auth.staff import Staff
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
 from domain.values.group_name import is_group_name
 from domain.values.identifiers import EmailAddress
+from domain.values.text_variables import find_variables
 from projections.repositories.groups import InvitationTexts, InviteGroup
 
 PER_PAGE: Final = 50
@@ -218,6 +219,9 @@ def _parse_form(fields: FormFields, name: str) -> InviteGroup:
         )
         for language in LANGUAGES
     }
+    for field_name in (f"{kind}_{language}" for kind in ("subject", "text") for language in LANGUAGES):
+        if unknown := sorted({*find_variables(fields.values.get(field_name, ""))} - {"group"}):
+            fields.errors.setdefault(field_name, "group_variable:" + ", ".join(f"{{{each}}}" for each in unknown))
     target = fields.text("accept_target", TARGET_LENGTH_MAX)
     if target and not is_redirect_target(target):
         fields.errors["accept_target"] = "target"

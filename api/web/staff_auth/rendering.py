@@ -1,6 +1,7 @@
 """Rendering of the support console's pages and errors."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -13,6 +14,11 @@ from api.i18n.messages import refusal_detail, refusal_title
 from api.web.rendering import choose_language, page
 from api.web.staff_auth.staff import Staff
 from domain.ports import Language
+
+_SUBJECT: Final = re.compile(
+    r"/(?:support/(?:reservations|codes|people)|admin/(?:campaigns|hand-outs|batches))/[0-9a-f-]{36}(?=/)"
+)
+"""What a form is about, by the beginning of its path: the page to go back to."""
 
 
 def get_language(request: Request) -> Language:
@@ -54,6 +60,7 @@ def _render_error(
     *,
     may_reload: bool = False,
 ) -> Response:
+    subject = None if request.method == "GET" else _SUBJECT.match(request.url.path)
     return page(
         request,
         "support/refusal.html",
@@ -65,5 +72,6 @@ def _render_error(
         heading=heading,
         detail=detail,
         may_reload=may_reload,
+        subject_path=None if subject is None else subject[0],
         request_id=request_id_of(request),
     )

@@ -3,6 +3,9 @@
 import { refuseCode } from "./code.js";
 import "./email.js";
 
+// A page that came from the form has the address of the form, so that going back to it asks nothing.
+history.replaceState(null, "", location.href);
+
 const form = document.getElementById("redeem");
 const email = form.elements.email;
 const code = form.elements.code;

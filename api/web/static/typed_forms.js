@@ -6,7 +6,7 @@ const KEPT_MS = 15 * 60_000;
 const LENGTH_MAX = 200_000;
 const LEFT_OUT = new Set(["file", "password", "submit", "button", "reset"]);
 
-const isBack = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+const isAgain = ["back_forward", "reload"].includes(performance.getEntriesByType("navigation")[0]?.type);
 const signIn = document.querySelector("form input[type=password][autocomplete=current-password]");
 
 function read() {
@@ -28,10 +28,15 @@ const isTyped = (field) => field.name !== "" && !LEFT_OUT.has(field.type) && (fi
 
 const fieldsOf = (form) => [...form.elements].filter(isTyped);
 
+const valuesOf = (form) => fieldsOf(form).map((field) => [field.name, field.value, field.checked === true]);
+
+// The form that is sent, and the others of the page that were changed. `isLost`: whatever page comes next, it was not sent.
 function remember(form, isLost) {
-  const values = fieldsOf(form).map((field) => [field.name, field.value, field.checked === true]);
   const page = location.pathname + location.search;
-  store({ at: Date.now(), page, path: location.pathname, action: pathOf(form), values, isLost });
+  const others = [...document.forms]
+    .filter((each) => each !== form && canKeep(each) && fieldsOf(each).some(isChanged))
+    .map((each) => [pathOf(each), valuesOf(each)]);
+  store({ at: Date.now(), page, path: location.pathname, action: pathOf(form), values: valuesOf(form), others, isLost });
 }
 
 function fill(form, values) {
@@ -64,7 +69,16 @@ function comeBack(stored) {
     form.action = form.action;
   }
   history.replaceState(null, "", stored.page);
-  store({ ...stored, isLost: true });
+  store({ ...stored, isRefused: true });
+}
+
+function fillAll(forms) {
+  for (const [action, values] of forms) {
+    const form = [...document.forms].find((each) => pathOf(each) === action);
+    if (form !== undefined) {
+      fill(form, values);
+    }
+  }
 }
 
 const stored = read();
@@ -77,12 +91,12 @@ if (stored === null) {
   }
 } else if (document.body.dataset.refused !== undefined) {
   comeBack(stored);
-} else if (stored.isLost || isBack) {
-  const form = [...document.forms].find((each) => stored.path === location.pathname && pathOf(each) === stored.action);
-  if (form !== undefined) {
-    fill(form, stored.values);
+} else if (stored.path === location.pathname && (stored.isLost || (isAgain && stored.isRefused))) {
+  fillAll([[stored.action, stored.values], ...stored.others]);
+} else if (!stored.isRefused) {
+  if (stored.path === location.pathname) {
+    fillAll(stored.others);
   }
-} else {
   sessionStorage.removeItem(PLACE);
 }
 

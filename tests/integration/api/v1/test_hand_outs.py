@@ -417,6 +417,21 @@ def test_start_is_planned_changed_and_undone(app: AppClient) -> None:
     assert app.count("private_texts") == 2
 
 
+def test_draft_sends_nothing_to_a_single_recipient(app: AppClient) -> None:
+    """A running hand-out whose text has an unknown variable does so neither."""
+    hand_out, headers = create(app, draft=True), {**app.key("admin"), "Accept-Language": "en"}
+    upload(app, hand_out, "email\nli@example.com\n", language="en")
+    path = f"{PATH}/{hand_out['id']}"
+    (person,) = recipients(app, hand_out)
+    early = app.client.post(f"{path}/recipients/{person['code_id']}/resend", headers=headers)
+    app.client.post(f"{path}/resume", headers=headers)
+    asked = app.client.post(f"{path}/recipients/{person['code_id']}/resend", headers=headers)
+
+    assert (early.status_code, early.json()["code"]) == (409, "HAND_OUT_CONFLICT")
+    assert "has not started" in early.json()["detail"]
+    assert asked.status_code == 200
+
+
 def test_text_with_an_unknown_variable_keeps_a_hand_out_from_starting(app: AppClient) -> None:
     """Whichever way it is started: the answer names the variable, and nothing is sent."""
     hand_out = create(app, draft=True, texts={"en": {"subject": "", "text": "{code} {codee}"}})

@@ -12,6 +12,16 @@ def status(app: AppClient, secret: str, path: str = "/api/v1/codes") -> int:
     return int(app.client.get(path, headers={"authorization": f"Bearer {secret}"}).status_code)
 
 
+def test_scopes_next_to_another_role_are_an_error(app: AppClient, admin: StaffBrowser) -> None:
+    """The key would have the rights of the role, and not those that were ticked."""
+    before = app.count("api_keys")
+    answer = admin.submit("/admin/keys", name="shop", role="viewer", scope="codes:read", nonce=uuid4().hex)
+
+    assert answer.status_code == 422
+    assert "Scopes are ticked" in answer.text
+    assert app.count("api_keys") == before
+
+
 def test_key_has_the_rights_of_its_role_until_it_is_revoked(app: AppClient, admin: StaffBrowser) -> None:
     """Its secret is on one page only, and pressing twice makes one key."""
     form = {"name": "shop & co", "role": "viewer", "days": "", "nonce": uuid4().hex}

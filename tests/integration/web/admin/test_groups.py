@@ -45,6 +45,7 @@ def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: Sta
         ({"subject_en": "Hi\r\nBcc: a@example.com"}, "cannot be shown"),
         ({"subject_zh": "x" * 201}, "This is too long"),
         ({"accept_target": "javascript:alert(1)"}, "begins with https"),
+        ({"subject_en": "Hi {first} {group}"}, "Invitations have no value for {first}."),
     ],
 )
 def test_contradicting_settings_are_not_saved(

@@ -27,7 +27,7 @@ DESCRIBING: Final = {"describe_values", "describe_changes", "describe_reason"}
 URL: Final = "https://team.example.com/in"
 EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
     "issued_codes": (describe_values(count=5, group="VIP"), "number of codes: 5; group: VIP", "数量：5；群组：VIP"),
-    "imported_codes": (describe_values(count=7), "number of codes: 7", "数量：7"),
+    "imported_codes": (describe_values(count=7, lines=9), "number of codes: 7; lines: 9", "数量：7；行数：9"),
     "exported_codes": (
         describe_reason("for Ann; they called: twice", group="VIP"),
         "for Ann; they called: twice; group: VIP",
