@@ -25,6 +25,10 @@ BODY_BYTES_MAX: Final = 2 * LOGO_BYTES_MAX
 """A larger body is refused before it is read: base64 takes a third more than the logo."""
 
 
+LOGO_LENGTH_MAX: Final = 4 * -(-LOGO_BYTES_MAX // 3)
+"""Characters of the largest logo in base64 (RFC 4648, section 4)."""
+
+
 class BrandingRequest(StrictRequest):
     """What changes in how the emails of a group look."""
 
@@ -32,7 +36,7 @@ class BrandingRequest(StrictRequest):
     logo: Annotated[
         str | None,
         Field(
-            max_length=BODY_BYTES_MAX,
+            max_length=LOGO_LENGTH_MAX,
             description=f"PNG, JPEG or GIF image in base64: at most {LOGO_BYTES_MAX:,} bytes and {LOGO_WIDTH_MAX} × "
             f"{LOGO_HEIGHT_MAX} pixels. `null` removes the logo.",
             examples=["R0lGODlhAQABAIAAALAwHP///ywAAAAAAQABAAACAkQBADs="],

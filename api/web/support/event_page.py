@@ -13,6 +13,7 @@ from api.schemas.parsing import parse_filter_time, parse_optional
 from api.use_cases.explain_balance import explanation_of
 from api.use_cases.past_states.causes import find_causes
 from api.web.forms import VERSION_MAX
+from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
@@ -60,6 +61,8 @@ def explain_balance_page(
     explanation = explanation_of(support.reader, code_id, now, language, as_of=at, most=EXPLAINED_MAX)
     if explanation is None:
         raise ApplicationError("NOT_FOUND")
+    shown = [*explanation.uses, *explanation.held, *explanation.not_counted]
+    addresses = support.reader.find_email_addresses([each.reservation_id for each in shown])
     return support_page(
         request,
         "explain.html",
@@ -67,6 +70,7 @@ def explain_balance_page(
         show=ShownStream.of_code(code_id, support.reader.find_suffix(code_id), language),
         as_of=at,
         explanation=explanation,
+        addresses={reservation_id: mask_if_known(address) for reservation_id, address in addresses.items()},
     )
 
 

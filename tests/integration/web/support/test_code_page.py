@@ -226,6 +226,7 @@ def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn
     issued_at = next(iter(shared_app.services.reader.read_history(code_id_of(shared_app, code)))).event.at
 
     text = browser.get(f"{page}/explain").text
+    assert "***@" in read_page(text).find("section", aria_labelledby="used").text, "to whom each use was sent"
 
     assert read_page(browser.get(page).text).find_all(href=f"{page}/explain#used")
     parts = re.split(r'id="(used|held|neither)"', text)
