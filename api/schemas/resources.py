@@ -22,9 +22,10 @@ from domain.values.identifiers import TYPED_LENGTH_MAX
 from domain.values.quiet_hours import QUIET_HOURS_PATTERN
 from domain.values.quiet_hours import TEXT_LENGTH_MAX as HOURS_LENGTH_MAX
 
+PRINTABLE: Final = r"^[^\x00-\x1f\x7f]+$"
 GroupName = Annotated[
     str,
-    Field(min_length=1, max_length=NAME_LENGTH_MAX, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Field(min_length=1, max_length=NAME_LENGTH_MAX, pattern=PRINTABLE),
     AfterValidator(checked_group),
 ]
 """One printable line without spaces around it, and not an email address."""

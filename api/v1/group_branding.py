@@ -4,13 +4,13 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 
-from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import Admin, TheServices
 from api.http.openapi import PROTECTED
 from api.schemas.group_branding import BrandingRequest, BrandingView, view_of_branding
+from api.schemas.resources import PRINTABLE
 from api.use_cases.administration.group_branding import change_branding
-from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
+from domain.values.group_name import NAME_LENGTH_MAX
 from projections.repositories.groups import GroupRepository
 
 PATH: Final = "/api/v1/groups/branding"
@@ -20,11 +20,11 @@ router = APIRouter(route_class=BlockingRoute, tags=["groups"], responses=PROTECT
 
 @router.get(PATH, summary="Get the logo and the color of a group's emails")
 def get_branding(
-    services: TheServices, _: Admin, group: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)]
+    services: TheServices,
+    _: Admin,
+    group: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX, pattern=PRINTABLE)],
 ) -> BrandingView:
     """Returns null for what is as in all emails. A group without settings has no branding."""
-    if group_name_error(group) is not None:
-        raise malformed("query.group", "is not a valid group name")
     return view_of_branding(group, GroupRepository(services.storage).find_branding(group))
 
 

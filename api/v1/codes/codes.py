@@ -20,7 +20,14 @@ from api.http.pagination import fill_page, format_cursor, parse_cursor
 from api.schemas.csv_cells import CSV_CONTENT
 from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.numbers import IN_DIGITS
-from api.schemas.resources import CodePage, CodeView, History, IssuedCode, IssueRequest
+from api.schemas.resources import (
+    PRINTABLE,
+    CodePage,
+    CodeView,
+    History,
+    IssuedCode,
+    IssueRequest,
+)
 from api.schemas.timestamps import LooseTimestamp, Timestamp
 from api.use_cases.campaign_actions import with_defaults_of_campaign
 from api.use_cases.code_history import csv_of_history, history_of
@@ -51,7 +58,6 @@ VERSION_MAX = VERSIONS.most
 ISSUE_S_MAX = 30.0
 """Longest time in seconds for issuing 1,000 codes; it takes a fraction of a second unless the database is busy."""
 Form = Annotated[Literal["json", "csv"], Query(alias="format")]
-PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 
 @router.post(

@@ -50,6 +50,11 @@ class Ledger:
         self.bench.attempt(reservation.reservation_id)
         return reservation.reservation_id
 
+    def group(self) -> Arguments:
+        """The codes of a group."""
+        self.bench.issue(group="VIP")
+        return "pause", "group:VIP", "--apply"
+
     def outage(self) -> Arguments:
         """A time with one invitation to refund."""
         whole_time = "--from", "2020-01-01", "--to", "2035-01-01", "--include-sent", "--apply"
@@ -111,6 +116,7 @@ class Ledger:
 CASES: Final[dict[str, Callable[[Ledger], Arguments]]] = {
     "issue": lambda _: ("--count", str(PROGRESS_FROM)),
     "refund-outage": Ledger.outage,
+    "change-codes": Ledger.group,
     "import-legacy": Ledger.old_system,
     "import-codes": Ledger.codes,
     "rebuild": lambda _: (),
