@@ -1,7 +1,7 @@
 """The application: it decides batches of commands by `execute(commands) -> results`, for API, workers and CLI alike.
 
 The recorder behind `LedgerRecorder` locks, loads, appends and commits (docs/explanation/internals.md). A refusal is the
-result of its own command and never fails the other commands of the batch.
+result of that command and never fails the other commands of the batch.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -68,24 +68,21 @@ def pause_campaign(
     services: LedgerServices, caller: Caller, campaign_id: UUID, *, note: str | None = None
 ) -> CampaignBalance:
     """Refuse new reservations of its codes for now. `note` is the reason."""
-    command = PauseCampaign(context=services.context(caller), campaign_id=campaign_id, note=services.note(note))
-    return _execute(services, command)
+    return _execute(services, PauseCampaign(**_name(services, caller, campaign_id, note)))
 
 
 def resume_campaign(
     services: LedgerServices, caller: Caller, campaign_id: UUID, *, note: str | None = None
 ) -> CampaignBalance:
     """Accept new reservations of its codes again. `note` is the reason."""
-    command = ResumeCampaign(context=services.context(caller), campaign_id=campaign_id, note=services.note(note))
-    return _execute(services, command)
+    return _execute(services, ResumeCampaign(**_name(services, caller, campaign_id, note)))
 
 
 def end_campaign(
     services: LedgerServices, caller: Caller, campaign_id: UUID, *, note: str | None = None
 ) -> CampaignBalance:
     """Refuse new reservations of its codes permanently. `note` is the reason."""
-    command = EndCampaign(context=services.context(caller), campaign_id=campaign_id, note=services.note(note))
-    return _execute(services, command)
+    return _execute(services, EndCampaign(**_name(services, caller, campaign_id, note)))
 
 
 def put_into_campaign(
@@ -137,6 +134,11 @@ def list_code_defaults(campaign: Campaign) -> dict[str, Any]:
     terms = structs.asdict(campaign.terms)
     defaults = {name: terms.get("group" if name == "group" else f"code_{name}") for name in TERM_NAMES}
     return {name: value for name, value in defaults.items() if value is not None}
+
+
+def _name(services: LedgerServices, caller: Caller, campaign_id: UUID, note: str | None) -> dict[str, Any]:
+    """Return the fields that commands about an existing campaign share."""
+    return {"context": services.context(caller), "campaign_id": campaign_id, "note": services.note(note)}
 
 
 def _execute(services: LedgerServices, command: CampaignCommand) -> CampaignBalance:

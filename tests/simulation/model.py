@@ -312,7 +312,7 @@ class LedgerModel:
             raise ViolationError(violation)
 
     def _has_asked(self, reservation_id: UUID) -> None:
-        """A group's external system has invited somebody."""
+        """A group's external system has invited a person."""
         for violation in self.asked.accepted_messages(reservation_id):
             raise ViolationError(violation)
 

@@ -123,7 +123,7 @@ class Scheduler:
         self.now = end
 
     def crash(self, process: SimulatedProcess) -> None:
-        """End a process at once: nothing of it continues. If the current task is one of its own, that ends too.
+        """End a process at once: nothing of it continues. If the current task is one of the process, that ends too.
 
         Raises:
             GreenletExit: It was one of its own.

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.use_cases.reservation_actions import reveal_link
-from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
+from api.web.forms import describe_reason_form, is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
@@ -132,17 +132,5 @@ def _unmask(
 
 
 def _form(request: Request, staff: Staff, what: str, back: str, reason: str | None = None) -> Response:
-    is_refused = reason is not None
-    status = 422 if is_refused else 200
-    return support_page(
-        request,
-        "unmask.html",
-        staff,
-        status=status,
-        what=what,
-        back=back,
-        reason=(reason or "")[:REASON_LENGTH_MAX],
-        is_refused=is_refused,
-        reason_length_max=REASON_LENGTH_MAX,
-        shown_min=SHOWN_S // 60,
-    )
+    form = describe_reason_form(reason)
+    return support_page(request, "unmask.html", staff, what=what, back=back, shown_min=SHOWN_S // 60, **form)

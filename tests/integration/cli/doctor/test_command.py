@@ -313,7 +313,7 @@ def test_doctor_reports_an_open_case(terminal: Terminal, bench: LedgerBench) -> 
 
 
 def test_doctor_reports_failing_webhooks(terminal: Terminal, bench: LedgerBench) -> None:
-    """One that fails is tried again automatically; one that was given up waits for somebody."""
+    """One that fails is tried again automatically; one that was given up waits for an operator."""
     endpoints, now, endpoint_id = WebhookEndpointRepository(bench.storage), bench.context().now, uuid4()
     endpoints.insert(endpoint_id, "https://bi.example.com/", (), 1, uuid4(), now)
     execute(bench.database_url, "UPDATE webhook_endpoints SET failures = 2")

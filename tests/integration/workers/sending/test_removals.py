@@ -189,7 +189,7 @@ def test_no_reminder_is_sent_after_an_opt_out(house: AccessRig) -> None:
 
 
 def test_access_is_announced_ended_and_removed(house: AccessRig) -> None:
-    """One email for each mark, with a Message-ID of its own; the farewell goes with the removal."""
+    """One email for each mark, with a separate Message-ID; the farewell goes with the removal."""
     reservation_id = house.grant_access(house.issue())
     start = house.now
     for days in (23, 23, 27, 29):

@@ -170,7 +170,9 @@ def test_import_keeps_the_times_of_its_uses_inside_the_bounds(name: str) -> None
 
 
 @pytest.mark.parametrize("kind", [AcceptInvite, RecordBounce, RecordExternalRemoval])
-def test_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kind: Any) -> None:  # noqa: ANN401 - three commands
+def test_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(
+    kind: type[AcceptInvite | RecordBounce | RecordExternalRemoval],
+) -> None:
     """Both ends are inside; beyond them nothing is recorded."""
     for beyond, inside in (
         (-TICK, timedelta()),

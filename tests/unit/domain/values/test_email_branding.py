@@ -9,6 +9,7 @@ from domain.values.email_branding import (
     BrandingError,
     BrandingFault,
     Logo,
+    MediaType,
     contrast,
     parse_accent,
     parse_logo,
@@ -27,9 +28,9 @@ def fault_of(data: bytes) -> tuple[BrandingFault, str]:
 
 
 @pytest.mark.parametrize(("data", "media_type"), [(PNG, "image/png"), (GIF, "image/gif"), (JPEG, "image/jpeg")])
-def test_logo_is_read_from_its_bytes(data: bytes, media_type: str) -> None:
+def test_logo_is_read_from_its_bytes(data: bytes, media_type: MediaType) -> None:
     """The type is that of the content, and the size that of the image."""
-    assert parse_logo(data) == Logo(data, media_type, 240, 64)  # type: ignore[arg-type]  # one of the types
+    assert parse_logo(data) == Logo(data, media_type, 240, 64)
 
 
 @pytest.mark.parametrize("make", [make_png, make_gif, make_jpeg])

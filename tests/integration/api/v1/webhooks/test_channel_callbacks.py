@@ -25,7 +25,7 @@ def app(postgres_url: str) -> Iterator[AppClient]:
 
 
 class System:
-    """The operator's external system of a group of its own."""
+    """The operator's external system of a separate group."""
 
     def __init__(self, app: AppClient) -> None:
         self.app = app

@@ -160,7 +160,7 @@ def test_each_address_of_a_name_is_attempted(mail_server: MailServer) -> None:
 
 
 def test_slow_resolver_can_not_delay_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looking up a name has no time bound of its own, and still ends with the email's time."""
+    """The lookup of a name has no separate time bound, and still ends with the email's time."""
     is_over = Event()
 
     def answer_late(*_: object, **__: object) -> list[object]:
