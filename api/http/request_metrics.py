@@ -2,8 +2,9 @@
 
 from functools import lru_cache
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
+from projections.telemetry.loop_counter import LoopCounter
 from projections.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
 _PREFIXES = (
@@ -27,15 +28,15 @@ def observe(route: str, status: int, seconds: float) -> None:
         seconds: How long it took.
     """
     counter, histogram = _children(route, status)
-    counter.inc()
+    counter.count()
     histogram.observe(seconds)
 
 
 @lru_cache(maxsize=1024)  # so many pairs of route and status there are not; looking a child up costs more than counting
-def _children(route: str, status: int) -> tuple[Counter, Histogram]:
+def _children(route: str, status: int) -> tuple[LoopCounter, Histogram]:
     group = group_of(route)
     status_class = f"{status // 100}xx" if status in range(200, 600) else "5xx"
-    return REQUESTS.labels(group, status_class), REQUEST_SECONDS.labels(group)
+    return LoopCounter(REQUESTS.labels(group, status_class)), REQUEST_SECONDS.labels(group)
 
 
 def group_of(route: str) -> str:

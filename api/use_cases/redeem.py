@@ -28,12 +28,15 @@ from domain.values.identifiers import MalformedCodeError
 from domain.values.link_token import correction_token, read_correction_token
 from projections.repositories.groups import GroupRepository
 from projections.telemetry.after_commit import after_commit
+from projections.telemetry.loop_counter import LoopCounter
 from projections.telemetry.metrics import REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, label_or_other
 from projections.vault.vault import CodeInput, Vault
 
 Inviting = TypeVar("Inviting", ReserveUse, CorrectRecipient, RequestRebind)
 """Commands about a typed code; each reserves an invitation, or gives the reservation that is there already."""
-ACCEPTED_REQUESTS, KNOWN_REQUESTS = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")
+ACCEPTED_REQUESTS = LoopCounter(REDEEM_REQUESTS.labels("accepted"))
+KNOWN_REQUESTS = LoopCounter(REDEEM_REQUESTS.labels("known"))
+_WAKING_WORKER = after_commit("waking a worker")  # made once, because each redeem uses it
 
 
 class Redemption(Struct, frozen=True):
@@ -161,13 +164,13 @@ def draft_command(
 
 def count_redemptions(services: Services, created_count: int, known_count: int) -> None:
     """Count redeem requests that led to new reservations, and to known ones."""
-    with after_commit("counting redemptions"):
-        if created_count:
-            ACCEPTED_REQUESTS.inc(created_count)
-            if services.guard is not None:
+    if created_count:
+        ACCEPTED_REQUESTS.count(created_count)
+        if services.guard is not None:
+            with after_commit("counting successes"):
                 services.guard.record_successes(created_count)
-        if known_count:
-            KNOWN_REQUESTS.inc(known_count)
+    if known_count:
+        KNOWN_REQUESTS.count(known_count)
 
 
 async def correct_own_recipient(
@@ -281,7 +284,7 @@ def redemption_of(services: Services, result: CommandResult, new_id: UUID) -> Re
     reservation = result.require_reservation()
     if reservation.reservation_id != new_id:
         return Redemption(reservation, created=False)
-    with after_commit("waking a worker"):
+    with _WAKING_WORKER:
         services.dispatcher.dispatch(new_id)
     return Redemption(reservation, created=True, correction_token=correction_token(_token_secret(services), new_id))
 

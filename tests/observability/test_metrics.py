@@ -104,13 +104,18 @@ def never_written(declaring: str, others: list[str]) -> set[str]:
         if isinstance(target, ast.Name)
         if ast.unparse(node.value.func) in {"_counter", "_histogram", "Counter", "Gauge", "Histogram"}
     }
+    nodes = [node for source in others for node in ast.walk(ast.parse(source))]
     written = {
         node.value.id
-        for source in others
-        for node in ast.walk(ast.parse(source))
+        for node in nodes
         if isinstance(node, ast.Attribute) and node.attr in WRITES and isinstance(node.value, ast.Name)
     }
-    return declared - written
+    summed = {
+        ast.unparse(node.args[0])
+        for node in nodes
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "LoopCounter"
+    }
+    return declared - written - summed
 
 
 def product_sources() -> list[str]:
@@ -129,9 +134,10 @@ def test_no_metric_is_declared_and_never_written() -> None:
 
 def test_metric_that_is_never_written_would_be_found() -> None:
     """The check can fail: one that is only declared, or only imported, is named."""
-    declaring = "USED = _counter('a', 'b')\nDEAD = _counter('c', 'd')\n"
+    declaring = "USED = _counter('a', 'b')\nSUMMED = _counter('c', 'd')\nDEAD = _counter('e', 'f')\n"
+    others = ["from m import DEAD, SUMMED, USED\nUSED.labels('x').inc()\ncounter = LoopCounter(SUMMED)"]
 
-    assert never_written(declaring, ["from m import DEAD, USED\nUSED.labels('x').inc()"]) == {"DEAD"}
+    assert never_written(declaring, others) == {"DEAD"}
 
 
 @pytest.mark.parametrize(

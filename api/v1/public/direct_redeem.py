@@ -23,7 +23,10 @@ from api.use_cases.redeem import BegunRedeem, begin_redeem
 from api.use_cases.services import Services
 from api.v1.public.redeem import PATH, redeem_response, with_limits
 from domain.results import Result
+from projections.telemetry.loop_counter import LoopCounter
 from projections.telemetry.metrics import DIRECT_REQUESTS
+
+_ANSWERED = LoopCounter(DIRECT_REQUESTS)
 
 
 class DirectRedeem:
@@ -71,7 +74,7 @@ class DirectRedeem:
                 check_members(exchange.body, None)
         except (ValidationError, RepeatedMemberError):
             return False
-        DIRECT_REQUESTS.inc()
+        _ANSWERED.count()
         if self._read_forwarded is not None:
             self._read_forwarded(scope)
         scope["ledger_route"] = self.path

@@ -36,7 +36,7 @@ FOLLOWS: dict[str, Callable[[pytest.MonkeyPatch, AppClient], None]] = {
     "limits on invitations": lambda patch, _: patch.setattr(Invitations, "release", fail),
     "limits on guessing": lambda patch, _: patch.setattr(Guard, "release", fail),
     "successes": lambda patch, _: patch.setattr(Guard, "record_successes", fail),
-    "counters": lambda patch, _: patch.setattr(redeem.ACCEPTED_REQUESTS, "inc", fail),
+    "counters": lambda patch, _: patch.setattr(redeem.ACCEPTED_REQUESTS.counter, "inc", fail),
     "wake-up": lambda patch, app: patch.setattr(app.services.dispatcher, "dispatch", fail),
     "traces": lambda patch, _: patch.setattr(TRACING, "tracer", FailingTracer()),
 }
