@@ -79,6 +79,7 @@ class WorkingSet:
         uses_of_persons: Reserved and counted uses by campaign and recipient, where a limit per person needs them.
         hand_outs: The hand-out that a command is about.
         hand_out_texts: Its own texts by language, if a command changes them; none are empty.
+        changed_reservations: Without those of `new_reservations`.
         listed_codes: Codes to hand out that a list has for another recipient, or whose recipient has another one.
         handed_out: What hand-outs gave to recipients, by code, where commands are about their emails.
         most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.
@@ -378,10 +379,11 @@ class WorkingSet:
             deadlines.append(stored)
         return min(deadlines, default=None)
 
-    def changed(self) -> tuple[Iterable[RedeemCode], Iterable[Reservation]]:
-        """Return the final states of the codes and reservations that the batch changed."""
+    def changed(self) -> tuple[Iterable[RedeemCode], Iterable[Reservation], Iterable[Reservation]]:
+        """Return the final states of the codes, of the new reservations, and of others that the batch changed."""
         return (
             [self.codes[key] for key in self.changed_codes],
+            [self.reservations[key] for key in self.new_reservations],
             [self.reservations[key] for key in self.changed_reservations],
         )
 
@@ -419,7 +421,8 @@ class WorkingSet:
             self.new_reservations.add(event.reservation_id)
         else:
             self.reservations[event.reservation_id] = check_transition(before, event, after)
-        self.changed_reservations.add(event.reservation_id)
+            if event.reservation_id not in self.new_reservations:
+                self.changed_reservations.add(event.reservation_id)
         return before, after
 
 

@@ -64,7 +64,7 @@ class RequestEnvelope:
         """Add the headers that every response has."""
         headers.append((REQUEST_ID, scope["ledger_request_id"].encode()))
         headers.append(NO_SNIFF)
-        if not any(name == CACHE_CONTROL for name, _ in headers):
+        if CACHE_CONTROL not in dict(headers):
             headers.append(NO_STORE)
         if scope.get("scheme") == "https":
             headers.append(HSTS)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -271,9 +270,6 @@ if missing := ", ".join(
     raise TypeError(f"domain/model/reservation.py: add {missing} to Reservation, because its first event keeps it")
 
 
-_read_kept_terms = attrgetter(*KEPT_TERMS)
-
-
 def keep_terms(
     start: type[ReservationStarted],
     terms: CodeTerms | Reservation,
@@ -286,7 +282,7 @@ def keep_terms(
         terms: Those of its code, or the reservation that it replaces.
         campaign: Those of its campaign, or that reservation; None without a campaign.
     """
-    fields: dict[str, Any] = dict(zip(KEPT_TERMS, _read_kept_terms(terms), strict=True))
-    for name in KEPT_CAMPAIGN_TERMS[start]:
-        fields[name] = getattr(campaign, name, None)
+    fields: dict[str, Any] = {name: getattr(terms, name) for name in KEPT_TERMS}
+    if campaign is not None:
+        fields |= {name: getattr(campaign, name) for name in KEPT_CAMPAIGN_TERMS[start]}
     return fields

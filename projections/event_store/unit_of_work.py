@@ -23,7 +23,6 @@ from domain.ports import PipelineSteps
 from domain.working_set import Recorded, WorkingSet
 from projections.database.pipeline import BufferingConnection, fetch_pipelined, send_pipelined
 from projections.database.table_arrays import encode_rows
-from projections.definitions.projection import Row
 from projections.definitions.registry import STATE_PROJECTIONS
 from projections.definitions.row_writer import insert_rows, merge_event_rows, write_rows
 from projections.event_store import side_tables, vault_rows
@@ -223,18 +222,15 @@ class PostgresUnitOfWork:
         cursor = self._cursor
         cursor.execute(EventStoreSql.lock_append_order)
         cursor.execute(EventStoreSql.insert_events, encode_rows(EVENTS, map(_event_row, working_set.new_events)))
-        codes, reservations = working_set.changed()
+        codes, new_reservations, changed_reservations = working_set.changed()
         for projection in STATE_PROJECTIONS[RedeemCode]:
             write_rows(cursor, projection, list(map(projection.row, codes)))
         campaigns = [working_set.campaigns[key] for key in working_set.changed_campaigns]
         for projection in STATE_PROJECTIONS[Campaign]:
             write_rows(cursor, projection, list(map(projection.row, campaigns)))
         for projection in STATE_PROJECTIONS[Reservation]:
-            rows: dict[bool, list[Row]] = {True: [], False: []}
-            for state in reservations:
-                rows[state.reservation_id in working_set.new_reservations].append(projection.row(state))
-            insert_rows(cursor, projection, rows[True])
-            write_rows(cursor, projection, rows[False])
+            insert_rows(cursor, projection, list(map(projection.row, new_reservations)))
+            write_rows(cursor, projection, list(map(projection.row, changed_reservations)))
         for event_projection, merger in merge_event_rows(working_set.transitions).items():
             write_rows(cursor, event_projection, merger.take())
         self._write_due_snapshots(CODES, codes)

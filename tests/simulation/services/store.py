@@ -245,7 +245,8 @@ class MemoryStore(POPOApplicationRecorder):
         return former.case_id is not None and former.access is not None and former.access.removal == "removal_failed"
 
     def _keep_read_models(self, working_set: WorkingSet) -> None:
-        codes, reservations = working_set.changed()
+        codes, new_reservations, changed_reservations = working_set.changed()
+        reservations = [*new_reservations, *changed_reservations]
         for code in codes:
             self.codes[code.code_id] = code
         for reservation in sorted(reservations, key=lambda reservation: reservation.versions[0]):

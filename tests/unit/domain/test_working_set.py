@@ -115,14 +115,14 @@ def test_overdue_reservations_with_one_deadline_come_in_the_order_of_the_log() -
 
 
 def test_changed_states_are_those_of_this_batch() -> None:
-    """The code, and each reservation that an event was about."""
+    """The code, and each reservation that an event was about: new ones, also with further events, and others."""
     scenario = Scenario(max_uses=3, bound=False)
     ids = {scenario.reserved("li"), scenario.sent("mei")}
 
-    codes, reservations = scenario.working_set.changed()
+    codes, new, changed = scenario.working_set.changed()
 
     assert list(codes) == [scenario.code]
-    assert {reservation.reservation_id for reservation in reservations} == ids
+    assert ({each.reservation_id for each in new}, list(changed)) == (ids, [])
 
 
 def test_code_without_loaded_reservations_has_none_that_are_overdue_or_pending() -> None:
