@@ -94,7 +94,7 @@ class ApplicationError(Exception):
         errors = [_below_uses(name, uses) for name, uses in in_use.items()] if isinstance(in_use, dict) else ()
         variables = refusal.facts.get("variables")
         if isinstance(variables, list):
-            errors = [{"where": "texts", "what": f"no recipient has a value for {{{name}}}"} for name in variables]
+            errors = [{"where": "texts", "what": f"no recipient has the variable {{{name}}}"} for name in variables]
         return cls(refusal.code, retry_after_s=refusal.retry_after_s, errors=errors, **refusal.facts)
 
 

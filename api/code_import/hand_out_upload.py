@@ -3,7 +3,7 @@
 Recipients who get a code of the campaign already, and those who are in the list twice, are left out and reported.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
@@ -42,6 +42,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
         source: The list.
         language: Of recipients whose record names none.
         unfilled: Names in the texts of the email for which no line so far has a value, by language.
+        absent: Those of them that no line so far has, not even empty.
         languages: Those of the recipients so far.
     """
 
@@ -56,6 +57,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
     lists: HandOutLists = field(init=False)
     named: NamedCodes = field(init=False)
     unfilled: dict[Language, set[str]] = field(init=False)
+    absent: dict[Language, set[str]] = field(init=False)
     languages: set[Language] = field(default_factory=set)
     _upload: Upload | None = None
 
@@ -69,6 +71,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
             language: {*find_variables(text.subject), *find_variables(text.body)} - FILLED_VARIABLES
             for language, text in texts.items()
         }
+        self.absent = {language: set(names) for language, names in self.unfilled.items()}
 
     @classmethod
     def open(
@@ -89,7 +92,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
     @property
     def missing_variables(self) -> list[str]:
         """Names in the texts of the email for which no line of that language has a value."""
-        return sorted({name for language in self.languages for name in self.unfilled.get(language, ())})
+        return self._list_names(self.unfilled)
 
     def document(self, counts: ImportCounts) -> dict[str, Any]:
         """Return the counts for JSON."""
@@ -132,7 +135,11 @@ class HandOutUpload(ImportKind[Record, ListRow]):
         faults = list[Fault]()
         for line, existing in zip(lines, self.named.find_existing(_ids_of(lines)), strict=True):
             self.languages.add(line.row.language)
-            self.unfilled.get(line.row.language, set()).difference_update(line.row.variables)
+            variables = line.row.variables
+            self.absent.get(line.row.language, set()).difference_update(variables)
+            self.unfilled.get(line.row.language, set()).difference_update(
+                name for name, value in variables.items() if value
+            )
             normal = line.row.address.normal
             faults.append(
                 _find_repeated(line)
@@ -169,15 +176,19 @@ class HandOutUpload(ImportKind[Record, ListRow]):
             raise ApplicationError.from_refusal(error) from error
 
     def _check_variables(self) -> None:
-        """Check that some recipient has a value for each variable, if the first list of a hand-out is sent at once.
+        """Check that some recipient has each variable, if the first list of a hand-out is sent at once.
 
         Raises:
             ApplicationError: HAND_OUT_CONFLICT, for a variable that is mistyped or that the list does not have.
         """
         is_sent = self.details.hand_out.state_at(self.services.now()) == "running"
         reader = HandOutReader(self.services.storage)
-        if is_sent and self.missing_variables and reader.count_listed([self.details], listed_max=0):
-            raise ApplicationError.from_refusal(HandOutConflict.of_unknown_variables(self.missing_variables))
+        unknown = self._list_names(self.absent)
+        if is_sent and unknown and reader.count_listed([self.details], listed_max=0):
+            raise ApplicationError.from_refusal(HandOutConflict.of_unknown_variables(unknown))
+
+    def _list_names(self, names: Mapping[Language, Collection[str]]) -> list[str]:
+        return sorted({name for language in self.languages for name in names.get(language, ())})
 
     def _find_excluding(self, address: EmailAddress) -> Literal["campaign", "hand-out"] | None:
         """Return whose terms exclude the domain of an address; None if both admit it."""

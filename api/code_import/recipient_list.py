@@ -32,7 +32,7 @@ _NUMBER: Final = re.compile(r"[+-][0-9][0-9 ()./-]*")
 
 
 def parse_recipient(record: Record, default: Language) -> ListRow:
-    """Read one recipient. Cells that are missing or empty take the default, or are no variable.
+    """Read one recipient. A language that is missing or empty is the default; an empty variable stays one.
 
     Args:
         record: A line or an object.
@@ -56,7 +56,7 @@ def parse_recipient(record: Record, default: Language) -> ListRow:
     if language is None:
         names = " nor ".join(sorted(LANGUAGES))
         raise RejectedRecordError("language", f"language {shown(name)} is neither {names}", LANGUAGE)
-    variables = {name: cell for name, cell in cells.items() if cell and name not in COLUMNS}
+    variables = {name: cell for name, cell in cells.items() if name not in COLUMNS}
     for variable, value in variables.items():
         _check_value(variable, value)
     return ListRow(address, language, variables, cells.get(CODE) or None)

@@ -232,7 +232,7 @@ def resume(
 ) -> HandOutView:
     """Hands codes out, at once or from `starts_at`. Until then, another request may change the start.
 
-    A hand-out whose text has a variable that no queued recipient has a value for does not start.
+    A hand-out whose text has a variable that no queued recipient has does not start.
     """
     start = body or HandOutStartRequest()
     progress = hand_out_actions.resume_hand_out(

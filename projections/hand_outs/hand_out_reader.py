@@ -323,14 +323,17 @@ class HandOutReader:
 
     def count_missing_values(
         self, hand_out_id: UUID, names: Mapping[Language, Collection[str]]
-    ) -> dict[tuple[Language, str], tuple[int, int]]:
-        """Return how many of the queued recipients of a language have no value for a variable, and how many there are.
+    ) -> dict[tuple[Language, str], tuple[int, bool]]:
+        """Return how many queued recipients of a language have no value for a variable, and whether all lack it.
+
+        A recipient of a list without such a column lacks it; one whose cell is empty only has no value.
 
         Args:
             hand_out_id: The hand-out.
             names: The variables that are looked at, by language; those with a value for each recipient are left out.
         """
         missing: Counter[tuple[Language, str]] = Counter()
+        absent: Counter[tuple[Language, str]] = Counter()
         people: Counter[Language] = Counter()
         after = 0
         while any(names.values()) and (
@@ -342,7 +345,8 @@ class HandOutReader:
                 values = {} if text is None else orjson.loads(text)
                 people[language] += 1
                 missing.update((language, name) for name in names.get(language, ()) if not values.get(name))
-        return {(language, name): (count, people[language]) for (language, name), count in missing.items()}
+                absent.update((language, name) for name in names.get(language, ()) if name not in values)
+        return {each: (count, absent[each] == people[each[0]]) for each, count in missing.items()}
 
     def find_texts(self, hand_out_ids: Sequence[UUID]) -> list[dict[Language, HandOutText]]:
         """Return for each of these hand-outs its own texts by language; none are empty."""

@@ -236,7 +236,7 @@ def resume(
 ) -> int:
     """Start a draft, or resume a paused hand-out.
 
-    A hand-out whose text has a variable that no queued recipient has a value for does not start (exit code 4).
+    A hand-out whose text has a variable that no queued recipient has does not start (exit code 4).
 
     Example: `ledger hand-out resume 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --at 2026-12-24T08:00`
     """

@@ -72,7 +72,7 @@ class MissingValue(NamedTuple):
 
     Attributes:
         people: How many they are.
-        is_unknown: Whether no recipient of the language has one, as of a name that is mistyped.
+        is_unknown: Whether no recipient of the language has the variable, not even empty: its name may be mistyped.
     """
 
     name: str
@@ -133,8 +133,8 @@ def change_hand_out(
     `find_expected` returns from the present ones which ones the change is based on; None for any.
 
     Raises:
-        ApplicationError: There is no such hand-out, rate or texts are not the expected ones, no queued recipient has a
-            value for a variable of a new text, or the rate is not valid or that of an ended hand-out.
+        ApplicationError: There is no such hand-out, rate or texts are not the expected ones, no queued recipient has
+            a variable of a new text, or the rate is not valid or that of an ended hand-out.
     """
     before = find_progress(services, hand_out_id)
     _check_variables(services, hand_out_id, _list_new_texts(change, before.texts))
@@ -168,7 +168,7 @@ def resume_hand_out(
     """Hand codes out again, or start a draft: at once, or at a time.
 
     Raises:
-        ApplicationError: There is no such hand-out, it has ended, no recipient has a value for a variable of its text,
+        ApplicationError: There is no such hand-out, it has ended, no recipient has a variable of its text,
             or the start is past, after the end of its campaign, or that of a running hand-out.
     """
     _check_variables(services, hand_out_id)
@@ -199,10 +199,9 @@ def find_missing_values(
         language: {*find_variables(text.subject), *find_variables(text.body)} - FILLED_VARIABLES
         for language, text in texts.items()
     }
-    counts = reader.count_missing_values(hand_out_id, names)
     return [
-        MissingValue(name, language, count, count == people)
-        for (language, name), (count, people) in sorted(counts.items())
+        MissingValue(name, language, people, is_unknown)
+        for (language, name), (people, is_unknown) in sorted(reader.count_missing_values(hand_out_id, names).items())
     ]
 
 
@@ -319,7 +318,7 @@ def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID
 
     Raises:
         ApplicationError: The hand-out has no such recipient, they opted out, it has not started, it or its campaign
-            ended before they got a code, no recipient has a value for a variable of its text, the code was revoked, or
+            ended before they got a code, no recipient has a variable of its text, the code was revoked, or
             there were too many emails.
     """
     person, queue = find_person(services, hand_out_id, code_id), HandOutQueue(services.storage)
@@ -396,7 +395,7 @@ def _list_new_texts(change: MailingChange, before: Mapping[Language, HandOutText
 def _check_variables(
     services: LedgerServices, hand_out_id: UUID, texts: Mapping[Language, HandOutText] | None = None
 ) -> None:
-    """Check that some queued recipient has a value for each variable of texts; None for the hand-out's own ones.
+    """Check that some queued recipient has each variable of texts; None for the hand-out's own ones.
 
     Raises:
         ApplicationError: HAND_OUT_CONFLICT, for a variable that is mistyped or that the list does not have.

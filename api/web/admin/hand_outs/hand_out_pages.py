@@ -203,7 +203,7 @@ def run_action(
 ) -> Response:
     """Pause, resume or end a hand-out, for a reason; a start may have a time.
 
-    None starts whose text has a variable that no recipient has a value for.
+    None starts whose text has a variable that no recipient has.
     """
     reason = fields.values.get("reason", "")
     starts_at = fields.parsed("starts_at", parse_time) if action == "resume" else None

@@ -441,7 +441,7 @@ def test_text_with_an_unknown_variable_keeps_a_hand_out_from_starting(app: AppCl
     listed = upload(app, running, "email\nli@example.com\n", language="en")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "HAND_OUT_CONFLICT")
-    assert answer.json()["errors"] == [{"where": "texts", "what": "no recipient has a value for {codee}"}]
+    assert answer.json()["errors"] == [{"where": "texts", "what": "no recipient has the variable {codee}"}]
     assert "{codee}" in listed["detail"]
 
 

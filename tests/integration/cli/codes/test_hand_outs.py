@@ -146,8 +146,24 @@ def test_list_warns_of_variables_that_no_line_fills(bench: LedgerBench, terminal
     assert checked.json["missing_variables"] == ["nosuch"]
     assert ["no line fills {nosuch}" in result.err for result in (checked, filled, more)] == [True, False, True]
     assert (refused.status, stored) == (4, [(0,)])
-    assert "No recipient has a value for {nosuch}" in refused.err
+    assert "No recipient has the variable {nosuch}" in refused.err
     assert (filled.status, more.status) == (0, 0)
+
+
+def test_first_list_whose_column_is_empty_is_stored_with_a_warning(
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path
+) -> None:
+    """The name of the variable is correct, so that its empty place in the emails may be intended."""
+    text, file = tmp_path / "text.txt", tmp_path / "list.csv"
+    text.write_text("{name}, {code}", "utf-8")
+    file.write_text("email,language,name\nx@example.com,en,\n", "utf-8")
+
+    stored = terminal.ledger(
+        "hand-out", "add", create(bench, terminal, "--text", str(text), "--language", "en"), str(file), "--apply"
+    )
+
+    assert stored.status == 0
+    assert "no line fills {name}" in stored.err
 
 
 def test_preview_shows_the_own_text(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:

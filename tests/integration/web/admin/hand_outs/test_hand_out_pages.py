@@ -290,8 +290,22 @@ def test_text_is_not_changed_to_one_with_an_unknown_variable(admin: StaffBrowser
     text = admin.submit(f"{path}/change", path, subject_en="Hi {name}", text_en="Code {cod}", **unchanged)
 
     assert (subject.status_code, text.status_code) == (303, 422)
-    assert "No queued recipient has a value for {cod}." in read_page(text.text).find("p", id="text_en-fault").text
+    assert "No queued recipient has the variable {cod}." in read_page(text.text).find("p", id="text_en-fault").text
     assert "Code {cod}" in text.text
+
+
+def test_variable_that_is_empty_for_the_only_recipient_can_be_named(admin: StaffBrowser) -> None:
+    """It is a warning, as its column exists; the hand-out starts."""
+    path = create_draft(admin, text_en="Your code: {code}")
+    upload(admin, path, b"email,name\na@example.com,\n")
+    texts = {"subject_zh": "", "text_zh": "", "seen": "*", "subject_en": "Hi {name}", "text_en": "{code}"}
+
+    changed = admin.submit(f"{path}/change", path, **texts)
+    question = admin.get(f"{path}/resume")
+    started = admin.submit(f"{path}/resume", path, reason="asked")
+
+    assert (changed.status_code, started.status_code) == (303, 303)
+    assert "{name}</code> English: 1 recipient" in question.text
 
 
 def test_text_with_an_unknown_variable_is_not_sent(app: AppClient, admin: StaffBrowser) -> None:
