@@ -249,6 +249,33 @@ def test_lines_of_a_pasted_message_do_not_become_one_word(open_tab: Tab) -> None
     assert page.input_value("#code") == "Your code PROMO2024"
 
 
+def test_reload_after_a_refusal_keeps_the_entries_until_a_code_is_redeemed(
+    served_app: ServedApp, open_tab: Tab
+) -> None:
+    """Not in the address of the page, and not for a tab that opens later."""
+    code, page = served_app.app.issue(), open_tab()
+    page.goto(f"/invite?code={code}")
+    page.fill("#email", EMAIL)
+    page.fill("#code", "promo 2024")
+    page.click("form .press")
+    expect(page.locator("#notice")).to_be_visible()
+
+    page.reload()
+    entries = [page.input_value("#email"), page.input_value("#code")]
+    page.get_by_role("button", name="中文").click()
+    page.wait_for_url("**lang=zh")
+    page.reload()
+    in_chinese = [page.input_value("#email"), page.input_value("#code")]
+    page.goto("/invite")
+    later = page.input_value("#email")
+    served_app.redeem(page, code, EMAIL)
+    page.goto("/invite")
+    page.reload()
+
+    assert entries == in_chinese == [EMAIL, "promo 2024"]
+    assert [later, page.input_value("#email"), page.input_value("#code")] == ["", "", ""]
+
+
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
 def test_try_again_keeps_the_entries(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
     """After the mail server refused the address, its form has the address and the code."""

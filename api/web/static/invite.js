@@ -31,6 +31,41 @@ if (document.prerendering) {
   recordOpening();
 }
 
+// --- Loaded again ---
+
+// What was sent is filled in when the page is loaded again: this tab stores it until a code is redeemed, or a link leads here.
+const PLACE = "sent-form";
+const STORED_MS = 15 * 60_000;
+const storage = findStorage();
+
+function findStorage() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null; // this browser stores nothing
+  }
+}
+
+function store() {
+  storage?.setItem(PLACE, JSON.stringify({ at: Date.now(), email: email.value, code: code.value }));
+}
+
+function fillAgain() {
+  const isAgain = ["back_forward", "reload"].includes(performance.getEntriesByType("navigation")[0]?.type);
+  const sent = JSON.parse(storage?.getItem(PLACE) ?? "null");
+  if (isAgain && sent !== null && Date.now() - sent.at < STORED_MS) {
+    email.value = sent.email;
+    code.value = sent.code;
+    code.dispatchEvent(new Event("input"));
+  } else if (email.value === "") {
+    storage?.removeItem(PLACE);
+  } else {
+    store(); // this page is the answer to what was sent
+  }
+}
+
+fillAgain();
+
 // --- The button ---
 
 function press(pressed) {
@@ -70,6 +105,7 @@ function mark(field, hints, isWrong) {
 }
 
 async function redeem() {
+  store();
   const response = await fetch(form.action, {
     method: "POST",
     headers: { Accept: "application/json", "Accept-Language": form.dataset.language },
@@ -81,6 +117,7 @@ async function redeem() {
     return true;
   }
   if (response.ok) {
+    storage?.removeItem(PLACE);
     location.assign(answer.status_url);
     return true;
   }
