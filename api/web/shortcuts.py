@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, NamedTuple
 
-ShortcutAction = Literal["search", "next", "previous", "earlier", "later", "density", "help"]
+ShortcutAction = Literal["search", "next", "previous", "follow", "earlier", "later", "density", "help"]
 
 
 class Shortcut(NamedTuple):
@@ -16,6 +16,7 @@ SHORTCUTS: Final = (
     Shortcut("/", "search"),
     Shortcut("j", "next"),
     Shortcut("k", "previous"),
+    Shortcut("Enter", "follow"),
     Shortcut("[", "earlier"),
     Shortcut("]", "later"),
     Shortcut("d", "density"),

@@ -68,6 +68,32 @@ def test_keys_walk_lines_travel_and_search(open_tab: Tab, statement: str) -> Non
     expect(tab.locator("#q")).to_be_focused()
 
 
+def test_enter_follows_the_first_link_of_a_line_and_leaves_buttons_alone(
+    served_app: ServedApp, open_tab: Tab, statement: str
+) -> None:
+    """Of a list and of search results; on a control Enter does what it does without shortcuts."""
+    served_app.redeem(open_tab(), served_app.app.issue(), "enter@example.com")
+    tab = open_tab(staff="admin")
+    tab.goto("/admin/staff")
+    tab.keyboard.press("Enter")
+    before = tab.url
+    tab.goto("/support")
+    tab.locator("#q").press_sequentially("enter@example.com")
+    tab.locator("#hits li").first.wait_for()
+    tab.locator("h1").click()
+    tab.keyboard.press("j")
+    path = tab.evaluate("document.activeElement.querySelector('a').getAttribute('href')")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url(f"**{path}")
+    tab.goto(statement)
+    tab.keyboard.press("j")
+    tab.locator("#keys-open").focus()
+    tab.keyboard.press("Enter")
+
+    assert before.endswith("/admin/staff")
+    expect(tab.locator("#keys")).to_be_visible()
+
+
 def test_keys_do_nothing_in_fields_with_modifiers_or_turned_off(open_tab: Tab, statement: str) -> None:
     """In fields a key is a character; turned off, in this browser, it stays off on the next page."""
     tab = open_tab(staff="viewer")

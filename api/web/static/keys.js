@@ -49,6 +49,9 @@ function moveBy(step) {
   }
 }
 
+// A summary and a link have their own meaning of Enter.
+const findLink = () => (document.activeElement.matches(`:is(${LINES}):not(summary)`) ? document.activeElement.querySelector("a[href]") : null);
+
 const follow = (action) => document.querySelector(`a[data-step="${action}"]`)?.click();
 
 function help() {
@@ -61,6 +64,7 @@ const ACTIONS = {
   search,
   next: () => moveBy(1),
   previous: () => moveBy(-1),
+  follow: () => findLink().click(),
   earlier: () => follow("earlier"),
   later: () => follow("later"),
   density: () => density.click(),
@@ -79,6 +83,9 @@ function onKey(event) {
     return;
   }
   const row = [...dialog.querySelectorAll("[data-key]")].find((each) => each.dataset.key === event.key.toLowerCase());
+  if (row?.dataset.action === "follow" && findLink() === null) {
+    return;
+  }
   if (row !== undefined && (!event.repeat || REPEATED.includes(row.dataset.action))) {
     event.preventDefault();
     ACTIONS[row.dataset.action]();
