@@ -21,7 +21,9 @@ DOMAINS = ("allowed_domains", "denied_domains")
 
 def create(browser: StaffBrowser, **fields: str) -> str:
     """Create a campaign with the form; the path of its page."""
-    answer = browser.submit(LIST, LIST, **{"name": "Autumn", "nonce": uuid4().hex, **fields})
+    answer = browser.submit(
+        LIST, LIST, **{"name": "Autumn", "nonce": uuid4().hex, "new_group": fields.get("group", ""), **fields}
+    )
     assert answer.status_code == 303, answer.text
     return str(answer.headers["location"])
 
@@ -357,6 +359,30 @@ def test_existing_code_is_added_to_a_campaign_or_refused_at_its_field(app: AppCl
     assert all(faults(answer).keys() == {"code"} for answer in refused)
     assert f"/support/codes/{app.services.reader.find_code(code)}" in read_page(admin.get(path).text).link_targets
     assert f"/support/codes/{app.services.reader.find_code(busy)}" not in read_page(admin.get(path).text).link_targets
+
+
+def test_campaign_form_asks_before_it_creates_a_group(app: AppClient, admin: StaffBrowser) -> None:
+    """Of a new campaign and of a changed one. The answer is about one name: another name is asked about again."""
+    app.issue(make_template(group="Design"))
+    path = create(admin, group="Design")
+    typed = {"name": "Spring", "nonce": uuid4().hex}
+
+    similar = admin.submit(LIST, LIST, **typed, group="Designs")
+    other = admin.submit(LIST, LIST, **typed, group="Sales", new_group="Designs")
+    tick = read_page(other.text).find("input", name="new_group").attributes
+    existing = admin.submit(LIST, LIST, **typed, group="Design")
+    changes = [
+        admin.submit(path, path, name="Autumn", group="Sales", seen=seen_by(admin, path), new_group=confirmed)
+        for confirmed in ("", "Sales")
+    ]
+
+    assert faults(similar).keys() == faults(other).keys() == {"group"}
+    assert "“Design”" in faults(similar)["group"]
+    assert tick["value"] == "Sales"
+    assert "checked" not in tick
+    assert existing.status_code == 303
+    assert [answer.status_code for answer in changes] == [422, 303]
+    assert heading(admin.get(path)) == "Autumn"
 
 
 def test_forms_take_the_terms_of_a_campaigns_codes_where_a_field_is_empty(app: AppClient, admin: StaffBrowser) -> None:
