@@ -105,6 +105,11 @@ class ImportKind(ABC, Generic[RecordT, Row]):
         """Return the groups that the import would be the first to name; keys have been listed before."""
         return ()
 
+    def is_guessable(self, row: Row) -> bool:
+        """Return whether a row brings a code that is short enough to be guessed."""
+        del row
+        return False
+
     def measure(self, record: RecordT) -> int:
         """Return how much progress a record is."""
         del record
@@ -141,6 +146,7 @@ class ImportCounts:
         rejected: Invalid ones.
         faults: The first invalid ones.
         left_out: The first that were left out.
+        guessable: How many of the new ones are codes short enough to be guessed.
         new_groups: Groups that the ledger did not have when the file was checked.
     """
 
@@ -149,6 +155,7 @@ class ImportCounts:
     new: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
+    guessable: int = 0
     faults: list[FaultyLine] = field(default_factory=list)
     left_out: list[FaultyLine] = field(default_factory=list)
     new_groups: Sequence[NewGroup] = ()
@@ -229,14 +236,16 @@ class Pipeline(Generic[RecordT, Row]):
         with self.progress(name) as show, target:
             for batch in map_in_order(batches, decide) if self.kind.is_concurrent else map(decide, batches):
                 counts.lines += len(batch.records)
-                counts.new += len(batch.lines) - sum(line.line in batch.faults for line in batch.lines)
+                new = [line.row for line in batch.lines if line.line not in batch.faults]
+                counts.new += len(new)
+                counts.guessable += sum(map(self.kind.is_guessable, new))
                 for record, fault in batch.faulty:
                     counts.add(record, fault)
                     if not isinstance(fault, SkippedRecordError):
                         self.reject(record, fault)
                 done += sum(map(self.kind.measure, batch.records))
                 show(done)
-                del batch  # or two batches would be in memory
+                del batch, new  # or two batches would be in memory
         return counts
 
     def _decide(

@@ -19,6 +19,7 @@ from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, CodeTemplate, Usage
 from domain.commands.context import CommandContext
 from domain.events.code import CodeIssued, OpeningBalanceImported
 from domain.model.campaign import Campaign
+from domain.values.code_strength import classify_code
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import FoundCode, find_codes
 from projections.storage.bootstrap import LedgerStore
@@ -39,6 +40,7 @@ def document_of(counts: ImportCounts) -> dict[str, Any]:
         "imported": counts.new if counts.is_applied else 0,
         "already": counts.skipped.total(),
         "rejected": counts.rejected,
+        "guessable": counts.guessable,
         "faults": [{"line": fault.line, "column": fault.fault.column, "why": fault.why} for fault in counts.faults],
         "new_groups": [group._asdict() for group in counts.new_groups],
     }
@@ -74,6 +76,10 @@ class CodeImport(ImportKind[Record, CodeRow]):
     def read(self) -> Records:
         """Return the records of the file."""
         return self.records
+
+    def is_guessable(self, row: CodeRow) -> bool:
+        """Return whether a code is short enough to be guessed."""
+        return classify_code(row.text) == "short"
 
     def measure(self, record: Record) -> int:
         """Return the bytes of a record."""

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,16 @@ def rejects_by_command(world: World, data: bytes, *command: str) -> bytes:
     """The file that an option names."""
     world.terminal.ledger(*command, world.file(data), "--rejects", str(world.folder / "rejects.csv"))
     return (world.folder / "rejects.csv").read_bytes()
+
+
+@pytest.mark.parametrize("door", CODE_DOORS, ids=[door.__name__ for door in CODE_DOORS])
+def test_check_counts_codes_that_are_short_enough_to_be_guessed(world: World, door: Import) -> None:
+    """Of the codes that would be imported; the check of long ones says nothing."""
+    short = door(world, b"code\nA\nSPRING-2027\n,\n7Q3ZK9P2M5XW8R4T6V\n", dry_run=True)
+    long = door(world, b"code\n7Q3ZK9P2M5XW8R4T6V\n", dry_run=True)
+
+    assert re.search(r"'guessable': 2\b|warning: 2 of the codes|short enough to be guessed: 2\b", short.text)
+    assert not re.search(r"'guessable': [1-9]|warning|short enough", long.text)
 
 
 REJECTS: Final[dict[str, Callable[[World, bytes], bytes]]] = {

@@ -153,6 +153,8 @@ def _print_result(counts: ImportCounts, file: Path, seconds: float, *, json: boo
         say_error(f"... {counts.rejected - SHOWN_MAX:,} more invalid lines: --rejects FILE writes all of them")
     for group in counts.new_groups:
         say_error(f"warning: {group.why}")
+    if counts.guessable and not counts.is_applied:
+        say_error(f"warning: {counts.guessable:,} of the codes to import are short enough to be guessed")
     already = counts.skipped.total()
     if json:
         print_json({**document_of(counts), "seconds": round(seconds, 1)})

@@ -77,6 +77,9 @@ class ImportView(BaseModel):
     imported: int
     already: int
     rejected: int
+    guessable: Annotated[
+        int, Field(description="Codes among those to import, or imported, that are short enough to be guessed.")
+    ]
     faults: list[LineFault]
     new_groups: Annotated[
         list[NewGroupView],
