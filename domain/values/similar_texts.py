@@ -38,13 +38,13 @@ def list_spellings(text: str) -> list[str]:
 def list_corrected_codes(text: str) -> list[str]:
     """Return the native codes from which this text differs by one error.
 
-    An error is a wrong, missing or extra character, or a swap of two.
+    An error is a wrong, missing or extra character, or a swap of two. A longer text begins with a prefix, which stays.
     Crockford's check character excludes all but about one candidate in 37.
     """
-    if abs(len(text) - NATIVE_LENGTH) > 1:
-        return []
-    folded = text.translate(_FOLD)
-    return sorted({code for code in _list_edits(folded) if code != folded and is_native(code)})
+    if len(text) <= NATIVE_LENGTH + 1:
+        return sorted(_list_corrected(text))
+    starts = [len(text) - length for length in (NATIVE_LENGTH - 1, NATIVE_LENGTH, NATIVE_LENGTH + 1)]
+    return sorted({text[:start] + code for start in starts for code in _list_corrected(text[start:])})
 
 
 def split_groups(normal: str) -> tuple[str, ...]:
@@ -81,6 +81,13 @@ def _list_runs(part: str) -> list[tuple[str, ...]]:
 def _split_whole(text: str, offset: int) -> tuple[str, ...]:
     starts = range(offset, len(text) - GROUP_LENGTH + 1, GROUP_LENGTH)
     return tuple(text[start : start + GROUP_LENGTH] for start in starts)
+
+
+def _list_corrected(text: str) -> set[str]:
+    if abs(len(text) - NATIVE_LENGTH) > 1:
+        return set()
+    folded = text.translate(_FOLD)
+    return {code for code in _list_edits(folded) if code != folded and is_native(code)}
 
 
 def _list_edits(text: str) -> Iterator[str]:

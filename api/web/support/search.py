@@ -16,6 +16,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import TYPED_LENGTH_MAX, MalformedCodeError, normalize_code
 from domain.values.link_token import read_token
+from domain.values.pasted_codes import list_pasted_codes
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_reader import HandOutReader
@@ -71,9 +72,10 @@ def search(support: SupportContext, typed: str, language: Language) -> list[Sear
         return [replace(result, reason=reason) for result in _search_id(support, parse_id("q", number[0]), language)]
     if "@" in typed or "\uff20" in typed:
         return _search_address(support, typed)
-    code_id = support.reader.find_code(typed)
-    if code_id is not None and (row := support.reader.find_balance(code_id)) is not None:
-        return [code_result(support, code_from_named_row(row), support.reader.find_suffix(code_id), language, "code")]
+    for code_id in filter(None, support.reader.find_possible_codes(list_pasted_codes(typed))):
+        if (row := support.reader.find_balance(code_id)) is not None:
+            code, suffix = code_from_named_row(row), support.reader.find_suffix(code_id)
+            return [code_result(support, code, suffix, language, "code")]
     return _search_suffix(support, typed, language)
 
 

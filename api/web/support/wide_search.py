@@ -22,6 +22,7 @@ from api.web.support.search import SHOWN_MAX, SearchResult, code_result, cut, pe
 from api.web.support.view_models import build_card
 from domain.ports import Language
 from domain.values.identifiers import MalformedCodeError, normalize_code
+from domain.values.pasted_codes import list_pasted_codes
 from domain.values.similar_texts import is_similar_domain, list_corrected_codes, list_spellings
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.forgiving_search import (
@@ -46,7 +47,7 @@ def search_widely(support: SupportContext, staff: Staff, typed: str, language: L
     if "@" in (address := typed.replace("\uff20", "@")):
         return cut(_search_similar_addresses(support, address))
     try:
-        text = normalize_code(typed)
+        text = normalize_code(list_pasted_codes(typed)[-1])
     except MalformedCodeError:
         return []
     return cut(

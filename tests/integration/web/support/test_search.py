@@ -43,6 +43,7 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
         return browser.search(typed).headers["location"]
 
     assert search(f" {code.lower()} ") == f"/support/codes/{code_id}"
+    assert search(f"Code: {code}, thanks") == search(f"您的兑换码是{code}。") == f"/support/codes/{code_id}"
     assert search(code[-4:].lower()) == f"/support/codes/{code_id}"
     assert search(str(code_id)) == f"/support/codes/{code_id}"
     assert search(reservation_id) == f"/support/reservations/{reservation_id}"

@@ -43,6 +43,7 @@ def test_code_is_found_in_spite_of_errors(shared_app: AppClient, shared_sign_in:
         f"/support/codes/{legacy_id}": "Matches if O and 0, or I, L and 1, are exchanged"
     }
     assert find(browser, wrong)[path] == "One character differs from this code"
+    assert find(browser, f"My code: {wrong[:10]}-{wrong[10:]}")[path] == "One character differs from this code"
     assert find(browser, f"{native[4:8]}-{native[8:12]}")[path] == "Whole groups of four characters match"
     assert path not in find(browser, native[2:6])
 

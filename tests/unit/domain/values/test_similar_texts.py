@@ -43,6 +43,18 @@ def test_one_error_in_a_native_code_is_corrected(typed: str) -> None:
     assert len(corrected) < 60
 
 
+@pytest.mark.parametrize("prefix", ["VIP", "AUTUMN2027"])
+@pytest.mark.parametrize(
+    "typed", [NATIVE[:5] + NATIVE[6:], f"{NATIVE[:5]}Q{NATIVE[5:]}", NATIVE[1] + NATIVE[0] + NATIVE[2:]]
+)
+def test_error_behind_a_prefix_is_corrected(prefix: str, typed: str) -> None:
+    """The prefix stays as it was typed."""
+    corrected = list_corrected_codes(prefix + typed)
+
+    assert prefix + NATIVE in corrected
+    assert len(corrected) < 120
+
+
 def test_parts_of_codes_match_by_whole_groups_only() -> None:
     """A character more than a known group tells nothing, wherever it stands."""
     groups = split_groups(NATIVE)
