@@ -247,6 +247,29 @@ def test_times_in_sentences_are_shown_in_the_time_zone_of_the_reader(served_app:
     assert "Asia/Shanghai, UTC+08:00" in staff_page.locator("#zone").inner_text()
 
 
+def test_first_field_of_an_action_has_the_focus_unless_a_notice_has_it(served_app: ServedApp, open_tab: Tab) -> None:
+    """The reason of a refund and of an unmasked address, and the new address of a correction."""
+    reservation_id = served_app.reserve(served_app.app.issue(), "focus@example.com")
+    page, path = open_tab(staff="support"), f"/support/reservations/{reservation_id}"
+    focused = "document.activeElement.id"
+    expected = {"acts/refund": "note", "unmask": "reason", "acts/correct": "email"}
+
+    ids = {}
+    for action in expected:
+        page.goto(f"{path}/{action}")
+        page.wait_for_function(f"{focused} !== ''")
+        ids[action] = page.evaluate(focused)
+        assert served_app.faults(page) == []
+    page.goto(f"{path}/unmask")
+    page.fill("#reason", " ")
+    page.click("main .press")
+    page.locator("#notice").wait_for()
+
+    assert ids == expected
+    expect(page.locator("#notice")).to_be_focused()
+    assert served_app.faults(page) == []
+
+
 def test_viewer_sees_no_action(served_app: ServedApp, open_tab: Tab) -> None:
     """Nothing to press, and the address of an act is refused."""
     reservation_id = served_app.reserve(served_app.app.issue(), "a@example.com")
