@@ -201,6 +201,8 @@ def world(served_app: ServedApp, open_tab: Tab) -> World:
         "version": "1",
         "action": "pause",
         "change": "extend",
+        "subject": "codes",
+        "subject_id": str(code_id_of(app, code)),
         "act of codes": "terms",
         "act of reservations": "refund",
         "code_id of hand-outs": str(send(app, UUID(hand_out), 1)[0]),

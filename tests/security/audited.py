@@ -369,10 +369,8 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/recipients/forget": _to("/api/v1/recipients/forget", json={"email": "gone@example.com", **REASON}),
     "POST /support/codes/{code_id}/acts/{act}": _at("/support/codes/{}/acts/pause", AuditedApp.code, data=NOTE),
     "POST /support/codes/{code_id}/notes": _at("/support/codes/{}/notes", AuditedApp.code, data=NOTE),
-    "POST /support/codes/{code_id}/unmask": _at("/support/codes/{}/unmask", AuditedApp.code, data=REASON),
     "POST /support/audit/export": _to("/support/audit/export", data=REASON),
     "POST /support/outage": _outage_form,
-    "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", AuditedApp.person, data=REASON),
     "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": lambda audited_app: (
         f"{send_handed_out_code(audited_app).replace('/api/v1', '/support')}/bounce",
         {"data": REASON},
@@ -391,7 +389,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/reservations/{reservation_id}/reveal-link": _at(
         "/support/reservations/{}/reveal-link", AuditedApp.sent, data=REASON
     ),
-    "POST /support/reservations/{reservation_id}/unmask": _at(
+    "POST /support/{subject}/{subject_id}/unmask": _at(
         "/support/reservations/{}/unmask", AuditedApp.reserve, data=REASON
     ),
     "POST /support/sign-out": _to("/support/sign-out", data={}),

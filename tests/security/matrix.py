@@ -133,8 +133,6 @@ POST /api/v1/reservations/{reservation_id}/resolve
 GET /support/codes/{code_id}/acts/{act}
 POST /support/codes/{code_id}/acts/{act}
 POST /support/codes/{code_id}/notes
-GET /support/codes/{code_id}/unmask
-POST /support/codes/{code_id}/unmask
 GET /support/outage
 GET /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
 POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
@@ -142,15 +140,13 @@ POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend
 POST /support/outage
 GET /support/people/{recipient_id}/opt-outs/undo
 POST /support/people/{recipient_id}/opt-outs/undo
-GET /support/people/{recipient_id}/unmask
-POST /support/people/{recipient_id}/unmask
 GET /support/reservations/{reservation_id}/acts/{act}
 POST /support/reservations/{reservation_id}/acts/{act}
 POST /support/reservations/{reservation_id}/notes
 GET /support/reservations/{reservation_id}/reveal-link
 POST /support/reservations/{reservation_id}/reveal-link
-GET /support/reservations/{reservation_id}/unmask
-POST /support/reservations/{reservation_id}/unmask
+GET /support/{subject}/{subject_id}/unmask
+POST /support/{subject}/{subject_id}/unmask
 """
 
 ADMIN: Final = """
@@ -348,7 +344,15 @@ SCOPE_OF: Final = {route: scope for scope, routes in BY_SCOPE.items() for route 
 
 NOBODYS: Final = "00000000-0000-4000-8000-000000000000"
 """An id that nothing has: anyone who is let in finds nothing."""
-_VALUES: Final = {"act": "refund", "version": "1", "digest": "0" * 64, "_path": "nowhere", "key": "1", "token": "x"}
+_VALUES: Final = {
+    "act": "refund",
+    "version": "1",
+    "digest": "0" * 64,
+    "_path": "nowhere",
+    "key": "1",
+    "token": "x",
+    "subject": "codes",
+}
 
 
 def address(path: str) -> str:

@@ -62,6 +62,7 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
         "hand_out_id": hand_out.json()["id"],
         "endpoint_id": endpoint.json()["id"],
         "action": "end",
+        "subject": "codes",
         "change": "revoke",
         "version": "1",
     }

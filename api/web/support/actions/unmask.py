@@ -1,7 +1,8 @@
 """Reveal masked data: by role, with a reason, for a few minutes, and recorded in the audit log."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
@@ -18,6 +19,27 @@ from api.web.staff_auth.staff import Staff
 from projections.repositories.audit_log import AuditAction
 
 SHOWN_S: Final = 300
+Subject = Literal["reservations", "codes", "people"]
+"""What masked data is about, as paths name it."""
+
+
+class Masked(NamedTuple):
+    """What the page of a subject masks: the end of the keys of its texts, the entry in the audit log, the subject."""
+
+    what: Literal["email", "code"]
+    action: AuditAction
+    exists: Callable[[SupportContext, UUID], bool]
+
+
+MASKED: Final[Mapping[Subject, Masked]] = {
+    "reservations": Masked(
+        "email", "unmasked_email", lambda support, key: support.reader.find_code_of_reservation(key) is not None
+    ),
+    "codes": Masked("code", "unmasked_code", lambda support, key: support.statements.find_newest_version(key) > 0),
+    "people": Masked(
+        "email", "unmasked_email", lambda support, key: support.reader.find_email_address(key) is not None
+    ),
+}
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 
@@ -33,10 +55,29 @@ def unmasked_until(
     return None if at is None else at + timedelta(seconds=SHOWN_S)
 
 
-@router.get("/reservations/{reservation_id}/unmask")
-def ask_for_email(request: Request, staff: Support, reservation_id: UUID) -> Response:
+@router.get("/{subject}/{subject_id}/unmask")
+def ask_for_reason(request: Request, staff: Support, subject: Subject, subject_id: UUID) -> Response:
     """Ask for the reason."""
-    return _form(request, staff, "email", f"/support/reservations/{reservation_id}")
+    return _form(request, staff, MASKED[subject].what, f"/support/{subject}/{subject_id}")
+
+
+@router.post("/{subject}/{subject_id}/unmask")
+def unmask(
+    request: Request,
+    support: SupportContextDep,
+    staff: SupportWithForm,
+    subject: Subject,
+    subject_id: UUID,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Record that the email address or the code is revealed, then show it."""
+    masked, back = MASKED[subject], f"/support/{subject}/{subject_id}"
+    if not is_valid_reason(reason):
+        return _form(request, staff, masked.what, back, reason)
+    if not masked.exists(support, subject_id):
+        raise ApplicationError("NOT_FOUND")
+    support.audit(staff.caller(), masked.action, subject_id, reason.strip())
+    return see_other(back)
 
 
 @router.get("/reservations/{reservation_id}/reveal-link")
@@ -59,76 +100,6 @@ def reveal_link_on_page(
         return _form(request, staff, "link", back, reason)
     reveal_link(support.services, staff.caller(), reservation_id, note=reason.strip())
     return see_other(f"{back}#link")
-
-
-@router.get("/codes/{code_id}/unmask")
-def ask_for_code(request: Request, staff: Support, code_id: UUID) -> Response:
-    """Ask for the reason."""
-    return _form(request, staff, "code", f"/support/codes/{code_id}")
-
-
-@router.get("/people/{recipient_id}/unmask")
-def ask_for_person(request: Request, staff: Support, recipient_id: UUID) -> Response:
-    """Ask for the reason."""
-    return _form(request, staff, "email", f"/support/people/{recipient_id}")
-
-
-@router.post("/people/{recipient_id}/unmask")
-def unmask_person(
-    request: Request,
-    support: SupportContextDep,
-    staff: SupportWithForm,
-    recipient_id: UUID,
-    reason: Annotated[str, Form()] = "",
-) -> Response:
-    """Record that the recipient's address is revealed, then show it."""
-    back = f"/support/people/{recipient_id}"
-    if not is_valid_reason(reason):
-        return _form(request, staff, "email", back, reason)
-    if support.reader.find_email_address(recipient_id) is None:
-        raise ApplicationError("NOT_FOUND")
-    return _unmask(support, staff, "unmasked_email", recipient_id, reason, back)
-
-
-@router.post("/reservations/{reservation_id}/unmask")
-def unmask_email(
-    request: Request,
-    support: SupportContextDep,
-    staff: SupportWithForm,
-    reservation_id: UUID,
-    reason: Annotated[str, Form()] = "",
-) -> Response:
-    """Record that the address is revealed, then show it."""
-    back = f"/support/reservations/{reservation_id}"
-    if not is_valid_reason(reason):
-        return _form(request, staff, "email", back, reason)
-    if support.reader.find_code_of_reservation(reservation_id) is None:
-        raise ApplicationError("NOT_FOUND")
-    return _unmask(support, staff, "unmasked_email", reservation_id, reason, back)
-
-
-@router.post("/codes/{code_id}/unmask")
-def unmask_code(
-    request: Request,
-    support: SupportContextDep,
-    staff: SupportWithForm,
-    code_id: UUID,
-    reason: Annotated[str, Form()] = "",
-) -> Response:
-    """Record that the code is revealed, then show it."""
-    back = f"/support/codes/{code_id}"
-    if not is_valid_reason(reason):
-        return _form(request, staff, "code", back, reason)
-    if support.statements.find_newest_version(code_id) == 0:
-        raise ApplicationError("NOT_FOUND")
-    return _unmask(support, staff, "unmasked_code", code_id, reason, back)
-
-
-def _unmask(
-    support: SupportContext, staff: Staff, action: AuditAction, subject_id: UUID, reason: str, back: str
-) -> Response:
-    support.audit(staff.caller(), action, subject_id, reason.strip())
-    return see_other(back)
 
 
 def _form(request: Request, staff: Staff, what: str, back: str, reason: str | None = None) -> Response:
