@@ -120,6 +120,7 @@ FAMILIES: Final = {
     *(f"page.admin.campaign.hint.{term.name}" for term in CAMPAIGN_TERMS if term.name not in TERM_NAMES),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "CAMPAIGN_HELD", "RATE_LIMITED")),
     "refusal.CODE_INVALID.of_another",
+    "refusal.CODE_INVALID.one_missing",
     "refusal.CODE_NOT_STARTED.detail_at",
     "refusal.CAMPAIGN_NOT_STARTED.detail_at",
     "refusal.CAMPAIGN_DAY_LIMIT.detail_at",

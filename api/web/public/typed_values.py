@@ -3,10 +3,11 @@
 from datetime import timedelta
 from typing import NamedTuple
 
+from api.errors import ApplicationError
 from api.schemas.parsing import InvalidInputError, parse_id
 from api.use_cases.services import Services
 from api.web.public.visitor import Visitor, find_token
-from domain.values.identifiers import format_code
+from domain.values.identifiers import NATIVE_LENGTH, MalformedCodeError, format_code, normalize_code
 from domain.values.mistyped_domains import suggest_address
 from domain.values.pasted_codes import list_pasted_codes
 from domain.values.timestamps import shifted
@@ -56,6 +57,21 @@ async def find_pasted_code(services: Services, typed: str) -> str:
         return candidates[0]
     ids = await services.run_blocking(services.reader.find_possible_codes, candidates)
     return next((text for text, code_id in zip(candidates, ids, strict=True) if code_id), candidates[-1])
+
+
+def explain_refusal(error: ApplicationError, typed: str) -> ApplicationError:
+    """Return the error of a form with a hint if what was typed is one character shorter than codes generated here.
+
+    The hint depends on the text alone, so it says nothing about the codes that exist.
+    """
+    if error.code != "CODE_INVALID":
+        return error
+    try:
+        text = normalize_code(list_pasted_codes(typed)[-1])
+    except MalformedCodeError:
+        return error
+    is_short = len(text) == NATIVE_LENGTH - 1 and text.isascii() and text.isalnum()
+    return ApplicationError(error.code, why="one_missing") if is_short else error
 
 
 def find_typed_again(services: Services, visitor: Visitor, typed_id: str) -> TypedAgain:

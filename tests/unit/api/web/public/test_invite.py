@@ -67,6 +67,30 @@ def test_refusal_keeps_the_entries_of_the_form(client: TestClient, use_cases: St
     assert [field.attributes["name"] for field in read_page(response.text).find_all(aria_invalid="true")] == ["code"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "is_hinted"),
+    [
+        ("ZVV6-1AB2-CD3E-FG4H-JK5", True),
+        ("Code: zvv61ab2cd3efg4hjk5", True),
+        ("ZVV6-1AB2-CD3E-FG4H-JK55", False),
+        ("AUTUMN-2027", False),
+    ],
+)
+def test_refusal_says_if_one_character_may_be_missing(
+    client: TestClient, use_cases: StubUseCases, typed: str, is_hinted: bool
+) -> None:
+    """Also the answer to the form's script; the API, which takes a code as it is, says nothing of it."""
+    use_cases.refusal = "CODE_INVALID"
+    form = {"email": "li.wei@example.com", "code": typed}
+
+    page = client.post("/invite?lang=en", data=form)
+    script = client.post("/invite?lang=zh", data=form, headers={"Accept": "application/json"})
+
+    assert page.status_code == script.status_code == 400
+    assert ("most codes have 20" in read_page(page.text).find(id="notice-detail").text) == is_hinted
+    assert ("是否漏了一个字符" in script.json()["detail"]) == is_hinted
+
+
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_used_up_page_shows_the_next_step(client: TestClient, use_cases: StubUseCases, language: Language) -> None:
     """The page adds what the API's fixed sentence leaves out."""
