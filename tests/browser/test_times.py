@@ -58,6 +58,7 @@ NO_PAGES: Final = {
     "/mailbox/{key}/html": "an email",
     "/admin/groups/letter": "an email",
     "/admin/hand-outs/{hand_out_id}/mail": "an email",
+    "/admin/batches/{batch_id}/rejected": "a file",
     "/admin/campaigns/{campaign_id}/proofs": "JSON",
     "/support/codes/{code_id}/proofs": "JSON",
     "/support/codes/{code_id}/stream": "events",

@@ -163,6 +163,7 @@ POST /admin/batches
 GET /admin/batches/{batch_id}
 GET /admin/batches/{batch_id}/export
 POST /admin/batches/{batch_id}/export
+GET /admin/batches/{batch_id}/rejected
 GET /admin/batches/{batch_id}/stop
 POST /admin/batches/{batch_id}/stop
 POST /admin/campaigns

@@ -22,6 +22,7 @@ OPENED_OTHERWISE: Final = {
     *("/support/codes/{code_id}/proofs", "/support/codes/{code_id}/stream", "/support/codes/{code_id}/version"),
     *("/admin/campaigns/{campaign_id}/proofs", "/admin/hand-outs/{hand_out_id}/progress"),
     "/admin/batches/{batch_id}/stop",  # linked while the batch works
+    "/admin/batches/{batch_id}/rejected",  # linked if a line was rejected
     "/support/reservations/{reservation_id}/receipt",  # linked after the next checkpoint of the log
     *("/support/codes", "/support/search/{search_id}", "/support/tries/{digest}", "/support/{_path}", "/admin/{_path}"),
 }

@@ -92,6 +92,7 @@ SMALL: Final[Mapping[str, int]] = {
     "api.use_cases.redeem_batch:DRAFTED_PER_TURN": 2,
     "api.use_cases.refund_outage:READ_BATCH": 3,
     "api.use_cases.refund_outage:REFUND_BATCH": 2,
+    "api.web.admin.batches:CHUNK": 3,
     "api.web.admin.export:CHUNK": 3,
     "workers.channels.smtp.send_loop:WAKE_UPS_MAX": 2,
     "workers.dispatcher:IDS_PER_MESSAGE": 2,

@@ -1,5 +1,6 @@
 """The pages of batches: progress, issued codes, and rejected lines of a file."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Final, get_args
 from uuid import UUID
@@ -7,11 +8,14 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
+from api.code_import.file_reader import BOM
 from api.errors import ApplicationError
+from api.http.file_stream import stream_file
 from api.http.pagination import Page, count_list, fill_page, format_cursor, parse_cursor
 from api.i18n.catalogs import translator
 from api.i18n.code_sentences import say_number
 from api.i18n.messages import refusal_title
+from api.schemas.csv_cells import TYPE, csv_line
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.administration.batches import stop_batch
 from api.web.admin.confirmation import Question, ask_confirmation
@@ -31,6 +35,7 @@ from projections.read_models.pagination import NEWEST
 from projections.repositories.issue_batches import Batch, ChangeKind
 
 PER_PAGE: Final = 50
+CHUNK: Final = 1_000
 NumberedRow = tuple[int, dict[str, Any] | None]
 """Number and balance of a code of a batch."""
 CODES_VISIBLE_S: Final = 1800
@@ -71,6 +76,15 @@ def show_batch(
     language = get_language(request)
     view = _view(admin, staff, batch_id, after, line, language)
     return admin_page(request, "batch.html", staff, **view)
+
+
+@router.get("/{batch_id}/rejected")
+def download_rejected_lines(request: Request, admin: AdminContextDep, staff: Admin, batch_id: UUID) -> Response:
+    """Send the number of each rejected line, or of each code that was not changed, with the reason."""
+    del staff
+    get_batch(admin, batch_id)
+    lines = _list_rejected_lines(admin, batch_id, get_language(request))
+    return stream_file(admin.services.heavy_reads, lines, TYPE, f"rejected-{str(batch_id)[:8]}.csv")
 
 
 @router.get("/{batch_id}/stop")
@@ -150,6 +164,14 @@ def _view(
         "next_line": rejected_page.next,
         "percent": 100 * batch.done // batch.wanted if batch.wanted else 100,
     }
+
+
+def _list_rejected_lines(admin: AdminContext, batch_id: UUID, language: Language) -> Iterator[bytes]:
+    yield BOM + csv_line(["line", "why"]).encode()
+    after = 0
+    while page := admin.batches.list_rejected_lines(batch_id, after, CHUNK):
+        after = page[-1][0]
+        yield "".join(csv_line([line, _name_refusal(reason, language)]) for line, reason in page).encode()
 
 
 def _name_refusal(reason: str, language: Language) -> str:

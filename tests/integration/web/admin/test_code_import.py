@@ -60,9 +60,12 @@ def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrows
     ids = {text: reader.find_code(text) for text in ("OLD2024A", "=SUM(A1)", "X6", "X5")}
     rows = {text: reader.find_balance(code_id) for text, code_id in ids.items() if code_id}
     page = "".join(rejected_lines_pages(admin, f"/admin/batches/{batch.batch_id}"))
+    file = list(csv.reader(admin.get(f"/admin/batches/{batch.batch_id}/rejected").text.splitlines()))
     refusals = app.client.app.state.admin.batches.list_rejected_lines(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
 
     assert (batch.state, batch.wanted, batch.done, batch.refused) == ("done", 14, 14, 11)
+    assert [int(line) for line, _ in file[1:]] == [line for line, _ in refusals]
+    assert all(why in page for _, why in file[1:])
     assert refusals[:5] == [(3, "repeated"), (6, "exists"), (7, "code"), (8, "max_uses"), (9, "open")]
     assert refusals[5:] == [
         (10, "expires_at"),
