@@ -44,6 +44,8 @@ from api.rate_limits.report_exchange import report_periodically
 from api.schemas.group_branding import BODY_BYTES_MAX as BRANDING_BYTES_MAX
 from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
 from api.settings import ApiSettings
+from api.use_cases.mail_hooks.hook import MailHook
+from api.use_cases.mail_hooks.providers import open_mail_hook
 from api.use_cases.privacy.erase_person import PersonErasure
 from api.use_cases.services import Services
 from api.v1 import group_branding, hand_outs
@@ -52,6 +54,7 @@ from api.v1.public import redeem
 from api.v1.public.direct_redeem import DirectRedeem
 from api.v1.reservations import redemption_batches
 from api.v1.router import include_resources
+from api.v1.webhooks import mail_hooks
 from api.web.admin import AdminContext, PreviewSender, include_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
 from api.web.admin.code_import import PATH as IMPORT_PATH
@@ -98,6 +101,9 @@ log = logging.getLogger(__name__)
 
 OPEN_ATTEMPTS, OPEN_PAUSE_S = 60, 0.5
 """How often a starting process tries its database, and the pause between attempts in seconds."""
+
+FETCH_TIMEOUT_S = 5.0
+"""Seconds for a certificate of a mail provider; within `LEDGER_REQUEST_WAIT_S`, so that its request is answered."""
 
 DESCRIBED = "/api/v1/openapi.json"
 DESCRIPTION = """Redeem codes for invitations, and read from an append-only ledger what happened to each use.
@@ -164,6 +170,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
             IMPORT_PATH: FILE_BYTES_MAX,
             code_import.PATH: code_import.BODY_BYTES_MAX,
             redemption_batches.PATH: BATCH_BYTES_MAX,
+            **mail_hooks.BODIES,
             hand_outs.UPLOAD_PATH: hand_outs.UPLOAD_BYTES_MAX,
             group_branding.PATH: BRANDING_BYTES_MAX,
             BRANDING_PATH: BRANDING_BYTES_MAX,
@@ -264,6 +271,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             app.state.history_watch = HistoryWatch(SupportSource(app.state.support), app.state.services.run_blocking)
             app.state.dashboard = DashboardCache.from_services(app.state.services)
             app.state.hook_post = app.state.mail_preview = preview_sender = _preview_sender(settings, storage)
+            app.state.mail_hook = _mail_hook(settings)
             app.state.admin = AdminContext.from_services(app.state.services, app.state.support, preview_sender)
             app.state.exposition = Exposition(
                 [
@@ -320,6 +328,16 @@ def _preview_sender(settings: ApiSettings, storage: LedgerStore) -> PreviewSende
     from workers.mail_preview import MailPreviewer  # noqa: PLC0415 - templates of letters are not needed to build the app
 
     return MailPreviewer(settings, storage)
+
+
+def _mail_hook(settings: ApiSettings) -> MailHook | None:
+    """Return the hook of the mail provider, if one is configured; the workers' HTTP client is imported locally too."""
+    from workers.http_client.client import PinnedHttpClient  # noqa: PLC0415 - TLS is not needed to build the app
+
+    if settings.mail_provider is None or settings.mail_hook_secret is None:
+        return None
+    fetch = PinnedHttpClient((), FETCH_TIMEOUT_S).fetch
+    return open_mail_hook(settings.mail_provider, settings.mail_hook_secret.get_secret_value(), fetch)
 
 
 def _channel_kinds() -> Mapping[str, ChannelForm]:

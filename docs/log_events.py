@@ -22,6 +22,8 @@ GUIDANCE: Final = {
     "batch of codes refused": "A rule refused its codes; `why` is the code of its refusal, such as"
     " `CAMPAIGN_ENDED`. Issued codes are kept.",
     "batch redeemed": "A batch of redeem requests was answered; the fields count its items by result.",
+    "bounce mailbox": "Messages of the bounce mailbox were taken in; `counts` has how many of each kind"
+    " ([bounces](../how-to/bounces.md)).",
     "callback refused": "An external system sent a callback that was not accepted; `reason` says why. Check its clock"
     " and its signing secret ([external system](../how-to/external-system.md)).",
     "code guessing detected": "Most recent codes do not exist. See [guessing](../how-to/runbook.md#guessing).",
@@ -46,6 +48,9 @@ GUIDANCE: Final = {
     "issuing a batch failed": "A bug: report it with the traceback. Issued codes are kept; the batch is marked as"
     " broken.",
     "looking up a group's channel failed": "The database is unavailable; messages of the group wait. Check PostgreSQL.",
+    "mail hook accepted": "A mail provider reported on `count` emails; `accepted` of them are recorded now.",
+    "mail hook refused": "A request to the hook of the mail provider `kind` was refused; `reason` says why. Check"
+    " `LEDGER_MAIL_HOOK_SECRET` and the clock ([bounces](../how-to/bounces.md#from-a-provider)).",
     "mail server available again": "Nothing.",
     "mail server refused a connection": "`reason` and `reply_code` say why; no attempt is spent. See [mail"
     " server](../how-to/runbook.md#mail-server).",
@@ -56,6 +61,8 @@ GUIDANCE: Final = {
     "opening a group's channel failed": "This version does not know the channel kind `kind`: upgrade the workers.",
     "publishing to the broker failed": "Nothing is lost: the sweep dispatches the reservations. Check the broker if it"
     " continues.",
+    "reading the bounce mailbox failed": "`why` says why. The next run, a minute later, tries again; nothing is"
+    " lost. Correct `LEDGER_BOUNCE_MAILBOX_URL` if it continues.",
     "reading batches failed": (
         "Batches continue when the cause is gone. A warning: the database is unavailable, check PostgreSQL."
         " An error: a bug, or a missing grant; the traceback names it."

@@ -45,7 +45,7 @@ class Names(Struct):
     reservations: list[UUID] = field(default_factory=list)
     campaigns: set[UUID] = field(default_factory=set)
     changed_campaigns: set[UUID] = field(default_factory=set)
-    joins: dict[UUID, UUID] = field(default_factory=dict)
+    joins: dict[UUID, set[UUID]] = field(default_factory=dict)
 
     def name_texts(self, digests_of_commands: Sequence[Sequence[bytes]]) -> None:
         """Name the codes of texts."""
@@ -71,6 +71,7 @@ class Asks(Struct):
         deadlines: The next deadline of reservations in these campaigns.
         keys: Scopes of Idempotency-Keys.
         texts: Ids of texts, for those that the vault has.
+        suppressions: Ids of recipients, for those whose addresses are not written to.
         places: Places of codes in the lists of hand-outs.
         handed_out: What was handed out of these codes.
         most_uses: The most uses that one recipient of these campaigns has.
@@ -93,6 +94,7 @@ class Asks(Struct):
     deadlines: set[UUID] = field(default_factory=set)
     keys: set[bytes] = field(default_factory=set)
     texts: set[UUID] = field(default_factory=set)
+    suppressions: set[UUID] = field(default_factory=set)
     places: set[ListedPlace] = field(default_factory=set)
     handed_out: set[UUID] = field(default_factory=set)
     most_uses: set[UUID] = field(default_factory=set)

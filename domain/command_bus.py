@@ -54,19 +54,29 @@ from domain.commands.code.revoke import (
 from domain.commands.context import CampaignDecision, Decision
 from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
-from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
+from domain.commands.delivery.record_bounce import (
+    BOUNCE_READS,
+    MAIL_REPORT_READS,
+    RecordBounce,
+    RecordMailReport,
+    record_bounce,
+    record_mail_report,
+)
 from domain.commands.delivery.record_outcome import RecordOutcome, record_outcome
 from domain.commands.delivery.reveal_link import RevealLink, reveal_link
 from domain.commands.hand_out.hand_out_code import HAND_OUT_CODE_READS, HandOutCode, hand_out_code
 from domain.commands.hand_out.hand_out_mail import (
     HAND_OUT_MAIL_READS,
+    HAND_OUT_REPORT_READS,
     HandOutMailCommand,
     RecordHandOutBounce,
     RecordHandOutMail,
+    RecordHandOutReport,
     RemindOfHandOut,
     ResendHandOut,
     record_hand_out_bounce,
     record_hand_out_mail,
+    record_hand_out_report,
     remind_of_hand_out,
     resend_hand_out,
 )
@@ -88,7 +98,7 @@ from domain.commands.reservation.cancel import CancelReservation, cancel_reserva
 from domain.commands.reservation.close_for_erasure import CloseForErasure, close_for_erasure
 from domain.commands.reservation.correct_recipient import CORRECT_READS, CorrectRecipient, correct_recipient
 from domain.commands.reservation.refund import RefundReservation, refund_reservation
-from domain.commands.reservation.request_resend import RequestResend, request_resend
+from domain.commands.reservation.request_resend import RESEND_READS, RequestResend, request_resend
 from domain.commands.reservation.reserve import RESERVE_READS, ReserveUse, reserve_use
 from domain.commands.reservation.resolve_case import (
     RefundAfterOutage,
@@ -126,6 +136,7 @@ ReservationCommand = (
     | RequestResend
     | AcceptInvite
     | RecordBounce
+    | RecordMailReport
     | RevealLink
     | RecordExternalRemoval
     | ResolveReservation
@@ -273,7 +284,8 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     SettleDue: CommandRule(settle_due, OF_RESERVATION),
     RefundReservation: CommandRule(refund_reservation, OF_MOVED_RESERVATION),
     AcceptInvite: CommandRule(ignoring_policy(accept_invite), OF_RESERVATION),
-    RecordBounce: CommandRule(ignoring_policy(record_bounce), OF_RESERVATION),
+    RecordBounce: CommandRule(record_bounce, BOUNCE_READS),
+    RecordMailReport: CommandRule(ignoring_policy(record_mail_report), MAIL_REPORT_READS),
     RevealLink: CommandRule(ignoring_policy(reveal_link), OF_RESERVATION),
     RecordExternalRemoval: CommandRule(ignoring_policy(record_external_removal), OF_RESERVATION),
     ResolveReservation: CommandRule(resolve_reservation, OF_MOVED_RESERVATION),
@@ -281,7 +293,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     CloseForErasure: CommandRule(close_for_erasure, OF_RESERVATION),
     CancelReservation: CommandRule(cancel_reservation, OF_RESERVATION),
     CorrectRecipient: CommandRule(correct_recipient, CORRECT_READS, leave_refusal=leave_refused_request),
-    RequestResend: CommandRule(request_resend, OF_RESERVATION),
+    RequestResend: CommandRule(request_resend, RESEND_READS),
     RequestRebind: CommandRule(request_rebind, REQUEST_REBIND_READS, leave_refusal=leave_refused_request),
     RebindReservation: CommandRule(rebind_reservation, REBIND_READS),
     SettleAccess: CommandRule(ignoring_policy(settle_access), OF_RESERVATION),
@@ -297,6 +309,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     HandOutCode: CommandRule(ignoring_policy(hand_out_code), HAND_OUT_CODE_READS),
     RecordHandOutMail: CommandRule(ignoring_policy(record_hand_out_mail), HAND_OUT_MAIL_READS),
     RecordHandOutBounce: CommandRule(ignoring_policy(record_hand_out_bounce), HAND_OUT_MAIL_READS),
+    RecordHandOutReport: CommandRule(ignoring_policy(record_hand_out_report), HAND_OUT_REPORT_READS),
     ResendHandOut: CommandRule(ignoring_policy(resend_hand_out), HAND_OUT_MAIL_READS),
     RemindOfHandOut: CommandRule(ignoring_policy(remind_of_hand_out), HAND_OUT_MAIL_READS),
     CreateCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),

@@ -186,6 +186,15 @@ class EmailMismatch(Refusal):
     depends_on_recipient = True
 
 
+class AddressUndeliverable(RefusalWithReason):
+    """No email is sent to this address for now; `why` says whether its mailbox or its domain does not exist."""
+
+    code = "ADDRESS_UNDELIVERABLE"
+    field = "email"
+    reasons = ("mailbox_unknown", "domain_unknown", "complained")
+    depends_on_recipient = True
+
+
 class CodeHeld(Refusal):
     """Pending reservations hold the last uses of the code, or hold it for another person."""
 
@@ -426,7 +435,7 @@ class ReservationNotResendable(RefusalWithReason):
 
     code = "RESERVATION_NOT_RESENDABLE"
     kind = "conflict"
-    reasons = ("refunded", "not_sent", "accepted", "ended", "resending", "too_many")
+    reasons = ("refunded", "not_sent", "accepted", "ended", "resending", "too_many", "undeliverable")
 
 
 class LinkNotRevealable(RefusalWithReason):

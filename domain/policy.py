@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 WAIT_S_MAX: Final = 900
 """Longest lease, back-off or wait for a reply that a setting may choose, in seconds."""
@@ -32,6 +32,8 @@ class Policy:
         removal_attempts_max: How often a channel is asked to remove an access before a case is opened.
         removal_retry_s: Seconds before the second time; `removal_retry_factor` times as many before each further one.
         removal_wait_s_max: Longest that a channel may defer a removal, each time, in seconds.
+        bounce_policy: What a bounce of a sent invitation leads to: a case for staff, or the refund itself where one
+            email was sent and nothing about it is uncertain.
     """
 
     reservation_ttl_s: int = 1800
@@ -51,3 +53,4 @@ class Policy:
     removal_retry_s: float = 60.0
     removal_retry_factor: float = 5.0
     removal_wait_s_max: int = 86400
+    bounce_policy: Literal["case", "refund"] = "case"

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from domain.values.email_branding import DEFAULT_BRANDING, EmailBranding
 from domain.values.identifiers import EmailAddress
+from domain.values.mail.mail_token import MailRef
 
 ADDRESS_MISMATCH: Final = "address_mismatch"
 """Reason of a rejection, and cause of its case: the recipient's row in the vault was altered."""
@@ -31,6 +32,7 @@ Template = Literal[
     "hand_out",
     "hand_out_reminder",
 ]
+HAND_OUT_TEMPLATES: Final[frozenset[Template]] = frozenset({"hand_out", "hand_out_reminder"})
 RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
 EMAIL_CHANNELS: Final = frozenset({"smtp", "null"})
 """Names of the channels that send emails and cannot remove access: an email's link ends with a refund."""
@@ -102,6 +104,13 @@ class OutboundMessage:
     opt_out_link: str = ""
     code: str = ""
     attempt: int = field(default=1, compare=False)
+
+    @property
+    def ref(self) -> MailRef:
+        """The email, as a report names it."""
+        if self.template in HAND_OUT_TEMPLATES:
+            return MailRef("hand_out", self.reservation_id, self.attempt)
+        return MailRef("invite" if self.template == "invite" else "notice", self.reservation_id, self.delivery)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,13 +276,16 @@ class TextDraft(Protocol):
 
 
 class OptOuts(Protocol):
-    """Who wants no more emails that are sent without a request of theirs.
+    """Who wants no more emails that are sent without a request of theirs, and to whom none is sent at all.
 
     Everything that sends such emails, reminders for example, asks here immediately before it sends.
     """
 
     def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
         """Return those of these recipients to whom no such email of the group may be sent."""
+
+    def is_suppressed(self, recipient_id: UUID, group: str | None) -> bool:
+        """Return whether no email of the group is sent to a recipient, not even one that follows from a request."""
 
 
 class Channel(Protocol):

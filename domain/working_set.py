@@ -30,8 +30,9 @@ from domain.model.invariants import (
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
+from domain.model.suppression import SUPPRESSING, Suppression, suppressed_until, suppression_after
 from domain.ports import Language, RecipientDraft
-from domain.writes import IdempotencyKey, NewKey, RememberedKey, Writes
+from domain.writes import IdempotencyKey, NewKey, NewSuppression, RememberedKey, Writes
 
 
 class Recorded(Struct, frozen=True):
@@ -82,6 +83,7 @@ class WorkingSet:
         changed_reservations: Without those of `new_reservations`.
         listed_codes: Codes to hand out that a list has for another recipient, or whose recipient has another one.
         handed_out: What hand-outs gave to recipients, by code, where commands are about their emails.
+        suppressions: Why addresses of recipients are not written to.
         most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.
         writes: What the batch writes next to its events.
     """
@@ -95,6 +97,7 @@ class WorkingSet:
         self.recipient_ids: dict[bytes, UUID] = {}
         self.remembered: dict[bytes, RememberedKey] = {}
         self.known_texts: set[UUID] = set()
+        self.suppressions: dict[UUID, tuple[Suppression, ...]] = {}
         self.earliest_deadlines: dict[UUID, datetime] = {}
         self.campaigns: dict[UUID, Campaign] = {}
         self.campaign_deadlines: dict[UUID, datetime] = {}
@@ -168,8 +171,23 @@ class WorkingSet:
             recorded = Recorded(code_id, version, event)
             self.new_events.append(recorded)
             self.transitions.append(Transition(recorded, before, code, reservation_before, reservation))
+            if type(event) in SUPPRESSING:
+                self._record_suppression(event, code, reservation)
             if code.campaign_id is not None:
                 self._record_campaign_use(before, code, event, reservation)
+
+    def _record_suppression(self, event: Event, code: RedeemCode, reservation: Reservation | None) -> None:
+        """Record that an address is not written to any more, for the rest of the batch and for the store."""
+        about = reservation or self.handed_out[code.code_id]
+        group = code.terms.group if reservation is None else reservation.group
+        if (suppression := suppression_after(event, group)) is None:
+            return
+        earlier = self.suppressions.get(about.recipient_id, ())
+        if suppression not in earlier:
+            self.suppressions[about.recipient_id] = (*earlier, suppression)
+        since = event.waits_from
+        until = suppressed_until(suppression.cause, since)
+        self.writes.suppressions.append(NewSuppression(about.recipient_id, suppression, since, until))
 
     def record_campaign(self, campaign_id: UUID, event: CampaignEvent) -> None:
         """Fold a new event of a campaign in and keep it for the store.
@@ -367,6 +385,13 @@ class WorkingSet:
             raise _not_asked("text", text_id)
         new = (getattr(recorded.event, "text_id", None) for recorded in self.new_events)
         return text_id in self.known_texts or text_id in new
+
+    def find_suppression(self, recipient_id: UUID, group: str | None) -> Suppression | None:
+        """Return why no email of a group is sent to a recipient; None if one may be sent."""
+        is_new = recipient_id not in self.known_persons
+        if self.asked is not None and not is_new and recipient_id not in self.asked.suppressions:
+            raise _not_asked("suppression", recipient_id)
+        return next((each for each in self.suppressions.get(recipient_id, ()) if each.covers(group)), None)
 
     def earliest_deadline(self, code_id: UUID, now: datetime) -> datetime | None:
         """Return the first future deadline among a code's reserved uses."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct, field
 
 from domain.model.hand_out import HandOutText
+from domain.model.suppression import Suppression
 from domain.ports import CodeDraft, Language, RecipientDraft, TextDraft
 
 
@@ -69,6 +71,15 @@ class RefusedRequest(Struct, frozen=True):
     reason: str
 
 
+class NewSuppression(NamedTuple):
+    """An address that is not written to for a time, by the id of its recipient."""
+
+    recipient_id: UUID
+    suppression: Suppression
+    since: datetime
+    until: datetime
+
+
 class Writes(Struct):
     """What the commands of a batch write, in their order.
 
@@ -80,6 +91,7 @@ class Writes(Struct):
         hand_out_texts: Changed texts by hand-out and language.
         keys: What Idempotency-Keys led to, by their scope.
         refused_requests: Refused requests of persons for codes that exist.
+        suppressions: Addresses that are not written to for a time.
         unknown_code_requests: When persons requested unknown codes.
     """
 
@@ -91,3 +103,4 @@ class Writes(Struct):
     keys: dict[bytes, NewKey] = field(default_factory=dict)
     refused_requests: list[RefusedRequest] = field(default_factory=list)
     unknown_code_requests: list[datetime] = field(default_factory=list)
+    suppressions: list[NewSuppression] = field(default_factory=list)

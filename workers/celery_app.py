@@ -32,6 +32,9 @@ SNAPSHOTS_S = 300.0
 WEBHOOKS_S = 2.0
 """How often the deliverer of webhooks is woken; deliveries in progress continue."""
 
+MAIL_REPORTS_S = 60.0
+"""How often the bounce mailbox is read: mail servers report minutes to days later."""
+
 FOLLOW_S = 2.0
 """The Merkle log is at most 5 seconds behind the events."""
 EXPIRES_S = 600
@@ -133,6 +136,11 @@ celery_app.conf.update(
         "deliver-webhooks": {
             "task": "deliver_webhooks",
             "schedule": WEBHOOKS_S,
+            "options": {"expires": EXPIRES_S},
+        },
+        "take-mail-reports": {
+            "task": "take_mail_reports",
+            "schedule": MAIL_REPORTS_S,
             "options": {"expires": EXPIRES_S},
         },
         "keep-snapshots": {

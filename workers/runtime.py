@@ -16,12 +16,14 @@ from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Channel, Rejected, TextDraft
+from domain.report_intake import ReportIntake
 from domain.results import Result
 from domain.values.identifiers import generate_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.privacy.in_flight import read_leased_addresses
 from projections.privacy.opt_outs import OptOutRepository
+from projections.privacy.reported_recipients import has_recipient
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.reader import Reader
 from projections.repositories.groups import GroupRepository
@@ -163,6 +165,18 @@ class Runtime:
             capacity=self._capacity(),
             submit=self.send_loop.submit,
             preload=self.storage.recorder.preload_codes,
+        )
+
+    @cached_property
+    def report_intake(self) -> ReportIntake:
+        """What takes in reports about emails."""
+        storage = self.storage
+        return ReportIntake(
+            secret=self.settings.secret_key.get_secret_value().encode(),
+            execute=self.execute,
+            draft_text=storage.vault.seal_text,
+            new_id=RANDOM.draw_uuid,
+            has_recipient=partial(has_recipient, storage),
         )
 
     def create_access_expirer(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:

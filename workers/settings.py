@@ -6,8 +6,9 @@ from datetime import timedelta
 from pydantic import SecretStr, field_validator, model_validator
 
 from projections.config.settings import LedgerSettings
-from workers.channels.smtp.addresses import MailFrom
+from workers.channels.smtp.addresses import MailFrom, MailTokens
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
+from workers.mail_reports.report_mailbox_url import MailboxUrl
 
 ROW_LEASE_S_MIN = 90.0
 """Least length of the leases of notices and of emails of hand-outs."""
@@ -45,6 +46,19 @@ class WorkerSettings(LedgerSettings):
     @classmethod
     def _is_sender(cls, value: str) -> str:
         MailFrom.parse(value)
+        return value
+
+    @field_validator("bounce_address")
+    @classmethod
+    def _is_return_path(cls, value: str | None) -> str | None:
+        MailTokens.parse(b"", value, None)
+        return value
+
+    @field_validator("bounce_mailbox_url")
+    @classmethod
+    def _is_mailbox(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            MailboxUrl.parse(value.get_secret_value())
         return value
 
     @model_validator(mode="after")

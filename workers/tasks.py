@@ -23,11 +23,14 @@ from projections.telemetry.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
 from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.outbox import invitations_are_backed_up
 from projections.work_queue.retention import prune
-from workers.celery_app import FOLLOW_S, WEBHOOKS_S, celery_app, settings
+from workers.celery_app import FOLLOW_S, MAIL_REPORTS_S, WEBHOOKS_S, celery_app, settings
 from workers.celery_ext.min_interval import MinInterval
 from workers.celery_ext.shutdown_flag import SHUTDOWN
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.dispatcher import monotonic_deadline
+from workers.mail_reports.report_mailbox import open_mailbox
+from workers.mail_reports.report_mailbox_url import MailboxUrl
+from workers.mail_reports.take_reports import take_mailbox
 from workers.maintenance.drift_check import check_sample
 from workers.maintenance.log_follower import update_log
 from workers.manual_reserve import reserve
@@ -51,6 +54,7 @@ from workers.sending.removals import RUN_MAX_S as ACCESS_RUN_MAX_S
 log = logging.getLogger(__name__)
 
 SWEEPS, FOLLOWS, WEBHOOKS = MinInterval(settings.sweep_s / 2), MinInterval(FOLLOW_S / 2), MinInterval(WEBHOOKS_S / 2)
+MAIL_REPORTS = MinInterval(MAIL_REPORTS_S / 2)
 HAND_OUTS = MinInterval(settings.sweep_s / 2)
 BROKER = BrokerLossDetector(settings.redis_url.get_secret_value())
 
@@ -248,6 +252,20 @@ def deliver_webhooks() -> None:
     """Wake this process's deliverer, which runs in its own threads: this task sends nothing and waits for nothing."""
     if WEBHOOKS.begin_if_due() and not SHUTDOWN.is_set():
         _ProcessState.get().webhooks.wake()
+
+
+@celery_app.task(name="take_mail_reports")
+def take_mail_reports() -> None:
+    """Take in the reports that the bounce mailbox holds, if there is one."""
+    if settings.bounce_mailbox_url is None or not MAIL_REPORTS.begin_if_due():
+        return
+    runtime, url = _ProcessState.get(), MailboxUrl.parse(settings.bounce_mailbox_url.get_secret_value())
+    take_mailbox(
+        lambda: open_mailbox(url),
+        runtime.report_intake,
+        partial(runtime.context, "mailbox", None),
+        _deadline(settings.task_time_limit_s / 3),
+    )
 
 
 @celery_app.task(name="keep_snapshots")

@@ -32,6 +32,7 @@ FAMILIES: Final = (
     "api.cli.codes.campaigns",
     "api.cli.codes.hand_outs",
     "api.cli.codes.groups",
+    "api.cli.codes.bounces",
     "api.cli.maintenance.import_legacy",
     "api.cli.codes.import_codes",
     "api.cli.accounts.privacy",

@@ -65,6 +65,8 @@ HAND_OUT_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "HandOutUnknown": lambda say, facts: say("event.HandOutUnknown", mail=facts.get("mail", "?")),
     "HandOutSkipped": lambda say, facts: say(_SKIPPED.get(facts.get("reason"), "event.HandOutSkipped")),
     "HandOutBounced": lambda say, facts: say("event.HandOutBounced", mail=facts.get("mail", "?")),
+    "HandOutDelayed": lambda say, facts: say("event.HandOutDelayed", mail=facts.get("mail", "?")),
+    "HandOutComplained": lambda say, facts: say("event.HandOutComplained", mail=facts.get("mail", "?")),
     "HandOutResendRequested": lambda say, facts: say("event.HandOutResendRequested", mail=facts.get("mail", "?")),
     "HandOutReminded": lambda say, _: say("event.HandOutReminded"),
 }

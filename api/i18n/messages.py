@@ -198,12 +198,17 @@ def _late_success(say: Translator, facts: Facts) -> str:
     return say("event.LateSuccessRecorded.other", by=by, effect=effect or "?")
 
 
+def _of_mail(key: str, facts: Facts) -> str:
+    """Return the key of a sentence about the invitation, or about a further email."""
+    return key if facts.get("mail", "invite") == "invite" else f"{key}.notice"
+
+
 def _bounced(say: Translator, facts: Facts) -> str:
     reason, reply = facts.get("reason"), _reply(say, facts)
-    key = f"event.InviteBounced.{reason}"
+    key = _of_mail(f"event.InviteBounced.{reason}", facts)
     if say.knows(key):
         return say(key, reason=reason, reply=reply)
-    return say("event.InviteBounced.other", reason=reason or "?", reply=reply)
+    return say(_of_mail("event.InviteBounced.other", facts), reason=reason or "?", reply=reply)
 
 
 def _accepted(say: Translator, facts: Facts) -> str:
@@ -232,6 +237,8 @@ _SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "InviteOutcomeUnknown": _outcome_unknown,
     "LateSuccessRecorded": _late_success,
     "InviteBounced": _bounced,
+    "InviteDelayed": lambda say, facts: say(_of_mail("event.InviteDelayed", facts)),
+    "InviteComplained": lambda say, facts: say(_of_mail("event.InviteComplained", facts)),
     "InviteAccepted": _accepted,
     "UseRefunded": _refunded,
     "CaseOpened": _case_opened,

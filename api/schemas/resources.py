@@ -19,6 +19,7 @@ from domain.model.reservation import PublicState
 from domain.values.email_domains import DomainNames
 from domain.values.group_name import NAME_LENGTH_MAX, checked_group
 from domain.values.identifiers import TYPED_LENGTH_MAX
+from domain.values.mail.bounce_reason import BounceReason
 from domain.values.quiet_hours import QUIET_HOURS_PATTERN
 from domain.values.quiet_hours import TEXT_LENGTH_MAX as HOURS_LENGTH_MAX
 
@@ -34,7 +35,6 @@ Note = Annotated[str, Field(min_length=1, max_length=2000)]
 KEY_LENGTH_MAX: Final = 255
 """Characters of an `Idempotency-Key`."""
 Reason = Annotated[str | None, Field(min_length=1, max_length=2000)]
-BounceReason = Literal["mailbox_unknown", "mailbox_full", "refused", "other"]
 
 
 class StrictRequest(Strict):

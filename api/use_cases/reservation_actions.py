@@ -6,7 +6,6 @@ from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from api.errors import ApplicationError
-from api.schemas.resources import BounceReason
 from api.use_cases.services import Caller, LedgerServices, Services
 from api.use_cases.use_case import UseCase
 from domain.commands.access.rebind import RebindReservation
@@ -25,6 +24,7 @@ from domain.events.reservation import LINK
 from domain.model.reservation import Reservation
 from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, invitation_url
+from domain.values.mail.bounce_reason import BounceReason
 
 PENDING_MAX: Final = 100_000
 

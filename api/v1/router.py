@@ -6,7 +6,7 @@ from api.v1 import campaigns, event_feed, group_branding, hand_outs, health, per
 from api.v1.codes import code_import, codes, lifecycle, what_if
 from api.v1.public import redeem
 from api.v1.reservations import actions, cases, outage_refunds, queries, rebind, redemption_batches, redemptions
-from api.v1.webhooks import channel_callbacks, endpoints, group_channels
+from api.v1.webhooks import channel_callbacks, endpoints, group_channels, mail_hooks
 
 
 def include_resources(router: APIRouter) -> None:
@@ -31,5 +31,6 @@ def include_resources(router: APIRouter) -> None:
     router.include_router(group_channels.router)
     router.include_router(endpoints.router)
     router.include_router(channel_callbacks.router)
+    router.include_router(mail_hooks.router)
     router.include_router(session.router)
     router.include_router(health.router)

@@ -109,7 +109,7 @@ OF_MOVED_RESERVATION: Reads[_AboutReservation] = Reads(name=name_reservations, a
 
 
 def ask_for_what_follows(
-    asks: Asks, seen: WorkingSet, reservation_ids: Sequence[UUID], joins: Mapping[UUID, UUID]
+    asks: Asks, seen: WorkingSet, reservation_ids: Sequence[UUID], joins: Mapping[UUID, set[UUID]]
 ) -> None:
     """Ask for what the loaded states lead to, whichever commands are decided on them.
 
@@ -117,7 +117,7 @@ def ask_for_what_follows(
         asks: Those of all commands of the batch, in this round; more are added.
         seen: What was read by now.
         reservation_ids: Reservations that commands name, each as often as it is named.
-        joins: The campaigns that codes join in this batch, by code.
+        joins: The campaigns that codes may join in this batch, by code.
     """
     if reservation_ids:
         counts = Counter(reservation_ids)
@@ -150,26 +150,29 @@ def _may_be_recounted(reservation: Reservation, counts: Mapping[UUID, int], asks
 
 
 def _ask_for_uses_in_campaigns(
-    asks: Asks, seen: WorkingSet, reservation_ids: Sequence[UUID], joins: Mapping[UUID, UUID]
+    asks: Asks, seen: WorkingSet, reservation_ids: Sequence[UUID], joins: Mapping[UUID, set[UUID]]
 ) -> None:
     """Ask for what the limits of campaigns are compared with."""
     campaigns = seen.campaigns
-    campaign_of = {code_id: code.campaign_id or joins.get(code_id) for code_id, code in seen.codes.items()}
+    campaigns_of = {
+        code_id: joins.get(code_id, ()) if code.campaign_id is None else (code.campaign_id,)
+        for code_id, code in seen.codes.items()
+    }
     if any(campaign.terms.max_per_person is not None for campaign in campaigns.values()):
         persons = {*asks.persons, *((each.code_id, each.recipient_id) for each in seen.reservations.values())}
         asks.uses.update(
             (campaign_id, recipient_id)
             for code_id, recipient_id in persons
-            if (campaign_id := campaign_of.get(code_id)) in campaigns
-            and campaigns[campaign_id].terms.max_per_person is not None
+            for campaign_id in campaigns_of.get(code_id, ())
+            if campaign_id in campaigns and campaigns[campaign_id].terms.max_per_person is not None
         )
     if asks.awaited:
-        takes: Counter[UUID | None] = Counter()
+        takes: Counter[UUID] = Counter()
         for code_id, count in asks.redeems.items():
-            takes[campaign_of.get(code_id)] += count
+            takes.update(dict.fromkeys(campaigns_of.get(code_id, ()), count))
         for key in {*reservation_ids} & seen.reservations.keys():  # a late success may count the last use again
-            takes[campaign_of.get(seen.reservations[key].code_id)] += 1
-        awaited = {campaign_of.get(code_id) for code_id in asks.awaited}
+            takes.update(campaigns_of.get(seen.reservations[key].code_id, ()))
+        awaited = {campaign_id for code_id in asks.awaited for campaign_id in campaigns_of.get(code_id, ())}
         asks.deadlines.update(
             campaign_id
             for campaign_id, campaign in campaigns.items()

@@ -11,6 +11,8 @@ from domain.values.timestamps import is_impossible
 Kind = Literal["redeem", "rebind"]
 HeldAs = Literal["reserved", "used"]
 LateEffect = Literal["duplicate", "retaken", "not_retaken", "ended"]
+ReportedMail = Literal["invite", "notice"]
+"""Which email about a reservation a report is about: the invitation, or a further one."""
 RefundCause = Literal[
     "deadline",
     "failed",
@@ -24,6 +26,7 @@ RefundCause = Literal[
     "resolved",
     "forgotten",
     "grant_ended",
+    "bounced",
     "legacy",
 ]
 AccessEnding = Literal["expired", "moved", "withdrawn", "corrected"]

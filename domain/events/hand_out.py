@@ -216,7 +216,39 @@ class HandOutBounced(HandOutMailEvent, frozen=True, kw_only=True):
     """A sent email with the code bounced.
 
     Attributes:
-        text_id: What staff wrote about it, in the vault.
+        text_id: What staff wrote about it, or the report, in the vault.
+        reason: Why, as a word such as `mailbox_unknown`; none: staff recorded it.
+    """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+    MEANING = "problem"
+
+    text_id: UUID | None = None
+    reason: str | None = None
+
+
+class HandOutDelayed(HandOutMailEvent, frozen=True, kw_only=True):
+    """A mail server has not delivered the email with the code yet, and goes on trying.
+
+    Attributes:
+        text_id: The report, in the vault.
+    """
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = False
+    MEANING = "problem"
+
+    text_id: UUID | None = None
+
+
+class HandOutComplained(HandOutMailEvent, frozen=True, kw_only=True):
+    """The recipient reported the email with the code as unwanted. They get no more emails of this group.
+
+    Attributes:
+        text_id: The report, in the vault.
     """
 
     IMPORTANCE = "outcome"

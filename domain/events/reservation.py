@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from domain.events.event import Event, HeldAs, Kind, LateEffect, RefundCause
+from domain.events.event import Event, HeldAs, Kind, LateEffect, RefundCause, ReportedMail
 from domain.ports import Language
 
 
@@ -234,14 +234,26 @@ class LateSuccessRecorded(OutcomeEvent, frozen=True, kw_only=True):
     reply_code: int | None = None
 
 
-class InviteBounced(ReservationEvent, frozen=True, kw_only=True):
-    """A mail server returned a delivery that it had accepted.
+class MailReportEvent(ReservationEvent, frozen=True, kw_only=True):
+    """A later report about an email: what those events share. It is never stored itself.
 
     Attributes:
-        reason: Why: `mailbox_unknown`, `mailbox_full`, `refused` or `other`.
         delivery: Number of the delivery.
+        mail: The invitation itself, or a further email about it (`notice`).
+        text_id: The report or the server's reply, in the vault.
+    """
+
+    delivery: int = 1
+    mail: ReportedMail = "invite"
+    text_id: UUID | None = None
+
+
+class InviteBounced(MailReportEvent, frozen=True, kw_only=True):
+    """A mail server returned an email that it had accepted.
+
+    Attributes:
+        reason: Why: `mailbox_unknown`, `domain_unknown`, `mailbox_full`, `expired`, `refused` or `other`.
         reply_code: The server's reply code.
-        text_id: The server's reply, in the vault.
     """
 
     IMPORTANCE = "outcome"
@@ -250,9 +262,25 @@ class InviteBounced(ReservationEvent, frozen=True, kw_only=True):
     MEANING = "problem"
 
     reason: str
-    delivery: int = 1
     reply_code: int | None = None
-    text_id: UUID | None = None
+
+
+class InviteDelayed(MailReportEvent, frozen=True, kw_only=True):
+    """A mail server has not delivered an email yet, and goes on trying."""
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = False
+    MEANING = "problem"
+
+
+class InviteComplained(MailReportEvent, frozen=True, kw_only=True):
+    """The recipient reported an email as unwanted. They get no more emails of this group without a request."""
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = False
+    MEANING = "problem"
 
 
 class InviteAccepted(ReservationEvent, frozen=True, kw_only=True):

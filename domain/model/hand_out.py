@@ -18,7 +18,9 @@ from domain.events.hand_out import (
     HandedOutCodeEvent,
     HandOutBounced,
     HandOutChanged,
+    HandOutComplained,
     HandOutCreated,
+    HandOutDelayed,
     HandOutEnded,
     HandOutEvent,
     HandOutFailed,
@@ -155,6 +157,8 @@ def changes_of(event: HandedOutCodeEvent) -> dict[str, Any]:
             return {"mail": event.mail, "mail_state": "queued"}
         case HandOutReminded():
             return {"mail": event.mail, "mail_state": "queued", "reminder": event.mail}
+        case HandOutDelayed() | HandOutComplained():
+            return {}
         case _:
             return {"mail_state": MAIL_STATES[type(event)]}
 

@@ -25,6 +25,7 @@ from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
     InviteAttempted,
+    InviteBounced,
     InviteFailed,
     InviteReleased,
     InviteSent,
@@ -222,6 +223,19 @@ def keeps_its_end(before: Reservation | None, _event: ReservationEvent, after: R
     return before is None or before.access_ends_at is None or before.access_ends_at == after.access_ends_at
 
 
+def is_reported_rightly(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """Invariant 16: a delivery bounces once, and a bounce refunds only a use whose one email certainly bounced."""
+    match event:
+        case InviteBounced() if event.mail == "invite":
+            return before is not None and event.delivery not in before.bounced_deliveries
+        case UseRefunded() if event.cause == "bounced":
+            is_only_copy = before is not None and before.last_attempt == 1 and not before.ever_unknown
+            is_sent = before is not None and before.status == "sent" and before.accepted_at is None
+            return before is not None and is_only_copy and is_sent and before.delivery in before.bounced_deliveries
+        case _:
+            return True
+
+
 def waits_for_the_former_end(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
     """Invariant 11: an invitation that waits for a removal is sent only after its release. Nothing else is released."""
     match event:
@@ -308,6 +322,7 @@ RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationE
     "access: its end does not move": keeps_its_end,
     "rule 4: a connection spends no attempt": spends_no_attempt_on_connections,
     "invariant 11: nothing is sent while it waits": waits_for_the_former_end,
+    "invariant 16: a bounce refunds nothing uncertain": is_reported_rightly,
 }
 
 

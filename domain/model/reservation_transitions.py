@@ -27,7 +27,9 @@ from domain.events.reservation import (
     InviteAccepted,
     InviteAttempted,
     InviteBounced,
+    InviteComplained,
     InviteDeferred,
+    InviteDelayed,
     InviteFailed,
     InviteLinkRevealed,
     InviteOutcomeUnknown,
@@ -130,6 +132,8 @@ def _insert_sorted(numbers: tuple[int, ...], number: int) -> tuple[int, ...]:
 
 
 def _apply_bounce(reservation: Reservation, _: int, event: InviteBounced) -> Change:
+    if event.mail != "invite":
+        return {}
     return {"bounced_deliveries": (*reservation.bounced_deliveries, event.delivery)}
 
 
@@ -292,7 +296,9 @@ def _apply_removal_failure(reservation: Reservation, _: int, event: AccessRemova
     }
 
 
-def _apply_note(_reservation: Reservation, _: int, _event: NoteAdded | InviteLinkRevealed) -> Change:
+def _apply_note(
+    _reservation: Reservation, _: int, _event: NoteAdded | InviteLinkRevealed | InviteDelayed | InviteComplained
+) -> Change:
     return {}
 
 
@@ -304,6 +310,8 @@ TRANSITIONS: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
     InviteOutcomeUnknown: _apply_unknown,
     LateSuccessRecorded: _apply_late_success,
     InviteBounced: _apply_bounce,
+    InviteDelayed: _apply_note,
+    InviteComplained: _apply_note,
     InviteAccepted: _apply_acceptance,
     UseRefunded: _apply_refund,
     CaseOpened: _apply_case_opened,

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from domain.policy import WAIT_S_MAX, Policy
 from domain.ports import Language
+from domain.values.mail.mail_provider import MailProvider, check_hook_secret
 from domain.webhooks.target_url import Network
 from projections.config.environment import EnvironmentSettings
 from projections.config.url_validation import (
@@ -219,6 +220,32 @@ class LedgerSettings(EnvironmentSettings):
         " `null://` drops every email",
     )
     mail_from: str = Field(default="ledger@localhost.localdomain", description="sender of the emails")
+    bounce_address: str | None = Field(
+        default=None,
+        description="address to which mail servers send reports about emails; each email adds a token to its local"
+        " part, as in `bounces+TOKEN@example.com` ([bounces](../how-to/bounces.md)). Without it, no report is"
+        " recognized",
+    )
+    bounce_mailbox_url: SecretStr | None = Field(
+        default=None,
+        description="mailbox from which workers take these reports: `imaps://user:password@host/Folder`,"
+        " `imap+starttls://`, `imap://`, `pop3s://` or `pop3://` ([bounces](../how-to/bounces.md#from-a-mailbox))",
+    )
+    mail_provider: MailProvider | None = Field(
+        default=None,
+        description="`ses`, `sendgrid`, `mailgun` or `postmark`: the provider that sends the emails and reports by HTTP"
+        " what became of them ([bounces](../how-to/bounces.md#from-a-provider))",
+    )
+    mail_hook_secret: SecretStr | None = Field(
+        default=None,
+        description="what proves that a report is from that provider: `ses`, the ARN of the topic; `sendgrid`, the"
+        " verification key; `mailgun`, the webhook signing key; `postmark`, `user:password`",
+    )
+    bounce_policy: Literal["case", "refund"] = Field(
+        default="case",
+        description="what the bounce of a sent invitation leads to: `case`, staff decide; `refund`, the use is refunded"
+        " if one email was sent and its outcome was never unknown, otherwise staff decide",
+    )
     smtp_timeout_s: float = Field(
         default=20.0,
         gt=0,
@@ -381,6 +408,13 @@ class LedgerSettings(EnvironmentSettings):
         parse_networks(value)
         return value
 
+    @field_validator("mail_hook_secret")
+    @classmethod
+    def _validate_hook_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            check_hook_secret(info.data.get("mail_provider"), value.get_secret_value())
+        return value
+
     @field_validator("peppers", "master_keys")
     @classmethod
     def _validate_key_ring(cls, value: SecretStr) -> SecretStr:
@@ -449,6 +483,7 @@ class LedgerSettings(EnvironmentSettings):
             correct_within_s=self.correct_within_s,
             rebinds_max=self.rebinds_max,
             rebind_days=self.rebind_days,
+            bounce_policy=self.bounce_policy,
         )
 
     @property

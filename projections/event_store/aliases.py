@@ -5,6 +5,7 @@ An alias never changes, but for a code that joins a campaign: `PostgresUnitOfWor
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -89,14 +90,14 @@ class AliasResolver:
     def _code_of(self, text: Sequence[bytes]) -> UUID | None:
         return next((self._code_ids[digest] for digest in text if digest in self._code_ids), None)
 
-    def _find_campaigns(self, codes: Iterable[UUID], joins: Mapping[UUID, UUID]) -> PipelineSteps[set[UUID]]:
+    def _find_campaigns(self, codes: Iterable[UUID], joins: Mapping[UUID, set[UUID]]) -> PipelineSteps[set[UUID]]:
         campaigns_of_codes, unknown_codes = _look_up(self._caches.campaigns_of_codes, codes)
         if unknown_codes:
             cursor = self._send(EventStoreSql.campaigns_of_codes, UUIDS.encode(sorted(unknown_codes)))
             for code_id, campaign_id in (yield from fetch_pipelined(cursor)):
                 self._caches.campaigns_of_codes.put(code_id, campaign_id)
                 campaigns_of_codes[code_id] = campaign_id
-        campaigns = {*campaigns_of_codes.values(), *joins.values()}
+        campaigns = {*campaigns_of_codes.values(), *chain.from_iterable(joins.values())}
         return {campaign_id for campaign_id in campaigns if campaign_id is not None}
 
 

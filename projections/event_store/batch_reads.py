@@ -14,6 +14,7 @@ from domain.events.reservation import ReservationEvent
 from domain.model.hand_out import HandOut
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
+from domain.model.suppression import Suppression
 from domain.ports import PipelineSteps
 from domain.values.timestamps import possible_time
 from domain.working_set import WorkingSet
@@ -176,6 +177,17 @@ def _fold_texts(sent: Cursor[Any], working_set: WorkingSet) -> Fold:
     working_set.known_texts.update(row[0] for row in (yield from fetch_pipelined(sent)))
 
 
+def _send_suppressions(reads: BatchReads, recipient_ids: Sequence[UUID], _asks: Asks, now: datetime) -> Sequence[Fold]:
+    sent = reads.send(EventStoreSql.suppressions_of_recipients, UUIDS.encode(recipient_ids), now)
+    return (_fold_suppressions(sent, reads.working_set),)
+
+
+def _fold_suppressions(sent: Cursor[Any], working_set: WorkingSet) -> Fold:
+    for recipient_id, cause, group_name, is_of_group in (yield from fetch_pipelined(sent)):
+        earlier = working_set.suppressions.get(recipient_id, ())
+        working_set.suppressions[recipient_id] = (*earlier, Suppression(cause, group_name or None, is_of_group))
+
+
 def _send_places(reads: BatchReads, places: Sequence[ListedPlace], _asks: Asks, _now: datetime) -> Sequence[Fold]:
     """Compare the place of each code with the lists."""
     if reads.locks_lists:
@@ -251,6 +263,7 @@ _STATEMENTS: Final[Mapping[str, SendKeys]] = {
     "places": _send_places,
     "handed_out": _send_handed_out,
     "texts": _send_texts,
+    "suppressions": _send_suppressions,
     "most_uses": _send_most_uses,
     "hand_outs_by_id": _send_hand_outs,
     "hand_out_texts": _send_hand_out_texts,

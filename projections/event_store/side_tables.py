@@ -3,7 +3,7 @@
 It holds no fact about a code, so it is not rebuilt.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
@@ -20,11 +20,18 @@ from domain.events.reservation import UseRefunded, UseReserved
 from domain.model.hand_out import HandOutText
 from domain.ports import Language, PipelineSteps, Template
 from domain.working_set import WorkingSet
-from domain.writes import GivenCode, NewKey, Writes
+from domain.writes import GivenCode, NewKey, NewSuppression, Writes
 from projections.database.pipeline import fetch_pipelined
 from projections.database.table_arrays import encode_rows
 from projections.event_store.caches import StoreCaches
-from projections.sql.event_store import IDEMPOTENCY_KEYS, OUTBOX, REJECTED_ATTEMPTS, REVOCATIONS, EventStoreSql
+from projections.sql.event_store import (
+    IDEMPOTENCY_KEYS,
+    OUTBOX,
+    REJECTED_ATTEMPTS,
+    REVOCATIONS,
+    SUPPRESSED,
+    EventStoreSql,
+)
 from projections.vault.vault import SearchableDraft
 
 IDEMPOTENCY_DAYS = 7
@@ -126,6 +133,21 @@ def save_idempotency_keys(cursor: Cursor[Any], keys: Mapping[bytes, NewKey]) -> 
         rows = [(scope, key.body_digest, key.reservation_id, key.at + days) for scope, key in sorted(keys.items())]
         now = min(key.at for key in keys.values())
         cursor.execute(EventStoreSql.insert_idempotency_keys, (*encode_rows(IDEMPOTENCY_KEYS, rows), now))
+
+
+def suppress_addresses(cursor: Cursor[Any], suppressions: Sequence[NewSuppression]) -> None:
+    """Store whose addresses are not written to; who complained has also opted out of the emails of that group."""
+    if not suppressions:
+        return
+    rows = {
+        (recipient_id, reason.cause, reason.group or ""): (reason.is_of_group, since, until)
+        for recipient_id, reason, since, until in suppressions
+    }
+    cursor.execute(
+        EventStoreSql.insert_suppressions, encode_rows(SUPPRESSED, [(*key, *rows[key]) for key in sorted(rows)])
+    )
+    if complained := [each.recipient_id for each in suppressions if each.suppression.is_of_group]:
+        cursor.execute(EventStoreSql.insert_complaints, (complained,))
 
 
 def record_rejections(cursor: Cursor[Any], caches: StoreCaches, writes: Writes) -> PipelineSteps[None]:

@@ -150,7 +150,7 @@ class PostgresUnitOfWork:
 
     def _select_locked(self, campaign_ids: Iterable[UUID], names: Names) -> set[UUID]:
         """Return the campaigns to lock: all but those that are known to count no uses and that no code joins."""
-        joined = names.joins.values()
+        joined = set().union(*names.joins.values())
         return {campaign_id for campaign_id in campaign_ids if campaign_id in joined or self._counts_uses(campaign_id)}
 
     def _counts_uses(self, campaign_id: UUID) -> bool:
@@ -184,6 +184,7 @@ class PostgresUnitOfWork:
             self._append(working_set)
             side_tables.insert_outbox(self._cursor, working_set)
             side_tables.enqueue_revocation_followups(self._cursor, working_set)
+            side_tables.suppress_addresses(self._cursor, writes.suppressions)
         side_tables.save_idempotency_keys(self._cursor, writes.keys)
         yield from side_tables.record_rejections(self._cursor, self._caches, writes)
 

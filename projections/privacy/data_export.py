@@ -105,6 +105,11 @@ class PersonReader(SupportReader):
         }
         return {name: self._db.fetch_all(query, list(reservation_ids), ROWS_MAX) for name, query in statements.items()}
 
+    def read_suppressions(self, recipient_id: UUID) -> list[tuple[Any, ...]]:
+        """Return why the person's address is not written to: cause, group, since and until."""
+        rows = self._db.fetch_all(PrivacySql.suppressions_of_recipient, recipient_id)
+        return [(cause, group, since, until) for cause, group, _, since, until in rows]
+
     def read_opt_outs(self, recipient_id: UUID) -> list[tuple[Any, ...]]:
         """Return the groups whose reminders a person does not want, and since when."""
         return self._db.fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)

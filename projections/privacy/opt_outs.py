@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
+from domain.model.suppression import Suppression
 from projections.database.store_queries import Database, ReadableStore
 from projections.sql.privacy import PrivacySql
 
@@ -25,8 +26,16 @@ class OptOut(NamedTuple):
     at: datetime
 
 
+class SuppressedAddress(NamedTuple):
+    """Why an address is not written to, and for how long."""
+
+    suppression: Suppression
+    since: datetime
+    until: datetime
+
+
 class OptOutRepository:
-    """Reads and writes the table `opt_outs`; it implements `domain.ports.OptOuts`."""
+    """Reads and writes the tables `opt_outs` and `suppressed_addresses`; it implements `domain.ports.OptOuts`."""
 
     def __init__(self, storage: ReadableStore) -> None:
         self._db = Database(storage)
@@ -37,7 +46,7 @@ class OptOutRepository:
             self._db.execute(PrivacySql.insert_opt_out, _row(recipient_id, group) | {"now": now})
         except IntegrityError:  # the person was erased at the same time
             return False
-        return bool(self.find_opted_out([recipient_id], group))
+        return self.has_opted_out(recipient_id, group)
 
     def delete(self, recipient_id: UUID, group: str | None) -> bool:
         """Delete the choice of a person; return False if there is none."""
@@ -49,10 +58,30 @@ class OptOutRepository:
             OptOut(name or None, at) for name, at in self._db.fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
         ]
 
+    def has_opted_out(self, recipient_id: UUID, group: str | None) -> bool:
+        """Return whether a person wants no more such emails of the group."""
+        return any(opt_out.group == group for opt_out in self.list_of(recipient_id))
+
     def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
-        """Return those of these recipients to whom no such email of the group may be sent."""
+        """Return those of these recipients to whom no such email of the group may be sent.
+
+        They opted out, or their addresses are not written to (`list_suppressions`).
+        """
         rows = self._db.fetch_all(PrivacySql.opted_out, list(recipient_ids), group or NO_GROUP)
         return frozenset(row[0] for row in rows)
+
+    def is_suppressed(self, recipient_id: UUID, group: str | None) -> bool:
+        """Return whether no email of the group is sent to a person, not even one that follows from a request."""
+        return bool(self._db.fetch_all(PrivacySql.suppressed, recipient_id, group or NO_GROUP))
+
+    def list_suppressions(self, recipient_id: UUID) -> list[SuppressedAddress]:
+        """Return why the address of a person is not written to, and until when."""
+        rows = self._db.fetch_all(PrivacySql.suppressions_of_recipient, recipient_id)
+        return [SuppressedAddress(Suppression(*reason), since, until) for *reason, since, until in rows]
+
+    def lift_suppressions(self, recipient_id: UUID) -> bool:
+        """Allow emails to the address of a person again; return False if they were allowed."""
+        return self._db.execute(PrivacySql.lift_suppressions, (recipient_id,)) > 0
 
 
 def _row(recipient_id: UUID, group: str | None) -> dict[str, object]:

@@ -33,7 +33,7 @@ class CampaignBalance(NamedTuple):
 class FunnelStep(NamedTuple):
     """How many codes, and how many of their redemptions, got as far as one step."""
 
-    name: Literal["redeemed", "sent", "accepted"]
+    name: Literal["redeemed", "sent", "bounced", "accepted"]
     codes: int
     redemptions: int
 
@@ -102,9 +102,10 @@ class CampaignReader:
         return handed_out, opened_forms
 
     def read_funnel(self, campaign_id: UUID, counted_max: int) -> list[FunnelStep]:
-        """Return how many codes of a campaign were redeemed, sent and accepted, and how many redemptions.
+        """Return how many codes of a campaign were redeemed, sent, bounced and accepted, and how many redemptions.
 
-        Sent is an invitation that the channel accepted, even if it bounced or its use was refunded later.
+        Sent is an invitation that the channel accepted, even if it bounced or its use was refunded later. Bounced is
+        one whose use a bounce made uncertain, or refunded; without any, that step is left out.
 
         Args:
             campaign_id: The campaign.
@@ -115,6 +116,7 @@ class CampaignReader:
         return [
             FunnelStep("redeemed", row[0], row[3]),
             FunnelStep("sent", row[1], row[4]),
+            *([FunnelStep("bounced", row[6], row[7])] if row[6] else []),
             FunnelStep("accepted", row[2], row[5]),
         ]
 

@@ -1,5 +1,6 @@
 """Sums over a time range for the dashboard; each query has a timeout, because it competes with redeem requests."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from projections.sql.read_models import ReadModelsSql
 QUERY_TIMEOUT_MS: Final = 3_000
 """Longest time of one query; a range that takes longer is too large for this machine."""
 ROWS_MAX: Final = 10
+SENT_MAX: Final = 1_000
+"""Invitations by which bounces of domains are counted: each address is decrypted, in some 10 us."""
 WAIT_BOUNDS_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Upper bounds of the classes of waiting times, in seconds; one more class is above them."""
 
@@ -31,7 +34,16 @@ class OutcomeCounts(NamedTuple):
     sent: int
     refunded: int
     live: int
+    bounced: int
     refused: int
+
+
+class DomainCounts(NamedTuple):
+    """How many invitations to addresses of a domain were sent, and how many of them bounced."""
+
+    domain: str
+    sent: int
+    bounced: int
 
 
 class TopCode(NamedTuple):
@@ -52,6 +64,7 @@ class DashboardData:
         outcomes: One for each step, oldest first, also for steps without redemptions.
         refusals: Rejected requests by the code of the refusal, most first; unknown codes among them.
         refunds: Refunded uses by cause, most first.
+        domains: Domains with bounces among the newest `SENT_MAX` invitations, most bounces first.
         waits: Redemptions by class of `WAIT_BOUNDS_S`.
         middle_waits: Seconds within which 50%, 95% and 99% were sent; None if nothing was sent.
     """
@@ -61,6 +74,7 @@ class DashboardData:
     outcomes: list[OutcomeCounts]
     refusals: list[tuple[str, int]]
     refunds: list[tuple[str, int]]
+    domains: list[DomainCounts]
     waits: list[int]
     middle_waits: tuple[float, float, float] | None
     busiest: list[TopCode]
@@ -124,7 +138,14 @@ class DashboardReader:
             RangeTooLargeError: A query reached its timeout.
         """
         until = since + step * steps
-        parameters = {"since": since, "until": until, "step": step, "limit": ROWS_MAX, "bounds": list(WAIT_BOUNDS_S)}
+        parameters = {
+            "since": since,
+            "until": until,
+            "step": step,
+            "limit": ROWS_MAX,
+            "sent_max": SENT_MAX,
+            "bounds": list(WAIT_BOUNDS_S),
+        }
         with self._open_bounded_cursor() as cursor:
             outcomes = _merge_outcomes(
                 _fetch(cursor, ReadModelsSql.redemptions_over_time, parameters),
@@ -136,15 +157,26 @@ class DashboardReader:
                 since=since,
                 until=until,
                 outcomes=[
-                    outcomes.get(at, OutcomeCounts(at, 0, 0, 0, 0))
+                    outcomes.get(at, OutcomeCounts(at, 0, 0, 0, 0, 0))
                     for at in (since + step * nth for nth in range(steps))
                 ],
                 refusals=[(row[0], row[1]) for row in _fetch(cursor, ReadModelsSql.refusals_by_reason, parameters)],
                 refunds=[(row[0], row[1]) for row in _fetch(cursor, ReadModelsSql.refunds_by_cause, parameters)],
+                domains=self._count_domains(_fetch(cursor, ReadModelsSql.newest_sent, parameters)),
                 waits=[waits.get(nth, 0) for nth in range(len(WAIT_BOUNDS_S) + 1)],
                 middle_waits=None if middle is None else (middle[0], middle[1], middle[2]),
                 busiest=[TopCode(*row) for row in _fetch(cursor, ReadModelsSql.busiest_codes, parameters)],
             )
+
+    def _count_domains(self, rows: list[tuple[Any, ...]]) -> list[DomainCounts]:
+        """Return the domains of sent invitations of which some bounced, from whether each did and its recipient."""
+        sent, bounced = Counter[str](), Counter[str]()
+        for is_bounced, *columns in rows:
+            address = self._storage.vault.read_text("recipient", columns) or ""
+            domain = address.rpartition("@")[2]
+            sent[domain] += 1
+            bounced[domain] += is_bounced
+        return [DomainCounts(domain, sent[domain], count) for domain, count in bounced.most_common(ROWS_MAX) if count]
 
     def read_health(self, now: datetime) -> Health:
         """Return the pending work."""
@@ -201,7 +233,7 @@ def _fetch(
 
 
 def _merge_outcomes(redeemed: list[tuple[Any, ...]], rejected: list[tuple[Any, ...]]) -> dict[datetime, OutcomeCounts]:
-    outcomes = {at: OutcomeCounts(at, sent, refunded, live, 0) for at, sent, refunded, live in redeemed}
+    outcomes = {row[0]: OutcomeCounts._make((*row, 0)) for row in redeemed}
     for at, count in rejected:
-        outcomes[at] = outcomes.get(at, OutcomeCounts(at, 0, 0, 0, 0))._replace(refused=count)
+        outcomes[at] = outcomes.get(at, OutcomeCounts(at, 0, 0, 0, 0, 0))._replace(refused=count)
     return outcomes

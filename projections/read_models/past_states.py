@@ -11,12 +11,14 @@ from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
+from domain.model.suppression import Suppression
 from projections.database.store_queries import ReadableStore
 from projections.event_store.codec import decode
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.history_blocks import CAMPAIGNS
 from projections.read_models.statements import HistoryReader, StatementReader
 from projections.sql.event_store import EventStoreSql
+from projections.sql.privacy import PrivacySql
 from projections.sql.read_models import ReadModelsSql
 
 RELATED_MAX: Final = 200
@@ -85,6 +87,16 @@ class PastStateReader(StatementReader):
             return 0
         reader = CampaignReader(self._storage)
         return len(reader.list_newest_uses(campaign, limit, recipient_id=recipient_id))
+
+    def find_suppressions_at(
+        self, recipient_ids: Collection[UUID], at: datetime
+    ) -> dict[UUID, tuple[Suppression, ...]]:
+        """Return why addresses of recipients were not written to, as far as that stands now."""
+        rows = self._db.fetch_named(PrivacySql.suppressions_at, ids=list(recipient_ids), at=at)
+        suppressions: dict[UUID, tuple[Suppression, ...]] = {}
+        for recipient_id, *reason in rows:
+            suppressions[recipient_id] = (*suppressions.get(recipient_id, ()), Suppression(*reason))
+        return suppressions
 
     def find_deadline_at(self, campaign_id: UUID, at: datetime) -> datetime | None:
         """Return the next deadline of the uses of a campaign that were pending at a time."""

@@ -57,6 +57,7 @@ AuditAction = Literal[
     "rotated_keys",
     "exported_person",
     "undid_opt_out",
+    "allowed_emails",
     "uploaded_recipients",
     "sent_hand_out_test",
     "requested_hand_out_email",
@@ -65,7 +66,7 @@ AuditAction = Literal[
 
 ABOUT_PERSONS: Final[frozenset[AuditAction]] = frozenset(
     {
-        *("unmasked_email", "unmasked_code", "revealed_link", "exported_person", "undid_opt_out"),
+        *("unmasked_email", "unmasked_code", "revealed_link", "exported_person", "undid_opt_out", "allowed_emails"),
         "requested_hand_out_email",
     }
 )

@@ -56,6 +56,18 @@ IDEMPOTENCY_KEYS: Final = Table(
         "expires_at": "timestamptz",
     },
 )
+SUPPRESSED: Final = Table(
+    "suppressed_addresses",
+    key=("recipient_id", "cause", "group_name"),
+    columns={
+        "recipient_id": "uuid",
+        "cause": "text",
+        "group_name": "text",
+        "is_of_group": "boolean",
+        "since": "timestamptz",
+        "until": "timestamptz",
+    },
+)
 REJECTED_ATTEMPTS: Final = Table(
     "refusals",
     key=(),
@@ -94,6 +106,7 @@ class EventStoreSql(
         CODE_TEXTS,
         NEW_TEXTS,
         IDEMPOTENCY_KEYS,
+        SUPPRESSED,
         REJECTED_ATTEMPTS,
         OUTBOX,
         REVOCATIONS,
@@ -109,6 +122,9 @@ class EventStoreSql(
     save_hand_out_texts: LiteralString
     make_hand_out_mails_due: LiteralString
     known_texts: LiteralString
+    suppressions_of_recipients: LiteralString
+    insert_suppressions: LiteralString
+    insert_complaints: LiteralString
     events_of_held_reservations: LiteralString
     insert_revocations: LiteralString
     events_of_request: LiteralString

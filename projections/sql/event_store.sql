@@ -37,6 +37,12 @@ ON CONFLICT (hand_out_id, language) DO UPDATE SET subject = excluded.subject, bo
 -- name: known_texts
 SELECT text_id FROM private_texts WHERE text_id = ANY(%s);
 
+-- name: suppressions_of_recipients
+-- Why addresses are not written to, in the order of causes and groups.
+SELECT recipient_id, cause, group_name, is_of_group FROM suppressed_addresses
+WHERE recipient_id = ANY(%s::uuid[]) AND until > %s
+ORDER BY recipient_id, cause, group_name;
+
 -- name: events_of_held_reservations
 -- Reservations of revoked codes that are held and not being sent: the first ones, for one command.
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
@@ -296,6 +302,21 @@ WHERE r.code_id = new.code_id;
 
 -- name: insert_idempotency_keys
 {idempotency_keys.upsert} WHERE old.expires_at <= %s;
+
+-- name: insert_suppressions
+-- None about a person who was erased; a later report of the same cause renews it.
+INSERT INTO suppressed_addresses AS old ({suppressed_addresses.names})
+SELECT {suppressed_addresses.names} FROM unnest({suppressed_addresses.arrays}) AS new ({suppressed_addresses.names})
+WHERE EXISTS (SELECT FROM recipients r WHERE r.recipient_id = new.recipient_id)
+ON CONFLICT (recipient_id, cause, group_name) DO UPDATE
+SET since = least(old.since, excluded.since), until = greatest(old.until, excluded.until);
+
+-- name: insert_complaints
+-- Who complains about the emails of a group wants no more of them that they did not ask for.
+INSERT INTO opt_outs (recipient_id, group_name, at)
+SELECT recipient_id, group_name, since FROM suppressed_addresses
+WHERE recipient_id = ANY(%s::uuid[]) AND is_of_group
+ON CONFLICT DO NOTHING;
 
 -- name: insert_rejected_attempts
 -- At most so many per code and day (UTC); the count is taken before the rows of this statement.

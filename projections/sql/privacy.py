@@ -51,4 +51,10 @@ class PrivacySql(Statements, file="privacy.sql"):
     delete_opt_out: LiteralString
     opt_outs_of_recipient: LiteralString
     opted_out: LiteralString
+    suppressed: LiteralString
+    suppressions_of_recipient: LiteralString
+    has_recipient_of_reservation: LiteralString
+    has_recipient_of_code: LiteralString
+    suppressions_at: LiteralString
+    lift_suppressions: LiteralString
     has_erased: LiteralString

@@ -202,7 +202,40 @@ DELETE FROM opt_outs WHERE recipient_id = %(recipient_id)s AND group_name = %(gr
 SELECT group_name, at FROM opt_outs WHERE recipient_id = %s ORDER BY group_name;
 
 -- name: opted_out
-SELECT recipient_id FROM opt_outs WHERE recipient_id = ANY(%s) AND group_name = %s;
+-- Who opted out of the emails of a group, or is not written to.
+WITH asked (ids, group_name) AS (VALUES (%s::uuid[], %s))
+SELECT o.recipient_id FROM asked JOIN opt_outs o ON o.recipient_id = ANY(ids) AND o.group_name = asked.group_name
+UNION
+SELECT s.recipient_id FROM asked JOIN suppressed_addresses s ON s.recipient_id = ANY(ids)
+WHERE (NOT s.is_of_group OR s.group_name = asked.group_name) AND s.until > now();
+
+-- name: suppressed
+SELECT recipient_id FROM suppressed_addresses
+WHERE recipient_id = %s AND (NOT is_of_group OR group_name = %s) AND until > now();
+
+-- name: suppressions_of_recipient
+SELECT cause, nullif(group_name, ''), is_of_group, since, until FROM suppressed_addresses
+WHERE recipient_id = %s AND until > now()
+ORDER BY cause, group_name;
+
+-- name: has_recipient_of_reservation
+SELECT EXISTS (
+    SELECT FROM reservations JOIN recipients USING (recipient_id) WHERE reservation_id = %s
+);
+
+-- name: has_recipient_of_code
+SELECT EXISTS (
+    SELECT FROM handed_out_codes JOIN recipients USING (recipient_id) WHERE code_id = %s
+);
+
+-- name: suppressions_at
+-- Those that stand now and stood at a time: one that was lifted since is not known any more.
+SELECT recipient_id, cause, nullif(group_name, ''), is_of_group FROM suppressed_addresses
+WHERE recipient_id = ANY(%(ids)s) AND since <= %(at)s AND until > %(at)s
+ORDER BY recipient_id, cause, group_name;
+
+-- name: lift_suppressions
+DELETE FROM suppressed_addresses WHERE recipient_id = %s;
 
 -- name: has_erased
 SELECT EXISTS (SELECT FROM audit WHERE act = 'forgot_person' AND subject_id = %s);

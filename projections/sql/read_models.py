@@ -16,6 +16,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     refused_over_time: LiteralString
     refusals_by_reason: LiteralString
     refunds_by_cause: LiteralString
+    newest_sent: LiteralString
     waits: LiteralString
     middle_waits: LiteralString
     busiest_codes: LiteralString

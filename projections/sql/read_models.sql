@@ -22,7 +22,10 @@ SELECT set_config('statement_timeout', %s, true);
 SELECT date_bin(%(step)s, reserved_at, %(since)s) AS bucket,
     count(*) FILTER (WHERE status = 'sent') AS sent,
     count(*) FILTER (WHERE status = 'refunded') AS refunded,
-    count(*) FILTER (WHERE status = 'live') AS live
+    count(*) FILTER (WHERE status = 'live') AS live,
+    count(*) FILTER (WHERE refund_cause IS NOT DISTINCT FROM 'bounced' OR reservation_id IN (
+        SELECT reservation_id FROM cases WHERE cause = 'bounced' AND opened_at >= %(since)s
+    )) AS bounced
 FROM reservations WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND kind = 'redeem' GROUP BY bucket;
 
 -- name: refused_over_time
@@ -45,6 +48,17 @@ SELECT reason, sum(tries)::bigint AS tries FROM (
 SELECT refund_cause, count(*) FROM reservations
 WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND status = 'refunded'
 GROUP BY refund_cause ORDER BY count(*) DESC, refund_cause LIMIT %(limit)s;
+
+-- name: newest_sent
+-- The recipients of the newest invitations that were sent, and whether each bounced.
+SELECT r.is_bounced, p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id FROM (
+    SELECT recipient_id, reserved_at, refund_cause IS NOT DISTINCT FROM 'bounced' OR reservation_id IN (
+        SELECT reservation_id FROM cases WHERE cause = 'bounced' AND opened_at >= %(since)s
+    ) AS is_bounced
+    FROM reservations
+    WHERE reserved_at >= %(since)s AND reserved_at < %(until)s AND sent_at IS NOT NULL
+    ORDER BY reserved_at DESC LIMIT %(sent_max)s
+) r JOIN recipients p USING (recipient_id);
 
 -- name: waits
 -- Seconds from the click to the letter being taken, by bounds.
@@ -593,10 +607,17 @@ SELECT b.*, t.hint FROM (
 -- name: funnel_of_campaign
 -- How far its codes and their redemptions got, from at most so many redemptions; a moved access is no redemption.
 SELECT count(*), count(*) FILTER (WHERE sent > 0), count(*) FILTER (WHERE accepted > 0), coalesce(sum(redeemed), 0)::bigint,
-    coalesce(sum(sent), 0)::bigint, coalesce(sum(accepted), 0)::bigint
+    coalesce(sum(sent), 0)::bigint, coalesce(sum(accepted), 0)::bigint,
+    count(*) FILTER (WHERE bounced > 0), coalesce(sum(bounced), 0)::bigint
 FROM (
-    SELECT count(*) AS redeemed, count(sent_at) AS sent, count(accepted_at) AS accepted FROM (
-        SELECT r.code_id, r.sent_at, r.accepted_at FROM code_balances b JOIN reservations r USING (code_id)
+    SELECT count(*) AS redeemed, count(sent_at) AS sent, count(accepted_at) AS accepted,
+        count(*) FILTER (WHERE is_bounced) AS bounced
+    FROM (
+        SELECT r.code_id, r.sent_at, r.accepted_at, r.refund_cause IS NOT DISTINCT FROM 'bounced' OR EXISTS (
+            SELECT FROM cases c
+            WHERE c.code_id = r.code_id AND c.reservation_id = r.reservation_id AND c.cause = 'bounced'
+        ) AS is_bounced
+        FROM code_balances b JOIN reservations r USING (code_id)
         WHERE b.campaign_id = %(campaign_id)s AND r.kind = 'redeem' AND r.versions[1] > coalesce(b.campaign_since, 1)
         LIMIT %(counted_max)s
     ) counted GROUP BY code_id

@@ -24,13 +24,21 @@ LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 """Buckets of background work; the last is a task's time limit."""
 
 REDEEM_STATUSES = ("accepted", "known", "refused", "limited", "malformed", "unavailable")
-ERROR_TYPES = ("celery_error", "smtp_error", "webhook_error", "database_error", "vault_error", "internal_error")
+ERROR_TYPES = (
+    "celery_error",
+    "smtp_error",
+    "webhook_error",
+    "database_error",
+    "vault_error",
+    "mailbox_error",
+    "internal_error",
+)
 PRUNED_KINDS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret", "webhook_delivery")
 CALLBACK_OUTCOMES = (
     *("accepted", "bounced", "removed"),
     *("malformed", "forged", "stale", "replayed", "foreign", "refused", "unknown"),
 )
-REMINDER_OUTCOMES = ("sent", "failed", "deferred", "unknown", "quiet", "opted_out", "not_needed")
+REMINDER_OUTCOMES = ("sent", "failed", "deferred", "unknown", "quiet", "opted_out", "suppressed", "not_needed")
 """What became of a reminder of an invitation; `not_needed`: it would not be true any more."""
 HAND_OUT_OUTCOMES = ("sent", "failed", "unknown", "deferred", "opted_out", "erased", "not_needed", "quiet")
 """What became of an attempt to send a handed-out code; `deferred`: it is tried again; `quiet`: a reminder waits."""
@@ -45,7 +53,22 @@ TASKS = (
     "follow_ledger_events",
     "keep_snapshots",
     "deliver_webhooks",
+    "take_mail_reports",
 )
+REPORT_SOURCES = ("mailbox", "ses", "sendgrid", "mailgun", "postmark")
+REPORT_OUTCOMES = (
+    "taken",
+    "known",
+    "no_report",
+    "no_token",
+    "unknown",
+    "not_sent",
+    "malformed",
+    "forged",
+    "stale",
+)
+"""What became of a report about an email, as in `ReportOutcome`; `no_report`: the message is none; the last three are
+requests that the hook of a provider refused."""
 REFUSAL_REASONS = ("temporary", "unreachable", "login_refused", "tls_failed", "protocol_error", "other")
 """Why a mail server rejected a connection, as in `domain.ports.Rejected.reason`."""
 LIMIT_NAMES = (
@@ -72,6 +95,12 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], **domains: tupl
 
 
 REDEEM_REQUESTS = _counter("redeem_requests_total", "Redeem requests by outcome.", status=REDEEM_STATUSES)
+MAIL_REPORTS = _counter(
+    "ledger_mail_reports_total",
+    "Reports about emails: bounces, delays and complaints.",
+    source=REPORT_SOURCES,
+    outcome=REPORT_OUTCOMES,
+)
 DIRECT_REQUESTS = _counter("ledger_direct_requests_total", "Redeem requests that the direct route answered.")
 ERRORS = _counter("errors_total", "Errors by kind; celery_error is a failed publish or task.", error_type=ERROR_TYPES)
 PRUNED = _counter(

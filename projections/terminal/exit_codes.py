@@ -11,6 +11,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     SERVICE = 3
     REFUSED = 4
+    TRY_LATER = 75
     PROGRAM_MISSING = 127
     INTERRUPTED = 130
 
@@ -21,6 +22,7 @@ _MEANINGS = {
     ExitCode.USAGE: "wrong usage or settings",
     ExitCode.SERVICE: "service unavailable",
     ExitCode.REFUSED: "refused by a rule",
+    ExitCode.TRY_LATER: "not done, try again later (a command that a mail server calls)",
     ExitCode.PROGRAM_MISSING: "program not found (exec)",
     ExitCode.INTERRUPTED: "interrupted",
 }

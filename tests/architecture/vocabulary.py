@@ -79,6 +79,7 @@ CONTRACT_NAMES: Final = {
     "api/schemas/webhooks.py: taken": "a field of the API",
     "api/use_cases/explain_balance.py: held": "a field of the API",
     "api/v1/reservations/outage_refunds.py: found": "a field of the API",
+    "api/v1/webhooks/mail_hooks.py: taken": "a field of the API",
     "api/web/public/status.py: known": "a parameter of the URL of a reservation's page",
     "domain/events/reservation.py: held": "a stored field of UseRefunded",
     "projections/privacy/data_export.py: act": "a field of the export of a person's data",

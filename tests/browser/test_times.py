@@ -209,6 +209,7 @@ def world(served_app: ServedApp, open_tab: Tab) -> World:
         "code_id of hand-outs": str(send(app, UUID(hand_out), 1)[0]),
         "token of opt-out": served_app.opt_out_link(sent).rpartition("/")[2],
     }
+    post(f"reservations/{sent}/bounce", delivery=1, reason="mailbox_unknown")  # last: no email goes there after it
     times = {"starts_at": starts_at, "ends_at": ends_at, "as_of": f"{app.services.now():%Y-%m-%dT%H:%M:%SZ}"}
     return World(times, parts)
 

@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.usual_world,
 ]  # in the small one, statements read less than the store in memory
 
-SEEDS: Final = (2, 3, 1)
+SEEDS: Final = (1, 3, 2)
 BATCHES: Final = 1500
 PERSONS_RESERVATIONS: Final = 22
 """More than are read of a person."""
@@ -60,6 +60,7 @@ READS: Final[Mapping[str, str]] = {
         "newer_events",
         "newer_events_of_reservations",
         "recipient_ids_of_digests",
+        "suppressions_of_recipients",
         "texts_of_hand_outs",
         "uses_of_persons",
     )

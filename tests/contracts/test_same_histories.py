@@ -46,6 +46,7 @@ def picture(working_set: WorkingSet) -> dict[str, Any]:
         "earliest_deadlines": dict(working_set.earliest_deadlines),
         "campaigns": dict(working_set.campaigns),
         "known_texts": set(working_set.known_texts),
+        "suppressions": dict(working_set.suppressions),
         "handed_out": dict(working_set.handed_out),
         "listed_codes": set(working_set.listed_codes),
         "by_person": {key: sorted(ids) for key, ids in working_set._by_person.items()},

@@ -21,7 +21,6 @@ from api.i18n.languages import LANGUAGES
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import InvalidReason
-from api.schemas.resources import BounceReason
 from api.web.admin.campaign_form import BLAMED_FIELD
 from api.web.admin.group_channel import FIELD_ERRORS
 from api.web.forms import TIMESTAMP_FAULTS
@@ -32,6 +31,7 @@ from domain.events.event import LateEffect, RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from domain.values.group_name import GroupFault
+from domain.values.mail.bounce_reason import BounceReason
 from domain.values.timestamps import EARLIEST, LATEST
 from domain.webhooks.target_url import TargetFault
 from projections.repositories.audit_log import AuditAction
@@ -100,6 +100,7 @@ FIELD_FAULTS: Final = {
 FAMILIES: Final = {
     *(f"event.UseRefunded.rebind.{cause}" for cause in GIVEN_BACK),
     *(f"event.{name}.rebind" for name in OF_REBINDS),
+    *(f"event.{name}.notice" for name in ("InviteBounced.other", "InviteDelayed", "InviteComplained")),
     *(f"event.AccessRevoked.{actor}" for actor in ("import", "channel")),
     *(f"opening.{reason}" for reason in OPENINGS),
     *(f"explain.held.{why}" for why in ("reserved", "waiting", "sending", "unknown", "removal", "overdue")),

@@ -12,13 +12,13 @@ from api.errors import ERROR_CODES
 from api.i18n.catalogs import translator
 from api.i18n.languages import LANGUAGES
 from api.i18n.messages import event_sentence, refusal_detail, refusal_title, state_message
-from api.schemas.resources import BounceReason
 from domain.events.code import CodeIssued
 from domain.events.event import Event, RefundCause
 from domain.events.registry import EVENT_TYPES
 from domain.events.reservation import InviteFailed, InviteSent, UseRefunded, UseReserved
 from domain.model.reservation import PublicState
 from domain.ports import Language
+from domain.values.mail.bounce_reason import BounceReason
 from projections.repositories.audit_log import AuditAction
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -575,6 +575,14 @@ CREATE TABLE public.staff_sessions (
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL
 );
+CREATE TABLE public.suppressed_addresses (
+    recipient_id uuid NOT NULL,
+    cause text NOT NULL,
+    group_name text NOT NULL,
+    is_of_group boolean NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL
+);
 CREATE TABLE public.tallies (
     name text NOT NULL,
     label text NOT NULL,
@@ -757,6 +765,8 @@ ALTER TABLE ONLY public.staff
     ADD CONSTRAINT staff_pkey PRIMARY KEY (staff_id);
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_pkey PRIMARY KEY (digest);
+ALTER TABLE ONLY public.suppressed_addresses
+    ADD CONSTRAINT suppressed_addresses_pkey PRIMARY KEY (recipient_id, cause, group_name);
 ALTER TABLE ONLY public.tallies
     ADD CONSTRAINT tallies_pkey PRIMARY KEY (name, label);
 ALTER TABLE ONLY public.tally_progress
@@ -848,6 +858,8 @@ ALTER TABLE ONLY public.opt_outs
     ADD CONSTRAINT opt_outs_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.suppressed_addresses
+    ADD CONSTRAINT suppressed_addresses_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.text_subjects
     ADD CONSTRAINT text_subjects_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.text_subjects

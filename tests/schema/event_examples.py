@@ -42,7 +42,9 @@ from domain.events.hand_out import (
     CodeHandedOut,
     HandOutBounced,
     HandOutChanged,
+    HandOutComplained,
     HandOutCreated,
+    HandOutDelayed,
     HandOutEnded,
     HandOutFailed,
     HandOutPaused,
@@ -59,7 +61,9 @@ from domain.events.reservation import (
     InviteAccepted,
     InviteAttempted,
     InviteBounced,
+    InviteComplained,
     InviteDeferred,
+    InviteDelayed,
     InviteFailed,
     InviteLinkRevealed,
     InviteOutcomeUnknown,
@@ -163,7 +167,11 @@ EXAMPLES: Final[list[Event]] = [
     LateSuccessRecorded(
         **WHO, **ATTEMPT, recipient_id=P, server="mx:25", effect="retaken", reply_code=250, ms_ago=(64, 31, 23, 29, 26)
     ),
-    InviteBounced(**WHO, reservation_id=R, delivery=2, reason="mailbox_unknown", reply_code=550, text_id=C),
+    InviteBounced(
+        **WHO, reservation_id=R, delivery=2, mail="notice", reason="mailbox_unknown", reply_code=550, text_id=C
+    ),
+    InviteDelayed(**WHO, reservation_id=R, delivery=2, mail="notice", text_id=C),
+    InviteComplained(**WHO, reservation_id=R, delivery=2, mail="notice", text_id=C),
     InviteAccepted(**WHO, reservation_id=R, delivery=2, via="link"),
     UseRefunded(**WHO, reservation_id=R, cause="staff", held="used", kind="rebind", text_id=C),
     CaseOpened(**WHO, reservation_id=R, case_id=C, cause="unknown_outcome", delivery=2),
@@ -216,7 +224,9 @@ EXAMPLES: Final[list[Event]] = [
     HandOutFailed(**WHO, mail=2, server="mx:25", reason="address_refused", reply_code=550),
     HandOutUnknown(**WHO, mail=2, server="mx:25", cause="connection_lost"),
     HandOutSkipped(**WHO, mail=2, reason="opted_out"),
-    HandOutBounced(**WHO, mail=2, text_id=C),
+    HandOutBounced(**WHO, mail=2, text_id=C, reason="mailbox_unknown"),
+    HandOutDelayed(**WHO, mail=2, text_id=C),
+    HandOutComplained(**WHO, mail=2, text_id=C),
     HandOutResendRequested(**WHO, mail=2),
     HandOutReminded(**WHO, mail=2),
 ]

@@ -51,6 +51,7 @@ KEPT_UNTIL: Final = {
     *("api_keys.expires_at", "idempotency_keys.expires_at", "issue_keys.expires_at", "staff_sessions.expires_at"),
     *("webhook_secrets.ends_at", "callbacks.signed_at", "callback_refusals.minute", "unknown_code_tries.minute"),
     *("history_blocks.written_at", "code_snapshots.written_at", "webhook_deliveries.ended_at"),
+    "suppressed_addresses.until",
 }
 """A row that was stored while the clock was ahead is valid, or kept, for that much longer. Nothing waits for it."""
 HAPPENED: Final = {
@@ -59,6 +60,7 @@ HAPPENED: Final = {
     *("code_balances.issued_at", "code_balances.last_at", "drifting_codes.found_at", "hand_out_uploads.ended_at"),
     *("hand_out_uploads.started_at", "hand_outs.changed_at", "hand_outs.created_at", "handed_out_codes.changed_at"),
     *("handed_out_codes.handed_out_at", "invite_groups.changed_at", "key_checks.exported_at", "opt_outs.at"),
+    "suppressed_addresses.since",
     *("list_reports.reported_at", "outbox.written_at", "reservations.accepted_at", "reservations.refunded_at"),
     *(
         "reservations.reserved_at",
@@ -74,6 +76,7 @@ HAPPENED: Final = {
 
 ANSWERS_PAGES: Final = {
     *("busiest_codes", "count_refusals", "deadline_of_pending_at", "ids_with_part", "middle_waits", "newest_refusals"),
+    *("newest_sent", "suppressions_at"),
     *(
         "audit_page",
         "parked_unknowns",

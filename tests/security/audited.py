@@ -123,6 +123,18 @@ class AuditedApp:
         OptOutRepository(self.app.services.storage).insert(UUID(recipient_id), None, self.app.services.now())
         return recipient_id
 
+    def suppressed(self) -> str:
+        """The id of a person whose address is not written to."""
+        self.code()
+        reservation_id = str(self.app.redeem(self.text, "bounced@example.com").json()["reservation_id"])
+        self.app.attempt(reservation_id, Accepted(server="mx:25"))
+        body = {"delivery": 1, "reason": "mailbox_unknown"}
+        bounced = self.app.client.post(
+            f"/api/v1/reservations/{reservation_id}/bounce", json=body, headers=self.app.key("support")
+        )
+        assert bounced.status_code == 200
+        return self.value("SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)
+
     def value(self, query: str, *params: object) -> str:
         """One value of the database."""
         with self.app.services.storage.datastore.get_connection() as conn:
@@ -378,6 +390,9 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/support"),
     "POST /support/people/{recipient_id}/opt-outs/undo": _at(
         "/support/people/{}/opt-outs/undo", AuditedApp.opted_out, data=REASON
+    ),
+    "POST /support/people/{recipient_id}/allow-emails": _at(
+        "/support/people/{}/allow-emails", AuditedApp.suppressed, data=REASON
     ),
     "POST /support/people/{recipient_id}/forget": _at("/support/people/{}/forget", AuditedApp.person, data=REASON),
     "POST /support/reservations/{reservation_id}/acts/{act}": _at(

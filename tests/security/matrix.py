@@ -14,6 +14,7 @@ ANYONE: Final = """
 GET /
 GET /a/{token}
 POST /a/{token}
+POST /api/v1/callbacks/mail/{provider}
 POST /api/v1/channels/{channel_id}/callbacks
 GET /api/v1/openapi.json
 GET /api/v1/public/redemptions/{reservation_id}
@@ -140,6 +141,8 @@ POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend
 POST /support/outage
 GET /support/people/{recipient_id}/opt-outs/undo
 POST /support/people/{recipient_id}/opt-outs/undo
+GET /support/people/{recipient_id}/allow-emails
+POST /support/people/{recipient_id}/allow-emails
 GET /support/reservations/{reservation_id}/acts/{act}
 POST /support/reservations/{reservation_id}/acts/{act}
 POST /support/reservations/{reservation_id}/notes

@@ -44,6 +44,8 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
     assert reservation is not None
     recipient_id, secret = reservation.recipient_id, app.services.settings.secret_key.get_secret_value().encode()
     OptOutRepository(app.services.storage).insert(recipient_id, None, app.services.now())
+    bounce = {"delivery": 1, "reason": "mailbox_unknown"}
+    role_clients.ask("POST", f"/api/v1/reservations/{reservation_id}/bounce", headers=keys, json=bounce)
     campaign = role_clients.ask("POST", "/api/v1/campaigns", headers=keys, json={"name": "Spring", "max_uses": 9})
     hand_out = role_clients.ask(
         "POST", "/api/v1/hand-outs", headers=keys, json={"campaign": campaign.json()["id"], "name": "Newsletter"}

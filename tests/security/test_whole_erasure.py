@@ -101,6 +101,7 @@ class Life:
         code_id, recipient_id = self.get_code_of_hand_out()
         self.let_staff_act(UUID(sent_id), code_id, recipient_id)
         self.begin_test_email()
+        self.post(f"/reservations/{sent_id}/bounce", reason="mailbox_unknown", reply=self.text())
         return recipient_id
 
     def use_codes(self) -> str:

@@ -133,6 +133,7 @@ class LedgerModel:
             removal_attempts_max=random.choice([1, 2, 5]),
             removal_retry_s=random.choice([5.0, 60.0]),
             removal_retry_factor=2.0,
+            bounce_policy=random.choice(["case", "case", "refund"]),
         )
         self.faults = FaultSchedule(random, scheduler.counts)
         ledger, self.store = open_memory(self.policy)
@@ -159,6 +160,7 @@ class LedgerModel:
         if len(self.beats) > 1:
             scheduler.counts["two beats"] += 1
         self.clients = SimulatedClients(self.infrastructure, self.apis, codes, SimulatedStaff(self.infrastructure))
+        self.hand_out.report = self.clients.servers.report
         self.gremlin = SimulatedProcess("gremlin")
         self.calm_at: float | None = None
         self.waiting: list[UUID] = []
@@ -201,6 +203,7 @@ class LedgerModel:
             policy=self.policy,
             ended_at=self.ended_at,
             sent_hand_outs=self.hand_out.sent,
+            reported=self.clients.servers.reported,
         )
 
     def counts(self) -> Counter[str]:

@@ -12,6 +12,7 @@ from tests.support.waiting import WAIT_S_MAX
 BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 """Commands by preference. The first draws no windows and starts no services of a desktop: it needs half the CPU."""
 RABBITMQ: Final = Path("/usr/lib/rabbitmq/lib")
+IMAP_SERVER: Final = Path("/usr/lib/dovecot/imap")
 DEBIAN_POSTGRES: Final = Path("/usr/lib/postgresql/17/bin")
 
 
@@ -55,6 +56,11 @@ OPTIONAL: Final[Mapping[str, OptionalPackages]] = {
         "tests/contracts/clients/test_typescript_client.py",
         "nodejs npm",
         lambda: find_program("node") and find_program("npm"),
+    ),
+    "Postfix and Dovecot": OptionalPackages(
+        "tests/integration/workers/mail_reports/test_mail_hosts.py",
+        "postfix dovecot-imapd dovecot-pop3d",
+        lambda: os.geteuid() == 0 and find_program("postfix") and find_program("dovecot") and IMAP_SERVER.exists(),
     ),
     "promtool": OptionalPackages(
         "tests/observability/test_promtool.py", "prometheus", lambda: find_program("promtool")

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from domain.ports import Accepted, Channel, NotifiedOnly, OutboundMessage, Outcome, Rejected, Removal, RemovalOutcome
 from projections.config.settings import LedgerSettings
 from workers.channels.group_router import InstrumentedChannel, report_sending
-from workers.channels.smtp.addresses import MailFrom
+from workers.channels.smtp.addresses import MailFrom, MailTokens
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
 from workers.channels.smtp.connection_pool import ConnectionPool
@@ -88,6 +88,7 @@ def open_channel(
     timeout_s: float,
     connections: ConnectionPool | None = None,
     late: LateReplies | None = None,
+    tokens: MailTokens | None = None,
 ) -> Channel:
     """Make the channel that a URL names. Nothing is connected before the first message.
 
@@ -97,6 +98,7 @@ def open_channel(
         timeout_s: Longest time that one message may take, connecting and login included, in seconds.
         connections: Those to the same server that it shares with other channels; else it has one of its own.
         late: Waits for replies that come after a message's time, if they are recorded.
+        tokens: Name each message, so that a report about it can be believed.
 
     Returns:
         A channel for one thread.
@@ -114,6 +116,7 @@ def open_channel(
         timeout_s=timeout_s,
         connections=connections,
         late=late,
+        tokens=tokens,
     )
 
 
@@ -134,6 +137,7 @@ def default_channel(
             timeout_s=settings.smtp_timeout_s,
             connections=connections,
             late=late,
+            tokens=_tokens_of(settings),
         )
     )
 
@@ -157,5 +161,11 @@ def open_send_loop(
         timeout_s=settings.smtp_timeout_s,
         connections=connections,
         late=late,
+        tokens=_tokens_of(settings),
     )
     return SmtpSendLoop(channel, connections, openers, report_sending)
+
+
+def _tokens_of(settings: LedgerSettings) -> MailTokens | None:
+    secret = settings.secret_key.get_secret_value().encode()
+    return MailTokens.parse(secret, settings.bounce_address, settings.mail_provider)

@@ -14,6 +14,7 @@ from email.header import Header
 from email.utils import format_datetime
 from functools import lru_cache
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -26,6 +27,7 @@ from projections.telemetry.tracing import TRACING
 from workers.channels.body_encoding import BodyLayout, EncodedBody, encode_base64
 
 SUBJECT_LINE_MAX = 76
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 """RFC 2047 section 2: no line with an encoded word is longer."""
 GROUP: Final = "{group}"
 """Stands for the group's name in its own subject and text."""
@@ -282,12 +284,13 @@ def _part(subtype: str, body: EncodedBody) -> bytes:
     return head.encode() + body.octets
 
 
-def message_bytes(message: OutboundMessage, sender: str) -> bytes:
+def message_bytes(message: OutboundMessage, sender: str, more: Mapping[str, str] = NO_HEADERS) -> bytes:
     """Write a message: a text and an HTML part that say the same. A recipient beyond ASCII needs SMTPUTF8.
 
     Args:
         message: What to say to whom.
         sender: Value of the From header, in ASCII.
+        more: Further headers.
 
     Returns:
         The message with CRLF line ends, its last one included.
@@ -312,7 +315,7 @@ def message_bytes(message: OutboundMessage, sender: str) -> bytes:
         headers["List-Unsubscribe"] = f"<{message.opt_out_link}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         headers["List-Id"] = _list_id(message)
-    headers |= TRACING.headers_of(message.reservation_id)
+    headers |= {**TRACING.headers_of(message.reservation_id), **more}
     image = _image_of(message.branding.logo).part if message.branding.logo else b""
     boundary = f"=_{hashlib.sha256(message.message_id.encode()).hexdigest()[:40]}"
     # Written by hand: the library would break long ids and addresses into encoded words.

@@ -1,4 +1,4 @@
-"""The only HTTP client of webhooks and channels: posts a message to an external server.
+"""The only HTTP client: posts messages of webhooks and channels to external servers, and fetches certificates.
 
 The host's name is resolved once, every resulting address must be permitted, and the connection goes to that address
 with the name's certificate and Host header. So a name that changes its address in between reaches nothing else (SSRF).
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Final, Literal, NamedTuple
 
 from domain.webhooks.target_url import Network, Target, TargetError, may_reach
@@ -28,6 +29,7 @@ USER_AGENT: Final = "redemption-ledger"
 
 NotSentReason = Literal["target_refused", "unreachable", "tls_failed"]
 UnknownOutcome = Literal["timeout", "connection_lost", "bad_reply"]
+Method = Literal["GET", "POST"]
 Resolve = Callable[[str, int, float], Sequence[AddressInfo]]
 
 
@@ -56,7 +58,7 @@ class HttpResponse(NamedTuple):
 
 
 class PinnedHttpClient:
-    """Posts messages, each over a separate connection. Thread-safe.
+    """Posts messages and fetches pages, each over a separate connection. Thread-safe.
 
     Args:
         allowed: Networks that may be reached in addition to the public internet, by plain http too.
@@ -85,6 +87,17 @@ class PinnedHttpClient:
             NotSentError: It was definitely not sent.
             UnansweredError: It may have been read.
         """
+        return self._ask("POST", url, {"Content-Type": "application/json", **headers}, body)
+
+    def fetch(self, url: str) -> bytes | None:
+        """Return what is at a URL; None if it cannot be fetched."""
+        try:
+            response = self._ask("GET", url, {}, None)
+        except (NotSentError, UnansweredError):
+            return None
+        return response.body if response.status == HTTPStatus.OK else None
+
+    def _ask(self, method: Method, url: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
         begun = self._clock()
         try:
             target = Target.parse(url, self._allowed)
@@ -93,7 +106,7 @@ class PinnedHttpClient:
         connection = self._connect(target, begun + self._timeout_s * (1 - ANSWER_SHARE))
         connection.deadline = begun + self._timeout_s
         try:
-            return _exchange(target, connection, headers, body)
+            return _exchange(target, connection, method, headers, body)
         finally:
             connection.end()
 
@@ -197,17 +210,18 @@ class _SingleExchange(http.client.HTTPConnection):
         self.sock = connection
 
 
-def _exchange(target: Target, connection: _DeadlineSocket, headers: Mapping[str, str], body: bytes) -> HttpResponse:
+def _exchange(
+    target: Target, connection: _DeadlineSocket, method: Method, headers: Mapping[str, str], body: bytes | None
+) -> HttpResponse:
     default_headers = {
         "Host": target.authority,
         "User-Agent": USER_AGENT,
-        "Content-Type": "application/json",
         "Accept-Encoding": "identity",
         "Connection": "close",
     }
     exchange = _SingleExchange(target, connection)
     try:
-        exchange.request("POST", target.path, body, {**default_headers, **headers})
+        exchange.request(method, target.path, body, {**default_headers, **headers})
         response = exchange.getresponse()
         read = response.read(BODY_BYTES_MAX + 1)
     except TimeoutError as error:

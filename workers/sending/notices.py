@@ -32,7 +32,7 @@ from projections.work_queue.outbox import PUT_OFF, DueNotice
 from workers.channels.group_router import Cooldowns
 from workers.sending.delivery_steps import DeliverySteps, reject_for_now
 from workers.sending.loop import Ended, send_at_once, send_due
-from workers.sending.reminders import OPTED_OUT, ReminderRules
+from workers.sending.reminders import OPTED_OUT, SUPPRESSED, ReminderRules
 
 TAKEN_MAX = 20
 """Most notices of one run; the next one follows in seconds."""
@@ -148,6 +148,8 @@ class NoticeSender:
             self._close(notice, None, _reason_not_sent(address))
         elif message.opt_out_link and rules and rules.has_opted_out(reservation):
             self._close(notice, None, OPTED_OUT)
+        elif rules and rules.is_suppressed(reservation):
+            self._close(notice, None, SUPPRESSED)
         elif quiet_until is not None:
             self.outbox.put_off(notice, quiet_until)
             _count(notice, "quiet")

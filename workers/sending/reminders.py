@@ -13,6 +13,8 @@ from domain.values.quiet_hours import find_end_of_quiet_hours
 
 OPTED_OUT: Final = "opted_out"
 """Outcome of a reminder that the recipient does not want. Notices about what happened to a use are sent anyway."""
+SUPPRESSED: Final = "suppressed"
+"""Outcome of a notice to an address that is not written to: it does not exist, or its owner complained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class ReminderRules:
     def has_opted_out(self, reservation: Reservation) -> bool:
         """Return whether the recipient wants no reminders of the group."""
         return bool(self.opt_outs.find_opted_out([reservation.recipient_id], reservation.group))
+
+    def is_suppressed(self, reservation: Reservation) -> bool:
+        """Return whether the recipient's address is not written to."""
+        return self.opt_outs.is_suppressed(reservation.recipient_id, reservation.group)
 
     def is_wanted(self, reservation: Reservation, now: datetime) -> bool:
         """Return whether a reminder to accept an invitation would still be true, and the campaign still wants it."""

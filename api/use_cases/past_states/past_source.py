@@ -97,6 +97,12 @@ def _add_uses(
         seen.uses_of_persons[campaign_id, recipient_id] = uses
 
 
+def _add_suppressions(
+    states: PastStateReader, past: PastState, recipient_ids: AbstractSet[UUID], seen: WorkingSet
+) -> None:
+    seen.suppressions.update(states.find_suppressions_at(recipient_ids, past.at))
+
+
 def _add_deadlines(states: PastStateReader, past: PastState, ids: AbstractSet[UUID], seen: WorkingSet) -> None:
     for campaign_id in ids:
         deadline = states.find_deadline_at(campaign_id, past.at)
@@ -114,6 +120,7 @@ ANSWERS: Final[Mapping[str, Callable[[PastStateReader, PastState, Any, WorkingSe
     "overdue": _add_pending,
     "uses": _add_uses,
     "deadlines": _add_deadlines,
+    "suppressions": _add_suppressions,
 }
 """What the log answers of a past time, by the names of `Asks`."""
 FOLLOWED_BY_OTHERS: Final = frozenset({"redeems", "freed", "awaited"})

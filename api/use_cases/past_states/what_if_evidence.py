@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.errors import (
+    AddressUndeliverable,
     CodeExhausted,
     CodeExpired,
     CodeHeld,
@@ -30,8 +31,8 @@ from projections.read_models.statements import HistoryQuery
 EVIDENCE_MAX: Final = 20
 """Most events that an answer names; a code with thousands of uses would name thousands."""
 TERMS_EVENTS: Final = (CodeIssued, CodeTermsChanged)
-TERMS_REFUSALS: Final = (CodeExpired, CodeNotStarted, DomainNotAllowed)
-"""Refusals that the terms alone decide."""
+TERMS_REFUSALS: Final = (AddressUndeliverable, CodeExpired, CodeNotStarted, DomainNotAllowed)
+"""Refusals that, of all events of the code, the terms alone decide."""
 COUNTING_EVENTS: Final = (InviteSent, LateSuccessRecorded, OpeningBalanceImported)
 
 

@@ -72,6 +72,10 @@ def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dic
             for row in side_rows["outbox"]
         ],
         "opt_outs": [{"group": group or None, "at": at} for group, at in reader.read_opt_outs(recipient_id)],
+        "suppressed": [
+            {"cause": cause, "group": group, "since": since, "until": until}
+            for cause, group, since, until in reader.read_suppressions(recipient_id)
+        ],
         "hand_outs": [
             {
                 "hand_out_id": row.hand_out_id,

@@ -29,7 +29,7 @@ def find_opt_out(services: Services, token: str) -> OptOutLink:
     ref = _read_ref(services, token)
     if ref is None or ref.recipient_id not in services.reader.find_recipients([ref.recipient_id]):
         return INVALID
-    opted_out = OptOutRepository(services.storage).find_opted_out([ref.recipient_id], ref.group)
+    opted_out = OptOutRepository(services.storage).has_opted_out(*ref)
     return OptOutLink("done" if opted_out else "open", ref.group)
 
 
@@ -49,6 +49,21 @@ def undo_opt_out(audit_log: AuditLog, recipient_id: UUID, group: str | None, rea
         if is_deleted:
             record("undid_opt_out", recipient_id, reason)
         return is_deleted
+
+    return audit_log.perform(change)
+
+
+def allow_emails(audit_log: AuditLog, recipient_id: UUID, reason: str) -> bool:
+    """Allow emails to a person's address again, and record who did it and why; return False if they were allowed.
+
+    An opt-out that a complaint led to stays: undoing it is the person's choice.
+    """
+
+    def change(record: AuditRecorder) -> bool:
+        is_lifted = OptOutRepository(audit_log.storage).lift_suppressions(recipient_id)
+        if is_lifted:
+            record("allowed_emails", recipient_id, reason)
+        return is_lifted
 
     return audit_log.perform(change)
 

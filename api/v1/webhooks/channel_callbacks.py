@@ -20,13 +20,13 @@ from api.http.openapi import problem_responses
 from api.http.validation_errors import field_errors
 from api.schemas.json_members import IS_REPEATED, RepeatedMemberError, check_members
 from api.schemas.numbers import Strict
-from api.schemas.resources import BounceReason
 from api.schemas.timestamps import Timestamp
 from api.use_cases.reservation_actions import accept_invite, record_bounce, record_external_removal
 from api.use_cases.services import Caller, Services
 from domain.events.reservation import CALLBACK
 from domain.model.reservation import PublicState
 from domain.results import CommandResult
+from domain.values.mail.bounce_reason import BounceReason
 from domain.webhooks.signatures import SignatureHeaders, verification_error
 from projections.repositories.group_channels import CallbackRefusal, ChannelRow, GroupChannelRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository

@@ -22,6 +22,7 @@ from api.web.support.time_ranges import TIME_RANGES, TimeRangeName, find_start
 from domain.errors import CodeUnknown
 from domain.ports import Language
 from projections.read_models.dashboard_queries import (
+    SENT_MAX,
     WAIT_BOUNDS_S,
     DashboardData,
     DashboardReader,
@@ -156,7 +157,8 @@ def _charts(figures: DashboardData, window: TimeRangeName, language: Language) -
     return {
         "over_time": over_time,
         "totals": {
-            name: sum(getattr(row, name) for row in outcomes) for name in ("sent", "live", "refunded", "refused")
+            name: sum(getattr(row, name) for row in outcomes)
+            for name in ("sent", "live", "refunded", "bounced", "refused")
         },
         "waits": _bars([Bar(*each) for each in zip(classes, figures.waits, strict=True)]),
         "wait_percentiles": [_format_span(wait, say) for wait in figures.middle_waits]
@@ -164,6 +166,10 @@ def _charts(figures: DashboardData, window: TimeRangeName, language: Language) -
         else None,
         "refusals": _bars(refusals),
         "refunds": _bars(refunds),
+        "domains": list(
+            zip(figures.domains, scale_to_largest([each.bounced for each in figures.domains]), strict=True)
+        ),
+        "sent_max": SENT_MAX,
         "busiest": list(
             zip(figures.busiest, scale_to_largest([code.redeemed for code in figures.busiest]), strict=True)
         ),

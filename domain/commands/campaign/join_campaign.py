@@ -39,7 +39,8 @@ class JoinCampaign(Struct, frozen=True, kw_only=True):
 
 def _name(commands: Sequence[JoinCampaign], names: Names) -> None:
     name_codes(commands, names)
-    names.joins.update((command.code_id, command.campaign_id) for command in commands)
+    for command in commands:
+        names.joins.setdefault(command.code_id, set()).add(command.campaign_id)
 
 
 JOIN_READS: Final[Reads[JoinCampaign]] = Reads(name=_name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -14,6 +14,8 @@ from domain.errors import HandOutMailConflict, NoSuchCode, NoSuchHandOut, Refusa
 from domain.events.hand_out import (
     HandedOutCodeEvent,
     HandOutBounced,
+    HandOutComplained,
+    HandOutDelayed,
     HandOutFailed,
     HandOutReminded,
     HandOutResendRequested,
@@ -46,13 +48,35 @@ class RecordHandOutMail(Struct, frozen=True, kw_only=True):
 
 
 class RecordHandOutBounce(Struct, frozen=True, kw_only=True):
-    """Record that the newest email with a code bounced. `note`, what staff write about it, goes to the vault."""
+    """Record that an email with a code bounced.
+
+    `note`, what staff write about it or the report, goes to the vault. `mail`: the number of the email; the newest one
+    if staff record it. A bounce of an earlier email than the newest changes nothing. `reason`: a stable word, if a
+    report gives one.
+    """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut, HandOutMailConflict)
 
     context: CommandContext
     code_id: UUID
     note: TextDraft | None = None
+    mail: int | None = None
+    reason: str | None = None
+
+
+class RecordHandOutReport(Struct, frozen=True, kw_only=True):
+    """Record that an email with a code is delayed, or that its recipient complained.
+
+    `report` is for the vault; its id is that of the report.
+    """
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut, HandOutMailConflict)
+
+    context: CommandContext
+    code_id: UUID
+    mail: int
+    kind: Literal["delayed", "complained"]
+    report: TextDraft
 
 
 class ResendHandOut(Struct, frozen=True, kw_only=True):
@@ -73,7 +97,7 @@ class RemindOfHandOut(Struct, frozen=True, kw_only=True):
     code_id: UUID
 
 
-HandOutMailCommand = RecordHandOutMail | RecordHandOutBounce | ResendHandOut | RemindOfHandOut
+HandOutMailCommand = RecordHandOutMail | RecordHandOutBounce | RecordHandOutReport | ResendHandOut | RemindOfHandOut
 """A command about one handed-out code, by the code's id."""
 
 
@@ -81,7 +105,13 @@ def _ask(commands: Sequence[HandOutMailCommand], _seen: WorkingSet, asks: Asks) 
     asks.handed_out.update(command.code_id for command in commands)
 
 
+def _ask_about_reports(commands: Sequence[RecordHandOutReport], seen: WorkingSet, asks: Asks) -> None:
+    _ask(commands, seen, asks)
+    asks.texts.update(command.report.text_id for command in commands)
+
+
 HAND_OUT_MAIL_READS: Final[Reads[HandOutMailCommand]] = Reads(name=name_codes, ask=_ask)
+HAND_OUT_REPORT_READS: Final[Reads[RecordHandOutReport]] = Reads(name=name_codes, ask=_ask_about_reports)
 
 
 def record_hand_out_mail(command: RecordHandOutMail, working_set: WorkingSet) -> Decision:
@@ -104,13 +134,30 @@ def record_hand_out_bounce(command: RecordHandOutBounce, working_set: WorkingSet
         Refusal: One of `RecordHandOutBounce.refusals`, in that order.
     """
     handed_out = _find(command, working_set)
-    if handed_out.mail_state == "bounced":
+    if handed_out.mail_state == "bounced" or (command.mail is not None and command.mail < handed_out.mail):
         return Decision(command.code_id)
-    if handed_out.mail_state not in {"sent", "unknown"}:
+    if handed_out.mail_state not in {"sent", "unknown"} or command.mail not in {None, handed_out.mail}:
         raise HandOutMailConflict("not_sent")
-    fields = _event_fields(command, working_set, handed_out.mail)
-    text_id = id_of_text(command.note)
-    return Decision(command.code_id, [HandOutBounced(**fields, text_id=text_id)], text=command.note)
+    event = HandOutBounced(
+        **_event_fields(command, working_set, handed_out.mail), text_id=id_of_text(command.note), reason=command.reason
+    )
+    return Decision(command.code_id, [event], text=command.note)
+
+
+def record_hand_out_report(command: RecordHandOutReport, working_set: WorkingSet) -> Decision:
+    """Record a delay or a complaint, each report once. Neither changes the outcome of the email.
+
+    Raises:
+        Refusal: One of `RecordHandOutReport.refusals`, in that order.
+    """
+    handed_out = _find(command, working_set)
+    if command.mail > handed_out.mail or handed_out.mail_state == "queued":
+        raise HandOutMailConflict("not_sent")
+    if working_set.has_text(command.report.text_id):
+        return Decision(command.code_id)
+    kind = HandOutDelayed if command.kind == "delayed" else HandOutComplained
+    event = kind(**_event_fields(command, working_set, command.mail), text_id=command.report.text_id)
+    return Decision(command.code_id, [event], text=command.report)
 
 
 def resend_hand_out(command: ResendHandOut, working_set: WorkingSet) -> Decision:

@@ -20,6 +20,7 @@ from domain.commands.context import CommandContext, Decision, EventStamp, event_
 from domain.commands.reads import Reads, ask_for_rebinds, name_reservations, recipients_of
 from domain.commands.reservation.settle_due import settle_lapsed_lease
 from domain.errors import (
+    AddressUndeliverable,
     CampaignDayLimitReached,
     CampaignExhausted,
     CampaignHeld,
@@ -63,6 +64,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
         CampaignExhausted,
         CampaignDayLimitReached,
         PersonLimitReached,
+        AddressUndeliverable,
         InvitationsLimited,
     )
 
@@ -84,7 +86,9 @@ def _name(commands: Sequence[CorrectRecipient], names: Names) -> None:
 def _ask(commands: Sequence[CorrectRecipient], seen: WorkingSet, asks: Asks) -> None:
     ask_for_rebinds(commands, seen, asks)
     targets = [(command, seen.reservations.get(command.reservation_id)) for command in commands]
-    asks.persons.update((target.code_id, seen.recipient_id(command.recipient)) for command, target in targets if target)
+    persons = {(target.code_id, seen.recipient_id(command.recipient)) for command, target in targets if target}
+    asks.persons |= persons
+    asks.suppressions.update(recipient_id for _, recipient_id in persons)
     asks.awaited.update(target.code_id for _, target in targets if target)
 
 
@@ -121,6 +125,8 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     try:
         _check(command, code, reservation, recipient_id, theirs, working_set, policy)
         check_campaign_limits(code, working_set, recipient_id, stamp.now, policy, freed=[reservation])
+        if (suppression := working_set.find_suppression(recipient_id, reservation.group)) is not None:
+            raise AddressUndeliverable(suppression.cause)
     except Refusal as error:
         return Decision(code.code_id, lapse_events, refusal=error)
     events = _correction_events(command, code, reservation, recipient_id, stamp, policy)

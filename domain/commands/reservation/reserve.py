@@ -30,6 +30,7 @@ from domain.commands.reservation.settle_due import (
     release_overdue,
 )
 from domain.errors import (
+    AddressUndeliverable,
     CampaignDayLimitReached,
     CampaignExhausted,
     CampaignHasEnded,
@@ -85,6 +86,7 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
         CampaignExhausted,
         CampaignDayLimitReached,
         PersonLimitReached,
+        AddressUndeliverable,
         InvitationsLimited,
     )
 
@@ -118,12 +120,14 @@ def _ask(commands: Sequence[ReserveUse], seen: WorkingSet, asks: Asks) -> None:
     closed = {code_id for code_id in asks.redeems if _refuses_new(code_id, commands[-1].context.now, seen)}
     known_digests = seen.recipient_ids.keys()
     if closed or known_digests:
-        asks.persons.update(
+        persons = {
             (code_id, seen.recipient_id(command.recipient))
             for command in commands
             if (code_id := seen.code_id(command.code_digests)) is not None
             and (code_id in closed or not known_digests.isdisjoint(command.recipient.digests))
-        )
+        }
+        asks.persons |= persons
+        asks.suppressions.update(recipient_id for _, recipient_id in persons)
 
 
 def _refuses_new(code_id: UUID, now: datetime, seen: WorkingSet) -> bool:
@@ -184,6 +188,8 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     check_domain(code, working_set, command.recipient)
     to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
     check_campaign_limits(code, working_set, recipient_id, stamp.now, policy, freed=to_release)
+    if (suppression := working_set.find_suppression(recipient_id, code.terms.group)) is not None:
+        raise AddressUndeliverable(suppression.cause)
     if hidden is not None:
         raise hidden
     campaign = None if code.campaign_id is None else working_set.campaigns[code.campaign_id].terms

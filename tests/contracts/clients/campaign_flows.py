@@ -8,7 +8,7 @@ import generated_ledger_models as m
 import msgspec
 from standardwebhooks import Webhook
 
-from tests.contracts.clients.client_world import GROUP, ClientWorld
+from tests.contracts.clients.client_world import GROUP, HOOK_CREDENTIALS, ClientWorld
 from tests.contracts.clients.strict_client import StrictClient
 from tests.support.images import make_gif
 
@@ -184,6 +184,17 @@ def connect_a_group(client: StrictClient, world: ClientWorld) -> None:
     assert (recorded.changed, refused.code) == (True, "SIGNATURE_INVALID")
 
 
+def report_by_a_mail_provider(client: StrictClient, _: ClientWorld) -> None:
+    """A bounce without a token of this ledger is answered, and changes nothing; without credentials it is refused."""
+    bounce = msgspec.json.encode({"RecordType": "Bounce", "Type": "HardBounce", "Metadata": {"delivery": "a" * 47}})
+    named = {"provider": "postmark"}
+    proof = {"Authorization": f"Basic {base64.b64encode(HOOK_CREDENTIALS.encode()).decode()}"}
+    result = client.call(m.HookResult, "channels_mail_hook", bounce, headers=proof, path=named)
+    refused = client.call(m.Problem, "channels_mail_hook", bounce, status=401, path=named)
+
+    assert (result.taken, result.ignored, refused.code) == (0, 1, "SIGNATURE_INVALID")
+
+
 def run_webhooks(client: StrictClient, world: ClientWorld) -> None:
     """Create, change, test, rotate, list and remove an endpoint; send messages again."""
     body = m.EndpointRequest(url=TARGET, event_types=["InviteSent"], concurrency=2)
@@ -275,6 +286,7 @@ FLOWS = (
         give_an_existing_code,
         brand_a_group,
         connect_a_group,
+        report_by_a_mail_provider,
     ),
     *(run_webhooks, read_events, export_and_forget, sign_in, read_health),
 )

@@ -2,6 +2,8 @@
 
 from typing import Final, NamedTuple
 
+HOOK_CREDENTIALS = "postmark:only-for-tests"
+"""What the mail provider of these tests authenticates with."""
 GROUP: Final = "red"
 """The group of the codes, from which access may move to `OPEN_GROUP`."""
 OPEN_GROUP: Final = "blue"

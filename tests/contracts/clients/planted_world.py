@@ -18,7 +18,7 @@ from domain.values.identifiers import generate_code
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.repositories.groups import GroupRepository, InviteGroup
 from projections.repositories.webhook_deliveries import DeliveryResult, EndpointUpdate, WebhookDeliveryRepository
-from tests.contracts.clients.client_world import GROUP, OPEN_GROUP, AttemptedUse, ClientWorld
+from tests.contracts.clients.client_world import GROUP, HOOK_CREDENTIALS, OPEN_GROUP, AttemptedUse, ClientWorld
 from tests.support.clients.app_client import SENT, AppClient
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.role_clients import RoleClients
@@ -45,6 +45,8 @@ def open_world(postgres_url: str) -> Iterator[ClientWorld]:
 def _allow_this_machine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
+        patch.setenv("LEDGER_MAIL_PROVIDER", "postmark")
+        patch.setenv("LEDGER_MAIL_HOOK_SECRET", HOOK_CREDENTIALS)
         yield
 
 

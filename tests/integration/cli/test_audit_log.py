@@ -16,12 +16,15 @@ from psycopg import sql
 from api.cli.app import app
 from api.cli.command_index import READS_ONLY, WITHOUT_RECORD
 from domain.ports import OutcomeUnknown
+from domain.values.mail.mail_token import MailRef, mail_token
 from projections.event_store.codec import decode
 from projections.repositories.audit_reader import AuditReader
 from tests.support.clients.terminal import Terminal, walk_commands
 from tests.support.ledger import legacy_database as old
 from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.settings import settings_for
 from tests.support.servers.databases import clone, database_of, drop
+from tests.unit.workers.mail_reports.reports import status_report
 from workers.maintenance.log_follower import update_log
 
 LOST: Final = OutcomeUnknown(server="mx:25", cause="connection_lost")
@@ -73,6 +76,13 @@ class Ledger:
         """A reservation that was sent."""
         self.bench.attempt(UUID(reservation := self.reserved()))
         return reservation
+
+    def report_of(self, reservation: str) -> str:
+        """A file with the report that an invitation bounced."""
+        secret = settings_for(self.bench.database_url).secret_key.get_secret_value().encode()
+        ref = MailRef("invite", UUID(reservation), 1)
+        token = mail_token(secret, ref, self.bench.storage.recorder.clock.now())
+        return self.file(status_report(token=token).decode())
 
     def proven(self) -> str:
         """A sent reservation with a signed checkpoint that covers it."""
@@ -234,6 +244,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "hand-out resume": (lambda ledger: (ledger.paused("hand-out", ledger.hand_out()),), ["HandOutResumed"]),
     "hand-out end": (lambda ledger: (ledger.hand_out(),), ["HandOutEnded"]),
     "hand-out resend": (Ledger.listed, ["requested_hand_out_email"]),
+    "bounces take": (lambda ledger: (ledger.report_of(ledger.sent()),), ["InviteBounced", "CaseOpened"]),
     "hand-out bounce": (Ledger.handed_out, ["HandOutBounced"]),
     "hand-out give": (Ledger.free_code, ["CodeHandedOut"]),
     "hand-out export": (lambda ledger: (ledger.hand_out(),), ["exported_emails"]),

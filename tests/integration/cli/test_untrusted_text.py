@@ -240,6 +240,7 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "staff list": (lambda stage: after(stage.staff()), ODD_ADDRESS),
     "export events": (lambda _: (), ""),
     "export vault": (lambda _: (), ""),
+    "bounces take": (lambda stage: (stage.file(HOSTILE),), ""),
     "backup": (lambda stage: (str(stage.folder / HOSTILE.replace("/", "")),), ""),
     "restore": (lambda stage: (str(stage.folder), "--backup", HOSTILE, "--until", HOSTILE), ""),
     "export person": (lambda _: ("li.wei@example.com", "--reason", HOSTILE), ""),

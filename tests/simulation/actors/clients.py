@@ -13,7 +13,6 @@ from domain.commands.access.rebind import RequestRebind
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events.event import ActorKind
 from domain.ports import OutboundMessage
@@ -21,6 +20,7 @@ from domain.results import CommandResult, Result
 from domain.values.link_token import read_token
 from domain.writes import IdempotencyKey
 from tests.simulation.actors.components import MESSAGES, ApiComponent, SharedInfrastructure
+from tests.simulation.actors.mail_reports import ReportingServers
 from tests.simulation.actors.recipients import RECIPIENTS, recipient_draft
 from tests.simulation.actors.staff import Make, SimulatedStaff
 from tests.simulation.scheduler import SimulatedProcess
@@ -60,6 +60,7 @@ class SimulatedClients:
         """They begin."""
         self.haste = self.infrastructure.scheduler.random.choice([0.0, 0.8])
         self.process = SimulatedProcess("outside")
+        self.servers = ReportingServers(self.infrastructure, self.process, self._call)
         self.infrastructure.mail.on_taken = self._message_arrives
         self.infrastructure.mail.on_removed = self._removal_is_reported
 
@@ -192,7 +193,11 @@ class SimulatedClients:
     def _message_arrives(self, message: OutboundMessage) -> None:
         """A link is opened, perhaps; or the email comes back."""
         scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
-        if message.template != "invite" or not self.is_open:
+        if not self.is_open:
+            return
+        if message.template != "invite":
+            if self.infrastructure.faults.happens("mail: came back later"):
+                self.servers.report(message)
             return
         delivery = read_token(MESSAGES.secret, message.link.rpartition("/")[2])
         if delivery is None:
@@ -207,14 +212,7 @@ class SimulatedClients:
             )
             scheduler.spawn(self.process, lambda: self._perform(command), random.choice([0.1, 30, 200]))
         if self.infrastructure.faults.happens("mail: came back later"):
-            bounce: Make = lambda: RecordBounce(  # noqa: E731 - the same
-                context=self._context("key"),
-                reservation_id=delivery.reservation_id,
-                delivery=delivery.number,
-                reason="mailbox_unknown",
-                case_id=scheduler.new_id(),
-            )
-            scheduler.spawn(self.process, lambda: self._perform(bounce), random.choice([0.1, 30, 200]))
+            self.servers.report(message)
 
     def _removal_is_reported(self, reservation_id: UUID) -> None:
         """A group's external system reports what it removed, since its answer was lost."""

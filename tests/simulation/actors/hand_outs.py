@@ -55,6 +55,8 @@ MEMBERS_GIVEN: Final = 0.8
 """Share of the codes to hand out that are chosen from those of the campaign."""
 UNRECORDED: Final = 0.3
 """Share of the emails that are sent by a worker that ends before it records them."""
+REPORTED: Final = 0.3
+"""Share of the accepted emails of which something is reported later."""
 OPTED_OUT: Final = 0.1
 """Share of the people who opted out."""
 FIRST_NUMBER: Final = 100
@@ -84,6 +86,7 @@ class SimulatedHandOut:
 
     Attributes:
         sent: Emails that were sent, those of other workers with the same number too.
+        report: Has servers report something about an email.
     """
 
     def __init__(self, infrastructure: SharedInfrastructure, campaign_id: UUID) -> None:
@@ -94,6 +97,7 @@ class SimulatedHandOut:
         self._numbers: dict[UUID, int] = {}
         self._opted_out = {person for person in range(PEOPLE) if self._random.random() < OPTED_OUT}
         self.sent: list[SentHandOut] = []
+        self.report: Callable[[OutboundMessage], None] = lambda _: None
 
     def begin(self, process: SimulatedProcess, until_s: float, redeem: Redeem) -> None:
         """Let staff upload lists, hand codes out and change things at some times, and workers send."""
@@ -170,6 +174,8 @@ class SimulatedHandOut:
             self._scheduler.sleep(self._random.choice([5.0, 40.0]))  # the worker ended, and its lease ends
         if not isinstance(outcome, str):
             self.sent.append(SentHandOut(handed_out.recipient_id, handed_out.mail, self._write(handed_out)))
+        if isinstance(outcome, Accepted) and self._random.random() < REPORTED:
+            self.report(self._write(handed_out))
         self._scheduler.sleep(self._random.choice([0.1, 5.0]))
         for _ in range(self._random.choice([1, 1, 2])):  # an answer may be lost
             self._execute(

@@ -16,6 +16,7 @@ from domain import command_bus
 from domain.command_bus import Command
 from domain.commands.context import CommandContext, Decision, EventStamp
 from domain.commands.delivery import accept_invite, claim_attempt, record_outcome
+from domain.commands.delivery import record_bounce as record_bounce_module
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.late_success import DeliveryProof
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
@@ -31,6 +32,7 @@ from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Outcome, Rejected, outcome_label
 from domain.values.link_token import DeliveryRef
+from domain.values.mail import mail_token
 from domain.working_set import WorkingSet
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors import components as parts
@@ -233,8 +235,8 @@ def claim_ignores_the_lease(patch: Patch) -> None:
 def bounce_gives_the_use_back(patch: Patch) -> None:
     """Who bounces has not paid."""
 
-    def bounce(command: RecordBounce, working_set: WorkingSet, _: Policy) -> Decision:
-        decision = record_bounce(command, working_set)
+    def bounce(command: RecordBounce, working_set: WorkingSet, policy: Policy) -> Decision:
+        decision = record_bounce(command, working_set, policy)
         reservation = working_set.reservations[command.reservation_id]
         if reservation.status != "sent" or not decision.events:
             return decision
@@ -246,6 +248,21 @@ def bounce_gives_the_use_back(patch: Patch) -> None:
         return replace_events(decision, [decision.events[0], refund])
 
     plant(patch, RecordBounce, bounce)
+
+
+def bounce_refunds_whatever_was_sent(patch: Patch) -> None:
+    """The policy refunds at any bounce, however many copies were sent."""
+    patch.setattr(record_bounce_module, "_was_sent_once", lambda _reservation, _working_set: True)
+
+
+def forged_reports_are_believed(patch: Patch) -> None:
+    """Each report is believed."""
+    patch.setattr(mail_token, "_tag", lambda _secret, _body: b"\0" * 8)
+
+
+def same_report_is_taken_again(patch: Patch) -> None:
+    """A report that comes twice is two reports."""
+    patch.setattr(record_bounce_module, "_has_text", lambda _text, _working_set: False)
 
 
 def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
@@ -353,6 +370,9 @@ PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
         overdue_forgets_leases,
         claim_ignores_the_lease,
         bounce_gives_the_use_back,
+        bounce_refunds_whatever_was_sent,
+        forged_reports_are_believed,
+        same_report_is_taken_again,
         lease_belongs_to_the_message,
         message_id_per_attempt,
         sweep_wakes_nobody,

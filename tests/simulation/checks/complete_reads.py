@@ -68,6 +68,7 @@ def _everything(store: MemoryStore, commands: Sequence[AnyCommand]) -> WorkingSe
     complete.recipient_ids.update(store.recipient_ids)
     complete.remembered.update({scope: key for scope, (key, until) in store.keys.items() if until > now})
     complete.known_texts.update(store.texts)
+    complete.suppressions.update(store.suppressions_at(now))
     complete.campaigns.update(store.campaigns)
     complete.hand_outs.update(store.hand_outs)
     complete.handed_out.update(store.handed_out)

@@ -9,7 +9,9 @@ from domain.events.hand_out import (
     CodeHandedOut,
     HandOutBounced,
     HandOutChanged,
+    HandOutComplained,
     HandOutCreated,
+    HandOutDelayed,
     HandOutEnded,
     HandOutMailEvent,
     HandOutReminded,
@@ -37,6 +39,8 @@ def find_repeated_hand_outs(run: RunResult) -> Iterator[str]:
                 counts[f"code {code_id} had a reminder"] += isinstance(event, HandOutReminded)
             case HandOutBounced():
                 counts[f"code {code_id}: email {event.mail} bounced"] += 1
+            case HandOutDelayed() | HandOutComplained():
+                counts[f"code {code_id}: email {event.mail} {type(event).__name__}"] += 1
             case HandOutMailEvent():
                 counts[f"code {code_id}: email {event.mail} ended"] += 1
             case _:

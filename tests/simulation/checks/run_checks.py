@@ -51,6 +51,7 @@ from tests.simulation.checks.hand_out_checks import (
     find_wrong_changes,
     find_wrong_list_rows,
 )
+from tests.simulation.checks.report_checks import find_untrue_reports
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
 from tests.simulation.services.store import MemoryStore
@@ -81,6 +82,7 @@ def violations(run: RunResult) -> list[str]:
         find_wrong_list_rows,
         find_changed_emails,
         find_wrong_changes,
+        find_untrue_reports,
     )
     return [
         *bank(run.store),
@@ -226,14 +228,22 @@ def _attempt_times(
 
 
 def _uses(run: RunResult) -> Violations:
-    """Invariants 3 and 10, seen from outside: what was mailed no machine refunds, and what counts was mailed."""
-    mailed = {
+    """Invariants 3, 10 and 16, seen from outside: what was mailed no machine refunds, and what counts was mailed.
+
+    Where the policy says so, it refunds what was mailed once and came back.
+    """
+    copies = Counter(
         accepted.message.reservation_id for accepted in run.accepted_messages if accepted.message.template == "invite"
-    }
+    )
+    mailed = copies.keys()
+    came_back = {ref.subject_id for ref, kind in run.reported if ref.kind == "invite" and kind == "bounced"}
     for fact in run.facts:
         event = fact.event
         by_machine = isinstance(event, UseRefunded) and event.actor not in STAFF and event.cause != "corrected"
         if isinstance(event, UseRefunded) and by_machine and event.reservation_id in mailed:
+            may_refund = event.cause == "bounced" and run.policy.bounce_policy == "refund"
+            if may_refund and copies[event.reservation_id] == 1 and event.reservation_id in came_back:
+                continue
             yield f"free use: {event.reservation_id} was mailed, and a machine gave it back ({event.cause})"
         counts = isinstance(event, InviteSent) or (isinstance(event, LateSuccessRecorded) and event.effect == "retaken")
         if (

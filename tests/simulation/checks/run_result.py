@@ -1,6 +1,6 @@
 """What a run left behind: the log with its times, what clients were promised, and what the mail server accepted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -8,6 +8,8 @@ from uuid import UUID
 from domain.events.event import Event
 from domain.policy import Policy
 from domain.ports import Removal
+from domain.report_intake import ReportKind
+from domain.values.mail.mail_token import MailRef
 from projections.event_store.codec import decode
 from tests.simulation.actors.clients import PromisedReservation
 from tests.simulation.actors.hand_outs import SentHandOut
@@ -38,6 +40,7 @@ class RunResult(NamedTuple):
     policy: Policy
     ended_at: datetime | None
     sent_hand_outs: Sequence[SentHandOut]
+    reported: Collection[tuple[MailRef, ReportKind]]
 
 
 def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[CommittedEvent]:

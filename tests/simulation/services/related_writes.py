@@ -1,20 +1,25 @@
 """What commands leave next to their events, worked out from the commands: apart from the decisions that say it."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from domain.command_bus import AnyCommand
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.access.settle_access import RecordRemovalOutcome
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.import_code import ImportCode
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordBounce, RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.hand_out.hand_out_code import HandOutCode
+from domain.commands.hand_out.hand_out_mail import RecordHandOutReport
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
+from domain.events.hand_out import HandOutBounced, HandOutComplained
+from domain.events.reservation import InviteBounced, InviteComplained
+from domain.model.suppression import Suppression
 from domain.ports import RecipientDraft, TextDraft
 from domain.results import AnyResult, CommandResult
 from domain.working_set import WorkingSet
@@ -69,8 +74,38 @@ def text_of(command: AnyCommand) -> TextDraft | None:
     """Return the note or the reply that a command brings."""
     if isinstance(command, RecordOutcome | RecordBounce | RecordRemovalOutcome):
         return command.reply
+    if isinstance(command, RecordMailReport | RecordHandOutReport):
+        return command.report
     note: TextDraft | None = getattr(command, "note", None)
     return note
+
+
+def is_known_by_text(command: AnyCommand) -> bool:
+    """Return whether a command changes nothing if the store has its text."""
+    if isinstance(command, RecordBounce):
+        return command.mail != "invite"
+    return isinstance(command, NoteOnCode | NoteOnReservation | RecordMailReport | RecordHandOutReport)
+
+
+def suppressions(working_set: WorkingSet) -> Iterator[tuple[UUID, Suppression, datetime]]:
+    """Give the addresses that are not written to after new events, and until when."""
+    for recorded in working_set.new_events:
+        event, code = recorded.event, working_set.codes.get(recorded.originator_id)
+        if code is None:
+            continue
+        if isinstance(event, InviteBounced | InviteComplained):
+            reservation = working_set.reservations[event.reservation_id]
+            recipient_id, group = reservation.recipient_id, reservation.group
+        elif isinstance(event, HandOutBounced | HandOutComplained):
+            recipient_id, group = working_set.handed_out[code.code_id].recipient_id, code.terms.group
+        else:
+            continue
+        if isinstance(event, InviteComplained | HandOutComplained):
+            yield recipient_id, Suppression("complained", group, is_of_group=True), event.at + timedelta(days=365)
+        elif event.reason == "mailbox_unknown":
+            yield recipient_id, Suppression("mailbox_unknown"), event.at + timedelta(days=90)
+        elif event.reason == "domain_unknown":
+            yield recipient_id, Suppression("domain_unknown"), event.at + timedelta(days=30)
 
 
 def named_texts(working_set: WorkingSet) -> set[UUID]:

@@ -19,7 +19,6 @@ from eventsourcing.popo import POPOApplicationRecorder
 from domain.application import UnitOfWork
 from domain.command_bus import AnyCommand, CodeCommand, Command, NewCode, ReservationCommand
 from domain.commands.access.rebind import RequestRebind
-from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import CampaignCommand
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
@@ -27,12 +26,14 @@ from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import HandOutMailCommand
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.model.campaign import Campaign
 from domain.model.hand_out import HandedOutCode, HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.model.suppression import Suppression
 from domain.ports import PipelineSteps
 from domain.results import AnyResult
 from domain.values.timestamps import possible_time
@@ -58,9 +59,11 @@ from tests.simulation.services.related_reads import (
 from tests.simulation.services.related_writes import (
     MemoryRefusal,
     changed_by,
+    is_known_by_text,
     named_texts,
     recipients_of,
     refused_requests,
+    suppressions,
     text_of,
     used_keys,
 )
@@ -89,6 +92,7 @@ Read = Literal[
     "held",
     "handed out",
     "texts",
+    "suppressions",
     "places",
     "campaigns",
     "uses of persons",
@@ -165,6 +169,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.outbox: dict[tuple[UUID, str], OutboxEntry] = {}
         self.refusals: list[MemoryRefusal] = []
         self.unknown_code_requests: Counter[datetime] = Counter()
+        self.suppressed: dict[tuple[UUID, Suppression], datetime] = {}
         self.on_commit: Callable[[WorkingSet, Sequence[AnyCommand], Sequence[AnyResult]], None] = lambda *_: None
         self.on_decision: OnDecision = lambda *_: None
         self.decided: tuple[Sequence[AnyCommand], Sequence[AnyResult]] = ((), ())
@@ -238,6 +243,14 @@ class MemoryStore(POPOApplicationRecorder):
             and code.counts_in_campaign(other.versions)
         ]
 
+    def suppressions_at(self, now: datetime) -> dict[UUID, tuple[Suppression, ...]]:
+        """Return why addresses are not written to, by the recipient and in the order of statements."""
+        reasons: dict[UUID, list[Suppression]] = {}
+        for (recipient_id, suppression), until in self.suppressed.items():
+            if until > now:
+                reasons.setdefault(recipient_id, []).append(suppression)
+        return {key: tuple(sorted(some, key=lambda one: (one.cause, one.group or ""))) for key, some in reasons.items()}
+
     def _is_parked(self, reservation: Reservation) -> bool:
         if reservation.waits_for is None:
             return reservation.case_id is not None
@@ -290,6 +303,8 @@ class MemoryStore(POPOApplicationRecorder):
         for recorded in working_set.new_events:
             if (notice := outbox_entry_for(recorded.event, working_set)) is not None:
                 self.outbox.setdefault(notice[:2], OutboxEntry(notice[2], notice[2]))
+        for recipient_id, suppression, until in suppressions(working_set):
+            self.suppressed[recipient_id, suppression] = until
         for key in used_keys(commands, results):
             known_key = self.keys.get(key.scope_digest)
             if known_key is None or known_key[1] <= commands[0].context.now:
@@ -466,6 +481,8 @@ class _MemoryUnitOfWork:
                 if not self._reads("handed out"):
                     continue
                 working_set.handed_out[command.code_id] = self._store.handed_out[command.code_id]
+            if is_known_by_text(command) and (text := text_of(command)) is not None and self._reads("texts"):
+                working_set.known_texts |= {text.text_id} & self._store.texts.keys()
             elif isinstance(command, CorrectRecipient) and (
                 reservation := working_set.reservations.get(command.reservation_id)
             ):
@@ -485,8 +502,23 @@ class _MemoryUnitOfWork:
                 released.sort(key=lambda other: other.deadline)
                 released = released[:REVOKED_PER_CODE_MAX]
                 self._hold(working_set, "held", [other.reservation_id for other in released])
-            elif isinstance(command, NoteOnCode | NoteOnReservation) and self._reads("texts"):
-                working_set.known_texts |= {command.note.text_id} & self._store.texts.keys()
+        self._load_suppressions(working_set, commands)
+
+    def _load_suppressions(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
+        asked: set[UUID] = set()
+        for command in commands:
+            if isinstance(command, ReserveUse):
+                if working_set.code_id(command.code_digests) is not None:
+                    asked.add(working_set.recipient_id(command.recipient))
+            elif isinstance(command, CorrectRecipient | RequestResend):
+                target = working_set.reservations.get(command.reservation_id)
+                if target is not None and isinstance(command, RequestResend):
+                    asked.add(target.recipient_id)
+                elif target is not None and isinstance(command, CorrectRecipient):
+                    asked.add(working_set.recipient_id(command.recipient))
+        if asked and self._reads("suppressions"):
+            suppressed = self._store.suppressions_at(max(command.context.now for command in commands))
+            working_set.suppressions.update({key: suppressed[key] for key in asked if key in suppressed})
 
     def _load_campaigns(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
         """Read the campaigns of the codes, and the uses and deadlines that their limits are compared with."""

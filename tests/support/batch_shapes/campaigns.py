@@ -20,6 +20,7 @@ from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import (
     RecordHandOutBounce,
     RecordHandOutMail,
+    RecordHandOutReport,
     RemindOfHandOut,
     ResendHandOut,
 )
@@ -125,6 +126,17 @@ def _bounce(bench: LedgerBench, count: int) -> Sequence[Command]:
     context, vault = bench.context("staff"), bench.storage.vault
     return [
         RecordHandOutBounce(context=context, code_id=each, note=vault.seal_text("mailbox full", uuid4()))
+        for each in mail_new(bench, count)
+    ]
+
+
+@shape("record a report about an email with a handed-out code")
+def _report(bench: LedgerBench, count: int) -> Sequence[Command]:
+    context, vault = bench.context("worker"), bench.storage.vault
+    return [
+        RecordHandOutReport(
+            context=context, code_id=each, mail=1, kind="complained", report=vault.seal_text("unwanted", uuid4())
+        )
         for each in mail_new(bench, count)
     ]
 

@@ -9,7 +9,7 @@ from domain.command_bus import Command
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordBounce, RecordMailReport
 from domain.commands.reservation.settle_due import SettleDue
 from domain.ports import OutcomeUnknown, Rejected
 from tests.support.batch_shapes.registry import (
@@ -109,6 +109,22 @@ def record_bounces(bench: LedgerBench, count: int) -> list[RecordBounce]:
             reason="mailbox_full",
             case_id=uuid4(),
             reply=vault.seal_text("mailbox full", uuid4(), each),
+        )
+        for each in send_uses(bench, count)
+    ]
+
+
+@shape("record a report about an email")
+def _report_mails(bench: LedgerBench, count: int) -> list[RecordMailReport]:
+    """Recipients complain."""
+    context, vault = bench.context("worker"), bench.storage.vault
+    return [
+        RecordMailReport(
+            context=context,
+            reservation_id=each,
+            delivery=1,
+            kind="complained",
+            report=vault.seal_text("unwanted", uuid4(), each),
         )
         for each in send_uses(bench, count)
     ]

@@ -28,11 +28,13 @@ from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.reveal_link import RevealLink
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import (
     RecordHandOutBounce,
     RecordHandOutMail,
+    RecordHandOutReport,
     RemindOfHandOut,
     ResendHandOut,
 )
@@ -204,6 +206,7 @@ class EveryCommand(RandomCommands):
             partial(self._hand_out, *pick(self._in_campaigns[-6:])),
             partial(RecordHandOutMail, **worker, mail=1, outcome=pick([SENT, LOST])),
             partial(RecordHandOutBounce, context=self.context("key"), code_id=handed_out),
+            partial(RecordHandOutReport, **worker, mail=1, kind=pick(["delayed", "complained"]), report=note),
             partial(ResendHandOut, context=staff, code_id=handed_out),
             partial(RemindOfHandOut, **worker),
             partial(
@@ -231,8 +234,9 @@ class EveryCommand(RandomCommands):
             partial(RebindReservation, **about, new_reservation_id=self.new_id(), group=pick(["blue", "green"])),
             partial(CancelReservation, **about),
             partial(RequestResend, **about),
-            partial(RevealLink, **about, note=note),
+            partial(RevealLink, **about, note=self.vault.seal_text("by phone", self.new_id(), reservation_id)),
             partial(NoteOnReservation, **about, note=note),
+            partial(RecordMailReport, **about, delivery=1, kind=pick(["delayed", "complained"]), report=note),
             partial(CloseForErasure, **sweep, case_id=self.new_id()),
             partial(SettleAccess, **sweep),
             partial(RecordRemovalOutcome, **sweep, **removal),

@@ -15,14 +15,16 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
+from domain.commands.hand_out.manage_hand_out import CreateHandOut
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events.event import ActorKind
 from domain.ports import Accepted, Outcome, Rejected
-from domain.results import CampaignResult, CommandResult, Result
+from domain.results import CampaignResult, CommandResult, HandOutResult, Result
 from domain.values.identifiers import EmailAddress, generate_code
 from domain.writes import IdempotencyKey
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.drift_sample import RowDrift, compare_code
@@ -83,6 +85,20 @@ class LedgerBench:
             )
         )
         assert isinstance(result, CampaignResult), result
+        return campaign_id
+
+    def create_hand_out(self, people: int = 1) -> UUID:
+        """Create a hand-out with a list of `person0@example.com` and so on; the id of its campaign."""
+        campaign_id, hand_out_id, context = self.create_campaign(), uuid4(), self.context("staff")
+        create = CreateHandOut(
+            context=context, campaign_id=campaign_id, hand_out_id=hand_out_id, name="Newsletter", terms=make_terms()
+        )
+        assert isinstance(self.storage.ledger.execute_one(create), HandOutResult)
+        lists = HandOutLists(self.storage, uuid4, uuid4)
+        upload = lists.begin(hand_out_id, campaign_id, context.now)
+        rows = [ListRow(EmailAddress.parse(f"person{nth}@example.com"), "en", {}) for nth in range(people)]
+        lists.add(upload, rows, context.now)
+        lists.end(upload, context.now)
         return campaign_id
 
     def reserve(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from types import EllipsisType
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -28,7 +28,7 @@ from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordBounce, RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.cancel import CancelReservation
@@ -40,13 +40,13 @@ from domain.commands.reservation.resolve_case import RefundAfterOutage, Resoluti
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import Refusal
 from domain.events.campaign import CampaignTerms
-from domain.events.event import ActorKind, Event
+from domain.events.event import ActorKind, Event, ReportedMail
 from domain.judgment import invitation_rules
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
-from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RemovalOutcome
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, TextDraft
 from domain.results import CampaignResult, CommandResult, HandOutResult, Result
 from domain.working_set import WorkingSet
 from domain.writes import IdempotencyKey
@@ -363,15 +363,34 @@ class Scenario:
             AcceptInvite(context=context, reservation_id=reservation_id, delivery=delivery, case_id=self.new_id())
         )
 
-    def bounce(self, reservation_id: UUID, *, delivery: int = 1, request_id: str | None = None) -> Result:
-        """A mail server sends the invitation back."""
+    def bounce(
+        self,
+        reservation_id: UUID,
+        *,
+        delivery: int = 1,
+        request_id: str | None = None,
+        reason: str = "mailbox_full",
+        mail: ReportedMail = "invite",
+        reply: TextDraft | None = None,
+    ) -> Result:
+        """A mail server sends an email back."""
         return self.run(
             RecordBounce(
                 context=self.context("key", request_id),
                 reservation_id=reservation_id,
                 delivery=delivery,
-                reason="mailbox_unknown",
+                reason=reason,
                 case_id=self.new_id(),
+                mail=mail,
+                reply=reply,
+            )
+        )
+
+    def report(self, reservation_id: UUID, kind: Literal["delayed", "complained"], report: TextDraft) -> Result:
+        """A mail server reports a delay, or the recipient complains."""
+        return self.run(
+            RecordMailReport(
+                context=self.context("worker"), reservation_id=reservation_id, delivery=1, kind=kind, report=report
             )
         )
 

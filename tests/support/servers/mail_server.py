@@ -59,6 +59,7 @@ class MailServer:
 
     Attributes:
         pipelining: Offer PIPELINING.
+        dsn: Offer DSN.
         commands: Every line that clients sent outside an email's content, but for what follows AUTH.
         connections: How many were accepted so far.
         refused: How many of them got 421 for one of the limits.
@@ -66,6 +67,7 @@ class MailServer:
     """
 
     pipelining: bool = False
+    dsn: bool = False
 
     def __init__(
         self,

@@ -93,6 +93,7 @@ class SessionScript(Protocol):
     security: str
     login: tuple[str, str] | None
     smtputf8: bool
+    dsn: bool
     pipelining: bool
     tls: ssl.SSLContext | None
     commands: list[str]
@@ -149,6 +150,7 @@ class MailSession:
         offers = ["mail.example.test", "SIZE 10000000", "8BITMIME"]
         offers += ["SMTPUTF8"] if self._server.smtputf8 else []
         offers += ["PIPELINING"] if self._server.pipelining else []
+        offers += ["DSN"] if self._server.dsn else []
         encrypted = isinstance(self._connection, ssl.SSLSocket)
         offers += ["STARTTLS"] if self._server.security == "smtp+starttls" and not encrypted else []
         offers += ["AUTH PLAIN LOGIN"] if self._server.login else []

@@ -16,6 +16,7 @@ from trustme import LeafCert
 class ReceivedRequest:
     """One request."""
 
+    method: str
     path: str
     headers: dict[str, str]
     body: bytes
@@ -104,9 +105,9 @@ class WebhookReceiver:
         self._ending.set()
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        length = int(request.headers["content-length"])
+        length = int(request.headers.get("content-length", 0))
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.received.append(ReceivedRequest(request.path, headers, request.rfile.read(length)))
+        self.received.append(ReceivedRequest(request.command, request.path, headers, request.rfile.read(length)))
         reply = self._script.popleft() if self._script else self.always
         reply.first()
         if reply.raw is not None:
@@ -131,6 +132,9 @@ class WebhookReceiver:
 
     def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the class below has a self of its own
         class ScriptedHandler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
                 try:
                     server._answer(self)

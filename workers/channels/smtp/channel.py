@@ -25,7 +25,7 @@ from domain.ports import (
     SendTimes,
 )
 from workers.channels.mail_message import message_bytes
-from workers.channels.smtp.addresses import MailFrom
+from workers.channels.smtp.addresses import MailFrom, MailTokens, xtext
 from workers.channels.smtp.connect import Connector, RefusedError
 from workers.channels.smtp.connection import Reply, SmtpConnection, SmtpConnectionError
 from workers.channels.smtp.connection_pool import ConnectionPool
@@ -71,11 +71,13 @@ class _StaleConnectionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
-    """A message ready to be sent."""
+    """A message ready to be sent. `token`: names it in reports of mail servers; empty if none are recognized."""
 
     message: OutboundMessage
+    sender: str
     recipient: str
     content: bytes
+    token: str = ""
 
     @property
     def needs_utf8(self) -> bool:
@@ -100,6 +102,7 @@ class SmtpChannel:
         clock: Monotonic seconds.
         connections: Those that it shares with other threads; without them it keeps one of its own.
         late: Waits for replies that come after a message's time; without it, their connections are closed.
+        tokens: Name each message, so that a report about it can be believed; without them, no report is.
     """
 
     name = "smtp"
@@ -113,7 +116,9 @@ class SmtpChannel:
         clock: Callable[[], float] = time.monotonic,
         connections: ConnectionPool | None = None,
         late: LateReplies | None = None,
+        tokens: MailTokens | None = None,
     ) -> None:
+        self._tokens = tokens
         self._server = server
         self._sender = sender
         self._timeout_s = timeout_s
@@ -158,7 +163,7 @@ class SmtpChannel:
         # Of everything before the content; what content and answer have is added when they begin.
         deadline = begun + self._timeout_s * (1 - ANSWER_SHARE)
         try:
-            envelope = _Envelope(message, message.recipient.envelope, message_bytes(message, self._sender.header))
+            envelope = self._envelope(message)
             connection: SmtpConnection = yield NeedsConnection(deadline)
             progress.connected = self._clock()
             try:
@@ -253,8 +258,8 @@ class SmtpChannel:
             connection.deadline = min(deadline, self._clock() + self._timeout_s * PROBE_SHARE)
         if connection.needs_reset:
             yield from _ask(connection, b"RSET")
-        mail = f"MAIL FROM:<{self._sender.address}>{_options(connection, envelope)}".encode("ascii")
-        recipient = f"RCPT TO:<{envelope.recipient}>".encode()
+        mail = f"MAIL FROM:<{envelope.sender}>{_options(connection, envelope)}".encode("ascii")
+        recipient = f"RCPT TO:<{envelope.recipient}>{_recipient_options(connection, envelope)}".encode()
         is_pipelined = connection.has_extn("pipelining")
         if is_pipelined:
             connection.begin_send(b"\r\n".join((mail, recipient, DATA, b"")))
@@ -284,6 +289,15 @@ class SmtpChannel:
         if is_negative(reply):
             return refused_message(server, reply)
         return OutcomeUnknown(server=server, cause="bad_reply")
+
+    def _envelope(self, message: OutboundMessage) -> _Envelope:
+        header, sender, recipient = self._sender.header, self._sender.address, message.recipient.envelope
+        if self._tokens is None:
+            return _Envelope(message, sender, recipient, message_bytes(message, header))
+        token = self._tokens.token_of(message)
+        return_path = self._tokens.return_path(token)
+        content = message_bytes(message, header, self._tokens.headers(token))
+        return _Envelope(message, return_path or sender, recipient, content, token if return_path else "")
 
     # --- Outcomes without a reply ---
 
@@ -345,9 +359,19 @@ def _ends_connection(outcome: Outcome) -> bool:
 
 
 def _options(connection: SmtpConnection, envelope: _Envelope) -> str:
-    """Parameters of MAIL, each only if the server offers it (RFC 1870, RFC 6531)."""
+    """Parameters of MAIL, each only if the server offers it (RFC 1870, RFC 3461, RFC 6531)."""
     options = [f"SIZE={len(envelope.content)}"] if connection.has_extn("size") else []
     if envelope.needs_utf8:
         options += ["SMTPUTF8"]
         options += ["BODY=8BITMIME"] if connection.has_extn("8bitmime") else []
+    if envelope.token and connection.has_extn("dsn"):
+        options += ["RET=HDRS", f"ENVID={envelope.token}"]
     return "".join(f" {option}" for option in options)
+
+
+def _recipient_options(connection: SmtpConnection, envelope: _Envelope) -> str:
+    """Parameters of RCPT, if the server sends delivery status notifications (RFC 3461, 4): of failures and delays."""
+    if not envelope.token or not connection.has_extn("dsn"):
+        return ""
+    original = "" if envelope.needs_utf8 else f" ORCPT=rfc822;{xtext(envelope.recipient)}"
+    return f" NOTIFY=FAILURE,DELAY{original}"

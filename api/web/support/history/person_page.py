@@ -88,6 +88,7 @@ def show_person(
         done=params.done,
         recipient_id=recipient_id,
         opt_outs=OptOutRepository(support.services.storage).list_of(recipient_id),
+        suppressed=OptOutRepository(support.services.storage).list_suppressions(recipient_id),
         **_show_rejections(support, support.reader.list_digests(recipient_id), query.rejections, language),
         **_load_timeline(support, staff, query, recipient_id, language),
     )
@@ -117,6 +118,7 @@ def show_rejected_attempts(
         handed_out=[],
         done="",
         opt_outs=[],
+        suppressed=[],
         path=None,
         is_erased=False,
         **section,

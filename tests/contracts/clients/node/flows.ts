@@ -360,6 +360,15 @@ async function connectAGroup(): Promise<void> {
   assert.equal(ok(await api.DELETE("/api/v1/channels/{channel_id}", about)).on, false);
 }
 
+async function reportByAMailProvider(): Promise<void> {
+  const url = "/api/v1/callbacks/mail/{provider}";
+  const params = { path: { provider: "postmark" as const } };
+  const body = { RecordType: "Bounce", Type: "HardBounce", Metadata: { delivery: "a".repeat(47) } } as never;
+  const headers = { Authorization: `Basic ${Buffer.from("postmark:only-for-tests").toString("base64")}` };
+  assert.deepEqual(ok(await api.POST(url, { params, body, headers })), { taken: 0, ignored: 1 });
+  problem(await api.POST(url, { params, body }), 401, "SIGNATURE_INVALID");
+}
+
 async function runWebhooks(): Promise<void> {
   const order = { url: TARGET, event_types: ["InviteSent" as const], concurrency: 2 };
   const endpoint = ok(await api.POST("/api/v1/webhooks", { body: order }), 201);
@@ -414,7 +423,7 @@ async function signIn(): Promise<void> {
 const flows = [
   ...[issueABatch, redeemInPublic, redeemOnBehalf, importCodes, listCodes, changeTerms, readAHistory],
   ...[actOnReservations, resolveCases, listReservations, refundAnOutage, runACampaign, runAHandOut],
-  ...[giveAnExistingCode, followRecipients, brandAGroup, connectAGroup, runWebhooks, readEvents, exportAndForget, signIn],
+  ...[giveAnExistingCode, followRecipients, brandAGroup, connectAGroup, reportByAMailProvider, runWebhooks, readEvents, exportAndForget, signIn],
 ];
 for (const flow of flows) {
   console.error(flow.name);

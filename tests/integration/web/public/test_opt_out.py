@@ -134,3 +134,34 @@ def test_erased_person_has_no_opt_out_and_the_export_names_it_before(app: AppCli
     assert [choice["group"] for choice in exported] == ["red"]
     assert (stored, app.count("opt_outs")) == (1, 0)
     assert answers == [404, 404]
+
+
+def test_support_sees_why_no_email_is_sent_and_allows_it_again(
+    app: AppClient, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """The address bounced for good; then it was repaired. A complaint's opt-out stays the person's own."""
+    recipient_id, support, viewer = recipient_of(app), sign_in(), sign_in("viewer")
+    reservation_id = app.redeem(app.issue(), LI).json()["reservation_id"]
+    app.attempt(reservation_id)
+    bounce = {"delivery": 1, "reason": "mailbox_unknown"}
+    bounced = app.client.post(f"/api/v1/reservations/{reservation_id}/bounce", json=bounce, headers=app.key("support"))
+    path = f"/support/people/{recipient_id}"
+    seen, seen_by_viewer = support.get(path).text, viewer.get(path).text
+    refused = app.redeem(app.issue(), LI)
+    exported = export_person(
+        app.services.open_audit_log(Caller(actor="operator")), EmailAddress.parse(LI), "en", "asked"
+    )
+
+    no_reason = support.submit(f"{path}/allow-emails", f"{path}/allow-emails", reason=" ")
+    done = support.submit(f"{path}/allow-emails", f"{path}/allow-emails", reason="mailbox is back")
+
+    assert bounced.status_code == 200
+    assert "there is no such mailbox" in seen_by_viewer
+    assert ("Allow emails again" in seen, "Allow emails again" in seen_by_viewer) == (True, False)
+    assert (refused.status_code, refused.json()["code"]) == (400, "ADDRESS_UNDELIVERABLE")
+    assert "@ 之前的部分" in refused.json()["detail"]
+    assert [one["cause"] for one in exported["people"][0]["suppressed"]] == ["mailbox_unknown"]
+    assert (no_reason.status_code, done.status_code) == (422, 303)
+    assert app.redeem(app.issue(), LI).status_code == 202
+    assert "allowed emails again" in sign_in("admin").get("/support/audit").text
+    assert support.get(f"{path}/allow-emails").status_code == 404

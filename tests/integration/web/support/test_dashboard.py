@@ -14,7 +14,7 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
-from projections.read_models.dashboard_queries import DashboardReader, RangeTooLargeError
+from projections.read_models.dashboard_queries import DashboardReader, DomainCounts, RangeTooLargeError
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, find_raw_keys
@@ -53,6 +53,30 @@ def test_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[..., 
     chinese = sign_in("viewer").get("/support/dashboard", window="hour", lang="zh").text
     assert "95% 在 " in chinese
     assert re.findall("[\u4e00-\u9fff] [\u4e00-\u9fff]", chinese) == []
+
+
+def test_dashboard_names_the_domains_whose_addresses_bounce(
+    app: AppClient, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """Per step of time, and of the newest invitations by domain; an address that is fine counts as sent."""
+    code = app.issue(make_template(max_uses=9, bound=False))
+    addresses = ["a@bad.example", "b@bad.example", "c@bad.example", "d@good.example"]
+    ids = [app.redeem(code, address).json()["reservation_id"] for address in addresses]
+    for reservation_id in ids:
+        app.attempt(reservation_id)
+    for reservation_id in ids[:2]:
+        body = {"delivery": 1, "reason": "mailbox_full"}
+        path = f"/api/v1/reservations/{reservation_id}/bounce"
+        assert app.client.post(path, json=body, headers=app.key("support")).status_code == 200
+    since = app.services.now() - timedelta(minutes=30)
+
+    figures = DashboardReader(app.services.storage).read_figures(since, timedelta(minutes=2), 31)
+    page = sign_in("viewer").get("/support/dashboard", window="hour").text
+
+    assert sum(row.bounced for row in figures.outcomes) == 2
+    assert figures.domains == [DomainCounts("bad.example", 3, 2)]
+    assert "2 (67%)" in page
+    assert "a@bad.example" not in page
 
 
 def test_dashboard_shows_pending_work_and_outages(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:

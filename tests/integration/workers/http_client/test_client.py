@@ -120,6 +120,21 @@ def test_no_redirect_is_followed(server: WebhookReceiver) -> None:
     assert len(server.received) == 1
 
 
+def test_page_is_fetched_by_get(server: WebhookReceiver) -> None:
+    """Without a body; the response to anything but success is none."""
+    server.then(ScriptedReply(200, body=b"certificate"), ScriptedReply(404, body=b"none"))
+    client = PinnedHttpClient(LOOPBACK, 20.0)
+
+    assert [client.fetch(server.url), client.fetch(server.url)] == [b"certificate", None]
+    assert [(request.method, request.body) for request in server.received] == [("GET", b""), ("GET", b"")]
+
+
+def test_page_that_cannot_be_reached_or_is_not_public_is_none() -> None:
+    """The caller asks again later."""
+    assert PinnedHttpClient((), 5.0, resolve=names("127.0.0.1")).fetch("https://sns.eu-west-1.amazonaws.com/") is None
+    assert PinnedHttpClient(LOOPBACK, 5.0, resolve=names()).fetch("http://hooks.example.com/") is None
+
+
 @pytest.mark.parametrize(("length", "is_read"), [(BODY_BYTES_MAX, True), (BODY_BYTES_MAX + 1, False)])
 def test_answer_has_a_greatest_length(server: WebhookReceiver, length: int, is_read: bool) -> None:
     """More is not read."""

@@ -6,13 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from uuid import UUID, uuid4
 
-from domain.commands.hand_out.manage_hand_out import CreateHandOut
-from domain.results import HandOutResult
-from domain.values.identifiers import EmailAddress
-from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
-from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 from tests.support.servers.mail_server import MailServer
@@ -51,26 +45,11 @@ def end_leases(bench: LedgerBench) -> None:
     bench.rows("UPDATE hand_out_recipients SET due_at = now() WHERE due_at > now() RETURNING code_id")
 
 
-def create_hand_out(bench: LedgerBench) -> UUID:
-    """Create a hand-out with a list; the id of its campaign."""
-    campaign_id, hand_out_id, context = bench.create_campaign(), uuid4(), bench.context("staff")
-    create = CreateHandOut(
-        context=context, campaign_id=campaign_id, hand_out_id=hand_out_id, name="Newsletter", terms=make_terms()
-    )
-    assert isinstance(bench.storage.ledger.execute_one(create), HandOutResult)
-    lists = HandOutLists(bench.storage, uuid4, uuid4)
-    upload = lists.begin(hand_out_id, campaign_id, context.now)
-    people = [ListRow(EmailAddress.parse(f"person{nth}@example.com"), "en", {}) for nth in range(PEOPLE)]
-    lists.add(upload, people, context.now)
-    lists.end(upload, context.now)
-    return campaign_id
-
-
 def test_recipients_get_one_code_though_workers_are_killed(
     bench: LedgerBench, mail_server: MailServer, tmp_path: Path
 ) -> None:
     """A worker that dies between an email and its record repeats that email: same Message-ID, same code."""
-    campaign_id = create_hand_out(bench)
+    campaign_id = bench.create_hand_out(PEOPLE)
     for count in KILLS:
         worker = start_worker(bench, mail_server, tmp_path)
         try:

@@ -9,7 +9,14 @@ from domain.commands.context import CommandContext, InvitationWaits
 from domain.commands.invitation_limits import find_invitation_limit, hide_recipient
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
-from domain.errors import EmailMismatch, InvitationsLimited, PersonLimitReached, RecipientNotCorrectable, Refusal
+from domain.errors import (
+    AddressUndeliverable,
+    EmailMismatch,
+    InvitationsLimited,
+    PersonLimitReached,
+    RecipientNotCorrectable,
+    Refusal,
+)
 from domain.events.event import Event
 from domain.events.reservation import RebindReserved, UseReserved
 from tests.support.ledger.scenario import START, Scenario, ScenarioDraft, draft_person, refusal
@@ -177,7 +184,7 @@ def test_each_refusal_of_a_person_is_declared_to_depend_on_the_recipient_or_not(
     same = {each.code for each in classes - dependent - {RecipientNotCorrectable}}
     reasons = {why for why in RecipientNotCorrectable.reasons if RecipientNotCorrectable(why).depends_on_recipient}
 
-    assert dependent == {EmailMismatch, PersonLimitReached, InvitationsLimited}
+    assert dependent == {AddressUndeliverable, EmailMismatch, PersonLimitReached, InvitationsLimited}
     assert reasons == {"address_taken", "kept_binding"}
     assert same == SAME_FOR_EVERYONE | NEEDS_ID_OR_TOKEN
     assert isinstance(hide_recipient(EmailMismatch(), context_with(None)), EmailMismatch)

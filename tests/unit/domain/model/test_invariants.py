@@ -23,6 +23,7 @@ from domain.events.reservation import (
     CaseOpened,
     InviteAccepted,
     InviteAttempted,
+    InviteBounced,
     InviteFailed,
     InviteOutcomeUnknown,
     InviteReleased,
@@ -80,6 +81,10 @@ ATTEMPTED = InviteAttempted(
     at=START, actor="worker", reservation_id=OTHER, attempt=1, lease_until=START, channel="webhook"
 )
 CLOSED = CaseClosed(at=START, actor="staff", reservation_id=ID, case_id=OTHER, how="resolved_sent")
+BOUNCED = InviteBounced(at=START, actor="worker", reservation_id=ID, reason="mailbox_unknown")
+CAME_BACK = replace(REFUNDED, actor="worker", cause="bounced", held="used")
+ONCE = (RESERVED, replace(ATTEMPTED, reservation_id=ID), SENT)
+REPORTED = "invariant 16: a bounce refunds nothing uncertain"
 
 
 def code_after(*events: Event) -> RedeemCode:
@@ -149,6 +154,16 @@ def test_state_that_does_not_follow_is_named(change: dict[str, object], broken: 
         (item_after(RESERVED, MOVED_AWAY, CORRECTED), CORRECTED, ["access: ends once, not early"]),
         (item_after(HELD_BACK), ATTEMPTED, ["invariant 11: nothing is sent while it waits"]),
         (item_after(RESERVED), RELEASED, ["invariant 11: nothing is sent while it waits"]),
+        (item_after(*ONCE, BOUNCED), BOUNCED, [REPORTED]),
+        (item_after(*ONCE), CAME_BACK, [REPORTED]),
+        (item_after(*ONCE, ACCEPTED, BOUNCED), CAME_BACK, [REPORTED]),
+        (item_after(*ONCE[:-1], UNKNOWN, SENT, BOUNCED), CAME_BACK, [REPORTED]),
+        (
+            item_after(*ONCE[:-1], replace(ATTEMPTED, reservation_id=ID, attempt=2), SENT, BOUNCED),
+            CAME_BACK,
+            [REPORTED],
+        ),
+        (item_after(*ONCE, BOUNCED), CAME_BACK, []),
     ],
 )
 def test_event_that_breaks_a_rule_of_the_reservation_is_named(
@@ -273,7 +288,7 @@ def test_right_history_breaks_nothing() -> None:
 
 def test_every_rule_has_a_case_here() -> None:
     """A rule added without a test of its failure would be noticed."""
-    assert (len(CODE_RULES), len(RESERVATION_RULES)) == (6, 12)
+    assert (len(CODE_RULES), len(RESERVATION_RULES)) == (6, 13)
 
 
 BALANCED = replace(code_after(), used=2, reserved=1, sent_binding=1, terms=replace(code_after().terms, max_uses=3))

@@ -157,6 +157,11 @@ class OptedOut:
     def __init__(self, *, everyone: bool) -> None:
         self._everyone = everyone
 
+    def is_suppressed(self, recipient_id: UUID, group: str | None) -> bool:
+        """No address is suppressed."""
+        del recipient_id, group
+        return False
+
     def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
         """Return all of them or none."""
         del group

@@ -73,12 +73,23 @@ def put_into_state(app: AppClient, state: str) -> str:
         app.services.storage.ledger.execute(
             [JoinCampaign(context=context, code_id=find_id(app, code), campaign_id=campaign_id)]
         )
+    elif state == "undeliverable":
+        bounce_another_code(app)
     elif state == "paused":
         app.services.storage.ledger.execute([PauseCode(context=context, code_id=find_id(app, code), note=None)])
     elif state == "revoked":
         command = RevokeCode(context=context, code_id=find_id(app, code), case_ids=[], note=None)
         app.services.storage.ledger.execute([command])
     return code
+
+
+def bounce_another_code(app: AppClient) -> None:
+    """An invitation of another code came back: there is no such mailbox."""
+    reservation_id = app.redeem(app.issue(), LI).json()["reservation_id"]
+    app.attempt(reservation_id)
+    bounce = {"delivery": 1, "reason": "mailbox_unknown"}
+    path = f"/api/v1/reservations/{reservation_id}/bounce"
+    assert app.client.post(path, json=bounce, headers=app.key("support")).status_code == 200
 
 
 CAMPAIGN_TERMS: dict[str, dict[str, Any]] = {
@@ -113,6 +124,7 @@ STATES = {
     "not started": ("CODE_NOT_STARTED", ["CodeIssued"]),
     "denied": ("DOMAIN_NOT_ALLOWED", ["CodeIssued"]),
     "revoked": ("CODE_REVOKED", ["CodeRevoked"]),
+    "undeliverable": ("ADDRESS_UNDELIVERABLE", ["CodeIssued"]),
     "campaign reserved": ("CAMPAIGN_HELD", ["CodeIssued"]),
     "campaign day": ("CAMPAIGN_DAY_LIMIT", ["CodeIssued"]),
     "campaign joined": ("CAMPAIGN_HELD", ["CodeJoinedCampaign"]),
@@ -316,6 +328,7 @@ def test_what_if_without_the_required_state_has_no_answer(
             unknown.append(str(error))
 
     needed = {"deadlines", "newer", "overdue", "persons", "rebinds", "recipients", "reservations_by_id", "uses"}
+    needed |= {"suppressions"}
     assert set(unknown) == ({f"the past has no {kind}"} if kind in needed else set())
 
 
@@ -332,3 +345,15 @@ def test_questions_that_make_no_sense_are_refused(app: AppClient) -> None:
     assert app.client.get(f"/api/v1/codes/{code_id}/what-if?email={LI}").status_code == 401
     with pytest.raises(ApplicationError, match="NOT_FOUND"):
         find_past(app.services.states, uuid4(), app.services.now())
+
+
+def test_what_if_knows_when_an_address_was_not_written_to(app: AppClient) -> None:
+    """Before the bounce it would have worked, afterwards not."""
+    code_id, before = find_id(app, app.issue()), app.services.now()
+    bounce_another_code(app)
+
+    states = app.services.states
+    pasts = [find_past(states, code_id, at) for at in (before, app.services.now())]
+    answers = [ask_redeem(app.services, states, past, EmailAddress.parse(LI), "en").answer for past in pasts]
+
+    assert [answer.would for answer in answers] == ["accepted", "ADDRESS_UNDELIVERABLE"]

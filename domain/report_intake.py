@@ -1,0 +1,141 @@
+"""Take in reports about emails: bounces, delays and complaints, however they came.
+
+A report counts only with the token of its email (`mail_token`). What it means is decided by the commands;
+here it is turned into one, and its result into a word for logs, metrics and scripts.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final, Literal, NamedTuple, Protocol
+from uuid import UUID, uuid5
+
+from domain.command_bus import Command
+from domain.commands.context import CommandContext
+from domain.commands.delivery.record_bounce import RecordBounce, RecordMailReport
+from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, RecordHandOutReport
+from domain.errors import Refusal
+from domain.ports import TextDraft
+from domain.results import Result
+from domain.values.mail.mail_token import MailRef, read_mail_token
+
+ReportKind = Literal["bounced", "delayed", "complained"]
+RECORDED: Final = "taken"
+ReportOutcome = Literal["taken", "known", "no_token", "unknown", "not_sent"]
+"""What became of a report: it is in the history now; it was before; it has no valid token, or an expired one; what its
+token names is not in this ledger, or its recipient's data was erased; or it was never sent."""
+_EVENTS: Final[dict[tuple[bool, ReportKind], str]] = {
+    (False, "bounced"): "InviteBounced",
+    (False, "delayed"): "InviteDelayed",
+    (False, "complained"): "InviteComplained",
+    (True, "bounced"): "HandOutBounced",
+    (True, "delayed"): "HandOutDelayed",
+    (True, "complained"): "HandOutComplained",
+}
+
+
+class MailReport(NamedTuple):
+    """What a mail server, a provider or a recipient says of an email that was accepted before.
+
+    Attributes:
+        tokens: What may be the token of the email, the most reliable first.
+        reason: Why it bounced, as a word of `InviteBounced`.
+        text: The report, for the vault.
+    """
+
+    kind: ReportKind
+    tokens: Sequence[str]
+    text: str
+    reason: str = "other"
+    reply_code: int | None = None
+
+
+class TakenReport(NamedTuple):
+    """What became of a report.
+
+    Attributes:
+        event: Type of the new event; None if there is none.
+    """
+
+    outcome: ReportOutcome
+    ref: MailRef | None = None
+    event: str | None = None
+
+
+class DraftReport(Protocol):
+    """Drafts the text of a report for the vault."""
+
+    def __call__(self, text: str, text_id: UUID, reservation_id: UUID | None) -> TextDraft:
+        """Encrypt the text under its id; it is about a reservation, or about a code."""
+
+
+class ReportIntake(NamedTuple):
+    """Takes in reports.
+
+    Attributes:
+        secret: Key of the tokens.
+        execute: Runs commands, with one result each.
+        draft_text: Drafts texts for the vault.
+        new_id: Random ids.
+        has_recipient: Whether the person whom an email was sent to is known; not if their data was erased.
+    """
+
+    secret: bytes
+    execute: Callable[[Sequence[Command]], Sequence[Result]]
+    draft_text: DraftReport
+    new_id: Callable[[], UUID]
+    has_recipient: Callable[[MailRef], bool]
+
+    def take(self, report: MailReport, context: CommandContext) -> TakenReport:
+        """Record what a report says, once. The same report again, or another one about the same, changes nothing.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable; the same report may be taken in again.
+        """
+        ref = self._find_ref(report, context.now)
+        if ref is None:
+            return TakenReport("no_token")
+        if not self.has_recipient(ref):
+            return TakenReport("unknown", ref)
+        (result,) = self.execute([self._command(report, ref, context)])
+        if isinstance(result, Refusal):
+            return TakenReport("not_sent" if result.kind == "conflict" else "unknown", ref)
+        if not result.changed:
+            return TakenReport("known", ref)
+        return TakenReport(RECORDED, ref, _EVENTS[ref.kind == "hand_out", report.kind])
+
+    def _find_ref(self, report: MailReport, now: datetime) -> MailRef | None:
+        refs = (read_mail_token(self.secret, token, now) for token in report.tokens)
+        return next((ref for ref in refs if ref is not None), None)
+
+    def _command(self, report: MailReport, ref: MailRef, context: CommandContext) -> Command:
+        # The id is that of the report, so that the same one, come again, is recognized.
+        text_id = uuid5(ref.subject_id, f"{ref.kind} {ref.number} {report.kind}")
+        if ref.kind == "hand_out":
+            text = self.draft_text(report.text, text_id, None)
+            if report.kind == "bounced":
+                return RecordHandOutBounce(
+                    context=context, code_id=ref.subject_id, note=text, mail=ref.number, reason=report.reason
+                )
+            return RecordHandOutReport(
+                context=context, code_id=ref.subject_id, mail=ref.number, kind=report.kind, report=text
+            )
+        text = self.draft_text(report.text, text_id, ref.subject_id)
+        if report.kind == "bounced":
+            return RecordBounce(
+                context=context,
+                reservation_id=ref.subject_id,
+                delivery=ref.number,
+                mail=ref.kind,
+                reason=report.reason,
+                case_id=self.new_id(),
+                reply_code=report.reply_code,
+                reply=text,
+            )
+        return RecordMailReport(
+            context=context,
+            reservation_id=ref.subject_id,
+            delivery=ref.number,
+            mail=ref.kind,
+            kind=report.kind,
+            report=text,
+        )

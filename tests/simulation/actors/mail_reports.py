@@ -1,0 +1,87 @@
+"""Mail servers and recipients that report later what became of an email: late, twice, in any order; and forgers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from domain.command_bus import Command
+from domain.commands.context import CommandContext
+from domain.ports import OutboundMessage, TextDraft
+from domain.report_intake import MailReport, ReportIntake, ReportKind
+from domain.results import Result
+from domain.values.mail.mail_token import MailRef, mail_token
+from projections.database.errors import StorageUnavailableError
+from projections.vault.vault import EncryptedText, PrivateText
+from tests.simulation.actors.components import MESSAGES, SharedInfrastructure
+from tests.simulation.scheduler import SimulatedProcess
+
+DELIVERIES_MAX = 5
+REASONS = ("mailbox_full", "mailbox_full", "refused", "expired", "mailbox_unknown", "domain_unknown")
+KINDS: tuple[ReportKind, ...] = ("bounced", "bounced", "bounced", "delayed", "complained")
+
+
+@dataclass
+class ReportingServers:
+    """Those who report.
+
+    Attributes:
+        call: Has an API process execute a command; None without an answer.
+        reported: What was reported, truthfully.
+    """
+
+    infrastructure: SharedInfrastructure
+    process: SimulatedProcess
+    call: Callable[[Command], Result | None]
+    reported: set[tuple[MailRef, ReportKind]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """They know how reports are taken in."""
+        self._intake = ReportIntake(
+            secret=MESSAGES.secret,
+            execute=self._execute,
+            draft_text=_draft_text,
+            new_id=self.infrastructure.scheduler.new_id,
+            has_recipient=lambda _: True,
+        )
+
+    def report(self, message: OutboundMessage) -> None:
+        """Report an email, once or twice, soon or late; perhaps a forger reports another one."""
+        scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
+        kind, reason = random.choice(KINDS), random.choice(REASONS)
+        token = mail_token(MESSAGES.secret, message.ref, message.written_at)
+        self.reported.add((message.ref, kind))
+        report = MailReport(kind, (token,), "it did not arrive", reason=reason)
+        for _ in range(random.choice([1, 1, 2])):
+            delay = random.choice([0.1, 30, 200, 2000])
+            scheduler.spawn(self.process, lambda: self._deliver(report), delay)
+        others = sorted(self.infrastructure.store.reservations)
+        if others and random.random() < 0.3:
+            ref = MailRef("invite", random.choice(others), 1)
+            if (ref, "bounced") not in self.reported:
+                forged = MailReport("bounced", (mail_token(b"a forger's", ref, message.written_at),), "forged")
+                scheduler.spawn(self.process, lambda: self._deliver(forged), random.choice([0.1, 30]))
+
+    def _deliver(self, report: MailReport) -> None:
+        """Hand a report over, again while there is no answer, as mail servers do."""
+        scheduler = self.infrastructure.scheduler
+        for _ in range(DELIVERIES_MAX):
+            try:
+                result = self._intake.take(report, self._context())
+            except StorageUnavailableError:
+                scheduler.sleep(scheduler.random.choice([1, 30]))
+                continue
+            scheduler.counts[f"report: {result.outcome}"] += 1
+            return
+
+    def _execute(self, commands: Sequence[Command]) -> list[Result]:
+        results = [self.call(command) for command in commands]
+        if any(result is None for result in results):
+            raise StorageUnavailableError("there was no answer")
+        return [result for result in results if result is not None]
+
+    def _context(self) -> CommandContext:
+        return CommandContext(now=self.infrastructure.now(), actor="worker", actor_id="mailbox")
+
+
+def _draft_text(text: str, text_id: UUID, reservation_id: UUID | None) -> TextDraft:
+    return PrivateText(text_id, reservation_id, EncryptedText(text.encode(), 1))

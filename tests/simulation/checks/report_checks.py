@@ -1,0 +1,40 @@
+"""What reports about emails may do: each is in the log at most once, and only if a server made it."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from domain.events.hand_out import HandOutBounced, HandOutComplained, HandOutDelayed
+from domain.events.reservation import InviteBounced, InviteComplained, InviteDelayed
+from domain.report_intake import ReportKind
+from domain.values.mail.mail_token import MailRef
+from tests.simulation.checks.run_result import RunResult
+
+KINDS: dict[type, ReportKind] = {
+    InviteBounced: "bounced",
+    InviteDelayed: "delayed",
+    InviteComplained: "complained",
+    HandOutBounced: "bounced",
+    HandOutDelayed: "delayed",
+    HandOutComplained: "complained",
+}
+
+
+def find_untrue_reports(run: RunResult) -> Iterator[str]:
+    """Invariant 16: what was never reported is in no history, and what was reported twice is there once."""
+    seen: Counter[tuple[MailRef, ReportKind]] = Counter()
+    for fact in run.facts:
+        event = fact.event
+        if (kind := KINDS.get(type(event))) is None:
+            continue
+        if isinstance(event, InviteBounced | InviteDelayed | InviteComplained):
+            ref = MailRef(event.mail, event.reservation_id, event.delivery)
+        elif isinstance(event, HandOutBounced | HandOutDelayed | HandOutComplained):
+            if event.actor_id != "mailbox":
+                continue  # staff recorded it
+            ref = MailRef("hand_out", fact.code_id, event.mail)
+        else:
+            continue
+        seen[ref, kind] += 1
+        if (ref, kind) not in run.reported:
+            yield f"reports: {type(event).__name__} of {ref.subject_id} is in the log, and was never reported"
+    yield from (f"reports: {ref.subject_id} {kind} {count} times" for (ref, kind), count in seen.items() if count > 1)
