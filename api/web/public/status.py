@@ -39,6 +39,7 @@ STEPS: Final[dict[PublicState, tuple[Step, ...]]] = {
 }
 RETRYING: Final = (Step("reserved", "done"), Step("retrying", "now"), Step("sent", "open"))
 ACCEPTED: Final = (Step("reserved", "done"), Step("sent", "done"), Step("accepted", "done"))
+BOUNCED: Final = (Step("reserved", "done"), Step("sent", "done"), Step("bounced", "missed"))
 SENT_THEN_REFUNDED: Final = (Step("reserved", "done"), Step("sent", "done"), Step("refunded", "done"))
 """The use was refunded after the invitation was sent."""
 CORRECTED: Final = Step("corrected", "done")
@@ -71,5 +72,7 @@ def _steps(view: StatusView) -> tuple[Step, ...]:
         return RETRYING
     if view.state == "sent" and view.accepted_at is not None:
         return ACCEPTED
+    if view.state == "sent" and view.has_bounced:
+        return BOUNCED
     steps = SENT_THEN_REFUNDED if view.state == "refunded" and view.sent_at is not None else STEPS[view.state]
     return (*steps[:2], CORRECTED) if view.detail_code == "corrected" else steps

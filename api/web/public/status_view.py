@@ -35,6 +35,7 @@ class StatusView:
         accepted_at: When the link in the invitation was opened, or the group's external system reported it.
         access_ends_at: Expiry date of the access, if there is one.
         access_ended_at: When the access ended.
+        has_bounced: The newest email came back, and the invitation was not accepted.
         is_moved: The access ended because it was moved to another group.
         groups: Groups to which this browser may move the access now.
         successor: The reservation with the corrected address or the other group, if this browser made it.
@@ -58,6 +59,7 @@ class StatusView:
     access_ends_at: datetime | None = None
     access_ended_at: datetime | None = None
     is_moved: bool = False
+    has_bounced: bool = False
     groups: Sequence[str] = ()
     successor: UUID | None = None
     is_holder: bool = False
@@ -93,6 +95,7 @@ def find_status_view(services: Services, typed_id: str, language: Language, visi
         access_ends_at=reservation.access_ends_at if sent_at else None,
         access_ended_at=access.ended_at if access else None,
         is_moved=access is not None and access.ending == "moved",
+        has_bounced=reservation.accepted_at is None and reservation.delivery in reservation.bounced_deliveries,
         groups=_list_rebind_groups(services, reservation) if is_holder else (),
         successor=_find_successor(services, visitor, reservation),
         is_holder=is_holder,

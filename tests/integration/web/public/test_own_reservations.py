@@ -152,3 +152,18 @@ def test_existing_code_of_another_invitation_gets_the_answer_of_an_unknown_one(a
 
     assert notices[0] == notices[1]
     assert "not redeemed with this code" in notices[0]
+
+
+def test_page_of_a_bounced_email_offers_the_correction(app: AppClient, show: Callable[..., Element]) -> None:
+    """Only to the browser that redeemed; everyone else is sent to support."""
+    own = str(app.redeem(app.issue(), EMAIL).json()["reservation_id"])
+    app.attempt(own)
+    bounce = {"delivery": 1, "reason": "mailbox_unknown"}
+    assert app.client.post(f"/api/v1/reservations/{own}/bounce", json=bounce, headers=app.key("support")).is_success
+
+    holders, others = show(f"/r/{own}", own), show(f"/r/{own}")
+
+    assert [page.find("h1").text for page in (holders, others)] == ["The email came back"] * 2
+    assert holders.find(id="message").text.endswith("correct it.")
+    assert "contact support" in others.find(id="message").text
+    assert [page.find("li", class_="station missed").text[:13] for page in (holders, others)] == ["Not delivered"] * 2
