@@ -19,7 +19,7 @@ class HookCounts(NamedTuple):
 
 
 def open_intake(services: LedgerServices, settings: LedgerSettings) -> ReportIntake:
-    """Return what takes in reports, each in a transaction of its own."""
+    """Return what takes in reports, with one transaction for each."""
     storage = services.storage
     return ReportIntake(
         secret=settings.secret_key.get_secret_value().encode(),

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from api.errors import ApplicationError, malformed
 from api.schemas.json_members import IS_REPEATED, RepeatedMemberError, read_members
@@ -89,7 +89,7 @@ def make_report(failure: Failure, named_by: Iterable[str], details: Iterable[str
     )
 
 
-def read_json(text: str | bytes) -> Any:  # noqa: ANN401 - whatever JSON holds there
+def read_json(text: str | bytes) -> object:
     """Return a JSON document.
 
     Raises:

@@ -49,7 +49,7 @@ def test_record_of_an_email_that_did_not_arrive_is_a_bounce(bounce_type: str, de
 
 @pytest.mark.parametrize("record_type", ["Bounce", "SpamComplaint"])
 def test_complaint_is_a_report(record_type: str) -> None:
-    """As a record of its own, and among the bounces."""
+    """As a separate record, and among the bounces."""
     report = read(FAKE.record("SpamComplaint", TOKEN, RecordType=record_type))
 
     assert report is not None
