@@ -19,6 +19,8 @@ from domain.results import Result
 from domain.values.mail.mail_token import MailRef, read_mail_token
 
 ReportKind = Literal["bounced", "delayed", "complained"]
+REPORT_CHARS_MAX: Final = 8_000
+"""Characters of a report that are stored."""
 RECORDED: Final = "taken"
 ReportOutcome = Literal["taken", "known", "no_token", "unknown", "not_sent"]
 """What became of a report: it is in the history now; it was before; it has no valid token, or an expired one; what its
@@ -38,15 +40,27 @@ class MailReport(NamedTuple):
 
     Attributes:
         tokens: What may be the token of the email, the most reliable first.
+        said: What it says about the email.
+        raw: The report as it came.
         reason: Why it bounced, as a word of `InviteBounced`.
-        text: The report, for the vault.
     """
 
     kind: ReportKind
     tokens: Sequence[str]
-    text: str
+    said: str
+    raw: str = ""
     reason: str = "other"
     reply_code: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The report as the vault stores it: what it says first, then as it came, up to `REPORT_CHARS_MAX`.
+
+        Both may hold what no database stores: the character NUL, and surrogates without their other half.
+        """
+        parts = (part[:REPORT_CHARS_MAX].replace("\0", "").strip() for part in (self.said, self.raw))
+        text = "\n\n".join(filter(None, parts))[:REPORT_CHARS_MAX]
+        return text.encode(errors="replace").decode()
 
 
 class TakenReport(NamedTuple):

@@ -312,7 +312,7 @@ USUAL: Final[Mapping[str, str]] = {
     "domain.values.mail.mail_token:TOKEN_CHARS": "a length",
     "domain.values.mail.mail_token:lru_cache": "one key",
     "workers.channels.smtp.addresses:LOCAL_PART_MAX": "a length",
-    "workers.mail_reports.report_parser:TEXT_CHARS_MAX": "a length",
+    "domain.report_intake:REPORT_CHARS_MAX": "a length",
     "workers.mail_reports.report_parser:REPORT_BYTES_MAX": "a length",
     "workers.mail_reports.report_mailbox:LINES_MAX": "a length",
     "workers.channels.body_encoding:_MOSTLY_ASCII": "a ratio",

@@ -16,14 +16,12 @@ from typing import Final
 
 from flufl.bounce import all_failures
 
-from domain.report_intake import MailReport, ReportKind
+from domain.report_intake import REPORT_CHARS_MAX, MailReport, ReportKind
 from domain.values.mail.bounce_reason import BounceReason, reason_of_status
 from domain.values.mail.mail_token import find_tokens
 
 REPORT_BYTES_MAX: Final = 512 * 1024
 """Octets of a message that are read: a report comes before the email that it returns."""
-TEXT_CHARS_MAX: Final = 8000
-"""Characters of a report that are stored."""
 PARTS_MAX: Final = 50
 """Parts of a message that are looked at."""
 TOKENS_MAX: Final = 20
@@ -46,33 +44,32 @@ def parse_report(content: bytes) -> MailReport | None:
     content = content[:REPORT_BYTES_MAX]
     try:
         message = BytesParser(policy=policy.compat32).parsebytes(content)
-        return _read(message, content)
+        return _read(message, content.decode("utf-8", "replace"))
     except (RecursionError, ValueError, LookupError, AttributeError, TypeError, MessageError):
         return None  # nested a thousand times, in a charset that there is not, or with headers that are none
 
 
-def _read(message: Message, content: bytes) -> MailReport | None:
+def _read(message: Message, raw: str) -> MailReport | None:
     parts = list(_parts(message))
     tokens = tuple(dict.fromkeys(_tokens(message, parts)))[:TOKENS_MAX]
     feedback = next((part for part in parts if part.get_content_type() == "message/feedback-report"), None)
     if feedback is not None:
-        if _text_of(feedback).lower().find(f"feedback-type: {_NO_COMPLAINT}") >= 0:
-            return None
-        return MailReport("complained", tokens, _sealed(content, _text_of(feedback)))
+        said = _text_of(feedback)
+        is_complaint = f"feedback-type: {_NO_COMPLAINT}" not in said.lower()
+        return MailReport("complained", tokens, said, raw) if is_complaint else None
     status = next((part for part in parts if part.get_content_type() == "message/delivery-status"), None)
     if status is not None:
-        return _read_status(status, tokens, content)
+        return _read_status(status, tokens, raw)
     if str(message.get("Auto-Submitted", "")).lower().startswith("auto-replied"):
         return None  # its recipient is on vacation
     delayed, failed = all_failures(message)
     if not delayed and not failed:
         return None
-    text = content.decode("utf-8", "replace")
     kind: ReportKind = "bounced" if failed else "delayed"
-    return MailReport(kind, tokens, _sealed(content), _reason(text), _reply_code(text) if failed else None)
+    return MailReport(kind, tokens, _words_of(parts), raw, _reason(raw), _reply_code(raw) if failed else None)
 
 
-def _read_status(status: Message, tokens: tuple[str, ...], content: bytes) -> MailReport | None:
+def _read_status(status: Message, tokens: tuple[str, ...], raw: str) -> MailReport | None:
     """Read the fields about the first recipient who did not get the email: each email has one."""
     for block in _blocks(status):
         action = str(block.get("Action", "")).strip().lower()
@@ -81,9 +78,9 @@ def _read_status(status: Message, tokens: tuple[str, ...], content: bytes) -> Ma
             reason = _reason(code)
             if reason == "other":
                 reason = _reason(said)
-            return MailReport("bounced", tokens, _sealed(content, _text_of(status)), reason, _reply_code(said))
+            return MailReport("bounced", tokens, _text_of(status), raw, reason, _reply_code(said))
         if action.startswith("delayed"):
-            return MailReport("delayed", tokens, _sealed(content, _text_of(status)))
+            return MailReport("delayed", tokens, _text_of(status), raw)
     return None
 
 
@@ -120,14 +117,15 @@ def _text_of(part: Message) -> str:
     payload = part.get_payload()
     if isinstance(payload, list):
         blocks = ("\n".join(f"{name}: {value}" for name, value in each.items()) for each in _blocks(part))
-        return "\n\n".join(blocks)[:TEXT_CHARS_MAX]
-    return str(payload)[:TEXT_CHARS_MAX]
+        return "\n\n".join(blocks)[:REPORT_CHARS_MAX]
+    return str(payload)[:REPORT_CHARS_MAX]
 
 
-def _sealed(content: bytes, said: str = "") -> str:
-    """Return the text that is stored: what the report says first, then the message as it came."""
-    text = f"{said.strip()}\n\n{content.decode('utf-8', 'replace')}" if said else content.decode("utf-8", "replace")
-    return text.replace("\0", "")[:TEXT_CHARS_MAX].strip()
+def _words_of(parts: list[Message]) -> str:
+    """Return the first text of a message, which in a report without fields is what its server says."""
+    text = next((part for part in parts if part.get_content_type() == "text/plain"), None)
+    words = None if text is None else text.get_payload(decode=True)
+    return words.decode("utf-8", "replace") if isinstance(words, bytes) else ""
 
 
 def _reason(text: str) -> BounceReason:

@@ -22,8 +22,6 @@ ITEMS_MAX: Final = 1_000
 """Events of one request; providers post fewer."""
 BODY_BYTES_MAX: Final = 2**20
 """Longest body. SendGrid posts batches of at most 768 KB, SNS 256 KB."""
-REPORT_TEXT_MAX: Final = 2_000
-"""Characters of a report that are stored."""
 NAMES_MAX: Final = 16
 """Possible tokens of one report that are checked."""
 _STATUS: Final = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)")
@@ -70,20 +68,22 @@ class Failure(NamedTuple):
     otherwise: BounceReason = "other"
 
 
-def make_report(failure: Failure, named_by: Iterable[str], details: Iterable[str]) -> MailReport:
+def make_report(failure: Failure, named_by: Iterable[str], details: Iterable[str], event: object) -> MailReport:
     """Return a report.
 
     Args:
         failure: What the event says.
         named_by: Texts that may hold the token, the most reliable first.
-        details: What is stored for staff, in this order.
+        details: What staff read first, in this order.
+        event: The event itself.
     """
     tokens = dict.fromkeys(token for text in named_by for token in find_tokens(text))
     codes = (code[0] for text in failure.texts for code in _REPLY_CODE.finditer(text))
     return MailReport(
         kind=failure.kind,
         tokens=tuple(tokens)[:NAMES_MAX],
-        text=_one_line(" ".join(dict.fromkeys(filter(None, details)))),
+        said=_one_line(" ".join(dict.fromkeys(filter(None, details)))),
+        raw=_write_json(event),
         reason=_reason(failure) if failure.kind == "bounced" else "other",
         reply_code=next(map(int, codes), None),
     )
@@ -153,6 +153,13 @@ def read_seconds(text: str) -> int:
     return int(text)
 
 
+def _write_json(event: object) -> str:
+    try:
+        return json.dumps(event, ensure_ascii=False)
+    except RecursionError:  # it was nested so deeply that it could just be read
+        return ""
+
+
 def _reason(failure: Failure) -> BounceReason:
     codes = (code[0] for text in failure.texts for code in _STATUS.finditer(text))
     return next((reason for code in codes if (reason := reason_of_status(code)) != "other"), failure.otherwise)
@@ -160,7 +167,7 @@ def _reason(failure: Failure) -> BounceReason:
 
 def _one_line(text: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:REPORT_TEXT_MAX]
+    return " ".join(printable.split())
 
 
 def _octets(text: str | bytes) -> bytes:

@@ -56,7 +56,7 @@ def _read_event(event: object) -> MailReport | None:
         return None
     named_by = [text_at(event, "user-variables", NAME_OF_VALUE), text_at(event, "envelope", "sender")]
     details = [text_at(event, name) for name in ("event", "severity", "reason")]
-    return make_report(failure, named_by, [*details, text_at(event, "reject", "reason"), *_status(event)])
+    return make_report(failure, named_by, [*details, text_at(event, "reject", "reason"), *_status(event)], event)
 
 
 def _failure(event: object) -> Failure | None:

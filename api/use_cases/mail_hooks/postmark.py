@@ -44,7 +44,7 @@ class PostmarkHook:
         if failure is None:
             return [None]
         details = [text_at(record, name) for name in ("RecordType", "Type", "Description", "Details")]
-        return [make_report(failure, [text_at(record, "Metadata", NAME_OF_VALUE)], details)]
+        return [make_report(failure, [text_at(record, "Metadata", NAME_OF_VALUE)], details, record)]
 
 
 def _presented(authorization: str) -> bytes:

@@ -80,7 +80,7 @@ def _read_event(event: object) -> MailReport | None:
     if failure is None:
         return None
     details = (text_at(event, name) for name in ("event", "type", "bounce_classification", "status", "reason"))
-    return make_report(failure, [text_at(event, NAME_OF_VALUE)], [*details, text_at(event, "response")])
+    return make_report(failure, [text_at(event, NAME_OF_VALUE)], [*details, text_at(event, "response")], event)
 
 
 def _failure(event: object) -> Failure | None:

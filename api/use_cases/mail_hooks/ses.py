@@ -92,7 +92,7 @@ def _read_event(event: object) -> MailReport | None:
         return None
     types = ("bounceType", "bounceSubType", "delayType", "complaintFeedbackType", "complaintSubType", "reason")
     details = [event_type, *(text_at(about, each) for each in types), *_status(recipient)]
-    return make_report(failure, _named_by(member(event, "mail")), details)
+    return make_report(failure, _named_by(member(event, "mail")), details, event)
 
 
 def _failure(event_type: str, about: object, recipient: object) -> Failure | None:

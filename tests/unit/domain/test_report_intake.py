@@ -12,7 +12,7 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery.record_bounce import RecordBounce, RecordMailReport
 from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, RecordHandOutReport
 from domain.errors import HandOutMailConflict, NothingSent, ReservationUnknown
-from domain.report_intake import MailReport, ReportIntake, ReportKind
+from domain.report_intake import REPORT_CHARS_MAX, MailReport, ReportIntake, ReportKind
 from domain.results import Result
 from domain.values.mail.mail_token import MailKind, MailRef, mail_token
 from tests.support.ledger.scenario import Scenario, done
@@ -87,6 +87,17 @@ def test_text_of_the_same_report_has_the_same_id(changed: Result) -> None:
 
     ids = [each.report.text_id for each in noted.commands if isinstance(each, RecordMailReport)]
     assert (ids[0] == ids[1], ids[0] == ids[2]) == (True, False)
+
+
+def test_stored_text_says_what_happened_first() -> None:
+    """Then the report as it came, up to a bound; what no database stores is left out or replaced."""
+    texts = [
+        MailReport("bounced", (), said, raw).text
+        for said, raw in [(" no such user\n", "\nraw \0\ud800\n"), ("", "raw"), ("said", ""), ("x" * 9_000, "raw")]
+    ]
+
+    assert texts == ["no such user\n\nraw ?", "raw", "said", "x" * REPORT_CHARS_MAX]
+    assert len(MailReport("bounced", (), "said", "y" * 9_000).text) == REPORT_CHARS_MAX
 
 
 @pytest.mark.parametrize(("secret", "age"), [(b"forged", timedelta(0)), (SECRET, timedelta(days=62))])

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from domain.report_intake import REPORT_CHARS_MAX
 from domain.values.mail.mail_token import MailRef, mail_token, read_mail_token
 from tests.unit.workers.mail_reports.reports import (
     COMPLAINT,
@@ -15,7 +16,7 @@ from tests.unit.workers.mail_reports.reports import (
     VACATION,
     status_report,
 )
-from workers.mail_reports.report_parser import REPORT_BYTES_MAX, TEXT_CHARS_MAX, parse_report
+from workers.mail_reports.report_parser import REPORT_BYTES_MAX, parse_report
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,8 @@ def test_old_servers_are_understood() -> None:
         550,
         (TOKEN,),
     )
+    assert report.text.startswith("Hi. This is the qmail-send program")
+    assert "Subject: failure notice" in report.text
 
 
 def test_vacation_notice_is_no_report() -> None:
@@ -109,7 +112,7 @@ def test_huge_report_is_read_to_a_bound() -> None:
     report = parse_report(content)
 
     assert report is not None
-    assert (report.kind, len(report.text) <= TEXT_CHARS_MAX) == ("bounced", True)
+    assert (report.kind, len(report.text) <= REPORT_CHARS_MAX) == ("bounced", True)
     assert len(content) > REPORT_BYTES_MAX
 
 

@@ -1,5 +1,6 @@
 """Hooks of mail providers: what they sign is recorded once; forged, stale and unconfigured requests are refused."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -115,9 +116,10 @@ def test_bounce_is_recorded_once_and_opens_a_case(bench: HookBench) -> None:
     bounced, case = bench.history(reservation_id)[-2:]
     assert (bounced.reason, bounced.reply_code, bounced.mail) == ("mailbox_unknown", 550, "invite")
     assert (bounced.actor, bounced.actor_id, case.cause) == ("channel", bench.provider, "bounced")
-    text = bench.app.services.reader.find_private_text(bounced.text_id)
-    assert text is not None
-    assert "5.1.1" in text
+    said, _, raw = str(bench.app.services.reader.find_private_text(bounced.text_id)).partition("\n\n")
+    event = bench.fake.bounce(token)
+    assert "5.1.1" in said
+    assert json.loads(raw) == (event[0] if isinstance(event, list) else event)
 
 
 def test_delay_is_recorded_and_opens_no_case(bench: HookBench) -> None:

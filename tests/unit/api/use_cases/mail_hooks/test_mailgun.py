@@ -51,7 +51,7 @@ def test_temporary_failure_is_a_delay() -> None:
     report = read("failed", severity="temporary", reason="generic", status={"code": 452, "message": "4.2.1 busy"})
 
     assert report is not None
-    assert (report.kind, report.text) == ("delayed", "failed temporary generic 452 4.2.1 busy")
+    assert (report.kind, report.said) == ("delayed", "failed temporary generic 452 4.2.1 busy")
 
 
 def test_rejection_and_complaint_are_reports() -> None:
@@ -60,7 +60,7 @@ def test_rejection_and_complaint_are_reports() -> None:
 
     assert rejected is not None
     assert complained is not None
-    assert (rejected.kind, rejected.reason, rejected.text) == ("bounced", "refused", "rejected virus")
+    assert (rejected.kind, rejected.reason, rejected.said) == ("bounced", "refused", "rejected virus")
     assert complained.kind == "complained"
 
 

@@ -59,7 +59,7 @@ def test_delay_and_complaint_are_reports(name: str, kind: str) -> None:
     report = read(name, response="451 later")
 
     assert report is not None
-    assert (report.kind, report.text) == (kind, f"{name} 451 later")
+    assert (report.kind, report.said) == (kind, f"{name} 451 later")
 
 
 @pytest.mark.parametrize("name", ["processed", "delivered", "open", "click", "unsubscribe", "group_unsubscribe", ""])

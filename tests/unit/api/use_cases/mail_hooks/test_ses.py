@@ -84,12 +84,12 @@ def test_text_of_a_new_topic_is_ignored() -> None:
 
 
 def test_delay_names_its_recipient_status() -> None:
-    """In the stored text."""
+    """In what staff read first."""
     report = read(FakeSes().delay(TOKEN))
 
     assert report is not None
     assert report.kind == "delayed"
-    assert report.text == "DeliveryDelay TransientCommunicationFailure 4.4.1 smtp; 421 4.4.1 timed out"
+    assert report.said == "DeliveryDelay TransientCommunicationFailure 4.4.1 smtp; 421 4.4.1 timed out"
 
 
 @pytest.mark.parametrize(
