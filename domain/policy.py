@@ -26,7 +26,8 @@ class Policy:
         overdue_per_command: How many overdue reservations one command may settle on its way.
         revoked_per_command: How many reservations of a revoked code one command settles; the rest is for the next ones.
         deliveries_max: How often one invitation may be sent, the first time among them.
-        correct_within_s: Seconds after sending in which the person may correct the email address; staff always may.
+        correct_within_s: Seconds after sending, and again after a bounce, in which the person may correct the email
+            address; staff always may.
         rebinds_max: How often a person may move an access to another group, where its code does not say.
         rebind_days: Days after its activation in which they may.
         removal_attempts_max: How often a channel is asked to remove an access before a case is opened.

@@ -49,6 +49,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         proved_attempts: Attempts whose success is in the log.
         proved_deliveries: Deliveries that were definitely sent, counted or not.
         bounced_deliveries: Deliveries that bounced.
+        bounced_at: When the newest delivery bounced; None if it did not.
         staff_request_id: The last request by which staff changed it.
         staff_act: Name of the event by which they did so.
         accepted_via: How the acceptance became known: by the email's link or a channel's callback; None before.
@@ -94,6 +95,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     proved_attempts: tuple[int, ...] = ()
     proved_deliveries: tuple[int, ...] = ()
     bounced_deliveries: tuple[int, ...] = ()
+    bounced_at: datetime | None = None
     staff_request_id: str | None = None
     staff_act: str | None = None
     opened_by: ActorKind = "person"
@@ -224,14 +226,20 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         """Return whether the access that it gives, or would give, has expired."""
         return self.access_ends_at is not None and self.access_ends_at <= now
 
+    def has_access_ended(self, now: datetime) -> bool:
+        """Return whether its access was ended, or has expired and no sweep has recorded it yet."""
+        return (self.access is not None and self.access.ending is not None) or self.is_access_over(now)
+
     def may_person_correct(self, now: datetime, within_s: int) -> bool:
         """Return whether the recipient may still correct the email address; always before it is sent.
 
         Args:
             now: Database time.
-            within_s: Seconds after sending.
+            within_s: Seconds after sending, and again after the newest delivery bounced.
         """
-        return self.sent_at is None or now <= self.sent_at + timedelta(seconds=within_s)
+        if self.sent_at is None:
+            return True
+        return now <= max(self.sent_at, self.bounced_at or self.sent_at) + timedelta(seconds=within_s)
 
     def is_leased(self, now: datetime) -> bool:
         """Return whether a worker has the lease at `now`."""

@@ -134,7 +134,11 @@ def _insert_sorted(numbers: tuple[int, ...], number: int) -> tuple[int, ...]:
 def _apply_bounce(reservation: Reservation, _: int, event: InviteBounced) -> Change:
     if event.mail != "invite":
         return {}
-    return {"bounced_deliveries": (*reservation.bounced_deliveries, event.delivery)}
+    is_newest = event.delivery == reservation.delivery
+    return {
+        "bounced_deliveries": (*reservation.bounced_deliveries, event.delivery),
+        "bounced_at": event.at if is_newest else reservation.bounced_at,
+    }
 
 
 def _apply_failure(reservation: Reservation, _: int, event: InviteFailed) -> Change:
@@ -232,6 +236,7 @@ def _apply_resend_request(_reservation: Reservation, _: int, event: ResendReques
         "connection_failures": 0,
         "deferred": False,
         "resending": True,
+        "bounced_at": None,
     }
 
 

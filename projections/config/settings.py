@@ -305,8 +305,8 @@ class LedgerSettings(EnvironmentSettings):
         default=3600,
         ge=0,
         le=31_536_000,
-        description="seconds after sending in which the person may correct the email address; 0: only before sending;"
-        " staff always may",
+        description="seconds after sending, and again after a bounce, in which the person may correct the email"
+        " address; 0: only before sending; staff always may",
     )
     rebinds_max: int = Field(
         default=1,

@@ -41,7 +41,7 @@ class ReminderRules:
         """Return whether a reminder to accept an invitation would still be true, and the campaign still wants it."""
         if reservation.accepted_at is not None or not reservation.has_active_access or reservation.is_access_over(now):
             return False
-        if reservation.delivery in reservation.bounced_deliveries or reservation.case_id is not None:
+        if reservation.bounced_at is not None or reservation.case_id is not None:
             return False
         terms = self.find_terms(reservation.code_id)
         return terms is not None and terms.remind_days is not None

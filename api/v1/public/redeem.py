@@ -184,7 +184,8 @@ async def correct_recipient(
     """Moves the use to the right email address, once, before the invitation is accepted. Returns the new reservation.
 
     Requires the `correction_token` from the 202 response of the redeem request. After the invitation was sent, it is
-    possible for one hour (`LEDGER_CORRECT_WITHIN_S`). Later, support can correct the address.
+    possible for one hour (`LEDGER_CORRECT_WITHIN_S`), and again for one hour after its email bounced. Later, support
+    can correct the address.
     """
     caller = caller_of(request.scope)
     redemption = await correct_own_recipient(

@@ -95,7 +95,7 @@ def find_status_view(services: Services, typed_id: str, language: Language, visi
         access_ends_at=reservation.access_ends_at if sent_at else None,
         access_ended_at=access.ended_at if access else None,
         is_moved=access is not None and access.ending == "moved",
-        has_bounced=reservation.accepted_at is None and reservation.delivery in reservation.bounced_deliveries,
+        has_bounced=reservation.accepted_at is None and reservation.bounced_at is not None,
         groups=_list_rebind_groups(services, reservation) if is_holder else (),
         successor=_find_successor(services, visitor, reservation),
         is_holder=is_holder,
@@ -104,12 +104,11 @@ def find_status_view(services: Services, typed_id: str, language: Language, visi
 
 def _may_correct(services: Services, reservation: Reservation) -> bool:
     """Return whether to offer the correction; the command decides when it is asked for."""
-    within_s = services.settings.policy.correct_within_s
+    within_s, now = services.settings.policy.correct_within_s, services.now()
     is_outcome_unknown = reservation.is_live and reservation.ever_unknown
-    has_ended = reservation.access is not None and reservation.access.ending is not None
-    if not reservation.is_use or has_ended or is_outcome_unknown:
+    if not reservation.is_use or reservation.has_access_ended(now) or is_outcome_unknown:
         return False
-    if not reservation.may_person_correct(services.now(), within_s):
+    if not reservation.may_person_correct(now, within_s):
         return False
     return reservation.occupies_use and reservation.accepted_at is None and reservation.corrects is None
 

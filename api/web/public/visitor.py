@@ -23,6 +23,8 @@ TOKENS_MAX: Final = 8
 COOKIE_LIFETIME_S_MAX: Final = 400 * 86_400
 """Longest life of a cookie that browsers grant (RFC 6265bis)."""
 SECONDS_PER_DAY: Final = 86_400
+BOUNCE_DAYS_MAX: Final = 5
+"""Days after which mail servers give up, and report the bounce (RFC 5321, 4.5.4.1)."""
 _SEPARATOR: Final = "."
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -75,7 +77,8 @@ def remember_token(request: Request, response: Response, token: str | None, poli
     """
     if token is None:
         return
-    lifetime_s = policy.deferrals_s_max + max(policy.rebind_days * SECONDS_PER_DAY, policy.correct_within_s)
+    correctable_s = BOUNCE_DAYS_MAX * SECONDS_PER_DAY + policy.correct_within_s
+    lifetime_s = policy.deferrals_s_max + max(policy.rebind_days * SECONDS_PER_DAY, correctable_s)
     tokens = (token, *read_tokens(request))[:TOKENS_MAX]
     response.set_cookie(
         COOKIE,

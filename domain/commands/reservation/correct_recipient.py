@@ -6,7 +6,7 @@ system may have given the first address ends in the same append; the second invi
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Final
 from uuid import UUID
 
@@ -151,7 +151,7 @@ def _check(
 ) -> None:
     """Raise the first refusal of a correction."""
     is_by_person = command.context.actor not in STAFF
-    why = _find_state_obstacle(reservation, is_by_person=is_by_person) or (
+    why = _find_state_obstacle(reservation, command.context.now, is_by_person=is_by_person) or (
         "moving" if working_set.moves(reservation) else None
     )
     if why is None and code.is_revoked:
@@ -172,7 +172,7 @@ def _check(
         raise RecipientNotCorrectable(why)
 
 
-def _find_state_obstacle(reservation: Reservation, *, is_by_person: bool) -> str | None:
+def _find_state_obstacle(reservation: Reservation, now: datetime, *, is_by_person: bool) -> str | None:
     if not reservation.is_use:
         return "rebind"
     if reservation.status == "refunded":
@@ -183,7 +183,7 @@ def _find_state_obstacle(reservation: Reservation, *, is_by_person: bool) -> str
         return "waiting"
     if reservation.accepted_at is not None and (is_by_person or reservation.accepted_via != LINK):
         return "accepted"
-    return "ended" if reservation.access is not None and reservation.access.ending is not None else None
+    return "ended" if reservation.has_access_ended(now) else None
 
 
 def _find_staff_only_reason(reservation: Reservation, context: CommandContext, policy: Policy) -> str | None:

@@ -154,12 +154,48 @@ def test_existing_code_of_another_invitation_gets_the_answer_of_an_unknown_one(a
     assert "not redeemed with this code" in notices[0]
 
 
+def test_customer_corrects_an_address_whose_email_bounced_late(
+    app: AppClient, show: Callable[..., Element], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the hour after sending is over, the page and the API offer it again for an hour after the bounce."""
+    code = app.issue()
+    own = str(app.redeem(code, EMAIL).json()["reservation_id"])
+    app.attempt(own)
+    sent_at, kind = app.services.now(), type(app.services)
+    body = {"email": "mei@example.com", "code": code}
+
+    def passes(hours: float) -> None:
+        monkeypatch.setattr(kind, "now", lambda _: sent_at + timedelta(hours=hours))
+
+    def offers(*tokens: str) -> bool:
+        return f"/r/{own}/correct" in show(f"/r/{own}", *tokens).find("main").link_targets
+
+    passes(5)
+    early = (offers(own), app.correct(own, **body).json()["code"])
+    bounce_first_email(app, own)
+    passes(5.9)
+    offered = [offers(own), offers()]
+    passes(6.1)
+    late = (offers(own), app.correct(own, **body).json()["code"])
+    passes(5.9)
+    corrected = app.correct(own, **body)
+
+    assert early == late == (False, "RECIPIENT_NOT_CORRECTABLE")
+    assert offered == [True, False]
+    assert (corrected.status_code, corrected.json()["state"]) == (202, "reserved")
+
+
+def bounce_first_email(app: AppClient, reservation_id: str) -> None:
+    """The invitation came back: there is no such mailbox."""
+    body, path = {"delivery": 1, "reason": "mailbox_unknown"}, f"/api/v1/reservations/{reservation_id}/bounce"
+    assert app.client.post(path, json=body, headers=app.key("support")).is_success
+
+
 def test_page_of_a_bounced_email_offers_the_correction(app: AppClient, show: Callable[..., Element]) -> None:
     """Only to the browser that redeemed; everyone else is sent to support."""
     own = str(app.redeem(app.issue(), EMAIL).json()["reservation_id"])
     app.attempt(own)
-    bounce = {"delivery": 1, "reason": "mailbox_unknown"}
-    assert app.client.post(f"/api/v1/reservations/{own}/bounce", json=bounce, headers=app.key("support")).is_success
+    bounce_first_email(app, own)
 
     holders, others = show(f"/r/{own}", own), show(f"/r/{own}")
 

@@ -301,6 +301,9 @@ def test_bounds_of_time_belong_to_one_side_each() -> None:
     last = AT + timedelta(seconds=60)
     assert [SENT.may_person_correct(now, 60) for now in (last - TICK, last, last + TICK)] == [True, True, False]
     assert LIVE.may_person_correct(last + TICK, 60)
+    for bounced_at, late in ((AT + timedelta(hours=5), last + timedelta(hours=5)), (AT - timedelta(hours=5), last)):
+        bounced = replace(SENT, bounced_at=bounced_at)
+        assert [bounced.may_person_correct(now, 60) for now in (late, late + TICK)] == [True, False]
 
     leased = replace(LIVE, lease=LEASE)
     assert [leased.is_leased(now) for now in (LATER - TICK, LATER, LATER + TICK)] == [True, False, False]

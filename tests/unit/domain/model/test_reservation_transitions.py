@@ -259,8 +259,14 @@ PROVED_3 = {"last_attempt": 3, "proved_attempts": (3,), "proved_deliveries": (1,
         pytest.param(
             replace(SENT, bounced_deliveries=(1,)),
             InviteBounced(**FIELDS, reason="other", delivery=2),
-            {"bounced_deliveries": (1, 2)},
+            {"bounced_deliveries": (1, 2), "bounced_at": AT},
             id="bounce",
+        ),
+        pytest.param(
+            replace(SENT, bounced_deliveries=(2,), bounced_at=START),
+            InviteBounced(**FIELDS, reason="other", delivery=1),
+            {"bounced_deliveries": (2, 1)},
+            id="bounce-of-an-earlier-delivery",
         ),
         pytest.param(
             IDLE_SENT,

@@ -9,13 +9,17 @@ import pytest
 from api.errors import ApplicationError
 from api.use_cases.past_states import past_source
 from api.use_cases.past_states.what_if import ACTIONS, ask_action, ask_redeem, find_past
+from domain.command_bus import handle
 from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import CreateCampaign, EndCampaign, PauseCampaign
 from domain.commands.code.pause import PauseCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
+from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
+from domain.errors import RecipientNotCorrectable
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
+from domain.results import CommandResult
 from domain.values.email_domains import parse_domains
 from domain.values.identifiers import EmailAddress
 from tests.support.clients.app_client import AppClient, AppResponse
@@ -261,6 +265,37 @@ def test_reservation_that_would_be_overdue_gives_way(app: AppClient) -> None:
     assert seen.answer.would == "accepted"
     assert [type(event).__name__ for event in seen.events] == ["UseRefunded", "UseReserved"]
     assert [past.version, seen.answer.because] == [2, [1, 2]]
+
+
+def test_bounce_begins_the_hour_of_a_correction_at_its_time(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decided on the state of then: too late before the bounce, possible after it, and too late again."""
+    code, services, states = app.issue(make_template(max_uses=1)), app.services, app.services.states
+    reservation_id = UUID(app.redeem(code, LI).json()["reservation_id"])
+    app.attempt(str(reservation_id))
+    sent_at, code_id = services.now(), find_id(app, code)
+    monkeypatch.setattr(type(services), "now", lambda _: sent_at + timedelta(hours=5))
+    bounce = {"delivery": 1, "reason": "mailbox_full"}
+    path = f"/api/v1/reservations/{reservation_id}/bounce"
+    assert app.client.post(path, json=bounce, headers=app.key("support")).is_success
+
+    def correct_at(hours: float) -> object:
+        past = find_past(states, code_id, sent_at + timedelta(hours=hours))
+        command = CorrectRecipient(
+            context=CommandContext(now=past.at, actor="person"),
+            reservation_id=reservation_id,
+            recipient=services.storage.vault.draft_recipient(EmailAddress.parse(MEI), uuid4()),
+            new_reservation_id=uuid4(),
+            token_of=reservation_id,
+        )
+        result = handle(command, past_source.load_past(states, past, command), services.storage.ledger.policy)
+        return result.why if isinstance(result, RecipientNotCorrectable) else type(result)
+
+    assert [correct_at(hours) for hours in (0.5, 4.9, 5.1, 6.1)] == [
+        CommandResult,
+        "too_late",
+        CommandResult,
+        "too_late",
+    ]
 
 
 @pytest.mark.parametrize("outcome", [None, Accepted(server="mx:25"), OutcomeUnknown(server="mx:25", cause="timeout")])

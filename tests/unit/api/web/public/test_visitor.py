@@ -4,9 +4,11 @@ import base64
 from http.cookies import SimpleCookie
 
 import pytest
+from fastapi import Request, Response
 from fastapi.testclient import TestClient
 
-from api.web.public.visitor import COOKIE, COOKIE_LIFETIME_S_MAX, TOKENS_MAX
+from api.web.public.visitor import COOKIE, COOKIE_LIFETIME_S_MAX, TOKENS_MAX, remember_token
+from domain.policy import Policy
 from tests.support.stub_use_cases import RESERVATION, StubUseCases
 
 FORM = {"email": "li.wei@example.com", "code": "abcd"}
@@ -32,6 +34,17 @@ def test_browser_that_makes_a_reservation_keeps_its_token(
     assert cookie.value == token(1)
     assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["secure"]) == (True, "lax", "/", "")
     assert int(cookie["max-age"]) == KEPT_DAYS * 86_400 < COOKIE_LIFETIME_S_MAX
+
+
+def test_cookie_outlasts_the_wait_for_a_bounce() -> None:
+    """Also where no access may be moved: the correction begins again when a mail server gives up."""
+    scope = {"type": "http", "scheme": "http", "server": ("ledger.example", 80), "path": "/", "headers": []}
+    request, response = Request(scope), Response()
+    policy = Policy(rebind_days=0)
+    remember_token(request, response, token(1), policy)
+
+    lifetime_s = int(SimpleCookie(response.headers["set-cookie"])[COOKIE]["max-age"])
+    assert lifetime_s == policy.deferrals_s_max + 5 * 86_400 + policy.correct_within_s
 
 
 def test_cookie_is_secure_where_the_page_is(client: TestClient, use_cases: StubUseCases) -> None:

@@ -233,6 +233,83 @@ def test_correction_by_a_person_ends_an_hour_after_sending(seconds: int, expecte
         assert done(scenario.correct(sent, "li")).changed
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(3600, None), (3601, "too_late")])
+def test_bounce_begins_the_hour_of_the_correction_again(seconds: int, expected: str | None) -> None:
+    """However long after sending it comes; the case of the bounce ends with the correction."""
+    scenario = Scenario(max_uses=5, bound=False)
+    sent = scenario.sent("ly")
+    scenario.passes(100_000)
+    before = why(scenario, sent)
+    scenario.bounce(sent)
+    scenario.passes(seconds)
+
+    assert before == "too_late"
+    if expected is None:
+        assert done(scenario.correct(sent, "li", actor="person", code=b"code")).changed
+        assert (scenario.kinds[-5:-3], scenario.kinds[-1]) == (["UseRefunded", "CaseClosed"], "UseReserved")
+        assert scenario.balance == (0, 1)
+    else:
+        assert why(scenario, sent) == expected
+
+
+def test_bounce_lifts_no_other_limit_of_a_correction() -> None:
+    """The token, the acceptance, the one correction, and what only staff may decide."""
+    scenario = Scenario(max_uses=9, bound=False)
+    sent, accepted, wrong = (scenario.sent(person) for person in ("a", "b", "c"))
+    scenario.accept(accepted)
+    corrected = done(scenario.correct(wrong, "d", actor="person", code=b"code")).require_reservation().reservation_id
+    scenario.attempt(corrected, SENT)
+    unknown = scenario.parked("e")
+    scenario.passes(7200)
+    for reservation_id in (sent, accepted, corrected, unknown):
+        scenario.bounce(reservation_id)
+
+    refused = scenario.correct(sent, "f", actor="person", code=b"code", token_of=None)
+    assert refusal(refused) == "CORRECTION_TOKEN_REQUIRED"
+    assert [why(scenario, each) for each in (accepted, corrected, unknown)] == [
+        "accepted",
+        "corrected_before",
+        "unknown",
+    ]
+
+
+class TextWithId:
+    """What a server said."""
+
+    text_id = UUID(int=7)
+
+
+def test_bounce_of_another_email_begins_no_hour() -> None:
+    """Of a notice, of an earlier delivery, or before staff had the invitation sent again."""
+    scenario = Scenario(max_uses=9, bound=False)
+    noticed, resent, late = (scenario.sent(person) for person in ("a", "b", "c"))
+    scenario.bounce(late)
+    for reservation_id in (resent, late):
+        scenario.resend(reservation_id)
+        scenario.attempt(reservation_id, SENT)
+    scenario.passes(7200)
+    scenario.bounce(noticed, mail="notice", reply=TextWithId())
+    scenario.bounce(resent)
+
+    assert [why(scenario, each) for each in (noticed, resent, late)] == ["too_late"] * 3
+    scenario.bounce(resent, delivery=2)
+    assert done(scenario.correct(resent, "d", actor="person", code=b"code")).changed
+
+
+@pytest.mark.parametrize("actor", ["person", "staff"])
+def test_access_that_has_expired_is_not_corrected(actor: Literal["person", "staff"]) -> None:
+    """Whether or not the sweep has recorded its end: a bounce may come after it."""
+    scenario = Scenario(validity_days=1)
+    sent = scenario.sent("ly")
+    scenario.passes(86_400)
+    scenario.bounce(sent)
+
+    result = scenario.correct(sent, "li", actor=actor, code=b"code" if actor == "person" else None)
+
+    assert isinstance(result, RecipientNotCorrectable)
+    assert result.why == "ended"
+
+
 def test_correction_by_a_person_has_no_time_limit_before_sending() -> None:
     """A reservation that the channel deferred for days is corrected as long as it is held."""
     scenario = Scenario(policy=Policy(correct_within_s=0, reservation_ttl_s=86_400))
