@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import uuid4
@@ -55,6 +55,9 @@ class FakeProvider(Protocol):
     def post(self, event: object, at: datetime, /) -> Posted:
         """A signed request with an event."""
 
+    def post_text(self, event: str, at: datetime, /) -> Posted:
+        """A signed request with an event as it is written, which may be no JSON."""
+
     def post_forged(self, event: object, at: datetime, /) -> Posted:
         """A request that is signed with another key."""
 
@@ -71,12 +74,16 @@ def certificate() -> bytes:
     return certify(rsa_key())
 
 
-def certify(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+def certify(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    valid_from: datetime = datetime(2020, 1, 1, tzinfo=UTC),
+    valid_until: datetime = datetime(2100, 1, 1, tzinfo=UTC),
+    subject: str = "sns.amazonaws.com",
+) -> bytes:
     """A certificate of a key, signed with it."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
-    now = datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=365))
+    builder = builder.not_valid_before(valid_from).not_valid_after(valid_until)
     return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
 
 
@@ -166,7 +173,11 @@ class FakeSes:
 
     def post(self, event: object, at: datetime) -> Posted:
         """A signed request."""
-        return self.notify(at, Message=orjson.dumps(event).decode())
+        return self.post_text(orjson.dumps(event).decode(), at)
+
+    def post_text(self, event: str, at: datetime) -> Posted:
+        """A signed request with an event as it is written."""
+        return self.notify(at, Message=event)
 
     def post_forged(self, event: object, at: datetime) -> Posted:
         """A request with another signature."""
@@ -238,6 +249,10 @@ class FakeSendGrid:
         """A signed request."""
         return self._signed(self._key, orjson.dumps(event), at)
 
+    def post_text(self, event: str, at: datetime) -> Posted:
+        """A signed request with events as they are written."""
+        return self._signed(self._key, event.encode(), at)
+
     def post_forged(self, event: object, at: datetime) -> Posted:
         """A request with another signature."""
         return self._signed(ec.generate_private_key(ec.SECP256R1()), orjson.dumps(event), at)
@@ -298,17 +313,22 @@ class FakeMailgun:
 
     def post(self, event: object, at: datetime) -> Posted:
         """A signed request."""
-        return self._signed(self.secret, event, at)
+        return self._signed(self.secret, orjson.dumps(event), at)
+
+    def post_text(self, event: str, at: datetime) -> Posted:
+        """A signed request with an event as it is written."""
+        return self._signed(self.secret, event.encode(), at)
 
     def post_forged(self, event: object, at: datetime) -> Posted:
         """A request with another signature."""
-        return self._signed("key-another", event, at)
+        return self._signed("key-another", orjson.dumps(event), at)
 
-    def _signed(self, key: str, event: object, at: datetime) -> Posted:
+    def _signed(self, key: str, event: bytes, at: datetime) -> Posted:
         timestamp, token = str(int(at.timestamp())), uuid4().hex
         signature = hmac.digest(key.encode(), f"{timestamp}{token}".encode(), hashlib.sha256).hex()
         signed = {"timestamp": timestamp, "token": token, "signature": signature}
-        return Posted({"content-type": "application/json"}, orjson.dumps({"signature": signed, "event-data": event}))
+        body = b'{"signature":%b,"event-data":%b}' % (orjson.dumps(signed), event)
+        return Posted({"content-type": "application/json"}, body)
 
 
 class FakePostmark:
@@ -347,18 +367,22 @@ class FakePostmark:
             **more,
         }
 
-    def post(self, event: object, _at: datetime) -> Posted:
+    def post(self, event: object, at: datetime) -> Posted:
         """A signed request."""
+        return self.post_text(orjson.dumps(event).decode(), at)
+
+    def post_text(self, event: str, _at: datetime) -> Posted:
+        """A request with the credentials, and an event as it is written."""
         return self.post_as(self.secret, event)
 
     def post_forged(self, event: object, _at: datetime) -> Posted:
         """A request with another signature."""
-        return self.post_as("postmark:wrong", event)
+        return self.post_as("postmark:wrong", orjson.dumps(event).decode())
 
-    def post_as(self, credentials: str, event: object) -> Posted:
+    def post_as(self, credentials: str, event: str) -> Posted:
         """A request with these credentials."""
         encoded = base64.b64encode(credentials.encode()).decode()
-        return Posted({"authorization": f"Basic {encoded}"}, orjson.dumps(event))
+        return Posted({"authorization": f"Basic {encoded}"}, event.encode())
 
 
 def fake_providers() -> dict[str, FakeProvider]:

@@ -63,7 +63,7 @@ class SesHook:
         """Return what the message reports; confirm a subscription."""
         message = read_json(request.body)
         check_equal(self._topic_arn, text_at(message, "TopicArn"))
-        self._verifier.check(message)
+        self._verifier.check(message, request.now)
         signed_at = parse_time("body.Timestamp", text_at(message, "Timestamp"), needs_offset=True)
         check_age(signed_at.timestamp(), request.now, age_s_max=REPEATED_S + TOLERANCE_S)
         if text_at(message, "Type") == "Notification":

@@ -2,6 +2,7 @@
 
 A signature is RSA over the signed members of the message, with SHA-1 (version 1) or SHA-256 (version 2). Its
 certificate is fetched from the service itself, whose name is checked first: anyone can name a certificate of their own.
+The service publishes no issuers with it, so the chain of trust is that of the HTTPS connection to the service.
 """
 
 import base64
@@ -9,13 +10,15 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
-from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509 import Certificate, load_pem_x509_certificate
+from cryptography.x509.oid import NameOID
 
 from api.errors import RETRY_AFTER_S, ApplicationError
 from api.use_cases.mail_hooks.hook import member, text_at
@@ -27,6 +30,8 @@ CERTIFICATES_MAX: Final = 8
 _SERVICE: Final = r"https://sns\.[a-z0-9-]{3,40}\.amazonaws\.com(?:\.cn)?"
 _CERTIFICATE_URL: Final = re.compile(rf"{_SERVICE}/[A-Za-z0-9._-]{{1,200}}\.pem")
 _SUBSCRIBE_URL: Final = re.compile(rf"{_SERVICE}/\?[!-~]+")
+_SUBJECT: Final = re.compile(r"sns[a-z0-9.-]*\.amazonaws\.com(?:\.cn)?")
+"""Common name of a certificate; regions have different ones."""
 _HASHES: Final[Mapping[str, type[SHA1] | type[SHA256]]] = {"1": SHA1, "2": SHA256}
 _SIGNED: Final[Mapping[str, tuple[str, ...]]] = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
@@ -45,11 +50,11 @@ class SnsVerifier:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._keys: OrderedDict[str, RSAPublicKey] = OrderedDict()
+        self._certificates: OrderedDict[str, Certificate] = OrderedDict()
         self._lock = threading.Lock()
 
-    def check(self, message: object) -> None:
-        """Check the signature of a message.
+    def check(self, message: object, now: datetime) -> None:
+        """Check the signature of a message, with a certificate that is valid now.
 
         Raises:
             ApplicationError: SIGNATURE_INVALID; UNAVAILABLE, the certificate cannot be fetched.
@@ -60,7 +65,8 @@ class SnsVerifier:
             raise ApplicationError("SIGNATURE_INVALID")
         try:
             signature = base64.b64decode(text_at(message, "Signature"), validate=True)
-            self._find_key(url).verify(signature, signed_text(message).encode(), PKCS1v15(), algorithm())
+            key = _key_of(self._find_certificate(url), now)
+            key.verify(signature, signed_text(message).encode(), PKCS1v15(), algorithm())
         except (InvalidSignature, ValueError) as error:
             raise ApplicationError("SIGNATURE_INVALID") from error
 
@@ -75,25 +81,40 @@ class SnsVerifier:
             raise ApplicationError("SIGNATURE_INVALID")
         self._fetched(url)
 
-    def _find_key(self, url: str) -> RSAPublicKey:
+    def _find_certificate(self, url: str) -> Certificate:
         with self._lock:
-            key = self._keys.get(url)
-        if key is not None:
-            return key
-        certified = load_pem_x509_certificate(self._fetched(url)).public_key()
-        if not isinstance(certified, RSAPublicKey):
-            raise ApplicationError("SIGNATURE_INVALID")
+            certificate = self._certificates.get(url)
+        if certificate is not None:
+            return certificate
+        certificate = load_pem_x509_certificate(self._fetched(url))
         with self._lock:
-            self._keys[url] = certified
-            if len(self._keys) > CERTIFICATES_MAX:
-                self._keys.popitem(last=False)
-        return certified
+            self._certificates[url] = certificate
+            if len(self._certificates) > CERTIFICATES_MAX:
+                self._certificates.popitem(last=False)
+        return certificate
 
     def _fetched(self, url: str) -> bytes:
         body = self._fetch(url)
         if body is None:
             raise ApplicationError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S)
         return body
+
+
+def _key_of(certificate: Certificate, now: datetime) -> RSAPublicKey:
+    """Return the key of a certificate of the service.
+
+    Raises:
+        ValueError: It is not valid now, is of another subject, or has no RSA key.
+    """
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise ValueError("the certificate has expired, or is not valid yet")
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if not any(_SUBJECT.fullmatch(str(name.value)) for name in names):
+        raise ValueError("the certificate is not one of the service")
+    key = certificate.public_key()
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError("the service signs with RSA")  # noqa: TRY004 - the certificate is wrong, not the call
+    return key
 
 
 def signed_text(message: object) -> str:

@@ -138,6 +138,44 @@ def test_complaint_is_recorded(bench: HookBench) -> None:
     assert bench.names(reservation_id) == ["InviteComplained"]
 
 
+@pytest.mark.parametrize("kind", ["bounce", "delay", "complaint"])
+def test_request_that_is_replayed_changes_nothing(bench: HookBench, kind: str) -> None:
+    """Neither soon, nor after the case was closed."""
+    reservation_id, token = bench.sent()
+    posted = bench.fake.post(getattr(bench.fake, kind)(token), bench.app.services.now())
+    first, again = (bench.post(posted).json() for _ in range(2))
+    if kind == "bounce":
+        path = f"/api/v1/reservations/{reservation_id}/resolve"
+        assert (
+            bench.app.client.post(
+                path, json={"as": "sent", "note": "it arrived"}, headers=bench.app.key("support")
+            ).status_code
+            == 200
+        )
+    names, balance = bench.names(reservation_id), bench.app.count("cases")
+    late = bench.post(posted).json()
+
+    assert [each["taken"] for each in (first, again, late)] == [1, 0, 0]
+    assert (bench.names(reservation_id), bench.app.count("cases")) == (names, balance)
+
+
+def test_event_that_mailgun_did_not_sign_needs_the_token_of_its_email(app: AppClient) -> None:
+    """The signature is over a time and a random text: anyone who has it may post events about emails that they know."""
+    with ConfiguredProvider(app, "mailgun") as bench:
+        (overheard, token), (other, _) = bench.sent(), bench.sent()
+        posted = bench.fake.post(bench.fake.delivered(token), app.services.now())
+        signature = json.loads(posted.body)["signature"]
+        guesses = [
+            mail_token(secret, MailRef("invite", UUID(other), 1), app.services.now())
+            for secret in (b"", b"guessed", bench.fake.secret.encode())
+        ]
+        bodies = [{"signature": signature, "event-data": bench.fake.bounce(each)} for each in (*guesses, token)]
+        answers = [bench.post(Posted(posted.headers, json.dumps(body).encode())).json() for body in bodies]
+
+        assert [answer["taken"] for answer in answers] == [0, 0, 0, 1]
+        assert (bench.names(other), bench.names(overheard)) == ([], ["InviteBounced", "CaseOpened"])
+
+
 def test_event_of_another_kind_is_ignored(bench: HookBench) -> None:
     """Operators may subscribe to more than the ledger reads."""
     reservation_id, token = bench.sent()

@@ -1,6 +1,7 @@
 """Signatures of Amazon SNS: both versions, and whose certificates are fetched."""
 
-from datetime import UTC, datetime
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import orjson
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.errors import ApplicationError
 from api.use_cases.mail_hooks.sns import CERTIFICATES_MAX, SnsVerifier, signed_text
-from tests.support.mail_providers import CERTIFICATE_URL, SUBSCRIBE_URL, FakeSes, certify
+from tests.support.mail_providers import CERTIFICATE_URL, SUBSCRIBE_URL, FakeSes, certify, rsa_key
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -25,7 +26,7 @@ def test_signature_of_each_version_is_valid(version: str, members: dict[str, str
     """With a subject and without one."""
     fake = FakeSes(version=version)
 
-    SnsVerifier(fake.fetch).check(message(fake, **members))
+    SnsVerifier(fake.fetch).check(message(fake, **members), NOW)
 
 
 def test_signed_text_is_that_of_the_manual() -> None:
@@ -63,7 +64,7 @@ def test_altered_message_is_invalid(change: dict[str, object]) -> None:
     fake = FakeSes()
 
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
-        SnsVerifier(fake.fetch).check(message(fake) | change)
+        SnsVerifier(fake.fetch).check(message(fake) | change, NOW)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +90,14 @@ def test_certificate_of_another_service_is_not_fetched(url: str) -> None:
     fake = FakeSes()
 
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
-        SnsVerifier(fake.fetch).check(message(fake, SigningCertURL=url))
+        SnsVerifier(fake.fetch).check(message(fake, SigningCertURL=url), NOW)
     assert fake.fetched == []
 
 
 def test_certificate_in_china_is_fetched() -> None:
     """Its regions have another domain."""
     fake, url = FakeSes(), "https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-1.pem"
-    SnsVerifier(fake.fetch).check(message(fake, SigningCertURL=url))
+    SnsVerifier(fake.fetch).check(message(fake, SigningCertURL=url), NOW)
 
     assert fake.fetched == [url]
 
@@ -106,11 +107,11 @@ def test_certificate_is_fetched_once_and_few_are_saved() -> None:
     fake = FakeSes()
     verifier = SnsVerifier(fake.fetch)
     for _ in range(3):
-        verifier.check(message(fake))
+        verifier.check(message(fake), NOW)
     for number in range(CERTIFICATES_MAX):
-        verifier.check(message(fake, SigningCertURL=CERTIFICATE_URL.replace(".pem", f"-{number}.pem")))
+        verifier.check(message(fake, SigningCertURL=CERTIFICATE_URL.replace(".pem", f"-{number}.pem")), NOW)
     count_before = len(fake.fetched)
-    verifier.check(message(fake))
+    verifier.check(message(fake), NOW)
 
     assert (count_before, len(fake.fetched)) == (1 + CERTIFICATES_MAX, 2 + CERTIFICATES_MAX)
 
@@ -122,7 +123,7 @@ def test_page_that_is_not_a_certificate_is_invalid(content: bytes) -> None:
     verifier = SnsVerifier(lambda _: content)
 
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
-        verifier.check(message(fake))
+        verifier.check(message(fake), NOW)
 
 
 def test_certificate_with_a_key_of_another_kind_is_invalid() -> None:
@@ -132,7 +133,51 @@ def test_certificate_with_a_key_of_another_kind_is_invalid() -> None:
     content = certify(ec.generate_private_key(ec.SECP256R1()))
 
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
-        SnsVerifier(lambda _: content).check(posted)
+        SnsVerifier(lambda _: content).check(posted, NOW)
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "valid_until"),
+    [(timedelta(days=-365), timedelta(seconds=-1)), (timedelta(seconds=1), timedelta(days=365))],
+)
+def test_certificate_that_is_not_valid_now_is_invalid(valid_from: timedelta, valid_until: timedelta) -> None:
+    """Its key may be known to others since it expired."""
+    fake = FakeSes()
+    content = certify(rsa_key(), NOW + valid_from, NOW + valid_until)
+
+    with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
+        SnsVerifier(lambda _: content).check(message(fake), NOW)
+
+
+def test_certificate_that_was_saved_expires() -> None:
+    """By the clock of each message."""
+    fake, end = FakeSes(), NOW + timedelta(days=1)
+    content = certify(rsa_key(), NOW - timedelta(days=1), end)
+    verifier, posted = SnsVerifier(lambda _: content), message(fake)
+    verifier.check(posted, end)
+
+    with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
+        verifier.check(posted, end + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("subject", "is_valid"),
+    [
+        ("sns.amazonaws.com", True),
+        ("sns.us-gov-west-1.amazonaws.com", True),
+        ("sns-signing.eu-south-1.amazonaws.com", True),
+        ("sns.cn-north-1.amazonaws.com.cn", True),
+        ("s3.amazonaws.com", False),
+        ("sns.amazonaws.com.example.com", False),
+        ("SNS", False),
+    ],
+)
+def test_certificate_is_one_of_the_service(subject: str, *, is_valid: bool) -> None:
+    """It has the name of the service in some region."""
+    fake, content = FakeSes(), certify(rsa_key(), subject=subject)
+
+    with nullcontext() if is_valid else pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
+        SnsVerifier(lambda _: content).check(message(fake), NOW)
 
 
 def test_certificate_that_cannot_be_fetched_is_asked_for_again() -> None:
@@ -140,9 +185,9 @@ def test_certificate_that_cannot_be_fetched_is_asked_for_again() -> None:
     fake = FakeSes(is_reachable=False)
     verifier, posted = SnsVerifier(fake.fetch), message(fake)
     with pytest.raises(ApplicationError, match="UNAVAILABLE") as caught:
-        verifier.check(posted)
+        verifier.check(posted, NOW)
     fake.is_reachable = True
-    verifier.check(posted)
+    verifier.check(posted, NOW)
 
     assert caught.value.retry_after_s
     assert len(fake.fetched) == 2
