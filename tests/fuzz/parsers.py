@@ -57,6 +57,7 @@ from projections.transparency_log.proof_check import ReceiptError, check_proof
 from projections.transparency_log.receipts import FORMAT
 from projections.transparency_log.tile_log import hash_event
 from projections.vault.key_ring import KeyRing, KeyRingError
+from tests.fuzz.mail_parsers import read_forged_request, read_message, read_signed_event
 from tests.fuzz.mutator import Mutator
 from tests.support.ledger.code_template import make_template
 from workers.channels.smtp.reply_codes import refused_message
@@ -347,4 +348,7 @@ PARSERS: Sequence[Parser] = (
     Parser("file of codes with uses", _import),
     Parser("what a proxy says", _proxied),
     Parser("log line", _log),
+    Parser("message about an email", read_message),
+    Parser("event of a mail provider", read_signed_event),
+    Parser("forged request of a provider", read_forged_request),
 )

@@ -6,6 +6,7 @@
 from collections.abc import Iterator
 
 import pytest
+from pydantic import SecretStr
 from schemathesis.python.asgi import shutdown_lifespans
 from schemathesis.schemas import BaseSchema
 
@@ -20,9 +21,10 @@ REQUEST_COUNTS: list[int] = []
 
 @pytest.fixture(scope="module")
 def schema(postgres_url: str) -> Iterator[BaseSchema]:
-    """The document of an application of its own, called as an admin."""
+    """The document of an application of its own, called as an admin. Its mail provider signs inside of the body."""
     with shared_site(postgres_url) as shared_app:
-        app = create_app(shared_app.services.settings.model_copy(update={"rate_limit": "off"}))
+        hook = {"mail_provider": "mailgun", "mail_hook_secret": SecretStr("key-of-the-hook")}
+        app = create_app(shared_app.services.settings.model_copy(update={"rate_limit": "off", **hook}))
         yield fuzzing.load(app, shared_app.key("admin")["Authorization"].removeprefix("Bearer "))
         shutdown_lifespans()
 
