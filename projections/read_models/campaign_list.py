@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NamedTuple, cast
 from uuid import UUID
 
 from domain.events.campaign import CampaignTerms, CampaignUseEvent, CampaignUseReturned, CampaignUseTaken
+from domain.events.reservation import InviteComplained, InviteDelayed
 from domain.model.campaign import Campaign
 from domain.values.timestamps import utc_day
 from projections.database.store_queries import Database, ReadableStore
@@ -33,7 +34,7 @@ class CampaignBalance(NamedTuple):
 class FunnelStep(NamedTuple):
     """How many codes, and how many of their redemptions, got as far as one step."""
 
-    name: Literal["redeemed", "sent", "bounced", "accepted"]
+    name: Literal["redeemed", "sent", "delayed", "bounced", "complained", "accepted"]
     codes: int
     redemptions: int
 
@@ -102,10 +103,10 @@ class CampaignReader:
         return handed_out, opened_forms
 
     def read_funnel(self, campaign_id: UUID, counted_max: int) -> list[FunnelStep]:
-        """Return how many codes of a campaign were redeemed, sent, bounced and accepted, and how many redemptions.
+        """Return how many codes of a campaign were redeemed, sent and accepted, and how many redemptions.
 
         Sent is an invitation that the channel accepted, even if it bounced or its use was refunded later. Bounced is
-        one whose use a bounce made uncertain, or refunded; without any, that step is left out.
+        one whose use a bounce made uncertain, or refunded. Steps of reports of which there is none are left out.
 
         Args:
             campaign_id: The campaign.
@@ -113,12 +114,28 @@ class CampaignReader:
         """
         parameters = {"campaign_id": campaign_id, "counted_max": counted_max}
         (row,) = self._db.fetch_named(ReadModelsSql.funnel_of_campaign, **parameters)
+        delayed, complained = self._count_reports(campaign_id, counted_max)
+        reported = [delayed, FunnelStep("bounced", row[6], row[7]), complained]
         return [
             FunnelStep("redeemed", row[0], row[3]),
             FunnelStep("sent", row[1], row[4]),
-            *([FunnelStep("bounced", row[6], row[7])] if row[6] else []),
+            *(step for step in reported if step.codes),
             FunnelStep("accepted", row[2], row[5]),
         ]
+
+    def _count_reports(self, campaign_id: UUID, counted_max: int) -> tuple[FunnelStep, FunnelStep]:
+        """Return of how many codes and redemptions an invitation was delayed, and complained of."""
+        rows = self._db.fetch_named(ReadModelsSql.reports_of_campaign, campaign_id=campaign_id, counted_max=counted_max)
+        delayed, complained = set[tuple[UUID, UUID]](), set[tuple[UUID, UUID]]()
+        for code_id, topic, state in rows:
+            event = decode(topic, bytes(state))
+            if isinstance(event, InviteDelayed | InviteComplained) and event.mail == "invite":
+                uses = delayed if isinstance(event, InviteDelayed) else complained
+                uses.add((code_id, event.reservation_id))
+        return (
+            FunnelStep("delayed", len({code_id for code_id, _ in delayed}), len(delayed)),
+            FunnelStep("complained", len({code_id for code_id, _ in complained}), len(complained)),
+        )
 
     def list_newest_uses(
         self, campaign: Campaign, limit: int, *, recipient_id: UUID | None = None, day: date | None = None

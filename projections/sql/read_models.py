@@ -69,6 +69,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     newest_codes_of_campaign: LiteralString
     count_refusals: LiteralString
     newest_refusals: LiteralString
+    reports_of_campaign: LiteralString
     funnel_of_campaign: LiteralString
     handed_out_of_campaign: LiteralString
     balance_of_code: LiteralString

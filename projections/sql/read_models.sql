@@ -604,6 +604,13 @@ SELECT b.*, t.hint FROM (
     ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s
 ) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at DESC, b.code_id DESC;
 
+-- name: reports_of_campaign
+-- Delays and complaints about the emails of its codes, at most so many. An index has events of these two topics alone.
+SELECT e.originator_id, e.topic, e.state FROM code_balances b JOIN ledger_events e ON e.originator_id = b.code_id
+WHERE b.campaign_id = %(campaign_id)s AND e.originator_version > coalesce(b.campaign_since, 1)
+    AND e.topic IN ('InviteDelayed:1', 'InviteComplained:1')
+LIMIT %(counted_max)s;
+
 -- name: funnel_of_campaign
 -- How far its codes and their redemptions got, from at most so many redemptions; a moved access is no redemption.
 SELECT count(*), count(*) FILTER (WHERE sent > 0), count(*) FILTER (WHERE accepted > 0), coalesce(sum(redeemed), 0)::bigint,

@@ -815,6 +815,7 @@ CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree
 CREATE INDEX invite_groups_channel_idx ON public.invite_groups USING btree (name) WHERE (channel <> 'smtp'::text);
 CREATE INDEX issue_keys_expires_idx ON public.issue_keys USING btree (expires_at);
 CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events USING btree (notification_id) WITH (fillfactor='100');
+CREATE INDEX ledger_events_reports_idx ON public.ledger_events USING btree (originator_id) WITH (fillfactor='100') WHERE (topic = ANY (ARRAY['InviteDelayed:1'::text, 'InviteComplained:1'::text]));
 CREATE INDEX limit_reports_at_idx ON public.limit_reports USING btree (at);
 CREATE INDEX merkle_tiles_position_idx ON public.merkle_tiles USING btree (first_position) WHERE (height = 0);
 CREATE INDEX outbox_due_idx ON public.outbox USING btree (due_at) WHERE (due_at IS NOT NULL);

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from domain.values.mail.mail_token import MailKind, MailRef, mail_token
@@ -34,6 +35,11 @@ def handed_out_code(bench: LedgerBench) -> UUID:
     ((code_id,),) = bench.rows("SELECT code_id FROM hand_out_recipients")
     bench.hand_out_code(code_id)
     return UUID(str(code_id))
+
+
+def count_rows(bench: LedgerBench) -> list[tuple[int]]:
+    """Return the numbers of events and of private texts."""
+    return bench.rows("SELECT count(*) FROM ledger_events UNION ALL SELECT count(*) FROM private_texts")
 
 
 def take(terminal: Terminal, folder: Path, content: bytes, *options: str) -> CommandResult:
@@ -90,6 +96,22 @@ def test_email_of_another_database_is_unknown(bench: LedgerBench, terminal: Term
     content = status_report(token=token_of(bench, UUID(int=3)))
 
     assert take(terminal, tmp_path, content, "--json").json["why"] == "unknown"
+
+
+def test_report_about_an_erased_person_is_not_stored(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """It quotes their address; it is answered like one about an unknown email."""
+    invited, handed_out = sent_invitation(bench, "gone@example.com"), handed_out_code(bench)
+    tokens = [token_of(bench, invited), token_of(bench, handed_out, "hand_out")]
+    (erased,) = bench.rows("SELECT recipient_id FROM hand_out_recipients")
+    assert terminal.ledger("forget", "gone@example.com", "--reason", "asked").status == 0
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("DELETE FROM recipients WHERE recipient_id = %s", erased)
+    before = count_rows(bench)
+
+    answers = [take(terminal, tmp_path, status_report(token=token), "--json").json["why"] for token in tokens]
+
+    assert answers == ["unknown", "unknown"]
+    assert count_rows(bench) == before
 
 
 def test_report_is_read_from_stdin_to_its_end(

@@ -8,9 +8,12 @@ from uuid import UUID, uuid4
 import pytest
 
 import api.web.admin.campaigns
+from api.use_cases.mail_reports import open_intake
 from api.web.admin import campaign_events
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.report_intake import RECORDED, MailReport, ReportKind
+from domain.values.mail.mail_token import MailKind, MailRef, mail_token
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import LIST, create, issue
 from tests.support.clients.app_client import AppClient
@@ -62,6 +65,41 @@ def test_funnel_counts_codes_and_redemptions_at_each_step(
     assert bounded["Redeemed"][1] == "2"
     assert "redemptions are counted" not in text
     assert "Only 2 redemptions are counted" in read_page(admin.get(path).text).text
+
+
+REPORTS: list[tuple[int, ReportKind, MailKind]] = [
+    (0, "delayed", "invite"),
+    (1, "delayed", "invite"),
+    (1, "delayed", "notice"),
+    (2, "delayed", "notice"),
+    (1, "bounced", "invite"),
+    (2, "complained", "invite"),
+]
+
+
+def test_funnel_counts_reports_about_invitations(app: AppClient, admin: StaffBrowser) -> None:
+    """Of three that were sent, two were delayed, one bounced, one recipient complained; further emails do not count."""
+    path = create(admin, max_uses="9")
+    ids = [app.redeem(code, "li@example.com").json()["reservation_id"] for code in issue(app, admin, path, 3)]
+    for reservation_id in ids:
+        app.attempt(reservation_id)
+    for number, kind, mail in REPORTS:
+        report(app, ids[number], kind, mail)
+    counts = funnel(admin, path)
+
+    assert list(counts) == ["Issued", "Redeemed", "Sent", "Delayed", "Bounced", "Reported as unwanted", "Accepted"]
+    assert [counts[name] for name in list(counts)[2:6]] == [["3", "3"], ["2", "2"], ["1", "1"], ["1", "1"]]
+
+
+def report(app: AppClient, reservation_id: str, kind: ReportKind, mail: MailKind) -> None:
+    """A mail server reports an email."""
+    services = app.services
+    secret = services.settings.secret_key.get_secret_value().encode()
+    token = mail_token(secret, MailRef(mail, UUID(reservation_id), 1), services.now())
+    result = open_intake(services, services.settings).take(
+        MailReport(kind, (token,), "so it is"), CommandContext(now=services.now(), actor="worker")
+    )
+    assert result.outcome == RECORDED
 
 
 def test_funnel_counts_codes_that_were_handed_out(app: AppClient, admin: StaffBrowser) -> None:

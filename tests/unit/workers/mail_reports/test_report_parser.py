@@ -116,6 +116,19 @@ def test_huge_report_is_read_to_a_bound() -> None:
     assert len(content) > REPORT_BYTES_MAX
 
 
+def test_wrong_charset_of_a_report_is_no_obstacle() -> None:
+    """Its words are in a charset that there is not, or in another one than it says; its fields are read."""
+    for charset, words in ((b"nonsense", b"\xff\xfe"), (b"utf-8", "\u9080\u8bf7\u672a\u9001\u8fbe".encode("gbk"))):
+        content = status_report().replace(
+            b"Content-Type: text/plain\r\n\r\n", b"Content-Type: text/plain; charset=%b\r\n\r\n%b" % (charset, words)
+        )
+        report = parse_report(content)
+
+        assert report is not None
+        assert (report.kind, report.tokens, report.reason) == ("bounced", (TOKEN,), "mailbox_unknown")
+        assert report.text.encode().startswith(b"Reporting-MTA")
+
+
 @pytest.mark.parametrize(
     "content",
     [
