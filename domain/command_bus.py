@@ -55,11 +55,8 @@ from domain.commands.context import CampaignDecision, Decision
 from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
 from domain.commands.delivery.record_bounce import (
-    BOUNCE_READS,
     MAIL_REPORT_READS,
-    RecordBounce,
     RecordMailReport,
-    record_bounce,
     record_mail_report,
 )
 from domain.commands.delivery.record_outcome import RecordOutcome, record_outcome
@@ -69,12 +66,10 @@ from domain.commands.hand_out.hand_out_mail import (
     HAND_OUT_MAIL_READS,
     HAND_OUT_REPORT_READS,
     HandOutMailCommand,
-    RecordHandOutBounce,
     RecordHandOutMail,
     RecordHandOutReport,
     RemindOfHandOut,
     ResendHandOut,
-    record_hand_out_bounce,
     record_hand_out_mail,
     record_hand_out_report,
     remind_of_hand_out,
@@ -135,7 +130,6 @@ ReservationCommand = (
     | CorrectRecipient
     | RequestResend
     | AcceptInvite
-    | RecordBounce
     | RecordMailReport
     | RevealLink
     | RecordExternalRemoval
@@ -284,8 +278,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     SettleDue: CommandRule(settle_due, OF_RESERVATION),
     RefundReservation: CommandRule(refund_reservation, OF_MOVED_RESERVATION),
     AcceptInvite: CommandRule(ignoring_policy(accept_invite), OF_RESERVATION),
-    RecordBounce: CommandRule(record_bounce, BOUNCE_READS),
-    RecordMailReport: CommandRule(ignoring_policy(record_mail_report), MAIL_REPORT_READS),
+    RecordMailReport: CommandRule(record_mail_report, MAIL_REPORT_READS),
     RevealLink: CommandRule(ignoring_policy(reveal_link), OF_RESERVATION),
     RecordExternalRemoval: CommandRule(ignoring_policy(record_external_removal), OF_RESERVATION),
     ResolveReservation: CommandRule(resolve_reservation, OF_MOVED_RESERVATION),
@@ -308,7 +301,6 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     ContinueRevocation: CommandRule(continue_revocation, REVOKE_READS),
     HandOutCode: CommandRule(ignoring_policy(hand_out_code), HAND_OUT_CODE_READS),
     RecordHandOutMail: CommandRule(ignoring_policy(record_hand_out_mail), HAND_OUT_MAIL_READS),
-    RecordHandOutBounce: CommandRule(ignoring_policy(record_hand_out_bounce), HAND_OUT_MAIL_READS),
     RecordHandOutReport: CommandRule(ignoring_policy(record_hand_out_report), HAND_OUT_REPORT_READS),
     ResendHandOut: CommandRule(ignoring_policy(resend_hand_out), HAND_OUT_MAIL_READS),
     RemindOfHandOut: CommandRule(ignoring_policy(remind_of_hand_out), HAND_OUT_MAIL_READS),

@@ -11,8 +11,8 @@ from uuid import UUID, uuid5
 
 from domain.command_bus import Command
 from domain.commands.context import CommandContext
-from domain.commands.delivery.record_bounce import RecordBounce, RecordMailReport
-from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, RecordHandOutReport
+from domain.commands.delivery.record_bounce import RecordMailReport
+from domain.commands.hand_out.hand_out_mail import RecordHandOutReport
 from domain.errors import Refusal
 from domain.ports import TextDraft
 from domain.results import Result
@@ -25,14 +25,6 @@ RECORDED: Final = "taken"
 ReportOutcome = Literal["taken", "known", "no_token", "unknown", "not_sent"]
 """What became of a report: it is in the history now; it was before; it has no valid token, or an expired one; what its
 token names is not in this ledger, or its recipient's data was erased; or it was never sent."""
-_EVENTS: Final[dict[tuple[bool, ReportKind], str]] = {
-    (False, "bounced"): "InviteBounced",
-    (False, "delayed"): "InviteDelayed",
-    (False, "complained"): "InviteComplained",
-    (True, "bounced"): "HandOutBounced",
-    (True, "delayed"): "HandOutDelayed",
-    (True, "complained"): "HandOutComplained",
-}
 
 
 class MailReport(NamedTuple):
@@ -115,7 +107,9 @@ class ReportIntake(NamedTuple):
             return TakenReport("not_sent" if result.kind == "conflict" else "unknown", ref)
         if not result.changed:
             return TakenReport("known", ref)
-        return TakenReport(RECORDED, ref, _EVENTS[ref.kind == "hand_out", report.kind])
+        return TakenReport(
+            RECORDED, ref, ("HandOut" if ref.kind == "hand_out" else "Invite") + report.kind.capitalize()
+        )
 
     def _find_ref(self, report: MailReport, now: datetime) -> MailRef | None:
         refs = (read_mail_token(self.secret, token, now) for token in report.tokens)
@@ -125,31 +119,22 @@ class ReportIntake(NamedTuple):
         # The id is that of the report, so that the same one, come again, is recognized.
         text_id = uuid5(ref.subject_id, f"{ref.kind} {ref.number} {report.kind}")
         if ref.kind == "hand_out":
-            text = self.draft_text(report.text, text_id, None)
-            if report.kind == "bounced":
-                return RecordHandOutBounce(
-                    context=context, code_id=ref.subject_id, note=text, mail=ref.number, reason=report.reason
-                )
             return RecordHandOutReport(
-                context=context, code_id=ref.subject_id, mail=ref.number, kind=report.kind, report=text
-            )
-        text = self.draft_text(report.text, text_id, ref.subject_id)
-        if report.kind == "bounced":
-            return RecordBounce(
                 context=context,
-                reservation_id=ref.subject_id,
-                delivery=ref.number,
-                mail=ref.kind,
+                code_id=ref.subject_id,
+                kind=report.kind,
+                mail=ref.number,
+                text=self.draft_text(report.text, text_id, None),
                 reason=report.reason,
-                case_id=self.new_id(),
-                reply_code=report.reply_code,
-                reply=text,
             )
         return RecordMailReport(
             context=context,
             reservation_id=ref.subject_id,
             delivery=ref.number,
-            mail=ref.kind,
+            case_id=self.new_id(),
             kind=report.kind,
-            report=text,
+            mail=ref.kind,
+            reason=report.reason,
+            reply_code=report.reply_code,
+            text=self.draft_text(report.text, text_id, ref.subject_id),
         )

@@ -12,7 +12,7 @@ from domain.commands.access.rebind import RebindReservation
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.add_note import NoteOnReservation
 from domain.commands.delivery.accept_invite import AcceptInvite, Via
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.reveal_link import RevealLink, find_reveal_obstacle
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -196,16 +196,16 @@ def record_bounce(
     reply_code: int | None = None,
     reply: str = "",
     occurred_at: datetime | None = None,
-) -> RecordBounce:
+) -> RecordMailReport:
     """Record that an invitation bounced; a sent one opens a case."""
-    return RecordBounce(
+    return RecordMailReport(
         context=services.context(caller),
         reservation_id=reservation_id,
         delivery=delivery,
         reason=reason,
         case_id=services.new_id(),
         reply_code=reply_code,
-        reply=services.note(reply, reservation_id),
+        text=services.note(reply, reservation_id),
         occurred_at=occurred_at,
     )
 

@@ -51,7 +51,7 @@ from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_o
 from api.use_cases.idempotency import find_keyed_id
 from api.use_cases.run_blocking import run_blocking
 from domain.commands.hand_out.hand_out_code import HandOutCode
-from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
+from domain.commands.hand_out.hand_out_mail import RecordHandOutReport, ResendHandOut
 from domain.commands.hand_out.manage_hand_out import (
     ChangeHandOut,
     CreateHandOut,
@@ -289,7 +289,7 @@ def resend(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayW
 
 @router.post(
     "/{hand_out_id}/recipients/{code_id}/bounce",
-    responses=problem_responses(RecordHandOutBounce),
+    responses=problem_responses(RecordHandOutReport),
     summary="Record the bounce of an email with a code",
 )
 def bounce(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayWriteCodes) -> RecipientView:

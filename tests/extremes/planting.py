@@ -17,7 +17,7 @@ from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.context import CommandContext
 from domain.commands.delivery import accept_invite, record_bounce
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress
 from tests.extremes.extreme_values import FIRST_EAST, LAST_WEST
@@ -76,7 +76,7 @@ def _reported(app: AppClient, at: datetime) -> None:
         about: dict[str, Any] = {"context": context, "reservation_id": reservation_id, "occurred_at": at}
         commands: dict[str, Command] = {
             "accept": AcceptInvite(**about, delivery=1, case_id=new()),
-            "bounce": RecordBounce(**about, delivery=1, reason="other", case_id=new()),
+            "bounce": RecordMailReport(**about, delivery=1, reason="other", case_id=new()),
             "remove": RecordExternalRemoval(**about),
         }
         _run(app, commands[kind])

@@ -11,7 +11,7 @@ from api.errors import ApplicationError
 from api.schemas.hand_outs import HandOutOrder, MailingChange
 from api.use_cases.campaign_actions import apply_defaults
 from api.use_cases.services import Caller, LedgerServices
-from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
+from domain.commands.hand_out.hand_out_mail import RecordHandOutReport, ResendHandOut
 from domain.commands.hand_out.manage_hand_out import (
     ChangeHandOut,
     CreateHandOut,
@@ -358,7 +358,7 @@ def record_bounce(
     """
     if not find_person(services, hand_out_id, code_id).mail:
         raise ApplicationError.from_refusal(HandOutMailConflict("not_sent"))
-    services.execute(RecordHandOutBounce(context=services.context(caller), code_id=code_id, note=services.note(note)))
+    services.execute(RecordHandOutReport(context=services.context(caller), code_id=code_id, text=services.note(note)))
     return find_person(services, hand_out_id, code_id)
 
 

@@ -6,7 +6,7 @@ policy says so and nothing is uncertain (rule 6).
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -25,12 +25,12 @@ from domain.ports import TextDraft
 from domain.working_set import WorkingSet
 
 
-class RecordBounce(Struct, frozen=True, kw_only=True):
-    """An email bounced.
+class RecordMailReport(Struct, frozen=True, kw_only=True):
+    """An email bounced or is delayed, or its recipient complained.
 
-    `reason` is a stable word; `reply` holds the server's own words for the vault; `case_id` is new and random, used if
-    a case is opened; `occurred_at` is when it bounced, if that was before the report. `mail` says whether it was the
-    invitation.
+    `text` holds the report for the vault; of a delay and a complaint its id is that of the report. `mail` says whether
+    it was the invitation. Of bounces alone: `reason` is a stable word; `case_id` is new and random, used if a case is
+    opened; `occurred_at` is when it bounced, if that was before the report.
     """
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, NothingSent, OutOfBounds)
@@ -38,69 +38,57 @@ class RecordBounce(Struct, frozen=True, kw_only=True):
     context: CommandContext
     reservation_id: UUID
     delivery: int
-    reason: str
     case_id: UUID
+    kind: Literal["bounced", "delayed", "complained"] = "bounced"
     mail: ReportedMail = "invite"
+    reason: str = "other"
     reply_code: int | None = None
-    reply: TextDraft | None = None
+    text: TextDraft | None = None
     occurred_at: datetime | None = None
 
-
-class RecordMailReport(Struct, frozen=True, kw_only=True):
-    """An email is delayed, or its recipient complained. `report` is for the vault; its id is that of the report."""
-
-    refusals: ClassVar[RefusalOrder] = (ReservationUnknown, NothingSent)
-
-    context: CommandContext
-    reservation_id: UUID
-    delivery: int
-    kind: Literal["delayed", "complained"]
-    report: TextDraft
-    mail: ReportedMail = "invite"
+    @property
+    def is_bounced_invite(self) -> bool:
+        """Whether it is known by its delivery; all others are known by their text."""
+        return self.kind == "bounced" and self.mail == "invite"
 
 
-def _ask_about_bounces(commands: Sequence[RecordBounce], seen: WorkingSet, asks: Asks) -> None:
-    ask_for_rebinds(commands, seen, asks)
-    asks.texts.update(command.reply.text_id for command in commands if command.reply and command.mail != "invite")
+def _ask(commands: Sequence[RecordMailReport], seen: WorkingSet, asks: Asks) -> None:
+    ask_for_rebinds([command for command in commands if command.kind == "bounced"], seen, asks)
+    asks.texts.update(command.text.text_id for command in commands if command.text and not command.is_bounced_invite)
 
 
-def _ask_about_reports(commands: Sequence[RecordMailReport], _seen: WorkingSet, asks: Asks) -> None:
-    asks.texts.update(command.report.text_id for command in commands)
+MAIL_REPORT_READS: Final[Reads[RecordMailReport]] = Reads(name=name_reservations, ask=_ask)
 
 
-BOUNCE_READS: Final[Reads[RecordBounce]] = Reads(name=name_reservations, ask=_ask_about_bounces)
-MAIL_REPORT_READS: Final[Reads[RecordMailReport]] = Reads(name=name_reservations, ask=_ask_about_reports)
-
-
-def record_bounce(command: RecordBounce, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Record a bounce once per delivery; if the bounced use counts, open a case or refund it.
+def record_mail_report(command: RecordMailReport, working_set: WorkingSet, policy: Policy) -> Decision:
+    """Record a report once; if the bounced use counts, open a case or refund it.
 
     That is the newest delivery of a sent reservation that was not accepted. If a case of another cause is open, no
-    second one is opened. A bounced notice changes no state.
+    second one is opened. A bounced notice, a delay and a complaint change no state.
 
     Raises:
         ReservationUnknown: There is no such reservation.
         NothingSent: No attempt at that delivery was ever made.
         OutOfBounds: `occurred_at` is earlier than the reservation, or ahead of now.
     """
-    reservation = _find(command, working_set)
-    is_known = (
-        command.delivery in reservation.bounced_deliveries
-        if command.mail == "invite"
-        else _has_text(command.reply, working_set)
-    )
-    if is_known:
+    reservation = working_set.reservation(command.reservation_id)
+    if reservation.last_attempt == 0 or command.delivery > reservation.delivery:
+        raise NothingSent
+    if _is_known(command, reservation, working_set):
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
+    about: dict[str, Any] = {"delivery": command.delivery, "mail": command.mail, "text_id": id_of_text(command.text)}
+    if command.kind != "bounced":
+        kind = InviteDelayed if command.kind == "delayed" else InviteComplained
+        event = kind(**stamp.for_reservation(reservation), **about)
+        return Decision(reservation.code_id, [event], reservation.reservation_id, text=command.text)
     bounced = InviteBounced(
         **reported_fields(stamp, reservation, command.occurred_at),
+        **about,
         reservation_id=reservation.reservation_id,
-        delivery=command.delivery,
-        mail=command.mail,
         reason=command.reason,
         reply_code=command.reply_code,
-        text_id=id_of_text(command.reply),
         caused_by=reservation.moved_by,
     )
     events: list[Event] = [bounced]
@@ -109,41 +97,16 @@ def record_bounce(command: RecordBounce, working_set: WorkingSet, policy: Policy
             events.append(_refund(reservation, stamp, code.version + 1))
         else:
             events.append(open_case(reservation, stamp, command.case_id, "bounced", caused_by=code.version + 1))
-    return Decision(reservation.code_id, events, reservation.reservation_id, text=command.reply)
+    return Decision(reservation.code_id, events, reservation.reservation_id, text=command.text)
 
 
-def record_mail_report(command: RecordMailReport, working_set: WorkingSet) -> Decision:
-    """Record a delay or a complaint, each report once. Neither changes the reservation's state.
-
-    Raises:
-        ReservationUnknown: There is no such reservation.
-        NothingSent: No attempt at that delivery was ever made.
-    """
-    reservation = _find(command, working_set)
-    if _has_text(command.report, working_set):
-        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
-    kind = InviteDelayed if command.kind == "delayed" else InviteComplained
-    event = kind(
-        **event_stamp(command.context, working_set.codes[reservation.code_id]).for_reservation(reservation),
-        delivery=command.delivery,
-        mail=command.mail,
-        text_id=command.report.text_id,
-    )
-    return Decision(reservation.code_id, [event], reservation.reservation_id, text=command.report)
+def _is_known(command: RecordMailReport, reservation: Reservation, working_set: WorkingSet) -> bool:
+    if command.is_bounced_invite:
+        return command.delivery in reservation.bounced_deliveries
+    return command.text is not None and working_set.has_text(command.text.text_id)
 
 
-def _find(command: RecordBounce | RecordMailReport, working_set: WorkingSet) -> Reservation:
-    reservation = working_set.reservation(command.reservation_id)
-    if reservation.last_attempt == 0 or command.delivery > reservation.delivery:
-        raise NothingSent
-    return reservation
-
-
-def _has_text(text: TextDraft | None, working_set: WorkingSet) -> bool:
-    return text is not None and working_set.has_text(text.text_id)
-
-
-def _is_use_in_doubt(command: RecordBounce, reservation: Reservation) -> bool:
+def _is_use_in_doubt(command: RecordMailReport, reservation: Reservation) -> bool:
     """Return whether the invitation that a use counts for bounced, so that staff have to decide."""
     is_newest = command.mail == "invite" and command.delivery == reservation.delivery and not reservation.resending
     return is_newest and reservation.status == "sent" and reservation.accepted_at is None and not reservation.case_id

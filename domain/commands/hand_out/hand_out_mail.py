@@ -47,36 +47,22 @@ class RecordHandOutMail(Struct, frozen=True, kw_only=True):
     outcome: FinalOutcome | SkipReason
 
 
-class RecordHandOutBounce(Struct, frozen=True, kw_only=True):
-    """Record that an email with a code bounced.
-
-    `note`, what staff write about it or the report, goes to the vault. `mail`: the number of the email; the newest one
-    if staff record it. A bounce of an earlier email than the newest changes nothing. `reason`: a stable word, if a
-    report gives one.
-    """
-
-    refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut, HandOutMailConflict)
-
-    context: CommandContext
-    code_id: UUID
-    note: TextDraft | None = None
-    mail: int | None = None
-    reason: str | None = None
-
-
 class RecordHandOutReport(Struct, frozen=True, kw_only=True):
-    """Record that an email with a code is delayed, or that its recipient complained.
+    """Record that an email with a code bounced or is delayed, or that its recipient complained.
 
-    `report` is for the vault; its id is that of the report.
+    `text`, the report or what staff write about it, goes to the vault; of a delay and a complaint its id is that of the
+    report. `mail`: the number of the email; the newest one if staff record a bounce. A bounce of an earlier email than
+    the newest changes nothing. `reason`: why it bounced, as a stable word, if a report gives one.
     """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut, HandOutMailConflict)
 
     context: CommandContext
     code_id: UUID
-    mail: int
-    kind: Literal["delayed", "complained"]
-    report: TextDraft
+    kind: Literal["bounced", "delayed", "complained"] = "bounced"
+    mail: int | None = None
+    text: TextDraft | None = None
+    reason: str | None = None
 
 
 class ResendHandOut(Struct, frozen=True, kw_only=True):
@@ -97,7 +83,7 @@ class RemindOfHandOut(Struct, frozen=True, kw_only=True):
     code_id: UUID
 
 
-HandOutMailCommand = RecordHandOutMail | RecordHandOutBounce | RecordHandOutReport | ResendHandOut | RemindOfHandOut
+HandOutMailCommand = RecordHandOutMail | RecordHandOutReport | ResendHandOut | RemindOfHandOut
 """A command about one handed-out code, by the code's id."""
 
 
@@ -107,7 +93,7 @@ def _ask(commands: Sequence[HandOutMailCommand], _seen: WorkingSet, asks: Asks) 
 
 def _ask_about_reports(commands: Sequence[RecordHandOutReport], seen: WorkingSet, asks: Asks) -> None:
     _ask(commands, seen, asks)
-    asks.texts.update(command.report.text_id for command in commands)
+    asks.texts.update(command.text.text_id for command in commands if command.text and command.kind != "bounced")
 
 
 HAND_OUT_MAIL_READS: Final[Reads[HandOutMailCommand]] = Reads(name=name_codes, ask=_ask)
@@ -127,37 +113,29 @@ def record_hand_out_mail(command: RecordHandOutMail, working_set: WorkingSet) ->
     return Decision(command.code_id, [_outcome_event(command.outcome, fields)])
 
 
-def record_hand_out_bounce(command: RecordHandOutBounce, working_set: WorkingSet) -> Decision:
-    """Record the bounce once.
-
-    Raises:
-        Refusal: One of `RecordHandOutBounce.refusals`, in that order.
-    """
-    handed_out = _find(command, working_set)
-    if handed_out.mail_state == "bounced" or (command.mail is not None and command.mail < handed_out.mail):
-        return Decision(command.code_id)
-    if handed_out.mail_state not in {"sent", "unknown"} or command.mail not in {None, handed_out.mail}:
-        raise HandOutMailConflict("not_sent")
-    event = HandOutBounced(
-        **_event_fields(command, working_set, handed_out.mail), text_id=id_of_text(command.note), reason=command.reason
-    )
-    return Decision(command.code_id, [event], text=command.note)
-
-
 def record_hand_out_report(command: RecordHandOutReport, working_set: WorkingSet) -> Decision:
-    """Record a delay or a complaint, each report once. Neither changes the outcome of the email.
+    """Record a report once. Delays and complaints change no outcome of the email.
 
     Raises:
         Refusal: One of `RecordHandOutReport.refusals`, in that order.
     """
     handed_out = _find(command, working_set)
-    if command.mail > handed_out.mail or handed_out.mail_state == "queued":
+    mail = handed_out.mail if command.mail is None else command.mail
+    if command.kind == "bounced":
+        if handed_out.mail_state == "bounced" or mail < handed_out.mail:
+            return Decision(command.code_id)
+        is_sent = handed_out.mail_state in {"sent", "unknown"}
+    else:
+        is_sent = handed_out.mail_state != "queued"
+    if mail > handed_out.mail or not is_sent:
         raise HandOutMailConflict("not_sent")
-    if working_set.has_text(command.report.text_id):
+    fields = {**_event_fields(command, working_set, mail), "text_id": id_of_text(command.text)}
+    if command.kind == "bounced":
+        return Decision(command.code_id, [HandOutBounced(**fields, reason=command.reason)], text=command.text)
+    if command.text is not None and working_set.has_text(command.text.text_id):
         return Decision(command.code_id)
     kind = HandOutDelayed if command.kind == "delayed" else HandOutComplained
-    event = kind(**_event_fields(command, working_set, command.mail), text_id=command.report.text_id)
-    return Decision(command.code_id, [event], text=command.report)
+    return Decision(command.code_id, [kind(**fields)], text=command.text)
 
 
 def resend_hand_out(command: ResendHandOut, working_set: WorkingSet) -> Decision:

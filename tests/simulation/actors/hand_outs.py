@@ -14,8 +14,8 @@ from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import (
-    RecordHandOutBounce,
     RecordHandOutMail,
+    RecordHandOutReport,
     RemindOfHandOut,
     ResendHandOut,
 )
@@ -203,7 +203,7 @@ class SimulatedHandOut:
     def _actions(self) -> list[Callable[[], None]]:
         return [
             self._pause,
-            partial(self._change_mail, RecordHandOutBounce),
+            partial(self._change_mail, RecordHandOutReport),
             partial(self._change_mail, ResendHandOut),
             partial(self._change_mail, ResendHandOut),
             partial(self._change_mail, RemindOfHandOut),
@@ -292,7 +292,7 @@ class SimulatedHandOut:
     def _end(self) -> None:
         self._manage(EndHandOut(context=self._context(), campaign_id=self._campaign_id, hand_out_id=self._hand_out_id))
 
-    def _change_mail(self, command: type[RecordHandOutBounce | ResendHandOut | RemindOfHandOut]) -> None:
+    def _change_mail(self, command: type[RecordHandOutReport | ResendHandOut | RemindOfHandOut]) -> None:
         if not (code_ids := sorted(self._site.store.handed_out)):
             return
         code_id = self._random.choice(code_ids)

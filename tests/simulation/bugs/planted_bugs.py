@@ -19,7 +19,7 @@ from domain.commands.delivery import accept_invite, claim_attempt, record_outcom
 from domain.commands.delivery import record_bounce as record_bounce_module
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.late_success import DeliveryProof
-from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
+from domain.commands.delivery.record_bounce import RecordMailReport, record_mail_report
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation import correct_recipient, reserve, settle_due
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -235,8 +235,8 @@ def claim_ignores_the_lease(patch: Patch) -> None:
 def bounce_gives_the_use_back(patch: Patch) -> None:
     """Who bounces has not paid."""
 
-    def bounce(command: RecordBounce, working_set: WorkingSet, policy: Policy) -> Decision:
-        decision = record_bounce(command, working_set, policy)
+    def bounce(command: RecordMailReport, working_set: WorkingSet, policy: Policy) -> Decision:
+        decision = record_mail_report(command, working_set, policy)
         reservation = working_set.reservations[command.reservation_id]
         if reservation.status != "sent" or not decision.events:
             return decision
@@ -247,7 +247,7 @@ def bounce_gives_the_use_back(patch: Patch) -> None:
         )
         return replace_events(decision, [decision.events[0], refund])
 
-    plant(patch, RecordBounce, bounce)
+    plant(patch, RecordMailReport, bounce)
 
 
 def bounce_refunds_whatever_was_sent(patch: Patch) -> None:
@@ -262,7 +262,7 @@ def forged_reports_are_believed(patch: Patch) -> None:
 
 def same_report_is_taken_again(patch: Patch) -> None:
     """A report that comes twice is two reports."""
-    patch.setattr(record_bounce_module, "_has_text", lambda _text, _working_set: False)
+    patch.setattr(record_bounce_module, "_is_known", lambda _command, _reservation, _working_set: False)
 
 
 def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:

@@ -10,7 +10,7 @@ from uuid import UUID
 from domain.command_bus import Command
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.reserve import ReserveUse
@@ -21,7 +21,7 @@ from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet
 
 COMMANDS_AFFECTING_REBINDS = (
-    RecordBounce,
+    RecordMailReport,
     RebindReservation,
     RefundReservation,
     CorrectRecipient,

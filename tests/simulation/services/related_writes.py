@@ -10,7 +10,7 @@ from domain.commands.access.rebind import RequestRebind
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.import_code import ImportCode
-from domain.commands.delivery.record_bounce import RecordBounce, RecordMailReport
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutReport
@@ -72,19 +72,21 @@ def recipients_of(command: AnyCommand) -> Sequence[RecipientDraft]:
 
 def text_of(command: AnyCommand) -> TextDraft | None:
     """Return the note or the reply that a command brings."""
-    if isinstance(command, RecordOutcome | RecordBounce | RecordRemovalOutcome):
+    if isinstance(command, RecordOutcome | RecordRemovalOutcome):
         return command.reply
     if isinstance(command, RecordMailReport | RecordHandOutReport):
-        return command.report
+        return command.text
     note: TextDraft | None = getattr(command, "note", None)
     return note
 
 
 def is_known_by_text(command: AnyCommand) -> bool:
     """Return whether a command changes nothing if the store has its text."""
-    if isinstance(command, RecordBounce):
-        return command.mail != "invite"
-    return isinstance(command, NoteOnCode | NoteOnReservation | RecordMailReport | RecordHandOutReport)
+    if isinstance(command, RecordMailReport):
+        return (command.kind, command.mail) != ("bounced", "invite")
+    if isinstance(command, RecordHandOutReport):
+        return command.kind != "bounced"
+    return isinstance(command, NoteOnCode | NoteOnReservation)
 
 
 def suppressions(working_set: WorkingSet) -> Iterator[tuple[UUID, Suppression, datetime]]:

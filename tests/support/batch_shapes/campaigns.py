@@ -18,7 +18,6 @@ from domain.commands.campaign.manage_campaign import (
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import (
-    RecordHandOutBounce,
     RecordHandOutMail,
     RecordHandOutReport,
     RemindOfHandOut,
@@ -125,7 +124,7 @@ def _record_mail(bench: LedgerBench, count: int) -> Sequence[Command]:
 def _bounce(bench: LedgerBench, count: int) -> Sequence[Command]:
     context, vault = bench.context("staff"), bench.storage.vault
     return [
-        RecordHandOutBounce(context=context, code_id=each, note=vault.seal_text("mailbox full", uuid4()))
+        RecordHandOutReport(context=context, code_id=each, text=vault.seal_text("mailbox full", uuid4()))
         for each in mail_new(bench, count)
     ]
 
@@ -135,7 +134,7 @@ def _report(bench: LedgerBench, count: int) -> Sequence[Command]:
     context, vault = bench.context("worker"), bench.storage.vault
     return [
         RecordHandOutReport(
-            context=context, code_id=each, mail=1, kind="complained", report=vault.seal_text("unwanted", uuid4())
+            context=context, code_id=each, mail=1, kind="complained", text=vault.seal_text("unwanted", uuid4())
         )
         for each in mail_new(bench, count)
     ]

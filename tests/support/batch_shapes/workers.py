@@ -9,7 +9,7 @@ from domain.command_bus import Command
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.commands.delivery.record_bounce import RecordBounce, RecordMailReport
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.reservation.settle_due import SettleDue
 from domain.ports import OutcomeUnknown, Rejected
 from tests.support.batch_shapes.registry import (
@@ -98,17 +98,17 @@ def _accept(bench: LedgerBench, count: int) -> Sequence[Command]:
 
 
 @shape("record a bounce")
-def record_bounces(bench: LedgerBench, count: int) -> list[RecordBounce]:
+def record_bounces(bench: LedgerBench, count: int) -> list[RecordMailReport]:
     """Servers report that sent invitations bounced, which opens cases."""
     context, vault = bench.context("key"), bench.storage.vault
     return [
-        RecordBounce(
+        RecordMailReport(
             context=context,
             reservation_id=each,
             delivery=1,
             reason="mailbox_full",
             case_id=uuid4(),
-            reply=vault.seal_text("mailbox full", uuid4(), each),
+            text=vault.seal_text("mailbox full", uuid4(), each),
         )
         for each in send_uses(bench, count)
     ]
@@ -124,7 +124,8 @@ def _report_mails(bench: LedgerBench, count: int) -> list[RecordMailReport]:
             reservation_id=each,
             delivery=1,
             kind="complained",
-            report=vault.seal_text("unwanted", uuid4(), each),
+            case_id=uuid4(),
+            text=vault.seal_text("unwanted", uuid4(), each),
         )
         for each in send_uses(bench, count)
     ]

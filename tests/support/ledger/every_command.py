@@ -32,7 +32,6 @@ from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.reveal_link import RevealLink
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import (
-    RecordHandOutBounce,
     RecordHandOutMail,
     RecordHandOutReport,
     RemindOfHandOut,
@@ -205,8 +204,8 @@ class EveryCommand(RandomCommands):
             partial(self._hand_out, *pick(self._in_campaigns[-6:])),
             partial(self._hand_out, *pick(self._in_campaigns[-6:])),
             partial(RecordHandOutMail, **worker, mail=1, outcome=pick([SENT, LOST])),
-            partial(RecordHandOutBounce, context=self.context("key"), code_id=handed_out),
-            partial(RecordHandOutReport, **worker, mail=1, kind=pick(["delayed", "complained"]), report=note),
+            partial(RecordHandOutReport, context=self.context("key"), code_id=handed_out),
+            partial(RecordHandOutReport, **worker, mail=1, kind=pick(["delayed", "complained"]), text=note),
             partial(ResendHandOut, context=staff, code_id=handed_out),
             partial(RemindOfHandOut, **worker),
             partial(
@@ -236,7 +235,14 @@ class EveryCommand(RandomCommands):
             partial(RequestResend, **about),
             partial(RevealLink, **about, note=self.vault.seal_text("by phone", self.new_id(), reservation_id)),
             partial(NoteOnReservation, **about, note=note),
-            partial(RecordMailReport, **about, delivery=1, kind=pick(["delayed", "complained"]), report=note),
+            partial(
+                RecordMailReport,
+                **about,
+                delivery=1,
+                case_id=self.new_id(),
+                kind=pick(["delayed", "complained"]),
+                text=note,
+            ),
             partial(CloseForErasure, **sweep, case_id=self.new_id()),
             partial(SettleAccess, **sweep),
             partial(RecordRemovalOutcome, **sweep, **removal),

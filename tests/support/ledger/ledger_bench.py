@@ -12,7 +12,7 @@ from domain.commands.campaign.manage_campaign import CreateCampaign
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.commands.hand_out.manage_hand_out import CreateHandOut
@@ -142,7 +142,7 @@ class LedgerBench:
     def bounce(self, reservation_id: UUID) -> CommandResult:
         """The first email came back, which opens a case."""
         context, case_id = self.context("key"), uuid4()
-        bounce = RecordBounce(
+        bounce = RecordMailReport(
             context=context, reservation_id=reservation_id, delivery=1, reason="mailbox_full", case_id=case_id
         )
         return done(self.run(bounce))

@@ -12,7 +12,7 @@ from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.reserve import ReserveUse
@@ -165,7 +165,7 @@ class RandomCommands:
             self.settle(reservation_id),
             self.refund(reservation_id, note=pick([None, "asked for it"])),
             AcceptInvite(context=self.context(), delivery=1, **case),
-            RecordBounce(context=self.context("key"), delivery=1, reason="mailbox_full", **case),
+            RecordMailReport(context=self.context("key"), delivery=1, reason="mailbox_full", **case),
             ResolveReservation(context=staff, resolution=pick(["sent", "refunded", "retry"]), **case),
             RefundAfterOutage(context=staff, reservation_id=reservation_id, include_sent=pick([True, False])),
         ]

@@ -16,7 +16,7 @@ from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -129,7 +129,9 @@ class RandomHistory:
                 context=self._context("staff"), reservation_id=reservation_id, cause="staff"
             ),
             "accept": lambda: AcceptInvite(context=self._context("person"), delivery=1, **case),
-            "bounce": lambda: RecordBounce(context=self._context("key"), delivery=1, reason="mailbox_unknown", **case),
+            "bounce": lambda: RecordMailReport(
+                context=self._context("key"), delivery=1, reason="mailbox_unknown", **case
+            ),
             "resolve": lambda: ResolveReservation(
                 context=self._context("staff"), resolution=draw(["sent", "refunded", "retry"]), **case
             ),

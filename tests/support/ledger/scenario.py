@@ -28,7 +28,7 @@ from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.commands.delivery.record_bounce import RecordBounce, RecordMailReport
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.cancel import CancelReservation
@@ -375,14 +375,14 @@ class Scenario:
     ) -> Result:
         """A mail server sends an email back."""
         return self.run(
-            RecordBounce(
+            RecordMailReport(
                 context=self.context("key", request_id),
                 reservation_id=reservation_id,
                 delivery=delivery,
                 reason=reason,
                 case_id=self.new_id(),
                 mail=mail,
-                reply=reply,
+                text=reply,
             )
         )
 
@@ -390,7 +390,12 @@ class Scenario:
         """A mail server reports a delay, or the recipient complains."""
         return self.run(
             RecordMailReport(
-                context=self.context("worker"), reservation_id=reservation_id, delivery=1, kind=kind, report=report
+                context=self.context("worker"),
+                reservation_id=reservation_id,
+                delivery=1,
+                case_id=UUID(int=0),  # opened by bounces alone
+                kind=kind,
+                text=report,
             )
         )
 

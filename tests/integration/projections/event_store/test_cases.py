@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid4
 
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.reserve import ReserveUse
@@ -32,15 +32,15 @@ def success(bench: LedgerBench, reservation_id: UUID, attempt: int) -> RecordOut
     )
 
 
-def bounce(bench: LedgerBench, reservation_id: UUID) -> RecordBounce:
+def bounce(bench: LedgerBench, reservation_id: UUID) -> RecordMailReport:
     """The command of a bounce, with the server's words."""
-    return RecordBounce(
+    return RecordMailReport(
         context=bench.context("key"),
         reservation_id=reservation_id,
         delivery=1,
         reason="mailbox_unknown",
         case_id=uuid4(),
-        reply=bench.storage.vault.seal_text("no such user", uuid4(), reservation_id),
+        text=bench.storage.vault.seal_text("no such user", uuid4(), reservation_id),
     )
 
 

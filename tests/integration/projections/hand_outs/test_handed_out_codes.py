@@ -3,7 +3,7 @@
 from uuid import UUID, uuid4
 
 from domain.commands.code.issue import HandOutPlace, IssueCode
-from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, RecordHandOutMail, ResendHandOut
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RecordHandOutReport, ResendHandOut
 from domain.commands.hand_out.manage_hand_out import CreateHandOut, PauseHandOut
 from domain.results import HandOutResult
 from domain.values.identifiers import generate_code
@@ -50,7 +50,7 @@ def test_rows_follow_from_the_log(bench: LedgerBench) -> None:
     worker = bench.context("worker")
     for code_id in (bounced, resent):
         done(bench.run(RecordHandOutMail(context=worker, code_id=code_id, mail=1, outcome=SENT)))
-    done(bench.run(RecordHandOutBounce(context=worker, code_id=bounced)))
+    done(bench.run(RecordHandOutReport(context=worker, code_id=bounced)))
     done(bench.run(ResendHandOut(context=bench.context("staff"), code_id=resent)))
     query = "SELECT code_id, mail, mail_state, version FROM handed_out_codes ORDER BY mail"
     live = bench.rows(query)

@@ -11,7 +11,7 @@ from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse, Opening
 from domain.commands.code.issue import IssueCode
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.errors import OutOfBounds
 from domain.values.email_domains import NAMES_MAX, join_domains, parse_domains
 from domain.values.number_bounds import DAYS, PORTS, REBINDS, USES, NumberError, parse_number
@@ -169,9 +169,9 @@ def test_import_keeps_the_times_of_its_uses_inside_the_bounds(name: str) -> None
     assert result.why == name
 
 
-@pytest.mark.parametrize("kind", [AcceptInvite, RecordBounce, RecordExternalRemoval])
+@pytest.mark.parametrize("kind", [AcceptInvite, RecordMailReport, RecordExternalRemoval])
 def test_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(
-    kind: type[AcceptInvite | RecordBounce | RecordExternalRemoval],
+    kind: type[AcceptInvite | RecordMailReport | RecordExternalRemoval],
 ) -> None:
     """Both ends are inside; beyond them nothing is recorded."""
     for beyond, inside in (
@@ -182,7 +182,7 @@ def test_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(
         reserved_at, reservation_id = scenario.now, scenario.sent()
         scenario.passes(3600)
         more: dict[str, Any] = {} if kind is RecordExternalRemoval else {"delivery": 1, "case_id": scenario.new_id()}
-        more |= {"reason": "other"} if kind is RecordBounce else {}
+        more |= {"reason": "other"} if kind is RecordMailReport else {}
         about: dict[str, Any] = {"context": scenario.context("channel"), "reservation_id": reservation_id, **more}
         before = len(scenario.events)
 

@@ -8,7 +8,7 @@ import pytest
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from tests.integration.web.support.actions.test_action_forms import SignIn, kinds, reserved, seen_on
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
@@ -26,7 +26,7 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
     shared_app.attempt(reservation_id)
     about: dict[str, Any] = {"reservation_id": UUID(reservation_id), "delivery": 1, "case_id": uuid4()}
     context = CommandContext(now=shared_app.services.now(), actor="person")
-    bounce = [RecordBounce(context=context, reason="other", **about)] if bounced else []
+    bounce = [RecordMailReport(context=context, reason="other", **about)] if bounced else []
     shared_app.services.storage.ledger.execute([*bounce, AcceptInvite(context=context, **about)])
     browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/{action}"
     shown = read_page(browser.get(f"/support/reservations/{reservation_id}").text)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.events.reservation import CaseOpened, InviteBounced, UseRefunded
 from domain.policy import Policy
 from tests.support.ledger.scenario import BUSY, LOST, SENT, Scenario, done, refusal
@@ -139,14 +139,14 @@ class ReplyDraft:
 def test_bounce_names_its_reason_and_the_reply_of_the_server() -> None:
     """The words themselves go to the vault."""
     scenario = Scenario()
-    command = RecordBounce(
+    command = RecordMailReport(
         context=scenario.context("key"),
         reservation_id=scenario.sent(),
         delivery=1,
         reason="mailbox_full",
         case_id=UUID(int=5),
         reply_code=552,
-        reply=ReplyDraft(),
+        text=ReplyDraft(),
     )
 
     done(scenario.run(command))

@@ -7,8 +7,8 @@ import pytest
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_mail import (
     MAILS_MAX,
-    RecordHandOutBounce,
     RecordHandOutMail,
+    RecordHandOutReport,
     RemindOfHandOut,
     ResendHandOut,
 )
@@ -57,7 +57,7 @@ class Mail:
 
     def bounce(self) -> Result:
         """It bounced."""
-        return self.scenario.run(RecordHandOutBounce(context=self.scenario.context("key"), code_id=CODE))
+        return self.scenario.run(RecordHandOutReport(context=self.scenario.context("key"), code_id=CODE))
 
     def remind(self) -> Result:
         """A reminder may be due."""
@@ -165,7 +165,7 @@ def test_codes_that_no_hand_out_issued_have_no_emails() -> None:
     context = scenario.context("staff")
     results = [
         scenario.run(ResendHandOut(context=context, code_id=scenario.code_id)),
-        scenario.run(RecordHandOutBounce(context=context, code_id=scenario.code_id)),
+        scenario.run(RecordHandOutReport(context=context, code_id=scenario.code_id)),
         scenario.run(RecordHandOutMail(context=context, code_id=scenario.code_id, mail=1, outcome=SENT)),
     ]
 
