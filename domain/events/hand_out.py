@@ -218,6 +218,7 @@ class HandOutBounced(HandOutMailEvent, frozen=True, kw_only=True):
     Attributes:
         text_id: What staff wrote about it, or the report, in the vault.
         reason: Why, as a word such as `mailbox_unknown`; none: staff recorded it.
+        superseded: Whether a newer email was requested before the report came.
     """
 
     IMPORTANCE = "outcome"
@@ -227,6 +228,7 @@ class HandOutBounced(HandOutMailEvent, frozen=True, kw_only=True):
 
     text_id: UUID | None = None
     reason: str | None = None
+    superseded: bool = False
 
 
 class HandOutDelayed(HandOutMailEvent, frozen=True, kw_only=True):

@@ -159,6 +159,8 @@ def changes_of(event: HandedOutCodeEvent) -> dict[str, Any]:
             return {"mail": event.mail, "mail_state": "queued", "reminder": event.mail}
         case HandOutDelayed() | HandOutComplained():
             return {}
+        case HandOutBounced() if event.superseded:
+            return {}
         case _:
             return {"mail_state": MAIL_STATES[type(event)]}
 

@@ -224,7 +224,7 @@ EXAMPLES: Final[list[Event]] = [
     HandOutFailed(**WHO, mail=2, server="mx:25", reason="address_refused", reply_code=550),
     HandOutUnknown(**WHO, mail=2, server="mx:25", cause="connection_lost"),
     HandOutSkipped(**WHO, mail=2, reason="opted_out"),
-    HandOutBounced(**WHO, mail=2, text_id=C, reason="mailbox_unknown"),
+    HandOutBounced(**WHO, mail=2, text_id=C, reason="mailbox_unknown", superseded=True),
     HandOutDelayed(**WHO, mail=2, text_id=C),
     HandOutComplained(**WHO, mail=2, text_id=C),
     HandOutResendRequested(**WHO, mail=2),

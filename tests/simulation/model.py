@@ -204,6 +204,7 @@ class LedgerModel:
             ended_at=self.ended_at,
             sent_hand_outs=self.hand_out.sent,
             reported=self.clients.servers.reported,
+            acknowledged=self.clients.servers.acknowledged,
         )
 
     def counts(self) -> Counter[str]:

@@ -17,6 +17,7 @@ from domain.events.hand_out import (
     HandOutComplained,
     HandOutDelayed,
     HandOutFailed,
+    HandOutMailEvent,
     HandOutReminded,
     HandOutResendRequested,
     HandOutSent,
@@ -50,9 +51,9 @@ class RecordHandOutMail(Struct, frozen=True, kw_only=True):
 class RecordHandOutReport(Struct, frozen=True, kw_only=True):
     """Record that an email with a code bounced or is delayed, or that its recipient complained.
 
-    `text`, the report or what staff write about it, goes to the vault; of a delay and a complaint its id is that of the
-    report. `mail`: the number of the email; the newest one if staff record a bounce. A bounce of an earlier email than
-    the newest changes nothing. `reason`: why it bounced, as a stable word, if a report gives one.
+    `text`, the report or what staff write about it, goes to the vault; the id of a report's text is that of the report.
+    `mail`: the number of the email that a report is about; None for the newest one, if staff record a bounce. `reason`:
+    why it bounced, as a stable word, if a report gives one.
     """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut, HandOutMailConflict)
@@ -93,7 +94,7 @@ def _ask(commands: Sequence[HandOutMailCommand], _seen: WorkingSet, asks: Asks) 
 
 def _ask_about_reports(commands: Sequence[RecordHandOutReport], seen: WorkingSet, asks: Asks) -> None:
     _ask(commands, seen, asks)
-    asks.texts.update(command.text.text_id for command in commands if command.text and command.kind != "bounced")
+    asks.texts.update(command.text.text_id for command in commands if command.text and command.mail is not None)
 
 
 HAND_OUT_MAIL_READS: Final[Reads[HandOutMailCommand]] = Reads(name=name_codes, ask=_ask)
@@ -114,28 +115,31 @@ def record_hand_out_mail(command: RecordHandOutMail, working_set: WorkingSet) ->
 
 
 def record_hand_out_report(command: RecordHandOutReport, working_set: WorkingSet) -> Decision:
-    """Record a report once. Delays and complaints change no outcome of the email.
+    """Record a report once, also while a newer email is queued. Delays and complaints change no outcome of an email.
+
+    A report is evidence that its email was sent, also while its outcome is not recorded. The bounce of an earlier email
+    does not change the state of the newest.
 
     Raises:
         Refusal: One of `RecordHandOutReport.refusals`, in that order.
     """
     handed_out = _find(command, working_set)
+    is_report = command.mail is not None
     mail = handed_out.mail if command.mail is None else command.mail
-    if command.kind == "bounced":
-        if handed_out.mail_state == "bounced" or mail < handed_out.mail:
-            return Decision(command.code_id)
-        is_sent = handed_out.mail_state in {"sent", "unknown"}
-    else:
-        is_sent = handed_out.mail_state != "queued"
-    if mail > handed_out.mail or not is_sent:
+    is_newest = mail == handed_out.mail
+    if mail > handed_out.mail or (not is_report and handed_out.mail_state not in {"sent", "unknown", "bounced"}):
         raise HandOutMailConflict("not_sent")
-    fields = {**_event_fields(command, working_set, mail), "text_id": id_of_text(command.text)}
-    if command.kind == "bounced":
-        return Decision(command.code_id, [HandOutBounced(**fields, reason=command.reason)], text=command.text)
-    if command.text is not None and working_set.has_text(command.text.text_id):
+    is_bounce = command.kind == "bounced"
+    if is_bounce and is_newest and handed_out.mail_state == "bounced":
         return Decision(command.code_id)
-    kind = HandOutDelayed if command.kind == "delayed" else HandOutComplained
-    return Decision(command.code_id, [kind(**fields)], text=command.text)
+    if is_report and command.text is not None and working_set.has_text(command.text.text_id):
+        return Decision(command.code_id)
+    fields = {**_event_fields(command, working_set, mail), "text_id": id_of_text(command.text)}
+    if is_bounce:
+        event: HandOutMailEvent = HandOutBounced(**fields, reason=command.reason, superseded=not is_newest)
+    else:
+        event = (HandOutDelayed if command.kind == "delayed" else HandOutComplained)(**fields)
+    return Decision(command.code_id, [event], text=command.text)
 
 
 def resend_hand_out(command: ResendHandOut, working_set: WorkingSet) -> Decision:

@@ -27,12 +27,14 @@ class ReportingServers:
     Attributes:
         call: Has an API process execute a command; None without an answer.
         reported: What was reported, truthfully.
+        acknowledged: What of it was answered.
     """
 
     infrastructure: SharedInfrastructure
     process: SimulatedProcess
     call: Callable[[Command], Result | None]
     reported: set[tuple[MailRef, ReportKind]] = field(default_factory=set)
+    acknowledged: set[tuple[MailRef, ReportKind]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """They know how reports are taken in."""
@@ -71,6 +73,8 @@ class ReportingServers:
                 scheduler.sleep(scheduler.random.choice([1, 30]))
                 continue
             scheduler.counts[f"report: {result.outcome}"] += 1
+            if result.ref is not None:
+                self.acknowledged.add((result.ref, report.kind))
             return
 
     def _execute(self, commands: Sequence[Command]) -> list[Result]:

@@ -38,7 +38,7 @@ def find_repeated_hand_outs(run: RunResult) -> Iterator[str]:
                 counts[f"code {code_id} had email {event.mail}"] += 1
                 counts[f"code {code_id} had a reminder"] += isinstance(event, HandOutReminded)
             case HandOutBounced():
-                counts[f"code {code_id}: email {event.mail} bounced"] += 1
+                counts[f"code {code_id}: email {event.mail} bounced, by {event.actor_id}"] += 1
             case HandOutDelayed() | HandOutComplained():
                 counts[f"code {code_id}: email {event.mail} {type(event).__name__}"] += 1
             case HandOutMailEvent():

@@ -20,8 +20,8 @@ KINDS: dict[type, ReportKind] = {
 
 
 def find_untrue_reports(run: RunResult) -> Iterator[str]:
-    """Invariant 16: what was never reported is in no history, and what was reported twice is there once."""
-    seen: Counter[tuple[MailRef, ReportKind]] = Counter()
+    """Invariant 16: what was never reported is in no history, and what was answered, once or twice, is there once."""
+    lost, seen = set(run.acknowledged), Counter[tuple[MailRef, ReportKind]]()
     for fact in run.facts:
         event = fact.event
         if (kind := KINDS.get(type(event))) is None:
@@ -29,12 +29,14 @@ def find_untrue_reports(run: RunResult) -> Iterator[str]:
         if isinstance(event, InviteBounced | InviteDelayed | InviteComplained):
             ref = MailRef(event.mail, event.reservation_id, event.delivery)
         elif isinstance(event, HandOutBounced | HandOutDelayed | HandOutComplained):
-            if event.actor_id != "mailbox":
-                continue  # staff recorded it
             ref = MailRef("hand_out", fact.code_id, event.mail)
         else:
             continue
+        lost.discard((ref, kind))
+        if event.actor_id != "mailbox" and ref.kind == "hand_out":
+            continue  # staff recorded it
         seen[ref, kind] += 1
         if (ref, kind) not in run.reported:
             yield f"reports: {type(event).__name__} of {ref.subject_id} is in the log, and was never reported"
+    yield from (f"reports: {kind} of {ref.subject_id} was answered and is not in the log" for ref, kind in lost)
     yield from (f"reports: {ref.subject_id} {kind} {count} times" for (ref, kind), count in seen.items() if count > 1)

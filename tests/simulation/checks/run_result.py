@@ -41,6 +41,7 @@ class RunResult(NamedTuple):
     ended_at: datetime | None
     sent_hand_outs: Sequence[SentHandOut]
     reported: Collection[tuple[MailRef, ReportKind]]
+    acknowledged: Collection[tuple[MailRef, ReportKind]]
 
 
 def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[CommittedEvent]:

@@ -85,7 +85,7 @@ def is_known_by_text(command: AnyCommand) -> bool:
     if isinstance(command, RecordMailReport):
         return (command.kind, command.mail) != ("bounced", "invite")
     if isinstance(command, RecordHandOutReport):
-        return command.kind != "bounced"
+        return command.mail is not None
     return isinstance(command, NoteOnCode | NoteOnReservation)
 
 

@@ -205,6 +205,7 @@ class EveryCommand(RandomCommands):
             partial(self._hand_out, *pick(self._in_campaigns[-6:])),
             partial(RecordHandOutMail, **worker, mail=1, outcome=pick([SENT, LOST])),
             partial(RecordHandOutReport, context=self.context("key"), code_id=handed_out),
+            partial(RecordHandOutReport, **worker, text=note, mail=pick([1, 2]), reason="mailbox_unknown"),
             partial(RecordHandOutReport, **worker, mail=1, kind=pick(["delayed", "complained"]), text=note),
             partial(ResendHandOut, context=staff, code_id=handed_out),
             partial(RemindOfHandOut, **worker),

@@ -43,7 +43,7 @@ def handed_out_code(bench: LedgerBench, campaign_id: UUID, hand_out_id: UUID) ->
 
 
 def test_rows_follow_from_the_log(bench: LedgerBench) -> None:
-    """Sent, bounced, sent again: the newest email counts, and a rebuild finds the same rows."""
+    """Sent, bounced, sent again, and the first one reported as bounced: the newest email counts, also in a rebuild."""
     campaign_id = bench.create_campaign()
     hand_out_id = hand_out(bench, campaign_id)
     bounced, resent = (handed_out_code(bench, campaign_id, hand_out_id) for _ in range(2))
@@ -52,6 +52,8 @@ def test_rows_follow_from_the_log(bench: LedgerBench) -> None:
         done(bench.run(RecordHandOutMail(context=worker, code_id=code_id, mail=1, outcome=SENT)))
     done(bench.run(RecordHandOutReport(context=worker, code_id=bounced)))
     done(bench.run(ResendHandOut(context=bench.context("staff"), code_id=resent)))
+    note = bench.storage.vault.seal_text("no such user", uuid4())
+    done(bench.run(RecordHandOutReport(context=worker, code_id=resent, mail=1, text=note)))
     query = "SELECT code_id, mail, mail_state, version FROM handed_out_codes ORDER BY mail"
     live = bench.rows(query)
     hand_outs = "SELECT hand_out_id, campaign_id, state, created_version, version FROM hand_outs"
@@ -60,7 +62,7 @@ def test_rows_follow_from_the_log(bench: LedgerBench) -> None:
     models = read_models(bench)
     report = rebuilt(bench, apply=True)
 
-    assert live == [(bounced, 1, "bounced", 4), (resent, 2, "queued", 4)]
+    assert live == [(bounced, 1, "bounced", 4), (resent, 2, "queued", 5)]
     assert before == [(hand_out_id, campaign_id, "paused", 2, 3)]
     assert report.counts == {}
     assert read_models(bench) == models

@@ -1,5 +1,6 @@
 """The emails with a handed-out code: each outcome is recorded once, and only of the newest email."""
 
+from typing import Literal
 from uuid import UUID
 
 import pytest
@@ -21,6 +22,13 @@ from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import LOST, REFUSED, SENT, Scenario, ScenarioDraft, done
 
 RECIPIENT, HAND_OUT, CODE = UUID(int=1), UUID(int=2), UUID(int=9)
+
+
+class ReportText:
+    """A text whose id is that of a report about an email, the same when it comes again."""
+
+    def __init__(self, mail: int) -> None:
+        self.text_id = UUID(int=mail)
 
 
 class Mail:
@@ -58,6 +66,19 @@ class Mail:
     def bounce(self) -> Result:
         """It bounced."""
         return self.scenario.run(RecordHandOutReport(context=self.scenario.context("key"), code_id=CODE))
+
+    def report_bounce(self, mail: int) -> Result:
+        """A mail server reports that an email bounced."""
+        context, note = self.scenario.context("worker"), ReportText(mail)
+        command = RecordHandOutReport(context=context, code_id=CODE, text=note, mail=mail, reason="mailbox_unknown")
+        return self.scenario.run(command)
+
+    def report(self, kind: Literal["delayed", "complained"], mail: int) -> Result:
+        """A mail server reports a delay, or the recipient complains."""
+        context, report = self.scenario.context("worker"), ReportText(mail)
+        return self.scenario.run(
+            RecordHandOutReport(context=context, code_id=CODE, mail=mail, kind=kind, text=report)
+        )
 
     def remind(self) -> Result:
         """A reminder may be due."""
@@ -130,6 +151,46 @@ def test_bounce_needs_an_email_that_may_have_been_sent() -> None:
 
     assert why(early) == "not_sent"
     assert (first.changed, second.changed, mail.state.mail_state) == (True, False, "bounced")
+
+
+def test_reported_bounce_is_recorded_before_the_outcome_of_its_email() -> None:
+    """The worker that sent it may have died; what it records later changes nothing, and the email is not sent again."""
+    mail = Mail()
+    first, second = done(mail.report_bounce(1)), done(mail.report_bounce(1))
+    sent = done(mail.record(SENT))
+
+    assert (first.changed, second.changed, sent.changed, mail.state.mail_state) == (True, False, False, "bounced")
+
+
+@pytest.mark.parametrize("state", ["queued", "sent"])
+def test_bounce_of_an_earlier_email_is_recorded_once_and_keeps_the_state(state: str) -> None:
+    """Servers report after days, when a reminder was requested or sent. The address is not written to after it."""
+    mail = Mail()
+    mail.record(SENT)
+    mail.remind()
+    if state == "sent":
+        mail.record(SENT, mail=2)
+    first, second = done(mail.report_bounce(1)), done(mail.report_bounce(1))
+
+    assert (first.changed, second.changed) == (True, False)
+    assert (mail.state.mail, mail.state.mail_state) == (2, state)
+    assert mail.scenario.working_set.suppressions[RECIPIENT][0].cause == "mailbox_unknown"
+    assert done(mail.report_bounce(2)).changed
+    assert mail.state.mail_state == "bounced"
+
+
+@pytest.mark.parametrize("kind", ["delayed", "complained"])
+def test_report_about_an_earlier_email_is_recorded_once_while_the_next_is_queued(
+    kind: Literal["delayed", "complained"],
+) -> None:
+    """It changes no state. An email that was never requested has no report."""
+    mail = Mail()
+    mail.record(SENT)
+    mail.resend()
+    first, second = done(mail.report(kind, 1)), done(mail.report(kind, 1))
+
+    assert (first.changed, second.changed, mail.state.mail_state) == (True, False, "queued")
+    assert [why(mail.report(kind, 3)), why(mail.report_bounce(3))] == ["not_sent", "not_sent"]
 
 
 def test_revoked_code_is_not_sent_again() -> None:
