@@ -118,10 +118,13 @@ WHERE r.code_id = ANY(%(code_ids)s)
 
 -- name: list_people
 -- A page of a hand-out's list in the order of the file, with what its states follow from. `facts`: what they may be, as
--- `PersonFacts.key` writes them; NULL is no condition.
+-- `PersonFacts.key` writes them; NULL is no condition. A suppressed address gets no code, as one that opted out.
 SELECT r.number, r.code_id, r.recipient_id, r.language, r.attempts, h.mail, h.mail_state, h.reminder, h.handed_out_at,
     h.changed_at, coalesce(b.used + b.reserved, 0)::bigint, b.expires_at, b.revoked_by IS NOT NULL,
-    o.recipient_id IS NOT NULL
+    o.recipient_id IS NOT NULL OR (h.code_id IS NULL AND EXISTS (
+        SELECT FROM suppressed_addresses s
+        WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = %(group)s) AND s.until > now()
+    ))
 FROM hand_out_recipients r
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
@@ -131,7 +134,10 @@ WHERE r.hand_out_id = %(hand_out_id)s AND r.number > %(after)s AND (%(facts)s::t
     ' ', coalesce(h.mail_state, 'none'),
     CASE WHEN h.reminder IS NULL THEN 'none' WHEN h.reminder = h.mail THEN 'newest' ELSE 'earlier' END,
     coalesce(b.used + b.reserved, 0) > 0, coalesce(b.expires_at <= %(now)s, false) OR b.revoked_by IS NOT NULL,
-    o.recipient_id IS NOT NULL
+    o.recipient_id IS NOT NULL OR (h.code_id IS NULL AND EXISTS (
+        SELECT FROM suppressed_addresses s
+        WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = %(group)s) AND s.until > now()
+    ))
 ) = ANY(%(facts)s::text[]))
 ORDER BY r.number LIMIT %(limit)s;
 
@@ -139,6 +145,10 @@ ORDER BY r.number LIMIT %(limit)s;
 SELECT r.number, r.code_id, r.recipient_id, r.language, r.attempts, h.mail, h.mail_state, h.reminder, h.handed_out_at,
     h.changed_at, coalesce(b.used + b.reserved, 0)::bigint, b.expires_at, b.revoked_by IS NOT NULL,
     EXISTS (SELECT FROM opt_outs o WHERE o.recipient_id = r.recipient_id AND o.group_name = %(group)s)
+    OR (h.code_id IS NULL AND EXISTS (
+        SELECT FROM suppressed_addresses s
+        WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = %(group)s) AND s.until > now()
+    ))
 FROM hand_out_recipients r
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
@@ -184,7 +194,12 @@ WHERE r.recipient_id = %s;
 -- name: count_people
 -- The ids are given twice: as a list of constants they tell the planner how few of the rows are counted.
 SELECT r.hand_out_id, h.mail, h.mail_state, h.reminder, (coalesce(b.used + b.reserved, 0) > 0)::int, b.expires_at <= %(now)s,
-    b.revoked_by IS NOT NULL, o.recipient_id IS NOT NULL, count(*)
+    b.revoked_by IS NOT NULL,
+    o.recipient_id IS NOT NULL OR (h.code_id IS NULL AND EXISTS (
+        SELECT FROM suppressed_addresses s
+        WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = page.group_name) AND s.until > now()
+    )),
+    count(*)
 FROM unnest(%(hand_out_ids)s::uuid[], %(groups)s::text[]) AS page (hand_out_id, group_name)
 JOIN hand_out_recipients r ON r.hand_out_id = page.hand_out_id
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
+from domain.commands.delivery.record_bounce import RecordBounce
 from domain.judgment import HAND_OUT
 from domain.ports import Accepted, Language, Outcome, OutcomeUnknown, Rejected, RetryLater
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.opt_outs import OptOutRepository
 from tests.integration.workers.sending.hand_out_rig import (
@@ -24,7 +26,7 @@ from tests.integration.workers.sending.hand_out_rig import (
     people,
 )
 from tests.support.fake_channel import FakeChannel
-from tests.support.ledger.ledger_bench import assert_no_drift
+from tests.support.ledger.ledger_bench import assert_no_drift, done
 from workers.channels.mail_message import message_bytes, render_parts
 from workers.sending.late_acceptance import record_late_acceptance
 
@@ -226,6 +228,34 @@ def test_stopped_hand_out_sends_only_emails_that_staff_request(
     second = house.channel.sent[-1]
     assert (second.code, second.link, second.recipient) == (first.code, first.link, first.recipient)
     assert second.message_id != first.message_id
+
+
+def test_list_says_whose_address_is_not_written_to(house: HandOutRig) -> None:
+    """An invitation of theirs bounced before: they get no code, and wait for none."""
+    bench, hand_out_id = house.bench, house.create()
+    reservation_id = done(bench.redeem(bench.issue(), "li@example.com")).require_reservation().reservation_id
+    bench.attempt(reservation_id)
+    bounce = RecordBounce(
+        context=bench.context("worker"),
+        reservation_id=reservation_id,
+        delivery=1,
+        reason="mailbox_unknown",
+        case_id=uuid4(),
+    )
+    done(bench.run(bounce))
+    house.add(hand_out_id, "li@example.com", "wang@example.com")
+    house.send()
+    reader = HandOutReader(bench.storage)
+    details = reader.find_hand_out(hand_out_id)
+    assert details is not None
+    listed = reader.list_people(details, 0, 9, house.now, is_campaign_over=False)
+    not_written_to = reader.list_people(details, 0, 9, house.now, is_campaign_over=False, state="opted_out")
+
+    assert [message.recipient.envelope for message in house.channel.sent] == ["wang@example.com"]
+    assert house.states(hand_out_id) == {"sent": 1, "opted_out": 1}
+    assert [(person.state, person.has_opted_out) for person in listed] == [("opted_out", True), ("sent", False)]
+    assert not_written_to == listed[:1]
+    assert reader.find_person(details, listed[0].code_id, house.now, is_campaign_over=False) == listed[0]
 
 
 def test_opt_out_stops_emails_of_the_group(house: HandOutRig) -> None:
