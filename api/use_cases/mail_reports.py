@@ -33,13 +33,16 @@ def open_intake(services: LedgerServices, settings: LedgerSettings) -> ReportInt
 def take_reports(services: Services, hook: MailHook, request: HookRequest, caller: Caller) -> HookCounts:
     """Verify a request of a mail provider, and record what it reports; waits for the database.
 
+    Its age is judged by a clock that needs no commits, because a refused request commits nothing: after the database's
+    clock was ahead, all would be stale until the next redeem request.
+
     Each report commits alone: if the database becomes unavailable, a repeated request continues with the rest.
 
     Raises:
         ApplicationError: SIGNATURE_INVALID; CALLBACK_STALE; MALFORMED; UNAVAILABLE.
         StorageUnavailableError: The database is unavailable.
     """
-    events = hook.read(request)
+    events = hook.read(request._replace(now=services.read_clock()))
     intake = open_intake(services, services.settings)
     recorded = 0
     for report in events:

@@ -25,7 +25,7 @@ from domain.model.campaign import Campaign
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
 from domain.results import CommandResult, Result
-from projections.database.errors import StorageUnavailableError
+from projections.database.errors import StorageUnavailableError, translate_database_errors
 from projections.read_models.past_states import PastStateReader
 from projections.read_models.reader import Reader
 from projections.read_models.statements import HistoryReader
@@ -181,6 +181,15 @@ class Services(LedgerServices):
     def now(self) -> datetime:
         """Database time, without waiting: the commits of the event loop keep the clock set."""
         return self.storage.recorder.clock.now()
+
+    def read_clock(self) -> datetime:
+        """Database time; waits for the database if no commit has set the clock recently.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable.
+        """
+        with translate_database_errors():
+            return LedgerServices.now(self)
 
     def limit_test_messages(self, caller: Caller) -> None:
         """Count a test message that a caller is about to send.

@@ -14,6 +14,7 @@ from api.use_cases.mail_hooks.hook import BODY_BYTES_MAX
 from api.use_cases.mail_hooks.providers import open_mail_hook
 from domain.values.mail.mail_provider import PROVIDERS, MailProvider
 from domain.values.mail.mail_token import MailRef, mail_token
+from projections.database.clock import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import shared_site
@@ -230,6 +231,22 @@ def test_request_that_was_signed_at_another_time_is_stale(
 
         assert (answer.status_code, answer.json()["code"]) == (400, "CALLBACK_STALE")
         assert bench.names(reservation_id) == []
+
+
+@pytest.mark.parametrize("provider", PROVIDERS_WITH_TIME)
+def test_request_is_accepted_after_the_clock_was_ahead(
+    app: AppClient, provider: MailProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database's clock came back, and nothing else was committed since then."""
+    clock = app.services.storage.recorder.clock
+    with ConfiguredProvider(app, provider) as bench:
+        reservation_id, token = bench.sent()
+        posted = bench.fake.post(bench.fake.bounce(token), app.services.now())
+        monkeypatch.setattr(clock, "_base", clock.now() + timedelta(days=2))
+        monkeypatch.setattr(clock, "_base_at", clock._base_at - 2 * CLOCK_REFRESH_S)
+
+        assert bench.post(posted).status_code == 200
+        assert "InviteBounced" in bench.names(reservation_id)
 
 
 def test_hook_of_a_provider_that_is_not_configured_is_not_found(app: AppClient, bench: HookBench) -> None:
