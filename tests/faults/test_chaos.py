@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.chaos.report_load import PLANS
 from tests.faults.chaos.runner import ChaosPlan, run
 from tests.faults.chaos.targets import FAULTS, FaultKind
 
@@ -23,6 +24,9 @@ SLICE = tuple(
 ACTIONS = {"added", "gave a code", "changed", "paused", "reminders", "resend", "bounce", "opted out"}
 """What staff and recipients of hand-outs do in the meantime."""
 
+REPORTS = {(plan.is_of_code, plan.kind) for plan in PLANS}
+"""What is reported in the meantime, of emails with codes and of invitations; processes that take it in are killed."""
+
 
 @pytest.mark.slow
 def test_every_guarantee_holds_while_processes_die(servers_folder: Path) -> None:
@@ -36,6 +40,9 @@ def test_every_guarantee_holds_while_processes_die(servers_folder: Path) -> None
     assert len(report.seen.acks) >= len(SLICE), report_text
     assert set(report.hand_outs.actions) == ACTIONS, report_text
     assert {email.number for email in report.hand_outs.emails} > {1}, report_text
+    assert {(each.email.is_of_code, each.kind) for each in report.reports.acknowledged} == REPORTS, report_text
+    assert set(report.reports.variants) >= {plan.lie for plan in PLANS if plan.lie}, report_text
+    assert {"command -9", "command 0", "hook 200", "hook 401"} <= set(report.reports.answers), report_text
 
 
 def test_seed_gives_the_same_faults_in_the_same_order() -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from tests.faults.chaos.observations import LogFact, Observations
 
 Violations = Iterator[str]
-MACHINES = {"worker", "sweep", "person"}
-"""A person's redeem refunds overdue ones on its way; that is a machine's doing too."""
+MACHINES = {"worker", "sweep", "person", "channel", "operator"}
+"""A person's redeem refunds overdue ones on its way; that is a machine's doing too. So is what a provider reports, or
+a mail server by a command."""
 RESERVED, COUNTED, REFUNDED = "reserved", "counted", "refunded"
 
 
@@ -127,10 +128,11 @@ def _doubts(seen: Observations) -> Violations:
 
 
 def _mails(seen: Observations) -> Violations:
-    """Counted means mailed; mailed means counted or unknown; twice only after an unknown outcome; one Message-ID."""
+    """Counted means mailed; mailed means counted, unknown or bounced; twice only after an unknown outcome; one id."""
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     for fact in seen.facts:
         kinds[fact.reservation_id][fact.kind] += 1
+    bounced = {fact.reservation_id for fact in seen.facts if fact.data.get("cause") == "bounced"}
     status = {row.reservation_id: row.status for row in seen.rows}
     ids: dict[str, Counter[str]] = defaultdict(Counter)
     for message_id in seen.message_ids:
@@ -139,7 +141,7 @@ def _mails(seen: Observations) -> Violations:
         copies = sum(message_counts.values())
         if len(message_counts) > 1:
             yield f"several Message-IDs for {reservation_id}: {sorted(message_counts)}"
-        if status.get(reservation_id) == "refunded":
+        if status.get(reservation_id) == "refunded" and reservation_id not in bounced:
             yield f"free use: {reservation_id} was mailed and is refunded"
         if copies > 1 and not kinds[reservation_id]["InviteOutcomeUnknown"]:
             yield f"mailed {copies} times without a doubt: {reservation_id}"

@@ -55,7 +55,7 @@ class FaultyMailServer(MailServer):
         self.moods: Counter[str] = Counter()
         self._names = {id(behavior): name for name, (_, behavior, _) in MOODS.items()}
         self._fair = threading.Event()
-        self._code_emails: list[Arrival] = []
+        self._arrivals: list[Arrival] = []
         super().__init__()
         self.at("dot", DelayedReply(SLOWNESS_S))
         self._changing = threading.Thread(target=self._change, args=(random.Random(seed),), daemon=True)
@@ -66,13 +66,16 @@ class FaultyMailServer(MailServer):
 
     def take(self, message: ReceivedMessage) -> None:
         """Accept an email, and note when."""
-        if b".code-" in message.content:
-            self._code_emails.append(Arrival(time.time(), message))
+        self._arrivals.append(Arrival(time.time(), message))
         super().take(message)
 
+    def arrivals(self) -> list[Arrival]:
+        """Return all accepted emails, oldest first."""
+        return list(self._arrivals)
+
     def code_emails(self) -> list[Arrival]:
-        """Return the accepted emails of hand-outs, oldest first."""
-        return list(self._code_emails)
+        """Return those of hand-outs, oldest first."""
+        return [arrival for arrival in self.arrivals() if b".code-" in arrival.received.content]
 
     def clear_up(self) -> None:
         """From now on it accepts everything."""

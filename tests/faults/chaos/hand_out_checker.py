@@ -203,7 +203,7 @@ def _find_untrue_states(history: HandOutHistory) -> Violations:
             case "unknown":
                 is_true = any(fact.kind == "HandOutUnknown" for fact in history.facts[code_id])
             case "opted_out":
-                is_true = recipient.address in history.seen.opt_outs
+                is_true = recipient.address in {*history.seen.opt_outs, *history.seen.suppressed}
             case _:
                 is_true = False
         if not is_true:

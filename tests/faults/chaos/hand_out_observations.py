@@ -136,6 +136,7 @@ class HandOutObservations:
         actions: How often each action of staff and recipients was answered with a success.
         listed: Hand-outs and addresses whose addition was acknowledged.
         opt_outs: When recipients asked to opt out, and when that was acknowledged, by address.
+        suppressed: Addresses that get no more emails because of what was reported.
         leases_ended: When leases were ended as if their time had passed.
         clock_ahead: From when to when the database's clock was ahead.
         defects: What staff saw that must not be.
@@ -146,6 +147,7 @@ class HandOutObservations:
     pauses: list[Pause] = field(default_factory=list)
     subjects: list[SubjectPeriod] = field(default_factory=list)
     opt_outs: dict[str, tuple[float, float]] = field(default_factory=dict)
+    suppressed: set[str] = field(default_factory=set)
     leases_ended: list[float] = field(default_factory=list)
     clock_ahead: list[tuple[float, float]] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)

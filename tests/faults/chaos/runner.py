@@ -1,9 +1,9 @@
 """Chaos on real processes: `python -m tests.faults.chaos [--seed S] [--faults N]`, or `make chaos`.
 
 An embedded stack under load, its processes killed, stopped and restarted at random, its mail server in changing
-moods, while staff change hand-outs that are being sent; then everything comes to rest and the checkers read what is
-left. The seed decides kinds and order of faults; real processes decide the rest, so a failing seed fails again often,
-not always.
+moods, while staff change hand-outs that are being sent, and servers report what became of emails; then everything
+comes to rest and the checkers read what is left. The seed decides kinds and order of faults; real processes decide the
+rest, so a failing seed fails again often, not always.
 """
 
 import argparse
@@ -26,8 +26,12 @@ from tests.faults.chaos.hand_out_observations import ClaimWatch, HandOutObservat
 from tests.faults.chaos.load import RedeemLoad
 from tests.faults.chaos.observations import Observations
 from tests.faults.chaos.observe import observe, unsettled
+from tests.faults.chaos.report_checker import find_broken_reports
+from tests.faults.chaos.report_load import ReportLoad, report_settings
+from tests.faults.chaos.report_observations import ReportObservations
 from tests.faults.chaos.short_lived_stack import open_short_lived_stack
 from tests.faults.chaos.targets import FAULTS, FaultKind, FaultTargets
+from tests.support.mail_providers import FakeSendGrid
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.stepped_clock import SteppedClock
 from tests.support.waiting import wait_for
@@ -75,6 +79,7 @@ class ChaosReport:
     moods: Counter[str] = field(default_factory=Counter)
     seen: Observations = field(default_factory=Observations)
     hand_outs: HandOutObservations = field(default_factory=HandOutObservations)
+    reports: ReportObservations = field(default_factory=ReportObservations)
     refused: int = 0
     gave_up: int = 0
     rest_s: float = 0.0
@@ -99,6 +104,7 @@ class ChaosReport:
         )
         yield f"{len(self.seen.message_ids)} emails, {duplicates} of them duplicates; settled after {self.rest_s:.0f} s"
         yield from self.hand_outs.lines()
+        yield from self.reports.lines()
         yield f"{len(self.broken)} promises broken"
         yield from (f"  {violation}" for violation in self.broken[:20])
 
@@ -111,10 +117,11 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
         folder: Where the stack keeps its data; it must not exist yet.
         say: Told of each fault.
     """
-    report = ChaosReport(plan)
+    report, provider = ChaosReport(plan), FakeSendGrid()
+    settings = report_settings(provider)
     with (
         FaultyMailServer(plan.seed) as mail,
-        open_short_lived_stack(folder, mail.url, lease_s=LEASE_S, ttl_s=plan.ttl_s) as stack,
+        open_short_lived_stack(folder, mail.url, lease_s=LEASE_S, ttl_s=plan.ttl_s, settings=settings) as stack,
     ):
         codes = [
             stack.issue(1_000_000, is_open=True),
@@ -125,6 +132,7 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
         watch = ClaimWatch(str(stack.info["database_url"]))
         load = RedeemLoad(stack.base, codes, plan.seed, plan.per_second)
         hand_outs = HandOutLoad(stack, mail, plan.seed, plan.recipients)
+        reports = ReportLoad(stack, mail, provider, plan.seed, plan.recipients)
         victims = FaultTargets(stack, load, clock, LEASE_S)
         try:
             hand_outs.wait_for_email()
@@ -135,16 +143,21 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
             mail.clear_up()
             load.stop()
             hand_outs.stop()
+            reports.stop()
         report.rest_s = _come_to_rest(stack)
         watch.finish(hand_outs.seen)
+        reports.act_at_rest()
         hand_outs.act_at_rest()
         watch.finish(hand_outs.seen)
+        report.reports = reports.finish()
         hand_outs.seen.clock_ahead = victims.clock_ahead
+        hand_outs.seen.suppressed = reports.suppressed
         report.seen, report.hand_outs = observe(stack, load, mail), hand_outs.seen
         observe_hand_outs(stack, watch, report.hand_outs, mail)
         report.moods, report.refused, report.gave_up = mail.moods, load.refused, load.gave_up
     report.broken += violations(report.seen)
     report.broken += find_broken_hand_outs(report.hand_outs, report.seen.facts)
+    report.broken += find_broken_reports(report.reports, report.hand_outs, report.seen.facts)
     return report
 
 

@@ -1,15 +1,18 @@
 """An embedded stack whose leases, deadlines and retries are short, so that faults have their effect within seconds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import Stack
 
 
 @contextmanager
-def open_short_lived_stack(folder: Path, smtp_url: str, *, lease_s: int, ttl_s: int) -> Iterator[Stack]:
+def open_short_lived_stack(
+    folder: Path, smtp_url: str, *, lease_s: int, ttl_s: int, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Stack]:
     """Run a stack until it is ready, and stop it in the end.
 
     Args:
@@ -17,6 +20,7 @@ def open_short_lived_stack(folder: Path, smtp_url: str, *, lease_s: int, ttl_s: 
         smtp_url: Its mail server.
         lease_s: How long a worker may hold a reservation, in seconds.
         ttl_s: How long reservations may stay unsettled, in seconds.
+        settings: Further settings.
     """
     env = {
         "LEDGER_SMTP_URL": smtp_url,
@@ -32,6 +36,7 @@ def open_short_lived_stack(folder: Path, smtp_url: str, *, lease_s: int, ttl_s: 
         "LEDGER_SWEEP_S": "1",
         "LEDGER_TASK_TIME_LIMIT_S": "20",
         "LEDGER_VISIBILITY_TIMEOUT_S": "25",
+        **settings,
     }
     stack = Stack(folder, find_free_port(), env)
     try:

@@ -1,0 +1,199 @@
+"""The ways in for reports: the command that a mail server pipes to, and the hook of a provider. Both repeat."""
+
+import http.client
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import orjson
+
+from tests.faults.chaos.report_observations import EmailId
+from tests.support.mail_providers import FakeSendGrid, Posted
+from tests.support.servers.embedded_stack import PROGRAM, Stack
+from tests.support.waiting import WAIT_S_MAX
+from tests.unit.workers.mail_reports.reports import COMPLAINT, status_report
+
+HOOK = "/api/v1/callbacks/mail/sendgrid"
+PROVIDER = "sendgrid"
+RETRY_S = 0.3
+ANSWER_S_MAX = 20.0
+COMMAND_S_MAX = 60.0
+"""A command that takes longer is killed and repeated, as by Postfix's `command_time_limit`."""
+KILLED_EVERY = 3
+KILLED_S = (0.2, 3.0)
+"""Every third command is killed once, so long after its start: it needs some 2 s under load."""
+DELIVERED, TRY_LATER, KILLED = 0, 75, -9
+REPEATED = {0, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+"""Answers after which a provider repeats a request. One that is stale is repeated too: clocks are stepped."""
+STALE = "CALLBACK_STALE"
+FORGED = "SIGNATURE_INVALID"
+
+
+class PreparedReport(NamedTuple):
+    """A report about an email.
+
+    Attributes:
+        reason: Of a bounce: `mailbox_unknown` or `mailbox_full`.
+        token: What names the email, valid or not.
+    """
+
+    email: EmailId
+    address: str
+    kind: str
+    reason: str
+    token: str
+
+    @property
+    def suppresses(self) -> bool:
+        """Whether its address gets no more emails, if it is true."""
+        return self.kind == "complained" or self.reason == "mailbox_unknown"
+
+
+class ReportChannel(Protocol):
+    """One way in."""
+
+    name: str
+
+    def deliver(self, reports: Sequence[PreparedReport]) -> bool:
+        """Hand reports in until they are acknowledged; return False if they never are."""
+
+
+class CommandChannel:
+    """`ledger bounces take`, one process for each report; some are killed, and all repeated until they answer 0.
+
+    Args:
+        answers: Counts what came back.
+        fail: Notes an answer that must not be.
+    """
+
+    name = "command"
+
+    def __init__(self, stack: Stack, seed: int, answers: Counter[str], fail: Callable[[str], None]) -> None:
+        self._stack, self._answers, self._fail = stack, answers, fail
+        self._choice = random.Random(seed)
+        self._count = 0
+
+    def deliver(self, reports: Sequence[PreparedReport]) -> bool:
+        """Pipe each to a process."""
+        return all(self._pipe(write_message(report)) for report in reports)
+
+    def _pipe(self, message: bytes) -> bool:
+        ends = time.monotonic() + WAIT_S_MAX
+        self._count += 1
+        lives_s = self._choice.uniform(*KILLED_S) if self._count % KILLED_EVERY == 1 else COMMAND_S_MAX
+        while time.monotonic() < ends:
+            status, error = self._run(message, lives_s)
+            self._answers[f"command {status}"] += 1
+            if status == DELIVERED:
+                return True
+            if status not in {TRY_LATER, KILLED}:
+                self._fail(f"exit code {status} of `ledger bounces take`: {error}")
+                return False
+            lives_s = COMMAND_S_MAX
+            time.sleep(RETRY_S)
+        self._fail(f"no acknowledgement of a piped report in {WAIT_S_MAX} s")
+        return False
+
+    def _run(self, message: bytes, lives_s: float) -> tuple[int, str]:
+        """Run one process; it is killed if it lives longer."""
+        with subprocess.Popen(
+            [*PROGRAM, "bounces", "take", "--json"],
+            env=self._stack.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            try:
+                _, error = process.communicate(message, timeout=lives_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                _, error = process.communicate()
+        return process.returncode, error.decode(errors="replace")[-300:]
+
+
+class HookChannel:
+    """SendGrid's hook, with several events in a request, repeated until it is answered by a success."""
+
+    name = "hook"
+
+    def __init__(self, base: str, provider: FakeSendGrid, answers: Counter[str], fail: Callable[[str], None]) -> None:
+        self._address, self._provider = urlsplit(base), provider
+        self._answers, self._fail = answers, fail
+
+    def deliver(self, reports: Sequence[PreparedReport]) -> bool:
+        """Post them in one request."""
+        events = [event for report in reports for event in self._events(report)]
+        ends = time.monotonic() + WAIT_S_MAX
+        while time.monotonic() < ends:
+            status, answer = self._post(self._provider.post(events, datetime.now(UTC)))
+            if status == HTTPStatus.OK:
+                return True
+            if status not in REPEATED and answer.get("code") != STALE:
+                self._fail(f"{status} {answer} for a report of a provider")
+                return False
+            time.sleep(RETRY_S)
+        self._fail(f"no acknowledgement of a posted report in {WAIT_S_MAX} s")
+        return False
+
+    def forge(self, report: PreparedReport) -> None:
+        """Post one with the signature of another key, until it is refused."""
+        ends = time.monotonic() + WAIT_S_MAX
+        while time.monotonic() < ends:
+            status, answer = self._post(self._provider.post_forged(self._events(report), datetime.now(UTC)))
+            if answer.get("code") == FORGED:
+                return
+            if status not in REPEATED:
+                self._fail(f"{status} {answer} for a forged signature")
+                return
+            time.sleep(RETRY_S)
+
+    def _events(self, report: PreparedReport) -> Sequence[object]:
+        match report.kind:
+            case "delayed":
+                return as_events(self._provider.delay(report.token))
+            case "complained":
+                return as_events(self._provider.complaint(report.token))
+            case _ if report.reason == "mailbox_full":
+                words = {"reason": "552 5.2.2 mailbox full", "status": "5.2.2", "type": "bounce"}
+                return [self._provider.event("bounce", report.token, **words)]
+            case _:
+                return as_events(self._provider.bounce(report.token))
+
+    def _post(self, posted: Posted) -> tuple[int, Mapping[str, object]]:
+        """Send one request; status 0 if no answer came."""
+        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=ANSWER_S_MAX)
+        try:
+            headers = {"Content-Type": "application/json", **posted.headers}
+            connection.request("POST", HOOK, posted.body, headers)
+            response = connection.getresponse()
+            status, answer = response.status, orjson.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            status, answer = 0, {}
+        finally:
+            connection.close()
+        self._answers[f"hook {status}"] += 1
+        return status, answer if isinstance(answer, dict) else {}
+
+
+def as_events(events: object) -> Sequence[object]:
+    """Return the events of a batch."""
+    return events if isinstance(events, list) else [events]
+
+
+def write_message(report: PreparedReport) -> bytes:
+    """Return the message that a mail server or a recipient's provider sends."""
+    match report.kind:
+        case "complained":
+            return COMPLAINT.format(kind="abuse", token=report.token).replace("\n", "\r\n").encode()
+        case "delayed":
+            return status_report("delayed", "4.4.1", "451 4.4.1 try later", report.token)
+        case _ if report.reason == "mailbox_full":
+            return status_report("failed", "5.2.2", "552 5.2.2 mailbox full", report.token)
+        case _:
+            return status_report(token=report.token)
