@@ -59,8 +59,10 @@ OPTIONAL: Final[Mapping[str, OptionalPackages]] = {
     ),
     "Postfix and Dovecot": OptionalPackages(
         "tests/integration/workers/mail_reports/test_mail_hosts.py",
-        "postfix dovecot-imapd dovecot-pop3d",
-        lambda: os.geteuid() == 0 and find_program("postfix") and find_program("dovecot") and IMAP_SERVER.exists(),
+        "postfix dovecot-imapd dovecot-pop3d iproute2",
+        lambda: (
+            os.geteuid() == 0 and all(map(find_program, ("postfix", "dovecot", "ip", "tc"))) and IMAP_SERVER.exists()
+        ),
     ),
     "promtool": OptionalPackages(
         "tests/observability/test_promtool.py", "prometheus", lambda: find_program("promtool")

@@ -7,8 +7,8 @@ import psycopg
 
 from api.cli.embedded.services.postgres import DATABASE, OWNER
 from tests.faults.failover.enclosure import wait_for
-from tests.faults.failover.machines import Machine, build_bridge
 from tests.faults.failover.patroni_nodes import NO_LEADER, PASSWORD, POSTGRES_PORT, PatroniNode
+from tests.support.servers.machines import Machine, Network, run
 from tests.support.waiting import WAIT_S_MAX
 
 NOT_BY_REWIND: Final = "replica has been created using basebackup"
@@ -24,8 +24,9 @@ class PatroniCluster:
     is_synchronous = True
 
     def __init__(self, node_count: int, logs: Path, lock_interface: str) -> None:
-        build_bridge()
-        machines = [Machine(number, logs) for number in range(1, node_count + 1)]
+        run("ip", "link", "set", "lo", "up")
+        network = Network("10.77.0", "ledger0")
+        machines = [Machine(network, number, f"node{number}", logs) for number in range(1, node_count + 1)]
         addresses = [machine.address for machine in machines]
         self.nodes = [PatroniNode(machine, addresses, lock_interface) for machine in machines]
 

@@ -6,14 +6,13 @@ one, and removes networks and mounts with their last user. So a run that is kill
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.servers.machines import run
 
 DISK: Final = Path("/mnt")
 """Where the run's files are: an empty folder of every Debian, covered by a file system in memory."""
@@ -96,13 +95,3 @@ def wait_for(condition: Callable[[], bool], s_max: float) -> bool:
             return False
         time.sleep(POLL_S)
     return True
-
-
-def run(*command: str, stdin: str = "") -> str:
-    """Run a program to its end, with what it reads; return what it printed.
-
-    Raises:
-        subprocess.CalledProcessError: It failed.
-    """
-    result = subprocess.run(command, input=stdin, check=True, capture_output=True, text=True, timeout=WAIT_S_MAX)
-    return result.stdout

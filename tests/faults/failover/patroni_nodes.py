@@ -16,7 +16,7 @@ from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, build_server_environment
 from api.cli.embedded.services import binaries
 from tests.faults.failover.enclosure import DISK, mount_memory, wait_for
-from tests.faults.failover.machines import Machine
+from tests.support.servers.machines import Machine
 from tests.support.waiting import WAIT_S_MAX
 
 PASSWORD: Final = "only-for-tests"

@@ -1,36 +1,43 @@
-"""A real Postfix and a real Dovecot on loopback, each with its configuration, queue and mailboxes in one folder.
+"""A real Postfix and a real Dovecot, each on a machine of its own, with its configuration and queue in one folder.
 
 Both need root, as their masters change to other accounts.
 """
 
 import os
 import pwd
+import signal
 import smtplib
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.cli.embedded.tcp_ports import find_free_port
+from trustme import CA
+
 from tests.support.optional_packages import find_program
+from tests.support.servers.machines import Machine
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
 DOMAIN: Final = "ledger.example"
 PASSWORD: Final = "only-for-tests"
 USER: Final = "bounces"
 MAIL_ACCOUNT: Final = "nobody"
+SMTP: Final = 25
+PORTS: Final = (993, 995)
+LISTENING_S: Final = 1.0
+"""How long a server may take to accept a connection, before it counts as one that does not listen yet."""
 DOVECOT_CONF: Final = """\
 dovecot_config_version = 2.4.1
 dovecot_storage_version = 2.4.1
 base_dir = {folder}/run
 log_path = {folder}/dovecot.log
 protocols = imap pop3
-listen = 127.0.0.1
-ssl = no
-auth_allow_cleartext = yes
+listen = {address}
+ssl = required
+ssl_server_cert_file = {folder}/certificate.pem
+ssl_server_key_file = {folder}/key.pem
 mail_driver = maildir
 mail_path = {mail}/Maildir
 mail_home = {mail}
@@ -47,19 +54,21 @@ userdb static {{
 service imap-login {{
   chroot =
   inet_listener imap {{
-    port = {imap}
+    port = 0
   }}
   inet_listener imaps {{
-    port = 0
+    port = 993
+    ssl = yes
   }}
 }}
 service pop3-login {{
   chroot =
   inet_listener pop3 {{
-    port = {pop3}
+    port = 0
   }}
   inet_listener pop3s {{
-    port = 0
+    port = 995
+    ssl = yes
   }}
 }}
 """
@@ -71,13 +80,13 @@ mail_owner = postfix
 setgid_group = postdrop
 myhostname = mx.{domain}
 mydestination =
-inet_interfaces = 127.0.0.1
+inet_interfaces = {address}
 inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
+mynetworks_style = subnet
 maillog_file = {folder}/log/mail.log
 maillog_file_prefixes = {folder}
 recipient_delimiter = +
-relayhost = [127.0.0.1]:{next_port}
+relayhost = [{next_address}]
 smtp_dns_support_level = disabled
 smtp_tls_security_level = none
 smtpd_tls_security_level = none
@@ -88,7 +97,7 @@ delay_warning_time = 1s
 {reports}
 """
 MASTER_CF: Final = """\
-127.0.0.1:{port} inet n - n - - smtpd
+smtp inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 1 1 qmgr
@@ -110,32 +119,33 @@ take unix - n n - 2 pipe flags=DORX user={account} argv={command}
 
 @dataclass(frozen=True)
 class MailHost:
-    """Where a server listens, and its mailboxes."""
+    """A server and the machine that it runs on."""
 
-    port: int
-    pop3_port: int = 0
+    machine: Machine
 
     @property
     def smtp_url(self) -> str:
         """For LEDGER_SMTP_URL."""
-        return f"smtp://127.0.0.1:{self.port}"
+        return f"smtp://{self.machine.address}"
 
     def mailbox_url(self, scheme: str) -> str:
         """For LEDGER_BOUNCE_MAILBOX_URL."""
-        port = self.pop3_port if scheme == "pop3" else self.port
-        return f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}"
+        return f"{scheme}://{USER}:{PASSWORD}@{self.machine.address}"
 
     def hand_in(self, sender: str, recipient: str, content: bytes) -> None:
         """Send a message from outside."""
-        with smtplib.SMTP("127.0.0.1", self.port, timeout=WAIT_S_MAX) as client:
+        with smtplib.SMTP(self.machine.address, SMTP, timeout=WAIT_S_MAX) as client:
             client.sendmail(sender, [recipient], content)
 
 
 @contextmanager
-def dovecot(folder: Path, mail: Path) -> Iterator[MailHost]:
-    """A Dovecot over a folder with one Maildir, for each user who logs in."""
-    host, account = MailHost(find_free_port(), find_free_port()), pwd.getpwnam(MAIL_ACCOUNT)
+def dovecot(machine: Machine, authority: CA, folder: Path, mail: Path) -> Iterator[MailHost]:
+    """A Dovecot over a folder with one Maildir, for each user who logs in; TLS with a certificate of its address."""
+    account = pwd.getpwnam(MAIL_ACCOUNT)
     folder.mkdir()
+    certificate = authority.issue_cert(machine.address)
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
     file = folder / "dovecot.conf"
     file.write_text(
         DOVECOT_CONF.format(
@@ -144,46 +154,49 @@ def dovecot(folder: Path, mail: Path) -> Iterator[MailHost]:
             password=PASSWORD,
             uid=account.pw_uid,
             gid=account.pw_gid,
-            imap=host.port,
-            pop3=host.pop3_port,
+            address=machine.address,
         )
     )
-    with subprocess.Popen([str(find_program("dovecot")), "-F", "-c", str(file)]) as server:
+    with machine.spawn("dovecot", str(find_program("dovecot")), "-F", "-c", str(file)) as server:
         try:
-            wait_for(lambda: _listens(host.port) and _listens(host.pop3_port))
-            yield host
+            wait_for(lambda: all(_listens(machine, port) for port in PORTS), lambda: machine.read_log("dovecot"))
+            yield MailHost(machine)
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGTERM)
 
 
 @contextmanager
-def postfix(folder: Path, next_port: int, reports: Mapping[str, str], command: str = "/bin/true") -> Iterator[MailHost]:
+def postfix(
+    machine: Machine, folder: Path, next_address: str, reports: Mapping[str, str], command: str = "/bin/true"
+) -> Iterator[MailHost]:
     """A Postfix that sends everything on to another server, and treats what comes to its own domain as told.
 
     Args:
+        machine: Where it runs.
         folder: For its configuration, queue and log.
-        next_port: Where emails to others go.
+        next_address: Where emails to others go.
         reports: Lines of its configuration about `DOMAIN`.
         command: What its transport `take` runs.
     """
-    host, account = MailHost(find_free_port()), pwd.getpwnam("postfix")
+    account = pwd.getpwnam("postfix")
     for name in ("conf", "spool", "data", "log"):
         (folder / name).mkdir(parents=True)
     os.chown(folder / "data", account.pw_uid, account.pw_gid)
     lines = "\n".join(f"{name} = {value}" for name, value in reports.items())
     (folder / "conf" / "main.cf").write_text(
-        MAIN_CF.format(folder=folder, domain=DOMAIN, next_port=next_port, reports=lines)
+        MAIN_CF.format(folder=folder, domain=DOMAIN, address=machine.address, next_address=next_address, reports=lines)
     )
-    (folder / "conf" / "master.cf").write_text(MASTER_CF.format(port=host.port, account=MAIL_ACCOUNT, command=command))
+    (folder / "conf" / "master.cf").write_text(MASTER_CF.format(account=MAIL_ACCOUNT, command=command))
     control = [str(find_program("postfix")), "-c", str(folder / "conf")]
-    subprocess.run([*control, "start"], check=True, capture_output=True, timeout=WAIT_S_MAX)
+    machine.run_inside(*control, "start")
     try:
-        wait_for(lambda: _listens(host.port))
-        yield host
+        wait_for(lambda: _listens(machine, SMTP))
+        yield MailHost(machine)
     finally:
-        subprocess.run([*control, "stop"], check=True, capture_output=True, timeout=WAIT_S_MAX)
+        machine.run_inside(*control, "stop")
 
 
-def _listens(port: int) -> bool:
+def _listens(machine: Machine, port: int) -> bool:
     with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        client.settimeout(LISTENING_S)
+        return client.connect_ex((machine.address, port)) == 0

@@ -54,6 +54,7 @@ class MailServer:
         login: User and password that are required before MAIL, if any.
         smtputf8: Offer SMTPUTF8.
         port: Port to listen on, for a server that comes back; 0 for a free one.
+        listener: What to listen on instead, such as a socket of another machine.
         connections_max: How many connections it serves at a time; further ones get 421 for a greeting.
         connections_rate: How many it serves within how many seconds, refused ones included; further ones get 421.
 
@@ -77,6 +78,7 @@ class MailServer:
         login: tuple[str, str] | None = None,
         smtputf8: bool = True,
         port: int = 0,
+        listener: socket.socket | None = None,
         connections_max: int | None = None,
         connections_rate: tuple[int, float] | None = None,
     ) -> None:
@@ -97,8 +99,8 @@ class MailServer:
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self.port: int = self._listener.getsockname()[1]
+        self._listener = listener or socket.create_server(("127.0.0.1", port))
+        self.host, self.port = self._listener.getsockname()
         self._start(self._listen)
 
     def __enter__(self) -> Self:
@@ -111,12 +113,12 @@ class MailServer:
     def url(self) -> str:
         """For LEDGER_SMTP_URL, login included."""
         login = f"{quote(self.login[0], '')}:{quote(self.login[1], '')}@" if self.login else ""
-        return f"{self.security}://{login}127.0.0.1:{self.port}"
+        return f"{self.security}://{login}{self.address}"
 
     @property
     def address(self) -> str:
         """Host and port."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def received(self) -> list[ReceivedMessage]:

@@ -1,4 +1,6 @@
-"""A real Postfix and a real Dovecot: each report ends once at its email, by each way in, whatever is killed.
+"""A real Postfix and a real Dovecot: each report ends once at its email, by each way in, whatever is killed or cut.
+
+Each of them, and the mail server of the recipients, is a machine of its own (`tests/support/servers/machines.py`).
 
 `BOUNCES=100` sends as many invitations, of which a fifth bounces, a twentieth finds a full mailbox, and so on.
 """
@@ -16,10 +18,12 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from socket import create_server
+from typing import Final, NamedTuple, Self
 from uuid import UUID
 
 import pytest
+from trustme import CA
 
 from domain.events.reservation import InviteBounced, InviteComplained, InviteDelayed
 from projections.event_store.codec import decode
@@ -28,9 +32,10 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.scenario import refusal
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
-from tests.support.servers.mail_hosts import DOMAIN, MAIL_ACCOUNT, MailHost, dovecot, postfix
+from tests.support.servers.machines import Machine, Network
+from tests.support.servers.mail_hosts import DOMAIN, MAIL_ACCOUNT, SMTP, MailHost, dovecot, postfix
 from tests.support.servers.mail_server import MailServer
-from tests.support.servers.mail_session import ReplyWith
+from tests.support.servers.mail_session import ReceivedMessage, ReplyWith
 from tests.support.waiting import wait_for
 from tests.unit.workers.mail_reports.reports import COMPLAINT
 from workers.runtime import Runtime
@@ -40,15 +45,21 @@ pytestmark = pytest.mark.slow
 
 COUNT: Final = int(os.environ.get("BOUNCES", "20"))
 UNKNOWN, FULL, GREY, UNWANTED = COUNT // 5, COUNT // 20, COUNT // 20, max(1, COUNT * 3 // 100)
+POSTFIX_CUT_S: Final = 0.8
+"""Short enough for TCP, which repeats a packet after a second: an email that Postfix defers is reported as delayed."""
+DOVECOT_CUT_S: Final = 1.5
+"""Longer than the reader below waits for an answer."""
 READER: Final = """
 import time
 from functools import partial
+from workers.mail_reports import report_mailbox
 from workers.mail_reports.report_mailbox import open_mailbox
 from workers.mail_reports.report_mailbox_url import MailboxUrl
 from workers.mail_reports.take_reports import take_mailbox
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
 
+report_mailbox.TIMEOUT_S = 1.0
 settings = WorkerSettings.from_environment()
 runtime, url = Runtime.build(settings), MailboxUrl.parse(settings.bounce_mailbox_url.get_secret_value())
 while True:
@@ -71,10 +82,26 @@ exit $status
 """
 
 
+class Hosts(NamedTuple):
+    """The machines."""
+
+    postfix: Machine
+    dovecot: Machine
+    recipients: Machine
+
+
+@pytest.fixture
+def hosts(mail_folder: Path) -> Iterator[Hosts]:
+    """A network with three machines, which is removed after the test."""
+    with closing(Network.open_free()) as network, ExitStack() as ends:
+        names = enumerate(Hosts._fields, start=1)
+        yield Hosts(*(ends.enter_context(closing(Machine(network, *name, mail_folder))) for name in names))
+
+
 @contextmanager
-def next_server() -> Iterator[MailServer]:
+def next_server(machine: Machine) -> Iterator[MailServer]:
     """The mail server of the recipients: some mailboxes are unknown, some full, and some answer later."""
-    with MailServer() as server:
+    with MailServer(listener=machine.call_inside(partial(create_server, (machine.address, SMTP)))) as server:
         for number in range(COUNT):
             server.at("rcpt", ReplyWith(550, "5.1.1 no such user"), recipient=f"unknown{number}@example.com")
             server.at("rcpt", ReplyWith(552, "5.2.2 mailbox full"), recipient=f"full{number}@example.com")
@@ -101,14 +128,21 @@ def send_invitations(bench: LedgerBench, settings: WorkerSettings) -> dict[str, 
     return ids
 
 
-def complain(host: MailHost, server: MailServer) -> None:
-    """Recipients press the button of their mail program: their provider tells it to us, twice."""
-    for email in server.received:
-        if email.recipient.startswith("unwanted"):
+def complain(hosts: Hosts, host: MailHost, server: MailServer) -> None:
+    """Recipients press the button of their mail program: their provider tells it to us, twice, while a link is cut."""
+    wait_for(lambda: len(unwanted(server)) == UNWANTED)
+    with hosts.postfix.cut(POSTFIX_CUT_S):
+        for email in unwanted(server):
             token = email.sender.partition("+")[2].partition("@")[0]
             report = COMPLAINT.format(kind="abuse", token=token).replace("\n", "\r\n").encode()
+            hand_in = partial(host.hand_in, "feedback@isp.example", f"bounces@{DOMAIN}", report)
             for _ in range(2):
-                host.hand_in("feedback@isp.example", f"bounces@{DOMAIN}", report)
+                hosts.recipients.call_inside(hand_in)
+
+
+def unwanted(server: MailServer) -> list[ReceivedMessage]:
+    """The emails that arrived and that their recipients complain of."""
+    return [email for email in server.received if email.recipient.startswith("unwanted")]
 
 
 def reports_in(bench: LedgerBench) -> Counter[tuple[str, UUID]]:
@@ -206,7 +240,7 @@ class CommandRunner:
                 status.with_suffix(".new").rename(status)
 
 
-def test_reports_are_piped_to_the_command(bench: LedgerBench, mail_folder: Path) -> None:
+def test_reports_are_piped_to_the_command(bench: LedgerBench, mail_folder: Path, hosts: Hosts) -> None:
     """Also if it dies before it has begun, or before Postfix knows that all is stored."""
     folder = mail_folder / "command"
     folder.mkdir()
@@ -214,12 +248,12 @@ def test_reports_are_piped_to_the_command(bench: LedgerBench, mail_folder: Path)
     reports = {"relay_domains": DOMAIN, "transport_maps": f"inline:{{ bounces@{DOMAIN}=take: }}"}
     with (
         CommandRunner(bench, folder) as runner,
-        next_server() as server,
-        postfix(mail_folder / "postfix", server.port, reports, str(runner.command)) as host,
+        next_server(hosts.recipients) as server,
+        postfix(hosts.postfix, mail_folder / "postfix", hosts.recipients.address, reports, str(runner.command)) as host,
     ):
         ids = send_invitations(bench, settings_to(bench, host))
+        complain(hosts, host, server)
         wait_for(lambda: len(server.received) >= COUNT - UNKNOWN - FULL)
-        complain(host, server)
         check_everything(bench, ids)
         wait_for(lambda: len(runner.answers) > len(expected_of(ids)) + UNWANTED)
 
@@ -229,9 +263,11 @@ def test_reports_are_piped_to_the_command(bench: LedgerBench, mail_folder: Path)
     assert whys["known"] > UNWANTED
 
 
-@pytest.mark.parametrize("scheme", ["imap", "pop3"])
-def test_reports_are_read_from_a_mailbox(bench: LedgerBench, mail_folder: Path, scheme: str) -> None:
-    """By a reader that is killed twice; what is no report is set aside, or is gone."""
+@pytest.mark.parametrize("scheme", ["imaps", "pop3s"])
+def test_reports_are_read_from_a_mailbox(
+    bench: LedgerBench, mail_folder: Path, hosts: Hosts, trusted: CA, scheme: str
+) -> None:
+    """By a reader that is killed twice, and loses its connection; what is no report is set aside, or is gone."""
     mail, account = mail_folder / "mail", pwd.getpwnam(MAIL_ACCOUNT)
     mail.mkdir()
     os.chown(mail, account.pw_uid, account.pw_gid)
@@ -244,11 +280,13 @@ def test_reports_are_read_from_a_mailbox(bench: LedgerBench, mail_folder: Path, 
         "virtual_gid_maps": f"static:{account.pw_gid}",
     }
     with ExitStack() as ends:
-        server = ends.enter_context(next_server())
-        host = ends.enter_context(postfix(mail_folder / "postfix", server.port, reports))
-        box = ends.enter_context(dovecot(mail_folder / "dovecot", mail))
+        server = ends.enter_context(next_server(hosts.recipients))
+        relay = postfix(hosts.postfix, mail_folder / "postfix", hosts.recipients.address, reports)
+        host = ends.enter_context(relay)
+        box = ends.enter_context(dovecot(hosts.dovecot, trusted, mail_folder / "dovecot", mail))
         variables = environment(settings_for(bench.database_url), mail_folder, NO_STREAM)
-        variables |= {"LEDGER_BOUNCE_MAILBOX_URL": box.mailbox_url(scheme), "PATH": os.environ["PATH"]}
+        variables |= {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE")}
+        variables["LEDGER_BOUNCE_MAILBOX_URL"] = box.mailbox_url(scheme)
         host.hand_in("li@example.com", f"bounces@{DOMAIN}", b"Subject: hello\r\n\r\nIs this a person?\r\n")
         ids = send_invitations(bench, settings_to(bench, host))
         for seen in (1, UNKNOWN // 2):
@@ -256,11 +294,12 @@ def test_reports_are_read_from_a_mailbox(bench: LedgerBench, mail_folder: Path, 
             wait_for(partial(has_reports, bench, seen))
             reader.send_signal(signal.SIGKILL)
             reader.wait()
-        complain(host, server)
         reader = subprocess.Popen([sys.executable, "-c", READER], env=variables, cwd=Path.cwd())
         ends.callback(reader.wait)
         ends.callback(reader.kill)
+        with hosts.dovecot.cut(DOVECOT_CUT_S):
+            complain(hosts, host, server)
         wait_for(lambda: len(server.received) >= COUNT - UNKNOWN - FULL)
         check_everything(bench, ids)
         wait_for(lambda: not [*mail.glob("Maildir/new/*"), *mail.glob("Maildir/cur/*")])
-        assert len([*mail.glob("Maildir/.Unrecognized/*/*")]) == (1 if scheme == "imap" else 0)
+        assert len([*mail.glob("Maildir/.Unrecognized/*/*")]) == (1 if scheme == "imaps" else 0)
