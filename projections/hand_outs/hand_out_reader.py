@@ -17,6 +17,7 @@ from domain.values.identifiers import EmailAddress
 from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.codec import decode
 from projections.event_store.hand_out_rows import build_hand_out, read_rate, texts_by_hand_out
+from projections.read_models.pagination import ListCursor, ListOrder
 from projections.read_models.reader import Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
@@ -214,11 +215,15 @@ class HandOutReader:
         rows = self._db.fetch_all(HandOutsSql.hand_out_with_terms, hand_out_id)
         return _details(rows[0]) if rows else None
 
-    def list_hand_outs(self, campaign_id: UUID, after: tuple[datetime, UUID], limit: int) -> list[HandOutDetails]:
-        """Return one page of the hand-outs of a campaign in order of creation."""
-        return [
-            _details(row) for row in self._db.fetch_all(HandOutsSql.hand_outs_of_campaign, campaign_id, *after, limit)
-        ]
+    def list_hand_outs(
+        self, campaign_id: UUID, place: ListCursor, limit: int, order: ListOrder = "oldest"
+    ) -> list[HandOutDetails]:
+        """Return one page of the hand-outs of a campaign behind a place, by the time of creation."""
+        statements = {
+            "newest": HandOutsSql.newest_hand_outs_of_campaign,
+            "oldest": HandOutsSql.hand_outs_of_campaign,
+        }
+        return [_details(row) for row in self._db.fetch_all(statements[order], campaign_id, *place, limit)]
 
     def find_names(self, ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return the names of those of these hand-outs that exist."""

@@ -14,6 +14,7 @@ from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
 from projections.definitions.tables.campaigns import TABLE
 from projections.event_store.codec import decode, topics_of
 from projections.event_store.stored_state import search_field
+from projections.read_models.pagination import ListCursor, ListOrder
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
@@ -64,13 +65,10 @@ class CampaignReader:
         rows = self._db.fetch_all(ReadModelsSql.campaign_of_code, code_id)
         return CAMPAIGNS.read_back(rows[0]).terms if rows else None
 
-    def list_campaigns(self, after: tuple[datetime, UUID], limit: int) -> list[CampaignBalance]:
-        """Return one page in order of creation."""
-        return [_balance(row) for row in self._db.fetch_all(ReadModelsSql.list_campaigns, *after, limit)]
-
-    def list_newest_campaigns(self, before: tuple[datetime, UUID], limit: int) -> list[CampaignBalance]:
-        """Return one page, newest first, created before a time and id."""
-        return [_balance(row) for row in self._db.fetch_all(ReadModelsSql.newest_campaigns, *before, limit)]
+    def list_campaigns(self, place: ListCursor, limit: int, order: ListOrder = "oldest") -> list[CampaignBalance]:
+        """Return one page behind a place, by the time of creation."""
+        statements = {"newest": ReadModelsSql.newest_campaigns, "oldest": ReadModelsSql.list_campaigns}
+        return [_balance(row) for row in self._db.fetch_all(statements[order], *place, limit)]
 
     def list_open_campaigns(self, now: datetime, limit: int) -> list[tuple[UUID, str]]:
         """Return ids and names of the newest campaigns that have not ended, neither by staff nor at their end."""

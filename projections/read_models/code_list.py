@@ -1,4 +1,4 @@
-"""Lists of codes for admins, newest first and filtered; one page reads a bounded number of codes."""
+"""Lists of codes for admins, from either end and filtered; one page reads a bounded number of codes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,6 +8,7 @@ from uuid import UUID
 from domain.events.event import Event
 from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.codec import decode
+from projections.read_models.pagination import ListCursor, ListOrder
 from projections.sql.read_models import ReadModelsSql
 
 
@@ -62,27 +63,32 @@ class CodeListReader:
             return self._db.fetch_dicts(ReadModelsSql.codes_of_group_from, (group, *after, limit))
         return self._db.fetch_dicts(ReadModelsSql.list_codes, (*after, limit))
 
-    def list_newest(
-        self, before: tuple[datetime, UUID], group: str | None, limit: int | None = None
+    def list_in_order(
+        self, place: ListCursor, group: str | None, limit: int | None = None, order: ListOrder = "newest"
     ) -> list[dict[str, Any]]:
-        """Return balances with `hint`, newest first, issued before a time and id; of one group, if one is named.
+        """Return balances with `hint` behind a place; of one group, if one is named.
 
         Args:
-            before: Time and id of the last row of the page before.
+            place: Time and id of the last row of the page before.
             group: The group's name; None for all codes.
             limit: How many at most; `SCAN_LIMIT` by default.
+            order: Which code comes first.
         """
-        parameters = {"at": before[0], "id": before[1], "group": group, "limit": limit or SCAN_LIMIT}
-        return self._db.fetch_dicts(
-            ReadModelsSql.newest_codes if group is None else ReadModelsSql.newest_codes_of_group, parameters
-        )
+        parameters = {"at": place[0], "id": place[1], "group": group, "limit": limit or SCAN_LIMIT}
+        of_all = {"newest": ReadModelsSql.newest_codes, "oldest": ReadModelsSql.oldest_codes}
+        of_group = {"newest": ReadModelsSql.newest_codes_of_group, "oldest": ReadModelsSql.oldest_codes_of_group}
+        return self._db.fetch_dicts((of_all if group is None else of_group)[order], parameters)
 
-    def list_newest_of_campaign(
-        self, campaign_id: UUID, before: tuple[datetime, UUID], limit: int
+    def list_of_campaign(
+        self, campaign_id: UUID, place: ListCursor, limit: int, order: ListOrder = "newest"
     ) -> list[dict[str, Any]]:
-        """Return balances of the codes of a campaign with `hint`, newest first, issued before a time and id."""
-        parameters = {"campaign_id": campaign_id, "at": before[0], "id": before[1], "limit": limit}
-        return self._db.fetch_dicts(ReadModelsSql.newest_codes_of_campaign, parameters)
+        """Return balances of the codes of a campaign with `hint`, behind a place."""
+        parameters = {"campaign_id": campaign_id, "at": place[0], "id": place[1], "limit": limit}
+        statements = {
+            "newest": ReadModelsSql.newest_codes_of_campaign,
+            "oldest": ReadModelsSql.oldest_codes_of_campaign,
+        }
+        return self._db.fetch_dicts(statements[order], parameters)
 
     def find_balances(self, code_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
         """Return balances by id; unknown codes are missing."""

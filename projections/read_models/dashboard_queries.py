@@ -12,6 +12,7 @@ import psycopg
 from psycopg import Cursor
 
 from projections.database.store_queries import Database, ReadableStore
+from projections.read_models.pagination import ListOrder
 from projections.sql.read_models import ReadModelsSql
 
 QUERY_TIMEOUT_MS: Final = 3_000
@@ -203,15 +204,18 @@ class DashboardReader:
         with self._open_bounded_cursor() as cursor:
             return [(reason, count) for reason, count in _fetch(cursor, ReadModelsSql.count_refusals, parameters)]
 
-    def list_rejections(self, rejections: RejectionFilter, skip: int, limit: int) -> list[ListedRejection]:
-        """Return rejected requests, newest first, without the first `skip`.
+    def list_rejections(
+        self, rejections: RejectionFilter, skip: int, limit: int, order: ListOrder = "newest"
+    ) -> list[ListedRejection]:
+        """Return rejected requests without the first `skip`.
 
         Raises:
             RangeTooLargeError: The query reached its timeout.
         """
         parameters = {**rejections._asdict(), "skip": skip, "limit": limit}
+        statements = {"newest": ReadModelsSql.newest_refusals, "oldest": ReadModelsSql.oldest_refusals}
         with self._open_bounded_cursor() as cursor:
-            rows = _fetch(cursor, ReadModelsSql.newest_refusals, parameters)
+            rows = _fetch(cursor, statements[order], parameters)
         vault = self._storage.vault
         return [ListedRejection._make((*row[:7], vault.read_text("recipient", row[6:]))) for row in rows]
 

@@ -16,6 +16,10 @@ ListCursor = tuple[datetime, UUID]
 # Before every row of a list whose oldest row comes first, and behind every row of one whose newest comes first.
 OLDEST: Final[ListCursor] = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 NEWEST: Final[ListCursor] = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+ListOrder = Literal["newest", "oldest"]
+"""Which row of a list comes first."""
+BEGINNINGS: Final[dict[ListOrder, ListCursor]] = {"newest": NEWEST, "oldest": OLDEST}
+"""Where a list begins, by its order."""
 ListName = Literal[
     "batch_list",
     "campaign_list",

@@ -18,6 +18,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.database.store_queries import Database, ReadableStore
 from projections.event_store.codec import decode
 from projections.read_models.history_blocks import CODES, fold_entries
+from projections.read_models.pagination import ListCursor, ListOrder
 from projections.read_models.stream_entry import Entry
 from projections.sql.event_store import EventStoreSql
 from projections.sql.privacy import PrivacySql
@@ -174,9 +175,12 @@ class Reader:
         rows = self._db.fetch_dicts(ReadModelsSql.balance_of_code, (code_id,))
         return rows[0] if rows else None
 
-    def list_cases(self, after: tuple[datetime, UUID], limit: int, *, closed_too: bool) -> list[CaseRow]:
-        """Return one page of cases in order of opening."""
-        return [CaseRow(*row) for row in self._db.fetch_all(ReadModelsSql.list_cases, *after, closed_too, limit)]
+    def list_cases(
+        self, place: ListCursor, limit: int, *, closed_too: bool, order: ListOrder = "oldest"
+    ) -> list[CaseRow]:
+        """Return one page of cases behind a place, by the time of opening."""
+        statements = {"newest": ReadModelsSql.newest_cases, "oldest": ReadModelsSql.list_cases}
+        return [CaseRow(*row) for row in self._db.fetch_all(statements[order], *place, closed_too, limit)]
 
     def list_outage_candidates(self, start: datetime, end: datetime, *, include_sent: bool) -> list[UUID]:
         """Return reservations that an outage in this window may have affected; their events decide."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from projections.database.roles import assume_eraser_role, assume_runtime_role
 from projections.database.store_queries import Database, ReadableStore
+from projections.read_models.pagination import ListCursor, ListOrder
 from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import PrivateText
 
@@ -67,9 +68,10 @@ class ApiKeyRepository:
             assume_runtime_role(cursor.connection)
         return is_done
 
-    def list_page(self, before: tuple[datetime, UUID], limit: int) -> list[ApiKeyRow]:
-        """Return keys, newest first, created before a time and id."""
-        return [self._read(row) for row in self._db.fetch_all(RepositoriesSql.list_keys, *before, limit)]
+    def list_page(self, place: ListCursor, limit: int, order: ListOrder = "newest") -> list[ApiKeyRow]:
+        """Return keys behind a place, by the time of their creation."""
+        statements = {"newest": RepositoriesSql.newest_keys, "oldest": RepositoriesSql.oldest_keys}
+        return [self._read(row) for row in self._db.fetch_all(statements[order], *place, limit)]
 
     def find(self, key_id: UUID) -> ApiKeyRow | None:
         """Return a key; None if there is no such key."""

@@ -1,4 +1,4 @@
-"""Reads the audit log, newest first, by who acted, what was done, about what and when."""
+"""Reads the audit log, from either end, by who acted, what was done, about what and when."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domain.values.number_bounds import POSITIONS
 from projections.database.store_queries import Database, ReadableStore
+from projections.read_models.pagination import ListOrder
 from projections.repositories.api_keys import ApiKeyRepository
 from projections.repositories.audit_log import AuditAction
 from projections.repositories.staff_sessions import StaffSessionRepository
@@ -77,13 +78,19 @@ class AuditReader:
     def __init__(self, storage: ReadableStore) -> None:
         self._storage, self._db = storage, Database(storage)
 
-    def list_page(self, limit: int, before: int = POSITIONS.most, chosen: AuditFilter = EVERYTHING) -> list[AuditRow]:
-        """Return entries with a smaller number than `before`, newest first."""
-        filters = chosen._asdict()
-        parameters = {**filters, "before": before, "limit": limit}
+    def list_page(
+        self,
+        limit: int,
+        place: int = POSITIONS.most,
+        chosen: AuditFilter = EVERYTHING,
+        order: ListOrder = "newest",
+    ) -> list[AuditRow]:
+        """Return entries behind the one with the number `place`."""
+        parameters = {**chosen._asdict(), "place": place, "limit": limit}
+        statements = {"newest": RepositoriesSql.newest_audit_entries, "oldest": RepositoriesSql.oldest_audit_entries}
         with self._db.open_transaction() as cursor:
             cursor.execute(RepositoriesSql.plan_audit_filters)
-            rows = cursor.execute(RepositoriesSql.audit_page, parameters).fetchall()
+            rows = cursor.execute(statements[order], parameters).fetchall()
         return [AuditRow._make((*fields, self._open(text_id, sealed, key))) for *fields, text_id, sealed, key in rows]
 
     def iter_rows(self, chosen: AuditFilter) -> Iterator[list[AuditRow]]:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 from domain.events.code_terms import CodeTerms
 from projections.database.store_queries import Database, ReadableStore
+from projections.read_models.pagination import ListCursor, ListOrder
 from projections.sql.repositories import BATCHES, RepositoriesSql
 from projections.sql.term_columns import read_terms, term_values
 from projections.vault.vault import PrivateText
@@ -132,9 +133,10 @@ class BatchRepository:
             ]
         return batch.derive_code_ids(after, limit)
 
-    def list_page(self, before: tuple[datetime, UUID], limit: int) -> list[Batch]:
-        """Return batches, newest first, requested before a time and id."""
-        return [_batch(row) for row in self._db.fetch_all(RepositoriesSql.newest_batches, *before, limit)]
+    def list_page(self, place: ListCursor, limit: int, order: ListOrder = "newest") -> list[Batch]:
+        """Return batches behind a place, by the time of their request."""
+        statements = {"newest": RepositoriesSql.newest_batches, "oldest": RepositoriesSql.oldest_batches}
+        return [_batch(row) for row in self._db.fetch_all(statements[order], *place, limit)]
 
     def claim(self, runner: UUID, now: datetime, lease_until: datetime) -> Batch | None:
         """Lease the oldest batch without a runner; imports whose process has ended are marked as broken first."""

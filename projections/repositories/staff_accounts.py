@@ -10,6 +10,7 @@ from psycopg import Cursor
 
 from projections.database.roles import assume_eraser_role, assume_runtime_role
 from projections.database.store_queries import Database, ReadableStore
+from projections.read_models.pagination import ListCursor, ListOrder
 from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import SearchableDraft
 
@@ -44,12 +45,13 @@ class StaffAccountRepository:
     def __init__(self, storage: ReadableStore) -> None:
         self._storage, self._db = storage, Database(storage)
 
-    def list_page(self, after: tuple[datetime, UUID], limit: int) -> list[StaffRow]:
-        """Return accounts in order of creation, after a time and id."""
+    def list_page(self, place: ListCursor, limit: int, order: ListOrder = "oldest") -> list[StaffRow]:
+        """Return accounts behind a place, by the time of their creation."""
         vault = self._storage.vault
+        statements = {"newest": RepositoriesSql.newest_staff, "oldest": RepositoriesSql.list_staff}
         return [
             StaffRow(row[0], role, created_at, vault.read_text("staff", row))
-            for role, created_at, *row in self._db.fetch_all(RepositoriesSql.list_staff, *after, limit)
+            for role, created_at, *row in self._db.fetch_all(statements[order], *place, limit)
         ]
 
     def find(self, staff_id: UUID) -> OpenAccount | None:

@@ -10,6 +10,7 @@ from psycopg.rows import tuple_row
 from domain.events.registry import EVENT_TYPES
 from domain.values.number_bounds import Bounds
 from projections.database.store_queries import Database, ReadableStore
+from projections.read_models.pagination import ListCursor, ListOrder
 from projections.repositories.webhook_secrets import rotate_secret
 from projections.sql.repositories import RepositoriesSql
 
@@ -93,9 +94,10 @@ class WebhookEndpointRepository:
         rows = self._db.fetch_all(RepositoriesSql.endpoint_of_id, endpoint_id)
         return WebhookEndpoint(*rows[0]) if rows else None
 
-    def list_page(self, after: tuple[datetime, UUID], limit: int) -> list[WebhookEndpoint]:
-        """Return endpoints in order of creation, after a time and id."""
-        return [WebhookEndpoint(*row) for row in self._db.fetch_all(RepositoriesSql.list_endpoints, *after, limit)]
+    def list_page(self, place: ListCursor, limit: int, order: ListOrder = "oldest") -> list[WebhookEndpoint]:
+        """Return endpoints behind a place, by the time of their creation."""
+        statements = {"newest": RepositoriesSql.newest_endpoints, "oldest": RepositoriesSql.list_endpoints}
+        return [WebhookEndpoint(*row) for row in self._db.fetch_all(statements[order], *place, limit)]
 
     def update(
         self,

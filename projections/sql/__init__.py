@@ -2,18 +2,30 @@
 
 A statement is an attribute: `EventStoreSql.insert_events` is the text below `-- name: insert_events` in its file.
 Where a statement lists the columns of a declared table, it says `{recipients.insert}`, `{recipients.names}` and so on
-(`projections.sql.table.Table`).
+(`projections.sql.table.Table`). `-- name: newest_codes, oldest_codes` is two statements that read a list from either
+end: `{order.beyond}` compares with the last row of the page before, and `{order.turn}` ends each column of ORDER BY.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import Final, LiteralString, NamedTuple, cast
 
 from projections.sql.table import Table
 
 _PART = re.compile(r"\{(\w+)\.(\w+)\}")
-_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_NAME = re.compile(r"^-- name: (\w+)(?:, (\w+))?$", re.MULTILINE)
+
+
+class _Order(NamedTuple):
+    """The direction of a statement that reads a list."""
+
+    beyond: str
+    turn: str
+
+
+_DOWN: Final = _Order("<", " DESC")
+_UP: Final = _Order(">", "")
 
 
 class Statements:
@@ -50,5 +62,8 @@ def _statements(text: str) -> Iterator[tuple[str, LiteralString]]:
     The text ships with the package, so it is as trusted as a literal.
     """
     parts = _NAME.split(text)[1:]
-    for name, statement in zip(parts[::2], parts[1::2], strict=True):
-        yield name, cast("LiteralString", statement.strip().rstrip(";"))
+    for name, turned, statement in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        for each, order in ((name, _DOWN), (turned, _UP)):
+            if each is not None:
+                directed = statement.replace("{order.beyond}", order.beyond).replace("{order.turn}", order.turn)
+                yield each, cast("LiteralString", directed.strip().rstrip(";"))

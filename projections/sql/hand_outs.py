@@ -9,6 +9,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     """Each attribute is the text of the statement of that name."""
 
     hand_out_with_terms: LiteralString
+    newest_hand_outs_of_campaign: LiteralString
     hand_outs_of_campaign: LiteralString
     hand_outs_of_ids: LiteralString
     insert_list_recipients: LiteralString

@@ -5,11 +5,12 @@ FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.o
 LEFT JOIN ledger_events r ON r.originator_id = h.campaign_id AND r.originator_version = h.rate_version
 WHERE h.hand_out_id = %s;
 
--- name: hand_outs_of_campaign
+-- name: newest_hand_outs_of_campaign, hand_outs_of_campaign
 SELECT h.hand_out_id, h.campaign_id, h.state, h.starts_at, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
 FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
 LEFT JOIN ledger_events r ON r.originator_id = h.campaign_id AND r.originator_version = h.rate_version
-WHERE h.campaign_id = %s AND (h.created_at, h.hand_out_id) > (%s, %s) ORDER BY h.created_at, h.hand_out_id LIMIT %s;
+WHERE h.campaign_id = %s AND (h.created_at, h.hand_out_id) {order.beyond} (%s, %s)
+ORDER BY h.created_at{order.turn}, h.hand_out_id{order.turn} LIMIT %s;
 
 -- name: hand_outs_of_ids
 SELECT h.hand_out_id, h.campaign_id, h.state, h.starts_at, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state

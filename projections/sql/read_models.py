@@ -10,7 +10,9 @@ class ReadModelsSql(Statements, file="read_models.sql"):
 
     texts_of_codes: LiteralString
     newest_codes: LiteralString
+    oldest_codes: LiteralString
     newest_codes_of_group: LiteralString
+    oldest_codes_of_group: LiteralString
     bound_question: LiteralString
     redemptions_over_time: LiteralString
     refused_over_time: LiteralString
@@ -47,6 +49,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     newest_position: LiteralString
     first_events_of_texts: LiteralString
     person_of_reservations: LiteralString
+    newest_cases: LiteralString
     list_cases: LiteralString
     parked_unknowns: LiteralString
     sent_unaccepted: LiteralString
@@ -67,9 +70,11 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     newest_open_campaigns: LiteralString
     names_of_newest_campaigns: LiteralString
     newest_codes_of_campaign: LiteralString
+    oldest_codes_of_campaign: LiteralString
     count_refusals: LiteralString
     newest_refusals: LiteralString
     reports_of_campaign: LiteralString
+    oldest_refusals: LiteralString
     funnel_of_campaign: LiteralString
     handed_out_of_campaign: LiteralString
     balance_of_code: LiteralString

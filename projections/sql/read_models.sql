@@ -1,18 +1,18 @@
 -- name: texts_of_codes
 SELECT hint, code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id = ANY(%s);
 
--- name: newest_codes
--- A page of codes, newest first, from at most so many rows that are looked through.
+-- name: newest_codes, oldest_codes
+-- A page of codes from at most so many rows that are looked through.
 SELECT b.*, t.hint FROM (
-    SELECT * FROM code_balances WHERE (issued_at, code_id) < (%(at)s, %(id)s)
-    ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s
-) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at DESC, b.code_id DESC;
+    SELECT * FROM code_balances WHERE (issued_at, code_id) {order.beyond} (%(at)s, %(id)s)
+    ORDER BY issued_at{order.turn}, code_id{order.turn} LIMIT %(limit)s
+) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at{order.turn}, b.code_id{order.turn};
 
--- name: newest_codes_of_group
+-- name: newest_codes_of_group, oldest_codes_of_group
 SELECT b.*, t.hint FROM (
-    SELECT * FROM code_balances WHERE group_name = %(group)s AND (issued_at, code_id) < (%(at)s, %(id)s)
-    ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s
-) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at DESC, b.code_id DESC;
+    SELECT * FROM code_balances WHERE group_name = %(group)s AND (issued_at, code_id) {order.beyond} (%(at)s, %(id)s)
+    ORDER BY issued_at{order.turn}, code_id{order.turn} LIMIT %(limit)s
+) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at{order.turn}, b.code_id{order.turn};
 
 -- name: bound_question
 -- A sum over too long a stretch is given up, so that nobody who redeems waits for it.
@@ -275,9 +275,10 @@ SELECT r.reservation_id, r.code_id, r.recipient_id, r.status, r.kind, r.reserved
     p.digest, p.pepper_id, p.sealed, p.key_id
 FROM reservations r LEFT JOIN recipients p USING (recipient_id) WHERE r.reservation_id = ANY(%s);
 
--- name: list_cases
+-- name: newest_cases, list_cases
 SELECT case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how FROM cases
-WHERE (opened_at, case_id) > (%s, %s) AND (closed_at IS NULL OR %s) ORDER BY opened_at, case_id LIMIT %s;
+WHERE (opened_at, case_id) {order.beyond} (%s, %s) AND (closed_at IS NULL OR %s)
+ORDER BY opened_at{order.turn}, case_id{order.turn} LIMIT %s;
 
 -- name: parked_unknowns
 SELECT reservation_id FROM reservations
@@ -559,7 +560,8 @@ SELECT c.* FROM campaigns c WHERE c.campaign_id = (SELECT campaign_id FROM code_
 -- name: campaign_name_of_code
 SELECT name FROM campaigns WHERE campaign_id = (SELECT campaign_id FROM code_balances WHERE code_id = %s);
 
--- name: list_campaigns
+-- name: newest_campaigns, list_campaigns
+-- A page of campaigns with the sums of their codes.
 SELECT c.*, b.codes, b.used, b.reserved
 FROM campaigns c
 CROSS JOIN LATERAL (
@@ -571,22 +573,8 @@ CROSS JOIN LATERAL (
         ) END), 0)::bigint AS used
     FROM code_balances b WHERE campaign_id = c.campaign_id
 ) b
-WHERE (c.created_at, c.campaign_id) > (%s, %s) ORDER BY c.created_at, c.campaign_id LIMIT %s;
-
--- name: newest_campaigns
--- A page of campaigns with the sums of their codes, newest first.
-SELECT c.*, b.codes, b.used, b.reserved
-FROM campaigns c
-CROSS JOIN LATERAL (
-    -- Uses from before a code joined the campaign do not count in it. A code that joins has no reserved use.
-    SELECT count(*) AS codes, coalesce(sum(reserved), 0)::bigint AS reserved,
-        coalesce(sum(CASE WHEN coalesce(campaign_since, 1) = 1 OR used = 0 THEN used ELSE (
-            SELECT count(*) FROM reservations r WHERE r.code_id = b.code_id AND r.kind = 'redeem'
-                AND r.status = 'sent' AND r.versions[1] > coalesce(b.campaign_since, 1)
-        ) END), 0)::bigint AS used
-    FROM code_balances b WHERE campaign_id = c.campaign_id
-) b
-WHERE (c.created_at, c.campaign_id) < (%s, %s) ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT %s;
+WHERE (c.created_at, c.campaign_id) {order.beyond} (%s, %s)
+ORDER BY c.created_at{order.turn}, c.campaign_id{order.turn} LIMIT %s;
 
 -- name: state_of_campaign
 SELECT * FROM campaigns WHERE campaign_id = %s;
@@ -598,11 +586,12 @@ ORDER BY created_at DESC, campaign_id DESC LIMIT %s;
 -- name: names_of_newest_campaigns
 SELECT campaign_id, name FROM campaigns ORDER BY created_at DESC, campaign_id DESC LIMIT %s;
 
--- name: newest_codes_of_campaign
+-- name: newest_codes_of_campaign, oldest_codes_of_campaign
 SELECT b.*, t.hint FROM (
-    SELECT * FROM code_balances WHERE campaign_id = %(campaign_id)s AND (issued_at, code_id) < (%(at)s, %(id)s)
-    ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s
-) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at DESC, b.code_id DESC;
+    SELECT * FROM code_balances
+    WHERE campaign_id = %(campaign_id)s AND (issued_at, code_id) {order.beyond} (%(at)s, %(id)s)
+    ORDER BY issued_at{order.turn}, code_id{order.turn} LIMIT %(limit)s
+) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at{order.turn}, b.code_id{order.turn};
 
 -- name: reports_of_campaign
 -- Delays and complaints about the emails of its codes, at most so many. An index has events of these two topics alone.
@@ -642,7 +631,7 @@ SELECT reason, count(*) FROM (
     WHERE r.at >= %(since)s AND (%(campaign_id)s::uuid IS NULL OR b.campaign_id = %(campaign_id)s) LIMIT %(counted_max)s
 ) counted GROUP BY reason ORDER BY count(*) DESC, reason;
 
--- name: newest_refusals
+-- name: newest_refusals, oldest_refusals
 -- Those of codes that are in a campaign, or with one reason, or all. Requests of one batch have the same time.
 SELECT r.at, r.reason, r.code_id, t.hint, c.campaign_id, c.name,
     p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
@@ -651,7 +640,7 @@ FROM (
     WHERE r.at >= %(since)s AND r.at <= %(until)s
         AND (%(reason)s::text IS NULL OR r.reason = %(reason)s)
         AND (%(campaign_id)s::uuid IS NULL OR b.campaign_id = %(campaign_id)s)
-    ORDER BY r.at DESC, r.code_id, r.recipient_digest OFFSET %(skip)s LIMIT %(limit)s
+    ORDER BY r.at{order.turn}, r.code_id, r.recipient_digest OFFSET %(skip)s LIMIT %(limit)s
 ) r LEFT JOIN code_texts t USING (code_id) LEFT JOIN campaigns c USING (campaign_id)
 LEFT JOIN recipients p ON substr(p.digest, 1, 15) = substr(r.recipient_digest, 1, 15)
-ORDER BY r.at DESC, r.code_id, r.recipient_digest;
+ORDER BY r.at{order.turn}, r.code_id, r.recipient_digest;

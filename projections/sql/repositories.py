@@ -36,6 +36,7 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     insert_batch: LiteralString
     batch_of_id: LiteralString
     newest_batches: LiteralString
+    oldest_batches: LiteralString
     claim_batch: LiteralString
     break_left_imports: LiteralString
     note_batch: LiteralString
@@ -47,7 +48,9 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     insert_key_name: LiteralString
     insert_named_key: LiteralString
     revoke_key: LiteralString
-    list_keys: LiteralString
+    newest_keys: LiteralString
+    oldest_keys: LiteralString
+    newest_staff: LiteralString
     list_staff: LiteralString
     lock_staff: LiteralString
     admins_besides: LiteralString
@@ -96,11 +99,13 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     insert_audit_with_reason: LiteralString
     audit_of_staff_since: LiteralString
     plan_audit_filters: LiteralString
-    audit_page: LiteralString
+    newest_audit_entries: LiteralString
+    oldest_audit_entries: LiteralString
     kinds_of_subjects: LiteralString
     keys_of_ids: LiteralString
     insert_endpoint: LiteralString
     endpoint_of_id: LiteralString
+    newest_endpoints: LiteralString
     list_endpoints: LiteralString
     change_endpoint: LiteralString
     set_endpoint_state: LiteralString

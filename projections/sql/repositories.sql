@@ -11,8 +11,9 @@ ON CONFLICT (batch_id) DO NOTHING RETURNING batch_id;
 -- name: batch_of_id
 SELECT {batches.names} FROM batches WHERE batch_id = %s;
 
--- name: newest_batches
-SELECT {batches.names} FROM batches WHERE (requested_at, batch_id) < (%s, %s) ORDER BY requested_at DESC, batch_id DESC LIMIT %s;
+-- name: newest_batches, oldest_batches
+SELECT {batches.names} FROM batches WHERE (requested_at, batch_id) {order.beyond} (%s, %s)
+ORDER BY requested_at{order.turn}, batch_id{order.turn} LIMIT %s;
 
 -- name: claim_batch
 -- The oldest one that nobody works on; each goes to one runner.
@@ -68,18 +69,20 @@ ON CONFLICT (key_id) DO NOTHING RETURNING key_id;
 -- name: revoke_key
 UPDATE api_keys SET revoked_at = %s WHERE key_id = %s AND revoked_at IS NULL RETURNING key_id;
 
--- name: list_keys
+-- name: newest_keys, oldest_keys
 SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.text_id, p.sealed, p.key_id
 FROM api_keys k LEFT JOIN private_texts p USING (text_id)
-WHERE (k.created_at, k.key_id) < (%s, %s) ORDER BY k.created_at DESC, k.key_id DESC LIMIT %s;
+WHERE (k.created_at, k.key_id) {order.beyond} (%s, %s)
+ORDER BY k.created_at{order.turn}, k.key_id{order.turn} LIMIT %s;
 
 -- name: keys_of_ids
 SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.text_id, p.sealed, p.key_id
 FROM api_keys k LEFT JOIN private_texts p USING (text_id) WHERE k.key_id = ANY(%s);
 
--- name: list_staff
+-- name: newest_staff, list_staff
 SELECT role, created_at, staff_id, digest, pepper_id, sealed, key_id FROM staff
-WHERE removed_at IS NULL AND (created_at, staff_id) > (%s, %s) ORDER BY created_at, staff_id LIMIT %s;
+WHERE removed_at IS NULL AND (created_at, staff_id) {order.beyond} (%s, %s)
+ORDER BY created_at{order.turn}, staff_id{order.turn} LIMIT %s;
 
 -- name: staff_of_id
 SELECT role, (SELECT count(*) FROM staff_sessions o WHERE o.staff_id = s.staff_id), staff_id, digest, pepper_id, sealed,
@@ -366,10 +369,10 @@ WHERE staff_id = %s AND at > %s AND subject_id = ANY(%s) GROUP BY act, subject_i
 -- A filter that is not set must not decide the plan, so each query is planned for its own parameters.
 SET LOCAL plan_cache_mode = force_custom_plan;
 
--- name: audit_page
+-- name: newest_audit_entries, oldest_audit_entries
 SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.key_id, a.text_id, p.sealed, p.key_id
 FROM audit a LEFT JOIN private_texts p USING (text_id)
-WHERE a.audit_id < %(before)s
+WHERE a.audit_id {order.beyond} %(place)s
     AND (%(staff_id)s::uuid IS NULL OR a.staff_id = %(staff_id)s)
     AND (%(key_id)s::uuid IS NULL OR a.key_id = %(key_id)s)
     AND (%(by_operator)s IS FALSE OR (a.staff_id IS NULL AND a.key_id IS NULL AND a.act <> 'sign_in_failed'))
@@ -377,7 +380,7 @@ WHERE a.audit_id < %(before)s
     AND (%(subject_id)s::uuid IS NULL OR a.subject_id = %(subject_id)s)
     AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
     AND (%(until)s::timestamptz IS NULL OR a.at < %(until)s)
-ORDER BY a.audit_id DESC LIMIT %(limit)s;
+ORDER BY a.audit_id{order.turn} LIMIT %(limit)s;
 
 -- name: kinds_of_subjects
 -- What the subjects of entries are, as far as they exist, with the names that are not encrypted.
@@ -417,13 +420,13 @@ SELECT e.endpoint_id, e.url, e.event_types, e.concurrency, e.state, e.reason, e.
     (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - e.position AS behind
 FROM webhook_endpoints e WHERE e.endpoint_id = %s AND e.state <> 'removed';
 
--- name: list_endpoints
+-- name: newest_endpoints, list_endpoints
 SELECT e.endpoint_id, e.url, e.event_types, e.concurrency, e.state, e.reason, e.created_at, e.position, e.failures,
     e.resting_until, e.succeeded_at,
     (SELECT count(*) FROM webhook_deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending') AS pending,
     (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - e.position AS behind
-FROM webhook_endpoints e WHERE e.state <> 'removed' AND (e.created_at, e.endpoint_id) > (%s, %s)
-ORDER BY e.created_at, e.endpoint_id LIMIT %s;
+FROM webhook_endpoints e WHERE e.state <> 'removed' AND (e.created_at, e.endpoint_id) {order.beyond} (%s, %s)
+ORDER BY e.created_at{order.turn}, e.endpoint_id{order.turn} LIMIT %s;
 
 -- name: change_endpoint
 -- What is null stays. Whoever is at work notices by the runner, which is nobody from now on.

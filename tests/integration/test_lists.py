@@ -17,7 +17,7 @@ from tests.integration.web.admin.hand_outs.lists import send
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
-from tests.support.clients.page_reader import read_page
+from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, code_id_of
 from tests.support.ledger.code_template import make_template
 
@@ -30,7 +30,7 @@ ENDING: Final = "LAST"
 KEY: Final = r"[0-9a-f]{8}-[0-9a-f-]{27}"
 TIMES: Final = r'<td data-label="Time" class="when">()'
 """For rows that link to nothing of their own: they are counted."""
-PAGER: Final = re.compile(r"{% if (next\w*|older) %}")
+PAGER: Final = re.compile(r"{% if (next\w*|older) %}|table\.pager\(t, by, is_first, (next)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
         path="/support/audit",
         size="api.web.support.audit_page.PER_PAGE",
         row=r'<tr id="a(\d+)"',
-        parameter="before",
+        parameter="place",
         count=count_rows("audit"),
     ),
     ("support/code.html", "next"): Listing(
@@ -195,7 +195,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
         path="/support/refusals",
         size="api.web.support.rejected_requests.PER_PAGE",
         row=TIMES,
-        parameter="until",
+        parameter="place",
         count=count_rows("refusals"),
     ),
     ("support/worklist.html", "next"): Listing(
@@ -241,7 +241,7 @@ def admin(app: AppClient) -> StaffBrowser:
 @pytest.fixture(scope="module")
 def parts(app: AppClient, admin: StaffBrowser) -> dict[str, str]:
     """A ledger with `ROWS` of everything, and many codes issued after them; parts of addresses."""
-    key = app.key("admin")
+    key, _, _ = (app.key(role) for role in ("admin", "support", "viewer"))
 
     def post(path: str, **body: Any) -> Any:  # noqa: ANN401 - whatever the document holds
         answer = app.client.post(f"/api/v1/{path}", json=body, headers=key)
@@ -319,7 +319,8 @@ def test_every_list_with_a_pager_is_walked() -> None:
     pagers = {
         (str(path.relative_to(TEMPLATES)), variable)
         for path in TEMPLATES.rglob("*.html")
-        for variable in PAGER.findall(path.read_text("utf-8"))
+        if path.name != "table.html"
+        for variable in map("".join, PAGER.findall(path.read_text("utf-8")))
     }
 
     assert pagers == {*LISTINGS}
@@ -430,7 +431,7 @@ def test_list_names_its_total_up_to_a_bound(
     captions = []
     for most in (total, total - 1):
         monkeypatch.setattr("api.http.pagination.COUNTED_MAX", most)
-        captions.append(read_page(admin.get(path, lang="en").text).find("caption").text.partition(" Show")[0])
+        captions.append(read_page(admin.get(path, lang="en").text).find("caption").text)
 
     assert captions == [f"Total: {total:,}", f"Total: {total - 1:,}+"]
 
@@ -442,23 +443,37 @@ def test_filtered_lists_name_no_total(admin: StaffBrowser, parts: dict[str, str]
     assert "<caption>" not in admin.get("/support/audit?action=sign_in").text
 
 
-def test_campaigns_are_listed_from_either_end(
-    admin: StaffBrowser, parts: dict[str, str], monkeypatch: pytest.MonkeyPatch
+SORTED: Final = [
+    listed
+    for listed in LISTINGS
+    if f"table.pager(t, by, is_first, {listed[1]}" in (TEMPLATES / listed[0]).read_text("utf-8")
+]
+"""Lists whose heading leads to the other order."""
+
+
+@pytest.mark.parametrize("listed", SORTED, ids=" ".join)
+def test_list_is_sorted_from_either_end(
+    admin: StaffBrowser, parts: dict[str, str], monkeypatch: pytest.MonkeyPatch, listed: tuple[str, str]
 ) -> None:
-    """The link to the other order is above the list; pages keep their order."""
-    assert parts
-    monkeypatch.setattr("api.web.admin.campaigns.PER_PAGE", 2)
-    listing = LISTINGS["admin/campaigns.html", "next"]
+    """The link is in the heading of the column of times; pages keep their order and their filters."""
+    listing = LISTINGS[listed]
+    module, _, name = listing.size.rpartition(".")
+    monkeypatch.setattr(import_module(module), name, PER_PAGE)
+    monkeypatch.setattr("api.http.pagination.CHUNK", CHUNK)
+    path = listing.path.format(**parts)
 
-    newest, oldest = (
-        [row for page in walk(admin, f"/admin/campaigns{query}", listing) for row in page]
-        for query in ("", "?order=oldest")
-    )
-    links = [
-        read_page(admin.get(f"/admin/campaigns{query}").text).find("caption").link_targets
-        for query in ("", "?order=oldest")
-    ]
+    heading = find_sorted_heading(admin, path)
+    other_path = path.partition("?")[0] + heading.link_targets[0]
+    other_heading = find_sorted_heading(admin, other_path)
+    usual, other = ([row for page in walk(admin, start, listing) for row in page] for start in (path, other_path))
 
-    assert oldest == newest[::-1]
-    assert len(newest) == ROWS
-    assert links == [["?order=oldest"], ["/admin/campaigns"]]
+    assert {each.attributes["aria-sort"] for each in (heading, other_heading)} == {"ascending", "descending"}
+    assert len(other) == len(usual) > PER_PAGE
+    assert listing.row == TIMES or other == usual[::-1]
+    assert "order=" not in other_heading.link_targets[0]
+
+
+def find_sorted_heading(browser: StaffBrowser, path: str) -> Element:
+    """The heading of the column by which a list is sorted; pages of lists have one."""
+    (heading,) = [each for each in read_page(browser.get(path).text).find_all("th") if "aria-sort" in each.attributes]
+    return heading

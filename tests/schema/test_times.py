@@ -76,9 +76,8 @@ HAPPENED: Final = {
 
 ANSWERS_PAGES: Final = {
     *("busiest_codes", "count_refusals", "deadline_of_pending_at", "ids_with_part", "middle_waits", "newest_refusals"),
-    *("newest_sent", "suppressions_at"),
+    *("newest_audit_entries", "newest_sent", "suppressions_at"),
     *(
-        "audit_page",
         "parked_unknowns",
         "recent_code_texts",
         "recent_recipients",
@@ -108,7 +107,9 @@ def find_comparisons() -> set[str]:
     compared = re.compile(rf"{column}(?: AT TIME ZONE \S+)?\)*(?:::date)?\s*{order}|(?:\)|%s|\)s)\s*{order}\s*{column}")
     statements = set()
     for path in STATEMENTS.glob("*.sql"):
-        for name, statement in re.findall(r"^-- name: (\w+)\n(.*?)(?=^-- name:|\Z)", path.read_text("utf-8"), BLOCKS):
+        for name, statement in re.findall(
+            r"^-- name: (\w+)(?:, \w+)?\n(.*?)(?=^-- name:|\Z)", path.read_text("utf-8"), BLOCKS
+        ):
             if compared.search(re.sub(r"^\s*--.*", "", statement, flags=re.MULTILINE)):
                 statements.add(name)
     return statements

@@ -37,7 +37,7 @@ from domain.values.text_variables import FILLED_VARIABLES, find_variables
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person, PersonState
 from projections.read_models.campaign_list import CampaignReader
-from projections.read_models.pagination import ListCursor
+from projections.read_models.pagination import ListCursor, ListOrder
 from projections.repositories.audit_log import AuditRecorder
 
 COUNTED_MAX: Final = 50_000
@@ -218,8 +218,10 @@ def find_progress(services: LedgerServices, hand_out_id: UUID) -> HandOutProgres
     return HandOutProgress(details, campaign, *counts, texts)
 
 
-def list_progress(services: LedgerServices, campaign_id: UUID, after: ListCursor, limit: int) -> ProgressPage:
-    """Return one page of the hand-outs of a campaign in order of creation, each with its counts.
+def list_progress(
+    services: LedgerServices, campaign_id: UUID, place: ListCursor, limit: int, order: ListOrder = "oldest"
+) -> ProgressPage:
+    """Return one page of the hand-outs of a campaign by the time of creation, each with its counts.
 
     A page has fewer than `limit` if their lists have more than `COUNTED_MAX` recipients together, but at least one.
 
@@ -230,7 +232,7 @@ def list_progress(services: LedgerServices, campaign_id: UUID, after: ListCursor
     if campaign is None:
         raise ApplicationError.from_refusal(NamedCampaignUnknown())
     reader, now = HandOutReader(services.storage), services.now()
-    hand_outs = reader.list_hand_outs(campaign_id, after, limit + 1)
+    hand_outs = reader.list_hand_outs(campaign_id, place, limit + 1, order)
     page = hand_outs[: min(limit, max(1, reader.count_listed(hand_outs, COUNTED_MAX)))]
     counts = reader.count_people(page, now, is_campaign_over=campaign.has_ended(now))
     texts = reader.find_texts([details.hand_out.hand_out_id for details in page])

@@ -4,26 +4,27 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
 from api.auth.scopes import SCOPES, Role
 from api.errors import ApplicationError
-from api.http.pagination import Page, count_list, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, format_cursor
 from api.i18n.catalogs import translator
 from api.use_cases.administration.create_api_key import SCOPED, ApiKeyRequest, create_api_key, revoke_key
 from api.web.admin.confirmation import Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import NAME_LENGTH_MAX, FormFields, id_from_nonce, is_valid_reason, new_nonce
+from api.web.list_order import SortedBy
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.values.number_bounds import DAYS
 from domain.values.timestamps import text_of
-from projections.read_models.pagination import NEWEST
 
 PER_PAGE: Final = 25
+BY_CREATION: Final = SortedBy(column="created", default="newest")
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 router = APIRouter(prefix="/admin/keys", route_class=SupportRoute)
@@ -31,10 +32,14 @@ router = APIRouter(prefix="/admin/keys", route_class=SupportRoute)
 
 @router.get("")
 def list_keys(
-    request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    by: Annotated[SortedBy, Depends(BY_CREATION.choose)],
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
-    """List all keys, newest first, with the form for a new one."""
-    return _render(request, admin, staff, FormFields({"role": "viewer"}), cursor=cursor)
+    """List all keys by the time of their creation, with the form for a new one."""
+    return _render(request, admin, staff, FormFields({"role": "viewer"}), by=by, cursor=cursor)
 
 
 @router.post("")
@@ -102,18 +107,19 @@ def _render(
     staff: Staff,
     fields: FormFields,
     *,
+    by: SortedBy = BY_CREATION,
     cursor: str | None = None,
     new_key: dict[str, Any] | None = None,
     selected: Sequence[str] = (),
 ) -> Response:
-    before = parse_cursor(cursor, NEWEST)
-    rows = admin.keys.list_page(before, PER_PAGE + 1)
+    rows = admin.keys.list_page(by.find_place(cursor), PER_PAGE + 1, by.order)
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.key_id))
     return admin_page(
         request,
         "api_keys.html",
         staff,
         status=422 if fields.errors else 200,
+        by=by,
         keys=page.rows,
         total=count_list(admin.services.storage, "key_list", page, is_first=cursor is None),
         next=page.next,

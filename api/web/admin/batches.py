@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
 from api.code_import.file_reader import BOM
 from api.errors import ApplicationError
 from api.http.file_stream import stream_file
-from api.http.pagination import Page, count_list, fill_page, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, fill_page, format_cursor
 from api.i18n.catalogs import translator
 from api.i18n.code_sentences import say_number
 from api.i18n.messages import refusal_title
@@ -21,6 +21,7 @@ from api.use_cases.administration.batches import stop_batch
 from api.web.admin.confirmation import Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import is_valid_reason
+from api.web.list_order import SortedBy
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
@@ -31,10 +32,10 @@ from domain.values.identifiers import format_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import CodeText
-from projections.read_models.pagination import NEWEST
 from projections.repositories.issue_batches import Batch, ChangeKind
 
 PER_PAGE: Final = 50
+BY_START: Final = SortedBy(column="started", default="newest")
 CHUNK: Final = 1_000
 NumberedRow = tuple[int, dict[str, Any] | None]
 """Number and balance of a code of a batch."""
@@ -46,16 +47,20 @@ router = APIRouter(prefix="/admin/batches", route_class=SupportRoute)
 
 @router.get("")
 def list_batches(
-    request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    by: Annotated[SortedBy, Depends(BY_START.choose)],
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
-    """List all batches, newest first."""
-    before = parse_cursor(cursor, NEWEST)
-    rows = admin.batches.list_page(before, PER_PAGE + 1)
+    """List all batches by the time of their request."""
+    rows = admin.batches.list_page(by.find_place(cursor), PER_PAGE + 1, by.order)
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.requested_at, row.batch_id))
     return admin_page(
         request,
         "batches.html",
         staff,
+        by=by,
         batches=page.rows,
         total=count_list(admin.services.storage, "batch_list", page, is_first=cursor is None),
         next=page.next,

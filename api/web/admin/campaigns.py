@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 from msgspec import structs
 
@@ -30,6 +30,7 @@ from api.web.admin.campaign_events import load_campaign_chart, page_lines
 from api.web.admin.campaign_form import ask_about_new_group, blame_field, fill_form, read_terms
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, describe_reason_form, id_from_nonce, is_valid_reason, new_nonce
+from api.web.list_order import SortedBy
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer
@@ -52,9 +53,10 @@ from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import VERSIONS
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
-from projections.read_models.pagination import NEWEST, OLDEST
+from projections.read_models.pagination import NEWEST
 
 PER_PAGE: Final = 20
+BY_CREATION: Final = SortedBy(column="created", default="newest")
 CODES_PER_PAGE: Final = 10
 CELLS_MAX: Final = 5
 GROUPS_OFFERED: Final = 50
@@ -108,11 +110,11 @@ def list_campaigns(
     request: Request,
     admin: AdminContextDep,
     staff: Viewer,
+    by: Annotated[SortedBy, Depends(BY_CREATION.choose)],
     cursor: Annotated[str | None, Query(max_length=100)] = None,
-    order: Annotated[str, Query(max_length=10)] = "",
 ) -> Response:
-    """List all campaigns, newest or oldest first, with the form for a new one."""
-    return _render_list(request, admin, staff, FormFields({}), cursor, is_oldest_first=order == "oldest")
+    """List all campaigns by the time of their creation, with the form for a new one."""
+    return _render_list(request, admin, staff, FormFields({}), by, cursor)
 
 
 @router.post("")
@@ -128,7 +130,7 @@ def create_on_page(request: Request, admin: AdminContextDep, staff: AdminWithFor
             blame_field(fields, error)
         else:
             return see_other(f"/admin/campaigns/{campaign_id}")
-    return _render_list(request, admin, staff, fields, None)
+    return _render_list(request, admin, staff, fields)
 
 
 @router.get("/{campaign_id}")
@@ -248,13 +250,11 @@ def _render_list(
     admin: AdminContext,
     staff: Staff,
     fields: FormFields,
-    cursor: str | None,
-    *,
-    is_oldest_first: bool = False,
+    by: SortedBy = BY_CREATION,
+    cursor: str | None = None,
 ) -> Response:
     now, reader = admin.services.now(), CampaignReader(admin.services.storage)
-    read_page, start = (reader.list_campaigns, OLDEST) if is_oldest_first else (reader.list_newest_campaigns, NEWEST)
-    rows = read_page(parse_cursor(cursor, start), PER_PAGE + 1)
+    rows = reader.list_campaigns(by.find_place(cursor), PER_PAGE + 1, by.order)
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.campaign.created_at, row.campaign.campaign_id))
     return admin_page(
         request,
@@ -265,7 +265,7 @@ def _render_list(
         total=count_list(admin.services.storage, "campaign_list", page, is_first=cursor is None),
         next=page.next,
         is_first=cursor is None,
-        is_oldest_first=is_oldest_first,
+        by=by,
         nonce=fields.values.get("nonce") or new_nonce(),
         **_form(admin, fields.values, fields.errors),
     )
@@ -349,7 +349,7 @@ def _list_parts(
 ) -> dict[str, Any]:
     """Return the lists of the page: codes, and refusals by reason."""
     reader, campaign_id = CampaignReader(admin.services.storage), balance.campaign.campaign_id
-    rows = admin.codes.list_newest_of_campaign(campaign_id, parse_cursor(view.cursor, NEWEST), CODES_PER_PAGE + 1)
+    rows = admin.codes.list_of_campaign(campaign_id, parse_cursor(view.cursor, NEWEST), CODES_PER_PAGE + 1)
     codes = Page.of(rows, CODES_PER_PAGE, lambda row: format_cursor(row["issued_at"], row["code_id"]))
     refusals = count_rejections(admin.services.storage, now, campaign_id)
     funnel = _list_funnel(reader, balance)

@@ -11,11 +11,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from api.http.pagination import SCANNED_MAX, count_list, fill_page, format_cursor, parse_cursor
+from api.http.pagination import SCANNED_MAX, count_list, fill_page, format_cursor
 from api.schemas.parsing import InvalidInputError, parse_filter_time, parse_id, parse_optional
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.issue import CAMPAIGNS_OFFERED
 from api.web.forms import NAME_LENGTH_MAX
+from api.web.list_order import SortedBy
 from api.web.rendering import time_in_field
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, SupportRoute
@@ -26,10 +27,11 @@ from domain.values.timestamps import clamped
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import SCAN_LIMIT
-from projections.read_models.pagination import NEWEST, ListCursor
+from projections.read_models.pagination import BEGINNINGS, ListCursor, ListOrder
 from projections.repositories.issue_batches import ChangeKind
 
 PER_PAGE: Final = 25
+BY_ISSUE: Final = SortedBy(column="issued", default="newest")
 CELLS_MAX: Final = 5
 """Cells of a bar in a list; more would make it too small to read."""
 STATES: Final = get_args(CodeState)
@@ -51,34 +53,37 @@ class CodeListFilter:
     def matches(self, code: RedeemCode, now: datetime) -> bool:
         """Return whether a code meets the conditions.
 
-        Those of the query itself are the last day, the campaign, and the group if no campaign is named.
+        Those of the query itself are its range of times, the campaign, and the group if no campaign is named.
         """
-        if self.since and code.issued_at < self.since:
-            return False
         if self.campaign and self.group and code.terms.group != self.group:
             return False
         if self.kind and code.bound != (self.kind == "bound"):
             return False
         return not self.state or code.state(now) == self.state
 
-    @property
-    def start(self) -> tuple[datetime, UUID]:
-        """The cursor above the newest code that may match."""
-        return NEWEST if self.until is None else (self.until, UUID(int=0))
+    def find_start(self, order: ListOrder) -> ListCursor:
+        """Return the place before the first code that may match, in an order."""
+        bound = self.until if order == "newest" else self.since
+        return BEGINNINGS[order] if bound is None else (bound, UUID(int=0))
 
-    def is_before_range(self, issued_at: datetime) -> bool:
-        """Return whether no older code can match."""
-        return self.since is not None and issued_at < self.since
+    def is_past_range(self, issued_at: datetime, order: ListOrder) -> bool:
+        """Return whether no later code of a list in this order can match."""
+        if order == "newest":
+            return self.since is not None and issued_at < self.since
+        return self.until is not None and issued_at >= self.until
 
-    def query(self, **extra: str) -> str:
-        """Return the query of an address with this filter."""
+    def fields(self) -> dict[str, str]:
+        """Return the conditions as fields of a URL."""
         named = {each.name: getattr(self, each.name) for each in fields(self)}
-        texts = {
+        return {
             name: time_in_field(value) if isinstance(value, datetime) else str(value)
             for name, value in named.items()
             if value
         }
-        return urlencode({**texts, **extra})
+
+    def query(self) -> str:
+        """Return the query of an address with this filter."""
+        return urlencode(self.fields())
 
 
 async def parse_filter(
@@ -109,26 +114,28 @@ def list_codes(
     admin: AdminContextDep,
     staff: Admin,
     code_filter: CodeFilterDep,
+    by: Annotated[SortedBy, Depends(BY_ISSUE.choose)],
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Show one page."""
     language, now = get_language(request), admin.services.now()
 
-    def read(before: ListCursor, number: int) -> list[dict[str, Any]]:
-        rows = _list_rows(admin, code_filter, before, number)
-        return list(takewhile(lambda row: not code_filter.is_before_range(row["issued_at"]), rows))
+    def read(place: ListCursor, number: int) -> list[dict[str, Any]]:
+        rows = _list_rows(admin, code_filter, place, number, by.order)
+        return list(takewhile(lambda row: not code_filter.is_past_range(row["issued_at"], by.order), rows))
 
     def pick(row: dict[str, Any]) -> tuple[RedeemCode, str, BalanceBar, str] | None:
         if not code_filter.matches(code := code_from_named_row(row), now):
             return None
         return code, row["hint"], draw_balance_bar(code, CELLS_MAX), name_code_state(code, now, language)
 
-    start = code_filter.start if cursor is None else parse_cursor(cursor)
+    start = code_filter.find_start(by.order) if cursor is None else by.find_place(cursor)
     page = fill_page(read, pick, lambda row: (row["issued_at"], row["code_id"]), start, PER_PAGE)
     return admin_page(
         request,
         "codes.html",
         staff,
+        by=by.keep(code_filter.fields()),
         code_filter=code_filter,
         states=STATES,
         campaigns=CampaignReader(admin.services.storage).list_newest_names(CAMPAIGNS_OFFERED, code_filter.campaign),
@@ -145,21 +152,22 @@ def list_codes(
 
 def iter_rows(admin: AdminContext, code_filter: CodeListFilter) -> Iterator[list[dict[str, Any]]]:
     """Iterate over all matching codes, newest first, in chunks."""
-    before = code_filter.start
-    while rows := _list_rows(admin, code_filter, before, SCAN_LIMIT):
+    before = code_filter.find_start("newest")
+    while rows := _list_rows(admin, code_filter, before, SCAN_LIMIT, "newest"):
         now = admin.services.now()
-        yield [row for row in rows if code_filter.matches(code_from_named_row(row), now)]
-        if len(rows) < SCAN_LIMIT or code_filter.is_before_range(rows[-1]["issued_at"]):
+        in_range = takewhile(lambda row: not code_filter.is_past_range(row["issued_at"], "newest"), rows)
+        yield [row for row in in_range if code_filter.matches(code_from_named_row(row), now)]
+        if len(rows) < SCAN_LIMIT or code_filter.is_past_range(rows[-1]["issued_at"], "newest"):
             return
         before = (rows[-1]["issued_at"], rows[-1]["code_id"])
 
 
 def _list_rows(
-    admin: AdminContext, code_filter: CodeListFilter, before: tuple[datetime, UUID], limit: int
+    admin: AdminContext, code_filter: CodeListFilter, place: ListCursor, limit: int, order: ListOrder
 ) -> list[dict[str, Any]]:
     if code_filter.campaign is not None:
-        return admin.codes.list_newest_of_campaign(code_filter.campaign, before, limit)
-    return admin.codes.list_newest(before, code_filter.group or None, limit)
+        return admin.codes.list_of_campaign(code_filter.campaign, place, limit, order)
+    return admin.codes.list_in_order(place, code_filter.group or None, limit, order)
 
 
 def _parse_campaign(text: str) -> UUID | None:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.pagination import Page, count_list, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, format_cursor
 from api.i18n.catalogs import translator
 from api.schemas.parsing import find_email
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
@@ -17,6 +17,7 @@ from api.web.admin.api_keys import ROLES
 from api.web.admin.confirmation import ConfirmedAction, Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormFields, is_valid_reason
+from api.web.list_order import SortedBy
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
@@ -25,6 +26,7 @@ from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress
 from projections.repositories.staff_accounts import LastAdminError
 
 PER_PAGE: Final = 50
+BY_CREATION: Final = SortedBy(column="created", default="oldest")
 PASSWORD_BYTES: Final = 15
 """120 bits, as 20 characters that are typed once and then changed."""
 
@@ -33,10 +35,14 @@ router = APIRouter(prefix="/admin/staff", route_class=SupportRoute)
 
 @router.get("")
 def list_staff(
-    request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    by: Annotated[SortedBy, Depends(BY_CREATION.choose)],
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """List the staff accounts, with the form for a new one."""
-    return _render(request, admin, staff, FormFields({"role": "support"}), cursor=cursor)
+    return _render(request, admin, staff, FormFields({"role": "support"}), by=by, cursor=cursor)
 
 
 @router.post("")
@@ -156,11 +162,11 @@ def _render(
     staff: Staff,
     fields: FormFields,
     *,
+    by: SortedBy = BY_CREATION,
     cursor: str | None = None,
     new_password: tuple[str, str] | None = None,
 ) -> Response:
-    after = parse_cursor(cursor)
-    rows = admin.accounts.list_page(after, PER_PAGE + 1)
+    rows = admin.accounts.list_page(by.find_place(cursor), PER_PAGE + 1, by.order)
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.staff_id))
     return admin_page(
         request,
@@ -173,6 +179,7 @@ def _render(
         errors=fields.errors,
         roles=ROLES,
         typed_length_max=TYPED_LENGTH_MAX,
+        by=by,
         accounts=page.rows,
         total=count_list(admin.services.storage, "staff_list", page, is_first=cursor is None),
         next=page.next,

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
@@ -26,6 +26,7 @@ from api.use_cases.run_blocking import run_blocking
 from api.web.admin.confirmation import Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, id_from_nonce, is_valid_reason, new_nonce
+from api.web.list_order import SortedBy
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
@@ -36,6 +37,7 @@ from projections.repositories.webhook_endpoints import CONCURRENCY, EVENT_NAMES,
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 PER_PAGE: Final = 25
+BY_CREATION: Final = SortedBy(column="created", default="oldest")
 STATES: Final[tuple[DeliveryState, ...]] = get_args(DeliveryState)
 NO_EXTRA: Final[dict[str, Any]] = {}
 
@@ -44,10 +46,14 @@ router = APIRouter(prefix="/admin/webhooks", route_class=SupportRoute)
 
 @router.get("")
 def list_endpoints(
-    request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=200)] = None
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    by: Annotated[SortedBy, Depends(BY_CREATION.choose)],
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """List all endpoints, with the form for a new one."""
-    return _render_list(request, admin, staff, FormFields({"concurrency": "1"}), [], cursor)
+    return _render_list(request, admin, staff, FormFields({"concurrency": "1"}), [], by, cursor)
 
 
 @router.post("")
@@ -56,7 +62,7 @@ def create_on_page(request: Request, admin: AdminContextDep, staff: AdminWithFor
     types, endpoint_id = _check_fields(admin, fields), id_from_nonce(fields.values.get("nonce", ""))
     concurrency = fields.number("concurrency", CONCURRENCY, default=1) or 1
     if fields.errors:
-        return _render_list(request, admin, staff, fields, types, None)
+        return _render_list(request, admin, staff, fields, types)
     url = fields.values["url"].strip()
     draft = EndpointDraft(endpoint_id=endpoint_id, url=url, event_types=types, concurrency=concurrency)
     secret = add_endpoint(admin.services.open_audit_log(staff.caller()), draft)
@@ -164,16 +170,23 @@ def _check_fields(admin: AdminContext, fields: FormFields) -> list[str]:
 
 
 def _render_list(
-    request: Request, admin: AdminContext, staff: Staff, fields: FormFields, types: list[str], cursor: str | None
+    request: Request,
+    admin: AdminContext,
+    staff: Staff,
+    fields: FormFields,
+    types: list[str],
+    by: SortedBy = BY_CREATION,
+    cursor: str | None = None,
 ) -> Response:
-    endpoints, after = WebhookEndpointRepository(admin.services.storage), parse_cursor(cursor)
-    rows = endpoints.list_page(after, PER_PAGE + 1)
+    endpoints = WebhookEndpointRepository(admin.services.storage)
+    rows = endpoints.list_page(by.find_place(cursor), PER_PAGE + 1, by.order)
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.endpoint_id))
     return admin_page(
         request,
         "webhooks.html",
         staff,
         status=422 if fields.errors else 200,
+        by=by,
         endpoints=page.rows,
         total=count_list(admin.services.storage, "webhook_list", page, is_first=cursor is None),
         next=page.next,

@@ -17,6 +17,7 @@ from api.schemas.csv_cells import TYPE, csv_line
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
 from api.web.forms import describe_reason_form, is_valid_reason
+from api.web.list_order import SortedBy
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportContextDep, SupportRoute
 from api.web.staff_auth.staff import Staff
@@ -36,6 +37,7 @@ from projections.repositories.audit_reader import (
 from projections.repositories.staff_accounts import StaffAccountRepository
 
 PER_PAGE: Final = 25
+BY_TIME: Final = SortedBy(column="at", default="newest")
 ACTORS_OFFERED: Final = 100
 """Accounts, and keys, that the filter offers; every other actor is chosen by its name in an entry."""
 OPERATOR: Final = "operator"
@@ -136,26 +138,29 @@ def show_audit(
     support: SupportContextDep,
     staff: Admin,
     query: AuditQueryDep,
-    before: Annotated[int | None, Query(ge=1, le=NEWEST_POSITION), IN_DIGITS] = None,
+    by: Annotated[SortedBy, Depends(BY_TIME.choose)],
+    place: Annotated[int | None, Query(ge=1, le=NEWEST_POSITION), IN_DIGITS] = None,
 ) -> Response:
-    """Show entries, newest first."""
+    """Show entries by their time."""
     t, storage = translator(get_language(request)), support.services.storage
     chosen = query.resolve(storage)
-    rows = AuditReader(storage).list_page(PER_PAGE + 1, before or NEWEST_POSITION, chosen)
+    start = place or {"newest": NEWEST_POSITION, "oldest": 0}[by.order]
+    rows = AuditReader(storage).list_page(PER_PAGE + 1, start, chosen, by.order)
     page = Page.of(rows, PER_PAGE, lambda row: row.audit_id)
     about = AuditReader(storage).find_subjects([chosen.subject_id]) if chosen.subject_id else {}
     return support_page(
         request,
         "audit.html",
         staff,
-        is_first=before is None,
+        by=by.keep(query.fields()),
+        is_first=place is None,
         query=query,
         chosen=chosen,
         about=about.get(chosen.subject_id) if chosen.subject_id else None,
         actors=_list_actors(storage, chosen, t),
         actions=[(each, t(f"page.support.audit.{each}")) for each in ACTIONS],
         lines=_describe(storage, page.rows, t),
-        total=None if query.fields() else count_list(storage, "audit_list", page, is_first=before is None),
+        total=None if query.fields() else count_list(storage, "audit_list", page, is_first=place is None),
         next=page.next,
     )
 

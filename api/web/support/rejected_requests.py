@@ -6,13 +6,14 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_title
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
+from api.web.list_order import SortedBy
 from api.web.masking import mask_if_known
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
@@ -30,6 +31,7 @@ from projections.read_models.support_queries import RejectedRequest, RejectedReq
 from projections.storage.bootstrap import LedgerStore
 
 PER_PAGE: Final = 50
+BY_TIME: Final = SortedBy(column="at", default="newest")
 SHOWN_MAX: Final = 20
 """Rejected requests on one page of a code or a person."""
 CAMPAIGNS_OFFERED: Final = 100
@@ -42,29 +44,40 @@ REJECTIONS_RANGE: Final[TimeRangeName] = "month"
 router = APIRouter(prefix="/support/refusals", route_class=SupportRoute)
 
 
+async def read_place(
+    place: Annotated[str, Query(max_length=40)] = "",
+    skip: Annotated[int, Query(ge=0, le=SKIP_MAX), IN_DIGITS] = 0,
+) -> RejectionPlace | None:
+    """Return where a page of the list begins; None for the first page.
+
+    Raises:
+        ApplicationError: MALFORMED, the time can't be read.
+    """
+    at = parse_optional(parse_filter_time, "place", place)
+    return None if at is None else RejectionPlace(at, skip)
+
+
 @router.get("")
 def show_rejections(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
+    by: Annotated[SortedBy, Depends(BY_TIME.choose)],
     window: Annotated[TimeRangeName, Query()] = REJECTIONS_RANGE,
     reason: Annotated[str, Query(max_length=REASON_LENGTH_MAX)] = "",
     campaign: Annotated[str, Query(max_length=36)] = "",
-    until: Annotated[str, Query(max_length=40)] = "",
-    skip: Annotated[int, Query(ge=0, le=SKIP_MAX), IN_DIGITS] = 0,
+    place: Annotated[RejectionPlace | None, Depends(read_place)] = None,
 ) -> Response:
-    """Show rejected requests, newest first, with their codes, campaigns and recipients."""
+    """Show rejected requests by their time, with their codes, campaigns and recipients."""
     now, language, storage = support.services.now(), get_language(request), support.services.storage
-    campaign_id = parse_optional(parse_id, "campaign", campaign)
-    rejections = RejectionFilter(
-        since=find_start(window, now),
-        until=parse_optional(parse_filter_time, "until", until) or now,
-        reason=reason or None,
-        campaign_id=campaign_id,
-    )
+    campaign_id, since = parse_optional(parse_id, "campaign", campaign), find_start(window, now)
+    start = place or RejectionPlace(now if by.order == "newest" else since)
+    since, until = (since, start.until) if by.order == "newest" else (max(since, start.until), now)
+    rejections = RejectionFilter(since, until, reason or None, campaign_id)
+    sorted_by = by.keep({"window": window, **_name_filters(reason=reason, campaign=campaign_id)})
     counts = count_rejections(storage, now, campaign_id, window)
     try:
-        listed = DashboardReader(storage).list_rejections(rejections, skip, PER_PAGE + 1)
+        listed = DashboardReader(storage).list_rejections(rejections, start.skip, PER_PAGE + 1, by.order)
     except RangeTooLargeError:
         listed = None
     rows = (listed or [])[:PER_PAGE]
@@ -82,12 +95,10 @@ def show_rejections(
         campaign_id=campaign_id,
         campaigns=CampaignReader(storage).list_newest_names(CAMPAIGNS_OFFERED, campaign_id),
         is_too_large=listed is None or counts is None,
-        is_first=not until,
+        by=sorted_by,
+        is_first=place is None,
         rows=[describe_rejection(language, **{**row._asdict(), "address": mask_if_known(row.address)}) for row in rows],
-        first=url_of_rejections(window, reason=reason, campaign=campaign_id),
-        next=_url_of_next(find_next_place(rows, RejectionPlace(rejections.until, skip)), window, reason, campaign_id)
-        if len(listed or []) > PER_PAGE
-        else None,
+        next=find_next_place(rows, start) if len(listed or []) > PER_PAGE else None,
     )
 
 
@@ -103,13 +114,11 @@ def count_rejections(
 
 def url_of_rejections(window: TimeRangeName, **filters: object) -> str:
     """Return the URL of the list of rejected requests with the filters that are not empty."""
-    named = {name: str(value) for name, value in filters.items() if value}
-    return f"/support/refusals?{urlencode({'window': window, **named})}"
+    return f"/support/refusals?{urlencode({'window': window, **_name_filters(**filters)})}"
 
 
-def _url_of_next(place: RejectionPlace, window: TimeRangeName, reason: str, campaign_id: UUID | None) -> str:
-    fields = {"until": place.until.isoformat(), "skip": place.skip}
-    return url_of_rejections(window, reason=reason, campaign=campaign_id, **fields)
+def _name_filters(**filters: object) -> dict[str, str]:
+    return {name: str(value) for name, value in filters.items() if value}
 
 
 def describe_rejection(language: Language, reason: str, **facts: Any) -> dict[str, Any]:

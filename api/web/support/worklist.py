@@ -3,17 +3,19 @@
 from datetime import timedelta
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.http.allowed_methods import not_found
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import Page, format_cursor
+from api.web.list_order import SortedBy
 from api.web.staff_auth.rendering import support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.support.view_models import build_card, build_cards
 from projections.read_models.pagination import OLDEST
 
 PER_PAGE: Final = 25
+BY_OPENING: Final = SortedBy(column="opened", default="oldest")
 STUCK_AFTER_S: Final = 300
 """Seconds after which due work counts as stuck: the system acts within seconds."""
 
@@ -25,12 +27,12 @@ def show_worklist(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
+    by: Annotated[SortedBy, Depends(BY_OPENING.choose)],
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
-    """Show open cases, oldest first, and reservations that are overdue for too long."""
-    after = parse_cursor(cursor)
+    """Show open cases by the time of their opening, and reservations that are overdue for too long."""
     now = support.services.now()
-    cases = support.reader.list_cases(after, PER_PAGE + 1, closed_too=False)
+    cases = support.reader.list_cases(by.find_place(cursor), PER_PAGE + 1, closed_too=False, order=by.order)
     page = Page.of(cases, PER_PAGE, lambda row: format_cursor(row.opened_at, row.case_id))
     stuck = (
         support.reader.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), OLDEST, PER_PAGE) if cursor is None else []
@@ -44,6 +46,7 @@ def show_worklist(
         request,
         "worklist.html",
         staff,
+        by=by,
         is_first=cursor is None,
         cases=[(case, build_card(cards[case.reservation_id], now)) for case in open_cases],
         stuck=build_cards(support.reader, stuck_cards, now),

@@ -121,7 +121,7 @@ def read_history_pages(browser: StaffBrowser, path: str) -> list[AppResponse]:
 def read_audit_log(browser: StaffBrowser) -> str:
     """The pages of the audit log, the newest first."""
     pages = [browser.get("/support/audit").text]
-    while (older := re.search(r'href="(\?before=\d+)"', pages[-1])) is not None:
+    while (older := re.search(r'href="(\?place=\d+)"', pages[-1])) is not None:
         pages.append(browser.get(f"/support/audit{older[1]}").text)
     return "".join(pages)
 

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from api.code_import.list_report import ListReport, find_report
 from api.errors import ApplicationError
 from api.http.blocking_route import answer_within
-from api.http.pagination import format_cursor, parse_cursor
+from api.http.pagination import format_cursor
 from api.i18n.languages import LANGUAGES
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
 from api.schemas.numbers import IN_DIGITS
@@ -36,6 +36,7 @@ from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.hand_outs.change_pages import read_own_texts
 from api.web.admin.issue import GROUPS_OFFERED, template_of
 from api.web.forms import FormDep, FormFields, describe_reason_form, id_from_nonce, is_valid_reason, new_nonce
+from api.web.list_order import SortedBy
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer, ViewerWithForm
@@ -48,6 +49,7 @@ from domain.values.number_bounds import MAILS_PER_MINUTE, VERSIONS
 from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, Obstacle, PersonState
 
 PER_PAGE: Final = 20
+BY_CREATION: Final = SortedBy(column="created", default="oldest")
 PEOPLE_PER_PAGE: Final = 50
 TEST_RESULT: Final = r"^((sent|failed|deferred|unknown)(\.[a-z_]{1,40})?)?$"
 """What became of a test email, and the stable word of the reason if there is one."""
@@ -120,10 +122,11 @@ def list_hand_outs(
     admin: AdminContextDep,
     staff: Viewer,
     campaign_id: UUID,
+    by: Annotated[SortedBy, Depends(BY_CREATION.choose)],
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
-    """List the hand-outs of a campaign, oldest first, with the form for a new one."""
-    return _render_list(request, admin, staff, campaign_id, FormFields({}), cursor)
+    """List the hand-outs of a campaign by the time of their creation, with the form for a new one."""
+    return _render_list(request, admin, staff, campaign_id, FormFields({}), by, cursor)
 
 
 @router.post("/campaigns/{campaign_id}/hand-outs")
@@ -134,7 +137,7 @@ def create_on_page(
     hand_out_id = id_from_nonce(fields.values.get("nonce", ""))
     order = _read_order(fields, admin)
     if order is None:
-        return _render_list(request, admin, staff, campaign_id, fields, None)
+        return _render_list(request, admin, staff, campaign_id, fields)
     create_hand_out(admin.services, staff.caller(), campaign_id, order, hand_out_id)
     return see_other(f"/admin/hand-outs/{hand_out_id}")
 
@@ -336,10 +339,16 @@ def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:
 
 
 def _render_list(
-    request: Request, admin: AdminContext, staff: Staff, campaign_id: UUID, fields: FormFields, cursor: str | None
+    request: Request,
+    admin: AdminContext,
+    staff: Staff,
+    campaign_id: UUID,
+    fields: FormFields,
+    by: SortedBy = BY_CREATION,
+    cursor: str | None = None,
 ) -> Response:
     campaign, now = find_campaign(admin, campaign_id).campaign, admin.services.now()
-    page = list_progress(admin.services, campaign_id, parse_cursor(cursor), PER_PAGE)
+    page = list_progress(admin.services, campaign_id, by.find_place(cursor), PER_PAGE, by.order)
     is_over = campaign.has_ended(now)
     return admin_page(
         request,
@@ -352,6 +361,7 @@ def _render_list(
             HandOutCard(row, row.details.state_at(now, is_campaign_over=is_over), row.find_obstacle(now), row.waiting)
             for row in page.rows
         ],
+        by=by,
         next=None if page.next is None else format_cursor(*page.next),
         is_first=cursor is None,
         code_defaults=list_code_defaults(campaign),

@@ -79,7 +79,7 @@ def test_campaign_page_shows_balance_codes_refusals_and_events_of_its_codes(
     assert len({*tables[0]}) == min(3, api.web.admin.campaigns.CODES_PER_PAGE)
     (of_campaign,) = [link for link in page.link_targets if link.startswith("/admin/codes?")]
     all_codes = read_page(admin.get(of_campaign).text).find("table", class_="list list-cards")
-    assert {*all_codes.texts("a")} == {f"…{code[-4:]}" for code in codes}
+    assert {*all_codes.find("tbody").texts("a")} == {f"…{code[-4:]}" for code in codes}
     assert {*tables[0]} <= {*all_codes.texts("a")}
     assert sorted(tables[1]) == ["Campaign in use", "Email domain not allowed", "Limit per person reached"]
     assert [sentence.partition(":")[0] for sentence in sentences] == [

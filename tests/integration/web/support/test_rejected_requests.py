@@ -24,6 +24,12 @@ def list_rows(page: Element) -> list[list[str]]:
     return [row.link_targets for row in page.find("main").rows]
 
 
+def find_next_path(page: Element) -> str:
+    """The address of the next page of the list; empty on the last one."""
+    links = [link.attributes["href"] for link in page.find_all("a") if link.text in {"Older", "Next page"}]
+    return f"/support/refusals{links[0]}" if links else ""
+
+
 def read_all_rows(browser: StaffBrowser, path: str) -> tuple[list[list[str]], str]:
     """The links of each rejected request over all pages of a list, and the text of these pages."""
     rows, texts = list[list[str]](), list[str]()
@@ -31,7 +37,7 @@ def read_all_rows(browser: StaffBrowser, path: str) -> tuple[list[list[str]], st
         page = read_page(browser.get(path).text)
         rows += list_rows(page)
         texts.append(page.text)
-        path = next((link.attributes["href"] for link in page.find_all("a") if link.text == "Older"), "")
+        path = find_next_path(page)
     return rows, "\n".join(texts)
 
 
@@ -105,9 +111,32 @@ def test_pages_show_each_request_once_when_many_have_one_time(
     while path:
         page = read_page(admin.get(path).text)
         seen.append(len(list_rows(page)))
-        path = next((link.attributes["href"] for link in page.find_all("a") if link.text == "Older"), "")
+        path = find_next_path(page)
 
     assert seen == [2, 2, 1]
+
+
+def test_oldest_requests_come_first_on_request(
+    app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What began a wave is at the start of the range, whose page filters stay."""
+    monkeypatch.setattr(api.web.support.rejected_requests, "PER_PAGE", 2)
+    reject(app, admin)
+    code = app.issue(make_template(max_uses=1))
+    app.redeem(code, "first@example.com")
+    app.redeem(code, "second@example.com")
+
+    newest = read_page(admin.get("/support/refusals", window="hour").text)
+    (link,) = newest.find("main").find("thead").link_targets
+    oldest = read_page(admin.get(f"/support/refusals{link}").text)
+    next_page = read_page(admin.get(find_next_path(oldest)).text)
+    last_code = f"/support/codes/{app.services.reader.find_code(code)}"
+
+    assert link == "?window=hour&order=oldest"
+    assert last_code in list_rows(newest)[0]
+    assert [len(list_rows(page)) for page in (oldest, next_page)] == [2, 2]
+    assert all(last_code not in row for page in (oldest, next_page) for row in list_rows(page))
+    assert find_next_path(next_page)
 
 
 def test_filter_that_is_malformed_or_finds_nothing_says_so(admin: StaffBrowser) -> None:
@@ -115,7 +144,7 @@ def test_filter_that_is_malformed_or_finds_nothing_says_so(admin: StaffBrowser) 
     nothing = admin.get("/support/refusals", reason="CODE_PAUSED", campaign="01a221ce-52e0-710e-8fe8-6960afcdda47")
 
     assert "No request was rejected" in nothing.text
-    assert [admin.get("/support/refusals", **wrong).status_code for wrong in ({"campaign": "x"}, {"until": "x"})] == [
+    assert [admin.get("/support/refusals", **wrong).status_code for wrong in ({"campaign": "x"}, {"place": "x"})] == [
         422,
         422,
     ]
