@@ -306,6 +306,7 @@ USUAL: Final[Mapping[str, str]] = {
     "api.web.support.charts:CELLS_MAX": "room for text",
     "api.web.support.history.cause_tracks:TRACKS_MAX": "room for lines",
     "api.web.support.history.folding:FOLDED_MIN": "small already",
+    "api.web.support.history.folding:RUN_MAX": "a page within a run is longer than others; its own test is small",
     "api.web.support.history.waterfall:DETAILED_MAX": "small already",
     "api.web.support.reservation_page:EVENTS_BETWEEN_MAX": "small already",
     "api.web.support.reservation_page:QUOTED_MAX": "small already",

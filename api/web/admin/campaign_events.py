@@ -19,6 +19,7 @@ from api.web.staff_auth.staff import Staff
 from api.web.support.event_page import EventVersion, load_event
 from api.web.support.history.balance_chart import BalanceChart
 from api.web.support.history.balance_page import load_chart, render_balance
+from api.web.support.history.folding import PageLines, complete_last_run
 from api.web.support.history.proof_page import ProofVersions, render_proofs
 from api.web.support.history.time_axis import SCALE_LENGTH_MAX
 from api.web.support.view_models import EventLine, ShownStream, build_lines
@@ -112,12 +113,19 @@ def load_campaign_chart(
 
 def page_lines(
     admin: AdminContext, staff: Staff, campaign_id: UUID, until: int, language: Language
-) -> Page[EventLine[Campaign], int]:
+) -> PageLines[Campaign]:
     """Return a page of events up to a version, newest first; the next page is up to the version that it names."""
-    after = max(0, until - EVENTS_PER_PAGE - 1)
-    entries = list(admin.campaign_histories.read_page(campaign_id, after, until - after))
-    lines = list_lines(admin, staff, entries[::-1], language)
-    return Page.of(lines, EVENTS_PER_PAGE, lambda line: line.version - 1)
+
+    def read(until: int, limit: int) -> PageLines[Campaign]:
+        after = max(0, until - limit - 1)
+        entries = list(admin.campaign_histories.read_page(campaign_id, after, until - after))
+        page = Page.of(list_lines(admin, staff, entries[::-1], language), limit, find_place)
+        return PageLines(page.rows, page.next)
+
+    def find_place(line: EventLine[Campaign]) -> int:
+        return line.version - 1
+
+    return complete_last_run(read(until, EVENTS_PER_PAGE), read, find_place)
 
 
 def list_lines(

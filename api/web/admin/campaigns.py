@@ -26,7 +26,7 @@ from api.use_cases.campaign_actions import (
     resume_campaign,
 )
 from api.use_cases.code_actions import join_campaign
-from api.web.admin.campaign_events import load_campaign_chart, page_lines
+from api.web.admin.campaign_events import list_lines, load_campaign_chart, page_lines
 from api.web.admin.campaign_form import ask_about_new_group, blame_field, fill_form, read_terms
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, describe_reason_form, id_from_nonce, is_valid_reason, new_nonce
@@ -325,6 +325,8 @@ def _load_history(
     newest = campaign.version if campaign else 0
     until = view.until or newest
     events = page_lines(admin, staff, campaign_id, until if view.as_of is None else min(until, newest), language)
+    before = list(admin.campaign_histories.read_page(campaign_id, view.until, 1)) if view.until else []
+    last_line = next(iter(list_lines(admin, staff, before, language)), None)
     show = ShownStream.of_campaign(campaign or now_named)
     chart = load_campaign_chart(admin, campaign, is_true_scale=view.is_true_scale, at=at)
     return {
@@ -337,7 +339,9 @@ def _load_history(
         "left_on_day": campaign.find_available_on_day(at) if campaign else None,
         "chart": chart,
         "scale_url": chart and "?" + urlencode({**query, "scale": name_other_scale(is_true_scale=chart.is_true_scale)}),
-        "rows": fold_lines(events.rows, named=[view.until] if view.until else []),
+        "rows": fold_lines(
+            events.lines, named=[view.until] if view.until else [], before=last_line, is_cut=events.is_cut
+        ),
         "next_event": events.next,
         "until": view.until,
         "proof": load_panel(admin.support, show.path),

@@ -1,6 +1,6 @@
 """The page of one code: its balance as a chart and its history as a statement, now or at a past time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -26,7 +26,7 @@ from api.web.support.actions.unmask import unmasked_until
 from api.web.support.campaign_of_code import describe_campaign_of
 from api.web.support.charts import draw_balance_bar
 from api.web.support.history.balance_page import load_chart
-from api.web.support.history.folding import fold_lines
+from api.web.support.history.folding import PageLines, complete_last_run, fold_lines
 from api.web.support.history.proof_page import load_panel
 from api.web.support.history.saved_views import NAME_LENGTH_MAX as VIEW_NAME_LENGTH_MAX
 from api.web.support.history.time_axis import name_other_scale
@@ -168,10 +168,6 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
     issued = code or statements.find_code_at(query.code_id, 1)
     if issued is None:
         raise ApplicationError("NOT_FOUND")
-    page = _load_lines(support, query, until)
-    campaign_name = support.reader.find_campaign_name(query.code_id) if code and code.campaign_id else None
-    addresses = _find_addresses(support, page.lines)
-    lines = build_lines(support, staff, page.lines, language, addresses=addresses, campaign_name=campaign_name)
     suffix = support.reader.find_suffix(query.code_id)
     shown_until = unmasked_until(support, staff, "unmasked_code", query.code_id, now)
     chart = load_chart(statements, query.code_id, now, is_true_scale=query.is_true_scale, at=at)
@@ -191,11 +187,8 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "code_text": format_code(support.reader.find_code_text(query.code_id) or "") if shown_until else None,
         "shown_until": shown_until,
         "issued_at": issued.issued_at,
-        "lines": lines,
-        "rows": fold_lines(lines, named=_find_named(query)),
         "proof": load_panel(support, f"/support/codes/{query.code_id}"),
-        "groups": _build_groups(support, query, page, lines, until),
-        "next": page.next,
+        **_read_lines(support, query, staff, language, code, until),
         "hidden": _count_hidden(support, query, until),
         "saved_views": list_views(support.services.storage, staff.staff_id),
         "levels": LEVELS,
@@ -208,6 +201,40 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         if query.recipient_id
         else None,
         "actions": _offered(support, code, language) if code and query.as_of is None else [],
+    }
+
+
+def _read_lines(
+    support: SupportContext,
+    query: StatementQuery,
+    staff: Staff,
+    language: Language,
+    code: RedeemCode | None,
+    until: int,
+) -> dict[str, Any]:
+    """Return the lines of the page up to a version, as its rows show them, and where the next page begins."""
+    page = _load_lines(support, query, until)
+    campaign_name = support.reader.find_campaign_name(query.code_id) if code and code.campaign_id else None
+
+    def build(entries: list[Entry[RedeemCode]]) -> list[EventLine[RedeemCode]]:
+        addresses = _find_addresses(support, entries)
+        return build_lines(support, staff, entries, language, addresses=addresses, campaign_name=campaign_name)
+
+    def read_more(place: int, limit: int) -> PageLines[RedeemCode]:
+        following = _load_lines(support, replace(query, place=place), until, limit)
+        return PageLines(build(following.lines), following.next)
+
+    shown = PageLines(build(page.lines), page.next)
+    if not query.is_grouped:
+        shown = complete_last_run(shown, read_more, lambda line: line.version)
+    before = build(support.statements.read_entries(query.code_id, [query.place])) if query.place else []
+    return {
+        "lines": shown.lines,
+        "rows": fold_lines(
+            shown.lines, named=_find_named(query), before=before[0] if before else None, is_cut=shown.is_cut
+        ),
+        "groups": _build_groups(support, query, page, shown.lines, until),
+        "next": shown.next,
     }
 
 
@@ -227,11 +254,13 @@ def _find_named(query: StatementQuery) -> list[int]:
     return [] if query.place is None or query.newest_first else [query.place + 1]
 
 
-def _load_lines(support: SupportContext, query: StatementQuery, until: int) -> StatementPage:
+def _load_lines(
+    support: SupportContext, query: StatementQuery, until: int, lines_max: int | None = None
+) -> StatementPage:
     statements = support.statements
     if query.reservation_id is not None:
         return _lines_of_reservation(support, query, query.reservation_id, until)
-    limit = GROUPS_PER_PAGE if query.is_grouped else LINES_PER_PAGE
+    limit = lines_max or (GROUPS_PER_PAGE if query.is_grouped else LINES_PER_PAGE)
     line_range, cut = _find_range(support, query, until)
     versions = statements.list_versions(line_range, after=query.place, newest_first=query.newest_first, limit=limit + 1)
     page = Page.of(versions, limit, lambda version: version)

@@ -125,7 +125,7 @@ def test_evidence_of_unknown_campaigns_and_events_is_not_found(admin: StaffBrows
 
 @pytest.mark.usual_world("a page of more events than are folded")
 def test_equal_events_of_a_campaign_are_one_row(app: AppClient, admin: StaffBrowser) -> None:
-    """With what they changed together; the event that a link names is a line of the page."""
+    """With what they changed together; a page that begins within them says that they are more of them."""
     path = create(admin, max_uses="40")
     for number, code in enumerate(issue(app, admin, path, 5)):
         app.redeem(code, f"fold{number}@example.com")
@@ -139,4 +139,4 @@ def test_equal_events_of_a_campaign_are_one_row(app: AppClient, admin: StaffBrow
 
     assert "5 × campaign use taken #2 – #6" in run
     assert "uses 0 → 5" in run
-    assert "3 × campaign use taken #2 – #4" in run_below
+    assert "4 more × campaign use taken #2 – #5" in run_below

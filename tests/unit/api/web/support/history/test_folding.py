@@ -9,7 +9,14 @@ import pytest
 from msgspec import structs
 
 from api.i18n.messages import say_event
-from api.web.support.history.folding import FOLDED_MIN, BalanceChange, FoldedRun, fold_lines
+from api.web.support.history.folding import (
+    FOLDED_MIN,
+    BalanceChange,
+    FoldedRun,
+    PageLines,
+    complete_last_run,
+    fold_lines,
+)
 from api.web.support.view_models import EventLine
 from domain.events.event import Event
 from domain.events.registry import EVENT_TYPES
@@ -99,3 +106,51 @@ def test_folded_run_knows_its_ends_and_what_it_changed(*, is_reversed: bool) -> 
     assert (run.oldest.version, run.newest.version) == (4, 6)
     assert run.changes == [BalanceChange("used", 3, 6)]
     assert [each.version for each in run.lines] == ([6, 5, 4] if is_reversed else [4, 5, 6])
+
+
+def read_pages(history: list[EventLine[Any]], size: int) -> list[tuple[list[int | list[int]], int | None]]:
+    """The rows of each page of a history, and the place where the next one begins."""
+
+    def read(place: int, limit: int) -> PageLines[Any]:
+        rest = [each for each in history if each.version > place]
+        return PageLines(rest[:limit], rest[limit - 1].version if len(rest) > limit else None)
+
+    pages: list[tuple[list[int | list[int]], int | None]] = []
+    place: int | None = 0
+    while place is not None:
+        page = complete_last_run(read(place, size), read, lambda each: each.version)
+        pages.append((shape(page.lines), page.next))
+        place = page.next
+    return pages
+
+
+def test_run_at_the_end_of_a_page_is_counted_whole() -> None:
+    """The next page begins behind it; two equal lines are no run, and stay on their pages."""
+    run = [line(version) for version in range(3, 9)]
+    other = [line(version, UseRefunded) for version in (1, 2)]
+
+    assert read_pages([*other, *run, line(9, UseRefunded)], 4) == [([1, 2, [3, 4, 5, 6, 7, 8]], 8), ([9], None)]
+    assert read_pages([*other, *run], 3) == [([1, 2, [3, 4, 5, 6, 7, 8]], None)]
+    assert read_pages([*other, *run[:2], line(9, UseRefunded)], 3) == [([1, 2, 3], 3), ([4, 9], None)]
+
+
+def test_run_beyond_the_bound_is_continued_on_the_next_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says that others follow, and the next one that there are more of them."""
+    monkeypatch.setattr("api.web.support.history.folding.RUN_MAX", 4)
+    history = [line(version) for version in range(1, 12)]
+
+    page = complete_last_run(
+        PageLines(history[:3], 3), lambda place, limit: PageLines(history[place : place + limit], 99), line_place
+    )
+    (first,) = fold_lines(page.lines, is_cut=page.is_cut)
+    rows = fold_lines(history[7:], named=[8], before=page.lines[-1])
+
+    assert (page.next, [each.version for each in page.lines]) == (7, [*range(1, 8)])
+    assert isinstance(first, FoldedRun)
+    assert (first.is_cut, first.is_continued) == (True, False)
+    assert [isinstance(row, FoldedRun) and (row.is_continued, len(row.lines)) for row in rows] == [(True, 4)]
+
+
+def line_place(each: EventLine[Any]) -> int:
+    """The place behind a line."""
+    return each.version
