@@ -4,15 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 import typer
 
+from api.cli.context import OpenLedger
+from api.code_import.new_groups import find_new_group
 from api.schemas.code_terms import TERMS, Term, TermFormat
 from api.schemas.parsing import InvalidInputError, parse_term
+from projections.terminal.text import say_error
 
 Command = Callable[..., int]
 NamedTerms = Mapping[str, Term]
 """The terms that a command line names, by their names."""
+NoNewGroups = Annotated[
+    bool, typer.Option("--no-new-groups", help="Refuse a --group that the ledger does not have (exit code 4).")
+]
 _TERMS: Final = "terms"
 
 
@@ -49,6 +56,13 @@ def with_term_options(
         return run
 
     return decorate
+
+
+def may_name_group(ledger: OpenLedger, name: str | None, campaign_id: UUID | None, *, no_new_groups: bool) -> bool:
+    """Say that a group is new, and which one is like it; return whether codes may name it all the same."""
+    if (group := find_new_group(ledger.storage, name, campaign_id)) is not None:
+        say_error(f"{group.why}: " + ("nothing was created" if no_new_groups else "these codes create it"))
+    return group is None or not no_new_groups
 
 
 def _option(term: TermFormat, suffix: str, *, has_defaults: bool) -> Parameter:

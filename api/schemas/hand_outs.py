@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.schemas.code_terms import document_of_terms
 from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
-from api.schemas.resources import NewTerms, ReasonRequest, StatedReason, StrictRequest
+from api.schemas.resources import GroupedRequest, ReasonRequest, StatedReason, StrictRequest
 from api.schemas.timestamps import Timestamp
 from domain.commands.hand_out.manage_hand_out import TextChange
 from domain.events.code_terms import TERM_NAMES, CodeTerms
@@ -118,7 +118,7 @@ class HandOutStartRequest(ReasonRequest):
     starts_at: Timestamp | None = Field(default=None, description="From when; null: at once.")
 
 
-class HandOutRequest(NewTerms):
+class HandOutRequest(GroupedRequest):
     """A new hand-out, and the terms of its codes."""
 
     campaign: UUID = Field(strict=False, description="The campaign that its codes belong to.")

@@ -163,7 +163,16 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = None
 
 
-class IssueRequest(NewTerms):
+class GroupedRequest(NewTerms):
+    """Terms of new codes, and whether they may name a new group."""
+
+    new_groups: bool = Field(
+        default=True,
+        description="Whether `group` may be one that the ledger does not have yet; false: such a request is refused.",
+    )
+
+
+class IssueRequest(GroupedRequest):
     """Number and terms of new codes."""
 
     count: int = Field(default=1, ge=1, le=1000)

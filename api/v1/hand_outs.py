@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from api.code_import.faults import RejectedRecordError, UnusableFileError
 from api.code_import.file_reader import Objects, Records
 from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.new_groups import check_group
 from api.code_import.recipient_list import RECIPIENT_FILE, parse_recipient
 from api.code_import.rejects_file import run_with_rejects
 from api.errors import malformed
@@ -117,8 +118,11 @@ def create(
     body: HandOutRequest, services: TheServices, caller: MayIssueCodes, idempotency_key: CreationKey = None
 ) -> HandOutView:
     """Creates a hand-out without recipients. Upload its list with `POST /api/v1/hand-outs/recipients`."""
+    order = body.order()
+    if not body.new_groups:
+        check_group(services.storage, order.terms.group, body.campaign)
     hand_out_id = find_keyed_id(services, caller, idempotency_key, "hand-out", body)
-    progress = hand_out_actions.create_hand_out(services, caller, body.campaign, body.order(), hand_out_id)
+    progress = hand_out_actions.create_hand_out(services, caller, body.campaign, order, hand_out_id)
     return view_of_hand_out(progress, services.now())
 
 

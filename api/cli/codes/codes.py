@@ -13,7 +13,7 @@ from api.cli.arguments import AccessChoice, number_parser, parse_campaign_id, pa
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
-from api.cli.term_options import NamedTerms, with_term_options
+from api.cli.term_options import NamedTerms, NoNewGroups, may_name_group, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import reservation_actions
 from api.use_cases.campaign_actions import with_defaults_of_campaign
@@ -22,6 +22,7 @@ from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, 
 from domain.events.code_terms import SINGLE_USE
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say, say_error, write_document
 from projections.vault.random_source import RANDOM
 
@@ -38,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 @with_term_options()
-def issue(
+def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
     context: typer.Context,
     terms: NamedTerms,
     count: Annotated[
@@ -48,6 +49,7 @@ def issue(
     prefix: Annotated[str, typer.Option(help="Prefix of every code: up to 12 letters A to Z and digits.")] = "",
     campaign: Annotated[str | None, typer.Option(help="ID of the campaign that the codes belong to.")] = None,
     note: Annotated[str, typer.Option(help="Note in the history of each code; stored encrypted in the vault.")] = "",
+    no_new_groups: NoNewGroups = False,
     json: JsonFlag = False,
 ) -> int:
     """Issue codes and print them.
@@ -63,6 +65,8 @@ def issue(
     session = Session(context.obj)
     steps = CommandProgress("issuing", count, quiet=json or count < PROGRESS_FROM, prints_result=True)
     with session.open_ledger() as ledger, steps:
+        if not may_name_group(ledger, code_terms.group, campaign_id, no_new_groups=no_new_groups):
+            return ExitCode.REFUSED
         if campaign_id is not None:
             try:
                 code_terms = with_defaults_of_campaign(ledger.storage, code_terms, campaign_id, terms)

@@ -39,7 +39,7 @@ from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.output_file import OutputOption, open_output_file
 from api.cli.printing import JsonFlag, NoteOption, ReasonOption, print_json
-from api.cli.term_options import NamedTerms, with_term_options
+from api.cli.term_options import NamedTerms, NoNewGroups, may_name_group, with_term_options
 from api.code_import.faults import UnusableFileError
 from api.code_import.file_reader import Records
 from api.code_import.hand_out_upload import HandOutUpload
@@ -114,6 +114,7 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
     text_en: TextInEnglish = None,
     subject_zh: SubjectInChinese = None,
     text_zh: TextInChinese = None,
+    no_new_groups: NoNewGroups = False,
     json: JsonFlag = False,
 ) -> int:
     """Create a hand-out without recipients, and print its ID.
@@ -125,9 +126,12 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
     with Session(context.obj).open_ledger() as ledger:
         changes = read_texts(ledger, pairs, language)
         texts = {name: HandOutText(change.subject or "", change.body or "") for name, change in changes.items()}
+        code_terms = structs.replace(SINGLE_USE, **terms)
+        if not may_name_group(ledger, code_terms.group, campaign_id, no_new_groups=no_new_groups):
+            return ExitCode.REFUSED
         order = HandOutOrder(
             name=name,
-            terms=structs.replace(SINGLE_USE, **terms),
+            terms=code_terms,
             named=terms,
             bound=not open_code,
             existing_codes=existing_codes,

@@ -11,6 +11,7 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
 
+from api.code_import.new_groups import check_group
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute, answer_within, heavy_read
 from api.http.dependencies import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
@@ -105,6 +106,8 @@ def _issue(services: Services, body: IssueRequest, context: CommandContext) -> l
 
 def _template(services: Services, body: IssueRequest) -> CodeTemplate:
     terms = CodeTerms(*(getattr(body, name) for name in TERM_NAMES))
+    if not body.new_groups:
+        check_group(services.storage, terms.group, body.campaign)
     if body.campaign is not None:
         terms = with_defaults_of_campaign(services.storage, terms, body.campaign, body.model_fields_set)
     return CodeTemplate(terms=terms, bound=not body.open, campaign_id=body.campaign)

@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from api.code_import.new_groups import find_new_groups
 from api.errors import ApplicationError
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.web.forms import FormFields
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms, find_campaign_contradictions
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.quiet_hours import is_quiet_hours
-from projections.storage.bootstrap import LedgerStore
 
 BLAMED_FIELD: Final[Mapping[str, str]] = {
     "end_before_start": "ends_at",
@@ -51,17 +49,6 @@ def read_terms(fields: FormFields, now: datetime, before: CampaignTerms | None =
     for contradiction in find_campaign_contradictions(terms):
         fields.errors.setdefault(BLAMED_FIELD[contradiction], contradiction)
     return terms
-
-
-def ask_about_new_group(
-    fields: FormFields, storage: LedgerStore, terms: CampaignTerms, before: CampaignTerms | None = None
-) -> None:
-    """Add an error to those of the fields if the terms would create a group that the form does not confirm."""
-    name = terms.group
-    if name is None or fields.values.get("new_group") == name or (before is not None and name == before.group):
-        return
-    for group in find_new_groups(storage, {name}):
-        fields.errors["group"] = f"new_group_like:{group.resembles}" if group.resembles else f"new_group:{name}"
 
 
 def blame_field(fields: FormFields, error: ApplicationError) -> None:

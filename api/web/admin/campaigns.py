@@ -27,8 +27,9 @@ from api.use_cases.campaign_actions import (
 )
 from api.use_cases.code_actions import join_campaign
 from api.web.admin.campaign_events import list_lines, load_campaign_chart, page_lines
-from api.web.admin.campaign_form import ask_about_new_group, blame_field, fill_form, read_terms
+from api.web.admin.campaign_form import blame_field, fill_form, read_terms
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.admin.new_group import ask_about_new_group
 from api.web.forms import FormDep, FormFields, describe_reason_form, id_from_nonce, is_valid_reason, new_nonce
 from api.web.list_order import SortedBy
 from api.web.rendering import see_other
@@ -122,7 +123,7 @@ def create_on_page(request: Request, admin: AdminContextDep, staff: AdminWithFor
     """Create a campaign. The form's nonce is the id of the campaign, so that sending it twice creates one."""
     campaign_id = id_from_nonce(fields.values.get("nonce", ""))
     terms = read_terms(fields, admin.services.now())
-    ask_about_new_group(fields, admin.services.storage, terms)
+    ask_about_new_group(fields, admin.services.storage, terms.group)
     if not fields.errors:
         try:
             create_campaign(admin.services, staff.caller(), terms, campaign_id)
@@ -161,7 +162,7 @@ def change_on_page(
     """Change the terms, unless they were changed since the form was rendered."""
     before = find_campaign(admin, campaign_id).campaign.terms
     terms = read_terms(fields, admin.services.now(), before)
-    ask_about_new_group(fields, admin.services.storage, terms, before)
+    ask_about_new_group(fields, admin.services.storage, terms.group, campaign_id)
     if not fields.errors and terms == before:
         return see_other(f"/admin/campaigns/{campaign_id}")
     if not fields.errors:

@@ -13,6 +13,7 @@ from api.use_cases.administration.batches import start_batch
 from api.use_cases.campaign_actions import apply_defaults, list_code_defaults
 from api.use_cases.issue_codes import CodeTemplate
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.admin.new_group import ask_about_new_group
 from api.web.forms import NOTE_LENGTH_MAX, FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
@@ -72,6 +73,8 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
         fields.errors["prefix"] = "prefix"
     note = fields.text("note", NOTE_LENGTH_MAX, pattern=SEVERAL_LINES)
     campaign = find_campaign(admin, fields)
+    campaign_id = campaign.campaign_id if campaign else None
+    ask_about_new_group(fields, admin.services.storage, template.terms.group, campaign_id)
     if fields.errors or count is None:
         return None
     services = admin.services
@@ -83,7 +86,7 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
         terms=apply_defaults(template.terms, campaign, fields.named_terms) if campaign else template.terms,
         bound=template.bound,
         wanted=count,
-        campaign_id=campaign.campaign_id if campaign else None,
+        campaign_id=campaign_id,
         note=services.storage.vault.seal_text(note, services.new_id(), batch_id) if note else None,
     )
 

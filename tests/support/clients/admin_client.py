@@ -15,7 +15,8 @@ TERMS: Final = {"max_uses": "1", "bound": "yes"}
 
 def ask_for(browser: StaffBrowser, nonce: str | None = None, **form: str) -> UUID:
     """Fill in the form that issues codes; the id of the batch."""
-    answer = browser.submit("/admin/batches", "/admin", **{**TERMS, "nonce": nonce or uuid4().hex, **form})
+    usual = {**TERMS, "nonce": nonce or uuid4().hex, "new_group": form.get("group", "")}
+    answer = browser.submit("/admin/batches", "/admin", **{**usual, **form})
     assert answer.status_code == 303, answer.text
     return UUID(answer.headers["location"].rpartition("/")[2])
 

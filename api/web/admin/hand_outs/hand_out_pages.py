@@ -35,6 +35,7 @@ from api.web.admin.campaigns import find_campaign
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.hand_outs.change_pages import read_own_texts
 from api.web.admin.issue import GROUPS_OFFERED, template_of
+from api.web.admin.new_group import ask_about_new_group
 from api.web.forms import FormDep, FormFields, describe_reason_form, id_from_nonce, is_valid_reason, new_nonce
 from api.web.list_order import SortedBy
 from api.web.masking import mask_if_known
@@ -135,7 +136,7 @@ def create_on_page(
 ) -> Response:
     """Create a hand-out as a draft. The form's nonce is its id, so that sending it twice creates one."""
     hand_out_id = id_from_nonce(fields.values.get("nonce", ""))
-    order = _read_order(fields, admin)
+    order = _read_order(fields, admin, campaign_id)
     if order is None:
         return _render_list(request, admin, staff, campaign_id, fields)
     create_hand_out(admin.services, staff.caller(), campaign_id, order, hand_out_id)
@@ -312,7 +313,7 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
     }
 
 
-def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:
+def _read_order(fields: FormFields, admin: AdminContext, campaign_id: UUID) -> HandOutOrder | None:
     """Return what a form orders; None if a field is invalid."""
     name = fields.text("name", NAME_LENGTH_MAX, is_required=True)
     if "name" not in fields.errors and (why := group_name_error(name)) is not None:
@@ -320,6 +321,7 @@ def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:
     per_minute = fields.number("per_minute", MAILS_PER_MINUTE)
     texts = read_own_texts(fields)
     template = template_of(fields, admin)
+    ask_about_new_group(fields, admin.services.storage, template.terms.group, campaign_id)
     has_existing_codes = fields.values.get("existing_codes") == "yes"
     if has_existing_codes:
         named = fields.named_terms - {"group"} | ({"bound"} if not template.bound else set())

@@ -166,6 +166,22 @@ def test_first_list_whose_column_is_empty_is_stored_with_a_warning(
     assert "no line fills {name}" in stored.err
 
 
+@pytest.mark.parametrize("door", ["issue", "hand-out"])
+def test_new_group_is_named_and_refused_on_request(bench: LedgerBench, terminal: Terminal, door: str) -> None:
+    """It is created otherwise, as scripts expect, with a line on stderr about a similar one."""
+    campaign = str(bench.create_campaign())
+    command = {"issue": ["issue"], "hand-out": ["hand-out", "create", campaign, "List"]}[door]
+    terminal.ledger("issue", "--group", "Reading")
+
+    refused = terminal.ledger(*command, "--group", "Readings", "--no-new-groups")
+    existing = terminal.ledger(*command, "--group", "Reading", "--no-new-groups")
+    new = terminal.ledger(*command, "--group", "Readings")
+
+    assert (refused.status, refused.out, existing.status, existing.err) == (4, "", 0, "")
+    assert "the ledger has no group 'Readings', and 'Reading' is like it: nothing was created" in refused.err
+    assert (new.status, "these codes create it" in new.err) == (0, True)
+
+
 def test_preview_shows_the_own_text(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
     """With the names of its variables, and a code that does not exist."""
     text = tmp_path / "text.txt"

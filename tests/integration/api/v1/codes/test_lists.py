@@ -188,6 +188,25 @@ def test_codes_with_a_prefix_and_a_note(shared_app: AppClient) -> None:
     assert (rejected.status_code, rejected.json()["errors"][0]["where"]) == (422, "body.prefix")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/codes", "/api/v1/hand-outs"])
+def test_request_creates_no_group_if_it_says_so(shared_app: AppClient, path: str) -> None:
+    """Without the field it does, as before; groups of the ledger and of the campaign are not new."""
+    client, headers, existing = shared_app.client, shared_app.key("admin"), f"Reading{path[-3:]}"
+    client.post("/api/v1/codes", json={"group": existing}, headers=headers)
+    campaign = client.post("/api/v1/campaigns", json={"name": "Fair", "group": "Fair"}, headers=headers).json()["id"]
+    body = {"campaign": campaign, "name": "List"} if path.endswith("hand-outs") else {"campaign": campaign}
+
+    def post(**fields: object) -> AppResponse:
+        return cast("AppResponse", client.post(path, json={**body, **fields}, headers=headers))
+
+    refused = post(group=f"{existing}s", new_groups=False)
+
+    assert (refused.status_code, refused.json()["errors"][0]["where"]) == (422, "body.group")
+    assert refused.json()["errors"][0]["what"].endswith(f"and {existing!r} is like it")
+    assert [post(group=group, new_groups=False).status_code for group in (existing, "Fair", None)] == [201] * 3
+    assert post(group=f"{existing}s").status_code == 201
+
+
 def test_history_goes_on_from_a_version(shared_app: AppClient) -> None:
     """Behind the last event there is an empty page, not 404."""
     code = shared_app.issue()
