@@ -8,6 +8,7 @@ import csv
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import zip_longest
 from typing import Any, BinaryIO, Final, Literal, NamedTuple
 
 import orjson
@@ -214,7 +215,8 @@ class Records:
         cells = [without_mark(cell.strip()) for cell in cells]
         if self._parsers:
             cells = [cell if parse is None else parse(cell) for parse, cell in zip(self._parsers, cells, strict=False)]
-        return {name: cell for name, cell in zip(self._names, cells, strict=False) if name}
+        # Some programs leave empty cells at the end of a line out.
+        return {name: cell for name, cell in zip_longest(self._names, cells[: len(self._names)], fillvalue="") if name}
 
     def _json_cells(self, text: str) -> Mapping[str, str]:
         document = parse_json_line(text)

@@ -150,13 +150,14 @@ def test_list_warns_of_variables_that_no_line_fills(bench: LedgerBench, terminal
     assert (filled.status, more.status) == (0, 0)
 
 
+@pytest.mark.parametrize("line", ["x@example.com,en,", "x@example.com,en"])
 def test_first_list_whose_column_is_empty_is_stored_with_a_warning(
-    bench: LedgerBench, terminal: Terminal, tmp_path: Path
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path, line: str
 ) -> None:
-    """The name of the variable is correct, so that its empty place in the emails may be intended."""
+    """Also if a line lacks the cell: the name of the variable is correct, so its empty place may be intended."""
     text, file = tmp_path / "text.txt", tmp_path / "list.csv"
     text.write_text("{name}, {code}", "utf-8")
-    file.write_text("email,language,name\nx@example.com,en,\n", "utf-8")
+    file.write_text(f"email,language,name\n{line}\n", "utf-8")
 
     stored = terminal.ledger(
         "hand-out", "add", create(bench, terminal, "--text", str(text), "--language", "en"), str(file), "--apply"
