@@ -18,6 +18,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.auth.oidc.identity_provider import (
+    DOCUMENT_BYTES_MAX,
+    EVERY_NETWORK,
+    REQUEST_S_MAX,
+    ClientRegistration,
+    IdentityProvider,
+)
 from api.errors import ApplicationError
 from api.http.allowed_hosts import guarded_hosts
 from api.http.allowed_methods import find_wrong_method, not_found, without_slash
@@ -264,7 +271,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 guard=guard,
                 channel_kinds=_channel_kinds(),
             )
-            app.state.support = SupportContext.from_services(app.state.services)
+            app.state.support = SupportContext.from_services(app.state.services, _identity_provider(settings))
             app.state.viewers = StreamSlots(HISTORY_VIEWERS_MAX)
             app.state.streams = StreamSlots(STATUS_STREAMS_MAX, STATUS_STREAMS_PER_CLIENT_MAX)
             app.state.readers = StreamSlots(FEED_READERS_MAX)
@@ -338,6 +345,16 @@ def _mail_hook(settings: ApiSettings) -> MailHook | None:
         return None
     fetch = PinnedHttpClient((), FETCH_TIMEOUT_S).fetch
     return open_mail_hook(settings.mail_provider, settings.mail_hook_secret.get_secret_value(), fetch)
+
+
+def _identity_provider(settings: ApiSettings) -> IdentityProvider | None:
+    """Return the identity provider of staff, if one is configured; the operator chose it, so it may be anywhere."""
+    from workers.http_client.client import PinnedHttpClient  # noqa: PLC0415 - as above
+
+    if settings.oidc_issuer is None:
+        return None
+    http_client = PinnedHttpClient(EVERY_NETWORK, REQUEST_S_MAX, body_bytes_max=DOCUMENT_BYTES_MAX)
+    return IdentityProvider(ClientRegistration.of(settings), http_client.exchange, time.monotonic)
 
 
 def _channel_kinds() -> Mapping[str, ChannelForm]:

@@ -47,6 +47,8 @@ GUIDANCE: Final = {
     "file import interrupted": "The database was unavailable. Imported codes are kept; upload the same file again.",
     "issuing a batch failed": "A bug: report it with the traceback. Issued codes are kept; the batch is marked as"
     " broken.",
+    "logout token refused": "A request to end sessions came with a token that is not valid; `why` says why, and nothing"
+    " ended. If it came from the identity provider, compare its clock and the settings `LEDGER_OIDC_…`.",
     "looking up a group's channel failed": "The database is unavailable; messages of the group wait. Check PostgreSQL.",
     "mail hook accepted": "A mail provider reported on `count` emails; `accepted` of them are recorded now.",
     "mail hook refused": "A request to the hook of the mail provider `kind` was refused; `reason` says why. Check"
@@ -84,6 +86,8 @@ GUIDANCE: Final = {
     "extending the reservation map failed": "Receipts stay incomplete. Run `ledger rebuild --apply`.",
     "signing a checkpoint failed": "The database was restored from an older backup; `why` says more. See [older"
     " state](../how-to/backup.md#an-older-state-is-noticed).",
+    "single sign-on refused": "A sign-in through the identity provider was refused; `why` says why ([single"
+    " sign-on](../how-to/single-sign-on.md#refusals)).",
     "stalled transactions ended": "`count` transactions of stalled processes were rolled back. The processes try"
     " again.",
     "waits until times in the future interrupted": "The database's clock was ahead and went back; `counts` has the rows"

@@ -17,7 +17,7 @@ from fastapi.routing import iter_route_contexts
 from msgspec import structs
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
-from api.auth.scopes import GRANTS, RANK, SCOPES
+from api.auth.scopes import GRANTS, SCOPES
 from api.cli.app import app
 from api.cli.command_index import INDEX_FILE, render_index
 from api.code_import.row_parser import COLUMNS, IGNORED_COLUMNS
@@ -31,6 +31,7 @@ from domain.events.registry import EVENT_TYPES
 from domain.values.email_domains import DomainNames
 from projections.config.environment import name_of_variable
 from projections.config.settings import LedgerSettings, format_default, list_sections
+from projections.config.staff_roles import RANK
 from projections.config.unknown_settings import OTHER_VARIABLES
 from projections.terminal.exit_codes import list_exit_codes
 

@@ -3,10 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, get_args
 
-Role = Literal["viewer", "support", "admin"]
-RANK: Final[Mapping[str, int]] = {"viewer": 1, "support": 2, "admin": 3}
-"""Roles in order; each may do what the ones before it may."""
-
 Scope = Literal[
     "codes:read",
     "codes:write",

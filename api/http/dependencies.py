@@ -9,13 +9,14 @@ from fastapi import Body, Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope as AsgiScope
 
-from api.auth.scopes import GRANTS, Role, Scope, scopes_of
+from api.auth.scopes import GRANTS, Scope, scopes_of
 from api.auth.session_cookies import COOKIE, TOKEN_HEADER, digest_of, form_secret, form_token, is_own
 from api.errors import ApplicationError
 from api.http.problems import language_of
 from api.schemas.resources import ReasonRequest
 from api.use_cases.services import Caller, Services
 from domain.ports import Language
+from projections.config.staff_roles import Role
 from projections.repositories.staff_sessions import StaffSessionRepository
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -20,8 +20,11 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "exported_audit": ("who", "action", "since", "until"),
     "changed_codes": ("action", "count", "until"),
     "made_key": ("name", "role", "scopes", "days"),
-    "added_staff": ("role",),
-    "changed_role": ("role",),
+    "signed_in": ("how",),
+    "signed_out": ("how",),
+    "sign_on_refused": ("why", "what"),
+    "added_staff": ("how", "role"),
+    "changed_role": ("how", "role", "kept"),
     "changed_group": (
         "group",
         "target",

@@ -17,9 +17,11 @@ from domain.ports import Language
 from domain.values.mail.mail_provider import MailProvider, check_hook_secret
 from domain.webhooks.target_url import Network
 from projections.config.environment import EnvironmentSettings
+from projections.config.staff_roles import parse_group_roles
 from projections.config.url_validation import (
     validate_broker_url,
     validate_database_url,
+    validate_issuer,
     validate_public_url,
     validate_traces_url,
 )
@@ -49,6 +51,7 @@ SECTIONS: Final = {
     "traces_url": "Traces",
     "secret_key": "Secrets",
     "smtp_url": "Mail and webhooks",
+    "oidc_issuer": "Sign-in of staff",
     "reservation_ttl_s": "Policy",
     "body_bytes_max": "Size",
     "refusals_days": "How long things are kept",
@@ -278,6 +281,34 @@ class LedgerSettings(EnvironmentSettings):
         " where one names other languages only, the API uses it too, and pages are in English",
     )
 
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="URL of the identity provider that staff sign in with, as its discovery document names it"
+        " ([single sign-on](../how-to/single-sign-on.md)); `http` on loopback only",
+    )
+    oidc_client_id: str | None = Field(default=None, description="id of the ledger at the identity provider")
+    oidc_client_secret_file: Path | None = Field(
+        default=None, description="file with the secret of this client; without it the ledger is a public client"
+    )
+    oidc_scopes: str = Field(
+        default="openid email profile", description="scopes that are asked for, separated by spaces"
+    )
+    oidc_role_claim: str = Field(
+        default="groups",
+        description="claim with a person's groups, in the ID token or at the userinfo endpoint; a path such as"
+        " `realm_access.roles` is one too",
+    )
+    oidc_roles: str = Field(
+        default="",
+        description="roles of these groups: `ledger-admins=admin,helpdesk=support`. Who is in several has the role that"
+        " may do the most, and who is in none cannot sign in",
+    )
+    password_sign_in: Literal["on", "break-glass", "off"] = Field(
+        default="on",
+        description="who may sign in with a password: `on`, every account that has one; `break-glass`, the one account"
+        " of `ledger staff break-glass`; `off`, none",
+    )
+
     reservation_ttl_s: int = Field(
         default=1800, ge=1, description="seconds for which a use is reserved for an invitation that is not sent"
     )
@@ -406,6 +437,17 @@ class LedgerSettings(EnvironmentSettings):
     @classmethod
     def _validate_networks(cls, value: str) -> str:
         parse_networks(value)
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _validate_issuer(cls, value: str | None) -> str | None:
+        return None if value is None else validate_issuer(value)
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _validate_roles(cls, value: str) -> str:
+        parse_group_roles(value)
         return value
 
     @field_validator("mail_hook_secret")

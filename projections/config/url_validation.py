@@ -15,9 +15,11 @@ DATABASE_FORM = (
 )
 TRACES_EXTRA = "its packages are missing: install the extra `tracing` (docs/reference/dependencies.md), or unset it"
 TRACES_FORM = "write where the collector takes traces by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces"
+ISSUER_FORM = "write the issuer as https://id.example.com/realm; http is for an issuer on this machine only"
 PUBLIC_FORM = "write the URL of the pages as users open it, such as https://redeem.example.com"
 
 
+LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 SET_BY_THE_LEDGER: Final = (
     *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone", "enable_seqscan"),
     *("max_parallel_workers_per_gather", "maintenance_work_mem"),
@@ -67,6 +69,24 @@ def validate_public_url(url: str) -> str:
     if scheme not in {"http", "https"} or not host or rest:
         raise ValueError(PUBLIC_FORM)
     return url
+
+
+def validate_issuer(url: str) -> str:
+    """Return the URL of an identity provider unchanged.
+
+    Raises:
+        ValueError: It is not an issuer (OpenID Connect Core 1.0, section 2), or others could read what is sent to it.
+    """
+    _, host, rest = _split_url(url)
+    if not host or rest or not is_secure_url(url):
+        raise ValueError(ISSUER_FORM)
+    return url
+
+
+def is_secure_url(url: str) -> bool:
+    """Return whether no one on the way to the host of a URL reads along: `https`, or `http` on loopback."""
+    scheme, host, _ = _split_url(url)
+    return scheme == "https" or (scheme == "http" and host in LOOPBACK_HOSTS)
 
 
 def validate_traces_url(url: str) -> str:

@@ -32,7 +32,8 @@ VAULT: Final = ("code_texts", "recipients", "private_texts", "text_subjects")
 READ, APPEND, WRITE = ("SELECT",), ("INSERT", "SELECT"), ("DELETE", "INSERT", "SELECT", "UPDATE")
 ALTER = ("DELETE", "SELECT", "UPDATE")
 UPSERT = ("INSERT", "SELECT", "UPDATE")
-ACCESS: Final = ("staff", "api_keys")
+IDENTITIES: Final = "staff_identities"
+ACCESS: Final = ("staff", IDENTITIES, "api_keys")
 """Tables of credentials: the runtime role reads them, and only the eraser role writes them."""
 SESSIONS: Final = "staff_sessions"
 IDLE_IN_TRANSACTION_MS = 30_000
@@ -154,7 +155,7 @@ def _rights_of_runtime_role(table: str) -> tuple[str, ...]:
 
 def _rights_of_eraser_role(table: str) -> tuple[str, ...]:
     if table in ACCESS:
-        return UPSERT
+        return WRITE if table == IDENTITIES else UPSERT
     # Another password, role or account ends sessions in the same statement.
     return ("DELETE", "SELECT") if table == SESSIONS else ALTER if table in VAULT else ()
 

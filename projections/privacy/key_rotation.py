@@ -37,6 +37,7 @@ TABLES: Final = (
     _Table("code", PrivacySql.codes_of_other_keys, PrivacySql.rekey_codes),
     _Table("recipient", PrivacySql.recipients_of_other_keys, PrivacySql.rekey_recipients),
     _Table("staff", PrivacySql.staff_of_other_keys, PrivacySql.rekey_staff),
+    _Table("identity", PrivacySql.identities_of_other_keys, PrivacySql.rekey_identities),
     _Table("text", PrivacySql.texts_of_other_keys, PrivacySql.rekey_texts),
     _Table("text", PrivacySql.hand_out_rows_of_other_keys, PrivacySql.rekey_hand_out_rows, is_of_vault=False),
 )

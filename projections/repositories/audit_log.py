@@ -5,7 +5,7 @@ is about something that was rolled back.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 from uuid import UUID
@@ -22,7 +22,10 @@ T = TypeVar("T")
 AuditAction = Literal[
     "signed_in",
     "sign_in_failed",
+    "sign_on_refused",
     "signed_out",
+    "connected_identity",
+    "chose_break_glass",
     "unmasked_email",
     "unmasked_code",
     "revealed_link",
@@ -75,7 +78,10 @@ ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(
     {
         "signed_in",
         "sign_in_failed",
+        "sign_on_refused",
         "signed_out",
+        "connected_identity",
+        "chose_break_glass",
         "issued_codes",
         "imported_codes",
         "exported_codes",
@@ -172,6 +178,10 @@ class AuditRecorder:
 
     audit_log: AuditLog
     conn: Connection[Any]
+
+    def as_staff(self, staff_id: UUID) -> "AuditRecorder":
+        """Return what writes entries of a member of staff whom the change has identified, in the same transaction."""
+        return replace(self, audit_log=replace(self.audit_log, actor=Actor(staff_id=staff_id)))
 
     def __call__(self, action: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
         """Write one entry.

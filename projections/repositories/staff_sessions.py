@@ -11,10 +11,11 @@ from projections.sql.repositories import RepositoriesSql
 
 
 class StaffCredentials(NamedTuple):
-    """Account id and password hash that a sign-in is checked against."""
+    """Account id and password hash that a sign-in is checked against, and whether it is the account of last resort."""
 
     staff_id: UUID
     password_hash: str
+    is_break_glass: bool
 
 
 class StaffMember(NamedTuple):
@@ -23,6 +24,21 @@ class StaffMember(NamedTuple):
     staff_id: UUID
     role: str
     address: str
+
+
+class NewSession(NamedTuple):
+    """A session that begins.
+
+    Attributes:
+        digest: Of its token.
+        before: Digest of the session that the browser had before.
+        provider_session: Digest of the identity provider's session that it belongs to; None after a password.
+    """
+
+    digest: bytes
+    expires_at: datetime
+    before: bytes | None = None
+    provider_session: bytes | None = None
 
 
 class StaffSessionRepository:
@@ -38,24 +54,15 @@ class StaffSessionRepository:
         )
         if not rows:
             return None
-        password_hash, *row = rows[0]
+        password_hash, is_break_glass, *row = rows[0]
         # The session that follows acts under the name that is encrypted, so it must be the one that signs in.
         if self._storage.vault.read_text("staff", row) is None:
             return None
-        return StaffCredentials(row[0], password_hash)
+        return StaffCredentials(row[0], password_hash, is_break_glass)
 
-    def insert(
-        self, digest: bytes, staff_id: UUID, now: datetime, expires_at: datetime, former_digest: bytes | None
-    ) -> None:
+    def insert(self, session: "NewSession", staff_id: UUID, now: datetime) -> None:
         """Insert a session, and delete the one that the browser had before."""
-        parameters = {
-            "digest": digest,
-            "staff_id": staff_id,
-            "now": now,
-            "expires_at": expires_at,
-            "before": former_digest,
-        }
-        self._db.execute(RepositoriesSql.open_session, parameters)
+        self._db.execute(RepositoriesSql.open_session, {**session._asdict(), "staff_id": staff_id, "now": now})
 
     def delete(self, digest: bytes) -> UUID | None:
         """Delete a session; return the id of its account, if there was one."""

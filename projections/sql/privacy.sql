@@ -100,6 +100,7 @@ DELETE FROM recipients WHERE recipient_id = %s;
 SELECT (SELECT count(*) FROM code_texts WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM recipients WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM staff WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
+    + (SELECT count(*) FROM staff_identities WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM private_texts WHERE key_id <> %(master)s)
     + (SELECT count(*) FROM hand_out_recipients WHERE key_id <> %(master)s);
 
@@ -114,6 +115,10 @@ WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND recipient_id > %(aft
 -- name: staff_of_other_keys
 SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND staff_id > %(after)s
 ORDER BY staff_id LIMIT %(limit)s;
+
+-- name: identities_of_other_keys
+SELECT identity_id, digest, pepper_id, sealed, key_id FROM staff_identities
+WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND identity_id > %(after)s ORDER BY identity_id LIMIT %(limit)s;
 
 -- name: texts_of_other_keys
 SELECT text_id, sealed, key_id FROM private_texts WHERE key_id <> %(master)s AND text_id > %(after)s
@@ -148,6 +153,11 @@ WHERE t.recipient_id = n.id;
 UPDATE staff AS t SET digest = n.digest, pepper_id = n.pepper_id, sealed = n.sealed, key_id = n.key_id
 FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]) AS n (id, digest, pepper_id, sealed, key_id)
 WHERE t.staff_id = n.id;
+
+-- name: rekey_identities
+UPDATE staff_identities AS t SET digest = n.digest, pepper_id = n.pepper_id, sealed = n.sealed, key_id = n.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]) AS n (id, digest, pepper_id, sealed, key_id)
+WHERE t.identity_id = n.id;
 
 -- name: rekey_texts
 UPDATE private_texts AS t SET sealed = n.sealed, key_id = n.key_id

@@ -59,7 +59,16 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     set_staff_role: LiteralString
     set_staff_password: LiteralString
     replace_password_hash: LiteralString
+    clear_break_glass: LiteralString
+    set_break_glass: LiteralString
     remove_staff: LiteralString
+    account_of_identity: LiteralString
+    account_of_address: LiteralString
+    connect_identity: LiteralString
+    forget_password: LiteralString
+    sign_in_of_staff: LiteralString
+    end_sessions_of_provider: LiteralString
+    end_sessions_of_staff: LiteralString
     add_staff: LiteralString
     channel_of_group: LiteralString
     groups_with_channels: LiteralString

@@ -103,15 +103,25 @@ SELECT role FROM staff WHERE staff_id = %s AND removed_at IS NULL;
 UPDATE staff SET role = %s WHERE staff_id = %s AND removed_at IS NULL RETURNING staff_id;
 
 -- name: set_staff_password
--- Ends all sessions that the old password began.
+-- Ends all sessions, and the connection with an identity provider: only the account of last resort has both.
 WITH ended AS (
     DELETE FROM staff_sessions WHERE staff_id = %(staff_id)s
+), disconnected AS (
+    DELETE FROM staff_identities USING staff s
+    WHERE staff_identities.staff_id = %(staff_id)s AND s.staff_id = %(staff_id)s AND NOT s.is_break_glass
 )
 UPDATE staff SET password_hash = %(password_hash)s WHERE staff_id = %(staff_id)s AND removed_at IS NULL
 RETURNING staff_id;
 
 -- name: replace_password_hash
 UPDATE staff SET password_hash = %s WHERE staff_id = %s AND password_hash = %s AND removed_at IS NULL;
+
+-- name: clear_break_glass
+UPDATE staff SET is_break_glass = false WHERE is_break_glass RETURNING staff_id;
+
+-- name: set_break_glass
+UPDATE staff SET is_break_glass = true WHERE staff_id = %s AND removed_at IS NULL AND password_hash <> ''
+RETURNING staff_id;
 
 -- name: remove_staff
 -- The row stays, so that the history knows who it was; no password fits it any more.
@@ -120,6 +130,38 @@ WITH ended AS (
 )
 UPDATE staff SET removed_at = %(now)s, password_hash = '' WHERE staff_id = %(staff_id)s AND removed_at IS NULL
 RETURNING staff_id;
+
+-- name: account_of_identity
+SELECT s.staff_id, s.role, s.removed_at IS NOT NULL FROM staff_identities i JOIN staff s USING (staff_id)
+WHERE i.digest = ANY(%s);
+
+-- name: account_of_address
+SELECT staff_id, role, removed_at IS NOT NULL FROM staff WHERE digest = ANY(%s);
+
+-- name: connect_identity
+-- No row if the person or the account is connected already.
+INSERT INTO staff_identities (identity_id, digest, pepper_id, sealed, key_id, staff_id, connected_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING staff_id;
+
+-- name: forget_password
+-- The provider decides from now on who may come in; the account of last resort keeps its password.
+UPDATE staff SET password_hash = '' WHERE staff_id = %s AND NOT is_break_glass;
+
+-- name: sign_in_of_staff
+SELECT EXISTS (SELECT FROM staff_identities i WHERE i.staff_id = s.staff_id), password_hash <> ''
+FROM staff s WHERE staff_id = %s;
+
+-- name: end_sessions_of_provider
+-- A token that is sent again ends no session that was begun since.
+DELETE FROM staff_sessions WHERE created_at <= %(until)s AND (
+    provider_session = ANY(%(sessions)s)
+    OR provider_session IS NOT NULL AND staff_id IN (
+        SELECT staff_id FROM staff_identities WHERE digest = ANY(%(persons)s)
+    )
+) RETURNING staff_id;
+
+-- name: end_sessions_of_staff
+DELETE FROM staff_sessions WHERE staff_id = %s AND provider_session IS NOT NULL;
 
 -- name: add_staff
 -- Also takes somebody back who was removed; no row if they are on the staff already.
@@ -302,7 +344,7 @@ WITH entered AS (
 DELETE FROM staff_sessions WHERE staff_id IN (SELECT staff_id FROM entered);
 
 -- name: staff_of_digests
-SELECT password_hash, staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE digest = ANY(%s) AND removed_at IS NULL;
+SELECT password_hash, is_break_glass, staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE digest = ANY(%s) AND removed_at IS NULL;
 
 -- name: staff_addresses
 SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id = ANY(%s);
@@ -312,8 +354,8 @@ SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id = A
 WITH ended AS (
     DELETE FROM staff_sessions WHERE digest = %(before)s OR expires_at <= %(now)s
 )
-INSERT INTO staff_sessions (digest, staff_id, created_at, expires_at)
-VALUES (%(digest)s, %(staff_id)s, %(now)s, %(expires_at)s);
+INSERT INTO staff_sessions (digest, staff_id, created_at, expires_at, provider_session)
+VALUES (%(digest)s, %(staff_id)s, %(now)s, %(expires_at)s, %(provider_session)s);
 
 -- name: end_session
 DELETE FROM staff_sessions WHERE digest = %s RETURNING staff_id;

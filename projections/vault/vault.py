@@ -27,7 +27,7 @@ from projections.vault.random_source import RANDOM
 
 log = logging.getLogger(__name__)
 
-SearchableKind = Literal["code", "recipient", "staff"]
+SearchableKind = Literal["code", "recipient", "staff", "identity"]
 """Kinds of rows that are found by the digest of their text."""
 RowKind = SearchableKind | Literal["text", "client"]
 NONCE_BYTES = 12
@@ -75,9 +75,10 @@ class SearchableRow(NamedTuple):
 
 
 class SearchableDraft(Struct, frozen=True):
-    """A text that is found by digest: an email address or a code. `pepper_id` names the pepper of the first digest.
+    """A text that is found by digest: an email address, a code or an identity.
 
-    `normal` is the text in normal form, and `suffix` what may be shown of a code: its last characters.
+    `pepper_id` names the pepper of the first digest, `normal` is the text in normal form, and `suffix` is what may be
+    shown of a code: its last characters.
     """
 
     new_id: UUID
@@ -145,6 +146,11 @@ class Vault:
     def draft_staff(self, address: EmailAddress, new_id: UUID) -> SearchableDraft:
         """Draft a staff account by its email address."""
         return self._draft_row("staff", address.normal, address.typed, new_id)
+
+    def draft_identity(self, issuer: str, subject: str, new_id: UUID) -> SearchableDraft:
+        """Draft the account of a person at an identity provider; neither part contains a space before the subject."""
+        text = f"{issuer} {subject}"
+        return self._draft_row("identity", text, text, new_id)
 
     def seal_text(self, text: str, text_id: UUID, reservation_id: UUID | None = None) -> PrivateText:
         """Encrypt free text about a reservation or a code, cut to 4,096 bytes of UTF-8."""
@@ -265,7 +271,7 @@ def normalize_text(kind: SearchableKind, text: str) -> str:
     Raises:
         SealBrokenError: The row should hold an email address, and does not.
     """
-    if kind == "code":
+    if kind in {"code", "identity"}:
         return text
     try:
         return EmailAddress.parse(text).normal

@@ -20,6 +20,7 @@ PAGE: Final = 2_000
 FIRST: Final = UUID(int=0)
 TABLES: Final[dict[str, SearchableKind | None]] = {
     "staff": "staff",
+    "staff_identities": "identity",
     "recipients": "recipient",
     "code_texts": "code",
     "private_texts": None,
@@ -31,6 +32,7 @@ PAGE_OF: Final[Mapping[str, LiteralString]] = {
     "code_texts": VerificationSql.page_of_code_texts,
     "private_texts": VerificationSql.page_of_private_texts,
     "staff": VerificationSql.page_of_staff,
+    "staff_identities": VerificationSql.page_of_staff_identities,
     "hand_out_recipients": VerificationSql.page_of_hand_out_recipients,
 }
 ROW_OF: Final[Mapping[str, LiteralString]] = {
@@ -38,6 +40,7 @@ ROW_OF: Final[Mapping[str, LiteralString]] = {
     "code_texts": VerificationSql.row_of_code_texts,
     "private_texts": VerificationSql.row_of_private_texts,
     "staff": VerificationSql.row_of_staff,
+    "staff_identities": VerificationSql.row_of_staff_identities,
     "hand_out_recipients": VerificationSql.row_of_hand_out_recipients,
 }
 

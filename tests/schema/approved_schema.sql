@@ -567,13 +567,24 @@ CREATE TABLE public.staff (
     role text NOT NULL,
     created_at timestamp with time zone NOT NULL,
     removed_at timestamp with time zone,
+    is_break_glass boolean DEFAULT false NOT NULL,
     CONSTRAINT staff_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])))
+);
+CREATE TABLE public.staff_identities (
+    identity_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    pepper_id smallint NOT NULL,
+    sealed bytea NOT NULL,
+    key_id smallint NOT NULL,
+    staff_id uuid NOT NULL,
+    connected_at timestamp with time zone NOT NULL
 );
 CREATE TABLE public.staff_sessions (
     digest bytea NOT NULL,
     staff_id uuid NOT NULL,
     created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone NOT NULL
+    expires_at timestamp with time zone NOT NULL,
+    provider_session bytea
 );
 CREATE TABLE public.suppressed_addresses (
     recipient_id uuid NOT NULL,
@@ -761,6 +772,12 @@ ALTER TABLE ONLY public.scheduler_lease
     ADD CONSTRAINT scheduler_lease_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.staff
     ADD CONSTRAINT staff_digest_key UNIQUE (digest);
+ALTER TABLE ONLY public.staff_identities
+    ADD CONSTRAINT staff_identities_digest_key UNIQUE (digest);
+ALTER TABLE ONLY public.staff_identities
+    ADD CONSTRAINT staff_identities_pkey PRIMARY KEY (identity_id);
+ALTER TABLE ONLY public.staff_identities
+    ADD CONSTRAINT staff_identities_staff_id_key UNIQUE (staff_id);
 ALTER TABLE ONLY public.staff
     ADD CONSTRAINT staff_pkey PRIMARY KEY (staff_id);
 ALTER TABLE ONLY public.staff_sessions
@@ -833,7 +850,9 @@ CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, 
 CREATE INDEX reservations_person_idx ON public.reservations USING btree (recipient_id, code_id) WITH (fillfactor='70');
 CREATE INDEX reservations_reserved_idx ON public.reservations USING btree (reserved_at) WITH (fillfactor='70');
 CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
+CREATE UNIQUE INDEX staff_break_glass_idx ON public.staff USING btree (is_break_glass) WHERE is_break_glass;
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
+CREATE INDEX staff_sessions_provider_idx ON public.staff_sessions USING btree (provider_session) WHERE (provider_session IS NOT NULL);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
 CREATE INDEX test_emails_digest_idx ON public.test_emails USING btree (digest);
 CREATE INDEX text_subjects_person_idx ON public.text_subjects USING btree (recipient_id);
@@ -857,6 +876,8 @@ ALTER TABLE ONLY public.opened_codes
     ADD CONSTRAINT opened_codes_code_id_fkey FOREIGN KEY (code_id) REFERENCES public.hand_out_recipients(code_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.opt_outs
     ADD CONSTRAINT opt_outs_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.staff_identities
+    ADD CONSTRAINT staff_identities_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.suppressed_addresses

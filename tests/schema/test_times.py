@@ -69,7 +69,13 @@ HAPPENED: Final = {
         "staff.created_at",
         "staff.removed_at",
     ),
-    *("staff_sessions.created_at", "verifications.at", "webhook_deliveries.first_at", "webhook_endpoints.changed_at"),
+    *(
+        "staff_identities.connected_at",
+        "staff_sessions.created_at",
+        "verifications.at",
+        "webhook_deliveries.first_at",
+        "webhook_endpoints.changed_at",
+    ),
     *("webhook_endpoints.created_at", "webhook_endpoints.succeeded_at", "webhook_secrets.created_at"),
 }
 """It is shown and sorted by. No work waits for it."""
@@ -89,7 +95,13 @@ ANSWERS_PAGES: Final = {
 }
 """It counts or lists what happened between the two times of a request."""
 DELETES_OR_KEEPS: Final = {
-    *("audit_of_staff_since", "delete_outdated_blocks", "delete_outdated_snapshots", "prune_deliveries"),
+    *(
+        "audit_of_staff_since",
+        "end_sessions_of_provider",
+        "delete_outdated_blocks",
+        "delete_outdated_snapshots",
+        "prune_deliveries",
+    ),
     *("prune_limit_reports", "prune_refusals", "redeliver_failed"),
 }
 """A row of the future is kept, or counts as recent, for that much longer. Nothing waits for it."""

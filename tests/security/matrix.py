@@ -44,6 +44,9 @@ GET /robots.txt
 GET /static
 GET /support/sign-in
 POST /support/sign-in
+GET /support/sign-in/oidc
+GET /support/sign-in/oidc/callback
+POST /support/sign-in/oidc/logout
 """
 
 VIEWER: Final = """
@@ -80,6 +83,7 @@ GET /api/v1/session
 GET /support
 GET /support/account
 POST /support/account
+POST /support/sign-in/oidc/connect
 GET /support/codes
 GET /support/codes/{code_id}
 GET /support/codes/{code_id}/balance

@@ -33,6 +33,8 @@ SMALL: Final[Mapping[str, int]] = {
     "api.rate_limits.guard:CLIENTS_MAX": 4,
     "api.use_cases.redeem:lru_cache": 2,
     "api.use_cases.mail_hooks.sns:CERTIFICATES_MAX": 2,
+    "api.web.staff_auth.context:PROVIDER_REQUESTS_MAX": 1,
+    "api.web.staff_auth.provider_sign_in:BEGUN_MAX": 2,
     "workers.channels.mail_message:LAYOUTS_MAX": 2,
     "workers.channels.mail_message:lru_cache": 2,
     "workers.channels.mail_message:IMAGES_MAX": 2,

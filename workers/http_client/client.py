@@ -1,4 +1,4 @@
-"""The only HTTP client: posts messages of webhooks and channels to external servers, and fetches certificates.
+"""The only HTTP client: for webhooks, channels, certificates, and the identity provider of staff.
 
 The host's name is resolved once, every resulting address must be permitted, and the connection goes to that address
 with the name's certificate and Host header. So a name that changes its address in between reaches nothing else (SSRF).
@@ -65,6 +65,7 @@ class PinnedHttpClient:
         timeout_s: Longest time of one message, from the lookup of its host's name to the last octet of the response.
         clock: Monotonic seconds.
         resolve: Looks a name up.
+        body_bytes_max: Longest response that is read.
     """
 
     def __init__(
@@ -73,11 +74,13 @@ class PinnedHttpClient:
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
         resolve: Resolve = resolve,
+        body_bytes_max: int = BODY_BYTES_MAX,
     ) -> None:
         self._allowed = allowed
         self._timeout_s = timeout_s
         self._clock = clock
         self._resolve = resolve
+        self._body_bytes_max = body_bytes_max
         self._tls = ssl.create_default_context()
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpResponse:
@@ -91,11 +94,15 @@ class PinnedHttpClient:
 
     def fetch(self, url: str) -> bytes | None:
         """Return what is at a URL; None if it cannot be fetched."""
+        response = self.exchange("GET", url, {}, None)
+        return None if response is None or response.status != HTTPStatus.OK else response.body
+
+    def exchange(self, method: Method, url: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse | None:
+        """Return the response to one request; None if there is none, whatever the reason."""
         try:
-            response = self._ask("GET", url, {}, None)
+            return self._ask(method, url, headers, body)
         except (NotSentError, UnansweredError):
             return None
-        return response.body if response.status == HTTPStatus.OK else None
 
     def _ask(self, method: Method, url: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
         begun = self._clock()
@@ -106,7 +113,7 @@ class PinnedHttpClient:
         connection = self._connect(target, begun + self._timeout_s * (1 - ANSWER_SHARE))
         connection.deadline = begun + self._timeout_s
         try:
-            return _exchange(target, connection, method, headers, body)
+            return _exchange(target, connection, method, headers, body, self._body_bytes_max)
         finally:
             connection.end()
 
@@ -211,7 +218,12 @@ class _SingleExchange(http.client.HTTPConnection):
 
 
 def _exchange(
-    target: Target, connection: _DeadlineSocket, method: Method, headers: Mapping[str, str], body: bytes | None
+    target: Target,
+    connection: _DeadlineSocket,
+    method: Method,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    body_bytes_max: int,
 ) -> HttpResponse:
     default_headers = {
         "Host": target.authority,
@@ -223,14 +235,14 @@ def _exchange(
     try:
         exchange.request(method, target.path, body, {**default_headers, **headers})
         response = exchange.getresponse()
-        read = response.read(BODY_BYTES_MAX + 1)
+        read = response.read(body_bytes_max + 1)
     except TimeoutError as error:
         raise UnansweredError("timeout") from error
     except (OSError, http.client.IncompleteRead) as error:
         raise UnansweredError("connection_lost") from error
     except (http.client.HTTPException, ValueError) as error:
         raise UnansweredError("bad_reply") from error
-    if len(read) > BODY_BYTES_MAX:
+    if len(read) > body_bytes_max:
         raise UnansweredError("bad_reply")
     if response.length:  # the library takes what is there for all of it
         raise UnansweredError("connection_lost")

@@ -6,12 +6,13 @@ from uuid import uuid4
 
 import typer
 
-from api.auth.scopes import RANK, SCOPES, Role, Scope
+from api.auth.scopes import SCOPES, Scope
 from api.cli.arguments import READ_DAYS, parse_id, parse_name
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, ReasonOption, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
+from projections.config.staff_roles import RANK, Role
 from projections.read_models.pagination import NEWEST, read_to_end
 from projections.repositories.api_keys import ApiKeyRepository, ApiKeyRow
 from projections.repositories.audit_log import NO_REASON

@@ -1,4 +1,4 @@
-"""`ledger staff add|list|role|password|remove`: who may sign in, from the first admin on."""
+"""`ledger staff ...`: who may sign in and how, from the first admin on."""
 
 import secrets
 from collections.abc import Callable
@@ -8,12 +8,13 @@ from uuid import UUID, uuid4
 import typer
 
 from api.auth.passwords import password_hasher
-from api.auth.scopes import RANK
 from api.cli.arguments import parse_email
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, ReasonOption, format_timestamp, print_json
+from api.use_cases.administration.single_sign_on import choose_break_glass, connect_account
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
+from projections.config.staff_roles import RANK
 from projections.read_models.pagination import OLDEST, read_to_end
 from projections.repositories.audit_log import NO_REASON, AuditLog
 from projections.repositories.staff_accounts import LastAdminError, StaffAccountRepository
@@ -34,6 +35,8 @@ def register(app: typer.Typer) -> None:
     """Register the commands."""
     for command in (add, role, password, remove):
         staff.command()(command)
+    staff.command("break-glass")(break_glass)
+    staff.command()(connect)
     staff.command("list")(list_staff)
     app.add_typer(staff, name="staff")
 
@@ -135,18 +138,84 @@ def remove(context: typer.Context, email: Email, reason: ReasonOption = NO_REASO
     )
 
 
+def break_glass(
+    context: typer.Context,
+    email: Annotated[str | None, typer.Argument(help="Email address of the account.")] = None,
+    none: Annotated[bool, typer.Option("--none", help="There is to be no such account.")] = False,
+    json: JsonFlag = False,
+) -> int:
+    """Choose the account that keeps its password under single sign-on.
+
+    It may sign in while the identity provider does not answer. There is one such account; the former one loses the
+    right. It needs a password.
+
+    Example: `ledger staff break-glass li.wei@example.com`
+    """
+    if none == (email is not None):
+        raise typer.BadParameter("name an account, or write --none", param_hint="'EMAIL'")
+    if email is not None:
+        return _change(
+            Session(context.obj),
+            email,
+            choose_break_glass,
+            {"break_glass": True} if json else None,
+            refusal="this account has no password: `ledger staff password` sets one",
+        )
+    with Session(context.obj).open_ledger() as ledger:
+        was_changed = choose_break_glass(ledger.open_audit_log(), None)
+    if json:
+        print_json({"removed": was_changed})
+    return 0
+
+
+def connect(
+    context: typer.Context,
+    email: Email,
+    subject: Annotated[str, typer.Argument(help="Claim `sub` of the person at the identity provider.")],
+    json: JsonFlag = False,
+) -> int:
+    """Connect an account with a person at the identity provider.
+
+    Its password ends.
+
+    Staff do this themselves at /support/account; use it where passwords are switched off.
+
+    Example: `ledger staff connect li.wei@example.com 3f1c6f2e-8a0b-4b7e-9a8f-0c6a2d1e5b77`
+    """
+    session = Session(context.obj)
+    issuer = session.read_settings().oidc_issuer
+    if issuer is None:
+        say_error("no identity provider is set up: set LEDGER_OIDC_ISSUER first")
+        return ExitCode.REFUSED
+    return _change(
+        session,
+        email,
+        lambda audit_log, staff_id: connect_account(audit_log, staff_id, issuer, subject),
+        {"connected": True} if json else None,
+        refusal="this account, or this person, is connected already",
+    )
+
+
 def _change(
     session: Session,
     email: str,
     change: Callable[[AuditLog, UUID], bool],
     document: dict[str, object] | None,
+    refusal: str | None = None,
 ) -> int:
-    """Change one account; `document` holds the fields of the JSON output besides id and email."""
+    """Change one account; `document` holds the fields of the JSON output besides id and email.
+
+    `refusal` says why an account was not changed that is there.
+    """
     address = parse_email(email)
     with session.open_ledger() as ledger:
         account = StaffSessionRepository(ledger.storage).find_credentials(address)
         try:
-            if account is None or not change(ledger.open_audit_log(), account.staff_id):
+            was_changed = account is not None and change(ledger.open_audit_log(), account.staff_id)
+            if account is not None and not was_changed and refusal is not None:
+                say_error(refusal)
+                return ExitCode.REFUSED
+            if account is None or not was_changed:
                 say_error("no staff account has this email address: `ledger staff list` shows all accounts")
                 return ExitCode.REFUSED
         except LastAdminError:

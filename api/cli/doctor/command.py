@@ -86,6 +86,7 @@ def _run_checks(session: Session, deployment: Deployment) -> Iterator[CheckResul
     yield components.check_api(state["api"] if state else None)
     yield from components.check_broker(settings.redis_url.get_secret_value(), deployment)
     yield components.check_mail_server(settings, state)
+    yield from components.check_identity_provider(settings)
 
 
 def _print_table(findings: list[CheckResult]) -> None:

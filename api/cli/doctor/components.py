@@ -6,6 +6,14 @@ import time
 from contextlib import closing
 from urllib.parse import urlsplit
 
+from api.auth.oidc.identity_provider import (
+    DOCUMENT_BYTES_MAX,
+    EVERY_NETWORK,
+    REQUEST_S_MAX,
+    ClientRegistration,
+    IdentityProvider,
+)
+from api.auth.oidc.sign_on_faults import SignOnError
 from api.cli.doctor.check_result import CheckResult, CheckResults
 from api.cli.doctor.database import skip_checks
 from api.cli.doctor.deployment import Component, Deployment
@@ -16,6 +24,7 @@ from projections.config.broker_url import BrokerUrl
 from projections.config.settings import LedgerSettings
 from workers.channels.smtp.connect import Connector, RefusedError
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
+from workers.http_client.client import PinnedHttpClient
 from workers.monitoring.broker_client import open_broker_client
 from workers.monitoring.broker_state import BrokerState, BrokerUnavailableError
 from workers.monitoring.mail_server_watch import why_unreachable
@@ -87,6 +96,21 @@ def check_api(api_url: str | None) -> CheckResult:
         description = f"{api_url} rejects redeem requests: {body}"
         return CheckResult("api", "wrong", description, "fix the database first (above)")
     return CheckResult("api", "ok", f"{api_url} accepts redeem requests")
+
+
+def check_identity_provider(settings: LedgerSettings) -> CheckResults:
+    """Check that staff can sign in: the identity provider's documents, and the account of last resort."""
+    if settings.oidc_issuer is None:
+        return
+    client = ClientRegistration.of(ApiSettings.from_environment())
+    http_client = PinnedHttpClient(EVERY_NETWORK, REQUEST_S_MAX, body_bytes_max=DOCUMENT_BYTES_MAX)
+    try:
+        IdentityProvider(client, http_client.exchange, time.monotonic).check()
+    except SignOnError as error:
+        remedy = "correct LEDGER_OIDC_ISSUER, or ask the operator of the provider; open sessions go on"
+        yield CheckResult("single sign-on", "wrong", error.detail, remedy)
+        return
+    yield CheckResult("single sign-on", "ok", f"{client.issuer} answers, and signs with keys that the ledger reads")
 
 
 def check_mail_server(settings: LedgerSettings, state: StackState | None) -> CheckResult:

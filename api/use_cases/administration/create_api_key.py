@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from api.auth.scopes import Role, Scope
+from api.auth.scopes import Scope
 from api.auth.session_cookies import digest_of
+from projections.config.staff_roles import Role
 from projections.repositories.api_keys import ApiKeyRepository
 from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_values
 

@@ -1,21 +1,11 @@
 """Staff accounts: each change with its line in the audit log."""
 
-from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
 from projections.repositories.staff_accounts import StaffAccountRepository
-from projections.repositories.staff_sessions import StaffSessionRepository
+from projections.repositories.staff_sessions import NewSession, StaffSessionRepository
 from projections.vault.vault import SearchableDraft
-
-
-class NewSession(NamedTuple):
-    """A session that begins: the digest of its token, when it ends, and that of the browser's session before it."""
-
-    digest: bytes
-    expires_at: datetime
-    before: bytes | None = None
 
 
 def add_staff(audit_log: AuditLog, draft: SearchableDraft, password_hash: str, role: str) -> UUID | None:
@@ -63,9 +53,7 @@ def change_own_password(audit_log: AuditLog, staff_id: UUID, password_hash: str,
 
     def change(record: AuditRecorder) -> None:
         StaffAccountRepository(audit_log.storage).update_password(staff_id, password_hash)
-        StaffSessionRepository(audit_log.storage).insert(
-            session.digest, staff_id, audit_log.now, session.expires_at, session.before
-        )
+        StaffSessionRepository(audit_log.storage).insert(session, staff_id, audit_log.now)
         record("changed_password")
 
     audit_log.perform(change)
@@ -87,14 +75,12 @@ def remove_staff(audit_log: AuditLog, staff_id: UUID, reason: str) -> bool:
     return audit_log.perform(change)
 
 
-def begin_session(audit_log: AuditLog, staff_id: UUID, session: NewSession) -> None:
-    """Sign a staff member in."""
+def begin_session(audit_log: AuditLog, staff_id: UUID, session: NewSession, how: str = "") -> None:
+    """Sign a staff member in; `how` says in the audit log what was unusual about it."""
 
     def change(record: AuditRecorder) -> None:
-        StaffSessionRepository(audit_log.storage).insert(
-            session.digest, staff_id, audit_log.now, session.expires_at, session.before
-        )
-        record("signed_in")
+        StaffSessionRepository(audit_log.storage).insert(session, staff_id, audit_log.now)
+        record("signed_in", None, how)
 
     audit_log.perform(change)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
-from api.auth.scopes import SCOPES, Role
+from api.auth.scopes import SCOPES
 from api.errors import ApplicationError
 from api.http.pagination import Page, count_list, format_cursor
 from api.i18n.catalogs import translator
@@ -22,6 +22,7 @@ from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.values.number_bounds import DAYS
 from domain.values.timestamps import text_of
+from projections.config.staff_roles import Role
 
 PER_PAGE: Final = 25
 BY_CREATION: Final = SortedBy(column="created", default="newest")

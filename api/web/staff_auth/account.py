@@ -1,7 +1,8 @@
 """A staff member's own account: a new password, which ends every session except a new one."""
 
 from datetime import timedelta
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
@@ -10,7 +11,7 @@ from api.auth.passwords import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
 from api.auth.session_cookies import COOKIE, digest_of
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
-from api.use_cases.administration.staff_accounts import NewSession, change_own_password
+from api.use_cases.administration.staff_accounts import change_own_password
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.login_throttle import OWN, FailureCount
@@ -24,16 +25,22 @@ from api.web.staff_auth.sessions import (
     new_token,
     set_cookie,
 )
+from api.web.staff_auth.sign_in import find_provider_name
 from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import EmailAddress
+from projections.repositories.staff_identities import StaffIdentityRepository
+from projections.repositories.staff_sessions import NewSession
+
+DONE: Final = frozenset({"password", "connected"})
+"""What a page that leads here may say that it did."""
 
 router = APIRouter(prefix="/support/account", route_class=SupportRoute)
 
 
 @router.get("")
-def show_account(request: Request, staff: Viewer, done: str = "") -> Response:
-    """Show the account, and the form for a new password."""
-    return _render(request, staff, was_changed=done == "password")
+def show_account(request: Request, support: SupportContextDep, staff: Viewer, done: str = "") -> Response:
+    """Show the account, and how it signs in."""
+    return _render(request, support, staff, done=done if done in DONE else "")
 
 
 @router.post("")
@@ -45,19 +52,20 @@ async def change_password(
     new: Annotated[str, Form()] = "",
 ) -> Response:
     """Check the old password, set the new one, and continue with a new session."""
+    refuse = partial(support.services.run_blocking, partial(_render, request, support, staff))
     if not PASSWORD_LENGTH_MIN <= len(new) <= PASSWORD_LENGTH_MAX:
-        return _render(request, staff, error="short")
+        return await refuse(error="short")
     counts = (FailureCount(OWN, staff.staff_id.bytes),)
     wait = support.login_throttle.acquire(counts) if support.is_throttled else None
     if wait is not None:
-        return _render(request, staff, wait=refusal_detail("RATE_LIMITED", get_language(request), retry_after_s=wait))
+        return await refuse(wait=refusal_detail("RATE_LIMITED", get_language(request), retry_after_s=wait))
     try:
         is_current = await _is_current_password(support, staff, old)
     except ApplicationError:
         support.login_throttle.release(counts)  # the password was not looked at
         raise
     if not is_current:
-        return _render(request, staff, error="old")
+        return await refuse(error="old")
     support.login_throttle.release(counts)
     session = await _replace_password(support, staff, new)
     response = see_other("/support/account?done=password")
@@ -81,14 +89,25 @@ async def _replace_password(support: SupportContext, staff: Staff, password: str
 
 
 def _render(
-    request: Request, staff: Staff, *, was_changed: bool = False, error: str | None = None, wait: str | None = None
+    request: Request,
+    support: SupportContext,
+    staff: Staff,
+    *,
+    done: str = "",
+    error: str | None = None,
+    wait: str | None = None,
 ) -> Response:
+    settings = support.services.settings
+    sign_in = StaffIdentityRepository(support.services.storage).find_sign_in(staff.staff_id)
     return support_page(
         request,
         "account.html",
         staff,
         status=429 if wait else 422 if error else 200,
-        was_changed=was_changed,
+        done=done,
+        provider=find_provider_name(settings.oidc_issuer),
+        is_connected=sign_in.is_connected,
+        has_password=sign_in.has_password and settings.admits_passwords,
         error=error,
         wait=wait,
         length_min=PASSWORD_LENGTH_MIN,

@@ -1,5 +1,6 @@
 """The context of the support pages: the services, the readers, and the password check."""
 
+import asyncio
 import hashlib
 import hmac
 import math
@@ -13,6 +14,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
 
+from api.auth.oidc.identity_provider import IdentityProvider
 from api.auth.passwords import password_hasher
 from api.auth.session_cookies import form_secret
 from api.errors import ApplicationError
@@ -35,6 +37,9 @@ PART_SEARCHES: Final = Limit("part_searches", 60, 60.0)
 A group of four characters of one code takes half a million tries on average: a year at this rate.
 """
 
+PROVIDER_REQUESTS_MAX: Final = 4
+"""Sign-ins that may wait for the identity provider at once, each in a thread; further ones are refused."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupportContext:
@@ -54,10 +59,12 @@ class SupportContext:
     hasher: PasswordHasher
     hashing_queue: HashingQueue = field(default_factory=HashingQueue)
     part_searches: Gcra = field(default_factory=lambda: Gcra(PART_SEARCHES))
+    provider: IdentityProvider | None = None
+    provider_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PROVIDER_REQUESTS_MAX))
 
     @classmethod
-    def from_services(cls, services: Services) -> "SupportContext":
-        """Build the context from the services of a started application."""
+    def from_services(cls, services: Services, provider: IdentityProvider | None = None) -> "SupportContext":
+        """Build the context from the services of a started application, and its identity provider, if it has one."""
         storage, hasher = services.storage, password_hasher()
         return cls(
             services=services,
@@ -67,6 +74,7 @@ class SupportContext:
             dummy_hash=make_dummy_hash(hasher),
             hasher=hasher,
             browsers=KnownBrowsers(services.settings.secret_key.get_secret_value().encode()),
+            provider=provider,
         )
 
     @property

@@ -41,17 +41,17 @@ def render_refusal(request: Request, problem: ApplicationError) -> Response:
     if problem.code == "UNAVAILABLE":  # the text of the refusal is for customers
         detail = translator(language)("page.support.unavailable" if may_reload else "page.support.unavailable.change")
     status = status_of(problem.code)
-    response = _render_error(request, status, heading, detail, problem.retry_after_s, may_reload=may_reload)
+    response = render_error(request, status, heading, detail, problem.retry_after_s, may_reload=may_reload)
     response.headers.update(headers_of(problem))
     return response
 
 
 def render_stale_form(request: Request) -> Response:
     """Return the page that refuses a form of another session."""
-    return _render_error(request, 403, None, None, None)
+    return render_error(request, 403, None, None, None)
 
 
-def _render_error(
+def render_error(
     request: Request,
     status: int,
     heading: str | None,
@@ -60,6 +60,7 @@ def _render_error(
     *,
     may_reload: bool = False,
 ) -> Response:
+    """Return the page of an error, with the staff navigation for signed-in staff."""
     subject = None if request.method == "GET" else _SUBJECT.match(request.url.path)
     return page(
         request,

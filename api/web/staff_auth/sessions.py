@@ -9,7 +9,6 @@ from fastapi import Depends, Form, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
-from api.auth.scopes import Role
 from api.auth.session_cookies import COOKIE, digest_of, form_token, is_own
 from api.errors import ApplicationError
 from api.http.allowed_methods import find_wrong_method
@@ -18,6 +17,7 @@ from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import render_refusal, render_stale_form
 from api.web.staff_auth.staff import Staff
+from projections.config.staff_roles import Role
 
 SESSION_S: Final = 12 * 3600
 """Longest life of a session in seconds: a working day."""

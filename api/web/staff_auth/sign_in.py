@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
+from api.auth.oidc.sign_on_faults import SignOnFault
 from api.auth.passwords import PASSWORD_LENGTH_MAX
 from api.auth.session_cookies import COOKIE, digest_of, form_token
 from api.errors import ApplicationError
@@ -15,7 +17,7 @@ from api.http.problems import retry_headers
 from api.i18n.messages import refusal_detail
 from api.rate_limits.client_network import client_networks
 from api.schemas.parsing import find_email
-from api.use_cases.administration.staff_accounts import NewSession, begin_session, end_session
+from api.use_cases.administration.staff_accounts import begin_session, end_session
 from api.use_cases.services import Caller
 from api.web.rendering import page, see_other
 from api.web.staff_auth.context import SupportContext
@@ -34,11 +36,17 @@ from api.web.staff_auth.sessions import (
     set_cookie,
 )
 from domain.values.identifiers import EmailAddress
-from projections.repositories.staff_sessions import StaffCredentials
+from projections.repositories.audit_log import describe_values
+from projections.repositories.staff_sessions import NewSession, StaffCredentials
 
 FORM_COOKIE: Final = "ledger_sign_in"
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 FORM_S: Final = 3600
+
+SignInFault = Literal["password_wrong", "password_off"] | SignOnFault
+"""Why a sign-in was refused; each has a sentence."""
+UNAVAILABLE: Final[frozenset[SignInFault]] = frozenset({"unreachable", "misconfigured"})
+"""Faults of the provider or of our settings, about which the person can do nothing."""
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 
@@ -49,7 +57,7 @@ def show_form(request: Request, support: SupportContextDep, lost: str = "") -> R
 
     `lost`: a form was sent after its session had ended.
     """
-    return _render(request, support, is_lost=bool(lost))
+    return render_sign_in(request, support, is_lost=bool(lost))
 
 
 @router.post("/sign-in")
@@ -63,24 +71,30 @@ async def sign_in(
     """Check the password, begin a session under a new token, and go to the page that was asked for."""
     if not has_valid_csrf_token(request, support, request.cookies.get(FORM_COOKIE), token):
         raise InvalidFormTokenError
+    if not support.services.settings.admits_passwords:
+        return render_sign_in(request, support, email=email, fault="password_off")
     attempt = _get_visitor(request, support, email)
     wait = support.login_throttle.acquire(attempt.counts) if support.is_throttled else None
     if wait is not None:
-        return _render(request, support, email=email, wait_s=wait)
+        return render_sign_in(request, support, email=email, wait_s=wait)
     try:
         account = await _check_password(support, attempt, password)
     except ApplicationError:
         support.login_throttle.release(attempt.counts)  # the password was not looked at
         raise
     if account is None:
-        return _render(request, support, email=email, is_refused=True)
+        return render_sign_in(request, support, email=email, fault="password_wrong")
     support.login_throttle.release(attempt.counts)
+    if support.services.settings.admits_one_password and not account.is_break_glass:
+        await support.services.run_blocking(_record_refusal, support, account)
+        return render_sign_in(request, support, email=email, fault="password_off")
     session, previous = new_token(), request.cookies.get(COOKIE)
     audit_log = support.services.open_audit_log(Caller(actor="staff", actor_id=str(account.staff_id)))
     ends_at, previous_digest = audit_log.now + timedelta(seconds=SESSION_S), digest_of(previous) if previous else None
     new_session = NewSession(digest_of(session), ends_at, previous_digest)
-    await support.services.run_blocking(begin_session, audit_log, account.staff_id, new_session)
-    response = see_other(_next_path(request))
+    how = describe_values(how="break_glass" if account.is_break_glass else None)
+    await support.services.run_blocking(begin_session, audit_log, account.staff_id, new_session, how)
+    response = see_other(own_path(request.query_params.get("next", "")))
     set_cookie(request, response, COOKIE, session, SESSION_S)
     response.delete_cookie(FORM_COOKIE, path="/support")
     known_browser = support.browsers.issue_cookie(attempt.name, new_token(), audit_log.now)
@@ -136,33 +150,53 @@ def _get_visitor(request: Request, support: SupportContext, typed: str) -> _Sign
     browser = support.browsers.identify(request.cookies, name, support.services.now())
     if browser is not None:
         return _SignInAttempt(email, (FailureCount(BROWSER, support.count_key(name, browser)),), is_known=True)
-    site, *networks = client_networks(request.client.host if request.client else "")
+    site, *_ = client_networks(request.client.host if request.client else "")
     counts = (
         FailureCount(PAIR, support.count_key(name, site)),
-        FailureCount(SITE, support.count_key(site)),
-        *(FailureCount(NETWORK, support.count_key(network)) for network in networks),
         FailureCount(ACCOUNT, support.count_key(name)),
-        FailureCount(ALL, b""),
+        *count_client(request, support),
     )
     return _SignInAttempt(email, counts, is_known=False)
 
 
-def _next_path(request: Request) -> str:
+def count_client(request: Request, support: SupportContext) -> Sequence[FailureCount]:
+    """Return the counts of a client's failures that are about no account."""
+    site, *networks = client_networks(request.client.host if request.client else "")
+    return (
+        FailureCount(SITE, support.count_key(site)),
+        *(FailureCount(NETWORK, support.count_key(network)) for network in networks),
+        FailureCount(ALL, b""),
+    )
+
+
+def find_provider_name(issuer: str | None) -> str | None:
+    """Return the host of the identity provider, by which the button names it; None without a provider."""
+    return None if issuer is None else urlsplit(issuer).hostname
+
+
+def _record_refusal(support: SupportContext, account: StaffCredentials) -> None:
+    caller = Caller(actor="staff", actor_id=str(account.staff_id))
+    support.services.open_audit_log(caller).record(
+        "sign_on_refused", account.staff_id, describe_values(why="password_off")
+    )
+
+
+def own_path(path: str) -> str:
     """Return the page to continue with: one of ours, never another site's."""
-    path = request.query_params.get("next", "")
     is_ours = any(path == root or path.startswith((f"{root}/", f"{root}?")) for root in ("/support", "/admin"))
     return path if is_ours and "\\" not in path and path.isprintable() else "/support"
 
 
-def _render(
+def render_sign_in(
     request: Request,
     support: SupportContext,
     *,
     email: str = "",
     is_lost: bool = False,
-    is_refused: bool = False,
+    fault: SignInFault | None = None,
     wait_s: int | None = None,
 ) -> Response:
+    """Render the form, with the reason why a sign-in was refused."""
     sent = request.cookies.get(FORM_COOKIE, "")
     cookie = sent if TOKEN.fullmatch(sent) else new_token()  # not every text that a client sends can be a cookie
     language = get_language(request)
@@ -171,14 +205,17 @@ def _render(
         request,
         "support/sign_in.html",
         language,
-        status=429 if wait_s is not None else 403 if is_refused else 200,
+        status=429 if wait_s is not None else 200 if fault is None else 503 if fault in UNAVAILABLE else 403,
         headers=retry_headers(wait_s),
         staff=None,
         token=form_token(support.secret, cookie),
         email=email,
         is_lost=is_lost,
-        is_refused=is_refused,
+        fault=fault,
         wait=wait,
+        provider=find_provider_name(support.services.settings.oidc_issuer),
+        password_sign_in=support.services.settings.password_sign_in,
+        next_path=own_path(request.query_params.get("next", "")),
     )
     set_cookie(request, response, FORM_COOKIE, cookie, FORM_S, path="/support")
     return response

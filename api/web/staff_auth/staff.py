@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from api.auth.scopes import RANK, Role
 from api.use_cases.services import Caller
+from projections.config.staff_roles import RANK, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.web.staff_auth import account, sign_in
+from api.web.staff_auth import account, provider_sign_in, sign_in
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sign_in_gate import SignInGate
 from api.web.support import (
@@ -42,6 +42,7 @@ def include_support(router: APIRouter) -> None:
     """Add all pages below /support; they use `app.state.support`, a `SupportContext`."""
     modules = (
         sign_in,
+        provider_sign_in,
         search_page,
         person_page,
         code_page,

@@ -10,6 +10,7 @@ from api.use_cases.administration.create_api_key import ApiKeyRequest, create_ap
 from api.use_cases.services import Caller
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sessions import new_token
+from projections.repositories.staff_sessions import NewSession
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import add_staff
 
@@ -34,7 +35,7 @@ class RoleClients:
     def cookie(self, staff_id: UUID) -> str:
         """A new session of somebody."""
         token, now = new_token(), self.app.services.now()
-        self.support.sessions.insert(digest_of(token), staff_id, now, now + timedelta(hours=1), None)
+        self.support.sessions.insert(NewSession(digest_of(token), now + timedelta(hours=1)), staff_id, now)
         return token
 
     def key_with(self, scope: Scope) -> dict[str, str]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
-from api.auth.scopes import Role
 from api.errors import ApplicationError
 from api.web.support.statement_query import StatementQuery
 from domain.ports import Language
+from projections.config.staff_roles import Role
 
 LOOK_S: Final = 1.0
 """Seconds from the end of a look to the next one."""

@@ -5,9 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from api.auth.scopes import GRANTS, SCOPES, Role, Scope, scopes_of
+from api.auth.scopes import GRANTS, SCOPES, Scope, scopes_of
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
 from api.use_cases.services import Caller
+from projections.config.staff_roles import Role
 from projections.repositories.api_keys import ApiKeyRepository
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser, add_staff

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from api.auth.scopes import Role
 from api.errors import ApplicationError
 from api.web.support.history import history_watch
 from api.web.support.history.history_watch import HistoryView, HistoryWatch, News
 from api.web.support.statement_query import StatementParams
 from domain.ports import Language
+from projections.config.staff_roles import Role
 from tests.support.waiting import WAIT_S_MAX
 
 CODE, OTHER = UUID(int=1), UUID(int=2)

@@ -1,0 +1,33 @@
+"""Which group has which role."""
+
+import pytest
+
+from projections.config.staff_roles import highest_role, parse_group_roles
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"),
+    [
+        ("", {}),
+        ("ledger-admins=admin", {"ledger-admins": "admin"}),
+        (" a = admin , b=viewer,", {"a": "admin", "b": "viewer"}),
+    ],
+)
+def test_groups_have_the_roles_that_are_written(text: str, roles: dict[str, str]) -> None:
+    """Spaces around the signs do not count."""
+    assert parse_group_roles(text) == roles
+
+
+@pytest.mark.parametrize(
+    "text", ["admins", "admins=owner", "=admin", "a=admin;b=viewer", "a=admin b=viewer,c", "cn=admin,ou=x=admin"]
+)
+def test_other_forms_are_refused(text: str) -> None:
+    """The message shows the form."""
+    with pytest.raises(ValueError, match="ledger-admins=admin,helpdesk=support"):
+        parse_group_roles(text)
+
+
+def test_highest_role_counts() -> None:
+    """Who is in several groups may do what each of them may."""
+    assert highest_role(["viewer", "admin", "support"]) == "admin"
+    assert highest_role([]) is None
