@@ -251,8 +251,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             broker_url = settings.redis_url.get_secret_value()
             status = DependencyStatus(BrokerUrl.parse(broker_url).product)
             watch = BrokerMonitor(broker_url, report=status.log_changes)
-            silent = StalledWriterWatch(storage.datastore)
-            reports = ReportStore.open(settings, storage)
+            silent, reports = StalledWriterWatch(storage.datastore), ReportStore.open(settings, storage)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             rates, is_limited = settings.invitation_rates, settings.rate_limit == "on"
             guard = Guard(storage.vault.digest_client, time.monotonic, rates) if is_limited else None
@@ -271,13 +270,15 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 guard=guard,
                 channel_kinds=_channel_kinds(),
             )
-            app.state.support = SupportContext.from_services(app.state.services, _identity_provider(settings))
+            app.state.hook_post = app.state.mail_preview = preview_sender = _preview_sender(settings, storage)
+            app.state.support = SupportContext.from_services(
+                app.state.services, preview_sender, _identity_provider(settings)
+            )
             app.state.viewers = StreamSlots(HISTORY_VIEWERS_MAX)
             app.state.streams = StreamSlots(STATUS_STREAMS_MAX, STATUS_STREAMS_PER_CLIENT_MAX)
             app.state.readers = StreamSlots(FEED_READERS_MAX)
             app.state.history_watch = HistoryWatch(SupportSource(app.state.support), app.state.services.run_blocking)
             app.state.dashboard = DashboardCache.from_services(app.state.services)
-            app.state.hook_post = app.state.mail_preview = preview_sender = _preview_sender(settings, storage)
             app.state.mail_hook = _mail_hook(settings)
             app.state.admin = AdminContext.from_services(app.state.services, app.state.support, preview_sender)
             app.state.exposition = Exposition(
@@ -295,6 +296,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                     yield
             finally:
                 await asyncio.to_thread(app.state.admin.runner.close)
+                await asyncio.to_thread(app.state.support.mailer.close)
                 await commit.aclose()
                 dispatcher.close()
                 watch.close()

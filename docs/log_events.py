@@ -81,6 +81,8 @@ GUIDANCE: Final = {
     "scheduling interrupted": "Beat cannot ask the database whether it may schedule, so it sends nothing. It"
     " retries each second. Check PostgreSQL if it continues.",
     "scheduling taken over": "Nothing: from now on this beat schedules, as holder number `fence` of the lease.",
+    "sending a link to staff failed": "The database is unavailable, or a bug: see the traceback. The link can be sent"
+    " again at `/admin/staff`, or requested again.",
     "sending failed": "The sweep retries them. With a traceback it is a bug: report it.",
     "serving metrics failed": "Set `LEDGER_WORKER_METRICS_PORT` to a free port.",
     "extending the reservation map failed": "Receipts stay incomplete. Run `ledger rebuild --apply`.",

@@ -31,6 +31,8 @@ Template = Literal[
     "invite_reminder",
     "hand_out",
     "hand_out_reminder",
+    "staff_invitation",
+    "staff_password",
 ]
 HAND_OUT_TEMPLATES: Final[frozenset[Template]] = frozenset({"hand_out", "hand_out_reminder"})
 RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
@@ -60,11 +62,13 @@ class OutboundMessage:
     Every attempt at the same message is equal to the last byte, if its group's texts and branding are.
 
     Attributes:
-        reservation_id: The reservation that the message belongs to; of a handed-out code, the id of the code.
+        reservation_id: The reservation that the message belongs to; of a handed-out code, the id of the code; of a
+            message to staff, a random id.
         template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the
             access stays as it is), that the invitation was moved to another email address, that the access was moved to
             another group, that the access ends soon, that it has ended, or that the invitation is not accepted yet;
-            a handed-out code, or the reminder that it is not redeemed yet.
+            a handed-out code, or the reminder that it is not redeemed yet; the link by which a member of staff chooses
+            a password, as an invitation or on request.
         message_id: RFC 5322 Message-ID with its angle brackets, the same on every attempt.
         recipient: The recipient's email address.
         language: Language of subject and text.
@@ -77,7 +81,8 @@ class OutboundMessage:
         branding: How the group's emails look.
         delivery: Number of the delivery, from 1.
         is_test: It invites no recipient: an admin tests the channel.
-        ends_at: When the access ends, or until when the handed-out code can be redeemed, where the message says so.
+        ends_at: When the access ends, or until when the handed-out code can be redeemed or the link be used, where
+            the message says so.
         starts_at: From when the handed-out code can be redeemed, if that is after `written_at`.
         opt_out_link: Absolute URL where the recipient opts out; empty for messages that follow from a request.
         code: The handed-out code as users read it; empty for all other messages.

@@ -24,7 +24,10 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "signed_out": ("how",),
     "sign_on_refused": ("why", "what"),
     "added_staff": ("how", "role"),
-    "changed_role": ("how", "role", "kept"),
+    "changed_role": ("how", "role", "kept", "sessions", "keys"),
+    "removed_staff": ("sessions", "keys"),
+    "revoked_invitation": ("sessions", "keys"),
+    "ended_sessions": ("sessions",),
     "changed_group": (
         "group",
         "target",

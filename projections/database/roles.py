@@ -35,6 +35,8 @@ UPSERT = ("INSERT", "SELECT", "UPDATE")
 IDENTITIES: Final = "staff_identities"
 ACCESS: Final = ("staff", IDENTITIES, "api_keys")
 """Tables of credentials: the runtime role reads them, and only the eraser role writes them."""
+LINKS: Final = "staff_links"
+"""Links that set a password: written as the accounts are, and old ones are deleted."""
 SESSIONS: Final = "staff_sessions"
 IDLE_IN_TRANSACTION_MS = 30_000
 
@@ -148,7 +150,7 @@ def _grant_rights(conn: Connection[Any], role: str) -> None:
 def _rights_of_runtime_role(table: str) -> tuple[str, ...]:
     if "yoyo" in table:
         return READ
-    if table in ACCESS:
+    if table in ACCESS or table == LINKS:
         return READ
     return APPEND if table in APPEND_ONLY or table in VAULT else WRITE
 
@@ -156,6 +158,8 @@ def _rights_of_runtime_role(table: str) -> tuple[str, ...]:
 def _rights_of_eraser_role(table: str) -> tuple[str, ...]:
     if table in ACCESS:
         return WRITE if table == IDENTITIES else UPSERT
+    if table == LINKS:
+        return WRITE
     # Another password, role or account ends sessions in the same statement.
     return ("DELETE", "SELECT") if table == SESSIONS else ALTER if table in VAULT else ()
 

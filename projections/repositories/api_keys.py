@@ -68,6 +68,12 @@ class ApiKeyRepository:
             assume_runtime_role(cursor.connection)
         return is_done
 
+    def find_beyond(self, staff_id: UUID, roles: Sequence[str], scopes: Sequence[str], now: datetime) -> list[UUID]:
+        """Return the valid keys that an account created and that open more than these roles and scopes."""
+        parameters = {"staff_id": staff_id, "roles": list(roles), "scopes": list(scopes), "now": now}
+        with self._db.open_cursor() as cursor:
+            return [row[0] for row in cursor.execute(RepositoriesSql.keys_beyond_rights, parameters).fetchall()]
+
     def list_page(self, place: ListCursor, limit: int, order: ListOrder = "newest") -> list[ApiKeyRow]:
         """Return keys behind a place, by the time of their creation."""
         statements = {"newest": RepositoriesSql.newest_keys, "oldest": RepositoriesSql.oldest_keys}

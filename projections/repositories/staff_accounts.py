@@ -11,6 +11,7 @@ from psycopg import Cursor
 from projections.database.roles import assume_eraser_role, assume_runtime_role
 from projections.database.store_queries import Database, ReadableStore
 from projections.read_models.pagination import ListCursor, ListOrder
+from projections.repositories.staff_links import MailState
 from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import SearchableDraft
 
@@ -22,6 +23,13 @@ class LastAdminError(Exception):
     """The change would leave the ledger without an admin."""
 
 
+class PendingInvitation(NamedTuple):
+    """An invitation that is neither accepted nor revoked: when its link expires, and what became of the email."""
+
+    expires_at: datetime
+    mail: MailState
+
+
 class StaffRow(NamedTuple):
     """One account. `address` is the email address in plain text, which pages mask; None if its row is broken."""
 
@@ -29,14 +37,7 @@ class StaffRow(NamedTuple):
     role: str
     created_at: datetime
     address: str | None
-
-
-class OpenAccount(NamedTuple):
-    """An account before it is changed: its role, how many sessions it has, and its email address as in `StaffRow`."""
-
-    role: str
-    sessions: int
-    address: str | None
+    invitation: PendingInvitation | None
 
 
 class StaffAccountRepository:
@@ -47,23 +48,25 @@ class StaffAccountRepository:
 
     def list_page(self, place: ListCursor, limit: int, order: ListOrder = "oldest") -> list[StaffRow]:
         """Return accounts behind a place, by the time of their creation."""
-        vault = self._storage.vault
         statements = {"newest": RepositoriesSql.newest_staff, "oldest": RepositoriesSql.list_staff}
-        return [
-            StaffRow(row[0], role, created_at, vault.read_text("staff", row))
-            for role, created_at, *row in self._db.fetch_all(statements[order], *place, limit)
-        ]
+        return [self._read(row) for row in self._db.fetch_all(statements[order], *place, limit)]
 
-    def find(self, staff_id: UUID) -> OpenAccount | None:
+    def find(self, staff_id: UUID) -> StaffRow | None:
         """Return an account; None if there is none, or it was removed."""
         rows = self._db.fetch_all(RepositoriesSql.staff_of_id, staff_id)
-        if not rows:
-            return None
-        role, sessions, *row = rows[0]
-        return OpenAccount(role, sessions, self._storage.vault.read_text("staff", row))
+        return self._read(rows[0]) if rows else None
+
+    def has_admin_who_can_sign_in(self) -> bool:
+        """Return whether an admin has a password."""
+        return bool(self._db.fetch_all(RepositoriesSql.admins_who_can_sign_in)[0][0])
+
+    def _read(self, values: tuple[Any, ...]) -> StaffRow:
+        role, created_at, expires_at, mail, *row = values
+        invitation = None if expires_at is None else PendingInvitation(expires_at, mail)
+        return StaffRow(row[0], role, created_at, self._storage.vault.read_text("staff", row), invitation)
 
     def insert(self, draft: SearchableDraft, password_hash: str, role: str, now: datetime) -> UUID | None:
-        """Insert an account; return its id, or None if this email address has one."""
+        """Insert an account; return its id, or None if this email address has one. No password fits an empty hash."""
         sealed = draft.seal()
         row = (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id, password_hash, role, now)
         with self._as_account_keeper() as cursor:
@@ -82,7 +85,7 @@ class StaffAccountRepository:
             cursor.execute(RepositoriesSql.replace_password_hash, (password_hash, staff_id, former_hash))
 
     def update_role(self, staff_id: UUID, role: str) -> str | None:
-        """Set a role, also for open sessions; return the former one, or None if there is no such account.
+        """Set a role; return the former one, or None if there is no such account.
 
         Raises:
             LastAdminError: It is the account of the last admin.
@@ -94,14 +97,14 @@ class StaffAccountRepository:
             return before[0] if before is not None and is_done else None
 
     def delete(self, staff_id: UUID, now: datetime) -> bool:
-        """Delete an account and its sessions; return False if there is no such account.
+        """Delete an account; return False if there is no such account.
 
         Raises:
             LastAdminError: It is the account of the last admin.
         """
         with self._lock_accounts(staff_id, is_leaving=True) as cursor:
             assume_eraser_role(cursor.connection)
-            return bool(cursor.execute(RepositoriesSql.remove_staff, {"staff_id": staff_id, "now": now}).fetchall())
+            return bool(cursor.execute(RepositoriesSql.remove_staff, (now, staff_id)).fetchall())
 
     @contextmanager
     def _as_account_keeper(self) -> Iterator[Cursor[tuple[Any, ...]]]:

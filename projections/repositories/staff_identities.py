@@ -105,7 +105,7 @@ class StaffIdentityRepository:
 
     def end_sessions_of_account(self, staff_id: UUID) -> None:
         """End the sessions of an account that the provider began."""
-        self._db.execute(RepositoriesSql.end_sessions_of_staff, (staff_id,))
+        self._db.execute(RepositoriesSql.end_provider_sessions_of_staff, (staff_id,))
 
     def _account(self, statement: LiteralString, digests: Sequence[bytes]) -> ConnectedAccount | None:
         rows = self._db.fetch_all(statement, list(digests))

@@ -1,13 +1,37 @@
 """Sessions of staff, and the credentials that open them."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.values.identifiers import EmailAddress
 from projections.database.store_queries import Database, ReadableStore
 from projections.sql.repositories import RepositoriesSql
+
+USE_RECORDED_EVERY: Final = timedelta(minutes=5)
+"""How old the recorded use of a session is at most, while it is used."""
+SESSIONS_SHOWN_MAX: Final = 50
+"""Most sessions of one account that a page shows, the ones that were used last."""
+
+
+class Device(NamedTuple):
+    """Browser and system that a session was begun in, by name; an empty name for what was not recognized."""
+
+    browser: str = ""
+    system: str = ""
+
+
+UNKNOWN_DEVICE: Final = Device()
+
+
+class SessionRow(NamedTuple):
+    """One session of an account. `digest` names it, and cannot be used in its place."""
+
+    digest: bytes
+    device: Device
+    created_at: datetime
+    used_at: datetime
 
 
 class StaffCredentials(NamedTuple):
@@ -32,12 +56,14 @@ class NewSession(NamedTuple):
     Attributes:
         digest: Of its token.
         before: Digest of the session that the browser had before.
+        device: What lists of sessions show.
         provider_session: Digest of the identity provider's session that it belongs to; None after a password.
     """
 
     digest: bytes
     expires_at: datetime
     before: bytes | None = None
+    device: Device = UNKNOWN_DEVICE
     provider_session: bytes | None = None
 
 
@@ -62,21 +88,53 @@ class StaffSessionRepository:
 
     def insert(self, session: "NewSession", staff_id: UUID, now: datetime) -> None:
         """Insert a session, and delete the one that the browser had before."""
-        self._db.execute(RepositoriesSql.open_session, {**session._asdict(), "staff_id": staff_id, "now": now})
+        values = {**session._asdict(), **session.device._asdict()}
+        del values["device"]
+        self._db.execute(RepositoriesSql.open_session, {**values, "staff_id": staff_id, "now": now})
 
     def delete(self, digest: bytes) -> UUID | None:
         """Delete a session; return the id of its account, if there was one."""
         rows = self._db.fetch_all(RepositoriesSql.end_session, digest)
         return rows[0][0] if rows else None
 
+    def list_of(self, staff_id: UUID, now: datetime) -> list[SessionRow]:
+        """Return the sessions of an account that have not expired, the one that was used last first."""
+        rows = self._db.fetch_all(RepositoriesSql.sessions_of_staff, staff_id, now, SESSIONS_SHOWN_MAX)
+        return [
+            SessionRow(bytes(digest), Device(browser, system), created_at, used_at)
+            for digest, browser, system, created_at, used_at in rows
+        ]
+
+    def delete_of(
+        self, staff_id: UUID, now: datetime, *, only: bytes | None = None, current: bytes | None = None
+    ) -> int:
+        """Delete sessions of an account; return how many of them had not expired.
+
+        Args:
+            staff_id: The account.
+            now: Aware UTC.
+            only: Digest of the only one to delete; None for all.
+            current: Digest of one that stays, if any.
+        """
+        parameters = {"staff_id": staff_id, "now": now, "only": only, "current": current}
+        with self._db.open_transaction() as cursor:
+            return int(cursor.execute(RepositoriesSql.end_sessions_of_staff, parameters).fetchall()[0][0])
+
     def find_member(self, digest: bytes, now: datetime) -> StaffMember | None:
-        """Return the member of staff of a session, in the current role; None if it expired or the row is broken."""
+        """Return the member of staff of a session, in the current role; None if it expired or the row is broken.
+
+        The use is recorded if the last recorded one is older than `USE_RECORDED_EVERY`.
+        """
         rows = self._db.fetch_all(RepositoriesSql.staff_of_session, digest, now)
         if not rows:
             return None
-        role, *row = rows[0]
+        role, used_at, *row = rows[0]
         typed = self._storage.vault.read_text("staff", row)
-        return None if typed is None else StaffMember(row[0], role, typed)
+        if typed is None:
+            return None
+        if not now - USE_RECORDED_EVERY < used_at <= now:  # a time in the future is a former clock's
+            self._db.execute(RepositoriesSql.record_session_use, (now, digest))
+        return StaffMember(row[0], role, typed)
 
     def find_roles(self, digests: Collection[bytes], now: datetime) -> dict[bytes, str]:
         """Return the current roles of those of these sessions that have not ended."""

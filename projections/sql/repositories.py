@@ -51,11 +51,20 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     newest_keys: LiteralString
     oldest_keys: LiteralString
     newest_staff: LiteralString
+    keys_beyond_rights: LiteralString
     list_staff: LiteralString
     lock_staff: LiteralString
     admins_besides: LiteralString
     role_of_staff: LiteralString
     staff_of_id: LiteralString
+    admins_who_can_sign_in: LiteralString
+    drop_old_links: LiteralString
+    end_links: LiteralString
+    insert_link: LiteralString
+    link_of_digest: LiteralString
+    use_link: LiteralString
+    pending_links: LiteralString
+    record_link_mail: LiteralString
     set_staff_role: LiteralString
     set_staff_password: LiteralString
     replace_password_hash: LiteralString
@@ -68,7 +77,7 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     forget_password: LiteralString
     sign_in_of_staff: LiteralString
     end_sessions_of_provider: LiteralString
-    end_sessions_of_staff: LiteralString
+    end_provider_sessions_of_staff: LiteralString
     add_staff: LiteralString
     channel_of_group: LiteralString
     groups_with_channels: LiteralString
@@ -101,6 +110,9 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     staff_of_digests: LiteralString
     staff_addresses: LiteralString
     open_session: LiteralString
+    sessions_of_staff: LiteralString
+    end_sessions_of_staff: LiteralString
+    record_session_use: LiteralString
     end_session: LiteralString
     staff_of_session: LiteralString
     roles_of_sessions: LiteralString

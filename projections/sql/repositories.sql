@@ -69,6 +69,13 @@ ON CONFLICT (key_id) DO NOTHING RETURNING key_id;
 -- name: revoke_key
 UPDATE api_keys SET revoked_at = %s WHERE key_id = %s AND revoked_at IS NULL RETURNING key_id;
 
+-- name: keys_beyond_rights
+-- The valid keys that an account created and that open more than these roles and scopes.
+SELECT key_id FROM api_keys
+WHERE staff_id = %(staff_id)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s)
+    AND CASE WHEN scopes IS NULL THEN role <> ALL(%(roles)s::text[]) ELSE NOT scopes <@ %(scopes)s::text[] END
+ORDER BY created_at, key_id;
+
 -- name: newest_keys, oldest_keys
 SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.text_id, p.sealed, p.key_id
 FROM api_keys k LEFT JOIN private_texts p USING (text_id)
@@ -80,14 +87,47 @@ SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.t
 FROM api_keys k LEFT JOIN private_texts p USING (text_id) WHERE k.key_id = ANY(%s);
 
 -- name: newest_staff, list_staff
-SELECT role, created_at, staff_id, digest, pepper_id, sealed, key_id FROM staff
-WHERE removed_at IS NULL AND (created_at, staff_id) {order.beyond} (%s, %s)
-ORDER BY created_at{order.turn}, staff_id{order.turn} LIMIT %s;
+-- With the invitation, where it is neither accepted nor revoked; at most one of an account is not ended.
+SELECT s.role, s.created_at, l.expires_at, l.mail, s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
+FROM staff s LEFT JOIN staff_links l ON l.staff_id = s.staff_id AND l.purpose = 'invitation' AND l.ended_at IS NULL
+WHERE s.removed_at IS NULL AND (s.created_at, s.staff_id) {order.beyond} (%s, %s)
+ORDER BY s.created_at{order.turn}, s.staff_id{order.turn} LIMIT %s;
 
 -- name: staff_of_id
-SELECT role, (SELECT count(*) FROM staff_sessions o WHERE o.staff_id = s.staff_id), staff_id, digest, pepper_id, sealed,
-    key_id
-FROM staff s WHERE staff_id = %s AND removed_at IS NULL;
+SELECT s.role, s.created_at, l.expires_at, l.mail, s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
+FROM staff s LEFT JOIN staff_links l ON l.staff_id = s.staff_id AND l.purpose = 'invitation' AND l.ended_at IS NULL
+WHERE s.staff_id = %s AND s.removed_at IS NULL;
+
+-- name: admins_who_can_sign_in
+SELECT count(*) FROM staff WHERE role = 'admin' AND removed_at IS NULL AND password_hash <> '';
+
+-- name: drop_old_links
+-- Those of invitations that are neither accepted nor revoked stay: an admin sees them.
+DELETE FROM staff_links WHERE expires_at <= %s AND (ended_at IS NOT NULL OR purpose = 'password');
+
+-- name: end_links
+UPDATE staff_links SET ended_at = %(now)s, ended_how = %(how)s
+WHERE staff_id = %(staff_id)s AND ended_at IS NULL AND (%(purpose)s::text IS NULL OR purpose = %(purpose)s)
+RETURNING purpose;
+
+-- name: insert_link
+INSERT INTO staff_links (digest, staff_id, purpose, created_at, expires_at, mail)
+VALUES (%(digest)s, %(staff_id)s, %(purpose)s, %(now)s, %(expires_at)s, %(mail)s);
+
+-- name: link_of_digest
+SELECT l.purpose, l.expires_at, l.ended_how, s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
+FROM staff_links l JOIN staff s USING (staff_id) WHERE l.digest = %s;
+
+-- name: use_link
+-- Of two requests with one link, the second finds it ended.
+UPDATE staff_links SET ended_at = %(now)s, ended_how = 'used'
+WHERE digest = %(digest)s AND ended_at IS NULL AND expires_at > %(now)s RETURNING digest;
+
+-- name: pending_links
+SELECT purpose, max(created_at) FROM staff_links WHERE staff_id = %s AND ended_at IS NULL GROUP BY purpose;
+
+-- name: record_link_mail
+UPDATE staff_links SET mail = %s WHERE digest = %s;
 
 -- name: lock_staff
 -- Changes of staff wait for one another, so that two of them can't take the last admin together.
@@ -125,11 +165,7 @@ RETURNING staff_id;
 
 -- name: remove_staff
 -- The row stays, so that the history knows who it was; no password fits it any more.
-WITH ended AS (
-    DELETE FROM staff_sessions WHERE staff_id = %(staff_id)s
-)
-UPDATE staff SET removed_at = %(now)s, password_hash = '' WHERE staff_id = %(staff_id)s AND removed_at IS NULL
-RETURNING staff_id;
+UPDATE staff SET removed_at = %s, password_hash = '' WHERE staff_id = %s AND removed_at IS NULL RETURNING staff_id;
 
 -- name: account_of_identity
 SELECT s.staff_id, s.role, s.removed_at IS NOT NULL FROM staff_identities i JOIN staff s USING (staff_id)
@@ -160,7 +196,7 @@ DELETE FROM staff_sessions WHERE created_at <= %(until)s AND (
     )
 ) RETURNING staff_id;
 
--- name: end_sessions_of_staff
+-- name: end_provider_sessions_of_staff
 DELETE FROM staff_sessions WHERE staff_id = %s AND provider_session IS NOT NULL;
 
 -- name: add_staff
@@ -354,15 +390,31 @@ SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id = A
 WITH ended AS (
     DELETE FROM staff_sessions WHERE digest = %(before)s OR expires_at <= %(now)s
 )
-INSERT INTO staff_sessions (digest, staff_id, created_at, expires_at, provider_session)
-VALUES (%(digest)s, %(staff_id)s, %(now)s, %(expires_at)s, %(provider_session)s);
+INSERT INTO staff_sessions (digest, staff_id, created_at, expires_at, browser, system, provider_session)
+VALUES (%(digest)s, %(staff_id)s, %(now)s, %(expires_at)s, %(browser)s, %(system)s, %(provider_session)s);
 
 -- name: end_session
 DELETE FROM staff_sessions WHERE digest = %s RETURNING staff_id;
 
+-- name: sessions_of_staff
+SELECT digest, browser, system, created_at, coalesce(last_used_at, created_at) AS used_at FROM staff_sessions
+WHERE staff_id = %s AND expires_at > %s ORDER BY used_at DESC, digest LIMIT %s;
+
+-- name: end_sessions_of_staff
+-- All of them, or only one, or all but one; how many of them had not expired.
+WITH ended AS (
+    DELETE FROM staff_sessions WHERE staff_id = %(staff_id)s
+        AND (%(only)s::bytea IS NULL OR digest = %(only)s) AND (%(current)s::bytea IS NULL OR digest <> %(current)s)
+    RETURNING expires_at
+)
+SELECT count(*) FROM ended WHERE expires_at > %(now)s;
+
+-- name: record_session_use
+UPDATE staff_sessions SET last_used_at = %s WHERE digest = %s;
+
 -- name: staff_of_session
 -- A session of a closed account may be there all the same, where a sign-in was under way while it was closed.
-SELECT s.role, s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
+SELECT s.role, coalesce(o.last_used_at, o.created_at), s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
 FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s
     AND s.removed_at IS NULL;
 

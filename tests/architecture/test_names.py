@@ -82,6 +82,7 @@ SAME_CONCEPT: Final = {
     "settings": "settings of a process",
     "staff": "staff accounts: page, commands",
     "staff_accounts": "staff accounts: table, use cases",
+    "staff_links": "links by which staff choose a password: table, use cases",
     "timestamps": "points in time: values, driver, fields",
     "transfer": "export and import of the whole ledger: statements, commands",
     "vault": "encrypted texts: vault, health check",

@@ -579,12 +579,30 @@ CREATE TABLE public.staff_identities (
     staff_id uuid NOT NULL,
     connected_at timestamp with time zone NOT NULL
 );
+CREATE TABLE public.staff_links (
+    digest bytea NOT NULL,
+    staff_id uuid NOT NULL,
+    purpose text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    ended_how text,
+    mail text NOT NULL,
+    CONSTRAINT staff_links_ended_how_check CHECK ((ended_how = ANY (ARRAY['used'::text, 'replaced'::text, 'changed'::text, 'revoked'::text, 'closed'::text]))),
+    CONSTRAINT staff_links_mail_check CHECK ((mail = ANY (ARRAY['sending'::text, 'sent'::text, 'failed'::text, 'printed'::text]))),
+    CONSTRAINT staff_links_purpose_check CHECK ((purpose = ANY (ARRAY['invitation'::text, 'password'::text])))
+);
 CREATE TABLE public.staff_sessions (
     digest bytea NOT NULL,
     staff_id uuid NOT NULL,
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    provider_session bytea
+    browser text DEFAULT ''::text NOT NULL,
+    system text DEFAULT ''::text NOT NULL,
+    last_used_at timestamp with time zone,
+    provider_session bytea,
+    CONSTRAINT staff_sessions_browser_check CHECK ((length(browser) <= 40)),
+    CONSTRAINT staff_sessions_system_check CHECK ((length(system) <= 40))
 );
 CREATE TABLE public.suppressed_addresses (
     recipient_id uuid NOT NULL,
@@ -778,6 +796,8 @@ ALTER TABLE ONLY public.staff_identities
     ADD CONSTRAINT staff_identities_pkey PRIMARY KEY (identity_id);
 ALTER TABLE ONLY public.staff_identities
     ADD CONSTRAINT staff_identities_staff_id_key UNIQUE (staff_id);
+ALTER TABLE ONLY public.staff_links
+    ADD CONSTRAINT staff_links_pkey PRIMARY KEY (digest);
 ALTER TABLE ONLY public.staff
     ADD CONSTRAINT staff_pkey PRIMARY KEY (staff_id);
 ALTER TABLE ONLY public.staff_sessions
@@ -851,6 +871,8 @@ CREATE INDEX reservations_person_idx ON public.reservations USING btree (recipie
 CREATE INDEX reservations_reserved_idx ON public.reservations USING btree (reserved_at) WITH (fillfactor='70');
 CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE UNIQUE INDEX staff_break_glass_idx ON public.staff USING btree (is_break_glass) WHERE is_break_glass;
+CREATE INDEX staff_links_staff_idx ON public.staff_links USING btree (staff_id);
+CREATE UNIQUE INDEX staff_links_valid_idx ON public.staff_links USING btree (staff_id, purpose) WHERE (ended_at IS NULL);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_provider_idx ON public.staff_sessions USING btree (provider_session) WHERE (provider_session IS NOT NULL);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
@@ -878,6 +900,8 @@ ALTER TABLE ONLY public.opt_outs
     ADD CONSTRAINT opt_outs_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_identities
     ADD CONSTRAINT staff_identities_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.staff_links
+    ADD CONSTRAINT staff_links_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.suppressed_addresses

@@ -20,6 +20,8 @@ LEASES: Final[dict[Template, LeaseKind]] = {
     "farewell": "removal",
     "hand_out": "list_row",
     "hand_out_reminder": "list_row",
+    "staff_invitation": "test",
+    "staff_password": "test",
 }
 """Under which kind of lease the messages of each template are sent."""
 SCHEMA: Final = (Path(__file__).with_name("approved_schema.sql")).read_text("utf-8")

@@ -184,6 +184,18 @@ class AuditedApp:
         """The id of a staff account."""
         return str(add_staff(self.app, f"{uuid4().hex}@staff.example.com", "viewer", "not used here"))
 
+    def invited_staff(self) -> str:
+        """The id of a staff account whose invitation is not accepted."""
+        address = f"{uuid4().hex}@staff.example.com"
+        answer = self.form("/admin/staff", {"email": address, "role": "viewer"})
+        return answer.headers["location"].rpartition("/")[2].partition("?")[0]
+
+    def signed_in_staff(self) -> str:
+        """The id of a staff account with a session."""
+        staff_id = self.staff()
+        self.role_clients.cookie(UUID(staff_id))
+        return staff_id
+
     def api_key(self) -> str:
         """The id of an API key."""
         self.role_clients.key_with("codes:read")
@@ -408,6 +420,10 @@ AUDITED: Final[dict[str, Make]] = {
         "/support/reservations/{}/unmask", AuditedApp.reserve, data=REASON
     ),
     "POST /support/sign-out": _to("/support/sign-out", data={}),
+    "POST /support/account/sessions": lambda audited_app: (
+        "/support/account/sessions",
+        {"data": (audited_app.role_clients.cookie(audited_app.admin), {})[1]},
+    ),
     "POST /admin/batches": _nonce("/admin/batches", **TERMS),
     "POST /admin/batches/{batch_id}/export": _at("/admin/batches/{}/export", AuditedApp.batch, data=REASON),
     "POST /admin/batches/{batch_id}/stop": lambda app: (f"/admin/batches/{_working(app)}/stop", {"data": REASON}),
@@ -466,6 +482,8 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /admin/staff/{staff_id}/password": _at(STAFF + "/password", AuditedApp.staff, data=REASON),
     "POST /admin/staff/{staff_id}/remove": _at(STAFF + "/remove", AuditedApp.staff, data=REASON),
     "POST /admin/staff/{staff_id}/role": _at(STAFF + "/role", AuditedApp.staff, data={"role": "support"}),
+    "POST /admin/staff/{staff_id}/invitation": _at(STAFF + "/invitation", AuditedApp.invited_staff, data={}),
+    "POST /admin/staff/{staff_id}/sessions": _at(STAFF + "/sessions", AuditedApp.signed_in_staff, data={}),
     "POST /admin/webhooks": _nonce("/admin/webhooks", url=URL, concurrency="1"),
     "POST /admin/webhooks/{endpoint_id}": _at(
         "/admin/webhooks/{}", AuditedApp.endpoint, data={"url": URL + "2", "concurrency": "1"}

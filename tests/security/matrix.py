@@ -42,6 +42,10 @@ POST /r/{reservation_id}/move
 GET /readyz
 GET /robots.txt
 GET /static
+GET /support/forgot-password
+POST /support/forgot-password
+GET /support/set-password/{token}
+POST /support/set-password/{token}
 GET /support/sign-in
 POST /support/sign-in
 GET /support/sign-in/oidc
@@ -84,6 +88,7 @@ GET /support
 GET /support/account
 POST /support/account
 POST /support/sign-in/oidc/connect
+POST /support/account/sessions
 GET /support/codes
 GET /support/codes/{code_id}
 GET /support/codes/{code_id}/balance
@@ -209,11 +214,15 @@ GET /admin/keys/{key_id}/revoke
 POST /admin/keys/{key_id}/revoke
 GET /admin/staff
 POST /admin/staff
+GET /admin/staff/{staff_id}
 GET /admin/staff/{staff_id}/password
 POST /admin/staff/{staff_id}/password
 GET /admin/staff/{staff_id}/remove
 POST /admin/staff/{staff_id}/remove
+GET /admin/staff/{staff_id}/role
 POST /admin/staff/{staff_id}/role
+POST /admin/staff/{staff_id}/invitation
+POST /admin/staff/{staff_id}/sessions
 GET /admin/{_path}
 GET /api/v1/groups/branding
 PATCH /api/v1/groups/branding

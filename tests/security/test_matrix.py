@@ -9,6 +9,8 @@ from tests.support.clients.role_clients import ROLES, RoleClients, Who
 
 pytestmark = pytest.mark.slow
 
+BEFORE_SESSION = ("POST /support/forgot-password", "POST /support/sign-in")
+"""Forms with a cookie of their own, because there is no session yet."""
 RANK: dict[Role, int] = {"anyone": 0, "viewer": 1, "support": 2, "admin": 3}
 WHO: tuple[Who, ...] = ("anyone", "viewer", "support", "admin")
 FORMS = sorted(
@@ -33,12 +35,12 @@ def test_each_route_lets_in_its_roles_and_no_other(role_clients: RoleClients, wh
         if route == "POST /support/sign-out" and who != "anyone":
             continue  # it leads to the sign-in when it worked, see below
         answer = (role_clients.by_key if is_api(path) else role_clients.by_session)(who, method, address(path))
-        should = RANK[who] >= RANK[least] or route == "POST /support/sign-in"
+        should = RANK[who] >= RANK[least] or route in BEFORE_SESSION
         if is_let_in(answer) != should or answer.status_code >= 500:
             wrong.append((route, answer.status_code))
 
-    # A sign-in without the form's own cookie is turned away as a stale form, anyone who sends it.
-    assert wrong == [("POST /support/sign-in", 403)]
+    # Without the form's own cookie they are turned away as stale forms, anyone who sends them.
+    assert wrong == [(route, 403) for route in BEFORE_SESSION]
 
 
 def test_key_opens_no_page_and_a_session_only_reads_the_api(role_clients: RoleClients) -> None:

@@ -22,6 +22,8 @@ UNREACHED = {
     "/support/reservations/{reservation_id}/receipt",  # no checkpoint was signed yet
     *("/api/v1/codes/{code_id}/what-if", "/api/v1/hand-outs", "/api/v1/groups/branding"),  # need a query
     *("/admin/groups/letter", "/admin/groups/one", "/admin/hand-outs/{hand_out_id}/mail"),  # likewise
+    "/admin/staff/{staff_id}/role",  # likewise
+    "/support/set-password/{token}",  # its token is in an email
 }
 """Paths that are not answered with a page or a document: a new one is reached, or is here with a reason."""
 

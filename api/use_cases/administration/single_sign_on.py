@@ -8,8 +8,9 @@ from uuid import UUID
 
 from api.auth.oidc.identity_provider import EndedSession, SignedInPerson
 from api.auth.oidc.sign_on_faults import SignOnError
+from api.use_cases.administration.staff_accounts import describe_lost, end_access
 from domain.values.identifiers import EmailAddress, MalformedEmailError
-from projections.config.staff_roles import Role
+from projections.config.staff_roles import RANK, Role
 from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
 from projections.repositories.staff_accounts import LastAdminError, StaffAccountRepository
 from projections.repositories.staff_identities import ConnectedAccount, StaffIdentityRepository
@@ -145,13 +146,21 @@ class _SignOn:
             self._identities.end_sessions_of_account(account.staff_id)
             raise SignOnError("account_closed" if account.is_closed else "no_role")
         if role != account.role:
-            details = describe_changes(role=(account.role, role))
-            try:
-                self._accounts.update_role(account.staff_id, role)
-            except LastAdminError:
-                details = f"{details}; {describe_values(kept='last_admin')}"
-            record.as_staff(account.staff_id)("changed_role", account.staff_id, f"{BY_PROVIDER}; {details}")
+            self._change_role(record.as_staff(account.staff_id), account, role)
         return account.staff_id
+
+    def _change_role(self, record: AuditRecorder, account: ConnectedAccount, role: Role) -> None:
+        """Give the account another role; a lower one ends its former sessions, and keys that open more."""
+        details = f"{BY_PROVIDER}; {describe_changes(role=(account.role, role))}"
+        try:
+            self._accounts.update_role(account.staff_id, role)
+        except LastAdminError:
+            details = f"{details}; {describe_values(kept='last_admin')}"
+        else:
+            if RANK[role] < RANK[account.role]:
+                lost = end_access(self._audit_log, record, account.staff_id, role, BY_PROVIDER)
+                details = describe_lost(details, lost)
+        record("changed_role", account.staff_id, details)
 
     def _add(self, record: AuditRecorder, draft: SearchableDraft) -> UUID:
         """Add an account of the person. One with the same email address is not theirs for that: they connect it."""

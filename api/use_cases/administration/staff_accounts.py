@@ -1,49 +1,52 @@
 """Staff accounts: each change with its line in the audit log."""
 
+from datetime import datetime
+from typing import Final, NamedTuple
 from uuid import UUID
 
+from api.auth.scopes import GRANTS
+from projections.config.staff_roles import RANK
+from projections.repositories.api_keys import ApiKeyRepository
 from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
 from projections.repositories.staff_accounts import StaffAccountRepository
+from projections.repositories.staff_links import StaffLinkRepository
 from projections.repositories.staff_sessions import NewSession, StaffSessionRepository
-from projections.vault.vault import SearchableDraft
+from projections.storage.bootstrap import LedgerStore
 
 
-def add_staff(audit_log: AuditLog, draft: SearchableDraft, password_hash: str, role: str) -> UUID | None:
-    """Add a staff account; its id, or None if the email address has one."""
+class LostAccess(NamedTuple):
+    """What an account loses when it is closed or gets a lower role: its sessions, and API keys that it created."""
 
-    def change(record: AuditRecorder) -> UUID | None:
-        staff_id = StaffAccountRepository(audit_log.storage).insert(draft, password_hash, role, audit_log.now)
-        if staff_id is not None:
-            record("added_staff", staff_id, describe_values(role=role))
-        return staff_id
-
-    return audit_log.perform(change)
+    sessions: int = 0
+    keys: int = 0
 
 
-def set_staff_role(audit_log: AuditLog, staff_id: UUID, role: str) -> bool:
-    """Give a staff member another role; False if there is no such account.
+NOTHING_LOST: Final = LostAccess()
+
+
+def find_lost_access(storage: LedgerStore, staff_id: UUID, role: str | None, now: datetime) -> LostAccess:
+    """Return what an account would lose with a lower role; None for the role of one that is closed."""
+    keys = ApiKeyRepository(storage).find_beyond(staff_id, *_rights_of(role), now)
+    return LostAccess(len(StaffSessionRepository(storage).list_of(staff_id, now)), len(keys))
+
+
+def set_staff_role(audit_log: AuditLog, staff_id: UUID, role: str, reason: str = "") -> LostAccess | None:
+    """Give a staff member another role; None if there is no such account.
+
+    A lower role ends all sessions, and revokes the keys that the account created and that open more than the role.
 
     Raises:
         LastAdminError: They are the last admin.
     """
 
-    def change(record: AuditRecorder) -> bool:
+    def change(record: AuditRecorder) -> LostAccess | None:
         before = StaffAccountRepository(audit_log.storage).update_role(staff_id, role)
-        if before is not None:
-            record("changed_role", staff_id, describe_changes(role=(before, role)) or describe_values(role=role))
-        return before is not None
-
-    return audit_log.perform(change)
-
-
-def set_new_password(audit_log: AuditLog, staff_id: UUID, password_hash: str, reason: str) -> bool:
-    """Set the password of another account, which ends their sessions; False if there is no such account."""
-
-    def change(record: AuditRecorder) -> bool:
-        is_done = StaffAccountRepository(audit_log.storage).update_password(staff_id, password_hash)
-        if is_done:
-            record("reset_password", staff_id, reason)
-        return is_done
+        if before is None:
+            return None
+        lost = end_access(audit_log, record, staff_id, role, reason) if RANK[role] < RANK[before] else NOTHING_LOST
+        changes = describe_changes(role=(before, role)) or describe_values(role=role)
+        record("changed_role", staff_id, describe_lost(reason, lost, changes))
+        return lost
 
     return audit_log.perform(change)
 
@@ -53,26 +56,55 @@ def change_own_password(audit_log: AuditLog, staff_id: UUID, password_hash: str,
 
     def change(record: AuditRecorder) -> None:
         StaffAccountRepository(audit_log.storage).update_password(staff_id, password_hash)
+        StaffLinkRepository(audit_log.storage).end_all(staff_id, "changed", audit_log.now)
         StaffSessionRepository(audit_log.storage).insert(session, staff_id, audit_log.now)
         record("changed_password")
 
     audit_log.perform(change)
 
 
-def remove_staff(audit_log: AuditLog, staff_id: UUID, reason: str) -> bool:
-    """Close an account and its sessions; False if there is no such account.
+def remove_staff(audit_log: AuditLog, staff_id: UUID, reason: str) -> LostAccess | None:
+    """Close an account, or revoke an invitation that is not accepted; None if there is no such account.
+
+    The sessions and the link of the account end, and the keys that it created are revoked.
 
     Raises:
         LastAdminError: They are the last admin.
     """
 
-    def change(record: AuditRecorder) -> bool:
-        is_done = StaffAccountRepository(audit_log.storage).delete(staff_id, audit_log.now)
-        if is_done:
-            record("removed_staff", staff_id, reason)
-        return is_done
+    def change(record: AuditRecorder) -> LostAccess | None:
+        if not StaffAccountRepository(audit_log.storage).delete(staff_id, audit_log.now):
+            return None
+        lost, links = end_access(audit_log, record, staff_id, None, reason), StaffLinkRepository(audit_log.storage)
+        is_invited = "invitation" in links.find_pending(staff_id)
+        links.end_all(staff_id, "revoked" if is_invited else "closed", audit_log.now)
+        record("revoked_invitation" if is_invited else "removed_staff", staff_id, describe_lost(reason, lost))
+        return lost
 
     return audit_log.perform(change)
+
+
+def end_access(audit_log: AuditLog, record: AuditRecorder, staff_id: UUID, role: str | None, reason: str) -> LostAccess:
+    """End the sessions of an account, and revoke its keys that open more than a role, each with its entry."""
+    keys = ApiKeyRepository(audit_log.storage)
+    lost_keys = keys.find_beyond(staff_id, *_rights_of(role), audit_log.now)
+    for key_id in lost_keys:
+        keys.revoke(key_id, audit_log.now)
+        record("revoked_key", key_id, reason)
+    sessions = StaffSessionRepository(audit_log.storage).delete_of(staff_id, audit_log.now)
+    return LostAccess(sessions, len(lost_keys))
+
+
+def _rights_of(role: str | None) -> tuple[list[str], list[str]]:
+    """Return the roles and the scopes that a role has; none for no role."""
+    granted = GRANTS[role] if role else frozenset()
+    return [name for name, scopes in GRANTS.items() if scopes <= granted], sorted(granted)
+
+
+def describe_lost(reason: str, lost: LostAccess, changes: str = "") -> str:
+    """Format the details of a change that may cost an account its access; counts of zero are left out."""
+    counts = describe_values(sessions=lost.sessions or None, keys=lost.keys or None)
+    return "; ".join(filter(None, [reason, changes, counts]))
 
 
 def begin_session(audit_log: AuditLog, staff_id: UUID, session: NewSession, how: str = "") -> None:
@@ -83,6 +115,27 @@ def begin_session(audit_log: AuditLog, staff_id: UUID, session: NewSession, how:
         record("signed_in", None, how)
 
     audit_log.perform(change)
+
+
+def end_sessions(
+    audit_log: AuditLog, staff_id: UUID, *, only: bytes | None = None, current: bytes | None = None
+) -> int:
+    """End sessions of an account: all of them, only one, or all but one; return how many.
+
+    Args:
+        audit_log: The audit log of who ends them: the member of staff, or an admin.
+        staff_id: The account.
+        only: Digest of the only one to end; None for all.
+        current: Digest of one that stays, if any.
+    """
+
+    def change(record: AuditRecorder) -> int:
+        count = StaffSessionRepository(audit_log.storage).delete_of(staff_id, audit_log.now, only=only, current=current)
+        if count:
+            record("ended_sessions", staff_id, describe_values(sessions=count))
+        return count
+
+    return audit_log.perform(change)
 
 
 def end_session(audit_log: AuditLog, digest: bytes) -> None:

@@ -9,7 +9,9 @@ from api.web.admin.context import admin_page
 from api.web.forms import describe_reason_form
 from api.web.staff_auth.staff import Staff
 
-ConfirmedAction = Literal["revoke_key", "reset_password", "remove_staff", "remove_webhook", "stop_batch"]
+ConfirmedAction = Literal[
+    "revoke_key", "reset_password", "remove_staff", "revoke_invitation", "change_role", "remove_webhook", "stop_batch"
+]
 
 
 class Question(NamedTuple):

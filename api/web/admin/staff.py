@@ -1,8 +1,7 @@
-"""The page of staff accounts: add one, change a role, set a new password, remove one."""
+"""The pages of staff accounts: invite, change a role, send a link for a new password, end sessions, remove one."""
 
-import secrets
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -12,7 +11,14 @@ from api.errors import ApplicationError
 from api.http.pagination import Page, count_list, format_cursor
 from api.i18n.catalogs import translator
 from api.schemas.parsing import find_email
-from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
+from api.use_cases.administration.staff_accounts import (
+    LostAccess,
+    end_sessions,
+    find_lost_access,
+    remove_staff,
+    set_staff_role,
+)
+from api.use_cases.administration.staff_links import NewLink, invite_staff, repeat_invitation, reset_password
 from api.web.admin.api_keys import ROLES
 from api.web.admin.confirmation import ConfirmedAction, Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -20,15 +26,15 @@ from api.web.forms import FormFields, is_valid_reason
 from api.web.list_order import SortedBy
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
+from api.web.staff_auth.session_list import list_sessions, parse_session_key
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress
-from projections.repositories.staff_accounts import LastAdminError
+from projections.config.staff_roles import RANK, Role
+from projections.repositories.staff_accounts import LastAdminError, StaffRow
 
 PER_PAGE: Final = 50
 BY_CREATION: Final = SortedBy(column="created", default="oldest")
-PASSWORD_BYTES: Final = 15
-"""120 bits, as 20 characters that are typed once and then changed."""
 
 router = APIRouter(prefix="/admin/staff", route_class=SupportRoute)
 
@@ -46,33 +52,76 @@ def list_staff(
 
 
 @router.post("")
-async def add_on_page(
+def invite_on_page(
     request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
     email: Annotated[str, Form()] = "",
     role: Annotated[str, Form()] = "",
 ) -> Response:
-    """Add an account and show its first password, which no later page can show."""
+    """Add an account, and send its user a link by which they choose a password."""
     if role not in ROLES:
         raise ApplicationError("MALFORMED")
     fields = FormFields({"email": email[:TYPED_LENGTH_MAX], "role": role})
     if (address := find_email(email)) is None:
         fields.errors["email"] = "email"
-        return await admin.services.run_blocking(_render, request, admin, staff, fields)
-    password = secrets.token_urlsafe(PASSWORD_BYTES)
-    password_hash = await admin.support.hash_password(password)
-    if not await admin.services.run_blocking(_add, admin, staff, address, role, password_hash):
+        return _render(request, admin, staff, fields)
+    draft = admin.services.storage.vault.draft_staff(address, admin.services.new_id())
+    link = invite_staff(admin.services.open_audit_log(staff.caller()), draft, role)
+    if link is None:
         fields.errors["email"] = "on_staff"
-        return await admin.services.run_blocking(_render, request, admin, staff, fields)
-    return await admin.services.run_blocking(_render_password, request, admin, staff, address.typed, password)
+        return _render(request, admin, staff, fields)
+    return _send(request, admin, link, address)
 
 
-def _add(admin: AdminContext, staff: Staff, address: EmailAddress, role: str, password_hash: str) -> bool:
-    """Add an account; return whether the email address is new."""
-    services = admin.services
-    draft = services.storage.vault.draft_staff(address, services.new_id())
-    return add_staff(services.open_audit_log(staff.caller()), draft, password_hash, role) is not None
+@router.post("/{staff_id}/invitation")
+def invite_again(request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID) -> Response:
+    """Send another link for an invitation that is not accepted; the former one works no more."""
+    address = _address_of(_find(admin, staff_id))
+    link = repeat_invitation(admin.services.open_audit_log(staff.caller()), staff_id)
+    if link is None:
+        raise ApplicationError("NOT_FOUND")
+    return _send(request, admin, link, address)
+
+
+def _send(request: Request, admin: AdminContext, link: NewLink, address: EmailAddress) -> Response:
+    """Send a link, and lead to the page of its account, which shows what became of the email."""
+    admin.support.mailer.send(link, address, get_language(request))
+    return see_other(f"/admin/staff/{link.staff_id}?done={link.purpose}")
+
+
+@router.get("/{staff_id}")
+def show_member(
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    staff_id: UUID,
+    done: Literal["", "invitation", "password"] = "",
+) -> Response:
+    """Show an account with its invitation or its open sessions. `done`: the purpose of a link that was just created."""
+    account = _find(admin, staff_id)
+    rows = admin.support.sessions.list_of(staff_id, admin.services.now())
+    return admin_page(
+        request,
+        "staff_member.html",
+        staff,
+        account=account,
+        staff_id=staff_id,
+        sessions=list_sessions(rows, translator(get_language(request))),
+        sessions_path=f"/admin/staff/{staff_id}/sessions",
+        done=done,
+        now=admin.services.now(),
+    )
+
+
+@router.post("/{staff_id}/sessions")
+def end_sessions_on_page(
+    admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID, session: Annotated[str, Form()] = ""
+) -> Response:
+    """End the named session of an account, or all of them."""
+    _find(admin, staff_id)
+    end_sessions(admin.services.open_audit_log(staff.caller()), staff_id, only=parse_session_key(session))
+    return see_other(f"/admin/staff/{staff_id}")
 
 
 @router.get("/{staff_id}/password")
@@ -82,35 +131,50 @@ def ask_to_reset(request: Request, admin: AdminContextDep, staff: Admin, staff_i
 
 
 @router.post("/{staff_id}/password")
-async def reset_password(
+def reset_on_page(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID, reason: Annotated[str, Form()] = ""
 ) -> Response:
-    """Set a new password and show it once; all sessions of the account end."""
+    """Make the password of an account useless, end its sessions, and send its user a link for a new one."""
     if not is_valid_reason(reason):
-        question = await admin.services.run_blocking(_question, request, admin, staff_id, "reset_password")
+        question = _question(request, admin, staff_id, "reset_password")
         return ask_confirmation(request, staff, question, reason)
-    password = secrets.token_urlsafe(PASSWORD_BYTES)
-    password_hash = await admin.support.hash_password(password)
-    address = await admin.services.run_blocking(_reset, admin, staff, staff_id, password_hash, reason.strip())
-    return await admin.services.run_blocking(_render_password, request, admin, staff, address, password)
-
-
-def _reset(admin: AdminContext, staff: Staff, staff_id: UUID, password_hash: str, reason: str) -> str:
-    """Set an account's password; return its email address."""
-    if not set_new_password(admin.services.open_audit_log(staff.caller()), staff_id, password_hash, reason):
+    address = _address_of(_find(admin, staff_id))
+    link = reset_password(admin.services.open_audit_log(staff.caller()), staff_id, reason.strip())
+    if link is None:
         raise ApplicationError("NOT_FOUND")
-    return admin.support.sessions.find_email_addresses([staff_id]).get(staff_id, "")
+    return _send(request, admin, link, address)
+
+
+@router.get("/{staff_id}/role")
+def ask_to_change_role(
+    request: Request, admin: AdminContextDep, staff: Admin, staff_id: UUID, role: Annotated[Role, Query()]
+) -> Response:
+    """Say what a lower role ends, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, staff_id, "change_role", role))
 
 
 @router.post("/{staff_id}/role")
 def change_role(
-    request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID, role: Annotated[str, Form()] = ""
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    staff_id: UUID,
+    role: Annotated[str, Form()] = "",
+    asked_role: Annotated[str, Query(alias="role")] = "",
+    reason: Annotated[str | None, Form()] = None,
 ) -> Response:
-    """Change a role; it holds from the next request."""
-    if role not in ROLES:
+    """Change a role; it holds from the next request. A lower one is confirmed on a page, whose URL names it."""
+    new_role = next((each for each in ROLES if each == (asked_role or role)), None)
+    if new_role is None:
         raise ApplicationError("MALFORMED")
-    audit_log = admin.services.open_audit_log(staff.caller())
-    return _change_account(request, admin, staff, lambda: set_staff_role(audit_log, staff_id, role))
+    is_lower = RANK[new_role] < RANK[_find(admin, staff_id).role]
+    if is_lower and reason is None:
+        return see_other(f"/admin/staff/{staff_id}/role?role={new_role}")
+    if is_lower and not is_valid_reason(reason or ""):
+        question = _question(request, admin, staff_id, "change_role", new_role)
+        return ask_confirmation(request, staff, question, reason)
+    audit_log, why = admin.services.open_audit_log(staff.caller()), (reason or "").strip()
+    return _change_account(request, admin, staff, lambda: set_staff_role(audit_log, staff_id, new_role, why))
 
 
 @router.get("/{staff_id}/remove")
@@ -130,30 +194,54 @@ def remove_on_page(
     return _change_account(request, admin, staff, lambda: remove_staff(audit_log, staff_id, reason.strip()))
 
 
-def _question(request: Request, admin: AdminContext, staff_id: UUID, action: ConfirmedAction) -> Question:
-    account, t = admin.accounts.find(staff_id), translator(get_language(request))
+def _address_of(account: StaffRow) -> EmailAddress:
+    """Return the email address of an account, as an email needs it.
+
+    Raises:
+        ApplicationError: NOT_FOUND, its row was altered.
+    """
+    address = find_email(account.address or "")
+    if address is None:
+        raise ApplicationError("NOT_FOUND")
+    return address
+
+
+def _find(admin: AdminContext, staff_id: UUID) -> StaffRow:
+    account = admin.accounts.find(staff_id)
     if account is None:
         raise ApplicationError("NOT_FOUND")
-    facts = (
-        (t("page.admin.field.role"), t(f"page.support.role.{account.role}")),
-        (t("page.admin.staff.sessions"), f"{account.sessions:,}"),
-    )
-    return Question(action, "staff", account.address or str(staff_id), "/admin/staff", facts)
+    return account
 
 
-def _change_account(request: Request, admin: AdminContext, staff: Staff, change: Callable[[], bool]) -> Response:
+def _question(
+    request: Request, admin: AdminContext, staff_id: UUID, action: ConfirmedAction, role: Role | None = None
+) -> Question:
+    """Return what a page asks before an account loses access: all of it, or what the new role lacks."""
+    account, t = _find(admin, staff_id), translator(get_language(request))
+    if account.invitation is not None and action == "remove_staff":
+        action = "revoke_invitation"
+    lost = find_lost_access(admin.services.storage, staff_id, role, admin.services.now())
+    facts = [(t("page.admin.field.role"), t(f"page.support.role.{account.role}"))]
+    if role is not None:
+        facts.append((t("page.admin.field.new_role"), t(f"page.support.role.{role}")))
+    if action != "revoke_invitation":
+        facts.append((t("page.admin.staff.sessions"), f"{lost.sessions:,}"))
+    if action in {"remove_staff", "change_role"}:
+        facts.append((t("page.admin.staff.keys"), f"{lost.keys:,}"))
+    return Question(action, "staff", account.address or str(staff_id), "/admin/staff", tuple(facts))
+
+
+def _change_account(
+    request: Request, admin: AdminContext, staff: Staff, change: Callable[[], LostAccess | None]
+) -> Response:
     """Change an account and go back to the list; the last admin stays one."""
     try:
-        was_changed = change()
+        lost = change()
     except LastAdminError:
         return _render(request, admin, staff, FormFields({"role": "support"}, errors={"people": "last_admin"}))
-    if not was_changed:
+    if lost is None:
         raise ApplicationError("NOT_FOUND")
     return see_other("/admin/staff")
-
-
-def _render_password(request: Request, admin: AdminContext, staff: Staff, address: str, password: str) -> Response:
-    return _render(request, admin, staff, FormFields({"role": "support"}), new_password=(address, password))
 
 
 def _render(
@@ -164,7 +252,6 @@ def _render(
     *,
     by: SortedBy = BY_CREATION,
     cursor: str | None = None,
-    new_password: tuple[str, str] | None = None,
 ) -> Response:
     rows = admin.accounts.list_page(by.find_place(cursor), PER_PAGE + 1, by.order)
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.staff_id))
@@ -174,10 +261,10 @@ def _render(
         staff,
         status=422 if fields.errors else 200,
         is_first=cursor is None,
-        new_password=new_password,
         values=fields.values,
         errors=fields.errors,
         roles=ROLES,
+        now=admin.services.now(),
         typed_length_max=TYPED_LENGTH_MAX,
         by=by,
         accounts=page.rows,

@@ -1,8 +1,7 @@
-"""A staff member's own account: a new password, which ends every session except a new one."""
+"""A staff member's own account: a new password, which ends every session except a new one, and the open sessions."""
 
-from datetime import timedelta
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
@@ -10,18 +9,21 @@ from fastapi.responses import Response
 from api.auth.passwords import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
 from api.auth.session_cookies import COOKIE, digest_of
 from api.errors import ApplicationError
+from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail
-from api.use_cases.administration.staff_accounts import change_own_password
+from api.use_cases.administration.staff_accounts import change_own_password, end_sessions
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.login_throttle import OWN, FailureCount
 from api.web.staff_auth.rendering import get_language, support_page
+from api.web.staff_auth.session_list import list_sessions, parse_session_key
 from api.web.staff_auth.sessions import (
     SESSION_S,
     SupportContextDep,
     SupportRoute,
     Viewer,
     ViewerWithForm,
+    describe_session,
     new_token,
     set_cookie,
 )
@@ -29,18 +31,28 @@ from api.web.staff_auth.sign_in import find_provider_name
 from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import EmailAddress
 from projections.repositories.staff_identities import StaffIdentityRepository
-from projections.repositories.staff_sessions import NewSession
 
-DONE: Final = frozenset({"password", "connected"})
-"""What a page that leads here may say that it did."""
+PATH: Final = "/support/account"
+Done = Literal["", "password", "sessions", "connected"]
+"""What was done before the page is shown."""
 
-router = APIRouter(prefix="/support/account", route_class=SupportRoute)
+router = APIRouter(prefix=PATH, route_class=SupportRoute)
 
 
 @router.get("")
-def show_account(request: Request, support: SupportContextDep, staff: Viewer, done: str = "") -> Response:
-    """Show the account, and how it signs in."""
-    return _render(request, support, staff, done=done if done in DONE else "")
+def show_account(request: Request, support: SupportContextDep, staff: Viewer, done: Done = "") -> Response:
+    """Show the account, how it signs in, and its open sessions."""
+    return _render(request, support, staff, done=done)
+
+
+@router.post("/sessions")
+def end_own_sessions(
+    request: Request, support: SupportContextDep, staff: ViewerWithForm, session: Annotated[str, Form()] = ""
+) -> Response:
+    """End the named session, or all except the one that asks for it."""
+    only, current = parse_session_key(session), digest_of(request.cookies[COOKIE])
+    end_sessions(support.services.open_audit_log(staff.caller()), staff.staff_id, only=only, current=current)
+    return see_other(f"{PATH}?done=sessions")
 
 
 @router.post("")
@@ -67,8 +79,8 @@ async def change_password(
     if not is_current:
         return await refuse(error="old")
     support.login_throttle.release(counts)
-    session = await _replace_password(support, staff, new)
-    response = see_other("/support/account?done=password")
+    session = await _replace_password(request, support, staff, new)
+    response = see_other(f"{PATH}?done=password")
     set_cookie(request, response, COOKIE, session, SESSION_S)
     return response
 
@@ -79,11 +91,11 @@ async def _is_current_password(support: SupportContext, staff: Staff, typed: str
     return await support.authenticate(EmailAddress.parse(staff.address), typed, is_known=True) is not None
 
 
-async def _replace_password(support: SupportContext, staff: Staff, password: str) -> str:
+async def _replace_password(request: Request, support: SupportContext, staff: Staff, password: str) -> str:
     """Set the password, which ends all sessions, and begin a new one; return its token."""
     password_hash, session = await support.hash_password(password), new_token()
     audit_log = support.services.open_audit_log(staff.caller())
-    new_session = NewSession(digest_of(session), audit_log.now + timedelta(seconds=SESSION_S))
+    new_session = describe_session(request, session, audit_log.now)
     await support.services.run_blocking(change_own_password, audit_log, staff.staff_id, password_hash, new_session)
     return session
 
@@ -93,12 +105,13 @@ def _render(
     support: SupportContext,
     staff: Staff,
     *,
-    done: str = "",
+    done: Done = "",
     error: str | None = None,
     wait: str | None = None,
 ) -> Response:
     settings = support.services.settings
     sign_in = StaffIdentityRepository(support.services.storage).find_sign_in(staff.staff_id)
+    rows = support.sessions.list_of(staff.staff_id, support.services.now())
     return support_page(
         request,
         "account.html",
@@ -108,6 +121,8 @@ def _render(
         provider=find_provider_name(settings.oidc_issuer),
         is_connected=sign_in.is_connected,
         has_password=sign_in.has_password and settings.admits_passwords,
+        sessions=list_sessions(rows, translator(get_language(request)), digest_of(request.cookies[COOKIE])),
+        sessions_path=f"{PATH}/sessions",
         error=error,
         wait=wait,
         length_min=PASSWORD_LENGTH_MIN,

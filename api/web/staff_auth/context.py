@@ -19,10 +19,12 @@ from api.auth.passwords import password_hasher
 from api.auth.session_cookies import form_secret
 from api.errors import ApplicationError
 from api.rate_limits.gcra import Gcra, Limit
+from api.use_cases.administration.staff_mail import MailSender
 from api.use_cases.services import Caller, Services
 from api.web.staff_auth.hashing_queue import HashingQueue, HashingSlot
 from api.web.staff_auth.known_browsers import KnownBrowsers
 from api.web.staff_auth.login_throttle import ALL, FailureCount, LoginThrottle
+from api.web.staff_auth.staff_mailer import StaffMailer
 from domain.values.identifiers import EmailAddress
 from projections.read_models.past_states import PastStateReader
 from projections.read_models.support_queries import SupportReader
@@ -57,14 +59,17 @@ class SupportContext:
     login_throttle: LoginThrottle = field(default_factory=lambda: LoginThrottle(time.monotonic))
     browsers: KnownBrowsers
     hasher: PasswordHasher
+    mailer: StaffMailer
     hashing_queue: HashingQueue = field(default_factory=HashingQueue)
     part_searches: Gcra = field(default_factory=lambda: Gcra(PART_SEARCHES))
     provider: IdentityProvider | None = None
     provider_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PROVIDER_REQUESTS_MAX))
 
     @classmethod
-    def from_services(cls, services: Services, provider: IdentityProvider | None = None) -> "SupportContext":
-        """Build the context from the services of a started application, and its identity provider, if it has one."""
+    def from_services(
+        cls, services: Services, sender: MailSender, provider: IdentityProvider | None = None
+    ) -> "SupportContext":
+        """Build the context of a started application: its services, what sends single emails, and the provider."""
         storage, hasher = services.storage, password_hasher()
         return cls(
             services=services,
@@ -73,6 +78,7 @@ class SupportContext:
             statements=services.states,
             dummy_hash=make_dummy_hash(hasher),
             hasher=hasher,
+            mailer=StaffMailer(services, sender),
             browsers=KnownBrowsers(services.settings.secret_key.get_secret_value().encode()),
             provider=provider,
         )
@@ -126,7 +132,7 @@ class SupportContext:
             return account
 
     async def hash_password(self, password: str) -> str:
-        """Hash a new password that a signed-in member of staff sets.
+        """Hash a new password that a signed-in member of staff or the holder of a valid link sets.
 
         Raises:
             ApplicationError: OVERLOADED, too many requests wait to hash.
@@ -142,7 +148,8 @@ class SupportContext:
 
     def _verify(self, password: str, account: StaffCredentials | None) -> bool:
         try:
-            self.hasher.verify(account.password_hash if account else self.dummy_hash, password)
+            # An account may have no password yet. It must not be told from others by the time of the answer.
+            self.hasher.verify((account.password_hash if account else "") or self.dummy_hash, password)
         except (VerificationError, InvalidHashError):
             return False
         return account is not None

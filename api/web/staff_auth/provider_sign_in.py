@@ -29,13 +29,13 @@ from api.web.staff_auth.sessions import (
     SupportContextDep,
     SupportRoute,
     ViewerWithForm,
+    describe_session,
     new_token,
     set_cookie,
 )
 from api.web.staff_auth.sign_in import UNAVAILABLE, count_client, own_path, render_sign_in
 from projections.config.staff_roles import highest_role, parse_group_roles
 from projections.repositories.audit_log import describe_values
-from projections.repositories.staff_sessions import NewSession
 from projections.telemetry.metrics import SIGN_INS_REFUSED
 from projections.vault.vault import SealBrokenError
 
@@ -203,8 +203,7 @@ def _enter(request: Request, support: SupportContext, begun: _Begun, identity: S
             _require_member(support, previous, begun.staff_id, audit_log.now)
             connect_identity(audit_log, UUID(begun.staff_id), person)
             return see_other("/support/account?done=connected")
-        ends_at = audit_log.now + timedelta(seconds=SESSION_S)
-        sign_on(audit_log, person, NewSession(digest_of(token), ends_at, digest_of(previous) if previous else None))
+        sign_on(audit_log, person, describe_session(request, token, audit_log.now))
     except SignOnError as error:
         return _refuse(request, support, error, begun)
     response = see_other(begun.path)

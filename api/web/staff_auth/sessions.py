@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
 from api.auth.session_cookies import COOKIE, digest_of, form_token, is_own
+from api.auth.user_agents import read_device
 from api.errors import ApplicationError
 from api.http.allowed_methods import find_wrong_method
 from api.http.blocking_route import BlockingRoute
@@ -18,12 +20,14 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import render_refusal, render_stale_form
 from api.web.staff_auth.staff import Staff
 from projections.config.staff_roles import Role
+from projections.repositories.staff_sessions import NewSession
 
 SESSION_S: Final = 12 * 3600
 """Longest life of a session in seconds: a working day."""
 TOKEN_BYTES: Final = 32
 SIGN_IN: Final = "/support/sign-in"
 SIGN_OUT: Final = "/support/sign-out"
+FORGOT_PASSWORD: Final = "/support/forgot-password"  # noqa: S105 - a path, no secret
 
 
 class NotSignedInError(Exception):
@@ -67,6 +71,13 @@ def get_support_context(request: Request) -> SupportContext:
 def new_token() -> str:
     """Return the secret of a session or a form."""
     return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def describe_session(request: Request, token: str, now: datetime) -> NewSession:
+    """Return the session of a request's browser that begins under a new token, instead of the one that it had."""
+    former, device = request.cookies.get(COOKIE), read_device(request.headers.get("user-agent", ""))
+    ends_at = now + timedelta(seconds=SESSION_S)
+    return NewSession(digest_of(token), ends_at, digest_of(former) if former else None, device)
 
 
 def has_valid_csrf_token(request: Request, support: SupportContext, cookie: str | None, token: str) -> bool:

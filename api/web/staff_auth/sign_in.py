@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -31,13 +30,14 @@ from api.web.staff_auth.sessions import (
     SupportContextDep,
     SupportRoute,
     ViewerWithForm,
+    describe_session,
     has_valid_csrf_token,
     new_token,
     set_cookie,
 )
 from domain.values.identifiers import EmailAddress
 from projections.repositories.audit_log import describe_values
-from projections.repositories.staff_sessions import NewSession, StaffCredentials
+from projections.repositories.staff_sessions import StaffCredentials
 
 FORM_COOKIE: Final = "ledger_sign_in"
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -52,12 +52,12 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.get("/sign-in")
-def show_form(request: Request, support: SupportContextDep, lost: str = "") -> Response:
+def show_form(request: Request, support: SupportContextDep, lost: str = "", done: str = "") -> Response:
     """Show the form. Its token belongs to a separate cookie, because there is no session yet.
 
-    `lost`: a form was sent after its session had ended.
+    `lost`: a form was sent after its session had ended. `done`: `password`, one was set by a link.
     """
-    return render_sign_in(request, support, is_lost=bool(lost))
+    return render_sign_in(request, support, is_lost=bool(lost), has_new_password=done == "password")
 
 
 @router.post("/sign-in")
@@ -73,7 +73,7 @@ async def sign_in(
         raise InvalidFormTokenError
     if not support.services.settings.admits_passwords:
         return render_sign_in(request, support, email=email, fault="password_off")
-    attempt = _get_visitor(request, support, email)
+    attempt = describe_attempt(request, support, email)
     wait = support.login_throttle.acquire(attempt.counts) if support.is_throttled else None
     if wait is not None:
         return render_sign_in(request, support, email=email, wait_s=wait)
@@ -88,10 +88,9 @@ async def sign_in(
     if support.services.settings.admits_one_password and not account.is_break_glass:
         await support.services.run_blocking(_record_refusal, support, account)
         return render_sign_in(request, support, email=email, fault="password_off")
-    session, previous = new_token(), request.cookies.get(COOKIE)
+    session = new_token()
     audit_log = support.services.open_audit_log(Caller(actor="staff", actor_id=str(account.staff_id)))
-    ends_at, previous_digest = audit_log.now + timedelta(seconds=SESSION_S), digest_of(previous) if previous else None
-    new_session = NewSession(digest_of(session), ends_at, previous_digest)
+    new_session = describe_session(request, session, audit_log.now)
     how = describe_values(how="break_glass" if account.is_break_glass else None)
     await support.services.run_blocking(begin_session, audit_log, account.staff_id, new_session, how)
     response = see_other(own_path(request.query_params.get("next", "")))
@@ -114,7 +113,7 @@ def sign_out(request: Request, support: SupportContextDep, staff: ViewerWithForm
     return response
 
 
-class _SignInAttempt(NamedTuple):
+class SignInAttempt(NamedTuple):
     """A sign-in: the typed address, and the counts that a failure is added to."""
 
     email: EmailAddress | None
@@ -127,7 +126,7 @@ class _SignInAttempt(NamedTuple):
         return self.email.normal if self.email else ""
 
 
-async def _check_password(support: SupportContext, attempt: _SignInAttempt, password: str) -> StaffCredentials | None:
+async def _check_password(support: SupportContext, attempt: SignInAttempt, password: str) -> StaffCredentials | None:
     """Return the account whose password this is; each failure is recorded, and takes as long as a success."""
     is_hashable = len(password) <= PASSWORD_LENGTH_MAX
     account = await support.authenticate(attempt.email, password, is_known=attempt.is_known) if is_hashable else None
@@ -143,20 +142,26 @@ async def _check_password(support: SupportContext, attempt: _SignInAttempt, pass
     return account
 
 
-def _get_visitor(request: Request, support: SupportContext, typed: str) -> _SignInAttempt:
+def describe_attempt(request: Request, support: SupportContext, typed: str) -> SignInAttempt:
     """Return where a sign-in comes from and which account it is for; addresses are kept as digests only."""
     email = find_email(typed)
     name = email.normal if email else ""
     browser = support.browsers.identify(request.cookies, name, support.services.now())
     if browser is not None:
-        return _SignInAttempt(email, (FailureCount(BROWSER, support.count_key(name, browser)),), is_known=True)
+        return SignInAttempt(email, (FailureCount(BROWSER, support.count_key(name, browser)),), is_known=True)
     site, *_ = client_networks(request.client.host if request.client else "")
     counts = (
         FailureCount(PAIR, support.count_key(name, site)),
         FailureCount(ACCOUNT, support.count_key(name)),
         *count_client(request, support),
     )
-    return _SignInAttempt(email, counts, is_known=False)
+    return SignInAttempt(email, counts, is_known=False)
+
+
+def read_form_cookie(request: Request) -> str:
+    """Return the cookie that a form belongs to before there is a session: the one that was sent, or a new one."""
+    sent = request.cookies.get(FORM_COOKIE, "")
+    return sent if TOKEN.fullmatch(sent) else new_token()  # not every text that a client sends can be a cookie
 
 
 def count_client(request: Request, support: SupportContext) -> Sequence[FailureCount]:
@@ -193,12 +198,12 @@ def render_sign_in(
     *,
     email: str = "",
     is_lost: bool = False,
+    has_new_password: bool = False,
     fault: SignInFault | None = None,
     wait_s: int | None = None,
 ) -> Response:
     """Render the form, with the reason why a sign-in was refused."""
-    sent = request.cookies.get(FORM_COOKIE, "")
-    cookie = sent if TOKEN.fullmatch(sent) else new_token()  # not every text that a client sends can be a cookie
+    cookie = read_form_cookie(request)
     language = get_language(request)
     wait = None if wait_s is None else refusal_detail("RATE_LIMITED", language, retry_after_s=wait_s)
     response = page(
@@ -211,6 +216,7 @@ def render_sign_in(
         token=form_token(support.secret, cookie),
         email=email,
         is_lost=is_lost,
+        has_new_password=has_new_password,
         fault=fault,
         wait=wait,
         provider=find_provider_name(support.services.settings.oidc_issuer),

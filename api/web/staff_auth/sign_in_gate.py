@@ -1,4 +1,6 @@
-"""Refuses sign-ins before routing while no unknown browser may sign in, so that a flood does not delay redeems.
+"""Refuses sign-ins and requests for a password before routing while no unknown browser may sign in.
+
+So a flood does not delay redeems.
 
 Routing, parsing the form and rendering a page take some ten times as long as this. Only whether the browser may be
 known is checked here; the route decides about all other requests.
@@ -14,7 +16,7 @@ from api.errors import ApplicationError
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.known_browsers import COOKIE_PREFIX
 from api.web.staff_auth.rendering import get_language, render_refusal
-from api.web.staff_auth.sessions import SIGN_IN
+from api.web.staff_auth.sessions import FORGOT_PASSWORD, SIGN_IN
 
 _PREFIX = COOKIE_PREFIX.encode()
 
@@ -36,13 +38,13 @@ class SignInGate:
         """Handle one connection."""
         if (
             scope["type"] == "http"
-            and scope["path"] == SIGN_IN
+            and scope["path"] in {SIGN_IN, FORGOT_PASSWORD}
             and scope["method"] == "POST"
             and not _may_be_known(scope)
         ):
             refusal = self._get_support().refuse_unknown_browser()
             if refusal is not None:
-                scope["ledger_route"] = SIGN_IN
+                scope["ledger_route"] = scope["path"]
                 await self._page(refusal, scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

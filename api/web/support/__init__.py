@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.web.staff_auth import account, provider_sign_in, sign_in
+from api.web.staff_auth import account, password_links, provider_sign_in, sign_in
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sign_in_gate import SignInGate
 from api.web.support import (
@@ -43,6 +43,7 @@ def include_support(router: APIRouter) -> None:
     modules = (
         sign_in,
         provider_sign_in,
+        password_links,
         search_page,
         person_page,
         code_page,

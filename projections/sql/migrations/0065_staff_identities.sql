@@ -1,6 +1,6 @@
 -- Single sign-on: the account at the identity provider that an account here belongs to, looked up by the digest of
 -- issuer and subject; the provider's session that began one of ours; and the one account that may always use its password.
--- depends: 0062_suppressed_addresses
+-- depends: 0064_staff_access
 
 CREATE TABLE staff_identities (
     identity_id uuid PRIMARY KEY,

@@ -138,6 +138,13 @@ class Ledger:
             assert self.terminal.ledger("staff", "add", address, "--role", role).status == 0
         return email, *more
 
+    def staff_with_password(self) -> Arguments:
+        """The address of a member of staff who accepted the invitation."""
+        (email,) = self.staff()
+        with psycopg.connect(self.bench.database_url) as conn:
+            conn.execute("UPDATE staff_links SET ended_at = now(), ended_how = 'used' WHERE ended_at IS NULL")
+        return (email,)
+
     def key(self) -> str:
         """The id of an API key."""
         return str(self.terminal.ledger("key", "create", "reports", "--role", "viewer", "--json").json["id"])
@@ -251,9 +258,10 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "hand-out test": (lambda ledger: (ledger.hand_out(), PERSON), ["sent_hand_out_test"]),
     "group branding": (lambda _: ("VIP", "--accent", "#1f5fbf"), ["changed_group"]),
     "staff add": (lambda _: ("new@staff.example.com", "--role", "viewer"), ["added_staff"]),
+    "staff invite": (Ledger.staff, ["repeated_invitation"]),
     "staff role": (lambda ledger: ledger.staff("support"), ["changed_role"]),
-    "staff password": (Ledger.staff, ["reset_password"]),
-    "staff remove": (Ledger.staff, ["removed_staff"]),
+    "staff password": (Ledger.staff_with_password, ["reset_password"]),
+    "staff remove": (Ledger.staff_with_password, ["removed_staff"]),
     "key create": (lambda _: ("reports", "--role", "viewer"), ["made_key"]),
     "key revoke": (lambda ledger: (ledger.key(),), ["revoked_key"]),
     "export codes": (Ledger.output, ["exported_codes"]),
@@ -351,7 +359,7 @@ def test_commands_that_only_read_change_no_row(ledger: Ledger) -> None:
 
 def test_command_that_did_nothing_leaves_no_line(ledger: Ledger) -> None:
     """A key that was revoked before, and staff who were removed before."""
-    key, (email,) = ledger.key(), ledger.staff()
+    key, (email,) = ledger.key(), ledger.staff_with_password()
     first = [ledger.terminal.ledger("key", "revoke", key), ledger.terminal.ledger("staff", "remove", email)]
     left, before = ledger.records()
     again = [ledger.terminal.ledger("key", "revoke", key), ledger.terminal.ledger("staff", "remove", email)]

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
+from tests.support.clients.staff_inbox import StaffInbox, read_emails_of_staff
 
 
 @pytest.fixture
@@ -20,3 +21,9 @@ def sign_in(app: AppClient) -> Callable[..., StaffBrowser]:
         return browser
 
     return signed_in
+
+
+@pytest.fixture
+def inbox(monkeypatch: pytest.MonkeyPatch) -> StaffInbox:
+    """What the application sends to staff."""
+    return read_emails_of_staff(monkeypatch)

@@ -11,7 +11,14 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
-from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
+from api.use_cases.administration.staff_accounts import NOTHING_LOST, remove_staff, set_staff_role
+from api.use_cases.administration.staff_links import (
+    choose_password,
+    find_link,
+    invite_staff,
+    repeat_invitation,
+    reset_password,
+)
 from api.use_cases.privacy.erase_person import PersonErasure
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.manage_hand_out import CreateHandOut
@@ -143,12 +150,17 @@ def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
     with LedgerStore.open(settings_for(running)) as storage:
         action = AuditLog(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
         people = [EmailAddress.parse(f"{name}@staff.example.com") for name in ("admin", "viewer")]
-        first, second = (add_staff(action, storage.vault.draft_staff(one, uuid4()), "hash", "admin") for one in people)
-        assert first
-        assert second
+        invited = [invite_staff(action, storage.vault.draft_staff(one, uuid4()), "admin") for one in people]
+        links = [link for link in invited if link is not None]
+        first, second = (link.staff_id for link in links)
+        repeated = repeat_invitation(action, second)
+        assert repeated
+        state, stored_link = find_link(storage, repeated.token, action.now)
+        assert stored_link
         changes = [
+            choose_password(action, stored_link, repeated.digest, "hash"),
             set_staff_role(action, second, "viewer"),
-            set_new_password(action, second, "other hash", "lost"),
+            reset_password(action, second, "lost") is not None,
             remove_staff(action, second, "left"),
         ]
         with pytest.raises(LastAdminError):
@@ -160,10 +172,13 @@ def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
         )
         acts = [line.action for line in AuditReader(storage).list_page(99)][::-1]
 
-    assert changes == [True] * 3
+    assert (state, changes) == ("open", [True, NOTHING_LOST, True, NOTHING_LOST])
     assert (secret or "").startswith("rl_")
     assert revoked
-    assert acts == ["added_staff"] * 2 + ["changed_role", "reset_password", "removed_staff", "made_key", "revoked_key"]
+    assert acts == [
+        *("added_staff", "added_staff", "repeated_invitation", "accepted_invitation", "changed_role"),
+        *("reset_password", "removed_staff", "made_key", "revoked_key"),
+    ]
 
 
 def test_running_role_makes_nothing_and_waits_for_nothing(running: str) -> None:

@@ -2,38 +2,44 @@
 
 import re
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 
-from tests.support.clients.admin_client import secret_of
+from domain.ports import Accepted, Rejected
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
-from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.clients.staff_browser import PASSWORD, StaffBrowser
+from tests.support.clients.staff_inbox import StaffInbox
 
 MEI = "Mei@staff.example.com"
 
 
 @pytest.fixture
-def mei(app: AppClient, admin: StaffBrowser) -> tuple[StaffBrowser, str]:
-    """A new staff member who has signed in, and their id."""
-    page = admin.submit("/admin/staff", email=MEI, role="viewer").text
+def mei(app: AppClient, admin: StaffBrowser, inbox: StaffInbox) -> tuple[StaffBrowser, str]:
+    """A new staff member who chose a password and signed in, and their id."""
+    invited = admin.submit("/admin/staff", email=MEI, role="viewer")
     browser = StaffBrowser(app)
-    assert browser.sign_in(MEI.lower(), secret_of(page)).status_code == 303
-    names, ids = re.findall(r"<th scope=\"row\">([^<]+)<", page), re.findall(r"/staff/([0-9a-f-]{36})/role", page)
-    return browser, ids[names.index(MEI)]
+    assert browser.post(inbox.find_link(MEI), {"new": PASSWORD}).status_code == 303
+    assert browser.sign_in(MEI.lower(), PASSWORD).status_code == 303
+    return browser, invited.headers["location"].rpartition("/")[2].partition("?")[0]
 
 
-def test_new_password_ends_all_sessions(app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
-    """The old one is worth nothing, and the new one is shown once."""
+def test_password_link_ends_all_sessions_and_the_former_password(
+    app: AppClient, admin: StaffBrowser, inbox: StaffInbox, mei: tuple[StaffBrowser, str]
+) -> None:
+    """The admin sees neither password nor link."""
     browser, staff_id = mei
     before = browser.get("/support").status_code
 
-    password = secret_of(admin.submit(f"/admin/staff/{staff_id}/password", "/admin/staff", reason="lost it").text)
-    after = browser.get("/support").status_code
+    answer = admin.submit(f"/admin/staff/{staff_id}/password", "/admin/staff", reason="lost it")
+    link, page = inbox.find_link(MEI, 2), admin.get(answer.headers["location"]).text
 
-    assert (before, after) == (200, 303)
-    assert password not in admin.get("/admin/staff").text
-    assert StaffBrowser(app).sign_in(MEI, password).status_code == 303
+    assert (before, browser.get("/support").status_code) == (200, 303)
+    assert StaffBrowser(app).sign_in(MEI, PASSWORD).status_code == 403
+    assert link.rpartition("/")[2] not in page
+    assert StaffBrowser(app).post(link, {"new": "another pass phrase"}).status_code == 303
+    assert StaffBrowser(app).sign_in(MEI, "another pass phrase").status_code == 303
     assert "reset a password" in admin.get("/support/audit").text
 
 
@@ -48,18 +54,20 @@ def test_role_holds_from_the_next_request_on(admin: StaffBrowser, mei: tuple[Sta
 
 
 def test_removed_staff_member_can_do_nothing_until_added_again(
-    app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]
+    app: AppClient, admin: StaffBrowser, inbox: StaffInbox, mei: tuple[StaffBrowser, str]
 ) -> None:
-    """Their session is over and their password worth nothing; taken on again they get a new one."""
+    """Their session is over and their password worth nothing; taken on again they choose a new one."""
     browser, staff_id = mei
     admin.submit(f"/admin/staff/{staff_id}/remove", "/admin/staff", reason="left")
     gone, listed = browser.get("/support").status_code, admin.get("/admin/staff").text
 
-    page = admin.submit("/admin/staff", email=MEI, role="support").text
+    old_password = StaffBrowser(app).sign_in(MEI, PASSWORD).status_code
+    admin.submit("/admin/staff", email=MEI, role="support")
+    StaffBrowser(app).post(inbox.find_link(MEI, 2), {"new": "another pass phrase"})
 
-    assert gone == 303
+    assert (gone, old_password) == (303, 403)
     assert MEI not in listed
-    assert StaffBrowser(app).sign_in(MEI, secret_of(page)).status_code == 303
+    assert StaffBrowser(app).sign_in(MEI, "another pass phrase").status_code == 303
     assert "already has a staff account" in admin.submit("/admin/staff", email=MEI, role="viewer").text
 
 
@@ -71,7 +79,7 @@ def test_last_admin_stays(app: AppClient, admin: StaffBrowser, mei: tuple[StaffB
 
     refused = [
         admin.submit(f"/admin/staff/{own_id}/remove", "/admin/staff", reason="left"),
-        admin.submit(f"/admin/staff/{own_id}/role", "/admin/staff", role="viewer"),
+        admin.submit(f"/admin/staff/{own_id}/role?role=viewer", "/admin/staff", reason="left"),
     ]
     admin.submit(f"/admin/staff/{staff_id}/role", "/admin/staff", role="admin")
     done = admin.submit(f"/admin/staff/{own_id}/remove", "/admin/staff", reason="left")
@@ -105,3 +113,107 @@ def test_forms_of_others_are_refused(app: AppClient, admin: StaffBrowser) -> Non
 
     assert {403} == answers
     assert before == [app.count(table) for table in ("batches", "api_keys", "staff", "invite_groups", "audit")]
+
+
+def test_admin_sees_and_ends_the_sessions_of_an_account(admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
+    """With a line in the audit log; the page of an account that does not exist is not found."""
+    browser, staff_id = mei
+    before = read_page(admin.get(f"/admin/staff/{staff_id}").text)
+
+    ended = admin.submit(f"/admin/staff/{staff_id}/sessions", "/admin/staff")
+
+    assert len(before.find_all("input", name="session")) == 1
+    assert ended.status_code == 303
+    assert browser.get("/support").status_code == 303
+    assert "not signed in anywhere" in admin.get(f"/admin/staff/{staff_id}").text
+    assert "ended sessions: 1" in admin.get("/support/audit").text
+    assert admin.get(f"/admin/staff/{uuid4()}").status_code == 404
+
+
+@pytest.fixture
+def second_admin(app: AppClient, mei: tuple[StaffBrowser, str], admin: StaffBrowser) -> tuple[StaffBrowser, str]:
+    """Mei as an admin with two API keys: one of the role viewer, one that issues codes."""
+    browser, staff_id = mei
+    admin.submit(f"/admin/staff/{staff_id}/role", "/admin/staff", role="admin")
+    for name, more in (("reads", {"role": "viewer"}), ("issues", {"role": "scoped", "scope": "codes:issue"})):
+        assert browser.submit("/admin/keys", name=name, nonce=uuid4().hex, **more).status_code == 200
+    assert app.count("api_keys") == 2
+    return browser, staff_id
+
+
+def find_revoked(app: AppClient) -> list[str]:
+    """Whether each key is revoked, by its role."""
+    with app.services.storage.datastore.get_connection() as conn:
+        rows = conn.execute("SELECT role FROM api_keys WHERE revoked_at IS NOT NULL ORDER BY role").fetchall()
+    return [row["role"] for row in rows]
+
+
+def test_lower_role_ends_sessions_and_the_keys_that_open_more(
+    app: AppClient, admin: StaffBrowser, second_admin: tuple[StaffBrowser, str]
+) -> None:
+    """After a page that says how many; each key has its line, and a key within the new role stays valid."""
+    browser, staff_id = second_admin
+    asked = admin.submit(f"/admin/staff/{staff_id}/role", "/admin/staff", role="viewer")
+    page = read_page(admin.get(asked.headers["location"]).text)
+    still_admin, unsaid = browser.get("/admin").status_code, admin.submit(asked.headers["location"], reason=" ")
+
+    done = admin.submit(asked.headers["location"], reason="moved to finance")
+
+    assert asked.headers["location"] == f"/admin/staff/{staff_id}/role?role=viewer"
+    assert {"Sessions that end 1", "API keys that are revoked 1"} <= {row.text for row in page.find_all("div", "row")}
+    assert (still_admin, unsaid.status_code, done.status_code) == (200, 422, 303)
+    assert browser.get("/support").status_code == 303
+    assert find_revoked(app) == ["scoped"]
+    lines = admin.get("/support/audit").text
+    assert "moved to finance" in lines
+    assert "ended sessions: 1, revoked API keys: 1" in lines.replace("; ", ", ")
+
+
+def test_closed_account_loses_sessions_and_all_keys(
+    app: AppClient, admin: StaffBrowser, second_admin: tuple[StaffBrowser, str]
+) -> None:
+    """The page before says how many."""
+    browser, staff_id = second_admin
+    page = read_page(admin.get(f"/admin/staff/{staff_id}/remove").text)
+
+    admin.submit(f"/admin/staff/{staff_id}/remove", "/admin/staff", reason="left")
+
+    assert {"Sessions that end 1", "API keys that are revoked 2"} <= {row.text for row in page.find_all("div", "row")}
+    assert browser.get("/support").status_code == 303
+    assert find_revoked(app) == ["scoped", "viewer"]
+
+
+def test_invitation_that_was_not_sent_is_marked_and_sent_again(
+    app: AppClient, admin: StaffBrowser, inbox: StaffInbox
+) -> None:
+    """The former link is dead then; once it is accepted, there is nothing to send again."""
+    inbox.outcome = Rejected(server="mx:25", reason="unreachable", final=False)
+    page = admin.submit("/admin/staff", email=MEI, role="viewer").headers["location"]
+    failed, listed = admin.get(page).text, admin.get("/admin/staff").text
+    inbox.outcome = Accepted(server="mx:25")
+    first, again = inbox.find_link(MEI), f"{page.partition('?')[0]}/invitation"
+
+    admin.submit(again, "/admin/staff")
+    second = inbox.find_link(MEI, 2)
+
+    assert "did not accept the email" in failed
+    assert "invited" in read_page(listed).texts("span", class_="mark")
+    assert "accepted the email" in admin.get(page).text
+    assert "A newer link was sent" in StaffBrowser(app).get(first).text
+    assert StaffBrowser(app).post(second, {"new": PASSWORD}).status_code == 303
+    assert admin.submit(again, "/admin/staff").status_code == 404
+    assert app.count("staff_links") == 2
+
+
+def test_revoked_invitation_opens_nothing(app: AppClient, admin: StaffBrowser, inbox: StaffInbox) -> None:
+    """With its line in the audit log; the account is no longer listed."""
+    page = admin.submit("/admin/staff", email=MEI, role="viewer").headers["location"].partition("?")[0]
+    asked = admin.get(f"{page}/remove").text
+
+    admin.submit(f"{page}/remove", "/admin/staff", reason="wrong person")
+
+    assert "Revoke invitation" in asked
+    assert "This invitation was revoked" in StaffBrowser(app).get(inbox.find_link(MEI)).text
+    assert StaffBrowser(app).post(inbox.find_link(MEI), {"new": PASSWORD}).status_code == 410
+    assert MEI not in admin.get("/admin/staff").text
+    assert "revoked the invitation of a staff member" in admin.get("/support/audit").text

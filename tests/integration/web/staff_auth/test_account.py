@@ -1,8 +1,10 @@
-"""One's own password: changed with the old one, and every other session ends."""
+"""One's own password, changed with the old one, and one's own sessions: listed, and ended one by one or together."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser
 
 NEW = "a longer pass phrase"
@@ -38,3 +40,87 @@ def test_new_password_needs_the_old_one_and_enough_characters(
     assert "at least 12 characters" in short.text
     assert guesses == [422] * 9 + [429]
     assert StaffBrowser(app).sign_in("viewer@staff.example.com", PASSWORD).status_code == 303
+
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Safari/604.1"
+
+
+def enter(app: AppClient, user_agent: str) -> StaffBrowser:
+    """Sign the viewer in from another browser."""
+    browser = StaffBrowser(app)
+    token = browser.token("/support/sign-in")
+    form = {"token": token, "email": "viewer@staff.example.com", "password": PASSWORD}
+    assert browser.post("/support/sign-in", form, {"user-agent": user_agent}).status_code == 303
+    return browser
+
+
+def read_sessions(browser: StaffBrowser) -> dict[str, str]:
+    """The keys of the sessions that the page can end, by their device."""
+    page = read_page(browser.get("/support/account").text)
+    rows = page.find("table", class_="list list-cards").rows
+    keys = [row.find_all("input", name="session") for row in rows]
+    return {row.find("th").text: key[0].attributes["value"] if key else "" for row, key in zip(rows, keys, strict=True)}
+
+
+def test_sessions_are_listed_with_device_and_end_one_by_one(
+    app: AppClient, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """The one that asks has no button; another one ends at its next request, and the rest stay."""
+    here, linux, phone = sign_in("viewer"), enter(app, FIREFOX), enter(app, PHONE)
+
+    listed = read_sessions(here)
+    answer = here.submit("/support/account/sessions", session=listed["Firefox on Linux"])
+
+    assert sorted(listed) == ["Firefox on Linux", "Safari on iPhone", "Unknown browser this browser"]
+    assert [name for name, key in listed.items() if not key] == ["Unknown browser this browser"]
+    assert (answer.status_code, answer.headers["location"]) == (303, "/support/account?done=sessions")
+    assert [browser.get("/support").status_code for browser in (here, linux, phone)] == [200, 303, 200]
+    assert "Firefox" not in here.get("/support/account").text
+
+
+def test_all_other_sessions_end_together_and_the_audit_log_says_how_many(
+    app: AppClient, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """Sent twice, the form ends nothing more and leaves no second line."""
+    here, others = sign_in("viewer"), [enter(app, FIREFOX), enter(app, PHONE)]
+
+    for _ in range(2):
+        here.submit("/support/account/sessions")
+
+    assert [browser.get("/support").status_code for browser in (here, *others)] == [200, 303, 303]
+    lines = sign_in("admin").get("/support/audit").text
+    assert lines.count("ended sessions of staff") - lines.count(">ended sessions of staff</option>") == 1
+    assert "ended sessions: 2" in lines
+
+
+def test_session_of_another_account_is_not_ended(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
+    """Its digest is no secret, and opens nothing; a key that is not one is malformed."""
+    viewer, support = sign_in("viewer"), sign_in("support")
+    with app.services.storage.datastore.get_connection() as conn:
+        query = "SELECT o.digest FROM staff_sessions o JOIN staff s USING (staff_id) WHERE s.role = 'support'"
+        (row,) = conn.execute(query).fetchall()
+
+    viewer.submit("/support/account/sessions", session=bytes(row["digest"]).hex())
+
+    assert support.get("/support").status_code == 200
+    assert viewer.submit("/support/account/sessions", session="x").status_code == 422
+
+
+def test_use_of_a_session_is_recorded_once_in_five_minutes(
+    app: AppClient, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """Not with each request, so a page costs one statement; a time in the future is replaced."""
+    browser, start = sign_in("viewer"), app.services.now()
+
+    def used_after(age: timedelta) -> datetime:
+        with app.services.storage.datastore.get_connection() as conn:
+            conn.execute("UPDATE staff_sessions SET last_used_at = %s", (start - age,))
+            browser.get("/support/account")
+            (row,) = conn.execute("SELECT last_used_at FROM staff_sessions").fetchall()
+        used_at: datetime = row["last_used_at"]
+        return used_at
+
+    assert used_after(timedelta(minutes=4)) == start - timedelta(minutes=4)
+    assert used_after(timedelta(minutes=6)) >= start
+    assert used_after(timedelta(hours=-1)) < start + timedelta(minutes=30)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.judgment import HAND_OUT
 from domain.ports import Accepted, Language, Outcome, OutcomeUnknown, Rejected, RetryLater
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
@@ -235,7 +235,7 @@ def test_list_says_whose_address_is_not_written_to(house: HandOutRig) -> None:
     bench, hand_out_id = house.bench, house.create()
     reservation_id = done(bench.redeem(bench.issue(), "li@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
-    bounce = RecordBounce(
+    bounce = RecordMailReport(
         context=bench.context("worker"),
         reservation_id=reservation_id,
         delivery=1,

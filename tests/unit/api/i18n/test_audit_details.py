@@ -26,6 +26,13 @@ ROOT: Final = Path(__file__).parents[4]
 DESCRIBING: Final = {"describe_values", "describe_changes", "describe_reason"}
 URL: Final = "https://team.example.com/in"
 EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
+    "signed_in": (describe_values(how="break_glass"), "by the break-glass account", "方式：应急账号"),
+    "signed_out": (describe_values(how="provider"), "by single sign-on", "方式：统一登录"),
+    "sign_on_refused": (
+        describe_values(why="token_invalid", what="aud"),
+        "reason: invalid token; details: aud",
+        "原因：令牌无效；详情：aud",
+    ),
     "issued_codes": (describe_values(count=5, group="VIP"), "number of codes: 5; group: VIP", "数量：5；群组：VIP"),
     "imported_codes": (describe_values(count=7, lines=9), "number of codes: 7; lines: 9", "数量：7；行数：9"),
     "exported_codes": (
@@ -56,7 +63,14 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         "名称：reports；权限范围：codes:read cases:read；有效天数：30",
     ),
     "added_staff": (describe_values(role="viewer"), "role: Viewer", "角色：只读"),
-    "changed_role": (describe_changes(role=("viewer", "admin")), "role: Viewer → Administrator", "角色：只读 → 管理员"),
+    "changed_role": (
+        f"moved; {describe_changes(role=('admin', 'viewer'))}; {describe_values(sessions=2, keys=1)}",
+        "moved; role: Administrator → Viewer; ended sessions: 2; revoked API keys: 1",
+        "moved；角色：管理员 → 只读；结束的会话：2；吊销的 API 密钥：1",
+    ),
+    "removed_staff": (describe_reason("left", sessions=1), "left; ended sessions: 1", "left；结束的会话：1"),
+    "revoked_invitation": (describe_reason("left", keys=1), "left; revoked API keys: 1", "left；吊销的 API 密钥：1"),
+    "ended_sessions": (describe_values(sessions=3), "ended sessions: 3", "结束的会话：3"),
     "changed_group": (
         f"group: VIP; {describe_changes(takes_rebinds=(False, True), text_en=('', 'Welcome: read this; enjoy'))}",
         "group: VIP; customers may move their access here: no → yes; English text: none → Welcome: read this; enjoy",

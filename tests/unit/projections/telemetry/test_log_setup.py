@@ -57,6 +57,7 @@ def test_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
         ("code T6Z7Z16GK5WAXPK11EX3 is held", "code <code> is held"),
         ("GET /a/Zm9vYmFyYmF6cXV4cXV1eA HTTP/1.1", "GET /a/<token> HTTP/1.1"),
         ("POST /opt-out/Zm9vYmFyYmF6cXV4cXV1eA HTTP/1.1", "POST /opt-out/<token> HTTP/1.1"),
+        ("GET /support/set-password/Zm9v_mFyYmF6cXV4-XV1eA HTTP/1.1", "GET /support/set-password/<token> HTTP/1.1"),
         ("celery@web-1.example.com ready.", "celery@web-1.example.com ready."),
         ("Scheduler: Sending due task cleanup-expired-users", "Scheduler: Sending due task cleanup-expired-users"),
         ("d190b3c6-7154-41f7-bdd2-59080a21e6f4", "d190b3c6-7154-41f7-bdd2-59080a21e6f4"),

@@ -76,9 +76,7 @@ class Mail:
     def report(self, kind: Literal["delayed", "complained"], mail: int) -> Result:
         """A mail server reports a delay, or the recipient complains."""
         context, report = self.scenario.context("worker"), ReportText(mail)
-        return self.scenario.run(
-            RecordHandOutReport(context=context, code_id=CODE, mail=mail, kind=kind, text=report)
-        )
+        return self.scenario.run(RecordHandOutReport(context=context, code_id=CODE, mail=mail, kind=kind, text=report))
 
     def remind(self) -> Result:
         """A reminder may be due."""
