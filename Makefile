@@ -4,7 +4,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench check audit sbom docs pictures lock clean
+CHECKS := check-types check-style check-code check-locks check-api check-docs
+.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench check $(CHECKS) audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -101,22 +102,23 @@ quick: setup  ## Check style, types, import rules, unit tests, schema, catalogs 
 	@$(BIN)/python -m pytest --quiet -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		tests/unit tests/schema tests/i18n tests/architecture $(ARGS)
 
-# File by file in one process more than there are cores, four at most, for much of it is waiting; each process has
-# servers of its own. ARGS=-n0 runs them in one.
+# File by file, long files first (tests/support/long_files.py), in more processes than there are cores, four at most, for
+# much of it is waiting. Each process imports the tests and has servers of its own, so `make test`, which has the most
+# tests, runs in one more, and the others in two more: they wait longer. ARGS=-n0 runs them in one.
+IN_PARALLEL = -n $$(( $$(getconf _NPROCESSORS_ONLN) + $(1) )) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: setup  ## Run the tests, in some six minutes on two cores
-	@$(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
-		--no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest $(call IN_PARALLEL,1) $(ARGS)
 
-# Fuzzing, extreme values, outages, accessibility, and fixed slices of chaos, failover, simulation and benchmarks.
+# Fuzzing, extreme values, outages, accessibility, and fixed slices of chaos, failover, simulation and benchmarks. Each process
+# imports the files with slow tests only: all would take longer than one of them. A path in ARGS names others.
+SLOW_FILES := $$(grep -rl --include='test_*.py' 'pytest\.mark\.slow' tests | sort)
 slow: setup  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
-	@$(BIN)/python -m pytest -m "slow and not long" -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
-		--no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest $(call IN_PARALLEL,2) -m "slow and not long" $(if $(filter tests/%,$(ARGS)),,$(SLOW_FILES)) $(ARGS)
 
 # Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start. Backups have none of them.
 SMALL := SMALL_WORLD=1 PYTHONPATH=$(CURDIR)/tests/small_world/startup:$(CURDIR)
 small: setup  ## Run tests where every cache, queue, page, batch and pool is tiny, so that each is full
-	@$(SMALL) $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
-		--no-loadscope-reorder -m "not long" --ignore=tests/integration/api/http/test_schemathesis.py \
+	@$(SMALL) $(BIN)/python -m pytest $(call IN_PARALLEL,2) -m "not long" --ignore=tests/integration/api/http/test_schemathesis.py \
 		--ignore=tests/integration/cli/backup \
 		--ignore=tests/integration/projections/database/servers/test_stale_server_watch.py \
 		tests/unit/projections tests/unit/api tests/unit/workers tests/integration tests/faults/test_long_life.py $(ARGS)
@@ -189,20 +191,34 @@ acceptance: setup  ## Run the containers for real: redeem, kill each, upgrade, d
 bench: setup  ## Measure how fast it is, compared with bare baselines (needs wrk; pgbench where present; ARGS=--quick for a slice)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-# Node.js is needed for the OpenAPI document alone: without it, one line names what to install. In CI it must be there.
+# Two at a time: the types take as long as the rest. Node.js is needed for the OpenAPI document alone: without it, one line
+# names what to install. In CI it must be there.
 check: setup  ## Check style, types, import rules, dead code, spelling, locks, licenses, OpenAPI and documentation
+	@$(MAKE) --no-print-directory -j2 $(CHECKS)
+
+check-types:
+	@$(BIN)/mypy
+
+check-style:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/typos
+
+check-code:
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.architecture.dead_code
 	@$(BIN)/python -m tests.architecture.dead_methods
-	@$(BIN)/typos
+
+check-locks:
 	@$(BIN)/python -m pytest --quiet tests/architecture/test_locks.py
 	@$(BIN)/python -m tests.architecture.licenses
-	@$(BIN)/python -m tests.contracts.clients.lint_openapi
-	@$(BIN)/python -m sphinx -b dummy -W --keep-going -q -d docs/_build/check docs docs/_build/dummy
 	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
+
+check-api:
+	@$(BIN)/python -m tests.contracts.clients.lint_openapi
+
+check-docs:
+	@$(BIN)/python -m sphinx -b dummy -W --keep-going -q -d docs/_build/check docs docs/_build/dummy
 
 # Not a part of `make check`: it asks a service for advisories, which changes its mind without us.
 audit: $(AUDITING)  ## Check the pinned packages for known vulnerabilities (asks an advisory service)

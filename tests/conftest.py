@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.small_world.loader import enter, is_small
+from tests.support.long_files import order_of
 
 IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - only the place of a folder that tempfile creates
 FREE_BYTES_MIN: Final = 2_000_000_000
@@ -43,12 +44,13 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of the other world."""
+    """Leave out the tests of the other world, and put long files first."""
     other = "usual_world" if is_small() else "small_world"
     left_out = [test for test in items if test.get_closest_marker(other)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [test for test in items if not test.get_closest_marker(other)]
+    items.sort(key=lambda test: order_of(test.path))
 
 
 def pytest_collection_finish() -> None:
