@@ -115,15 +115,18 @@ SLOW_FILES := $$(grep -rl --include='test_*.py' 'pytest\.mark\.slow' tests | sor
 slow: setup  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
 	@$(BIN)/python -m pytest $(call IN_PARALLEL,2) -m "slow and not long" $(if $(filter tests/%,$(ARGS)),,$(SLOW_FILES)) $(ARGS)
 
-# Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start. Backups have none of them.
-SMALL := SMALL_WORLD=1 PYTHONPATH=$(CURDIR)/tests/small_world/startup:$(CURDIR)
+# Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start. What runs here is what
+# a bound can change: tests of tests/small_world/left_out.py use none, or those alone that every request uses. Each process
+# records the bounds that it uses, and one that no test used fails (ARGS chooses among the tests, so it ends that check).
+USES := $(CURDIR)/build/small_world_uses.txt
+SMALL := SMALL_WORLD=1 SMALL_WORLD_USES=$(USES) PYTHONPATH=$(CURDIR)/tests/small_world/startup:$(CURDIR)
 small: setup  ## Run tests where every cache, queue, page, batch and pool is tiny, so that each is full
-	@$(SMALL) $(BIN)/python -m pytest $(call IN_PARALLEL,2) -m "not long" --ignore=tests/integration/api/http/test_schemathesis.py \
-		--ignore=tests/integration/cli/backup \
-		--ignore=tests/integration/projections/database/servers/test_stale_server_watch.py \
-		tests/unit/projections tests/unit/api tests/unit/workers tests/integration tests/faults/test_long_life.py $(ARGS)
-	@$(SMALL) $(BIN)/python -m pytest -n0 --quiet -m slow tests/faults/test_chaos.py
+	@mkdir -p $(dir $(USES)) && : >$(USES)
+	@$(SMALL) $(BIN)/python -m pytest $(call IN_PARALLEL,2) -m "not long" tests/unit/projections tests/unit/api tests/unit/workers \
+		tests/unit/domain/values/test_similar_texts.py tests/integration tests/faults/test_long_life.py \
+		tests/faults/test_chaos.py tests/faults/test_standby_reads.py $(ARGS)
 	@$(SMALL) $(BIN)/python -m tests.simulation --seeds 300 $(if $(SEED),--seed $(SEED))
+	@$(if $(ARGS),,$(BIN)/python -m tests.small_world.uses $(USES))
 
 # SEED= chooses whom the requests are about; ARGS="--codes N --redeems M" a shorter life.
 long-life: setup  ## Redeem 300,000 times in one process life while database connections end, and compare each answer

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.small_world.left_out import is_left_out
 from tests.small_world.loader import enter, is_small
 from tests.support.long_files import order_of
 
@@ -41,6 +42,11 @@ os.environ.setdefault("PGSSLMODE", "disable")
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what needs no run in the small world."""
+    return (is_small() and is_left_out(collection_path)) or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -3,14 +3,18 @@
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.architecture.sources import nodes_of, parse
+from tests.small_world import uses
 from tests.small_world.bounds import SMALL, USUAL, USUAL_FAMILIES
+from tests.small_world.left_out import LEFT_OUT, is_left_out
 from tests.small_world.loader import LIMIT, shrink
+from tests.small_world.uses import RECORD, RecordedStatement, mark_uses
 
 ROOT: Final = Path(__file__).parents[2]
 ROOMS: Final = ("domain", "projections", "api", "workers")
@@ -110,6 +114,60 @@ def test_limit_of_a_statement_is_found() -> None:
     text = "-- name: one\nSELECT 1 LIMIT 1;\n-- name: few\nSELECT 1 LIMIT 20;\n-- name: asked\nSELECT 1 LIMIT %s;\n"
 
     assert list(find_limits("m", text)) == ["m:few"]
+
+
+@pytest.mark.parametrize(
+    ("source", "by_import", "by_call"),
+    [
+        ("PAGE = 25\ndef ask(): return PAGE\n", [], ["m:PAGE"]),
+        ("PAGE = 25\ndef ask(): return (lambda: PAGE + 1)()\n", [], ["m:PAGE"]),
+        ("PAGE = 25\nasync def wait(): return PAGE\ndef ask(): wait().send(None)\n", [], ["m:PAGE"]),
+        ("from functools import lru_cache\n@lru_cache(maxsize=9)\ndef ask(): ...\n", [], ["m:lru_cache"]),
+        ("def ask(*, pool_size=4): return pool_size\n", [], ["m:pool_size"]),
+        ("PAGE = 25\nHALF = PAGE / 2\ndef ask(): return HALF\n", ["m:PAGE"], []),
+    ],
+)
+def test_use_of_a_bound_is_recorded(source: str, by_import: list[str], by_call: list[str]) -> None:
+    """When a function reads it or a cache is asked; by the import if no function of its module does."""
+    keys: list[str] = []
+    (name,) = (key.partition(":")[2] for key in find_bounds("m", source))
+
+    def note(key: str, value: object) -> object:
+        keys.append(key)
+        return value
+
+    module: dict[str, Any] = {RECORD: note}
+
+    exec(compile(mark_uses(ast.parse(source), "m", [name]), "m", "exec"), module)  # noqa: S102 - written above
+    assert keys == by_import
+    with suppress(StopIteration):
+        module["ask"]()
+    assert keys == by_import + by_call
+
+
+def test_bound_that_no_test_uses_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of what is recorded, each process writes the first use; a statement is used when it is read."""
+    file = tmp_path / "uses.txt"
+    monkeypatch.setenv(uses.FILE, str(file))
+    monkeypatch.setattr(uses, "_recorded", set())
+    used, *unused = SMALL
+    statements = type("Statements", (), {"page": RecordedStatement(used, "SELECT 1 LIMIT 2")})
+
+    assert [statements.page, statements.page] == ["SELECT 1 LIMIT 2"] * 2  # type: ignore[attr-defined]  # made above
+    assert file.read_text() == f"{used}\n"
+    assert uses.main(str(file)) == 1
+    assert capsys.readouterr().err.startswith(f"no test of `make small` uses {', '.join(unused)}: add a test")
+    file.write_text("\n".join(SMALL))
+    assert uses.main(str(file)) == 0
+
+
+def test_tests_that_the_small_world_leaves_out_exist() -> None:
+    """With what is below them; their neighbors run."""
+    assert [path for path in LEFT_OUT if not (ROOT / path).exists()] == []
+    assert is_left_out(ROOT / "tests/integration/cli/backup/test_drill.py")
+    assert not is_left_out(ROOT / "tests/integration/cli/maintenance/test_rebuild_verify.py")
 
 
 def _numbers(target: ast.expr, value: ast.expr) -> Iterator[str]:

@@ -16,6 +16,7 @@ from types import CodeType, ModuleType
 from typing import Final
 
 from tests.small_world.bounds import SMALL
+from tests.small_world.uses import RECORD, RecordedStatement, is_recording, mark_uses, record_use
 
 SWITCH: Final = "SMALL_WORLD"
 """The environment variable that switches to the small world; processes that tests start inherit it."""
@@ -117,17 +118,30 @@ class _SmallLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         """Compile the module."""
-        source = Path(self.path).read_text("utf-8")
-        code: CodeType = compile(shrink(source, _sizes_of(fullname)), self.path, "exec", dont_inherit=True)
+        sizes = _sizes_of(fullname)
+        tree = shrink(Path(self.path).read_text("utf-8"), sizes)
+        if is_recording() and not _is_of_statements(fullname):
+            tree = mark_uses(tree, fullname, sizes)
+        code: CodeType = compile(tree, self.path, "exec", dont_inherit=True)
         return code
 
     def exec_module(self, module: ModuleType) -> None:
         """Execute the module, and shrink the limits of its statements."""
+        vars(module)[RECORD] = record_use
         super().exec_module(module)
+        if not _is_of_statements(module.__name__):
+            return
         for name, size in _sizes_of(module.__name__).items():
             for statements in filter(lambda value: isinstance(value, type), vars(module).values()):
                 if isinstance(statement := getattr(statements, name, None), str):
-                    setattr(statements, name, LIMIT.sub(f"LIMIT {size}", statement))
+                    small = LIMIT.sub(f"LIMIT {size}", statement)
+                    key = f"{module.__name__}:{name}"
+                    setattr(statements, name, RecordedStatement(key, small) if is_recording() else small)
+
+
+def _is_of_statements(module: str) -> bool:
+    """Return whether the bounds of a module are limits in its SQL."""
+    return module.startswith("projections.sql.")
 
 
 def _sizes_of(module: str) -> dict[str, int]:
