@@ -252,9 +252,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             status = DependencyStatus(BrokerUrl.parse(broker_url).product)
             watch = BrokerMonitor(broker_url, report=status.log_changes)
             silent, reports = StalledWriterWatch(storage.datastore), ReportStore.open(settings, storage)
-            dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
-            rates, is_limited = settings.invitation_rates, settings.rate_limit == "on"
-            guard = Guard(storage.vault.digest_client, time.monotonic, rates) if is_limited else None
+            dispatcher, guard = BackgroundDispatcher(_publish, _count_celery_error), _guard(settings, storage)
             app.state.services = Services(
                 settings=settings,
                 storage=storage,
@@ -271,9 +269,8 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 channel_kinds=_channel_kinds(),
             )
             app.state.hook_post = app.state.mail_preview = preview_sender = _preview_sender(settings, storage)
-            app.state.support = SupportContext.from_services(
-                app.state.services, preview_sender, _identity_provider(settings)
-            )
+            provider = _identity_provider(settings)
+            app.state.support = SupportContext.from_services(app.state.services, preview_sender, provider)
             app.state.viewers = StreamSlots(HISTORY_VIEWERS_MAX)
             app.state.streams = StreamSlots(STATUS_STREAMS_MAX, STATUS_STREAMS_PER_CLIENT_MAX)
             app.state.readers = StreamSlots(FEED_READERS_MAX)
@@ -304,6 +301,12 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 reports.close()
 
     return lifespan
+
+
+def _guard(settings: ApiSettings, storage: LedgerStore) -> Guard | None:
+    """Return the rate limits; None where they are off."""
+    is_limited = settings.rate_limit == "on"
+    return Guard(storage.vault.digest_client, time.monotonic, settings.invitation_rates) if is_limited else None
 
 
 def erase_again(storage: LedgerStore, settings: ApiSettings) -> None:
