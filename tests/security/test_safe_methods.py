@@ -15,6 +15,7 @@ ASKED = [route.removeprefix("GET ") for route in MATRIX if route.startswith("GET
 UNCOUNTED = {"limit_reports", "tallies"}
 """Tables of metrics, which reading `/metrics` brings up to date; sessions are made by the test itself."""
 UNREACHED = {
+    *("/support/sign-in/oidc", "/support/sign-in/oidc/callback"),  # there is no provider
     *("/static", "/favicon.ico", "/support/{_path}", "/admin/{_path}"),  # are no pages
     *("/mailbox/{key}", "/mailbox/{key}/html", "/support/tries/{digest}"),  # there is none
     *("/admin/batches/{batch_id}", "/admin/batches/{batch_id}/rejected", "/admin/batches/{batch_id}/stop"),  # likewise

@@ -55,6 +55,7 @@ WITHOUT_TRACE: Final = {
     "history_blocks": "random ids; rebuilt from the log",
     "limit_reports": "rows of minutes, of which another test searches the digests",
     "staff": "about staff",
+    "staff_identities": "about staff",
     "staff_links": "about staff",
     "staff_sessions": "about staff",
     "saved_views": "about staff",

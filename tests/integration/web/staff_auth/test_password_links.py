@@ -12,7 +12,7 @@ from api.web.staff_auth.staff_mailer import WAITING_MAX
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, heading
 from tests.support.clients.staff_inbox import StaffInbox
-from tests.support.waiting import wait_for
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 EMAIL, NEW = "mei@staff.example.com", "a longer pass phrase"
 FORGOT = "/support/forgot-password"
@@ -210,7 +210,7 @@ def test_more_emails_than_may_wait_are_refused(app: AppClient, inbox: StaffInbox
     support = app.client.app.state.support  # type: ignore[attr-defined]  # as above
     inbox.answers.clear()
     for _ in range(WAITING_MAX):
-        support.mailer._submit(lambda: inbox.answers.wait(30) and None)
+        support.mailer._submit(lambda: inbox.answers.wait(WAIT_S_MAX) and None)
 
     refused = forget(app).status_code
     inbox.answers.set()
