@@ -143,7 +143,15 @@ class Ledger:
         (email,) = self.staff()
         with psycopg.connect(self.bench.database_url) as conn:
             conn.execute("UPDATE staff_links SET ended_at = now(), ended_how = 'used' WHERE ended_at IS NULL")
+            conn.execute("UPDATE staff SET password_hash = 'not empty' WHERE password_hash = ''")
         return (email,)
+
+    def staff_with_provider(self) -> Arguments:
+        """The address of a member of staff, and a subject at the identity provider that is now configured."""
+        provider = {"ISSUER": "https://id.example.com", "CLIENT_ID": "ledger", "ROLES": "admins=admin"}
+        for name, value in provider.items():
+            self.monkeypatch.setenv(f"LEDGER_OIDC_{name}", value)
+        return self.staff(uuid4().hex)
 
     def key(self) -> str:
         """The id of an API key."""
@@ -261,6 +269,8 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "staff invite": (Ledger.staff, ["repeated_invitation"]),
     "staff role": (lambda ledger: ledger.staff("support"), ["changed_role"]),
     "staff password": (Ledger.staff_with_password, ["reset_password"]),
+    "staff break-glass": (Ledger.staff_with_password, ["chose_break_glass"]),
+    "staff connect": (Ledger.staff_with_provider, ["connected_identity"]),
     "staff remove": (Ledger.staff_with_password, ["removed_staff"]),
     "key create": (lambda _: ("reports", "--role", "viewer"), ["made_key"]),
     "key revoke": (lambda ledger: (ledger.key(),), ["revoked_key"]),
