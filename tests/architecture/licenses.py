@@ -47,6 +47,7 @@ EXCEPTIONS: Final = {
     "psycopg-pool": "LGPL-3.0-only: as psycopg",
     "docutils": "public domain and BSD; GPL is an Emacs mode that no wheel holds. It builds the documentation only",
     "protobuf": "3-Clause BSD License, written out in words. Messages of the tracing protocol",
+    "dramatiq": "LGPL-3.0-or-later: the identity provider of a test uses it, unchanged. Tests only",
     "axe-playwright-python": "names none in its metadata; its LICENSE file is MIT. Tests only",
 }
 """Who is let in all the same, and why."""

@@ -68,11 +68,12 @@ def record_mail_report(command: RecordMailReport, working_set: WorkingSet, polic
 
     Raises:
         ReservationUnknown: There is no such reservation.
-        NothingSent: No attempt at that delivery was ever made.
+        NothingSent: No attempt at that delivery was ever made. A notice is sent about a use that never was, too.
         OutOfBounds: `occurred_at` is earlier than the reservation, or ahead of now.
     """
     reservation = working_set.reservation(command.reservation_id)
-    if reservation.last_attempt == 0 or command.delivery > reservation.delivery:
+    is_invite = command.mail == "invite"
+    if (is_invite and reservation.last_attempt == 0) or command.delivery > reservation.delivery:
         raise NothingSent
     if _is_known(command, reservation, working_set):
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)

@@ -256,6 +256,19 @@ def test_delay_and_complaint_are_recorded_once_and_change_no_state(
     assert not done(scenario.report(reservation_id, kind, TextWithId(8))).changed
 
 
+def test_notice_about_a_use_that_was_never_sent_may_bounce() -> None:
+    """Its deadline passed without an attempt, and the notice of the refund came back."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.refund(reservation_id)
+
+    reported = done(scenario.bounce(reservation_id, mail="notice", reply=TextWithId(7)))
+
+    assert reported.changed
+    assert scenario.kinds[-1] == "InviteBounced"
+    assert scenario.balance == (0, 0)
+
+
 def test_nothing_is_reported_of_what_was_never_attempted() -> None:
     """A report for an unborn delivery is a mistake of the caller."""
     scenario = Scenario()
