@@ -32,11 +32,10 @@ VAULT: Final = ("code_texts", "recipients", "private_texts", "text_subjects")
 READ, APPEND, WRITE = ("SELECT",), ("INSERT", "SELECT"), ("DELETE", "INSERT", "SELECT", "UPDATE")
 ALTER = ("DELETE", "SELECT", "UPDATE")
 UPSERT = ("INSERT", "SELECT", "UPDATE")
-IDENTITIES: Final = "staff_identities"
-ACCESS: Final = ("staff", IDENTITIES, "api_keys")
+ACCESS: Final = ("staff", "api_keys")
 """Tables of credentials: the runtime role reads them, and only the eraser role writes them."""
-LINKS: Final = "staff_links"
-"""Links that set a password: written as the accounts are, and old ones are deleted."""
+SIGN_IN: Final = ("staff_identities", "staff_links")
+"""Tables of how accounts sign in: as above, and the eraser role deletes their rows, too."""
 SESSIONS: Final = "staff_sessions"
 IDLE_IN_TRANSACTION_MS = 30_000
 
@@ -150,15 +149,15 @@ def _grant_rights(conn: Connection[Any], role: str) -> None:
 def _rights_of_runtime_role(table: str) -> tuple[str, ...]:
     if "yoyo" in table:
         return READ
-    if table in ACCESS or table == LINKS:
+    if table in ACCESS or table in SIGN_IN:
         return READ
     return APPEND if table in APPEND_ONLY or table in VAULT else WRITE
 
 
 def _rights_of_eraser_role(table: str) -> tuple[str, ...]:
     if table in ACCESS:
-        return WRITE if table == IDENTITIES else UPSERT
-    if table == LINKS:
+        return UPSERT
+    if table in SIGN_IN:
         return WRITE
     # Another password, role or account ends sessions in the same statement.
     return ("DELETE", "SELECT") if table == SESSIONS else ALTER if table in VAULT else ()

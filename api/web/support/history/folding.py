@@ -108,19 +108,17 @@ def fold_lines(
 
     Args:
         lines: Of one stream.
-        named: Versions of events that a link to the page names: they stay visible without a click, unless the page
-            begins within a run. Then the link's fragment opens it.
+        named: Versions of events that a link to the page names: they stay visible without a click.
         before: The last line of the page before.
         is_cut: Whether the next page begins with events of the last run.
     """
     rows: list[EventLine[State] | FoldedRun[State]] = []
     last_key = None if before is None else _key_of(before)
-    if last_key is not None and lines and _key_of(lines[0]) == last_key:
-        named = ()
+    is_continued = last_key is not None
     for key, run in groupby(lines, key=lambda line: _key_of(line, named)):
         equal = list(run)
         is_folded = key is not None and len(equal) >= FOLDED_MIN
-        is_continued = not rows and key == last_key
+        is_continued = is_continued and _key_of(equal[0]) == last_key
         rows += [FoldedRun(equal, is_continued=is_continued)] if is_folded else equal
     if is_cut and isinstance(last := rows[-1], FoldedRun):
         rows[-1] = replace(last, is_cut=True)

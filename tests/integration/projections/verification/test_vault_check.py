@@ -18,6 +18,7 @@ from projections.privacy.data_export import PersonReader
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.key_rotation import KeyRotation
 from projections.repositories.staff_accounts import StaffAccountRepository
+from projections.repositories.staff_identities import StaffIdentityRepository
 from projections.repositories.staff_sessions import StaffSessionRepository
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import DigestMismatchError, SealBrokenError
@@ -30,6 +31,7 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply="busy")
 IDS = {
     "staff": "staff_id",
+    "staff_identities": "identity_id",
     "recipients": "recipient_id",
     "code_texts": "code_id",
     "private_texts": "text_id",
@@ -55,7 +57,11 @@ def fill(bench: LedgerBench, name: str) -> None:
     reservation_id = done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id, BUSY)
     staff = bench.storage.vault.draft_staff(EmailAddress.parse(f"{name}@staff.example.com"), uuid4())
-    StaffAccountRepository(bench.storage).insert(staff, "hash", "viewer", bench.storage.recorder.clock.now())
+    now = bench.storage.recorder.clock.now()
+    staff_id = StaffAccountRepository(bench.storage).insert(staff, "hash", "viewer", now)
+    identity = bench.storage.vault.draft_identity("https://id.example.com", name, uuid4())
+    assert staff_id is not None
+    assert StaffIdentityRepository(bench.storage).connect(identity, staff_id, now)
 
 
 @pytest.fixture
@@ -141,7 +147,7 @@ def test_verify_and_health_check_name_rows_whose_digests_were_swapped(two_keys: 
     assert (code, blind) == (1, 0)
     assert all(f"{VAULT_ROWS}: broken by row {person} of recipients" in report.getvalue() for person in people)
     assert "the rows of the vault were not checked" in unkeyed.getvalue()
-    assert before == (8, [], True)
+    assert before == (10, [], True)
     assert {finding.stream for finding in sample.broken} == people
 
 
@@ -149,7 +155,7 @@ def test_health_check_of_a_large_vault_ends_in_time_and_reports_its_coverage(two
     """Each table is looked at, a page of it at least."""
     sample, _ = sampled_vault(two_keys.database_url, two_keys.storage.vault, lambda: True)
 
-    assert sample == (8, [], False)
+    assert sample == (10, [], False)
 
 
 def test_sample_of_the_vault_begins_anywhere_and_covers_each_row_once(two_keys: LedgerBench) -> None:
@@ -165,7 +171,7 @@ def test_sample_of_the_vault_begins_anywhere_and_covers_each_row_once(two_keys: 
         ]
         conn.execute("DROP TABLE recipients")
 
-    assert samples == [(8, [], True)] * 3
+    assert samples == [(10, [], True)] * 3
     assert first_rows == sorted(set(first_rows))
 
 

@@ -148,7 +148,10 @@ def test_run_beyond_the_bound_is_continued_on_the_next_page(monkeypatch: pytest.
     assert (page.next, [each.version for each in page.lines]) == (7, [*range(1, 8)])
     assert isinstance(first, FoldedRun)
     assert (first.is_cut, first.is_continued) == (True, False)
-    assert [isinstance(row, FoldedRun) and (row.is_continued, len(row.lines)) for row in rows] == [(True, 4)]
+    assert [isinstance(row, FoldedRun) and (row.is_continued, len(row.lines)) for row in rows] == [
+        False,
+        (True, 3),
+    ]
 
 
 def line_place(each: EventLine[Any]) -> int:
