@@ -166,8 +166,8 @@ class Problem(BaseModel):
 class GroupedRequest(NewTerms):
     """Terms of new codes, and whether they may name a new group."""
 
-    new_groups: bool = Field(
-        default=True,
+    new_groups: bool | None = Field(
+        default=None,
         description="Whether `group` may be one that the ledger does not have yet; false: such a request is refused.",
     )
 

@@ -119,7 +119,7 @@ def create(
 ) -> HandOutView:
     """Creates a hand-out without recipients. Upload its list with `POST /api/v1/hand-outs/recipients`."""
     order = body.order()
-    if not body.new_groups:
+    if body.new_groups is False:
         check_group(services.storage, order.terms.group, body.campaign)
     hand_out_id = find_keyed_id(services, caller, idempotency_key, "hand-out", body)
     progress = hand_out_actions.create_hand_out(services, caller, body.campaign, order, hand_out_id)

@@ -39,6 +39,7 @@ QUERIES: Final = {
     "/support/codes/{code_id}/compare": ("?a=1&b=2",),
     "/support/codes/{code_id}/explain": ("", "?as_of={as_of}"),
     "/support/codes/{code_id}/what-if": ("", "?as_of={as_of}"),
+    "/admin/staff/{staff_id}/role": ("?role=viewer",),
     "/support/dashboard": ("", "?window=week"),
     "/support/outage": ("?start={starts_at}&end={ends_at}&include=sent",),
 }
@@ -53,6 +54,9 @@ NO_PAGES: Final = {
     "/docs": "a page of another program",
     "/favicon.ico": "a picture",
     "/support/search/{search_id}": "leads to another page without its cookie",
+    "/support/set-password/{token}": "needs a link of staff; it shows no time",
+    "/support/sign-in/oidc": "leads to the identity provider",
+    "/support/sign-in/oidc/callback": "comes from the identity provider",
     "/support/{_path}": "no page has this address",
     "/admin/{_path}": "no page has this address",
     "/mailbox/{key}/html": "an email",

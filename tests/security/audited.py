@@ -497,7 +497,7 @@ AUDITED: Final[dict[str, Make]] = {
 QUESTIONS: Final = {
     "POST /admin/hand-outs/{hand_out_id}/recipients/search",
     "POST /support/account",  # its own test: it takes the password
-    *("POST /support/sign-in/oidc/connect", "POST /support/sign-in/oidc/logout"),  # as above: they take a provider
+    "POST /support/sign-in/oidc/connect",  # as above: it takes a provider
     "POST /support/codes/{code_id}/person",
     "POST /support/codes/{code_id}/views",  # filters of the one who saves them
     "POST /support/codes/{code_id}/views/remove",

@@ -106,7 +106,7 @@ def _issue(services: Services, body: IssueRequest, context: CommandContext) -> l
 
 def _template(services: Services, body: IssueRequest) -> CodeTemplate:
     terms = CodeTerms(*(getattr(body, name) for name in TERM_NAMES))
-    if not body.new_groups:
+    if body.new_groups is False:
         check_group(services.storage, terms.group, body.campaign)
     if body.campaign is not None:
         terms = with_defaults_of_campaign(services.storage, terms, body.campaign, body.model_fields_set)

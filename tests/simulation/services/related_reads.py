@@ -20,15 +20,22 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet
 
-COMMANDS_AFFECTING_REBINDS = (
-    RecordMailReport,
-    RebindReservation,
-    RefundReservation,
-    CorrectRecipient,
-    ResolveReservation,
-    RefundAfterOutage,
-)
-"""Commands that begin a rebind, or would leave a rebind in progress with nothing to move."""
+
+def find_moved(commands: Sequence[Command]) -> set[UUID]:
+    """Return the reservations whose rebinds commands begin, or would leave in progress with nothing to move."""
+    moved: set[UUID] = set()
+    for command in commands:
+        if isinstance(
+            command,
+            RebindReservation
+            | RefundReservation
+            | CorrectRecipient
+            | ResolveReservation
+            | RefundAfterOutage
+            | RecordMailReport,
+        ) and not (isinstance(command, RecordMailReport) and command.kind != "bounced"):
+            moved.add(command.reservation_id)
+    return moved
 
 
 def find_linked_reservations(named: Sequence[Reservation]) -> set[UUID]:

@@ -51,8 +51,8 @@ from projections.vault.vault import EncryptedText, PrivateText, SearchableDraft
 from projections.verification.drift_sample import CODE_PROJECTIONS, Rows
 from tests.simulation.services.hand_out_lists import MemoryLists
 from tests.simulation.services.related_reads import (
-    COMMANDS_AFFECTING_REBINDS,
     find_linked_reservations,
+    find_moved,
     find_recountable,
     may_run_out,
 )
@@ -472,7 +472,7 @@ class _MemoryUnitOfWork:
         self._hold(working_set, "overdue", late)
 
     def _load_for_other_commands(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
-        moved = {command.reservation_id for command in commands if isinstance(command, COMMANDS_AFFECTING_REBINDS)}
+        moved = find_moved(commands)
         rebinds = (reservation for reservation in self._store.reservations.values() if reservation.follows in moved)
         active = [reservation.reservation_id for reservation in rebinds if is_active_rebind(reservation)]
         self._hold(working_set, "rebinds", active)

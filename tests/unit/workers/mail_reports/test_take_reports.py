@@ -103,6 +103,7 @@ def test_mailbox_that_breaks_off_keeps_the_rest() -> None:
     assert (run(mailbox), mailbox.fates) == ({"taken": 1}, ["removed"])
 
 
+@pytest.mark.usual_world("runs of the usual length")
 def test_ten_thousand_reports_at_start_are_taken_in_run_by_run(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_ten_thousand_reports_at_start_are_taken_in_run_by_run(
     assert [record.message for record in caplog.records] == ["bounce mailbox"] * 5
 
 
+@pytest.mark.usual_world("a run of the usual length")
 def test_bad_messages_are_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Forged tokens, those of another ledger, old ones, nested parts, a wrong charset; ten megabytes are cut."""
     nested = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(3000))
