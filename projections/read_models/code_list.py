@@ -64,17 +64,17 @@ class CodeListReader:
         return self._db.fetch_dicts(ReadModelsSql.list_codes, (*after, limit))
 
     def list_in_order(
-        self, place: ListCursor, group: str | None, limit: int | None = None, order: ListOrder = "newest"
+        self, place: ListCursor, group: str | None, limit: int, order: ListOrder = "newest"
     ) -> list[dict[str, Any]]:
         """Return balances with `hint` behind a place; of one group, if one is named.
 
         Args:
             place: Time and id of the last row of the page before.
             group: The group's name; None for all codes.
-            limit: How many at most; `SCAN_LIMIT` by default.
+            limit: How many at most.
             order: Which code comes first.
         """
-        parameters = {"at": place[0], "id": place[1], "group": group, "limit": limit or SCAN_LIMIT}
+        parameters = {"at": place[0], "id": place[1], "group": group, "limit": limit}
         of_all = {"newest": ReadModelsSql.newest_codes, "oldest": ReadModelsSql.oldest_codes}
         of_group = {"newest": ReadModelsSql.newest_codes_of_group, "oldest": ReadModelsSql.oldest_codes_of_group}
         return self._db.fetch_dicts((of_all if group is None else of_group)[order], parameters)
