@@ -1,1 +1,1 @@
-"""Tests, and what they share. A package of its own: a library that the tests use installs one of this name."""
+"""Tests, and what they share. A regular package, because a library of the tests installs one of this name."""

@@ -6,7 +6,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 LEFT_OUT: Final[Mapping[str, str]] = {
-    "tests/integration/api/http/test_schemathesis.py": "random requests: each operation has tests of its own",
+    "tests/integration/api/http/test_schemathesis.py": "random requests: each operation has separate tests",
     "tests/integration/api/v1/test_upload_memory.py": "memory, which batches of the usual size need",
     "tests/integration/cli/backup": "copies of files",
     "tests/integration/cli/embedded": "processes that start and end",

@@ -20,22 +20,14 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet
 
+Moving = RebindReservation | RefundReservation | CorrectRecipient | ResolveReservation | RefundAfterOutage
+
 
 def find_moved(commands: Sequence[Command]) -> set[UUID]:
     """Return the reservations whose rebinds commands begin, or would leave in progress with nothing to move."""
-    moved: set[UUID] = set()
-    for command in commands:
-        if isinstance(
-            command,
-            RebindReservation
-            | RefundReservation
-            | CorrectRecipient
-            | ResolveReservation
-            | RefundAfterOutage
-            | RecordMailReport,
-        ) and not (isinstance(command, RecordMailReport) and command.kind != "bounced"):
-            moved.add(command.reservation_id)
-    return moved
+    reports = (command for command in commands if isinstance(command, RecordMailReport))
+    bounced = {report.reservation_id for report in reports if report.kind == "bounced"}
+    return bounced | {command.reservation_id for command in commands if isinstance(command, Moving)}
 
 
 def find_linked_reservations(named: Sequence[Reservation]) -> set[UUID]:

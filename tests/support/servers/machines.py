@@ -86,7 +86,7 @@ class Namespace:
 
 
 class Network:
-    """A bridge in a namespace of its own, where no firewall is, and the link of the test to it.
+    """A bridge in a separate namespace, where no firewall is, and the link of the test to it.
 
     Args:
         prefix: The first three numbers of all addresses, such as `10.77.0`.

@@ -1,4 +1,4 @@
-"""A real Postfix and a real Dovecot, each on a machine of its own, with its configuration and queue in one folder.
+"""A real Postfix and a real Dovecot, each on a separate machine, with its configuration and queue in one folder.
 
 Both need root, as their masters change to other accounts.
 """

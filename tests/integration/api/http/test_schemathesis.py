@@ -21,7 +21,7 @@ REQUEST_COUNTS: list[int] = []
 
 @pytest.fixture(scope="module")
 def schema(postgres_url: str) -> Iterator[BaseSchema]:
-    """The document of an application of its own, called as an admin. Its mail provider signs inside of the body."""
+    """The document of a separate application, called as an admin. Its mail provider signs within the body."""
     with shared_site(postgres_url) as shared_app:
         hook = {"mail_provider": "mailgun", "mail_hook_secret": SecretStr("key-of-the-hook")}
         app = create_app(shared_app.services.settings.model_copy(update={"rate_limit": "off", **hook}))

@@ -65,7 +65,7 @@ def test_forgotten_password_is_replaced_by_a_link_once(app: AppClient, link: str
 
 def test_answer_does_not_say_whether_there_is_an_account(app: AppClient, link: str, inbox: StaffInbox) -> None:
     """Neither its text nor its status; an unknown address gets no email, and an account gets one in five minutes."""
-    answer, other = forget(app), forget(app, "nobody@staff.example.com")
+    answer, other = forget(app), forget(app, "unknown@staff.example.com")
 
     assert (answer.status_code, answer.text) == (other.status_code, other.text)
     assert "If this is the email address of a staff account" in answer.text

@@ -1,6 +1,6 @@
 """A real Postfix and a real Dovecot: each report ends once at its email, by each way in, whatever is killed or cut.
 
-Each of them, and the mail server of the recipients, is a machine of its own (`tests/support/servers/machines.py`).
+Each of them, and the mail server of the recipients, is a separate machine (`tests/support/servers/machines.py`).
 
 `BOUNCES=100` sends as many invitations, of which a fifth bounces, a twentieth finds a full mailbox, and so on.
 """
