@@ -53,6 +53,9 @@ _OF_REQUESTS: Final = {
     "CALLBACK_STALE": ErrorCode("unreadable", "The callback was signed too long ago, or in the future."),
     "CALLBACK_REPEATED": ErrorCode("conflict", "The callback was accepted before; sign each attempt separately."),
     "FORBIDDEN": ErrorCode("forbidden", "The caller lacks the scope, or the session's token.", ("csrf",)),
+    "PROOF_REQUIRED": ErrorCode(
+        "forbidden", "A member of staff has to confirm on a staff page that it is them, and repeat the request."
+    ),
     "METHOD_NOT_ALLOWED": ErrorCode("unknown_method", "The resource has no such method; `Allow` names those it has."),
     "PRECONDITION_REQUIRED": ErrorCode("condition_required", "`If-Match` is missing."),
     "INTERNAL": ErrorCode("defect", "The server failed; the request may be sent again."),

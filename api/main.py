@@ -89,6 +89,7 @@ from projections.monitoring.pool_metrics import show_pool
 from projections.privacy.erasure import ErasedIdsFile
 from projections.read_models.past_states import PastStateReader
 from projections.read_models.reader import Reader
+from projections.repositories.audit_log import ProofRequiredError
 from projections.repositories.channel_form import ChannelForm
 from projections.repositories.rate_limit_reports import RateLimitReportRepository
 from projections.storage.bootstrap import LedgerStore
@@ -388,8 +389,9 @@ def _handle_faults(app: FastAPI) -> None:
         return problem_response(problem, language, request_id_of(request))
 
     @app.exception_handler(ApplicationError)
+    @app.exception_handler(ProofRequiredError)
     @app.exception_handler(Refusal)
-    async def on_problem(request: Request, error: ApplicationError | Refusal) -> Response:
+    async def on_problem(request: Request, error: ApplicationError | ProofRequiredError | Refusal) -> Response:
         return await answer(request, _problem_for(error))
 
     @app.exception_handler(RequestValidationError)
@@ -417,7 +419,9 @@ def _handle_faults(app: FastAPI) -> None:
         return await answer(request, ApplicationError("INTERNAL"))
 
 
-def _problem_for(error: ApplicationError | Refusal) -> ApplicationError:
+def _problem_for(error: ApplicationError | ProofRequiredError | Refusal) -> ApplicationError:
+    if isinstance(error, ProofRequiredError):
+        return ApplicationError("PROOF_REQUIRED")
     return ApplicationError.from_refusal(error) if isinstance(error, Refusal) else error
 
 

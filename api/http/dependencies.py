@@ -141,7 +141,9 @@ async def _of_session(request: Request, cookie: str) -> Identity:
     if request.method not in SAFE_METHODS and not is_own(request.headers, secret, cookie, token):
         raise ApplicationError("FORBIDDEN", why="csrf")
     return Identity(
-        caller=Caller(actor="staff", actor_id=str(member.staff_id), request_id=request_id_of(request)),
+        caller=Caller(
+            actor="staff", actor_id=str(member.staff_id), request_id=request_id_of(request), proof=member.proof
+        ),
         scopes=GRANTS.get(member.role, frozenset()),
         role=_role(member.role),
         token=form_token(secret, cookie),

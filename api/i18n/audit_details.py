@@ -22,6 +22,8 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "made_key": ("name", "role", "scopes", "days"),
     "signed_in": ("how",),
     "signed_out": ("how",),
+    "proved_identity": ("how",),
+    "proof_failed": ("why",),
     "sign_on_refused": ("why", "what"),
     "added_staff": ("how", "role"),
     "changed_role": ("how", "role", "kept", "sessions", "keys"),

@@ -81,7 +81,12 @@ def resume_campaign(
 def end_campaign(
     services: LedgerServices, caller: Caller, campaign_id: UUID, *, note: str | None = None
 ) -> CampaignBalance:
-    """Refuse new reservations of its codes permanently. `note` is the reason."""
+    """Refuse new reservations of its codes permanently. `note` is the reason.
+
+    Raises:
+        ProofRequiredError: A member of staff asks for it without a fresh proof.
+    """
+    services.open_audit_log(caller).require_proof()
     return _execute(services, EndCampaign(**_name(services, caller, campaign_id, note)))
 
 

@@ -168,10 +168,13 @@ def reveal_link(services: Services, caller: Caller, reservation_id: UUID, *, not
 
     Raises:
         ApplicationError: There is no such reservation, or the link is of no use to its recipient.
+        ProofRequiredError: A member of staff asks for it without a fresh proof.
         StorageUnavailableError: The database is unavailable.
     """
+    audit_log = services.open_audit_log(caller)
+    audit_log.require_proof()
     reservation = record_reveal(services, caller, reservation_id, note=note).require_reservation()
-    services.open_audit_log(caller).record("revealed_link", reservation_id, note)
+    audit_log.record("revealed_link", reservation_id, note)
     return _link_of(services, reservation)
 
 

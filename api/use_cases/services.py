@@ -31,6 +31,7 @@ from projections.read_models.reader import Reader
 from projections.read_models.statements import HistoryReader
 from projections.repositories.audit_log import Actor, AuditLog
 from projections.repositories.channel_form import ChannelForm
+from projections.repositories.staff_sessions import Proof
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
 from projections.storage.report_store import ReportStore
@@ -62,12 +63,14 @@ class Caller(Struct, frozen=True):
 
     Attributes:
         client_ip: The IP address of the request, for rate limits; another text names an API key there.
+        proof: The last proof of a member of staff that it is them; None of other callers.
     """
 
     actor: ActorKind
     request_id: str | None = None
     actor_id: str | None = None
     client_ip: str | None = None
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,7 @@ class LedgerServices:
         """Return the audit log for a caller's change that is not an event."""
         caller_id = UUID(caller.actor_id) if caller.actor_id and caller.actor in {"staff", "key"} else None
         is_staff = caller.actor == "staff"
-        actor = Actor(staff_id=caller_id if is_staff else None, key_id=None if is_staff else caller_id)
+        actor = Actor(caller_id if is_staff else None, None if is_staff else caller_id, caller.proof)
         return AuditLog(self.storage, actor, self.now(), self.new_id)
 
     @property

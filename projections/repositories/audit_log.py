@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from projections.database.errors import translate_database_errors
 from projections.database.roles import assume_runtime_role
+from projections.repositories.staff_sessions import Proof
 from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import LedgerStore
 
@@ -24,6 +25,8 @@ AuditAction = Literal[
     "sign_in_failed",
     "sign_on_refused",
     "signed_out",
+    "proved_identity",
+    "proof_failed",
     "connected_identity",
     "chose_break_glass",
     "ended_sessions",
@@ -85,6 +88,8 @@ ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(
         "sign_in_failed",
         "sign_on_refused",
         "signed_out",
+        "proved_identity",
+        "proof_failed",
         "connected_identity",
         "chose_break_glass",
         "ended_sessions",
@@ -134,11 +139,32 @@ ABOUT: Final[dict[AuditAction, str | None]] = {
 """What the reason of each action is about; None for persons. An action that is missing here cannot be recorded."""
 
 
+NEED_PROOF: Final[frozenset[AuditAction]] = frozenset(
+    {
+        *("unmasked_email", "unmasked_code", "revealed_link"),
+        *("exported_codes", "exported_emails", "exported_audit", "exported_person"),
+        *("forgot_person", "made_key", "revoked_key", "rotated_secret"),
+        *("added_staff", "repeated_invitation", "revoked_invitation", "changed_role", "reset_password"),
+        "removed_staff",
+    }
+)
+"""What a member of staff can do only shortly after they proved who they are."""
+
+
+class ProofRequiredError(Exception):
+    """A member of staff has to prove who they are before they can do this; nothing was changed or revealed."""
+
+
 class Actor(NamedTuple):
-    """Who acts: a member of staff or an API key; neither if an operator uses the command line."""
+    """Who acts: a member of staff or an API key; neither if an operator uses the command line.
+
+    Attributes:
+        proof: The last one of the session of a member of staff.
+    """
 
     staff_id: UUID | None = None
     key_id: UUID | None = None
+    proof: Proof | None = None
 
 
 OPERATOR = Actor()
@@ -168,6 +194,7 @@ class AuditLog:
             change: Makes the change, and calls its argument for each entry; not at all if nothing was changed.
 
         Raises:
+            ProofRequiredError: A member of staff did it without a fresh proof; nothing was changed.
             StorageUnavailableError: The database is unavailable; nothing was changed.
         """
         with translate_database_errors(), self.storage.datastore.one_transaction() as conn:
@@ -177,9 +204,20 @@ class AuditLog:
         """Record what is about to be revealed.
 
         Raises:
+            ProofRequiredError: A member of staff did it without a fresh proof.
             StorageUnavailableError: The database is unavailable.
         """
         self.perform(lambda record: record(action, subject_id, details))
+
+    def require_proof(self) -> None:
+        """Require the fresh proof of a member of staff, before changes that have their entry later or are events.
+
+        Raises:
+            ProofRequiredError: There is none.
+        """
+        staff_id, _, proof = self.actor
+        if staff_id is not None and (proof is None or not proof.is_fresh(self.now)):
+            raise ProofRequiredError
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +227,10 @@ class AuditRecorder:
     audit_log: AuditLog
     conn: Connection[Any]
 
-    def as_staff(self, staff_id: UUID) -> "AuditRecorder":
-        """Return what writes entries of a member of staff whom the change has identified, in the same transaction."""
-        return replace(self, audit_log=replace(self.audit_log, actor=Actor(staff_id=staff_id)))
+    def as_provider_says(self, staff_id: UUID) -> "AuditRecorder":
+        """Return what writes entries of a member of staff whom the identity provider has just named."""
+        actor = Actor(staff_id=staff_id, proof=Proof("provider", self.audit_log.now))
+        return replace(self, audit_log=replace(self.audit_log, actor=actor))
 
     def __call__(self, action: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
         """Write one entry.
@@ -200,10 +239,17 @@ class AuditRecorder:
             action: What was done.
             subject_id: Id of what was changed or revealed.
             details: The reason, or old and new values; stored encrypted.
+
+        Raises:
+            ProofRequiredError: A member of staff did it without a fresh proof.
         """
-        log = self.audit_log
+        log, proof = self.audit_log, None
+        if action in NEED_PROOF:
+            log.require_proof()
+            proof = log.actor.proof
         assume_runtime_role(self.conn)
         parameters: dict[str, Any] = {"at": log.now, "act": action, "subject_id": subject_id}
+        parameters["proof"] = None if proof is None else proof.kind
         parameters |= {"staff_id": log.actor.staff_id, "api_key_id": log.actor.key_id}
         if not details:
             self.conn.execute(RepositoriesSql.insert_audit, parameters)

@@ -10,7 +10,7 @@ from projections.database.store_queries import Database, ReadableStore
 from projections.read_models.pagination import ListOrder
 from projections.repositories.api_keys import ApiKeyRepository
 from projections.repositories.audit_log import AuditAction
-from projections.repositories.staff_sessions import StaffSessionRepository
+from projections.repositories.staff_sessions import ProofKind, StaffSessionRepository
 from projections.sql.repositories import RepositoriesSql
 
 SubjectKind = Literal["staff", "key", "reservation", "code", "person", "batch", "hand_out", "webhook", "group"]
@@ -20,7 +20,11 @@ SLICE: Final = 500
 
 
 class AuditRow(NamedTuple):
-    """One entry. Neither `staff_id` nor `key_id`: an operator, or a sign-in that failed."""
+    """One entry. Neither `staff_id` nor `key_id`: an operator, or a sign-in that failed.
+
+    Attributes:
+        proof: How a member of staff had proved shortly before who they are; None where no proof is needed.
+    """
 
     audit_id: int
     at: datetime
@@ -28,6 +32,7 @@ class AuditRow(NamedTuple):
     staff_id: UUID | None
     subject_id: UUID | None
     key_id: UUID | None
+    proof: ProofKind | None
     reason: str | None
 
 

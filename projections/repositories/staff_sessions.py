@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from domain.values.identifiers import EmailAddress
@@ -13,6 +13,23 @@ USE_RECORDED_EVERY: Final = timedelta(minutes=5)
 """How old the recorded use of a session is at most, while it is used."""
 SESSIONS_SHOWN_MAX: Final = 50
 """Most sessions of one account that a page shows, the ones that were used last."""
+
+
+PROOF_LIFE: Final = timedelta(minutes=5)
+"""How long a proof is fresh: an unattended screen, or a stolen session, opens no more for longer."""
+ProofKind = Literal["password", "provider"]
+"""How a member of staff proved who they are: by the password, or by a sign-in at the identity provider."""
+
+
+class Proof(NamedTuple):
+    """That a member of staff proved who they are: how, and when."""
+
+    kind: ProofKind
+    at: datetime
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Return whether it is from the last minutes; a time in the future is a former clock's."""
+        return abs(now - self.at) < PROOF_LIFE
 
 
 class Device(NamedTuple):
@@ -43,11 +60,12 @@ class StaffCredentials(NamedTuple):
 
 
 class StaffMember(NamedTuple):
-    """The member of staff that a session is of."""
+    """The member of staff that a session is of, and their last proof; None in a session without one."""
 
     staff_id: UUID
     role: str
     address: str
+    proof: Proof | None
 
 
 class NewSession(NamedTuple):
@@ -58,6 +76,7 @@ class NewSession(NamedTuple):
         before: Digest of the session that the browser had before.
         device: What lists of sessions show.
         provider_session: Digest of the identity provider's session that it belongs to; None after a password.
+        proof: Of who began it; None if the identity provider does not say when the person signed in there.
     """
 
     digest: bytes
@@ -65,6 +84,7 @@ class NewSession(NamedTuple):
     before: bytes | None = None
     device: Device = UNKNOWN_DEVICE
     provider_session: bytes | None = None
+    proof: Proof | None = None
 
 
 class StaffSessionRepository:
@@ -88,9 +108,14 @@ class StaffSessionRepository:
 
     def insert(self, session: "NewSession", staff_id: UUID, now: datetime) -> None:
         """Insert a session, and delete the one that the browser had before."""
-        values = {**session._asdict(), **session.device._asdict()}
-        del values["device"]
-        self._db.execute(RepositoriesSql.open_session, {**values, "staff_id": staff_id, "now": now})
+        values = {**session._asdict(), **session.device._asdict(), "staff_id": staff_id, "now": now}
+        del values["device"], values["proof"]
+        values["proved_how"], values["proved_at"] = session.proof or (None, None)
+        self._db.execute(RepositoriesSql.open_session, values)
+
+    def renew_proof(self, digest: bytes, proof: Proof) -> None:
+        """Store a new proof of the member of staff of a session."""
+        self._db.execute(RepositoriesSql.renew_session_proof, (*proof, digest))
 
     def delete(self, digest: bytes) -> UUID | None:
         """Delete a session; return the id of its account, if there was one."""
@@ -128,13 +153,13 @@ class StaffSessionRepository:
         rows = self._db.fetch_all(RepositoriesSql.staff_of_session, digest, now)
         if not rows:
             return None
-        role, used_at, *row = rows[0]
+        role, used_at, proved_how, proved_at, *row = rows[0]
         typed = self._storage.vault.read_text("staff", row)
         if typed is None:
             return None
         if not now - USE_RECORDED_EVERY < used_at <= now:  # a time in the future is a former clock's
             self._db.execute(RepositoriesSql.record_session_use, (now, digest))
-        return StaffMember(row[0], role, typed)
+        return StaffMember(row[0], role, typed, Proof(proved_how, proved_at) if proved_at else None)
 
     def find_roles(self, digests: Collection[bytes], now: datetime) -> dict[bytes, str]:
         """Return the current roles of those of these sessions that have not ended."""

@@ -113,6 +113,7 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     sessions_of_staff: LiteralString
     end_sessions_of_staff: LiteralString
     record_session_use: LiteralString
+    renew_session_proof: LiteralString
     end_session: LiteralString
     staff_of_session: LiteralString
     roles_of_sessions: LiteralString

@@ -390,8 +390,13 @@ SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id = A
 WITH ended AS (
     DELETE FROM staff_sessions WHERE digest = %(before)s OR expires_at <= %(now)s
 )
-INSERT INTO staff_sessions (digest, staff_id, created_at, expires_at, browser, system, provider_session)
-VALUES (%(digest)s, %(staff_id)s, %(now)s, %(expires_at)s, %(browser)s, %(system)s, %(provider_session)s);
+INSERT INTO staff_sessions (
+    digest, staff_id, created_at, expires_at, browser, system, provider_session, proved_how, proved_at
+)
+VALUES (
+    %(digest)s, %(staff_id)s, %(now)s, %(expires_at)s, %(browser)s, %(system)s, %(provider_session)s,
+    %(proved_how)s, %(proved_at)s
+);
 
 -- name: end_session
 DELETE FROM staff_sessions WHERE digest = %s RETURNING staff_id;
@@ -412,9 +417,13 @@ SELECT count(*) FROM ended WHERE expires_at > %(now)s;
 -- name: record_session_use
 UPDATE staff_sessions SET last_used_at = %s WHERE digest = %s;
 
+-- name: renew_session_proof
+UPDATE staff_sessions SET proved_how = %s, proved_at = %s WHERE digest = %s;
+
 -- name: staff_of_session
 -- A session of a closed account may be there all the same, where a sign-in was under way while it was closed.
-SELECT s.role, coalesce(o.last_used_at, o.created_at), s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
+SELECT s.role, coalesce(o.last_used_at, o.created_at), o.proved_how, o.proved_at,
+    s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
 FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s
     AND s.removed_at IS NULL;
 
@@ -423,8 +432,8 @@ SELECT o.digest, s.role FROM staff_sessions o JOIN staff s USING (staff_id)
 WHERE o.digest = ANY(%s) AND o.expires_at > %s AND s.removed_at IS NULL;
 
 -- name: insert_audit
-INSERT INTO audit (at, act, staff_id, subject_id, key_id)
-VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(api_key_id)s);
+INSERT INTO audit (at, act, staff_id, subject_id, key_id, proof)
+VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(api_key_id)s, %(proof)s);
 
 -- name: insert_audit_with_reason
 -- `about`: null if the entry is about a person, a reservation or a code, and the reason is about the persons whose it is.
@@ -452,8 +461,8 @@ WITH persons AS (
 ), subjects AS (
     INSERT INTO text_subjects (text_id, recipient_id) SELECT text_id, recipient_id FROM reason, persons
 )
-INSERT INTO audit (at, act, staff_id, subject_id, text_id, key_id)
-VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s, %(api_key_id)s);
+INSERT INTO audit (at, act, staff_id, subject_id, text_id, key_id, proof)
+VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s, %(api_key_id)s, %(proof)s);
 
 -- name: audit_of_staff_since
 SELECT act, subject_id, max(at) FROM audit
@@ -464,7 +473,7 @@ WHERE staff_id = %s AND at > %s AND subject_id = ANY(%s) GROUP BY act, subject_i
 SET LOCAL plan_cache_mode = force_custom_plan;
 
 -- name: newest_audit_entries, oldest_audit_entries
-SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.key_id, a.text_id, p.sealed, p.key_id
+SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.key_id, a.proof, a.text_id, p.sealed, p.key_id
 FROM audit a LEFT JOIN private_texts p USING (text_id)
 WHERE a.audit_id {order.beyond} %(place)s
     AND (%(staff_id)s::uuid IS NULL OR a.staff_id = %(staff_id)s)

@@ -60,7 +60,7 @@ STORED: Final = {
     ("api/mail_sink/maildir.py", "EmailAddress.parse"): "the header of a stored email",
     ("api/use_cases/services.py", "UUID"): "the id of a caller, which the ledger made",
     ("api/web/forms.py", "UUID"): "a nonce, which this module wrote and checks",
-    ("api/web/staff_auth/account.py", "EmailAddress.parse"): "the address of an account",
+    ("api/web/staff_auth/proofs.py", "EmailAddress.parse"): "the address of an account",
     ("api/use_cases/administration/single_sign_on.py", "EmailAddress.parse"): "the address that the provider names",
     ("api/web/staff_auth/provider_sign_in.py", "UUID"): "the state of a sign-in, which this module made",
     ("api/web/support/view_models.py", "UUID"): "the actor of an event",

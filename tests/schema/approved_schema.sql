@@ -126,7 +126,9 @@ CREATE TABLE public.audit (
     staff_id uuid,
     subject_id uuid,
     text_id uuid,
-    key_id uuid
+    key_id uuid,
+    proof text,
+    CONSTRAINT audit_proof_check CHECK ((length(proof) <= 40))
 );
 CREATE SEQUENCE public.audit_audit_id_seq
     START WITH 1
@@ -601,7 +603,10 @@ CREATE TABLE public.staff_sessions (
     system text DEFAULT ''::text NOT NULL,
     last_used_at timestamp with time zone,
     provider_session bytea,
+    proved_at timestamp with time zone,
+    proved_how text,
     CONSTRAINT staff_sessions_browser_check CHECK ((length(browser) <= 40)),
+    CONSTRAINT staff_sessions_proved_how_check CHECK ((length(proved_how) <= 40)),
     CONSTRAINT staff_sessions_system_check CHECK ((length(system) <= 40))
 );
 CREATE TABLE public.suppressed_addresses (

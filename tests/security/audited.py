@@ -213,9 +213,15 @@ class AuditedApp:
         headers = {**self.role_clients.keys["admin"], **more.pop("headers", {})}
         return self.role_clients.ask(method, path, headers=headers, **more)
 
-    def form(self, path: str, fields: Mapping[str, str], **more: Any) -> AppResponse:
-        """As an admin's browser."""
-        cookie = self.role_clients.cookie(self.admin)
+    def ask_in_session(self, method: str, path: str, *, age_s: float, **more: Any) -> AppResponse:
+        """With an admin's session whose proof is of this age in seconds, as scripts of our pages ask."""
+        cookie = self.role_clients.cookie(self.admin, age_s=age_s)
+        own = {"cookie": f"ledger_staff={cookie}", "x-csrf-token": self.role_clients.form_token(cookie)}
+        return self.role_clients.ask(method, path, headers={**more.pop("headers", {}), **own}, **more)
+
+    def form(self, path: str, fields: Mapping[str, str], *, age_s: float = 0, **more: Any) -> AppResponse:
+        """As an admin's browser, in a session whose proof is of this age in seconds."""
+        cookie = self.role_clients.cookie(self.admin, age_s=age_s)
         headers = {"accept": "text/html", "accept-language": "en", "cookie": f"ledger_staff={cookie}"}
         return self.role_clients.ask(
             "POST", path, headers=headers, data={"token": self.role_clients.form_token(cookie), **fields}, **more
@@ -498,6 +504,7 @@ QUESTIONS: Final = {
     "POST /admin/hand-outs/{hand_out_id}/recipients/search",
     "POST /support/account",  # its own test: it takes the password
     "POST /support/sign-in/oidc/connect",  # as above: it takes a provider
+    "POST /support/sign-in/oidc/prove",
     "POST /support/codes/{code_id}/person",
     "POST /support/codes/{code_id}/views",  # filters of the one who saves them
     "POST /support/codes/{code_id}/views/remove",
@@ -544,9 +551,18 @@ def _working(audited_app: AuditedApp) -> str:
     return nonce
 
 
-def send(audited_app: AuditedApp, route: str, path: str, more: dict[str, Any]) -> AppResponse:
-    """Ask as its kind of route is asked: by API key, or as a browser."""
+def send(
+    audited_app: AuditedApp, route: str, path: str, more: dict[str, Any], *, age_s: float | None = None
+) -> AppResponse:
+    """Ask as its kind of route is asked: by API key, or as a browser.
+
+    `age_s`: the age of the proof of a session in seconds; then a session asks the API, too.
+    """
     method = route.split(maxsplit=1)[0]
     if is_api(path):
-        return audited_app.ask(method, path, **more)
-    return audited_app.form(path, {"nonce": uuid4().hex, **more.pop("data", {})}, **more)
+        return (
+            audited_app.ask(method, path, **more)
+            if age_s is None
+            else audited_app.ask_in_session(method, path, age_s=age_s, **more)
+        )
+    return audited_app.form(path, {"nonce": uuid4().hex, **more.pop("data", {})}, age_s=age_s or 0, **more)

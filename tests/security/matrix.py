@@ -88,6 +88,7 @@ GET /support
 GET /support/account
 POST /support/account
 POST /support/sign-in/oidc/connect
+POST /support/sign-in/oidc/prove
 POST /support/account/sessions
 GET /support/codes
 GET /support/codes/{code_id}
@@ -273,6 +274,37 @@ MATRIX: Final[dict[str, Role]] = {
     **dict.fromkeys(ADMIN.split("\n")[1:-1], "admin"),
 }
 """Least role by method and path."""
+
+PROVED: Final = """
+POST /admin/batches/{batch_id}/export
+POST /admin/campaigns/{campaign_id}/{action}
+POST /admin/codes/export
+POST /admin/groups/secret
+POST /admin/hand-outs/{hand_out_id}/export
+POST /admin/keys
+POST /admin/keys/{key_id}/revoke
+POST /admin/staff
+POST /admin/staff/{staff_id}/invitation
+POST /admin/staff/{staff_id}/password
+POST /admin/staff/{staff_id}/remove
+POST /admin/staff/{staff_id}/role
+POST /api/v1/campaigns/{campaign_id}/end
+POST /api/v1/channels/{channel_id}/rotate-secret
+POST /api/v1/hand-outs/{hand_out_id}/export
+POST /api/v1/recipients/export
+POST /api/v1/recipients/forget
+POST /api/v1/reservations/{reservation_id}/reveal-link
+POST /api/v1/webhooks/{endpoint_id}/rotate-secret
+POST /support/audit/export
+POST /support/people/{recipient_id}/forget
+POST /support/reservations/{reservation_id}/reveal-link
+POST /support/{subject}/{subject_id}/unmask
+"""
+NEEDS_PROOF: Final = frozenset(PROVED.split("\n")[1:-1])
+"""Routes at which a member of staff has to have proved shortly before who they are; an API key is no session.
+
+Of the actions of a campaign only its end needs it.
+"""
 
 BY_SCOPE: Final[dict[str, str]] = {
     "redeem": """

@@ -11,7 +11,7 @@ from api.i18n.audit_details import describe_details
 from api.i18n.catalogs import translator
 from projections.repositories.audit_reader import AuditReader
 from tests.security.audited import AUDITED, EMAIL, QUESTIONS, URL, AuditedApp, send
-from tests.security.matrix import MATRIX, address
+from tests.security.matrix import MATRIX, NEEDS_PROOF, address
 from tests.support.clients.role_clients import RoleClients
 from tests.support.passwords import CHEAP
 
@@ -86,6 +86,24 @@ def test_route_that_changes_or_reveals_leaves_a_line(audited_app: AuditedApp, ro
     newest = AuditReader(audited_app.app.services.storage).list_page(5)
     details = [describe_details(line.action, line.reason or "", translator("zh")) for line in newest]
     assert [text for text in details if re.search(r"(^|; )[a-z_]+: ", text)] == [], "a name without a Chinese text"
+
+
+@pytest.mark.parametrize("route", sorted(AUDITED))
+def test_only_some_routes_need_a_fresh_proof_and_do_nothing_without_it(audited_app: AuditedApp, route: str) -> None:
+    """The session of an unattended browser, or a stolen one, reveals, exports and erases nothing, and makes no keys."""
+    path, more = AUDITED[route](audited_app)
+    before = rows(audited_app)
+
+    answer = send(audited_app, route, path, dict(more), age_s=301)
+
+    needs_proof = "PROOF_REQUIRED" in answer.text or "Confirm that it is you" in answer.text
+    assert needs_proof == (route in NEEDS_PROOF)
+    if needs_proof:
+        changed = {name for name, digest in rows(audited_app).items() if digest != before[name]}
+        assert (answer.status_code, changed - {"batches"}) == (403, set()), "but for what a runner works on"
+        assert revealed(audited_app, answer.text) == []
+    assert needs_proof or answer.status_code < 400
+    assert not needs_proof or send(audited_app, route, path, dict(more), age_s=299).status_code < 400
 
 
 @pytest.mark.parametrize("route", READING)

@@ -5,7 +5,7 @@ The protocol is that of `authlib` (requests) and `joserfc` (tokens); requests go
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -99,6 +99,7 @@ class SignedInPerson(NamedTuple):
         address: Email address that the provider does not call unverified; None without one.
         groups: Values of the claim of groups.
         session: Id of the provider's session; None if it names none.
+        signed_in_at: When they proved who they are there; None if the provider does not say.
     """
 
     issuer: str
@@ -106,6 +107,7 @@ class SignedInPerson(NamedTuple):
     address: str | None
     groups: frozenset[str]
     session: str | None
+    signed_in_at: datetime | None
 
 
 class EndedSession(NamedTuple):
@@ -138,8 +140,12 @@ class IdentityProvider:
         """
         self._documents.read_keys()
 
-    def begin(self, secrets: SignOnSecrets) -> str:
+    def begin(self, secrets: SignOnSecrets, *, is_proof: bool = False) -> str:
         """Return the URL at the provider that a browser goes to.
+
+        Args:
+            secrets: Of this sign-in.
+            is_proof: Whether the person has to prove there who they are, even with an open session.
 
         Raises:
             SignOnError: The provider does not answer, or is not what the settings say.
@@ -150,6 +156,7 @@ class IdentityProvider:
             state=secrets.state,
             nonce=secrets.nonce,
             code_verifier=secrets.verifier,
+            **({"prompt": "login", "max_age": "0"} if is_proof else {}),
         )
         return str(url)
 
@@ -278,6 +285,7 @@ class IdentityProvider:
             None if is_unverified else _text(claims.get("email")),
             frozenset(group for group in groups if isinstance(group, str)),
             _text(claims.get("sid")),
+            _time(claims.get("auth_time")),
         )
 
 
@@ -339,6 +347,13 @@ def _validate(check: Callable[[], object]) -> None:
         raise SignOnError(fault, str(error.claim)) from error
     except (JoseError, ValueError, TypeError, OverflowError) as error:
         raise SignOnError("token_invalid", f"{error!s:.100}") from error
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(value, UTC) if isinstance(value, int) and value > 0 else None
+    except (OverflowError, ValueError):
+        return None  # a time beyond the year 9999
 
 
 def _text(value: object) -> str | None:

@@ -14,6 +14,8 @@ SignOnFault = Literal[
     "address_in_use",
     "account_closed",
     "account_connected",
+    "another_person",
+    "not_proved",
 ]
 
 

@@ -7,14 +7,14 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from api.auth.oidc.identity_provider import EndedSession, SignedInPerson
-from api.auth.oidc.sign_on_faults import SignOnError
-from api.use_cases.administration.staff_accounts import describe_lost, end_access
+from api.auth.oidc.sign_on_faults import SignOnError, SignOnFault
+from api.use_cases.administration.staff_accounts import describe_lost, end_access, renew_proof
 from domain.values.identifiers import EmailAddress, MalformedEmailError
 from projections.config.staff_roles import RANK, Role
 from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
 from projections.repositories.staff_accounts import LastAdminError, StaffAccountRepository
 from projections.repositories.staff_identities import ConnectedAccount, StaffIdentityRepository
-from projections.repositories.staff_sessions import NewSession, StaffSessionRepository
+from projections.repositories.staff_sessions import NewSession, Proof, StaffSessionRepository
 from projections.vault.vault import SearchableDraft
 
 BY_PROVIDER: Final = describe_values(how="provider")
@@ -34,6 +34,11 @@ class SignOn(NamedTuple):
     def provider_session(self) -> bytes:
         """Digest of the provider's session; of the person, if the provider names no session."""
         return digest_session(self.identity.issuer, self.identity.session or self.identity.subject)
+
+    def proof(self, now: datetime) -> Proof | None:
+        """Return what they proved to the provider, and when; None if the provider does not say."""
+        at = self.identity.signed_in_at
+        return None if at is None else Proof("provider", min(at, now))  # the provider's clock may be ahead
 
 
 def digest_session(issuer: str, session: str) -> bytes:
@@ -64,6 +69,23 @@ def connect_identity(audit_log: AuditLog, staff_id: UUID, person: SignOn) -> Non
         raise SignOnError("account_connected")
 
 
+def prove_identity(audit_log: AuditLog, staff_id: UUID, person: SignOn, digest: bytes) -> None:
+    """Store in the session of this digest that its member of staff has proved to the provider who they are.
+
+    Raises:
+        SignOnError: Another person did, or did so before they were asked. An audit entry says so.
+    """
+    account, proof = StaffIdentityRepository(audit_log.storage).find(_draft(audit_log, person.identity)), None
+    if account is not None and account.staff_id == staff_id:
+        proof = person.proof(audit_log.now)
+    if proof is None or not proof.is_fresh(audit_log.now):
+        is_other = account is None or account.staff_id != staff_id
+        fault: SignOnFault = "another_person" if is_other else "not_proved"
+        audit_log.record("proof_failed", None, describe_values(why=fault))
+        raise SignOnError(fault)
+    renew_proof(audit_log, digest, proof)
+
+
 def connect_account(audit_log: AuditLog, staff_id: UUID, issuer: str, subject: str) -> bool:
     """Connect an account with a person at the provider; False if one of them is connected already."""
     draft = audit_log.storage.vault.draft_identity(issuer, subject, audit_log.new_id())
@@ -91,7 +113,7 @@ def end_provider_sessions(audit_log: AuditLog, issuer: str, ended: EndedSession)
             until=datetime.fromtimestamp(ended.issued_at + 1, UTC),  # the token has whole seconds
         )
         for staff_id in staff_ids:
-            record.as_staff(staff_id)("signed_out", None, BY_PROVIDER)
+            record.as_provider_says(staff_id)("signed_out", None, BY_PROVIDER)
         return len(staff_ids)
 
     return audit_log.perform(change)
@@ -131,12 +153,12 @@ class _SignOn:
         try:
             staff_id = self._add(record, draft) if account is None else self._update(record, account)
         except SignOnError as error:
-            refused = record if account is None else record.as_staff(account.staff_id)
+            refused = record if account is None else record.as_provider_says(account.staff_id)
             refused("sign_on_refused", None if account is None else account.staff_id, describe_values(why=error.fault))
             return error
         session = self._session._replace(provider_session=self._person.provider_session)
         StaffSessionRepository(self._audit_log.storage).insert(session, staff_id, self._audit_log.now)
-        record.as_staff(staff_id)("signed_in", None, BY_PROVIDER)
+        record.as_provider_says(staff_id)("signed_in", None, BY_PROVIDER)
         return staff_id
 
     def _update(self, record: AuditRecorder, account: ConnectedAccount) -> UUID:
@@ -146,7 +168,7 @@ class _SignOn:
             self._identities.end_sessions_of_account(account.staff_id)
             raise SignOnError("account_closed" if account.is_closed else "no_role")
         if role != account.role:
-            self._change_role(record.as_staff(account.staff_id), account, role)
+            self._change_role(record.as_provider_says(account.staff_id), account, role)
         return account.staff_id
 
     def _change_role(self, record: AuditRecorder, account: ConnectedAccount, role: Role) -> None:
@@ -176,7 +198,7 @@ class _SignOn:
         if staff_id is None:
             raise SignOnError("address_in_use")
         self._identities.connect(draft, staff_id, log.now)
-        record.as_staff(staff_id)("added_staff", staff_id, f"{BY_PROVIDER}; {describe_values(role=role)}")
+        record.as_provider_says(staff_id)("added_staff", staff_id, f"{BY_PROVIDER}; {describe_values(role=role)}")
         return staff_id
 
 

@@ -10,7 +10,7 @@ from projections.repositories.api_keys import ApiKeyRepository
 from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
 from projections.repositories.staff_accounts import StaffAccountRepository
 from projections.repositories.staff_links import StaffLinkRepository
-from projections.repositories.staff_sessions import NewSession, StaffSessionRepository
+from projections.repositories.staff_sessions import NewSession, Proof, StaffSessionRepository
 from projections.storage.bootstrap import LedgerStore
 
 
@@ -113,6 +113,16 @@ def begin_session(audit_log: AuditLog, staff_id: UUID, session: NewSession, how:
     def change(record: AuditRecorder) -> None:
         StaffSessionRepository(audit_log.storage).insert(session, staff_id, audit_log.now)
         record("signed_in", None, how)
+
+    audit_log.perform(change)
+
+
+def renew_proof(audit_log: AuditLog, digest: bytes, proof: Proof) -> None:
+    """Store in a session that its member of staff proved who they are."""
+
+    def change(record: AuditRecorder) -> None:
+        StaffSessionRepository(audit_log.storage).renew_proof(digest, proof)
+        record("proved_identity", None, describe_values(how=proof.kind))
 
     audit_log.perform(change)
 

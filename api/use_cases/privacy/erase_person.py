@@ -80,8 +80,11 @@ class PersonErasure:
 
         Raises:
             ErasedIdsFileError: Their id can't be written to the file; nothing was erased.
+            ProofRequiredError: A member of staff asks for it without a fresh proof.
             StorageUnavailableError: The database is unavailable; another call continues.
         """
+        if self.audit_log is not None:
+            self.audit_log.require_proof()
         eraser, closed = PersonEraser(self.storage), 0
         ids: list[UUID] = []
         found_ids = eraser.find_recipient_ids(address)

@@ -8,13 +8,12 @@ from fastapi.responses import Response
 
 from api.auth.passwords import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
 from api.auth.session_cookies import COOKIE, digest_of
-from api.errors import ApplicationError
 from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail
 from api.use_cases.administration.staff_accounts import change_own_password, end_sessions
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
-from api.web.staff_auth.login_throttle import OWN, FailureCount
+from api.web.staff_auth.proofs import PasswordRefusedError, check_own_password
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.session_list import list_sessions, parse_session_key
 from api.web.staff_auth.sessions import (
@@ -29,8 +28,8 @@ from api.web.staff_auth.sessions import (
 )
 from api.web.staff_auth.sign_in import find_provider_name
 from api.web.staff_auth.staff import Staff
-from domain.values.identifiers import EmailAddress
 from projections.repositories.staff_identities import StaffIdentityRepository
+from projections.repositories.staff_sessions import Proof
 
 PATH: Final = "/support/account"
 Done = Literal["", "password", "sessions", "connected"]
@@ -67,35 +66,23 @@ async def change_password(
     refuse = partial(support.services.run_blocking, partial(_render, request, support, staff))
     if not PASSWORD_LENGTH_MIN <= len(new) <= PASSWORD_LENGTH_MAX:
         return await refuse(error="short")
-    counts = (FailureCount(OWN, staff.staff_id.bytes),)
-    wait = support.login_throttle.acquire(counts) if support.is_throttled else None
-    if wait is not None:
-        return await refuse(wait=refusal_detail("RATE_LIMITED", get_language(request), retry_after_s=wait))
     try:
-        is_current = await _is_current_password(support, staff, old)
-    except ApplicationError:
-        support.login_throttle.release(counts)  # the password was not looked at
-        raise
-    if not is_current:
-        return await refuse(error="old")
-    support.login_throttle.release(counts)
+        await check_own_password(support, staff, old)
+    except PasswordRefusedError as error:
+        if error.wait_s is None:
+            return await refuse(error="old")
+        return await refuse(wait=refusal_detail("RATE_LIMITED", get_language(request), retry_after_s=error.wait_s))
     session = await _replace_password(request, support, staff, new)
     response = see_other(f"{PATH}?done=password")
     set_cookie(request, response, COOKIE, session, SESSION_S)
     return response
 
 
-async def _is_current_password(support: SupportContext, staff: Staff, typed: str) -> bool:
-    if len(typed) > PASSWORD_LENGTH_MAX:
-        return False
-    return await support.authenticate(EmailAddress.parse(staff.address), typed, is_known=True) is not None
-
-
 async def _replace_password(request: Request, support: SupportContext, staff: Staff, password: str) -> str:
     """Set the password, which ends all sessions, and begin a new one; return its token."""
     password_hash, session = await support.hash_password(password), new_token()
     audit_log = support.services.open_audit_log(staff.caller())
-    new_session = describe_session(request, session, audit_log.now)
+    new_session = describe_session(request, session, audit_log.now, Proof("password", audit_log.now))
     await support.services.run_blocking(change_own_password, audit_log, staff.staff_id, password_hash, new_session)
     return session
 

@@ -19,7 +19,13 @@ from api.auth.session_cookies import COOKIE, digest_of
 from api.errors import RETRY_AFTER_S, ApplicationError
 from api.http.problems import retry_headers
 from api.i18n.catalogs import translator
-from api.use_cases.administration.single_sign_on import SignOn, connect_identity, end_provider_sessions, sign_on
+from api.use_cases.administration.single_sign_on import (
+    SignOn,
+    connect_identity,
+    end_provider_sessions,
+    prove_identity,
+    sign_on,
+)
 from api.use_cases.services import Caller
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
@@ -69,7 +75,17 @@ async def begin(
 @router.post("/connect")
 async def begin_to_connect(request: Request, support: SupportContextDep, staff: ViewerWithForm) -> Response:
     """Send a signed-in member of staff to the provider, to connect the account."""
+    support.services.open_audit_log(staff.caller()).require_proof()
     begun = _Begun.of("/support/account", staff.staff_id, support.services.now())
+    return await _leave(request, support, _provider(support), begun)
+
+
+@router.post("/prove")
+async def begin_to_prove(
+    request: Request, support: SupportContextDep, staff: ViewerWithForm, then: Annotated[str, Form(alias="next")] = ""
+) -> Response:
+    """Send a signed-in member of staff to the provider, to prove there who they are."""
+    begun = _Begun.of(own_path(then), staff.staff_id, support.services.now(), is_proof=True)
     return await _leave(request, support, _provider(support), begun)
 
 
@@ -122,18 +138,23 @@ async def end_sessions(support: SupportContextDep, logout_token: Annotated[str, 
 
 
 class _Begun(NamedTuple):
-    """A sign-in that a browser began: what only it knows, where it goes on, and the account that is to be connected."""
+    """A sign-in that a browser began: what only it knows, where it goes on, and the account of an open session.
+
+    Attributes:
+        is_proof: Whether the person is to prove who they are; otherwise the account is to be connected.
+    """
 
     nonce: str
     verifier: str
     path: str
     staff_id: str | None
     until: float
+    is_proof: bool = False
 
     @classmethod
-    def of(cls, path: str, staff_id: UUID | None, now: datetime) -> "_Begun":
+    def of(cls, path: str, staff_id: UUID | None, now: datetime, *, is_proof: bool = False) -> "_Begun":
         staff = None if staff_id is None else str(staff_id)
-        return cls(new_token(), new_token(), path, staff, (now + timedelta(seconds=SIGN_ON_S)).timestamp())
+        return cls(new_token(), new_token(), path, staff, (now + timedelta(seconds=SIGN_ON_S)).timestamp(), is_proof)
 
 
 def _provider(support: SupportContext) -> IdentityProvider:
@@ -158,8 +179,9 @@ async def _ask(support: SupportContext, question: Callable[[], T]) -> T:
 async def _leave(request: Request, support: SupportContext, provider: IdentityProvider, begun: _Begun) -> Response:
     sign_on_id = support.services.new_id()
     state = sign_on_id.hex
+    secrets = SignOnSecrets(state, begun.nonce, begun.verifier)
     try:
-        url = await _ask(support, lambda: provider.begin(SignOnSecrets(state, begun.nonce, begun.verifier)))
+        url = await _ask(support, lambda: provider.begin(secrets, is_proof=begun.is_proof))
     except SignOnError as error:
         return _refuse(request, support, error, begun)
     sealed = support.services.storage.vault.seal("text", sign_on_id, json.dumps(begun))
@@ -200,10 +222,13 @@ def _enter(request: Request, support: SupportContext, begun: _Begun, identity: S
     audit_log = support.services.open_audit_log(Caller(actor="staff", actor_id=begun.staff_id))
     try:
         if begun.staff_id is not None:
-            _require_member(support, previous, begun.staff_id, audit_log.now)
+            digest = _require_member(support, previous, begun.staff_id, audit_log.now)
+            if begun.is_proof:
+                prove_identity(audit_log, UUID(begun.staff_id), person, digest)
+                return see_other(begun.path)
             connect_identity(audit_log, UUID(begun.staff_id), person)
             return see_other("/support/account?done=connected")
-        sign_on(audit_log, person, describe_session(request, token, audit_log.now))
+        sign_on(audit_log, person, describe_session(request, token, audit_log.now, person.proof(audit_log.now)))
     except SignOnError as error:
         return _refuse(request, support, error, begun)
     response = see_other(begun.path)
@@ -211,11 +236,13 @@ def _enter(request: Request, support: SupportContext, begun: _Begun, identity: S
     return response
 
 
-def _require_member(support: SupportContext, cookie: str | None, staff_id: str, now: datetime) -> None:
-    """Refuse to connect an account whose session has ended since, or is another one's now."""
-    member = None if cookie is None else support.sessions.find_member(digest_of(cookie), now)
+def _require_member(support: SupportContext, cookie: str | None, staff_id: str, now: datetime) -> bytes:
+    """Return the digest of the session that began this; refuse if it has ended since, or is another one's now."""
+    digest = digest_of(cookie or "")
+    member = support.sessions.find_member(digest, now)
     if member is None or str(member.staff_id) != staff_id:
         raise SignOnError("stale", "the session that began this has ended")
+    return digest
 
 
 def _record(support: SupportContext, begun: _Begun, error: SignOnError) -> None:

@@ -17,10 +17,12 @@ from api.http.allowed_methods import find_wrong_method
 from api.http.blocking_route import BlockingRoute
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.proofs import PASSWORD_FIELD, PasswordRefusedError, ask_for_proof, remember_form, take_proof
 from api.web.staff_auth.rendering import render_refusal, render_stale_form
 from api.web.staff_auth.staff import Staff
 from projections.config.staff_roles import Role
-from projections.repositories.staff_sessions import NewSession
+from projections.repositories.audit_log import ProofRequiredError
+from projections.repositories.staff_sessions import NewSession, Proof
 
 SESSION_S: Final = 12 * 3600
 """Longest life of a session in seconds: a working day."""
@@ -52,6 +54,10 @@ class SupportRoute(BlockingRoute):
                 return see_other(sign_in_url(request))
             except InvalidFormTokenError:
                 return render_stale_form(request)
+            except ProofRequiredError:
+                return await ask_for_proof(request, get_support_context(request), None)
+            except PasswordRefusedError as error:
+                return await ask_for_proof(request, get_support_context(request), error)
             except RequestValidationError as error:
                 if (problem := find_wrong_method(request, error)) is not None:
                     raise problem from error
@@ -73,11 +79,11 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def describe_session(request: Request, token: str, now: datetime) -> NewSession:
+def describe_session(request: Request, token: str, now: datetime, proof: Proof | None) -> NewSession:
     """Return the session of a request's browser that begins under a new token, instead of the one that it had."""
     former, device = request.cookies.get(COOKIE), read_device(request.headers.get("user-agent", ""))
     ends_at = now + timedelta(seconds=SESSION_S)
-    return NewSession(digest_of(token), ends_at, digest_of(former) if former else None, device)
+    return NewSession(digest_of(token), ends_at, digest_of(former) if former else None, device, proof=proof)
 
 
 def has_valid_csrf_token(request: Request, support: SupportContext, cookie: str | None, token: str) -> bool:
@@ -132,6 +138,7 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
             role=_role(session_owner.role),
             address=session_owner.address,
             form_token=form_token(support.secret, token),
+            proof=session_owner.proof,
         )
         request.state.staff = member_of_staff
         if not member_of_staff.has_role(role):
@@ -144,16 +151,24 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
 def require_role_with_form(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
     """Return a dependency of routes that change something: as `require_role`, and the form must be ours.
 
+    A form may bring the proof that it was asked for.
+
     Raises:
         InvalidFormTokenError: The form's token is not this session's.
+        PasswordRefusedError: The form's proof is none.
     """
     inner = require_role(role)
 
-    async def staff(request: Request, token: Annotated[str, Form()] = "") -> Staff:
-        member_of_staff = await inner(request)
-        if not has_valid_csrf_token(request, get_support_context(request), request.cookies.get(COOKIE), token):
+    async def staff(
+        request: Request,
+        token: Annotated[str, Form()] = "",
+        password: Annotated[str, Form(alias=PASSWORD_FIELD)] = "",
+    ) -> Staff:
+        member_of_staff, support = await inner(request), get_support_context(request)
+        if not has_valid_csrf_token(request, support, request.cookies.get(COOKIE), token):
             raise InvalidFormTokenError
-        return member_of_staff
+        await remember_form(request, member_of_staff)
+        return await take_proof(request, support, member_of_staff, password) if password else member_of_staff
 
     return staff
 

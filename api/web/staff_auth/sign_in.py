@@ -37,7 +37,7 @@ from api.web.staff_auth.sessions import (
 )
 from domain.values.identifiers import EmailAddress
 from projections.repositories.audit_log import describe_values
-from projections.repositories.staff_sessions import StaffCredentials
+from projections.repositories.staff_sessions import Proof, StaffCredentials
 
 FORM_COOKIE: Final = "ledger_sign_in"
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -90,7 +90,7 @@ async def sign_in(
         return render_sign_in(request, support, email=email, fault="password_off")
     session = new_token()
     audit_log = support.services.open_audit_log(Caller(actor="staff", actor_id=str(account.staff_id)))
-    new_session = describe_session(request, session, audit_log.now)
+    new_session = describe_session(request, session, audit_log.now, Proof("password", audit_log.now))
     how = describe_values(how="break_glass" if account.is_break_glass else None)
     await support.services.run_blocking(begin_session, audit_log, account.staff_id, new_session, how)
     response = see_other(own_path(request.query_params.get("next", "")))

@@ -7,7 +7,7 @@ const LENGTH_MAX = 200_000;
 const LEFT_OUT = new Set(["file", "password", "submit", "button", "reset"]);
 
 const isAgain = ["back_forward", "reload"].includes(performance.getEntriesByType("navigation")[0]?.type);
-const signIn = document.querySelector("form input[type=password][autocomplete=current-password]");
+const signIn = document.querySelector("form input[type=password][autocomplete=current-password], [data-proof]");
 
 function read() {
   const stored = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
@@ -103,7 +103,9 @@ if (stored === null) {
 document.addEventListener(
   "submit",
   (event) => {
-    if (!event.defaultPrevented && canKeep(event.target)) {
+    if (event.target.dataset.carries !== undefined) {
+      sessionStorage.removeItem(PLACE); // the form is in that one, and sent with it
+    } else if (!event.defaultPrevented && canKeep(event.target)) {
       remember(event.target, false);
     }
   },

@@ -44,7 +44,18 @@ OPERATOR: Final = "operator"
 """The actor of entries that were made on the command line."""
 ACTIONS: Final[tuple[AuditAction, ...]] = get_args(AuditAction)
 ERASED: Final = AuditSubject("person", None)
-COLUMNS: Final = ("number", "at", "actor_kind", "actor", "action", "subject_kind", "subject", "subject_id", "details")
+COLUMNS: Final = (
+    "number",
+    "at",
+    "actor_kind",
+    "actor",
+    "action",
+    "subject_kind",
+    "subject",
+    "subject_id",
+    "details",
+    "proof",
+)
 _PATHS: Final[dict[SubjectKind, str]] = {
     "staff": "/admin/staff",
     "key": "/admin/keys",
@@ -207,7 +218,7 @@ def _encode(storage: ReadableStore, chosen: AuditFilter) -> Iterator[bytes]:
         for row in rows:
             actor, subject = _name_actor(row, names), _find_subject(row, names)
             about = ("", "") if subject is None else subject
-            what = (row.action, *about, row.subject_id, row.reason)
+            what = (row.action, *about, row.subject_id, row.reason, row.proof)
             lines.append(csv_line((row.audit_id, row.at.isoformat(), actor.kind, actor.name, *what)))
         yield "".join(lines).encode()
 

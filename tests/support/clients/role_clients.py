@@ -10,7 +10,7 @@ from api.use_cases.administration.create_api_key import ApiKeyRequest, create_ap
 from api.use_cases.services import Caller
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sessions import new_token
-from projections.repositories.staff_sessions import NewSession
+from projections.repositories.staff_sessions import NewSession, Proof
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import add_staff
 
@@ -32,10 +32,12 @@ class RoleClients:
         support: SupportContext = self.app.client.app.state.support  # type: ignore[attr-defined]  # the client knows it as any ASGI app
         return support
 
-    def cookie(self, staff_id: UUID) -> str:
-        """A new session of somebody."""
+    def cookie(self, staff_id: UUID, *, age_s: float = 0) -> str:
+        """A new session of a member of staff whose proof is of this age in seconds."""
         token, now = new_token(), self.app.services.now()
-        self.support.sessions.insert(NewSession(digest_of(token), now + timedelta(hours=1)), staff_id, now)
+        proof = Proof("password", now - timedelta(seconds=age_s))
+        session = NewSession(digest_of(token), now + timedelta(hours=1), proof=proof)
+        self.support.sessions.insert(session, staff_id, now)
         return token
 
     def key_with(self, scope: Scope) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A browser in the support console: it keeps cookies, fills in forms, and shows redirects instead of following them."""
 
 import re
+from collections.abc import Mapping, Sequence
 from html import unescape
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -26,8 +27,10 @@ class StaffBrowser:
         """Open a page."""
         return self._request("GET", path, **({"params": params} if params else {}))
 
-    def post(self, path: str, form: dict[str, str], headers: dict[str, str] | None = None) -> AppResponse:
-        """Send a form as it is given."""
+    def post(
+        self, path: str, form: Mapping[str, str | Sequence[str]], headers: dict[str, str] | None = None
+    ) -> AppResponse:
+        """Send a form as it is given; a field may repeat."""
         return self._request("POST", path, data=form, headers=headers or {})
 
     def token(self, page: str = "/support") -> str:

@@ -27,6 +27,12 @@ DESCRIBING: Final = {"describe_values", "describe_changes", "describe_reason"}
 URL: Final = "https://team.example.com/in"
 EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
     "signed_in": (describe_values(how="break_glass"), "by the break-glass account", "方式：应急账号"),
+    "proved_identity": (describe_values(how="password"), "by password", "方式：密码"),
+    "proof_failed": (
+        describe_values(why="not_proved"),
+        "reason: the sign-in service did not ask for a new proof",
+        "原因：统一登录服务没有重新验证身份",
+    ),
     "signed_out": (describe_values(how="provider"), "by single sign-on", "方式：统一登录"),
     "sign_on_refused": (
         describe_values(why="token_invalid", what="aud"),

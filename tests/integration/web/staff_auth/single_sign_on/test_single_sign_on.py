@@ -1,8 +1,7 @@
 """Single sign-on: who comes in, in which role, what is refused, and when it ends."""
 
 import base64
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,96 +14,10 @@ from api.settings import ApiSettings
 from projections.read_models.pagination import OLDEST
 from projections.repositories.staff_accounts import StaffAccountRepository
 from projections.repositories.staff_identities import StaffIdentityRepository
+from tests.integration.web.staff_auth.single_sign_on.person import EMAIL, MEI, START, Clock, Person, read_audit_log_of
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.clients.in_process_app import started
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, read_audit_log
 from tests.support.servers.identity_provider import SECRET, ScriptedProvider
-
-EMAIL = "mei@staff.example.com"
-START = "/support/sign-in/oidc?next=/support/work"
-MEI = {"sub": "mei-1", "email": EMAIL, "groups": ["ledger-support", "other"]}
-
-
-class Clock:
-    """Seconds of the provider's clock: those of the ledger, and what a test puts it ahead."""
-
-    ahead = 0.0
-    read: Callable[[], float]
-
-    def __call__(self) -> float:
-        """Now."""
-        return self.read() + self.ahead
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The clock of the provider."""
-    return Clock()
-
-
-@pytest.fixture
-def provider(clock: Clock) -> Iterator[ScriptedProvider]:
-    """The provider."""
-    with ScriptedProvider(clock) as identity_provider:
-        yield identity_provider
-
-
-@pytest.fixture
-def settings(settings: ApiSettings, provider: ScriptedProvider, tmp_path: Path) -> ApiSettings:
-    """Settings with the provider."""
-    secret = tmp_path / "client-secret"
-    secret.write_text(SECRET + "\n")
-    return settings.model_copy(
-        update={
-            "public_url": "http://testserver",
-            "oidc_issuer": provider.url,
-            "oidc_client_id": "ledger",
-            "oidc_client_secret_file": secret,
-            "oidc_roles": "ledger-admins=admin, ledger-support=support",
-        }
-    )
-
-
-@pytest.fixture
-def app(settings: ApiSettings, clock: Clock) -> Iterator[AppClient]:
-    """The application; the provider has the time of its database."""
-    with started(settings) as app_client:
-        clock.read = lambda: app_client.services.now().timestamp()
-        yield app_client
-
-
-class Person:
-    """A browser of a person who has an account at the provider."""
-
-    def __init__(self, app: AppClient, provider: ScriptedProvider, **claims: object) -> None:
-        self.browser, self.provider, self.claims = StaffBrowser(app), provider, claims
-
-    def leave(self) -> str:
-        """Go to the provider; the URL there."""
-        return self.browser.get(START).headers["location"]
-
-    def enter(self, **claims: object) -> AppResponse:
-        """Sign in at the provider and come back."""
-        return self.browser.get(self.provider.sign_in(self.leave(), **{**self.claims, **claims}))
-
-    def connect(self) -> AppResponse:
-        """Connect the account of the open session."""
-        begun = self.browser.submit("/support/sign-in/oidc/connect", "/support/account")
-        return self.browser.get(self.provider.sign_in(begun.headers["location"], **self.claims))
-
-
-@pytest.fixture
-def mei(app: AppClient, provider: ScriptedProvider) -> Person:
-    """A person of a group with a role."""
-    return Person(app, provider, **MEI)
-
-
-def read_audit_log_of(app: AppClient) -> str:
-    """The audit log as an admin reads it."""
-    add_staff(app, "admin@staff.example.com", "admin", PASSWORD)
-    admin = StaffBrowser(app)
-    admin.sign_in("admin@staff.example.com", PASSWORD)
-    return read_audit_log(admin)
 
 
 def role_of(app: AppClient, email: str = EMAIL) -> str | None:
