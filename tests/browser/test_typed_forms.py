@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.served_app import PASSWORD
 
 pytestmark = pytest.mark.slow
@@ -104,3 +105,41 @@ def test_another_language_keeps_what_was_typed(open_tab: Tab) -> None:
 
     assert shown(page) == ("Fair", "2", "3")
     expect(page.locator("#filled-again")).to_contain_text("已重新填入")
+
+
+def let_proofs_expire(app: AppClient) -> None:
+    """Make the proof of each session older than it may be."""
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE staff_sessions SET proved_at = proved_at - interval '301 s'")
+
+
+def test_form_that_needs_a_proof_is_sent_with_the_password(open_tab: Tab, app: AppClient) -> None:
+    """By keyboard: a wrong password keeps the form, the right one sends it, and it is not filled in again."""
+    page = open_tab(staff="admin")
+    page.goto("/admin/staff")
+    page.fill("#email", "colleague@staff.example.com")
+    let_proofs_expire(app)
+    page.press("#email", "Enter")
+    expect(page.locator("h1")).to_have_text("Confirm that it is you")
+    for password in ("not it", PASSWORD):
+        page.fill("#own-password", password)
+        page.press("#own-password", "Enter")
+        page.wait_for_load_state()
+    page.wait_for_url("**/admin/staff/*")
+    page.goto("/admin/staff")
+
+    expect(page.locator("main")).to_contain_text("colleague@staff.example.com")
+    assert page.input_value("#email") == ""
+
+
+def test_form_that_was_not_proved_is_filled_in_again_where_it_was(open_tab: Tab, app: AppClient) -> None:
+    """As after a proof at the identity provider, to which the browser leaves."""
+    page = open_tab(staff="admin")
+    page.goto("/admin/staff")
+    page.fill("#email", "second@staff.example.com")
+    let_proofs_expire(app)
+    page.press("#email", "Enter")
+    page.click("main a.act")
+    page.wait_for_url("**/admin/staff")
+
+    assert page.input_value("#email") == "second@staff.example.com"

@@ -7,7 +7,7 @@ const LENGTH_MAX = 200_000;
 const LEFT_OUT = new Set(["file", "password", "submit", "button", "reset"]);
 
 const isAgain = ["back_forward", "reload"].includes(performance.getEntriesByType("navigation")[0]?.type);
-const signIn = document.querySelector("form input[type=password][autocomplete=current-password], [data-proof]");
+const signIn = document.querySelector("form input[type=password][autocomplete=current-password], [data-confirms]");
 
 function read() {
   const stored = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");

@@ -238,10 +238,18 @@ def _describe(storage: ReadableStore, rows: Sequence[AuditRow], t: Translator) -
             _name_actor(row, names),
             subject := _find_subject(row, names),
             None if subject is None else _path(row.subject_id, subject),
-            describe_details(row.action, row.reason or "", t),
+            _describe_details(row, t),
         )
         for row in rows
     ]
+
+
+def _describe_details(row: AuditRow, t: Translator) -> str:
+    details = describe_details(row.action, row.reason or "", t)
+    if row.proof is None:
+        return details
+    proof = t("page.support.audit.confirmed", how=t(f"page.support.audit.how.{row.proof}"))
+    return t("page.support.audit.join").join(filter(None, (details, proof)))
 
 
 def _find_subject(row: AuditRow, names: Names) -> AuditSubject | None:
