@@ -80,6 +80,15 @@ def backlog(database_url: str) -> Backlog:
     return Backlog(*_ask(database_url, MonitoringSql.backlog)[0])
 
 
+def has_break_glass(database_url: str) -> bool:
+    """Return whether an account may use its password where the identity provider signs all others in.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    return bool(_ask(database_url, MonitoringSql.has_break_glass)[0][0])
+
+
 def find_scheduler(database_url: str) -> SchedulerState | None:
     """Return which beat schedules, or did so last; None before the first one.
 

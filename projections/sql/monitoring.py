@@ -22,6 +22,7 @@ class MonitoringSql(Statements, file="monitoring.sql"):
     backlog: LiteralString
     size_of_vault: LiteralString
     endpoints_lately: LiteralString
+    has_break_glass: LiteralString
     scheduler: LiteralString
     database_facts: LiteralString
     backup_state: LiteralString

@@ -120,6 +120,9 @@ SELECT count(*) FILTER (WHERE state = 'enabled'), count(*) FILTER (WHERE state =
     count(*) FILTER (WHERE state = 'disabled' AND reason <> 'by_staff')
 FROM webhook_endpoints;
 
+-- name: has_break_glass
+SELECT EXISTS (SELECT FROM staff WHERE is_break_glass AND removed_at IS NULL);
+
 -- name: scheduler
 -- Who schedules; no row before the first beat.
 SELECT holder, fence, extract(epoch FROM clock_timestamp() - taken_at)::float8 AS term_s,

@@ -23,6 +23,7 @@ from api.auth.oidc.provider_documents import AskProvider, ProviderDocuments, Pro
 from api.auth.oidc.sign_on_faults import SignOnError, SignOnFault
 from api.settings import ApiSettings
 from projections.config.url_validation import is_secure_url
+from projections.repositories.staff_sessions import PROOF_LIFE
 
 PATH: Final = "/support/sign-in/oidc"
 """Path of the pages of single sign-on."""
@@ -53,6 +54,9 @@ ALGORITHMS: Final = (
 """Signatures that only the provider can make: with `HS256` our own secret would be a key, `none` is no signature."""
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _CLIENT_AUTHENTICATION: Final = ("client_secret_basic", "client_secret_post")
+_PROOF: Final = {"prompt": "login", "max_age": str(PROOF_LIFE.seconds)}
+"""Asks for a new sign-in; `max_age` makes `auth_time` mandatory (Core 1.0, section 3.1.2.1). With 0, some providers ask
+without end."""
 _TIME_CLAIMS: Final = frozenset({"exp", "iat", "nbf"})
 
 
@@ -156,7 +160,7 @@ class IdentityProvider:
             state=secrets.state,
             nonce=secrets.nonce,
             code_verifier=secrets.verifier,
-            **({"prompt": "login", "max_age": "0"} if is_proof else {}),
+            **(_PROOF if is_proof else {}),
         )
         return str(url)
 
@@ -351,7 +355,7 @@ def _validate(check: Callable[[], object]) -> None:
 
 def _time(value: object) -> datetime | None:
     try:
-        return datetime.fromtimestamp(value, UTC) if isinstance(value, int) and value > 0 else None
+        return datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) and value > 0 else None
     except (OverflowError, ValueError):
         return None  # a time beyond the year 9999
 

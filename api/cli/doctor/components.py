@@ -22,6 +22,8 @@ from api.settings import ApiSettings
 from domain.ports import Rejected
 from projections.config.broker_url import BrokerUrl
 from projections.config.settings import LedgerSettings
+from projections.database.errors import StorageUnavailableError
+from projections.monitoring.health_checks import has_break_glass
 from workers.channels.smtp.connect import Connector, RefusedError
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.http_client.client import PinnedHttpClient
@@ -109,8 +111,22 @@ def check_identity_provider(settings: LedgerSettings) -> CheckResults:
     except SignOnError as error:
         remedy = "correct LEDGER_OIDC_ISSUER, or ask the operator of the provider; open sessions go on"
         yield CheckResult("single sign-on", "wrong", error.detail, remedy)
-        return
-    yield CheckResult("single sign-on", "ok", f"{client.issuer} answers, and signs with keys that the ledger reads")
+    else:
+        yield CheckResult("single sign-on", "ok", f"{client.issuer} answers, and signs with keys that the ledger reads")
+    if settings.password_sign_in == "break-glass":  # noqa: S105 - a mode, no password
+        yield _check_break_glass(settings.database_url.get_secret_value())
+
+
+def _check_break_glass(url: str) -> CheckResult:
+    """Remind of the one account that can sign in while the provider does not answer."""
+    try:
+        has_account = has_break_glass(url)
+    except StorageUnavailableError as error:
+        return CheckResult("break-glass", "skipped", f"not checked: {error}")
+    if has_account:
+        return CheckResult("break-glass", "ok", "one account can sign in with its password")
+    found = "no account can sign in while the identity provider does not answer"
+    return CheckResult("break-glass", "reminder", found, "choose one: ledger staff break-glass EMAIL")
 
 
 def check_mail_server(settings: LedgerSettings, state: StackState | None) -> CheckResult:

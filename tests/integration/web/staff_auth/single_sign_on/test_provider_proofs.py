@@ -32,7 +32,7 @@ def test_person_proves_at_the_provider_who_they_are(clock: Clock, provider: Scri
 
     assert (asked.status_code, f"Confirm with {urlsplit(provider.url).hostname}" in asked.text) == (403, True)
     assert "own_password" not in asked.text
-    assert {"prompt=login", "max_age=0"} <= set(urlsplit(at_the_provider).query.split("&"))
+    assert {"prompt=login", "max_age=300"} <= set(urlsplit(at_the_provider).query.split("&"))
     assert (proved.status_code, proved.headers["location"]) == (303, "/admin/staff")
     assert invite(mei).status_code == 303
 

@@ -12,10 +12,12 @@ from pytest_iam import Server, iam_configuration, iam_server, iam_server_port
 from api.settings import ApiSettings
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import started
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, read_audit_log
 
 __all__ = ["iam_configuration", "iam_server", "iam_server_port"]
 
+STEPS_MAX: Final = 12
 SECRET: Final = "not secret at all"
 START: Final = "/support/sign-in/oidc?next=/support/work"
 
@@ -60,6 +62,23 @@ def enter(browser: StaffBrowser) -> AppResponse:
     return browser.get(f"{back.path}?{back.query}")
 
 
+def type_password(iam_server: Server, location: str, name: str) -> str:
+    """Sign in at the provider by its forms, as it asks; return the path that the browser goes back to."""
+    typed = {"login": name, "username": name, "password": PASSWORD}
+    with httpx2.Client(base_url=iam_server.url) as client:
+        answer = client.get(location)
+        for _ in range(STEPS_MAX):
+            if answer.headers.get("location", "").startswith("http://testserver/"):
+                break
+            if answer.is_redirect:
+                answer = client.get(answer.headers["location"])
+                continue
+            fields = [field.attributes for field in read_page(answer.text).find_all("input")]
+            form = {each["name"]: typed.get(each["name"], each.get("value", "")) for each in fields if "name" in each}
+            answer = client.post(answer.request.url, data=form)
+    return str(answer.headers["location"]).removeprefix("http://testserver")
+
+
 def test_people_of_a_real_provider_come_in_by_their_groups(app: AppClient, iam_server: Server) -> None:
     """The first sign-in makes an account, the next one follows the groups, and without any the person is out."""
     user = iam_server.random_user(emails=["mei@staff.example.com"])
@@ -85,3 +104,25 @@ def test_people_of_a_real_provider_come_in_by_their_groups(app: AppClient, iam_s
     assert "role: Support → Admin" in log
     assert (last.status_code, "None of your groups has a role here" in last.text) == (403, True)
     assert browser.get("/support/work").status_code == 303
+
+
+def test_person_proves_to_a_real_provider_who_they_are(app: AppClient, iam_server: Server) -> None:
+    """It is asked for a new sign-in, and says when that was."""
+    user = iam_server.random_user(emails=["mei@staff.example.com"], password=PASSWORD)
+    iam_server.random_group(display_name="owners", members=[user])
+    iam_server.login(user)
+    iam_server.consent(user)
+    browser = StaffBrowser(app)
+    enter(browser)
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE staff_sessions SET proved_at = NULL, proved_how = NULL")
+
+    asked = browser.submit("/admin/staff", email="li@staff.example.com", role="viewer")
+    iam_server.logout()
+    begun = browser.submit("/support/sign-in/oidc/prove", next="/admin/staff")
+    proved = browser.get(type_password(iam_server, begun.headers["location"], user.user_name))
+    done = browser.submit("/admin/staff", email="li@staff.example.com", role="viewer")
+
+    assert asked.status_code == 403
+    assert (proved.status_code, proved.headers["location"]) == (303, "/admin/staff")
+    assert done.status_code == 303
