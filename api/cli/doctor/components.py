@@ -125,8 +125,8 @@ def _check_break_glass(url: str) -> CheckResult:
         return CheckResult("break-glass", "skipped", f"not checked: {error}")
     if has_account:
         return CheckResult("break-glass", "ok", "one account can sign in with its password")
-    found = "no account can sign in while the identity provider does not answer"
-    return CheckResult("break-glass", "reminder", found, "choose one: ledger staff break-glass EMAIL")
+    description = "no account can sign in while the identity provider does not answer"
+    return CheckResult("break-glass", "reminder", description, "choose one: ledger staff break-glass EMAIL")
 
 
 def check_mail_server(settings: LedgerSettings, state: StackState | None) -> CheckResult:

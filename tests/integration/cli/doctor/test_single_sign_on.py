@@ -13,8 +13,8 @@ from tests.support.servers.identity_provider import SECRET, ScriptedProvider
 
 def check(terminal: Terminal, name: str) -> tuple[str, str]:
     """State and sentence of a check."""
-    (found,) = [each for each in terminal.ledger("doctor", "--json").json["checks"] if each["name"] == name]
-    return found["status"], found["found"]
+    (result,) = [each for each in terminal.ledger("doctor", "--json").json["checks"] if each["name"] == name]
+    return result["status"], result["found"]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_doctor_asks_the_provider(terminal: Terminal, provider: ScriptedProvider
 
 @pytest.mark.usefixtures("provider")
 def test_doctor_reminds_of_the_account_of_last_resort(terminal: Terminal, database_url: str) -> None:
-    """Without one, nobody gets in while the provider does not answer, which is when it is needed."""
+    """Without one, no one gets in while the provider does not answer, which is when it is needed."""
     terminal.ledger("staff", "add", "owner@staff.example.com", "--role", "admin", "--link")
     execute(database_url, "UPDATE staff SET password_hash = 'x'")
     before = check(terminal, "break-glass")
