@@ -52,7 +52,11 @@ _OF_REQUESTS: Final = {
     "SIGNATURE_INVALID": ErrorCode("unauthenticated", "The callback's signature is not valid."),
     "CALLBACK_STALE": ErrorCode("unreadable", "The callback was signed too long ago, or in the future."),
     "CALLBACK_REPEATED": ErrorCode("conflict", "The callback was accepted before; sign each attempt separately."),
-    "FORBIDDEN": ErrorCode("forbidden", "The caller lacks the scope, or the session's token.", ("csrf",)),
+    "FORBIDDEN": ErrorCode(
+        "forbidden",
+        "The caller lacks the scope, or the session's token, or the API key may not be used from this network.",
+        ("csrf", "network"),
+    ),
     "PROOF_REQUIRED": ErrorCode(
         "forbidden", "A member of staff has to confirm on a staff page that it is them, and repeat the request."
     ),

@@ -295,6 +295,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             finally:
                 await asyncio.to_thread(app.state.admin.runner.close)
                 await asyncio.to_thread(app.state.support.mailer.close)
+                await app.state.services.key_uses.wait()
                 await commit.aclose()
                 dispatcher.close()
                 watch.close()

@@ -88,6 +88,8 @@ GUIDANCE: Final = {
     "extending the reservation map failed": "Receipts stay incomplete. Run `ledger rebuild --apply`.",
     "signing a checkpoint failed": "The database was restored from an older backup; `why` says more. See [older"
     " state](../how-to/backup.md#an-older-state-is-noticed).",
+    "recording the use of a key failed": "A later request records it. `kind` is `use` or `refusal`; check"
+    " PostgreSQL if it continues.",
     "single sign-on refused": "A sign-in through the identity provider was refused; `why` says why ([single"
     " sign-on](../how-to/single-sign-on.md#refusals)).",
     "stalled transactions ended": "`count` transactions of stalled processes were rolled back. The processes try"

@@ -1,6 +1,6 @@
 """Parsers of ids, times, numbers, names and email addresses for commands. Each error names its option."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -90,6 +90,18 @@ def parse_campaign_id(text: str, argument: str = "campaign") -> UUID:
         typer.BadParameter: It is not an id.
     """
     return parse_id(text, argument, "is not a campaign ID: `ledger campaign list` lists them")
+
+
+def parse_networks(texts: Sequence[str] | None, option: str) -> tuple[str, ...]:
+    """Parse networks of IP addresses; none of them if the option was not given.
+
+    Raises:
+        typer.BadParameter: One of them is not a network, or there are too many.
+    """
+    try:
+        return parsing.parse_networks(option, " ".join(texts or ()))
+    except InvalidInputError as error:
+        raise _bad_parameter(error.detail, option) from error
 
 
 def parse_email(text: str) -> EmailAddress:

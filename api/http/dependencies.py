@@ -14,6 +14,7 @@ from api.auth.session_cookies import COOKIE, TOKEN_HEADER, digest_of, form_secre
 from api.errors import ApplicationError
 from api.http.problems import language_of
 from api.schemas.resources import ReasonRequest
+from api.use_cases.key_uses import admit_key_from
 from api.use_cases.services import Caller, Services
 from domain.ports import Language
 from projections.config.staff_roles import Role
@@ -86,7 +87,8 @@ async def identity(
     """Identify the caller by an API key, else by a staff session.
 
     Raises:
-        ApplicationError: UNAUTHORIZED without either; FORBIDDEN if a session's request lacks its token.
+        ApplicationError: UNAUTHORIZED without either; FORBIDDEN if a session's request lacks its token,
+            or if the key may not be used from the address of the request.
     """
     if credentials is not None:
         return await _of_key(request, credentials.credentials)
@@ -117,14 +119,16 @@ async def _of_key(request: Request, secret: str) -> Identity:
     api_key = await services.run_blocking(services.reader.find_api_key, digest, services.now())
     if api_key is None:
         raise ApplicationError("UNAUTHORIZED")
+    # A key counts as one who may guess, wherever its requests come from: see `api.rate_limits`.
+    caller = Caller(
+        actor="key",
+        actor_id=str(api_key.key_id),
+        request_id=request_id_of(request),
+        client_ip=f"key:{api_key.key_id}",
+    )
+    admit_key_from(services, caller, api_key, client_ip_of(request.scope))
     return Identity(
-        # A key counts as one who may guess, wherever its requests come from: see `api.rate_limits`.
-        caller=Caller(
-            actor="key",
-            actor_id=str(api_key.key_id),
-            request_id=request_id_of(request),
-            client_ip=f"key:{api_key.key_id}",
-        ),
+        caller=caller,
         scopes=scopes_of(api_key.role, api_key.scopes),
         role=_role(api_key.role),
         until=api_key.expires_at,

@@ -23,7 +23,8 @@ STREAMED: Final[Document] = {"content": {"text/event-stream": {"schema": {"type"
 WORDS: Final[Mapping[str, str]] = {
     "400": "Refused by a rule; `code` says which.",
     "401": "UNAUTHORIZED: neither a valid API key nor a staff session.",
-    "403": "FORBIDDEN: the API key lacks the scope, or the request of a staff session lacks X-CSRF-Token.",
+    "403": "FORBIDDEN: the API key lacks the scope or may not be used from this network, or the request of a staff"
+    " session lacks X-CSRF-Token.",
     "404": "NOT_FOUND",
     "409": "The state of the code or reservation does not allow this; `code` and `detail` say why.",
     "412": "TERMS_CHANGED: the terms changed after you read them.",

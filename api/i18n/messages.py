@@ -45,7 +45,7 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
         facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that;
             `taken`, the uses that a limit has to leave room for; `scope` that a key lacks; `starts_at`, the time
             from which the request may succeed; `in_use`, the uses by the name of the limit that they exceed;
-            `variables` of a text without a value.
+            `variables` of a text without a value; `address`, the IP address that a key is refused from.
     """
     say = translator(language)
     base = _refusal_key(say, code)
@@ -58,7 +58,8 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
         return say(why, variables=", ".join(f"{{{name}}}" for name in variables))
     seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
     if "why" in facts and say.knows(why):
-        return say(why, span=_span(say, seconds)) if isinstance(seconds, int) else say(why)
+        named = {"address": facts["address"]} if "address" in facts else {}
+        return say(why, span=_span(say, seconds)) if isinstance(seconds, int) else say(why, **named)
     if "scope" in facts and say.knows(f"{base}.detail_scope"):
         return say(f"{base}.detail_scope", scope=facts["scope"])
     if "taken" in facts and say.knows(f"{base}.detail_taken"):

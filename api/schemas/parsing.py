@@ -12,6 +12,7 @@ from uuid import UUID
 
 from api.errors import ApplicationError
 from api.schemas.code_terms import Term, TermFormat
+from api.schemas.ip_networks import NetworkError, NetworkFault, parse_network_list
 from domain.values import number_bounds
 from domain.values.email_domains import DomainError, DomainFault, DomainNames, parse_domains
 from domain.values.group_name import NAME_LENGTH_MAX, GroupFault, group_name_error
@@ -20,7 +21,7 @@ from domain.values.number_bounds import Bounds, NumberError
 from domain.values.timestamps import TimestampError, TimestampFault, clamped, parse_timestamp, read_timestamp
 
 T = TypeVar("T")
-InvalidReason = Literal[TimestampFault, GroupFault, DomainFault, "number", "id", "email"]
+InvalidReason = Literal[TimestampFault, GroupFault, DomainFault, NetworkFault, "number", "id", "email"]
 GROUP_DETAILS: Final[dict[GroupFault, str]] = {
     "length": f"has more than {NAME_LENGTH_MAX} characters",
     "signs": "is not one printable line without spaces around it",
@@ -167,6 +168,18 @@ def parse_domain_set(field: str, text: str) -> DomainNames:
     try:
         return parse_domains(text)
     except DomainError as error:
+        raise InvalidInputError(field, error.fault, str(error), error.name) from error
+
+
+def parse_networks(field: str, text: str) -> tuple[str, ...]:
+    """Read networks of IP addresses, with spaces, commas or semicolons between them; no network for an empty text.
+
+    Raises:
+        InvalidInputError: One of them is not a network, or there are too many.
+    """
+    try:
+        return parse_network_list(text)
+    except NetworkError as error:
         raise InvalidInputError(field, error.fault, str(error), error.name) from error
 
 

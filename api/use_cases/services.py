@@ -13,6 +13,7 @@ from api.errors import RETRY_AFTER_S, ApplicationError
 from api.rate_limits.guard import Guard
 from api.rate_limits.message_tests import TEST_MESSAGES
 from api.settings import ApiSettings
+from api.use_cases.background_records import BackgroundRecords
 from api.use_cases.heavy_reads import HeavyReads
 from api.use_cases.run_blocking import run_blocking
 from domain.application import COMMANDS_PER_ROUND
@@ -164,6 +165,7 @@ class Services(LedgerServices):
         guard: Rate limits; None where they are off.
         channel_kinds: The kinds of channels that groups can have, by name.
         heavy_reads: Slots of reads whose work grows with a history.
+        key_uses: What is recorded of uses of API keys, behind the answers.
     """
 
     settings: ApiSettings
@@ -175,6 +177,7 @@ class Services(LedgerServices):
     guard: Guard | None = None
     channel_kinds: Mapping[str, ChannelForm] = field(default_factory=dict)
     heavy_reads: HeavyReads = field(default_factory=HeavyReads)
+    key_uses: BackgroundRecords = field(default_factory=BackgroundRecords)
 
     @property
     def campaign_histories(self) -> HistoryReader[Campaign]:

@@ -106,7 +106,8 @@ class FormFields:
         try:
             return parse_optional(parse, name, self.values.get(name, "").strip())
         except InvalidInputError as error:
-            self.errors[name] = "moment" if error.reason in TIMESTAMP_FAULTS else error.reason
+            named = f"{error.reason}:{error.name}" if error.name else error.reason
+            self.errors[name] = "moment" if error.reason in TIMESTAMP_FAULTS else named
             return None
 
     @property

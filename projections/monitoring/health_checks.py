@@ -8,6 +8,7 @@ from typing import Any, LiteralString, NamedTuple
 
 from projections.database.connection import connect
 from projections.database.errors import describe_target, translate_database_errors
+from projections.repositories.api_keys import find_ending_keys
 from projections.sql.monitoring import MonitoringSql
 from projections.vault.vault import Vault
 from projections.verification.vault_check import VaultSample, sample_vault
@@ -129,6 +130,17 @@ def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) 
     with translate_database_errors(), connect(database_url) as conn:
         size = conn.execute(MonitoringSql.size_of_vault).fetchall()[0][0]
         return sample_vault(conn, vault, random.SystemRandom().random(), is_over), size
+
+
+def count_ending_keys(database_url: str) -> tuple[int, datetime | None]:
+    """Return how many API keys end soon without a replacement in use, and when the first of them ends.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    with translate_database_errors(), connect(database_url) as conn:
+        count, first = find_ending_keys(conn)
+    return count, first
 
 
 def _ask(database_url: str, query: LiteralString, *parameters: object) -> tuple[tuple[Any, ...], datetime]:

@@ -20,6 +20,7 @@ from domain.events.registry import EVENT_TYPES
 from projections.database.connection import connect, connection_options
 from projections.database.errors import is_outage
 from projections.monitoring.event_counters import CLICK_TO_SENT_S, update_counters
+from projections.repositories.api_keys import find_ending_keys
 from projections.sql.monitoring import MonitoringSql
 from projections.verification.drift_sample import last_verified
 from projections.work_queue.impossible_times import TABLES_WITH_TIMES, review_times_of
@@ -101,6 +102,7 @@ GAUGES: Final = (
         "backup_at",
     ),
     _Gauge("ledger_backup_wal_behind_bytes", "WAL that `ledger backup --every` has not received yet.", "backup_behind"),
+    _Gauge("ledger_api_keys_ending", "API keys that end within 14 days and are still needed.", "keys_ending"),
 )
 KINDS: Final = ("sample", "full")
 
@@ -171,12 +173,14 @@ class LedgerCollector:
             update_counters(conn)
             with conn.cursor(row_factory=namedtuple_row) as cursor:
                 row = cursor.execute(MonitoringSql.ledger_gauges).fetchall()[0]
+            keys_ending, _ = find_ending_keys(conn)
             counters = {(name, label): count for name, label, count in conn.execute(MonitoringSql.counters)}
             with conn.transaction(force_rollback=True):
                 impossible_times = review_times_of(conn)
             verified = {last.kind: (last.at.timestamp(), last.position) for last in last_verified(conn)}
+        gauges = {**_gauges(row), "keys_ending": float(keys_ending)}
         return _LedgerStats(
-            is_up=True, gauges=_gauges(row), counters=counters, verified=verified, impossible_times=impossible_times
+            is_up=True, gauges=gauges, counters=counters, verified=verified, impossible_times=impossible_times
         )
 
 

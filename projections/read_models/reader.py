@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -47,12 +48,20 @@ class CaseRow(NamedTuple):
 
 
 class ApiKeyRecord(NamedTuple):
-    """A valid API key. `scopes` is None if the key has a role."""
+    """A valid API key, with its recorded use.
+
+    Attributes:
+        scopes: None if the key has a role.
+        networks: Networks that it may be used from; None for any.
+    """
 
     key_id: UUID
     role: str
     scopes: list[str] | None
     expires_at: datetime | None
+    networks: list[IPv4Network | IPv6Network] | None
+    used_at: datetime | None
+    refused_at: datetime | None
 
 
 class Reader:

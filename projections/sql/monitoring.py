@@ -18,6 +18,7 @@ class MonitoringSql(Statements, file="monitoring.sql"):
     set_counter_position: LiteralString
     counters: LiteralString
     ledger_gauges: LiteralString
+    ending_keys: LiteralString
     server_facts: LiteralString
     backlog: LiteralString
     size_of_vault: LiteralString

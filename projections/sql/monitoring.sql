@@ -87,6 +87,16 @@ FROM
     (SELECT count(*) AS pending, min(d.made_at) AS oldest FROM webhook_deliveries d JOIN webhook_endpoints e USING (endpoint_id)
      WHERE d.state = 'pending' AND e.state = 'enabled') AS hooks;
 
+-- name: ending_keys
+-- How many keys end soon, and the first end. A replaced key counts while it is still used: what uses it stops working.
+SELECT count(*), min(k.expires_at)
+FROM api_keys k LEFT JOIN api_keys r ON r.replaces_id = k.key_id LEFT JOIN api_key_uses u ON u.key_id = k.key_id
+WHERE k.revoked_at IS NULL AND k.expires_at BETWEEN clock_timestamp() AND clock_timestamp() + %(soon)s::interval
+    AND (
+        r.key_id IS NULL
+        OR u.used_at BETWEEN clock_timestamp() - %(recently)s::interval AND clock_timestamp() + interval '1 minute'
+    );
+
 -- name: server_facts
 -- What an operator should know of the server, in one row.
 SELECT clock_timestamp() AS now, current_setting('server_version') AS version, pg_is_in_recovery() AS standby,

@@ -309,8 +309,9 @@ SELECT count(*) FROM reservations WHERE code_id = %s AND status = 'sent' AND kin
 SELECT pg_is_in_recovery();
 
 -- name: api_key_of_digest
-SELECT key_id, role, scopes, expires_at FROM api_keys
-WHERE digest = %s AND (expires_at IS NULL OR expires_at > %s) AND revoked_at IS NULL;
+SELECT k.key_id, k.role, k.scopes, k.expires_at, k.networks, u.used_at, u.refused_at
+FROM api_keys k LEFT JOIN api_key_uses u USING (key_id)
+WHERE k.digest = %s AND (k.expires_at IS NULL OR k.expires_at > %s) AND k.revoked_at IS NULL;
 
 -- name: list_codes
 SELECT * FROM code_balances

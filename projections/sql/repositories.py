@@ -48,6 +48,11 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     insert_key_name: LiteralString
     insert_named_key: LiteralString
     revoke_key: LiteralString
+    end_key: LiteralString
+    lock_key: LiteralString
+    set_key_networks: LiteralString
+    record_key_use: LiteralString
+    record_key_refusal: LiteralString
     newest_keys: LiteralString
     oldest_keys: LiteralString
     newest_staff: LiteralString

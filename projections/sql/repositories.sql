@@ -60,11 +60,14 @@ ON CONFLICT (text_id) DO NOTHING;
 
 -- name: insert_named_key
 -- Sent twice by one form, it is one key.
-INSERT INTO api_keys (key_id, digest, role, scopes, created_at, expires_at, text_id, staff_id)
-VALUES (
-    %(key_id)s, %(digest)s, %(role)s, %(scopes)s::text[], %(now)s, %(expires_at)s, %(text_id)s, %(staff_id)s
+INSERT INTO api_keys (
+    key_id, digest, role, scopes, created_at, expires_at, text_id, staff_id, networks, replaces_id
 )
-ON CONFLICT (key_id) DO NOTHING RETURNING key_id;
+VALUES (
+    %(key_id)s, %(digest)s, %(role)s, %(scopes)s::text[], %(now)s, %(expires_at)s, %(text_id)s, %(staff_id)s,
+    %(networks)s::cidr[], %(replaces_id)s
+)
+ON CONFLICT DO NOTHING RETURNING key_id;
 
 -- name: revoke_key
 UPDATE api_keys SET revoked_at = %s WHERE key_id = %s AND revoked_at IS NULL RETURNING key_id;
@@ -76,15 +79,49 @@ WHERE staff_id = %(staff_id)s AND revoked_at IS NULL AND (expires_at IS NULL OR 
     AND CASE WHEN scopes IS NULL THEN role <> ALL(%(roles)s::text[]) ELSE NOT scopes <@ %(scopes)s::text[] END
 ORDER BY created_at, key_id;
 
+-- name: end_key
+-- An earlier end stays.
+UPDATE api_keys SET expires_at = least(expires_at, %s) WHERE key_id = %s;
+
+-- name: lock_key
+SELECT key_id FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE;
+
+-- name: set_key_networks
+UPDATE api_keys SET networks = %s::cidr[] WHERE key_id = %s;
+
+-- name: record_key_use
+-- At most every so often, whatever number of requests and processes records it; a time in the future is a former clock's.
+INSERT INTO api_key_uses (key_id, used_at, network) VALUES (%(key_id)s, %(now)s, %(network)s::cidr)
+ON CONFLICT (key_id) DO UPDATE SET used_at = excluded.used_at, network = excluded.network
+WHERE (
+    api_key_uses.used_at > excluded.used_at - %(every)s::interval AND api_key_uses.used_at <= excluded.used_at
+) IS NOT TRUE;
+
+-- name: record_key_refusal
+-- Likewise, for requests from a network that is not allowed.
+INSERT INTO api_key_uses (key_id, refused_at, refused_network) VALUES (%(key_id)s, %(now)s, %(network)s::cidr)
+ON CONFLICT (key_id) DO UPDATE SET refused_at = excluded.refused_at, refused_network = excluded.refused_network
+WHERE (
+    api_key_uses.refused_at > excluded.refused_at - %(every)s::interval
+    AND api_key_uses.refused_at <= excluded.refused_at
+) IS NOT TRUE
+RETURNING key_id;
+
 -- name: newest_keys, oldest_keys
-SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.text_id, p.sealed, p.key_id
-FROM api_keys k LEFT JOIN private_texts p USING (text_id)
+-- With the last use, and the key that replaced it.
+SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.networks::text[], k.replaces_id,
+    r.key_id, u.used_at, u.network::text, u.refused_at, u.refused_network::text, k.text_id, p.sealed, p.key_id
+FROM api_keys k LEFT JOIN private_texts p USING (text_id) LEFT JOIN api_key_uses u ON u.key_id = k.key_id
+LEFT JOIN api_keys r ON r.replaces_id = k.key_id
 WHERE (k.created_at, k.key_id) {order.beyond} (%s, %s)
 ORDER BY k.created_at{order.turn}, k.key_id{order.turn} LIMIT %s;
 
 -- name: keys_of_ids
-SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.text_id, p.sealed, p.key_id
-FROM api_keys k LEFT JOIN private_texts p USING (text_id) WHERE k.key_id = ANY(%s);
+SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.networks::text[], k.replaces_id,
+    r.key_id, u.used_at, u.network::text, u.refused_at, u.refused_network::text, k.text_id, p.sealed, p.key_id
+FROM api_keys k LEFT JOIN private_texts p USING (text_id) LEFT JOIN api_key_uses u ON u.key_id = k.key_id
+LEFT JOIN api_keys r ON r.replaces_id = k.key_id
+WHERE k.key_id = ANY(%s);
 
 -- name: newest_staff, list_staff
 -- With the invitation, where it is neither accepted nor revoked; at most one of an account is not ended.

@@ -114,6 +114,9 @@ LIMITED = _counter(
     "ledger_limited_total", "Requests answered with 429, by the rate limit that was reached.",
     limit=LIMIT_NAMES,
 )  # fmt: skip
+KEYS_REFUSED = _counter(
+    "ledger_api_key_refusals_total", "Requests with a valid API key from an IP address outside the key's networks."
+)
 SIGN_INS_REFUSED = _counter(
     "ledger_sign_ins_refused_total", "Staff sign-ins refused before the password check, by limit.",
     bound=SIGN_IN_BOUNDS,

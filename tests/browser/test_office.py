@@ -55,6 +55,7 @@ def test_key_is_created_without_javascript(open_tab: Tab) -> None:
     page = open_tab("zh", width=360, staff="admin", java_script_enabled=False)
     page.goto("/admin/keys")
     page.fill("#name", "shop")
+    page.check("input[name=ends][value='90']")
     page.click(".slip-stub button[type=submit]")
     secret = page.locator("#secret").inner_text()
     page.goto("/admin/keys")

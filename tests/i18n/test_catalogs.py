@@ -12,6 +12,7 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
+from api.auth.scopes import SCOPES
 from api.code_import.faults import FileProblem, ListProblem, RecordProblem
 from api.code_import.row_parser import COLUMNS
 from api.errors import ERROR_CODES
@@ -21,6 +22,8 @@ from api.i18n.languages import LANGUAGES
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import InvalidReason
+from api.use_cases.administration.create_api_key import ReplaceProblem
+from api.web.admin.api_keys.key_form import ENDS as KEY_ENDS
 from api.web.admin.campaign_form import BLAMED_FIELD
 from api.web.admin.group_channel import FIELD_ERRORS
 from api.web.forms import TIMESTAMP_FAULTS
@@ -84,6 +87,7 @@ OF_REBINDS: Final = (
 )
 """Sentences that are others where no use is counted."""
 FIELD_FAULTS: Final = {
+    *("ends", "ends_and_time"),
     *get_args(FileProblem),
     *("moment" if reason in TIMESTAMP_FAULTS else reason for reason in get_args(InvalidReason)),
     *get_args(Contradiction),
@@ -158,6 +162,10 @@ FAMILIES: Final = {
     *(f"page.support.audit.state.{state}" for state in get_args(EndpointState)),
     "page.support.audit.url.mail",
     *(f"page.admin.fault.{error}" for error in FIELD_FAULTS),
+    *(f"page.admin.keys.scope.{scope}" for scope in SCOPES),
+    *(f"page.admin.keys.ends.{choice}" for choice in KEY_ENDS),
+    *(f"page.admin.keys.cannot_replace.{problem}" for problem in get_args(ReplaceProblem)),
+    *(f"page.support.audit.{name}.none" for name in ("networks", "until")),
 }
 """Keys that are made from a word of the domain; every other key is written out where it is used."""
 

@@ -107,6 +107,13 @@ CREATE TABLE public.access_marks (
     next_at timestamp with time zone NOT NULL,
     attempt integer
 );
+CREATE TABLE public.api_key_uses (
+    key_id uuid NOT NULL,
+    used_at timestamp with time zone,
+    network cidr,
+    refused_at timestamp with time zone,
+    refused_network cidr
+);
 CREATE TABLE public.api_keys (
     key_id uuid NOT NULL,
     digest bytea NOT NULL,
@@ -117,6 +124,8 @@ CREATE TABLE public.api_keys (
     staff_id uuid,
     revoked_at timestamp with time zone,
     scopes text[],
+    networks cidr[],
+    replaces_id uuid,
     CONSTRAINT api_keys_role_check CHECK ((((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])) AND (scopes IS NULL)) OR ((role = 'scoped'::text) AND (scopes IS NOT NULL))))
 );
 CREATE TABLE public.audit (
@@ -697,6 +706,8 @@ ALTER TABLE ONLY public.accepted_times
     ADD CONSTRAINT accepted_times_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.access_marks
     ADD CONSTRAINT access_marks_pkey PRIMARY KEY (reservation_id);
+ALTER TABLE ONLY public.api_key_uses
+    ADD CONSTRAINT api_key_uses_pkey PRIMARY KEY (key_id);
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.api_keys
@@ -827,6 +838,7 @@ ALTER TABLE ONLY public.webhook_endpoints
     ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (endpoint_id);
 ALTER TABLE ONLY public.webhook_secrets
     ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (text_id);
+CREATE UNIQUE INDEX api_keys_replaces_idx ON public.api_keys USING btree (replaces_id);
 CREATE INDEX audit_act_idx ON public.audit USING btree (act, audit_id);
 CREATE INDEX audit_actor_idx ON public.audit USING btree (staff_id, audit_id) WHERE (staff_id IS NOT NULL);
 CREATE INDEX audit_backups_idx ON public.audit USING btree (at) WHERE (act = 'made_backup'::text);
@@ -893,6 +905,10 @@ CREATE TRIGGER audit_refuse_change BEFORE DELETE OR UPDATE ON public.audit FOR E
 CREATE TRIGGER audit_refuse_truncate BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_for_ever();
 CREATE TRIGGER ledger_events_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_events FOR EACH ROW EXECUTE FUNCTION public.ledger_events_are_for_ever();
 CREATE TRIGGER ledger_events_refuse_truncate BEFORE TRUNCATE ON public.ledger_events FOR EACH STATEMENT EXECUTE FUNCTION public.ledger_events_are_for_ever();
+ALTER TABLE ONLY public.api_key_uses
+    ADD CONSTRAINT api_key_uses_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_keys(key_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_replaces_id_fkey FOREIGN KEY (replaces_id) REFERENCES public.api_keys(key_id);
 ALTER TABLE ONLY public.batch_codes
     ADD CONSTRAINT batch_codes_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES public.batches(batch_id);
 ALTER TABLE ONLY public.batch_refusals

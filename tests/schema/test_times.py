@@ -56,6 +56,7 @@ KEPT_UNTIL: Final = {
 }
 """A row that was stored while the clock was ahead is valid, or kept, for that much longer. Nothing waits for it."""
 HAPPENED: Final = {
+    *("api_key_uses.refused_at", "api_key_uses.used_at"),
     *("api_keys.created_at", "api_keys.revoked_at", "audit.at", "batches.ended_at", "batches.requested_at"),
     *("callback_refusals.last_at", "campaigns.created_at", "campaigns.last_at", "cases.closed_at", "cases.opened_at"),
     *("code_balances.issued_at", "code_balances.last_at", "drifting_codes.found_at", "hand_out_uploads.ended_at"),
@@ -112,7 +113,16 @@ DELETES_OR_KEEPS: Final = {
 """A row of the future is kept, or counts as recent, for that much longer. Nothing waits for it."""
 KNOWS_THE_FUTURE: Final = {
     *("bring_back_times", "exchange_limit_reports", "impossible_times_of_the_log", "insert_rejected_attempts"),
-    *("backup_state", "ledger_gauges", "recent_requests", "take_due", "take_impossible_access", "take_outbox"),
+    *("record_key_refusal", "record_key_use"),
+    *(
+        "backup_state",
+        "ending_keys",
+        "ledger_gauges",
+        "recent_requests",
+        "take_due",
+        "take_impossible_access",
+        "take_outbox",
+    ),
 }
 """It finds what is from the future, or leaves it out by an upper bound."""
 

@@ -479,7 +479,15 @@ AUDITED: Final[dict[str, Make]] = {
             "files": {"file": ("codes.csv", b"code\nOLD-AUDITED-2\n")},
         },
     ),
-    "POST /admin/keys": _nonce("/admin/keys", name="reports", role="viewer"),
+    "POST /admin/keys": _nonce("/admin/keys", name="reports", role="viewer", ends="never"),
+    "POST /admin/keys/{key_id}/networks": _at(
+        "/admin/keys/{}/networks", AuditedApp.api_key, data={**REASON, "networks": "203.0.113.0/24"}
+    ),
+    "POST /admin/keys/{key_id}/replace": _at(
+        "/admin/keys/{}/replace",
+        AuditedApp.api_key,
+        data={"ends": "never", "overlap_hours": "1", "nonce": uuid4().hex},
+    ),
     "POST /admin/keys/{key_id}/revoke": _at("/admin/keys/{}/revoke", AuditedApp.api_key, data=REASON),
     "POST /admin/staff": lambda _: (
         "/admin/staff",

@@ -211,6 +211,11 @@ GET /admin/import
 POST /admin/import
 GET /admin/keys
 POST /admin/keys
+GET /admin/keys/{key_id}
+GET /admin/keys/{key_id}/networks
+POST /admin/keys/{key_id}/networks
+GET /admin/keys/{key_id}/replace
+POST /admin/keys/{key_id}/replace
 GET /admin/keys/{key_id}/revoke
 POST /admin/keys/{key_id}/revoke
 GET /admin/staff

@@ -31,7 +31,7 @@ def test_no_page_lets_a_word_become_markup(app: AppClient, role_clients: RoleCli
     as_admin(role_clients, "POST", f"/support/reservations/{reservation_id}/notes", note=MARK)
     as_admin(role_clients, "POST", f"/support/codes/{code_id}/notes", note=MARK)
     as_admin(role_clients, "POST", f"/support/reservations/{reservation_id}/unmask", reason=MARK)
-    as_admin(role_clients, "POST", "/admin/keys", name=MARK, role="viewer")
+    as_admin(role_clients, "POST", "/admin/keys", name=MARK, role="viewer", ends="never")
     group = "name=%22%3E%3Cscript%3Ealert(1)%3C/script%3E"
     as_admin(role_clients, "POST", f"/admin/groups/one?{group}", subject_en=MARK, text_en=MARK)
     pages = [

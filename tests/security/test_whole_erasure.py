@@ -60,6 +60,7 @@ WITHOUT_TRACE: Final = {
     "staff_sessions": "about staff",
     "saved_views": "about staff",
     "api_keys": "about staff",
+    "api_key_uses": "about integrators",
     "batches": "about staff",
     "list_reports": "about staff",
     "invite_groups": "texts of emails, which admins write",

@@ -8,6 +8,7 @@ from api.cli.doctor.check_result import CheckResult, CheckResults, format_durati
 from api.cli.doctor.deployment import Deployment
 from api.cli.doctor.engine import check_settled_engine
 from api.cli.doctor.vault import check_vault
+from api.cli.printing import format_timestamp
 from api.rate_limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from projections.config.settings import LedgerSettings
 from projections.database.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
@@ -19,12 +20,14 @@ from projections.monitoring.health_checks import (
     Backlog,
     ServerFacts,
     backlog,
+    count_ending_keys,
     count_recent_requests,
     endpoints_lately,
     find_scheduler,
     server_facts,
 )
 from projections.privacy.key_export_log import list_unexported_keys
+from projections.repositories.api_keys import ENDS_SOON
 from projections.storage.key_check import verify_key_rings
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 from projections.work_queue.impossible_times import review_impossible_times
@@ -39,7 +42,7 @@ BACKUP_AGE_S_MAX = 2 * 86_400.0
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
     *("commit", "engine", "migrations", "role", "keyrings", "key copy", "backup", "vault", "checkpoints", "clock"),
-    *("times", "sweep", "pending", "cases", "guessing", "webhooks", "scheduler"),
+    *("times", "sweep", "pending", "cases", "guessing", "webhooks", "API keys", "scheduler"),
 )
 
 
@@ -86,6 +89,7 @@ def check_database(settings: LedgerSettings, deployment: Deployment) -> CheckRes
     yield _check_cases(backlog_row)
     yield _check_guessing(url)
     yield _check_webhooks(url)
+    yield _check_api_keys(url)
     yield _check_scheduler(url, deployment)
 
 
@@ -324,6 +328,19 @@ def _check_webhooks(url: str) -> CheckResult:
             "webhooks", "reminder", f"{description}, {failing} of them rejected the last message", remedy
         )
     return CheckResult("webhooks", "ok", description)
+
+
+def _check_api_keys(url: str) -> CheckResult:
+    """Remind of keys that end soon: what uses them is refused from then on."""
+    try:
+        count, first = count_ending_keys(url)
+    except StorageUnavailableError as error:
+        return CheckResult("API keys", "skipped", f"not checked: {error}")
+    if first is None:
+        return CheckResult("API keys", "ok", f"none that is needed ends within {ENDS_SOON.days} days")
+    remedy = "`ledger key list` names them; replace each that is needed with `ledger key replace`"
+    description = f"{count} end(s) within {ENDS_SOON.days} days, the first at {format_timestamp(first)} UTC"
+    return CheckResult("API keys", "reminder", description, remedy)
 
 
 def _check_scheduler(url: str, deployment: Deployment) -> CheckResult:

@@ -3,7 +3,6 @@
 from fastapi import APIRouter
 
 from api.web.admin import (
-    api_keys,
     batches,
     campaign_events,
     campaigns,
@@ -17,6 +16,7 @@ from api.web.admin import (
     staff,
     webhooks,
 )
+from api.web.admin.api_keys import key_list, key_page
 from api.web.admin.context import AdminContext, PreviewSender
 from api.web.admin.hand_outs import change_pages, hand_out_pages, mail_pages, recipient_pages
 
@@ -40,7 +40,8 @@ def include_admin(router: APIRouter) -> None:
         code_import,
         groups,
         webhooks,
-        api_keys,
+        key_list,
+        key_page,
         staff,
         context,
     ):

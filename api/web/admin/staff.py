@@ -19,7 +19,7 @@ from api.use_cases.administration.staff_accounts import (
     set_staff_role,
 )
 from api.use_cases.administration.staff_links import NewLink, invite_staff, repeat_invitation, reset_password
-from api.web.admin.api_keys import ROLES
+from api.web.admin.api_keys.key_list import ROLES
 from api.web.admin.confirmation import ConfirmedAction, Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormFields, is_valid_reason

@@ -34,8 +34,9 @@ DOORS: dict[Scope, tuple[str, str, object]] = {
 def key(shared_app: AppClient, *scopes: Scope, role: Role | None = None, days: int | None = None) -> dict[str, str]:
     """Headers with a new key."""
     services = shared_app.services
-    request = ApiKeyRequest("test", role, scopes, days)
-    secret = create_api_key(services.open_audit_log(Caller(actor="operator")), request, uuid4())
+    audit_log = services.open_audit_log(Caller(actor="operator"))
+    expires_at = None if days is None else audit_log.now + timedelta(days=days)
+    secret = create_api_key(audit_log, ApiKeyRequest("test", role, scopes, expires_at), uuid4())
     return {"Authorization": f"Bearer {secret}"}
 
 

@@ -15,7 +15,9 @@ def status(app: AppClient, secret: str, path: str = "/api/v1/codes") -> int:
 def test_scopes_next_to_another_role_are_an_error(app: AppClient, admin: StaffBrowser) -> None:
     """The key would have the rights of the role, and not those that were ticked."""
     before = app.count("api_keys")
-    answer = admin.submit("/admin/keys", name="shop", role="viewer", scope="codes:read", nonce=uuid4().hex)
+    answer = admin.submit(
+        "/admin/keys", name="shop", role="viewer", scope="codes:read", ends="never", nonce=uuid4().hex
+    )
 
     assert answer.status_code == 422
     assert "Scopes are ticked" in answer.text
@@ -24,7 +26,7 @@ def test_scopes_next_to_another_role_are_an_error(app: AppClient, admin: StaffBr
 
 def test_key_has_the_rights_of_its_role_until_it_is_revoked(app: AppClient, admin: StaffBrowser) -> None:
     """Its secret is on one page only, and pressing twice makes one key."""
-    form = {"name": "shop & co", "role": "viewer", "days": "", "nonce": uuid4().hex}
+    form = {"name": "shop & co", "role": "viewer", "ends": "never", "nonce": uuid4().hex}
     key_page, again = admin.submit("/admin/keys", **form), admin.submit("/admin/keys", **form)
     secret, key_id = secret_of(key_page.text), str(form["nonce"])
     listed = admin.get("/admin/keys").text
@@ -44,7 +46,7 @@ def test_key_has_the_rights_of_its_role_until_it_is_revoked(app: AppClient, admi
 
 def test_audit_names_the_key_that_did_it(app: AppClient, admin: StaffBrowser) -> None:
     """By the name that it was given, as text; an operator at the command line is none."""
-    form = {"name": "<shop> & co", "role": "admin", "days": "", "nonce": uuid4().hex}
+    form = {"name": "<shop> & co", "role": "admin", "ends": "never", "nonce": uuid4().hex}
     secret = secret_of(admin.submit("/admin/keys", **form).text)
     body = {"email": "nobody@example.com", "reason": "asked by letter"}
     headers = {"authorization": f"Bearer {secret}"}
@@ -55,7 +57,7 @@ def test_audit_names_the_key_that_did_it(app: AppClient, admin: StaffBrowser) ->
 
 def test_key_is_over_after_its_days(app: AppClient, admin: StaffBrowser) -> None:
     """And the list says so."""
-    form = {"name": "short", "role": "admin", "days": "1", "nonce": uuid4().hex}
+    form = {"name": "short", "role": "admin", "ends": "30", "nonce": uuid4().hex}
     secret = secret_of(admin.submit("/admin/keys", **form).text)
     before = status(app, secret)
     with app.services.storage.datastore.get_connection() as conn:
@@ -67,7 +69,7 @@ def test_key_is_over_after_its_days(app: AppClient, admin: StaffBrowser) -> None
 
 def test_key_needs_a_name(app: AppClient, admin: StaffBrowser) -> None:
     """Otherwise an admin could not say later which keys may be revoked."""
-    answer = admin.submit("/admin/keys", name=" ", role="viewer", days="1", nonce=uuid4().hex)
+    answer = admin.submit("/admin/keys", name=" ", role="viewer", ends="30", nonce=uuid4().hex)
 
     assert answer.status_code == 422
     assert app.count("api_keys") == 0

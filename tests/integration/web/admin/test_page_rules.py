@@ -21,7 +21,7 @@ def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) ->
     """With all its files within the budget, under a strict policy, never stored, in the language that it names."""
     batch = ended(app, ask_for(admin, count="60", max_uses="20", group="blue", note="why")).batch_id
     file = ended(app, upload(admin, b"code,max_uses\n" + b"OLD,0\n" * 60)).batch_id
-    admin.submit("/admin/keys", name="shop", role="viewer", days="", nonce="0" * 32)
+    admin.submit("/admin/keys", name="shop", role="viewer", ends="never", nonce="0" * 32)
     hook = "0" * 31 + "1"
     admin.submit("/admin/webhooks", url="https://bi.example.com/in", concurrency="1", nonce=hook)
     campaign = "0" * 31 + "2"

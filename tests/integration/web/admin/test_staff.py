@@ -136,7 +136,7 @@ def second_admin(app: AppClient, mei: tuple[StaffBrowser, str], admin: StaffBrow
     browser, staff_id = mei
     admin.submit(f"/admin/staff/{staff_id}/role", "/admin/staff", role="admin")
     for name, more in (("reads", {"role": "viewer"}), ("issues", {"role": "scoped", "scope": "codes:issue"})):
-        assert browser.submit("/admin/keys", name=name, nonce=uuid4().hex, **more).status_code == 200
+        assert browser.submit("/admin/keys", name=name, ends="never", nonce=uuid4().hex, **more).status_code == 200
     assert app.count("api_keys") == 2
     return browser, staff_id
 

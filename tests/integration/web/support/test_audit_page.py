@@ -44,7 +44,7 @@ def admin(sign_in: SignIn) -> StaffBrowser:
 def make_key(admin: StaffBrowser, name: str) -> tuple[UUID, str]:
     """Create an API key of an admin; return its id and secret."""
     nonce = uuid4()
-    page = admin.submit("/admin/keys", name=name, role="admin", days="", nonce=nonce.hex)
+    page = admin.submit("/admin/keys", name=name, role="admin", ends="never", nonce=nonce.hex)
     return nonce, secret_of(page.text)
 
 

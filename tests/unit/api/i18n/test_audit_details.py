@@ -68,6 +68,17 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         "name: reports; scopes: codes:read cases:read; expires after (days): 30",
         "名称：reports；权限范围：codes:read cases:read；有效天数：30",
     ),
+    "replaced_key": (
+        describe_values(by="6f9619ff", until="2026-12-08T09:00:00+00:00"),
+        "by: 6f9619ff; until: 2026-12-08 09:00 UTC",
+        "新密钥：6f9619ff；截止：2026-12-08 09:00 UTC",
+    ),
+    "changed_key": (
+        f"moved; {describe_changes(networks=([], ['203.0.113.0/24', '2001:db8::/48']))}",
+        "moved; allowed networks: any → 203.0.113.0/24 2001:db8::/48",
+        "moved；允许的网络：不限 → 203.0.113.0/24 2001:db8::/48",
+    ),
+    "refused_key": (describe_values(network="198.51.100.0/24"), "network: 198.51.100.0/24", "网络：198.51.100.0/24"),
     "added_staff": (describe_values(role="viewer"), "role: Viewer", "角色：只读"),
     "changed_role": (
         f"moved; {describe_changes(role=('admin', 'viewer'))}; {describe_values(sessions=2, keys=1)}",

@@ -1,0 +1,216 @@
+"""The page of a key: when it ends, its last use, its networks, and its replacement with an overlap."""
+
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from projections.repositories.api_keys import ApiKeyRepository, ApiKeyRow
+from tests.support.clients.admin_client import secret_of
+from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.clients.staff_browser import StaffBrowser
+
+ROLE = {"name": "shop", "role": "viewer"}
+
+
+def create(admin: StaffBrowser, **form: str) -> AppResponse:
+    """Send the form of a new key."""
+    return admin.submit("/admin/keys", **{**ROLE, "nonce": uuid4().hex, **form})
+
+
+def make(admin: StaffBrowser, **form: str) -> UUID:
+    """Create a key; return its id."""
+    nonce = uuid4().hex
+    answer = create(admin, nonce=nonce, **{"ends": "never", **form})
+    assert answer.status_code == 200, answer.text
+    return UUID(nonce)
+
+
+def replace(admin: StaffBrowser, key_id: UUID, nonce: str, **form: str) -> AppResponse:
+    """Send the form of a replacement."""
+    path = f"/admin/keys/{key_id}/replace"
+    return admin.submit(path, **{"ends": "90", "overlap_hours": "24", "nonce": nonce, **form})
+
+
+def find(app: AppClient, key_id: UUID) -> ApiKeyRow:
+    """The key as it is stored."""
+    key = ApiKeyRepository(app.services.storage).find(key_id)
+    assert key is not None
+    return key
+
+
+def status(app: AppClient, secret: str) -> int:
+    """What the API answers to a key."""
+    return int(app.client.get("/api/v1/codes", headers={"authorization": f"Bearer {secret}"}).status_code)
+
+
+def age(app: AppClient, key_id: UUID, days: int) -> None:
+    """Let a key be created so long ago."""
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute(
+            "UPDATE api_keys SET created_at = created_at - %s WHERE key_id = %s", (timedelta(days=days), key_id)
+        )
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({}, "Choose when the key ends"),
+        ({"ends": "31"}, "Choose when the key ends"),
+        ({"ends": "on"}, "Fill in this field."),
+        ({"ends": "on", "key_ends_at": "2020-01-01T00:00"}, "This time is in the past."),
+        ({"ends": "on", "key_ends_at": "soon"}, "Enter a date and time"),
+        ({"ends": "30", "key_ends_at": "2999-01-01T00:00"}, "another end is chosen"),
+        ({"ends": "never", "networks": "10.0.0.0/8 shop"}, "“shop” is not a network"),
+        ({"ends": "never", "networks": "10.0.0.1/8"}, "write 10.0.0.0/8"),
+        ({"ends": "never", "networks": " ".join(f"10.0.{n}.0/24" for n in range(51))}, "at most 50 networks"),
+    ],
+)
+def test_form_without_an_end_or_with_malformed_networks_is_an_error(
+    app: AppClient, admin: StaffBrowser, form: dict[str, str], sentence: str
+) -> None:
+    """Nothing is chosen in advance, so a key without an end was asked for."""
+    answer = create(admin, **form)
+
+    assert answer.status_code == 422
+    assert sentence in answer.text
+    assert app.count("api_keys") == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "days"),
+    [({"ends": "365"}, 365), ({"ends": "never"}, None), ({"key_ends_at": "2999-01-01T00:00"}, 0), ({"ends": "30"}, 30)],
+)
+def test_key_ends_as_chosen(app: AppClient, admin: StaffBrowser, form: dict[str, str], days: int | None) -> None:
+    """A typed time is a choice, too."""
+    key = find(app, make(admin, **{"ends": "", **form}))
+
+    if days:
+        assert key.expires_at is not None
+        assert abs(key.expires_at - key.created_at - timedelta(days=days)) < timedelta(seconds=5)
+    else:
+        assert key.expires_at == (None if days is None else datetime.fromisoformat("2999-01-01T00:00:00+00:00"))
+
+
+def test_pages_say_what_a_key_opens_when_it_ends_and_when_it_was_used(app: AppClient, admin: StaffBrowser) -> None:
+    """In words; a key that was never used, is unused for 90 days, or ends soon is marked."""
+    key_id = make(admin, role="scoped", scope="redeem:batch", ends="30", networks="203.0.113.0/24")
+    listed, shown = admin.get("/admin/keys").text, admin.get(f"/admin/keys/{key_id}").text
+    age(app, key_id, 89)
+    recent = admin.get(f"/admin/keys/{key_id}").text
+    age(app, key_id, 1)
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE api_keys SET expires_at = now() + interval '13 days'")
+    marked = admin.get("/admin/keys").text + admin.get(f"/admin/keys/{key_id}").text
+
+    assert "Never used" in listed
+    assert "Redeem many codes with one request." in shown
+    assert "203.0.113.0/24" in shown
+    assert "ends soon" not in listed + shown
+    assert "not used for 90 days" not in listed + shown + recent
+    assert marked.count("not used for 90 days") == 2
+    assert marked.count("ends soon") == 2
+
+
+def test_replaced_key_works_until_the_overlap_ends(app: AppClient, admin: StaffBrowser) -> None:
+    """The new one has its name, rights and networks; both are shown with their last use, and each names the other."""
+    first_nonce, nonce = uuid4().hex, uuid4().hex
+    old = secret_of(create(admin, nonce=first_nonce, ends="never", networks="0.0.0.0/0 ::/0").text)
+    key_id = UUID(first_nonce)
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE api_keys SET networks = NULL")
+    replaced = replace(admin, key_id, nonce)
+    new, page = secret_of(replaced.text), admin.get(f"/admin/keys/{key_id}").text
+    former, newer = find(app, key_id), find(app, UUID(nonce))
+    both = status(app, old), status(app, new)
+    audit = admin.get("/support/audit").text
+
+    assert both == (200, 200)
+    assert (newer.name, newer.role, newer.replaces_id, former.replaced_by) == ("shop", "viewer", key_id, UUID(nonce))
+    assert former.expires_at is not None
+    assert timedelta(hours=23) < former.expires_at - app.services.now() <= timedelta(hours=24)
+    assert f'href="/admin/keys/{UUID(nonce)}"' in page
+    assert page.count("Never used") == 3  # of the key, and of both in the table
+    assert f"by: {UUID(nonce)}" in audit
+    assert f"replaces: {key_id}" in audit
+    admin.submit(f"/admin/keys/{key_id}/revoke", f"/admin/keys/{key_id}", reason="all systems have the new one")
+    assert (status(app, old), status(app, new)) == (401, 200)
+
+
+def test_replacement_keeps_scopes_networks_and_an_earlier_end(app: AppClient, admin: StaffBrowser) -> None:
+    """A key that ends before the overlap does ends as before."""
+    key_id, nonce = make(admin, role="scoped", scope="redeem", ends="30", networks="203.0.113.0/24"), uuid4().hex
+    before = find(app, key_id)
+    assert replace(admin, key_id, nonce, overlap_hours="720", ends="never").status_code == 200
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE api_keys SET expires_at = now() + interval '1 hour' WHERE key_id = %s", (UUID(nonce),))
+    shortened, third = find(app, UUID(nonce)), uuid4().hex
+    assert replace(admin, UUID(nonce), third, overlap_hours="720", ends="never").status_code == 200
+
+    assert (find(app, UUID(nonce)).scopes, find(app, UUID(third)).networks) == (["redeem"], ["203.0.113.0/24"])
+    assert find(app, UUID(nonce)).expires_at == shortened.expires_at
+    assert before.expires_at is not None
+
+
+def test_replacement_that_is_sent_twice_creates_one_key(app: AppClient, admin: StaffBrowser) -> None:
+    """The same form shows no second secret; another form is refused, and leads to the new key."""
+    key_id, nonce = make(admin), uuid4().hex
+    first, again, other = (replace(admin, key_id, each) for each in (nonce, nonce, uuid4().hex))
+
+    assert (first.status_code, again.status_code, other.status_code) == (200, 200, 409)
+    assert secret_of(first.text) not in again.text
+    assert "was already sent" in again.text
+    assert "This key was already replaced." in other.text
+    assert f'href="/admin/keys/{UUID(nonce)}"' in other.text
+    assert app.count("api_keys") == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"), [("revoked_at", "This key was revoked"), ("expires_at", "This key has expired")]
+)
+def test_key_that_has_ended_is_not_replaced(app: AppClient, admin: StaffBrowser, column: str, sentence: str) -> None:
+    """Its replacement would have no overlap."""
+    key_id = make(admin)
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute(f"UPDATE api_keys SET {column} = now() - interval '1 second'".encode())  # noqa: S608 - one of two names
+    asked, answer = admin.get(f"/admin/keys/{key_id}/replace"), replace(admin, key_id, uuid4().hex)
+
+    assert (asked.status_code, answer.status_code) == (200, 409)
+    assert sentence in asked.text
+    assert sentence in answer.text
+    assert app.count("api_keys") == 1
+
+
+@pytest.mark.parametrize(
+    "form", [{"ends": ""}, {"overlap_hours": ""}, {"overlap_hours": "721"}, {"overlap_hours": "0"}]
+)
+def test_replacement_needs_an_end_and_an_overlap(app: AppClient, admin: StaffBrowser, form: dict[str, str]) -> None:
+    """Nothing is chosen in advance for the new key either."""
+    key_id = make(admin)
+
+    assert replace(admin, key_id, uuid4().hex, **form).status_code == 422
+    assert app.count("api_keys") == 1
+    assert find(app, key_id).expires_at is None
+
+
+def test_networks_are_changed_with_a_reason(app: AppClient, admin: StaffBrowser) -> None:
+    """The audit log has the old and the new ones; a malformed network changes nothing."""
+    key_id = make(admin, networks="203.0.113.0/24")
+    path = f"/admin/keys/{key_id}/networks"
+    filled = admin.get(path).text
+    malformed = admin.submit(path, networks="x", reason="moved")
+    without_reason = admin.submit(path, networks="198.51.100.0/24", reason=" ")
+    unchanged = find(app, key_id).networks
+    changed = admin.submit(path, networks="198.51.100.0/24", reason="moved to another office")
+
+    assert "203.0.113.0/24</textarea>" in filled
+    assert (malformed.status_code, without_reason.status_code, changed.status_code) == (422, 422, 303)
+    assert "“x” is not a network" in malformed.text
+    assert "198.51.100.0/24</textarea>" in without_reason.text
+    assert unchanged == ["203.0.113.0/24"]
+    assert find(app, key_id).networks == ["198.51.100.0/24"]
+    assert (
+        "moved to another office; allowed networks: 203.0.113.0/24 → 198.51.100.0/24"
+        in admin.get("/support/audit").text
+    )
+    assert admin.get(f"/admin/keys/{uuid4()}").status_code == 404
