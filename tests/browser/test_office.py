@@ -60,7 +60,8 @@ def test_key_is_created_without_javascript(open_tab: Tab) -> None:
     secret = page.locator("#secret").inner_text()
     page.goto("/admin/keys")
 
-    page.click(".list-cards a.danger")
+    page.click(".list-cards tbody th a")
+    page.click(".slip a.danger")
     page.fill("#reason", "leaked")
     page.click("button[type=submit].press-danger")
 

@@ -69,7 +69,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ("admin/api_keys.html", "next"): Listing(
         path="/admin/keys",
         size="api.web.admin.api_keys.key_list.PER_PAGE",
-        row=rf"/admin/keys/({KEY})/revoke",
+        row=rf'href="/admin/keys/({KEY})"',
         count=count_rows("api_keys"),
     ),
     ("admin/batch.html", "next"): Listing(

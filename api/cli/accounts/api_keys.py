@@ -272,7 +272,8 @@ def _format_validity(key: ApiKeyRow, now: datetime) -> str:
         return "no"
     if key.expires_at is None:
         return "yes"
-    return format_timestamp(key.expires_at) + (", ends soon" if key.is_ending(now) else "")
+    until = format_timestamp(key.expires_at)
+    return f"{until}, replaced" if key.replaced_by else f"{until}, ends soon" if key.is_ending(now) else until
 
 
 def _format_use(key: ApiKeyRow, now: datetime) -> str:

@@ -58,7 +58,7 @@ COLUMNS: Final = (
 )
 _PATHS: Final[dict[SubjectKind, str]] = {
     "staff": "/admin/staff",
-    "key": "/admin/keys",
+    "key": "/admin/keys/{id}",
     "reservation": "/support/reservations/{id}",
     "code": "/support/codes/{id}",
     "person": "/support/people/{id}",

@@ -15,6 +15,8 @@ from redis import Redis
 
 from api.cli.doctor.deployment import DEPLOYMENTS
 from api.cli.embedded.state_file import StackState, write_stack_state
+from projections.monitoring.ledger_collector import LedgerCollector
+from projections.repositories.api_keys import ApiKeyRepository
 from projections.repositories.rate_limit_reports import RateLimitCounts, RateLimitReportRepository
 from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from projections.work_queue.scheduler_lease import SchedulerLease
@@ -324,6 +326,27 @@ def test_doctor_reports_failing_webhooks(terminal: Terminal, bench: LedgerBench)
     assert (failing["status"], given_up["status"]) == ("reminder", "wrong")
     assert "1 of them rejected the last message" in failing["found"]
     assert "/admin/webhooks" in given_up["remedy"]
+
+
+def test_doctor_reminds_of_keys_that_end_soon_and_are_needed(terminal: Terminal, bench: LedgerBench) -> None:
+    """A key whose replacement is in use is not needed; one that is still used is. The metric counts the same keys."""
+
+    def count() -> tuple[str, float]:
+        gauges = {metric.name: metric.samples[0].value for metric in LedgerCollector(bench.database_url)()}
+        return checks(terminal)["API keys"]["status"], gauges["ledger_api_keys_ending"]
+
+    later = terminal.ledger("key", "create", "--role", "viewer", "--days", "15", "--json").json["id"]
+    before = count()
+    execute(bench.database_url, "UPDATE api_keys SET expires_at = expires_at - interval '1 day 1 minute'")
+    ending = count()
+    terminal.ledger("key", "replace", later, "--days", "90")
+    replaced = count()
+    ApiKeyRepository(bench.storage).record_use(UUID(later), None, bench.context().now)
+    still_used = count()
+    terminal.ledger("key", "revoke", later)
+
+    assert (before, ending, replaced) == (("ok", 0), ("reminder", 1), ("ok", 0))
+    assert (still_used, count()) == (("reminder", 1), ("ok", 0))
 
 
 def test_doctor_reminds_of_code_guessing(terminal: Terminal, bench: LedgerBench) -> None:

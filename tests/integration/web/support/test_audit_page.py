@@ -59,7 +59,7 @@ def test_entry_names_actor_and_subject_and_links_to_both(admin: StaffBrowser) ->
     assert all(part in newest for part in ("revoked an API key", "API key shop", ADMIN, "leaked in a chat"))
     links = set(entries_of(page)[0].link_targets)
     assert f"/support/audit?about={key_id}" in links
-    assert "/admin/keys" in links
+    assert f"/admin/keys/{key_id}" in links
     assert any(link.startswith("/support/audit?who=") for link in links)
 
 
