@@ -149,7 +149,7 @@ NEED_PROOF: Final[frozenset[AuditAction]] = frozenset(
     {
         *("unmasked_email", "unmasked_code", "revealed_link"),
         *("exported_codes", "exported_emails", "exported_audit", "exported_person"),
-        *("forgot_person", "made_key", "revoked_key", "rotated_secret"),
+        *("forgot_person", "made_key", "replaced_key", "changed_key", "revoked_key", "rotated_secret"),
         *("added_staff", "repeated_invitation", "revoked_invitation", "changed_role", "reset_password"),
         "removed_staff",
     }

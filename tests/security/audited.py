@@ -483,10 +483,9 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /admin/keys/{key_id}/networks": _at(
         "/admin/keys/{}/networks", AuditedApp.api_key, data={**REASON, "networks": "203.0.113.0/24"}
     ),
-    "POST /admin/keys/{key_id}/replace": _at(
-        "/admin/keys/{}/replace",
-        AuditedApp.api_key,
-        data={"ends": "never", "overlap_hours": "1", "nonce": uuid4().hex},
+    "POST /admin/keys/{key_id}/replace": lambda audited_app: (
+        f"/admin/keys/{audited_app.api_key()}/replace",
+        {"data": {"ends": "never", "overlap_hours": "1", "nonce": uuid4().hex}},
     ),
     "POST /admin/keys/{key_id}/revoke": _at("/admin/keys/{}/revoke", AuditedApp.api_key, data=REASON),
     "POST /admin/staff": lambda _: (

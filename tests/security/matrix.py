@@ -287,6 +287,8 @@ POST /admin/codes/export
 POST /admin/groups/secret
 POST /admin/hand-outs/{hand_out_id}/export
 POST /admin/keys
+POST /admin/keys/{key_id}/networks
+POST /admin/keys/{key_id}/replace
 POST /admin/keys/{key_id}/revoke
 POST /admin/staff
 POST /admin/staff/{staff_id}/invitation

@@ -1,6 +1,6 @@
 """Uses of API keys: recorded every few minutes behind the answers, and refused from networks that are not allowed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import cast
 from uuid import UUID, uuid4
@@ -86,6 +86,27 @@ def test_database_records_a_use_once_of_two_processes_that_read_the_same_row(app
 
     assert (within.used_at, within.used_from) == (now, ALLOWED)
     assert (key.row.used_at, key.row.used_from) == (now - timedelta(minutes=1), "198.51.100.0/24")
+
+
+def test_request_writes_nothing_while_the_recorded_use_is_recent(
+    app: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a statement that would write nothing."""
+    begun: list[str] = []
+    begin = app.services.key_uses.begin
+
+    def count(kind: str, key_id: UUID, write: Callable[[], Awaitable[object]]) -> None:
+        begun.append(kind)
+        begin(kind, key_id, write)
+
+    monkeypatch.setattr(app.services.key_uses, "begin", count)
+    key = Key(app)
+    key.ask()
+    wait_until(lambda: key.row.used_at is not None)
+    for _ in range(3):
+        key.ask()
+
+    assert begun == ["use"]
 
 
 def test_failing_record_changes_no_answer(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
