@@ -54,8 +54,8 @@ _OF_REQUESTS: Final = {
     "CALLBACK_REPEATED": ErrorCode("conflict", "The callback was accepted before; sign each attempt separately."),
     "FORBIDDEN": ErrorCode(
         "forbidden",
-        "The caller lacks the scope, or the session's token, or the API key may not be used from this network.",
-        ("csrf", "network"),
+        "The caller lacks the scope, the session's token or a second factor, or the API key may not be used from here.",
+        ("csrf", "network", "second_factor"),
     ),
     "PROOF_REQUIRED": ErrorCode(
         "forbidden", "A member of staff has to confirm on a staff page that it is them, and repeat the request."

@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import SecretStr, field_validator, model_validator
 
 from projections.config.settings import LedgerSettings, Rates
+from projections.config.staff_roles import parse_required_roles
+from projections.repositories.staff_sessions import StaffMember
 
 
 class ApiSettings(LedgerSettings):
@@ -44,6 +46,10 @@ class ApiSettings(LedgerSettings):
     def admits_one_password(self) -> bool:
         """Whether only the account of last resort may sign in with its password."""
         return self.password_sign_in == "break-glass"  # noqa: S105 - a mode, no password
+
+    def must_add_factor(self, member: StaffMember) -> bool:
+        """Return whether the account of a session may do nothing before it has a second factor."""
+        return not member.has_second_factor and member.role in parse_required_roles(self.second_factor)
 
     def read_client_secret(self) -> SecretStr | None:
         """Return the secret of the ledger at the identity provider; None for a public client.

@@ -141,6 +141,8 @@ async def _of_session(request: Request, cookie: str) -> Identity:
     member = await services.run_blocking(find_member, digest_of(cookie), services.now())
     if member is None:
         raise ApplicationError("UNAUTHORIZED")
+    if services.settings.must_add_factor(member):
+        raise ApplicationError("FORBIDDEN", why="second_factor")
     secret, token = form_secret(services.settings.secret_key), request.headers.get(TOKEN_HEADER, "")
     if request.method not in SAFE_METHODS and not is_own(request.headers, secret, cookie, token):
         raise ApplicationError("FORBIDDEN", why="csrf")

@@ -17,7 +17,7 @@ from domain.ports import Language
 from domain.values.mail.mail_provider import MailProvider, check_hook_secret
 from domain.webhooks.target_url import Network
 from projections.config.environment import EnvironmentSettings
-from projections.config.staff_roles import parse_group_roles
+from projections.config.staff_roles import parse_group_roles, parse_required_roles
 from projections.config.url_validation import (
     validate_broker_url,
     validate_database_url,
@@ -309,6 +309,12 @@ class LedgerSettings(EnvironmentSettings):
         " of `ledger staff break-glass`; `off`, none",
     )
 
+    second_factor: str = Field(
+        default="off",
+        description="roles whose accounts need a [second factor](../how-to/second-factors.md) in addition to their"
+        " password: `admin,support`. Single sign-on is exempt, because the provider decides",
+    )
+
     reservation_ttl_s: int = Field(
         default=1800, ge=1, description="seconds for which a use is reserved for an invitation that is not sent"
     )
@@ -448,6 +454,12 @@ class LedgerSettings(EnvironmentSettings):
     @classmethod
     def _validate_roles(cls, value: str) -> str:
         parse_group_roles(value)
+        return value
+
+    @field_validator("second_factor")
+    @classmethod
+    def _validate_required_roles(cls, value: str) -> str:
+        parse_required_roles(value)
         return value
 
     @field_validator("mail_hook_secret")

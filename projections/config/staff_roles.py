@@ -26,6 +26,18 @@ def parse_group_roles(text: str) -> dict[str, Role]:
     return roles
 
 
+def parse_required_roles(text: str) -> frozenset[Role]:
+    """Parse the roles that need a second factor: `off`, or `admin,support`.
+
+    Raises:
+        ValueError: It has another form.
+    """
+    roles = [] if text.strip() in {"", "off"} else [part.strip() for part in text.split(",")]
+    if not RANK.keys() >= set(roles):
+        raise ValueError("write off, or roles as admin,support")
+    return frozenset(roles)  # type: ignore[arg-type]  # each is a key of RANK
+
+
 def highest_role(roles: Iterable[Role]) -> Role | None:
     """Return the role that may do the most; None of no roles."""
     return max(roles, key=RANK.__getitem__, default=None)

@@ -34,7 +34,7 @@ ALTER = ("DELETE", "SELECT", "UPDATE")
 UPSERT = ("INSERT", "SELECT", "UPDATE")
 ACCESS: Final = ("staff", "api_keys")
 """Tables of credentials: the runtime role reads them, and only the eraser role writes them."""
-SIGN_IN: Final = ("staff_identities", "staff_links")
+SIGN_IN: Final = ("staff_identities", "staff_links", "staff_factors", "staff_recovery_codes")
 """Tables of how accounts sign in: as above, and the eraser role deletes their rows, too."""
 SESSIONS: Final = "staff_sessions"
 IDLE_IN_TRANSACTION_MS = 30_000

@@ -27,7 +27,7 @@ NO_ID: Final = UUID(int=0)
 class _Table:
     """One table: its rows' kind, its statements, and whether only the eraser role may write it."""
 
-    kind: SearchableKind | Literal["text"]
+    kind: SearchableKind | Literal["text", "factor"]
     find: str
     write: str
     is_of_vault: bool = True
@@ -38,6 +38,7 @@ TABLES: Final = (
     _Table("recipient", PrivacySql.recipients_of_other_keys, PrivacySql.rekey_recipients),
     _Table("staff", PrivacySql.staff_of_other_keys, PrivacySql.rekey_staff),
     _Table("identity", PrivacySql.identities_of_other_keys, PrivacySql.rekey_identities),
+    _Table("factor", PrivacySql.factors_of_other_keys, PrivacySql.rekey_factors),
     _Table("text", PrivacySql.texts_of_other_keys, PrivacySql.rekey_texts),
     _Table("text", PrivacySql.hand_out_rows_of_other_keys, PrivacySql.rekey_hand_out_rows, is_of_vault=False),
 )
@@ -98,15 +99,14 @@ class KeyRotation:
         columns: list[tuple[Any, ...]] = []
         for row in rows:
             digest_columns: tuple[Any, ...] = ()
-            if table.kind == "text":
-                text = vault.open_text(*row)
-            else:
-                # A pepper that is lost leaves its digests unchecked; those of the texts take their place.
-                text = vault.open(table.kind, SearchableRow.from_columns(row), may_lack_pepper=True)
-                digest_columns = (
-                    vault.compute_digests(table.kind, normalize_text(table.kind, text))[0],
-                    self._keys["pepper"],
-                )
+            match table.kind:
+                case "text" | "factor" as sealed_kind:
+                    text = vault.open_text(*row, kind=sealed_kind)
+                case kind:
+                    # A pepper that is lost leaves its digests unchecked; those of the texts take their place.
+                    text = vault.open(kind, SearchableRow.from_columns(row), may_lack_pepper=True)
+                    digest = vault.compute_digests(kind, normalize_text(kind, text))[0]
+                    digest_columns = (digest, self._keys["pepper"])
             encrypted = vault.seal(table.kind, row[0], text)
             columns.append((row[0], *digest_columns, encrypted.sealed, encrypted.key_id))
         cursor.execute(table.write, [list(column) for column in zip(*columns, strict=True)])

@@ -104,7 +104,7 @@ class StaffAccountRepository:
         """
         with self._lock_accounts(staff_id, is_leaving=True) as cursor:
             assume_eraser_role(cursor.connection)
-            return bool(cursor.execute(RepositoriesSql.remove_staff, (now, staff_id)).fetchall())
+            return bool(cursor.execute(RepositoriesSql.remove_staff, {"now": now, "staff_id": staff_id}).fetchall())
 
     @contextmanager
     def _as_account_keeper(self) -> Iterator[Cursor[tuple[Any, ...]]]:

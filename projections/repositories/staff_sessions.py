@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from domain.values.identifiers import EmailAddress
@@ -52,20 +52,33 @@ class SessionRow(NamedTuple):
 
 
 class StaffCredentials(NamedTuple):
-    """Account id and password hash that a sign-in is checked against, and whether it is the account of last resort."""
+    """What a sign-in is checked against.
+
+    Attributes:
+        password_hash: Empty for no password.
+        is_break_glass: Whether it is the account of last resort.
+        address: The email address as it was typed.
+    """
 
     staff_id: UUID
     password_hash: str
     is_break_glass: bool
+    address: str
 
 
 class StaffMember(NamedTuple):
-    """The member of staff that a session is of, and their last proof; None in a session without one."""
+    """The member of staff that a session is of.
+
+    Attributes:
+        proof: Their last one; None in a session without one.
+        has_second_factor: Whether the account has one; also True if the identity provider began the session.
+    """
 
     staff_id: UUID
     role: str
     address: str
     proof: Proof | None
+    has_second_factor: bool
 
 
 class NewSession(NamedTuple):
@@ -95,16 +108,20 @@ class StaffSessionRepository:
 
     def find_credentials(self, address: EmailAddress) -> StaffCredentials | None:
         """Return the credentials of an email address; None without an account, or if its row cannot be trusted."""
-        rows = self._db.fetch_all(
-            RepositoriesSql.staff_of_digests, list(self._storage.vault.compute_digests("staff", address.normal))
-        )
+        digests = list(self._storage.vault.compute_digests("staff", address.normal))
+        return self._read_credentials(self._db.fetch_all(RepositoriesSql.staff_of_digests, digests))
+
+    def find_credentials_of(self, staff_id: UUID) -> StaffCredentials | None:
+        """Return the credentials of an account; None as above."""
+        return self._read_credentials(self._db.fetch_all(RepositoriesSql.credentials_of_staff, staff_id))
+
+    def _read_credentials(self, rows: Sequence[tuple[Any, ...]]) -> StaffCredentials | None:
         if not rows:
             return None
         password_hash, is_break_glass, *row = rows[0]
         # The session that follows acts under the name that is encrypted, so it must be the one that signs in.
-        if self._storage.vault.read_text("staff", row) is None:
-            return None
-        return StaffCredentials(row[0], password_hash, is_break_glass)
+        address = self._storage.vault.read_text("staff", row)
+        return None if address is None else StaffCredentials(row[0], password_hash, is_break_glass, address)
 
     def insert(self, session: "NewSession", staff_id: UUID, now: datetime) -> None:
         """Insert a session, and delete the one that the browser had before."""
@@ -153,13 +170,14 @@ class StaffSessionRepository:
         rows = self._db.fetch_all(RepositoriesSql.staff_of_session, digest, now)
         if not rows:
             return None
-        role, used_at, proved_how, proved_at, *row = rows[0]
+        role, has_second_factor, used_at, proved_how, proved_at, *row = rows[0]
         typed = self._storage.vault.read_text("staff", row)
         if typed is None:
             return None
         if not now - USE_RECORDED_EVERY < used_at <= now:  # a time in the future is a former clock's
             self._db.execute(RepositoriesSql.record_session_use, (now, digest))
-        return StaffMember(row[0], role, typed, Proof(proved_how, proved_at) if proved_at else None)
+        proof = Proof(proved_how, proved_at) if proved_at else None
+        return StaffMember(row[0], role, typed, proof, has_second_factor)
 
     def find_roles(self, digests: Collection[bytes], now: datetime) -> dict[bytes, str]:
         """Return the current roles of those of these sessions that have not ended."""

@@ -32,6 +32,7 @@ class PrivacySql(Statements, file="privacy.sql"):
     recipients_of_other_keys: LiteralString
     staff_of_other_keys: LiteralString
     identities_of_other_keys: LiteralString
+    factors_of_other_keys: LiteralString
     texts_of_other_keys: LiteralString
     hand_out_rows_of_other_keys: LiteralString
     rekey_hand_out_rows: LiteralString
@@ -40,6 +41,7 @@ class PrivacySql(Statements, file="privacy.sql"):
     rekey_recipients: LiteralString
     rekey_staff: LiteralString
     rekey_identities: LiteralString
+    rekey_factors: LiteralString
     rekey_texts: LiteralString
     refusals_of_other_peppers: LiteralString
     codes_of_recipient: LiteralString

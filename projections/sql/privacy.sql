@@ -101,6 +101,7 @@ SELECT (SELECT count(*) FROM code_texts WHERE key_id <> %(master)s OR pepper_id 
     + (SELECT count(*) FROM recipients WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM staff WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM staff_identities WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
+    + (SELECT count(*) FROM staff_factors WHERE key_id <> %(master)s)
     + (SELECT count(*) FROM private_texts WHERE key_id <> %(master)s)
     + (SELECT count(*) FROM hand_out_recipients WHERE key_id <> %(master)s);
 
@@ -119,6 +120,10 @@ ORDER BY staff_id LIMIT %(limit)s;
 -- name: identities_of_other_keys
 SELECT identity_id, digest, pepper_id, sealed, key_id FROM staff_identities
 WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND identity_id > %(after)s ORDER BY identity_id LIMIT %(limit)s;
+
+-- name: factors_of_other_keys
+SELECT factor_id, sealed, key_id FROM staff_factors WHERE key_id <> %(master)s AND factor_id > %(after)s
+ORDER BY factor_id LIMIT %(limit)s;
 
 -- name: texts_of_other_keys
 SELECT text_id, sealed, key_id FROM private_texts WHERE key_id <> %(master)s AND text_id > %(after)s
@@ -158,6 +163,11 @@ WHERE t.staff_id = n.id;
 UPDATE staff_identities AS t SET digest = n.digest, pepper_id = n.pepper_id, sealed = n.sealed, key_id = n.key_id
 FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]) AS n (id, digest, pepper_id, sealed, key_id)
 WHERE t.identity_id = n.id;
+
+-- name: rekey_factors
+UPDATE staff_factors AS t SET sealed = n.sealed, key_id = n.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[]) AS n (id, sealed, key_id)
+WHERE t.factor_id = n.id;
 
 -- name: rekey_texts
 UPDATE private_texts AS t SET sealed = n.sealed, key_id = n.key_id

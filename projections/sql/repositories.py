@@ -113,6 +113,7 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     insert_api_key: LiteralString
     upsert_staff: LiteralString
     staff_of_digests: LiteralString
+    credentials_of_staff: LiteralString
     staff_addresses: LiteralString
     open_session: LiteralString
     sessions_of_staff: LiteralString

@@ -201,8 +201,16 @@ UPDATE staff SET is_break_glass = true WHERE staff_id = %s AND removed_at IS NUL
 RETURNING staff_id;
 
 -- name: remove_staff
--- The row stays, so that the history knows who it was; no password fits it any more.
-UPDATE staff SET removed_at = %s, password_hash = '' WHERE staff_id = %s AND removed_at IS NULL RETURNING staff_id;
+-- The row stays, so that the history knows who it was; no password fits it any more, and no second factor.
+WITH closed AS (
+    UPDATE staff SET removed_at = %(now)s, password_hash = '' WHERE staff_id = %(staff_id)s AND removed_at IS NULL
+    RETURNING staff_id
+), without_factors AS (
+    DELETE FROM staff_factors WHERE staff_id IN (SELECT staff_id FROM closed)
+), without_codes AS (
+    DELETE FROM staff_recovery_codes WHERE staff_id IN (SELECT staff_id FROM closed)
+)
+SELECT staff_id FROM closed;
 
 -- name: account_of_identity
 SELECT s.staff_id, s.role, s.removed_at IS NOT NULL FROM staff_identities i JOIN staff s USING (staff_id)
@@ -419,6 +427,10 @@ DELETE FROM staff_sessions WHERE staff_id IN (SELECT staff_id FROM entered);
 -- name: staff_of_digests
 SELECT password_hash, is_break_glass, staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE digest = ANY(%s) AND removed_at IS NULL;
 
+-- name: credentials_of_staff
+SELECT password_hash, is_break_glass, staff_id, digest, pepper_id, sealed, key_id FROM staff
+WHERE staff_id = %s AND removed_at IS NULL;
+
 -- name: staff_addresses
 SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id = ANY(%s);
 
@@ -459,7 +471,8 @@ UPDATE staff_sessions SET proved_how = %s, proved_at = %s WHERE digest = %s;
 
 -- name: staff_of_session
 -- A session of a closed account may be there all the same, where a sign-in was under way while it was closed.
-SELECT s.role, coalesce(o.last_used_at, o.created_at), o.proved_how, o.proved_at,
+SELECT s.role, o.provider_session IS NOT NULL OR EXISTS (SELECT FROM staff_factors f WHERE f.staff_id = s.staff_id),
+    coalesce(o.last_used_at, o.created_at), o.proved_how, o.proved_at,
     s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
 FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s
     AND s.removed_at IS NULL;

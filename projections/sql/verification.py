@@ -34,6 +34,7 @@ class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES
     row_of_code_texts: LiteralString
     row_of_staff: LiteralString
     row_of_staff_identities: LiteralString
+    row_of_staff_factors: LiteralString
     row_of_private_texts: LiteralString
     row_of_hand_out_recipients: LiteralString
     page_of_hand_out_recipients: LiteralString
@@ -41,4 +42,5 @@ class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES
     page_of_code_texts: LiteralString
     page_of_staff: LiteralString
     page_of_staff_identities: LiteralString
+    page_of_staff_factors: LiteralString
     page_of_private_texts: LiteralString

@@ -100,6 +100,10 @@ WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('staff') / current_s
 SELECT identity_id FROM staff_identities
 WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('staff_identities') / current_setting('block_size')::int))::tid LIMIT 1;
 
+-- name: row_of_staff_factors
+SELECT factor_id FROM staff_factors
+WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('staff_factors') / current_setting('block_size')::int))::tid LIMIT 1;
+
 -- name: row_of_private_texts
 SELECT text_id FROM private_texts
 WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('private_texts') / current_setting('block_size')::int))::tid LIMIT 1;
@@ -124,6 +128,9 @@ SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id > %
 -- name: page_of_staff_identities
 SELECT identity_id, digest, pepper_id, sealed, key_id FROM staff_identities WHERE identity_id > %s
 ORDER BY identity_id LIMIT %s;
+
+-- name: page_of_staff_factors
+SELECT factor_id, sealed, key_id FROM staff_factors WHERE factor_id > %s ORDER BY factor_id LIMIT %s;
 
 -- name: page_of_private_texts
 SELECT text_id, sealed, key_id FROM private_texts WHERE text_id > %s ORDER BY text_id LIMIT %s;

@@ -76,7 +76,7 @@ LIMIT_NAMES = (
     *InvitationsLimited.reasons,
     "test_messages",
 )
-SIGN_IN_BOUNDS = ("pair", "browser", "site", "network", "account", "all", "own", "provider", "full", "timeout")
+SIGN_IN_BOUNDS = ("pair", "browser", "site", "network", "account", "all", "own", "step", "provider", "full", "timeout")
 OTHER = "other"
 """Label value for everything that the label's domain does not name."""
 REFUSAL_CODES = (*sorted({kind.code for kind in refusal_classes()}), OTHER)

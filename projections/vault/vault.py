@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 
 SearchableKind = Literal["code", "recipient", "staff", "identity"]
 """Kinds of rows that are found by the digest of their text."""
-RowKind = SearchableKind | Literal["text", "client"]
+SealedKind = Literal["text", "factor", "state"]
+"""Kinds of encrypted texts that are found only by their id: free text, second factors, and what a browser keeps."""
+RowKind = SearchableKind | SealedKind | Literal["client"]
 NONCE_BYTES = 12
 TEXT_BYTES_MAX = 4096
 """Longest free text that is stored; a longer reply of a mail server is cut."""
@@ -212,13 +214,13 @@ class Vault:
         log.error("vault row refused", extra={"kind": kind, "row_id": str(columns[0]), "why": why})
         return None
 
-    def open_text(self, row_id: UUID, sealed: bytes, key_id: int) -> str:
-        """Decrypt free text, which is found only by its id.
+    def open_text(self, row_id: UUID, sealed: bytes, key_id: int, *, kind: SealedKind = "text") -> str:
+        """Decrypt a text that is found only by its id.
 
         Raises:
             SealBrokenError: The key is not in the ring, or the row was altered or belongs to another id.
         """
-        return self._decrypt("text", row_id, bytes(sealed), key_id)
+        return self._decrypt(kind, row_id, bytes(sealed), key_id)
 
     def _decrypt(self, kind: RowKind, row_id: UUID, sealed: bytes, key_id: int) -> str:
         cipher = self._ciphers.get(key_id)

@@ -13,26 +13,28 @@ from psycopg.rows import tuple_row
 
 from projections.replay.findings import RuleViolation
 from projections.sql.verification import VerificationSql
-from projections.vault.vault import SealBrokenError, SearchableKind, SearchableRow, Vault, code_suffix
+from projections.vault.vault import SealBrokenError, SealedKind, SearchableKind, SearchableRow, Vault, code_suffix
 
 VAULT_ROWS: Final = "vault: digest and text of a row belong together"
 PAGE: Final = 2_000
 FIRST: Final = UUID(int=0)
-TABLES: Final[dict[str, SearchableKind | None]] = {
+TABLES: Final[dict[str, SearchableKind | SealedKind]] = {
     "staff": "staff",
     "staff_identities": "identity",
+    "staff_factors": "factor",
     "recipients": "recipient",
     "code_texts": "code",
-    "private_texts": None,
-    "hand_out_recipients": None,
+    "private_texts": "text",
+    "hand_out_recipients": "text",
 }
-"""Tables of the vault by the kind of their rows; kind None for rows that are not found by digest."""
+"""Tables of the vault by the kind of their rows."""
 PAGE_OF: Final[Mapping[str, LiteralString]] = {
     "recipients": VerificationSql.page_of_recipients,
     "code_texts": VerificationSql.page_of_code_texts,
     "private_texts": VerificationSql.page_of_private_texts,
     "staff": VerificationSql.page_of_staff,
     "staff_identities": VerificationSql.page_of_staff_identities,
+    "staff_factors": VerificationSql.page_of_staff_factors,
     "hand_out_recipients": VerificationSql.page_of_hand_out_recipients,
 }
 ROW_OF: Final[Mapping[str, LiteralString]] = {
@@ -41,6 +43,7 @@ ROW_OF: Final[Mapping[str, LiteralString]] = {
     "private_texts": VerificationSql.row_of_private_texts,
     "staff": VerificationSql.row_of_staff,
     "staff_identities": VerificationSql.row_of_staff_identities,
+    "staff_factors": VerificationSql.row_of_staff_factors,
     "hand_out_recipients": VerificationSql.row_of_hand_out_recipients,
 }
 
@@ -100,11 +103,12 @@ def _pages(
 
 def _check_row(vault: Vault, table: str, row: Sequence[Any]) -> RuleViolation | None:
     try:
-        kind = TABLES[table]
-        if kind is None:
-            vault.open_text(*row)
-            return None
-        text = vault.open(kind, SearchableRow.from_columns(row[:5]))
+        match TABLES[table]:
+            case "text" | "factor" | "state" as sealed_kind:
+                vault.open_text(*row, kind=sealed_kind)
+                return None
+            case kind:
+                text = vault.open(kind, SearchableRow.from_columns(row[:5]))
     except SealBrokenError as error:
         return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, str(error))
     if table == "code_texts" and row[5] != code_suffix(text):

@@ -79,6 +79,7 @@ SAME_CONCEPT: Final = {
     "reservation": "a reservation: its state, its events",
     "router": "the routes of a package as one router",
     "run": "a long run with progress, report and exit code",
+    "second_factors": "second factors of staff: statements, use cases",
     "settings": "settings of a process",
     "staff": "staff accounts: page, commands",
     "staff_accounts": "staff accounts: table, use cases",

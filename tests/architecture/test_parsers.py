@@ -62,7 +62,10 @@ STORED: Final = {
     ("api/web/forms.py", "UUID"): "a nonce, which this module wrote and checks",
     ("api/web/staff_auth/proofs.py", "EmailAddress.parse"): "the address of an account",
     ("api/use_cases/administration/single_sign_on.py", "EmailAddress.parse"): "the address that the provider names",
-    ("api/web/staff_auth/provider_sign_in.py", "UUID"): "the state of a sign-in, which this module made",
+    ("api/web/staff_auth/provider_sign_in.py", "UUID"): "the account of a sign-in, which this module made",
+    ("api/auth/sealed_state.py", "UUID"): "the id of a state, which this module wrote",
+    ("api/web/staff_auth/second_step_state.py", "UUID"): "the account of a state, which this module made",
+    ("api/web/staff_auth/sign_in.py", "EmailAddress.parse"): "the address of an account, as it is stored",
     ("api/web/support/view_models.py", "UUID"): "the actor of an event",
 }
 """Texts that the ledger wrote or checked itself."""

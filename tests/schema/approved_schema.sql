@@ -581,6 +581,19 @@ CREATE TABLE public.staff (
     is_break_glass boolean DEFAULT false NOT NULL,
     CONSTRAINT staff_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])))
 );
+CREATE TABLE public.staff_factors (
+    factor_id uuid NOT NULL,
+    staff_id uuid NOT NULL,
+    kind text NOT NULL,
+    sealed bytea NOT NULL,
+    key_id smallint NOT NULL,
+    credential_id bytea,
+    counter bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    last_used_at timestamp with time zone,
+    CONSTRAINT staff_factors_check CHECK (((credential_id IS NOT NULL) = (kind = 'passkey'::text))),
+    CONSTRAINT staff_factors_kind_check CHECK ((kind = ANY (ARRAY['totp'::text, 'passkey'::text])))
+);
 CREATE TABLE public.staff_identities (
     identity_id uuid NOT NULL,
     digest bytea NOT NULL,
@@ -603,6 +616,12 @@ CREATE TABLE public.staff_links (
     CONSTRAINT staff_links_mail_check CHECK ((mail = ANY (ARRAY['sending'::text, 'sent'::text, 'failed'::text, 'printed'::text]))),
     CONSTRAINT staff_links_purpose_check CHECK ((purpose = ANY (ARRAY['invitation'::text, 'password'::text])))
 );
+CREATE TABLE public.staff_recovery_codes (
+    digest bytea NOT NULL,
+    staff_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone
+);
 CREATE TABLE public.staff_sessions (
     digest bytea NOT NULL,
     staff_id uuid NOT NULL,
@@ -617,6 +636,10 @@ CREATE TABLE public.staff_sessions (
     CONSTRAINT staff_sessions_browser_check CHECK ((length(browser) <= 40)),
     CONSTRAINT staff_sessions_proved_how_check CHECK ((length(proved_how) <= 40)),
     CONSTRAINT staff_sessions_system_check CHECK ((length(system) <= 40))
+);
+CREATE TABLE public.staff_spent_states (
+    state_id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL
 );
 CREATE TABLE public.suppressed_addresses (
     recipient_id uuid NOT NULL,
@@ -806,6 +829,10 @@ ALTER TABLE ONLY public.scheduler_lease
     ADD CONSTRAINT scheduler_lease_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.staff
     ADD CONSTRAINT staff_digest_key UNIQUE (digest);
+ALTER TABLE ONLY public.staff_factors
+    ADD CONSTRAINT staff_factors_credential_id_key UNIQUE (credential_id);
+ALTER TABLE ONLY public.staff_factors
+    ADD CONSTRAINT staff_factors_pkey PRIMARY KEY (factor_id);
 ALTER TABLE ONLY public.staff_identities
     ADD CONSTRAINT staff_identities_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.staff_identities
@@ -816,8 +843,12 @@ ALTER TABLE ONLY public.staff_links
     ADD CONSTRAINT staff_links_pkey PRIMARY KEY (digest);
 ALTER TABLE ONLY public.staff
     ADD CONSTRAINT staff_pkey PRIMARY KEY (staff_id);
+ALTER TABLE ONLY public.staff_recovery_codes
+    ADD CONSTRAINT staff_recovery_codes_pkey PRIMARY KEY (digest);
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_pkey PRIMARY KEY (digest);
+ALTER TABLE ONLY public.staff_spent_states
+    ADD CONSTRAINT staff_spent_states_pkey PRIMARY KEY (state_id);
 ALTER TABLE ONLY public.suppressed_addresses
     ADD CONSTRAINT suppressed_addresses_pkey PRIMARY KEY (recipient_id, cause, group_name);
 ALTER TABLE ONLY public.tallies
@@ -888,8 +919,10 @@ CREATE INDEX reservations_person_idx ON public.reservations USING btree (recipie
 CREATE INDEX reservations_reserved_idx ON public.reservations USING btree (reserved_at) WITH (fillfactor='70');
 CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE UNIQUE INDEX staff_break_glass_idx ON public.staff USING btree (is_break_glass) WHERE is_break_glass;
+CREATE INDEX staff_factors_staff_idx ON public.staff_factors USING btree (staff_id);
 CREATE INDEX staff_links_staff_idx ON public.staff_links USING btree (staff_id);
 CREATE UNIQUE INDEX staff_links_valid_idx ON public.staff_links USING btree (staff_id, purpose) WHERE (ended_at IS NULL);
+CREATE INDEX staff_recovery_codes_staff_idx ON public.staff_recovery_codes USING btree (staff_id);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_provider_idx ON public.staff_sessions USING btree (provider_session) WHERE (provider_session IS NOT NULL);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
@@ -919,10 +952,14 @@ ALTER TABLE ONLY public.opened_codes
     ADD CONSTRAINT opened_codes_code_id_fkey FOREIGN KEY (code_id) REFERENCES public.hand_out_recipients(code_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.opt_outs
     ADD CONSTRAINT opt_outs_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.staff_factors
+    ADD CONSTRAINT staff_factors_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_identities
     ADD CONSTRAINT staff_identities_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_links
     ADD CONSTRAINT staff_links_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.staff_recovery_codes
+    ADD CONSTRAINT staff_recovery_codes_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.suppressed_addresses

@@ -52,7 +52,7 @@ KEPT_UNTIL: Final = {
     *("api_keys.expires_at", "idempotency_keys.expires_at", "issue_keys.expires_at", "staff_sessions.expires_at"),
     *("webhook_secrets.ends_at", "callbacks.signed_at", "callback_refusals.minute", "unknown_code_tries.minute"),
     *("history_blocks.written_at", "code_snapshots.written_at", "webhook_deliveries.ended_at"),
-    *("staff_links.expires_at", "suppressed_addresses.until"),
+    *("staff_links.expires_at", "staff_spent_states.expires_at", "suppressed_addresses.until"),
 }
 """A row that was stored while the clock was ahead is valid, or kept, for that much longer. Nothing waits for it."""
 HAPPENED: Final = {
@@ -72,7 +72,11 @@ HAPPENED: Final = {
         "staff.removed_at",
     ),
     *(
+        "staff_factors.created_at",
+        "staff_factors.last_used_at",
         "staff_identities.connected_at",
+        "staff_recovery_codes.created_at",
+        "staff_recovery_codes.used_at",
         "staff_sessions.created_at",
         "staff_links.created_at",
         "staff_links.ended_at",

@@ -12,6 +12,7 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
 from projections.privacy.opt_outs import OptOutRepository
+from projections.repositories.staff_factors import FactorContent, NewFactor, StaffFactorRepository
 from tests.integration.web.admin.hand_outs.lists import send as hand_codes_out
 from tests.security.matrix import is_api
 from tests.support.clients.admin_client import ended
@@ -184,6 +185,20 @@ class AuditedApp:
         """The id of a staff account."""
         return str(add_staff(self.app, f"{uuid4().hex}@staff.example.com", "viewer", "not used here"))
 
+    def staff_with_factor(self) -> str:
+        """The id of a staff account with a second factor."""
+        staff_id = self.staff()
+        self.factor(UUID(staff_id))
+        return staff_id
+
+    def factor(self, staff_id: UUID | None = None) -> str:
+        """The id of a second factor, of the admin who asks unless another account is named."""
+        services, factor_id = self.app.services, uuid4()
+        content = FactorContent(staff_id or self.admin, "Phone", secret="JBSWY3DPEHPK3PXP")
+        factor = NewFactor(factor_id, "totp", content, counter=0)
+        assert StaffFactorRepository(services.storage).insert(factor, services.now())
+        return str(factor_id)
+
     def invited_staff(self) -> str:
         """The id of a staff account whose invitation is not accepted."""
         address = f"{uuid4().hex}@staff.example.com"
@@ -254,6 +269,7 @@ def _failed(path: str) -> Make:
 CODE, RESERVATION, CAMPAIGNS = "/api/v1/codes/{}", "/api/v1/reservations/{}", "/api/v1/campaigns"
 NOTE: Final = {"note": "asked by phone"}
 WHOLE: Final = {"max_uses": 9, "expires_at": None, "validity_days": None, "group": "VIP", "rebinds_max": None}
+FACTORS: Final = "/support/account/factors"
 CHANNELS, HOOKS, STAFF, HAND_OUTS = "/api/v1/channels", "/api/v1/webhooks", "/admin/staff/{}", "/api/v1/hand-outs"
 TERMS: Final = {"max_uses": "1", "bound": "yes", "count": "1"}
 CSV: Final = {"content": b"code,max_uses\nOLD-AUDITED,1\n", "headers": {"content-type": "text/csv"}}
@@ -430,6 +446,11 @@ AUDITED: Final[dict[str, Make]] = {
         "/support/account/sessions",
         {"data": (audited_app.role_clients.cookie(audited_app.admin), {})[1]},
     ),
+    "POST /support/account/factors/recovery-codes": _at(FACTORS + "/recovery-codes", AuditedApp.factor, data={}),
+    "POST /support/account/factors/{factor_id}/name": _at(
+        FACTORS + "/{}/name", AuditedApp.factor, data={"name": "Old"}
+    ),
+    "POST /support/account/factors/{factor_id}/remove": _at(FACTORS + "/{}/remove", AuditedApp.factor, data={}),
     "POST /admin/batches": _nonce("/admin/batches", **TERMS),
     "POST /admin/batches/{batch_id}/export": _at("/admin/batches/{}/export", AuditedApp.batch, data=REASON),
     "POST /admin/batches/{batch_id}/stop": lambda app: (f"/admin/batches/{_working(app)}/stop", {"data": REASON}),
@@ -492,6 +513,7 @@ AUDITED: Final[dict[str, Make]] = {
         "/admin/staff",
         {"data": {"email": f"{uuid4().hex}@staff.example.com", "role": "viewer"}},
     ),
+    "POST /admin/staff/{staff_id}/factors": _at(STAFF + "/factors", AuditedApp.staff_with_factor, data=REASON),
     "POST /admin/staff/{staff_id}/password": _at(STAFF + "/password", AuditedApp.staff, data=REASON),
     "POST /admin/staff/{staff_id}/remove": _at(STAFF + "/remove", AuditedApp.staff, data=REASON),
     "POST /admin/staff/{staff_id}/role": _at(STAFF + "/role", AuditedApp.staff, data={"role": "support"}),
@@ -512,6 +534,8 @@ QUESTIONS: Final = {
     "POST /support/account",  # its own test: it takes the password
     "POST /support/sign-in/oidc/connect",  # as above: it takes a provider
     "POST /support/sign-in/oidc/prove",
+    "POST /support/account/factors/app",  # as above: it takes the code of an app
+    "POST /support/account/factors/passkey",  # as above: it takes an authenticator
     "POST /support/codes/{code_id}/person",
     "POST /support/codes/{code_id}/views",  # filters of the one who saves them
     "POST /support/codes/{code_id}/views/remove",

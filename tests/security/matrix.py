@@ -51,6 +51,9 @@ POST /support/sign-in
 GET /support/sign-in/oidc
 GET /support/sign-in/oidc/callback
 POST /support/sign-in/oidc/logout
+POST /support/sign-in/passkey
+GET /support/sign-in/second/{step_id}
+POST /support/sign-in/second/{step_id}
 """
 
 VIEWER: Final = """
@@ -90,6 +93,13 @@ POST /support/account
 POST /support/sign-in/oidc/connect
 POST /support/sign-in/oidc/prove
 POST /support/account/sessions
+GET /support/account/factors
+GET /support/account/factors/app
+POST /support/account/factors/app
+POST /support/account/factors/passkey
+POST /support/account/factors/recovery-codes
+POST /support/account/factors/{factor_id}/name
+POST /support/account/factors/{factor_id}/remove
 GET /support/codes
 GET /support/codes/{code_id}
 GET /support/codes/{code_id}/balance
@@ -221,6 +231,8 @@ POST /admin/keys/{key_id}/revoke
 GET /admin/staff
 POST /admin/staff
 GET /admin/staff/{staff_id}
+GET /admin/staff/{staff_id}/factors
+POST /admin/staff/{staff_id}/factors
 GET /admin/staff/{staff_id}/password
 POST /admin/staff/{staff_id}/password
 GET /admin/staff/{staff_id}/remove

@@ -25,6 +25,7 @@ UNREACHED = {
     *("/admin/groups/letter", "/admin/groups/one", "/admin/hand-outs/{hand_out_id}/mail"),  # likewise
     "/admin/staff/{staff_id}/role",  # likewise
     "/support/set-password/{token}",  # its token is in an email
+    "/support/sign-in/second/{step_id}",  # there is none
 }
 """Paths that are not answered with a page or a document: a new one is reached, or is here with a reason."""
 

@@ -14,6 +14,7 @@ from api.use_cases.administration.single_sign_on import choose_break_glass, conn
 from api.use_cases.administration.staff_accounts import (
     NOTHING_LOST,
     LostAccess,
+    remove_factors,
     remove_staff,
     set_staff_role,
 )
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     """Register the commands."""
     for command in (add, invite, role, password, remove):
         staff.command()(command)
+    staff.command("remove-factors")(remove_second_factors)
     staff.command("break-glass")(break_glass)
     staff.command()(connect)
     staff.command("list")(list_staff)
@@ -164,6 +166,24 @@ def remove(context: typer.Context, email: Email, reason: ReasonOption = NO_REASO
         email,
         lambda action, staff_id: remove_staff(action, staff_id, reason),
         {"removed": True} if json else None,
+    )
+
+
+def remove_second_factors(
+    context: typer.Context, email: Email, reason: ReasonOption = NO_REASON, json: JsonFlag = False
+) -> int:
+    """Remove the second factors of a staff account whose user lost the device.
+
+    Its recovery codes stop working too, and its sessions end. The password stays.
+
+    Example: `ledger staff remove-factors li.wei@example.com --reason "lost phone"`
+    """
+    return _change(
+        Session(context.obj),
+        email,
+        lambda action, staff_id: remove_factors(action, staff_id, reason),
+        {"factors_removed": True} if json else None,
+        refusal="this account has no second factor",
     )
 
 

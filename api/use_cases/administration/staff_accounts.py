@@ -7,8 +7,15 @@ from uuid import UUID
 from api.auth.scopes import GRANTS
 from projections.config.staff_roles import RANK
 from projections.repositories.api_keys import ApiKeyRepository
-from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
+from projections.repositories.audit_log import (
+    AuditLog,
+    AuditRecorder,
+    describe_changes,
+    describe_reason,
+    describe_values,
+)
 from projections.repositories.staff_accounts import StaffAccountRepository
+from projections.repositories.staff_factors import StaffFactorRepository
 from projections.repositories.staff_links import StaffLinkRepository
 from projections.repositories.staff_sessions import NewSession, Proof, StaffSessionRepository
 from projections.storage.bootstrap import LedgerStore
@@ -80,6 +87,20 @@ def remove_staff(audit_log: AuditLog, staff_id: UUID, reason: str) -> LostAccess
         links.end_all(staff_id, "revoked" if is_invited else "closed", audit_log.now)
         record("revoked_invitation" if is_invited else "removed_staff", staff_id, describe_lost(reason, lost))
         return lost
+
+    return audit_log.perform(change)
+
+
+def remove_factors(audit_log: AuditLog, staff_id: UUID, reason: str) -> LostAccess | None:
+    """Remove all second factors and recovery codes of an account, and end its sessions; None if it has no factor."""
+
+    def change(record: AuditRecorder) -> LostAccess | None:
+        kinds = StaffFactorRepository(audit_log.storage).delete(staff_id)
+        if not kinds:
+            return None
+        sessions = StaffSessionRepository(audit_log.storage).delete_of(staff_id, audit_log.now)
+        record("removed_factors", staff_id, describe_reason(reason, factors=len(kinds), sessions=sessions or None))
+        return LostAccess(sessions)
 
     return audit_log.perform(change)
 

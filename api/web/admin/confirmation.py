@@ -10,7 +10,14 @@ from api.web.forms import describe_reason_form
 from api.web.staff_auth.staff import Staff
 
 ConfirmedAction = Literal[
-    "revoke_key", "reset_password", "remove_staff", "revoke_invitation", "change_role", "remove_webhook", "stop_batch"
+    "revoke_key",
+    "reset_password",
+    "remove_factors",
+    "remove_staff",
+    "revoke_invitation",
+    "change_role",
+    "remove_webhook",
+    "stop_batch",
 ]
 
 

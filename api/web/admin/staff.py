@@ -15,6 +15,7 @@ from api.use_cases.administration.staff_accounts import (
     LostAccess,
     end_sessions,
     find_lost_access,
+    remove_factors,
     remove_staff,
     set_staff_role,
 )
@@ -32,6 +33,7 @@ from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress
 from projections.config.staff_roles import RANK, Role
 from projections.repositories.staff_accounts import LastAdminError, StaffRow
+from projections.repositories.staff_factors import StaffFactorRepository
 
 PER_PAGE: Final = 50
 BY_CREATION: Final = SortedBy(column="created", default="oldest")
@@ -96,9 +98,12 @@ def show_member(
     admin: AdminContextDep,
     staff: Admin,
     staff_id: UUID,
-    done: Literal["", "invitation", "password"] = "",
+    done: Literal["", "invitation", "password", "factors"] = "",
 ) -> Response:
-    """Show an account with its invitation or its open sessions. `done`: the purpose of a link that was just created."""
+    """Show an account with its invitation or its open sessions.
+
+    `done`: the purpose of a link that was just created, or `factors`, which were removed.
+    """
     account = _find(admin, staff_id)
     rows = admin.support.sessions.list_of(staff_id, admin.services.now())
     return admin_page(
@@ -109,6 +114,7 @@ def show_member(
         staff_id=staff_id,
         sessions=list_sessions(rows, translator(get_language(request))),
         sessions_path=f"/admin/staff/{staff_id}/sessions",
+        factor_count=_count_factors(admin, staff_id),
         done=done,
         now=admin.services.now(),
     )
@@ -143,6 +149,25 @@ def reset_on_page(
     if link is None:
         raise ApplicationError("NOT_FOUND")
     return _send(request, admin, link, address)
+
+
+@router.get("/{staff_id}/factors")
+def ask_to_remove_factors(request: Request, admin: AdminContextDep, staff: Admin, staff_id: UUID) -> Response:
+    """Say what an account loses with its second factors, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, staff_id, "remove_factors"))
+
+
+@router.post("/{staff_id}/factors")
+def remove_factors_on_page(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID, reason: Annotated[str, Form()] = ""
+) -> Response:
+    """Remove all second factors of an account, and end its sessions: its user lost the device."""
+    if not is_valid_reason(reason):
+        return ask_confirmation(request, staff, _question(request, admin, staff_id, "remove_factors"), reason)
+    _find(admin, staff_id)
+    if remove_factors(admin.services.open_audit_log(staff.caller()), staff_id, reason.strip()) is None:
+        raise ApplicationError("NOT_FOUND")
+    return see_other(f"/admin/staff/{staff_id}?done=factors")
 
 
 @router.get("/{staff_id}/role")
@@ -206,6 +231,10 @@ def _address_of(account: StaffRow) -> EmailAddress:
     return address
 
 
+def _count_factors(admin: AdminContext, staff_id: UUID) -> int:
+    return len(StaffFactorRepository(admin.services.storage).list_of(staff_id))
+
+
 def _find(admin: AdminContext, staff_id: UUID) -> StaffRow:
     account = admin.accounts.find(staff_id)
     if account is None:
@@ -224,6 +253,8 @@ def _question(
     facts = [(t("page.admin.field.role"), t(f"page.support.role.{account.role}"))]
     if role is not None:
         facts.append((t("page.admin.field.new_role"), t(f"page.support.role.{role}")))
+    if action == "remove_factors":
+        facts.append((t("page.factors.title"), f"{_count_factors(admin, staff_id):,}"))
     if action != "revoke_invitation":
         facts.append((t("page.admin.staff.sessions"), f"{lost.sessions:,}"))
     if action in {"remove_staff", "change_role"}:

@@ -28,6 +28,7 @@ from api.web.staff_auth.sessions import (
 )
 from api.web.staff_auth.sign_in import find_provider_name
 from api.web.staff_auth.staff import Staff
+from projections.repositories.staff_factors import StaffFactorRepository
 from projections.repositories.staff_identities import StaffIdentityRepository
 from projections.repositories.staff_sessions import Proof
 
@@ -108,6 +109,7 @@ def _render(
         provider=find_provider_name(settings.oidc_issuer),
         is_connected=sign_in.is_connected,
         has_password=sign_in.has_password and settings.admits_passwords,
+        factor_count=len(StaffFactorRepository(support.services.storage).list_of(staff.staff_id)),
         sessions=list_sessions(rows, translator(get_language(request)), digest_of(request.cookies[COOKIE])),
         sessions_path=f"{PATH}/sessions",
         error=error,

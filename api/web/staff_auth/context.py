@@ -15,6 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
 
 from api.auth.oidc.identity_provider import IdentityProvider
+from api.auth.passkeys import RelyingParty
 from api.auth.passwords import password_hasher
 from api.auth.session_cookies import form_secret
 from api.errors import ApplicationError
@@ -82,6 +83,11 @@ class SupportContext:
             browsers=KnownBrowsers(services.settings.secret_key.get_secret_value().encode()),
             provider=provider,
         )
+
+    @property
+    def relying_party(self) -> RelyingParty | None:
+        """What passkeys are bound to; None if there can be none under the public URL."""
+        return RelyingParty.from_url(self.services.settings.public_url)
 
     @property
     def secret(self) -> bytes:

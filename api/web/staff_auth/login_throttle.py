@@ -34,7 +34,12 @@ ALL: Final = _limit("all", 300)
 """Failures of all clients together: it bounds their cost, and the memory of the other limits."""
 OWN: Final = _limit("own", 10)
 """Wrong current passwords of signed-in staff who set a new one."""
-LIMITS: Final = (PAIR, BROWSER, SITE, NETWORK, ACCOUNT, ALL, OWN)
+STEP: Final = _limit("step", 10)
+"""Wrong codes for one account from all browsers that did not sign in to it before: who sends them has the password.
+
+Three of a million codes are right at a time, so guessing one takes years at this rate.
+"""
+LIMITS: Final = (PAIR, BROWSER, SITE, NETWORK, ACCOUNT, ALL, OWN, STEP)
 
 
 class FailureCount(NamedTuple):

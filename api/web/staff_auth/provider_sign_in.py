@@ -1,9 +1,7 @@
 """Sign-in through the identity provider: to the provider, back from it, and the end of its sessions."""
 
 import asyncio
-import json
 import logging
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Final, NamedTuple, TypeVar
@@ -15,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 
 from api.auth.oidc.identity_provider import PATH, IdentityProvider, SignedInPerson, SignOnSecrets
 from api.auth.oidc.sign_on_faults import SignOnError
+from api.auth.sealed_state import OpenedState, open_state, seal_state
 from api.auth.session_cookies import COOKIE, digest_of
 from api.errors import RETRY_AFTER_S, ApplicationError
 from api.http.problems import retry_headers
@@ -43,7 +42,6 @@ from api.web.staff_auth.sign_in import UNAVAILABLE, count_client, own_path, rend
 from projections.config.staff_roles import highest_role, parse_group_roles
 from projections.repositories.audit_log import describe_values
 from projections.telemetry.metrics import SIGN_INS_REFUSED
-from projections.vault.vault import SealBrokenError
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +67,14 @@ async def begin(
     if urlsplit(public).netloc != request.url.netloc and not again:
         # The provider sends the browser to the public URL, where it needs the cookie.
         return see_other(f"{public}{PATH}?{urlencode({'next': own_path(then), 'again': '1'})}")
-    return await _leave(request, support, provider, _Begun.of(own_path(then), None, support.services.now()))
+    return await _leave(request, support, provider, _Begun.of(own_path(then), None))
 
 
 @router.post("/connect")
 async def begin_to_connect(request: Request, support: SupportContextDep, staff: ViewerWithForm) -> Response:
     """Send a signed-in member of staff to the provider, to connect the account."""
     support.services.open_audit_log(staff.caller()).require_proof()
-    begun = _Begun.of("/support/account", staff.staff_id, support.services.now())
+    begun = _Begun.of("/support/account", staff.staff_id)
     return await _leave(request, support, _provider(support), begun)
 
 
@@ -85,7 +83,7 @@ async def begin_to_prove(
     request: Request, support: SupportContextDep, staff: ViewerWithForm, then: Annotated[str, Form(alias="next")] = ""
 ) -> Response:
     """Send a signed-in member of staff to the provider, to prove there who they are."""
-    begun = _Begun.of(own_path(then), staff.staff_id, support.services.now(), is_proof=True)
+    begun = _Begun.of(own_path(then), staff.staff_id, is_proof=True)
     return await _leave(request, support, _provider(support), begun)
 
 
@@ -148,13 +146,11 @@ class _Begun(NamedTuple):
     verifier: str
     path: str
     staff_id: str | None
-    until: float
     is_proof: bool = False
 
     @classmethod
-    def of(cls, path: str, staff_id: UUID | None, now: datetime, *, is_proof: bool = False) -> "_Begun":
-        staff = None if staff_id is None else str(staff_id)
-        return cls(new_token(), new_token(), path, staff, (now + timedelta(seconds=SIGN_ON_S)).timestamp(), is_proof)
+    def of(cls, path: str, staff_id: UUID | None, *, is_proof: bool = False) -> "_Begun":
+        return cls(new_token(), new_token(), path, None if staff_id is None else str(staff_id), is_proof)
 
 
 def _provider(support: SupportContext) -> IdentityProvider:
@@ -184,25 +180,21 @@ async def _leave(request: Request, support: SupportContext, provider: IdentityPr
         url = await _ask(support, lambda: provider.begin(secrets, is_proof=begun.is_proof))
     except SignOnError as error:
         return _refuse(request, support, error, begun)
-    sealed = support.services.storage.vault.seal("text", sign_on_id, json.dumps(begun))
+    expires_at = support.services.now() + timedelta(seconds=SIGN_ON_S)
+    value = seal_state(support.services.storage.vault, "sign_on", OpenedState(sign_on_id, list(begun), expires_at))
     response = see_other(url)
     others = [name for name in request.cookies if name.startswith(COOKIE_PREFIX)]
     for name in others if len(others) >= BEGUN_MAX else ():
         response.delete_cookie(quote(name), path=PATH)
-    value = f"{sealed.key_id}.{urlsafe_b64encode(sealed.sealed).decode()}"
     set_cookie(request, response, COOKIE_PREFIX + state, value, SIGN_ON_S, path=PATH)
     return response
 
 
 def _read_cookie(request: Request, support: SupportContext, state: str) -> _Begun | None:
     """Return the sign-in of this state that the browser began; None without one, or if it took too long."""
-    key_id, _, sealed = request.cookies.get(COOKIE_PREFIX + state, "").partition(".")
-    try:
-        text = support.services.storage.vault.open_text(UUID(state), urlsafe_b64decode(sealed), int(key_id))
-    except (ValueError, SealBrokenError):
-        return None
-    begun = _Begun(*json.loads(text))
-    return begun if support.services.now().timestamp() < begun.until else None
+    cookie = request.cookies.get(COOKIE_PREFIX + state, "")
+    sign_on = open_state(support.services.storage.vault, "sign_on", cookie, support.services.now())
+    return _Begun(*sign_on.values) if sign_on is not None and sign_on.state_id.hex == state else None
 
 
 def _find_error(provider: IdentityProvider, code: str, reported: str, iss: str | None) -> SignOnError | None:

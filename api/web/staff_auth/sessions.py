@@ -29,11 +29,16 @@ SESSION_S: Final = 12 * 3600
 TOKEN_BYTES: Final = 32
 SIGN_IN: Final = "/support/sign-in"
 SIGN_OUT: Final = "/support/sign-out"
+FACTORS: Final = "/support/account/factors"
 FORGOT_PASSWORD: Final = "/support/forgot-password"  # noqa: S105 - a path, no secret
 
 
 class NotSignedInError(Exception):
     """The page is for staff, and the visitor is not signed in."""
+
+
+class FactorMissingError(Exception):
+    """The role needs a second factor, and the account has none."""
 
 
 class InvalidFormTokenError(Exception):
@@ -52,6 +57,8 @@ class SupportRoute(BlockingRoute):
                 return await inner(request)
             except NotSignedInError:
                 return see_other(sign_in_url(request))
+            except FactorMissingError:
+                return see_other(FACTORS)
             except InvalidFormTokenError:
                 return render_stale_form(request)
             except ProofRequiredError:
@@ -116,11 +123,16 @@ def sign_in_url(request: Request) -> str:
     return SIGN_IN if path == "/support" else f"{SIGN_IN}?next={quote(path)}"
 
 
-def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
+def require_role(role: Role, *, may_lack_factor: bool = False) -> Callable[..., Coroutine[Any, Any, Staff]]:
     """Return a dependency for the signed-in member of staff, with at least this role.
+
+    Args:
+        role: The least role.
+        may_lack_factor: Whether the page is open without the second factor that the role needs.
 
     Raises:
         NotSignedInError: There is no session, or it has ended.
+        FactorMissingError: The role needs a second factor, which the account lacks.
         ApplicationError: FORBIDDEN, the role is not sufficient.
     """
 
@@ -139,7 +151,10 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
             address=session_owner.address,
             form_token=form_token(support.secret, token),
             proof=session_owner.proof,
+            must_add_factor=support.services.settings.must_add_factor(session_owner),
         )
+        if member_of_staff.must_add_factor and not may_lack_factor:
+            raise FactorMissingError
         request.state.staff = member_of_staff
         if not member_of_staff.has_role(role):
             raise ApplicationError("FORBIDDEN")
@@ -148,7 +163,7 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
     return staff
 
 
-def require_role_with_form(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
+def require_role_with_form(role: Role, *, may_lack_factor: bool = False) -> Callable[..., Coroutine[Any, Any, Staff]]:
     """Return a dependency of routes that change something: as `require_role`, and the form must be ours.
 
     A form may bring the proof that it was asked for.
@@ -157,7 +172,7 @@ def require_role_with_form(role: Role) -> Callable[..., Coroutine[Any, Any, Staf
         InvalidFormTokenError: The form's token is not this session's.
         PasswordRefusedError: The form's proof is none.
     """
-    inner = require_role(role)
+    inner = require_role(role, may_lack_factor=may_lack_factor)
 
     async def staff(
         request: Request,
@@ -183,6 +198,8 @@ async def _support_context(request: Request) -> SupportContext:
 
 SupportContextDep = Annotated[SupportContext, Depends(_support_context)]
 Viewer = Annotated[Staff, Depends(require_role("viewer"))]
+Enrolling = Annotated[Staff, Depends(require_role("viewer", may_lack_factor=True))]
+EnrollingWithForm = Annotated[Staff, Depends(require_role_with_form("viewer", may_lack_factor=True))]
 Support = Annotated[Staff, Depends(require_role("support"))]
 Admin = Annotated[Staff, Depends(require_role("admin"))]
 ViewerWithForm = Annotated[Staff, Depends(require_role_with_form("viewer"))]

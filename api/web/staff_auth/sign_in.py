@@ -16,20 +16,23 @@ from api.http.problems import retry_headers
 from api.i18n.messages import refusal_detail
 from api.rate_limits.client_network import client_networks
 from api.schemas.parsing import find_email
+from api.use_cases.administration.second_factors import Ceremony, FactorProof, begin_assertion
 from api.use_cases.administration.staff_accounts import begin_session, end_session
 from api.use_cases.services import Caller
 from api.web.rendering import page, see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.known_browsers import KNOWN_FOR
 from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, FailureCount
+from api.web.staff_auth.passkey_forms import describe_passkeys
 from api.web.staff_auth.rendering import get_language
+from api.web.staff_auth.second_step_state import begin_second_step
 from api.web.staff_auth.sessions import (
     SESSION_S,
     SIGN_IN,
+    EnrollingWithForm,
     InvalidFormTokenError,
     SupportContextDep,
     SupportRoute,
-    ViewerWithForm,
     describe_session,
     has_valid_csrf_token,
     new_token,
@@ -43,7 +46,7 @@ FORM_COOKIE: Final = "ledger_sign_in"
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 FORM_S: Final = 3600
 
-SignInFault = Literal["password_wrong", "password_off"] | SignOnFault
+SignInFault = Literal["password_wrong", "password_off", "passkey_invalid", "passkey_cloned"] | SignOnFault
 """Why a sign-in was refused; each has a sentence."""
 UNAVAILABLE: Final[frozenset[SignInFault]] = frozenset({"unreachable", "misconfigured"})
 """Faults of the provider or of our settings, about which the person can do nothing."""
@@ -85,18 +88,41 @@ async def sign_in(
     if account is None:
         return render_sign_in(request, support, email=email, fault="password_wrong")
     support.login_throttle.release(attempt.counts)
-    if support.services.settings.admits_one_password and not account.is_break_glass:
-        await support.services.run_blocking(_record_refusal, support, account)
+    if not may_use_password(support, account):
+        await support.services.run_blocking(record_refusal, support, account)
         return render_sign_in(request, support, email=email, fault="password_off")
+    path = own_path(request.query_params.get("next", ""))
+    second_step = await support.services.run_blocking(begin_second_step, request, support, account.staff_id, path)
+    if second_step is not None:
+        return second_step
+    return await support.services.run_blocking(enter, request, support, account, path)
+
+
+def enter(
+    request: Request,
+    support: SupportContext,
+    account: StaffCredentials,
+    path: str,
+    factor: FactorProof | None = None,
+    *,
+    has_password: bool = True,
+) -> Response:
+    """Begin a session of an account that proved who it is, and go to a page.
+
+    `factor`: what it was proved by in addition to the password, or instead of it if `has_password` is False: then the
+    password is asked for before what cannot be undone.
+    """
     session = new_token()
     audit_log = support.services.open_audit_log(Caller(actor="staff", actor_id=str(account.staff_id)))
-    new_session = describe_session(request, session, audit_log.now, Proof("password", audit_log.now))
-    how = describe_values(how="break_glass" if account.is_break_glass else None)
-    await support.services.run_blocking(begin_session, audit_log, account.staff_id, new_session, how)
-    response = see_other(own_path(request.query_params.get("next", "")))
+    proof = Proof("password", audit_log.now) if has_password else None
+    how = describe_values(how="break_glass" if account.is_break_glass else None, factor=factor)
+    new_session = describe_session(request, session, audit_log.now, proof)
+    begin_session(audit_log, account.staff_id, new_session, how)
+    response = see_other(path)
     set_cookie(request, response, COOKIE, session, SESSION_S)
     response.delete_cookie(FORM_COOKIE, path="/support")
-    known_browser = support.browsers.issue_cookie(attempt.name, new_token(), audit_log.now)
+    name = EmailAddress.parse(account.address).normal
+    known_browser = support.browsers.issue_cookie(name, new_token(), audit_log.now)
     set_cookie(
         request, response, known_browser.name, known_browser.value, int(KNOWN_FOR.total_seconds()), path="/support"
     )
@@ -104,7 +130,7 @@ async def sign_in(
 
 
 @router.post("/sign-out")
-def sign_out(request: Request, support: SupportContextDep, staff: ViewerWithForm) -> Response:
+def sign_out(request: Request, support: SupportContextDep, staff: EnrollingWithForm) -> Response:
     """End the session here and in the database."""
     digest, audit_log = digest_of(request.cookies[COOKIE]), support.services.open_audit_log(staff.caller())
     end_session(audit_log, digest)
@@ -179,7 +205,15 @@ def find_provider_name(issuer: str | None) -> str | None:
     return None if issuer is None else urlsplit(issuer).hostname
 
 
-def _record_refusal(support: SupportContext, account: StaffCredentials) -> None:
+def may_use_password(support: SupportContext, account: StaffCredentials) -> bool:
+    """Return whether an account may sign in with its password, or with a passkey in place of it."""
+    settings = support.services.settings
+    is_admitted = settings.admits_passwords and (account.is_break_glass or not settings.admits_one_password)
+    return is_admitted and account.password_hash != ""
+
+
+def record_refusal(support: SupportContext, account: StaffCredentials) -> None:
+    """Record that passwords, and passkeys with them, are switched off for this account."""
     caller = Caller(actor="staff", actor_id=str(account.staff_id))
     support.services.open_audit_log(caller).record(
         "sign_on_refused", account.staff_id, describe_values(why="password_off")
@@ -190,6 +224,14 @@ def own_path(path: str) -> str:
     """Return the page to continue with: one of ours, never another site's."""
     is_ours = any(path == root or path.startswith((f"{root}/", f"{root}?")) for root in ("/support", "/admin"))
     return path if is_ours and "\\" not in path and path.isprintable() else "/support"
+
+
+def _offer_passkey(support: SupportContext) -> Ceremony | None:
+    """Return a challenge for a passkey of any account; None where there are none."""
+    party = support.relying_party
+    if party is None or not support.services.settings.admits_passwords:
+        return None
+    return begin_assertion(support.services.open_audit_log(Caller(actor="staff")), party, None, verify_user=True)
 
 
 def render_sign_in(
@@ -221,6 +263,8 @@ def render_sign_in(
         wait=wait,
         provider=find_provider_name(support.services.settings.oidc_issuer),
         password_sign_in=support.services.settings.password_sign_in,
+        passkeys=describe_passkeys(request, support),
+        ceremony=_offer_passkey(support),
         next_path=own_path(request.query_params.get("next", "")),
     )
     set_cookie(request, response, FORM_COOKIE, cookie, FORM_S, path="/support")

@@ -15,6 +15,7 @@ class Staff:
     Attributes:
         form_token: It goes into every form of the page.
         proof: Their last proof that it is them.
+        must_add_factor: Whether the session may do nothing but add a second factor, which the role needs.
     """
 
     staff_id: UUID
@@ -22,6 +23,7 @@ class Staff:
     address: str
     form_token: str
     proof: Proof | None = None
+    must_add_factor: bool = False
 
     def has_role(self, role: Role) -> bool:
         """Return whether the member may do what this role may."""

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.web.staff_auth import account, password_links, provider_sign_in, sign_in
+from api.web.staff_auth import account, factor_pages, password_links, provider_sign_in, second_step, sign_in
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sign_in_gate import SignInGate
 from api.web.support import (
@@ -42,6 +42,7 @@ def include_support(router: APIRouter) -> None:
     """Add all pages below /support; they use `app.state.support`, a `SupportContext`."""
     modules = (
         sign_in,
+        second_step,
         provider_sign_in,
         password_links,
         search_page,
@@ -66,6 +67,7 @@ def include_support(router: APIRouter) -> None:
         dashboard,
         rejected_requests,
         account,
+        factor_pages,
         audit_page,
         worklist,
     )

@@ -16,9 +16,12 @@ from psycopg import sql
 from api.cli.app import app
 from api.cli.command_index import READS_ONLY, WITHOUT_RECORD
 from domain.ports import OutcomeUnknown
+from domain.values.identifiers import EmailAddress
 from domain.values.mail.mail_token import MailRef, mail_token
 from projections.event_store.codec import decode
 from projections.repositories.audit_reader import AuditReader
+from projections.repositories.staff_factors import FactorContent, NewFactor, StaffFactorRepository
+from projections.repositories.staff_sessions import StaffSessionRepository
 from tests.support.clients.terminal import Terminal, walk_commands
 from tests.support.ledger import legacy_database as old
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -146,6 +149,16 @@ class Ledger:
             conn.execute("UPDATE staff SET password_hash = 'not empty' WHERE password_hash = ''")
         return (email,)
 
+    def staff_with_factor(self) -> Arguments:
+        """The address of a member of staff with a second factor."""
+        (email,) = self.staff()
+        bench = self.bench
+        account = StaffSessionRepository(bench.storage).find_credentials(EmailAddress.parse(email))
+        assert account is not None
+        factor = NewFactor(uuid4(), "totp", FactorContent(account.staff_id, "Phone", secret="JBSWY3DPEHPK3PXP"), 0)
+        assert StaffFactorRepository(bench.storage).insert(factor, bench.storage.recorder.clock.now())
+        return (email,)
+
     def staff_with_provider(self) -> Arguments:
         """The address of a member of staff, and a subject at the identity provider that is now configured."""
         provider = {"ISSUER": "https://id.example.com", "CLIENT_ID": "ledger", "ROLES": "admins=admin"}
@@ -269,6 +282,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "staff invite": (Ledger.staff, ["repeated_invitation"]),
     "staff role": (lambda ledger: ledger.staff("support"), ["changed_role"]),
     "staff password": (Ledger.staff_with_password, ["reset_password"]),
+    "staff remove-factors": (Ledger.staff_with_factor, ["removed_factors"]),
     "staff break-glass": (Ledger.staff_with_password, ["chose_break_glass"]),
     "staff connect": (Ledger.staff_with_provider, ["connected_identity"]),
     "staff remove": (Ledger.staff_with_password, ["removed_staff"]),

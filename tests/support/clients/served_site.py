@@ -17,12 +17,15 @@ from tests.support.waiting import WAIT_S_MAX
 
 
 @contextmanager
-def serve_site(settings: ApiSettings) -> Iterator[str]:
+def serve_site(settings: ApiSettings, name: str | None = None) -> Iterator[str]:
     """Serve a separate application by uvicorn, in a thread; give its URL.
 
-    A process of its own would import for a second of CPU what this one has.
+    A process of its own would import for a second of CPU what this one has. `name`: of this machine, by which it is its
+    public URL, as passkeys need.
     """
     port = find_free_port()
+    if name is not None:
+        settings = settings.model_copy(update={"public_url": f"http://{name}:{port}"})
     options = uvicorn.Config(
         create_app(settings), host=HOST, port=port, log_config=None, log_level=logging.ERROR, access_log=False
     )
@@ -34,7 +37,7 @@ def serve_site(settings: ApiSettings) -> Iterator[str]:
         try:
             assert wait_until(lambda: server.started or not thread.is_alive(), WAIT_S_MAX)
             assert server.started
-            yield f"http://{HOST}:{port}"
+            yield f"http://{name or HOST}:{port}"
         finally:
             server.should_exit = server.force_exit = True
             thread.join(WAIT_S_MAX)

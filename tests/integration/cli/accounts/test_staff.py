@@ -1,6 +1,7 @@
 """`ledger staff`: the first admin of a production ledger, and accounts without the pages."""
 
 import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,8 @@ from api.use_cases.administration.staff_links import choose_password, find_link
 from domain.ports import Accepted, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.repositories.audit_log import Actor, AuditLog
-from projections.repositories.staff_sessions import StaffSessionRepository
+from projections.repositories.staff_factors import FactorContent, NewFactor, StaffFactorRepository
+from projections.repositories.staff_sessions import NewSession, StaffSessionRepository
 from tests.support.clients.staff_inbox import read_emails_of_staff
 from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
@@ -119,3 +121,22 @@ def test_impossible_change_of_staff_is_refused_in_one_line(terminal: Terminal) -
 def _short(ended: CommandResult, word: str) -> tuple[int, str]:
     """The status, and the word if it was said."""
     return ended.status, word if word in ended.err else ended.err
+
+
+def test_second_factors_of_an_account_are_removed_with_its_sessions(bench: LedgerBench, terminal: Terminal) -> None:
+    """The way in when no admin can sign in; an account without one is refused in one line."""
+    terminal.ledger("staff", "add", ADMIN, "--role", "admin")
+    account = StaffSessionRepository(bench.storage).find_credentials(EmailAddress.parse(ADMIN))
+    assert account is not None
+    now, factors = bench.storage.recorder.clock.now(), StaffFactorRepository(bench.storage)
+    content = FactorContent(account.staff_id, "Phone", secret="JBSWY3DPEHPK3PXP")
+    assert factors.insert(NewFactor(uuid4(), "totp", content, counter=0), now)
+    session = NewSession(b"digest", now + timedelta(hours=1))
+    StaffSessionRepository(bench.storage).insert(session, account.staff_id, now)
+
+    removed = terminal.ledger("staff", "remove-factors", ADMIN, "--reason", "lost phone")
+    again = terminal.ledger("staff", "remove-factors", ADMIN)
+
+    assert (removed.status, removed.err) == (0, "ended sessions: 1; revoked API keys: 0\n")
+    assert (again.status, again.err) == (4, "this account has no second factor\n")
+    assert not factors.has_any(account.staff_id)

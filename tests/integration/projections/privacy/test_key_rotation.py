@@ -9,9 +9,12 @@ from uuid import uuid4
 import pytest
 
 from domain.results import CommandResult
+from domain.values.identifiers import EmailAddress
 from projections.config.settings import LedgerSettings
 from projections.privacy import key_rotation
 from projections.privacy.key_rotation import KeyRotation
+from projections.repositories.staff_accounts import StaffAccountRepository
+from projections.repositories.staff_factors import FactorContent, NewFactor, StaffFactorRepository
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import SealBrokenError
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
@@ -109,3 +112,22 @@ def test_refusals_keep_the_older_pepper(rotating: LedgerBench) -> None:
         before.redeem(code, "somebody@example.com")
 
     assert rotation.find_last_old_rejection() is not None
+
+
+def test_second_factor_opens_with_the_new_key_alone_after_the_rotation(
+    filled: LedgerBench, rotating: LedgerBench
+) -> None:
+    """Else its user would be locked out when the old key is gone."""
+    draft = filled.storage.vault.draft_staff(EmailAddress.parse("mei@staff.example.com"), uuid4())
+    now = filled.storage.recorder.clock.now()
+    staff_id = StaffAccountRepository(filled.storage).insert(draft, "hash", "viewer", now)
+    assert staff_id is not None
+    content = FactorContent(staff_id, "Phone", secret="JBSWY3DPEHPK3PXP")
+    assert StaffFactorRepository(filled.storage).insert(NewFactor(uuid4(), "totp", content, counter=0), now)
+
+    list(KeyRotation(rotating.storage).run())
+
+    with LedgerStore.open(ringed(rotating.database_url, old_too=False)) as storage:
+        (factor,) = StaffFactorRepository(storage).list_of(staff_id)
+    assert factor.content == content
+    assert KeyRotation(rotating.storage).count_remaining() == 0

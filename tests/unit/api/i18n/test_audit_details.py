@@ -33,6 +33,23 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         "reason: the sign-in service did not ask for a new proof",
         "原因：统一登录服务没有重新验证身份",
     ),
+    "added_factor": (
+        describe_values(factor="totp", sessions=2),
+        "second factor: authenticator app; ended sessions: 2",
+        "验证方式：验证器应用；结束的会话：2",
+    ),
+    "renamed_factor": (describe_values(factor="passkey"), "second factor: passkey", "验证方式：通行密钥"),
+    "removed_factor": (describe_values(factor="passkey"), "second factor: passkey", "验证方式：通行密钥"),
+    "removed_factors": (
+        describe_reason("lost phone", factors=2, sessions=1),
+        "lost phone; removed: 2; ended sessions: 1",
+        "lost phone；移除：2；结束的会话：1",
+    ),
+    "refused_factor": (
+        describe_values(factor="recovery_code", why="recovery_used"),
+        "second factor: recovery code; reason: recovery code used before",
+        "验证方式：恢复码；原因：恢复码已使用",
+    ),
     "signed_out": (describe_values(how="provider"), "by single sign-on", "方式：统一登录"),
     "sign_on_refused": (
         describe_values(why="token_invalid", what="aud"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from projections.config.staff_roles import highest_role, parse_group_roles
+from projections.config.staff_roles import highest_role, parse_group_roles, parse_required_roles
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,18 @@ def test_highest_role_counts() -> None:
     """Who is in several groups may do what each of them may."""
     assert highest_role(["viewer", "admin", "support"]) == "admin"
     assert highest_role([]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"), [("off", set()), ("", set()), ("admin", {"admin"}), (" admin , support", {"admin", "support"})]
+)
+def test_roles_that_need_a_second_factor_are_those_that_are_written(text: str, roles: set[str]) -> None:
+    """Off is none."""
+    assert parse_required_roles(text) == roles
+
+
+@pytest.mark.parametrize("text", ["on", "admin;support", "off,admin", "admin,", "owner"])
+def test_other_roles_that_need_a_second_factor_are_refused(text: str) -> None:
+    """A misspelled role would silently leave accounts without one."""
+    with pytest.raises(ValueError, match="write off, or roles as admin,support"):
+        parse_required_roles(text)
