@@ -60,6 +60,7 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
 }
 """Names of the values in the details of an action. Details of any other action are one text."""
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "how": ("page.support.audit.factor.",),
     "role": ("page.support.role.",),
     "who": ("page.support.actor.",),
     "action": ("page.support.audit.", "page.admin.codes.change."),
@@ -80,6 +81,11 @@ def describe_details(action: AuditAction, details: str, t: Translator) -> str:
         for name, value in zip(named[::2], named[1::2], strict=True)
     ]
     return t("page.support.audit.join").join(parts)
+
+
+def describe_proof(kind: str, t: Translator) -> str:
+    """Return how a member of staff had proved who they are, as the page of the audit log adds it to the details."""
+    return t("page.support.audit.confirmed", how=_translate_word("how", kind, t))
 
 
 def _describe_text(text: str, t: Translator) -> str:

@@ -17,8 +17,8 @@ SESSIONS_SHOWN_MAX: Final = 50
 
 PROOF_LIFE: Final = timedelta(minutes=5)
 """How long a proof is fresh: an unattended screen, or a stolen session, opens no more for longer."""
-ProofKind = Literal["password", "provider"]
-"""How a member of staff proved who they are: by the password, or by a sign-in at the identity provider."""
+ProofKind = Literal["password", "totp", "recovery_code", "passkey", "provider"]
+"""How a member of staff proved who they are: by the password, a second factor, or at the identity provider."""
 
 
 class Proof(NamedTuple):

@@ -13,7 +13,7 @@ from api.i18n.messages import refusal_detail
 from api.use_cases.administration.staff_accounts import change_own_password, end_sessions
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
-from api.web.staff_auth.proofs import PasswordRefusedError, check_own_password
+from api.web.staff_auth.proofs import ProofRefusedError, check_own_password
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.session_list import list_sessions, parse_session_key
 from api.web.staff_auth.sessions import (
@@ -69,7 +69,7 @@ async def change_password(
         return await refuse(error="short")
     try:
         await check_own_password(support, staff, old)
-    except PasswordRefusedError as error:
+    except ProofRefusedError as error:
         if error.wait_s is None:
             return await refuse(error="old")
         return await refuse(wait=refusal_detail("RATE_LIMITED", get_language(request), retry_after_s=error.wait_s))

@@ -124,7 +124,7 @@ async def sign_in_with_passkey(
             await run(record_refusal, support, account)
         return render_sign_in(request, support, fault="password_off")
     path = own_path(request.query_params.get("next", ""))
-    return await run(enter, request, support, account, path, "passkey", has_password=False)
+    return await run(enter, request, support, account, path, "passkey")
 
 
 class _Answer(NamedTuple):

@@ -17,7 +17,14 @@ from api.http.allowed_methods import find_wrong_method
 from api.http.blocking_route import BlockingRoute
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
-from api.web.staff_auth.proofs import PASSWORD_FIELD, PasswordRefusedError, ask_for_proof, remember_form, take_proof
+from api.web.staff_auth.proofs import (
+    ProofRefusedError,
+    SentProof,
+    ask_for_proof,
+    read_proof,
+    remember_form,
+    take_proof,
+)
 from api.web.staff_auth.rendering import render_refusal, render_stale_form
 from api.web.staff_auth.staff import Staff
 from projections.config.staff_roles import Role
@@ -63,7 +70,7 @@ class SupportRoute(BlockingRoute):
                 return render_stale_form(request)
             except ProofRequiredError:
                 return await ask_for_proof(request, get_support_context(request), None)
-            except PasswordRefusedError as error:
+            except ProofRefusedError as error:
                 return await ask_for_proof(request, get_support_context(request), error)
             except RequestValidationError as error:
                 if (problem := find_wrong_method(request, error)) is not None:
@@ -170,20 +177,20 @@ def require_role_with_form(role: Role, *, may_lack_factor: bool = False) -> Call
 
     Raises:
         InvalidFormTokenError: The form's token is not this session's.
-        PasswordRefusedError: The form's proof is none.
+        ProofRefusedError: The form's proof is none.
     """
     inner = require_role(role, may_lack_factor=may_lack_factor)
 
     async def staff(
         request: Request,
+        proof: Annotated[SentProof | None, Depends(read_proof)],
         token: Annotated[str, Form()] = "",
-        password: Annotated[str, Form(alias=PASSWORD_FIELD)] = "",
     ) -> Staff:
         member_of_staff, support = await inner(request), get_support_context(request)
         if not has_valid_csrf_token(request, support, request.cookies.get(COOKIE), token):
             raise InvalidFormTokenError
         await remember_form(request, member_of_staff)
-        return await take_proof(request, support, member_of_staff, password) if password else member_of_staff
+        return member_of_staff if proof is None else await take_proof(request, support, member_of_staff, proof)
 
     return staff
 

@@ -104,17 +104,14 @@ def enter(
     account: StaffCredentials,
     path: str,
     factor: FactorProof | None = None,
-    *,
-    has_password: bool = True,
 ) -> Response:
     """Begin a session of an account that proved who it is, and go to a page.
 
-    `factor`: what it was proved by in addition to the password, or instead of it if `has_password` is False: then the
-    password is asked for before what cannot be undone.
+    `factor`: what it was proved by in addition to the password, or instead of it.
     """
     session = new_token()
     audit_log = support.services.open_audit_log(Caller(actor="staff", actor_id=str(account.staff_id)))
-    proof = Proof("password", audit_log.now) if has_password else None
+    proof = Proof(factor or "password", audit_log.now)
     how = describe_values(how="break_glass" if account.is_break_glass else None, factor=factor)
     new_session = describe_session(request, session, audit_log.now, proof)
     begin_session(audit_log, account.staff_id, new_session, how)

@@ -28,7 +28,7 @@ async function ask(form) {
   try {
     const options = JSON.parse(form.dataset.options);
     const credential = await (form.dataset.passkey === "create" ? create(options) : get(options));
-    form.elements.credential.value = describe(credential);
+    form.querySelector("[data-answer]").value = describe(credential);
     form.submit();
   } catch (error) {
     fault.textContent = error.name === "InvalidStateError" ? fault.dataset.passkeyKnown : fault.dataset.passkeyFault;

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from api.http.file_stream import stream_file
 from api.http.pagination import Page, count_list
-from api.i18n.audit_details import describe_details
+from api.i18n.audit_details import describe_details, describe_proof
 from api.i18n.catalogs import Translator, translator
 from api.schemas.csv_cells import TYPE, csv_line
 from api.schemas.numbers import IN_DIGITS
@@ -248,8 +248,7 @@ def _describe_details(row: AuditRow, t: Translator) -> str:
     details = describe_details(row.action, row.reason or "", t)
     if row.proof is None:
         return details
-    proof = t("page.support.audit.confirmed", how=t(f"page.support.audit.how.{row.proof}"))
-    return t("page.support.audit.join").join(filter(None, (details, proof)))
+    return t("page.support.audit.join").join(filter(None, (details, describe_proof(row.proof, t))))
 
 
 def _find_subject(row: AuditRow, names: Names) -> AuditSubject | None:
