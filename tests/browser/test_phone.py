@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from typing import Any, Final
+from uuid import UUID, uuid4
 
 import pytest
 from playwright.sync_api import Page
 
+from api.auth.scopes import SCOPES
+from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
+from api.use_cases.services import Caller
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.served_app import ServedApp
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
@@ -63,6 +68,14 @@ FOCUSED = """() => {
 Tab = Callable[..., Page]
 
 
+def make_key(app: AppClient) -> UUID:
+    """Create an API key with every scope and several networks; return its id."""
+    key_id, networks = uuid4(), ["203.0.113.0/24", "2001:db8:1234::/48"]
+    request = ApiKeyRequest("web shop, production", None, SCOPES, None, networks)
+    create_api_key(app.services.open_audit_log(Caller(actor="operator")), request, key_id)
+    return key_id
+
+
 @pytest.fixture(scope="module")
 def paths(served_app: ServedApp) -> list[str]:
     """The pages of support and of admins, with a code, its reservation and its past times."""
@@ -71,6 +84,7 @@ def paths(served_app: ServedApp) -> list[str]:
     reservation_id = served_app.reserve(code, "li.wei@example.com")
     app.attempt(reservation_id)
     statement, one = f"/support/codes/{code_id_of(app, code)}", f"/support/reservations/{reservation_id}"
+    key_id = make_key(app)
     support = ["", "/work", "/dashboard", "/audit", "/account"]
     admin = [
         "",
@@ -82,6 +96,7 @@ def paths(served_app: ServedApp) -> list[str]:
         "/groups",
         "/webhooks",
         "/keys",
+        *(f"/keys/{key_id}{page}" for page in ("", "/replace", "/networks")),
         "/staff",
     ]
     views = ["", "/compare?a=1&b=2", "/balance", "/what-if", "/explain", "/events/2", "/acts/terms"]
