@@ -30,22 +30,9 @@ FOREIGN = frozenset(
     {
         *("RUNNING_forget", "OutOfMemoryError", "pg_stat_io", "real_ip_recursive"),
         *("smtpd_client_connection_count_limit", "smtpd_client_connection_rate_limit"),
-        *(
-            "oidcRPMetaDataExportedVars",
-            "oidcRPMetaDataOptionsBypassConsent",
-            "oidcRPMetaDataOptionsClientID",
-            "oidcRPMetaDataOptionsClientSecret",
-            "oidcRPMetaDataOptionsExtraClaims",
-            "oidcRPMetaDataOptionsIDTokenSignAlg",
-            "oidcRPMetaDataOptionsLogoutType",
-            "oidcRPMetaDataOptionsPublic",
-            "oidcRPMetaDataOptionsRedirectUris",
-            "oidcRPMetaDataOptionsRequirePKCE",
-            "oidcServiceIgnoreScopeForClaims",
-        ),
     }
 )
-"""Names of PostgreSQL, Redis, nginx, Postfix and LemonLDAP::NG that no file of the project has, and a placeholder."""
+"""Names of PostgreSQL, Redis, nginx and Postfix that no file of the project has, and a placeholder."""
 
 
 def pages() -> Iterator[tuple[str, str]]:
