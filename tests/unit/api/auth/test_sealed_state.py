@@ -27,7 +27,9 @@ def test_state_is_not_opened_for_another_purpose_or_after_its_time() -> None:
     assert open_state(VAULT, "register", sealed, STATE.expires_at) is None
 
 
-@pytest.mark.parametrize("text", ["", "x", "..", "0.1.", f"{UUID(int=1).hex}.1.AAAA", f"{UUID(int=1).hex}.9.AAAA", "é.1.é"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "..", "0.1.", f"{UUID(int=1).hex}.1.AAAA", f"{UUID(int=1).hex}.9.AAAA", "é.1.é"]
+)
 def test_other_text_is_no_state(text: str) -> None:
     """Nor is one under another id, or a text of the vault of another kind."""
     assert open_state(VAULT, "assert", text, NOW) is None
