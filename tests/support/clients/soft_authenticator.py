@@ -58,7 +58,9 @@ class SoftAuthenticator:
         client_data, data = self._client_data("webauthn.get", options), self._data(0)
         signature = self.key.sign(data + hashlib.sha256(client_data).digest(), ECDSA(SHA256()))
         parts = {"authenticatorData": to_text(data), "signature": to_text(signature)}
-        return self._answer(client_data, **parts, userHandle=to_text(self.user_id))
+        if self.user_id:  # an authenticator that does not store who it is for leaves it out
+            parts["userHandle"] = to_text(self.user_id)
+        return self._answer(client_data, **parts)
 
     def _data(self, flags: int) -> bytes:
         flags |= PRESENT | (VERIFIED if self.is_verified else 0)
