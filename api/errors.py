@@ -61,6 +61,15 @@ _OF_REQUESTS: Final = {
         "forbidden", "A member of staff has to confirm on a staff page that it is them, and repeat the request."
     ),
     "METHOD_NOT_ALLOWED": ErrorCode("unknown_method", "The resource has no such method; `Allow` names those it has."),
+    "APPROVAL_REQUIRED": ErrorCode(
+        "conflict", "Nothing was done: the action waits for the approval of a second person; `approval_id` names it."
+    ),
+    "APPROVAL_NOT_POSSIBLE": ErrorCode(
+        "conflict",
+        "The proposal cannot be decided like that.",
+        ("own", "decided", "expired", "proposer", "withdraw", "too_many", "nothing"),
+    ),
+    "APPROVALS_FULL": ErrorCode("conflict", "Too many proposals wait for an approval; nothing was done."),
     "PRECONDITION_REQUIRED": ErrorCode("condition_required", "`If-Match` is missing."),
     "INTERNAL": ErrorCode("defect", "The server failed; the request may be sent again."),
     "UNAVAILABLE": ErrorCode("unavailable", "The database is unavailable; nothing is lost."),

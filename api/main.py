@@ -249,9 +249,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
         with await _storage(settings) as storage, _tracing(settings, storage):
             erase_again(storage, settings)
             commit = AsyncGroupCommit(PipelinedExecute(storage), storage.ledger.execute, settings.request_wait_s)
-            broker_url = settings.redis_url.get_secret_value()
-            status = DependencyStatus(BrokerUrl.parse(broker_url).product)
-            watch = BrokerMonitor(broker_url, report=status.log_changes)
+            watch = _watch_broker(settings.redis_url.get_secret_value())
             silent, reports = StalledWriterWatch(storage.datastore), ReportStore.open(settings, storage)
             dispatcher, guard = BackgroundDispatcher(_publish, _count_celery_error), _guard(settings, storage)
             app.state.services = Services(
@@ -260,6 +258,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 reader=Reader(storage),
                 commit=commit,
                 dispatcher=dispatcher,
+                approvals=settings.approval_policy,
                 check_commit=CommitProbe(storage.datastore).check,
                 broker_missing=watch.missing,
                 reports=reports,
@@ -303,6 +302,10 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 reports.close()
 
     return lifespan
+
+
+def _watch_broker(url: str) -> BrokerMonitor:
+    return BrokerMonitor(url, report=DependencyStatus(BrokerUrl.parse(url).product).log_changes)
 
 
 def _guard(settings: ApiSettings, storage: LedgerStore) -> Guard | None:

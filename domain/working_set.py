@@ -228,6 +228,7 @@ class WorkingSet:
             "at": at,
             "actor": event.actor,
             "actor_id": event.actor_id,
+            "approved_by": event.approved_by,
             "request_id": event.request_id,
             "correlation_id": event.correlation_id,
             "recorded_at": None if at == event.at else event.recorded_at or event.at,

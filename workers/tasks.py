@@ -17,6 +17,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_stalled_writers
 from projections.event_store.snapshots import write_missing_snapshots
 from projections.read_models.history_blocks import write_missing_blocks
+from projections.repositories.approvals import expire_due
 from projections.storage.revocation_queue import settle_next_revocations
 from projections.telemetry.gc_tuning import tune
 from projections.telemetry.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
@@ -222,7 +223,9 @@ def cleanup_expired_users() -> None:
     if counts:
         log.info("access cleanup", extra={"action": "cleanup", "counts": dict(counts)})
     try:
-        pruned = prune(runtime.storage, runtime.storage.recorder.clock.now(), settings.refusals_days)
+        now = runtime.storage.recorder.clock.now()
+        expire_due(runtime.storage, now, runtime.steps.new_id)
+        pruned = prune(runtime.storage, now, settings.refusals_days)
     except Exception:
         for kind in PRUNED_KINDS:
             PRUNED.labels("failed", kind).inc()

@@ -36,6 +36,7 @@ FAMILIES: Final = (
     "api.cli.maintenance.import_legacy",
     "api.cli.codes.import_codes",
     "api.cli.accounts.privacy",
+    "api.cli.accounts.approvals",
     "api.cli.doctor.command",
     "api.cli.doctor.engine",
     "api.cli.maintenance.rebuild_verify",

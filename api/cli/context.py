@@ -71,6 +71,7 @@ class Session(ReadSession):
                 storage=storage,
                 reader=reader,
                 dispatcher=SweepDispatcher(),
+                approvals=settings.approval_policy,
                 new_id=uuid4,
                 new_ordered_id=RANDOM.draw_ordered_uuid,
                 settling_commands_max=SETTLING_COMMANDS_MAX,

@@ -83,6 +83,7 @@ TAGS: Final[Mapping[str, str]] = {
     "reservations": "List reservations, and change or resolve single ones.",
     "refunds": "Refund reservations that an outage affected.",
     "cases": "Read the review queue.",
+    "approvals": "Read the proposals that wait for a second person.",
     "events": "Read the event feed from a position.",
     "recipients": "Export and erase the data of one person.",
     "groups": "Set the logo and the color of a group's emails.",
@@ -99,6 +100,8 @@ COMMON_CODES: Final = frozenset(
     }
 )
 """Codes that the description of their status explains."""
+OF_APPROVALS: Final = ("APPROVAL_REQUIRED", "APPROVALS_FULL")
+"""Codes of routes whose action may wait for a second person."""
 FRAMEWORK_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 
 

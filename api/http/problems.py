@@ -87,6 +87,7 @@ def problem_answer(
         content["instance"] = f"urn:redemption-ledger:request:{request_id}"
     if problem.errors:
         content["errors"] = problem.errors
+    content |= {name: problem.facts[name] for name in ("approval_id", "approval_url") if name in problem.facts}
     headers: dict[str, str] = {
         "Content-Language": language,
         **headers_of(problem),

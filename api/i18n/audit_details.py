@@ -57,6 +57,7 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "sent_test": ("group", "url", "outcome"),
     "uploaded_recipients": ("lines", "added"),
     "sent_hand_out_test": ("outcome",),
+    **dict.fromkeys(("proposed", "approved", "rejected", "withdrew", "let_expire"), ("kind", "approval")),
 }
 """Names of the values in the details of an action. Details of any other action are one text."""
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -65,6 +66,7 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "who": ("page.support.actor.",),
     "action": ("page.support.audit.", "page.admin.codes.change."),
     "channel": ("page.admin.channel.",),
+    "kind": ("page.approval.kind.",),
     "outcome": ("page.hooks.outcome.", "page.support.audit.outcome."),
 }
 """Prefixes of the keys of words that a value may be."""

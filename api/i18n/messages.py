@@ -45,7 +45,8 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
         facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that;
             `taken`, the uses that a limit has to leave room for; `scope` that a key lacks; `starts_at`, the time
             from which the request may succeed; `in_use`, the uses by the name of the limit that they exceed;
-            `variables` of a text without a value; `address`, the IP address that a key is refused from.
+            `approval_id`, the proposal that waits for a second person; `variables` of a text without a value;
+            `address`, the IP address that a key is refused from.
     """
     say = translator(language)
     base = _refusal_key(say, code)
@@ -60,10 +61,9 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     if "why" in facts and say.knows(why):
         named = {"address": facts["address"]} if "address" in facts else {}
         return say(why, span=_span(say, seconds)) if isinstance(seconds, int) else say(why, **named)
-    if "scope" in facts and say.knows(f"{base}.detail_scope"):
-        return say(f"{base}.detail_scope", scope=facts["scope"])
-    if "taken" in facts and say.knows(f"{base}.detail_taken"):
-        return say(f"{base}.detail_taken", taken=facts["taken"])
+    for name in ("scope", "approval_id", "taken"):
+        if name in facts and say.knows(f"{base}.detail_{name}"):
+            return say(f"{base}.detail_{name}", **{name: facts[name]})
     if "starts_at" in facts and say.knows(f"{base}.detail_at"):
         return say(f"{base}.detail_at", at=timestamp_text(facts["starts_at"]))
     if isinstance(seconds, int) and say.knows(after):

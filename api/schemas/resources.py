@@ -161,6 +161,8 @@ class Problem(BaseModel):
     code: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ERROR_CODES), "description": _CODES})]
     instance: str | None = None
     errors: list[FieldError] | None = None
+    approval_id: UUID | None = Field(default=None, description="ID of the proposal, of APPROVAL_REQUIRED.")
+    approval_url: str | None = Field(default=None, description="Path of the proposal, of APPROVAL_REQUIRED.")
 
 
 class GroupedRequest(NewTerms):

@@ -11,6 +11,8 @@ from uuid import UUID
 from msgspec import structs
 
 from api.errors import ApplicationError
+from api.use_cases.approvals.approval_guard import require_approval
+from api.use_cases.approvals.requests import CampaignEnd
 from api.use_cases.issue_codes import CodeTemplate
 from api.use_cases.services import Caller, LedgerServices
 from domain.commands.campaign.manage_campaign import (
@@ -84,9 +86,14 @@ def end_campaign(
     """Refuse new reservations of its codes permanently. `note` is the reason.
 
     Raises:
+        ApplicationError: There is no such campaign; APPROVAL_REQUIRED, it waits for a second person now.
         ProofRequiredError: A member of staff asks for it without a fresh proof.
+        StorageUnavailableError: The database is unavailable.
     """
     services.open_audit_log(caller).require_proof()
+    campaign = CampaignReader(services.storage).find_campaign_state(campaign_id)
+    if campaign is not None and campaign.ended_by is None:
+        require_approval(services, caller, CampaignEnd(campaign_id), note or "")
     return _execute(services, EndCampaign(**_name(services, caller, campaign_id, note)))
 
 

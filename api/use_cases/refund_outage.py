@@ -7,6 +7,8 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from api.use_cases.approvals.approval_guard import require_approval
+from api.use_cases.approvals.requests import RefundOutage
 from api.use_cases.services import Caller, LedgerServices
 from domain.commands.reservation.resolve_case import RefundAfterOutage
 from domain.events.reservation import BY_STAFF, InviteAttempted, InviteOutcomeUnknown, InviteSent, ReservationEvent
@@ -31,6 +33,10 @@ class OutageWindow(Struct, frozen=True, kw_only=True):
     end: datetime
     channel: str | None = None
     server: str | None = None
+
+    def as_request(self, *, include_sent: bool) -> RefundOutage:
+        """Return the refunds of what it affected, as a request that may need an approval."""
+        return RefundOutage(self.start, self.end, include_sent, self.channel, self.server)
 
 
 class AffectedReservation(Struct, frozen=True, kw_only=True):
@@ -110,8 +116,10 @@ def refund_affected(
     caller: Caller,
     affected: Sequence[AffectedReservation],
     correlation_id: UUID,
+    request: RefundOutage,
     *,
-    include_sent: bool,
+    reason: str = "",
+    uses: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Refund reservations batch by batch, except those that were settled since they were listed.
@@ -121,15 +129,22 @@ def refund_affected(
         caller: Who asks.
         affected: As `find_affected` lists them.
         correlation_id: Of all events.
-        include_sent: Also what was listed as sent.
+        request: What is asked; with `include_sent` also what was listed as sent.
+        reason: Why, for the audit log, which has one entry by the correlation id.
+        uses: How many the outage affected, if these are only some of them.
         progress: Receives the size of each batch that is done.
 
     Returns:
         How many were refunded.
 
     Raises:
+        ApplicationError: APPROVAL_REQUIRED, they wait for a second person now.
         StorageUnavailableError: The database is unavailable; batches that are done stay refunded.
     """
+    if affected:
+        require_approval(services, caller, request, reason, uses=uses or len(affected))
+    if affected and reason:
+        services.open_audit_log(caller).record("undid_outage", correlation_id, reason)
     refunded = 0
     for batch in batched(affected, REFUND_BATCH):
         context = replace(services.context(caller), correlation_id=correlation_id)
@@ -138,7 +153,7 @@ def refund_affected(
                 context=context,
                 reservation_id=reservation.reservation_id,
                 # One that was listed as unknown and turned out to be sent stays sent.
-                include_sent=include_sent and reservation.state == "sent",
+                include_sent=request.include_sent and reservation.state == "sent",
             )
             for reservation in batch
         ]

@@ -6,6 +6,8 @@ from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from api.errors import ApplicationError
+from api.use_cases.approvals.approval_guard import require_approval
+from api.use_cases.approvals.requests import RefundPending
 from api.use_cases.services import Caller, LedgerServices, Services
 from api.use_cases.use_case import UseCase
 from domain.commands.access.rebind import RebindReservation
@@ -74,10 +76,14 @@ def refund_pending_of_code(services: LedgerServices, new_caller: Callable[[], Ca
         code_id: The code.
 
     Raises:
+        ApplicationError: APPROVAL_REQUIRED, they wait for a second person now.
         StorageUnavailableError: The database is unavailable.
     """
     result = PendingRefunds([], [])
-    for reservation_id in services.reader.list_pending_reservations(code_id, PENDING_MAX):
+    pending = services.reader.list_pending_reservations(code_id, PENDING_MAX)
+    if pending:
+        require_approval(services, new_caller(), RefundPending(code_id), uses=len(pending))
+    for reservation_id in pending:
         try:
             refund(services, new_caller(), reservation_id, cause="reset")
         except ApplicationError as error:

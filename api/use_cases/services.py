@@ -26,6 +26,7 @@ from domain.model.campaign import Campaign
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
 from domain.results import CommandResult, Result
+from projections.config.approvals import ApprovalPolicy
 from projections.database.errors import StorageUnavailableError, translate_database_errors
 from projections.read_models.past_states import PastStateReader
 from projections.read_models.reader import Reader
@@ -65,6 +66,7 @@ class Caller(Struct, frozen=True):
     Attributes:
         client_ip: The IP address of the request, for rate limits; another text names an API key there.
         proof: The last proof of a member of staff that it is them; None of other callers.
+        approved_by: Staff id of the second person. Only what performs an approved proposal sets it.
     """
 
     actor: ActorKind
@@ -72,6 +74,12 @@ class Caller(Struct, frozen=True):
     actor_id: str | None = None
     client_ip: str | None = None
     proof: Proof | None = None
+    approved_by: str | None = None
+
+    @property
+    def account_id(self) -> UUID | None:
+        """The member of staff or the API key; None for other actors."""
+        return UUID(self.actor_id) if self.actor_id and self.actor in {"staff", "key"} else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +88,7 @@ class LedgerServices:
 
     Attributes:
         new_id: Random ids.
+        approvals: Which actions wait for the approval of a second person.
         new_ordered_id: Random ids that sort by time, for recipients and reservations: their tables grow the fastest.
         settling_commands_max: Commands that settle what a revoked code holds before the sweep continues.
     """
@@ -87,6 +96,7 @@ class LedgerServices:
     storage: LedgerStore
     reader: Reader
     dispatcher: Dispatcher
+    approvals: ApprovalPolicy
     new_id: Callable[[], UUID]
     new_ordered_id: Callable[[], UUID]
     settling_commands_max: int = COMMANDS_PER_ROUND
@@ -109,14 +119,19 @@ class LedgerServices:
     def context(self, caller: Caller) -> CommandContext:
         """Return the context of a caller's command."""
         return CommandContext(
-            now=self.now(), actor=caller.actor, actor_id=caller.actor_id, request_id=caller.request_id
+            now=self.now(),
+            actor=caller.actor,
+            actor_id=caller.actor_id,
+            approved_by=caller.approved_by,
+            request_id=caller.request_id,
         )
 
     def open_audit_log(self, caller: Caller) -> AuditLog:
         """Return the audit log for a caller's change that is not an event."""
-        caller_id = UUID(caller.actor_id) if caller.actor_id and caller.actor in {"staff", "key"} else None
+        caller_id = caller.account_id
         is_staff = caller.actor == "staff"
-        actor = Actor(caller_id if is_staff else None, None if is_staff else caller_id, caller.proof)
+        approver = UUID(caller.approved_by) if caller.approved_by else None
+        actor = Actor(caller_id if is_staff else None, None if is_staff else caller_id, caller.proof, approver)
         return AuditLog(self.storage, actor, self.now(), self.new_id)
 
     @property

@@ -9,7 +9,7 @@ from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute, heavy_read
 from api.http.dependencies import CreationKey, MayIssueCodes, MayReadCodes, TheLanguage, TheReason, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
-from api.http.openapi import PROTECTED, problem_responses
+from api.http.openapi import OF_APPROVALS, PROTECTED, problem_responses
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.schemas.campaigns import (
     CampaignChange,
@@ -134,7 +134,9 @@ def resume(campaign_id: UUID, services: TheServices, caller: MayIssueCodes, note
     return _view(services, campaign_actions.resume_campaign(services, caller, campaign_id, note=note))
 
 
-@router.post("/{campaign_id}/end", responses=problem_responses(EndCampaign), summary="End a campaign permanently")
+@router.post(
+    "/{campaign_id}/end", responses=problem_responses(EndCampaign, *OF_APPROVALS), summary="End a campaign permanently"
+)
 def end(campaign_id: UUID, services: TheServices, caller: MayIssueCodes, note: TheReason) -> CampaignView:
     """Stops new reservations of all its codes permanently. What is reserved is still sent."""
     return _view(services, campaign_actions.end_campaign(services, caller, campaign_id, note=note))

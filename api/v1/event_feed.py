@@ -45,7 +45,10 @@ RETRY_MS: Final = 2_000
 LAG_HEADER: Final = "Ledger-Read-Lag"
 """Seconds by which a response from a standby may be behind."""
 LEFT_OUT: Final = frozenset(
-    {"at", "recorded_at", "actor", "actor_id", "request_id", "correlation_id", "text_id", "reservation_id"}
+    {
+        *("at", "recorded_at", "actor", "actor_id", "approved_by", "request_id", "correlation_id", "text_id"),
+        "reservation_id",
+    }
 )
 """Fields of an event that are outside of its data, or that name staff, requests and encrypted texts."""
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from api.http.blocking_route import BlockingRoute, answer_within, heavy_read
 from api.http.dependencies import Admin, TheLanguage, TheServices
-from api.http.openapi import PROTECTED, problem_responses
+from api.http.openapi import OF_APPROVALS, PROTECTED, problem_responses
 from api.schemas.parsing import parse_email
 from api.schemas.resources import ForgetRequest, ForgottenView, PersonView
 from api.use_cases.privacy.erase_person import ERASE_S_MAX, forget_person, row_refused
@@ -20,7 +20,9 @@ router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/recipients", tags=
         **PROTECTED,
         **problem_responses(
             "RESERVATION_NOT_RESOLVABLE",
-            status_409="RESERVATION_NOT_RESOLVABLE: a message to the person is being sent; repeat in a minute.",
+            *OF_APPROVALS,
+            status_409="RESERVATION_NOT_RESOLVABLE: a message to the person is being sent; repeat in a minute."
+            " APPROVAL_REQUIRED: it waits for the approval of a second person. APPROVALS_FULL.",
         ),
     },
     summary="Erase a person's data",
@@ -37,14 +39,17 @@ def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> Forgott
 
 @router.post(
     "/export",
-    responses=PROTECTED,
+    responses={**PROTECTED, **problem_responses(*OF_APPROVALS, "APPROVAL_NOT_POSSIBLE")},
     summary="Export everything about a person",
 )
 @heavy_read(ERASE_S_MAX)
 def export(body: ForgetRequest, services: TheServices, language: TheLanguage, caller: Admin) -> PersonView:
-    """Returns everything stored about this email address. The audit log records the export and its reason."""
+    """Returns everything stored about this email address. The audit log records the export and its reason.
+
+    If exports need an approval, repeat the request once a second person has approved it: it is answered once.
+    """
     address = parse_email(body.email)
     try:
-        return PersonView.model_validate(export_person(services.open_audit_log(caller), address, language, body.reason))
+        return PersonView.model_validate(export_person(services, caller, address, language, body.reason))
     except SealBrokenError as error:
         raise row_refused(error) from error

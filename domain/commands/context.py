@@ -37,12 +37,14 @@ class InvitationWaits(Struct, frozen=True, kw_only=True):
 class CommandContext(Struct, frozen=True, kw_only=True):
     """Who asks, when (database time, aware UTC), and within which request.
 
+    `approved_by`: staff id of the member of staff who approved what the actor proposed.
     `waits`: limits that a command which reserves an invitation would exceed; None where no limit is reached.
     """
 
     now: datetime
     actor: ActorKind
     actor_id: str | None = None
+    approved_by: str | None = None
     request_id: str | None = None
     correlation_id: UUID | None = None
     waits: InvitationWaits | None = None
@@ -127,6 +129,7 @@ def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:
         "at": now,
         "actor": context.actor,
         "actor_id": context.actor_id,
+        "approved_by": context.approved_by,
         "request_id": context.request_id,
         "correlation_id": context.correlation_id,
     }

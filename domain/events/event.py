@@ -57,6 +57,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         occurred_at: When it happened outside the ledger, if that became known late.
         actor: Kind of the actor.
         actor_id: The actor: a staff id, the id of an API key or of a channel, the name of a worker.
+        approved_by: The staff id of the second person, who approved what the actor proposed.
         request_id: The request or task in which it was decided.
         caused_by: Version of the event of this stream that it follows from.
         correlation_id: Common id of events in several streams that belong together, such as the refunds after
@@ -72,6 +73,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     at: datetime
     actor: ActorKind
     actor_id: str | None = None
+    approved_by: str | None = None
     request_id: str | None = None
     caused_by: int | None = None
     correlation_id: UUID | None = None

@@ -4,6 +4,7 @@ The reference page and `ledger settings` are written from this module. The setti
 checks and derived values, and no fields: then every process knows every name.
 """
 
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -16,6 +17,7 @@ from domain.policy import WAIT_S_MAX, Policy
 from domain.ports import Language
 from domain.values.mail.mail_provider import MailProvider, check_hook_secret
 from domain.webhooks.target_url import Network
+from projections.config.approvals import ApprovalPolicy, parse_approval_kinds
 from projections.config.environment import EnvironmentSettings
 from projections.config.staff_roles import parse_group_roles, parse_required_roles
 from projections.config.url_validation import (
@@ -308,6 +310,21 @@ class LedgerSettings(EnvironmentSettings):
         description="who may sign in with a password: `on`, every account that has one; `break-glass`, the one account"
         " of `ledger staff break-glass`; `off`, none",
     )
+    approvals: str = Field(
+        default="",
+        description="actions that wait for the approval of a second person, separated by commas:"
+        " `refund,revoke_batch,end_campaign,export_person,erase_person`; none by default"
+        " ([approvals](../how-to/approvals.md))",
+    )
+    approval_refund_uses: int = Field(
+        default=10,
+        ge=0,
+        le=1_000_000,
+        description="uses that one person may refund at once, if refunds wait for an approval; 0: every refund waits",
+    )
+    approval_hours: int = Field(
+        default=72, ge=1, le=720, description="hours after which a proposal that waits for an approval expires"
+    )
 
     second_factor: str = Field(
         default="off",
@@ -462,6 +479,12 @@ class LedgerSettings(EnvironmentSettings):
         parse_required_roles(value)
         return value
 
+    @field_validator("approvals")
+    @classmethod
+    def _validate_approvals(cls, value: str) -> str:
+        parse_approval_kinds(value)
+        return value
+
     @field_validator("mail_hook_secret")
     @classmethod
     def _validate_hook_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
@@ -524,6 +547,12 @@ class LedgerSettings(EnvironmentSettings):
     def read_url(self) -> str | None:
         """libpq URI of the standby that answers reports; None without one."""
         return None if self.read_database_url is None else self.read_database_url.get_secret_value()
+
+    @property
+    def approval_policy(self) -> ApprovalPolicy:
+        """What waits for the approval of a second person."""
+        kinds, lifetime = parse_approval_kinds(self.approvals), timedelta(hours=self.approval_hours)
+        return ApprovalPolicy(kinds, self.approval_refund_uses, lifetime)
 
     @property
     def policy(self) -> Policy:

@@ -41,6 +41,7 @@ TABLES: Final = (
     _Table("factor", PrivacySql.factors_of_other_keys, PrivacySql.rekey_factors),
     _Table("text", PrivacySql.texts_of_other_keys, PrivacySql.rekey_texts),
     _Table("text", PrivacySql.hand_out_rows_of_other_keys, PrivacySql.rekey_hand_out_rows, is_of_vault=False),
+    _Table("text", PrivacySql.approvals_of_other_keys, PrivacySql.rekey_approvals, is_of_vault=False),
 )
 
 

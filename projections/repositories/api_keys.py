@@ -56,6 +56,7 @@ class ApiKeyRow(NamedTuple):
         used_from: The network of that use, without the last part of the address.
         refused_at: The last request from a network that is not allowed, to within `REFUSAL_RECORDED_EVERY`.
         refused_from: The network of that request.
+        staff_id: The member of staff who created it, if one did.
         name: None unless an admin created it.
     """
 
@@ -72,6 +73,7 @@ class ApiKeyRow(NamedTuple):
     used_from: str | None
     refused_at: datetime | None
     refused_from: str | None
+    staff_id: UUID | None
     name: str | None
 
     def is_valid(self, now: datetime) -> bool:

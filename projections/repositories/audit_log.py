@@ -81,13 +81,18 @@ AuditAction = Literal[
     "uploaded_recipients",
     "sent_hand_out_test",
     "requested_hand_out_email",
+    "proposed",
+    "approved",
+    "rejected",
+    "withdrew",
+    "let_expire",
 ]
 
 
 ABOUT_PERSONS: Final[frozenset[AuditAction]] = frozenset(
     {
         *("unmasked_email", "unmasked_code", "revealed_link", "exported_person", "undid_opt_out", "allowed_emails"),
-        "requested_hand_out_email",
+        *("requested_hand_out_email", "proposed", "approved", "rejected", "withdrew", "let_expire"),
     }
 )
 """Actions whose reason is about the person of their subject: a recipient, a reservation or a code."""
@@ -164,6 +169,7 @@ NEED_PROOF: Final[frozenset[AuditAction]] = frozenset(
         *("forgot_person", "made_key", "replaced_key", "changed_key", "revoked_key", "rotated_secret"),
         *("added_staff", "repeated_invitation", "revoked_invitation", "changed_role", "reset_password"),
         *("removed_staff", "added_factor", "removed_factor", "removed_factors", "made_recovery_codes"),
+        "approved",
     }
 )
 """What a member of staff can do only shortly after they proved who they are."""
@@ -178,11 +184,13 @@ class Actor(NamedTuple):
 
     Attributes:
         proof: The last one of the session of a member of staff.
+        approved_by: Staff id of the member of staff who approved what they proposed.
     """
 
     staff_id: UUID | None = None
     key_id: UUID | None = None
     proof: Proof | None = None
+    approved_by: UUID | None = None
 
 
 OPERATOR = Actor()
@@ -233,7 +241,7 @@ class AuditLog:
         Raises:
             ProofRequiredError: There is none.
         """
-        staff_id, _, proof = self.actor
+        staff_id, proof = self.actor.staff_id, self.actor.proof
         if staff_id is not None and (proof is None or not proof.is_fresh(self.now)):
             raise ProofRequiredError
 
@@ -269,6 +277,7 @@ class AuditRecorder:
         parameters: dict[str, Any] = {"at": log.now, "act": action, "subject_id": subject_id}
         parameters["proof"] = None if proof is None else proof.kind
         parameters |= {"staff_id": log.actor.staff_id, "api_key_id": log.actor.key_id}
+        parameters["approved_by"] = log.actor.approved_by
         if not details:
             self.conn.execute(RepositoriesSql.insert_audit, parameters)
             return

@@ -20,10 +20,11 @@ SLICE: Final = 500
 
 
 class AuditRow(NamedTuple):
-    """One entry. Neither `staff_id` nor `key_id`: an operator, or a sign-in that failed.
+    """One entry. Neither `staff_id` nor `key_id`: an operator, a sign-in that failed, or a proposal that expired.
 
     Attributes:
         proof: How a member of staff had proved shortly before who they are; None where no proof is needed.
+        approved_by: The second person.
     """
 
     audit_id: int
@@ -33,6 +34,7 @@ class AuditRow(NamedTuple):
     subject_id: UUID | None
     key_id: UUID | None
     proof: ProofKind | None
+    approved_by: UUID | None
     reason: str | None
 
 

@@ -28,7 +28,10 @@ _NO_NOTE: Final[dict[str, Any]] = {"sealed": None, "key_id": None}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBatch:
-    """A requested batch. `runner` and `lease_until` are set if the requesting process starts on it immediately."""
+    """A requested batch. `runner` and `lease_until` are set if the requesting process starts on it immediately.
+
+    `approved_by`: the member of staff who approved the request.
+    """
 
     batch_id: UUID
     kind: BatchKind
@@ -39,6 +42,7 @@ class NewBatch:
     wanted: int
     note: PrivateText | None = None
     campaign_id: UUID | None = None
+    approved_by: UUID | None = None
     runner: UUID | None = None
     lease_until: datetime | None = None
 
@@ -65,6 +69,7 @@ class Batch:
     done: int
     refused: int
     campaign_id: UUID | None
+    approved_by: UUID | None
 
     @property
     def is_change(self) -> bool:
@@ -106,6 +111,7 @@ class BatchRepository:
             "done": 0,
             "refused": 0,
             "campaign_id": batch.campaign_id,
+            "approved_by": batch.approved_by,
             "runner": batch.runner,
             "lease_until": batch.lease_until,
         }

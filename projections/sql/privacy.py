@@ -36,6 +36,9 @@ class PrivacySql(Statements, file="privacy.sql"):
     texts_of_other_keys: LiteralString
     hand_out_rows_of_other_keys: LiteralString
     rekey_hand_out_rows: LiteralString
+    approvals_of_other_keys: LiteralString
+    rekey_approvals: LiteralString
+    expire_approvals_of_recipient: LiteralString
     hand_out_rows_of_recipient: LiteralString
     rekey_codes: LiteralString
     rekey_recipients: LiteralString

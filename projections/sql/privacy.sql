@@ -103,7 +103,8 @@ SELECT (SELECT count(*) FROM code_texts WHERE key_id <> %(master)s OR pepper_id 
     + (SELECT count(*) FROM staff_identities WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM staff_factors WHERE key_id <> %(master)s)
     + (SELECT count(*) FROM private_texts WHERE key_id <> %(master)s)
-    + (SELECT count(*) FROM hand_out_recipients WHERE key_id <> %(master)s);
+    + (SELECT count(*) FROM hand_out_recipients WHERE key_id <> %(master)s)
+    + (SELECT count(*) FROM approvals WHERE key_id <> %(master)s);
 
 -- name: codes_of_other_keys
 SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND code_id > %(after)s
@@ -137,6 +138,23 @@ ORDER BY code_id LIMIT %(limit)s;
 UPDATE hand_out_recipients AS t SET sealed = n.sealed, key_id = n.key_id
 FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[]) AS n (id, sealed, key_id)
 WHERE t.code_id = n.id AND t.sealed IS NOT NULL;
+
+-- name: approvals_of_other_keys
+SELECT approval_id, sealed, key_id FROM approvals WHERE key_id <> %(master)s AND approval_id > %(after)s
+ORDER BY approval_id LIMIT %(limit)s;
+
+-- name: rekey_approvals
+UPDATE approvals AS t SET sealed = n.sealed, key_id = n.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[]) AS n (id, sealed, key_id)
+WHERE t.approval_id = n.id AND t.sealed IS NOT NULL;
+
+-- name: expire_approvals_of_recipient
+-- Nothing can be proposed any more about a person who is erased; what is being performed goes on.
+UPDATE approvals SET state = 'expired', decided_at = coalesce(%(now)s::timestamptz, expires_at),
+    fingerprint = NULL, sealed = NULL, key_id = NULL
+WHERE state = 'waiting' AND subject_id IN (
+    SELECT %(recipient_id)s::uuid UNION ALL SELECT reservation_id FROM reservations WHERE recipient_id = %(recipient_id)s
+);
 
 -- name: hand_out_rows_of_recipient
 SELECT hand_out_id, code_id, language, sealed, key_id,

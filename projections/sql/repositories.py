@@ -25,12 +25,35 @@ BATCHES: Final = Table(
         "runner": "uuid",
         "lease_until": "timestamptz",
         "campaign_id": "uuid",
+        "approved_by": "uuid",
         **TERM_COLUMNS,
+    },
+)
+APPROVALS: Final = Table(
+    "approvals",
+    key=("approval_id",),
+    columns={
+        "approval_id": "uuid",
+        "kind": "text",
+        "subject_id": "uuid",
+        "asked": "text",
+        "fingerprint": "bytea",
+        "sealed": "bytea",
+        "key_id": "smallint",
+        "actor": "text",
+        "actor_id": "text",
+        "proposer_id": "uuid",
+        "proposed_at": "timestamptz",
+        "expires_at": "timestamptz",
+        "state": "text",
+        "decided_by": "uuid",
+        "decided_at": "timestamptz",
+        "outcome": "text",
     },
 )
 
 
-class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
+class RepositoriesSql(Statements, file="repositories.sql", tables=(APPROVALS, BATCHES)):
     """Each attribute is the text of the statement of that name."""
 
     insert_batch: LiteralString
@@ -156,3 +179,14 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     save_view: LiteralString
     remove_view: LiteralString
     saved_views: LiteralString
+    insert_approval: LiteralString
+    open_approval_of_fingerprint: LiteralString
+    approval_of_id: LiteralString
+    newest_approvals: LiteralString
+    oldest_approvals: LiteralString
+    count_approvals_to_decide: LiteralString
+    approve_proposal: LiteralString
+    close_proposal: LiteralString
+    finish_approved: LiteralString
+    expire_approvals: LiteralString
+    prune_approvals: LiteralString

@@ -110,7 +110,7 @@ RETURNING key_id;
 -- name: newest_keys, oldest_keys
 -- With the last use, and the key that replaced it.
 SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.networks::text[], k.replaces_id,
-    r.key_id, u.used_at, u.network::text, u.refused_at, u.refused_network::text, k.text_id, p.sealed, p.key_id
+    r.key_id, u.used_at, u.network::text, u.refused_at, u.refused_network::text, k.staff_id, k.text_id, p.sealed, p.key_id
 FROM api_keys k LEFT JOIN private_texts p USING (text_id) LEFT JOIN api_key_uses u ON u.key_id = k.key_id
 LEFT JOIN api_keys r ON r.replaces_id = k.key_id
 WHERE (k.created_at, k.key_id) {order.beyond} (%s, %s)
@@ -118,7 +118,7 @@ ORDER BY k.created_at{order.turn}, k.key_id{order.turn} LIMIT %s;
 
 -- name: keys_of_ids
 SELECT k.key_id, k.role, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.networks::text[], k.replaces_id,
-    r.key_id, u.used_at, u.network::text, u.refused_at, u.refused_network::text, k.text_id, p.sealed, p.key_id
+    r.key_id, u.used_at, u.network::text, u.refused_at, u.refused_network::text, k.staff_id, k.text_id, p.sealed, p.key_id
 FROM api_keys k LEFT JOIN private_texts p USING (text_id) LEFT JOIN api_key_uses u ON u.key_id = k.key_id
 LEFT JOIN api_keys r ON r.replaces_id = k.key_id
 WHERE k.key_id = ANY(%s);
@@ -482,8 +482,8 @@ SELECT o.digest, s.role FROM staff_sessions o JOIN staff s USING (staff_id)
 WHERE o.digest = ANY(%s) AND o.expires_at > %s AND s.removed_at IS NULL;
 
 -- name: insert_audit
-INSERT INTO audit (at, act, staff_id, subject_id, key_id, proof)
-VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(api_key_id)s, %(proof)s);
+INSERT INTO audit (at, act, staff_id, subject_id, key_id, proof, approved_by)
+VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(api_key_id)s, %(proof)s, %(approved_by)s);
 
 -- name: insert_audit_with_reason
 -- `about`: null if the entry is about a person, a reservation or a code, and the reason is about the persons whose it is.
@@ -511,8 +511,8 @@ WITH persons AS (
 ), subjects AS (
     INSERT INTO text_subjects (text_id, recipient_id) SELECT text_id, recipient_id FROM reason, persons
 )
-INSERT INTO audit (at, act, staff_id, subject_id, text_id, key_id, proof)
-VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s, %(api_key_id)s, %(proof)s);
+INSERT INTO audit (at, act, staff_id, subject_id, text_id, key_id, proof, approved_by)
+VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(text_id)s, %(api_key_id)s, %(proof)s, %(approved_by)s);
 
 -- name: audit_of_staff_since
 SELECT act, subject_id, max(at) FROM audit
@@ -523,12 +523,12 @@ WHERE staff_id = %s AND at > %s AND subject_id = ANY(%s) GROUP BY act, subject_i
 SET LOCAL plan_cache_mode = force_custom_plan;
 
 -- name: newest_audit_entries, oldest_audit_entries
-SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.key_id, a.proof, a.text_id, p.sealed, p.key_id
+SELECT a.audit_id, a.at, a.act, a.staff_id, a.subject_id, a.key_id, a.proof, a.approved_by, a.text_id, p.sealed, p.key_id
 FROM audit a LEFT JOIN private_texts p USING (text_id)
 WHERE a.audit_id {order.beyond} %(place)s
     AND (%(staff_id)s::uuid IS NULL OR a.staff_id = %(staff_id)s)
     AND (%(key_id)s::uuid IS NULL OR a.key_id = %(key_id)s)
-    AND (%(by_operator)s IS FALSE OR (a.staff_id IS NULL AND a.key_id IS NULL AND a.act <> 'sign_in_failed'))
+    AND (%(by_operator)s IS FALSE OR (a.staff_id IS NULL AND a.key_id IS NULL AND a.act NOT IN ('sign_in_failed', 'let_expire')))
     AND (%(action)s::text IS NULL OR a.act = %(action)s)
     AND (%(subject_id)s::uuid IS NULL OR a.subject_id = %(subject_id)s)
     AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
@@ -711,3 +711,58 @@ DELETE FROM saved_views WHERE staff_id = %s AND name = %s;
 
 -- name: saved_views
 SELECT name, query FROM saved_views WHERE staff_id = %s ORDER BY name;
+
+-- name: insert_approval
+-- Not if as many are open as may wait, nor if the same one is open.
+INSERT INTO approvals ({approvals.names})
+SELECT {approvals.named} WHERE (SELECT count(*) FROM approvals WHERE fingerprint IS NOT NULL) < %(open_max)s
+ON CONFLICT DO NOTHING RETURNING approval_id;
+
+-- name: open_approval_of_fingerprint
+SELECT {approvals.names} FROM approvals WHERE fingerprint = %s;
+
+-- name: approval_of_id
+SELECT {approvals.names} FROM approvals WHERE approval_id = %s;
+
+-- name: newest_approvals, oldest_approvals
+SELECT {approvals.names} FROM approvals
+WHERE (proposed_at, approval_id) {order.beyond} (%(at)s, %(id)s) AND kind = ANY(%(kinds)s)
+    AND (NOT %(is_open)s OR fingerprint IS NOT NULL)
+ORDER BY proposed_at{order.turn}, approval_id{order.turn} LIMIT %(limit)s;
+
+-- name: count_approvals_to_decide
+SELECT count(*) FROM approvals
+WHERE fingerprint IS NOT NULL AND outcome IS NULL AND expires_at > %(now)s AND kind = ANY(%(kinds)s)
+    AND proposer_id IS DISTINCT FROM %(staff_id)s
+    AND (state = 'waiting' OR kind <> 'export_person');
+
+-- name: approve_proposal
+UPDATE approvals SET state = 'approved', decided_by = %(decided_by)s, decided_at = %(now)s
+WHERE approval_id = %(approval_id)s AND state = 'waiting' AND expires_at > %(now)s RETURNING approval_id;
+
+-- name: close_proposal
+-- Rejected or withdrawn: nothing of it remains to be done.
+UPDATE approvals SET state = %(state)s, decided_by = %(decided_by)s, decided_at = %(now)s,
+    fingerprint = NULL, sealed = NULL, key_id = NULL
+WHERE approval_id = %(approval_id)s AND state = 'waiting' AND expires_at > %(now)s RETURNING approval_id;
+
+-- name: finish_approved
+UPDATE approvals SET outcome = %(outcome)s, fingerprint = NULL, sealed = NULL, key_id = NULL
+WHERE approval_id = %(approval_id)s AND state = 'approved' AND outcome IS NULL RETURNING approval_id;
+
+-- name: expire_approvals
+-- An approved export that was not fetched in time expires, too. What was approved last may still be in progress.
+UPDATE approvals SET state = 'expired', decided_at = coalesce(decided_at, %(now)s),
+    fingerprint = NULL, sealed = NULL, key_id = NULL
+WHERE approval_id IN (
+    SELECT approval_id FROM approvals
+    WHERE fingerprint IS NOT NULL AND expires_at <= %(now)s
+        AND (state = 'waiting' OR kind = 'export_person' OR decided_at <= %(now)s - interval '1 hour')
+    LIMIT %(limit)s
+)
+RETURNING approval_id, kind, subject_id;
+
+-- name: prune_approvals
+DELETE FROM approvals WHERE approval_id IN (
+    SELECT approval_id FROM approvals WHERE fingerprint IS NULL AND decided_at <= %s LIMIT %s
+);

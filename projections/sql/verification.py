@@ -38,6 +38,8 @@ class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES
     row_of_private_texts: LiteralString
     row_of_hand_out_recipients: LiteralString
     page_of_hand_out_recipients: LiteralString
+    row_of_approvals: LiteralString
+    page_of_approvals: LiteralString
     page_of_recipients: LiteralString
     page_of_code_texts: LiteralString
     page_of_staff: LiteralString

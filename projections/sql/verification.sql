@@ -115,6 +115,13 @@ WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('hand_out_recipients
 -- name: page_of_hand_out_recipients
 SELECT code_id, sealed, key_id FROM hand_out_recipients WHERE sealed IS NOT NULL AND code_id > %s ORDER BY code_id LIMIT %s;
 
+-- name: row_of_approvals
+SELECT approval_id FROM approvals
+WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('approvals') / current_setting('block_size')::int))::tid LIMIT 1;
+
+-- name: page_of_approvals
+SELECT approval_id, sealed, key_id FROM approvals WHERE sealed IS NOT NULL AND approval_id > %s ORDER BY approval_id LIMIT %s;
+
 -- name: page_of_recipients
 SELECT {recipients.names} FROM recipients
 WHERE recipient_id > %s ORDER BY recipient_id LIMIT %s;

@@ -33,7 +33,9 @@ ERROR_TYPES = (
     "mailbox_error",
     "internal_error",
 )
-PRUNED_KINDS = ("idempotency_key", "refusal", "unknown_code_try", "callback", "webhook_secret", "webhook_delivery")
+PRUNED_KINDS = (
+    *("idempotency_key", "refusal", "unknown_code_try", "callback", "approval", "webhook_secret", "webhook_delivery"),
+)
 CALLBACK_OUTCOMES = (
     *("accepted", "bounced", "removed"),
     *("malformed", "forged", "stale", "replayed", "foreign", "refused", "unknown"),

@@ -26,6 +26,7 @@ TABLES: Final[dict[str, SearchableKind | SealedKind]] = {
     "code_texts": "code",
     "private_texts": "text",
     "hand_out_recipients": "text",
+    "approvals": "text",
 }
 """Tables of the vault by the kind of their rows."""
 PAGE_OF: Final[Mapping[str, LiteralString]] = {
@@ -36,6 +37,7 @@ PAGE_OF: Final[Mapping[str, LiteralString]] = {
     "staff_identities": VerificationSql.page_of_staff_identities,
     "staff_factors": VerificationSql.page_of_staff_factors,
     "hand_out_recipients": VerificationSql.page_of_hand_out_recipients,
+    "approvals": VerificationSql.page_of_approvals,
 }
 ROW_OF: Final[Mapping[str, LiteralString]] = {
     "recipients": VerificationSql.row_of_recipients,
@@ -45,6 +47,7 @@ ROW_OF: Final[Mapping[str, LiteralString]] = {
     "staff_identities": VerificationSql.row_of_staff_identities,
     "staff_factors": VerificationSql.row_of_staff_factors,
     "hand_out_recipients": VerificationSql.row_of_hand_out_recipients,
+    "approvals": VerificationSql.row_of_approvals,
 }
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from projections.repositories.approvals import RETENTION, ApprovalRepository
 from projections.repositories.webhook_deliveries import WebhookDeliveryRepository
 from projections.repositories.webhook_secrets import delete_expired
 from projections.sql.work_queue import WorkQueueSql
@@ -30,6 +31,7 @@ def prune(storage: LedgerStore, now: datetime, refusals_days: int) -> dict[str, 
     deliveries = WebhookDeliveryRepository(storage).delete_expired(
         now - DELIVERED_RETENTION, now - FAILED_RETENTION, ROWS_MAX
     )
+    approvals = ApprovalRepository(storage).prune(now - RETENTION, ROWS_MAX)
     with storage.datastore.get_connection() as conn:
         conn.execute(WorkQueueSql.prune_access_marks, (now - timedelta(minutes=10),))
         conn.execute(WorkQueueSql.prune_test_emails, (now - timedelta(minutes=10),))
@@ -41,6 +43,7 @@ def prune(storage: LedgerStore, now: datetime, refusals_days: int) -> dict[str, 
             "unknown_code_try": conn.execute(WorkQueueSql.prune_unknown_code_requests, (old,)).rowcount,
             "callback": conn.execute(WorkQueueSql.prune_callbacks, (now - CALLBACK_RETENTION, ROWS_MAX)).rowcount
             + conn.execute(WorkQueueSql.prune_callback_refusals, (old, ROWS_MAX)).rowcount,
+            "approval": approvals,
             "webhook_secret": secrets,
             "webhook_delivery": deliveries,
         }

@@ -83,7 +83,7 @@ def test_executed_command_is_found(text: str) -> None:
 
 VERB = re.compile(
     r"(Add|Cancel|Change|Check|Choose|Compare|Connect|Create|End|Erase|Explain|Export|Import|Invite|Issue|List|Manage|Migrate|Move"
-    r"|Pause|Preview|Print|Re-encrypt|Rebuild|Record|Refund|Remove|Replace|Resolve|Restore|Resume|Revoke|Run|Send|Set|Show|Start|Write)\b"
+    r"|Pause|Preview|Print|Re-encrypt|Rebuild|Record|Refund|Reject|Remove|Replace|Resolve|Restore|Resume|Revoke|Run|Send|Set|Show|Start|Write)\b"
 )
 HELP_WIDTH = 72
 EXAMPLE = re.compile(r"^Example: `ledger (.*)`$")

@@ -38,6 +38,7 @@ UNCLEAR: Final = re.compile(
 
 SAME_CONCEPT: Final = {
     "access": "access that an invitation gives: its state, its events",
+    "approvals": "proposals that wait for a second person: settings, table, schemas, routes, commands",
     "api_keys": "keys of integrators: table, page, commands",
     "batches": "batches of codes: use cases, page",
     "campaign": "campaigns: events, state",

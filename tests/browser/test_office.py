@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.integration.web.admin.hand_outs.lists import send
+from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
@@ -325,6 +326,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     page.goto("/admin/webhooks")
     page.fill("#url", "https://bi.example.com/in")
     page.click(".slip-stub button[type=submit]")
+    proposal = f"/support/approvals/{propose_export(app, 'a@example.com')}"
     hook = page.locator("form[action^='/admin/webhooks/']").first.get_attribute("action")
     violations_by_page: dict[str, list[str]] = {}
 
@@ -334,6 +336,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         batch,
         f"{batch}/export",
         "/support/dashboard?window=hour",
+        *("/support/approvals", proposal, f"{proposal}/reject"),
         f"/support{hand_out}/recipients/{code_id}/bounce",
     ]:
         page.goto(path)

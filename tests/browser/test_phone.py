@@ -11,6 +11,7 @@ from api.auth.scopes import SCOPES
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
 from api.use_cases.services import Caller
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.served_app import ServedApp
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
@@ -85,7 +86,8 @@ def paths(served_app: ServedApp) -> list[str]:
     app.attempt(reservation_id)
     statement, one = f"/support/codes/{code_id_of(app, code)}", f"/support/reservations/{reservation_id}"
     key_id = make_key(app)
-    support = ["", "/work", "/dashboard", "/audit", "/account"]
+    proposal = f"/approvals/{propose_export(app, 'li.wei@example.com')}"
+    support = ["", "/work", "/dashboard", "/audit", "/account", "/approvals", proposal, f"{proposal}/reject"]
     admin = [
         "",
         "/batches",

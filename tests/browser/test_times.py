@@ -19,6 +19,7 @@ from tests.browser.test_office import fill_campaign
 from tests.integration.web.admin.hand_outs.lists import send
 from tests.security.matrix import MATRIX, is_api
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.served_app import ServedApp
 from tests.support.clients.staff_browser import code_id_of
@@ -199,6 +200,7 @@ def world(served_app: ServedApp, open_tab: Tab) -> World:
         "recipient_id": str(served_app.opt_out(sent)),
         "hand_out_id": hand_out,
         "endpoint_id": webhook["id"],
+        "approval_id": str(propose_export(app, "li.wei@example.com")),
         "batch_id": batch,
         "key": mail.rpartition("/")[2],
         "digest": digest.hex(),

@@ -51,7 +51,10 @@ class LedgerAsker:
 
     def values(self, code_id: object = NOTHING, reservation_id: object = NOTHING) -> dict[str, object]:
         """What stands for the parameters of paths, and for fields of bodies, by name."""
-        named = ("recipient_id", "endpoint_id", "delivery_id", "channel_id", "batch_id", "key_id", "search_id")
+        named = (
+            *("recipient_id", "endpoint_id", "delivery_id", "channel_id", "batch_id", "key_id", "search_id"),
+            "approval_id",
+        )
         ids = dict.fromkeys(named, NOTHING)
         words: dict[str, object] = {"email": "li.wei@example.com", "code": "NO-SUCH-CODE", "note": "n", "reason": "r"}
         group: dict[str, object] = {"group": "blue", "url": "https://hooks.example.com/"}

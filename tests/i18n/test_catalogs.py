@@ -23,6 +23,7 @@ from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import InvalidReason
 from api.use_cases.administration.create_api_key import ReplaceProblem
+from api.use_cases.approvals.guarded_actions import FactName
 from api.web.admin.api_keys.key_form import ENDS as KEY_ENDS
 from api.web.admin.campaign_form import BLAMED_FIELD
 from api.web.admin.group_channel import FIELD_ERRORS
@@ -37,6 +38,8 @@ from domain.values.group_name import GroupFault
 from domain.values.mail.bounce_reason import BounceReason
 from domain.values.timestamps import EARLIEST, LATEST
 from domain.webhooks.target_url import TargetFault
+from projections.config.approvals import ApprovalKind
+from projections.repositories.approvals import ApprovalState
 from projections.repositories.audit_log import AuditAction
 from projections.repositories.group_channels import CallbackRefusal
 from projections.repositories.webhook_endpoints import EndpointState
@@ -132,6 +135,10 @@ FAMILIES: Final = {
     *(f"event.Campaign.{name}" for name in CAMPAIGN_TERM_NAMES),
     "refusal.LIMIT_TOO_LOW.detail_taken",
     "refusal.FORBIDDEN.detail_scope",
+    "refusal.APPROVAL_REQUIRED.detail_approval_id",
+    *(f"page.approval.{part}.{kind}" for part in ("kind", "subject") for kind in get_args(ApprovalKind)),
+    *(f"page.approval.{part}.{state}" for part in ("state", "help") for state in get_args(ApprovalState)),
+    *(f"page.approval.effect.{name}" for name in get_args(FactName)),
     *(f"refusal.{code}.{why}" for code, error in ERROR_CODES.items() for why in error.reasons),
     *(f"state.{state}" for state in STATES if state in {"waiting", "sending", "unknown"}),
     *(f"state.refunded.{cause}" for cause in CAUSES),

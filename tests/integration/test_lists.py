@@ -16,6 +16,7 @@ from api.web.rendering import TEMPLATES
 from tests.integration.web.admin.hand_outs.lists import send
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, code_id_of
@@ -136,6 +137,11 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ),
     ("admin/webhooks.html", "next"): Listing(
         path="/admin/webhooks", size="api.web.admin.webhooks.PER_PAGE", row=rf'"/admin/webhooks/({KEY})"'
+    ),
+    ("support/approvals.html", "next"): Listing(
+        path="/support/approvals",
+        size="api.web.support.approvals_page.PER_PAGE",
+        row=rf'"/support/approvals/({KEY})"',
     ),
     ("support/audit.html", "next"): Listing(
         path="/support/audit",
@@ -276,6 +282,7 @@ def parts(app: AppClient, admin: StaffBrowser) -> dict[str, str]:
     endpoints = [post("webhooks", url=f"https://hooks.example.com/{number}")["id"] for number in range(ROWS)]
     for number in range(ROWS):
         post(f"webhooks/{endpoints[0]}/test")
+        propose_export(app, f"{number}@example.com")
         ask_for(admin, group=f"group{number}")
         channel = {"group": f"group{number}", "url": f"https://teams.example.com/{number}"}
         assert app.client.put("/api/v1/channels", json=channel, headers=key).is_success
@@ -355,6 +362,7 @@ API_LISTS: Final[dict[str, tuple[str, str]]] = {
     "/api/v1/codes": ("codes", "open=true"),
     "/api/v1/reservations": ("reservations", "status=sent"),
     "/api/v1/cases": ("cases", ""),
+    "/api/v1/approvals": ("approvals", ""),
     "/api/v1/campaigns": ("campaigns", ""),
     "/api/v1/hand-outs": ("hand_outs", "campaign={campaign}"),
     "/api/v1/hand-outs/{hand_out_id}/recipients": ("recipients", "state=sent"),

@@ -128,6 +128,29 @@ CREATE TABLE public.api_keys (
     replaces_id uuid,
     CONSTRAINT api_keys_role_check CHECK ((((role = ANY (ARRAY['viewer'::text, 'support'::text, 'admin'::text])) AND (scopes IS NULL)) OR ((role = 'scoped'::text) AND (scopes IS NOT NULL))))
 );
+CREATE TABLE public.approvals (
+    approval_id uuid NOT NULL,
+    kind text NOT NULL,
+    subject_id uuid,
+    asked text NOT NULL,
+    fingerprint bytea,
+    sealed bytea,
+    key_id smallint,
+    actor text NOT NULL,
+    actor_id text,
+    proposer_id uuid,
+    proposed_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    decided_by uuid,
+    decided_at timestamp with time zone,
+    outcome text,
+    CONSTRAINT approvals_actor_check CHECK ((actor = ANY (ARRAY['staff'::text, 'key'::text, 'operator'::text]))),
+    CONSTRAINT approvals_asked_check CHECK ((length(asked) <= 4000)),
+    CONSTRAINT approvals_check CHECK (((sealed IS NULL) = (key_id IS NULL))),
+    CONSTRAINT approvals_kind_check CHECK ((kind = ANY (ARRAY['refund'::text, 'revoke_batch'::text, 'end_campaign'::text, 'export_person'::text, 'erase_person'::text]))),
+    CONSTRAINT approvals_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'approved'::text, 'rejected'::text, 'withdrawn'::text, 'expired'::text])))
+);
 CREATE TABLE public.audit (
     audit_id bigint NOT NULL,
     at timestamp with time zone NOT NULL,
@@ -137,6 +160,7 @@ CREATE TABLE public.audit (
     text_id uuid,
     key_id uuid,
     proof text,
+    approved_by uuid,
     CONSTRAINT audit_proof_check CHECK ((length(proof) <= 40))
 );
 CREATE SEQUENCE public.audit_audit_id_seq
@@ -180,6 +204,7 @@ CREATE TABLE public.batches (
     allowed_domains text,
     denied_domains text,
     campaign_id uuid,
+    approved_by uuid,
     CONSTRAINT batches_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'import'::text, 'pause'::text, 'resume'::text, 'revoke'::text, 'extend'::text]))),
     CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text, 'broken'::text])))
 );
@@ -735,6 +760,8 @@ ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (key_id);
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_pkey PRIMARY KEY (approval_id);
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
 ALTER TABLE ONLY public.batch_codes
@@ -870,6 +897,9 @@ ALTER TABLE ONLY public.webhook_endpoints
 ALTER TABLE ONLY public.webhook_secrets
     ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (text_id);
 CREATE UNIQUE INDEX api_keys_replaces_idx ON public.api_keys USING btree (replaces_id);
+CREATE INDEX approvals_closed_idx ON public.approvals USING btree (decided_at) WHERE (fingerprint IS NULL);
+CREATE UNIQUE INDEX approvals_open_idx ON public.approvals USING btree (fingerprint) WHERE (fingerprint IS NOT NULL);
+CREATE INDEX approvals_proposed_idx ON public.approvals USING btree (proposed_at, approval_id);
 CREATE INDEX audit_act_idx ON public.audit USING btree (act, audit_id);
 CREATE INDEX audit_actor_idx ON public.audit USING btree (staff_id, audit_id) WHERE (staff_id IS NOT NULL);
 CREATE INDEX audit_backups_idx ON public.audit USING btree (at) WHERE (act = 'made_backup'::text);

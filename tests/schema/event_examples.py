@@ -88,6 +88,7 @@ WHO: dict[str, Any] = {
     "occurred_at": AT,
     "actor": "worker",
     "actor_id": "host:1",
+    "approved_by": "00000000-0000-0000-0000-000000000008",
     "request_id": "t1",
     "caused_by": 2,
     "correlation_id": UUID(int=9),

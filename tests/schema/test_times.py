@@ -52,7 +52,7 @@ KEPT_UNTIL: Final = {
     *("api_keys.expires_at", "idempotency_keys.expires_at", "issue_keys.expires_at", "staff_sessions.expires_at"),
     *("webhook_secrets.ends_at", "callbacks.signed_at", "callback_refusals.minute", "unknown_code_tries.minute"),
     *("history_blocks.written_at", "code_snapshots.written_at", "webhook_deliveries.ended_at"),
-    *("staff_links.expires_at", "staff_spent_states.expires_at", "suppressed_addresses.until"),
+    *("approvals.expires_at", "staff_links.expires_at", "staff_spent_states.expires_at", "suppressed_addresses.until"),
 }
 """A row that was stored while the clock was ahead is valid, or kept, for that much longer. Nothing waits for it."""
 HAPPENED: Final = {
@@ -62,7 +62,7 @@ HAPPENED: Final = {
     *("code_balances.issued_at", "code_balances.last_at", "drifting_codes.found_at", "hand_out_uploads.ended_at"),
     *("hand_out_uploads.started_at", "hand_outs.changed_at", "hand_outs.created_at", "handed_out_codes.changed_at"),
     *("handed_out_codes.handed_out_at", "invite_groups.changed_at", "key_checks.exported_at", "opt_outs.at"),
-    "suppressed_addresses.since",
+    *("approvals.decided_at", "approvals.proposed_at", "suppressed_addresses.since"),
     *("list_reports.reported_at", "outbox.written_at", "reservations.accepted_at", "reservations.refunded_at"),
     *(
         "reservations.reserved_at",
@@ -112,7 +112,7 @@ DELETES_OR_KEEPS: Final = {
         "delete_outdated_snapshots",
         "prune_deliveries",
     ),
-    *("prune_limit_reports", "prune_refusals", "redeliver_failed"),
+    *("expire_approvals", "prune_approvals", "prune_limit_reports", "prune_refusals", "redeliver_failed"),
 }
 """A row of the future is kept, or counts as recent, for that much longer. Nothing waits for it."""
 KNOWS_THE_FUTURE: Final = {

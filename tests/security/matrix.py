@@ -129,6 +129,8 @@ GET /support/{_path}
 """
 
 SUPPORT: Final = """
+GET /api/v1/approvals
+GET /api/v1/approvals/{approval_id}
 GET /api/v1/cases
 POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
 POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend
@@ -158,6 +160,12 @@ GET /support/outage
 GET /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
 POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
 POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend
+GET /support/approvals
+GET /support/approvals/{approval_id}
+GET /support/approvals/{approval_id}/reject
+POST /support/approvals/{approval_id}/approve
+POST /support/approvals/{approval_id}/reject
+POST /support/approvals/{approval_id}/withdraw
 POST /support/outage
 GET /support/people/{recipient_id}/opt-outs/undo
 POST /support/people/{recipient_id}/opt-outs/undo
@@ -395,6 +403,8 @@ POST /api/v1/refunds
 POST /api/v1/reservations/{reservation_id}/refund
 """,
     "cases:read": """
+GET /api/v1/approvals
+GET /api/v1/approvals/{approval_id}
 GET /api/v1/cases
 """,
     "events:read": """

@@ -7,6 +7,7 @@ from domain.values.link_token import DeliveryRef, OptOutRef, link_token, opt_out
 from projections.privacy.opt_outs import OptOutRepository
 from tests.security.matrix import MATRIX, NOBODYS, is_api
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
@@ -62,6 +63,7 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
         "a": link_token(secret, DeliveryRef(UUID(reservation_id), 1)),
         "opt-out": opt_out_token(secret, OptOutRef(recipient_id, "red")),
         "reservation_id": reservation_id,
+        "approval_id": str(propose_export(app, "li.wei@example.com")),
         "code_id": str(code_id_of(app, code)),
         "recipient_id": str(recipient_id),
         "campaign_id": campaign.json()["id"],

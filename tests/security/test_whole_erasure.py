@@ -31,6 +31,7 @@ from projections.repositories.audit_log import ABOUT, ABOUT_LEDGER, ABOUT_PERSON
 from projections.vault.vault import SealBrokenError, Vault
 from tests.integration.conftest import app, settings
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.staff_browser import StaffBrowser, add_staff
 from tests.support.ledger.code_template import make_template
 from tests.support.servers.mail_server import MailServer
@@ -174,6 +175,7 @@ class Life:
         ):
             assert staff.submit(f"/support/{path}", reason=self.text()).status_code == 303, path
         self.post("/recipients/export", email=PERSON, reason=self.text())
+        propose_export(self.app, PERSON, self.text())
 
     def begin_test_email(self) -> None:
         """A test email whose process ended while it was sent."""

@@ -3,7 +3,6 @@
 import math
 import time
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
@@ -11,8 +10,9 @@ from api.cli.arguments import parse_email
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
+from api.errors import ApplicationError
 from api.settings import ApiSettings
-from api.use_cases.privacy.erase_person import ErasureResult, PersonErasure
+from api.use_cases.privacy.erase_person import ErasureResult, PersonErasure, request_erasure
 from domain.values.identifiers import EmailAddress
 from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
 from projections.privacy.key_rotation import KeyRotation
@@ -51,17 +51,18 @@ def forget(
     address = parse_email(email)
     session = Session(context.obj)
     with session.open_ledger() as ledger:
-        forgetting = PersonErasure(
-            storage=ledger.storage,
-            forgotten=ErasedIdsFile(ledger.settings.erased_ids_path),
-            context=ledger.create_context,
-            new_id=uuid4,
-            mailbox=ApiSettings.from_environment().mailbox,
-            audit_log=ledger.open_audit_log(),
-            reason=reason,
-        )
         try:
+            forgetting = request_erasure(
+                ledger.services,
+                ledger.caller(),
+                address,
+                reason,
+                forgotten=ErasedIdsFile(ledger.settings.erased_ids_path),
+                mailbox=ApiSettings.from_environment().mailbox,
+            )
             erasure = _erase_when_unleased(ledger, forgetting, address)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
         except ErasedIdsFileError as error:
             say_error(str(error))
             return ExitCode.USAGE

@@ -1,7 +1,7 @@
 """`ledger change-codes`: pause, resume, revoke or extend the codes of a batch, a group or a campaign together."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple, cast, get_args
+from datetime import datetime
+from typing import Annotated, cast, get_args
 from uuid import UUID
 
 import typer
@@ -10,17 +10,12 @@ from api.cli.arguments import parse_campaign_id, parse_id, parse_time_option
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, NoteOption, print_json
 from api.cli.progress import CommandProgress
+from api.errors import ApplicationError
 from api.use_cases.administration.batch_changes import CodeChange, change_at_once
-from api.use_cases.administration.chosen_codes import (
-    CODES_MAX,
-    ChosenCodes,
-    choose_codes,
-    iter_rows_of_batch,
-    iter_rows_of_list,
-)
+from api.use_cases.administration.chosen_codes import CODES_MAX, ChosenCodes, collect_codes
+from api.use_cases.approvals.requests import CodeConditions, RevokeCodes
 from projections.read_models.campaign_list import CampaignReader
-from projections.read_models.code_list import CodeListReader
-from projections.repositories.issue_batches import BatchRepository, ChangeKind
+from projections.repositories.issue_batches import ChangeKind
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say, say_error
 
@@ -66,50 +61,43 @@ def change_codes(
         now = ledger.services.now()
         if end is not None and end <= now:
             raise typer.BadParameter("--expires-at must be in the future")
-        pages = _iter_rows(ledger, source)
-        if pages is None:
+        chosen = _collect(ledger, source, now)
+        if chosen is None:
             say_error(f"there is no {codes}")
             return ExitCode.REFUSED
-        chosen = choose_codes(pages, now, now)
         if chosen.are_too_many:
             say_error(f"more than {CODES_MAX:,} codes: choose fewer")
             return ExitCode.REFUSED
         if not apply:
             return _print_counts(chosen, action, json=json)
         with CommandProgress(f"{action}: codes", len(chosen.ids), prints_result=True) as steps:
-            change_id, refused = change_at_once(ledger.services, ledger.caller(), change, chosen.ids, steps.more)
+            try:
+                change_id, refused = change_at_once(
+                    ledger.services, ledger.caller(), source, change, chosen.ids, steps.more
+                )
+            except ApplicationError as error:
+                return ledger.report_refusal(error)
     return _print_result(change_id, len(chosen.ids), refused, action, json=json)
 
 
-class CodeSource(NamedTuple):
-    """Which codes: of a batch, a group or a campaign."""
-
-    batch_id: UUID | None = None
-    group: str | None = None
-    campaign_id: UUID | None = None
-
-
-def _parse_source(text: str) -> CodeSource:
+def _parse_source(text: str) -> RevokeCodes:
+    """Read which codes are meant; the request names them for each kind of change."""
     kind, _, name = text.partition(":")
     if kind == "batch":
-        return CodeSource(batch_id=parse_id(name, "batch", "is not a batch ID: its page shows it"))
+        return RevokeCodes(CodeConditions(), parse_id(name, "batch", "is not a batch ID: its page shows it"))
     if kind == "campaign":
-        return CodeSource(campaign_id=parse_campaign_id(name))
+        return RevokeCodes(CodeConditions(campaign=parse_campaign_id(name)))
     if kind != "group" or not name:
         raise typer.BadParameter("name the codes as batch:ID, group:NAME or campaign:ID")
-    return CodeSource(group=name)
+    return RevokeCodes(CodeConditions(group=name))
 
 
-def _iter_rows(ledger: OpenLedger, source: CodeSource) -> Iterator[list[dict[str, Any]]] | None:
-    """Iterate over the balances of the codes; None if there is no such batch or campaign."""
-    storage = ledger.services.storage
-    codes, batches = CodeListReader(storage), BatchRepository(storage)
-    if source.batch_id is not None:
-        batch = batches.find(source.batch_id)
-        return None if batch is None else iter_rows_of_batch(batches, codes, batch)
-    if source.campaign_id is not None and CampaignReader(storage).find_campaign_state(source.campaign_id) is None:
+def _collect(ledger: OpenLedger, source: RevokeCodes, now: datetime) -> ChosenCodes | None:
+    """Find the codes; None if there is no such batch or campaign."""
+    campaign = source.conditions.campaign
+    if campaign is not None and CampaignReader(ledger.storage).find_campaign_state(campaign) is None:
         return None
-    return iter_rows_of_list(codes, source.group, source.campaign_id)
+    return collect_codes(ledger.storage, source, now, now)
 
 
 def _print_counts(chosen: ChosenCodes, action: str, *, json: bool) -> int:

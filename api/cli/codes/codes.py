@@ -169,7 +169,10 @@ def reset_failed(
             "sent": ledger.reader.count_sent(code_id),
             "max_uses": before["max_uses"],
         }
-        refunds = reservation_actions.refund_pending_of_code(ledger.services, ledger.caller, code_id)
+        try:
+            refunds = reservation_actions.refund_pending_of_code(ledger.services, ledger.caller, code_id)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
     report |= {
         "used_after": used_before - len(refunds.refunded),
         "refunded": refunds.refunded,

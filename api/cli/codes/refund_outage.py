@@ -11,6 +11,8 @@ from api.cli.arguments import parse_time_option
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.cli.progress import CommandProgress
+from api.errors import ApplicationError
+from api.use_cases.approvals.requests import RefundOutage
 from api.use_cases.refund_outage import AffectedReservation, OutageWindow, find_affected, refund_affected
 from projections.terminal.tables import show, styled, table
 from projections.terminal.text import say
@@ -55,7 +57,10 @@ def refund_outage(
     with session.open_ledger() as ledger:
         affected = list(find_affected(ledger.reader, window, include_sent=include_sent))
         if correlation_id is not None:
-            refunded = _refund(ledger, affected, correlation_id, include_sent=include_sent)
+            try:
+                refunded = _refund(ledger, affected, correlation_id, window.as_request(include_sent=include_sent))
+            except ApplicationError as error:
+                return ledger.report_refusal(error)
     if json:
         terms = {**asdict(window), "include_sent": include_sent}
         outcome = {"applied": apply, "correlation_id": correlation_id, "refunded": refunded}
@@ -70,7 +75,7 @@ def refund_outage(
 
 
 def _refund(
-    ledger: OpenLedger, affected: Sequence[AffectedReservation], correlation_id: UUID, *, include_sent: bool
+    ledger: OpenLedger, affected: Sequence[AffectedReservation], correlation_id: UUID, request: RefundOutage
 ) -> int:
     """Refund each with a progress bar; return how many were refunded."""
     with CommandProgress("refunding", len(affected)) as steps:
@@ -79,7 +84,7 @@ def _refund(
             ledger.caller(),
             affected,
             correlation_id,
-            include_sent=include_sent,
+            request,
             progress=steps.more,
         )
 

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from msgspec import structs
 
+from api.use_cases.approvals.approval_guard import require_approval
+from api.use_cases.approvals.requests import RevokeCodes
 from api.use_cases.code_actions import change_terms, pause, resume, revoke
 from api.use_cases.services import Caller, LedgerServices
 from domain.application import settle_revoked_code
@@ -18,7 +20,7 @@ from domain.command_bus import CodeCommand
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from domain.values.batched import batched
-from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_reason
+from projections.repositories.audit_log import AuditRecorder, describe_reason
 from projections.repositories.issue_batches import Batch, BatchRepository, ChangeKind, NewBatch
 from projections.telemetry.after_commit import after_commit
 
@@ -41,17 +43,30 @@ class CodeChange(NamedTuple):
 
 
 def request_change(
-    audit_log: AuditLog, batches: BatchRepository, new_batch: NewBatch, code_ids: Sequence[UUID], reason: str
+    services: LedgerServices,
+    caller: Caller,
+    codes: RevokeCodes,
+    new_batch: NewBatch,
+    code_ids: Sequence[UUID],
+    reason: str,
 ) -> bool:
     """Store a batch that changes these codes; False if it is stored already.
 
     Args:
-        audit_log: Who requests it.
-        batches: Where batches are stored.
+        services: The ledger.
+        caller: Who requests it.
+        codes: Which codes are meant, in case that a revocation needs an approval.
         new_batch: The batch. Its terms hold the new end of an extension.
         code_ids: At most `CODES_MAX`.
         reason: For the audit log; the note of the batch is the reason in the history of each code.
+
+    Raises:
+        ApplicationError: APPROVAL_REQUIRED, it waits for a second person now.
+        StorageUnavailableError: The database is unavailable.
     """
+    if new_batch.kind == "revoke":
+        require_approval(services, caller, codes, reason)
+    batches, audit_log = BatchRepository(services.storage), services.open_audit_log(caller)
 
     def change(record: AuditRecorder) -> bool:
         if not batches.insert(new_batch, audit_log.now):
@@ -91,6 +106,7 @@ def change_codes(
 def change_at_once(
     services: LedgerServices,
     caller: Caller,
+    codes: RevokeCodes,
     change: CodeChange,
     code_ids: Sequence[UUID],
     progress: Callable[[int], None],
@@ -103,13 +119,17 @@ def change_at_once(
     Args:
         services: The ledger.
         caller: Who asks.
+        codes: Which codes are meant, in case that a revocation needs an approval.
         change: What is done to each code.
         code_ids: At most `CODES_MAX`.
         progress: Is called with the number of codes of each slice.
 
     Raises:
+        ApplicationError: APPROVAL_REQUIRED, it waits for a second person now.
         StorageUnavailableError: The database is unavailable; the slices before this one are changed.
     """
+    if change.kind == "revoke":
+        require_approval(services, caller, codes, change.reason)
     change_id = services.new_id()
     details = {"action": change.kind, "count": len(code_ids), "until": change.expires_at}
     services.open_audit_log(caller).record("changed_codes", change_id, describe_reason(change.reason, **details))

@@ -107,6 +107,7 @@ class BatchRunner:
             now=self._now(),
             actor="staff",
             actor_id=str(batch.staff_id),
+            approved_by=None if batch.approved_by is None else str(batch.approved_by),
             request_id=f"batch:{batch.batch_id}",
             correlation_id=batch.batch_id,
         )

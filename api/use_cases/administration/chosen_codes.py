@@ -1,16 +1,19 @@
 """Which codes a change of many codes is about: those of a list or a batch at one time, with their states."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, Final
 from uuid import UUID
 
-from domain.model.redeem_code import CodeState
+from api.use_cases.approvals.requests import CodeConditions, RevokeCodes
+from domain.model.redeem_code import CodeState, RedeemCode
+from projections.database.store_queries import ReadableStore
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import SCAN_LIMIT, CodeListReader
-from projections.read_models.pagination import OLDEST
+from projections.read_models.pagination import BEGINNINGS, ListCursor, ListOrder
 from projections.repositories.issue_batches import Batch, BatchRepository
 
 CODES_MAX: Final = 100_000
@@ -62,10 +65,57 @@ def iter_rows_of_batch(batches: BatchRepository, codes: CodeListReader, batch: B
 
 
 def iter_rows_of_list(
-    codes: CodeListReader, group: str | None, campaign_id: UUID | None
+    codes: CodeListReader, conditions: CodeConditions, now: Callable[[], datetime]
 ) -> Iterator[list[dict[str, Any]]]:
-    """Iterate over the balances of the codes of a campaign, or else of a group, or else of all, page by page."""
-    after = OLDEST
-    while rows := codes.list_balances(after, SCAN_LIMIT, group=group, campaign_id=campaign_id):
-        yield rows
-        after = (rows[-1]["issued_at"], rows[-1]["code_id"])
+    """Iterate over the balances of the codes that meet some conditions, newest first, in chunks."""
+    before = find_start(conditions, "newest")
+    while rows := list_rows(codes, conditions, before, SCAN_LIMIT, "newest"):
+        at = now()
+        in_range = takewhile(lambda row: not is_past_range(conditions, row["issued_at"], "newest"), rows)
+        yield [row for row in in_range if matches(conditions, code_from_named_row(row), at)]
+        if len(rows) < SCAN_LIMIT or is_past_range(conditions, rows[-1]["issued_at"], "newest"):
+            return
+        before = (rows[-1]["issued_at"], rows[-1]["code_id"])
+
+
+def list_rows(
+    codes: CodeListReader, conditions: CodeConditions, place: ListCursor, limit: int, order: ListOrder
+) -> list[dict[str, Any]]:
+    """Return the balances behind a place of a list, of its campaign or group; `matches` tells which are meant."""
+    if conditions.campaign is not None:
+        return codes.list_of_campaign(conditions.campaign, place, limit, order)
+    return codes.list_in_order(place, conditions.group or None, limit, order)
+
+
+def matches(conditions: CodeConditions, code: RedeemCode, now: datetime) -> bool:
+    """Return whether a code meets the conditions.
+
+    Those of the query itself are its range of times, the campaign, and the group if no campaign is named.
+    """
+    if conditions.campaign and conditions.group and code.terms.group != conditions.group:
+        return False
+    if conditions.kind and code.bound != (conditions.kind == "bound"):
+        return False
+    return not conditions.state or code.state(now) == conditions.state
+
+
+def find_start(conditions: CodeConditions, order: ListOrder) -> ListCursor:
+    """Return the place before the first code that may match, in an order."""
+    bound = conditions.until if order == "newest" else conditions.since
+    return BEGINNINGS[order] if bound is None else (bound, UUID(int=0))
+
+
+def is_past_range(conditions: CodeConditions, issued_at: datetime, order: ListOrder) -> bool:
+    """Return whether no later code of a list in this order can match."""
+    if order == "newest":
+        return conditions.since is not None and issued_at < conditions.since
+    return conditions.until is not None and issued_at >= conditions.until
+
+
+def collect_codes(storage: ReadableStore, request: RevokeCodes, as_of: datetime, now: datetime) -> ChosenCodes | None:
+    """Find the codes that a request means now; not those that were issued after `as_of`. None without its batch."""
+    codes, batches = CodeListReader(storage), BatchRepository(storage)
+    if request.batch_id is None:
+        return choose_codes(iter_rows_of_list(codes, request.conditions, lambda: now), as_of, now)
+    batch = batches.find(request.batch_id)
+    return None if batch is None else choose_codes(iter_rows_of_batch(batches, codes, batch), as_of, now)

@@ -11,7 +11,9 @@ from uuid import UUID
 from api.errors import RETRY_AFTER_S, ApplicationError
 from api.mail_sink.maildir import delete_mails_to
 from api.schemas.parsing import parse_email
-from api.use_cases.services import Caller, Services
+from api.use_cases.approvals.approval_guard import require_approval
+from api.use_cases.approvals.requests import PersonErasureRequest
+from api.use_cases.services import Caller, LedgerServices, Services
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.commands.reservation.close_for_erasure import CloseForErasure
@@ -190,25 +192,54 @@ class PersonErasure:
         raise AssertionError("one person holds more reservations than can be closed")
 
 
+def request_erasure(
+    services: LedgerServices,
+    caller: Caller,
+    address: EmailAddress,
+    reason: str,
+    *,
+    forgotten: ErasedIdsFile,
+    mailbox: Path | None,
+) -> PersonErasure:
+    """Return the erasure of the person with this email address, which the caller may begin now.
+
+    Raises:
+        ApplicationError: APPROVAL_REQUIRED, it waits for a second person now.
+        SealBrokenError: The row of the address may be another person's.
+        StorageUnavailableError: The database is unavailable.
+    """
+    person_id = next(iter(PersonEraser(services.storage).find_recipient_ids(address)), None)
+    require_approval(services, caller, PersonErasureRequest(), reason, address=address, person_id=person_id)
+    return PersonErasure(
+        storage=services.storage,
+        forgotten=forgotten,
+        context=lambda: services.context(caller),
+        new_id=services.new_id,
+        mailbox=mailbox,
+        audit_log=services.open_audit_log(caller),
+        reason=reason,
+    )
+
+
 def forget_person(services: Services, caller: Caller, email: str, reason: str) -> ErasureResult:
     """Erase the person with this email address, and record who asked for it and why.
 
     Raises:
         ApplicationError: EMAIL_INVALID; RESERVATION_NOT_RESOLVABLE while an email to the person is being sent;
-            UNAVAILABLE, the list of erased persons cannot be written.
+            APPROVAL_REQUIRED; UNAVAILABLE, the list of erased persons cannot be written.
         StorageUnavailableError: The database is unavailable.
     """
     address = parse_email(email)
-    forgetting = PersonErasure(
-        storage=services.storage,
-        forgotten=ErasedIdsFile(services.settings.erased_ids_path),
-        context=lambda: services.context(caller),
-        new_id=services.new_id,
-        mailbox=services.settings.mailbox,
-        audit_log=services.open_audit_log(caller),
-        reason=reason,
-    )
     try:
+        settings = services.settings
+        forgetting = request_erasure(
+            services,
+            caller,
+            address,
+            reason,
+            forgotten=ErasedIdsFile(settings.erased_ids_path),
+            mailbox=settings.mailbox,
+        )
         done = forgetting.forget(address)
     except ErasedIdsFileError as error:
         log.exception("erasing a person failed")

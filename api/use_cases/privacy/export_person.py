@@ -6,36 +6,54 @@ from uuid import UUID
 
 from msgspec import structs
 
+from api.errors import ApplicationError
 from api.i18n.messages import event_sentence
+from api.use_cases.approvals.approval_guard import require_approval
+from api.use_cases.approvals.requests import PersonExport
+from api.use_cases.services import Caller, LedgerServices
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
 from projections.privacy.data_export import PersonReader, ReservationData
-from projections.repositories.audit_log import AuditLog, AuditRecorder
+from projections.repositories.approvals import DONE, ApprovalRepository
+from projections.repositories.audit_log import AuditRecorder
 
 FORMAT: Final = "redemption-ledger person 1"
-OTHERS: Final = frozenset({"actor_id", "text_id"})
+OTHERS: Final = frozenset({"actor_id", "approved_by", "text_id"})
 """Fields of events that are about another person, or that appear as the text that they name."""
 
 
-def export_person(audit_log: AuditLog, address: EmailAddress, language: Language, reason: str) -> dict[str, Any]:
+def export_person(
+    services: LedgerServices, caller: Caller, address: EmailAddress, language: Language, reason: str
+) -> dict[str, Any]:
     """Export all data about the recipient with this email address, and record the export and its reason.
 
     Codes are named by their suffix, as on every page. An address without a reservation may have rejected requests.
 
     Args:
-        audit_log: Who asks for it, and of which ledger.
+        services: The ledger.
+        caller: Who asks for it. If an export needs an approval, the approved one is sent once, to its proposer.
         address: The person's.
         language: Of the sentences.
         reason: Why it is given out; kept encrypted.
 
     Raises:
+        ApplicationError: APPROVAL_REQUIRED, it waits for a second person now.
         StorageUnavailableError: The database is unavailable.
     """
-    reader = PersonReader(audit_log.storage)
-    people = [_person(reader, recipient_id, language) for recipient_id in reader.find_recipient_ids(address)]
+    reader = PersonReader(services.storage)
+    recipient_ids = reader.find_recipient_ids(address)
+    approved = require_approval(
+        services, caller, PersonExport(), reason, address=address, person_id=next(iter(recipient_ids), None)
+    )
+    if approved is not None:
+        caller = structs.replace(caller, approved_by=str(approved.decided_by))
+    audit_log = services.open_audit_log(caller)
+    people = [_person(reader, recipient_id, language) for recipient_id in recipient_ids]
     ids = [person["recipient_id"] for person in people] or [None]
 
     def write(record: AuditRecorder) -> None:
+        if approved is not None and not ApprovalRepository(services.storage).finish(approved.approval_id, DONE):
+            raise ApplicationError("APPROVAL_NOT_POSSIBLE", why="decided")
         for recipient_id in ids:
             record("exported_person", recipient_id, reason)
 

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayRefund, MayWriteReservations, TheLanguage, TheReason, TheServices
-from api.http.openapi import PROTECTED, problem_responses
+from api.http.openapi import OF_APPROVALS, PROTECTED, problem_responses
 from api.schemas.parsing import parse_email
 from api.schemas.resources import (
     BounceRequest,
@@ -35,7 +35,7 @@ router = APIRouter(
 @router.post(
     "/{reservation_id}/refund",
     response_model=RedemptionView,
-    responses=problem_responses("MALFORMED", reservation_actions.refund),
+    responses=problem_responses("MALFORMED", reservation_actions.refund, *OF_APPROVALS),
     summary="Refund a reservation",
 )
 def refund(
@@ -54,7 +54,7 @@ def refund(
 @router.post(
     "/{reservation_id}/cancel",
     response_model=RedemptionView,
-    responses=problem_responses(reservation_actions.cancel),
+    responses=problem_responses(reservation_actions.cancel, *OF_APPROVALS),
     summary="Cancel a reservation before it is sent",
 )
 def cancel(
@@ -138,7 +138,7 @@ def add_note(
 @router.post(
     "/{reservation_id}/resolve",
     response_model=RedemptionView,
-    responses=problem_responses("MALFORMED", reservation_actions.resolve),
+    responses=problem_responses("MALFORMED", *OF_APPROVALS, reservation_actions.resolve),
     summary="Resolve a case or an unknown outcome",
 )
 def resolve(

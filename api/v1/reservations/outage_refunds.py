@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayRefund, TheServices
-from api.http.openapi import PROTECTED
+from api.http.openapi import OF_APPROVALS, PROTECTED, problem_responses
 from api.schemas.resources import StrictRequest
 from api.schemas.timestamps import Timestamp
 from api.use_cases.refund_outage import OutageWindow, find_affected, refund_affected
@@ -64,7 +64,7 @@ class OutageView(BaseModel):
     found: list[AffectedView]
 
 
-@router.post("", summary="Preview or apply the refunds after an outage")
+@router.post("", responses=problem_responses(*OF_APPROVALS), summary="Preview or apply the refunds after an outage")
 def refunds(body: OutageRequest, services: TheServices, caller: MayRefund) -> OutageView:
     """Refunds each affected reservation once, under one correlation id. Skips those settled since, or being sent.
 
@@ -77,7 +77,8 @@ def refunds(body: OutageRequest, services: TheServices, caller: MayRefund) -> Ou
     listed, refunded = affected[:LISTED_MAX], 0
     correlation_id = services.new_id() if body.apply else None
     if correlation_id is not None:
-        refunded = refund_affected(services, caller, listed, correlation_id, include_sent=body.include_sent)
+        request = window.as_request(include_sent=body.include_sent)
+        refunded = refund_affected(services, caller, listed, correlation_id, request, uses=len(affected))
     return OutageView(
         applied=body.apply,
         correlation_id=correlation_id,

@@ -14,9 +14,10 @@ from api.i18n.catalogs import translator
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import parse_filter_time
 from api.use_cases.administration.batch_changes import request_change
-from api.use_cases.administration.chosen_codes import CODES_MAX, ChosenCodes, choose_codes, iter_rows_of_batch
+from api.use_cases.administration.chosen_codes import CODES_MAX, ChosenCodes, collect_codes
+from api.use_cases.approvals.requests import CodeConditions, RevokeCodes
 from api.web.admin.batches import get_batch
-from api.web.admin.codes import STATES, CodeFilterDep, CodeListFilter, iter_rows
+from api.web.admin.codes import STATES, CodeFilterDep, CodeListFilter
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import REASON_LENGTH_MAX, FormDep, FormFields, id_from_nonce, is_valid_reason, new_nonce
 from api.web.rendering import see_other
@@ -90,7 +91,7 @@ def start_change(
         wanted=len(chosen.ids),
         note=services.storage.vault.seal_text(reason.strip(), services.new_id(), batch_id),
     )
-    request_change(services.open_audit_log(staff.caller()), admin.batches, new_batch, chosen.ids, reason.strip())
+    request_change(services, staff.caller(), asked.request, new_batch, chosen.ids, reason.strip())
     admin.runner.wake()
     return see_other(f"/admin/batches/{batch_id}")
 
@@ -106,12 +107,16 @@ class _Change:
 
     def collect(self, admin: AdminContext) -> ChosenCodes:
         """Find the codes: those of the batch, or else those of the list."""
-        pages = (
-            iter_rows(admin, self.code_filter)
-            if self.batch_id is None
-            else iter_rows_of_batch(admin.batches, admin.codes, get_batch(admin, self.batch_id))
-        )
-        return choose_codes(pages, self.as_of, admin.services.now())
+        if self.batch_id is not None:
+            get_batch(admin, self.batch_id)
+        services = admin.services
+        chosen = collect_codes(services.storage, self.request, self.as_of, services.now())
+        return chosen or ChosenCodes()
+
+    @property
+    def request(self) -> RevokeCodes:
+        """The codes as a revocation asks for them."""
+        return RevokeCodes(self.code_filter.conditions() if self.batch_id is None else CodeConditions(), self.batch_id)
 
     @property
     def back(self) -> str:

@@ -1,6 +1,5 @@
 """The list of codes, newest first, by state, group, campaign, kind and day of issue."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -13,7 +12,9 @@ from fastapi.responses import Response
 
 from api.http.pagination import SCANNED_MAX, count_list, fill_page, format_cursor
 from api.schemas.parsing import InvalidInputError, parse_filter_time, parse_id, parse_optional
-from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.use_cases.administration.chosen_codes import find_start, is_past_range, list_rows, matches
+from api.use_cases.approvals.requests import CodeConditions
+from api.web.admin.context import AdminContextDep, admin_page
 from api.web.admin.issue import CAMPAIGNS_OFFERED
 from api.web.forms import NAME_LENGTH_MAX
 from api.web.list_order import SortedBy
@@ -26,8 +27,7 @@ from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.timestamps import clamped
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignReader
-from projections.read_models.code_list import SCAN_LIMIT
-from projections.read_models.pagination import BEGINNINGS, ListCursor, ListOrder
+from projections.read_models.pagination import ListCursor
 from projections.repositories.issue_batches import ChangeKind
 
 PER_PAGE: Final = 25
@@ -40,37 +40,12 @@ router = APIRouter(prefix="/admin/codes", route_class=SupportRoute)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodeListFilter:
-    """The conditions of a list of codes; None or an empty text is no condition. `until` is the first time after it."""
+class CodeListFilter(CodeConditions):
+    """The conditions of a list of codes, as its URL has them."""
 
-    state: str
-    group: str
-    campaign: UUID | None
-    kind: str
-    since: datetime | None
-    until: datetime | None
-
-    def matches(self, code: RedeemCode, now: datetime) -> bool:
-        """Return whether a code meets the conditions.
-
-        Those of the query itself are its range of times, the campaign, and the group if no campaign is named.
-        """
-        if self.campaign and self.group and code.terms.group != self.group:
-            return False
-        if self.kind and code.bound != (self.kind == "bound"):
-            return False
-        return not self.state or code.state(now) == self.state
-
-    def find_start(self, order: ListOrder) -> ListCursor:
-        """Return the place before the first code that may match, in an order."""
-        bound = self.until if order == "newest" else self.since
-        return BEGINNINGS[order] if bound is None else (bound, UUID(int=0))
-
-    def is_past_range(self, issued_at: datetime, order: ListOrder) -> bool:
-        """Return whether no later code of a list in this order can match."""
-        if order == "newest":
-            return self.since is not None and issued_at < self.since
-        return self.until is not None and issued_at >= self.until
+    def conditions(self) -> CodeConditions:
+        """Return them without the URL."""
+        return CodeConditions(**{each.name: getattr(self, each.name) for each in fields(self)})
 
     def fields(self) -> dict[str, str]:
         """Return the conditions as fields of a URL."""
@@ -121,15 +96,15 @@ def list_codes(
     language, now = get_language(request), admin.services.now()
 
     def read(place: ListCursor, number: int) -> list[dict[str, Any]]:
-        rows = _list_rows(admin, code_filter, place, number, by.order)
-        return list(takewhile(lambda row: not code_filter.is_past_range(row["issued_at"], by.order), rows))
+        rows = list_rows(admin.codes, code_filter, place, number, by.order)
+        return list(takewhile(lambda row: not is_past_range(code_filter, row["issued_at"], by.order), rows))
 
     def pick(row: dict[str, Any]) -> tuple[RedeemCode, str, BalanceBar, str] | None:
-        if not code_filter.matches(code := code_from_named_row(row), now):
+        if not matches(code_filter, code := code_from_named_row(row), now):
             return None
         return code, row["hint"], draw_balance_bar(code, CELLS_MAX), name_code_state(code, now, language)
 
-    start = code_filter.find_start(by.order) if cursor is None else by.find_place(cursor)
+    start = find_start(code_filter, by.order) if cursor is None else by.find_place(cursor)
     page = fill_page(read, pick, lambda row: (row["issued_at"], row["code_id"]), start, PER_PAGE)
     return admin_page(
         request,
@@ -148,26 +123,6 @@ def list_codes(
         scanned=SCANNED_MAX,
         changes=get_args(ChangeKind),
     )
-
-
-def iter_rows(admin: AdminContext, code_filter: CodeListFilter) -> Iterator[list[dict[str, Any]]]:
-    """Iterate over all matching codes, newest first, in chunks."""
-    before = code_filter.find_start("newest")
-    while rows := _list_rows(admin, code_filter, before, SCAN_LIMIT, "newest"):
-        now = admin.services.now()
-        in_range = takewhile(lambda row: not code_filter.is_past_range(row["issued_at"], "newest"), rows)
-        yield [row for row in in_range if code_filter.matches(code_from_named_row(row), now)]
-        if len(rows) < SCAN_LIMIT or code_filter.is_past_range(rows[-1]["issued_at"], "newest"):
-            return
-        before = (rows[-1]["issued_at"], rows[-1]["code_id"])
-
-
-def _list_rows(
-    admin: AdminContext, code_filter: CodeListFilter, place: ListCursor, limit: int, order: ListOrder
-) -> list[dict[str, Any]]:
-    if code_filter.campaign is not None:
-        return admin.codes.list_of_campaign(code_filter.campaign, place, limit, order)
-    return admin.codes.list_in_order(place, code_filter.group or None, limit, order)
 
 
 def _parse_campaign(text: str) -> UUID | None:

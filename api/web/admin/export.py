@@ -10,9 +10,10 @@ from fastapi.responses import Response
 
 from api.http.file_stream import stream_file
 from api.schemas.csv_cells import TYPE, csv_line
+from api.use_cases.administration.chosen_codes import iter_rows_of_list
 from api.use_cases.export_rows import CODE_COLUMNS, code_row, record_lines
 from api.web.admin.batches import get_batch
-from api.web.admin.codes import CodeFilterDep, CodeListFilter, iter_rows
+from api.web.admin.codes import CodeFilterDep, CodeListFilter
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import describe_reason_form, is_valid_reason
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
@@ -77,7 +78,7 @@ def _lines_of_batch(admin: AdminContext, batch: Batch) -> Iterator[bytes]:
 
 def _lines_of_list(admin: AdminContext, code_filter: CodeListFilter) -> Iterator[bytes]:
     yield csv_line(CODE_COLUMNS).encode()
-    for rows in iter_rows(admin, code_filter):
+    for rows in iter_rows_of_list(admin.codes, code_filter, admin.services.now):
         yield from _encode_rows(admin, rows)
 
 

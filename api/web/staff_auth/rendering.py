@@ -11,14 +11,17 @@ from api.http.dependencies import request_id_of
 from api.http.problems import headers_of, retry_headers, status_of
 from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail, refusal_title
-from api.web.rendering import choose_language, page
+from api.web.rendering import choose_language, page, see_other
 from api.web.staff_auth.staff import Staff
 from domain.ports import Language
 
 _SUBJECT: Final = re.compile(
-    r"/(?:support/(?:reservations|codes|people)|admin/(?:campaigns|hand-outs|batches))/[0-9a-f-]{36}(?=/)"
+    r"/(?:support/(?:reservations|codes|people|approvals)|admin/(?:campaigns|hand-outs|batches))/[0-9a-f-]{36}(?=/)"
 )
 """What a form is about, by the beginning of its path: the page to go back to."""
+
+PROPOSED: Final = "proposed"
+"""What the page of a new proposal confirms."""
 
 
 def get_language(request: Request) -> Language:
@@ -33,7 +36,9 @@ def support_page(request: Request, template: str, staff: Staff, *, status: int =
 
 
 def render_refusal(request: Request, problem: ApplicationError) -> Response:
-    """Return the page of a refusal or error."""
+    """Return the page of a refusal or error; an action that waits for a second person leads to its proposal."""
+    if problem.code == "APPROVAL_REQUIRED":
+        return see_other(f"/support/approvals/{problem.facts['approval_id']}?done={PROPOSED}")
     language = get_language(request)
     heading = refusal_title(problem.code, language)
     detail = refusal_detail(problem.code, language, **problem.facts)

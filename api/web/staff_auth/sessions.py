@@ -15,6 +15,7 @@ from api.auth.user_agents import read_device
 from api.errors import ApplicationError
 from api.http.allowed_methods import find_wrong_method
 from api.http.blocking_route import BlockingRoute
+from api.use_cases.approvals.decide import list_kinds_of_role
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.proofs import (
@@ -28,8 +29,9 @@ from api.web.staff_auth.proofs import (
 from api.web.staff_auth.rendering import render_refusal, render_stale_form
 from api.web.staff_auth.staff import Staff
 from projections.config.staff_roles import Role
+from projections.repositories.approvals import ApprovalRepository
 from projections.repositories.audit_log import ProofRequiredError
-from projections.repositories.staff_sessions import NewSession, Proof
+from projections.repositories.staff_sessions import NewSession, Proof, StaffMember
 
 SESSION_S: Final = 12 * 3600
 """Longest life of a session in seconds: a working day."""
@@ -159,6 +161,7 @@ def require_role(role: Role, *, may_lack_factor: bool = False) -> Callable[..., 
             form_token=form_token(support.secret, token),
             proof=session_owner.proof,
             must_add_factor=support.services.settings.must_add_factor(session_owner),
+            approvals=await _count_approvals(support, session_owner, now),
         )
         if member_of_staff.must_add_factor and not may_lack_factor:
             raise FactorMissingError
@@ -193,6 +196,15 @@ def require_role_with_form(role: Role, *, may_lack_factor: bool = False) -> Call
         return member_of_staff if proof is None else await take_proof(request, support, member_of_staff, proof)
 
     return staff
+
+
+async def _count_approvals(support: SupportContext, member: StaffMember, now: datetime) -> int | None:
+    """Count the proposals that a member of staff could decide; None if none of theirs ever waits."""
+    kinds = list_kinds_of_role(member.role)
+    if not support.services.approvals.kinds.intersection(kinds):
+        return None
+    count = ApprovalRepository(support.services.storage).count_to_decide
+    return await support.services.run_blocking(count, kinds, member.staff_id, now)
 
 
 def _role(text: str) -> Role:

@@ -16,6 +16,7 @@ class Staff:
         form_token: It goes into every form of the page.
         proof: Their last proof that it is them.
         must_add_factor: Whether the session may do nothing but add a second factor, which the role needs.
+        approvals: Proposals that they could decide; None where no action waits for a second person.
     """
 
     staff_id: UUID
@@ -24,6 +25,7 @@ class Staff:
     form_token: str
     proof: Proof | None = None
     must_add_factor: bool = False
+    approvals: int | None = None
 
     def has_role(self, role: Role) -> bool:
         """Return whether the member may do what this role may."""

@@ -6,6 +6,7 @@ from api.web.staff_auth import account, factor_pages, password_links, provider_s
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sign_in_gate import SignInGate
 from api.web.support import (
+    approvals_page,
     audit_page,
     code_page,
     dashboard,
@@ -69,6 +70,7 @@ def include_support(router: APIRouter) -> None:
         account,
         factor_pages,
         audit_page,
+        approvals_page,
         worklist,
     )
     for module in modules:

@@ -45,16 +45,8 @@ OPERATOR: Final = "operator"
 ACTIONS: Final[tuple[AuditAction, ...]] = get_args(AuditAction)
 ERASED: Final = AuditSubject("person", None)
 COLUMNS: Final = (
-    "number",
-    "at",
-    "actor_kind",
-    "actor",
-    "action",
-    "subject_kind",
-    "subject",
-    "subject_id",
-    "details",
-    "proof",
+    *("number", "at", "actor_kind", "actor", "action", "subject_kind", "subject", "subject_id", "details", "proof"),
+    "approved_by",
 )
 _PATHS: Final[dict[SubjectKind, str]] = {
     "staff": "/admin/staff",
@@ -126,10 +118,10 @@ AuditQueryDep = Annotated[AuditQuery, Depends(_read_query)]
 
 
 class ActorName(NamedTuple):
-    """Who acted: `key` filters the log by them; empty for a sign-in that failed. `name`: None if it has none."""
+    """Who acted: `key` filters the log by them; empty without a person. `name`: None if it has none."""
 
     key: str
-    kind: Literal["staff", "key", "operator", "unknown"]
+    kind: Literal["staff", "key", "operator", "sweep", "unknown"]
     name: str | None
 
 
@@ -138,6 +130,7 @@ class AuditLine(NamedTuple):
 
     row: AuditRow
     actor: ActorName
+    approver: str | None
     subject: AuditSubject | None
     path: str | None
     details: str
@@ -218,14 +211,14 @@ def _encode(storage: ReadableStore, chosen: AuditFilter) -> Iterator[bytes]:
         for row in rows:
             actor, subject = _name_actor(row, names), _find_subject(row, names)
             about = ("", "") if subject is None else subject
-            what = (row.action, *about, row.subject_id, row.reason, row.proof)
+            what = (row.action, *about, row.subject_id, row.reason, row.proof, _name_approver(row, names))
             lines.append(csv_line((row.audit_id, row.at.isoformat(), actor.kind, actor.name, *what)))
         yield "".join(lines).encode()
 
 
 def _find_names(storage: ReadableStore, rows: Sequence[AuditRow]) -> Names:
-    ids = {key for row in rows for key in (row.staff_id, row.key_id, row.subject_id) if key is not None}
-    subjects = AuditReader(storage).find_subjects(list(ids))
+    ids = {key for row in rows for key in (row.staff_id, row.key_id, row.approved_by, row.subject_id)}
+    subjects = AuditReader(storage).find_subjects([key for key in ids if key is not None])
     hand_outs = HandOutReader(storage).find_names([key for key, each in subjects.items() if each.kind == "hand_out"])
     return {key: each._replace(name=hand_outs.get(key, each.name)) for key, each in subjects.items()}
 
@@ -236,6 +229,7 @@ def _describe(storage: ReadableStore, rows: Sequence[AuditRow], t: Translator) -
         AuditLine(
             row,
             _name_actor(row, names),
+            _name_approver(row, names),
             subject := _find_subject(row, names),
             None if subject is None else _path(row.subject_id, subject),
             _describe_details(row, t),
@@ -261,7 +255,15 @@ def _name_actor(row: AuditRow, names: Names) -> ActorName:
     if actor_id is not None:
         name = names[actor_id].name if actor_id in names else None
         return ActorName(str(actor_id), "staff" if row.staff_id else "key", name)
-    return ActorName("", "unknown", None) if row.action == "sign_in_failed" else ActorName(OPERATOR, OPERATOR, None)
+    if row.action in {"sign_in_failed", "let_expire"}:
+        return ActorName("", "sweep" if row.action == "let_expire" else "unknown", None)
+    return ActorName(OPERATOR, OPERATOR, None)
+
+
+def _name_approver(row: AuditRow, names: Names) -> str | None:
+    if row.approved_by is None:
+        return None
+    return (names[row.approved_by].name if row.approved_by in names else None) or str(row.approved_by)
 
 
 def _path(subject_id: UUID | None, subject: AuditSubject) -> str:

@@ -98,6 +98,7 @@ class EventLine(Generic[State]):
 
     Attributes:
         actor_name: The address of staff, masked unless an admin reads it.
+        approver_name: The same of the second person, where one approved it.
         code_id: The code that it is about; None if it is about a campaign alone.
         suffix: The end of the code's text, where a page names codes.
         address: The masked address of its reservation, where a page names recipients.
@@ -108,6 +109,7 @@ class EventLine(Generic[State]):
     entry: Entry[State]
     sentence: str
     actor_name: str | None
+    approver_name: str | None
     code_id: UUID | None
     suffix: str | None
     reservation_id: UUID | None
@@ -207,7 +209,8 @@ def build_lines(
         campaign_name: Of the campaign that the code belongs to.
         with_replies: Whether servers' replies, which may quote the address, are shown like notes.
     """
-    accounts = {entry.event.actor_id for entry in entries if entry.event.actor == "staff" and entry.event.actor_id}
+    actors = {entry.event.actor_id for entry in entries if entry.event.actor == "staff" and entry.event.actor_id}
+    accounts = actors | {entry.event.approved_by for entry in entries if entry.event.approved_by}
     people = support.sessions.find_email_addresses([UUID(account) for account in accounts])
     is_admin = staff.role == "admin"
     names = {str(staff_id): address if is_admin else mask_email(address) for staff_id, address in people.items()}
@@ -225,6 +228,7 @@ def build_lines(
                 entry=entry,
                 sentence=say_event(event, language, campaign_name),
                 actor_name=names.get(event.actor_id or ""),
+                approver_name=names.get(event.approved_by, event.approved_by) if event.approved_by else None,
                 code_id=code_id,
                 suffix=suffixes.get(code_id) if suffixes and code_id else None,
                 reservation_id=reservation_id,

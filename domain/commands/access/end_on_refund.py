@@ -91,6 +91,7 @@ def release_waiting_invitations(
                 recorded_at=event.recorded_at,
                 actor=event.actor,
                 actor_id=event.actor_id,
+                approved_by=event.approved_by,
                 request_id=event.request_id,
                 correlation_id=event.correlation_id,
                 reservation_id=waiting.reservation_id,

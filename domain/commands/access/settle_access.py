@@ -148,6 +148,7 @@ def end_replaced_access(events: Sequence[Event], working_set: WorkingSet) -> lis
             recorded_at=event.recorded_at,
             actor=event.actor,
             actor_id=event.actor_id,
+            approved_by=event.approved_by,
             request_id=event.request_id,
             correlation_id=event.correlation_id,
             reservation_id=former.reservation_id,

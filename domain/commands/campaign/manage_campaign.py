@@ -167,6 +167,7 @@ def campaign_event_fields(context: CommandContext, campaign: Campaign | None) ->
         "at": at,
         "actor": context.actor,
         "actor_id": context.actor_id,
+        "approved_by": context.approved_by,
         "request_id": context.request_id,
         "correlation_id": context.correlation_id,
     }

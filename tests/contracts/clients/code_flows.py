@@ -233,6 +233,15 @@ def resolve_cases(client: StrictClient, world: ClientWorld) -> None:
     assert {case.closed_how for case in closed.cases} == {"resolved_refunded", "resolved_sent"}
 
 
+def read_approvals(client: StrictClient, _: ClientWorld) -> None:
+    """List what waits for a second person, and read it."""
+    query = m.ApprovalsListApprovalsParametersQuery(limit=1)
+    (waiting,) = client.call(m.ApprovalPage, "approvals_list_approvals", query=query).approvals
+    read = client.call(m.ApprovalView, "approvals_get", path={"approval_id": waiting.id})
+
+    assert (read, read.kind, read.state) == (waiting, "export_person", "waiting")
+
+
 def list_reservations(client: StrictClient, _: ClientWorld) -> None:
     """Page after page to the end, by a filter."""
     code = _issue(client, max_uses=3, open=True)
@@ -265,5 +274,6 @@ def refund_an_outage(client: StrictClient, _: ClientWorld) -> None:
 
 FLOWS = (
     *(issue_a_batch, redeem_in_public, correct_in_public, redeem_on_behalf, import_codes, list_codes, change_terms),
-    *(read_a_history, act_on_reservations, move_access, resolve_cases, list_reservations, refund_an_outage),
+    *(read_a_history, act_on_reservations, move_access, resolve_cases, read_approvals, list_reservations),
+    refund_an_outage,
 )

@@ -20,6 +20,7 @@ from projections.repositories.groups import GroupRepository, InviteGroup
 from projections.repositories.webhook_deliveries import DeliveryResult, EndpointUpdate, WebhookDeliveryRepository
 from tests.contracts.clients.client_world import GROUP, HOOK_CREDENTIALS, OPEN_GROUP, AttemptedUse, ClientWorld
 from tests.support.clients.app_client import SENT, AppClient
+from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.served_site import serve_site
@@ -58,6 +59,7 @@ def _plant(app: AppClient, url: str) -> ClientWorld:
         groups.set_accepts_rebinds(name, allowed=True)
     hand_out_id, handed_code_id = _hand_out(app, headers)
     endpoint_id, delivery_id = _deliver(app, headers)
+    propose_export(app, "proposed@example.com")
     return ClientWorld(
         url=url,
         key=headers["Authorization"],

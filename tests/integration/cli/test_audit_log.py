@@ -107,6 +107,13 @@ class Ledger:
         assert self.terminal.ledger(*words.split(), "pause", subject).status == 0
         return subject
 
+    def proposal(self) -> str:
+        """The id of a proposal that waits for a second person."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LEDGER_APPROVALS", "erase_person")
+            self.terminal.ledger("forget", f"{uuid4().hex}@example.com")
+        return str(self.terminal.ledger("approvals", "list", "--json").json[-1]["id"])
+
     def hand_out(self) -> str:
         """The id of a hand-out."""
         created = self.terminal.ledger("hand-out", "create", self.campaign(), "Newsletter", "--json")
@@ -240,6 +247,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
         lambda ledger: (ledger.unknown(), "--as", "sent", "--note", "seen"),
         ["CaseOpened", "InviteSent", "CaseClosed"],
     ),
+    "approvals reject": (lambda ledger: (ledger.proposal(), "--note", "no"), ["rejected"]),
     "pause": (lambda ledger: (ledger.code(),), ["CodePaused"]),
     "resume": (lambda ledger: (ledger.paused("", ledger.code()),), ["CodeResumed"]),
     "change-codes": (lambda ledger: ("pause", ledger.group_of_code(), "--apply"), ["CodePaused", "changed_codes"]),
@@ -313,6 +321,7 @@ READ: Final[dict[str, Callable[[Ledger], Arguments]]] = {
     "explain": lambda ledger: (ledger.code(),),
     "what-if": lambda ledger: (ledger.code(), "--email", PERSON),
     "cases": lambda ledger: (ledger.unknown(), "--closed")[1:],
+    "approvals list": lambda ledger: (ledger.proposal(), "--closed")[1:],
     "campaign list": lambda ledger: (ledger.campaign(),)[1:],
     "campaign show": lambda ledger: (ledger.campaign(),),
     "campaign history": lambda ledger: (ledger.campaign(),),

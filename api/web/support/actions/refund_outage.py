@@ -101,11 +101,17 @@ async def undo(request: Request, support: SupportContextDep, staff: SupportWithF
 
 def _step(support: SupportContext, staff: Staff, outage: Outage, note: str, nonce: str, done: int) -> dict[str, Any]:
     affected = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
-    if done == 0 and affected:
-        # The reason concerns no single code, so it is in the audit log, under the correlation id of the refunds.
-        support.audit(staff.caller(), "undid_outage", _correlation(nonce), note.strip())
     caller, batch = staff.caller(request_id_from_nonce(nonce)), affected[:REFUND_BATCH]
-    refunded = refund_affected(support.services, caller, batch, _correlation(nonce), include_sent=outage.include_sent)
+    refunded = refund_affected(
+        support.services,
+        caller,
+        batch,
+        _correlation(nonce),
+        outage.window.as_request(include_sent=outage.include_sent),
+        # The reason concerns no single code, so it is in the audit log, under the correlation id of the refunds.
+        reason=note.strip() if done == 0 else "",
+        uses=len(affected),
+    )
     return {"given_back": done + refunded, "remaining": len(affected) - len(batch)}
 
 

@@ -234,6 +234,13 @@ async function resolveCases(): Promise<void> {
   assert.deepEqual([refunded.state, sent.state], ["refunded", "sent"]);
 }
 
+async function readApprovals(): Promise<void> {
+  const waiting = nth(ok(await api.GET("/api/v1/approvals", { params: { query: { limit: 1 } } })).approvals, 0);
+  const path = { approval_id: waiting.id };
+  assert.deepEqual(ok(await api.GET("/api/v1/approvals/{approval_id}", { params: { path } })), waiting);
+  assert.deepEqual([waiting.kind, waiting.state], ["export_person", "waiting"]);
+}
+
 async function listReservations(): Promise<void> {
   const issued = await issue({ max_uses: 3, open: true });
   const made: string[] = [];
@@ -422,7 +429,7 @@ async function signIn(): Promise<void> {
 
 const flows = [
   ...[issueABatch, redeemInPublic, redeemOnBehalf, importCodes, listCodes, changeTerms, readAHistory],
-  ...[actOnReservations, resolveCases, listReservations, refundAnOutage, runACampaign, runAHandOut],
+  ...[actOnReservations, resolveCases, readApprovals, listReservations, refundAnOutage, runACampaign, runAHandOut],
   ...[giveAnExistingCode, followRecipients, brandAGroup, connectAGroup, reportByAMailProvider, runWebhooks, readEvents, exportAndForget, signIn],
 ];
 for (const flow of flows) {

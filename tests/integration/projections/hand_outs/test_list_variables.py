@@ -1,18 +1,21 @@
 """The values of recipients in lists: encrypted, rotated with the keys, checked by verify, exported, and erased."""
 
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from api.use_cases.privacy.export_person import export_person
+from api.use_cases.services import Caller, LedgerServices, SweepDispatcher
 from domain.commands.hand_out.manage_hand_out import CreateHandOut
 from domain.results import HandOutResult
 from domain.values.identifiers import EmailAddress
+from projections.config.approvals import ApprovalPolicy
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.key_rotation import KeyRotation
-from projections.repositories.audit_log import OPERATOR, AuditLog
+from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.vault_check import check_vault
 from tests.integration.projections.privacy.test_key_rotation import ringed
@@ -77,8 +80,15 @@ def test_values_of_another_row_are_found_by_verify(bench: LedgerBench) -> None:
 
 def test_values_are_exported_and_erased_with_the_person(bench: LedgerBench, hand_out_id: UUID) -> None:
     """The other recipient's row stays."""
-    audit_log = AuditLog(bench.storage, OPERATOR, bench.storage.recorder.clock.now(), uuid4)
-    (person,) = export_person(audit_log, LI, "en", "asked for it")["people"]
+    services = LedgerServices(
+        storage=bench.storage,
+        reader=Reader(bench.storage),
+        dispatcher=SweepDispatcher(),
+        approvals=ApprovalPolicy(frozenset(), 0, timedelta(days=3)),
+        new_id=uuid4,
+        new_ordered_id=uuid4,
+    )
+    (person,) = export_person(services, Caller(actor="operator"), LI, "en", "asked for it")["people"]
     PersonEraser(bench.storage).erase(person["recipient_id"])
 
     (row,) = person["hand_outs"]

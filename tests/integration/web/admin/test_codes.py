@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+import api.use_cases.administration.chosen_codes
 import api.web.admin.codes
 import projections.read_models.code_list
 from api.schemas.csv_cells import csv_line, without_mark
@@ -35,7 +36,7 @@ def walk(browser: StaffBrowser, query: str) -> list[str]:
 def test_pages_hold_each_code_once(app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is asked for, also where a stretch holds nothing of it."""
     monkeypatch.setattr(api.web.admin.codes, "PER_PAGE", 4)
-    for module in (api.web.admin.codes, projections.read_models.code_list):
+    for module in (api.use_cases.administration.chosen_codes, projections.read_models.code_list):
         monkeypatch.setattr(module, "SCAN_LIMIT", 5)
     first = ended(app, ask_for(admin, count="2", bound="no"))
     blue = ended(app, ask_for(admin, count="9", group="blue & co"))
@@ -58,7 +59,7 @@ def test_pages_hold_each_code_once(app: AppClient, admin: StaffBrowser, monkeypa
 def test_codes_are_filtered_by_campaign(app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also together with a group and a state, in pages and in the file; the form shows which campaign is chosen."""
     monkeypatch.setattr(api.web.admin.codes, "PER_PAGE", 4)
-    monkeypatch.setattr(api.web.admin.codes, "SCAN_LIMIT", 5)
+    monkeypatch.setattr(api.use_cases.administration.chosen_codes, "SCAN_LIMIT", 5)
     campaign = create(admin, name="Autumn").rpartition("/")[2]
     other = ended(app, ask_for(admin, count="3"))
     blue = ended(app, ask_for(admin, count="6", campaign=campaign, group="blue"))

@@ -122,8 +122,8 @@ def test_erased_person_has_no_opt_out_and_the_export_names_it_before(app: AppCli
     recipient_id = recipient_of(app)
     link = link_of(app, recipient_id)
     app.client.post(link)
-    audit_log = app.services.open_audit_log(Caller(actor="operator"))
-    exported = export_person(audit_log, EmailAddress.parse(LI), "en", "asked for")["people"][0]["opt_outs"]
+    document = export_person(app.services, Caller(actor="operator"), EmailAddress.parse(LI), "en", "asked for")
+    exported = document["people"][0]["opt_outs"]
     stored = app.count("opt_outs")
 
     body = {"email": LI, "reason": "asked by phone"}
@@ -148,9 +148,7 @@ def test_support_sees_why_no_email_is_sent_and_allows_it_again(
     path = f"/support/people/{recipient_id}"
     seen, seen_by_viewer = support.get(path).text, viewer.get(path).text
     refused = app.redeem(app.issue(), LI)
-    exported = export_person(
-        app.services.open_audit_log(Caller(actor="operator")), EmailAddress.parse(LI), "en", "asked"
-    )
+    exported = export_person(app.services, Caller(actor="operator"), EmailAddress.parse(LI), "en", "asked")
 
     no_reason = support.submit(f"{path}/allow-emails", f"{path}/allow-emails", reason=" ")
     done = support.submit(f"{path}/allow-emails", f"{path}/allow-emails", reason="mailbox is back")

@@ -25,6 +25,7 @@ from workers.channels.registry import channel_kinds
 ROOT: Final = Path(__file__).parents[4]
 DESCRIBING: Final = {"describe_values", "describe_changes", "describe_reason"}
 URL: Final = "https://team.example.com/in"
+DECISIONS: Final[tuple[AuditAction, ...]] = ("proposed", "approved", "rejected", "withdrew", "let_expire")
 EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
     "signed_in": (describe_values(how="break_glass"), "by the break-glass account", "方式：应急账号"),
     "proved_identity": (describe_values(how="password"), "by password", "方式：密码"),
@@ -68,6 +69,14 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         "leaked; action: Pause all codes; number of codes: 5",
         "leaked；操作：暂停全部兑换码；数量：5",
     ),
+    **{
+        action: (
+            describe_reason("asked; twice", kind="end_campaign", approval="A1"),
+            "asked; twice; action: End a campaign; proposal: A1",
+            "asked; twice；操作：结束活动；提议：A1",
+        )
+        for action in DECISIONS
+    },
     "exported_audit": (
         describe_reason("yearly", who="operator", action="made_key", until="2026-11-24T09:00:00+00:00"),
         "yearly; actor: operator; action: created an API key; until: 2026-11-24 09:00 UTC",

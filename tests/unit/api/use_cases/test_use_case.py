@@ -1,6 +1,7 @@
 """What follows an action at once: a worker is woken, or a revoked code is settled."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -18,6 +19,7 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.policy import Policy
 from domain.results import CommandResult, Result
+from projections.config.approvals import ApprovalPolicy
 from tests.support.ledger.scenario import Scenario, done, draft_person
 
 STAFF = Caller("staff")
@@ -31,6 +33,7 @@ class ServicesOfScenario:
         self.dispatcher = SimpleNamespace(dispatch=self.woken.append)
         self.storage = SimpleNamespace(ledger=SimpleNamespace(execute=self._execute))
         self.new_id, self.settling_commands_max = scenario.new_id, 20
+        self.approvals = ApprovalPolicy(frozenset(), 0, timedelta(days=3))
 
     def context(self, caller: Caller) -> object:
         """Who asks."""

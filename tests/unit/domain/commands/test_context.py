@@ -22,8 +22,11 @@ Step = Callable[[Scenario, UUID], object]
 
 def test_stamp_names_time_actor_and_request() -> None:
     """Of a code that does not exist yet, and of one whose last event is before now: now."""
-    context = CommandContext(now=START, actor="staff", actor_id="s1", request_id="r1", correlation_id=BATCH)
-    shared = {"at": START, "actor": "staff", "actor_id": "s1", "request_id": "r1", "correlation_id": BATCH}
+    context = CommandContext(
+        now=START, actor="staff", actor_id="s1", approved_by="s2", request_id="r1", correlation_id=BATCH
+    )
+    names = {"actor": "staff", "actor_id": "s1", "approved_by": "s2"}
+    shared = {"at": START, **names, "request_id": "r1", "correlation_id": BATCH}
     scenario = Scenario()
 
     assert event_stamp(context, None) == EventStamp(START, START, shared)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from api.use_cases.refund_outage import AffectedReservation, refund_affected
+from api.use_cases.refund_outage import AffectedReservation, OutageWindow, refund_affected
 from api.use_cases.services import Caller
 from domain.ports import OutcomeUnknown
 from tests.support.clients.app_client import AppClient
@@ -72,8 +72,9 @@ def test_unknown_outcome_that_proved_sent_since_it_was_listed_stays_sent(app: Ap
     listed = AffectedReservation(
         reservation_id=reservation_id, code_id=reservation.code_id, state="unknown", at=now, channel=None, server=None
     )
+    request = OutageWindow(start=now, end=now).as_request(include_sent=True)
     refunded = [
-        refund_affected(app.services, Caller("operator"), [entry], uuid4(), include_sent=True)
+        refund_affected(app.services, Caller("operator"), [entry], uuid4(), request)
         for entry in (listed, replace(listed, state="sent"))
     ]
 

@@ -109,8 +109,8 @@ def test_opening_is_exported_and_erased_with_its_recipient(app: AppClient, admin
     _, codes = hand_out(app, admin)
     report(app, codes[0])
     report(app, codes[1])
-    audit_log = app.services.open_audit_log(Caller(actor="operator"))
-    (person,) = export_person(audit_log, EmailAddress.parse(PEOPLE[0]), "en", "asked for it")["people"]
+    operator, address = Caller(actor="operator"), EmailAddress.parse(PEOPLE[0])
+    (person,) = export_person(app.services, operator, address, "en", "asked for it")["people"]
 
     body = {"email": PEOPLE[0], "reason": "asked for it"}
     answer = app.client.post("/api/v1/recipients/forget", json=body, headers=app.key("admin"))

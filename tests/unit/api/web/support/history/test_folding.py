@@ -44,6 +44,7 @@ def line(version: int, kind: type[Event] = InviteSent, *, text: str | None = Non
         entry=Entry(CODE, version, version + 100, event, before, after),
         sentence=say_event(event, "en"),
         actor_name=None,
+        approver_name=None,
         code_id=CODE,
         suffix=None,
         reservation_id=None,

@@ -1,0 +1,1 @@
+"""Actions that wait for a second person: a proposal, and its approval, which performs the action."""
