@@ -11,6 +11,9 @@ PAGE_POLICY: Final = (
 REDIRECTING_POLICY: Final = PAGE_POLICY.replace("form-action 'self'", "form-action 'self' https: http:")
 """As `PAGE_POLICY`, for a page whose form leads to another site: browsers apply form-action to each redirect, too."""
 
+REDIRECTING: Final = {"Content-Security-Policy": REDIRECTING_POLICY}
+"""Header of such a page."""
+
 MAIL_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"

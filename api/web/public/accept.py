@@ -16,7 +16,7 @@ from api.http.dependencies import TheServices
 from api.use_cases.reservation_actions import accept_invite
 from api.use_cases.services import Caller, Services
 from api.web.rendering import choose_language, page
-from api.web.security_headers import REDIRECTING_POLICY, security_headers
+from api.web.security_headers import REDIRECTING, security_headers
 from domain.commands.delivery.accept_invite import find_link_refusal
 from domain.values.link_token import DeliveryRef, read_token
 from projections.repositories.groups import GroupRepository
@@ -104,7 +104,7 @@ def _render(request: Request, services: Services, invitation: InvitationLink) ->
         "accept.html",
         choose_language(request, services.settings.default_language),
         status=404 if invitation.state == "invalid" else 200,
-        headers={} if invitation.target is None else {"Content-Security-Policy": REDIRECTING_POLICY},
+        headers={} if invitation.target is None else REDIRECTING,
         invitation=invitation,
         has_button=invitation.state == "open" or invitation.target is not None,
     )

@@ -12,6 +12,7 @@ from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail
 from api.use_cases.administration.staff_accounts import change_own_password, end_sessions
 from api.web.rendering import see_other
+from api.web.security_headers import REDIRECTING
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.proofs import ProofRefusedError, check_own_password
 from api.web.staff_auth.rendering import get_language, support_page
@@ -105,6 +106,7 @@ def _render(
         "account.html",
         staff,
         status=429 if wait else 422 if error else 200,
+        headers=REDIRECTING if settings.oidc_issuer and not sign_in.is_connected else {},
         done=done,
         provider=find_provider_name(settings.oidc_issuer),
         is_connected=sign_in.is_connected,

@@ -26,6 +26,7 @@ from api.use_cases.administration.second_factors import (
     verify_code,
 )
 from api.use_cases.administration.staff_accounts import renew_proof
+from api.web.security_headers import REDIRECTING
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.login_throttle import OWN, FailureCount
 from api.web.staff_auth.passkey_forms import describe_passkeys
@@ -182,6 +183,7 @@ def _render(
     ceremony = None
     if "passkey" in kinds and passkeys == "here" and (party := support.relying_party) is not None:
         ceremony = begin_assertion(support.services.open_audit_log(staff.caller()), party, staff.staff_id)
+    provider = urlsplit(settings.oidc_issuer).hostname if settings.oidc_issuer and ways.is_connected else None
     wait_s = refused.wait_s if refused else None
     referer = urlsplit(request.headers.get("referer", ""))
     is_ours = referer.netloc == request.url.netloc
@@ -190,7 +192,7 @@ def _render(
         "prove.html",
         staff,
         status=403 if wait_s is None else 429,
-        headers=retry_headers(wait_s),
+        headers={**retry_headers(wait_s), **(REDIRECTING if provider else {})},
         path=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         back=referer.path + (f"?{referer.query}" if referer.query else "") if is_ours else request.url.path,
         fields=fields,
@@ -200,7 +202,7 @@ def _render(
         passkeys=passkeys,
         public_url=settings.public_url,
         has_password=not kinds and ways.has_password and settings.admits_passwords,
-        provider=settings.oidc_issuer and ways.is_connected and urlsplit(settings.oidc_issuer).hostname,
+        provider=provider,
         fault=refused.fault if refused is not None and wait_s is None else None,
         wait=None if wait_s is None else refusal_detail("RATE_LIMITED", get_language(request), retry_after_s=wait_s),
         minutes=PROOF_LIFE.seconds // 60,

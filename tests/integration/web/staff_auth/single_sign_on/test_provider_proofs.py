@@ -22,6 +22,11 @@ def invite(person: Person) -> AppResponse:
     return person.browser.submit("/admin/staff", email=f"{uuid4().hex}@staff.example.com", role="viewer")
 
 
+def leads_elsewhere(answer: AppResponse) -> bool:
+    """Whether a form of the page may lead to the site of another."""
+    return "form-action 'self' https: http:" in answer.headers["content-security-policy"]
+
+
 def test_person_proves_at_the_provider_who_they_are(clock: Clock, provider: ScriptedProvider, mei: Person) -> None:
     """A session that was open there for long is no proof: the provider asks for one, and says when it did."""
     mei.enter(groups="ledger-admins", auth_time=int(clock()) - 3600)
@@ -32,6 +37,7 @@ def test_person_proves_at_the_provider_who_they_are(clock: Clock, provider: Scri
 
     assert (asked.status_code, f"Confirm with {urlsplit(provider.url).hostname}" in asked.text) == (403, True)
     assert "own_password" not in asked.text
+    assert leads_elsewhere(asked), "a browser applies form-action to the redirect to the provider"
     assert {"prompt=login", "max_age=300"} <= set(urlsplit(at_the_provider).query.split("&"))
     assert (proved.status_code, proved.headers["location"]) == (303, "/admin/staff")
     assert invite(mei).status_code == 303
@@ -73,6 +79,7 @@ def test_account_is_connected_only_with_a_fresh_proof(app: AppClient, mei: Perso
     """A stolen session can't be turned into a way in that stays."""
     add_staff(app, EMAIL, "admin", PASSWORD)
     mei.browser.sign_in(EMAIL, PASSWORD)
+    assert leads_elsewhere(mei.browser.get("/support/account"))
     with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE staff_sessions SET proved_at = proved_at - interval '301 s'")
 
