@@ -316,7 +316,7 @@ class HandOutMailConflict(RefusalWithReason):
 
     code = "HAND_OUT_MAIL_CONFLICT"
     kind = "conflict"
-    reasons = ("not_sent", "revoked", "too_many", "opted_out")
+    reasons = ("not_sent", "revoked", "too_many", "opted_out", "sent_since")
 
 
 class CampaignTermsInvalid(RefusalWithReason):

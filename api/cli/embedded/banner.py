@@ -27,6 +27,7 @@ def format_banner(state: StackState) -> list[str]:
     pages.append(("HTTP API", f"{api}/docs"))
     if state["demo_code"]:
         pages.append(("demo code", state["demo_code"]))
+    pages.append(("staff pages", f"{api}/support"))
     pages.append(("staff login", f"{state['staff_email']}  {state['staff_password']}"))
     width = max(len(name) for name, _ in pages)
     return [f"{name:<{width}}  {value}" for name, value in pages]

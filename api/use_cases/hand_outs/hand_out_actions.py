@@ -315,15 +315,21 @@ def _find_handed_out(services: LedgerServices, hand_out_id: UUID, code_id: UUID)
     return HandedOut(*find_details(services, hand_out_id), find_person(services, hand_out_id, code_id))
 
 
-def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID, code_id: UUID) -> Person:
+def resend_to_person(
+    services: LedgerServices, caller: Caller, hand_out_id: UUID, code_id: UUID, *, seen_mail: int | None = None
+) -> Person:
     """Have the code of one recipient sent again, with the same link. One without an email yet gets it now.
+
+    `seen_mail`: how many emails the page showed that it was requested on; None of a request without a page.
 
     Raises:
         ApplicationError: The hand-out has no such recipient, they opted out, it has not started, it or its campaign
             ended before they got a code, no recipient has a variable of its text, the code was revoked, or
-            there were too many emails.
+            there were too many emails, or one since the page was loaded.
     """
     person, queue = find_person(services, hand_out_id, code_id), HandOutQueue(services.storage)
+    if seen_mail is not None and person.mail != seen_mail:
+        raise ApplicationError.from_refusal(HandOutMailConflict("sent_since"))
     if person.has_opted_out:
         raise ApplicationError.from_refusal(HandOutMailConflict("opted_out"))
     if not person.mail:

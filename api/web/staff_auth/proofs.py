@@ -33,7 +33,7 @@ from api.web.staff_auth.passkey_forms import describe_passkeys
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import EmailAddress
-from projections.repositories.audit_log import AuditLog
+from projections.repositories.audit_log import AuditLog, ProofRequiredError
 from projections.repositories.staff_factors import StaffFactorRepository
 from projections.repositories.staff_identities import StaffIdentityRepository
 from projections.repositories.staff_sessions import PROOF_LIFE, Proof, ProofKind
@@ -56,6 +56,14 @@ class ProofRefusedError(Exception):
         super().__init__(fault)
         self.fault: ProofFault = fault
         self.wait_s = wait_s
+
+
+class ProofTakenError(Exception):
+    """The proof was right, and the form asks for a file: the page that asked would stay as if nothing had been done."""
+
+
+PROOF_ERRORS: Final = (ProofRequiredError, ProofRefusedError, ProofTakenError)
+"""What a page has to answer before or after a proof."""
 
 
 class SentProof(NamedTuple):
@@ -114,6 +122,7 @@ async def take_proof(request: Request, support: SupportContext, staff: Staff, se
 
     Raises:
         ProofRefusedError: The proof is none. An entry of the audit log says so.
+        ProofTakenError: It is right, and the form asks for a file: the next page offers it.
         ApplicationError: As of `check_own_password`.
     """
     audit_log, run = support.services.open_audit_log(staff.caller()), support.services.run_blocking
@@ -128,6 +137,8 @@ async def take_proof(request: Request, support: SupportContext, staff: Staff, se
             raise
     proof = Proof(kind, support.services.now())
     await run(renew_proof, audit_log, digest_of(request.cookies[COOKIE]), proof)
+    if ("is_download", "yes") in request.state.sent_form.fields:
+        raise ProofTakenError
     return replace(staff, proof=proof)
 
 
@@ -139,15 +150,31 @@ async def remember_form(request: Request, staff: Staff) -> None:
     request.state.sent_form = SentForm(staff, fields)
 
 
-async def ask_for_proof(request: Request, support: SupportContext, refused: ProofRefusedError | None) -> Response:
-    """Ask for the proof that a form needs.
+async def continue_proof(request: Request, support: SupportContext, error: Exception) -> Response:
+    """Ask for the proof that a form needs, or offer the file that it asks for once the proof was taken.
 
     Args:
         request: The request with the form.
         support: The context of this process.
-        refused: What was wrong with the proof that it had; None if it had none.
+        error: One of `PROOF_ERRORS`.
     """
-    return await support.services.run_blocking(_render, request, support, request.state.sent_form, refused)
+    sent_form: SentForm = request.state.sent_form
+    if isinstance(error, ProofTakenError):
+        path, back = _path(request), _find_back(request)
+        return support_page(request, "proved.html", sent_form.staff, path=path, back=back, fields=sent_form.fields)
+    refused = error if isinstance(error, ProofRefusedError) else None
+    return await support.services.run_blocking(_render, request, support, sent_form, refused)
+
+
+def _path(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _find_back(request: Request) -> str:
+    """Return the page that the form is on."""
+    referer = urlsplit(request.headers.get("referer", ""))
+    is_ours = referer.netloc == request.url.netloc
+    return referer.path + (f"?{referer.query}" if referer.query else "") if is_ours else request.url.path
 
 
 def _acquire(support: SupportContext, staff: Staff) -> tuple[FailureCount, ...]:
@@ -185,16 +212,14 @@ def _render(
         ceremony = begin_assertion(support.services.open_audit_log(staff.caller()), party, staff.staff_id)
     provider = urlsplit(settings.oidc_issuer).hostname if settings.oidc_issuer and ways.is_connected else None
     wait_s = refused.wait_s if refused else None
-    referer = urlsplit(request.headers.get("referer", ""))
-    is_ours = referer.netloc == request.url.netloc
     return support_page(
         request,
         "prove.html",
         staff,
         status=403 if wait_s is None else 429,
         headers={**retry_headers(wait_s), **(REDIRECTING if provider else {})},
-        path=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
-        back=referer.path + (f"?{referer.query}" if referer.query else "") if is_ours else request.url.path,
+        path=_path(request),
+        back=_find_back(request),
         fields=fields,
         kinds=kinds,
         has_recovery_codes=factors.recovery_codes > 0,

@@ -19,9 +19,9 @@ from api.use_cases.approvals.decide import list_kinds_of_role
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.proofs import (
-    ProofRefusedError,
+    PROOF_ERRORS,
     SentProof,
-    ask_for_proof,
+    continue_proof,
     read_proof,
     remember_form,
     take_proof,
@@ -30,7 +30,6 @@ from api.web.staff_auth.rendering import render_refusal, render_stale_form
 from api.web.staff_auth.staff import Staff
 from projections.config.staff_roles import Role
 from projections.repositories.approvals import ApprovalRepository
-from projections.repositories.audit_log import ProofRequiredError
 from projections.repositories.staff_sessions import NewSession, Proof, StaffMember
 
 SESSION_S: Final = 12 * 3600
@@ -70,10 +69,8 @@ class SupportRoute(BlockingRoute):
                 return see_other(FACTORS)
             except InvalidFormTokenError:
                 return render_stale_form(request)
-            except ProofRequiredError:
-                return await ask_for_proof(request, get_support_context(request), None)
-            except ProofRefusedError as error:
-                return await ask_for_proof(request, get_support_context(request), error)
+            except PROOF_ERRORS as error:
+                return await continue_proof(request, get_support_context(request), error)
             except RequestValidationError as error:
                 if (problem := find_wrong_method(request, error)) is not None:
                     raise problem from error

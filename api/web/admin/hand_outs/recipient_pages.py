@@ -90,9 +90,10 @@ def resend_on_page(
     code_id: UUID,
     state: Annotated[PersonState | None, Form()] = None,
     shown: Annotated[Literal["list", "code"], Form()] = "list",
+    seen: Annotated[int | None, Form()] = None,
 ) -> Response:
     """Send the code of a recipient again, with the same link, and show the recipients that were shown before."""
-    person = resend_to_person(admin.services, staff.caller(), hand_out_id, code_id)
+    person = resend_to_person(admin.services, staff.caller(), hand_out_id, code_id, seen_mail=seen)
     if shown == "code":
         return see_other(f"/admin/hand-outs/{hand_out_id}?code={code_id}&queued=yes#people")
     query = f"?after={max(person.number - 1, 0)}&queued=yes" + (f"&state={state}" if state else "")

@@ -142,3 +142,23 @@ def test_session_from_before_an_upgrade_has_no_proof(app: AppClient, sign_in: Si
 
     assert invite(browser, "x").status_code == 403
     assert invite(browser, "x", own_password=PASSWORD).status_code == 303
+
+
+def test_file_is_offered_after_the_proof(app: AppClient, sign_in: SignIn) -> None:
+    """A download leaves its page as it is, so the one that asks for the password does not download."""
+    browser = sign_in("admin")
+    wait(app, 301)
+    token = browser.token("/support/audit/export")
+    form = {"reason": "yearly audit", "is_download": "yes", "token": token}
+
+    asked = browser.post("/support/audit/export", form)
+    path, fields = carried_by(asked)
+    offered = browser.post(path, {**fields, "token": token, "own_password": PASSWORD})
+    actions = [act for act, _ in audit_of(app)]
+    path, fields = carried_by(offered)
+    file = browser.post(path, {**fields, "token": token})
+
+    assert (offered.status_code, "can be downloaded now" in offered.text) == (200, True)
+    assert "exported_audit" not in actions
+    assert (file.status_code, file.headers["content-disposition"]) == (200, 'attachment; filename="audit.csv"')
+    assert audit_of(app)[0] == ("exported_audit", "password")

@@ -216,3 +216,18 @@ def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(
     assert read_page(audited).find_all("a", href=path)[0].text == "hand-out Newsletter"
     assert "uploaded hand-out recipients" in audited
     assert "for the newsletter" in audited
+
+
+def test_page_that_is_out_of_date_sends_no_second_email(app: AppClient, admin: StaffBrowser) -> None:
+    """Its line still offers to send now; the first email was sent since it was loaded."""
+    path = create_hand_out(admin)
+    upload(admin, path, b"email\nli@example.com\n")
+    (button,) = read_page(admin.get(path).text).find_all("button", name="seen")
+    hand_out_id = UUID(path.rpartition("/")[2])
+    (code_id,) = send(app, hand_out_id, 1)
+
+    for place in (path, f"/support/hand-outs/{hand_out_id}"):
+        answer = admin.submit(f"{place}/recipients/{code_id}/resend", seen=button.attributes["value"])
+        assert (answer.status_code, "was sent to this recipient since" in answer.text) == (409, True)
+
+    assert admin.submit(f"{path}/recipients/{code_id}/resend", seen="1").status_code == 303
