@@ -22,12 +22,13 @@ _LABELED: Final = re.compile(r"(?:CODE|码|碼)\s*(?:[:=]|是|为|為|\bIS\b)\s*
 def list_pasted_codes(typed: str) -> list[str]:
     """Return the texts that may be the code in what was typed, the likelier first; the last is taken if none exists.
 
-    A text without anything else than a code is returned alone, as it was typed.
+    That is what follows a word that announces a code, if there is one: another place may pass the check by chance. A
+    text without anything else than a code is returned alone, as it was typed.
     """
     text = _unify(typed[: TYPED_LENGTH_MAX + 1])
     native = list(islice(dict.fromkeys(_find_native(text)), CANDIDATES_MAX))
-    if not native and (label := _LABELED.search(text)):
-        return [label[1]]
+    if (label := _LABELED.search(text)) is not None:
+        return list(dict.fromkeys((*native, label[1])))
     try:
         is_only_code = native == [normalize_code(typed)]
     except MalformedCodeError:

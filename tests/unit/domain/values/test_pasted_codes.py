@@ -85,3 +85,13 @@ def test_number_of_candidates_is_bounded(seed: int) -> None:
     text = "".join(draw.choices("0123456789ABCDEFGHJKMNPQRSTVWXYZ-码: ", k=TYPED_LENGTH_MAX))
 
     assert 1 <= len(list_pasted_codes(text)) <= CANDIDATES_MAX + 1
+
+
+def test_announced_code_stands_for_a_text_whatever_passes_the_check_by_chance() -> None:
+    """One character of it is wrong. With the letters before it there are seven places; one in 37 passes."""
+    draws = random.Random(5)
+    for _ in range(300):
+        code = generate_code(draws)
+        wrong = code[:3] + ("A" if code[3] != "A" else "B") + code[4:]
+
+        assert list_pasted_codes(f"My code: {wrong[:10]}-{wrong[10:]}")[-1] == f"{wrong[:10]}-{wrong[10:]}"
