@@ -154,7 +154,7 @@ def test_file_is_offered_after_the_proof(app: AppClient, sign_in: SignIn) -> Non
     asked = browser.post("/support/audit/export", form)
     path, fields = carried_by(asked)
     offered = browser.post(path, {**fields, "token": token, "own_password": PASSWORD})
-    actions = [act for act, _ in audit_of(app)]
+    actions = [action for action, _ in audit_of(app)]
     path, fields = carried_by(offered)
     file = browser.post(path, {**fields, "token": token})
 
