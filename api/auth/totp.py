@@ -16,7 +16,7 @@ DRIFT: Final = 4
 """Steps within which a refused code is said to be of another time: a clock may differ by up to two minutes."""
 ISSUER: Final = "Redemption Ledger"
 URI_LENGTH_MAX: Final = 230
-"""Longest URI that a QR code of this service holds; a longer email address is cut."""
+"""Longest URI that a QR code of version 9 holds: more modules are hard to scan. A longer email address is cut."""
 
 
 def make_secret(random_bytes: bytes) -> str:
