@@ -30,6 +30,7 @@ class Question(NamedTuple):
         subject: What it is done to, by name.
         back: URL of the page to return to.
         facts: Labels and values, in the language of the page.
+        is_below_subject: `back` is the page of the subject, not of the section.
     """
 
     action: ConfirmedAction
@@ -37,6 +38,7 @@ class Question(NamedTuple):
     subject: str
     back: str
     facts: tuple[tuple[str, str], ...] = ()
+    is_below_subject: bool = False
 
 
 def ask_confirmation(request: Request, staff: Staff, question: Question, reason: str | None = None) -> Response:

@@ -1,6 +1,6 @@
 """The page of an API key: its rights and its last use; replace it, change its networks, revoke it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
@@ -30,13 +30,16 @@ from api.web.staff_auth.staff import Staff
 from domain.values.timestamps import text_of
 from projections.repositories.api_keys import ApiKeyRow
 
+Done = Literal["", "revoked", "networks"]
+"""What was done before the page is shown."""
+
 router = APIRouter(prefix="/admin/keys", route_class=SupportRoute)
 
 
 @router.get("/{key_id}")
-def show_key(request: Request, admin: AdminContextDep, staff: Admin, key_id: UUID) -> Response:
+def show_key(request: Request, admin: AdminContextDep, staff: Admin, key_id: UUID, done: Done = "") -> Response:
     """Show a key with its last use, next to the key that it replaces or that replaces it."""
-    return _show(request, admin, staff, key_id)
+    return _show(request, admin, staff, key_id, done=done)
 
 
 @router.get("/{key_id}/replace")
@@ -88,12 +91,14 @@ def change_networks(
     if fields.errors or not is_valid_reason(reason):
         return _ask_for_networks(request, admin, staff, key, fields, reason)
     set_key_networks(admin.services.open_audit_log(staff.caller()), key_id, networks, reason.strip())
-    return see_other(f"/admin/keys/{key_id}")
+    return see_other(f"/admin/keys/{key_id}?done=networks")
 
 
 @router.get("/{key_id}/revoke")
 def ask_to_revoke(request: Request, admin: AdminContextDep, staff: Admin, key_id: UUID) -> Response:
-    """Say what a revocation does, and ask for the reason."""
+    """Say what a revocation does, and ask for the reason; a key that was revoked before is shown instead."""
+    if _find(admin, key_id).revoked_at is not None:
+        return _show(request, admin, staff, key_id, is_revoked_before=True)
     return ask_confirmation(request, staff, _question(request, admin, key_id))
 
 
@@ -102,10 +107,11 @@ def revoke_on_page(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, key_id: UUID, reason: Annotated[str, Form()] = ""
 ) -> Response:
     """Revoke a key: requests with it are refused from now on."""
-    if not is_valid_reason(reason):
+    if _find(admin, key_id).revoked_at is None and not is_valid_reason(reason):
         return ask_confirmation(request, staff, _question(request, admin, key_id), reason)
-    revoke_key(admin.services.open_audit_log(staff.caller()), key_id, reason.strip())
-    return see_other("/admin/keys")
+    if not revoke_key(admin.services.open_audit_log(staff.caller()), key_id, reason.strip()):
+        return _show(request, admin, staff, key_id, is_revoked_before=True)
+    return see_other(f"/admin/keys/{key_id}?done=revoked")
 
 
 def _find(admin: AdminContext, key_id: UUID) -> ApiKeyRow:
@@ -123,12 +129,30 @@ def _find_usable(admin: AdminContext, key_id: UUID) -> ApiKeyRow:
 
 
 def _show(
-    request: Request, admin: AdminContext, staff: Staff, key_id: UUID, new_key: dict[str, Any] | None = None
+    request: Request,
+    admin: AdminContext,
+    staff: Staff,
+    key_id: UUID,
+    *,
+    new_key: dict[str, Any] | None = None,
+    done: Done = "",
+    is_revoked_before: bool = False,
 ) -> Response:
     key = _find(admin, key_id)
     other_id = key.replaced_by or key.replaces_id
     pair = [key] if other_id is None else sorted((key, _find(admin, other_id)), key=lambda row: row.created_at)
-    return render_key_page(request, "api_key.html", staff, key, admin.services.now(), pair=pair, new_key=new_key)
+    return render_key_page(
+        request,
+        "api_key.html",
+        staff,
+        key,
+        admin.services.now(),
+        status=409 if is_revoked_before and request.method == "POST" else 200,
+        pair=pair,
+        new_key=new_key,
+        done=done,
+        is_revoked_before=is_revoked_before,
+    )
 
 
 def _ask_to_replace(
@@ -173,8 +197,9 @@ def _question(request: Request, admin: AdminContext, key_id: UUID) -> Question:
     key, t = _find(admin, key_id), translator(get_language(request))
     rights = t(f"page.support.role.{key.role}") if key.scopes is None else ", ".join(key.scopes)
     facts = (
-        (t("page.admin.field.role"), rights),
+        (t("page.column.rights"), rights),
         (t("page.admin.keys.created"), text_of(key.created_at)),
         (t("page.column.last_used"), t("page.admin.keys.never_used") if key.used_at is None else text_of(key.used_at)),
     )
-    return Question("revoke_key", "keys", key.name or str(key_id), f"/admin/keys/{key_id}", facts)
+    name = key.name or t("page.admin.keys.nameless")
+    return Question("revoke_key", "keys", name, f"/admin/keys/{key_id}", facts, is_below_subject=True)

@@ -8,6 +8,7 @@ import pytest
 from projections.repositories.api_keys import ApiKeyRepository, ApiKeyRow
 from tests.support.clients.admin_client import secret_of
 from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
 
 ROLE = {"name": "shop", "role": "viewer"}
@@ -191,6 +192,32 @@ def test_replacement_needs_an_end_and_an_overlap(app: AppClient, admin: StaffBro
     assert replace(admin, key_id, uuid4().hex, **form).status_code == 422
     assert app.count("api_keys") == 1
     assert find(app, key_id).expires_at is None
+
+
+def test_revocation_and_new_networks_are_confirmed_and_a_second_revocation_is_refused(
+    admin: StaffBrowser,
+) -> None:
+    """The form of a key that was revoked is not shown again; sent again from an old page, it changes nothing."""
+    key_id = make(admin, role="scoped", scope="redeem")
+    path = f"/admin/keys/{key_id}"
+    saved = admin.submit(f"{path}/networks", path, networks="198.51.100.0/24", reason="moved")
+    question = read_page(admin.get(f"{path}/revoke").text)
+    revoked = admin.submit(f"{path}/revoke", path, reason="leaked")
+    asked, again = admin.get(f"{path}/revoke"), admin.submit(f"{path}/revoke", path, reason="leaked again")
+    notices = [admin.get(answer.headers["location"]).text for answer in (saved, revoked)]
+
+    assert [read_page(page).find("p", class_="done").text for page in notices] == [
+        "The allowed networks were saved.",
+        "The key was revoked. Requests with it are refused.",
+    ]
+    assert (asked.status_code, again.status_code) == (200, 409)
+    for page in (asked.text, again.text):
+        assert read_page(page).find(id="notice").text == "This key was already revoked. Nothing has changed."
+        assert "<textarea" not in page
+    assert read_page(notices[1]).find("span", class_="mark mark-revoked").text == "revoked"
+    assert question.find("dl").text.startswith("Rights redeem")
+    assert question.find_all("a", href=path)[0].text == "shop"
+    assert "leaked again" not in admin.get("/support/audit").text
 
 
 def test_networks_are_changed_with_a_reason(app: AppClient, admin: StaffBrowser) -> None:
