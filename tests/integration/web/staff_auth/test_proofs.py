@@ -48,6 +48,22 @@ def audit_of(app: AppClient) -> list[tuple[str, str | None]]:
     return [(row["act"], row["proof"]) for row in rows]
 
 
+def test_password_has_the_focus_unless_a_notice_has_it(app: AppClient, sign_in: SignIn) -> None:
+    """Staff type at once; after a wrong password the notice is read first."""
+    browser = sign_in("admin")
+    wait(app, PROOF_LIFE.total_seconds())
+
+    pages = [read_page(answer.text) for answer in (invite(browser, "a"), invite(browser, "a", own_password="wrong"))]
+
+    fields = [page.find("input", id="own-password").attributes for page in pages]
+    assert [
+        ("autofocus" in field, len(page.find_all(id="notice"))) for field, page in zip(fields, pages, strict=True)
+    ] == [
+        (True, 0),
+        (False, 1),
+    ]
+
+
 def test_sign_in_is_a_proof_for_five_minutes(app: AppClient, sign_in: SignIn) -> None:
     """The audit log names the proof; after that time it is asked for again, and nothing was done."""
     browser = sign_in("admin")

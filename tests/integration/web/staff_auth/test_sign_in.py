@@ -10,6 +10,7 @@ from eventsourcing.persistence import ProgrammingError
 from api.rate_limits.client_network import client_networks
 from api.web.staff_auth.context import make_dummy_hash
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, heading
 
 EMAIL = "mei@staff.example.com"
@@ -19,6 +20,16 @@ def acts(app: AppClient) -> list[str]:
     """The acts in the audit, in order."""
     with app.services.storage.datastore.get_connection() as conn:
         return [row["act"] for row in conn.execute("SELECT act FROM audit ORDER BY audit_id").fetchall()]
+
+
+def test_email_has_the_focus_unless_a_notice_has_it(app: AppClient) -> None:
+    """Staff type at once; after a wrong password the notice is read first."""
+    browser = StaffBrowser(app)
+
+    pages = [read_page(answer.text) for answer in (browser.get("/support/sign-in"), browser.sign_in(EMAIL, "wrong"))]
+
+    assert ["autofocus" in page.find("input", id="email").attributes for page in pages] == [True, False]
+    assert [len(page.find_all(id="notice")) for page in pages] == [0, 1]
 
 
 def test_support_page_leads_to_the_sign_in_and_back(app: AppClient) -> None:
