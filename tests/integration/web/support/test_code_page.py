@@ -52,6 +52,17 @@ def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -
     assert [read_page(hits(typed)).text for typed in ("", "typed@", "zz", "\x00")] == [""] * 4
 
 
+def test_chart_of_a_code_counts_one_use_without_a_plural(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """The summary for screen readers names each number after its label."""
+    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    reserved(shared_app, code, "one@example.com")
+    page = read_page(shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}").text)
+
+    summary = page.find("figure", id="chart").find("p", class_="unseen").text
+
+    assert summary == "The balance changed once. At the end, used: 0; reserved: 1."
+
+
 def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Of a recipient with reservations, and of one without: with the reason, and without the address."""
     code = shared_app.issue()
