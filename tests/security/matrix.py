@@ -311,6 +311,7 @@ POST /admin/keys/{key_id}/networks
 POST /admin/keys/{key_id}/replace
 POST /admin/keys/{key_id}/revoke
 POST /admin/staff
+POST /admin/staff/{staff_id}/factors
 POST /admin/staff/{staff_id}/invitation
 POST /admin/staff/{staff_id}/password
 POST /admin/staff/{staff_id}/remove
@@ -322,6 +323,9 @@ POST /api/v1/recipients/export
 POST /api/v1/recipients/forget
 POST /api/v1/reservations/{reservation_id}/reveal-link
 POST /api/v1/webhooks/{endpoint_id}/rotate-secret
+POST /support/account/factors/recovery-codes
+POST /support/account/factors/{factor_id}/remove
+POST /support/approvals/{approval_id}/approve
 POST /support/audit/export
 POST /support/people/{recipient_id}/forget
 POST /support/reservations/{reservation_id}/reveal-link
