@@ -7,6 +7,7 @@ format them, or a reason and then values. Entries are never changed, so the same
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final
 
 from api.i18n.catalogs import Translator
@@ -70,24 +71,42 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "outcome": ("page.hooks.outcome.", "page.support.audit.outcome."),
 }
 """Prefixes of the keys of words that a value may be."""
+ACTORS: Final = frozenset({"by", "replaces", "who"})
+"""Names of values that are the id of an API key or of a member of staff."""
+_NO_ACTORS: Final[Mapping[str, str]] = MappingProxyType({})
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ROWS: Final = re.compile(r"(\d+) rows")
 
 
-def describe_details(action: AuditAction, details: str, t: Translator) -> str:
-    """Return the details of an entry: names and words of ours in the language, everything else as it was typed."""
-    names = VALUE_NAMES.get(action, ())
-    text, *named = re.split(rf"(?:^|; )({'|'.join(names)}): ", details) if names else [details]
+def describe_details(action: AuditAction, details: str, t: Translator, actors: Mapping[str, str] = _NO_ACTORS) -> str:
+    """Return the details of an entry: names and words of ours in the language, everything else as it was typed.
+
+    `actors`: texts for ids of keys and staff; the id without a text is shown by its first 8 characters.
+    """
+    text, values = _split(action, details)
     parts = [_describe_text(text, t)] if text else []
-    parts += [
-        t(f"page.support.audit.detail.{name}", value=_describe_value(name, value.removesuffix("; "), t))
-        for name, value in zip(named[::2], named[1::2], strict=True)
-    ]
+    for name, value in values:
+        is_id = name in ACTORS and _ID.fullmatch(value) is not None
+        shown = actors.get(value, value[:8]) if is_id else _describe_value(name, value, t)
+        parts.append(t(f"page.support.audit.detail.{name}", value=shown))
     return t("page.support.audit.join").join(parts)
+
+
+def find_actor_ids(action: AuditAction, details: str) -> list[str]:
+    """Return the ids of keys and staff that the details of an entry hold."""
+    return [value for name, value in _split(action, details)[1] if name in ACTORS and _ID.fullmatch(value)]
 
 
 def describe_proof(kind: str, t: Translator) -> str:
     """Return how a member of staff had proved who they are, as the page of the audit log adds it to the details."""
     return t("page.support.audit.confirmed", how=_translate_word("how", kind, t))
+
+
+def _split(action: AuditAction, details: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return the text that was typed, and the values after it by their names."""
+    names = VALUE_NAMES.get(action, ())
+    text, *named = re.split(rf"(?:^|; )({'|'.join(names)}): ", details) if names else [details]
+    return text, [(n, value.removesuffix("; ")) for n, value in zip(named[::2], named[1::2], strict=True)]
 
 
 def _describe_text(text: str, t: Translator) -> str:

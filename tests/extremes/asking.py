@@ -53,7 +53,7 @@ class LedgerAsker:
         """What stands for the parameters of paths, and for fields of bodies, by name."""
         named = (
             *("recipient_id", "endpoint_id", "delivery_id", "channel_id", "batch_id", "key_id", "search_id"),
-            "approval_id",
+            *("approval_id", "step_id", "factor_id"),
         )
         ids = dict.fromkeys(named, NOTHING)
         words: dict[str, object] = {"email": "li.wei@example.com", "code": "NO-SUCH-CODE", "note": "n", "reason": "r"}

@@ -4,16 +4,17 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
-from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
+from domain.ports import Accepted, Outcome, OutcomeUnknown
 from projections.privacy.opt_outs import OptOutRepository
 from projections.repositories.staff_factors import FactorContent, NewFactor, StaffFactorRepository
 from tests.integration.web.admin.hand_outs.lists import send as hand_codes_out
+from tests.security.fake_post import FakePost
 from tests.security.matrix import is_api
 from tests.support.clients.admin_client import ended
 from tests.support.clients.app_client import AppResponse
@@ -22,39 +23,12 @@ from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import add_staff, code_id_of
 from tests.support.images import make_png
 from tests.support.ledger.code_template import make_template
+from tests.support.waiting import wait_for
 
 URL: Final = "https://collector.example.com/in"
 EMAIL: Final = "victim@example.com"
 REASON: Final = {"reason": "they called"}
 LOST: Final = OutcomeUnknown(server="mx:25", cause="connection_lost")
-
-
-class SendResult(NamedTuple):
-    """What became of a message."""
-
-    outcome: str = "http_200"
-    status: int | None = 200
-    ms: int = 1
-    is_delivered: bool = True
-
-
-@dataclasses.dataclass
-class FakePost:
-    """Sends nothing; previews as the real one."""
-
-    inner: Any
-
-    def preview(self, message: OutboundMessage) -> Any:  # noqa: ANN401 - as the real one gives it
-        """The email as it would arrive."""
-        return self.inner.preview(message)
-
-    def send(self, _: OutboundMessage) -> Outcome:
-        """Sent at once."""
-        return Accepted(server="mx:25")
-
-    def test_hook(self, *_: object) -> SendResult:
-        """Taken at once."""
-        return SendResult()
 
 
 class AuditedApp:
@@ -222,6 +196,11 @@ class AuditedApp:
         self.form("/admin/batches", {"max_uses": "1", "bound": "yes", "count": "1", "nonce": nonce})
         ended(self.app, UUID(nonce))
         return str(UUID(nonce))
+
+    def wait_for_runners(self) -> None:
+        """Wait until no batch is worked on but those that `_working` makes."""
+        query = "SELECT count(*) FROM batches WHERE state = 'working' AND lease_until < now() + interval '50 min'"
+        wait_for(lambda: self.value(query) == "0" or None)
 
     def ask(self, method: str, path: str, **more: Any) -> AppResponse:
         """With an admin's API key."""
@@ -529,13 +508,16 @@ AUDITED: Final[dict[str, Make]] = {
 }
 """Routes that change something or reveal private data, each with a request that does so."""
 
+TESTED_ELSEWHERE: Final = {
+    "POST /support/account",  # it takes the password
+    *("POST /support/sign-in/oidc/connect", "POST /support/sign-in/oidc/prove"),  # they take a provider
+    *("POST /support/account/factors/app", "POST /support/account/factors/passkey"),  # they take a device
+    "POST /support/approvals/{approval_id}/approve",  # and the others: they take the proposal of a second person
+    *("POST /support/approvals/{approval_id}/reject", "POST /support/approvals/{approval_id}/withdraw"),
+}
+"""Routes that change something with what an admin alone does not have; each has separate tests of its entries."""
 QUESTIONS: Final = {
     "POST /admin/hand-outs/{hand_out_id}/recipients/search",
-    "POST /support/account",  # its own test: it takes the password
-    "POST /support/sign-in/oidc/connect",  # as above: it takes a provider
-    "POST /support/sign-in/oidc/prove",
-    "POST /support/account/factors/app",  # as above: it takes the code of an app
-    "POST /support/account/factors/passkey",  # as above: it takes an authenticator
     "POST /support/codes/{code_id}/person",
     "POST /support/codes/{code_id}/views",  # filters of the one who saves them
     "POST /support/codes/{code_id}/views/remove",

@@ -325,7 +325,6 @@ POST /api/v1/reservations/{reservation_id}/reveal-link
 POST /api/v1/webhooks/{endpoint_id}/rotate-secret
 POST /support/account/factors/recovery-codes
 POST /support/account/factors/{factor_id}/remove
-POST /support/approvals/{approval_id}/approve
 POST /support/audit/export
 POST /support/people/{recipient_id}/forget
 POST /support/reservations/{reservation_id}/reveal-link

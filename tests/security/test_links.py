@@ -21,6 +21,8 @@ ID: Final = re.compile(r"/([0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{64}|[0-9]+)(?=/|$)
 OPENED_OTHERWISE: Final = {
     *("/support/codes/{code_id}/proofs", "/support/codes/{code_id}/stream", "/support/codes/{code_id}/version"),
     *("/admin/campaigns/{campaign_id}/proofs", "/admin/hand-outs/{hand_out_id}/progress"),
+    *("/support/approvals", "/support/approvals/{approval_id}"),  # where actions wait for a second person
+    "/support/approvals/{approval_id}/reject",
     "/admin/staff/{staff_id}/role",  # the form of the account leads to it
     "/admin/batches/{batch_id}/stop",  # linked while the batch works
     "/admin/batches/{batch_id}/rejected",  # linked if a line was rejected

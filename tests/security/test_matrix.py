@@ -9,8 +9,11 @@ from tests.support.clients.role_clients import ROLES, RoleClients, Who
 
 pytestmark = pytest.mark.slow
 
-BEFORE_SESSION = ("POST /support/forgot-password", "POST /support/sign-in")
-"""Forms with a cookie of their own, because there is no session yet."""
+BEFORE_SESSION = (
+    *("POST /support/forgot-password", "POST /support/sign-in", "POST /support/sign-in/passkey"),
+    *("GET /support/sign-in/second/{step_id}", "POST /support/sign-in/second/{step_id}"),
+)
+"""Forms with a separate cookie, because there is no session yet, and the page of a sign-in that no browser began."""
 RANK: dict[Role, int] = {"anyone": 0, "viewer": 1, "support": 2, "admin": 3}
 WHO: tuple[Who, ...] = ("anyone", "viewer", "support", "admin")
 FORMS = sorted(
@@ -39,7 +42,7 @@ def test_each_route_lets_in_its_roles_and_no_other(role_clients: RoleClients, wh
         if is_let_in(answer) != should or answer.status_code >= 500:
             wrong.append((route, answer.status_code))
 
-    # Without the form's own cookie they are turned away as stale forms, anyone who sends them.
+    # Without the cookie they are turned away as stale, anyone who sends them.
     assert wrong == [(route, 403) for route in BEFORE_SESSION]
 
 

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from api.http.file_stream import stream_file
 from api.http.pagination import Page, count_list
-from api.i18n.audit_details import describe_details, describe_proof
+from api.i18n.audit_details import describe_details, describe_proof, find_actor_ids
 from api.i18n.catalogs import Translator, translator
 from api.schemas.csv_cells import TYPE, csv_line
 from api.schemas.numbers import IN_DIGITS
@@ -48,8 +48,10 @@ COLUMNS: Final = (
     *("number", "at", "actor_kind", "actor", "action", "subject_kind", "subject", "subject_id", "details", "proof"),
     "approved_by",
 )
+STAFF: Final = "/admin/staff"
+"""The list, for colleagues whose account was removed: they have no page."""
 _PATHS: Final[dict[SubjectKind, str]] = {
-    "staff": "/admin/staff",
+    "staff": "/admin/staff/{id}",
     "key": "/admin/keys/{id}",
     "reservation": "/support/reservations/{id}",
     "code": "/support/codes/{id}",
@@ -217,7 +219,8 @@ def _encode(storage: ReadableStore, chosen: AuditFilter) -> Iterator[bytes]:
 
 
 def _find_names(storage: ReadableStore, rows: Sequence[AuditRow]) -> Names:
-    ids = {key for row in rows for key in (row.staff_id, row.key_id, row.approved_by, row.subject_id)}
+    ids: set[UUID | None] = {key for row in rows for key in (row.staff_id, row.key_id, row.approved_by, row.subject_id)}
+    ids |= {parse_id("who", each) for row in rows for each in find_actor_ids(row.action, row.reason or "")}
     subjects = AuditReader(storage).find_subjects([key for key in ids if key is not None])
     hand_outs = HandOutReader(storage).find_names([key for key, each in subjects.items() if each.kind == "hand_out"])
     return {key: each._replace(name=hand_outs.get(key, each.name)) for key, each in subjects.items()}
@@ -225,21 +228,32 @@ def _find_names(storage: ReadableStore, rows: Sequence[AuditRow]) -> Names:
 
 def _describe(storage: ReadableStore, rows: Sequence[AuditRow], t: Translator) -> list[AuditLine]:
     names = _find_names(storage, rows)
+    actors = {str(key): _describe_actor(key, each, t) for key, each in names.items() if key is not None}
+    accounts = StaffAccountRepository(storage)
+    of_staff = {row.subject_id for row in rows if row.subject_id in names and names[row.subject_id].kind == "staff"}
+    removed = {key for key in of_staff if key is not None and accounts.find(key) is None}
     return [
         AuditLine(
             row,
             _name_actor(row, names),
             _name_approver(row, names),
             subject := _find_subject(row, names),
-            None if subject is None else _path(row.subject_id, subject),
-            _describe_details(row, t),
+            None if subject is None else STAFF if row.subject_id in removed else _path(row.subject_id, subject),
+            _describe_details(row, t, actors),
         )
         for row in rows
     ]
 
 
-def _describe_details(row: AuditRow, t: Translator) -> str:
-    details = describe_details(row.action, row.reason or "", t)
+def _describe_actor(actor_id: UUID, subject: AuditSubject, t: Translator) -> str:
+    """Return the name of a member of staff or a key; keys that replace each other have the same, so the id follows."""
+    if subject.kind == "staff" and subject.name:
+        return subject.name
+    return f"{subject.name or t(f'page.support.audit.subject.{subject.kind}')} ({str(actor_id)[:8]})"
+
+
+def _describe_details(row: AuditRow, t: Translator, actors: Mapping[str, str]) -> str:
+    details = describe_details(row.action, row.reason or "", t, actors)
     if row.proof is None:
         return details
     return t("page.support.audit.join").join(filter(None, (details, describe_proof(row.proof, t))))

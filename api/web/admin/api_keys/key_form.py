@@ -29,7 +29,7 @@ def read_end(fields: FormFields, now: datetime) -> datetime | None:
         fields.errors["key_ends_at"] = "missing"
     elif at is not None and at <= now:
         fields.errors["key_ends_at"] = "past"
-    return now + timedelta(days=int(choice)) if choice.isdecimal() else at
+    return now + timedelta(days=int(choice)) if choice in ENDS and choice.isdecimal() else at
 
 
 def read_networks(fields: FormFields) -> tuple[str, ...]:

@@ -105,6 +105,33 @@ def test_export_holds_the_filtered_entries_and_is_an_entry_itself(admin: StaffBr
     assert "yearly audit; action: created an API key" in newest
 
 
+def test_details_name_keys_and_colleagues_and_link_to_the_page_of_a_colleague(admin: StaffBrowser) -> None:
+    """No id where there is a name; a colleague whose account was removed has no page to link to."""
+    key_id, _ = make_key(admin, "shop")
+    nonce = uuid4()
+    form = {"ends": "90", "overlap_hours": "24", "nonce": nonce.hex}
+    admin.submit(f"/admin/keys/{key_id}/replace", **form)
+    replaced = admin.get("/support/audit").text
+    by = next(link for link in read_page(replaced).link_targets if link.startswith("/support/audit?who="))
+    admin_id = by.partition("=")[2].partition("&")[0]
+    path = f"/support/audit/export?who={admin_id}"
+    admin.submit(path, path, reason="yearly audit")
+    location = admin.submit("/admin/staff", email="mei@staff.example.com", role="viewer").headers["location"]
+    member = location.partition("?")[0]
+    listed = admin.get("/support/audit").text
+    admin.submit(f"{member}/remove", member, reason="left")
+    after = entries_of(admin.get("/support/audit").text)[0]
+
+    text = read_page(listed).text
+    assert f"by: shop ({str(nonce)[:8]})" in text
+    assert f"replaces: shop ({str(key_id)[:8]})" in text
+    assert f"actor: {ADMIN}" in text
+    assert not any(str(each) in text for each in (nonce, key_id, admin_id))
+    assert member in entries_of(listed)[0].link_targets
+    assert "/admin/staff" in after.link_targets
+    assert member not in after.link_targets
+
+
 def test_history_shows_staff_in_full_to_admins_only(app: AppClient, sign_in: SignIn, admin: StaffBrowser) -> None:
     """Everyone else sees enough to recognize a colleague."""
     code_id = code_id_of(app, app.issue())
