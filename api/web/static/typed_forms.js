@@ -1,5 +1,4 @@
-// What staff typed is not lost: a form that was refused, or that was sent after the session had ended or while the
-// database was away, is filled in again, also in another language. This tab keeps it until a form is accepted.
+// What staff typed into a form that was not accepted is filled in again. This tab keeps it until one is accepted.
 
 const PLACE = "typed-form";
 const KEPT_MS = 15 * 60_000;
@@ -23,14 +22,14 @@ function store(typed) {
 
 const pathOf = (form) => new URL(form.action, location.href).pathname;
 
-// Of the hidden fields only the one that makes a form sent twice one request: tokens belong to a session.
+// Hidden tokens belong to a session; the nonce makes a form that is sent twice one request.
 const isTyped = (field) => field.name !== "" && !LEFT_OUT.has(field.type) && (field.type !== "hidden" || field.name === "nonce");
 
 const fieldsOf = (form) => [...form.elements].filter(isTyped);
 
 const valuesOf = (form) => fieldsOf(form).map((field) => [field.name, field.value, field.checked === true]);
 
-// The form that is sent, and the others of the page that were changed. `isLost`: whatever page comes next, it was not sent.
+// The form that is sent, and the changed ones. `isLost`: it was not sent.
 function remember(form, isLost) {
   const page = location.pathname + location.search;
   const others = [...document.forms]
@@ -63,7 +62,7 @@ function fill(form, values) {
 const canKeep = (form) =>
   form.method === "post" && form.querySelector("input[type=password]") === null && fieldsOf(form).some((field) => field.type !== "hidden");
 
-// A page that refuses a form has the address of the form's own page, so that going back and loading again ask nothing.
+// A page that refuses a form gets the address of the form's page: going back and loading again ask nothing.
 function comeBack(stored) {
   for (const form of document.forms) {
     form.action = form.action;
@@ -104,7 +103,7 @@ document.addEventListener(
   "submit",
   (event) => {
     if (event.target.dataset.carries !== undefined) {
-      sessionStorage.removeItem(PLACE); // the form is in that one, and sent with it
+      sessionStorage.removeItem(PLACE);
     } else if (!event.defaultPrevented && canKeep(event.target)) {
       remember(event.target, false);
     }
@@ -112,7 +111,7 @@ document.addEventListener(
   true,
 );
 
-// The language of a page is changed by a link, which would leave the form.
+// A link changes the language, and would leave the form.
 for (const link of document.querySelectorAll(".languages a")) {
   link.addEventListener("click", () => {
     const form = [...document.forms].find((each) => canKeep(each) && fieldsOf(each).some(isChanged));
