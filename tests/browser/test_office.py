@@ -68,7 +68,7 @@ def test_key_is_created_without_javascript(open_tab: Tab) -> None:
 
     assert secret.startswith("rl_")
     assert secret not in page.content()
-    assert page.locator(".mark-refunded").count() == 1
+    assert page.locator(".mark-revoked").count() == 1
 
 
 def test_campaign_is_created_issued_and_ended(open_tab: Tab) -> None:
