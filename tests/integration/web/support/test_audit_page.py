@@ -12,7 +12,7 @@ from projections.repositories.audit_log import OPERATOR, AuditLog
 from tests.support.clients.admin_client import secret_of
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import Element, read_page
-from tests.support.clients.staff_browser import StaffBrowser, code_id_of
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of, read_audit_log
 
 ADMIN = "admin@staff.example.com"
 SignIn = Callable[..., StaffBrowser]
@@ -118,7 +118,7 @@ def test_details_name_keys_and_colleagues_and_link_to_the_page_of_a_colleague(ad
     admin.submit(path, path, reason="yearly audit")
     location = admin.submit("/admin/staff", email="mei@staff.example.com", role="viewer").headers["location"]
     member = location.partition("?")[0]
-    listed = admin.get("/support/audit").text
+    listed = read_audit_log(admin)
     admin.submit(f"{member}/remove", member, reason="left")
     after = entries_of(admin.get("/support/audit").text)[0]
 
