@@ -104,7 +104,8 @@ def check_identity_provider(settings: LedgerSettings) -> CheckResults:
     """Check that staff can sign in: the identity provider's documents, and the account of last resort."""
     if settings.oidc_issuer is None:
         return
-    client = ClientRegistration.of(ApiSettings.from_environment())
+    api_settings = ApiSettings.from_environment()
+    client = ClientRegistration.of(api_settings)
     http_client = PinnedHttpClient(EVERY_NETWORK, REQUEST_S_MAX, body_bytes_max=DOCUMENT_BYTES_MAX)
     try:
         IdentityProvider(client, http_client.exchange, time.monotonic).check()
@@ -113,7 +114,7 @@ def check_identity_provider(settings: LedgerSettings) -> CheckResults:
         yield CheckResult("single sign-on", "wrong", error.detail, remedy)
     else:
         yield CheckResult("single sign-on", "ok", f"{client.issuer} answers, and signs with keys that the ledger reads")
-    if settings.password_sign_in == "break-glass":  # noqa: S105 - a mode, no password
+    if api_settings.admits_one_password:
         yield _check_break_glass(settings.database_url.get_secret_value())
 
 
