@@ -30,7 +30,8 @@ from domain.events.event import Event
 from domain.events.registry import EVENT_TYPES
 from domain.values.email_domains import DomainNames
 from projections.config.environment import name_of_variable
-from projections.config.settings import LedgerSettings, format_default, list_sections
+from projections.config.settings import LedgerSettings
+from projections.config.settings_reference import format_default, list_sections
 from projections.config.staff_roles import RANK
 from projections.config.unknown_settings import OTHER_VARIABLES
 from projections.terminal.exit_codes import list_exit_codes

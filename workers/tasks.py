@@ -16,6 +16,8 @@ from domain.application import settle_revoked_code
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_stalled_writers
 from projections.event_store.snapshots import write_missing_snapshots
+from projections.privacy.address_retention import RUN_MAX_S as ADDRESSES_RUN_MAX_S
+from projections.privacy.address_retention import AddressRetention
 from projections.read_models.history_blocks import write_missing_blocks
 from projections.repositories.approvals import expire_due
 from projections.storage.revocation_queue import settle_next_revocations
@@ -226,6 +228,9 @@ def cleanup_expired_users() -> None:
         now = runtime.storage.recorder.clock.now()
         expire_due(runtime.storage, now, runtime.steps.new_id)
         pruned = prune(runtime.storage, now, settings.refusals_days)
+        if settings.unaccepted_days:
+            retention = AddressRetention(runtime.storage, settings.unaccepted_days, runtime.steps.new_id)
+            pruned["address"] = retention.erase_due(now, _deadline(ADDRESSES_RUN_MAX_S))
     except Exception:
         for kind in PRUNED_KINDS:
             PRUNED.labels("failed", kind).inc()

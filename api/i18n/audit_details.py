@@ -18,6 +18,7 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "issued_codes": ("count", "lines", "group"),
     "imported_codes": ("count", "lines", "group"),
     "exported_codes": ("issued_before", "batch", "group"),
+    "erased_unaccepted": ("people", "after_days"),
     "exported_audit": ("who", "action", "since", "until"),
     "changed_codes": ("action", "count", "until"),
     "made_key": ("name", "replaces", "role", "scopes", "days", "until", "networks"),

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal, NamedTuple
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic.fields import FieldInfo
 
 from domain.policy import WAIT_S_MAX, Policy
 from domain.ports import Language
@@ -47,38 +46,6 @@ class Rates(NamedTuple):
 
 RATES: Final = Rates(per_recipient=5, again=3, per_address=100)
 """Defaults of the settings."""
-
-SECTIONS: Final = {
-    "database_url": "Where things are",
-    "traces_url": "Traces",
-    "secret_key": "Secrets",
-    "smtp_url": "Mail and webhooks",
-    "oidc_issuer": "Sign-in of staff",
-    "reservation_ttl_s": "Policy",
-    "body_bytes_max": "Size",
-    "refusals_days": "How long things are kept",
-}
-"""Headings of the reference page, each by the first setting below it."""
-
-
-def format_default(field: FieldInfo) -> str:
-    """Return the default of a setting as a variable would set it; empty without one."""
-    default = None if field.is_required() else field.get_default()
-    if isinstance(default, SecretStr):
-        return default.get_secret_value()
-    if isinstance(default, float):
-        return f"{default:g}"
-    return "" if default is None else str(default)
-
-
-def list_sections() -> dict[str, list[str]]:
-    """Return the fields of all settings by the heading of their section, in the order of the reference page."""
-    sections: dict[str, list[str]] = {}
-    heading = ""
-    for field in LedgerSettings.model_fields:
-        heading = SECTIONS.get(field, heading)
-        sections.setdefault(heading, []).append(field)
-    return sections
 
 
 def add_password(url: str, file: str | Path | None) -> str:
@@ -448,6 +415,13 @@ class LedgerSettings(EnvironmentSettings):
         le=3650,
         description="days for which rejected requests (digest of the email address, code id, reason) and counts of"
         " unknown codes are kept",
+    )
+    unaccepted_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="days after which [addresses of people who never accepted"
+        " are erased](../how-to/privacy-requests.md#erase-addresses-after-a-time); 0: never",
     )
     mail_days: int = Field(default=30, ge=1, le=3650, description="days for which emails stay in the test mailbox")
     log_bytes_max: int = Field(

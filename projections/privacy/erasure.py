@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from domain.values.batched import batched
@@ -121,6 +121,19 @@ class ErasurePreview(NamedTuple):
     codes: int
 
 
+WhyKept = Literal["accepted", "case", "open", "code", "limit", "opt_out", "recent"]
+"""Why an address is kept: something was accepted, a case is open, something is under way, a code can still be redeemed,
+a campaign counts the uses of the person, they want no emails (or none can be delivered), or the time is not over."""
+
+
+def find_why_kept(
+    cursor: Cursor[Any], recipient_ids: Sequence[UUID], now: datetime, before: datetime
+) -> dict[UUID, WhyKept | None]:
+    """Return why the address of each recipient is kept; None if everything about them ended before a time."""
+    parameters = {"recipient_ids": list(recipient_ids), "now": now, "before": before}
+    return dict(cursor.execute(PrivacySql.why_kept, parameters).fetchall())
+
+
 class StillInFlightError(Exception):
     """A message to the person may be on its way, so nothing was erased.
 
@@ -206,31 +219,53 @@ class PersonEraser:
             StillInFlightError: A message may be on its way.
             StillRedeemableError: A code was sent since the codes of the person were revoked.
         """
-        vault = self._storage.vault
-        pool = self._storage.datastore
-        with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-            cursor.execute(PrivacySql.hold_addresses)
+        with self._hold_addresses() as (conn, cursor):
             if now is not None and (until := find_in_flight(cursor, [recipient_id], (), now).until) is not None:
                 raise StillInFlightError(until)
             if cursor.execute(PrivacySql.redeemable_codes_of_recipient, (recipient_id,)).fetchone() is not None:
                 raise StillRedeemableError
             if list_id is not None:
                 list_id()
-            recipient = cursor.execute(PrivacySql.recipients_by_id, ([recipient_id],)).fetchone()
-            if recipient is not None:
-                typed, digests = vault.read_text("recipient", recipient), [bytes(recipient[1])]
-                if typed is not None:
-                    digests += vault.compute_digests("recipient", normalize_text("recipient", typed))
-                _delete_counts(cursor, digests)
-            cursor.execute(PrivacySql.delete_keys_of_recipient, (recipient_id,))
-            cursor.execute(PrivacySql.expire_approvals_of_recipient, {"recipient_id": recipient_id, "now": now})
-            assume_eraser_role(conn)
-            cursor.execute(PrivacySql.lock_recipient, (recipient_id,))
-            assume_runtime_role(conn)
-            texts = find_text_ids(cursor, recipient_id)
-            assume_eraser_role(conn)
-            cursor.execute(PrivacySql.delete_texts, (texts,))
-            return cursor.execute(PrivacySql.delete_recipient, (recipient_id,)).rowcount > 0
+            return self._delete(conn, cursor, recipient_id, now)
+
+    def erase_unaccepted(self, recipient_id: UUID, now: datetime, before: datetime) -> bool:
+        """Erase a person who never accepted anything; return False if `why_kept` has a reason to keep the address.
+
+        The id is not listed: if a restored backup brings the person back, they are past the same time again.
+        """
+        with self._hold_addresses() as (conn, cursor):
+            is_leased = find_in_flight(cursor, [recipient_id], (), now).until is not None
+            if is_leased or find_why_kept(cursor, [recipient_id], now, before) != {recipient_id: None}:
+                return False
+            return self._delete(conn, cursor, recipient_id, now)
+
+    def _delete(self, conn: Connection[Any], cursor: Cursor[Any], recipient_id: UUID, now: datetime | None) -> bool:
+        vault = self._storage.vault
+        recipient = cursor.execute(PrivacySql.recipients_by_id, ([recipient_id],)).fetchone()
+        if recipient is not None:
+            typed, digests = vault.read_text("recipient", recipient), [bytes(recipient[1])]
+            if typed is not None:
+                digests += vault.compute_digests("recipient", normalize_text("recipient", typed))
+            _delete_counts(cursor, digests)
+        cursor.execute(PrivacySql.delete_keys_of_recipient, (recipient_id,))
+        cursor.execute(PrivacySql.expire_approvals_of_recipient, {"recipient_id": recipient_id, "now": now})
+        assume_eraser_role(conn)
+        cursor.execute(PrivacySql.lock_recipient, (recipient_id,))
+        assume_runtime_role(conn)
+        texts = find_text_ids(cursor, recipient_id)
+        assume_eraser_role(conn)
+        cursor.execute(PrivacySql.delete_texts, (texts,))
+        is_new = cursor.execute(PrivacySql.delete_recipient, (recipient_id,)).rowcount > 0
+        assume_runtime_role(conn)
+        return is_new
+
+    @contextmanager
+    def _hold_addresses(self) -> Iterator[tuple[Connection[Any], Cursor[Any]]]:
+        """Open a transaction in which no address is read for sending."""
+        pool = self._storage.datastore
+        with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(PrivacySql.hold_addresses)
+            yield conn, cursor
 
     def erase_refusals(self, address: EmailAddress) -> None:
         """Delete the digests of this address in refusals and rate limits, also where no reservation was ever made."""

@@ -65,3 +65,7 @@ class PrivacySql(Statements, file="privacy.sql"):
     suppressions_at: LiteralString
     lift_suppressions: LiteralString
     has_erased: LiteralString
+    recipients_after: LiteralString
+    why_kept: LiteralString
+    address_retention_progress: LiteralString
+    set_address_retention_progress: LiteralString

@@ -277,3 +277,57 @@ DELETE FROM suppressed_addresses WHERE recipient_id = %s;
 
 -- name: has_erased
 SELECT EXISTS (SELECT FROM audit WHERE act = 'forgot_person' AND subject_id = %s);
+
+-- name: recipients_after
+SELECT recipient_id FROM recipients WHERE recipient_id > %s ORDER BY recipient_id LIMIT %s;
+
+-- name: why_kept
+-- Why the addresses of these recipients are kept, the first reason of several; null: they are past their retention.
+-- A code waits for the person until it ends, is revoked or redeemed, or its campaign ends; a pause is not an end.
+WITH asked AS (
+    SELECT recipient_id FROM recipients WHERE recipient_id = ANY(%(recipient_ids)s)
+), uses AS (
+    SELECT recipient_id,
+        bool_or(r.accepted_at IS NOT NULL) AS has_accepted,
+        bool_or(r.case_id IS NOT NULL) AS has_case,
+        bool_or(r.status = 'live' OR coalesce(r.lease_until, r.due_at, r.access_due_at) IS NOT NULL OR EXISTS (
+            SELECT FROM outbox o WHERE o.reservation_id = r.reservation_id AND o.due_at IS NOT NULL
+        )) AS is_open,
+        bool_or(r.status <> 'refunded' AND c.max_per_person IS NOT NULL AND c.ended_by IS NULL
+            AND (c.ends_at IS NULL OR c.ends_at > %(now)s)) AS is_counted,
+        max(greatest(r.reserved_at, r.sent_at, r.refunded_at)) AS last_at
+    FROM asked JOIN reservations r USING (recipient_id)
+    JOIN code_balances b USING (code_id) LEFT JOIN campaigns c USING (campaign_id)
+    GROUP BY recipient_id
+), codes AS (
+    SELECT recipient_id,
+        bool_or(b.revoked_by IS NULL AND b.used + b.reserved = 0 AND c.ended_by IS NULL
+            AND least(b.expires_at, c.ends_at, 'infinity') > %(before)s) AS is_waiting,
+        max(greatest(h.handed_out_at, h.changed_at, b.last_at)) AS last_at
+    FROM asked JOIN handed_out_codes h USING (recipient_id)
+    JOIN code_balances b USING (code_id) LEFT JOIN campaigns c USING (campaign_id)
+    GROUP BY recipient_id
+), lines AS (
+    SELECT recipient_id, bool_or(o.state <> 'ended') AS is_waiting, max(o.changed_at) AS last_at
+    FROM asked JOIN hand_out_recipients l USING (recipient_id) JOIN hand_outs o USING (hand_out_id)
+    WHERE NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = l.code_id)
+    GROUP BY recipient_id
+)
+SELECT recipient_id, CASE
+    WHEN uses.has_accepted THEN 'accepted'
+    WHEN uses.has_case THEN 'case'
+    WHEN uses.is_open OR lines.is_waiting THEN 'open'
+    WHEN codes.is_waiting THEN 'code'
+    WHEN uses.is_counted THEN 'limit'
+    WHEN EXISTS (SELECT FROM opt_outs o WHERE o.recipient_id = asked.recipient_id)
+        OR EXISTS (SELECT FROM suppressed_addresses s WHERE s.recipient_id = asked.recipient_id AND s.until > %(now)s)
+        THEN 'opt_out'
+    WHEN coalesce(greatest(uses.last_at, codes.last_at, lines.last_at), 'infinity') > %(before)s THEN 'recent'
+END
+FROM asked LEFT JOIN uses USING (recipient_id) LEFT JOIN codes USING (recipient_id) LEFT JOIN lines USING (recipient_id);
+
+-- name: address_retention_progress
+SELECT after_id FROM address_retention_progress;
+
+-- name: set_address_retention_progress
+UPDATE address_retention_progress SET after_id = %s;

@@ -35,6 +35,7 @@ ERROR_TYPES = (
 )
 PRUNED_KINDS = (
     *("idempotency_key", "refusal", "unknown_code_try", "callback", "approval", "webhook_secret", "webhook_delivery"),
+    "address",
 )
 CALLBACK_OUTCOMES = (
     *("accepted", "bounced", "removed"),

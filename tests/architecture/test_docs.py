@@ -14,7 +14,8 @@ from api.settings import ApiSettings
 from domain.commands.case_events import CaseCause
 from domain.commands.reservation.reserve import ReserveUse
 from domain.model.invariants import CODE_RULES, RESERVATION_RULES
-from projections.config.settings import SECTIONS, LedgerSettings, list_sections
+from projections.config.settings import LedgerSettings
+from projections.config.settings_reference import SECTIONS, list_sections
 from workers.settings import WorkerSettings
 
 DOCS = Path(__file__).parents[2] / "docs"

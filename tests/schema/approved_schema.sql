@@ -107,6 +107,11 @@ CREATE TABLE public.access_marks (
     next_at timestamp with time zone NOT NULL,
     attempt integer
 );
+CREATE TABLE public.address_retention_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    after_id uuid NOT NULL,
+    CONSTRAINT address_retention_progress_only_row_check CHECK (only_row)
+);
 CREATE TABLE public.api_key_uses (
     key_id uuid NOT NULL,
     used_at timestamp with time zone,
@@ -754,6 +759,8 @@ ALTER TABLE ONLY public.accepted_times
     ADD CONSTRAINT accepted_times_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.access_marks
     ADD CONSTRAINT access_marks_pkey PRIMARY KEY (reservation_id);
+ALTER TABLE ONLY public.address_retention_progress
+    ADD CONSTRAINT address_retention_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.api_key_uses
     ADD CONSTRAINT api_key_uses_pkey PRIMARY KEY (key_id);
 ALTER TABLE ONLY public.api_keys

@@ -1,8 +1,8 @@
-"""`ledger forget` and `ledger rotate-keys`: changes of rows in the vault."""
+"""`ledger forget`, `ledger rotate-keys` and `ledger retention`: changes of rows in the vault, and what will change."""
 
 import math
 import time
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,7 +14,8 @@ from api.errors import ApplicationError
 from api.settings import ApiSettings
 from api.use_cases.privacy.erase_person import ErasureResult, PersonErasure, request_erasure
 from domain.values.identifiers import EmailAddress
-from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
+from projections.privacy.address_retention import AddressRetention
+from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError, WhyKept
 from projections.privacy.key_rotation import KeyRotation
 from projections.repositories.audit_log import NO_REASON
 from projections.terminal.exit_codes import ExitCode
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(forget)
     app.command("rotate-keys")(rotate_keys)
+    app.command()(retention)
 
 
 def forget(
@@ -124,4 +126,51 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
         say("only the first pepper is still needed")
     else:
         say(f"keep the older peppers in the keyring until the rejected requests up to {until:%Y-%m-%d} are deleted")
+    return 0
+
+
+_WHY_KEPT: Final[dict[WhyKept | None, str]] = {
+    None: "are erased by the next runs",
+    "accepted": "kept: they accepted something",
+    "case": "kept: a case is open",
+    "open": "kept: an invitation, an access or a line of a hand-out is under way",
+    "code": "kept: a code waits for them, or did until then",
+    "limit": "kept: a running campaign limits uses per person",
+    "opt_out": "kept: they want no emails, or none can be delivered",
+    "recent": "kept: the last change was since then",
+}
+
+
+def retention(
+    context: typer.Context,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=36_500, help="Days after the last change. Default: LEDGER_UNACCEPTED_DAYS."),
+    ] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Show how many email addresses are past their retention.
+
+    LEDGER_UNACCEPTED_DAYS erases them. Others are kept for the reasons shown. This command changes nothing.
+
+    Example: `ledger retention --days 365`
+    """
+    session = Session(context.obj)
+    with session.open_ledger() as ledger:
+        days_kept = days or ledger.settings.unaccepted_days
+        if not days_kept:
+            say_error("no days are set: name some with --days, or set LEDGER_UNACCEPTED_DAYS")
+            return ExitCode.USAGE
+        counts = AddressRetention(ledger.storage, days_kept, ledger.services.new_id).count(ledger.create_context().now)
+    if json:
+        due = counts.pop(None, 0)
+        print_json(
+            {"days": days_kept, "is_on": days_kept == ledger.settings.unaccepted_days, "due": due, "kept": counts}
+        )
+        return 0
+    say(f"email addresses, {days_kept} days after the last change:")
+    for why, text in _WHY_KEPT.items():
+        say(f"{counts[why]:>9,}  {text}")
+    if days_kept != ledger.settings.unaccepted_days:
+        say(f"nothing is erased unless LEDGER_UNACCEPTED_DAYS={days_kept} is set for the workers")
     return 0

@@ -18,7 +18,8 @@ from api.cli.printing import JsonFlag, print_json
 from api.settings import ApiSettings
 from projections.config.environment import find_variable, name_of_variable
 from projections.config.secret_masking import mask_setting
-from projections.config.settings import DEFAULT_DATA_DIR, LedgerSettings, format_default, list_sections
+from projections.config.settings import DEFAULT_DATA_DIR, LedgerSettings
+from projections.config.settings_reference import format_default, list_sections
 from projections.config.unknown_settings import OTHER_VARIABLES, find_ignored_settings, find_unknown_settings
 from projections.config.variables import ENVIRONMENT, Variable, find_faults, parse_variables, read_variables
 from projections.terminal.exit_codes import ExitCode

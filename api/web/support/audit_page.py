@@ -43,6 +43,8 @@ ACTORS_OFFERED: Final = 100
 OPERATOR: Final = "operator"
 """The actor of entries that were made on the command line."""
 ACTIONS: Final[tuple[AuditAction, ...]] = get_args(AuditAction)
+OF_SWEEP: Final[frozenset[AuditAction]] = frozenset({"let_expire", "erased_unaccepted"})
+"""Actions of workers, at no request."""
 ERASED: Final = AuditSubject("person", None)
 COLUMNS: Final = (
     *("number", "at", "actor_kind", "actor", "action", "subject_kind", "subject", "subject_id", "details", "proof"),
@@ -269,8 +271,10 @@ def _name_actor(row: AuditRow, names: Names) -> ActorName:
     if actor_id is not None:
         name = names[actor_id].name if actor_id in names else None
         return ActorName(str(actor_id), "staff" if row.staff_id else "key", name)
-    if row.action in {"sign_in_failed", "let_expire"}:
-        return ActorName("", "sweep" if row.action == "let_expire" else "unknown", None)
+    if row.action in OF_SWEEP:
+        return ActorName("", "sweep", None)
+    if row.action == "sign_in_failed":
+        return ActorName("", "unknown", None)
     return ActorName(OPERATOR, OPERATOR, None)
 
 

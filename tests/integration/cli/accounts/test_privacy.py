@@ -68,3 +68,20 @@ def test_export_person_is_empty_for_an_unknown_or_erased_person(bench: LedgerBen
     assert "no person has this email address" in stranger.err
     assert terminal.ledger("export", "person", "no address").status == 2
     assert bench.rows("SELECT count(*) FROM audit WHERE act = 'exported_person' AND subject_id IS NULL") == [(2,)]
+
+
+def test_retention_counts_what_would_be_erased_and_changes_nothing(bench: LedgerBench, terminal: Terminal) -> None:
+    """In words and as JSON; without days it says how to name some."""
+    reservation_id = done(bench.redeem(bench.issue(), "li@example.com")).require_reservation().reservation_id
+    bench.attempt(reservation_id)
+
+    printed, machine = (
+        terminal.ledger("retention", "--days", "1"),
+        terminal.ledger("retention", "--days", "1", "--json"),
+    )
+    unset = terminal.ledger("retention")
+
+    assert "        1  kept: the last change was since then" in printed.out
+    assert machine.json == {"days": 1, "is_on": False, "due": 0, "kept": {"recent": 1}}
+    assert (unset.status, "LEDGER_UNACCEPTED_DAYS" in unset.err) == (2, True)
+    assert bench.rows("SELECT count(*) FROM recipients") == [(1,)]

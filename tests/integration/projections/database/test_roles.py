@@ -41,6 +41,7 @@ from projections.database.roles import (
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.hand_outs.opened_codes import insert_opened_code
+from projections.privacy.address_retention import AddressRetention
 from projections.privacy.erasure import ErasedIdsFile
 from projections.privacy.key_rotation import KeyRotation
 from projections.repositories.audit_log import OPERATOR, AuditLog
@@ -245,6 +246,20 @@ def test_recipient_is_erased_and_keys_rotate_with_few_rights(running: str, tmp_p
         assert conn.execute("SELECT count(*), min(key_id) / 2 FROM recipients").fetchall() == [(1, 1)]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("UPDATE recipients SET key_id = 1")
+
+
+def test_addresses_past_their_retention_are_erased_with_few_rights(running: str) -> None:
+    """Two people in one transaction, with its entry in the audit log."""
+    with LedgerStore.open(settings_for(running)) as storage:
+        bench = LedgerBench(storage, running)
+        for name in ("li.wei", "wang.fang"):
+            reservation = done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation()
+            bench.attempt(reservation.reservation_id)
+        retention = AddressRetention(storage, 1, uuid4)
+        erased = retention.erase_due(bench.context().now + timedelta(days=2), lambda: False)
+
+    assert (erased, bench.rows("SELECT act FROM audit")) == (2, [("erased_unaccepted",)])
+    assert list_roles_that_may_change_log(running) == []
 
 
 def test_hand_out_runs_with_few_rights(running: str) -> None:

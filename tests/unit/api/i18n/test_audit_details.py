@@ -134,6 +134,11 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         "events: CodeIssued → all; state: enabled → disabled",
         "事件：CodeIssued → 全部；状态：已启用 → 已停用",
     ),
+    "erased_unaccepted": (
+        describe_values(people=2, after_days=365),
+        "people: 2; after (days): 365",
+        "人数：2；期限（天）：365",
+    ),
     "rotated_secret": ("VIP", "VIP", "VIP"),
     "redelivered": (
         describe_values(failed=2, since="2026-11-28T07:00:00+00:00"),

@@ -1,0 +1,213 @@
+"""Addresses of people who never accepted are erased after a time; each reason to keep one is a case of the table."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from domain.commands.campaign.manage_campaign import EndCampaign
+from domain.commands.code.revoke import RevokeCode
+from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.reservation.refund import RefundReservation
+from domain.results import CampaignResult
+from projections.privacy import address_retention
+from projections.privacy.address_retention import AddressRetention
+from projections.privacy.erasure import PersonEraser, WhyKept
+from projections.privacy.opt_outs import OptOutRepository
+from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
+
+DAYS: Final = 30
+
+
+def sent(bench: LedgerBench, email: str, campaign_id: UUID | None = None) -> UUID:
+    """A redemption whose invitation was sent; its id."""
+    result = done(bench.redeem(bench.issue(campaign_id=campaign_id), email))
+    reservation_id = result.require_reservation().reservation_id
+    bench.attempt(reservation_id)
+    return reservation_id
+
+
+def erase(bench: LedgerBench, now: datetime) -> int:
+    """One run of the sweep."""
+    return AddressRetention(bench.storage, DAYS, uuid4).erase_due(now, lambda: False)
+
+
+def later(bench: LedgerBench, **interval: float) -> datetime:
+    """Database time and then some."""
+    return bench.storage.recorder.clock.now() + timedelta(**interval)
+
+
+def count(bench: LedgerBench, now: datetime) -> Counter[WhyKept | None]:
+    """How many addresses are kept for which reason."""
+    return AddressRetention(bench.storage, DAYS, uuid4).count(now)
+
+
+def test_address_of_a_person_who_never_accepted_is_erased_after_its_time(bench: LedgerBench) -> None:
+    """Not a day earlier; the history and the counts stay, and the audit log has the number of people."""
+    sent(bench, "li@example.com")
+    refunded = done(bench.redeem(bench.issue(), "wang@example.com")).require_reservation().reservation_id
+    bench.run(RefundReservation(context=bench.context("staff"), reservation_id=refunded, cause="staff"))
+    balances = bench.rows("SELECT code_id, used FROM code_balances ORDER BY 1")
+
+    assert erase(bench, later(bench, days=DAYS - 1)) == 0
+    assert count(bench, later(bench, days=DAYS - 1)) == {"recent": 2}
+    assert erase(bench, later(bench, days=DAYS, minutes=1)) == 2
+
+    assert bench.rows("SELECT count(*) FROM recipients") == [(0,)]
+    assert bench.rows("SELECT code_id, used FROM code_balances ORDER BY 1") == balances
+    [(action, subject, staff, text_id)] = bench.rows("SELECT act, subject_id, staff_id, text_id FROM audit")
+    assert (action, subject, staff) == ("erased_unaccepted", None, None)
+    assert bench.reader.find_private_text(text_id) == f"people: 2; after_days: {DAYS}"
+    assert_no_drift(bench)
+
+
+def accept(bench: LedgerBench) -> None:
+    """The link of the email was opened."""
+    bench.run(
+        AcceptInvite(context=bench.context(), reservation_id=sent(bench, "li@example.com"), delivery=1, case_id=uuid4())
+    )
+
+
+def leave_pending(bench: LedgerBench) -> None:
+    """Nothing was sent yet."""
+    bench.redeem(bench.issue(), "li@example.com")
+
+
+def open_case(bench: LedgerBench) -> None:
+    """The email came back."""
+    bench.bounce(sent(bench, "li@example.com"))
+
+
+def hand_out(bench: LedgerBench) -> None:
+    """A code was sent to them."""
+    bench.create_hand_out()
+    [(code_id,)] = bench.rows("SELECT code_id FROM hand_out_recipients")
+    bench.hand_out_code(code_id)
+
+
+def list_only(bench: LedgerBench) -> None:
+    """They are on a list whose hand-out goes on."""
+    bench.create_hand_out()
+
+
+def count_per_person(bench: LedgerBench) -> None:
+    """One use for each person of a campaign."""
+    sent(bench, "li@example.com", bench.create_campaign(max_per_person=1))
+
+
+def opt_out(bench: LedgerBench) -> None:
+    """They want no reminders."""
+    sent(bench, "li@example.com")
+    [(recipient_id,)] = bench.rows("SELECT recipient_id FROM recipients")
+    OptOutRepository(bench.storage).insert(recipient_id, "VIP", bench.context().now)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "why"),
+    [
+        (accept, "accepted"),
+        (leave_pending, "open"),
+        (open_case, "case"),
+        (hand_out, "code"),
+        (list_only, "open"),
+        (count_per_person, "limit"),
+        (opt_out, "opt_out"),
+    ],
+)
+def test_address_is_kept_for_a_reason(bench: LedgerBench, prepare: Callable[[LedgerBench], None], why: str) -> None:
+    """However long ago it was."""
+    prepare(bench)
+    now = later(bench, days=10 * DAYS)
+
+    assert count(bench, now) == {why: 1}
+    assert erase(bench, now) == 0
+    assert bench.rows("SELECT count(*) FROM recipients, address_retention_progress") == [(1,)]
+    assert bench.rows("SELECT count(*) FROM audit") == [(0,)]
+
+
+def end_campaigns(bench: LedgerBench) -> None:
+    """End every campaign."""
+    for (campaign_id,) in bench.rows("SELECT campaign_id FROM campaigns"):
+        end = EndCampaign(context=bench.context("staff"), campaign_id=campaign_id)
+        assert isinstance(bench.storage.ledger.execute_one(end), CampaignResult)
+
+
+@pytest.mark.parametrize("prepare", [hand_out, count_per_person])
+def test_end_of_a_campaign_begins_the_time(bench: LedgerBench, prepare: Callable[[LedgerBench], None]) -> None:
+    """Its codes cannot be redeemed, and it counts no one any more."""
+    prepare(bench)
+    end_campaigns(bench)
+
+    assert erase(bench, later(bench, days=DAYS, minutes=1)) == 1
+
+
+def test_revoked_code_begins_the_time(bench: LedgerBench) -> None:
+    """The time runs from its revocation, which nothing else about the person shows."""
+    hand_out(bench)
+    [(code_id,)] = bench.rows("SELECT code_id FROM handed_out_codes")
+    context = replace(bench.context("staff"), now=later(bench, days=20))
+    bench.run(RevokeCode(context=context, code_id=code_id, case_ids=()))
+
+    assert count(bench, later(bench, days=20 + DAYS - 1)) == {"recent": 1}
+    assert erase(bench, later(bench, days=20 + DAYS, minutes=1)) == 1
+
+
+def test_code_that_someone_else_redeemed_waits_no_longer(bench: LedgerBench) -> None:
+    """The recipient passed it on; who redeemed it is another person, who accepted."""
+    bench.create_hand_out()
+    [(code_id,)] = bench.rows("SELECT code_id FROM hand_out_recipients")
+    result = done(bench.redeem(bench.hand_out_code(code_id), "other@example.com"))
+    reservation_id = result.require_reservation().reservation_id
+    bench.attempt(reservation_id)
+    bench.run(AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4()))
+    now = later(bench, days=DAYS, minutes=1)
+
+    assert count(bench, now) == {"accepted": 1, None: 1}
+    assert erase(bench, now) == 1
+
+
+def test_walk_goes_on_where_a_run_ended(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of two people: everyone is seen, whatever is kept between them; then it begins again."""
+    monkeypatch.setattr(address_retention, "PAGE_SIZE", 2)
+    people = 5
+    for nth in range(people):
+        sent(bench, f"person{nth}@example.com")
+    now = later(bench, days=DAYS + 1)
+
+    assert [erase(bench, now) for _ in range(3)] == [2, 2, 1]
+    sent(bench, "new@example.com")
+    assert erase(bench, later(bench, days=DAYS + 1)) == 1
+
+
+def test_run_that_is_over_leaves_the_rest_to_the_next_one(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stops between two transactions; no person is left out."""
+    monkeypatch.setattr(address_retention, "CHUNK_SIZE", 1)
+    for nth in range(3):
+        sent(bench, f"person{nth}@example.com")
+    answers = iter([False, True])
+    now = later(bench, days=DAYS + 1)
+
+    assert AddressRetention(bench.storage, DAYS, uuid4).erase_due(now, lambda: next(answers)) == 1
+    assert erase(bench, now) == 2
+    assert bench.rows("SELECT count(*) FROM audit") == [(3,)]
+
+
+def test_person_who_redeems_again_in_between_is_kept(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was due when the page was read is looked at again in the transaction that erases."""
+    sent(bench, "li@example.com")
+    erase_unaccepted = PersonEraser.erase_unaccepted
+
+    def redeem_first(eraser: PersonEraser, recipient_id: UUID, now: datetime, before: datetime) -> bool:
+        with ThreadPoolExecutor(1) as other:  # a thread of its own has a transaction of its own
+            other.submit(lambda: bench.redeem(bench.issue(), "li@example.com")).result()
+        return erase_unaccepted(eraser, recipient_id, now, before)
+
+    monkeypatch.setattr(PersonEraser, "erase_unaccepted", redeem_first)
+
+    assert erase(bench, later(bench, days=DAYS + 1)) == 0
+    assert bench.rows("SELECT count(*) FROM recipients") == [(1,)]
