@@ -308,7 +308,7 @@ class HandOutInvalid(RefusalWithReason):
 
     code = "HAND_OUT_INVALID"
     kind = "malformed"
-    reasons = ("name", "per_minute", "expires_at", "terms", "starts_at")
+    reasons = ("name", "per_minute", "expires_at", "terms", "starts_at", "valid_for")
 
 
 class HandOutMailConflict(RefusalWithReason):

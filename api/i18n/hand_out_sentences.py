@@ -12,6 +12,8 @@ def _created(say: Translator, facts: Facts) -> str:
     terms = say("event.HandOutCreated.existing") if is_existing else terms_text(say, facts, facts.get("bound"))
     rate = facts.get("per_minute")
     key = "event.HandOutCreated" if rate is None else "event.HandOutCreated.rate"
+    if (days := facts.get("valid_for_days")) is not None:
+        terms = say("event.HandOutCreated.valid_for", terms=terms, days=days)
     text = say(key, name=facts.get("name", "?"), rate=rate, terms=terms)
     return say("event.HandOutCreated.draft", created=text) if facts.get("is_draft") else text
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from api.schemas.code_terms import document_of_terms
 from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
@@ -18,7 +18,7 @@ from domain.model.hand_out import HandOutText
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.identifiers import TYPED_LENGTH_MAX
-from domain.values.number_bounds import MAILS_PER_MINUTE
+from domain.values.number_bounds import DAYS, DURATION_PATTERN, MAILS_PER_MINUTE, format_days, parse_days
 from projections.hand_outs.hand_out_reader import HandOutProgress, Person
 
 SUBJECT_LENGTH_MAX: Final = 200
@@ -37,6 +37,7 @@ Text = Annotated[
         description="`{name}` stands for the variable `name` of the recipient, `{group}` for the group.",
     ),
 ]
+ValidFor = Annotated[str, Field(pattern=DURATION_PATTERN), AfterValidator(lambda typed: format_days(parse_days(typed)))]
 Rate = Annotated[
     int | None,
     Field(
@@ -58,6 +59,7 @@ class HandOutOrder:
         bound: Whether only the first recipient of each code may redeem it.
         existing_codes: Whether its lists name codes that exist, which keep their terms.
         is_draft: Whether nothing is sent until it is started.
+        valid_for_days: Days from the hand-out of each code to its end; None: only the terms end it.
         per_minute: Most emails per minute; None for as fast as workers send.
         texts: Its own subject and text by language, which replace those of the ledger.
     """
@@ -68,6 +70,7 @@ class HandOutOrder:
     bound: bool = True
     existing_codes: bool = False
     is_draft: bool = False
+    valid_for_days: int | None = None
     per_minute: int | None = None
     texts: Mapping[Language, HandOutText]
 
@@ -138,6 +141,12 @@ class HandOutRequest(GroupedRequest):
         " terms, so the request may name no term but `group`.",
     )
     draft: bool = Field(default=False, description="Whether nothing is sent until `resume` starts it.")
+    valid_for: ValidFor | None = Field(
+        default=None,
+        description="How long each code is valid, from when it is handed out or from `starts_at` if that is later: an"
+        f" ISO 8601 duration in days or weeks, such as `P7D` or `P2W`, at most `P{DAYS.most}D`. `expires_at` ends it"
+        " before. Null: only `expires_at` does.",
+    )
     texts: HandOutTextsRequest | None = Field(default=None, description="Its own texts; null: those of the ledger.")
 
     def order(self) -> HandOutOrder:
@@ -149,6 +158,7 @@ class HandOutRequest(GroupedRequest):
             bound=not self.open,
             existing_codes=self.existing_codes,
             is_draft=self.draft,
+            valid_for_days=None if self.valid_for is None else parse_days(self.valid_for),
             per_minute=self.per_minute,
             texts={} if self.texts is None else self.texts.by_language(),
         )
@@ -230,6 +240,9 @@ class HandOutView(BaseModel):
     per_minute: int | None
     open: bool
     existing_codes: Annotated[bool, Field(description="Whether each line of its lists names a code that exists.")]
+    valid_for: Annotated[
+        str | None, Field(description="How long each code is valid from when it is handed out, such as `P7D`.")
+    ]
     texts: Annotated[
         dict[str, HandOutTextView], Field(description="Its own texts by language, `en` or `zh`; without: the ledger's.")
     ]
@@ -356,6 +369,7 @@ def view_of_hand_out(progress: HandOutProgress, now: datetime) -> HandOutView:
         per_minute=details.hand_out.per_minute,
         open=not details.created.bound,
         existing_codes=details.created.existing_codes,
+        valid_for=None if (days := details.created.valid_for_days) is None else format_days(days),
         texts={name: HandOutTextView(subject=own.subject, text=own.body) for name, own in progress.texts.items()},
         terms=document_of_terms(details.created.terms),
         recipients=progress.people,

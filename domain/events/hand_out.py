@@ -27,6 +27,8 @@ class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
         bound: False for codes that are not bound to their first recipient.
         existing_codes: Whether each line of its lists names a code that exists, which keeps its own terms.
         is_draft: Whether nothing is sent until it is started, which is `HandOutResumed`.
+        valid_for_days: Days from the hand-out of each code, or its start if that is later, to its end; none: only
+            `expires_at` ends its codes.
     """
 
     IMPORTANCE = "outcome"
@@ -40,6 +42,7 @@ class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
     bound: bool = True
     existing_codes: bool = False
     is_draft: bool = False
+    valid_for_days: int | None = None
 
 
 class HandOutPaused(ReasonedCampaignEvent, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Bounds of the numbers that requests, forms, files and commands name, and how a text becomes such a number."""
 
+import re
 from typing import Final, NamedTuple
 
 
@@ -57,3 +58,33 @@ def parse_number(typed: str, bounds: Bounds) -> int:
     if len(digits) > len(str(bounds.most)) or not bounds.holds(number := int(digits)):
         raise NumberError(bounds)
     return number
+
+
+DURATION_PATTERN: Final = r"^P[0-9]{1,5}[DW]$"
+"""Durations in days or weeks, as ISO 8601 writes them, that can be read if they lie within `DAYS`."""
+_DURATION: Final = re.compile(r"P([0-9]{1,5})([DW])", re.ASCII)
+
+
+class DurationError(ValueError):
+    """A text is not a duration in days or weeks. The message is a sentence whose subject, the field, is left out."""
+
+    def __init__(self) -> None:
+        super().__init__(f"is not an ISO 8601 duration from P{DAYS.least}D to P{DAYS.most}D, such as P7D or P2W")
+
+
+def parse_days(typed: str) -> int:
+    """Return the days of a duration such as `P7D`, or `P2W` for weeks.
+
+    Raises:
+        DurationError: It cannot be read, or lies outside `DAYS`.
+    """
+    duration = _DURATION.fullmatch(typed)
+    days = int(duration[1]) * (7 if duration[2] == "W" else 1) if duration else 0
+    if not DAYS.holds(days):
+        raise DurationError
+    return days
+
+
+def format_days(days: int) -> str:
+    """Return the duration of some days, such as `P7D`."""
+    return f"P{days}D"

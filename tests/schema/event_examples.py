@@ -215,6 +215,7 @@ EXAMPLES: Final[list[Event]] = [
         bound=False,
         existing_codes=True,
         is_draft=True,
+        valid_for_days=7,
     ),
     HandOutPaused(**WHO, hand_out_id=R, text_id=C),
     HandOutResumed(**WHO, hand_out_id=R, text_id=C, starts_at=AT),

@@ -207,6 +207,7 @@ class HandOutSender:
             bound=created.bound,
             campaign_id=campaign_id,
             handed_out=place,
+            valid_for_days=created.valid_for_days,
         )
 
     def _prepare(

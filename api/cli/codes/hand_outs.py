@@ -55,7 +55,7 @@ from api.use_cases.services import Caller, LedgerServices
 from domain.events.code_terms import SINGLE_USE
 from domain.model.hand_out import HandOutText
 from domain.values.identifiers import EmailAddress
-from domain.values.number_bounds import MAILS_PER_MINUTE
+from domain.values.number_bounds import MAILS_PER_MINUTE, DurationError, parse_days
 from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, Person
 from projections.read_models.pagination import OLDEST, ListCursor
 from projections.repositories.audit_log import NO_REASON
@@ -82,6 +82,14 @@ def _parse_state(text: str) -> str:
     return text
 
 
+def parse_valid_for(typed: str) -> int:
+    """Return the days of a duration that an option names."""
+    try:
+        return parse_days(typed)
+    except DurationError as error:
+        raise typer.BadParameter(f"{typed!a} {error}") from error
+
+
 def register(app: typer.Typer) -> None:
     """Register the commands."""
     hand_out.command("list")(list_hand_outs)
@@ -104,6 +112,9 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
     existing_codes: Annotated[
         bool, typer.Option("--existing-codes", help="Send codes that exist, which its lists name in the column code.")
     ] = False,
+    valid_for: Annotated[
+        int | None, typer.Option(help="Time from the hand-out to the end of a code, as P7D.", parser=parse_valid_for)
+    ] = None,
     draft: Annotated[
         bool, typer.Option("--draft", help="Send nothing until `ledger hand-out resume` starts it.")
     ] = False,
@@ -136,6 +147,7 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
             bound=not open_code,
             existing_codes=existing_codes,
             is_draft=draft,
+            valid_for_days=valid_for,
             per_minute=per_minute,
             texts=texts,
         )

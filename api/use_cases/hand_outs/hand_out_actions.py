@@ -106,6 +106,7 @@ def create_hand_out(
         bound=order.bound,
         existing_codes=order.existing_codes,
         is_draft=order.is_draft,
+        valid_for_days=order.valid_for_days,
         per_minute=order.per_minute,
         texts=order.texts,
     )

@@ -1,5 +1,6 @@
 """Issue a code."""
 
+from datetime import datetime, timedelta
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
@@ -28,6 +29,8 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
 
     `bound`: only its first recipient may redeem it. `note_id` names a note that the vault has already.
     `campaign_id`: the campaign that it belongs to permanently. `handed_out`: for a code that a hand-out issues.
+    `valid_for_days`: it ends that many days after its issue, or after its start if that is later; or as its terms say,
+    if that is before.
     """
 
     refusals: ClassVar[RefusalOrder] = (NamedCampaignUnknown, CampaignHasEnded, OutOfBounds, ContradictoryTerms)
@@ -40,6 +43,7 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
     note_id: UUID | None = None
     campaign_id: UUID | None = None
     handed_out: HandOutPlace | None = None
+    valid_for_days: int | None = None
 
     def named_group(self) -> str | None:
         """Return the group that the events will name."""
@@ -56,14 +60,27 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
         return Decision(command.code_id)
     if command.campaign_id is not None and working_set.campaign(command.campaign_id).ended_by is not None:
         raise CampaignHasEnded(why="issue")
-    terms = structs.asdict(command.terms)
-    check_terms(terms)
-    check_agreement(command.terms)
-    shared_fields = event_stamp(command.context, None).fields
+    stamp = event_stamp(command.context, None)
+    terms = _end_terms(command, stamp.now)
+    check_terms(structs.asdict(terms))
+    check_agreement(terms)
+    shared_fields = stamp.fields
     event = CodeIssued(
-        **shared_fields, **terms, bound=command.bound, text_id=command.note_id, campaign_id=command.campaign_id
+        **shared_fields,
+        **structs.asdict(terms),
+        bound=command.bound,
+        text_id=command.note_id,
+        campaign_id=command.campaign_id,
     )
     if command.handed_out is None:
         return Decision(command.code_id, [event], code_text=command.text)
     handed_out = CodeHandedOut(**shared_fields, **command.handed_out._asdict())
     return Decision(command.code_id, [event, handed_out], code_text=command.text)
+
+
+def _end_terms(command: IssueCode, now: datetime) -> CodeTerms:
+    if command.valid_for_days is None:
+        return command.terms
+    begin = max(now, command.terms.starts_at or now)
+    own_end = begin + timedelta(days=command.valid_for_days)
+    return structs.replace(command.terms, expires_at=min(own_end, command.terms.expires_at or own_end))

@@ -37,7 +37,7 @@ from domain.model.campaign import Campaign
 from domain.model.hand_out import NO_TEXTS, HandOut, HandOutText, Mailing
 from domain.ports import Language, TextDraft
 from domain.values.group_name import NamesGroup, is_group_name
-from domain.values.number_bounds import MAILS_PER_MINUTE
+from domain.values.number_bounds import DAYS, MAILS_PER_MINUTE
 from domain.working_set import WorkingSet
 
 
@@ -47,6 +47,7 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
     `terms` and `bound` are those of its codes; `per_minute` bounds its emails, None for as fast as workers send.
     `texts` are its own texts by language. `existing_codes`: its lists name codes that exist, which keep their terms, so
     `terms` may only name the group. `is_draft`: nothing is sent until `ResumeHandOut` starts it.
+    `valid_for_days`: each code ends that many days after it is handed out, or at the `expires_at` of the terms before.
     """
 
     refusals: ClassVar[RefusalOrder] = (
@@ -66,6 +67,7 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
     bound: bool = True
     existing_codes: bool = False
     is_draft: bool = False
+    valid_for_days: int | None = None
     texts: Mapping[Language, HandOutText] = NO_TEXTS
 
     def named_group(self) -> str | None:
@@ -218,6 +220,8 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> CampaignDecision
     if not is_group_name(command.name):
         raise HandOutInvalid("name")
     _check_rate(command.per_minute)
+    if command.valid_for_days is not None and not DAYS.holds(command.valid_for_days):
+        raise HandOutInvalid("valid_for")
     if command.terms.expires_at is not None and command.terms.expires_at <= command.context.now:
         raise HandOutInvalid("expires_at")
     terms = structs.asdict(command.terms)
@@ -233,13 +237,15 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> CampaignDecision
         bound=command.bound,
         existing_codes=command.existing_codes,
         is_draft=command.is_draft,
+        valid_for_days=command.valid_for_days,
     )
     return _decision(command, event, {language: text for language, text in command.texts.items() if any(text)})
 
 
 def _names_terms_of_codes(command: CreateHandOut) -> bool:
     """Return whether it names a term that codes which exist have already. The group is that of its emails."""
-    return not command.bound or command.terms != structs.replace(NO_TERMS, group=command.terms.group)
+    own = not command.bound or command.valid_for_days is not None
+    return own or command.terms != structs.replace(NO_TERMS, group=command.terms.group)
 
 
 def _change(command: ChangeHandOut, working_set: WorkingSet, hand_out: HandOut) -> CampaignDecision:

@@ -46,7 +46,7 @@ from api.web.support.charts import scale_to_largest
 from domain.errors import HandOutInvalid
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.identifiers import TYPED_LENGTH_MAX
-from domain.values.number_bounds import MAILS_PER_MINUTE, VERSIONS
+from domain.values.number_bounds import DAYS, MAILS_PER_MINUTE, VERSIONS
 from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, Obstacle, PersonState
 
 PER_PAGE: Final = 20
@@ -319,12 +319,14 @@ def _read_order(fields: FormFields, admin: AdminContext, campaign_id: UUID) -> H
     if "name" not in fields.errors and (why := group_name_error(name)) is not None:
         fields.errors["name"] = f"campaign_{why}"
     per_minute = fields.number("per_minute", MAILS_PER_MINUTE)
+    valid_for_days = fields.number("valid_for_days", DAYS)
     texts = read_own_texts(fields)
     template = template_of(fields, admin)
     ask_about_new_group(fields, admin.services.storage, template.terms.group, campaign_id)
     has_existing_codes = fields.values.get("existing_codes") == "yes"
     if has_existing_codes:
         named = fields.named_terms - {"group"} | ({"bound"} if not template.bound else set())
+        named |= {"valid_for_days"} if valid_for_days is not None else set()
         fields.errors.update(dict.fromkeys(sorted(named), "existing_codes"))
     if fields.errors:
         return None
@@ -335,6 +337,7 @@ def _read_order(fields: FormFields, admin: AdminContext, campaign_id: UUID) -> H
         bound=template.bound,
         existing_codes=has_existing_codes,
         is_draft=True,
+        valid_for_days=valid_for_days,
         per_minute=per_minute,
         texts=texts,
     )
@@ -377,6 +380,7 @@ def _form(admin: AdminContext, fields: FormFields) -> dict[str, Any]:
         "errors": fields.errors,
         "nonce": fields.values.get("nonce") or new_nonce(),
         "bounds": MAILS_PER_MINUTE,
+        "days": DAYS,
         "lengths": {"name": NAME_LENGTH_MAX, "subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX},
         "groups": [line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
     }

@@ -132,3 +132,22 @@ def test_repeated_creation_undoes_no_change(app: AppClient) -> None:
 
     assert (created["texts"], repeated) == (TEXTS, changed)
     assert repeated["texts"]["en"]["subject"] == "Now"
+
+
+def test_days_of_codes_are_a_duration(app: AppClient) -> None:
+    """Weeks are shown as days, also in the history; without one it is null."""
+    hand_out = create(app, valid_for="P2W")
+    history = [event["sentence"] for event in list_events(app, hand_out) if event["type"] == "HandOutCreated"]
+
+    assert (hand_out["valid_for"], create(app)["valid_for"]) == ("P14D", None)
+    assert len(history) == 1
+    assert history[0].endswith("each valid for 14 days from when it is handed out")
+
+
+@pytest.mark.parametrize("valid_for", ["P0D", "P99999W", "P1M", "7", 7.5])
+def test_other_durations_are_refused(app: AppClient, valid_for: object) -> None:
+    """By the name of the field."""
+    body = {"campaign": create_campaign(app), "name": "Newsletter", "valid_for": valid_for}
+    refused = app.client.post(PATH, json=body, headers=app.key("admin"))
+
+    assert (refused.status_code, "valid_for" in refused.text) == (400, True)

@@ -76,7 +76,14 @@ class HandOutRig:
     crash_at: str = ""
     texts: list[str] = field(default_factory=list)
 
-    def create(self, per_minute: int | None = None, *, existing_codes: bool = False, **terms: Any) -> UUID:
+    def create(
+        self,
+        per_minute: int | None = None,
+        *,
+        existing_codes: bool = False,
+        valid_for_days: int | None = None,
+        **terms: Any,
+    ) -> UUID:
         """Create a hand-out; its id."""
         command = CreateHandOut(
             context=replace_struct(self.bench.context("staff"), now=self.now),
@@ -86,6 +93,7 @@ class HandOutRig:
             terms=NO_TERMS if existing_codes else make_terms(**terms),
             existing_codes=existing_codes,
             per_minute=per_minute,
+            valid_for_days=valid_for_days,
         )
         assert isinstance(self.bench.storage.ledger.execute_one(command), HandOutResult)
         return command.hand_out_id

@@ -383,6 +383,27 @@ def test_reminder_is_sent_once_to_those_who_did_not_redeem(house: HandOutRig) ->
     assert house.states(hand_out_id) == {"reminded": 1, "redeemed": 1}
 
 
+def test_end_of_a_code_follows_its_hand_out(house: HandOutRig) -> None:
+    """Each recipient has the same days, in the email, for the reminder and at redeeming; a deadline ends it before."""
+    deadline = house.now + timedelta(days=12)
+    hand_out_id = house.create(valid_for_days=7, expires_at=deadline)
+    house.change(remind_days=2)
+    start = house.now
+    for nth in range(3):
+        house.add(hand_out_id, f"person{nth}@example.com")
+        house.send()
+        house.passes(days=3)
+    sent = {message.recipient.typed: message for message in house.channel.sent if message.template == "hand_out"}
+    ends = [sent[f"person{nth}@example.com"].ends_at for nth in range(3)]
+
+    assert ends == [start + timedelta(days=7), start + timedelta(days=10), deadline]
+    assert [message.recipient.typed for message in house.channel.sent if message.template == "hand_out_reminder"] == [
+        "person0@example.com"
+    ]
+    assert f"{ends[1]:%Y-%m-%d %H:%M}" in render_parts(sent["person1@example.com"]).text
+    assert house.bench.rows("SELECT expires_at FROM code_balances ORDER BY 1") == [(end,) for end in ends]
+
+
 def test_late_acceptance_of_a_handed_out_code_keeps_its_email_from_being_sent_again(house: HandOutRig) -> None:
     """The next attempt waits as long as the server may still reply."""
     hand_out_id = house.create()

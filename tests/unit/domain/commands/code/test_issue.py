@@ -1,6 +1,10 @@
 """Issuing a code."""
 
+from datetime import datetime, timedelta
 from uuid import UUID
+
+import pytest
+from msgspec import structs
 
 from domain.commands.code.issue import IssueCode
 from domain.events.code import CodeIssued
@@ -29,3 +33,27 @@ def test_code_is_issued_once_with_its_terms_and_its_note() -> None:
     assert (issued.terms, issued.bound, issued.text_id) == (command.terms, False, NOTE)
     assert (first.code, first.changed) == (again.code, True)
     assert (again.code.code_id, again.changed) == (CODE, False)
+
+
+@pytest.mark.parametrize(
+    ("starts", "expires", "ends"), [(None, None, 7), (None, 3, 3), (None, 9, 7), (5, None, 12), (5, 9, 9)]
+)
+def test_end_follows_the_issue(starts: int | None, expires: int | None, ends: int) -> None:
+    """In days from now; the earlier end counts, and the days begin with the code."""
+    scenario = Scenario()
+    context = scenario.context("worker")
+
+    def after(days: int | None) -> datetime | None:
+        return None if days is None else context.now + timedelta(days=days)
+
+    terms = make_terms(starts_at=after(starts), expires_at=after(expires))
+    command = IssueCode(
+        context=context,
+        code_id=CODE,
+        text=ScenarioDraft([b"new"], CODE),
+        terms=terms,
+        bound=True,
+        valid_for_days=7,
+    )
+
+    assert done(scenario.run(command)).code.terms == structs.replace(terms, expires_at=after(ends))

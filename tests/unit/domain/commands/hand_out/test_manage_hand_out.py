@@ -247,10 +247,22 @@ def test_change_that_is_not_possible_is_refused() -> None:
 def test_hand_out_of_existing_codes_has_no_terms_but_its_group() -> None:
     """The codes have theirs; a code cannot be opened to everyone either."""
     scenario, group = Scenario(campaign=make_campaign_terms()), structs.replace(NO_TERMS, group="team")
-    wrong: list[dict[str, Any]] = [{"terms": make_terms(max_uses=2)}, {"terms": group, "bound": False}]
+    wrong: list[dict[str, Any]] = [
+        {"terms": make_terms(max_uses=2)},
+        {"terms": group, "bound": False},
+        {"terms": group, "valid_for_days": 7},
+    ]
 
     refused = [create(scenario, existing_codes=True, **fields) for fields in wrong]
     created = create(scenario, existing_codes=True, terms=group)
 
-    assert [isinstance(result, HandOutInvalid) and result.why for result in refused] == ["terms", "terms"]
+    assert [isinstance(result, HandOutInvalid) and result.why for result in refused] == ["terms"] * 3
     assert isinstance(created, HandOutResult)
+
+
+@pytest.mark.parametrize("days", [0, 36_501])
+def test_days_of_codes_lie_within_bounds(days: int) -> None:
+    """As those of access."""
+    refused = create(Scenario(campaign=make_campaign_terms()), valid_for_days=days)
+
+    assert outcome(refused) == ("HAND_OUT_INVALID", "valid_for")
