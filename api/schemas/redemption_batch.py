@@ -47,11 +47,12 @@ class BatchRedeemResult(BaseModel):
         description="202: a new reservation. 200: the item has this reservation already. Otherwise an error."
     )
     reservation_id: UUID | None = Field(default=None, description="Present if `status` is 200 or 202.")
-    state: PublicState | None = Field(default=None, description="Of 202 and 200.")
+    state: PublicState | None = Field(default=None, description="Present if `status` is 200 or 202.")
     detail_code: str | None = Field(default=None, description="Why the reservation of a 200 was refunded.")
     correction_token: str | None = Field(
         default=None,
-        description="Only of 202; store it. Correcting the email address and moving the access grant require it.",
+        description="Present if `status` is 202; store it. Correcting the email address and moving the access grant"
+        " require it.",
     )
     code: Annotated[
         str | None,

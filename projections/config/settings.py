@@ -389,7 +389,7 @@ class LedgerSettings(EnvironmentSettings):
     trusted_proxies: str = Field(
         default="",
         description="IP addresses and networks, separated by commas, whose `X-Forwarded-For` and `X-Forwarded-Proto`"
-        " are trusted; if empty, none are ([rate limits](../explanation/rate-limits.md#ip-addresses-behind-proxies))",
+        " are trusted; empty: none ([rate limits](../explanation/rate-limits.md#ip-addresses-behind-proxies))",
     )
     worker_concurrency: int = Field(default=2, ge=1, le=64, description="child processes of a worker")
     send_concurrency: int = Field(

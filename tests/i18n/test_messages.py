@@ -249,7 +249,7 @@ def test_sentence_needs_no_fact(event_type: type[Event]) -> None:
         ),
         (
             CodeIssued(at=NOON, actor="key", max_uses=1, campaign_id=ID),
-            f"发放兑换码：最多使用 1 次，绑定首位兑换的用户，活动“{ID}”",
+            f"发放兑换码：最多使用 1 次，绑定首位兑换的客户，活动“{ID}”",
             f"code issued: at most 1 use, bound to the first person who redeems it, campaign {ID}",
         ),
     ],

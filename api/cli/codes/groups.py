@@ -61,7 +61,7 @@ def branding(
 ) -> int:
     """Change the logo or the color of a group's emails.
 
-    What no option names stays. Workers use the change within 10 seconds. Previews are at /admin/groups.
+    Settings without an option stay unchanged. Workers use the change within 10 seconds. Previews are at /admin/groups.
 
     Example: `ledger group branding VIP --logo logo.png --accent '#1f5fbf'`
     """
