@@ -100,9 +100,21 @@ def state_message(
     return say("state.sent.at" if created else "state.sent.already_at", sent_at=timestamp_text(sent_at))
 
 
-def say_event(event: Event, language: Language, campaign_name: str | None = None) -> str:
-    """Return the sentence for an event; without a name, it names the campaign of a code by its ID."""
-    return event_sentence(type(event).__name__, structs.asdict(event) | {"campaign_name": campaign_name}, language)
+def say_event(
+    event: Event, language: Language, campaign_name: str | None = None, hand_out_name: str | None = None
+) -> str:
+    """Return the sentence for an event; without a name, it names the campaign of a code by its ID.
+
+    Args:
+        event: The event.
+        language: Of the sentence.
+        campaign_name: Of the campaign that a code belongs to.
+        hand_out_name: Of the hand-out, if the event is about one and does not name it itself.
+    """
+    sentence = event_sentence(type(event).__name__, structs.asdict(event) | {"campaign_name": campaign_name}, language)
+    if hand_out_name is None or hasattr(event, "name"):
+        return sentence
+    return translator(language)("event.of_hand_out", sentence=sentence, name=hand_out_name)
 
 
 def event_sentence(event_type: str, facts: Facts, language: Language) -> str:

@@ -41,6 +41,7 @@ from domain.commands.campaign.manage_campaign import (
 )
 from domain.errors import NoSuchCampaign
 from domain.values.number_bounds import VERSIONS
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 
 router = APIRouter(
@@ -166,7 +167,8 @@ def history(
     histories = services.campaign_histories
     if histories.find_newest_version(campaign_id) == 0:
         raise ApplicationError("NOT_FOUND")
-    lines = list_history(histories, campaign_id, language, as_of, after=after, limit=limit)
+    hand_outs = HandOutReader(services.storage)
+    lines = list_history(histories, hand_outs, campaign_id, language, as_of, after=after, limit=limit)
     if form == "csv":
         return Response("".join(csv_of_campaign_history(lines)), media_type=CSV_TYPE)
     document = CampaignHistory(id=campaign_id, events=list(lines))

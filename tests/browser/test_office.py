@@ -57,7 +57,7 @@ def test_key_is_created_without_javascript(open_tab: Tab) -> None:
     page.goto("/admin/keys")
     page.fill("#name", "shop")
     page.check("input[name=ends][value='90']")
-    page.click(".slip-stub button[type=submit]")
+    page.click("#create button[type=submit]")
     secret = page.locator("#secret").inner_text()
     page.goto("/admin/keys")
 
@@ -182,6 +182,52 @@ def test_hand_out_of_existing_codes_is_created_by_keyboard(
     assert (chosen, faults) == ("yes", [])
     assert ("code" in explained, "NONE" in page.content()) == (True, False)
     assert reason.startswith("there is no such code" if language == "en" else "没有这个兑换码")
+
+
+def test_list_that_was_checked_is_added_without_choosing_it_again(open_tab: Tab) -> None:
+    """The result is put into the page and has the focus; the address leads to it."""
+    page = open_tab(staff="admin")
+    create_hand_out(page, fill_campaign(page, "Checked", max_uses="9"))
+    choose_list(page, LIST.replace(b"@", b".more@") + b"nobody,en,\n")
+    page.click("button[value=check]")
+    expect(page.locator("[aria-labelledby=faults] tbody th")).to_have_text("4")
+    choose_list(page, LIST.replace(b"@", b".more@"))
+    page.click("button[value=check]")
+    expect(page.locator("#checked .done")).to_contain_text("Recipients to add: 2")
+    focused, address = page.evaluate("document.activeElement.id"), page.url
+
+    page.click("button[value=add]")
+
+    expect(page.locator("#checked .done")).to_contain_text("Recipients added: 2")
+    assert (focused, "report=" in address) == ("checked", True)
+
+
+def test_codes_that_were_checked_are_imported_without_choosing_the_file_again(open_tab: Tab) -> None:
+    """A new group is confirmed in the same form."""
+    page = open_tab(staff="admin")
+    page.goto("/admin/import")
+    codes = b"code,group\nKEPT-2027-A,Newcomers\nKEPT-2027-B,Newcomers\n"
+    page.set_input_files("#file", [FilePayload(name="codes.csv", mimeType="text/csv", buffer=codes)])
+    page.click("button[value=check]")
+    page.check("input[name=new_groups]")
+
+    page.click("button[value=import]")
+
+    page.wait_for_url("**/admin/batches/*")
+    expect(page.locator("#batch")).to_have_attribute("data-state", "done", timeout=40_000)
+    assert "2" in page.locator(".progress-number").inner_text()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_sessions_are_listed_whole(served_app: ServedApp, open_tab: Tab, language: str, width: int) -> None:
+    """The sheet cuts off neither a time nor the button that ends a session."""
+    served_app.sign_in(open_tab(language), "admin")
+    page = open_tab(language, width=width, staff="admin")
+    page.goto("/support/account")
+
+    assert served_app.faults(page) == []
+    assert page.locator(".list-cards form button").count() >= 1
 
 
 def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_the_list(

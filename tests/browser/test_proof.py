@@ -66,7 +66,7 @@ def test_tick_of_a_line_checks_its_proof_by_keyboard_and_the_receipt_downloads(
     expect(tick).to_contain_text("Proof checked, checkpoint 1")
     expect(page.locator("#proof-heading")).to_be_focused()
     page.get_by_role("link", name="Check all events").press("Enter")
-    expect(page.locator(RESULT)).to_contain_text("these 3 events are all events of this reservation as of checkpoint 1")
+    expect(page.locator(RESULT)).to_contain_text("all events of this reservation (3) are here, as of checkpoint 1")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download receipt").click()
 

@@ -22,6 +22,7 @@ from api.use_cases.services import Caller, LedgerServices
 from domain.errors import NoSuchCampaign
 from domain.events.campaign import CampaignTerms
 from domain.values.domain_display import describe_domains
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 from projections.read_models.code_list import CodeListReader
 from projections.read_models.history_blocks import CAMPAIGNS
@@ -129,7 +130,7 @@ def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
     campaign_id, as_of_time = parse_campaign_id(campaign), parse_time_option(as_of, "--as-of") if as_of else None
     with Session(context.obj).open_ledger() as ledger:
         histories = HistoryReader(ledger.storage, CAMPAIGNS)
-        lines = list(list_history(histories, campaign_id, ledger.language, as_of_time))
+        lines = list(list_history(histories, HandOutReader(ledger.storage), campaign_id, ledger.language, as_of_time))
         if not lines:
             return _report_missing(ledger, as_of)
         code_ids = {line.code_id for line in lines if line.code_id is not None}

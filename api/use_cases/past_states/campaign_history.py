@@ -16,6 +16,7 @@ from domain.events.campaign import CampaignCreated, CampaignTermsChanged, Campai
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.timestamps import text_of, utc_day
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.statements import HistoryReader
 
@@ -43,6 +44,7 @@ class _SumOfUses(NamedTuple):
 
 def list_history(
     histories: HistoryReader[Campaign],
+    hand_outs: HandOutReader,
     campaign_id: UUID,
     language: Language,
     as_of: datetime | None = None,
@@ -54,15 +56,20 @@ def list_history(
 
     Args:
         histories: Where to read.
+        hand_outs: Where names of hand-outs are found.
         campaign_id: The campaign.
         language: Of the sentences.
         as_of: Leave out what takes effect later.
         after: Leave out events up to this version.
         limit: Most events; None for all.
     """
+    names: dict[UUID, str] = {}
     for entry in histories.read_page(campaign_id, after, limit):
         if as_of is not None and entry.event.at > as_of:
             return
+        hand_out_id: UUID | None = getattr(entry.event, "hand_out_id", None)
+        if hand_out_id is not None and hand_out_id not in names:
+            names |= hand_outs.find_names([hand_out_id])
         use = entry.event if isinstance(entry.event, CampaignUseEvent) else None
         yield CampaignHistoryEvent(
             position=entry.position,
@@ -72,7 +79,7 @@ def list_history(
             code_id=None if use is None else use.code_id,
             reservation_id=None if use is None else use.reservation_id,
             occupied=entry.state.occupied,
-            sentence=say_event(entry.event, language),
+            sentence=say_event(entry.event, language, hand_out_name=names.get(hand_out_id) if hand_out_id else None),
         )
 
 

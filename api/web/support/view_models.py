@@ -22,6 +22,7 @@ from domain.events.reservation import NoteAdded
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.reader import Reader
 from projections.read_models.stream_entry import Entry, State
 from projections.read_models.support_queries import ReservationSummary
@@ -215,6 +216,7 @@ def build_lines(
     is_admin = staff.role == "admin"
     names = {str(staff_id): address if is_admin else mask_email(address) for staff_id, address in people.items()}
     texts = support.reader.read_private_texts(_collect_text_ids(entries, staff, with_replies=with_replies))
+    hand_outs = HandOutReader(support.services.storage).find_names(_collect_hand_outs(entries))
     caused: dict[int | None, list[int]] = {}
     for entry in entries:
         caused.setdefault(entry.event.caused_by, []).append(entry.version)
@@ -223,10 +225,11 @@ def build_lines(
         event = entry.event
         code_id = getattr(event, "code_id", None) if isinstance(event, CampaignEvent) else entry.stream_id
         reservation_id: UUID | None = getattr(event, "reservation_id", None)
+        hand_out_id: UUID | None = getattr(event, "hand_out_id", None)
         lines.append(
             EventLine(
                 entry=entry,
-                sentence=say_event(event, language, campaign_name),
+                sentence=say_event(event, language, campaign_name, hand_outs.get(hand_out_id) if hand_out_id else None),
                 actor_name=names.get(event.actor_id or ""),
                 approver_name=names.get(event.approved_by, event.approved_by) if event.approved_by else None,
                 code_id=code_id,
@@ -251,6 +254,11 @@ def name_code_state(code: RedeemCode, now: datetime, language: Language) -> str:
     state: str = code.state(now)
     key = f"page.support.code_state.{state}"
     return t(key) if t.knows(key) else state
+
+
+def _collect_hand_outs(entries: Iterable[Entry[Any]]) -> list[UUID]:
+    """Return ids of the hand-outs that some events are about."""
+    return list({entry.event.hand_out_id for entry in entries if hasattr(entry.event, "hand_out_id")})
 
 
 def _collect_text_ids(entries: Iterable[Entry[Any]], staff: Staff, *, with_replies: bool) -> list[UUID]:

@@ -48,7 +48,7 @@ def test_each_use_is_named_and_each_other_reservation_explained(app: AppClient) 
 
     document = explained(app, code_id).json()
 
-    assert document["sentence"] == "1 of 5 uses used, 1 reserved, 3 available"
+    assert document["sentence"] == "used 1 of 5, reserved 1, available 3"
     assert ([explanation["sent"]], [explanation["held"]], [explanation["refused"]]) == (
         named(document["uses"]),
         named(document["held"]),
@@ -156,7 +156,7 @@ def test_uses_from_before_the_ledger_are_named_too(app: AppClient) -> None:
     assert [
         (opening["uses"], opening["source"], opening["reason"], opening["version"]) for opening in document["openings"]
     ] == [(2, "shop", "in_doubt", 2), (1, "shop", "stated", 3)]
-    assert document["openings"][0]["sentence"].startswith("2 uses imported from shop")
+    assert document["openings"][0]["sentence"].startswith("opening balance imported from shop: 2")
     table = explained(app, str(code_id), "?format=csv").text.splitlines()
     assert [",".join(line.split(",")[:3]) for line in table[1:]] == ["used,,opening", "used,,opening"]
 

@@ -70,8 +70,8 @@ def test_change_is_an_event_without_its_text(app: AppClient) -> None:
     events = [event for event in list_events(app, hand_out) if event["type"] == "HandOutChanged"]
 
     assert [event["sentence"] for event in events] == [
-        "text of its emails changed (English); rate of the hand-out: at most 600 emails per minute",
-        "rate of the hand-out: as fast as workers send",
+        "text of its emails changed (English); rate of the hand-out, in emails per minute: at most 600 (“Newsletter”)",
+        "rate of the hand-out: as fast as workers send (“Newsletter”)",
     ]
     with app.services.storage.datastore.get_connection() as conn:
         stored = [bytes(row["state"]) for row in conn.execute("SELECT state FROM ledger_events").fetchall()]

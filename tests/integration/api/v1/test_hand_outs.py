@@ -391,6 +391,7 @@ def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
     kinds = [event["type"] for event in history]
     assert kinds == ["CampaignCreated", "HandOutCreated", "HandOutCreated", "HandOutPaused", "HandOutResumed", *PAUSES]
     assert "emails per minute at most 60" in history[1]["sentence"]
+    assert [event["sentence"].count("Newsletter") for event in history[1:5]] == [1, 1, 1, 1]
 
 
 def test_start_is_planned_changed_and_undone(app: AppClient) -> None:

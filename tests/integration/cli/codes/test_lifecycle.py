@@ -141,7 +141,7 @@ def test_terms_refuses_a_limit_below_the_used_and_reserved_uses(bench: LedgerBen
     ended = terminal.ledger("terms", code, "--max-uses", "1")
 
     assert ended.status == 4
-    assert ended.err.startswith("2 uses are used or reserved")
+    assert ended.err.startswith("Uses that are used or reserved: 2.")
 
 
 def test_group_named_like_an_email_address_is_refused(bench: LedgerBench, terminal: Terminal) -> None:

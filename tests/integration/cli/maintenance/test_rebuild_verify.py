@@ -150,7 +150,7 @@ def test_explain_names_each_use(bench: LedgerBench, terminal: Terminal) -> None:
     early = terminal.ledger("explain", str(reservation.code_id), "--version", "2", "--json")
 
     assert (shown.status, early.status) == (0, 0)
-    assert "1 of 3 uses used, 1 reserved, 1 available" in shown.out
+    assert "used 1 of 3, reserved 1, available 1" in shown.out
     assert str(reservation.reservation_id) in shown.out
     assert "Reserved uses" in shown.out
     assert [str(reservation.reservation_id)] == [entry["reservation_id"] for entry in early.json["held"]]

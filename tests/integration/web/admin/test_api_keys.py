@@ -4,6 +4,7 @@ from uuid import uuid4
 
 from tests.support.clients.admin_client import secret_of
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
 
 
@@ -73,3 +74,15 @@ def test_key_needs_a_name(app: AppClient, admin: StaffBrowser) -> None:
 
     assert answer.status_code == 422
     assert app.count("api_keys") == 0
+
+
+def test_api_keys_of_one_name_have_different_labels(admin: StaffBrowser) -> None:
+    """In the list, in the audit log, and on the page of each."""
+    for _ in range(2):
+        admin.submit("/admin/keys", name="twin", role="viewer", ends="never", nonce=uuid4().hex)
+    pages = [read_page(admin.get(path).text) for path in ("/admin/keys", "/support/audit")]
+    ids = [link.rpartition("/")[2] for link in pages[0].link_targets if link.startswith("/admin/keys/")]
+
+    for page in pages:
+        assert {key_id[:8] for key_id in ids} == set(page.find("main").texts("code")) & {key_id[:8] for key_id in ids}
+    assert ids[0] in read_page(admin.get(f"/admin/keys/{ids[0]}").text).find("main").text

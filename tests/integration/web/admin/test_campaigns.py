@@ -236,11 +236,11 @@ def test_limit_below_uses_and_limit_of_an_uncounted_campaign_are_refused_at_the_
     late = admin.submit(uncounted, uncounted, name="Free", max_uses="9", seen=seen_by(admin, uncounted))
 
     assert {answer.status_code for answer in (below, of_day, both, late)} == {422}
-    assert faults(of_day) == {"max_per_day": "2 uses were taken on this day (UTC) already. Enter at least 2."}
+    assert faults(of_day) == {"max_per_day": "Uses that were taken on this day (UTC) already: 2. Enter at least 2."}
     assert faults(both) == {**faults(below), **faults(of_day)}
     assert read_page(both.text).find("ul", class_="faults").text.count("Enter at least 2.") == 2
     assert read_page(admin.get(path).text).find("article", id="campaign").find_all("dd")[-1].text == "1"
-    assert faults(below) == {"max_uses": "2 uses are used or reserved already. Enter at least 2."}
+    assert faults(below) == {"max_uses": "Uses that are used or reserved already: 2. Enter at least 2."}
     assert faults(late)["max_uses"].startswith("This campaign was created without limits")
     assert figures(admin, path) == ["0", "2", "1", "3"]
     assert figures(admin, uncounted) == ["0", "0", "∞", "∞"]

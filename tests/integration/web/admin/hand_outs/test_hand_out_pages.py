@@ -79,8 +79,11 @@ def test_pause_resume_and_end_ask_first_and_end_takes_no_more_recipients(admin: 
         assert admin.submit(f"{path}/{action}", f"{path}/{action}", reason=f"to {action} it").status_code == 303
         states.append(read_page(admin.get(path).text).find("article", id="hand-out").attributes["data-state"])
     page = read_page(admin.get(path).text)
+    campaign = page.find("p", class_="kicker kicker-plain").find("a").attributes["href"].removesuffix("/hand-outs")
+    history = read_page(admin.get(campaign).text).find("ol", id="lines").text
 
     assert states == ["paused", "running", "ended"]
+    assert history.count(f"(“{page.find('h1').text}”)") == 4  # started, and each of these
     assert page.find_all("input", type="file") == []
     assert f"{path}/pause" not in page.link_targets
     assert upload(admin, path, b"email\nli@example.com\n").status_code == 409

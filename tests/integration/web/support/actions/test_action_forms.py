@@ -222,7 +222,7 @@ def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_i
     assert [field.attributes["value"] for field in fields] == ["3", ""]
     assert read_page(looked.text).row("Moves to another group") == ["by the settings", "at most 0"]
     assert "at most 0" in browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text
-    assert "2 uses are used or reserved" in low.text
+    assert "Uses that are used or reserved: 2." in low.text
     assert _changed_rows(looked.text)[-2:] == ["Limit 3 9", "Moves to another group by the settings at most 0"]
     assert (wrong.status_code, often.status_code) == (422, 422)
     assert [answer.status_code for answer in done] == [303, 303]
