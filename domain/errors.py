@@ -327,6 +327,7 @@ class CampaignTermsInvalid(RefusalWithReason):
     reasons = (
         *("name", "starts_at", "ends_at", "max_uses", "max_per_person", "max_per_day"),
         *("allowed_domains", "denied_domains", "remind_days", "quiet_hours", "code_max_uses", "code_validity_days"),
+        "notify_at",
         *("end_before_start", "end_in_past", "person_above_total", "day_above_total", "domains_overlap"),
     )
 

@@ -15,10 +15,12 @@ from msgspec import Struct
 from domain.asks import Asks
 from domain.errors import NamedCampaignUnknown, NoSuchCode, ReservationUnknown
 from domain.events.campaign import CampaignEvent, CampaignUseReturned, CampaignUseTaken
+from domain.events.code import CodeThresholdReached
 from domain.events.event import Event
 from domain.events.hand_out import HandedOutCodeEvent, HandOutEvent
 from domain.events.reservation import ReservationEvent
 from domain.model.campaign import Campaign, evolve_campaign
+from domain.model.crossings import report_campaign_crossings, report_code_crossings
 from domain.model.hand_out import HandedOutCode, HandOut, HandOutText, evolve_hand_out, evolve_handed_out_code
 from domain.model.invariants import (
     InvariantViolationError,
@@ -157,6 +159,7 @@ class WorkingSet:
         Raises:
             InvariantViolationError: They would break an invariant; the batch must not commit.
         """
+        crossings: list[CodeThresholdReached] = []
         for event in events:
             before = self.codes.get(code_id)
             version = before.version + 1 if before else 1
@@ -175,6 +178,10 @@ class WorkingSet:
                 self._record_suppression(event, code, reservation)
             if code.campaign_id is not None:
                 self._record_campaign_use(before, code, event, reservation)
+            if code.terms.notify_at is not None:
+                crossings += report_code_crossings(before, event, code)
+        if crossings:  # last, because handlers count the versions of their own events
+            self.record(code_id, crossings)
 
     def _record_suppression(self, event: Event, code: RedeemCode, reservation: Reservation | None) -> None:
         """Record that an address is not written to any more, for the rest of the batch and for the store."""
@@ -197,9 +204,8 @@ class WorkingSet:
         """
         before = self.campaigns.get(campaign_id)
         version = before.version + 1 if before else 1
-        self.campaigns[campaign_id] = check_campaign(
-            before, event, evolve_campaign(before, campaign_id, version, event)
-        )
+        campaign = check_campaign(before, event, evolve_campaign(before, campaign_id, version, event))
+        self.campaigns[campaign_id] = campaign
         self.changed_campaigns.add(campaign_id)
         if isinstance(event, HandOutEvent):
             hand_out = self.hand_outs.get(event.hand_out_id)
@@ -207,6 +213,8 @@ class WorkingSet:
         recorded = Recorded(campaign_id, version, event)
         self.new_events.append(recorded)
         self.transitions.append(Transition(recorded, None, None, None, None))
+        for crossing in report_campaign_crossings(before, event, campaign):
+            self.record_campaign(campaign_id, crossing)
 
     def _record_campaign_use(
         self, before: RedeemCode | None, code: RedeemCode, event: Event, reservation: Reservation | None

@@ -17,6 +17,7 @@ from api.schemas.parsing import InvalidInputError, parse_id, parse_number, parse
 from api.use_cases.issue_codes import CodeTemplate
 from domain.events.code_terms import BLAMED_TERM, DOMAIN_TERMS, TERM_NAMES, Contradiction, find_contradictions
 from domain.values.identifiers import MalformedCodeError, normalize_code
+from domain.values.limits.thresholds import name_listed
 from domain.values.number_bounds import USES_SO_FAR
 
 T = TypeVar("T")
@@ -184,6 +185,8 @@ def _json_cell(name: str, value: object) -> str:
         return value.strip()
     if name in DOMAIN_TERMS and isinstance(value, list) and value and all(isinstance(part, str) for part in value):
         return " ".join(value)
+    if name == "notify_at" and isinstance(value, list):
+        return ", ".join(name_listed(value))
     raise InvalidCellError(name, f"{name} is neither text nor a whole number")
 
 

@@ -99,6 +99,20 @@ def _campaign_terms(say: Translator, facts: Facts) -> str:
     return say("event.join").join(terms)
 
 
+def _threshold_reached(say: Translator, facts: Facts) -> str:
+    """Return which threshold was reached, and whether a use crossed it."""
+    key = "event.ThresholdReached.use" if facts.get("crossed_by") else "event.ThresholdReached.terms"
+    return say(key, threshold=name_threshold(say, facts.get("threshold")))
+
+
+def name_threshold(say: Translator, threshold: object) -> str:
+    """Return a threshold in words."""
+    number, _, unit = str(threshold).partition(" ")
+    if unit:
+        return say("threshold.left", value=number)
+    return say("threshold.percent", value=number.removesuffix("%"))
+
+
 STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "OpeningBalanceImported": _opening_balance,
     "CodeTermsChanged": _terms_changed,
@@ -106,6 +120,7 @@ STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CodePaused": lambda say, _: say("event.CodePaused"),
     "CodeResumed": lambda say, _: say("event.CodeResumed"),
     "CodeRevoked": lambda say, _: say("event.CodeRevoked"),
+    "CodeThresholdReached": _threshold_reached,
     "CodeNoted": lambda say, _: say("event.CodeNoted"),
     "ResendRequested": _resend_requested,
     "InviteLinkRevealed": lambda say, facts: say("event.InviteLinkRevealed", delivery=facts.get("delivery", "?")),
@@ -115,6 +130,7 @@ STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CampaignPaused": lambda say, _: say("event.CampaignPaused"),
     "CampaignResumed": lambda say, _: say("event.CampaignResumed"),
     "CampaignEnded": lambda say, _: say("event.CampaignEnded"),
+    "CampaignThresholdReached": _threshold_reached,
     "CampaignUseTaken": lambda say, _: say("event.CampaignUseTaken"),
     "CampaignUseReturned": lambda say, _: say("event.CampaignUseReturned"),
 }

@@ -98,5 +98,12 @@ CAMPAIGN_TERMS: Final = (
         api_none="the usual days",
         means="Days of access by each code that is issued without naming them",
     ),
+    CampaignTermFormat(
+        name="notify_at",
+        option="--notify-at",
+        none_word="none",
+        api_none="no threshold",
+        means="Thresholds of its uses that are reported when a use crosses them, such as 80%, 100%, 10 left",
+    ),
 )
 """Every term but the name, in the order of `CampaignTerms`."""

@@ -4,14 +4,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from msgspec import structs
 from pydantic import BaseModel, Field, create_model
 
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
+from api.schemas.code_terms import document_of_terms
 from api.schemas.resources import StrictRequest, describe_terms, show_terms
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
-from domain.events.code_terms import DOMAIN_TERMS
-from domain.values.email_domains import DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
 from projections.read_models.campaign_list import CampaignBalance
 
@@ -154,11 +152,6 @@ class CampaignExplanation(BaseModel):
     left_out: Annotated[int, Field(description="Number of older uses that are not listed.")]
 
 
-def _list_domains(terms: CampaignTerms, name: str) -> list[str] | None:
-    domains: DomainNames | None = getattr(terms, name)
-    return None if domains is None else split_domains(domains)
-
-
 def view_of_campaign(balance: CampaignBalance, now: datetime) -> CampaignView:
     """Return a campaign as the API shows it."""
     campaign = balance.campaign
@@ -171,5 +164,5 @@ def view_of_campaign(balance: CampaignBalance, now: datetime) -> CampaignView:
         reserved=balance.reserved,
         available=campaign.available,
         available_today=campaign.find_available_on_day(now),
-        **structs.asdict(campaign.terms) | {name: _list_domains(campaign.terms, name) for name in DOMAIN_TERMS},
+        **document_of_terms(campaign.terms),
     )

@@ -11,15 +11,17 @@ from typing import ClassVar, Final, Literal
 
 from msgspec.structs import asdict, fields
 
+from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import BOUNDS, DOMAIN_TERMS, SINGLE_USE, CodeTerms
 from domain.values.domain_display import show_domains
 from domain.values.email_domains import DOMAINS_LENGTH_MAX, DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
+from domain.values.limits.thresholds import THRESHOLDS_LENGTH_MAX, Thresholds, list_thresholds
 from domain.values.number_bounds import Bounds
 from domain.values.quiet_hours import TEXT_LENGTH_MAX as HOURS_MAX
 from domain.values.timestamps import TEXT_LENGTH_MAX, in_utc
 
-TermKind = Literal["number", "timestamp", "group", "domains", "hours"]
+TermKind = Literal["number", "timestamp", "group", "domains", "hours", "thresholds"]
 Term = int | datetime | str | None
 """The value of a term."""
 KINDS: Final[Mapping[object, TermKind]] = {
@@ -27,6 +29,7 @@ KINDS: Final[Mapping[object, TermKind]] = {
     datetime | None: "timestamp",
     str | None: "group",
     DomainNames | None: "domains",
+    Thresholds | None: "thresholds",
 }
 """What the value of a term is, by its type. The row of a text may say that it is something else."""
 FIRST_TERMS: Final = frozenset({"max_uses", "expires_at", "validity_days", "group", "rebinds_max"})
@@ -82,7 +85,12 @@ class TermFormat:
         """The longest text that a value has."""
         if self.kind == "number":
             return len(str(self.bounds.most))
-        lengths: dict[TermKind, int] = {"group": NAME_LENGTH_MAX, "domains": DOMAINS_LENGTH_MAX, "hours": HOURS_MAX}
+        lengths: dict[TermKind, int] = {
+            "group": NAME_LENGTH_MAX,
+            "domains": DOMAINS_LENGTH_MAX,
+            "hours": HOURS_MAX,
+            "thresholds": THRESHOLDS_LENGTH_MAX,
+        }
         return lengths.get(self.kind, TEXT_LENGTH_MAX)
 
     def text(self, value: Term) -> str:
@@ -148,16 +156,24 @@ TERMS: Final = (
         means="Domains of email addresses that may not redeem, even if allowed; *.example.com for all subdomains",
         api_none="no domain",
     ),
+    TermFormat(
+        name="notify_at",
+        option="--notify-at",
+        none_word="none",
+        means="Thresholds of the limit that are reported when a use crosses them, such as 80%, 100%, 10 left",
+        api_none="no threshold",
+    ),
 )
 """Every term, in the order of `CodeTerms`."""
 NONE_WORDS: Final = {term.name: term.none_word for term in TERMS}
 """How commands and files write None, by term."""
 
 
-def document_of_terms(terms: CodeTerms) -> dict[str, object]:
-    """Return terms by their names as JSON has them: a set of domains is a list."""
+def document_of_terms(terms: CodeTerms | CampaignTerms) -> dict[str, object]:
+    """Return terms by their names as JSON has them: a set of domains, and thresholds, are a list."""
     document: dict[str, object] = asdict(terms)
     for name in DOMAIN_TERMS:
         domains: DomainNames | None = getattr(terms, name)
         document[name] = None if domains is None else split_domains(domains)
+    document["notify_at"] = None if terms.notify_at is None else list_thresholds(terms.notify_at)
     return document

@@ -17,11 +17,12 @@ from domain.values import number_bounds
 from domain.values.email_domains import DomainError, DomainFault, DomainNames, parse_domains
 from domain.values.group_name import NAME_LENGTH_MAX, GroupFault, group_name_error
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
+from domain.values.limits.thresholds import ThresholdError, Thresholds, parse_thresholds
 from domain.values.number_bounds import Bounds, NumberError
 from domain.values.timestamps import TimestampError, TimestampFault, clamped, parse_timestamp, read_timestamp
 
 T = TypeVar("T")
-InvalidReason = Literal[TimestampFault, GroupFault, DomainFault, NetworkFault, "number", "id", "email"]
+InvalidReason = Literal[TimestampFault, GroupFault, DomainFault, NetworkFault, "number", "id", "email", "thresholds"]
 GROUP_DETAILS: Final[dict[GroupFault, str]] = {
     "length": f"has more than {NAME_LENGTH_MAX} characters",
     "signs": "is not one printable line without spaces around it",
@@ -202,6 +203,15 @@ def parse_term(term: TermFormat, text: str) -> Term:
             return parse_domain_set(term.name, text)
         case "hours":
             return text  # the rules check it
+        case "thresholds":
+            return _parse_threshold_set(term.name, text)
+
+
+def _parse_threshold_set(field: str, text: str) -> Thresholds:
+    try:
+        return parse_thresholds(text)
+    except ThresholdError as error:
+        raise InvalidInputError(field, "thresholds", str(error)) from error
 
 
 def _parse_number_or_word(term: TermFormat, text: str) -> int:

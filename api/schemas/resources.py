@@ -13,12 +13,14 @@ from api.schemas.code_terms import FIRST_TERMS, TERMS, TermFormat
 from api.schemas.domain_list import DomainList, DomainListView
 from api.schemas.numbers import Strict
 from api.schemas.parsing import VISIBLE
+from api.schemas.threshold_list import ThresholdList, ThresholdListView
 from api.schemas.timestamps import Timestamp
 from domain.events.code_terms import SINGLE_USE, TERM_NAMES, CodeTerms
 from domain.model.reservation import PublicState
 from domain.values.email_domains import DomainNames
 from domain.values.group_name import NAME_LENGTH_MAX, checked_group
 from domain.values.identifiers import TYPED_LENGTH_MAX
+from domain.values.limits.thresholds import Thresholds
 from domain.values.mail.bounce_reason import BounceReason
 from domain.values.quiet_hours import QUIET_HOURS_PATTERN
 from domain.values.quiet_hours import TEXT_LENGTH_MAX as HOURS_LENGTH_MAX
@@ -60,14 +62,14 @@ def _type_of(term: TermFormat) -> Any:  # noqa: ANN401 - a type, which pydantic 
             return DomainList
         case "hours":
             return Annotated[str, Field(pattern=QUIET_HOURS_PATTERN, max_length=HOURS_LENGTH_MAX)]
+        case "thresholds":
+            return ThresholdList
 
 
 def show_terms(terms: type[Struct]) -> dict[str, Any]:
     """Return a field of a response for each term."""
-    return {
-        field.name: (DomainListView | None if field.type == DomainNames | None else field.type, ...)
-        for field in structs.fields(terms)
-    }
+    views = {DomainNames | None: DomainListView | None, Thresholds | None: ThresholdListView | None}
+    return {field.name: (views.get(field.type, field.type), ...) for field in structs.fields(terms)}
 
 
 if TYPE_CHECKING:  # the fields are made from `TERMS`, which a type checker does not run

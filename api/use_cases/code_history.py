@@ -8,7 +8,6 @@ from uuid import UUID
 
 from api.i18n.messages import say_event
 from api.schemas.csv_cells import csv_line
-from domain.events.reservation import ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from projections.read_models.reader import Reader
@@ -66,7 +65,7 @@ def line_of(line: Entry[RedeemCode], language: Language, campaign_name: str | No
         "type": type(event).__name__,
         "at": event.at,
         "recorded_at": event.recorded_at or event.at,
-        "reservation_id": event.reservation_id if isinstance(event, ReservationEvent) else None,
+        "reservation_id": event.named_reservation,
         **balance,
         "sentence": say_event(event, language, campaign_name),
     }

@@ -17,6 +17,7 @@ from domain.events.code_terms import TERM_NAMES
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import format_code
+from domain.values.limits.thresholds import name_listed
 from projections.database.store_queries import ReadableStore
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import CodeListReader, CodeText
@@ -130,5 +131,5 @@ def _cell(name: str, value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return " ".join(value)
+        return ", ".join(name_listed(value)) if name == "notify_at" else " ".join(value)
     return value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value

@@ -24,9 +24,8 @@ from api.http.openapi import PROTECTED, STREAMED
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
-from domain.events.campaign import CampaignEvent, CampaignUseEvent
+from domain.events.campaign import CampaignEvent
 from domain.events.registry import EVENT_TYPES
-from domain.events.reservation import ReservationEvent
 from domain.values.number_bounds import POSITIONS
 from projections.read_models.event_feed import EventFeed, EventFilter, FeedPage
 from projections.read_models.stream_entry import Entry
@@ -47,7 +46,7 @@ LAG_HEADER: Final = "Ledger-Read-Lag"
 LEFT_OUT: Final = frozenset(
     {
         *("at", "recorded_at", "actor", "actor_id", "approved_by", "request_id", "correlation_id", "text_id"),
-        "reservation_id",
+        *("reservation_id", "crossed_by"),
     }
 )
 """Fields of an event that are outside of its data, or that name staff, requests and encrypted texts."""
@@ -204,7 +203,7 @@ def view_of(entry: Entry[None]) -> dict[str, Any]:
         "at": event.at,
         "recorded_at": event.recorded_at or event.at,
         "actor": event.actor,
-        "reservation_id": event.reservation_id if isinstance(event, ReservationEvent | CampaignUseEvent) else None,
+        "reservation_id": event.named_reservation,
         "correlation_id": event.correlation_id,
         "data": {name: value for name, value in fields.items() if value is not None},
     }

@@ -16,6 +16,7 @@ from domain.events.code_terms import BOUNDS, list_checks
 from domain.events.event import Event
 from domain.values.email_domains import DomainNames, find_useless_name
 from domain.values.group_name import is_group_name
+from domain.values.limits.thresholds import Thresholds
 from domain.values.number_bounds import REMINDER_DAYS, USES, Bounds
 from domain.values.quiet_hours import is_quiet_hours
 
@@ -37,6 +38,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; none: at no time.
         code_max_uses: Limit of codes that are issued in it without naming one; none: that of any other code.
         code_validity_days: Days of access by codes that are issued in it without naming them; none: without end.
+        notify_at: Thresholds of `max_uses` whose crossing is recorded and reported; none: no threshold.
     """
 
     name: str
@@ -52,6 +54,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     quiet_hours: str | None
     code_max_uses: int | None
     code_validity_days: int | None
+    notify_at: Thresholds | None
 
     @property
     def has_shared_limits(self) -> bool:
@@ -107,6 +110,7 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
     quiet_hours: str | None = None
     code_max_uses: int | None = None
     code_validity_days: int | None = None
+    notify_at: Thresholds | None = None
 
     @property
     def terms(self) -> CampaignTerms:
@@ -181,6 +185,25 @@ class CampaignUseEvent(CampaignEvent, frozen=True, kw_only=True):
     code_id: UUID
     reservation_id: UUID
     recipient_id: UUID
+
+
+class CampaignThresholdReached(CampaignEvent, frozen=True, kw_only=True):
+    """As many uses of the campaign are reserved or counted as one of its thresholds says, and were not before.
+
+    Attributes:
+        threshold: The threshold, such as `80%` or `10 left`.
+        code_id: The code whose use crossed it; none: a change of the terms did.
+        crossed_by: The reservation whose use crossed it; none: a change of the terms did.
+    """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = False
+    MEANING = "neutral"
+
+    threshold: str
+    code_id: UUID | None = None
+    crossed_by: UUID | None = None
 
 
 class CampaignUseTaken(CampaignUseEvent, frozen=True, kw_only=True):

@@ -124,6 +124,23 @@ class CodeRevoked(Event, frozen=True, kw_only=True):
     text_id: UUID | None = None
 
 
+class CodeThresholdReached(Event, frozen=True, kw_only=True):
+    """As many uses of the code are reserved or counted as one of its thresholds says, and were not before.
+
+    Attributes:
+        threshold: The threshold, such as `80%` or `10 left`.
+        crossed_by: The reservation whose use crossed it; none: a change of the terms, or an opening balance, did.
+    """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = True
+    CHANGES_STATE = False
+    MEANING = "neutral"
+
+    threshold: str
+    crossed_by: UUID | None = None
+
+
 class CodeNoted(Event, frozen=True, kw_only=True):
     """Staff added a note to the code. It changes no state.
 

@@ -13,6 +13,7 @@ from msgspec.structs import fields, replace
 
 from domain.events.event import Event
 from domain.values.email_domains import DomainNames, find_useless_name, is_domain_set
+from domain.values.limits.thresholds import Thresholds, are_thresholds
 from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
 from domain.values.timestamps import is_within_bounds
 
@@ -29,6 +30,7 @@ class CodeTerms(Struct, frozen=True, gc=False):
         rebinds_max: How often each access that it gives may be moved; None as often as the policy says.
         allowed_domains: The only domains of email addresses that may redeem it; None: all.
         denied_domains: Domains of email addresses that may not redeem it, even if they are allowed; None: no one.
+        notify_at: Thresholds of its limit whose crossing is recorded and reported; None: no one.
     """
 
     max_uses: int | None
@@ -39,6 +41,7 @@ class CodeTerms(Struct, frozen=True, gc=False):
     rebinds_max: int | None
     allowed_domains: DomainNames | None
     denied_domains: DomainNames | None
+    notify_at: Thresholds | None
 
 
 class TermsEvent(Event, frozen=True, kw_only=True):
@@ -52,6 +55,7 @@ class TermsEvent(Event, frozen=True, kw_only=True):
     starts_at: datetime | None = None
     allowed_domains: DomainNames | None = None
     denied_domains: DomainNames | None = None
+    notify_at: Thresholds | None = None
 
     @property
     def terms(self) -> CodeTerms:
@@ -66,6 +70,7 @@ class TermsEvent(Event, frozen=True, kw_only=True):
             rebinds_max=self.rebinds_max,
             allowed_domains=self.allowed_domains,
             denied_domains=self.denied_domains,
+            notify_at=self.notify_at,
         )
 
 
@@ -84,7 +89,11 @@ BLAMED_TERM: Final[Mapping[Contradiction, str]] = {"starts_after_end": "starts_a
 """The term that a form or a file marks where two of them contradict each other."""
 
 Check = Callable[[Any], bool]
-_CHECKS: Final[Mapping[object, Check]] = {datetime | None: is_within_bounds, DomainNames | None: is_domain_set}
+_CHECKS: Final[Mapping[object, Check]] = {
+    datetime | None: is_within_bounds,
+    DomainNames | None: is_domain_set,
+    Thresholds | None: are_thresholds,
+}
 """Whether a value lies within the bounds of a term, by the type of the term."""
 _CHECKED_BY_COMMANDS: Final = frozenset({"group"})
 """Terms that commands check when they are created (`NamesGroup`)."""

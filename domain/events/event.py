@@ -86,6 +86,12 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         return self.recorded_at or self.at
 
     @property
+    def named_reservation(self) -> UUID | None:
+        """The reservation that it is about, or whose use caused it; None if it names none."""
+        reservation_id: UUID | None = getattr(self, "reservation_id", None) or getattr(self, "crossed_by", None)
+        return reservation_id
+
+    @property
     def waits_from(self) -> datetime:
         """Begin of the waits that it causes: `at`, or the time of storing if the stream is ahead of the clock."""
         recorded_at = self.recorded_at

@@ -29,6 +29,7 @@ from domain.events.campaign import (
 from domain.events.event import Event
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
+from domain.values.limits.thresholds import find_reached
 from domain.values.timestamps import utc_day
 
 CAMPAIGN_SNAPSHOT_VERSION: Final = 2
@@ -64,6 +65,11 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
     def available(self) -> int | None:
         """Uses that new reservations may take; None without a limit over all codes."""
         return None if self.terms.max_uses is None else self.terms.max_uses - self.occupied
+
+    @property
+    def reached_thresholds(self) -> tuple[str, ...]:
+        """The thresholds of its limit that the uses of its codes reach, in order."""
+        return find_reached(self.terms.notify_at, self.terms.max_uses, self.occupied)
 
     def find_available_on_day(self, at: datetime) -> int | None:
         """Return the uses that reservations may take on the UTC day of a time; None without a limit per day.

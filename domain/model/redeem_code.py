@@ -32,6 +32,7 @@ from domain.events.reservation import (
 )
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
+from domain.values.limits.thresholds import find_reached
 
 SNAPSHOT_VERSION = 3
 """Version of the fold. Raise it whenever the same events lead to another state, so that no stored snapshot is used."""
@@ -91,6 +92,11 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         """Uses that a new reservation may take; None without limit. Never clamped: a negative number would be a bug."""
         max_uses = self.terms.max_uses
         return None if max_uses is None else max_uses - self.used - self.reserved
+
+    @property
+    def reached_thresholds(self) -> tuple[str, ...]:
+        """The thresholds of its limit that its reserved and counted uses reach, in order."""
+        return find_reached(self.terms.notify_at, self.terms.max_uses, self.used + self.reserved)
 
     @property
     def is_revoked(self) -> bool:

@@ -7,9 +7,10 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events.campaign import CampaignEvent, CampaignUseEvent
+from domain.events.campaign import CampaignEvent
 from domain.events.reservation import ReservationEvent
 from domain.model.campaign import Campaign, OccupiedUses, find_broken_campaign_rules
+from domain.model.crossings import Crossings
 from domain.model.invariants import Corrections, find_broken_code_rules, find_broken_reservation_rules
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -36,6 +37,7 @@ class InvariantObserver:
         self.stopped: set[UUID] = set()
         self._corrections = Corrections()
         self._occupied_uses = OccupiedUses()
+        self._crossings = Crossings()
 
     def check_stored(self, stored: StoredRow) -> None:
         """Check that no event holds an email address. Few hold an @ at all, so the pattern is tried on few."""
@@ -47,11 +49,12 @@ class InvariantObserver:
 
     def observe_code(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
         """Check the rules of a code."""
-        for rule in find_broken_code_rules(before, at.event, after):
-            reservation_id = at.event.reservation_id if isinstance(at.event, ReservationEvent) else None
-            self.add_finding(
-                RuleViolation(rule, at.code_id, at.version, at.position, type(at.event).__name__, reservation_id)
-            )
+        broken = [
+            *find_broken_code_rules(before, at.event, after),
+            *self._crossings.find_broken_rules(before, at.event, after),
+        ]
+        for rule in broken:
+            self.add_finding(_violation_at(rule, at))
 
     def observe_reservation(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
         """Check the rules of a reservation."""
@@ -61,22 +64,23 @@ class InvariantObserver:
             *self._corrections.find_broken_rules(before, event, after),
         ]
         for rule in violated_rules:
-            self.add_finding(
-                RuleViolation(rule, at.code_id, at.version, at.position, type(event).__name__, event.reservation_id)
-            )
+            self.add_finding(_violation_at(rule, at))
 
     def observe_campaign(self, at: ReadEvent, before: Campaign | None, after: Campaign) -> None:
         """Check the rules of a campaign, and of each person in it."""
         event = cast("CampaignEvent", at.event)
-        reservation_id = event.reservation_id if isinstance(event, CampaignUseEvent) else None
         broken = [
             *find_broken_campaign_rules(before, event, after),
             *self._occupied_uses.find_broken_rules(event, after),
+            *self._crossings.find_broken_rules(before, event, after),
         ]
         for rule in broken:
-            self.add_finding(
-                RuleViolation(rule, at.code_id, at.version, at.position, type(event).__name__, reservation_id)
-            )
+            self.add_finding(_violation_at(rule, at))
+
+    def observe_end(self, last: ReadEvent) -> None:
+        """Check the rules that hold at the end of a stream."""
+        for rule in self._crossings.end_stream():
+            self.add_finding(_violation_at(rule, last))
 
     def report_undecodable(self, error: UndecodableEventError) -> None:
         """List it as a violation; the other streams are still checked."""
@@ -109,6 +113,11 @@ class InvariantObserver:
         self.findings += findings.listed[: self._listed_max - len(self.findings)]
         self.counts.update(findings.counts)
         self.stopped.update(findings.stopped)
+
+
+def _violation_at(rule: str, at: ReadEvent) -> RuleViolation:
+    event = at.event
+    return RuleViolation(rule, at.code_id, at.version, at.position, type(event).__name__, event.named_reservation)
 
 
 def _has_address(state: bytes) -> bool:

@@ -131,6 +131,7 @@ class LogFold:
         self._code: RedeemCode | None = None
         self._version = self._position = 0
         self._is_broken = False
+        self._last: ReadEvent | None = None
         # By the number of the id, because hash and equality of a UUID are written in Python.
         self._open_reservations: dict[int, Reservation] = {}
         self._has_flushed = False
@@ -172,7 +173,10 @@ class LogFold:
                 for row, write in self._campaign_rows:
                     write(row(self._campaign))
             self._flush_reservations(len(self._open_reservations))
+        if self._last is not None:
+            self._observer.observe_end(self._last)
         self._open_reservations.clear()
+        self._last = None
         self._code, self._campaign, self._version, self._position = None, None, 0, 0
         self._is_broken = self._has_flushed = self._is_campaign = False
 
@@ -214,7 +218,8 @@ class LogFold:
         before = self._code
         after = evolve_code(before, self._code_id, version, event)
         if self._is_observed:
-            self._observer.observe_code(ReadEvent(position, self._code_id, version, event), before, after)
+            self._last = ReadEvent(position, self._code_id, version, event)
+            self._observer.observe_code(self._last, before, after)
         self._code = after
 
     def _begin_campaign(self, stored: StoredRow, event: Event) -> None:
@@ -228,7 +233,8 @@ class LogFold:
         before = self._campaign
         after = evolve_campaign(before, self._code_id, version, event)
         if self._is_observed:
-            self._observer.observe_campaign(ReadEvent(position, self._code_id, version, event), before, after)
+            self._last = ReadEvent(position, self._code_id, version, event)
+            self._observer.observe_campaign(self._last, before, after)
         self._campaign = after
 
     def _fold_reservation(

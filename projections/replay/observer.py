@@ -52,6 +52,9 @@ class FoldObserver(Protocol):
     def observe_campaign(self, at: ReadEvent, before: Campaign | None, after: Campaign) -> None:
         """Check one event of a campaign with the campaign before and after it."""
 
+    def observe_end(self, last: ReadEvent) -> None:
+        """Check the end of a stream, all of whose events were folded."""
+
     def report_undecodable(self, error: UndecodableEventError) -> None:
         """Take an event that stops its stream; raise it to stop everything."""
 
@@ -80,6 +83,9 @@ class NullObserver:
         """Do nothing."""
 
     def observe_campaign(self, at: ReadEvent, before: Campaign | None, after: Campaign) -> None:
+        """Do nothing."""
+
+    def observe_end(self, last: ReadEvent) -> None:
         """Do nothing."""
 
     def report_undecodable(self, error: UndecodableEventError) -> None:

@@ -55,6 +55,7 @@ SAMPLES = {
     "campaign_id": ID,
     "hand_out_id": ID,
     "mail": 2,
+    "threshold": "80%",
 }
 
 

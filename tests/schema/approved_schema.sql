@@ -210,6 +210,7 @@ CREATE TABLE public.batches (
     denied_domains text,
     campaign_id uuid,
     approved_by uuid,
+    notify_at text,
     CONSTRAINT batches_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'import'::text, 'pause'::text, 'resume'::text, 'revoke'::text, 'extend'::text]))),
     CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text, 'broken'::text])))
 );
@@ -249,7 +250,8 @@ CREATE TABLE public.campaigns (
     occupied_on_day bigint NOT NULL,
     max_per_day bigint,
     code_max_uses bigint,
-    code_validity_days bigint
+    code_validity_days bigint,
+    notify_at text
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (
@@ -302,7 +304,8 @@ CREATE TABLE public.code_balances (
     allowed_domains text,
     denied_domains text,
     campaign_id uuid,
-    campaign_since bigint
+    campaign_since bigint,
+    notify_at text
 )
 WITH (fillfactor='50');
 CREATE TABLE public.code_snapshots (

@@ -23,6 +23,7 @@ from domain.events.campaign import (
     CampaignResumed,
     CampaignTerms,
     CampaignTermsChanged,
+    CampaignThresholdReached,
     CampaignUseReturned,
     CampaignUseTaken,
 )
@@ -34,6 +35,7 @@ from domain.events.code import (
     CodeResumed,
     CodeRevoked,
     CodeTermsChanged,
+    CodeThresholdReached,
     OpeningBalanceImported,
 )
 from domain.events.code_terms import CodeTerms
@@ -78,6 +80,7 @@ from domain.events.reservation import (
 )
 from domain.model.reservation import KEPT_TERMS
 from domain.values.email_domains import DomainNames, parse_domains
+from domain.values.limits.thresholds import Thresholds, parse_thresholds
 
 AT = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
@@ -100,6 +103,7 @@ TERM_EXAMPLES: Final[dict[object, Any]] = {
     datetime | None: LATER,
     str | None: "blue",
     DomainNames | None: parse_domains("example.com *.example.org"),
+    Thresholds | None: parse_thresholds("80%, 10 left"),
 }
 if new := {field.type for field in fields(CodeTerms)} - TERM_EXAMPLES.keys():
     raise TypeError(f"tests/schema/event_examples.py: add a value of {new} to TERM_EXAMPLES")
@@ -142,6 +146,7 @@ EXAMPLES: Final[list[Event]] = [
     OpeningBalanceImported(**WHO, uses=3, source="csv", reason="stated"),
     CodeTermsChanged(**WHO, **TERMS, text_id=C, bound_to=P),
     CodeJoinedCampaign(**WHO, campaign_id=C),
+    CodeThresholdReached(**WHO, threshold="10 left", crossed_by=R),
     CodePaused(**WHO, text_id=C),
     CodeResumed(**WHO, text_id=C),
     CodeRevoked(**WHO, text_id=C),
@@ -204,6 +209,7 @@ EXAMPLES: Final[list[Event]] = [
     CampaignPaused(**WHO, text_id=C),
     CampaignResumed(**WHO, text_id=C),
     CampaignEnded(**WHO, text_id=C),
+    CampaignThresholdReached(**WHO, threshold="80%", code_id=C, crossed_by=R),
     CampaignUseTaken(**WHO, code_id=C, reservation_id=R, recipient_id=P),
     CampaignUseReturned(**WHO, code_id=C, reservation_id=R, recipient_id=P, reserved_at=AT),
     HandOutCreated(

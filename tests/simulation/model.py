@@ -19,6 +19,7 @@ from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.results import AnyResult
 from domain.values.email_domains import parse_domains
+from domain.values.limits.thresholds import parse_thresholds
 from domain.values.timestamps import is_impossible
 from domain.working_set import WorkingSet
 from projections.database.clock import CLOCK_REFRESH_S
@@ -489,9 +490,10 @@ class LedgerModel:
 
 
 def _admission(code_id: UUID, now: datetime) -> dict[str, Any]:
-    """When a code starts and whom it admits, by its random id: some codes start late, some admit one domain."""
+    """When a code starts, whom it admits and what it reports, by its random id: the schedules stay as they are."""
     starts_at = now + timedelta(seconds=40) if code_id.bytes[0] % 4 == 0 else None
     allowed, denied = ((parse_domains(DOMAINS[0]), None), (None, parse_domains("*.example.org")))[code_id.bytes[1] % 2]
     if code_id.bytes[2] % 4:
         allowed = denied = None
-    return {"starts_at": starts_at, "allowed_domains": allowed, "denied_domains": denied}
+    notify_at = parse_thresholds("50%, 100%, 1 left") if code_id.bytes[3] % 2 else None
+    return {"starts_at": starts_at, "allowed_domains": allowed, "denied_domains": denied, "notify_at": notify_at}

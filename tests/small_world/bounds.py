@@ -18,6 +18,7 @@ SMALL: Final[Mapping[str, int]] = {
     "projections.telemetry.redemption_spans:lru_cache": 2,
     "domain.values.domain_display:NAMES_CACHED_MAX": 2,
     "domain.values.email_domains:SETS_CACHED_MAX": 2,
+    "domain.values.limits.thresholds:PARSED_CACHED_MAX": 2,
     "domain.values.quiet_hours:lru_cache": 2,
     "domain.values.link_token:lru_cache": 2,
     "projections.read_models.dashboard_queries:SENT_MAX": 4,
@@ -252,7 +253,7 @@ USUAL_FAMILIES: Final[Mapping[str, str]] = {
     ),
     r"(ATTEMPTS|ROUNDS|REPEATS|REVOCATIONS|CHUNKS|DOUBLINGS|TRANSACTIONS_PER_BATCH|STEPS|RESTARTS|DRAWS)_MAX$"
     r"|^(OPEN_ATTEMPTS|STARTING_POLLS)$": ("retries and rounds, which are few: tests come to the last one"),
-    r"(^|_)(PAGE_MAX|LIMIT_MAX|ITEMS_MAX|HISTORY_MAX|RATE_MAX|SETTINGS_MAX|NAMES_MAX|VARIABLES_MAX|VIEWS_MAX"
+    r"(^|_)(PAGE_MAX|LIMIT_MAX|ITEMS_MAX|HISTORY_MAX|RATE_MAX|SETTINGS_MAX|NAMES_MAX|THRESHOLDS_MAX|VARIABLES_MAX|VIEWS_MAX"
     r"|RECORDS_MAX|TARGETS_MAX|SKIP_MAX|SIGNATURES_MAX)$": (
         "promised to clients, who get what fits or a refusal: tests send one more"
     ),

@@ -63,6 +63,8 @@ class EventEnvelope(msgspec.Struct, frozen=True):
     at: datetime
     code_id: UUID | None = None
     reservation_id: UUID | None = None
+    crossed_by: UUID | None = None
+    threshold: str | None = None
 
 
 CAMPAIGN_EVENTS: Final = frozenset(name for name, kind in EVENT_TYPES.items() if issubclass(kind, CampaignEvent))
@@ -120,15 +122,17 @@ def render_message(delivery: DueDelivery) -> bytes:
     envelope = _read_envelope(delivery.state)
     name = delivery.topic.partition(":")[0]
     stream = "campaign_id" if name in CAMPAIGN_EVENTS else "code_id"
-    data: dict[str, UUID | int] = {
+    data: dict[str, UUID | int | str] = {
         stream: delivery.stream_id,
         "version": delivery.version,
         "position": delivery.position,
     }
     if name in CAMPAIGN_EVENTS and envelope.code_id is not None:
         data["code_id"] = envelope.code_id
-    if envelope.reservation_id is not None:
-        data["reservation_id"] = envelope.reservation_id
+    if (reservation_id := envelope.reservation_id or envelope.crossed_by) is not None:
+        data["reservation_id"] = reservation_id
+    if envelope.threshold is not None:
+        data["threshold"] = envelope.threshold
     return msgspec.json.encode({"type": name, "timestamp": envelope.at, "data": data})
 
 

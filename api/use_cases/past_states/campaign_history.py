@@ -12,7 +12,7 @@ from api.i18n.catalogs import Translator, translator
 from api.i18n.messages import say_event
 from api.schemas.campaigns import CampaignExplanation, CampaignHistoryEvent, CampaignUse
 from api.schemas.csv_cells import csv_line
-from domain.events.campaign import CampaignCreated, CampaignTermsChanged, CampaignUseEvent
+from domain.events.campaign import CampaignCreated, CampaignTermsChanged
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.timestamps import text_of, utc_day
@@ -70,14 +70,13 @@ def list_history(
         hand_out_id: UUID | None = getattr(entry.event, "hand_out_id", None)
         if hand_out_id is not None and hand_out_id not in names:
             names |= hand_outs.find_names([hand_out_id])
-        use = entry.event if isinstance(entry.event, CampaignUseEvent) else None
         yield CampaignHistoryEvent(
             position=entry.position,
             version=entry.version,
             type=type(entry.event).__name__,
             at=entry.event.at,
-            code_id=None if use is None else use.code_id,
-            reservation_id=None if use is None else use.reservation_id,
+            code_id=getattr(entry.event, "code_id", None),
+            reservation_id=entry.event.named_reservation,
             occupied=entry.state.occupied,
             sentence=say_event(entry.event, language, hand_out_name=names.get(hand_out_id) if hand_out_id else None),
         )

@@ -23,7 +23,6 @@ from api.web.support.history.folding import PageLines, complete_last_run
 from api.web.support.history.proof_page import ProofVersions, render_proofs
 from api.web.support.history.time_axis import SCALE_LENGTH_MAX
 from api.web.support.view_models import EventLine, ShownStream, build_lines
-from domain.events.campaign import CampaignUseEvent
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from projections.read_models.campaign_list import CampaignReader
@@ -132,7 +131,8 @@ def list_lines(
     admin: AdminContext, staff: Staff, entries: list[Entry[Campaign]], language: Language
 ) -> list[EventLine[Campaign]]:
     """Return lines of events, in their order, each with its code."""
-    code_ids = {entry.event.code_id for entry in entries if isinstance(entry.event, CampaignUseEvent)}
+    named = (getattr(entry.event, "code_id", None) for entry in entries)
+    code_ids = {code_id for code_id in named if code_id is not None}
     return build_lines(admin.support, staff, entries, language, suffixes=_find_suffixes(admin, list(code_ids)))
 
 

@@ -45,7 +45,6 @@ from domain.events.reservation import (
     CaseClosed,
     CaseOpened,
     RebindReserved,
-    ReservationEvent,
     ReservationStarted,
     UseReserved,
 )
@@ -365,7 +364,7 @@ def _lines_of_reservation(
 
 def _find_addresses(support: SupportContext, entries: list[Entry[RedeemCode]]) -> dict[UUID, str | None]:
     """Return the clear addresses of the reservations that some events are about."""
-    ids = list({entry.event.reservation_id for entry in entries if isinstance(entry.event, ReservationEvent)})
+    ids = list({key for entry in entries if (key := entry.event.named_reservation) is not None})
     return dict(support.reader.find_email_addresses(ids)) if ids else {}
 
 

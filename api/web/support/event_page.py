@@ -22,7 +22,6 @@ from api.web.support.history.cause_rows import build_cause_rows
 from api.web.support.history.cause_tracks import draw_tracks
 from api.web.support.history.proof_page import load_panel
 from api.web.support.view_models import EventLine, ShownStream, build_lines, name_event_kind
-from domain.events.reservation import ReservationEvent
 from domain.ports import Language
 from projections.event_store.snapshots import StreamState
 from projections.read_models.statements import HistoryReader
@@ -89,7 +88,7 @@ def _load_code_event(
     graph = find_causes(support.reader, support.statements, code_id, version)
     if not entries or graph is None:
         raise ApplicationError("NOT_FOUND")
-    ids = {each.reservation_id for each in graph.events.values() if isinstance(each, ReservationEvent)}
+    ids = {key for each in graph.events.values() if (key := each.named_reservation) is not None}
     addresses: dict[UUID, str | None] = dict(support.reader.find_email_addresses(list(ids)))
     campaign_name = support.reader.find_campaign_name(code_id)
     (line,) = build_lines(support, staff, entries, language, addresses=addresses, campaign_name=campaign_name)

@@ -224,7 +224,7 @@ def build_lines(
     for entry in entries:
         event = entry.event
         code_id = getattr(event, "code_id", None) if isinstance(event, CampaignEvent) else entry.stream_id
-        reservation_id: UUID | None = getattr(event, "reservation_id", None)
+        reservation_id = event.named_reservation
         hand_out_id: UUID | None = getattr(event, "hand_out_id", None)
         lines.append(
             EventLine(

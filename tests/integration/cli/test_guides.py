@@ -57,7 +57,7 @@ def put_new_keys_in_front(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("page", "commands"),
-    [("import-codes.md", 3), ("privacy-requests.md", 2), ("rotate-keys.md", 3), ("run-a-campaign.md", 8)],
+    [("import-codes.md", 3), ("privacy-requests.md", 2), ("rotate-keys.md", 3), ("run-a-campaign.md", 9)],
 )
 def test_every_command_of_a_guide_prints_what_it_shows(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, commands: int

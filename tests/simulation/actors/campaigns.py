@@ -17,6 +17,7 @@ from domain.commands.campaign.manage_campaign import (
 )
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
+from domain.values.limits.thresholds import parse_thresholds
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors.components import SharedInfrastructure
 from tests.simulation.scheduler import SimulatedProcess
@@ -42,7 +43,11 @@ class SimulatedCampaign:
                 context=self._context(),
                 campaign_id=self.campaign_id,
                 terms=make_campaign_terms(
-                    max_uses=max_uses, max_per_person=max_per_person, max_per_day=max_per_day, remind_days=3
+                    max_uses=max_uses,
+                    max_per_person=max_per_person,
+                    max_per_day=max_per_day,
+                    remind_days=3,
+                    notify_at=parse_thresholds("60%, 0 left"),
                 ),
             )
         )

@@ -6,11 +6,13 @@ from uuid import UUID
 
 import pytest
 
+from domain import working_set
 from domain.commands.hand_out import hand_out_code
+from domain.events.code import CodeThresholdReached
 from domain.events.event import Event
 from domain.events.hand_out import HandOutSent
 from domain.events.reservation import UseRefunded
-from domain.model import hand_out
+from domain.model import crossings, hand_out
 from domain.model.campaign import Campaign
 from domain.model.hand_out import HandOut
 from domain.model.redeem_code import RedeemCode
@@ -86,6 +88,35 @@ def list_lacks_the_handed_out_code(patch: Patch) -> None:
     patch.setattr(hand_out_code, "_list_row", lambda _: None)
 
 
+def each_use_above_a_threshold_reports_it(patch: Patch) -> None:
+    """Whether a threshold was reached before is asked of campaigns only; `ledger verify` asks the same function."""
+    find = crossings.find_crossed
+
+    def find_reached(before: RedeemCode | Campaign | None, after: RedeemCode | Campaign) -> tuple[str, ...]:
+        is_use = isinstance(after, RedeemCode) and isinstance(before, RedeemCode) and after.reserved > before.reserved
+        return after.reached_thresholds if is_use else find(before, after)
+
+    patch.setattr(crossings, "find_crossed", find_reached)
+
+
+def crossing_is_reported_once_for_ever(patch: Patch) -> None:
+    """After a refund, the next use that crosses the threshold reports nothing."""
+    report: Callable[..., list[CodeThresholdReached]] = crossings.report_code_crossings
+    known_crossings: set[tuple[UUID, str]] = set()
+
+    def report_new(before: RedeemCode | None, event: Event, after: RedeemCode) -> list[CodeThresholdReached]:
+        new = [each for each in report(before, event, after) if (after.code_id, each.threshold) not in known_crossings]
+        known_crossings.update((after.code_id, each.threshold) for each in new)
+        return new
+
+    patch.setattr(working_set, "report_code_crossings", report_new)
+
+
+def campaign_reports_no_crossing(patch: Patch) -> None:
+    """Only codes report theirs."""
+    patch.setattr(working_set, "report_campaign_crossings", lambda _before, _event, _after: ())
+
+
 CAMPAIGN_PLANTS = (
     refund_leaves_the_campaign_full,
     person_limit_ignores_reserved_uses,
@@ -95,4 +126,7 @@ CAMPAIGN_PLANTS = (
     used_code_is_handed_out,
     scheduled_hand_out_starts_at_once,
     list_lacks_the_handed_out_code,
+    each_use_above_a_threshold_reports_it,
+    crossing_is_reported_once_for_ever,
+    campaign_reports_no_crossing,
 )

@@ -54,6 +54,7 @@ from tests.simulation.checks.hand_out_checks import (
 from tests.simulation.checks.report_checks import find_untrue_reports
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
+from tests.simulation.checks.threshold_checks import find_wrong_crossings
 from tests.simulation.services.store import MemoryStore
 
 Violations = Iterator[str]
@@ -77,6 +78,7 @@ def violations(run: RunResult) -> list[str]:
         _secrets,
         find_broken_access_rules,
         find_uses_against_terms,
+        find_wrong_crossings,
         find_early_hand_outs,
         find_repeated_hand_outs,
         find_wrong_list_rows,

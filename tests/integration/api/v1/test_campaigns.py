@@ -177,6 +177,35 @@ def test_terms_of_reminders_are_set_shown_and_refused(app: AppClient) -> None:
     assert "reminder of unaccepted invitations 5 days before they end" in history[0]["sentence"]
 
 
+def test_thresholds_are_set_shown_refused_and_reported_with_the_use(app: AppClient) -> None:
+    """A number is a percentage. History and feed name the reservation whose use crossed; null ends the reports."""
+    campaign = create(app, max_uses=2, notify_at=[100, "0 left", 50])
+    path, key = f"/api/v1/campaigns/{campaign['id']}", {**app.key("admin"), "Accept-Language": "en"}
+    wrong: list[Any] = [[], [0], [101], ["80"], [True], [80.5], "80%", list(range(1, 12)), ["80% left"]]
+    refused = [app.client.patch(path, json={"notify_at": value}, headers=key).json()["code"] for value in wrong]
+    code, other = issue(app, campaign, 2)
+    first = app.redeem(code, "li@example.com").json()["reservation_id"]
+    second = app.redeem(other, "wang@example.com").json()["reservation_id"]
+    history = app.client.get(f"{path}/history", headers=key).json()["events"]
+    feed = app.client.get("/api/v1/events?type=CampaignThresholdReached&limit=1000", headers=key).json()["events"]
+    without = app.client.patch(path, json={"notify_at": None}, headers=key).json()
+
+    assert campaign["notify_at"] == [50, 100, "0 left"]
+    assert refused == ["MALFORMED"] * len(wrong)
+    assert [(event["reservation_id"], event["sentence"]) for event in history if "Threshold" in event["type"]] == [
+        (first, "50% of the uses are taken: a use crossed this threshold"),
+        (second, "100% of the uses are taken: a use crossed this threshold"),
+        (second, "0 or fewer uses are left: a use crossed this threshold"),
+    ]
+    own = [event for event in feed if event["campaign_id"] == campaign["id"]]
+    assert [(event["reservation_id"], event["data"]["threshold"]) for event in own] == [
+        (first, "50%"),
+        (second, "100%"),
+        (second, "0 left"),
+    ]
+    assert without["notify_at"] is None
+
+
 def test_code_joins_a_campaign_later_and_its_earlier_uses_stay_outside(app: AppClient) -> None:
     """Joining again changes nothing; a code of another campaign, with a pending use or unknown is refused with why."""
     campaign, other, key = create(app, max_uses=1), create(app), app.key("admin")

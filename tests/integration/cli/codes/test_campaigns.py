@@ -14,7 +14,7 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
     limits = ("--max-uses", "2", "--max-per-person", "1", "--max-per-day", "2")
     domains = ("--allowed-domains", "example.com *.edu", "--denied-domains", "x.example.com")
     reminders = ("--remind-days", "5", "--quiet-hours", "22:00-08:00 Europe/Berlin", "--code-max-uses", "3")
-    days = ("--code-validity-days", "30")
+    days = ("--code-validity-days", "30", "--notify-at", "10 left,80%")
     created = terminal.ledger(
         "campaign", "create", "Autumn", *options, *limits, *domains, *reminders, *days, "--json"
     ).json
@@ -43,6 +43,7 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
         "quiet_hours": "22:00-08:00 Europe/Berlin",
         "code_max_uses": 3,
         "code_validity_days": 30,
+        "notify_at": [80, "10 left"],
         "codes": 1,
         "used_count": 0,
         "reserved": 1,
@@ -67,6 +68,7 @@ def test_campaign_command_ends_with_the_exit_code_of_its_refusal(bench: LedgerBe
         (("campaign", "terms", campaign, "--ends-at", "2020-01-01"), 4, "in the past"),
         (("hand-out", "create", campaign, "A", "--expires-at", "2020-01-01"), 4, "in the past"),
         (("campaign", "create", "A", "--remind-days", "31"), 2, "'--remind-days'"),
+        (("campaign", "create", "A", "--notify-at", "80"), 2, "'--notify-at'"),
         (("campaign", "create", "A", "--quiet-hours", "22:00-08:00 Moon"), 4, "existing time zone"),
         (("campaign", "show", unknown), 4, "campaign"),
         (("campaign", "pause", "Autumn"), 2, "`ledger campaign list` lists them"),

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from domain.model.crossings import CROSSING_RULE
 from domain.ports import OutcomeUnknown
 from projections.replay.invariant_observer import NO_ADDRESS
 from projections.replay.log_fold import MemoryLimits
@@ -112,6 +113,10 @@ DAMAGES = {
     "limit lowered": (
         replaced("CodeIssued:1", '"max_uses": 2', '"max_uses": 0'),
         *("invariant 1: uses stay within the limit", 2, "UseReserved"),
+    ),
+    "crossing not reported": (
+        replaced("CodeIssued:1", '"max_uses": 2', '"max_uses": 2, "notify_at": "1 left"'),
+        *(CROSSING_RULE, 4, "InviteSent"),
     ),
     "clear address": (replaced("InviteSent:1", "mx:25", "li.wei@example.com"), NO_ADDRESS, 4, "InviteSent"),
 }

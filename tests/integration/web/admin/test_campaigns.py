@@ -91,6 +91,32 @@ def test_campaign_page_shows_balance_codes_refusals_and_events_of_its_codes(
     assert "3 1 1 0 of 2 left" in listed
 
 
+def test_histories_show_which_use_crossed_a_threshold(app: AppClient, admin: StaffBrowser) -> None:
+    """On the pages of the campaign and of the code, with the reservation; the terms are shown as they are typed."""
+    path = create(admin, max_uses="4", notify_at="3 left, 25 %")
+    (code,) = issue(app, admin, path, 1)
+    reservation_id = app.redeem(code, "li@example.com").json()["reservation_id"]
+    page = read_page(admin.get(path).text)
+    lines = page.find("ol", id="lines").find_all("li")
+    code_id = app.services.reader.find_code(code)
+    change_terms(app, f"/api/v1/codes/{code_id}", notify_at=[100])
+    of_code = read_page(admin.get(f"/support/codes/{code_id}").text).find("ol", id="flat").text
+
+    assert "25%, 3 left" in page.text
+    assert [line.find("p", class_="line-sentence").text for line in lines[:2]] == [
+        "3 or fewer uses are left: a use crossed this threshold",
+        "25% of the uses are taken: a use crossed this threshold",
+    ]
+    assert all(f"/support/reservations/{reservation_id}" in line.link_targets for line in lines[:2])
+    assert "100% of the uses are taken: a change crossed this threshold" in of_code
+
+
+def change_terms(app: AppClient, path: str, **changes: object) -> None:
+    """Change terms with the API."""
+    response = app.client.patch(path, json=changes, headers=app.key("admin"))
+    assert response.status_code == 200, response.text
+
+
 def test_code_page_names_campaign_and_limit_that_held_a_request_back(
     app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
 ) -> None:
@@ -130,6 +156,7 @@ def test_code_page_names_campaign_and_limit_that_held_a_request_back(
         ({"code_validity_days": "0"}, {"code_validity_days": "Enter a whole number within 1–36,500."}),
         ({"remind_days": "31"}, {"remind_days": "Enter a whole number within 1–30."}),
         ({"quiet_hours": "22:00-08:00 Nowhere"}, {"quiet_hours": "Enter two different times and a time zone"}),
+        ({"notify_at": "80"}, {"notify_at": "Enter 1 to 10 thresholds such as 80% or 10 left"}),
         ({"starts_at": "soon"}, {"starts_at": "Enter a date and time"}),
         ({"denied_domains": "bücher.example, -bad:x"}, {"denied_domains": "“-bad:x” is not a domain name such as"}),
         ({"allowed_domains": "a*.example.com"}, {"allowed_domains": "The * may only stand at the beginning"}),

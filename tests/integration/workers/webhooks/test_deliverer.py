@@ -1,5 +1,6 @@
 """Webhooks: each subscribed event is delivered at least once, without details, and no slow endpoint delays others."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import uuid4
 import pytest
 from standardwebhooks import Webhook
 
+from domain.values.limits.thresholds import parse_thresholds
 from projections.repositories import webhook_deliveries
 from projections.work_queue.retention import prune
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -78,6 +80,26 @@ def test_messages_about_a_campaign_name_it(hooks: WebhookBench, server: WebhookR
         "CampaignUseTaken": {**use, "campaign_id": str(campaign), "version": 2},
     }
     assert chosen == ["CampaignUseTaken"]
+
+
+def test_message_about_a_threshold_names_it_and_the_use_that_crossed_it(
+    hooks: WebhookBench, server: WebhookReceiver
+) -> None:
+    """Of a code and of its campaign; a receiver needs no further request."""
+    hooks.endpoint(server, "CodeThresholdReached", "CampaignThresholdReached")
+    campaign = hooks.bench.create_campaign(max_uses=4, notify_at=parse_thresholds("3 left"))
+    code = hooks.bench.issue(campaign_id=campaign, notify_at=parse_thresholds("100%"))
+    reservation = done(hooks.bench.redeem(code, "li@example.com")).require_reservation()
+    hooks.deliver()
+
+    data = {message["type"]: message["data"] for message in map(json.loads, (one.body for one in server.received))}
+    for each in data.values():
+        del each["position"]
+    use = {"code_id": str(reservation.code_id), "reservation_id": str(reservation.reservation_id)}
+    assert data == {
+        "CodeThresholdReached": {**use, "version": 3, "threshold": "100%"},
+        "CampaignThresholdReached": {**use, "campaign_id": str(campaign), "version": 3, "threshold": "3 left"},
+    }
 
 
 def test_only_subscribed_events_are_delivered(hooks: WebhookBench, server: WebhookReceiver) -> None:

@@ -1,0 +1,1 @@
+"""Limits of uses: what is said about how far they are filled."""

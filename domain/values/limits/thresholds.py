@@ -1,0 +1,109 @@
+"""Thresholds of a limit: `80%` is reached when 80% of its uses are occupied, `10 left` when at most 10 are available.
+
+A use is occupied while it is reserved or counted. Thresholds are one text in one form, so that equal ones are equal
+texts wherever they are stored or compared.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, NewType
+
+from domain.values.number_bounds import USES, Bounds
+
+Thresholds = NewType("Thresholds", str)
+"""Thresholds in normal form: percentages, then uses that are left, in the order in which they are reached."""
+THRESHOLDS_MAX: Final = 10
+PERCENT: Final = Bounds(1, 100)
+USES_LEFT: Final = Bounds(0, USES.most)
+THRESHOLD_PATTERN: Final = r"^(100|[1-9][0-9]?)%$|^(0|[1-9][0-9]{0,15}) left$"
+"""One threshold in normal form."""
+THRESHOLD_LENGTH_MAX: Final = len(f"{USES_LEFT.most} left")
+THRESHOLDS_LENGTH_MAX: Final = THRESHOLDS_MAX * (THRESHOLD_LENGTH_MAX + len(", "))
+PARSED_CACHED_MAX: Final = 1_024
+_BETWEEN: Final = ", "
+_SEPARATORS: Final = re.compile(r"[\s,;]+")
+_SPACE_BEFORE_UNIT: Final = re.compile(r"(?<=[0-9])\s+(?=%|left)")
+_ONE: Final = re.compile(r"([0-9]{1,16})(%|left)")
+
+
+class ThresholdError(ValueError):
+    """A text does not name thresholds. The message is a sentence whose subject, the field, is left out."""
+
+    def __init__(self) -> None:
+        super().__init__(f"is not 1 to {THRESHOLDS_MAX} thresholds such as 80% or 10 left")
+
+
+def parse_thresholds(text: str) -> Thresholds:
+    """Return the thresholds of a text that has spaces, commas or semicolons between them.
+
+    Raises:
+        ThresholdError: One of them cannot be read, or there are none or too many.
+    """
+    return join_thresholds(name for name in _SEPARATORS.split(_SPACE_BEFORE_UNIT.sub("", text)) if name)
+
+
+def join_thresholds(names: Iterable[str]) -> Thresholds:
+    """Return thresholds that were named one by one.
+
+    Raises:
+        ThresholdError: As `parse_thresholds`.
+    """
+    percentages: set[int] = set()
+    left: set[int] = set()
+    for name in names:
+        parts = _ONE.fullmatch(_SPACE_BEFORE_UNIT.sub("", name))
+        if parts is None:
+            raise ThresholdError
+        number, bounds, named = int(parts[1]), *((PERCENT, percentages) if parts[2] == "%" else (USES_LEFT, left))
+        if not bounds.holds(number):
+            raise ThresholdError
+        named.add(number)
+    if not 0 < len(percentages) + len(left) <= THRESHOLDS_MAX:
+        raise ThresholdError
+    parsed = [f"{number}%" for number in sorted(percentages)] + [f"{number} left" for number in sorted(left)[::-1]]
+    return Thresholds(_BETWEEN.join(parsed))
+
+
+def split_thresholds(thresholds: Thresholds) -> list[str]:
+    """Return the single thresholds, in order."""
+    return thresholds.split(_BETWEEN)
+
+
+def list_thresholds(thresholds: Thresholds) -> list[int | str]:
+    """Return thresholds as JSON has them: a percentage as a number, `10 left` as a text."""
+    names = split_thresholds(thresholds)
+    return [int(name.removesuffix("%")) if name.endswith("%") else name for name in names]
+
+
+def name_listed(listed: Iterable[object]) -> list[str]:
+    """Return the names of thresholds that JSON lists. What is not one of them has no valid name."""
+    return [f"{each}%" if type(each) is int else str(each) for each in listed]
+
+
+@lru_cache(maxsize=PARSED_CACHED_MAX)
+def are_thresholds(text: str) -> bool:
+    """Return whether a text is a set of thresholds in normal form."""
+    try:
+        return parse_thresholds(text) == text
+    except ThresholdError:
+        return False
+
+
+def find_reached(thresholds: Thresholds | None, max_uses: int | None, occupied: int) -> tuple[str, ...]:
+    """Return the thresholds that a number of occupied uses reaches, in order; none without thresholds or a limit."""
+    if thresholds is None or max_uses is None:
+        return ()
+    return tuple(name for name, least in _find_levels(thresholds, max_uses) if least <= occupied)
+
+
+@lru_cache(maxsize=PARSED_CACHED_MAX)
+def _find_levels(thresholds: Thresholds, max_uses: int) -> tuple[tuple[str, int], ...]:
+    """Return the number of occupied uses from which each threshold is reached: at least one use."""
+    return tuple((name, max(1, _find_level(name, max_uses))) for name in split_thresholds(thresholds))
+
+
+def _find_level(name: str, max_uses: int) -> int:
+    if name.endswith("%"):
+        return -(-max_uses * int(name.removesuffix("%")) // PERCENT.most)  # rounded up
+    return max_uses - int(name.removesuffix(" left"))

@@ -1,0 +1,73 @@
+"""Checks of thresholds, told from the log alone and with other arithmetic: each crossing is reported once."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from fractions import Fraction
+from uuid import UUID
+
+from domain.events.campaign import (
+    CampaignTermsEvent,
+    CampaignThresholdReached,
+    CampaignUseReturned,
+    CampaignUseTaken,
+)
+from domain.events.code import CodeIssued, CodeTermsChanged, CodeThresholdReached, OpeningBalanceImported
+from domain.events.code_terms import TermsEvent
+from domain.events.event import Event
+from domain.events.reservation import LateSuccessRecorded, UseRefunded, UseReserved
+from tests.simulation.checks.run_result import RunResult
+
+Crossing = tuple[UUID, str, UUID | None]
+"""A stream, one of its thresholds, and the reservation whose use crossed it."""
+
+
+def find_wrong_crossings(run: RunResult) -> Iterator[str]:
+    """What reaches a threshold of a code or campaign that was not reached before is reported, and nothing else is."""
+    terms: dict[UUID, TermsEvent | CampaignTermsEvent] = {}
+    occupied: Counter[UUID] = Counter()
+    reached: defaultdict[UUID, set[str]] = defaultdict(set)
+    expected: Counter[Crossing] = Counter()
+    reported: Counter[Crossing] = Counter()
+    for fact in run.facts:
+        stream, event = fact.code_id, fact.event
+        if isinstance(event, CodeThresholdReached | CampaignThresholdReached):
+            reported[stream, event.threshold, event.crossed_by] += 1
+            continue
+        if isinstance(event, CodeIssued | CodeTermsChanged | CampaignTermsEvent):
+            terms[stream] = event
+        occupied[stream] += _change_of_uses(event)
+        now = _find_reached(terms[stream], occupied[stream]) if stream in terms else set()
+        for threshold in now - reached[stream]:
+            expected[stream, threshold, getattr(event, "reservation_id", None)] += 1
+        reached[stream] = now
+    for stream, threshold, use in expected - reported:
+        yield f"{use} crossed {threshold} of {stream}, and no event reports it"
+    for stream, threshold, use in reported - expected:
+        yield f"{threshold} of {stream} is reported, and {use} did not cross it"
+
+
+def _change_of_uses(event: Event) -> int:
+    match event:
+        case UseReserved() | CampaignUseTaken():
+            return 1
+        case CampaignUseReturned():
+            return -1
+        case LateSuccessRecorded():
+            return int(event.kind == "redeem" and event.effect == "retaken")
+        case UseRefunded():
+            return -int(event.kind == "redeem")
+        case OpeningBalanceImported():
+            return event.uses
+        case _:
+            return 0
+
+
+def _find_reached(terms: TermsEvent | CampaignTermsEvent, occupied: int) -> set[str]:
+    if terms.notify_at is None or terms.max_uses is None or occupied == 0:
+        return set()
+    left, used = terms.max_uses - occupied, Fraction(occupied, terms.max_uses)
+    return {
+        name
+        for name in terms.notify_at.split(", ")
+        if (used >= Fraction(int(name[:-1]), 100) if name.endswith("%") else left <= int(name.split()[0]))
+    }

@@ -1,0 +1,237 @@
+"""Each crossing of a threshold is one event, in the commit of what crossed it and with its use."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.import_code import ImportCode, Opening
+from domain.events.campaign import CampaignThresholdReached
+from domain.events.code import CodeThresholdReached
+from domain.events.event import Event
+from domain.events.reservation import UseReserved
+from domain.model.campaign import Campaign, evolve_campaign
+from domain.model.crossings import CROSSING_RULE, Crossings
+from domain.model.redeem_code import RedeemCode, evolve_code
+from tests.support.ledger.code_terms import make_campaign_terms, make_terms
+from tests.support.ledger.scenario import REFUSED, Scenario, ScenarioDraft, done
+
+Reported = list[tuple[str, UUID | None]]
+
+
+def open_code(max_uses: int | None = 5, notify_at: str | None = "80%, 100%") -> Scenario:
+    """A code that several recipients redeem."""
+    return Scenario(bound=False, max_uses=max_uses, notify_at=notify_at)
+
+
+def reported(scenario: Scenario) -> Reported:
+    """The thresholds of codes that were reported, in order, with the reservations that crossed them."""
+    crossings = [event for event in scenario.events if isinstance(event, CodeThresholdReached)]
+    return [(event.threshold, event.crossed_by) for event in crossings]
+
+
+def reported_of_campaign(scenario: Scenario) -> Reported:
+    """The same of the campaign."""
+    crossings = [event for event in scenario.events if isinstance(event, CampaignThresholdReached)]
+    return [(event.threshold, event.crossed_by) for event in crossings]
+
+
+def redeemed(scenario: Scenario, *people: str) -> list[UUID]:
+    """The reservations of some people."""
+    return [scenario.reserved(person) for person in people]
+
+
+def test_use_that_crosses_a_threshold_is_named_by_an_event_after_it() -> None:
+    """The event has time, actor and cause of the use."""
+    scenario = open_code()
+    *_, fourth, fifth = redeemed(scenario, "a", "b", "c", "d", "e")
+
+    assert reported(scenario) == [("80%", fourth), ("100%", fifth)]
+    first = next(recorded for recorded in scenario.working_set.new_events if recorded.event.caused_by is not None)
+    use = scenario.working_set.new_events[first.originator_version - 2].event
+    assert isinstance(use, UseReserved)
+    assert (first.event.caused_by, first.event.at) == (first.originator_version - 1, use.at)
+    assert first.event.actor == use.actor == "person"
+
+
+def test_one_use_crosses_several_thresholds() -> None:
+    """Each has its event, in the order in which they are reached."""
+    scenario = open_code(1, "50%, 100%, 0 left")
+    (use,) = redeemed(scenario, "a")
+
+    assert reported(scenario) == [("50%", use), ("100%", use), ("0 left", use)]
+
+
+def test_sent_invitation_crosses_nothing_because_its_use_was_reserved() -> None:
+    """What is reserved may no longer be redeemed by others."""
+    scenario = open_code(1, "100%")
+    use = scenario.sent("a")
+
+    assert reported(scenario) == [("100%", use)]
+
+
+def test_threshold_is_reported_again_only_after_the_uses_fell_below_it() -> None:
+    """A refund brings them below; the next use crosses it again."""
+    scenario = open_code(3, "60%")
+    first, second, third = redeemed(scenario, "a", "b", "c")
+    scenario.refund(third)
+    assert reported(scenario) == [("60%", second)]
+
+    fourth = scenario.reserved("d")
+    scenario.refund(fourth, request_id="r2")
+    scenario.refund(first, request_id="r3")
+    fifth = scenario.reserved("e")
+
+    assert reported(scenario) == [("60%", second), ("60%", fifth)]
+
+
+def test_refund_of_an_overdue_use_and_the_next_use_in_one_commit_cross_again() -> None:
+    """The log shows the uses below the threshold in between."""
+    scenario = open_code(1, "100%")
+    (first,) = redeemed(scenario, "a")
+    scenario.passes(scenario.policy.reservation_ttl_s + 1)
+    (second,) = redeemed(scenario, "b")
+
+    assert reported(scenario) == [("100%", first), ("100%", second)]
+
+
+def test_failed_invitation_releases_its_use_and_reports_nothing() -> None:
+    """A use that falls below a threshold is no crossing."""
+    scenario = open_code(1, "100%")
+    (first,) = redeemed(scenario, "a")
+    scenario.attempt(first, REFUSED)
+
+    assert scenario.balance == (0, 0)
+    assert reported(scenario) == [("100%", first)]
+
+
+def test_code_without_thresholds_or_limit_reports_nothing() -> None:
+    """Neither has a use that crosses."""
+    for scenario in (open_code(2, None), open_code(None, "80%")):
+        redeemed(scenario, "a", "b")
+        assert reported(scenario) == []
+
+
+def change(scenario: Scenario, **changes: object) -> None:
+    """Staff change terms of the code."""
+    done(scenario.run(ChangeTerms(context=scenario.context("staff", "s1"), code_id=scenario.code_id, changes=changes)))
+
+
+def test_change_of_terms_that_reaches_a_threshold_reports_it_without_a_use() -> None:
+    """A lower limit, a threshold below the present uses; not one that was reached before."""
+    scenario = open_code(4, "100%")
+    redeemed(scenario, "a", "b")
+
+    change(scenario, max_uses=2)
+    change(scenario, notify_at="50%, 100%")
+    change(scenario, max_uses=4)
+    change(scenario, max_uses=3)
+    (third,) = redeemed(scenario, "c")
+
+    assert reported(scenario) == [("100%", None), ("50%", None), ("100%", third)]
+
+
+def test_opening_balance_reports_what_it_reaches() -> None:
+    """Imported uses name no reservation."""
+    scenario = Scenario()
+    code_id = scenario.new_id()
+    command = ImportCode(
+        context=scenario.context("import"),
+        code_id=code_id,
+        text=ScenarioDraft([b"kept"], code_id),
+        source="csv",
+        terms=make_terms(max_uses=5, notify_at="80%"),
+        bound=False,
+        openings=[Opening(uses=4, reason="stated")],
+    )
+    done(scenario.run(command))
+
+    assert reported(scenario) == [("80%", None)]
+
+
+def test_campaign_reports_the_use_of_any_of_its_codes() -> None:
+    """With the code; a refund of one code's use lets the use of another one cross again."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=2, notify_at="100%"), max_uses=9, bound=False)
+    other = scenario.issue(b"other", max_uses=9, bound=False)
+    first = scenario.reserved("a")
+    second = done(scenario.redeem("b", code=b"other")).require_reservation().reservation_id
+    scenario.refund(first)
+    third = scenario.reserved("c")
+
+    crossings = [event for event in scenario.events if isinstance(event, CampaignThresholdReached)]
+    assert reported_of_campaign(scenario) == [("100%", second), ("100%", third)]
+    assert [event.code_id for event in crossings] == [other, scenario.code_id]
+
+
+def test_change_of_a_campaign_reports_without_a_code() -> None:
+    """As for codes."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=4, notify_at="100%"), max_uses=9, bound=False)
+    redeemed(scenario, "a", "b")
+    scenario.change_campaign(max_uses=2)
+
+    assert reported_of_campaign(scenario) == [("100%", None)]
+
+
+def broken_rules(events: Sequence[Event]) -> list[str]:
+    """What the rule finds in the stream of a code, and at its end."""
+    crossings, code = Crossings(), None
+    broken: list[str] = []
+    for version, event in enumerate(events, 1):
+        after: RedeemCode = evolve_code(code, UUID(int=1), version, event)
+        broken += crossings.find_broken_rules(code, event, after)
+        code = after
+    return broken + crossings.end_stream()
+
+
+def log_of_one_crossing() -> list[Event]:
+    """The events of a code whose second use crosses a threshold, and of another use."""
+    scenario = open_code(5, "40%")
+    redeemed(scenario, "a", "b", "c")
+    return scenario.events
+
+
+def test_log_that_reports_each_crossing_once_breaks_no_rule() -> None:
+    """So `ledger verify` finds nothing."""
+    assert broken_rules(log_of_one_crossing()) == []
+
+
+@pytest.mark.parametrize("place", [2, 4])
+def test_log_that_lacks_a_report_breaks_the_rule_at_the_end_of_the_stream(place: int) -> None:
+    """Of the threshold, or of the last use."""
+    events = log_of_one_crossing()
+    without = [event for event in events if not isinstance(event, CodeThresholdReached)]
+    assert broken_rules(without) == [CROSSING_RULE]
+    assert broken_rules(without[:place]) == ([CROSSING_RULE] if place > 2 else [])
+
+
+@pytest.mark.parametrize("changes", [{"threshold": "50%"}, {"crossed_by": UUID(int=7)}, {"caused_by": 2}])
+def test_log_that_reports_another_crossing_breaks_the_rule(changes: dict[str, object]) -> None:
+    """Another threshold, use or cause."""
+    events = [
+        replace(event, **changes) if isinstance(event, CodeThresholdReached) else event
+        for event in log_of_one_crossing()
+    ]
+    assert CROSSING_RULE in broken_rules(events)
+
+
+def test_log_that_reports_a_crossing_twice_breaks_the_rule() -> None:
+    """The first report is right."""
+    events = log_of_one_crossing()
+    place = next(place for place, event in enumerate(events) if isinstance(event, CodeThresholdReached))
+    assert broken_rules([*events[: place + 1], *events[place:]]) == [CROSSING_RULE]
+
+
+def test_rule_holds_for_campaigns() -> None:
+    """A campaign's stream without its report."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=1, notify_at="100%"), max_uses=9, bound=False)
+    redeemed(scenario, "a")
+    stream = [each.event for each in scenario.working_set.new_events if each.originator_id == scenario.campaign_id]
+    crossings, campaign, broken = Crossings(), None, list[str]()
+    for version, event in enumerate(stream, 1):
+        after: Campaign = evolve_campaign(campaign, UUID(int=1), version, event)
+        broken += crossings.find_broken_rules(campaign, event, after)
+        campaign = after
+    assert broken + crossings.end_stream() == []
+    assert [type(event) for event in stream][-1] is CampaignThresholdReached
