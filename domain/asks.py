@@ -6,6 +6,8 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
+from domain.ports import RecipientDraft
+
 CodeAndPerson = tuple[UUID, UUID]
 """Id of a code, and id of a recipient."""
 
@@ -68,6 +70,7 @@ class Asks(Struct):
         releasable: Reservations that a revocation of these codes refunds.
         overdue: Overdue reservations of these codes, and their next deadline.
         uses: Uses of one recipient in one campaign, whose id comes first.
+        mailbox_uses: The same, of all addresses with the recipient's mailbox, in a campaign that counts by mailbox.
         deadlines: The next deadline of reservations in these campaigns.
         keys: Scopes of Idempotency-Keys.
         texts: Ids of texts, for those that the vault has.
@@ -77,6 +80,7 @@ class Asks(Struct):
         most_uses: The most uses that one recipient of these campaigns has.
         hand_outs_by_id: Hand-outs with these ids.
         hand_out_texts: The own texts of these hand-outs.
+        drafts: Recipients by code and id, whom the vault may not have; `mailbox_uses` follows from it.
         redeems: How many redeems there are of each code. Not read itself: `overdue` follows from it.
         freed: Codes of which the batch may refund reservations that it does not name; `newer` follows from it.
         awaited: Codes for which a full campaign answers until when it is held; `deadlines` follows from it.
@@ -91,6 +95,7 @@ class Asks(Struct):
     releasable: set[UUID] = field(default_factory=set)
     overdue: set[UUID] = field(default_factory=set)
     uses: set[CodeAndPerson] = field(default_factory=set)
+    mailbox_uses: set[CodeAndPerson] = field(default_factory=set)
     deadlines: set[UUID] = field(default_factory=set)
     keys: set[bytes] = field(default_factory=set)
     texts: set[UUID] = field(default_factory=set)
@@ -100,6 +105,7 @@ class Asks(Struct):
     most_uses: set[UUID] = field(default_factory=set)
     hand_outs_by_id: set[UUID] = field(default_factory=set)
     hand_out_texts: set[UUID] = field(default_factory=set)
+    drafts: dict[CodeAndPerson, RecipientDraft] = field(default_factory=dict)
     redeems: dict[UUID, int] = field(default_factory=dict)
     freed: set[UUID] = field(default_factory=set)
     awaited: set[UUID] = field(default_factory=set)

@@ -32,6 +32,7 @@ from domain.commands.add_note import (
 from domain.commands.campaign.join_campaign import JOIN_READS, JoinCampaign, join_campaign
 from domain.commands.campaign.manage_campaign import (
     CHANGE_TERMS_READS,
+    CREATE_READS,
     CampaignCommand,
     ChangeCampaignTerms,
     CreateCampaign,
@@ -304,7 +305,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     RecordHandOutReport: CommandRule(ignoring_policy(record_hand_out_report), HAND_OUT_REPORT_READS),
     ResendHandOut: CommandRule(ignoring_policy(resend_hand_out), HAND_OUT_MAIL_READS),
     RemindOfHandOut: CommandRule(ignoring_policy(remind_of_hand_out), HAND_OUT_MAIL_READS),
-    CreateCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
+    CreateCampaign: CommandRule(ignoring_policy(manage_campaign), CREATE_READS),
     ChangeCampaignTerms: CommandRule(ignoring_policy(manage_campaign), CHANGE_TERMS_READS, is_alone=True),
     PauseCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
     ResumeCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),

@@ -171,11 +171,20 @@ class CampaignDayLimitReached(Refusal):
 
 
 class PersonLimitReached(Refusal):
-    """The person has as many uses of the campaign as it gives to one person."""
+    """The person has as many uses of the campaign as it gives to one person.
+
+    Args:
+        mailbox: The masked mailbox whose uses count, where the campaign counts by mailbox.
+    """
 
     code = "PERSON_LIMIT"
     field = "email"
     depends_on_recipient = True
+
+    def __init__(self, mailbox: str | None = None) -> None:
+        super().__init__()
+        if mailbox is not None:
+            self.facts["mailbox"] = mailbox
 
 
 class EmailMismatch(Refusal):
@@ -252,7 +261,7 @@ class CampaignConflict(RefusalWithReason):
 
     code = "CAMPAIGN_CONFLICT"
     kind = "conflict"
-    reasons = ("ended", "uncounted", "max_uses", "max_per_person", "max_per_day")
+    reasons = ("ended", "uncounted", "no_mailboxes", "max_uses", "max_per_person", "max_per_day")
 
     @classmethod
     def below_uses(cls, in_use: Mapping[str, int]) -> Self:
@@ -325,7 +334,7 @@ class CampaignTermsInvalid(RefusalWithReason):
     code = "CAMPAIGN_TERMS_INVALID"
     kind = "malformed"
     reasons = (
-        *("name", "starts_at", "ends_at", "max_uses", "max_per_person", "max_per_day"),
+        *("name", "starts_at", "ends_at", "max_uses", "max_per_person", "max_per_day", "person_rule"),
         *("allowed_domains", "denied_domains", "remind_days", "quiet_hours", "code_max_uses", "code_validity_days"),
         "notify_at",
         *("end_before_start", "end_in_past", "person_above_total", "day_above_total", "domains_overlap"),

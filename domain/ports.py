@@ -263,6 +263,14 @@ class RecipientDraft(Protocol):
     def domain(self) -> str:
         """The address's domain as its A-label. Terms are decided by it; no event and no table holds it."""
 
+    @property
+    def mailbox(self) -> str:
+        """The mailbox behind the address. It is shown masked; no event and no table holds it."""
+
+    @property
+    def mailbox_digests(self) -> Sequence[bytes]:
+        """One digest of the mailbox per pepper, the current pepper's first."""
+
 
 class CodeDraft(Protocol):
     """The text of a new code on its way into the vault."""

@@ -7,7 +7,7 @@ sees them. Batches share no working set.
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -35,6 +35,16 @@ from domain.model.reservation_transitions import evolve_reservation
 from domain.model.suppression import SUPPRESSING, Suppression, suppressed_until, suppression_after
 from domain.ports import Language, RecipientDraft
 from domain.writes import IdempotencyKey, NewKey, NewSuppression, RememberedKey, Writes
+
+PersonKey = UUID | bytes
+"""A recipient, or the digest of a mailbox."""
+
+
+class MostUses(NamedTuple):
+    """The most uses of a campaign that one address has, and all addresses with one mailbox."""
+
+    of_address: int
+    of_mailbox: int
 
 
 class Recorded(Struct, frozen=True):
@@ -79,14 +89,17 @@ class WorkingSet:
         asked: What the commands asked for; None if everything was read without being asked for.
         known_persons: Recipients whom the store has, by the end of its reads.
         campaign_deadlines: The earliest deadline among the reserved uses of campaigns that this batch may fill.
-        uses_of_persons: Reserved and counted uses by campaign and recipient, where a limit per person needs them.
+        uses_of_persons: Reserved and counted uses by campaign and person, where a limit per person needs them. The
+            person is a recipient; if the campaign counts by mailbox, a mailbox.
+        mailboxes: Digests of the mailboxes of recipients, where campaigns count by mailbox.
         hand_outs: The hand-out that a command is about.
         hand_out_texts: Its own texts by language, if a command changes them; none are empty.
         changed_reservations: Without those of `new_reservations`.
         listed_codes: Codes to hand out that a list has for another recipient, or whose recipient has another one.
         handed_out: What hand-outs gave to recipients, by code, where commands are about their emails.
         suppressions: Why addresses of recipients are not written to.
-        most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.
+        most_per_person: The most uses of a campaign that one address and one mailbox have, where its terms change.
+        lacks_mailboxes: Whether the vault has addresses without a digest of their mailbox; read with the former.
         writes: What the batch writes next to its events.
     """
 
@@ -103,8 +116,10 @@ class WorkingSet:
         self.earliest_deadlines: dict[UUID, datetime] = {}
         self.campaigns: dict[UUID, Campaign] = {}
         self.campaign_deadlines: dict[UUID, datetime] = {}
-        self.uses_of_persons: dict[tuple[UUID, UUID], int] = {}
-        self.most_per_person: dict[UUID, int] = {}
+        self.uses_of_persons: dict[tuple[UUID, PersonKey], int] = {}
+        self.mailboxes: dict[UUID, bytes] = {}
+        self.most_per_person: dict[UUID, MostUses] = {}
+        self.lacks_mailboxes = False
         self.changed_campaigns: set[UUID] = set()
         self.hand_outs: dict[UUID, HandOut] = {}
         self.hand_out_texts: dict[Language, HandOutText] = {}
@@ -250,7 +265,7 @@ class WorkingSet:
         if (limit := campaign.terms.max_per_person) is None:
             return
         uses = self.count_uses_of_person(campaign, reservation.recipient_id) + change
-        self.uses_of_persons[campaign.campaign_id, reservation.recipient_id] = uses
+        self.uses_of_persons[campaign.campaign_id, self.find_person(campaign, reservation.recipient_id)] = uses
         if change == 1 and uses > limit:
             raise InvariantViolationError(f"campaign {campaign.campaign_id}: a person has {uses} uses, limit {limit}")
 
@@ -277,11 +292,34 @@ class WorkingSet:
         return campaign
 
     def count_uses_of_person(self, campaign: Campaign, recipient_id: UUID) -> int:
-        """Return how many uses of a campaign a recipient has reserved or counted."""
+        """Return how many uses of a campaign a recipient has reserved or counted, as the campaign counts persons."""
         key = campaign.campaign_id, recipient_id
-        if self.asked is not None and key not in self.asked.uses and recipient_id in self.known_persons:
-            raise _not_asked("uses of a person", key)
-        return self.uses_of_persons.get(key, 0)
+        if self.asked is not None and recipient_id in self.known_persons:
+            asked = self.asked.mailbox_uses if campaign.counts_by_mailbox else self.asked.uses
+            if key not in asked:
+                raise _not_asked("uses of a person", key)
+        return self.uses_of_persons.get((campaign.campaign_id, self.find_person(campaign, recipient_id)), 0)
+
+    def add_mailbox_uses(self, campaign_id: UUID, recipient_id: UUID, mailbox: bytes | None, uses: int) -> None:
+        """Add the uses that all addresses with the mailbox of a recipient have.
+
+        Args:
+            campaign_id: The campaign.
+            recipient_id: A recipient with this mailbox.
+            mailbox: Its digest; None if the recipient was erased.
+            uses: Those that the store found. While keys are rotated, it may find more by one address than by another.
+        """
+        if mailbox is not None:
+            self.mailboxes[recipient_id] = mailbox
+        key = campaign_id, self.mailboxes.get(recipient_id, recipient_id)
+        self.uses_of_persons[key] = max(uses, self.uses_of_persons.get(key, 0))
+
+    def find_person(self, campaign: Campaign, recipient_id: UUID) -> PersonKey:
+        """Return as which person a campaign counts a recipient.
+
+        A recipient without a mailbox was erased: nothing joins their uses with those of other addresses any more.
+        """
+        return self.mailboxes.get(recipient_id, recipient_id) if campaign.counts_by_mailbox else recipient_id
 
     def has_reserved_in_campaign(self, campaign_id: UUID) -> bool:
         """Return whether a loaded code of a campaign has reserved uses."""

@@ -88,11 +88,16 @@ def _opening_balance(say: Translator, facts: Facts) -> str:
     )
 
 
+def _key_of_term(say: Translator, key: str, value: object) -> str:
+    """Return the key of a term's sentence: that of its value, if the value is one of few words."""
+    return chosen if say.knows(chosen := f"{key}.{value}") else key
+
+
 def _campaign_terms(say: Translator, facts: Facts) -> str:
     """Return the terms of a campaign that bound something, in words."""
     terms = [say("event.Campaign.name", value=facts.get("name", "?"))]
     terms += [
-        say_number(say, f"event.Campaign.{name}", _show_term(say, name, value))
+        say_number(say, _key_of_term(say, f"event.Campaign.{name}", value), _show_term(say, name, value))
         for name in CAMPAIGN_TERM_NAMES[1:]
         if (value := facts.get(name)) is not None
     ]

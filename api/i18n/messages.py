@@ -46,7 +46,7 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
             `taken`, the uses that a limit has to leave room for; `scope` that a key lacks; `starts_at`, the time
             from which the request may succeed; `in_use`, the uses by the name of the limit that they exceed;
             `approval_id`, the proposal that waits for a second person; `variables` of a text without a value;
-            `address`, the IP address that a key is refused from.
+            `address`, the IP address that a key is refused from; `mailbox`, masked, as which an address counts.
     """
     say = translator(language)
     base = _refusal_key(say, code)
@@ -61,7 +61,7 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     if "why" in facts and say.knows(why):
         named = {"address": facts["address"]} if "address" in facts else {}
         return say(why, span=_span(say, seconds)) if isinstance(seconds, int) else say(why, **named)
-    for name in ("scope", "approval_id", "taken"):
+    for name in ("scope", "approval_id", "taken", "mailbox"):
         if name in facts and say.knows(f"{base}.detail_{name}"):
             return say(f"{base}.detail_{name}", **{name: facts[name]})
     if "starts_at" in facts and say.knows(f"{base}.detail_at"):

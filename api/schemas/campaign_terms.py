@@ -1,11 +1,12 @@
 """How people write the terms of a campaign: one row for each term of `CampaignTerms` but its name."""
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, get_args
 
 from msgspec.structs import fields
 
 from api.schemas.code_terms import TermFormat
 from domain.events.campaign import CAMPAIGN_TERM_BOUNDS, CAMPAIGN_TERM_NAMES, CampaignTerms
+from domain.values.persons.mailboxes import PersonRule
 
 
 class CampaignTermFormat(TermFormat):
@@ -54,6 +55,14 @@ CAMPAIGN_TERMS: Final = (
         none_word="unlimited",
         api_none="without limit",
         means="Uses of all its codes on one UTC day",
+    ),
+    CampaignTermFormat(
+        name="person_rule",
+        choices=get_args(PersonRule),
+        option="--person-rule",
+        none_word="exact",
+        api_none="exact",
+        means="Whose uses one person's are: exact for one email address, mailbox for all spellings of an inbox",
     ),
     CampaignTermFormat(
         name="allowed_domains",

@@ -1,5 +1,6 @@
 """Requests and responses about campaigns."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
@@ -46,15 +47,17 @@ else:
     _TERMS = describe_terms(CAMPAIGN_TERMS, dict.fromkeys(CAMPAIGN_TERM_NAMES))
     _CampaignTermsRequest = create_model("_CampaignTermsRequest", __base__=StrictRequest, name=(Name, ...), **_TERMS)
     _SHOWN = {name: field for name, field in show_terms(CampaignTerms).items() if name != "name"}
+    _SHOWN |= {term.name: (Literal[term.words], ...) for term in CAMPAIGN_TERMS if term.choices}
     _CampaignTermsView = create_model("_CampaignTermsView", __base__=_CampaignHead, **_SHOWN)
 
 
 class CampaignRequest(_CampaignTermsRequest):
     """Terms of a new campaign. null: no bound."""
 
-    def terms(self) -> CampaignTerms:
-        """Return the terms as one value."""
-        return CampaignTerms(*(getattr(self, name) for name in CAMPAIGN_TERM_NAMES))
+    def terms(self, defaults: Mapping[str, Any]) -> CampaignTerms:
+        """Return the terms as one value; those that the request does not name are the defaults, or bound nothing."""
+        unnamed = {name: value for name, value in defaults.items() if name not in self.model_fields_set}
+        return CampaignTerms(*(unnamed.get(name, getattr(self, name)) for name in CAMPAIGN_TERM_NAMES))
 
 
 class CampaignChange(_CampaignTermsRequest):
@@ -165,4 +168,5 @@ def view_of_campaign(balance: CampaignBalance, now: datetime) -> CampaignView:
         available=campaign.available,
         available_today=campaign.find_available_on_day(now),
         **document_of_terms(campaign.terms),
+        **{term.name: getattr(campaign.terms, term.name) or term.none_word for term in CAMPAIGN_TERMS if term.choices},
     )

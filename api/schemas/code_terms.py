@@ -21,7 +21,7 @@ from domain.values.number_bounds import Bounds
 from domain.values.quiet_hours import TEXT_LENGTH_MAX as HOURS_MAX
 from domain.values.timestamps import TEXT_LENGTH_MAX, in_utc
 
-TermKind = Literal["number", "timestamp", "group", "domains", "hours", "thresholds"]
+TermKind = Literal["number", "timestamp", "group", "domains", "hours", "thresholds", "choice"]
 Term = int | datetime | str | None
 """The value of a term."""
 KINDS: Final[Mapping[object, TermKind]] = {
@@ -49,6 +49,7 @@ class TermFormat:
         needs_words: Pages say something where the term bounds nothing.
         must_lie_ahead: A form refuses a time in the past.
         text_kind: What the value of a text is; its own check is among those of the terms in the domain.
+        choices: The only words that a value may be, besides that for None.
     """
 
     TYPES: ClassVar[Mapping[str, object]] = {field.name: field.type for field in fields(CodeTerms)}
@@ -63,10 +64,13 @@ class TermFormat:
     needs_words: bool = False
     must_lie_ahead: bool = False
     text_kind: TermKind = "group"
+    choices: tuple[str, ...] = ()
 
     @property
     def kind(self) -> TermKind:
         """What the value is."""
+        if self.choices:
+            return "choice"
         kind = KINDS[self.TYPES[self.name]]
         return self.text_kind if kind == "group" else kind
 
@@ -85,6 +89,8 @@ class TermFormat:
         """The longest text that a value has."""
         if self.kind == "number":
             return len(str(self.bounds.most))
+        if self.kind == "choice":
+            return max(map(len, self.words))
         lengths: dict[TermKind, int] = {
             "group": NAME_LENGTH_MAX,
             "domains": DOMAINS_LENGTH_MAX,
@@ -92,6 +98,11 @@ class TermFormat:
             "thresholds": THRESHOLDS_LENGTH_MAX,
         }
         return lengths.get(self.kind, TEXT_LENGTH_MAX)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of a choice, that for None first."""
+        return (self.none_word, *self.choices)
 
     def text(self, value: Term) -> str:
         """Write a value as people type it, so that a form which holds it leads to the same value; nothing for None."""

@@ -22,7 +22,9 @@ from domain.values.number_bounds import Bounds, NumberError
 from domain.values.timestamps import TimestampError, TimestampFault, clamped, parse_timestamp, read_timestamp
 
 T = TypeVar("T")
-InvalidReason = Literal[TimestampFault, GroupFault, DomainFault, NetworkFault, "number", "id", "email", "thresholds"]
+InvalidReason = Literal[
+    TimestampFault, GroupFault, DomainFault, NetworkFault, "number", "choice", "id", "email", "thresholds"
+]
 GROUP_DETAILS: Final[dict[GroupFault, str]] = {
     "length": f"has more than {NAME_LENGTH_MAX} characters",
     "signs": "is not one printable line without spaces around it",
@@ -205,6 +207,14 @@ def parse_term(term: TermFormat, text: str) -> Term:
             return text  # the rules check it
         case "thresholds":
             return _parse_threshold_set(term.name, text)
+        case "choice":
+            return _parse_choice(term, text)
+
+
+def _parse_choice(term: TermFormat, text: str) -> str:
+    if (word := text.lower()) not in term.choices:
+        raise InvalidInputError(term.name, "choice", f"is not one of the words {', '.join(term.words)}")
+    return word
 
 
 def _parse_threshold_set(field: str, text: str) -> Thresholds:

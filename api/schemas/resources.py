@@ -64,6 +64,8 @@ def _type_of(term: TermFormat) -> Any:  # noqa: ANN401 - a type, which pydantic 
             return Annotated[str, Field(pattern=QUIET_HOURS_PATTERN, max_length=HOURS_LENGTH_MAX)]
         case "thresholds":
             return ThresholdList
+        case "choice":
+            return Annotated[Literal[term.words], AfterValidator(lambda word: None if word == term.none_word else word)]
 
 
 def show_terms(terms: type[Struct]) -> dict[str, Any]:

@@ -27,8 +27,14 @@ from domain.errors import CampaignHasEnded, NamedCampaignUnknown, Refusal
 from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.campaign import Campaign
+from projections.config.settings import LedgerSettings
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 from projections.storage.bootstrap import LedgerStore
+
+
+def default_terms(settings: LedgerSettings) -> dict[str, Any]:
+    """Return the terms of a new campaign by name where the request names none, as the settings say."""
+    return {"person_rule": None if settings.person_rule == "exact" else settings.person_rule}
 
 
 def create_campaign(

@@ -71,7 +71,9 @@ def create(
     A campaign that is created without shared limits cannot get one later.
     """
     campaign_id = find_keyed_id(services, caller, idempotency_key, "campaign", body)
-    balance = campaign_actions.create_campaign(services, caller, body.terms(), campaign_id)
+    balance = campaign_actions.create_campaign(
+        services, caller, body.terms(campaign_actions.default_terms(services.settings)), campaign_id
+    )
     return view_of_campaign(balance, services.now())
 
 

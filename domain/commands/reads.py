@@ -101,6 +101,22 @@ def ask_for_rebinds(commands: Sequence[_AboutReservation], _seen: WorkingSet, as
     asks.rebinds.update(command.reservation_id for command in commands)
 
 
+def ask_for_drafts(
+    commands: Sequence[_AboutRecipient], code_ids: Sequence[UUID | None], seen: WorkingSet, asks: Asks
+) -> None:
+    """Ask for what limits need of the recipients whom commands may add to codes, new recipients among them.
+
+    Args:
+        commands: The commands.
+        code_ids: The code of each; None if it is not known yet.
+        seen: What was read by now.
+        asks: To which they are added.
+    """
+    for command, code_id in zip(commands, code_ids, strict=True):
+        if code_id is not None:
+            asks.drafts[code_id, seen.recipient_id(command.recipient)] = command.recipient
+
+
 OF_CODE: Reads[_AboutCode] = Reads(name=name_codes)
 OF_NEW_CODE: Reads[_AboutNewCode] = Reads(name=name_new_codes)
 OF_CAMPAIGN: Reads[_AboutCampaign] = Reads(name=name_campaigns)
@@ -164,7 +180,15 @@ def _ask_for_uses_in_campaigns(
             (campaign_id, recipient_id)
             for code_id, recipient_id in persons
             for campaign_id in campaigns_of.get(code_id, ())
-            if campaign_id in campaigns and campaigns[campaign_id].terms.max_per_person is not None
+            if campaign_id in campaigns
+            and campaigns[campaign_id].terms.max_per_person is not None
+            and not campaigns[campaign_id].counts_by_mailbox
+        )
+        asks.mailbox_uses.update(
+            (campaign_id, recipient_id)
+            for code_id, recipient_id in persons | asks.drafts.keys()
+            for campaign_id in campaigns_of.get(code_id, ())
+            if campaign_id in campaigns and campaigns[campaign_id].counts_by_mailbox
         )
     if asks.awaited:
         takes: Counter[UUID] = Counter()

@@ -18,6 +18,7 @@ from domain.values.email_domains import DomainNames, find_useless_name
 from domain.values.group_name import is_group_name
 from domain.values.limits.thresholds import Thresholds
 from domain.values.number_bounds import REMINDER_DAYS, USES, Bounds
+from domain.values.persons.mailboxes import PersonRule, is_person_rule
 from domain.values.quiet_hours import is_quiet_hours
 
 
@@ -32,6 +33,8 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         max_uses: Uses of all its codes together; none: no limit.
         max_per_person: Uses of one recipient over all its codes; none: no limit.
         max_per_day: Uses of all its codes on one UTC day; none: no limit.
+        person_rule: Whose uses count as those of one person: `mailbox` for all spellings of an inbox; none: those of
+            exactly the same address.
         allowed_domains: The only domains of email addresses that may redeem its codes; none: all.
         denied_domains: Domains of email addresses that may not redeem them, even if they are allowed; none: no domain.
         remind_days: How many days before its end recipients are reminded of an unaccepted invitation; none: not at all.
@@ -48,6 +51,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     max_uses: int | None
     max_per_person: int | None
     max_per_day: int | None
+    person_rule: PersonRule | None
     allowed_domains: DomainNames | None
     denied_domains: DomainNames | None
     remind_days: int | None
@@ -74,7 +78,9 @@ CAMPAIGN_TERM_BOUNDS: Final[Mapping[str, Bounds]] = {
 }
 """Bounds of the terms that are numbers; terms of its codes have those of the codes' own."""
 CAMPAIGN_CHECKS: Final = list_checks(
-    CampaignTerms, CAMPAIGN_TERM_BOUNDS, {"name": is_group_name, "quiet_hours": is_quiet_hours}
+    CampaignTerms,
+    CAMPAIGN_TERM_BOUNDS,
+    {"name": is_group_name, "person_rule": is_person_rule, "quiet_hours": is_quiet_hours},
 )
 
 
@@ -104,6 +110,7 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
     max_uses: int | None = None
     max_per_person: int | None = None
     max_per_day: int | None = None
+    person_rule: PersonRule | None = None
     allowed_domains: DomainNames | None = None
     denied_domains: DomainNames | None = None
     remind_days: int | None = None

@@ -62,6 +62,11 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
     ended_by: int | None = None
 
     @property
+    def counts_by_mailbox(self) -> bool:
+        """Whether all addresses with one mailbox are one person for its limit."""
+        return self.terms.person_rule == "mailbox" and self.terms.max_per_person is not None
+
+    @property
     def available(self) -> int | None:
         """Uses that new reservations may take; None without a limit over all codes."""
         return None if self.terms.max_uses is None else self.terms.max_uses - self.occupied

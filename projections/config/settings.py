@@ -213,6 +213,12 @@ class LedgerSettings(EnvironmentSettings):
         description="what proves that a report is from that provider: `ses`, the ARN of the topic; `sendgrid`, the"
         " verification key; `mailgun`, the webhook signing key; `postmark`, `user:password`",
     )
+    person_rule: Literal["exact", "mailbox"] = Field(
+        default="exact",
+        description="`person_rule` of campaigns that are created without naming it: `exact`, each email address is a"
+        " person; `mailbox`, all spellings of an inbox are one"
+        " ([who is one person](../how-to/run-a-campaign.md#who-is-one-person))",
+    )
     bounce_policy: Literal["case", "refund"] = Field(
         default="case",
         description="what the bounce of a sent invitation leads to: `case`, staff decide; `refund`, the use is refunded"

@@ -17,7 +17,7 @@ from domain.model.reservation_transitions import evolve_reservation
 from domain.model.suppression import Suppression
 from domain.ports import PipelineSteps
 from domain.values.timestamps import possible_time
-from domain.working_set import WorkingSet
+from domain.working_set import MostUses, WorkingSet
 from domain.writes import RememberedKey
 from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS
 from projections.database.pipeline import fetch_pipelined
@@ -151,6 +151,32 @@ def _fold_uses(sent: Cursor[Any], working_set: WorkingSet) -> Fold:
         working_set.uses_of_persons[campaign_id, recipient_id] = count
 
 
+def _send_mailbox_uses(reads: BatchReads, pairs: Sequence[Pair], asks: Asks, _now: datetime) -> Sequence[Fold]:
+    """Send a row for each pepper; a recipient whom no command adds has the digest that is stored."""
+    drafts = {recipient_id: draft for (_, recipient_id), draft in asks.drafts.items()}
+    rows = [
+        (campaign_id, recipient_id, digest)
+        for campaign_id, recipient_id in pairs
+        for digest in (drafts[recipient_id].mailbox_digests if recipient_id in drafts else (None,))
+    ]
+    campaign_ids, recipient_ids, digests = zip(*rows, strict=True)
+    sent = reads.send(
+        EventStoreSql.uses_of_mailboxes,
+        UUIDS.encode(campaign_ids),
+        UUIDS.encode(recipient_ids),
+        BYTEAS.encode(digests),
+    )
+    return (_fold_mailbox_uses(sent, reads.working_set),)
+
+
+def _fold_mailbox_uses(sent: Cursor[Any], working_set: WorkingSet) -> Fold:
+    rows = yield from fetch_pipelined(sent)
+    for (campaign_id, recipient_id), group in groupby(rows, key=itemgetter(0, 1)):
+        counted = [(digest, count) for _, _, digest, count in group]
+        uses = sum(count for _, count in counted)
+        working_set.add_mailbox_uses(campaign_id, recipient_id, counted[0][0], uses)
+
+
 def _send_deadlines(reads: BatchReads, campaign_ids: Sequence[UUID], _asks: Asks, now: datetime) -> Sequence[Fold]:
     sent = reads.send(EventStoreSql.earliest_deadlines_of_campaigns, now, UUIDS.encode(campaign_ids))
     return (_fold_pairs(sent, reads.working_set.campaign_deadlines),)
@@ -217,12 +243,13 @@ def _fold_handed_out(sent: Cursor[Any], working_set: WorkingSet) -> Fold:
 
 
 def _send_most_uses(reads: BatchReads, campaign_ids: Sequence[UUID], _asks: Asks, _now: datetime) -> Sequence[Fold]:
-    query, most = EventStoreSql.most_uses_of_a_person, reads.working_set.most_per_person
-    return [_fold_most_uses(reads.send(query, campaign_id), campaign_id, most) for campaign_id in campaign_ids]
+    query, working_set = EventStoreSql.most_uses_of_a_person, reads.working_set
+    return [_fold_most_uses(reads.send(query, campaign_id), campaign_id, working_set) for campaign_id in campaign_ids]
 
 
-def _fold_most_uses(sent: Cursor[Any], campaign_id: UUID, most: dict[UUID, int]) -> Fold:
-    most[campaign_id] = (yield from fetch_pipelined(sent))[0][0]
+def _fold_most_uses(sent: Cursor[Any], campaign_id: UUID, working_set: WorkingSet) -> Fold:
+    ((*most, working_set.lacks_mailboxes),) = yield from fetch_pipelined(sent)
+    working_set.most_per_person[campaign_id] = MostUses(*most)
 
 
 def _send_hand_outs(reads: BatchReads, hand_out_ids: Sequence[UUID], _asks: Asks, _now: datetime) -> Sequence[Fold]:
@@ -258,6 +285,7 @@ _STATEMENTS: Final[Mapping[str, SendKeys]] = {
     "releasable": _send_releasable,
     "overdue": _send_overdue,
     "uses": _send_uses,
+    "mailbox_uses": _send_mailbox_uses,
     "deadlines": _send_deadlines,
     "keys": _send_keys,
     "places": _send_places,

@@ -19,7 +19,10 @@ from projections.vault.vault import PrivateText, SearchableDraft
 def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> None:
     """Insert new recipients in the given (sorted) order; the statement fails if one of them exists by now."""
     if drafts:
-        rows = [_identity_row(cast("SearchableDraft", draft)) for draft in drafts]
+        rows = [
+            (*_identity_row(draft), draft.mailbox_digests[0])
+            for draft in (cast("SearchableDraft", draft) for draft in drafts)
+        ]
         cursor.execute(EventStoreSql.insert_recipients, encode_rows(RECIPIENTS, rows))
 
 

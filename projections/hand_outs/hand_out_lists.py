@@ -215,6 +215,7 @@ class HandOutLists:
                     [draft.pepper_id for draft, _ in sealed],
                     [each.sealed for _, each in sealed],
                     [each.key_id for _, each in sealed],
+                    [draft.mailbox_digests[0] for draft, _ in sealed],
                 ),
             )
             known_ids = self._find_recipients(cursor, drafts)

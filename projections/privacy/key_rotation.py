@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
+from domain.values.identifiers import EmailAddress
 from projections.database.roles import assume_eraser_role
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
@@ -108,6 +109,8 @@ class KeyRotation:
                     text = vault.open(kind, SearchableRow.from_columns(row), may_lack_pepper=True)
                     digest = vault.compute_digests(kind, normalize_text(kind, text))[0]
                     digest_columns = (digest, self._keys["pepper"])
+                    if kind == "recipient":
+                        digest_columns += (vault.digest_mailbox(EmailAddress.parse(text)),)
             encrypted = vault.seal(table.kind, row[0], text)
             columns.append((row[0], *digest_columns, encrypted.sealed, encrypted.key_id))
         cursor.execute(table.write, [list(column) for column in zip(*columns, strict=True)])

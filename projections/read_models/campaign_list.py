@@ -1,6 +1,6 @@
 """Campaigns with the sums of their codes, one by one and in pages, and their histories."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, Final, Literal, NamedTuple, cast
 from uuid import UUID
@@ -20,6 +20,8 @@ from projections.sql.read_models import ReadModelsSql
 
 USES_PAGE: Final = 1_000
 """Events of uses that are read at once."""
+ADDRESSES_MAX: Final = 200
+"""Most addresses with one mailbox whose past uses are looked for: a limit per person is nearly always smaller."""
 USE_TOPICS: Final = (*topics_of(CampaignUseTaken), *topics_of(CampaignUseReturned))
 
 
@@ -90,10 +92,37 @@ class CampaignReader:
         rows = self._db.fetch_all(ReadModelsSql.state_of_campaign, campaign_id)
         return CAMPAIGNS.read_back(rows[0]) if rows else None
 
-    def count_uses_of_person(self, campaign_id: UUID, recipient_id: UUID) -> int:
-        """Return how many uses of a campaign a recipient has reserved or counted."""
-        rows = self._db.fetch_all(EventStoreSql.uses_of_persons, [campaign_id], [recipient_id])
+    def count_uses_of_person(self, campaign: Campaign, recipient_id: UUID) -> int:
+        """Return how many uses of a campaign a recipient has reserved or counted, as the campaign counts persons."""
+        if campaign.counts_by_mailbox:
+            rows = self._db.fetch_all(EventStoreSql.uses_of_mailboxes, [campaign.campaign_id], [recipient_id], [None])
+            return sum(row[3] for row in rows)
+        rows = self._db.fetch_all(EventStoreSql.uses_of_persons, [campaign.campaign_id], [recipient_id])
         return sum(row[2] for row in rows)
+
+    def find_person(self, campaign: Campaign, recipient_id: UUID, digests: Sequence[bytes] = ()) -> list[UUID]:
+        """Return the recipients with uses of a campaign whom it counts as one person with a recipient, and that one.
+
+        Args:
+            campaign: The campaign.
+            recipient_id: The recipient.
+            digests: Of their mailbox, if they may be new; else those that are stored count.
+        """
+        if not campaign.counts_by_mailbox:
+            return [recipient_id]
+        rows = self._db.fetch_named(
+            ReadModelsSql.recipients_of_mailbox,
+            campaign_id=campaign.campaign_id,
+            recipient_id=recipient_id,
+            digests=list(digests),
+            limit=ADDRESSES_MAX,
+        )
+        return [recipient_id, *(row[0] for row in rows)]
+
+    def find_mailboxes(self, recipient_ids: Collection[UUID]) -> dict[UUID, bytes]:
+        """Return digests of the mailboxes of recipients, as far as they are stored."""
+        rows = self._db.fetch_named(ReadModelsSql.mailboxes_of_recipients, ids=list(recipient_ids))
+        return {recipient_id: bytes(digest) for recipient_id, digest in rows}
 
     def count_handed_out_codes(self, campaign_id: UUID) -> tuple[int, int]:
         """Return how many codes were issued for recipients of hand-outs, and the form of how many was opened."""
@@ -136,7 +165,7 @@ class CampaignReader:
         )
 
     def list_newest_uses(
-        self, campaign: Campaign, limit: int, *, recipient_id: UUID | None = None, day: date | None = None
+        self, campaign: Campaign, limit: int, *, recipient_ids: Collection[UUID] = (), day: date | None = None
     ) -> list[tuple[int, CampaignUseTaken]]:
         """Return uses that a campaign had in a state, each with the version of its event, the newest first.
 
@@ -145,27 +174,27 @@ class CampaignReader:
         Args:
             campaign: The state.
             limit: Most uses to return.
-            recipient_id: Leave out those of other recipients.
+            recipient_ids: Leave out those of other recipients; without any, of none.
             day: Leave out those that were taken before this UTC day; the state is one of the day.
         """
         uses: list[tuple[int, CampaignUseTaken]] = []
-        for page in self.walk_uses_back(campaign, recipient_id=recipient_id, day=day):
+        for page in self.walk_uses_back(campaign, recipient_ids=recipient_ids, day=day):
             uses += [(use.version, use.event) for use in page if use.counts]
             if len(uses) >= limit:
                 break
         return uses[:limit]
 
     def walk_uses_back(
-        self, campaign: Campaign, *, recipient_id: UUID | None = None, day: date | None = None
+        self, campaign: Campaign, *, recipient_ids: Collection[UUID] = (), day: date | None = None
     ) -> Iterator[list[TakenUse]]:
         """Yield pages of the uses that were taken until a state, the newest first.
 
         Args:
             campaign: The state.
-            recipient_id: Leave out those of other recipients.
+            recipient_ids: Leave out those of other recipients; without any, of none.
             day: Leave out those that were taken before this UTC day; the state is one of the day.
         """
-        recipient = None if recipient_id is None else list(search_field("recipient_id", recipient_id))
+        recipients = [form for recipient_id in recipient_ids for form in search_field("recipient_id", recipient_id)]
         returned: set[UUID] = set()
         until = campaign.version
         while until > 0:
@@ -174,7 +203,7 @@ class CampaignReader:
                 campaign_id=campaign.campaign_id,
                 until=until,
                 topics=list(USE_TOPICS),
-                recipient=recipient,
+                recipients=recipients or None,
                 limit=USES_PAGE,
             )
             page: list[TakenUse] = []

@@ -80,13 +80,32 @@ class PastStateReader(StatementReader):
             return None
         return self.campaign_histories.fold_until(past.code.campaign_id, past.at)
 
-    def count_uses_in(self, campaign: Campaign, recipient_id: UUID) -> int:
-        """Return how many uses a recipient had in a past state of a campaign, up to its limit per person."""
+    def count_uses_in(self, campaign: Campaign, person: Collection[UUID]) -> int:
+        """Return how many uses a person had in a past state of a campaign, up to its limit per person.
+
+        Args:
+            campaign: The state.
+            person: The recipients whom it counts as that person, at least one.
+        """
         limit = campaign.terms.max_per_person
         if limit is None:
             return 0
+        return len(CampaignReader(self._storage).list_newest_uses(campaign, limit, recipient_ids=person))
+
+    def count_mailbox_uses_in(
+        self, campaign: Campaign, recipient_id: UUID, digests: Sequence[bytes]
+    ) -> tuple[bytes | None, int]:
+        """Return the mailbox of a recipient, as the vault has it now, and how many uses its addresses had.
+
+        Args:
+            campaign: The state, which counts by mailbox.
+            recipient_id: The recipient.
+            digests: Of the mailbox, if the recipient may be new; else those that are stored count.
+        """
         reader = CampaignReader(self._storage)
-        return len(reader.list_newest_uses(campaign, limit, recipient_id=recipient_id))
+        uses = self.count_uses_in(campaign, reader.find_person(campaign, recipient_id, digests))
+        stored = reader.find_mailboxes([recipient_id]).get(recipient_id)
+        return digests[0] if digests else stored, uses
 
     def find_suppressions_at(
         self, recipient_ids: Collection[UUID], at: datetime

@@ -19,6 +19,7 @@ RECIPIENTS: Final = Table(
         "pepper_id": "smallint",
         "sealed": "bytea",
         "key_id": "smallint",
+        "mailbox_digest": "bytea",
     },
 )
 CODE_TEXTS: Final = Table(
@@ -135,6 +136,7 @@ class EventStoreSql(
     codes_of_reservations: LiteralString
     campaigns_of_codes: LiteralString
     uses_of_persons: LiteralString
+    uses_of_mailboxes: LiteralString
     most_uses_of_a_person: LiteralString
     earliest_deadlines_of_campaigns: LiteralString
     lock_streams: LiteralString

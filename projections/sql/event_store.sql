@@ -107,12 +107,35 @@ SELECT want.campaign_id, want.recipient_id, (
 )
 FROM unnest(%s::uuid[], %s::uuid[]) AS want (campaign_id, recipient_id);
 
+-- name: uses_of_mailboxes
+-- The same, of all addresses with a person's mailbox, by its digest or by one address. Of an erased person, their own.
+SELECT want.campaign_id, want.recipient_id, own.digest, (
+    SELECT count(*) FROM reservations r JOIN code_balances b USING (code_id)
+    WHERE r.recipient_id = ANY(
+        CASE WHEN own.digest IS NULL THEN ARRAY[want.recipient_id]
+        ELSE ARRAY(SELECT recipient_id FROM recipients WHERE mailbox_digest = own.digest) END
+    ) AND r.kind = 'redeem' AND r.status <> 'refunded'
+        AND b.campaign_id = want.campaign_id AND r.versions[1] > coalesce(b.campaign_since, 1)
+)
+FROM unnest(%s::uuid[], %s::uuid[], %s::bytea[]) WITH ORDINALITY AS want (campaign_id, recipient_id, digest, nth)
+CROSS JOIN LATERAL (
+    SELECT coalesce(want.digest, (SELECT mailbox_digest FROM recipients WHERE recipient_id = want.recipient_id)) AS digest
+) own
+ORDER BY want.nth;
+
 -- name: most_uses_of_a_person
-SELECT coalesce(max(uses), 0) FROM (
-    SELECT count(*) AS uses FROM code_balances b JOIN reservations r USING (code_id)
+-- By address and by mailbox, and whether there are addresses of which no mailbox is known.
+WITH uses AS (
+    SELECT r.recipient_id, count(*) AS number FROM code_balances b JOIN reservations r USING (code_id)
     WHERE b.campaign_id = %s AND r.kind = 'redeem' AND r.status <> 'refunded' AND r.versions[1] > coalesce(b.campaign_since, 1)
     GROUP BY r.recipient_id
-) persons;
+)
+SELECT coalesce((SELECT max(number) FROM uses), 0), coalesce((
+    SELECT max(number) FROM (
+        SELECT sum(number)::bigint AS number FROM uses LEFT JOIN recipients USING (recipient_id)
+        GROUP BY coalesce(mailbox_digest, uuid_send(recipient_id))
+    ) mailboxes
+), 0), EXISTS (SELECT FROM recipients WHERE mailbox_digest IS NULL);
 
 -- name: earliest_deadlines_of_campaigns
 -- The next deadline ahead among some reserved uses of a campaign's codes, else the last one that has passed. There are

@@ -20,8 +20,8 @@ WHERE h.hand_out_id = ANY(%s);
 
 -- name: insert_list_recipients
 -- A person whom another transaction stored in the meantime keeps that row.
-INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)
-SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[])
+INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id, mailbox_digest)
+SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[], %s::bytea[])
 ON CONFLICT (substr(digest, 1, 15)) DO NOTHING;
 
 -- name: lock_lists

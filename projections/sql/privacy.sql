@@ -98,7 +98,7 @@ DELETE FROM recipients WHERE recipient_id = %s;
 
 -- name: count_other_keys
 SELECT (SELECT count(*) FROM code_texts WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
-    + (SELECT count(*) FROM recipients WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
+    + (SELECT count(*) FROM recipients WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s OR mailbox_digest IS NULL)
     + (SELECT count(*) FROM staff WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM staff_identities WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM staff_factors WHERE key_id <> %(master)s)
@@ -112,7 +112,7 @@ ORDER BY code_id LIMIT %(limit)s;
 
 -- name: recipients_of_other_keys
 SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients
-WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND recipient_id > %(after)s ORDER BY recipient_id LIMIT %(limit)s;
+WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s OR mailbox_digest IS NULL) AND recipient_id > %(after)s ORDER BY recipient_id LIMIT %(limit)s;
 
 -- name: staff_of_other_keys
 SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND staff_id > %(after)s
@@ -168,8 +168,8 @@ FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]
 WHERE t.code_id = n.id;
 
 -- name: rekey_recipients
-UPDATE recipients AS t SET digest = n.digest, pepper_id = n.pepper_id, sealed = n.sealed, key_id = n.key_id
-FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]) AS n (id, digest, pepper_id, sealed, key_id)
+UPDATE recipients AS t SET digest = n.digest, pepper_id = n.pepper_id, mailbox_digest = n.mailbox_digest, sealed = n.sealed, key_id = n.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::bytea[], %s::smallint[]) AS n (id, digest, pepper_id, mailbox_digest, sealed, key_id)
 WHERE t.recipient_id = n.id;
 
 -- name: rekey_staff

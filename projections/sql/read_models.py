@@ -104,6 +104,8 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     reservations_pending_at: LiteralString
     deadline_of_pending_at: LiteralString
     campaign_uses_newest_first: LiteralString
+    recipients_of_mailbox: LiteralString
+    mailboxes_of_recipients: LiteralString
     sent_until: LiteralString
     history_blocks: LiteralString
     upsert_history_blocks: LiteralString

@@ -482,12 +482,27 @@ WHERE b.campaign_id = %(campaign_id)s AND r.kind = 'redeem' AND r.versions[1] > 
     AND r.reserved_at <= %(at)s AND (r.status = 'live' OR coalesce(r.sent_at, r.refunded_at) > %(at)s);
 
 -- name: campaign_uses_newest_first
--- Events of uses that a campaign's stream has up to a version, of one recipient if one is named.
+-- Events of uses that a campaign's stream has up to a version, of some recipients if any are named.
 SELECT notification_id, originator_version, topic, state FROM ledger_events
 WHERE originator_id = %(campaign_id)s AND originator_version <= %(until)s AND topic = ANY(%(topics)s)
-    AND (%(recipient)s::bytea[] IS NULL OR position((%(recipient)s::bytea[])[1] IN state) > 0
-        OR position((%(recipient)s::bytea[])[2] IN state) > 0)
+    AND (%(recipients)s::bytea[] IS NULL
+        OR EXISTS (SELECT FROM unnest(%(recipients)s::bytea[]) AS wanted WHERE position(wanted IN state) > 0))
 ORDER BY originator_version DESC LIMIT %(limit)s;
+
+-- name: recipients_of_mailbox
+-- Other recipients who had uses of a campaign at any time, and whose mailbox is that of a recipient, or has a digest.
+SELECT p.recipient_id FROM recipients p
+WHERE p.recipient_id <> %(recipient_id)s AND (p.mailbox_digest = ANY(%(digests)s::bytea[])
+    OR p.mailbox_digest = (SELECT mailbox_digest FROM recipients WHERE recipient_id = %(recipient_id)s))
+    AND EXISTS (
+        SELECT FROM reservations r JOIN code_balances b USING (code_id)
+        WHERE r.recipient_id = p.recipient_id AND r.kind = 'redeem' AND b.campaign_id = %(campaign_id)s
+    )
+ORDER BY p.recipient_id LIMIT %(limit)s;
+
+-- name: mailboxes_of_recipients
+SELECT recipient_id, mailbox_digest FROM recipients
+WHERE recipient_id = ANY(%(ids)s) AND mailbox_digest IS NOT NULL;
 
 -- name: sent_until
 -- Those of some reservations whose invitation was sent until a time.

@@ -9,12 +9,13 @@ from msgspec.structs import asdict, fields
 from domain.events.code_terms import BOUNDS, CodeTerms
 from domain.values.email_domains import DomainNames
 from domain.values.limits.thresholds import Thresholds
+from domain.values.persons.mailboxes import PersonRule
 
 _COLUMN_OF: Final = {"group": "group_name"}
 """Terms whose column has another name."""
 _TYPES: Final[Mapping[object, str]] = {
     datetime | None: "timestamptz",
-    **dict.fromkeys((str | None, DomainNames | None, Thresholds | None), "text"),
+    **dict.fromkeys((str | None, DomainNames | None, PersonRule | None, Thresholds | None), "text"),
 }
 """The type of a column, by that of the term; numbers have theirs from their bounds."""
 _INTEGER_MAX: Final = 2**31 - 1

@@ -76,6 +76,21 @@ LEFT JOIN (
 WHERE c.occupied <> CASE WHEN c.counts_uses THEN coalesce(b.occupied, 0) ELSE 0 END
 LIMIT %s;
 
+-- name: campaigns_above_mailbox_limit
+-- Campaigns that count by mailbox and of which one mailbox has more uses than a person may have.
+SELECT c.campaign_id, c.version, e.notification_id, e.topic, max(m.uses), c.max_per_person
+FROM campaigns c
+JOIN ledger_events e ON e.originator_id = c.campaign_id AND e.originator_version = c.version
+CROSS JOIN LATERAL (
+    SELECT count(*) AS uses FROM code_balances b JOIN reservations r USING (code_id) JOIN recipients p USING (recipient_id)
+    WHERE b.campaign_id = c.campaign_id AND r.kind = 'redeem' AND r.status <> 'refunded'
+        AND r.versions[1] > coalesce(b.campaign_since, 1)
+    GROUP BY p.mailbox_digest
+) m
+WHERE c.person_rule = 'mailbox' AND m.uses > c.max_per_person
+GROUP BY c.campaign_id, c.version, e.notification_id, e.topic, c.max_per_person
+LIMIT %s;
+
 -- name: snapshots_page
 SELECT code_id, version, state FROM code_snapshots
 WHERE shape = %s AND code_id > %s ORDER BY code_id LIMIT %s;

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from domain.values.code_strength import CodeStrength, classify_code
 from domain.values.identifiers import EmailAddress, MalformedEmailError, candidate_codes, normalize_code
 from domain.values.keyed_hash import KeyedHash
+from domain.values.persons.mailboxes import find_mailbox
 from projections.vault.key_ring import KeyRing
 from projections.vault.random_source import RANDOM
 
@@ -31,7 +32,7 @@ SearchableKind = Literal["code", "recipient", "staff", "identity"]
 """Kinds of rows that are found by the digest of their text."""
 SealedKind = Literal["text", "factor", "state"]
 """Kinds of encrypted texts that are found only by their id: free text, second factors, and what a browser keeps."""
-RowKind = SearchableKind | SealedKind | Literal["client"]
+RowKind = SearchableKind | SealedKind | Literal["client", "mailbox"]
 NONCE_BYTES = 12
 TEXT_BYTES_MAX = 4096
 """Longest free text that is stored; a longer reply of a mail server is cut."""
@@ -39,6 +40,8 @@ TEXT_BYTES_MAX = 4096
 
 CACHED_CODES_MAX = 4_096
 """Spellings of codes whose digests a process caches: computing them is a tenth of a redeem's work."""
+MAILBOX_BYTES = 15
+"""Length of digests of mailboxes: 120 bits, and the longest that an entry of an index holds in 24 bytes."""
 CLIENT_BYTES = 16
 """Length of digests that are only in memory, by the thousand."""
 SUFFIX_LENGTH = 4
@@ -79,8 +82,8 @@ class SearchableRow(NamedTuple):
 class SearchableDraft(Struct, frozen=True):
     """A text that is found by digest: an email address, a code or an identity.
 
-    `pepper_id` names the pepper of the first digest, `normal` is the text in normal form, and `suffix` is what may be
-    shown of a code: its last characters.
+    `pepper_id` names the pepper of the first digest, `normal` is the text in normal form, `suffix` is what may be shown
+    of a code, its last characters, and `peppers` make the digests of a mailbox.
     """
 
     new_id: UUID
@@ -89,11 +92,23 @@ class SearchableDraft(Struct, frozen=True):
     seal: Callable[[], EncryptedText]
     normal: str
     suffix: str = ""
+    peppers: Sequence[KeyedHash] = ()
 
     @property
     def domain(self) -> str:
         """The domain of an email address as its A-label. It is worked out only for terms that name domains."""
         return self.normal.rpartition("@")[2]
+
+    @property
+    def mailbox(self) -> str:
+        """The mailbox behind an email address."""
+        return find_mailbox(self.normal)
+
+    @property
+    def mailbox_digests(self) -> Sequence[bytes]:
+        """Digests of the mailbox. They are worked out for new recipients, and for campaigns that count by mailbox."""
+        text = _digest_input("mailbox", self.mailbox)
+        return tuple([keyed.digest(text)[:MAILBOX_BYTES] for keyed in self.peppers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +253,11 @@ class Vault:
         text = _digest_input(kind, normal)
         return tuple([keyed.digest(text) for keyed in self._keyed])
 
+    def digest_mailbox(self, address: EmailAddress, pepper_id: int | None = None) -> bytes:
+        """Digest the mailbox behind an email address, under the current pepper or another one of the ring."""
+        keyed = self._by_pepper[self._peppers.current if pepper_id is None else pepper_id]
+        return keyed.digest(_digest_input("mailbox", find_mailbox(address.normal)))[:MAILBOX_BYTES]
+
     def digest_client(self, site: str) -> bytes:
         """Digest the network of a client's IP address, for limits that processes share."""
         return self.compute_digests("client", site)[0][:CLIENT_BYTES]
@@ -259,6 +279,7 @@ class Vault:
             pepper_id=self._peppers.current,
             seal=partial(self.seal, kind, new_id, text),
             normal=normal,
+            peppers=self._keyed,
         )
 
 

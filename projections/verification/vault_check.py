@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
+from domain.values.identifiers import EmailAddress
 from projections.replay.findings import RuleViolation
 from projections.sql.verification import VerificationSql
 from projections.vault.vault import SealBrokenError, SealedKind, SearchableKind, SearchableRow, Vault, code_suffix
@@ -114,6 +115,8 @@ def _check_row(vault: Vault, table: str, row: Sequence[Any]) -> RuleViolation | 
                 text = vault.open(kind, SearchableRow.from_columns(row[:5]))
     except SealBrokenError as error:
         return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, str(error))
+    if table == "recipients" and row[5] not in {None, vault.digest_mailbox(EmailAddress.parse(text), row[2])}:
+        return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, "the digest of the mailbox is another address's")
     if table == "code_texts" and row[5] != code_suffix(text):
         return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, "the visible suffix is not the end of the code")
     return None

@@ -62,6 +62,7 @@ READS: Final[Mapping[str, str]] = {
         "recipient_ids_of_digests",
         "suppressions_of_recipients",
         "texts_of_hand_outs",
+        "uses_of_mailboxes",
         "uses_of_persons",
     )
 } | {"handed_out_codes": HANDED_OUT_CODES.table.select("code_id = ANY(%s)")}

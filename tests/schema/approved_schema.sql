@@ -251,7 +251,8 @@ CREATE TABLE public.campaigns (
     max_per_day bigint,
     code_max_uses bigint,
     code_validity_days bigint,
-    notify_at text
+    notify_at text,
+    person_rule text
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (
@@ -530,7 +531,8 @@ CREATE TABLE public.recipients (
     digest bytea NOT NULL,
     pepper_id smallint NOT NULL,
     sealed bytea NOT NULL,
-    key_id smallint NOT NULL
+    key_id smallint NOT NULL,
+    mailbox_digest bytea
 );
 CREATE TABLE public.refusals (
     code_id uuid NOT NULL,
@@ -946,6 +948,7 @@ CREATE INDEX merkle_tiles_position_idx ON public.merkle_tiles USING btree (first
 CREATE INDEX outbox_due_idx ON public.outbox USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX private_texts_reservation_idx ON public.private_texts USING btree (reservation_id);
 CREATE UNIQUE INDEX recipients_digest_idx ON public.recipients USING btree (substr(digest, 1, 15));
+CREATE INDEX recipients_mailbox_idx ON public.recipients USING btree (mailbox_digest);
 CREATE INDEX refusals_at_idx ON public.refusals USING brin (at) WITH (autosummarize='on');
 CREATE INDEX refusals_code_idx ON public.refusals USING btree (code_id, at);
 CREATE INDEX refusals_person_idx ON public.refusals USING btree (recipient_digest, at);

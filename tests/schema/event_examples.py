@@ -81,6 +81,7 @@ from domain.events.reservation import (
 from domain.model.reservation import KEPT_TERMS
 from domain.values.email_domains import DomainNames, parse_domains
 from domain.values.limits.thresholds import Thresholds, parse_thresholds
+from domain.values.persons.mailboxes import PersonRule
 
 AT = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
@@ -104,6 +105,7 @@ TERM_EXAMPLES: Final[dict[object, Any]] = {
     str | None: "blue",
     DomainNames | None: parse_domains("example.com *.example.org"),
     Thresholds | None: parse_thresholds("80%, 10 left"),
+    PersonRule | None: "mailbox",
 }
 if new := {field.type for field in fields(CodeTerms)} - TERM_EXAMPLES.keys():
     raise TypeError(f"tests/schema/event_examples.py: add a value of {new} to TERM_EXAMPLES")

@@ -120,6 +120,7 @@ SMALL: Final[Mapping[str, int]] = {
     # pages: how much one query or screen shows before the next one
     "projections.event_store.snapshots:EVENTS_PER_PAGE": 4,
     "projections.event_store.snapshots:EVENTS_PER_SNAPSHOT": 3,
+    "projections.read_models.campaign_list:ADDRESSES_MAX": 2,
     "projections.read_models.campaign_list:USES_PAGE": 3,
     "projections.read_models.code_list:SCAN_LIMIT": 4,
     "projections.read_models.event_feed:SCAN_LIMIT": 8,

@@ -66,8 +66,9 @@ def create(
 
     Example: `ledger campaign create Autumn --max-uses 500 --max-per-person 1`
     """
-    named: dict[str, Any] = {term.name: terms.get(term.name) for term in CAMPAIGN_TERMS}
     with Session(context.obj).open_ledger() as ledger:
+        chosen = {**campaign_actions.default_terms(ledger.settings), **terms}
+        named: dict[str, Any] = {term.name: chosen.get(term.name) for term in CAMPAIGN_TERMS}
         try:
             created = campaign_actions.create_campaign(
                 ledger.services, ledger.caller(), CampaignTerms(name=name, **named)

@@ -1,5 +1,6 @@
 """The events of a campaign that a refusal by it rests on."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -42,10 +43,10 @@ NO_EVIDENCE: Final = CampaignEvidence(None, {}, 0)
 
 
 class _LimitedUses(NamedTuple):
-    """The uses that occupy a limit: how many, of which recipient and of which day, if only those count."""
+    """The uses that occupy a limit: how many, of which person and of which day, if only those count."""
 
     number: int
-    recipient_id: UUID | None = None
+    person: Sequence[UUID] = ()
     day: date | None = None
 
 
@@ -55,7 +56,7 @@ def find_campaign_evidence(
     campaign: Campaign,
     at: datetime,
     refusal: Refusal,
-    recipient: tuple[UUID | None, int],
+    recipient: tuple[Sequence[UUID], int],
 ) -> CampaignEvidence:
     """Return the events of a campaign that a refusal by it at a time rests on.
 
@@ -67,7 +68,8 @@ def find_campaign_evidence(
         campaign: The campaign as it was.
         at: The time of the refusal.
         refusal: The refusal, which names the campaign.
-        recipient: Who was refused, None if the ledger had no such recipient, and how many uses they had.
+        recipient: Who was refused, as all recipients whom the campaign counts as that person, and how many uses they
+            had.
     """
     kinds: set[type[Event]] = {CampaignCreated, CampaignTermsChanged}
     if isinstance(refusal, CampaignIsPaused):
@@ -80,13 +82,13 @@ def find_campaign_evidence(
     limited = _find_limited_uses(campaign, at, refusal, recipient)
     if limited is None:
         return CampaignEvidence(campaign, {deciding: entry.event}, 0)
-    uses = reader.list_newest_uses(campaign, USES_SHOWN_MAX, recipient_id=limited.recipient_id, day=limited.day)
+    uses = reader.list_newest_uses(campaign, USES_SHOWN_MAX, recipient_ids=limited.person, day=limited.day)
     events = dict(sorted([(deciding, entry.event), *uses], key=lambda numbered: numbered[0]))
     return CampaignEvidence(campaign, events, limited.number - len(uses))
 
 
 def _find_limited_uses(
-    campaign: Campaign, at: datetime, refusal: Refusal, recipient: tuple[UUID | None, int]
+    campaign: Campaign, at: datetime, refusal: Refusal, recipient: tuple[Sequence[UUID], int]
 ) -> _LimitedUses | None:
     """Return the uses that occupied the limit which refused; None if no limit did.
 
@@ -101,6 +103,6 @@ def _find_limited_uses(
     if is_of_day or (is_any_limit and campaign.find_available_on_day(at) == 0):
         return _LimitedUses(campaign.count_on_day(counted_at), day=utc_day(counted_at))
     if isinstance(refusal, PersonLimitReached) or is_any_limit:
-        recipient_id, number = recipient
-        return _LimitedUses(number, recipient_id=recipient_id)
+        person, number = recipient
+        return _LimitedUses(number, person)
     return None

@@ -16,6 +16,7 @@ from domain.events.campaign import CampaignCreated, CampaignTermsChanged
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.timestamps import text_of, utc_day
+from domain.working_set import PersonKey
 from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.statements import HistoryReader
@@ -32,13 +33,15 @@ class _SumOfUses(NamedTuple):
     Attributes:
         takes: How often a use was taken.
         used: Uses that count, whose invitation was sent.
-        most_per_person: The most uses that one recipient has.
+        most_per_person: The most uses that one person has, as the campaign counts persons.
+        most_per_mailbox: The most that one mailbox has; 0 without a limit per person.
         uses: The newest of those that count or are reserved, in order.
     """
 
     takes: int
     used: int
     most_per_person: int
+    most_per_mailbox: int
     uses: list[CampaignUse]
 
 
@@ -161,14 +164,18 @@ def _csv_of(kind: type[BaseModel], rows: Iterable[BaseModel]) -> Iterator[str]:
 def _count_uses(reader: CampaignReader, campaign: Campaign, at: datetime, most: int) -> _SumOfUses:
     """Count what makes the numbers of a campaign in a state, page by page from the newest use."""
     takes, used = 0, 0
-    people = Counter[UUID]()
+    by_address, by_mailbox = Counter[PersonKey](), Counter[PersonKey]()
     newest: list[CampaignUse] = []
     for page in reader.walk_uses_back(campaign):
         takes += len(page)
         counting = [use for use in page if use.counts]
         sent = reader.find_sent([use.event.reservation_id for use in counting], at) if counting else set()
         used += len(sent)
-        people.update(use.event.recipient_id for use in counting)
+        people = [use.event.recipient_id for use in counting]
+        by_address.update(people)
+        if campaign.terms.max_per_person is not None:
+            mailboxes = reader.find_mailboxes({*people})
+            by_mailbox.update(mailboxes.get(person, person) for person in people)
         newest += [
             CampaignUse(
                 code_id=use.event.code_id,
@@ -180,7 +187,9 @@ def _count_uses(reader: CampaignReader, campaign: Campaign, at: datetime, most: 
             )
             for use in counting[: most - len(newest)]
         ]
-    return _SumOfUses(takes, used, max(people.values(), default=0), newest[::-1])
+    of_address, of_mailbox = (max(people.values(), default=0) for people in (by_address, by_mailbox))
+    most_per_person = of_mailbox if campaign.counts_by_mailbox else of_address
+    return _SumOfUses(takes, used, most_per_person, of_mailbox, newest[::-1])
 
 
 def _say_sum(say: Translator, campaign: Campaign, takes: int) -> str:
@@ -202,6 +211,8 @@ def _say_numbers(say: Translator, campaign: Campaign, counted: _SumOfUses, at: d
     if terms.max_per_person is not None:
         person = {"limit": terms.max_per_person, "most": counted.most_per_person}
         numbers.append(say("explain.campaign.per_person", **person))
+        rule = "by_mailbox" if campaign.counts_by_mailbox else "by_address"
+        numbers.append(say(f"explain.campaign.{rule}", most=counted.most_per_mailbox))
     if terms.max_per_day is not None:
         counted_at = max(at, campaign.last_at)
         today = utc_day(counted_at)

@@ -56,10 +56,13 @@ def _answer(states: PastStateReader, past: PastState, asks: Asks, working_set: W
         keys = getattr(asks, kind)
         if kind in FOLLOWED_BY_OTHERS or not keys or not (new := keys - getattr(asked, kind)):
             continue
-        if kind not in ANSWERS:
+        if kind == "mailbox_uses":
+            _add_mailbox_uses(states, asks, new, working_set)
+        elif kind not in ANSWERS:
             raise AssertionError(f"the past has no {kind}")
+        else:
+            ANSWERS[kind](states, past, new, working_set)
         getattr(asked, kind).update(new)
-        ANSWERS[kind](states, past, new, working_set)
         is_new = True
     return is_new
 
@@ -93,8 +96,19 @@ def _add_uses(
 ) -> None:
     del past
     for campaign_id, recipient_id in pairs:
-        uses = states.count_uses_in(seen.campaigns[campaign_id], recipient_id)
+        uses = states.count_uses_in(seen.campaigns[campaign_id], [recipient_id])
         seen.uses_of_persons[campaign_id, recipient_id] = uses
+
+
+def _add_mailbox_uses(
+    states: PastStateReader, asks: Asks, pairs: AbstractSet[tuple[UUID, UUID]], seen: WorkingSet
+) -> None:
+    """Add uses of mailboxes, which are those that the vault has now."""
+    drafts = {recipient_id: draft for (_, recipient_id), draft in asks.drafts.items()}
+    for campaign_id, recipient_id in sorted(pairs):
+        digests = drafts[recipient_id].mailbox_digests if recipient_id in drafts else ()
+        mailbox, uses = states.count_mailbox_uses_in(seen.campaigns[campaign_id], recipient_id, digests)
+        seen.add_mailbox_uses(campaign_id, recipient_id, mailbox, uses)
 
 
 def _add_suppressions(
@@ -123,5 +137,5 @@ ANSWERS: Final[Mapping[str, Callable[[PastStateReader, PastState, Any, WorkingSe
     "suppressions": _add_suppressions,
 }
 """What the log answers of a past time, by the names of `Asks`."""
-FOLLOWED_BY_OTHERS: Final = frozenset({"redeems", "freed", "awaited"})
+FOLLOWED_BY_OTHERS: Final = frozenset({"drafts", "redeems", "freed", "awaited"})
 """Asks that are not read themselves."""

@@ -198,12 +198,14 @@ def _find_campaign_evidence(
         return NO_EVIDENCE
     campaign = working_set.campaigns[result.campaign_id]
     if isinstance(command, ReserveUse):
-        recipient_id = working_set.recipient_id(command.recipient)
+        draft = command.recipient
+        recipient_id, digests = working_set.recipient_id(draft), draft.mailbox_digests
     else:
-        recipient_id = working_set.reservation(command.reservation_id).recipient_id
-    uses = states.count_uses_in(campaign, recipient_id)
+        recipient_id, digests = working_set.reservation(command.reservation_id).recipient_id, ()
     reader = CampaignReader(services.storage)
-    return find_campaign_evidence(states, reader, campaign, past.at, result, (recipient_id, uses))
+    person = reader.find_person(campaign, recipient_id, digests)
+    uses = states.count_uses_in(campaign, person)
+    return find_campaign_evidence(states, reader, campaign, past.at, result, (person, uses))
 
 
 def _describe(result: CommandResult | Refusal, command: Command, events: list[Event], language: Language) -> str:

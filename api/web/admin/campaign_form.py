@@ -18,6 +18,7 @@ BLAMED_FIELD: Final[Mapping[str, str]] = {
     "day_above_total": "max_per_day",
     "domains_overlap": "denied_domains",
     "uncounted": "max_uses",
+    "no_mailboxes": "person_rule",
 }
 """The field next to which the page shows a reason that is not the name of a field."""
 FIELD_CODES: Final = frozenset({"CAMPAIGN_TERMS_INVALID", "CAMPAIGN_CONFLICT"})

@@ -21,6 +21,7 @@ from api.schemas.parsing import parse_filter_time, parse_optional
 from api.use_cases.campaign_actions import (
     change_campaign,
     create_campaign,
+    default_terms,
     end_campaign,
     pause_campaign,
     resume_campaign,
@@ -416,6 +417,7 @@ def _form(admin: AdminContext, values: Mapping[str, str], errors: Mapping[str, s
         "values": values,
         "errors": errors,
         "campaign_terms": CAMPAIGN_TERMS,
+        "term_defaults": default_terms(admin.services.settings),
         "name_length_max": NAME_LENGTH_MAX,
         "groups": [line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
     }

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from api.i18n.catalogs import translator
 from api.i18n.messages import say_event
-from api.web.masking import mask_email, mask_if_known
+from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.staff import Staff
 from api.web.support.history.waterfall import SmallWaterfall, draw_small_waterfall
@@ -22,6 +22,7 @@ from domain.events.reservation import NoteAdded
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
+from domain.values.persons.mailboxes import mask_email
 from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.reader import Reader
 from projections.read_models.stream_entry import Entry, State

@@ -32,6 +32,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import RecipientDraft
+from domain.values.persons.mailboxes import mask_email
 from domain.values.timestamps import utc_day
 from domain.working_set import WorkingSet
 
@@ -97,7 +98,7 @@ def check_campaign_limits(
     campaign: Campaign,
     code: RedeemCode,
     working_set: WorkingSet,
-    recipient_id: UUID,
+    recipient: tuple[UUID, RecipientDraft],
     at: datetime,
     policy: Policy,
     *,
@@ -109,7 +110,7 @@ def check_campaign_limits(
         campaign: The campaign.
         code: The code.
         working_set: Where the recipient's uses are.
-        recipient_id: Of the recipient.
+        recipient: Id and address of the recipient.
         at: When the use would be reserved.
         policy: Names the lifetime of a reservation, after which a held use is decided at the latest.
         freed: Reservations of the code whose uses the same commit refunds first.
@@ -132,10 +133,13 @@ def check_campaign_limits(
     if on_day is not None and on_day + freed_of_day < 1:
         next_day = datetime.combine(utc_day(counted_at) + timedelta(days=1), time(), UTC)
         raise CampaignDayLimitReached(retry_after_s=_seconds_until(next_day, at), starts_at=next_day)
-    limit = campaign.terms.max_per_person
-    freed_of_person = sum(reservation.recipient_id == recipient_id for reservation in freed)
-    if limit is not None and working_set.count_uses_of_person(campaign, recipient_id) - freed_of_person >= limit:
-        raise PersonLimitReached
+    if (limit := campaign.terms.max_per_person) is None:
+        return
+    recipient_id, draft = recipient
+    person = working_set.find_person(campaign, recipient_id)
+    freed_of_person = sum(working_set.find_person(campaign, other.recipient_id) == person for other in freed)
+    if working_set.count_uses_of_person(campaign, recipient_id) - freed_of_person >= limit:
+        raise PersonLimitReached(mask_email(draft.mailbox) if campaign.counts_by_mailbox else None)
 
 
 def has_shared_use_left(code: RedeemCode, reservation: Reservation, working_set: WorkingSet, at: datetime) -> bool:

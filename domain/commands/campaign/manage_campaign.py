@@ -33,13 +33,13 @@ from domain.events.code_terms import find_invalid_term
 from domain.model.campaign import Campaign
 from domain.ports import TextDraft
 from domain.values.group_name import NamesGroup
-from domain.working_set import WorkingSet
+from domain.working_set import MostUses, WorkingSet
 
 
 class CreateCampaign(NamesGroup, frozen=True, kw_only=True):
     """Create a campaign. `campaign_id` is new and random."""
 
-    refusals: ClassVar[RefusalOrder] = (CampaignTermsInvalid,)
+    refusals: ClassVar[RefusalOrder] = (CampaignTermsInvalid, CampaignConflict)
 
     context: CommandContext
     campaign_id: UUID
@@ -122,7 +122,15 @@ def _ask_for_most_uses(commands: Sequence[ChangeCampaignTerms], _seen: WorkingSe
     asks.most_uses.update(command.campaign_id for command in commands)
 
 
+def _ask_whether_mailboxes_are_known(commands: Sequence[CreateCampaign], _seen: WorkingSet, asks: Asks) -> None:
+    asks.most_uses.update(command.campaign_id for command in commands if command.terms.person_rule is not None)
+
+
+CREATE_READS: Final[Reads[CreateCampaign]] = Reads(name=name_campaigns, ask=_ask_whether_mailboxes_are_known)
 CHANGE_TERMS_READS: Final[Reads[ChangeCampaignTerms]] = Reads(name=name_campaigns, ask=_ask_for_most_uses)
+
+
+NO_USES: Final = MostUses(0, 0)
 
 
 def manage_campaign(command: CampaignCommand, working_set: WorkingSet) -> CampaignDecision:
@@ -143,6 +151,7 @@ def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent 
             return None
         _check_terms(command.terms)
         _check_end_lies_ahead(command.terms, command.context)
+        _check_mailboxes_are_known(command.terms, working_set)
         return CampaignCreated(**fields, **structs.asdict(command.terms))
     if campaign is None:
         raise NoSuchCampaign
@@ -185,6 +194,8 @@ def _change_terms(
         _check_end_lies_ahead(terms, command.context)
     if terms.has_shared_limits and not campaign.counts_uses:
         raise CampaignConflict("uncounted")
+    if terms.person_rule != campaign.terms.person_rule:
+        _check_mailboxes_are_known(terms, working_set)
     if in_use := _find_exceeded_limits(campaign, terms, fields["at"], working_set):
         raise CampaignConflict.below_uses(in_use)
     return CampaignTermsChanged(**fields, **structs.asdict(terms))
@@ -194,9 +205,10 @@ def _find_exceeded_limits(
     campaign: Campaign, terms: CampaignTerms, at: datetime, working_set: WorkingSet
 ) -> dict[str, int]:
     """Return the uses that limits would be below, by the name of the limit."""
+    most = working_set.most_per_person.get(campaign.campaign_id, NO_USES)
     in_use = {
         "max_uses": campaign.occupied,
-        "max_per_person": working_set.most_per_person.get(campaign.campaign_id, 0),
+        "max_per_person": most.of_address if terms.person_rule is None else most.of_mailbox,
         "max_per_day": campaign.count_on_day(at),
     }
     limits: dict[str, int | None] = {name: getattr(terms, name) for name in in_use}
@@ -213,6 +225,16 @@ def _check_terms(terms: CampaignTerms) -> None:
         raise CampaignTermsInvalid(name)
     for why in find_campaign_contradictions(terms):
         raise CampaignTermsInvalid(why)
+
+
+def _check_mailboxes_are_known(terms: CampaignTerms, working_set: WorkingSet) -> None:
+    """Check that uses can be counted by mailbox: addresses of an older version have no digest of theirs.
+
+    Raises:
+        CampaignConflict: `why` no_mailboxes.
+    """
+    if terms.person_rule is not None and working_set.lacks_mailboxes:
+        raise CampaignConflict("no_mailboxes")
 
 
 def _check_end_lies_ahead(terms: CampaignTerms, context: CommandContext) -> None:

@@ -17,7 +17,7 @@ from domain.commands.access.end_on_refund import end_corrected_access
 from domain.commands.campaign.campaign_limits import check_campaign_limits, check_domain
 from domain.commands.case_events import close_case, derive_case_id
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp, id_of_text
-from domain.commands.reads import Reads, ask_for_rebinds, name_reservations, recipients_of
+from domain.commands.reads import Reads, ask_for_drafts, ask_for_rebinds, name_reservations, recipients_of
 from domain.commands.reservation.settle_due import settle_lapsed_lease
 from domain.errors import (
     AddressUndeliverable,
@@ -90,6 +90,7 @@ def _ask(commands: Sequence[CorrectRecipient], seen: WorkingSet, asks: Asks) -> 
     asks.persons |= persons
     asks.suppressions.update(recipient_id for _, recipient_id in persons)
     asks.awaited.update(target.code_id for _, target in targets if target)
+    ask_for_drafts(commands, [target.code_id if target else None for _, target in targets], seen, asks)
 
 
 CORRECT_READS: Final[Reads[CorrectRecipient]] = Reads(name=_name, ask=_ask, drafts_in=recipients_of)
@@ -124,7 +125,9 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
         _check(command, code, reservation, recipient_id, theirs, working_set, policy)
-        check_campaign_limits(code, working_set, recipient_id, stamp.now, policy, freed=[reservation])
+        check_campaign_limits(
+            code, working_set, (recipient_id, command.recipient), stamp.now, policy, freed=[reservation]
+        )
         if (suppression := working_set.find_suppression(recipient_id, reservation.group)) is not None:
             raise AddressUndeliverable(suppression.cause)
     except Refusal as error:

@@ -22,7 +22,7 @@ from domain.commands.campaign.campaign_limits import (
 )
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.invitation_limits import find_hidden_answer
-from domain.commands.reads import Reads, recipients_of
+from domain.commands.reads import Reads, ask_for_drafts, recipients_of
 from domain.commands.reservation.settle_due import (
     expire_lease,
     is_released_by_revocation,
@@ -117,6 +117,8 @@ def _ask(commands: Sequence[ReserveUse], seen: WorkingSet, asks: Asks) -> None:
             asks.redeems[code_id] = asks.redeems.get(code_id, 0) + count
     asks.freed |= asks.redeems.keys()
     asks.awaited |= asks.redeems.keys()
+    if any(campaign.counts_by_mailbox for campaign in seen.campaigns.values()):
+        ask_for_drafts(commands, [seen.code_id(command.code_digests) for command in commands], seen, asks)
     closed = {code_id for code_id in asks.redeems if _refuses_new(code_id, commands[-1].context.now, seen)}
     known_digests = seen.recipient_ids.keys()
     if closed or known_digests:
@@ -187,7 +189,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     check_campaign_is_open(code, working_set, stamp.now)
     check_domain(code, working_set, command.recipient)
     to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
-    check_campaign_limits(code, working_set, recipient_id, stamp.now, policy, freed=to_release)
+    check_campaign_limits(code, working_set, (recipient_id, command.recipient), stamp.now, policy, freed=to_release)
     if (suppression := working_set.find_suppression(recipient_id, code.terms.group)) is not None:
         raise AddressUndeliverable(suppression.cause)
     if hidden is not None:

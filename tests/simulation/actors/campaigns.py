@@ -23,6 +23,8 @@ from tests.simulation.actors.components import SharedInfrastructure
 from tests.simulation.scheduler import SimulatedProcess
 from tests.support.ledger.code_terms import make_campaign_terms
 
+RULES: Final = (None, "mailbox")
+"""Whose uses one person's are."""
 MEMBERS: Final = 0.5
 """Share of the codes of a schedule that are in its campaign."""
 
@@ -38,6 +40,7 @@ class SimulatedCampaign:
         max_uses = random.choice([1, 2, 3, None])
         max_per_person = random.choice([None, 1, 1]) if max_uses is None else random.choice([None, 1])
         max_per_day = Random(self.campaign_id.int).choice([None, None, 1])
+        self._rules = Random(self.campaign_id.int + 2)
         self.execute(
             CreateCampaign(
                 context=self._context(),
@@ -46,6 +49,7 @@ class SimulatedCampaign:
                     max_uses=max_uses,
                     max_per_person=max_per_person,
                     max_per_day=max_per_day,
+                    person_rule=self._rules.choice(RULES),
                     remind_days=3,
                     notify_at=parse_thresholds("60%, 0 left"),
                 ),
@@ -88,6 +92,8 @@ class SimulatedCampaign:
         changes: dict[str, Any] = {"max_uses": self._scheduler.random.choice([2, 4, None])}
         if self._private.random() < 0.5:
             changes["max_per_person"] = self._private.choice([None, 1, 2])
+        if self._rules.random() < 0.3:
+            changes["person_rule"] = self._rules.choice(RULES)
         self.execute(ChangeCampaignTerms(context=self._context(), campaign_id=self.campaign_id, changes=changes))
 
     def _end(self) -> None:

@@ -264,6 +264,7 @@ class SimulatedHandOut:
         if draft.digests[0] not in store.recipient_ids:
             store.recipient_ids[draft.digests[0]] = draft.new_id
             store.addresses[draft.new_id] = draft.seal()
+            store.mailboxes[draft.new_id] = draft.mailbox.encode()
         recipient_id = store.recipient_ids[draft.digests[0]]
         self._people[recipient_id] = person
         return recipient_id

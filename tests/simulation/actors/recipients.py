@@ -8,13 +8,16 @@ from uuid import UUID
 from projections.vault.vault import EncryptedText, SearchableDraft
 
 RECIPIENTS: Final = 5
+TAGGED: Final = {3: "person1+gift"}
+"""Persons whose addresses reach the mailbox of another one, who has the same domain."""
 DOMAINS: Final = ("example.com", "mail.example.org")
 
 
 def recipient_draft(person: int, new_id: UUID) -> SearchableDraft:
-    """A person by number; persons have the addresses of two domains in turn."""
+    """A person by number; persons have the addresses of two domains in turn, and two of them have one mailbox."""
     domain = DOMAINS[person % len(DOMAINS)]
-    return _draft(f"person{person}@{domain}", new_id)
+    name = TAGGED.get(person, f"person{person}")
+    return _draft(f"{name}@{domain}", new_id)
 
 
 def code_draft(number: int, new_id: UUID) -> SearchableDraft:

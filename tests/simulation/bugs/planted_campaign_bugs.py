@@ -50,6 +50,11 @@ def person_limit_ignores_reserved_uses(patch: Patch) -> None:
     patch.setattr(WorkingSet, "count_uses_of_person", count_sent)
 
 
+def mailbox_is_counted_by_exact_address(patch: Patch) -> None:
+    """A campaign that counts by mailbox counts the uses of each address for itself."""
+    patch.setattr(WorkingSet, "find_person", lambda _self, _campaign, recipient_id: recipient_id)
+
+
 def return_frees_a_place_of_another_day(patch: Patch) -> None:
     """A use that was reserved yesterday frees one of today's places."""
     patch.setattr(Campaign, "frees_place_of_day", lambda _campaign, _reserved_at, _at: True)
@@ -120,6 +125,7 @@ def campaign_reports_no_crossing(patch: Patch) -> None:
 CAMPAIGN_PLANTS = (
     refund_leaves_the_campaign_full,
     person_limit_ignores_reserved_uses,
+    mailbox_is_counted_by_exact_address,
     return_frees_a_place_of_another_day,
     refund_of_an_earlier_use_frees_a_place,
     sent_email_stays_queued,

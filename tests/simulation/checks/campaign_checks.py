@@ -18,14 +18,17 @@ from tests.simulation.services.store import MemoryStore
 def find_wrong_campaigns(store: MemoryStore) -> Iterator[str]:
     """Invariant 12: a campaign has the uses of its codes; its limits hold for all, a person and a day."""
     uses: Counter[UUID] = Counter()
-    of_persons: Counter[tuple[UUID, UUID]] = Counter()
+    mailboxes = store.mailboxes_with(())
+    of_persons: Counter[tuple[UUID, UUID | bytes]] = Counter()
     of_day: Counter[UUID] = Counter()
     for reservation in store.reservations.values():
         code = store.codes[reservation.code_id]
         campaign_id = code.campaign_id if is_inside(code, reservation) else None
         if campaign_id is not None and reservation.is_use and reservation.occupies_use:
             uses[campaign_id] += 1
-            of_persons[campaign_id, reservation.recipient_id] += 1
+            by_mailbox = store.campaigns[campaign_id].terms.person_rule == "mailbox"
+            person = mailboxes[reservation.recipient_id] if by_mailbox else reservation.recipient_id
+            of_persons[campaign_id, person] += 1
             of_day[campaign_id] += utc_day(reservation.reserved_at) == utc_day(store.campaigns[campaign_id].last_at)
     for campaign_id, campaign in store.campaigns.items():
         if campaign.counts_uses and campaign.occupied != uses[campaign_id]:
@@ -34,10 +37,10 @@ def find_wrong_campaigns(store: MemoryStore) -> Iterator[str]:
             yield f"campaign {campaign_id} is over its limit"
         if campaign.terms.max_per_day is not None and of_day[campaign_id] > campaign.terms.max_per_day:
             yield f"campaign {campaign_id} has {of_day[campaign_id]} uses of one day"
-    for (campaign_id, recipient_id), count in of_persons.items():
+    for (campaign_id, counted_as), count in of_persons.items():
         limit = store.campaigns[campaign_id].terms.max_per_person
         if limit is not None and count > limit:
-            yield f"campaign {campaign_id}: {recipient_id} has {count} uses of {limit}"
+            yield f"campaign {campaign_id}: {counted_as!r} has {count} uses of {limit}"
 
 
 def is_inside(code: RedeemCode, reservation: Reservation) -> bool:
@@ -70,7 +73,11 @@ def find_untrue_refusals(
     if isinstance(result, CampaignHeld) and not pending:
         yield f"campaign {code.campaign_id} was said to be held, and nothing holds it"
     if isinstance(result, PersonLimitReached):
-        own = sum(reservation.recipient_id == recipient_id for reservation in in_campaign)
+        mailboxes, mailbox = store.mailboxes_with(()), commands[0].recipient.mailbox.encode()
+        if campaign.terms.person_rule == "mailbox":
+            own = sum(mailboxes[reservation.recipient_id] == mailbox for reservation in in_campaign)
+        else:
+            own = sum(reservation.recipient_id == recipient_id for reservation in in_campaign)
         if own < (campaign.terms.max_per_person or 0):
             yield f"{recipient_id} was said to have every use of campaign {code.campaign_id}, and has {own}"
     if isinstance(result, CampaignDayLimitReached) and campaign.occupied_on_day != campaign.terms.max_per_day:

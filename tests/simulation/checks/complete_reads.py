@@ -3,6 +3,7 @@
 A read that a store omits is otherwise invisible to a comparison of two stores that omit the same one.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
@@ -15,7 +16,7 @@ from domain.errors import Refusal
 from domain.model.invariants import InvariantViolationError
 from domain.policy import Policy
 from domain.results import AnyResult
-from domain.working_set import WorkingSet
+from domain.working_set import MostUses, WorkingSet
 from projections.event_store.batch_reads import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX
 from tests.simulation.services.store import PERSON_RESERVATIONS_MAX, MemoryStore
 
@@ -75,6 +76,7 @@ def _everything(store: MemoryStore, commands: Sequence[AnyCommand]) -> WorkingSe
     for reservation in store.reservations.values():
         complete.add_reservation(reservation)
     store.lists.load(complete, [command for command in commands if isinstance(command, HandOutCode)])
+    complete.mailboxes.update(store.mailboxes_with(commands))
     for campaign_id in store.campaigns:
         _add_uses(store, complete, campaign_id, now)
     for command in commands:
@@ -85,14 +87,16 @@ def _everything(store: MemoryStore, commands: Sequence[AnyCommand]) -> WorkingSe
 
 def _add_uses(store: MemoryStore, complete: WorkingSet, campaign_id: UUID, now: datetime) -> None:
     """What the limits of a campaign are compared with."""
-    deadlines = []
+    deadlines, of_address, of_mailbox = [], Counter[UUID](), Counter[bytes]()
     for other in store.uses_in(campaign_id):
-        key = campaign_id, other.recipient_id
+        key = campaign_id, complete.find_person(store.campaigns[campaign_id], other.recipient_id)
         complete.uses_of_persons[key] = complete.uses_of_persons.get(key, 0) + 1
+        of_address[other.recipient_id] += 1
+        of_mailbox[complete.mailboxes[other.recipient_id]] += 1
         if other.is_live:
             deadlines.append(other.deadline)
-    of_campaign = [count for (each, _), count in complete.uses_of_persons.items() if each == campaign_id]
-    complete.most_per_person[campaign_id] = max(of_campaign, default=0)
+    most = (max(counted.values(), default=0) for counted in (of_address, of_mailbox))
+    complete.most_per_person[campaign_id] = MostUses(*most)
     if deadlines:
         complete.campaign_deadlines[campaign_id] = min(
             (each for each in deadlines if each > now), default=max(deadlines)

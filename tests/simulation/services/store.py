@@ -37,7 +37,7 @@ from domain.model.suppression import Suppression
 from domain.ports import PipelineSteps
 from domain.results import AnyResult
 from domain.values.timestamps import possible_time
-from domain.working_set import WorkingSet, is_active_rebind
+from domain.working_set import MostUses, WorkingSet, is_active_rebind
 from domain.writes import RememberedKey
 from projections.database.errors import StorageUnavailableError
 from projections.definitions.projection import Projection, RowMerger, State
@@ -164,6 +164,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.code_ids: dict[bytes, UUID] = {}
         self.recipient_ids: dict[bytes, UUID] = {}
         self.addresses: dict[UUID, EncryptedText] = {}
+        self.mailboxes: dict[UUID, bytes] = {}
         self.texts: dict[UUID, PrivateText] = {}
         self.keys: dict[bytes, tuple[RememberedKey, datetime]] = {}
         self.outbox: dict[tuple[UUID, str], OutboxEntry] = {}
@@ -243,6 +244,12 @@ class MemoryStore(POPOApplicationRecorder):
             and code.counts_in_campaign(other.versions)
         ]
 
+    def mailboxes_with(self, commands: Sequence[AnyCommand]) -> dict[UUID, bytes]:
+        """Return the mailboxes of all recipients, with those whom commands may add, as texts."""
+        drafts = [draft for command in commands for draft in recipients_of(command)]
+        drafted = {draft.new_id: draft.mailbox.encode() for draft in drafts}
+        return drafted | self.mailboxes
+
     def suppressions_at(self, now: datetime) -> dict[UUID, tuple[Suppression, ...]]:
         """Return why addresses are not written to, by the recipient and in the order of statements."""
         reasons: dict[UUID, list[Suppression]] = {}
@@ -292,6 +299,7 @@ class MemoryStore(POPOApplicationRecorder):
                 if self.recipient_ids.keys().isdisjoint(draft.digests):
                     self.recipient_ids[draft.digests[0]] = draft.new_id
                     self.addresses[draft.new_id] = cast("SearchableDraft", draft).seal()
+                    self.mailboxes[draft.new_id] = draft.mailbox.encode()
             if isinstance(command, NewCode):
                 self.code_ids[command.text.digests[0]] = command.code_id
             if (text := text_of(command)) is not None and text.text_id in named:
@@ -406,9 +414,12 @@ class _MemoryUnitOfWork:
         campaign_id = command.campaign_id
         if (campaign := self._store.campaigns.get(campaign_id)) is not None:
             working_set.campaigns[campaign_id] = campaign
-            uses = Counter(other.recipient_id for other in self._store.uses_in(campaign_id))
-            most = max(uses.values(), default=0)
-            working_set.most_per_person[campaign_id] = most if self._reads("most per person") else 0
+            if self._reads("most per person"):
+                mailboxes, uses = self._store.mailboxes_with(()), self._store.uses_in(campaign_id)
+                of_address = Counter(other.recipient_id for other in uses)
+                of_mailbox = Counter(mailboxes[other.recipient_id] for other in uses)
+                most = (max(counted.values(), default=0) for counted in (of_address, of_mailbox))
+                working_set.most_per_person[campaign_id] = MostUses(*most)
         if isinstance(command, HandOutCommand) and command.hand_out_id in self._store.hand_outs:
             if self._reads("hand-outs"):
                 working_set.hand_outs[command.hand_out_id] = self._store.hand_outs[command.hand_out_id]
@@ -532,8 +543,10 @@ class _MemoryUnitOfWork:
                 continue
             working_set.campaigns[campaign_id] = campaign
             uses = self._store.uses_in(campaign_id)
-            people = Counter((campaign_id, other.recipient_id) for other in uses)
             if self._reads("uses of persons"):
+                if campaign.counts_by_mailbox:
+                    working_set.mailboxes = self._store.mailboxes_with(commands)
+                people = Counter((campaign_id, working_set.find_person(campaign, other.recipient_id)) for other in uses)
                 working_set.uses_of_persons.update(people)
             deadlines = [other.deadline for other in uses if other.is_live]
             if deadlines and self._reads("campaign deadlines"):

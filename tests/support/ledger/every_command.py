@@ -90,7 +90,7 @@ class EveryCommand(RandomCommands):
         self.hand_outs = [self.new_id(), self.new_id()]
         staff = self.context("staff", "s0")
         limits: tuple[dict[str, Any], dict[str, Any]] = (
-            {"max_per_day": 5, "remind_days": 1},
+            {"max_per_day": 5, "max_per_person": 1, "person_rule": "mailbox", "remind_days": 1},
             {"max_uses": 3, "max_per_person": 1, "remind_days": 1},
         )
         commands: list[CampaignCommand | HandOutCommand] = [
@@ -177,7 +177,9 @@ class EveryCommand(RandomCommands):
         return self.random.choice(self._about_reservations(self.random.choice([*known_ids, *known_ids[-6:]])))()
 
     def _person(self) -> RecipientDraft:
-        address = EmailAddress.parse(f"p{self.random.randrange(PEOPLE)}@example.com")
+        number = self.random.randrange(PEOPLE)
+        name = "p0+gift" if number == PEOPLE - 1 else f"p{number}"  # the mailbox of the first one
+        address = EmailAddress.parse(f"{name}@example.com")
         return self.vault.draft_recipient(address, self.new_id())
 
     def _about_codes(self, known_ids: Sequence[UUID]) -> list[Callable[[], Command]]:

@@ -48,6 +48,7 @@ from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, TextDraft
 from domain.results import CampaignResult, CommandResult, HandOutResult, Result
+from domain.values.persons.mailboxes import find_mailbox
 from domain.working_set import WorkingSet
 from domain.writes import IdempotencyKey
 from tests.support.ledger.code_terms import make_terms
@@ -67,11 +68,18 @@ class ScenarioDraft:
     digests: Sequence[bytes]
     new_id: UUID
     domain: str = "example.com"
+    mailbox: str = ""
+
+    @property
+    def mailbox_digests(self) -> Sequence[bytes]:
+        """The mailbox itself, so that a test can read it."""
+        return [self.mailbox.encode()]
 
 
 def draft_person(name: str, new_id: UUID) -> ScenarioDraft:
     """A person by name, whose address is at example.com unless the name is an address itself."""
-    return ScenarioDraft([name.encode()], new_id, name.partition("@")[2] or "example.com")
+    address = name if "@" in name else f"{name}@example.com"
+    return ScenarioDraft([name.encode()], new_id, address.partition("@")[2], find_mailbox(address))
 
 
 class Scenario:
@@ -228,7 +236,7 @@ class Scenario:
             ReserveUse(
                 context=self.context("person"),
                 code_digests=[code],
-                recipient=draft_person(person, self.new_id()),
+                recipient=self._draft(person),
                 reservation_id=self.new_id(),
                 language="zh",
                 again=again,
@@ -236,6 +244,12 @@ class Scenario:
                 group=group,
             )
         )
+
+    def _draft(self, person: str) -> ScenarioDraft:
+        """A person, whose mailbox the store looks up."""
+        draft = draft_person(person, self.new_id())
+        self.working_set.mailboxes[self.working_set.recipient_id(draft)] = draft.mailbox_digests[0]
+        return draft
 
     def reserved(self, person: str = "li", *, again: UUID | None = None) -> UUID:
         """A person redeems and gets a reservation; its id."""
@@ -317,7 +331,7 @@ class Scenario:
             CorrectRecipient(
                 context=self.context(actor, "k1"),
                 reservation_id=reservation_id,
-                recipient=draft_person(person, self.new_id()),
+                recipient=self._draft(person),
                 new_reservation_id=self.new_id(),
                 code_digests=[code] if code else None,
                 token_of=reservation_id if token_of is ... else token_of,

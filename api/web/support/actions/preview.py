@@ -79,7 +79,7 @@ def find_shared_limits(support: SupportContext, code: RedeemCode, reservation: R
     campaign = None if code.campaign_id is None else reader.find_campaign_state(code.campaign_id)
     if campaign is None:
         return None
-    return SharedLimits(campaign, reader.count_uses_of_person(campaign.campaign_id, reservation.recipient_id))
+    return SharedLimits(campaign, reader.count_uses_of_person(campaign, reservation.recipient_id))
 
 
 def preview_offer(

@@ -37,6 +37,43 @@ def refusal(app: AppClient, code: str, email: str, language: str = "en") -> tupl
     return document.get("code", "ok"), document.get("detail", "")
 
 
+def test_campaign_that_counts_by_mailbox_says_so_everywhere(app: AppClient) -> None:
+    """Its terms, the refusal in both languages with the masked mailbox, its history, and what makes its numbers."""
+    campaign = create(app, max_per_person=1, person_rule="mailbox")
+    codes = issue(app, campaign, 2)
+    app.redeem(codes[0], "l.i@gmail.com")
+    english, chinese = (refusal(app, codes[1], "li+gift@googlemail.com", language) for language in ("en", "zh"))
+    path = f"/api/v1/campaigns/{campaign['id']}"
+    viewer = {**app.key("viewer"), "Accept-Language": "en"}
+    explained = app.client.get(f"{path}/explain", headers=viewer).json()
+    history = app.client.get(f"{path}/history", headers=viewer).json()["events"]
+    exact = app.client.patch(path, json={"person_rule": "exact"}, headers=app.key("admin")).json()
+
+    assert (campaign["person_rule"], exact["person_rule"]) == ("mailbox", "exact")
+    assert english[0] == "PERSON_LIMIT"
+    assert english[1].startswith("This email address counts as one person with l***@gmail.com, who already has")
+    assert chinese[1].startswith("此邮箱与 l***@gmail.com 视为同一人")
+    assert "all spellings of an inbox count as one person" in history[0]["sentence"]
+    assert explained["most_per_person"] == 1
+    assert explained["numbers"][-1].startswith("One person is one inbox")
+    assert refusal(app, codes[1], "li+gift@googlemail.com")[0] == "ok"
+    assert app.client.patch(path, json={"person_rule": "inbox"}, headers=app.key("admin")).status_code == 422
+    admin = {**app.key("admin"), "Accept-Language": "en"}
+    recount = app.client.patch(path, json={"person_rule": "mailbox"}, headers=admin).json()
+    explained = app.client.get(f"{path}/explain", headers=viewer).json()
+    assert (recount["code"], "already has 2 uses" in recount["detail"]) == ("CAMPAIGN_CONFLICT", True)
+    assert explained["numbers"][-1].endswith("Counted by inbox, the most that one person has would be 2.")
+
+
+def test_setting_is_the_rule_of_campaigns_that_name_none(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that names the rule has its own, null too."""
+    monkeypatch.setitem(vars(app.services.settings), "person_rule", "mailbox")
+    unnamed, named = create(app, max_per_person=1), create(app, max_per_person=1, person_rule="exact")
+    null = create(app, max_per_person=1, person_rule=None)
+
+    assert [campaign["person_rule"] for campaign in (unnamed, named, null)] == ["mailbox", "exact", "exact"]
+
+
 def test_balance_and_history_of_a_campaign_are_those_of_its_codes(app: AppClient) -> None:
     """Two uses, three codes: one use sent, one reserved, one request refused as reserved, and every event is there."""
     campaign = create(app, max_uses=2, max_per_person=1, group="team")

@@ -13,10 +13,11 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
     options = ("--group", "blue", "--starts-at", "2026-01-02T03:04:05Z", "--ends-at", "2099-01-01")
     limits = ("--max-uses", "2", "--max-per-person", "1", "--max-per-day", "2")
     domains = ("--allowed-domains", "example.com *.edu", "--denied-domains", "x.example.com")
+    rule = ("--person-rule", "Mailbox")
     reminders = ("--remind-days", "5", "--quiet-hours", "22:00-08:00 Europe/Berlin", "--code-max-uses", "3")
     days = ("--code-validity-days", "30", "--notify-at", "10 left,80%")
     created = terminal.ledger(
-        "campaign", "create", "Autumn", *options, *limits, *domains, *reminders, *days, "--json"
+        "campaign", "create", "Autumn", *options, *limits, *domains, *rule, *reminders, *days, "--json"
     ).json
     issued = terminal.ledger("issue", "--campaign", created["id"], "--json").json
     done(bench.redeem(issued[0]["code"].replace("-", ""), "li@example.com"))
@@ -37,6 +38,7 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
         "max_uses": 2,
         "max_per_person": 1,
         "max_per_day": 2,
+        "person_rule": "mailbox",
         "allowed_domains": ["*.edu", "example.com"],
         "denied_domains": ["x.example.com"],
         "remind_days": 5,
@@ -70,6 +72,7 @@ def test_campaign_command_ends_with_the_exit_code_of_its_refusal(bench: LedgerBe
         (("campaign", "create", "A", "--remind-days", "31"), 2, "'--remind-days'"),
         (("campaign", "create", "A", "--notify-at", "80"), 2, "'--notify-at'"),
         (("campaign", "create", "A", "--quiet-hours", "22:00-08:00 Moon"), 4, "existing time zone"),
+        (("campaign", "create", "A", "--person-rule", "inbox"), 2, "not one of the words exact, mailbox"),
         (("campaign", "show", unknown), 4, "campaign"),
         (("campaign", "pause", "Autumn"), 2, "`ledger campaign list` lists them"),
         (("issue", "--campaign", unknown), 4, "campaign"),

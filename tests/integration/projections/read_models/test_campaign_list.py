@@ -1,7 +1,7 @@
 """The uses that a campaign had in a past state, read backward: those that a fold of its whole history finds."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
 from uuid import UUID
@@ -72,8 +72,8 @@ def test_uses_read_backward_are_those_of_a_fold_at_every_version(
     entries = list(HistoryReader(bench.storage, CAMPAIGNS).read_page(campaign_id, 0))
     assert {type(entry.event) for entry in entries} >= {CampaignUseTaken, CampaignUseReturned}, f"seed {seed}"
 
-    def read(campaign: Campaign, *, limit: int = 99, person: UUID | None = None, day: date | None = None) -> list[int]:
-        uses = reader.list_newest_uses(campaign, limit, recipient_id=person, day=day)
+    def read(campaign: Campaign, *, limit: int = 99, person: Sequence[UUID] = (), day: date | None = None) -> list[int]:
+        uses = reader.list_newest_uses(campaign, limit, recipient_ids=person, day=day)
         return [version for version, _ in uses]
 
     for number in range(1, len(entries) + 1):
@@ -86,4 +86,4 @@ def test_uses_read_backward_are_those_of_a_fold_at_every_version(
         assert len(read(campaign, day=today)) == campaign.occupied_on_day, f"seed {seed}, version {number}"
         for person in people:
             theirs = find_uses(until, partial(is_use_of, person))
-            assert read(campaign, person=person) == theirs, f"seed {seed}, version {number}"
+            assert read(campaign, person=[person]) == theirs, f"seed {seed}, version {number}"

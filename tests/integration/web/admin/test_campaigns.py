@@ -11,7 +11,7 @@ from api.web.admin import campaign_events
 from domain.values.email_domains import parse_domains
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.clients.page_reader import read_page
+from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of, heading
 from tests.support.ledger.code_template import make_template
 
@@ -201,6 +201,30 @@ def test_campaign_form_names_the_field_in_error_and_keeps_what_was_typed(
     assert all(page.find("input", name=name).attributes["value"] == value for name, value in fields.items())
     assert admin.get(f"{LIST}/{UUID(typed['nonce'])}").status_code == 404
     assert "There are no campaigns yet" in page.text
+
+
+def test_campaign_form_chooses_who_is_one_person(
+    app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form of a new campaign begins with the rule of the settings, that of a campaign with its own."""
+    chosen = create(admin, max_per_person="1", person_rule="mailbox")
+    wrong = admin.submit(LIST, LIST, name="Autumn", nonce=uuid4().hex, person_rule="inbox")
+    new, own = read_page(admin.get(LIST).text), read_page(admin.get(chosen).text)
+    monkeypatch.setitem(vars(app.services.settings), "person_rule", "mailbox")
+    by_setting = read_page(admin.get(LIST).text)
+
+    def selected(page: Element) -> list[str]:
+        options = page.find("select", name="person_rule").find_all("option")
+        return [str(option.attributes["value"]) for option in options if "selected" in option.attributes]
+
+    assert (selected(new), selected(own), selected(by_setting)) == (["exact"], ["mailbox"], ["mailbox"])
+    assert faults(wrong) == {"person_rule": "Choose one of the values."}
+    assert "One person is one inbox" in own.text
+    changed = admin.submit(
+        chosen, f"{chosen}/terms", name="Autumn", max_per_person="1", person_rule="exact", seen=seen_by(admin, chosen)
+    )
+    assert changed.status_code == 303
+    assert selected(read_page(admin.get(chosen).text)) == ["exact"]
 
 
 def test_list_of_campaigns_says_the_times_and_draws_only_balances_with_a_limit(admin: StaffBrowser) -> None:

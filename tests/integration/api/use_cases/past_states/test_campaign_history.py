@@ -74,6 +74,7 @@ def test_used_and_reserved_are_those_of_the_codes_at_the_time_of_every_event(ben
         "Reserved: 1. These reservations are pending.",
         "Available: 6. This is the limit of 9 over all codes, less 2 used and 1 reserved.",
         "Per person: at most 3. The most that one person has is 1.",
+        "One person is one email address. Counted by inbox, the most that one person has would be 1.",
         f"Per day: 3 of 8 taken on {now.as_of:%Y-%m-%d} (UTC), so 5 left until {tomorrow:%Y-%m-%d} 00:00 UTC.",
     ]
     assert (now.most_per_person, now.taken_today, now.available_today, now.left_out) == (1, 3, 5, 0)

@@ -231,6 +231,26 @@ def test_person_limit_names_only_the_uses_that_the_person_has(app: AppClient) ->
     assert answer["because_of_campaign"] == [1, 5]
 
 
+def test_person_limit_of_a_mailbox_names_the_uses_of_its_other_spellings(app: AppClient) -> None:
+    """Of an address that the ledger has not seen, at a time before the use and after it."""
+    campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
+    terms = make_campaign_terms(max_per_person=1, person_rule="mailbox")
+    app.services.storage.ledger.execute_one(CreateCampaign(context=context, campaign_id=campaign_id, terms=terms))
+    codes = [app.issue(make_template(max_uses=1, campaign_id=campaign_id)) for _ in range(3)]
+    before = app.services.now().isoformat().replace("+00:00", "Z")
+    app.redeem(codes[0], MEI)
+    app.redeem(codes[1], "l.i@gmail.com")
+    code_id = find_id(app, codes[2])
+
+    answer = ask(app, code_id, "?email=li%2Bgift@gmail.com").json()
+    earlier = ask(app, code_id, f"?email=li%2Bgift@gmail.com&as_of={before}").json()
+    other = ask(app, code_id, "?email=wang@gmail.com").json()
+
+    assert (answer["would"], earlier["would"], other["would"]) == ("PERSON_LIMIT", "accepted", "accepted")
+    assert "counts as one person with l***@gmail.com" in answer["detail"]
+    assert answer["because_of_campaign"] == [1, 3]
+
+
 def test_state_is_that_of_the_time(app: AppClient) -> None:
     """Before it was issued, while it was free, while it was reserved, after the use was refunded."""
     code = app.issue(make_template(max_uses=1))

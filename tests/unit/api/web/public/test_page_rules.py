@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from api.web.masking import mask_email
 from api.web.rendering import LANGUAGE_COOKIE, TEMPLATES, mark_times
 from api.web.static_files import STATIC, asset
 from domain.ports import Language
@@ -171,15 +170,6 @@ def test_crawlers_and_browsers_get_the_files_that_they_ask_for(client: TestClien
     assert robots.text == "User-agent: *\nDisallow: /\n"
     assert robots.headers["content-type"].startswith("text/plain")
     assert client.get(icon.headers["location"]).headers["content-type"] == "image/svg+xml"
-
-
-@pytest.mark.parametrize(
-    ("address", "masked"),
-    [("li.wei@example.com", "l***@example.com"), ("a@b.test", "a***@b.test"), ("李@example.com", "李***@example.com")],
-)
-def test_masked_address_shows_its_first_character_and_domain(address: str, masked: str) -> None:
-    """Always three stars, so that the length is not told."""
-    assert masked == mask_email(address)
 
 
 def test_times_in_a_sentence_are_marked_and_everything_else_is_escaped() -> None:

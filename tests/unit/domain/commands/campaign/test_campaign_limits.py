@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from domain.commands.campaign import campaign_limits
-from domain.errors import Refusal
+from domain.errors import PersonLimitReached, Refusal
 from domain.events.reservation import LateSuccessRecorded
 from domain.results import Result
 from tests.support.ledger.code_terms import make_campaign_terms
@@ -161,6 +161,44 @@ def test_deadline_that_has_passed_is_not_given_as_a_wait() -> None:
     full = scenario.redeem("wang", code=OTHER)
 
     assert (refusal(full), wait_of(full)) == ("CAMPAIGN_HELD", scenario.policy.reservation_ttl_s)
+
+
+def test_spellings_of_a_mailbox_are_one_person_where_the_campaign_says_so() -> None:
+    """The refusal names the mailbox, masked. The address that was typed is another recipient all the same."""
+    scenario = two_codes(max_per_person=1, person_rule="mailbox")
+    mine = scenario.sent("l.i@gmail.com")
+    refused = scenario.redeem("Li+gift@googlemail.com".lower(), code=OTHER)
+
+    assert isinstance(refused, PersonLimitReached)
+    assert refused.facts == {"mailbox": "l***@gmail.com"}
+    assert done(scenario.redeem("li@hotmail.com", code=OTHER)).changed
+    done(scenario.refund(mine, revoke_access=False))
+    again = done(scenario.redeem("li+2@gmail.com", code=OTHER)).require_reservation()
+    assert again.recipient_id != scenario.reservation(mine).recipient_id
+    assert refusal(scenario.redeem("l.i@gmail.com", code=OTHER)) == "PERSON_LIMIT"
+
+
+def test_use_is_corrected_to_another_spelling_of_its_mailbox() -> None:
+    """The use that is refunded by the same commit is the mailbox's own; a mailbox with a use gets none of others."""
+    scenario = two_codes(max_per_person=1, person_rule="mailbox")
+    mine = scenario.sent("li@gmail.com")
+    other = done(scenario.redeem("wang@gmail.com", code=OTHER)).require_reservation()
+
+    assert refusal(scenario.correct(other.reservation_id, "l.i@gmail.com")) == "PERSON_LIMIT"
+    assert done(scenario.correct(mine, "li+new@gmail.com")).changed
+    assert refusal(scenario.correct(other.reservation_id, "l.i@gmail.com")) == "PERSON_LIMIT"
+
+
+def test_addresses_count_for_themselves_without_that_rule() -> None:
+    """And with the rule alone, without a limit per person, nothing is counted."""
+    exact, unlimited = two_codes(max_per_person=1), two_codes(max_uses=9, person_rule="mailbox")
+    for scenario in (exact, unlimited):
+        scenario.sent("li@gmail.com")
+        assert done(scenario.redeem("l.i@gmail.com", code=OTHER)).changed
+    refused = exact.redeem("li@gmail.com", code=OTHER)
+
+    assert isinstance(refused, PersonLimitReached)
+    assert "mailbox" not in refused.facts
 
 
 def test_person_has_at_most_their_uses_over_all_codes() -> None:

@@ -17,6 +17,7 @@ from domain.commands.campaign.manage_campaign import (
 from domain.errors import CampaignConflict, Refusal
 from domain.events.campaign import CampaignTermsChanged
 from domain.results import CampaignResult
+from domain.working_set import MostUses
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import START, Scenario
 
@@ -186,10 +187,36 @@ def test_limit_can_fall_to_the_uses_that_are_occupied_and_no_further() -> None:
 def test_limit_per_person_can_fall_to_the_most_uses_of_one_person() -> None:
     """The store looks up how many these are."""
     scenario = Scenario(campaign=make_campaign_terms(max_per_person=5))
-    scenario.working_set.most_per_person[UUID(int=0xCA)] = 3
+    scenario.working_set.most_per_person[UUID(int=0xCA)] = MostUses(3, 4)
 
     assert why(scenario.change_campaign(max_per_person=2)) == "CAMPAIGN_CONFLICT max_per_person"
     assert changed(scenario.change_campaign(max_per_person=3))
+
+
+def test_rule_of_persons_changes_if_no_mailbox_has_more_uses_than_the_limit() -> None:
+    """The store counts the uses again, under the lock of the campaign; one mailbox has those of several addresses."""
+    scenario = Scenario(campaign=make_campaign_terms(max_per_person=3))
+    scenario.working_set.most_per_person[UUID(int=0xCA)] = MostUses(3, 4)
+
+    assert why(scenario.change_campaign(person_rule="mailbox")) == "CAMPAIGN_CONFLICT max_per_person"
+    assert changed(scenario.change_campaign(person_rule="mailbox", max_per_person=4))
+    assert why(scenario.change_campaign(max_per_person=3)) == "CAMPAIGN_CONFLICT max_per_person"
+    assert changed(scenario.change_campaign(person_rule=None, max_per_person=3))
+
+
+def test_no_campaign_counts_by_mailbox_while_mailboxes_are_unknown() -> None:
+    """Neither a new one nor one that exists; one that counts so already is changed all the same."""
+    scenario = Scenario(campaign=make_campaign_terms(max_per_person=3))
+    terms = make_campaign_terms(person_rule="mailbox")
+    create = CreateCampaign(context=scenario.context("staff"), campaign_id=UUID(int=1), terms=terms)
+    scenario.working_set.lacks_mailboxes = True
+
+    assert why(handle(create, scenario.working_set, scenario.policy)) == "CAMPAIGN_CONFLICT no_mailboxes"
+    assert why(scenario.change_campaign(person_rule="mailbox")) == "CAMPAIGN_CONFLICT no_mailboxes"
+    scenario.working_set.lacks_mailboxes = False
+    assert changed(scenario.change_campaign(person_rule="mailbox"))
+    scenario.working_set.lacks_mailboxes = True
+    assert changed(scenario.change_campaign(max_per_person=4))
 
 
 def test_limit_per_day_can_fall_to_the_uses_of_the_day() -> None:
@@ -210,7 +237,7 @@ def test_every_limit_that_would_be_below_its_uses_is_named_with_their_number() -
     scenario = Scenario(campaign=terms, max_uses=9, bound=False)
     for person in ("li", "wang", "zhao"):
         scenario.reserved(person)
-    scenario.working_set.most_per_person[UUID(int=0xCA)] = 2
+    scenario.working_set.most_per_person[UUID(int=0xCA)] = MostUses(2, 2)
 
     all_three = scenario.change_campaign(max_uses=2, max_per_person=1, max_per_day=2)
     two = scenario.change_campaign(max_uses=3, max_per_person=1, max_per_day=1)

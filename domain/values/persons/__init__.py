@@ -1,0 +1,1 @@
+"""Whose uses a limit counts as those of one person."""

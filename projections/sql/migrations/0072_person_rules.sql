@@ -1,0 +1,7 @@
+-- Campaigns: whose uses are those of one person. A digest of the mailbox behind each address, so that spellings of one
+-- inbox can be counted together. Addresses that exist have none yet: `ledger rotate-keys` computes theirs.
+-- depends: 0071_thresholds
+
+ALTER TABLE campaigns ADD COLUMN person_rule text;
+ALTER TABLE recipients ADD COLUMN mailbox_digest bytea;
+CREATE INDEX recipients_mailbox_idx ON recipients (mailbox_digest);
