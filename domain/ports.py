@@ -33,6 +33,7 @@ Template = Literal[
     "hand_out_reminder",
     "staff_invitation",
     "staff_password",
+    "threshold_digest",
 ]
 HAND_OUT_TEMPLATES: Final[frozenset[Template]] = frozenset({"hand_out", "hand_out_reminder"})
 RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
@@ -68,7 +69,7 @@ class OutboundMessage:
             access stays as it is), that the invitation was moved to another email address, that the access was moved to
             another group, that the access ends soon, that it has ended, or that the invitation is not accepted yet;
             a handed-out code, or the reminder that it is not redeemed yet; the link by which a member of staff chooses
-            a password, as an invitation or on request.
+            a password, as an invitation or on request; or the thresholds that were crossed, to operators.
         message_id: RFC 5322 Message-ID with its angle brackets, the same on every attempt.
         recipient: The recipient's email address.
         language: Language of subject and text.
@@ -86,6 +87,7 @@ class OutboundMessage:
         starts_at: From when the handed-out code can be redeemed, if that is after `written_at`.
         opt_out_link: Absolute URL where the recipient opts out; empty for messages that follow from a request.
         code: The handed-out code as users read it; empty for all other messages.
+        listed: Lines about crossed thresholds; empty for all other messages.
         attempt: Number of the attempt at an invitation, or of the email of a handed-out code, from 1; a late reply is
             recorded by it. No part of what is sent.
     """
@@ -108,6 +110,7 @@ class OutboundMessage:
     starts_at: datetime | None = None
     opt_out_link: str = ""
     code: str = ""
+    listed: str = ""
     attempt: int = field(default=1, compare=False)
 
     @property

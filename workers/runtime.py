@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property, partial
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.ports import Channel, Rejected, TextDraft
 from domain.report_intake import ReportIntake
 from domain.results import Result
-from domain.values.identifiers import generate_code
+from domain.values.identifiers import EmailAddress, generate_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.privacy.in_flight import read_leased_addresses
@@ -34,6 +35,7 @@ from projections.telemetry.tracing import trace_redemptions
 from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import BUSY_S, DueAccessRows
 from projections.work_queue.outbox import OutboxRows
+from projections.work_queue.threshold_digest import ThresholdDigestRow
 from workers.channels.default_channel import NullSendLoop, default_channel, open_pool, open_send_loop
 from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupRoutingChannel
 from workers.channels.registry import GroupChannels
@@ -50,6 +52,7 @@ from workers.sending.message_factory import create_message_factory
 from workers.sending.notices import NoticeSender
 from workers.sending.reminders import ReminderRules
 from workers.sending.removals import AccessExpirer
+from workers.sending.threshold_digest import ThresholdDigestSender
 from workers.settings import WorkerSettings, worker_name
 from workers.webhooks.deliverer import WebhookDeliverer
 
@@ -208,6 +211,21 @@ class Runtime:
             self.cooldowns,
             settings.notices_hourly_max,
             ReminderRules(OptOutRepository(storage), CampaignReader(storage).find_terms_of_code),
+        )
+
+    def create_threshold_digest_sender(self) -> ThresholdDigestSender | None:
+        """Return what sends the email about crossed thresholds; None if no address is to be notified."""
+        settings = self.settings
+        if settings.threshold_mail_to is None:
+            return None
+        window, lease = (timedelta(seconds=s) for s in (settings.threshold_mail_window_s, settings.row_lease_s))
+        return ThresholdDigestSender(
+            ThresholdDigestRow(self.storage, window, lease),
+            self.steps,
+            self.channel(),
+            EmailAddress.parse(settings.threshold_mail_to),
+            settings.default_language,
+            settings.threshold_mail_quiet_hours,
         )
 
     @cached_property

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from pydantic import SecretStr, field_validator, model_validator
 
+from domain.values.identifiers import EmailAddress
+from domain.values.quiet_hours import is_quiet_hours
 from projections.config.settings import LedgerSettings
 from workers.channels.smtp.addresses import MailFrom, MailTokens
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
@@ -59,6 +61,20 @@ class WorkerSettings(LedgerSettings):
     def _is_mailbox(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             MailboxUrl.parse(value.get_secret_value())
+        return value
+
+    @field_validator("threshold_mail_to")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            EmailAddress.parse(value)
+        return value
+
+    @field_validator("threshold_mail_quiet_hours")
+    @classmethod
+    def _are_quiet_hours(cls, value: str) -> str:
+        if value and not is_quiet_hours(value):
+            raise ValueError("must be two different times and a time zone, such as 22:00-08:00 Europe/Berlin")
         return value
 
     @model_validator(mode="after")

@@ -201,9 +201,13 @@ def sweep_due_reservations() -> None:
     SWEPT.labels("settled").inc(sweep_result.settled)
     SWEPT.labels("dispatched").inc(sweep_result.dispatched)
     is_over = _deadline(RUN_MAX_S)
-    runtime.create_notice_sender().run(
-        lambda: is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now())
-    )
+
+    def should_stop() -> bool:
+        return is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now())
+
+    runtime.create_notice_sender().run(should_stop)
+    if (digest_sender := runtime.create_threshold_digest_sender()) is not None:
+        digest_sender.run(should_stop)
 
 
 @celery_app.task(name="send_hand_outs")

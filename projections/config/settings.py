@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validat
 from domain.policy import WAIT_S_MAX, Policy
 from domain.ports import Language
 from domain.values.mail.mail_provider import MailProvider, check_hook_secret
+from domain.values.quiet_hours import QUIET_HOURS_PATTERN
 from domain.webhooks.target_url import Network
 from projections.config.approvals import ApprovalPolicy, parse_approval_kinds
 from projections.config.environment import EnvironmentSettings
@@ -223,6 +224,22 @@ class LedgerSettings(EnvironmentSettings):
         default="case",
         description="what the bounce of a sent invitation leads to: `case`, staff decide; `refund`, the use is refunded"
         " if one email was sent and its outcome was never unknown, otherwise staff decide",
+    )
+    threshold_mail_to: str | None = Field(
+        default=None,
+        description="email address that is notified of"
+        " [crossed thresholds](../how-to/run-a-campaign.md#learn-in-time-that-uses-run-out), such as that of a list",
+    )
+    threshold_mail_window_s: float = Field(
+        default=900.0,
+        ge=0,
+        le=86_400,
+        description="seconds from the first crossed threshold to that email; all that are crossed until then are in it",
+    )
+    threshold_mail_quiet_hours: str = Field(
+        default="",
+        pattern=rf"^$|{QUIET_HOURS_PATTERN}",
+        description="hours in which that email waits, such as `22:00-08:00 Europe/Berlin`",
     )
     smtp_timeout_s: float = Field(
         default=20.0,

@@ -31,6 +31,11 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     prune_idempotency_keys: LiteralString
     prune_refusals: LiteralString
     prune_unknown_code_requests: LiteralString
+    lock_digest: LiteralString
+    begin_digest: LiteralString
+    crossings_after: LiteralString
+    store_digest: LiteralString
+    close_digest: LiteralString
     take_outbox: LiteralString
     close_outbox: LiteralString
     put_off_outbox: LiteralString

@@ -286,6 +286,8 @@ WITH notices AS (
     WHERE expires_at > %(impossible)s RETURNING 1
 ), reports AS (
     DELETE FROM limit_reports WHERE at > %(impossible)s RETURNING 1
+), digests AS (
+    UPDATE threshold_digest SET due_at = %(now)s WHERE due_at > %(longest_postponement)s RETURNING 1
 )
 SELECT *
 FROM (
@@ -298,6 +300,7 @@ FROM (
     UNION ALL SELECT 'batches', count(*) FROM runners
     UNION ALL SELECT 'dispatches', count(*) FROM wake_ups
     UNION ALL SELECT 'access_marks', count(*) FROM marks
+    UNION ALL SELECT 'threshold_digest', count(*) FROM digests
     UNION ALL SELECT 'scheduled_runs', count(*) FROM runs
     UNION ALL SELECT 'scheduler_lease', count(*) FROM leases
     UNION ALL SELECT 'limit_reports', count(*) FROM reports
@@ -338,3 +341,25 @@ WHERE rows > 0;
 
 -- name: accept_times_of_the_log
 UPDATE accepted_times SET position = (SELECT coalesce(max(notification_id), 0) FROM ledger_events);
+
+-- name: lock_digest
+SELECT position, due_at, attempts FROM threshold_digest FOR UPDATE SKIP LOCKED;
+
+-- name: begin_digest
+-- Crossings from before the address was set are mailed to no one.
+INSERT INTO threshold_digest (position) SELECT coalesce(max(notification_id), 0) FROM ledger_events
+ON CONFLICT (is_only) DO NOTHING;
+
+-- name: crossings_after
+-- Positions appear in order. The topics are written out for the index of these few events.
+SELECT e.notification_id, e.originator_id, e.state, c.name
+FROM ledger_events e LEFT JOIN campaigns c ON c.campaign_id = e.originator_id
+WHERE e.notification_id > %s AND e.topic IN ('CodeThresholdReached:1', 'CampaignThresholdReached:1')
+ORDER BY e.notification_id LIMIT %s;
+
+-- name: store_digest
+UPDATE threshold_digest SET position = %s, due_at = %s, attempts = %s;
+
+-- name: close_digest
+-- Not after the lease was lost: another worker has the digest then.
+UPDATE threshold_digest SET position = %s, due_at = %s, attempts = %s WHERE due_at = %s;

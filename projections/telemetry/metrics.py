@@ -169,6 +169,10 @@ HAND_OUT_MAILS = _counter(
     "ledger_hand_out_emails_total", "Emails with codes of hand-outs, by outcome of an attempt.",
     outcome=HAND_OUT_OUTCOMES,
 )  # fmt: skip
+THRESHOLD_MAILS = _counter(
+    "ledger_threshold_emails_total", "Emails to operators about crossed thresholds, by outcome of an attempt.",
+    outcome=("sent", "failed", "deferred", "unknown"),
+)  # fmt: skip
 WORKER_PROCESSES = _counter("ledger_worker_processes_total", "Child processes that workers have started.")
 STARTED = Gauge(
     "ledger_start_time_seconds", "Start time of the process of this component, as a Unix timestamp.", ["part"],

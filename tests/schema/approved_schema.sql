@@ -703,6 +703,13 @@ CREATE TABLE public.text_subjects (
     text_id uuid NOT NULL,
     recipient_id uuid NOT NULL
 );
+CREATE TABLE public.threshold_digest (
+    is_only boolean DEFAULT true NOT NULL,
+    "position" bigint NOT NULL,
+    due_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    CONSTRAINT threshold_digest_is_only_check CHECK (is_only)
+);
 CREATE TABLE public.unknown_code_tries (
     minute timestamp with time zone NOT NULL,
     reason text NOT NULL,
@@ -898,6 +905,8 @@ ALTER TABLE ONLY public.test_emails
     ADD CONSTRAINT test_emails_pkey PRIMARY KEY (test_id);
 ALTER TABLE ONLY public.text_subjects
     ADD CONSTRAINT text_subjects_pkey PRIMARY KEY (text_id, recipient_id);
+ALTER TABLE ONLY public.threshold_digest
+    ADD CONSTRAINT threshold_digest_pkey PRIMARY KEY (is_only);
 ALTER TABLE ONLY public.unknown_code_tries
     ADD CONSTRAINT unknown_code_tries_pkey PRIMARY KEY (minute, reason);
 ALTER TABLE ONLY public.verifications
@@ -941,6 +950,7 @@ CREATE INDEX handed_out_codes_person_idx ON public.handed_out_codes USING btree 
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
 CREATE INDEX invite_groups_channel_idx ON public.invite_groups USING btree (name) WHERE (channel <> 'smtp'::text);
 CREATE INDEX issue_keys_expires_idx ON public.issue_keys USING btree (expires_at);
+CREATE INDEX ledger_events_crossings_idx ON public.ledger_events USING btree (notification_id) WITH (fillfactor='100') WHERE (topic = ANY (ARRAY['CodeThresholdReached:1'::text, 'CampaignThresholdReached:1'::text]));
 CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events USING btree (notification_id) WITH (fillfactor='100');
 CREATE INDEX ledger_events_reports_idx ON public.ledger_events USING btree (originator_id) WITH (fillfactor='100') WHERE (topic = ANY (ARRAY['InviteDelayed:1'::text, 'InviteComplained:1'::text]));
 CREATE INDEX limit_reports_at_idx ON public.limit_reports USING btree (at);

@@ -20,7 +20,7 @@ COLUMN: Final = re.compile(r"^    (\w+) timestamp with time zone", re.MULTILINE)
 BROUGHT_BACK: Final = {
     *("access_marks.next_at", "batches.lease_until", "dispatches.next_at", "hand_out_pace.next_at", "limit_reports.at"),
     *("hand_out_pace.claimed_at", "hand_out_recipients.due_at", "outbox.due_at", "revocations.next_at"),
-    *("scheduled_runs.claimed_at", "scheduler_lease.expires_at", "scheduler_lease.taken_at"),
+    *("scheduled_runs.claimed_at", "scheduler_lease.expires_at", "scheduler_lease.taken_at", "threshold_digest.due_at"),
     *("webhook_deliveries.due_at", "webhook_endpoints.lease_until", "webhook_endpoints.resting_until"),
     "webhook_endpoints.worked_at",
 }

@@ -69,6 +69,7 @@ WITHOUT_TRACE: Final = {
     "list_reports": "about staff",
     "invite_groups": "texts of emails, which admins write",
     "hand_out_pace": "names no one",
+    "threshold_digest": "names no one",
     "hand_out_texts": "texts of emails, which admins write",
 }
 """Tables of the data map's first part in which the person of this test leaves no personal row, and why."""

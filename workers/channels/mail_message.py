@@ -58,6 +58,7 @@ _VALUES: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
     "starts_time": ("starts_at", _write_time),
     "opt_out": ("opt_out_link", str),
     "code": ("code", str),
+    "listed": ("listed", str),
 }
 """The field of a message that a template shows, and how it is written, by the name of the template's variable.
 

@@ -1,0 +1,111 @@
+"""The email to operators about crossed thresholds: outside of quiet hours, with all crossings since the last one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import NAMESPACE_URL, uuid5
+
+from domain.judgment import NOTICE, Again, Attempts, judge
+from domain.ports import Channel, Language, OutboundMessage, Outcome, outcome_label
+from domain.values.identifiers import EmailAddress
+from domain.values.quiet_hours import find_end_of_quiet_hours
+from domain.values.timestamps import text_of
+from projections.telemetry.metrics import THRESHOLD_MAILS
+from projections.work_queue.threshold_digest import Crossing, DueDigest
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.loop import Ended, send_at_once, send_due
+
+
+class Digests(Protocol):
+    """Where the digest waits."""
+
+    def take(self, now: datetime, quiet_until: datetime | None) -> DueDigest | None:
+        """Lease the digest if it is due; during quiet hours, postpone it."""
+
+    def close(self, digest: DueDigest) -> None:
+        """End with a digest that was sent, or is given up."""
+
+    def put_off(self, digest: DueDigest, due_at: datetime, *, counts: bool) -> None:
+        """Have it sent again at a time."""
+
+
+@dataclass(slots=True)
+class ThresholdDigestSender:
+    """`SendingKind`: the due digest, if there is one. One that may have been sent is not sent again.
+
+    Attributes:
+        digests: Where it waits.
+        steps: For time, links, and the bound of a send.
+        channel: Sends it.
+        recipient: Address of the operators.
+        language: Of the email.
+        quiet_hours: When none is sent, such as `22:00-08:00 Europe/Berlin`; empty: at no time.
+    """
+
+    digests: Digests
+    steps: DeliverySteps
+    channel: Channel
+    recipient: EmailAddress
+    language: Language
+    quiet_hours: str = ""
+    slots: int = field(default=1, init=False)
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Send the digest if it is due."""
+        send_due(self, should_stop)
+
+    def turn(self, ended: Sequence[Ended[DueDigest, Outcome]], free: int) -> Sequence[DueDigest] | None:
+        """Store the outcome, or lease the digest."""
+        for digest, outcome in ended:
+            if outcome is not None:
+                self._store(digest, outcome)
+        if ended or not free:
+            return None
+        now = self.steps.now()
+        quiet_until = find_end_of_quiet_hours(self.quiet_hours, now) if self.quiet_hours else None
+        due = self.digests.take(now, quiet_until)
+        if due is not None and due.attempts > NOTICE.attempts_max:  # its workers ended before they stored an outcome
+            self.digests.close(due)
+            return []
+        return None if due is None else [due]
+
+    def start(self, leased: Sequence[DueDigest]) -> Mapping[Future[Outcome], DueDigest]:
+        """Send in this thread."""
+        return {send_at_once(self._send, each): each for each in leased}
+
+    def _send(self, digest: DueDigest) -> Outcome:
+        return self.steps.send_in_time(self.channel, self._compose(digest), digest.leased_until)
+
+    def _store(self, digest: DueDigest, outcome: Outcome) -> None:
+        """Store what follows an attempt."""
+        THRESHOLD_MAILS.labels(outcome_label(outcome)).inc()
+        attempts = Attempts(now=self.steps.now(), number=digest.attempts, begun_at=digest.crossings[0].at)
+        match judge(outcome, attempts, NOTICE):
+            case Again(at=at, counts=counts):
+                self.digests.put_off(digest, at, counts=counts)
+            case _:
+                self.digests.close(digest)
+
+    def _compose(self, digest: DueDigest) -> OutboundMessage:
+        factory = self.steps.message_factory
+        message_id = uuid5(NAMESPACE_URL, f"thresholds:{digest.position}:{digest.until}")
+        return OutboundMessage(
+            reservation_id=message_id,
+            template="threshold_digest",
+            message_id=f"<{message_id}.thresholds@{factory.mail_domain}>",
+            recipient=self.recipient,
+            language=self.language,
+            link=f"{factory.public_url}/admin/campaigns",
+            written_at=digest.crossings[-1].at,
+            listed="\n".join(describe_crossing(each, factory.public_url) for each in digest.crossings),
+        )
+
+
+def describe_crossing(crossing: Crossing, public_url: str) -> str:
+    """Return the line of an email about a crossing, in any language."""
+    if crossing.campaign_name is None:
+        return f"{crossing.threshold} - {text_of(crossing.at)} - {public_url}/support/codes/{crossing.stream_id}"
+    page = f"{public_url}/admin/campaigns/{crossing.stream_id}"
+    return f"{crossing.threshold} - {text_of(crossing.at)} - {crossing.campaign_name} - {page}"
