@@ -127,6 +127,13 @@ class DomainNotAllowed(Refusal):
     reasons = ("campaign",)
 
 
+class ThrowawayAddress(Refusal):
+    """The campaign of the code takes no addresses that are thrown away soon."""
+
+    code = "THROWAWAY_ADDRESS"
+    field = "email"
+
+
 class CampaignNotStarted(Refusal):
     """The campaign of the code has not started; it names the time from which the code can be redeemed."""
 
@@ -335,8 +342,8 @@ class CampaignTermsInvalid(RefusalWithReason):
     kind = "malformed"
     reasons = (
         *("name", "starts_at", "ends_at", "max_uses", "max_per_person", "max_per_day", "person_rule"),
-        *("allowed_domains", "denied_domains", "remind_days", "quiet_hours", "code_max_uses", "code_validity_days"),
-        "notify_at",
+        *("allowed_domains", "denied_domains", "throwaway", "remind_days", "quiet_hours", "code_max_uses"),
+        *("code_validity_days", "notify_at"),
         *("end_before_start", "end_in_past", "person_above_total", "day_above_total", "domains_overlap"),
     )
 

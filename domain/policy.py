@@ -35,6 +35,7 @@ class Policy:
         removal_wait_s_max: Longest that a channel may defer a removal, each time, in seconds.
         bounce_policy: What a bounce of a sent invitation leads to: a case for staff, or the refund itself where one
             email was sent and nothing about it is uncertain.
+        throwaway_domains: Domains whose addresses are thrown away soon, where a campaign asks.
     """
 
     reservation_ttl_s: int = 1800
@@ -55,3 +56,4 @@ class Policy:
     removal_retry_factor: float = 5.0
     removal_wait_s_max: int = 86400
     bounce_policy: Literal["case", "refund"] = "case"
+    throwaway_domains: frozenset[str] = frozenset()

@@ -141,7 +141,8 @@ def _reserved(say: Translator, facts: Facts) -> str:
     key = "event.UseReserved.follows" if facts.get("follows") else "event.UseReserved"
     if facts.get("corrects"):
         key = "event.UseReserved.waits" if facts.get("waits_for") else "event.UseReserved.corrects"
-    return say(key, deadline=timestamp_text(facts.get("deadline")))
+    sentence = say(key, deadline=timestamp_text(facts.get("deadline")))
+    return sentence if facts.get("flag") is None else say("event.UseReserved.flagged", sentence=sentence)
 
 
 _PROVED: Final[Mapping[object, str]] = {

@@ -7,6 +7,7 @@ from msgspec.structs import fields
 from api.schemas.code_terms import TermFormat
 from domain.events.campaign import CAMPAIGN_TERM_BOUNDS, CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.values.persons.mailboxes import PersonRule
+from domain.values.persons.throwaway_domains import ThrowawayRule
 
 
 class CampaignTermFormat(TermFormat):
@@ -77,6 +78,14 @@ CAMPAIGN_TERMS: Final = (
         none_word="none",
         api_none="no domain",
         means="Domains of email addresses that may not redeem, even if allowed; *.example.com for all subdomains",
+    ),
+    CampaignTermFormat(
+        name="throwaway",
+        choices=get_args(ThrowawayRule),
+        option="--throwaway",
+        none_word="allow",
+        api_none="allow",
+        means="What happens to requests with throw-away email addresses: allow, flag in the history, or refuse",
     ),
     CampaignTermFormat(
         name="remind_days",

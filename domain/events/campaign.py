@@ -19,6 +19,7 @@ from domain.values.group_name import is_group_name
 from domain.values.limits.thresholds import Thresholds
 from domain.values.number_bounds import REMINDER_DAYS, USES, Bounds
 from domain.values.persons.mailboxes import PersonRule, is_person_rule
+from domain.values.persons.throwaway_domains import ThrowawayRule, is_throwaway_rule
 from domain.values.quiet_hours import is_quiet_hours
 
 
@@ -37,6 +38,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
             exactly the same address.
         allowed_domains: The only domains of email addresses that may redeem its codes; none: all.
         denied_domains: Domains of email addresses that may not redeem them, even if they are allowed; none: no domain.
+        throwaway: What happens to requests with throw-away addresses: `refuse` or `flag`; none: nothing.
         remind_days: How many days before its end recipients are reminded of an unaccepted invitation; none: not at all.
         quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; none: at no time.
         code_max_uses: Limit of codes that are issued in it without naming one; none: that of any other code.
@@ -54,6 +56,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     person_rule: PersonRule | None
     allowed_domains: DomainNames | None
     denied_domains: DomainNames | None
+    throwaway: ThrowawayRule | None
     remind_days: int | None
     quiet_hours: str | None
     code_max_uses: int | None
@@ -80,7 +83,12 @@ CAMPAIGN_TERM_BOUNDS: Final[Mapping[str, Bounds]] = {
 CAMPAIGN_CHECKS: Final = list_checks(
     CampaignTerms,
     CAMPAIGN_TERM_BOUNDS,
-    {"name": is_group_name, "person_rule": is_person_rule, "quiet_hours": is_quiet_hours},
+    {
+        "name": is_group_name,
+        "person_rule": is_person_rule,
+        "throwaway": is_throwaway_rule,
+        "quiet_hours": is_quiet_hours,
+    },
 )
 
 
@@ -113,6 +121,7 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
     person_rule: PersonRule | None = None
     allowed_domains: DomainNames | None = None
     denied_domains: DomainNames | None = None
+    throwaway: ThrowawayRule | None = None
     remind_days: int | None = None
     quiet_hours: str | None = None
     code_max_uses: int | None = None

@@ -1,7 +1,7 @@
 """Facts about one reservation of a code."""
 
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from domain.events.event import Event, HeldAs, Kind, LateEffect, RefundCause, ReportedMail
@@ -50,12 +50,17 @@ class ReservationStarted(ReservationEvent, frozen=True, kw_only=True):
     announced: int | None = None
 
 
+ReservationFlag = Literal["throwaway"]
+"""What staff may want to look at about a reservation."""
+
+
 class UseReserved(ReservationStarted, frozen=True, kw_only=True):
     """One use is reserved for one recipient until the deadline.
 
     Attributes:
         remind_days: How many days before the expiry the recipient is reminded if the invitation is not accepted; none:
             not at all.
+        flag: What staff may want to look at: `throwaway`, the campaign flags addresses that are thrown away soon.
     """
 
     IMPORTANCE = "outcome"
@@ -64,6 +69,7 @@ class UseReserved(ReservationStarted, frozen=True, kw_only=True):
     MEANING = "use"
 
     remind_days: int | None = None
+    flag: ReservationFlag | None = None
 
 
 class RebindReserved(ReservationStarted, frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ class _NameSet(NamedTuple):
         return name in self.names or self._has_parent_of(name)
 
     def _has_parent_of(self, domain: str) -> bool:
-        return bool(self.parents) and any(parent in self.parents for parent in _parents_of(domain))
+        return bool(self.parents) and any(parent in self.parents for parent in parents_of(domain))
 
 
 def join_domains(names: Iterable[str]) -> DomainNames:
@@ -128,7 +128,7 @@ def _set_of(domains: DomainNames) -> _NameSet:
     return _NameSet(frozenset(names), frozenset(parents))
 
 
-def _parents_of(domain: str) -> Iterator[str]:
+def parents_of(domain: str) -> Iterator[str]:
     """Yield the domains that a domain is a subdomain of, the nearest first."""
     _, dot, parent = domain.partition(".")
     while dot:

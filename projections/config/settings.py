@@ -4,6 +4,7 @@ The reference page and `ledger settings` are written from this module. The setti
 checks and derived values, and no fields: then every process knows every name.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,6 +21,7 @@ from domain.webhooks.target_url import Network
 from projections.config.approvals import ApprovalPolicy, parse_approval_kinds
 from projections.config.environment import EnvironmentSettings
 from projections.config.staff_roles import parse_group_roles, parse_required_roles
+from projections.config.throwaway_list import ThrowawayFile, load_throwaway_domains
 from projections.config.url_validation import (
     validate_broker_url,
     validate_database_url,
@@ -86,6 +88,15 @@ def parse_networks(text: str) -> tuple[Network, ...]:
         return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ValueError(f"write networks as 10.0.0.0/8,192.168.1.7/32: {error}") from error
+
+
+_LIST_PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "webhook_allow_private": parse_networks,
+    "oidc_roles": parse_group_roles,
+    "second_factor": parse_required_roles,
+    "approvals": parse_approval_kinds,
+}
+"""Parsers of settings that are lists in one text, by their names."""
 
 
 class LedgerSettings(EnvironmentSettings):
@@ -219,6 +230,12 @@ class LedgerSettings(EnvironmentSettings):
         description="`person_rule` of campaigns that are created without naming it: `exact`, each email address is a"
         " person; `mailbox`, all spellings of an inbox are one"
         " ([who is one person](../how-to/run-a-campaign.md#who-is-one-person))",
+    )
+    throwaway_file: ThrowawayFile | None = Field(
+        default=None,
+        description="file of domain names, one a line, that campaigns treat as throw-away ones in addition to those of"
+        " this version; `-name` removes one, `-*` all of them"
+        " ([throw-away addresses](../how-to/run-a-campaign.md#throw-away-addresses))",
     )
     bounce_policy: Literal["case", "refund"] = Field(
         default="case",
@@ -453,34 +470,16 @@ class LedgerSettings(EnvironmentSettings):
         description="size of a log of `ledger up` in bytes before it is rotated to `NAME.log.1`",
     )
 
-    @field_validator("webhook_allow_private")
+    @field_validator(*_LIST_PARSERS)
     @classmethod
-    def _validate_networks(cls, value: str) -> str:
-        parse_networks(value)
+    def _validate_list(cls, value: str, info: ValidationInfo) -> str:
+        _LIST_PARSERS[str(info.field_name)](value)
         return value
 
     @field_validator("oidc_issuer")
     @classmethod
     def _validate_issuer(cls, value: str | None) -> str | None:
         return None if value is None else validate_issuer(value)
-
-    @field_validator("oidc_roles")
-    @classmethod
-    def _validate_roles(cls, value: str) -> str:
-        parse_group_roles(value)
-        return value
-
-    @field_validator("second_factor")
-    @classmethod
-    def _validate_required_roles(cls, value: str) -> str:
-        parse_required_roles(value)
-        return value
-
-    @field_validator("approvals")
-    @classmethod
-    def _validate_approvals(cls, value: str) -> str:
-        parse_approval_kinds(value)
-        return value
 
     @field_validator("mail_hook_secret")
     @classmethod
@@ -564,6 +563,7 @@ class LedgerSettings(EnvironmentSettings):
             rebinds_max=self.rebinds_max,
             rebind_days=self.rebind_days,
             bounce_policy=self.bounce_policy,
+            throwaway_domains=load_throwaway_domains(self.throwaway_file),
         )
 
     @property

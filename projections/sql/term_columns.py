@@ -10,12 +10,15 @@ from domain.events.code_terms import BOUNDS, CodeTerms
 from domain.values.email_domains import DomainNames
 from domain.values.limits.thresholds import Thresholds
 from domain.values.persons.mailboxes import PersonRule
+from domain.values.persons.throwaway_domains import ThrowawayRule
 
 _COLUMN_OF: Final = {"group": "group_name"}
 """Terms whose column has another name."""
 _TYPES: Final[Mapping[object, str]] = {
     datetime | None: "timestamptz",
-    **dict.fromkeys((str | None, DomainNames | None, PersonRule | None, Thresholds | None), "text"),
+    **dict.fromkeys(
+        (str | None, DomainNames | None, PersonRule | None, ThrowawayRule | None, Thresholds | None), "text"
+    ),
 }
 """The type of a column, by that of the term; numbers have theirs from their bounds."""
 _INTEGER_MAX: Final = 2**31 - 1

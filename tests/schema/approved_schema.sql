@@ -252,7 +252,8 @@ CREATE TABLE public.campaigns (
     code_max_uses bigint,
     code_validity_days bigint,
     notify_at text,
-    person_rule text
+    person_rule text,
+    throwaway text
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (

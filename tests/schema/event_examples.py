@@ -82,6 +82,7 @@ from domain.model.reservation import KEPT_TERMS
 from domain.values.email_domains import DomainNames, parse_domains
 from domain.values.limits.thresholds import Thresholds, parse_thresholds
 from domain.values.persons.mailboxes import PersonRule
+from domain.values.persons.throwaway_domains import ThrowawayRule
 
 AT = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
@@ -106,6 +107,7 @@ TERM_EXAMPLES: Final[dict[object, Any]] = {
     DomainNames | None: parse_domains("example.com *.example.org"),
     Thresholds | None: parse_thresholds("80%, 10 left"),
     PersonRule | None: "mailbox",
+    ThrowawayRule | None: "flag",
 }
 if new := {field.type for field in fields(CodeTerms)} - TERM_EXAMPLES.keys():
     raise TypeError(f"tests/schema/event_examples.py: add a value of {new} to TERM_EXAMPLES")
@@ -153,7 +155,7 @@ EXAMPLES: Final[list[Event]] = [
     CodeResumed(**WHO, text_id=C),
     CodeRevoked(**WHO, text_id=C),
     CodeNoted(**WHO, text_id=C),
-    UseReserved(**WHO, **RESERVATION_TERMS, remind_days=5),
+    UseReserved(**WHO, **RESERVATION_TERMS, remind_days=5, flag="throwaway"),
     RebindReserved(**WHO, **RESERVATION_TERMS, text_id=C),
     InviteAttempted(**WHO, **ATTEMPT, lease_until=LATER, channel="smtp"),
     InviteSent(**WHO, **ATTEMPT, server="mx:25", reply_code=250, ms_ago=(64, 31, 23, 29, 26)),

@@ -123,6 +123,7 @@ SMALL: Final[Mapping[str, int]] = {
     "projections.event_store.snapshots:EVENTS_PER_SNAPSHOT": 3,
     "projections.read_models.campaign_list:ADDRESSES_MAX": 2,
     "projections.read_models.campaign_list:USES_PAGE": 3,
+    "projections.config.throwaway_list:LISTS_CACHED_MAX": 1,
     "projections.read_models.code_list:SCAN_LIMIT": 4,
     "projections.read_models.event_feed:SCAN_LIMIT": 8,
     "projections.read_models.history_blocks:EVENTS_PER_BLOCK": 5,

@@ -1,9 +1,9 @@
 """What the campaign of a code allows: when its codes can be redeemed, and the limits that they share.
 
-Order of the refusals: not started; ended; paused; the domain of the email address; then, after the rules of the code
-itself, held or exhausted over all codes; the limit of the day; that of the person. The person comes last: as long as
-the campaign refuses everyone, its answer is the same for people with and without uses. Only campaigns with shared
-limits count uses.
+Order of the refusals: not started; ended; paused; the domain of the email address, and whether it is a throw-away
+one; then, after the rules of the code itself, held or exhausted over all codes; the limit of the day; that of the
+person. The person comes last: as long as the campaign refuses everyone, its answer is the same for people with and
+without uses. Only campaigns with shared limits count uses.
 
 A rule gets the campaign from `campaign_rule` alone, so every refusal by a campaign names it.
 """
@@ -26,13 +26,16 @@ from domain.errors import (
     PersonLimitReached,
     Refusal,
     ReservationNotResolvable,
+    ThrowawayAddress,
 )
+from domain.events.reservation import ReservationFlag
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import RecipientDraft
 from domain.values.persons.mailboxes import mask_email
+from domain.values.persons.throwaway_domains import is_throwaway
 from domain.values.timestamps import utc_day
 from domain.working_set import WorkingSet
 
@@ -91,6 +94,29 @@ def _check_domain_of_campaign(
 ) -> None:
     if not campaign.admits(recipient):
         raise DomainNotAllowed(why="campaign")
+
+
+@campaign_rule
+def check_throwaway(
+    campaign: Campaign, _code: RedeemCode, _working_set: WorkingSet, recipient: RecipientDraft, policy: Policy
+) -> None:
+    """Check that the campaign of a code takes the address of a recipient, even if it is thrown away soon.
+
+    Raises:
+        ThrowawayAddress: It does not.
+    """
+    if campaign.terms.throwaway == "refuse" and is_throwaway(recipient.domain, policy.throwaway_domains):
+        raise ThrowawayAddress
+
+
+def find_flag(
+    code: RedeemCode, working_set: WorkingSet, recipient: RecipientDraft, policy: Policy
+) -> ReservationFlag | None:
+    """Return what the campaign of a code flags about a recipient, if it flags throw-away addresses."""
+    campaign = None if code.campaign_id is None else working_set.campaigns[code.campaign_id]
+    if campaign is None or campaign.terms.throwaway is None:
+        return None
+    return "throwaway" if is_throwaway(recipient.domain, policy.throwaway_domains) else None
 
 
 @campaign_rule

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from domain.asks import Asks, Names
 from domain.commands.access.end_on_refund import end_corrected_access
-from domain.commands.campaign.campaign_limits import check_campaign_limits, check_domain
+from domain.commands.campaign.campaign_limits import check_campaign_limits, check_domain, check_throwaway, find_flag
 from domain.commands.case_events import close_case, derive_case_id
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp, id_of_text
 from domain.commands.reads import Reads, ask_for_drafts, ask_for_rebinds, name_reservations, recipients_of
@@ -34,10 +34,11 @@ from domain.errors import (
     Refusal,
     RefusalOrder,
     ReservationUnknown,
+    ThrowawayAddress,
 )
 from domain.events.access import AccessRemoved
 from domain.events.event import STAFF, Event
-from domain.events.reservation import LINK, UseRefunded, UseReserved
+from domain.events.reservation import LINK, ReservationFlag, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation, keep_terms
 from domain.policy import Policy
@@ -60,6 +61,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
         RecipientNotCorrectable,
         CodeIsRevoked,
         DomainNotAllowed,
+        ThrowawayAddress,
         CampaignHeld,
         CampaignExhausted,
         CampaignDayLimitReached,
@@ -132,7 +134,8 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
             raise AddressUndeliverable(suppression.cause)
     except Refusal as error:
         return Decision(code.code_id, lapse_events, refusal=error)
-    events = _correction_events(command, code, reservation, recipient_id, stamp, policy)
+    flag = find_flag(code, working_set, command.recipient, policy)
+    events = _correction_events(command, code, reservation, (recipient_id, flag), stamp, policy)
     return Decision(
         code.code_id,
         [*lapse_events, *events],
@@ -165,6 +168,7 @@ def _check(
         why = _find_staff_only_reason(reservation, command.context, policy)
     if why is None:
         check_domain(code, working_set, command.recipient)
+        check_throwaway(code, working_set, command.recipient, policy)
     if why is None and any(other.occupies_use for other in theirs):
         why = "address_taken"
     if why is None and code.bound and code.reserved + code.sent_binding > 1:
@@ -202,7 +206,7 @@ def _correction_events(
     command: CorrectRecipient,
     code: RedeemCode,
     reservation: Reservation,
-    recipient_id: UUID,
+    recipient: tuple[UUID, ReservationFlag | None],
     stamp: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
@@ -220,7 +224,8 @@ def _correction_events(
     reserved = UseReserved(
         **stamp.fields,
         reservation_id=command.new_reservation_id,
-        recipient_id=recipient_id,
+        recipient_id=recipient[0],
+        flag=recipient[1],
         deadline=stamp.now + timedelta(seconds=policy.reservation_ttl_s),
         language=reservation.language,
         **keep_terms(UseReserved, reservation, reservation),

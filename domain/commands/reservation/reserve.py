@@ -19,6 +19,8 @@ from domain.commands.campaign.campaign_limits import (
     check_campaign_is_open,
     check_campaign_limits,
     check_domain,
+    check_throwaway,
+    find_flag,
 )
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.invitation_limits import find_hidden_answer
@@ -51,6 +53,7 @@ from domain.errors import (
     InvitationsLimited,
     PersonLimitReached,
     RefusalOrder,
+    ThrowawayAddress,
 )
 from domain.events.reservation import UseReserved
 from domain.model.redeem_code import RedeemCode
@@ -79,6 +82,7 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
         CampaignHasEnded,
         CampaignIsPaused,
         DomainNotAllowed,
+        ThrowawayAddress,
         EmailMismatch,
         CodeHeld,
         CodeExhausted,
@@ -188,6 +192,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     _check_code_is_open(code, stamp)
     check_campaign_is_open(code, working_set, stamp.now)
     check_domain(code, working_set, command.recipient)
+    check_throwaway(code, working_set, command.recipient, policy)
     to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
     check_campaign_limits(code, working_set, (recipient_id, command.recipient), stamp.now, policy, freed=to_release)
     if (suppression := working_set.find_suppression(recipient_id, code.terms.group)) is not None:
@@ -203,6 +208,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         language=command.language,
         **keep_terms(UseReserved, code.terms, campaign),
         follows=follows,
+        flag=find_flag(code, working_set, command.recipient, policy),
     )
     events = [*release_overdue(code, to_release, stamp), event]
     return Decision(

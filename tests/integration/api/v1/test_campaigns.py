@@ -65,6 +65,29 @@ def test_campaign_that_counts_by_mailbox_says_so_everywhere(app: AppClient) -> N
     assert explained["numbers"][-1].endswith("Counted by inbox, the most that one person has would be 2.")
 
 
+def test_throwaway_address_is_refused_or_flagged_in_the_history(app: AppClient) -> None:
+    """By the list of this version; the refusal and the flag are in both languages."""
+    campaign = create(app, throwaway="refuse")
+    codes = issue(app, campaign, 2)
+    english, chinese = (refusal(app, codes[0], "li@mailinator.com", language) for language in ("en", "zh"))
+    path = f"/api/v1/campaigns/{campaign['id']}"
+    flagged = app.client.patch(path, json={"throwaway": "flag"}, headers=app.key("admin")).json()
+    accepted = refusal(app, codes[0], "li@mailinator.com")[0]
+    code_id = app.services.reader.find_code(codes[0])
+    viewer = {**app.key("viewer"), "Accept-Language": "en"}
+    history = app.client.get(f"/api/v1/codes/{code_id}/history", headers=viewer).json()["events"]
+    allowed = app.client.patch(path, json={"throwaway": "allow"}, headers=app.key("admin")).json()
+
+    assert [each["throwaway"] for each in (campaign, flagged, allowed)] == ["refuse", "flag", "allow"]
+    assert english == (
+        "THROWAWAY_ADDRESS",
+        "This campaign does not accept throw-away email addresses. No use was taken. Use an address that you keep.",
+    )
+    assert chinese[1].startswith("该活动不接受一次性邮箱")
+    assert accepted == "ok"
+    assert "flagged: throw-away email address" in history[1]["sentence"]
+
+
 def test_setting_is_the_rule_of_campaigns_that_name_none(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that names the rule has its own, null too."""
     monkeypatch.setitem(vars(app.services.settings), "person_rule", "mailbox")

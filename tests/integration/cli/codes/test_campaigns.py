@@ -13,7 +13,7 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
     options = ("--group", "blue", "--starts-at", "2026-01-02T03:04:05Z", "--ends-at", "2099-01-01")
     limits = ("--max-uses", "2", "--max-per-person", "1", "--max-per-day", "2")
     domains = ("--allowed-domains", "example.com *.edu", "--denied-domains", "x.example.com")
-    rule = ("--person-rule", "Mailbox")
+    rule = ("--person-rule", "Mailbox", "--throwaway", "refuse")
     reminders = ("--remind-days", "5", "--quiet-hours", "22:00-08:00 Europe/Berlin", "--code-max-uses", "3")
     days = ("--code-validity-days", "30", "--notify-at", "10 left,80%")
     created = terminal.ledger(
@@ -41,6 +41,7 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
         "person_rule": "mailbox",
         "allowed_domains": ["*.edu", "example.com"],
         "denied_domains": ["x.example.com"],
+        "throwaway": "refuse",
         "remind_days": 5,
         "quiet_hours": "22:00-08:00 Europe/Berlin",
         "code_max_uses": 3,

@@ -144,6 +144,7 @@ NOT_ASKED: dict[str, str] = {
     "IDEMPOTENCY_KEY_REUSED": "the question has no key",
     "AGAIN_UNKNOWN": "the question has no `again`",
     "RATE_LIMITED": "limits of requests are left out",
+    "THROWAWAY_ADDRESS": "test_throwaway_address_is_refused_by_the_terms_of_the_campaign has such an address",
 }
 """Refusals of a redeem request that no answer has, and why."""
 
@@ -249,6 +250,19 @@ def test_person_limit_of_a_mailbox_names_the_uses_of_its_other_spellings(app: Ap
     assert (answer["would"], earlier["would"], other["would"]) == ("PERSON_LIMIT", "accepted", "accepted")
     assert "counts as one person with l***@gmail.com" in answer["detail"]
     assert answer["because_of_campaign"] == [1, 3]
+
+
+def test_throwaway_address_is_refused_by_the_terms_of_the_campaign(app: AppClient) -> None:
+    """The campaign names the event of its terms; the list of domains is today's, as the policy is."""
+    campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
+    terms = make_campaign_terms(throwaway="refuse")
+    app.services.storage.ledger.execute_one(CreateCampaign(context=context, campaign_id=campaign_id, terms=terms))
+    code = app.issue(make_template(max_uses=1, campaign_id=campaign_id))
+
+    refused, accepted = (ask(app, find_id(app, code), f"?email={each}").json() for each in ("li@yopmail.com", LI))
+
+    assert (refused["would"], accepted["would"]) == ("THROWAWAY_ADDRESS", "accepted")
+    assert (refused["campaign_id"], refused["because_of_campaign"]) == (str(campaign_id), [1])
 
 
 def test_state_is_that_of_the_time(app: AppClient) -> None:

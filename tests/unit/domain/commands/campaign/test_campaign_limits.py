@@ -8,7 +8,8 @@ import pytest
 
 from domain.commands.campaign import campaign_limits
 from domain.errors import PersonLimitReached, Refusal
-from domain.events.reservation import LateSuccessRecorded
+from domain.events.reservation import LateSuccessRecorded, UseReserved
+from domain.policy import Policy
 from domain.results import Result
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import LOST, REFUSED, SENT, START, Scenario, done, refusal
@@ -161,6 +162,27 @@ def test_deadline_that_has_passed_is_not_given_as_a_wait() -> None:
     full = scenario.redeem("wang", code=OTHER)
 
     assert (refusal(full), wait_of(full)) == ("CAMPAIGN_HELD", scenario.policy.reservation_ttl_s)
+
+
+@pytest.mark.parametrize(
+    ("rule", "answer", "flag"), [(None, None, None), ("flag", None, "throwaway"), ("refuse", "THROWAWAY_ADDRESS", None)]
+)
+def test_throwaway_address_is_allowed_flagged_or_refused(
+    rule: str | None, answer: str | None, flag: str | None
+) -> None:
+    """In redeem requests and corrections; addresses of other domains are neither."""
+    terms = make_campaign_terms(max_uses=9, throwaway=rule)
+    policy = Policy(throwaway_domains=frozenset({"mailinator.com"}))
+    scenario = Scenario(campaign=terms, policy=policy, max_uses=9, bound=False)
+    redeemed = scenario.redeem("li@eu.mailinator.com")
+    mine = scenario.sent("wang@example.com")
+    corrected = scenario.correct(mine, "wang@mailinator.com")
+    flags = [event.flag for event in scenario.events if isinstance(event, UseReserved)]
+
+    assert [refusal(result) if isinstance(result, Refusal) else None for result in (redeemed, corrected)] == [
+        answer
+    ] * 2
+    assert flags == ([None] if answer else [flag, None, flag])
 
 
 def test_spellings_of_a_mailbox_are_one_person_where_the_campaign_says_so() -> None:
