@@ -85,6 +85,7 @@ SAME_CONCEPT: Final = {
     "staff": "staff accounts: page, commands",
     "staff_accounts": "staff accounts: table, use cases",
     "staff_links": "links by which staff choose a password: table, use cases",
+    "threshold_digest": "the email about crossed thresholds: its row, its sender",
     "timestamps": "points in time: values, driver, fields",
     "transfer": "export and import of the whole ledger: statements, commands",
     "vault": "encrypted texts: vault, health check",
