@@ -68,10 +68,10 @@ class ServedApp:
     def faults(self, page: Page) -> list[str]:
         """What is wrong with the page as it is seen: WCAG 2.2 AA, open contrasts, sideways scrolling, parts cut off."""
         page.evaluate(PLAIN)
-        found = Axe().run(page, options=RULES).response
+        report = Axe().run(page, options=RULES).response
         page.evaluate("document.adoptedStyleSheets = []")
-        broken = [violation["id"] for violation in found["violations"]]
-        texts = [node for rule in found["incomplete"] if rule["id"] == "color-contrast" for node in rule["nodes"]]
+        broken = [violation["id"] for violation in report["violations"]]
+        texts = [node for rule in report["incomplete"] if rule["id"] == "color-contrast" for node in rule["nodes"]]
         contrasts = [(node["any"][0]["data"]["messageKey"], node["html"]) for node in texts]
         open_contrasts = [f"{why}: {text}" for why, text in contrasts if why not in UNMEASURED]
         wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
