@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final, get_args
@@ -186,9 +187,14 @@ def contrast(first: str, second: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
+@cache
 def written(message: OutboundMessage) -> EmailMessage:
-    """The email as a mail program reads it."""
+    """The email as a mail program reads it; it is written once, for all rules."""
     return message_from_bytes(message_bytes(message, MAIL_FROM), EmailMessage, policy=default)
+
+
+read_document: Final = cache(Document)
+"""Read each HTML once, for all rules."""
 
 
 def part(email: EmailMessage, kind: str) -> str:
@@ -221,7 +227,7 @@ def html(message: OutboundMessage) -> str:
 @pytest.fixture
 def document(html: str) -> Document:
     """Its elements."""
-    return Document(html)
+    return read_document(html)
 
 
 def test_email_has_language_title_and_one_heading(message: OutboundMessage, document: Document) -> None:
