@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from functools import cache, partial
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request
@@ -107,6 +107,7 @@ from workers.monitoring.broker_watch import BrokerMonitor
 
 log = logging.getLogger(__name__)
 
+VERSION: Final = version("redemption-ledger")
 OPEN_ATTEMPTS, OPEN_PAUSE_S = 60, 0.5
 """How often a starting process tries its database, and the pause between attempts in seconds."""
 
@@ -154,7 +155,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         translator(language)  # a broken catalog ends the start, not a request
     app = LedgerAPI(
         title="Redemption Ledger",
-        version=version("redemption-ledger"),
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=_lifespan(settings),
         openapi_url=DESCRIBED,

@@ -98,5 +98,7 @@ def _find_similar(name: str, names_without_prefix: Collection[str], *, in_own_fi
         cutoff = SIMILAR_MIN if not name.startswith(PREFIX) else PREFIXED_SIMILAR_MIN
         return next(iter(difflib.get_close_matches(name.removeprefix(PREFIX), names_without_prefix, 1, cutoff)), None)
     first, _, rest = name.partition("_")
+    if rest not in names_without_prefix:
+        return None
     is_prefix = difflib.SequenceMatcher(None, f"{first}_", PREFIX).ratio() > SIMILAR_MIN
-    return rest if is_prefix and rest in names_without_prefix else None
+    return rest if is_prefix else None
