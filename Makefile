@@ -121,7 +121,7 @@ slow: setup  ## Run the tests that take most of the time: a change needs them be
 USES := $(CURDIR)/build/small_world_uses.txt
 SMALL := SMALL_WORLD=1 SMALL_WORLD_USES=$(USES) PYTHONPATH=$(CURDIR)/tests/small_world/startup:$(CURDIR)
 small: setup  ## Run tests where every cache, queue, page, batch and pool is tiny, so that each is full
-	@mkdir -p $(dir $(USES)) && : >$(USES)
+	@rm -rf build/small_world && mkdir -p $(dir $(USES)) && : >$(USES)
 	@$(SMALL) $(BIN)/python -m pytest $(call IN_PARALLEL,2) -m "not long" tests/unit/projections tests/unit/api tests/unit/workers \
 		tests/unit/domain/values/test_similar_texts.py tests/integration tests/faults/test_long_life.py \
 		tests/faults/test_chaos.py tests/faults/test_standby_reads.py $(ARGS)

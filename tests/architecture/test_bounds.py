@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from tests.architecture.sources import nodes_of, parse
-from tests.small_world import uses
+from tests.small_world import loader, uses
 from tests.small_world.bounds import SMALL, USUAL, USUAL_FAMILIES
 from tests.small_world.left_out import LEFT_OUT, is_left_out
 from tests.small_world.loader import LIMIT, shrink
@@ -107,6 +107,25 @@ def test_bound_is_found_and_made_small(source: str) -> None:
     (key,) = (key for key in find_bounds("m", source) if not key.endswith("FIRST"))
 
     assert re.search(r"\b3\b", ast.unparse(shrink(source, {key.partition(":")[2]: 3})))
+
+
+def test_module_is_made_small_once_for_each_source_and_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes share the code until the source or a size changes."""
+    monkeypatch.delenv(uses.FILE, raising=False)
+    monkeypatch.setattr(loader, "COMPILED", tmp_path / "compiled")
+    path = tmp_path / "m.py"
+
+    def load(source: str, size: int) -> object:
+        path.write_text(source)
+        monkeypatch.setattr(loader, "SMALL", {"m:PAGE": size})
+        module: dict[str, Any] = {}
+        exec(loader._SmallLoader("m", str(path)).get_code("m"), module)  # noqa: S102 - written above
+        return module["HALF"]
+
+    first, second = "PAGE = 25\nHALF = PAGE / 2\n", "PAGE = 25\nHALF = PAGE / 4\n"
+
+    assert [load(first, 4), load(first, 4), load(first, 8), load(second, 8)] == [2, 2, 4, 2]
+    assert len([*(tmp_path / "compiled").iterdir()]) == 3
 
 
 def test_limit_of_a_statement_is_found() -> None:

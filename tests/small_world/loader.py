@@ -5,12 +5,15 @@ reaches half of its users. The source of a module is changed before it is compil
 """
 
 import ast
+import hashlib
+import marshal
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
@@ -22,6 +25,9 @@ SWITCH: Final = "SMALL_WORLD"
 """The environment variable that switches to the small world; processes that tests start inherit it."""
 STARTUP: Final = Path(__file__).parent / "startup"
 LIMIT: Final = re.compile(r"\bLIMIT (\d+)\b")
+COMPILED: Final = Path(__file__).parents[2] / "build/small_world"
+"""Code of shrunk modules, each named by the digest of all that it is made of."""
+_COMPILERS: Final = tuple(Path(__file__).with_name(name).read_bytes() for name in ("loader.py", "uses.py"))
 
 
 def is_small() -> bool:
@@ -114,15 +120,23 @@ class _SmallFinder(MetaPathFinder):
 
 
 class _SmallLoader(SourceFileLoader):
-    """Compiles a shrunk module each time: the bytecode on disk is that of the usual world."""
+    """Compiles a shrunk module once for all processes: Python's own bytecode on disk is that of the usual world."""
 
     def get_code(self, fullname: str) -> CodeType:
-        """Compile the module."""
-        sizes = _sizes_of(fullname)
-        tree = shrink(Path(self.path).read_text("utf-8"), sizes)
-        if is_recording() and not _is_of_statements(fullname):
-            tree = mark_uses(tree, fullname, sizes)
-        code: CodeType = compile(tree, self.path, "exec", dont_inherit=True)
+        """Load the code of the module, or compile it."""
+        source, sizes = Path(self.path).read_bytes(), _sizes_of(fullname)
+        marks = is_recording() and not _is_of_statements(fullname)
+        made_of = (MAGIC_NUMBER, _COMPILERS, source, self.path, sizes, marks)
+        compiled = COMPILED / hashlib.sha256(repr(made_of).encode()).hexdigest()
+        try:
+            code: CodeType = marshal.loads(compiled.read_bytes())  # noqa: S302 - written below
+        except FileNotFoundError:
+            tree = shrink(source.decode(), sizes)
+            code = compile(mark_uses(tree, fullname, sizes) if marks else tree, self.path, "exec", dont_inherit=True)
+            COMPILED.mkdir(parents=True, exist_ok=True)
+            unfinished = compiled.with_suffix(f".{os.getpid()}")
+            unfinished.write_bytes(marshal.dumps(code))
+            unfinished.replace(compiled)
         return code
 
     def exec_module(self, module: ModuleType) -> None:
