@@ -1,13 +1,15 @@
 """Servers for the tests that ask for them, started once per run. A test that asks for none starts none."""
 
 import gc
+import importlib
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -17,6 +19,7 @@ from tests.small_world.left_out import is_left_out
 from tests.small_world.loader import enter, is_small
 from tests.support.long_files import order_of
 
+ROOT: Final = Path(__file__).parents[1]
 IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - only the place of a folder that tempfile creates
 FREE_BYTES_MIN: Final = 2_000_000_000
 NEW_CONTAINERS_MIN: Final = 20_000
@@ -47,6 +50,23 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out what needs no run in the small world."""
     return (is_small() and is_left_out(collection_path)) or None
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import the files of tests, in each process from another one on: it loads what the others have compiled.
+
+    Processes of a fresh clone that begin with the same file would each compile every file.
+    """
+    worker: dict[str, Any] | None = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    named = (Path(argument.partition("::")[0]).resolve() for argument in session.config.args)
+    files = [file for path in named for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path])]
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in (*files[first:], *files[:first]):
+        if not (is_small() and is_left_out(file)):
+            with suppress(Exception):  # collecting says why
+                importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
