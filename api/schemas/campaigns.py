@@ -167,6 +167,6 @@ def view_of_campaign(balance: CampaignBalance, now: datetime) -> CampaignView:
         reserved=balance.reserved,
         available=campaign.available,
         available_today=campaign.find_available_on_day(now),
-        **document_of_terms(campaign.terms),
-        **{term.name: getattr(campaign.terms, term.name) or term.none_word for term in CAMPAIGN_TERMS if term.choices},
+        **document_of_terms(campaign.terms)
+        | {term.name: getattr(campaign.terms, term.name) or term.none_word for term in CAMPAIGN_TERMS if term.choices},
     )

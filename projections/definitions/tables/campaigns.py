@@ -39,6 +39,7 @@ TABLE: Final = Table(
         "max_per_day": "bigint",
         "code_max_uses": "bigint",
         "code_validity_days": "bigint",
+        "notify_at": "text",
     }
     # Columns of new terms follow.
     | {
