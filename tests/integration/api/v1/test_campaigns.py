@@ -61,7 +61,7 @@ def test_campaign_that_counts_by_mailbox_says_so_everywhere(app: AppClient) -> N
     admin = {**app.key("admin"), "Accept-Language": "en"}
     recount = app.client.patch(path, json={"person_rule": "mailbox"}, headers=admin).json()
     explained = app.client.get(f"{path}/explain", headers=viewer).json()
-    assert (recount["code"], "already has 2 uses" in recount["detail"]) == ("CAMPAIGN_CONFLICT", True)
+    assert (recount["code"], "already has: 2." in recount["detail"]) == ("CAMPAIGN_CONFLICT", True)
     assert explained["numbers"][-1].endswith("Counted by inbox, the most that one person has would be 2.")
 
 
