@@ -148,6 +148,16 @@ class RedemptionLedger(Application[UUID]):
         result = handle(command, working_set, self.policy)
         return CommandPreview(result, working_set.new_code_events(), before, dict(working_set.codes))
 
+    def preview_campaign(self, command: CampaignCommand) -> CampaignResult | Refusal:
+        """Decide a command about a campaign against the present state, without a lock and without a trace.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable.
+        """
+        with self._ledger_recorder.open_preview() as uow:
+            working_set = run_to_completion(uow.load([command]))
+        return handle(command, working_set, self.policy)
+
     @overload
     def execute_steps(self, uow: UnitOfWork, commands: list[Command]) -> PipelineSteps[list[Result]]: ...
 

@@ -37,6 +37,7 @@ class Names(Struct):
         reservations: Ids of reservations, each as often as it is named. Their codes are locked.
         campaigns: Ids of campaigns that are read without a lock.
         changed_campaigns: Ids of campaigns that are changed or created; locked.
+        newly_limited: Those of them that may begin to count uses: until then, uses are taken without their lock.
         joins: The campaigns that codes join, by code; locked, for a use of the code counts in them from then on.
     """
 
@@ -47,6 +48,7 @@ class Names(Struct):
     reservations: list[UUID] = field(default_factory=list)
     campaigns: set[UUID] = field(default_factory=set)
     changed_campaigns: set[UUID] = field(default_factory=set)
+    newly_limited: set[UUID] = field(default_factory=set)
     joins: dict[UUID, set[UUID]] = field(default_factory=dict)
 
     def name_texts(self, digests_of_commands: Sequence[Sequence[bytes]]) -> None:
@@ -78,6 +80,7 @@ class Asks(Struct):
         places: Places of codes in the lists of hand-outs.
         handed_out: What was handed out of these codes.
         most_uses: The most uses that one recipient of these campaigns has.
+        existing_uses: All uses that codes of these campaigns have.
         hand_outs_by_id: Hand-outs with these ids.
         hand_out_texts: The own texts of these hand-outs.
         drafts: Recipients by code and id, whom the vault may not have; `mailbox_uses` follows from it.
@@ -103,6 +106,7 @@ class Asks(Struct):
     places: set[ListedPlace] = field(default_factory=set)
     handed_out: set[UUID] = field(default_factory=set)
     most_uses: set[UUID] = field(default_factory=set)
+    existing_uses: set[UUID] = field(default_factory=set)
     hand_outs_by_id: set[UUID] = field(default_factory=set)
     hand_out_texts: set[UUID] = field(default_factory=set)
     drafts: dict[CodeAndPerson, RecipientDraft] = field(default_factory=dict)

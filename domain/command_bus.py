@@ -239,7 +239,8 @@ def _record(decision: Decision, working_set: WorkingSet, policy: Policy) -> None
 def _record_in_campaign(decision: CampaignDecision, working_set: WorkingSet) -> CampaignResult | HandOutResult:
     changed = decision.event is not None
     if decision.event is not None:
-        working_set.record_campaign(decision.campaign_id, decision.event)
+        for event in (decision.event, *decision.uses):
+            working_set.record_campaign(decision.campaign_id, event)
         if decision.text is not None:
             working_set.writes.texts.append(decision.text)
     if decision.hand_out_id is not None:

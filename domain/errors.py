@@ -268,7 +268,7 @@ class CampaignConflict(RefusalWithReason):
 
     code = "CAMPAIGN_CONFLICT"
     kind = "conflict"
-    reasons = ("ended", "uncounted", "no_mailboxes", "max_uses", "max_per_person", "max_per_day")
+    reasons = ("ended", "uncounted", "no_mailboxes", "too_many_uses", "max_uses", "max_per_person", "max_per_day")
 
     @classmethod
     def below_uses(cls, in_use: Mapping[str, int]) -> Self:

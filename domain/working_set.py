@@ -20,6 +20,7 @@ from domain.events.event import Event
 from domain.events.hand_out import HandedOutCodeEvent, HandOutEvent
 from domain.events.reservation import ReservationEvent
 from domain.model.campaign import Campaign, evolve_campaign
+from domain.model.counted_uses import ExistingUse
 from domain.model.crossings import report_campaign_crossings, report_code_crossings
 from domain.model.hand_out import HandedOutCode, HandOut, HandOutText, evolve_hand_out, evolve_handed_out_code
 from domain.model.invariants import (
@@ -100,6 +101,7 @@ class WorkingSet:
         suppressions: Why addresses of recipients are not written to.
         most_per_person: The most uses of a campaign that one address and one mailbox have, where its terms change.
         lacks_mailboxes: Whether the vault has addresses without a digest of their mailbox; read with the former.
+        existing_uses: The uses of all codes of a campaign, where its limits are to count other uses than before.
         writes: What the batch writes next to its events.
     """
 
@@ -120,6 +122,7 @@ class WorkingSet:
         self.mailboxes: dict[UUID, bytes] = {}
         self.most_per_person: dict[UUID, MostUses] = {}
         self.lacks_mailboxes = False
+        self.existing_uses: dict[UUID, Sequence[ExistingUse]] = {}
         self.changed_campaigns: set[UUID] = set()
         self.hand_outs: dict[UUID, HandOut] = {}
         self.hand_out_texts: dict[Language, HandOutText] = {}
@@ -244,7 +247,7 @@ class WorkingSet:
             return
         if reservation is None or change not in {-1, 1}:
             raise InvariantViolationError(f"code {code.code_id}: {type(event).__name__} takes {change} campaign uses")
-        if not code.counts_in_campaign(reservation.versions):
+        if not campaign.counts(code, reservation):
             return
         at = max(event.at, campaign.last_at)
         about: dict[str, Any] = {
@@ -280,6 +283,13 @@ class WorkingSet:
         if (campaign := self.campaigns.get(code.campaign_id)) is None:
             raise AssertionError(f"campaign {code.campaign_id} of code {code.code_id} was not loaded")
         return campaign
+
+    def find_count_start(self, code: RedeemCode) -> datetime | None:
+        """Return the time from which the limits of a code's campaign count; None: from the beginning, or without one.
+
+        A use is reserved at that time at the earliest, so that no request that waited remains uncounted.
+        """
+        return None if (campaign := self.campaign_of(code)) is None else campaign.counts_from
 
     def campaign(self, campaign_id: UUID) -> Campaign:
         """Return a campaign that a command about something else names.
@@ -321,9 +331,19 @@ class WorkingSet:
         """
         return self.mailboxes.get(recipient_id, recipient_id) if campaign.counts_by_mailbox else recipient_id
 
-    def has_reserved_in_campaign(self, campaign_id: UUID) -> bool:
-        """Return whether a loaded code of a campaign has reserved uses."""
-        return any(code.campaign_id == campaign_id and code.reserved for code in self.codes.values())
+    def find_existing_uses(self, campaign_id: UUID) -> Sequence[ExistingUse]:
+        """Return the uses that codes of a campaign have, the oldest first, and one more than can be counted at most."""
+        if self.asked is not None and campaign_id not in self.asked.existing_uses:
+            raise _not_asked("existing uses", campaign_id)
+        return self.existing_uses.get(campaign_id, ())
+
+    def has_reserved_in_campaign(self, campaign: Campaign) -> bool:
+        """Return whether a loaded code of a campaign has reserved uses, which its limits count."""
+        codes = [code for code in self.codes.values() if code.campaign_id == campaign.campaign_id and code.reserved]
+        if campaign.counts_from is None:
+            return bool(codes)
+        of_codes = ((code, each) for code in codes for each in self._reservations_on(code.code_id))
+        return any(each.is_use and each.is_live and campaign.counts(code, each) for code, each in of_codes)
 
     def new_code_events(self) -> list[Recorded]:
         """Return the new events of codes, without those of campaigns that follow from them."""

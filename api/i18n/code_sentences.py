@@ -118,6 +118,19 @@ def name_threshold(say: Translator, threshold: object) -> str:
     return say("threshold.percent", value=number.removesuffix("%"))
 
 
+def _campaign_terms_changed(say: Translator, facts: Facts) -> str:
+    terms, counting = _campaign_terms(say, facts), facts.get("counting")
+    key = "event.CampaignTermsChanged"
+    return say(key, terms=terms) if counting is None else say(f"{key}.{counting}", terms=terms)
+
+
+def _campaign_use_taken(say: Translator, facts: Facts) -> str:
+    reserved_at = facts.get("reserved_at")
+    if reserved_at is None:
+        return say("event.CampaignUseTaken")
+    return say("event.CampaignUseTaken.earlier", at=timestamp_text(reserved_at))
+
+
 STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "OpeningBalanceImported": _opening_balance,
     "CodeTermsChanged": _terms_changed,
@@ -131,12 +144,12 @@ STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "InviteLinkRevealed": lambda say, facts: say("event.InviteLinkRevealed", delivery=facts.get("delivery", "?")),
     "NoteAdded": lambda say, _: say("event.NoteAdded"),
     "CampaignCreated": lambda say, facts: say("event.CampaignCreated", terms=_campaign_terms(say, facts)),
-    "CampaignTermsChanged": lambda say, facts: say("event.CampaignTermsChanged", terms=_campaign_terms(say, facts)),
+    "CampaignTermsChanged": _campaign_terms_changed,
     "CampaignPaused": lambda say, _: say("event.CampaignPaused"),
     "CampaignResumed": lambda say, _: say("event.CampaignResumed"),
     "CampaignEnded": lambda say, _: say("event.CampaignEnded"),
     "CampaignThresholdReached": _threshold_reached,
-    "CampaignUseTaken": lambda say, _: say("event.CampaignUseTaken"),
+    "CampaignUseTaken": _campaign_use_taken,
     "CampaignUseReturned": lambda say, _: say("event.CampaignUseReturned"),
 }
 """Sentence builders by the bare name of an event."""

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, create_model
 
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.code_terms import document_of_terms
-from api.schemas.resources import StrictRequest, describe_terms, show_terms
-from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
+from api.schemas.resources import Reason, StrictRequest, describe_terms, show_terms
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms, Counting
 from domain.values.group_name import NAME_LENGTH_MAX
 from projections.read_models.campaign_list import CampaignBalance
 
@@ -65,6 +65,15 @@ class CampaignChange(_CampaignTermsRequest):
 
     # The API document must not name a default that the type refuses.
     name: Name = Field(default_factory=str)
+    counting: Annotated[
+        Counting | None,
+        Field(
+            description="Which uses the limits count from now on. all: every use that its codes have, also limits below"
+            " them, which stay. from_now: only uses that are reserved from now on. null: as before, or all if the"
+            " campaign counted none; then a limit below the uses is refused."
+        ),
+    ] = None
+    note: Reason = None
 
     def changes(self) -> dict[str, Any]:
         """Return the terms that the request names."""
@@ -78,10 +87,20 @@ class CampaignView(_CampaignTermsView):
     used_count: Annotated[int, Field(description="Uses of all its codes that count.")]
     reserved: Annotated[int, Field(description="Reserved uses of all its codes.")]
     available: Annotated[
-        int | None, Field(description="Uses that are left over all its codes; null without a limit over all codes.")
+        int | None,
+        Field(
+            description="Uses that are left over all its codes; null without a limit over all codes. Negative by as"
+            " many uses as were there when a limit was set below them."
+        ),
     ]
     available_today: Annotated[
         int | None, Field(description="Uses that are left on this UTC day by the limit per day; null without one.")
+    ]
+    counted: Annotated[
+        int | None, Field(description="Uses that its limits count; null if it never had a limit of uses.")
+    ]
+    counts_from: Annotated[
+        datetime | None, Field(description="Only uses that were reserved at this time or later are counted; null: all.")
     ]
 
 
@@ -155,6 +174,33 @@ class CampaignExplanation(BaseModel):
     left_out: Annotated[int, Field(description="Number of older uses that are not listed.")]
 
 
+class UseOver(BaseModel):
+    """A use that would be over a limit. It stays, and new uses are refused."""
+
+    code_id: UUID
+    reservation_id: UUID
+    reserved_at: datetime
+
+
+class LimitChoiceView(BaseModel):
+    """What limits would mean if they counted all uses, or those from now on."""
+
+    counting: Annotated[Counting, Field(description="Which uses the limits would count, as in a change.")]
+    refused: Annotated[str | None, Field(description="Why the change would be refused; null: it would be made.")]
+    counted: Annotated[int | None, Field(description="Uses that the limits would count; null if refused.")]
+    available: Annotated[int | None, Field(description="As in the campaign, after the change.")]
+    available_today: Annotated[int | None, Field(description="As in the campaign, after the change.")]
+    over: Annotated[int, Field(description="Uses that would be over a limit. They stay, and new ones are refused.")]
+    uses_over: Annotated[list[UseOver], Field(description="The newest of them, at most 100.")]
+
+
+class LimitPreview(BaseModel):
+    """What limits of a campaign would mean, for each choice of the uses that they count."""
+
+    id: UUID
+    choices: Annotated[list[LimitChoiceView], Field(description="all, then from_now.")]
+
+
 def view_of_campaign(balance: CampaignBalance, now: datetime) -> CampaignView:
     """Return a campaign as the API shows it."""
     campaign = balance.campaign
@@ -167,6 +213,8 @@ def view_of_campaign(balance: CampaignBalance, now: datetime) -> CampaignView:
         reserved=balance.reserved,
         available=campaign.available,
         available_today=campaign.find_available_on_day(now),
+        counted=campaign.occupied if campaign.counts_uses else None,
+        counts_from=campaign.counts_from,
         **document_of_terms(campaign.terms)
         | {term.name: getattr(campaign.terms, term.name) or term.none_word for term in CAMPAIGN_TERMS if term.choices},
     )

@@ -24,7 +24,7 @@ from domain.commands.campaign.manage_campaign import (
     ResumeCampaign,
 )
 from domain.errors import CampaignHasEnded, NamedCampaignUnknown, Refusal
-from domain.events.campaign import CampaignTerms
+from domain.events.campaign import CampaignTerms, Counting
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.campaign import Campaign
 from projections.config.settings import LedgerSettings
@@ -59,17 +59,26 @@ def change_campaign(
     changes: Mapping[str, Any],
     *,
     expected: CampaignTerms | None = None,
+    counting: Counting | None = None,
+    note: str | None = None,
 ) -> CampaignBalance:
     """Change the terms that `changes` names, if the terms are still the expected ones; None expects any.
+
+    Args:
+        services: What a use case needs.
+        caller: Who asks.
+        campaign_id: The campaign.
+        changes: New values by the name of the term.
+        expected: Change them only if the terms are still these.
+        counting: Which uses the limits count; None: as before, or all if it counted none.
+        note: The reason.
 
     Raises:
         ApplicationError: There is no such campaign, it has ended, or the terms have changed or are not possible.
         StorageUnavailableError: The database is unavailable.
     """
-    context = services.context(caller)
-    return _execute(
-        services, ChangeCampaignTerms(context=context, campaign_id=campaign_id, changes=changes, expected=expected)
-    )
+    about = _name(services, caller, campaign_id, note)
+    return _execute(services, ChangeCampaignTerms(**about, changes=changes, expected=expected, counting=counting))
 
 
 def pause_campaign(

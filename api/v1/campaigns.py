@@ -18,6 +18,7 @@ from api.schemas.campaigns import (
     CampaignPage,
     CampaignRequest,
     CampaignView,
+    LimitPreview,
     view_of_campaign,
 )
 from api.schemas.csv_cells import CSV_CONTENT
@@ -32,6 +33,7 @@ from api.use_cases.past_states.campaign_history import (
     explain_campaign,
     list_history,
 )
+from api.use_cases.preview_limits import preview_limits, view_of_limit_choice
 from domain.commands.campaign.manage_campaign import (
     ChangeCampaignTerms,
     CreateCampaign,
@@ -40,7 +42,7 @@ from domain.commands.campaign.manage_campaign import (
     ResumeCampaign,
 )
 from domain.errors import NoSuchCampaign
-from domain.values.number_bounds import VERSIONS
+from domain.values.number_bounds import USES, VERSIONS
 from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 
@@ -53,6 +55,7 @@ router = APIRouter(
 
 PAGE_MAX = 100
 HISTORY_MAX = 10_000
+Limit = Annotated[int | None, Query(ge=USES.least, le=USES.most, description="As in the campaign."), IN_DIGITS]
 Form = Annotated[Literal["json", "csv"], Query(alias="format")]
 
 
@@ -67,8 +70,8 @@ def create(
 ) -> CampaignView:
     """Creates a campaign. Codes join it when they are issued.
 
-    Its uses are counted if it has a shared limit, `max_uses`, `max_per_person` or `max_per_day`, from the beginning.
-    A campaign that is created without shared limits cannot get one later.
+    Its uses are counted from the beginning if it has a shared limit, `max_uses`, `max_per_person` or `max_per_day`.
+    Shared limits can be added later.
     """
     campaign_id = find_keyed_id(services, caller, idempotency_key, "campaign", body)
     balance = campaign_actions.create_campaign(
@@ -112,6 +115,9 @@ def change(
 ) -> CampaignView:
     """Changes the terms that the request names. A limit below the counted and reserved uses is refused.
 
+    A campaign without limits of uses can get them: `counting` says whether they count all uses or those from now on.
+    With `"counting": "all"`, a limit below the uses is accepted: they stay, and new ones are refused.
+
     With `If-Match`, the terms change only if they still have that ETag.
     """
     expected = None
@@ -120,9 +126,43 @@ def change(
         if before is None:
             raise ApplicationError.from_refusal(NoSuchCampaign())
         expected = expected_terms(if_match, before.terms)
-    balance = campaign_actions.change_campaign(services, caller, campaign_id, body.changes(), expected=expected)
+    balance = campaign_actions.change_campaign(
+        services,
+        caller,
+        campaign_id,
+        body.changes(),
+        expected=expected,
+        counting=body.counting,
+        note=body.note,
+    )
     response.headers["ETag"] = tag_of(balance.campaign.terms)
     return _view(services, balance)
+
+
+@router.get(
+    "/{campaign_id}/limit-preview",
+    responses=problem_responses("CAMPAIGN_NOT_FOUND"),
+    summary="Preview limits of a campaign",
+)
+@heavy_read()
+def preview(
+    campaign_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    caller: MayReadCodes,
+    max_uses: Limit = None,
+    max_per_person: Limit = None,
+    max_per_day: Limit = None,
+) -> LimitPreview:
+    """Returns what limits would mean if they counted all uses, and from now on; which uses would be over them.
+
+    Limits that the request does not name stay as they are. Nothing is changed.
+    """
+    limits = {"max_uses": max_uses, "max_per_person": max_per_person, "max_per_day": max_per_day}
+    named = {name: limit for name, limit in limits.items() if limit is not None}
+    choices = preview_limits(services, caller, campaign_id, named)
+    now = services.now()
+    return LimitPreview(id=campaign_id, choices=[view_of_limit_choice(each, now, language) for each in choices])
 
 
 @router.post("/{campaign_id}/pause", responses=problem_responses(PauseCampaign), summary="Pause a campaign")

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.errors import Refusal
-from domain.events.campaign import CampaignEvent
+from domain.events.campaign import CampaignEvent, CampaignUseTaken
 from domain.events.event import ActorKind, Event
 from domain.model.hand_out import NO_TEXTS, HandOutText
 from domain.model.redeem_code import RedeemCode
@@ -105,6 +105,7 @@ class CampaignDecision(Struct, frozen=True):
     """The new event of a campaign's stream, None if nothing changes, and the hand-out that the command was about.
 
     `hand_out_texts`: texts of the hand-out that change, by language. `text`: a reason that the event may name.
+    `uses`: uses that limits count from the event on; an event for each follows it.
     """
 
     campaign_id: UUID
@@ -112,6 +113,7 @@ class CampaignDecision(Struct, frozen=True):
     hand_out_id: UUID | None = None
     hand_out_texts: Mapping[Language, HandOutText] = NO_TEXTS
     text: TextDraft | None = None
+    uses: Sequence[CampaignUseTaken] = ()
 
 
 def id_of_text(text: TextDraft | None) -> UUID | None:
@@ -119,10 +121,10 @@ def id_of_text(text: TextDraft | None) -> UUID | None:
     return None if text is None else text.text_id
 
 
-def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:
+def event_stamp(context: CommandContext, code: RedeemCode | None, *, not_before: datetime | None = None) -> EventStamp:
     """Return the fields that all events of a command share.
 
-    Time never goes back within a stream, even if the clock does.
+    Time never goes back within a stream, even if the clock does; nor before a time that something else begins at.
     """
     now = context.now
     fields: dict[str, Any] = {
@@ -133,7 +135,9 @@ def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:
         "request_id": context.request_id,
         "correlation_id": context.correlation_id,
     }
-    if code is None or code.last_at <= now:
+    at = now if code is None else max(now, code.last_at)
+    if not_before is not None and not_before > at:
+        at = not_before
+    if at == now:
         return EventStamp(now, now, fields)
-    at = code.last_at
     return EventStamp(at, possible_time(now, at), {**fields, "at": at, "recorded_at": now})

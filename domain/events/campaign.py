@@ -1,11 +1,11 @@
 """Facts about a campaign: limits that many codes share.
 
-A campaign has its own stream. If it has limits over all its codes, every use that one of its codes reserves or counts
-again is there too, and every use that is refunded: the sum of both is what its limits are compared with.
+A campaign has its own stream. From its first limit over all its codes on, every use that one of its codes reserves or
+counts again is there too, and every use that is refunded: the sum of both is what its limits are compared with.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final, Literal
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from domain.values.number_bounds import REMINDER_DAYS, USES, Bounds
 from domain.values.persons.mailboxes import PersonRule, is_person_rule
 from domain.values.persons.throwaway_domains import ThrowawayRule, is_throwaway_rule
 from domain.values.quiet_hours import is_quiet_hours
+from domain.values.timestamps import utc_day
 
 
 class CampaignTerms(Struct, frozen=True, gc=False):
@@ -135,21 +136,34 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
 
 
 class CampaignCreated(CampaignTermsEvent, frozen=True, kw_only=True):
-    """A campaign exists from now on. Its uses are counted exactly if it has a shared limit now."""
+    """A campaign exists from now on. Its uses are counted from the beginning if it has a shared limit now."""
 
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
     MEANING = "staff"
+
+
+Counting = Literal["all", "from_now"]
+"""Which uses limits that begin to count compare: all uses that codes have, or those that are reserved from then on."""
 
 
 class CampaignTermsChanged(CampaignTermsEvent, frozen=True, kw_only=True):
-    """These are the terms from now on, including the unchanged ones."""
+    """These are the terms from now on, including the unchanged ones.
+
+    Attributes:
+        counting: Which uses its limits count from now on; none: the same as before. If they count all, an event for
+            each use that its codes have follows in the same commit.
+        text_id: The reason, in the vault.
+    """
 
     IMPORTANCE = "outcome"
     LANDMARK = True
     CHANGES_STATE = True
     MEANING = "staff"
+
+    counting: Counting | None = None
+    text_id: UUID | None = None
 
 
 class ReasonedCampaignEvent(CampaignEvent, frozen=True, kw_only=True):
@@ -223,12 +237,22 @@ class CampaignThresholdReached(CampaignEvent, frozen=True, kw_only=True):
 
 
 class CampaignUseTaken(CampaignUseEvent, frozen=True, kw_only=True):
-    """A code of the campaign reserved a use, or counted a refunded one again."""
+    """A code of the campaign reserved a use, or counted a refunded one again; or limits begin to count an earlier use.
+
+    Attributes:
+        reserved_at: When a use was reserved that limits begin to count; none: the use is taken now.
+    """
 
     IMPORTANCE = "noise"
     LANDMARK = False
     CHANGES_STATE = True
     MEANING = "use"
+
+    reserved_at: datetime | None = None
+
+    def is_of_day(self, day: date) -> bool:
+        """Return whether it takes a place of a UTC day."""
+        return utc_day(self.at if self.reserved_at is None else self.reserved_at) == day
 
 
 class CampaignUseReturned(CampaignUseEvent, frozen=True, kw_only=True):

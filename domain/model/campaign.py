@@ -25,14 +25,17 @@ from domain.events.campaign import (
     CampaignUseEvent,
     CampaignUseReturned,
     CampaignUseTaken,
+    Counting,
 )
 from domain.events.event import Event
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
 from domain.values.limits.thresholds import find_reached
 from domain.values.timestamps import utc_day
 
-CAMPAIGN_SNAPSHOT_VERSION: Final = 2
+CAMPAIGN_SNAPSHOT_VERSION: Final = 3
 """Version of the fold. Raise it whenever the same events lead to another state."""
 
 CampaignState = Literal["active", "not_started", "paused", "expired", "ended", "full"]
@@ -44,8 +47,11 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         last_at: `at` of the newest event; no later event takes effect before it.
         terms: What its codes share now.
-        counts_uses: Whether its stream has an event for every use of its codes. It was created with a shared limit.
-        occupied: Uses of its codes that are reserved or counted now; 0 if it counts none.
+        counts_uses: Whether its stream has an event for every use of its codes. It has or had a shared limit.
+        counts_from: Its limits count only uses that were reserved at this time or later; None: all.
+        recounted_by: Version of the event since which its stream has all uses that its limits count; None: since it
+            was created.
+        occupied: Uses that its limits count and that are reserved or counted now; 0 if it counts none.
         occupied_on_day: Those of them that were taken on the UTC day of `last_at`.
         ended_by: Version of the event that ended it; None if staff did not end it.
     """
@@ -56,6 +62,8 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
     last_at: datetime
     terms: CampaignTerms
     counts_uses: bool
+    counts_from: datetime | None = None
+    recounted_by: int | None = None
     occupied: int = 0
     occupied_on_day: int = 0
     is_paused: bool = False
@@ -68,7 +76,10 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def available(self) -> int | None:
-        """Uses that new reservations may take; None without a limit over all codes."""
+        """Uses that new reservations may take; None without a limit over all codes.
+
+        It is negative while more uses are counted than a limit allows that was set below them.
+        """
         return None if self.terms.max_uses is None else self.terms.max_uses - self.occupied
 
     @property
@@ -96,6 +107,17 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         """
         return reserved_at is not None and utc_day(reserved_at) == utc_day(at)
 
+    def counts(self, code: RedeemCode, reservation: Reservation) -> bool:
+        """Return whether its limits count the use of a reservation of one of its codes, while that occupies one."""
+        is_late_enough = self.counts_from is None or reservation.reserved_at >= self.counts_from
+        return is_late_enough and code.counts_in_campaign(reservation.versions)
+
+    def changes_count(self, terms: CampaignTerms, counting: Counting | None) -> bool:
+        """Return whether its limits count other uses than before, once it has these terms and that is the choice."""
+        if not self.counts_uses:
+            return terms.has_shared_limits
+        return counting == "from_now" or (counting == "all" and self.counts_from is not None)
+
     def has_started(self, now: datetime) -> bool:
         """Return whether its codes take reservations already, as far as its start is concerned."""
         return self.terms.starts_at is None or self.terms.starts_at <= now
@@ -119,7 +141,8 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
             return "expired"
         if self.is_paused:
             return "paused"
-        return "full" if self.available == 0 or self.find_available_on_day(now) == 0 else "active"
+        left = self.available, self.find_available_on_day(now)
+        return "full" if any(uses is not None and uses < 1 for uses in left) else "active"
 
 
 def evolve_campaign(campaign: Campaign | None, campaign_id: UUID, version: int, event: Event) -> Campaign:
@@ -148,7 +171,7 @@ def evolve_campaign(campaign: Campaign | None, campaign_id: UUID, version: int, 
             message = f"{type(event).__name__} can't begin a campaign's stream"
             raise TypeError(message)
         case CampaignUseTaken():
-            on_day = campaign.count_on_day(event.at) + 1
+            on_day = campaign.count_on_day(event.at) + event.is_of_day(utc_day(event.at))
             occupied = campaign.occupied + 1
             return replace(campaign, version=version, last_at=event.at, occupied=occupied, occupied_on_day=on_day)
         case CampaignUseReturned():
@@ -156,13 +179,22 @@ def evolve_campaign(campaign: Campaign | None, campaign_id: UUID, version: int, 
             occupied = campaign.occupied - 1
             return replace(campaign, version=version, last_at=event.at, occupied=occupied, occupied_on_day=on_day)
         case _:
-            on_day, changes = campaign.count_on_day(event.at), _changes_by(version, event)
-            return replace(campaign, version=version, last_at=event.at, occupied_on_day=on_day, **changes)
+            changes = {"occupied_on_day": campaign.count_on_day(event.at), **_changes_by(version, event)}
+            return replace(campaign, version=version, last_at=event.at, **changes)
 
 
 def _changes_by(version: int, event: Event) -> dict[str, Any]:
-    """Return the fields that an event of staff changes, other than version, time and the uses of the day."""
+    """Return the fields that an event of staff changes, other than version and time."""
     match event:
+        case CampaignTermsChanged() if event.counting is not None:
+            return {
+                "terms": event.terms,
+                "counts_uses": True,
+                "counts_from": event.at if event.counting == "from_now" else None,
+                "recounted_by": version,
+                "occupied": 0,
+                "occupied_on_day": 0,
+            }
         case CampaignTermsChanged():
             return {"terms": event.terms}
         case CampaignPaused() | CampaignResumed():
@@ -176,20 +208,21 @@ def _changes_by(version: int, event: Event) -> dict[str, Any]:
             raise TypeError(message)
 
 
-def is_within_limit(campaign: Campaign) -> bool:
-    """Invariant 12: the uses of a campaign are within its limit, and never below zero."""
-    return campaign.occupied >= 0 and (campaign.available is None or campaign.available >= 0)
+def takes_new_use(event: CampaignEvent) -> bool:
+    """Return whether a use is taken by an event now, and was not there before limits began to count it."""
+    return isinstance(event, CampaignUseTaken) and event.reserved_at is None
 
 
-def keeps_campaign_limit(_before: Campaign | None, _event: CampaignEvent, after: Campaign) -> bool:
-    """Invariant 12 holds for all codes together after the event."""
-    return is_within_limit(after)
+def keeps_campaign_limit(_before: Campaign | None, event: CampaignEvent, after: Campaign) -> bool:
+    """Invariant 12 holds for all codes together: no use is taken beyond the limit."""
+    return after.occupied >= 0 and (after.available is None or after.available >= 0 or not takes_new_use(event))
 
 
-def keeps_day_limit(_before: Campaign | None, _event: CampaignEvent, after: Campaign) -> bool:
-    """Invariant 12 holds for the uses that were taken on the day of the event."""
+def keeps_day_limit(_before: Campaign | None, event: CampaignEvent, after: Campaign) -> bool:
+    """Invariant 12 holds for the uses that were taken on the day of the event: none is taken beyond the limit."""
     limit = after.terms.max_per_day
-    return after.occupied_on_day >= 0 and (limit is None or after.occupied_on_day <= limit)
+    is_within = limit is None or after.occupied_on_day <= limit or not takes_new_use(event)
+    return after.occupied_on_day >= 0 and is_within
 
 
 def counts_in_counting_campaigns_only(before: Campaign | None, event: CampaignEvent, _after: Campaign) -> bool:
@@ -203,12 +236,12 @@ def keeps_campaign_in_time(before: Campaign | None, event: CampaignEvent, _after
 
 
 CAMPAIGN_RULES: Final[Mapping[str, Callable[[Campaign | None, CampaignEvent, Campaign], bool]]] = {
-    "invariant 12: uses of a campaign stay within its limit": keeps_campaign_limit,
-    "invariant 12: uses of a day stay within the campaign's limit": keeps_day_limit,
-    "invariant 12: a campaign without shared limits counts none": counts_in_counting_campaigns_only,
+    "invariant 12: no use of a campaign is taken beyond its limit": keeps_campaign_limit,
+    "invariant 12: no use of a day is taken beyond the campaign's limit": keeps_day_limit,
+    "invariant 12: a campaign that never had a shared limit counts none": counts_in_counting_campaigns_only,
     "event log: time of a campaign never goes back": keeps_campaign_in_time,
 }
-PERSON_LIMIT_RULE: Final = "invariant 12: uses of a person stay within the campaign's limit"
+PERSON_LIMIT_RULE: Final = "invariant 12: no use of a person is taken beyond the campaign's limit"
 DAY_COUNT_RULE: Final = "invariant 12: a campaign counts every use of a day"
 ALTERNATION_RULE: Final = "invariant 12: a use is taken and returned by turns"
 
@@ -233,7 +266,7 @@ class OccupiedUses:
 
     def find_broken_rules(self, event: CampaignEvent, after: Campaign) -> list[str]:
         """Return the names of the rules that one event breaks. Events of a campaign come in order."""
-        if after.campaign_id != self._campaign_id:
+        if after.campaign_id != self._campaign_id or after.recounted_by == after.version:
             self._campaign_id, self._reservations, self._per_person = after.campaign_id, {}, Counter()
             self._day, self._of_day = None, set()
         if (day := utc_day(event.at)) != self._day:
@@ -244,13 +277,8 @@ class OccupiedUses:
         if after.counts_uses and len(self._of_day) > after.occupied_on_day:
             broken.append(DAY_COUNT_RULE)
         limit = after.terms.max_per_person
-        if isinstance(event, CampaignUseTaken):
-            most = self._per_person[event.recipient_id.int]
-        elif isinstance(event, CampaignTermsChanged):
-            most = max(self._per_person.values(), default=0)
-        else:
-            most = 0
-        if limit is not None and most > limit:
+        uses = self._per_person[event.recipient_id.int] if isinstance(event, CampaignUseTaken) else 0
+        if limit is not None and uses > limit and takes_new_use(event):
             broken.append(PERSON_LIMIT_RULE)
         return broken
 
@@ -264,7 +292,8 @@ class OccupiedUses:
         if isinstance(event, CampaignUseTaken):
             is_new = key not in self._reservations
             self._reservations[key] = person
-            self._of_day.add(key)
+            if event.is_of_day(utc_day(event.at)):
+                self._of_day.add(key)
             self._per_person[person] += is_new
             return is_new
         self._of_day.discard(key)

@@ -11,6 +11,7 @@ from psycopg import Cursor
 
 from domain.asks import Asks, ListedPlace
 from domain.events.reservation import ReservationEvent
+from domain.model.counted_uses import EXISTING_USES_MAX, ExistingUse
 from domain.model.hand_out import HandOut
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
@@ -252,6 +253,18 @@ def _fold_most_uses(sent: Cursor[Any], campaign_id: UUID, working_set: WorkingSe
     working_set.most_per_person[campaign_id] = MostUses(*most)
 
 
+def _send_existing_uses(reads: BatchReads, campaign_ids: Sequence[UUID], _asks: Asks, _now: datetime) -> Sequence[Fold]:
+    query, uses = EventStoreSql.existing_uses, reads.working_set.existing_uses
+    return [
+        _fold_existing_uses(reads.send(query, campaign_id, None, EXISTING_USES_MAX + 1), campaign_id, uses)
+        for campaign_id in campaign_ids
+    ]
+
+
+def _fold_existing_uses(sent: Cursor[Any], campaign_id: UUID, uses: dict[UUID, Sequence[ExistingUse]]) -> Fold:
+    uses[campaign_id] = [ExistingUse(*row) for row in reversed((yield from fetch_pipelined(sent)))]
+
+
 def _send_hand_outs(reads: BatchReads, hand_out_ids: Sequence[UUID], _asks: Asks, _now: datetime) -> Sequence[Fold]:
     query, hand_outs = EventStoreSql.hand_out_of_id, reads.working_set.hand_outs
     return [_fold_hand_out(reads.send(query, hand_out_id), hand_out_id, hand_outs) for hand_out_id in hand_out_ids]
@@ -293,6 +306,7 @@ _STATEMENTS: Final[Mapping[str, SendKeys]] = {
     "texts": _send_texts,
     "suppressions": _send_suppressions,
     "most_uses": _send_most_uses,
+    "existing_uses": _send_existing_uses,
     "hand_outs_by_id": _send_hand_outs,
     "hand_out_texts": _send_hand_out_texts,
 }

@@ -1,7 +1,8 @@
 """One transaction of `execute`: lock, look up, and later append with the read models (docs/explanation/internals.md).
 
-Locks in this order: the writer lock (shared), streams (sorted), the lock of lists, new recipients (sorted), rows of
-hand-outs' lists (sorted), the append order. A holder of a later lock never waits for an earlier one.
+Locks in this order: the writer lock (shared, or alone where a campaign may begin to count uses), streams (sorted), the
+lock of lists, new recipients (sorted), rows of hand-outs' lists (sorted), the append order. A holder of a later lock
+never waits for an earlier one.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -75,6 +76,7 @@ class PostgresUnitOfWork:
         self._asked = Asks()
         self._working_set = WorkingSet(asked=self._asked)
         self._loaded: dict[UUID, int] = {}
+        self._locked: set[UUID] = set()
 
     def load(self, commands: list[AnyCommand]) -> PipelineSteps[WorkingSet]:
         """Lock and read what the commands read, by what their classes declare, with a round trip for each round.
@@ -82,14 +84,16 @@ class PostgresUnitOfWork:
         Commands that arrive while the locks of few codes are awaited are added, if the locks are those they need.
         """
         working_set = self._working_set
-        server = self._send(EventStoreSql.lock_shared_writer)
         batch, names = group_by_class(commands), Names()
         for reads, group in batch:
             reads.name(group, names)
+        if not self._is_preview and not all(map(self._is_known_to_count, names.newly_limited)):
+            self._send(EventStoreSql.lock_exclusive_writer)
+        server = self._send(EventStoreSql.lock_shared_writer)
         aliases = AliasResolver(self._send, self._caches, working_set.code_ids)
         located = yield from aliases.locate(names)
-        streams = located.codes | names.changed_campaigns | self._select_locked(located.campaigns, names)
-        lock = None if self._is_preview else self._lock(streams)
+        self._locked = located.codes | names.changed_campaigns | self._select_locked(located.campaigns, names)
+        lock = None if self._is_preview else self._lock(self._locked)
         if lock is not None and self._take_waiting is not None and may_be_joined(batch, located.codes):
             yield from fetch_pipelined(lock)
             commands += self._take_waiting(partial(_needs_only, located.codes, aliases))
@@ -124,6 +128,8 @@ class PostgresUnitOfWork:
         if named_campaigns:
             yield from self._add_campaigns(campaigns)
         self._check_membership()
+        if not self._is_preview:
+            self._check_counting(located.campaigns - self._locked)
         self._loaded.update((code_id, code.version) for code_id, code in working_set.codes.items())
         for _ in range(ROUNDS_MAX):
             for fold in folds:
@@ -158,6 +164,25 @@ class PostgresUnitOfWork:
             return self._caches.campaigns.get(campaign_id).counts_uses
         except KeyError:
             return True
+
+    def _is_known_to_count(self, campaign_id: UUID) -> bool:
+        """Return whether uses of a campaign are taken under its lock already: it never stops to count."""
+        try:
+            return self._caches.campaigns.get(campaign_id).counts_uses
+        except KeyError:
+            return False
+
+    def _check_counting(self, unlocked: Iterable[UUID]) -> None:
+        """Check that no campaign of a loaded code counts uses without its lock: one may have begun to since then.
+
+        Raises:
+            OperationalError: One does; the batch is decided again with its lock.
+        """
+        for campaign_id in unlocked:
+            campaign = self._working_set.campaigns.get(campaign_id)
+            if campaign is not None and campaign.counts_uses:
+                self._caches.campaigns.put(campaign_id, campaign)
+                raise OperationalError(f"campaign {campaign_id} was not locked")
 
     def _check_membership(self) -> None:
         """Check that every campaign of a loaded code was found before the locks were taken.

@@ -8,6 +8,7 @@ from uuid import UUID
 from domain.events.campaign import CampaignTerms, CampaignUseEvent, CampaignUseReturned, CampaignUseTaken
 from domain.events.reservation import InviteComplained, InviteDelayed
 from domain.model.campaign import Campaign
+from domain.model.counted_uses import EXISTING_USES_MAX, ExistingUse
 from domain.values.timestamps import utc_day
 from projections.database.store_queries import Database, ReadableStore
 from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
@@ -187,7 +188,7 @@ class CampaignReader:
     def walk_uses_back(
         self, campaign: Campaign, *, recipient_ids: Collection[UUID] = (), day: date | None = None
     ) -> Iterator[list[TakenUse]]:
-        """Yield pages of the uses that were taken until a state, the newest first.
+        """Yield pages of the uses that were taken until a state and that its limits count, the newest first.
 
         Args:
             campaign: The state.
@@ -202,6 +203,7 @@ class CampaignReader:
                 ReadModelsSql.campaign_uses_newest_first,
                 campaign_id=campaign.campaign_id,
                 until=until,
+                after=campaign.recounted_by or 0,
                 topics=list(USE_TOPICS),
                 recipients=recipients or None,
                 limit=USES_PAGE,
@@ -212,6 +214,8 @@ class CampaignReader:
                 if day is not None and utc_day(event.at) < day:
                     yield page
                     return
+                if isinstance(event, CampaignUseTaken) and day is not None and not event.is_of_day(day):
+                    continue
                 if isinstance(event, CampaignUseTaken):
                     page.append(TakenUse(position, version, event, event.reservation_id not in returned))
                     returned.discard(event.reservation_id)
@@ -221,6 +225,16 @@ class CampaignReader:
                     returned.add(event.reservation_id)
             yield page
             until = rows[-1][1] - 1 if len(rows) == USES_PAGE else 0
+
+    def list_counted_uses(self, campaign: Campaign) -> list[ExistingUse]:
+        """Return the uses that codes of a campaign have now and that its limits count in a state, the oldest first.
+
+        Of more than can begin to count in one commit, these are the newest.
+        """
+        rows = self._db.fetch_all(
+            EventStoreSql.existing_uses, campaign.campaign_id, campaign.counts_from, EXISTING_USES_MAX
+        )
+        return [ExistingUse(*row) for row in reversed(rows)]
 
     def find_sent(self, reservation_ids: Collection[UUID], at: datetime) -> set[UUID]:
         """Return those of these reservations whose invitation was sent until a time."""

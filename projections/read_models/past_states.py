@@ -117,9 +117,11 @@ class PastStateReader(StatementReader):
             suppressions[recipient_id] = (*suppressions.get(recipient_id, ()), Suppression(*reason))
         return suppressions
 
-    def find_deadline_at(self, campaign_id: UUID, at: datetime) -> datetime | None:
-        """Return the next deadline of the uses of a campaign that were pending at a time."""
-        ((deadline,),) = self._db.fetch_named(ReadModelsSql.deadline_of_pending_at, at=at, campaign_id=campaign_id)
+    def find_deadline_at(self, campaign: Campaign, at: datetime) -> datetime | None:
+        """Return the next deadline of the uses that a campaign counted and that were pending at a time."""
+        ((deadline,),) = self._db.fetch_named(
+            ReadModelsSql.deadline_of_pending_at, at=at, campaign_id=campaign.campaign_id, since=campaign.counts_from
+        )
         return cast("datetime | None", deadline)
 
     def _fold_past(

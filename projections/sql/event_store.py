@@ -138,6 +138,7 @@ class EventStoreSql(
     uses_of_persons: LiteralString
     uses_of_mailboxes: LiteralString
     most_uses_of_a_person: LiteralString
+    existing_uses: LiteralString
     earliest_deadlines_of_campaigns: LiteralString
     lock_streams: LiteralString
     lock_append_order: LiteralString

@@ -104,6 +104,8 @@ SELECT want.campaign_id, want.recipient_id, (
     SELECT count(*) FROM reservations r JOIN code_balances b USING (code_id)
     WHERE r.recipient_id = want.recipient_id AND r.kind = 'redeem' AND r.status <> 'refunded'
         AND b.campaign_id = want.campaign_id AND r.versions[1] > coalesce(b.campaign_since, 1)
+        AND r.reserved_at >= coalesce(
+            (SELECT c.counts_from FROM campaigns c WHERE c.campaign_id = want.campaign_id), '-infinity')
 )
 FROM unnest(%s::uuid[], %s::uuid[]) AS want (campaign_id, recipient_id);
 
@@ -116,6 +118,8 @@ SELECT want.campaign_id, want.recipient_id, own.digest, (
         ELSE ARRAY(SELECT recipient_id FROM recipients WHERE mailbox_digest = own.digest) END
     ) AND r.kind = 'redeem' AND r.status <> 'refunded'
         AND b.campaign_id = want.campaign_id AND r.versions[1] > coalesce(b.campaign_since, 1)
+        AND r.reserved_at >= coalesce(
+            (SELECT c.counts_from FROM campaigns c WHERE c.campaign_id = want.campaign_id), '-infinity')
 )
 FROM unnest(%s::uuid[], %s::uuid[], %s::bytea[]) WITH ORDINALITY AS want (campaign_id, recipient_id, digest, nth)
 CROSS JOIN LATERAL (
@@ -127,7 +131,9 @@ ORDER BY want.nth;
 -- By address and by mailbox, and whether there are addresses of which no mailbox is known.
 WITH uses AS (
     SELECT r.recipient_id, count(*) AS number FROM code_balances b JOIN reservations r USING (code_id)
+    JOIN campaigns c ON c.campaign_id = b.campaign_id
     WHERE b.campaign_id = %s AND r.kind = 'redeem' AND r.status <> 'refunded' AND r.versions[1] > coalesce(b.campaign_since, 1)
+        AND r.reserved_at >= coalesce(c.counts_from, '-infinity')
     GROUP BY r.recipient_id
 )
 SELECT coalesce((SELECT max(number) FROM uses), 0), coalesce((
@@ -137,14 +143,23 @@ SELECT coalesce((SELECT max(number) FROM uses), 0), coalesce((
     ) mailboxes
 ), 0), EXISTS (SELECT FROM recipients WHERE mailbox_digest IS NULL);
 
+-- name: existing_uses
+-- Uses that the codes of a campaign have, the newest first.
+SELECT r.code_id, r.reservation_id, r.recipient_id, r.reserved_at FROM code_balances b JOIN reservations r USING (code_id)
+WHERE b.campaign_id = %s AND r.kind = 'redeem' AND r.status <> 'refunded' AND r.versions[1] > coalesce(b.campaign_since, 1)
+    AND r.reserved_at >= coalesce(%s, '-infinity'::timestamptz)
+ORDER BY r.reserved_at DESC, r.reservation_id DESC LIMIT %s;
+
 -- name: earliest_deadlines_of_campaigns
--- The next deadline ahead among some reserved uses of a campaign's codes, else the last one that has passed. There are
--- no rows exactly if no use is reserved. A request must not read thousands of them while it holds the campaign's lock.
+-- The next deadline ahead among some reserved uses that a campaign counts, else the last one that has passed. There are
+-- no rows exactly if no such use is reserved. A request must not read thousands of them while it holds the campaign's lock.
 SELECT want.campaign_id, coalesce(min(r.deadline) FILTER (WHERE r.deadline > %s), max(r.deadline))
 FROM unnest(%s::uuid[]) AS want (campaign_id)
 CROSS JOIN LATERAL (
     SELECT r.deadline FROM code_balances b
+    JOIN campaigns c ON c.campaign_id = b.campaign_id
     JOIN reservations r ON r.code_id = b.code_id AND r.status = 'live' AND r.kind = 'redeem'
+        AND r.reserved_at >= coalesce(c.counts_from, '-infinity')
     WHERE b.campaign_id = want.campaign_id AND b.reserved > 0 LIMIT 100
 ) r
 GROUP BY want.campaign_id;

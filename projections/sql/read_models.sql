@@ -479,12 +479,14 @@ ORDER BY r.reservation_id, e.originator_version;
 SELECT coalesce(min(r.deadline) FILTER (WHERE r.deadline > %(at)s), max(r.deadline))
 FROM code_balances b JOIN reservations r USING (code_id)
 WHERE b.campaign_id = %(campaign_id)s AND r.kind = 'redeem' AND r.versions[1] > coalesce(b.campaign_since, 1)
-    AND r.reserved_at <= %(at)s AND (r.status = 'live' OR coalesce(r.sent_at, r.refunded_at) > %(at)s);
+    AND r.reserved_at <= %(at)s AND (r.status = 'live' OR coalesce(r.sent_at, r.refunded_at) > %(at)s)
+    AND r.reserved_at >= coalesce(%(since)s, '-infinity'::timestamptz);
 
 -- name: campaign_uses_newest_first
--- Events of uses that a campaign's stream has up to a version, of some recipients if any are named.
+-- Events of uses that a campaign's stream has after and up to a version, of some recipients if any are named.
 SELECT notification_id, originator_version, topic, state FROM ledger_events
-WHERE originator_id = %(campaign_id)s AND originator_version <= %(until)s AND topic = ANY(%(topics)s)
+WHERE originator_id = %(campaign_id)s AND originator_version <= %(until)s AND originator_version > %(after)s
+    AND topic = ANY(%(topics)s)
     AND (%(recipients)s::bytea[] IS NULL
         OR EXISTS (SELECT FROM unnest(%(recipients)s::bytea[]) AS wanted WHERE position(wanted IN state) > 0))
 ORDER BY originator_version DESC LIMIT %(limit)s;

@@ -65,13 +65,14 @@ SELECT c.campaign_id, c.version, e.notification_id, e.topic, c.occupied, coalesc
 FROM campaigns c
 JOIN ledger_events e ON e.originator_id = c.campaign_id AND e.originator_version = c.version
 LEFT JOIN (
-    SELECT campaign_id, sum(CASE WHEN coalesce(campaign_since, 1) = 1 THEN used + reserved ELSE (
-        -- Uses from before the code joined the campaign do not count in it.
+    SELECT campaign_id, sum(CASE WHEN coalesce(campaign_since, 1) = 1 AND counts_from IS NULL THEN used + reserved ELSE (
+        -- Uses from before the code joined the campaign, or from before its limits count, do not count in it.
         SELECT count(*) FROM reservations r WHERE r.code_id = b.code_id AND r.kind = 'redeem'
             AND r.status <> 'refunded' AND r.versions[1] > coalesce(b.campaign_since, 1)
+            AND r.reserved_at >= coalesce(counts_from, '-infinity')
     ) END)::bigint AS occupied
-    FROM code_balances b
-    WHERE campaign_id IS NOT NULL GROUP BY campaign_id
+    FROM code_balances b JOIN (SELECT campaign_id, counts_from FROM campaigns) counting USING (campaign_id)
+    GROUP BY campaign_id
 ) b USING (campaign_id)
 WHERE c.occupied <> CASE WHEN c.counts_uses THEN coalesce(b.occupied, 0) ELSE 0 END
 LIMIT %s;

@@ -13,7 +13,16 @@ from api.http.blocking_route import HEAVY_READ_MARK
 from api.main import _build_fixed_routes
 
 UNBOUNDED: Final = frozenset(
-    {"read_history", "walk_uses_back", "list_history", "compare", "ask_redeem", "ask_action", "export_person"}
+    {
+        "read_history",
+        "walk_uses_back",
+        "list_history",
+        "list_counted_uses",
+        "compare",
+        "ask_redeem",
+        "ask_action",
+        "export_person",
+    }
 )
 """Functions and methods that read thousands of events, or as many as there are. States are folded from checkpoints."""
 STREAMS: Final = frozenset({"StreamingResponse", "FileResponse"})

@@ -51,6 +51,7 @@ READS: Final[Mapping[str, str]] = {
         "events_of_overdue",
         "events_of_persons",
         "events_of_rebinds",
+        "existing_uses",
         "events_of_reservations",
         "hand_out_of_id",
         "idempotency_keys",
@@ -68,6 +69,7 @@ READS: Final[Mapping[str, str]] = {
 } | {"handed_out_codes": HANDED_OUT_CODES.table.select("code_id = ANY(%s)")}
 """The statements by which `load` reads what decisions need."""
 NO_READS: Final = {
+    EventStoreSql.lock_exclusive_writer,
     EventStoreSql.lock_shared_writer,
     EventStoreSql.lock_streams,
     HandOutsSql.lock_lists,

@@ -29,7 +29,7 @@ from api.web.admin.campaign_form import BLAMED_FIELD
 from api.web.admin.group_channel import FIELD_ERRORS
 from api.web.forms import TIMESTAMP_FAULTS
 from domain.errors import CampaignConflict
-from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignContradiction
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignContradiction, Counting
 from domain.events.code_terms import TERM_NAMES, Contradiction
 from domain.events.event import LateEffect, RefundCause
 from domain.model.reservation import PublicState
@@ -110,6 +110,7 @@ FAMILIES: Final = {
     *(f"event.{name}.notice" for name in ("InviteBounced.other", "InviteDelayed", "InviteComplained")),
     *(f"event.AccessRevoked.{actor}" for actor in ("import", "channel")),
     *(f"opening.{reason}" for reason in OPENINGS),
+    *(f"event.CampaignTermsChanged.{counting}" for counting in get_args(Counting)),
     *(f"explain.held.{why}" for why in ("reserved", "waiting", "sending", "unknown", "removal", "overdue")),
     *(f"refusal.{code}.{part}" for code in ERROR_CODES for part in ("title", "detail")),
     *(f"page.support.term.{term.name}{part}" for term in TERMS for part in ("", ".none")),

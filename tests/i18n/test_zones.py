@@ -14,6 +14,7 @@ ABOUT_DAYS: Final = {
     "event.Campaign.max_per_day",
     "event.Campaign.max_per_day.one",
     "explain.campaign.per_day",
+    "page.admin.campaign.counting.today",
     "page.admin.campaign.left_on_day",
     "page.admin.campaign.left_today",
     "page.admin.campaign.help.full",

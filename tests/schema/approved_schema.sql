@@ -253,7 +253,9 @@ CREATE TABLE public.campaigns (
     code_validity_days bigint,
     notify_at text,
     person_rule text,
-    throwaway text
+    throwaway text,
+    counts_from timestamp with time zone,
+    recounted_by bigint
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (

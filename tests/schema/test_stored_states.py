@@ -9,9 +9,9 @@ from projections.read_models.history_blocks import CAMPAIGNS, CODES
 
 STORED: Final = {
     "snapshots of codes": (SCHEMA_FINGERPRINT, "3-fafb0248"),
-    "snapshots of campaigns": (CAMPAIGN_FINGERPRINT, "campaign-2-8a1bdc01"),
+    "snapshots of campaigns": (CAMPAIGN_FINGERPRINT, "campaign-3-32d961a0"),
     "blocks of codes' histories": (CODES.shape, "3-fafb0248/1000/1-925de009"),
-    "blocks of campaigns' histories": (CAMPAIGNS.shape, "campaign-2-8a1bdc01/1000/1-925de009"),
+    "blocks of campaigns' histories": (CAMPAIGNS.shape, "campaign-3-32d961a0/1000/1-925de009"),
 }
 """Their names now, and as they are approved."""
 COSTS: Final = """

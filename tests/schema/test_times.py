@@ -58,7 +58,14 @@ KEPT_UNTIL: Final = {
 HAPPENED: Final = {
     *("api_key_uses.refused_at", "api_key_uses.used_at"),
     *("api_keys.created_at", "api_keys.revoked_at", "audit.at", "batches.ended_at", "batches.requested_at"),
-    *("callback_refusals.last_at", "campaigns.created_at", "campaigns.last_at", "cases.closed_at", "cases.opened_at"),
+    *(
+        "callback_refusals.last_at",
+        "campaigns.created_at",
+        "campaigns.counts_from",
+        "campaigns.last_at",
+        "cases.closed_at",
+        "cases.opened_at",
+    ),
     *("code_balances.issued_at", "code_balances.last_at", "drifting_codes.found_at", "hand_out_uploads.ended_at"),
     *("hand_out_uploads.started_at", "hand_outs.changed_at", "hand_outs.created_at", "handed_out_codes.changed_at"),
     *("handed_out_codes.handed_out_at", "invite_groups.changed_at", "key_checks.exported_at", "opt_outs.at"),
@@ -129,6 +136,11 @@ KNOWS_THE_FUTURE: Final = {
     ),
 }
 """It finds what is from the future, or leaves it out by an upper bound."""
+COMPARES_EVENTS: Final = {
+    *("earliest_deadlines_of_campaigns", "existing_uses", "most_uses_of_a_person", "uses_of_persons"),
+    *("uses_of_mailboxes", "wrong_campaigns"),
+}
+"""It compares when a use was reserved with when limits began to count it. Both are times of events, in their order."""
 
 
 def find_comparisons() -> set[str]:
@@ -163,7 +175,7 @@ def test_every_time_of_the_schema_is_in_one_list() -> None:
 
 def test_every_comparison_of_a_time_that_happened_is_in_one_list() -> None:
     """Of columns that no work waits for: a statement that makes work wait for one moves the column to another list."""
-    lists = [ANSWERS_PAGES, DELETES_OR_KEEPS, KNOWS_THE_FUTURE]
+    lists = [ANSWERS_PAGES, DELETES_OR_KEEPS, KNOWS_THE_FUTURE, COMPARES_EVENTS]
     listed = [name for names in lists for name in names]
 
     assert len(listed) == len(set(listed))

@@ -35,7 +35,7 @@ from tests.simulation.actors.components import ApiComponent, SharedInfrastructur
 from tests.simulation.actors.hand_outs import SimulatedHandOut
 from tests.simulation.actors.recipients import DOMAINS, RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.actors.staff import SimulatedStaff
-from tests.simulation.checks.campaign_checks import find_untrue_refusals, find_wrong_campaigns
+from tests.simulation.checks.campaign_checks import find_untrue_refusals, find_uses_beyond_limits, find_wrong_campaigns
 from tests.simulation.checks.complete_reads import find_omitted_reads
 from tests.simulation.checks.complete_writes import find_omitted_writes
 from tests.simulation.checks.external_access_check import ExternalAccessCheck
@@ -298,6 +298,7 @@ class LedgerModel:
         """Decide a batch on everything too, and compare what it leaves; one that is rolled back is as good a case."""
         self.omissions += find_omitted_reads(self.store, self.policy, commands, working_set, results)
         self.omissions += find_omitted_writes(working_set, commands, results)
+        self.omissions += find_uses_beyond_limits(self.store, working_set, commands)
 
     def _committed(self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
         """Note what a transaction wrote; look at its refusals."""

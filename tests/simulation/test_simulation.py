@@ -62,6 +62,9 @@ def test_everything_happens() -> None:
     words = ["handed out", *(f"refused: {why}" for why in ("campaign", "handed_out", "listed", "used"))]
     assert [word for word in words if not counts[f"existing code {word}"]] == []
     assert counts["upload taken over"]
+    assert counts["limits of a campaign count all"]
+    assert counts["limits of a campaign count from now"]
+    assert counts["limit is below the uses"]
     assert counts["promises"] > 2 * PARTS * PART
 
 

@@ -175,6 +175,7 @@ SMALL: Final[Mapping[str, int]] = {
     "api.use_cases.past_states.campaign_evidence:USES_SHOWN_MAX": 3,
     "api.use_cases.past_states.campaign_history:USES_MAX": 8,
     "api.use_cases.past_states.causes:EFFECTS_MAX": 3,
+    "api.use_cases.preview_limits:USES_OVER_MAX": 3,
     "api.use_cases.past_states.causes:CAUSES_MAX": 3,
     "api.use_cases.past_states.causes:EVENTS_MAX": 8,
     "api.use_cases.past_states.causes:RESERVATIONS_MAX": 3,
@@ -187,6 +188,7 @@ SMALL: Final[Mapping[str, int]] = {
     "api.web.support.approvals_page:PER_PAGE": 3,
     "api.web.admin.batches:PER_PAGE": 3,
     "api.web.admin.campaigns:REDEMPTIONS_COUNTED_MAX": 8,
+    "api.web.admin.campaign_counting:OVER_SHOWN_MAX": 2,
     "api.web.admin.campaign_events:EVENTS_PER_PAGE": 3,
     "api.web.admin.campaign_events:EXPLAINED_MAX": 3,
     "api.web.admin.campaigns:PER_PAGE": 3,
@@ -228,6 +230,7 @@ SMALL: Final[Mapping[str, int]] = {
     "projections.repositories.audit_reader:SLICE": 2,
     "projections.hand_outs.hand_out_reader:VALUES_SLICE": 2,
     # what decisions read of one code or person: a bound, not a page
+    "domain.model.counted_uses:EXISTING_USES_MAX": 100,
     "projections.event_store.batch_reads:OVERDUE_PER_CODE_MAX": 2,
     "projections.event_store.batch_reads:REVOKED_PER_CODE_MAX": 2,
     "projections.sql.event_store:events_of_persons": 6,

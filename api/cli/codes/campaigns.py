@@ -18,9 +18,10 @@ from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.campaigns import view_of_campaign
 from api.use_cases import campaign_actions, code_actions
 from api.use_cases.past_states.campaign_history import explain_campaign, list_history
+from api.use_cases.preview_limits import preview_limits, view_of_limit_choice
 from api.use_cases.services import Caller, LedgerServices
 from domain.errors import NoSuchCampaign
-from domain.events.campaign import CampaignTerms
+from domain.events.campaign import CampaignTerms, Counting
 from domain.values.domain_display import describe_domains
 from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
@@ -39,6 +40,7 @@ AsOf = Annotated[
 ]
 CampaignAction = Callable[[LedgerServices, Caller, UUID], CampaignBalance]
 """A use case with all its parameters but for who asks and what it is about."""
+
 
 campaign = typer.Typer(cls=CommandGroup, help="Manage campaigns: limits that many codes share.")
 
@@ -61,8 +63,8 @@ def create(
 ) -> int:
     """Create a campaign and print its ID.
 
-    Codes join it when they are issued or imported, or later by `ledger campaign add`. A campaign that is created
-    without --max-uses, --max-per-person and --max-per-day cannot get such a limit later.
+    Codes join it when they are issued or imported, or later by `ledger campaign add`. Limits can be added later by
+    `ledger campaign terms`.
 
     Example: `ledger campaign create Autumn --max-uses 500 --max-per-person 1`
     """
@@ -243,18 +245,51 @@ def terms(
     campaign: CampaignId,
     terms: NamedTerms,
     name: Annotated[str | None, typer.Option(help="New name for staff; events store it permanently.")] = None,
+    counting: Annotated[
+        Counting | None, typer.Option(help="Uses that the limits count: all, or from_now.", show_default=False)
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what each choice would mean, and change nothing.")
+    ] = False,
+    note: NoteOption = "",
     json: JsonFlag = False,
 ) -> int:
     """Change terms of a campaign.
 
-    Terms without an option stay as they are. A limit below the used and reserved uses is refused (exit code 4).
+    Terms without an option stay as they are. Limits can be added to a campaign without any: they count all uses that
+    its codes have, or with `--counting from_now` those that are reserved from now on. A limit below the used and
+    reserved uses is refused (exit code 4). With `--counting all` it is accepted: these uses stay, and new ones are
+    refused.
 
     Example: `ledger campaign terms 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --max-uses 600 --ends-at never`
     """
     changes = dict(terms) if name is None else {"name": name, **terms}
-    return _perform(
-        Session(context.obj), campaign, partial(campaign_actions.change_campaign, changes=changes), json=json
-    )
+    if preview:
+        return _preview(Session(context.obj), campaign, changes, json=json)
+    action = partial(campaign_actions.change_campaign, changes=changes, counting=counting, note=note)
+    return _perform(Session(context.obj), campaign, action, json=json)
+
+
+def _preview(session: Session, campaign: str, changes: dict[str, Any], *, json: bool) -> int:
+    campaign_id = parse_campaign_id(campaign)
+    with session.open_ledger() as ledger:
+        try:
+            choices = preview_limits(ledger.services, ledger.caller(), campaign_id, changes)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+        views = [view_of_limit_choice(choice, ledger.now(), ledger.language) for choice in choices]
+    if json:
+        print_json({"id": campaign_id, "choices": [view.model_dump() for view in views]})
+        return 0
+    for view in views:
+        if view.refused is not None:
+            say(f"{view.counting}: {view.refused}")
+            continue
+        left = "unlimited" if view.available is None else view.available
+        say(f"{view.counting}: counted {view.counted}, available {left}, over the limits {view.over}")
+        for use in view.uses_over:
+            say(f"  over: reservation {use.reservation_id} of {format_timestamp(use.reserved_at)} UTC")
+    return 0
 
 
 def _report_missing(ledger: OpenLedger, as_of: str | None) -> int:

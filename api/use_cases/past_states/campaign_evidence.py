@@ -96,13 +96,17 @@ def _find_limited_uses(
     """
     is_any_limit = isinstance(refusal, ReservationNotResolvable)
     is_total = isinstance(refusal, CampaignHeld | CampaignExhausted)
-    if is_total or (is_any_limit and campaign.available == 0):
+    if is_total or (is_any_limit and _is_full(campaign.available)):
         return _LimitedUses(campaign.occupied)
     counted_at = max(at, campaign.last_at)
     is_of_day = isinstance(refusal, CampaignDayLimitReached)
-    if is_of_day or (is_any_limit and campaign.find_available_on_day(at) == 0):
+    if is_of_day or (is_any_limit and _is_full(campaign.find_available_on_day(at))):
         return _LimitedUses(campaign.count_on_day(counted_at), day=utc_day(counted_at))
     if isinstance(refusal, PersonLimitReached) or is_any_limit:
         person, number = recipient
         return _LimitedUses(number, person)
     return None
+
+
+def _is_full(left: int | None) -> bool:
+    return left is not None and left < 1

@@ -119,7 +119,7 @@ def _add_suppressions(
 
 def _add_deadlines(states: PastStateReader, past: PastState, ids: AbstractSet[UUID], seen: WorkingSet) -> None:
     for campaign_id in ids:
-        deadline = states.find_deadline_at(campaign_id, past.at)
+        deadline = states.find_deadline_at(seen.campaigns[campaign_id], past.at)
         if deadline is not None:
             seen.campaign_deadlines[campaign_id] = deadline
 

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from msgspec import structs
 
 from api.errors import ApplicationError
+from api.http.blocking_route import heavy_read
 from api.http.etags import expected_terms, tag_of
 from api.http.pagination import Page, count_list, format_cursor, parse_cursor
 from api.i18n.messages import refusal_detail, refusal_title
@@ -27,6 +28,7 @@ from api.use_cases.campaign_actions import (
     resume_campaign,
 )
 from api.use_cases.code_actions import join_campaign
+from api.web.admin.campaign_counting import ask_for_counting, needs_choice, read_counting
 from api.web.admin.campaign_events import list_lines, load_campaign_chart, page_lines
 from api.web.admin.campaign_form import blame_field, fill_form, read_terms
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -157,19 +159,34 @@ def show_campaign(
 
 
 @router.post("/{campaign_id}")
+@heavy_read()
 def change_on_page(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep, campaign_id: UUID
 ) -> Response:
-    """Change the terms, unless they were changed since the form was rendered."""
-    before = find_campaign(admin, campaign_id).campaign.terms
+    """Change the terms, unless they were changed since the form was rendered.
+
+    If limits begin to count uses, ask which ones and why, and say what each choice would mean.
+    """
+    balance = find_campaign(admin, campaign_id)
+    before, counting = balance.campaign.terms, read_counting(fields)
     terms = read_terms(fields, admin.services.now(), before)
     ask_about_new_group(fields, admin.services.storage, terms.group, campaign_id)
-    if not fields.errors and terms == before:
+    if not fields.errors and needs_choice(fields, balance.campaign, terms):
+        return ask_for_counting(request, admin, staff, balance, fields, structs.asdict(terms))
+    if not fields.errors and terms == before and counting is None:
         return see_other(f"/admin/campaigns/{campaign_id}")
     if not fields.errors:
         try:
             expected = expected_terms(fields.values.get("seen", ""), before)
-            change_campaign(admin.services, staff.caller(), campaign_id, structs.asdict(terms), expected=expected)
+            change_campaign(
+                admin.services,
+                staff.caller(),
+                campaign_id,
+                structs.asdict(terms),
+                expected=expected,
+                counting=counting,
+                note=fields.values.get("reason", "").strip(),
+            )
         except ApplicationError as error:
             if error.code == TermsConflict.code:
                 view = CampaignPageView(fields=fields, is_changed=True)

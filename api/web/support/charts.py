@@ -156,7 +156,8 @@ def _bar(used: int, reserved: int, limit: int | None) -> list[BarSegment]:
         used_width, reserved_width = used * share, reserved * share
         last: BalancePart = "open"
     else:
-        used_width, reserved_width = WIDTH * used / limit, WIDTH * reserved / limit
+        whole = max(limit, used + reserved)  # more uses than the limit: it was set below them, or counts fewer
+        used_width, reserved_width = WIDTH * used / whole, WIDTH * reserved / whole
         last = "free"
     segments = [BarSegment("used", 0.0, used_width), BarSegment("reserved", used_width, reserved_width)]
     segments.append(BarSegment(last, used_width + reserved_width, WIDTH - used_width - reserved_width))

@@ -144,10 +144,10 @@ def check_campaign_limits(
     Raises:
         CampaignHeld, CampaignExhausted, CampaignDayLimitReached, PersonLimitReached: It is not.
     """
-    freed = [reservation for reservation in freed if code.counts_in_campaign(reservation.versions)]
+    freed = [reservation for reservation in freed if campaign.counts(code, reservation)]
     if campaign.available is not None and campaign.available + len(freed) < 1:
         deadline = working_set.campaign_deadlines.get(campaign.campaign_id)
-        if deadline is None and not working_set.has_reserved_in_campaign(campaign.campaign_id):
+        if deadline is None and not working_set.has_reserved_in_campaign(campaign):
             raise CampaignExhausted
         is_ahead = deadline is not None and deadline > at
         raise CampaignHeld(
@@ -183,12 +183,12 @@ def check_shared_use_left(
 ) -> None:
     """Check that the limits that the codes of a campaign share allow to count a use again.
 
-    A use from before the code joined the campaign takes none of its uses.
+    A use that the limits do not count, such as one from before the code joined the campaign, takes none of its uses.
 
     Raises:
         ReservationNotResolvable: `why` no_free_use.
     """
-    if not code.counts_in_campaign(reservation.versions):
+    if not campaign.counts(code, reservation):
         return
     limit = campaign.terms.max_per_person
     is_full = any(left is not None and left < 1 for left in (campaign.available, campaign.find_available_on_day(at)))

@@ -1,13 +1,13 @@
 """Create a campaign, change its terms, pause, resume and end it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from msgspec import Struct, structs
 
-from domain.asks import Asks
+from domain.asks import Asks, Names
 from domain.commands.context import CampaignDecision, CommandContext, id_of_text
 from domain.commands.reads import Reads, name_campaigns
 from domain.errors import (
@@ -20,6 +20,7 @@ from domain.errors import (
 from domain.events.campaign import (
     CAMPAIGN_CHECKS,
     CAMPAIGN_TERM_NAMES,
+    SHARED_LIMITS,
     CampaignCreated,
     CampaignEnded,
     CampaignEvent,
@@ -27,12 +28,16 @@ from domain.events.campaign import (
     CampaignResumed,
     CampaignTerms,
     CampaignTermsChanged,
+    CampaignUseTaken,
+    Counting,
     find_campaign_contradictions,
 )
 from domain.events.code_terms import find_invalid_term
 from domain.model.campaign import Campaign
+from domain.model.counted_uses import EXISTING_USES_MAX
 from domain.ports import TextDraft
 from domain.values.group_name import NamesGroup
+from domain.values.timestamps import utc_day
 from domain.working_set import MostUses, WorkingSet
 
 
@@ -56,6 +61,9 @@ class ChangeCampaignTerms(NamesGroup, frozen=True, kw_only=True):
     Attributes:
         changes: New values by the name of the term in `CampaignTerms`.
         expected: Change them only if the terms are still these; None: whatever they are.
+        counting: Which uses its limits count from now on. `all` also accepts limits below the uses, which stay: new
+            ones are refused. None: those as before, or all if it counted none, within the limits.
+        note: The reason; goes to the vault.
     """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCampaign, TermsConflict, CampaignConflict, CampaignTermsInvalid)
@@ -64,6 +72,8 @@ class ChangeCampaignTerms(NamesGroup, frozen=True, kw_only=True):
     campaign_id: UUID
     changes: Mapping[str, Any]
     expected: CampaignTerms | None = None
+    counting: Counting | None = None
+    note: TextDraft | None = None
 
     def __post_init__(self) -> None:
         """Check the names of the terms.
@@ -118,8 +128,21 @@ CampaignCommand = CreateCampaign | ChangeCampaignTerms | PauseCampaign | ResumeC
 """A command about one campaign, by the campaign's id."""
 
 
-def _ask_for_most_uses(commands: Sequence[ChangeCampaignTerms], _seen: WorkingSet, asks: Asks) -> None:
+def _name_limited(commands: Sequence[ChangeCampaignTerms], names: Names) -> None:
+    name_campaigns(commands, names)
+    names.newly_limited.update(
+        command.campaign_id
+        for command in commands
+        if command.counting is not None or any(command.changes.get(name) is not None for name in SHARED_LIMITS)
+    )
+
+
+def _ask_for_uses(commands: Sequence[ChangeCampaignTerms], seen: WorkingSet, asks: Asks) -> None:
     asks.most_uses.update(command.campaign_id for command in commands)
+    for command in commands:
+        campaign = seen.campaigns.get(command.campaign_id)
+        if campaign is not None and campaign.changes_count(_new_terms(campaign, command), command.counting):
+            asks.existing_uses.add(command.campaign_id)
 
 
 def _ask_whether_mailboxes_are_known(commands: Sequence[CreateCampaign], _seen: WorkingSet, asks: Asks) -> None:
@@ -127,7 +150,7 @@ def _ask_whether_mailboxes_are_known(commands: Sequence[CreateCampaign], _seen: 
 
 
 CREATE_READS: Final[Reads[CreateCampaign]] = Reads(name=name_campaigns, ask=_ask_whether_mailboxes_are_known)
-CHANGE_TERMS_READS: Final[Reads[ChangeCampaignTerms]] = Reads(name=name_campaigns, ask=_ask_for_most_uses)
+CHANGE_TERMS_READS: Final[Reads[ChangeCampaignTerms]] = Reads(name=_name_limited, ask=_ask_for_uses)
 
 
 NO_USES: Final = MostUses(0, 0)
@@ -139,8 +162,9 @@ def manage_campaign(command: CampaignCommand, working_set: WorkingSet) -> Campai
     Raises:
         Refusal: One of the command's `refusals`, in that order.
     """
-    note = None if isinstance(command, CreateCampaign | ChangeCampaignTerms) else command.note
-    return CampaignDecision(command.campaign_id, _decide(command, working_set), text=note)
+    note = None if isinstance(command, CreateCampaign) else command.note
+    event = _decide(command, working_set)
+    return CampaignDecision(command.campaign_id, event, text=note, uses=_list_counted_uses(event, command, working_set))
 
 
 def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent | None:
@@ -186,23 +210,61 @@ def campaign_event_fields(context: CommandContext, campaign: Campaign | None) ->
 def _change_terms(
     campaign: Campaign, command: ChangeCampaignTerms, fields: dict[str, Any], working_set: WorkingSet
 ) -> CampaignTermsChanged | None:
-    terms = structs.replace(campaign.terms, **command.changes)
-    if terms == campaign.terms:
+    terms = _new_terms(campaign, command)
+    changes_count = campaign.changes_count(terms, command.counting)
+    if command.counting is not None and not terms.has_shared_limits:
+        raise CampaignConflict("uncounted")
+    if terms == campaign.terms and not changes_count:
         return None
     _check_terms(terms)
     if terms.ends_at != campaign.terms.ends_at:  # an end that has passed does not bar a change of other terms
         _check_end_lies_ahead(terms, command.context)
-    if terms.has_shared_limits and not campaign.counts_uses:
-        raise CampaignConflict("uncounted")
     if terms.person_rule != campaign.terms.person_rule:
         _check_mailboxes_are_known(terms, working_set)
-    if in_use := _find_exceeded_limits(campaign, terms, fields["at"], working_set):
+    if changes_count:
+        fields |= _begin_counting(campaign, command, fields["at"], working_set)
+    if command.counting is None and (
+        in_use := _find_exceeded_limits(campaign, terms, fields["at"], working_set, changes_count=changes_count)
+    ):
         raise CampaignConflict.below_uses(in_use)
-    return CampaignTermsChanged(**fields, **structs.asdict(terms))
+    return CampaignTermsChanged(**fields, **structs.asdict(terms), text_id=id_of_text(command.note))
+
+
+def _new_terms(campaign: Campaign, command: ChangeCampaignTerms) -> CampaignTerms:
+    return structs.replace(campaign.terms, **command.changes)
+
+
+def _begin_counting(
+    campaign: Campaign, command: ChangeCampaignTerms, at: datetime, working_set: WorkingSet
+) -> dict[str, Any]:
+    """Return the choice, and the time: later than every use that exists, so that the time alone tells them apart.
+
+    Raises:
+        CampaignConflict: `why` too_many_uses.
+    """
+    counting: Counting = "from_now" if command.counting == "from_now" else "all"
+    uses = working_set.find_existing_uses(campaign.campaign_id)
+    if counting == "all" and len(uses) > EXISTING_USES_MAX:
+        raise CampaignConflict("too_many_uses")
+    latest = [campaign.last_at, *(use.reserved_at for use in uses)]
+    begins_at = max(at, max(latest) + timedelta(microseconds=1))
+    changed = {} if begins_at == at else {"at": begins_at, "recorded_at": command.context.now}
+    return {**changed, "counting": counting}
+
+
+def _list_counted_uses(
+    event: CampaignEvent | None, command: CampaignCommand, working_set: WorkingSet
+) -> Sequence[CampaignUseTaken]:
+    """Return an event for each use that limits count from an event on, the oldest first."""
+    if not isinstance(event, CampaignTermsChanged) or event.counting != "all":
+        return ()
+    shared = campaign_event_fields(command.context, None) | {"at": event.at, "recorded_at": event.recorded_at}
+    uses = working_set.find_existing_uses(command.campaign_id)
+    return [CampaignUseTaken(**shared, **use._asdict()) for use in uses]
 
 
 def _find_exceeded_limits(
-    campaign: Campaign, terms: CampaignTerms, at: datetime, working_set: WorkingSet
+    campaign: Campaign, terms: CampaignTerms, at: datetime, working_set: WorkingSet, *, changes_count: bool
 ) -> dict[str, int]:
     """Return the uses that limits would be below, by the name of the limit."""
     most = working_set.most_per_person.get(campaign.campaign_id, NO_USES)
@@ -211,6 +273,9 @@ def _find_exceeded_limits(
         "max_per_person": most.of_address if terms.person_rule is None else most.of_mailbox,
         "max_per_day": campaign.count_on_day(at),
     }
+    if changes_count:
+        uses, day = working_set.find_existing_uses(campaign.campaign_id), utc_day(at)
+        in_use |= {"max_uses": len(uses), "max_per_day": sum(utc_day(use.reserved_at) == day for use in uses)}
     limits: dict[str, int | None] = {name: getattr(terms, name) for name in in_use}
     return {name: in_use[name] for name, limit in limits.items() if limit is not None and limit < in_use[name]}
 

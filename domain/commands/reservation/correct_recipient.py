@@ -123,7 +123,7 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
         earlier_correction := next((other for other in theirs if other.corrects == reservation.reservation_id), None)
     ) is not None:
         return Decision(code.code_id, reservation_id=earlier_correction.reservation_id)
-    stamp = event_stamp(command.context, code)
+    stamp = event_stamp(command.context, code, not_before=working_set.find_count_start(code))
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
         _check(command, code, reservation, recipient_id, theirs, working_set, policy)

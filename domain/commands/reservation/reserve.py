@@ -174,7 +174,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     if command.reservation_id in working_set.reservations:  # this very command made it before its answer was lost
         return Decision(code.code_id, reservation_id=command.reservation_id, key=command.key)
 
-    stamp = event_stamp(command.context, code)
+    stamp = event_stamp(command.context, code, not_before=working_set.find_count_start(code))
     recipient_id = working_set.recipient_id(command.recipient)
     own_reservations = [
         reservation for reservation in working_set.reservations_of(code.code_id, recipient_id) if reservation.is_use

@@ -40,6 +40,10 @@ TABLE: Final = Table(
         "code_max_uses": "bigint",
         "code_validity_days": "bigint",
         "notify_at": "text",
+        "person_rule": "text",
+        "throwaway": "text",
+        "counts_from": "timestamptz",
+        "recounted_by": "bigint",
     }
     # Columns of new terms follow.
     | {
@@ -47,7 +51,7 @@ TABLE: Final = Table(
         for field in fields(CampaignTerms)
         if field.name != "name"
     },
-    fixed=("created_at", "counts_uses"),
+    fixed=("created_at",),
 )
 _STATE_COLUMNS: Final = [column for column in TABLE.columns if column not in _TERM_COLUMNS.values()]
 if {*_STATE_COLUMNS, "terms"} != {*Campaign.__struct_fields__}:

@@ -26,6 +26,8 @@ def run_a_campaign(client: StrictClient, _: ClientWorld) -> None:
     named = {"campaign_id": campaign.id}
     change = m.CampaignChange(max_uses=20, max_per_day=5)
     changed = client.call(m.CampaignView, "campaigns_change", change, path=named)
+    limits = m.CampaignsPreviewParametersQuery(max_uses=5)
+    preview = client.call(m.LimitPreview, "campaigns_preview", query=limits, path=named)
     joined, issued = (
         client.call(list[m.IssuedCode], "codes_issue", m.IssueRequest(campaign=each))[0] for each in (None, campaign.id)
     )
@@ -41,6 +43,7 @@ def run_a_campaign(client: StrictClient, _: ClientWorld) -> None:
     gone = client.call(m.Problem, "campaigns_get", status=404, path={"campaign_id": UUID(int=7)})
 
     assert (campaign.max_uses, changed.max_uses, changed.max_per_person, changed.name) == (10, 20, 1, "Autumn")
+    assert [choice.counting for choice in preview.choices] == ["all", "from_now"]
     assert (refused.code, gone.code) == ("PERSON_LIMIT", "NOT_FOUND")
     assert (states, read.codes, read.reserved) == (["paused", "active", "ended"], 2, 1)
     _read_campaign(client, campaign.id)

@@ -17,6 +17,7 @@ from domain.commands.campaign.manage_campaign import (
 )
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
+from domain.events.campaign import Counting
 from domain.values.limits.thresholds import parse_thresholds
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors.components import SharedInfrastructure
@@ -72,6 +73,9 @@ class SimulatedCampaign:
         for _ in range(private.choice([0, 1, 3])):
             join = partial(self._join, private)
             self._scheduler.spawn(process, join, private.uniform(0, until_s))
+        later = Random(self.campaign_id.int + 3)
+        for _ in range(later.choice([0, 0, 1, 2])):
+            self._scheduler.spawn(process, partial(self._limit_later, later), later.uniform(0, until_s))
 
     def execute(self, command: CampaignCommand) -> None:
         """Run a command, unless there is no database."""
@@ -94,7 +98,25 @@ class SimulatedCampaign:
             changes["max_per_person"] = self._private.choice([None, 1, 2])
         if self._rules.random() < 0.3:
             changes["person_rule"] = self._rules.choice(RULES)
-        self.execute(ChangeCampaignTerms(context=self._context(), campaign_id=self.campaign_id, changes=changes))
+        self._limit(changes, None)
+
+    def _limit(self, changes: dict[str, Any], counting: Counting | None) -> None:
+        """Change limits; which uses they count may change too, and they may be below those uses."""
+        command = ChangeCampaignTerms(
+            context=self._context(), campaign_id=self.campaign_id, changes=changes, counting=counting
+        )
+        before = self._site.store.campaigns.get(self.campaign_id)
+        self.execute(command)
+        after = self._site.store.campaigns.get(self.campaign_id)
+        self._scheduler.counts["limit is below the uses"] += after is not None and (after.available or 0) < 0
+        if before is not None and after is not None and before.recounted_by != after.recounted_by:
+            chosen = "all" if after.counts_from is None else "from now"
+            self._scheduler.counts[f"limits of a campaign count {chosen}"] += 1
+
+    def _limit_later(self, random: Random) -> None:
+        """Add limits to a campaign that may have counted no uses."""
+        changes = {"max_uses": random.choice([1, 2, 4]), "max_per_person": random.choice([None, 1])}
+        self._limit(changes, random.choice([None, "all", "from_now"]))
 
     def _end(self) -> None:
         self.execute(EndCampaign(context=self._context(), campaign_id=self.campaign_id))

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from domain import working_set
+from domain.commands.campaign import manage_campaign
 from domain.commands.hand_out import hand_out_code
 from domain.events.code import CodeThresholdReached
 from domain.events.event import Event
@@ -122,7 +123,19 @@ def campaign_reports_no_crossing(patch: Patch) -> None:
     patch.setattr(working_set, "report_campaign_crossings", lambda _before, _event, _after: ())
 
 
+def limit_that_starts_later_counts_no_earlier_use(patch: Patch) -> None:
+    """The limit counts all uses, it says, and no event names those that exist."""
+    patch.setattr(manage_campaign, "_list_counted_uses", lambda _event, _command, _working_set: ())
+
+
+def request_that_waited_remains_uncounted(patch: Patch) -> None:
+    """A use is reserved at the time of its request, which is before the limits began to count."""
+    patch.setattr(WorkingSet, "find_count_start", lambda _working_set, _code: None)
+
+
 CAMPAIGN_PLANTS = (
+    limit_that_starts_later_counts_no_earlier_use,
+    request_that_waited_remains_uncounted,
     refund_leaves_the_campaign_full,
     person_limit_ignores_reserved_uses,
     mailbox_is_counted_by_exact_address,

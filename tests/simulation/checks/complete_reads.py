@@ -97,6 +97,7 @@ def _add_uses(store: MemoryStore, complete: WorkingSet, campaign_id: UUID, now: 
             deadlines.append(other.deadline)
     most = (max(counted.values(), default=0) for counted in (of_address, of_mailbox))
     complete.most_per_person[campaign_id] = MostUses(*most)
+    complete.existing_uses[campaign_id] = store.existing_uses_in(campaign_id)
     if deadlines:
         complete.campaign_deadlines[campaign_id] = min(
             (each for each in deadlines if each > now), default=max(deadlines)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from uuid import UUID
 
 from domain.events.campaign import (
+    CampaignTermsChanged,
     CampaignTermsEvent,
     CampaignThresholdReached,
     CampaignUseReturned,
@@ -35,6 +36,8 @@ def find_wrong_crossings(run: RunResult) -> Iterator[str]:
             continue
         if isinstance(event, CodeIssued | CodeTermsChanged | CampaignTermsEvent):
             terms[stream] = event
+        if isinstance(event, CampaignTermsChanged) and event.counting is not None:
+            occupied[stream] = 0  # a new count begins
         occupied[stream] += _change_of_uses(event)
         now = _find_reached(terms[stream], occupied[stream]) if stream in terms else set()
         for threshold in now - reached[stream]:

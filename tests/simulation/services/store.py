@@ -30,6 +30,7 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.model.campaign import Campaign
+from domain.model.counted_uses import ExistingUse
 from domain.model.hand_out import HandedOutCode, HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -98,6 +99,7 @@ Read = Literal[
     "uses of persons",
     "campaign deadlines",
     "most per person",
+    "existing uses",
     "hand-outs",
     "hand-out texts",
 ]
@@ -241,8 +243,20 @@ class MemoryStore(POPOApplicationRecorder):
             if other.is_use
             and other.occupies_use
             and (code := self.codes[other.code_id]).campaign_id == campaign_id
+            and self.campaigns[campaign_id].counts(code, other)
+        ]
+
+    def existing_uses_in(self, campaign_id: UUID) -> list[ExistingUse]:
+        """Return all uses of the codes of a campaign, whether its limits count them or not, the oldest first."""
+        uses = [
+            ExistingUse(other.code_id, other.reservation_id, other.recipient_id, other.reserved_at)
+            for other in self.reservations.values()
+            if other.is_use
+            and other.occupies_use
+            and (code := self.codes[other.code_id]).campaign_id == campaign_id
             and code.counts_in_campaign(other.versions)
         ]
+        return sorted(uses, key=lambda use: (use.reserved_at, use.reservation_id))
 
     def mailboxes_with(self, commands: Sequence[AnyCommand]) -> dict[UUID, bytes]:
         """Return the mailboxes of all recipients, with those whom commands may add, as texts."""
@@ -420,6 +434,8 @@ class _MemoryUnitOfWork:
                 of_mailbox = Counter(mailboxes[other.recipient_id] for other in uses)
                 most = (max(counted.values(), default=0) for counted in (of_address, of_mailbox))
                 working_set.most_per_person[campaign_id] = MostUses(*most)
+            if self._reads("existing uses"):
+                working_set.existing_uses[campaign_id] = self._store.existing_uses_in(campaign_id)
         if isinstance(command, HandOutCommand) and command.hand_out_id in self._store.hand_outs:
             if self._reads("hand-outs"):
                 working_set.hand_outs[command.hand_out_id] = self._store.hand_outs[command.hand_out_id]

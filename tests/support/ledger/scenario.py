@@ -1,5 +1,6 @@
 """given / when / then for decisions: real commands over one book, with a clock and ids that the test controls."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,10 +40,11 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import Refusal
-from domain.events.campaign import CampaignTerms
+from domain.events.campaign import CampaignTerms, Counting
 from domain.events.event import ActorKind, Event, ReportedMail
 from domain.judgment import invitation_rules
 from domain.model.campaign import Campaign
+from domain.model.counted_uses import ExistingUse
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -189,11 +191,20 @@ class Scenario:
         """Staff create the campaign."""
         return self.manage(CreateCampaign(context=self.context("staff"), campaign_id=self._campaign_key, terms=terms))
 
-    def change_campaign(self, **changes: Any) -> CampaignResult | Refusal:
-        """Staff change terms of the campaign."""
-        return self.manage(
-            ChangeCampaignTerms(context=self.context("staff"), campaign_id=self._campaign_key, changes=changes)
+    def change_campaign(self, counting: Counting | None = None, **changes: Any) -> CampaignResult | Refusal:
+        """Staff change terms of the campaign, and which uses its limits count."""
+        key = self._campaign_key
+        uses = [each for each in self.working_set.reservations.values() if each.is_use and each.occupies_use]
+        self.working_set.existing_uses[key] = [
+            ExistingUse(each.code_id, each.reservation_id, each.recipient_id, each.reserved_at) for each in uses
+        ]
+        result = self.manage(
+            ChangeCampaignTerms(context=self.context("staff"), campaign_id=key, changes=changes, counting=counting)
         )
+        # Another transaction reads them again.
+        counted = [each for each in uses if self.campaign.counts(self.working_set.codes[each.code_id], each)]
+        self.working_set.uses_of_persons = dict(Counter((key, each.recipient_id) for each in counted))
+        return result
 
     def pause_campaign(self) -> CampaignResult | Refusal:
         """Staff pause the campaign."""

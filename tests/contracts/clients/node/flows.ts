@@ -274,6 +274,9 @@ async function runACampaign(): Promise<void> {
   await redeem(issued.code, "li.wei@example.org");
   const second = { code: joined.code, email: "li.wei@example.org" };
   problem(await api.POST("/api/v1/public/redeem", { body: second }), 400, "PERSON_LIMIT");
+  const limits = { params: { ...about.params, query: { max_uses: 5 } } };
+  const preview = ok(await api.GET("/api/v1/campaigns/{campaign_id}/limit-preview", limits));
+  assert.deepEqual(preview.choices.map((choice) => choice.counting), ["all", "from_now"]);
   ok(await api.POST("/api/v1/campaigns/{campaign_id}/pause", about));
   ok(await api.POST("/api/v1/campaigns/{campaign_id}/resume", about));
   assert.equal(ok(await api.POST("/api/v1/campaigns/{campaign_id}/end", about)).state, "ended");

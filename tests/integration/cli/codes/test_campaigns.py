@@ -97,6 +97,35 @@ def test_campaign_command_ends_with_the_exit_code_of_its_refusal(bench: LedgerBe
     assert bench.rows("SELECT count(*) FROM code_balances") == [(2,)]
 
 
+def test_campaign_terms_preview_and_set_limits_of_a_campaign_without_any(
+    bench: LedgerBench, terminal: Terminal
+) -> None:
+    """The preview names the uses over the limit and changes nothing; the choice is then made by its option."""
+    campaign = str(bench.create_campaign())
+    ids = [
+        done(bench.redeem(bench.issue(campaign_id=UUID(campaign)), f"p{number}@example.com")).require_reservation()
+        for number in range(2)
+    ]
+    limits = ("campaign", "terms", campaign, "--max-uses", "1")
+
+    shown = terminal.ledger(*limits, "--preview")
+    document = terminal.ledger(*limits, "--preview", "--json").json
+    refused = terminal.ledger(*limits)
+    wrong = terminal.ledger(*limits, "--counting", "some")
+    unknown = terminal.ledger("campaign", "terms", str(uuid4()), "--preview")
+    from_now = terminal.ledger(*limits, "--counting", "from_now", "--note", "Budget", "--json").json
+    of_all = terminal.ledger("campaign", "terms", campaign, "--counting", "all", "--json").json
+
+    first, over, last = shown.out.splitlines()
+    assert first == "all: counted 2, available -1, over the limits 1"
+    assert over.startswith(f"  over: reservation {ids[1].reservation_id} of 20")
+    assert last == "from_now: counted 0, available 1, over the limits 0"
+    assert [choice["over"] for choice in document["choices"]] == [1, 0]
+    assert [refused.status, wrong.status, unknown.status] == [4, 2, 4]
+    assert (from_now["counted"], from_now["available"], of_all["counted"], of_all["available"]) == (0, 1, 2, -1)
+    assert bench.rows("SELECT count(*) FROM private_texts") == [(1,)]
+
+
 def test_campaign_add_and_import_put_codes_into_a_campaign(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path
 ) -> None:

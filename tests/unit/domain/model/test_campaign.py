@@ -17,6 +17,7 @@ from domain.events.campaign import (
     CampaignUseEvent,
     CampaignUseReturned,
     CampaignUseTaken,
+    Counting,
 )
 from domain.events.code import CodePaused
 from domain.model.campaign import (
@@ -27,7 +28,6 @@ from domain.model.campaign import (
     OccupiedUses,
     evolve_campaign,
     find_broken_campaign_rules,
-    is_within_limit,
 )
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import START, Scenario
@@ -145,18 +145,64 @@ def test_stream_of_a_campaign_begins_with_its_creation() -> None:
 
 
 def test_limit_of_a_campaign_is_kept_at_every_event() -> None:
-    """Neither above the limit nor below nothing."""
-    limit_rule = "invariant 12: uses of a campaign stay within its limit"
+    """None is taken beyond the limit, and there are never fewer than none."""
+    limit_rule = "invariant 12: no use of a campaign is taken beyond its limit"
 
     assert broken_rules(created(max_uses=1), take_use(LI, 1)) == []
     assert broken_rules(created(max_uses=1), take_use(LI, 1), take_use(WANG, 2)) == [limit_rule]
     assert broken_rules(created(max_uses=1), return_use(LI, 1)) == [limit_rule]
-    assert is_within_limit(fold(created(max_per_person=1), take_use(LI, 1)))
+    assert broken_rules(created(max_per_person=1), take_use(LI, 1)) == []
+
+
+def limit_later(counting: Counting, **limits: Any) -> CampaignTermsChanged:
+    """Limits of a campaign begin to count."""
+    return CampaignTermsChanged(at=START, actor="staff", name="Autumn", counting=counting, **limits)
+
+
+def earlier_use(person: UUID, number: int, reserved_at: datetime = START) -> CampaignEvent:
+    """A use that limits begin to count."""
+    return replace(take_use(person, number), reserved_at=reserved_at)
+
+
+def test_earlier_uses_may_be_above_a_limit_and_new_ones_may_not() -> None:
+    """Over all codes, on a day and of a person."""
+    limits = {"max_uses": 1, "max_per_person": 1, "max_per_day": 1}
+    beyond = [created(), limit_later("all", **limits), earlier_use(LI, 1), earlier_use(LI, 2)]
+
+    assert broken_rules(*beyond) == []
+    assert broken_rules(*beyond, return_use(LI, 1)) == []
+    assert broken_rules(*beyond, take_use(LI, 3)) == [
+        "invariant 12: no use of a campaign is taken beyond its limit",
+        "invariant 12: no use of a day is taken beyond the campaign's limit",
+    ]
+    assert track(*beyond, take_use(LI, 3))[0] == [[], [], [], [], [PERSON_LIMIT_RULE]]
+
+
+def test_use_of_an_earlier_day_takes_no_place_of_the_day_on_which_it_is_counted() -> None:
+    """It counts over all codes alone."""
+    yesterday = START - timedelta(days=1)
+    campaign = fold(created(), limit_later("all", max_uses=5, max_per_day=1), earlier_use(LI, 1, yesterday))
+
+    assert (campaign.occupied, campaign.find_available_on_day(START)) == (1, 1)
+    assert track(created(), limit_later("all", max_per_day=1), earlier_use(LI, 1, yesterday))[0][-1] == []
+
+
+def test_new_count_begins_with_no_use() -> None:
+    """From then on, or until all are named again, however many were counted before."""
+    limits = created(max_uses=5), take_use(LI, 1), take_use(WANG, 2)
+    from_now, all_again = (fold(*limits, limit_later(counting, max_uses=5)) for counting in ("from_now", "all"))
+
+    assert (from_now.occupied, from_now.counts_from, from_now.recounted_by) == (0, START, 4)
+    assert (all_again.occupied, all_again.counts_from, all_again.recounted_by) == (0, None, 4)
+    assert from_now.counts_uses
+    broken, uses = track(*limits, limit_later("all", max_uses=5), earlier_use(LI, 1))
+    assert broken == [[]] * 5
+    assert (uses.count(LI), uses.count(WANG)) == (1, 0)
 
 
 def test_uses_are_in_counting_campaigns_only() -> None:
     """A campaign without shared limits has none."""
-    rule = "invariant 12: a campaign without shared limits counts none"
+    rule = "invariant 12: a campaign that never had a shared limit counts none"
 
     assert broken_rules(created(), take_use(LI, 1)) == [rule]
     assert broken_rules(created(max_per_person=1), take_use(LI, 1)) == []
@@ -212,12 +258,12 @@ def test_person_limit_is_compared_with_uses_only_where_they_can_break_it() -> No
     assert broken == [[], [], [], [PERSON_LIMIT_RULE]]
 
 
-def test_lower_limit_of_a_person_is_compared_with_every_person() -> None:
-    """One has two uses already."""
+def test_lower_limit_of_a_person_is_compared_with_new_uses_alone() -> None:
+    """One has two uses already, and keeps them."""
     change = CampaignTermsChanged(at=START, actor="staff", name="Autumn", max_per_person=1)
-    broken, _ = track(created(max_per_person=2), take_use(LI, 1), take_use(LI, 2), change)
+    broken, _ = track(created(max_per_person=2), take_use(LI, 1), take_use(LI, 2), change, take_use(LI, 3))
 
-    assert broken == [[], [], [], [PERSON_LIMIT_RULE]]
+    assert broken == [[], [], [], [], [PERSON_LIMIT_RULE]]
 
 
 @pytest.mark.parametrize("event", [take_use(LI, 1), return_use(WANG, 1), return_use(LI, 2)])
@@ -238,7 +284,7 @@ def test_uses_of_the_previous_stream_are_dropped() -> None:
 
 def test_uses_of_a_day_stay_within_the_limit() -> None:
     """The next day in UTC begins with none, and an event without a use begins it too."""
-    rule, next_day = "invariant 12: uses of a day stay within the campaign's limit", START + timedelta(days=1)
+    rule, next_day = "invariant 12: no use of a day is taken beyond the campaign's limit", START + timedelta(days=1)
     paused = CampaignPaused(at=next_day, actor="staff")
     later = replace(take_use(WANG, 2), at=next_day)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from domain.command_bus import handle
+from domain.commands.campaign import manage_campaign
 from domain.commands.campaign.manage_campaign import (
     ChangeCampaignTerms,
     CreateCampaign,
@@ -15,11 +16,11 @@ from domain.commands.campaign.manage_campaign import (
     ResumeCampaign,
 )
 from domain.errors import CampaignConflict, Refusal
-from domain.events.campaign import CampaignTermsChanged
+from domain.events.campaign import CampaignEvent, CampaignTermsChanged, CampaignUseTaken
 from domain.results import CampaignResult
 from domain.working_set import MostUses
 from tests.support.ledger.code_terms import make_campaign_terms
-from tests.support.ledger.scenario import START, Scenario
+from tests.support.ledger.scenario import START, Scenario, done, refusal
 
 
 class FakeText(NamedTuple):
@@ -249,13 +250,165 @@ def test_every_limit_that_would_be_below_its_uses_is_named_with_their_number() -
     assert changed(scenario.change_campaign(max_uses=3, max_per_person=2, max_per_day=3))
 
 
-def test_campaign_that_counts_no_uses_gets_no_shared_limit() -> None:
-    """Its uses so far are not in its stream."""
-    scenario = Scenario(campaign=make_campaign_terms())
+def uncounted(*persons: str) -> Scenario:
+    """A campaign without limits whose code was redeemed by some persons, one after the other."""
+    scenario = Scenario(campaign=make_campaign_terms(), max_uses=9, bound=False)
+    for person in persons:
+        scenario.passes(60)
+        scenario.reserved(person)
+    return scenario
 
-    assert why(scenario.change_campaign(max_uses=5)) == "CAMPAIGN_CONFLICT uncounted"
+
+def campaign_events(scenario: Scenario) -> list[CampaignEvent]:
+    """The events of the campaign after it was created."""
+    new = [each.event for each in scenario.working_set.new_events]
+    return [event for event in new if isinstance(event, CampaignEvent)][1:]
+
+
+def numbers(scenario: Scenario) -> tuple[int, int | None, int | None]:
+    """Uses that the limits count, what is left over all codes, and what is left today."""
+    campaign = scenario.campaign
+    return campaign.occupied, campaign.available, campaign.find_available_on_day(scenario.now)
+
+
+def test_limit_that_starts_later_counts_all_uses_and_names_them() -> None:
+    """The event says the choice, and one for each use follows it; no event has a sum."""
+    scenario = uncounted("li", "wang")
+
+    assert changed(scenario.change_campaign(max_uses=3, max_per_day=3))
+
+    terms, *uses = campaign_events(scenario)
+    assert isinstance(terms, CampaignTermsChanged)
+    assert (terms.counting, terms.max_uses) == ("all", 3)
+    assert [(type(use).__name__, use.at) for use in uses] == [("CampaignUseTaken", terms.at)] * 2
+    assert [use.reserved_at for use in uses if isinstance(use, CampaignUseTaken)] == [
+        START + timedelta(seconds=seconds) for seconds in (60, 120)
+    ]
+    assert numbers(scenario) == (2, 1, 1)
+    scenario.reserved("zhao")
+    assert refusal(scenario.redeem("qian")) == "CAMPAIGN_HELD"
+
+
+def test_limit_that_counts_from_now_on_counts_no_earlier_use() -> None:
+    """Nor does the refund of one free a place."""
+    scenario = uncounted("li", "wang")
+    earlier = next(iter(scenario.working_set.reservations))
+
+    assert changed(scenario.change_campaign("from_now", max_uses=1, max_per_person=1))
+    assert numbers(scenario)[:2] == (0, 1)
+    done(scenario.refund(earlier))
+    assert numbers(scenario)[:2] == (0, 1)
+    scenario.reserved("qian")
+
+    assert refusal(scenario.redeem("zhao")) == "CAMPAIGN_HELD"
+    (terms, _) = campaign_events(scenario)
+    assert isinstance(terms, CampaignTermsChanged)
+    assert (terms.counting, scenario.campaign.counts_from) == ("from_now", terms.at)
+
+
+def test_earlier_uses_count_by_person_and_by_the_day_on_which_they_were_reserved() -> None:
+    """One of yesterday, one of today."""
+    scenario = uncounted()
+    yesterday = scenario.sent("li")
+    scenario.passes(86_400)
+    scenario.reserved("wang")
+
+    assert changed(scenario.change_campaign(max_per_day=2, max_per_person=1))
+
+    assert numbers(scenario) == (2, None, 1)
+    assert refusal(scenario.redeem("li", again=yesterday)) == "PERSON_LIMIT"
+    scenario.reserved("qian")
+    assert refusal(scenario.redeem("zhao")) == "CAMPAIGN_DAY_LIMIT"
+
+
+def test_limit_below_earlier_uses_needs_the_choice_and_takes_none_of_them() -> None:
+    """Those over it stay, and only refunds make room again."""
+    scenario = uncounted("li", "wang", "zhao")
+    first, *_ = scenario.working_set.reservations
+
+    assert why(scenario.change_campaign(max_uses=2, max_per_day=1)) == "CAMPAIGN_CONFLICT max_uses"
+    assert changed(scenario.change_campaign("all", max_uses=2, max_per_day=2))
+
+    assert numbers(scenario) == (3, -1, -1)
+    assert scenario.campaign.state(scenario.now) == "full"
+    assert refusal(scenario.redeem("qian")) == "CAMPAIGN_HELD"
+    done(scenario.refund(first))
+    assert refusal(scenario.redeem("qian")) == "CAMPAIGN_HELD"
+    done(scenario.refund([*scenario.working_set.reservations][1]))
+    assert done(scenario.redeem("qian")).changed
+
+
+def test_counting_campaign_may_get_a_limit_below_its_uses_by_choice() -> None:
+    """It counts all of them already, so none is counted again."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=5), max_uses=9, bound=False)
+    for person in ("li", "wang"):
+        scenario.reserved(person)
+
+    assert changed(scenario.change_campaign("all", max_uses=1))
+    assert not changed(scenario.change_campaign("all", max_uses=1))
+
+    assert campaign_kinds(scenario)[1:] == ["CampaignUseTaken"] * 2 + ["CampaignTermsChanged"]
+    assert numbers(scenario)[:2] == (2, -1)
+
+
+def test_choice_can_be_changed_and_all_uses_are_counted_again() -> None:
+    """From now on, twice, then all; each choice begins a new count."""
+    scenario = uncounted("li")
+    assert changed(scenario.change_campaign("from_now", max_uses=3))
+    scenario.reserved("wang")
+    assert numbers(scenario)[:2] == (1, 2)
+    assert changed(scenario.change_campaign("from_now"))
+    assert numbers(scenario)[:2] == (0, 3)
+    scenario.reserved("zhao")
+
+    assert changed(scenario.change_campaign("all", max_uses=4))
+
+    assert numbers(scenario)[:2] == (3, 1)
+    assert scenario.campaign.counts_from is None
+
+
+def test_choice_without_a_limit_is_refused() -> None:
+    """There is nothing to count for; other terms need no choice."""
+    scenario = uncounted()
+
+    assert why(scenario.change_campaign("all", ends_at=LATER)) == "CAMPAIGN_CONFLICT uncounted"
     assert changed(scenario.change_campaign(ends_at=LATER))
     assert not scenario.campaign.counts_uses
+
+
+def test_more_uses_than_one_commit_counts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting from now on needs none of them."""
+    monkeypatch.setattr(manage_campaign, "EXISTING_USES_MAX", 1)
+    scenario = uncounted("li", "wang")
+
+    assert why(scenario.change_campaign(max_uses=5)) == "CAMPAIGN_CONFLICT too_many_uses"
+    assert changed(scenario.change_campaign("from_now", max_uses=5))
+
+
+def test_request_that_waited_is_counted_from_now_on() -> None:
+    """Its time is that of the count at the earliest, although it asked before."""
+    scenario = uncounted()
+    assert changed(scenario.change_campaign("from_now", max_uses=1))
+    scenario.passes(-30)
+    scenario.reserved("li")
+
+    assert numbers(scenario)[:2] == (1, 0)
+    (reservation,) = scenario.working_set.reservations.values()
+    assert reservation.reserved_at == scenario.campaign.counts_from
+
+
+def test_reason_of_a_change_is_kept() -> None:
+    """The event names its text."""
+    scenario = uncounted()
+    text = FakeText(UUID(int=0x7E))
+    command = ChangeCampaignTerms(
+        context=scenario.context("staff"), campaign_id=UUID(int=0xCA), changes={"ends_at": LATER}, note=text
+    )
+
+    assert changed(scenario.manage(command))
+    (event,) = campaign_events(scenario)
+    assert isinstance(event, CampaignTermsChanged)
+    assert (event.text_id, scenario.working_set.writes.texts) == (text.text_id, [text])
 
 
 def test_shared_limit_can_be_lifted_and_set_again() -> None:
