@@ -31,6 +31,7 @@ from domain.events.campaign import (
 )
 from domain.ports import Rejected
 from domain.results import CampaignResult, Result
+from projections.definitions.tables.campaigns import TABLE
 from projections.event_store import snapshots
 from projections.event_store.codec import encode
 from projections.sql.event_store import EventStoreSql
@@ -381,3 +382,10 @@ def test_request_to_a_full_campaign_reads_few_of_its_reserved_uses(bench: Ledger
     assert words([refused]) == {"CAMPAIGN_HELD": 1}
     assert isinstance(refused, Refusal)
     assert refused.retry_after_s
+
+
+def test_columns_are_declared_in_the_order_of_the_database(bench: LedgerBench) -> None:
+    """Whole rows are read by the places of their columns: a new term has the place that its migration gave it."""
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = 'campaigns'::regclass AND attnum > 0 ORDER BY attnum"
+
+    assert [name for (name,) in bench.rows(query)] == list(TABLE.columns)
