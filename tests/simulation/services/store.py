@@ -15,6 +15,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
+from msgspec.structs import replace
 
 from domain.application import UnitOfWork
 from domain.command_bus import AnyCommand, CodeCommand, Command, NewCode, ReservationCommand
@@ -235,28 +236,23 @@ class MemoryStore(POPOApplicationRecorder):
             if reservation.is_being_processed and not self._is_parked(reservation)
         ]
 
-    def uses_in(self, campaign_id: UUID) -> list[Reservation]:
-        """Return the reserved and counted uses of a campaign."""
+    def uses_in(self, campaign_id: UUID, other_count: Campaign | None = None) -> list[Reservation]:
+        """Return the reserved and counted uses of a campaign, as another state of it counts them."""
+        campaign = other_count or self.campaigns[campaign_id]
         return [
             other
             for other in self.reservations.values()
             if other.is_use
             and other.occupies_use
             and (code := self.codes[other.code_id]).campaign_id == campaign_id
-            and self.campaigns[campaign_id].counts(code, other)
+            and campaign.counts(code, other)
         ]
 
     def existing_uses_in(self, campaign_id: UUID) -> list[ExistingUse]:
         """Return all uses of the codes of a campaign, whether its limits count them or not, the oldest first."""
-        uses = [
-            ExistingUse(other.code_id, other.reservation_id, other.recipient_id, other.reserved_at)
-            for other in self.reservations.values()
-            if other.is_use
-            and other.occupies_use
-            and (code := self.codes[other.code_id]).campaign_id == campaign_id
-            and code.counts_in_campaign(other.versions)
-        ]
-        return sorted(uses, key=lambda use: (use.reserved_at, use.reservation_id))
+        uses = self.uses_in(campaign_id, replace(self.campaigns[campaign_id], counts_from=None))
+        found = [ExistingUse(*(getattr(each, name) for name in ExistingUse._fields)) for each in uses]
+        return sorted(found, key=lambda use: (use.reserved_at, use.reservation_id))
 
     def mailboxes_with(self, commands: Sequence[AnyCommand]) -> dict[UUID, bytes]:
         """Return the mailboxes of all recipients, with those whom commands may add, as texts."""
