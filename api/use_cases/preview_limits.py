@@ -78,6 +78,8 @@ def _preview(
         raise ApplicationError.from_refusal(result)
     if isinstance(result, Refusal):
         return LimitChoice(counting, None, [], result)
-    uses = CampaignReader(services.storage).list_counted_uses(result.campaign)
-    day = utc_day(max(context.now, result.campaign.last_at))
-    return LimitChoice(counting, result.campaign, list(find_uses_over(uses, result.campaign.terms, day)), None)
+    campaign, reader = result.campaign, CampaignReader(services.storage)
+    uses = reader.list_counted_uses(campaign)
+    mailboxes = reader.find_mailboxes({use.recipient_id for use in uses}) if campaign.counts_by_mailbox else {}
+    day = utc_day(max(context.now, campaign.last_at))
+    return LimitChoice(counting, campaign, list(find_uses_over(uses, campaign.terms, day, mailboxes)), None)

@@ -118,3 +118,24 @@ def test_choice_without_a_limit_and_an_unknown_choice_are_refused(app: AppClient
     assert "nothing to count for" in without.json()["detail"]
     assert unknown.status_code == 422
     assert app.client.get(path, headers=key).json()["counted"] is None
+
+
+def test_preview_counts_spellings_of_one_inbox_as_one_person(app: AppClient) -> None:
+    """By the rule of the campaign: the second use of the inbox would be over."""
+    key = app.key("admin")
+    campaign = app.client.post("/api/v1/campaigns", json={"name": "Autumn"}, headers=key).json()["id"]
+    asked = {"count": 1, "max_uses": 2, "campaign": campaign, "open": True}
+    (code,) = app.client.post("/api/v1/codes", json=asked, headers=key).json()
+    reserved = [
+        app.redeem(code["code"], email).json()["reservation_id"] for email in ("li@gmail.com", "l.i+gift@gmail.com")
+    ]
+    path = f"/api/v1/campaigns/{campaign}"
+
+    def uses_over() -> list[str]:
+        preview = app.client.get(f"{path}/limit-preview?max_per_person=1", headers=key).json()
+        return [use["reservation_id"] for use in preview["choices"][0]["uses_over"]]
+
+    by_address = uses_over()
+    changed = app.client.patch(path, json={"person_rule": "mailbox"}, headers=key)
+
+    assert (by_address, changed.status_code, uses_over()) == ([], 200, reserved[1:])

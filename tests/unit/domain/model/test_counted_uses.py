@@ -32,4 +32,13 @@ def test_newest_uses_are_over(limits: dict[str, int], over: list[int]) -> None:
     """Over all codes, of one person, and on the day; a use over one limit takes no place of another."""
     terms = make_campaign_terms(**limits)
 
-    assert [use.reservation_id.int for use in find_uses_over(USES, terms, utc_day(START))] == over
+    assert [use.reservation_id.int for use in find_uses_over(USES, terms, utc_day(START), {})] == over
+
+
+def test_spellings_of_one_inbox_are_one_person() -> None:
+    """Persons 2 and 3 share one; a recipient without a mailbox was erased, and is a person of their own."""
+    terms, mailboxes = make_campaign_terms(max_per_person=1), {UUID(int=2): b"inbox", UUID(int=3): b"inbox"}
+
+    over = [use.reservation_id.int for use in find_uses_over(USES, terms, utc_day(START), mailboxes)]
+
+    assert over == [2, 3, 4]
