@@ -18,7 +18,14 @@ from domain.model.hand_out import HandOutText
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.identifiers import TYPED_LENGTH_MAX
-from domain.values.number_bounds import DAYS, DURATION_PATTERN, MAILS_PER_MINUTE, format_days, parse_days
+from domain.values.number_bounds import (
+    DAYS,
+    DURATION_LENGTH_MAX,
+    DURATION_PATTERN,
+    MAILS_PER_MINUTE,
+    format_days,
+    parse_days,
+)
 from projections.hand_outs.hand_out_reader import HandOutProgress, Person
 
 SUBJECT_LENGTH_MAX: Final = 200
@@ -37,7 +44,11 @@ Text = Annotated[
         description="`{name}` stands for the variable `name` of the recipient, `{group}` for the group.",
     ),
 ]
-ValidFor = Annotated[str, Field(pattern=DURATION_PATTERN), AfterValidator(lambda typed: format_days(parse_days(typed)))]
+ValidFor = Annotated[
+    str,
+    Field(pattern=DURATION_PATTERN, max_length=DURATION_LENGTH_MAX),
+    AfterValidator(lambda typed: format_days(parse_days(typed))),
+]
 Rate = Annotated[
     int | None,
     Field(

@@ -60,9 +60,12 @@ def parse_number(typed: str, bounds: Bounds) -> int:
     return number
 
 
-DURATION_PATTERN: Final = r"^P[0-9]{1,5}[DW]$"
-"""Durations in days or weeks, as ISO 8601 writes them, that can be read if they lie within `DAYS`."""
-_DURATION: Final = re.compile(r"P([0-9]{1,5})([DW])", re.ASCII)
+_DAYS: Final = "(?:[1-9][0-9]{0,3}|[12][0-9]{4}|3[0-5][0-9]{3}|36[0-4][0-9]{2}|36500)D"
+_WEEKS: Final = "(?:[1-9][0-9]{0,2}|[1-4][0-9]{3}|5[01][0-9]{2}|520[0-9]|521[0-4])W"
+DURATION_PATTERN: Final = f"^P(?:{_DAYS}|{_WEEKS})$"
+"""Durations within `DAYS`, in days or weeks as ISO 8601 writes them."""
+DURATION_LENGTH_MAX: Final = len(f"P{DAYS.most}D")
+_DURATION: Final = re.compile(r"P([1-9][0-9]{0,4})([DW])")
 
 
 class DurationError(ValueError):

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NewType
 
-from domain.values.number_bounds import USES, Bounds
+from domain.values.number_bounds import Bounds
 
 Thresholds = NewType("Thresholds", str)
 """Thresholds in normal form: percentages, then uses that are left, in the order in which they are reached."""
 THRESHOLDS_MAX: Final = 10
 PERCENT: Final = Bounds(1, 100)
-USES_LEFT: Final = Bounds(0, USES.most)
-THRESHOLD_PATTERN: Final = r"^(100|[1-9][0-9]?)%$|^(0|[1-9][0-9]{0,15}) left$"
+USES_LEFT: Final = Bounds(0, 10**15 - 1)
+"""As many digits as every limit of uses can have without being larger than `USES`: a pattern says so."""
+THRESHOLD_PATTERN: Final = r"^(100|[1-9][0-9]?)%$|^(0|[1-9][0-9]{0,14}) left$"
 """One threshold in normal form."""
 THRESHOLD_LENGTH_MAX: Final = len(f"{USES_LEFT.most} left")
 THRESHOLDS_LENGTH_MAX: Final = THRESHOLDS_MAX * (THRESHOLD_LENGTH_MAX + len(", "))
@@ -78,7 +79,13 @@ def list_thresholds(thresholds: Thresholds) -> list[int | str]:
 
 def name_listed(listed: Iterable[object]) -> list[str]:
     """Return the names of thresholds that JSON lists. What is not one of them has no valid name."""
-    return [f"{each}%" if type(each) is int else str(each) for each in listed]
+    return [_name_listed(each) for each in listed]
+
+
+def _name_listed(each: object) -> str:
+    if isinstance(each, float) and each.is_integer():  # JSON does not tell 80.0 from 80
+        each = int(each)
+    return f"{each}%" if type(each) is int else str(each)
 
 
 @lru_cache(maxsize=PARSED_CACHED_MAX)

@@ -202,6 +202,7 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "resolve": (lambda stage: (stage.reserve(), "--as", "sent", "--note", HOSTILE), ""),
     "pause": (lambda stage: (stage.code(), "--note", HOSTILE), ""),
     "resume": (lambda stage: (stage.code(), "--note", HOSTILE), ""),
+    "retention": (lambda _: ("--days", "365"), ""),
     "revoke": (lambda stage: (stage.code(), "--note", HOSTILE), ""),
     "change-codes": (lambda _: ("pause", f"group:{HOSTILE}", "--note", HOSTILE), ""),
     "group show": (lambda _: (PRINTABLE,), ""),

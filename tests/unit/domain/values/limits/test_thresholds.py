@@ -6,6 +6,7 @@ from domain.values.limits.thresholds import (
     THRESHOLD_LENGTH_MAX,
     THRESHOLDS_LENGTH_MAX,
     THRESHOLDS_MAX,
+    USES_LEFT,
     ThresholdError,
     are_thresholds,
     find_reached,
@@ -43,7 +44,7 @@ def test_text_that_names_no_threshold_is_refused(typed: str) -> None:
 
 def test_number_of_thresholds_and_their_length_are_bounded() -> None:
     """The longest text has as many of the longest thresholds as there may be."""
-    longest = [f"{2**53 - number} left" for number in range(THRESHOLDS_MAX)]
+    longest = [f"{USES_LEFT.most - number} left" for number in range(THRESHOLDS_MAX)]
     text = join_thresholds(longest)
 
     assert max(map(len, longest)) == THRESHOLD_LENGTH_MAX
