@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 
 from api.errors import ApplicationError
 
-FAULTS_MAX: Final = 20
+FAULTS_MAX: Final = 30
 """Most malformed parts that one answer names."""
 
 

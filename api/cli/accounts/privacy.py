@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from api.cli.arguments import parse_email
+from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
@@ -141,6 +142,7 @@ _WHY_KEPT: Final[dict[WhyKept | None, str]] = {
 }
 
 
+@leaves_no_record(READS_ONLY)
 def retention(
     context: typer.Context,
     days: Annotated[

@@ -330,6 +330,7 @@ READ: Final[dict[str, Callable[[Ledger], Arguments]]] = {
     "hand-out show": lambda ledger: (ledger.hand_out(),),
     "hand-out recipients": lambda ledger: ledger.listed()[:1],
     "hand-out preview": lambda ledger: (ledger.hand_out(),),
+    "retention": lambda _: ("--days", "365"),
     "group show": lambda _: ("VIP",),
     "export events": Ledger.output,
     "export statements": Ledger.output,

@@ -52,6 +52,8 @@ UNUSUAL: dict[str, object] = {
     "LEDGER_BOUNCE_MAILBOX_URL": "imaps://bounces:pa$$word@mail.example/Reports",
     "LEDGER_MAIL_PROVIDER": "postmark",
     "LEDGER_MAIL_HOOK_SECRET": "hook:pa$$word",
+    "LEDGER_PERSON_RULE": "mailbox",
+    "LEDGER_THROWAWAY_FILE": "/dev/null",
     "LEDGER_BOUNCE_POLICY": "refund",
     "LEDGER_THRESHOLD_MAIL_TO": "ops@redeem.example",
     "LEDGER_THRESHOLD_MAIL_WINDOW_S": 61.5,

@@ -97,4 +97,4 @@ def test_campaign_that_counts_no_uses_explains_no_numbers(bench: LedgerBench) ->
 
     assert explained is not None
     assert (explained.used, explained.reserved, explained.most_per_person, explained.numbers) == (None, None, None, [])
-    assert explained.sentence.startswith("The campaign was created without common limits")
+    assert explained.sentence.startswith("The campaign never had a common limit")

@@ -258,7 +258,7 @@ def test_history_names_the_legacy_system_that_was_imported(dsn: str, bench: Ledg
 
     assert (refused.status, "is not a name" in refused.err) == (2, True)
     assert imported.status == 0
-    assert "imported from shop-2019 as an opening balance" in terminal.ledger("history", "DOUBT").out
+    assert "opening balance imported from shop-2019: 1" in terminal.ledger("history", "DOUBT").out
     assert bench.rows("SELECT count(*) FROM ledger_events WHERE strpos(encode(state, 'escape'), 'invitehub') > 0") == [
         (0,)
     ]
