@@ -67,7 +67,7 @@ def may_name_group(ledger: OpenLedger, name: str | None, campaign_id: UUID | Non
 
 def _option(term: TermFormat, suffix: str, *, has_defaults: bool) -> Parameter:
     bounds = f", {term.bounds.least} to {term.bounds.most}" if term.kind == "number" else ""
-    word = f", or {term.none_word}" if term.none_word else ""
+    word = f", or {term.none_word}" if term.none_word and not term.choices else ""
     default = f" Default: {term.default}." if has_defaults and term.default is not None else ""
     text = f"{term.means}{bounds}{word}{suffix}.{default}"
     option = Annotated[str | None, typer.Option(term.option, help=text, show_default=False)]
