@@ -251,8 +251,8 @@ class MemoryStore(POPOApplicationRecorder):
     def existing_uses_in(self, campaign_id: UUID) -> list[ExistingUse]:
         """Return all uses of the codes of a campaign, whether its limits count them or not, the oldest first."""
         uses = self.uses_in(campaign_id, replace(self.campaigns[campaign_id], counts_from=None))
-        found = [ExistingUse(*(getattr(each, name) for name in ExistingUse._fields)) for each in uses]
-        return sorted(found, key=lambda use: (use.reserved_at, use.reservation_id))
+        existing = [ExistingUse(*(getattr(each, name) for name in ExistingUse._fields)) for each in uses]
+        return sorted(existing, key=lambda use: (use.reserved_at, use.reservation_id))
 
     def mailboxes_with(self, commands: Sequence[AnyCommand]) -> dict[UUID, bytes]:
         """Return the mailboxes of all recipients, with those whom commands may add, as texts."""
