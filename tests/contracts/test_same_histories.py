@@ -87,6 +87,8 @@ def run_everything(stores: Sequence[ContractStore], acts: EveryCommand, batches:
             if isinstance(result, CommandResult):
                 counts[type(command).__name__] += result.changed
                 acts.note(command, result)
+    for recount in acts.recount_uses():
+        _run_on_campaigns(stores, recount)
     logs = [log_of(store) for store in stores]
     assert logs[0] == logs[1]
     return counts

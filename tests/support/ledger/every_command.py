@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from msgspec import structs
@@ -49,6 +49,7 @@ from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.reserve import ReserveUse
+from domain.events.campaign import Counting
 from domain.events.code_terms import NO_TERMS
 from domain.ports import RecipientDraft
 from domain.results import CommandResult
@@ -116,6 +117,16 @@ class EveryCommand(RandomCommands):
         if result.reservation and result.reservation.reservation_id not in self.known_ids:
             self.known_ids.append(result.reservation.reservation_id)
             self.recipients.add(result.reservation.recipient_id)
+
+    def recount_uses(self) -> list[ChangeCampaignTerms]:
+        """Changes after which each campaign counts no use and then all of them: for the end of a history."""
+        return [
+            ChangeCampaignTerms(
+                context=self.context("staff", "s1"), campaign_id=each, changes={"max_uses": 100}, counting=counting
+            )
+            for each in self.campaigns
+            for counting in get_args(Counting)[::-1]
+        ]
 
     def about_campaign(self) -> CampaignCommand | HandOutCommand:
         """A command about a campaign or its hand-out."""
