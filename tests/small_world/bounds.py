@@ -69,7 +69,7 @@ SMALL: Final[Mapping[str, int]] = {
     "projections.event_store.snapshots:STREAMS_PER_ROUND": 2,
     "projections.legacy.source:FETCH_SIZE": 2,
     "projections.monitoring.event_counters:EVENTS_PER_TRANSACTION": 8,
-    "projections.privacy.address_retention:CHUNK_SIZE": 1,
+    "projections.privacy.address_retention:CHUNK_SIZE": 2,
     "projections.privacy.address_retention:PAGE_SIZE": 2,
     "projections.privacy.data_export:PAGE_SIZE": 2,
     "projections.privacy.erasure:IDS_PER_LOOKUP": 2,

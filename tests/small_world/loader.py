@@ -69,6 +69,8 @@ class _Shrinking(ast.NodeTransformer):
             if isinstance(target, ast.Name) and target.id in self._sizes:
                 node.value = ast.Constant(self._sizes[target.id])
             elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                if len(target.elts) != len(node.value.elts):
+                    continue  # a starred value, which is no bound
                 node.value.elts = [
                     ast.Constant(self._sizes[name.id])
                     if isinstance(name, ast.Name) and name.id in self._sizes
