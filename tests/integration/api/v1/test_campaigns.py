@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.api.v1.test_event_feed import follow
 from tests.support.clients.app_client import AppClient
 from tests.support.ledger.code_template import make_template
 
@@ -247,7 +248,7 @@ def test_thresholds_are_set_shown_refused_and_reported_with_the_use(app: AppClie
     first = app.redeem(code, "li@example.com").json()["reservation_id"]
     second = app.redeem(other, "wang@example.com").json()["reservation_id"]
     history = app.client.get(f"{path}/history", headers=key).json()["events"]
-    feed = app.client.get("/api/v1/events?type=CampaignThresholdReached&limit=1000", headers=key).json()["events"]
+    feed: list[dict[str, Any]] = follow(app, 0, type="CampaignThresholdReached", limit=1000)
     without = app.client.patch(path, json={"notify_at": None}, headers=key).json()
 
     assert campaign["notify_at"] == [50, 100, "0 left"]

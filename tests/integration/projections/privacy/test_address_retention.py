@@ -56,7 +56,7 @@ def test_address_of_a_person_who_never_accepted_is_erased_after_its_time(bench: 
 
     assert erase(bench, later(bench, days=DAYS - 1)) == 0
     assert count(bench, later(bench, days=DAYS - 1)) == {"recent": 2}
-    assert erase(bench, later(bench, days=DAYS, minutes=1)) == 2
+    assert sum(erase(bench, later(bench, days=DAYS, minutes=1)) for _ in range(2)) == 2  # tiny pages
 
     assert bench.rows("SELECT count(*) FROM recipients") == [(0,)]
     assert bench.rows("SELECT code_id, used FROM code_balances ORDER BY 1") == balances
