@@ -2,5 +2,5 @@
 
 from typing import Final
 
-PAGE_BYTES_MAX: Final = 119_000
-"""Bytes before compression, a third of that on the wire. Typed values, event types and tables took the last 13,000."""
+PAGE_BYTES_MAX: Final = 119_500
+"""Bytes before compression, a third of that on the wire. Event types, tables and a term took the last 13,500."""
