@@ -81,6 +81,11 @@ def restore(backups: Path, folder: Path, *options: str) -> None:
     assert "restored 20" in done.stdout
 
 
+def read_events(receipt: str) -> list[dict[str, object]]:
+    """The events of a receipt, without their paths: those grow when another checkpoint is signed in between."""
+    return [{name: each[name] for name in each if name != "path"} for each in json.loads(receipt)["events"]]
+
+
 def people(stack: Stack) -> int:
     """How many people the ledger knows."""
     with psycopg.connect(stack.info["database_url"]) as conn:
@@ -117,7 +122,7 @@ def test_lost_host_comes_back_with_everything_that_was_received(tmp_path: Path) 
         assert (restored.state(last), people(restored)) == ("sent", 3)
         key = restored.cli("public-key").stdout.strip()
         assert restored.cli("check-receipt", str(receipt), "--public-key", key).returncode == 0
-        assert json.loads(restored.cli("receipt", first).stdout)["events"] == json.loads(receipt.read_text())["events"]
+        assert read_events(restored.cli("receipt", first).stdout) == read_events(receipt.read_text())
         assert restored.cli("verify").returncode == 0
         redeem(restored, code, "new@example.com")
         with receiving(restored, backups) as said:
