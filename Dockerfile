@@ -4,14 +4,14 @@ WORKDIR /src
 # `--build-arg LOCK=tracing` adds the packages of the extra `tracing`.
 ARG LOCK=runtime
 COPY requirements/runtime.lock requirements/tracing.lock requirements/
-# These locks leave out the extra `servers`: here PostgreSQL and Redis are containers of their own.
+# These locks leave out the extra `local`: here PostgreSQL and Redis are containers of their own.
 RUN python -m venv /opt/ledger \
  && /opt/ledger/bin/pip install --quiet --no-cache-dir --require-hashes --only-binary :all: -r "requirements/$LOCK.lock"
 # What lists the packages is in an environment of its own: the image holds the list, not the tool.
 COPY requirements/audit.lock requirements/audit.lock
 RUN python -m venv /opt/audit \
  && /opt/audit/bin/pip install --quiet --no-cache-dir --require-hashes --only-binary :all: -r requirements/audit.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
 COPY requirements/runtime.in requirements/servers.in requirements/tracing.in requirements/
 COPY domain domain
 COPY projections projections

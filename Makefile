@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 CHECKS := check-types check-style check-code check-locks check-api check-docs
-.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench check $(CHECKS) audit sbom docs pictures lock clean
+.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench check $(CHECKS) dist audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -112,7 +112,7 @@ test: setup  ## Run the tests, in some six minutes on two cores
 # Fuzzing, extreme values, outages, accessibility, and fixed slices of chaos, failover, simulation and benchmarks. Each process
 # imports the files with slow tests only: all would take longer than one of them. A path in ARGS names others.
 SLOW_FILES := $$(grep -rl --include='test_*.py' 'pytest\.mark\.slow' tests | sort)
-slow: setup  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
+slow: setup $(AUDITING)  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
 	@$(BIN)/python -m pytest $(call IN_PARALLEL,2) -m "slow and not long" $(if $(filter tests/%,$(ARGS)),,$(SLOW_FILES)) $(ARGS)
 
 # Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start. What runs here is what
@@ -223,6 +223,12 @@ check-api:
 check-docs:
 	@$(BIN)/python -m sphinx -b dummy -W --keep-going -q -d docs/_build/check docs docs/_build/dummy
 
+# REVISION= is the commit; the same one gives the same bytes. docs/how-to/release.md tells what to do with them.
+REVISION := HEAD
+dist: setup $(AUDITING)  ## Build the files of a release in dist/: wheel, source, constraints, SBOM, licenses, digests
+	@rm -rf dist
+	@$(BIN)/python -m tests.packaging.build_release dist --revision $(REVISION)
+
 # Not a part of `make check`: it asks a service for advisories, which changes its mind without us.
 audit: $(AUDITING)  ## Check the pinned packages for known vulnerabilities (asks an advisory service)
 	@for kind in runtime dev; do $(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
@@ -252,10 +258,10 @@ LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --
 PLACELESS := --no-emit-index-url --no-emit-find-links
 lock:  ## Rebuild the locks from requirements/*.in and check that each supported machine has wheels (needs uv)
 	$(LOCK) $(PLACELESS) $(ARGS) requirements/dev.in --output-file requirements/dev.lock
-	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/runtime.in --output-file requirements/runtime.lock
-	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/runtime.in requirements/servers.in \
+	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/build.in requirements/runtime.in --output-file requirements/runtime.lock
+	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/build.in requirements/runtime.in requirements/servers.in \
 		--output-file requirements/servers.lock
-	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/runtime.in requirements/tracing.in \
+	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/build.in requirements/runtime.in requirements/tracing.in \
 		--output-file requirements/tracing.lock
 	$(LOCK) $(PLACELESS) $(ARGS) requirements/audit.in --output-file requirements/audit.lock
 	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock $(ARGS) requirements/mutate.in --output-file requirements/mutate.lock
@@ -266,4 +272,4 @@ lock:  ## Rebuild the locks from requirements/*.in and check that each supported
 		build/pylock.audit.toml build/pylock.mutate.toml
 
 clean:  ## Remove files of tools; the ledger's data (.ledger) stays
-	rm -rf $(VENV) tests/contracts/clients/node/node_modules tests/contracts/clients/node/build $(TOOLS) $(MUTATION) mutants build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) tests/contracts/clients/node/node_modules tests/contracts/clients/node/build $(TOOLS) $(MUTATION) mutants build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

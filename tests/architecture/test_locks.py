@@ -64,7 +64,7 @@ def test_every_runtime_pin_is_a_development_pin(kind: str) -> None:
 
 
 def test_image_installs_no_private_servers() -> None:
-    """No lock that the image can be built from has a package of the extra `servers`."""
+    """No lock that the image can be built from has a package of the extra `local`."""
     kinds = set(re.findall(r"requirements/(\w+)\.lock", (FOLDER.parent / "Dockerfile").read_text()))
 
     assert kinds == {"runtime", "tracing", "audit"}

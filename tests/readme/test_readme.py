@@ -85,7 +85,7 @@ def test_two_commands_are_targets_of_the_makefile() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     """The table and the list of requirements name the same packages."""
-    lists = [ROOT / "requirements" / name for name in ("runtime.in", "servers.in", "tracing.in")]
+    lists = [ROOT / "requirements" / name for name in ("build.in", "runtime.in", "servers.in", "tracing.in")]
     listed = "\n".join(path.read_text(encoding="utf-8") for path in lists)
     required = {re.split(r"[~=<>\[]", line)[0].strip() for line in listed.splitlines() if line and line[0] != "#"}
     explained = set(re.findall(r"^\| ([a-z0-9-]+) \| ", DEPENDENCIES, re.MULTILINE))

@@ -14,6 +14,7 @@ LONG_FILES: Final = (
     "tests/benchmarks/test_slice.py",
     "tests/contracts/test_omitted_reads.py",
     "tests/browser/test_office.py",
+    "tests/packaging/test_release.py",
     "tests/integration/cli/backup/test_drill.py",
     "tests/extremes/test_requests.py",
     "tests/integration/workers/mail_reports/test_mail_hosts.py",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.message import Message
 from http import HTTPStatus
@@ -29,8 +29,12 @@ T = TypeVar("T")
 class Stack:
     """An embedded ledger in a folder of its own."""
 
-    def __init__(self, folder: Path, port: int, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int, env: Mapping[str, str] | None = None, program: Sequence[str | Path] = PROGRAM
+    ) -> None:
         self.folder = folder
+        self.program = program
+        self.cwd = None if program is PROGRAM else folder.parent  # what is installed must not lean on this tree
         self.base = f"http://127.0.0.1:{port}"
         clean = {
             key: value
@@ -40,8 +44,9 @@ class Stack:
         self.env = {**clean, "LEDGER_DATA_DIR": str(folder), **(env or {})}
         self.log = folder.with_suffix(".log").open("ab")
         self.process = subprocess.Popen(
-            [*PROGRAM, "up", "--port", str(port)],
+            [*program, "up", "--port", str(port)],
             env=self.env,
+            cwd=self.cwd,
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
@@ -102,7 +107,13 @@ class Stack:
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command next to the running stack."""
         return subprocess.run(
-            [*PROGRAM, *arguments], env=self.env, capture_output=True, text=True, timeout=WAIT_S_MAX, check=False
+            [*self.program, *arguments],
+            env=self.env,
+            cwd=self.cwd,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S_MAX,
+            check=False,
         )
 
     def python(self, program: str) -> subprocess.CompletedProcess[str]:

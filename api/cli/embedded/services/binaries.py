@@ -1,4 +1,4 @@
-"""Paths of the programs of PostgreSQL and Valkey: those of the extra `servers`, else those that the machine has.
+"""Paths of the programs of PostgreSQL and Valkey: those of the extra `local`, else those that the machine has.
 
 The packages of the extra are not imported.
 """
@@ -28,7 +28,7 @@ VERSION_S_MAX = 20
 MACHINES_WITH_WHEELS: Final = frozenset(
     {("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("darwin", "x86_64")}
 )
-"""Machines on which the extra `servers` installs programs, as its markers say."""
+"""Machines on which the extra `local` installs programs, as its markers say."""
 
 
 def find_postgres_program(name: str) -> Path:
@@ -98,7 +98,7 @@ def _missing(what: str, debian_package: str, brew_package: str) -> str:
     here = (sys.platform, platform.machine())
     how = f"brew install {brew_package}" if sys.platform == "darwin" else f"apt-get install {debian_package}"
     if here in MACHINES_WITH_WHEELS:
-        helps = f"run `make setup` or `pip install 'redemption-ledger[servers]'`, install it (`{how}`)"
+        helps = f"run `make setup` or `pip install 'redemption-ledger[local]'`, install it (`{how}`)"
     else:
         helps = f"no package brings it to {' '.join(here)}, so install it (`{how}`)"
     return f"the {what} is missing: {helps}, or "

