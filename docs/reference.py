@@ -7,7 +7,6 @@ import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_type_hints
 
 import typer
 import yaml
@@ -24,11 +23,11 @@ from api.code_import.row_parser import COLUMNS, IGNORED_COLUMNS
 from api.http.problems import status_of
 from api.i18n.catalogs import catalog_paths, translator
 from api.main import create_app
+from api.schemas.event_schemas import Schema, describe_members, read_members, read_optional_members
 from api.settings import ApiSettings
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events.event import Event
-from domain.events.registry import EVENT_TYPES
-from domain.values.email_domains import DomainNames
+from domain.events.registry import EVENT_TYPES, topic_of
 from projections.config.environment import name_of_variable
 from projections.config.settings import LedgerSettings
 from projections.config.settings_reference import format_default, list_sections
@@ -162,9 +161,6 @@ def _column_lines() -> Iterator[str]:
 
 
 REFUSAL_KEY = re.compile(r'^msgid "refusal\.([A-Z_]+)\.(\w+)"$', re.MULTILINE)
-ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n        .*)*)", re.MULTILINE)
-LITERAL = re.compile(r"typing\.Literal\[(.*?)\]")
-TYPE_NAMES = {"<class 'str'>": "str", "<class 'int'>": "int", "<class 'bool'>": "bool", "<class 'uuid.UUID'>": "UUID"}
 
 
 def _problem_lines() -> Iterator[str]:
@@ -191,41 +187,29 @@ def _event_lines() -> Iterator[str]:
     yield "## Every event\n"
     yield from _field_lines(Event, skip=set())
     for event in EVENT_TYPES.values():
-        yield f"\n## `{event.__name__}:{event.TOPIC_VERSION}`\n"
+        yield f"\n## `{topic_of(event)}`\n"
         yield inspect.cleandoc(event.__doc__ or "").partition("\n\nAttributes:")[0] + "\n"
         yield from _field_lines(event, skip=shared)
 
 
 def _field_lines(event: type[Event], skip: set[str]) -> Iterator[str]:
-    """Yield the table of the fields that a struct declares or inherits.
-
-    Raises:
-        ValueError: A docstring does not explain a field.
-    """
-    meanings: dict[str, str] = {}
-    terms = inspect.getattr_static(event, "terms", None)
-    values = [] if terms is None else [get_type_hints(terms.fget)["return"]]
-    for base in (*event.__mro__, *values):
-        for name, meaning in ATTRIBUTE.findall(inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]):
-            meanings.setdefault(name, " ".join(meaning.split()))
-    types = get_type_hints(event)
-    fields = [field.name for field in structs.fields(event) if field.name not in skip]
-    if fields:
+    """Yield the table of the fields that a struct declares or inherits."""
+    meanings, optional = describe_members(event), read_optional_members(event)
+    members = {name: schema for name, schema in read_members(event).items() if name not in skip}
+    if members:
         yield "| field | type | meaning |"
         yield "|---|---|---|"
-    for name in fields:
-        if name not in meanings:
-            raise ValueError(f"the docstring of {event.__name__} or its bases has no line for {name}")
-        yield f"| `{name}` | {_type_name(types[name])} | {meanings[name]} |"
+    for name, schema in members.items():
+        yield f"| `{name}` | {_type_name(schema)}{', optional' if name in optional else ''} | {meanings[name]} |"
 
 
-def _type_name(annotation: object) -> str:
+def _type_name(schema: Schema) -> str:
     """Name a type as a reader of JSON knows it."""
-    name = re.sub(r"typing\.Optional\[(.*)\]", r"\1 | None", TYPE_NAMES.get(str(annotation), str(annotation)))
-    name = name.replace(f"{DomainNames.__module__}.{DomainNames.__name__}", "str")
-    name = name.replace("<class 'datetime.datetime'>", "datetime").replace("datetime.datetime", "datetime")
-    name = LITERAL.sub(lambda values: " or ".join(f"`{value}`" for value in re.findall(r"\w+", values[1])), name)
-    return name.replace("uuid.UUID", "UUID").replace(" | ", " or ")
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if schema["type"] == "array":
+        return f"array of {_type_name(schema['items'])}"
+    return str(schema.get("format", schema["type"]))
 
 
 def _setting_lines() -> Iterator[str]:

@@ -22,6 +22,7 @@ from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadEvents, TheServices
 from api.http.openapi import PROTECTED, STREAMED
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
+from api.schemas.event_schemas import LEFT_OUT
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
 from domain.events.campaign import CampaignEvent
@@ -43,13 +44,6 @@ BEAT_S: Final = 15
 RETRY_MS: Final = 2_000
 LAG_HEADER: Final = "Ledger-Read-Lag"
 """Seconds by which a response from a standby may be behind."""
-LEFT_OUT: Final = frozenset(
-    {
-        *("at", "recorded_at", "actor", "actor_id", "approved_by", "request_id", "correlation_id", "text_id"),
-        *("reservation_id", "crossed_by"),
-    }
-)
-"""Fields of an event that are outside of its data, or that name staff, requests and encrypted texts."""
 
 
 def _check_type_name(name: str) -> str:

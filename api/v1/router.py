@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.v1 import approvals, campaigns, event_feed, group_branding, hand_outs, health, persons, session
+from api.v1 import approvals, campaigns, event_feed, event_schemas, group_branding, hand_outs, health, persons, session
 from api.v1.codes import code_import, codes, lifecycle, what_if
 from api.v1.public import redeem
 from api.v1.reservations import actions, cases, outage_refunds, queries, rebind, redemption_batches, redemptions
@@ -27,6 +27,7 @@ def include_resources(router: APIRouter) -> None:
     router.include_router(cases.router)
     router.include_router(approvals.router)
     router.include_router(event_feed.router)
+    router.include_router(event_schemas.router)
     router.include_router(persons.router)
     router.include_router(group_branding.router)
     router.include_router(group_channels.router)

@@ -37,6 +37,7 @@ UNCLEAR: Final = re.compile(
 """Names of tests that do not begin with their subject, or that let software speak."""
 
 SAME_CONCEPT: Final = {
+    "event_schemas": "JSON Schemas of events: how they are made, routes",
     "access": "access that an invitation gives: its state, its events",
     "approvals": "proposals that wait for a second person: settings, table, schemas, routes, commands",
     "api_keys": "keys of integrators: table, page, commands",

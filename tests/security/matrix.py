@@ -22,6 +22,9 @@ GET /api/v1/public/redemptions/{reservation_id}/stream
 POST /api/v1/public/redemptions/{reservation_id}/correct-recipient
 POST /api/v1/public/rebind
 POST /api/v1/public/redeem
+GET /api/v1/schemas
+GET /api/v1/schemas/events/{name}
+GET /api/v1/schemas/webhooks/{name}
 GET /docs
 GET /favicon.ico
 GET /healthz

@@ -73,6 +73,7 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
         "subject": "codes",
         "change": "revoke",
         "version": "1",
+        "name": "InviteSent",
     }
 
 

@@ -2,6 +2,7 @@
 
 import base64
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import generated_ledger_models as m
@@ -246,6 +247,16 @@ def read_events(client: StrictClient, _: ClientWorld) -> None:
     assert f"id: {read[-1]}\n" in stream
 
 
+def read_schemas(client: StrictClient, _: ClientWorld) -> None:
+    """The list, and one of each kind."""
+    listed = client.call(m.SchemaList, "events_list_schemas")
+    event = client.call(dict[str, Any], "events_get_event_schema", path={"name": "UseReserved"})
+    message = client.call(dict[str, Any], "events_get_message_schema", path={"name": "webhook.test"})
+
+    assert listed.events["UseReserved"].endswith("/events/UseReserved")
+    assert (event["title"], message["title"]) == ("UseReserved", "webhook.test")
+
+
 def export_and_forget(client: StrictClient, world: ClientWorld) -> None:
     """Everything about a person, then nothing."""
     body = m.ForgetRequest(email=world.sent[7].email, reason="asked by mail")
@@ -291,5 +302,5 @@ FLOWS = (
         connect_a_group,
         report_by_a_mail_provider,
     ),
-    *(run_webhooks, read_events, export_and_forget, sign_in, read_health),
+    *(run_webhooks, read_events, read_schemas, export_and_forget, sign_in, read_health),
 )
