@@ -102,10 +102,10 @@ quick: setup  ## Check style, types, import rules, unit tests, schema, catalogs 
 	@$(BIN)/python -m pytest --quiet -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		tests/unit tests/schema tests/i18n tests/architecture $(ARGS)
 
-# File by file, long files first (tests/support/long_files.py), in more processes than there are cores, four at most, for
+# File by file, long files first (tests/support/long_files.py), in more processes than there are cores, five at most, for
 # much of it is waiting. Each process imports the tests and has servers of its own, so `make test`, which has the most
-# tests, runs in one more, and the others in two more: they wait longer. ARGS=-n0 runs them in one.
-IN_PARALLEL = -n $$(( $$(getconf _NPROCESSORS_ONLN) + $(1) )) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# tests, runs in one more, and the others in three more: they wait longer. ARGS=-n0 runs them in one.
+IN_PARALLEL = -n $$(( $$(getconf _NPROCESSORS_ONLN) + $(1) )) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 test: setup  ## Run the tests, in some six minutes on two cores
 	@$(BIN)/python -m pytest $(call IN_PARALLEL,1) $(ARGS)
 
@@ -113,7 +113,7 @@ test: setup  ## Run the tests, in some six minutes on two cores
 # imports the files with slow tests only: all would take longer than one of them. A path in ARGS names others.
 SLOW_FILES := $$(grep -rl --include='test_*.py' 'pytest\.mark\.slow' tests | sort)
 slow: setup $(AUDITING)  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
-	@$(BIN)/python -m pytest $(call IN_PARALLEL,2) -m "slow and not long" $(if $(filter tests/%,$(ARGS)),,$(SLOW_FILES)) $(ARGS)
+	@$(BIN)/python -m pytest $(call IN_PARALLEL,3) -m "slow and not long" $(if $(filter tests/%,$(ARGS)),,$(SLOW_FILES)) $(ARGS)
 
 # Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start. What runs here is what
 # a bound can change: tests of tests/small_world/left_out.py use none, or those alone that every request uses. Each process
@@ -122,7 +122,7 @@ USES := $(CURDIR)/build/small_world_uses.txt
 SMALL := SMALL_WORLD=1 SMALL_WORLD_USES=$(USES) PYTHONPATH=$(CURDIR)/tests/small_world/startup:$(CURDIR)
 small: setup  ## Run tests where every cache, queue, page, batch and pool is tiny, so that each is full
 	@rm -rf build/small_world && mkdir -p $(dir $(USES)) && : >$(USES)
-	@$(SMALL) $(BIN)/python -m pytest $(call IN_PARALLEL,2) -m "not long" tests/unit/projections tests/unit/api tests/unit/workers \
+	@$(SMALL) $(BIN)/python -m pytest $(call IN_PARALLEL,3) -m "not long" tests/unit/projections tests/unit/api tests/unit/workers \
 		tests/unit/domain/values/test_similar_texts.py tests/integration tests/faults/test_long_life.py \
 		tests/faults/test_chaos.py tests/faults/test_standby_reads.py $(ARGS)
 	@$(SMALL) $(BIN)/python -m tests.simulation --seeds 300 $(if $(SEED),--seed $(SEED))
@@ -136,6 +136,7 @@ long-life: setup  ## Redeem 300,000 times in one process life while database con
 approve: setup  ## Write every approved file: schema, event shapes, results and statements of commands, names of the sending side, docs
 	@$(BIN)/python -m tests.schema.approved_schema
 	@$(BIN)/python -m tests.schema.event_shapes
+	@$(BIN)/python -m tests.schema.approved_event_schemas
 	@APPROVE_RESULTS=1 $(BIN)/python -m pytest --quiet -n0 tests/unit/domain \
 		tests/integration/projections/event_store/test_statements.py
 	@$(BIN)/python -m tests.observability.approved_sending

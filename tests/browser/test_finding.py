@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
+pytestmark = pytest.mark.slow
+
 Tab = Callable[..., Page]
 PICTURES = os.environ.get("PAGE_PICTURES")
 """Folder for screenshots that a person looks at; none are taken without it."""

@@ -13,6 +13,8 @@ from tests.support.clients.served_app import ServedApp
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
 
+pytestmark = pytest.mark.slow
+
 Tab = Callable[..., Page]
 PICTURES = os.environ.get("PAGE_PICTURES")
 """Folder for screenshots and printed pages that a person looks at; none are made without it."""

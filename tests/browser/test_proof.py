@@ -18,6 +18,8 @@ from projections.transparency_log.tile_log import append_new_events
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
+pytestmark = pytest.mark.slow
+
 Tab = Callable[..., Page]
 RESULT = "#proof-result"
 LOADED = "Object.keys(JSON.parse(document.getElementById('proof-data').textContent)).length"

@@ -21,6 +21,8 @@ from api.cli.embedded.services.ledger import GATE, LAUNCH
 from tests.faults.rigs.worker_rig import BEAT_MODULES, RING
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Beats:

@@ -206,7 +206,7 @@ def set_chunk_size(patch: pytest.MonkeyPatch, size: int) -> None:
     patch.setattr(group_commit, "CHUNK_ALONE_MAX", size)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(entries=st.lists(ENTRIES, min_size=1, max_size=12), chunk=st.sampled_from([1, 2, 5, 128]))
 @example(entries=[Entry("paused", "li")] * 4 + [Entry("many", "wang"), Entry("few", "li")], chunk=128)
 @example(entries=[Entry("guess", person) for person in PEOPLE[:4] * 4] + [Entry("legacy")], chunk=128)

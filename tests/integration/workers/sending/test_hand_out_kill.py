@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 from tests.support.servers.mail_server import MailServer
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 PEOPLE = 200
 KILLS = (40, 110)
