@@ -187,7 +187,7 @@ class WorkingSet:
                 reservation_before, reservation = self._record_reservation(code_id, version, event)
             elif isinstance(event, HandedOutCodeEvent):
                 self.handed_out[code_id] = evolve_handed_out_code(self.handed_out.get(code_id), code_id, event)
-            self.codes[code_id] = check_balance(code)
+            self.codes[code_id] = check_balance(before, event, code)
             self.changed_codes.add(code_id)
             recorded = Recorded(code_id, version, event)
             self.new_events.append(recorded)

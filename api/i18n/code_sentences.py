@@ -72,7 +72,9 @@ def _domains_text(say: Translator, names: Sequence[str]) -> str:
 
 
 def _terms_changed(say: Translator, facts: Facts) -> str:
-    return say("event.CodeTermsChanged", terms=terms_text(say, facts))
+    counting = facts.get("counting")
+    key = "event.CodeTermsChanged" if counting is None else f"event.CodeTermsChanged.{counting}"
+    return say(key, terms=terms_text(say, facts))
 
 
 def _resend_requested(say: Translator, facts: Facts) -> str:

@@ -194,6 +194,25 @@ class LimitChoiceView(BaseModel):
     uses_over: Annotated[list[UseOver], Field(description="The newest of them, at most 100.")]
 
 
+class CodeLimitChoiceView(BaseModel):
+    """What a limit of a code would mean if it counted all uses, or those from now on."""
+
+    counting: Annotated[Counting, Field(description="Which uses the limit would count, as in a change.")]
+    refused: Annotated[str | None, Field(description="Why the change would be refused; null: it would be made.")]
+    max_uses: Annotated[int | None, Field(description="The limit of the code after the change; null if refused.")]
+    counted: Annotated[int | None, Field(description="Uses that are used or reserved; null if refused.")]
+    available: Annotated[int | None, Field(description="As in the code, after the change.")]
+    over: Annotated[int, Field(description="Uses that would be over the limit. They stay, and new ones are refused.")]
+    uses_over: Annotated[list[UseOver], Field(description="The newest of them, at most 100.")]
+
+
+class CodeLimitPreview(BaseModel):
+    """What a limit of a code would mean, for each choice of the uses that it counts."""
+
+    id: UUID
+    choices: Annotated[list[CodeLimitChoiceView], Field(description="all, then from_now.")]
+
+
 class LimitPreview(BaseModel):
     """What limits of a campaign would mean, for each choice of the uses that they count."""
 

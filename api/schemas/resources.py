@@ -15,6 +15,7 @@ from api.schemas.numbers import Strict
 from api.schemas.parsing import VISIBLE
 from api.schemas.threshold_list import ThresholdList, ThresholdListView
 from api.schemas.timestamps import Timestamp
+from domain.events.campaign import Counting
 from domain.events.code_terms import SINGLE_USE, TERM_NAMES, CodeTerms
 from domain.model.reservation import PublicState
 from domain.values.email_domains import DomainNames
@@ -218,7 +219,10 @@ class CodeView(IssuedView):
 
     used_count: int
     reserved: int
-    available: int | None
+    available: int | None = Field(
+        description="Uses that are left; null without a limit. Negative by as many uses as were there when a limit was"
+        " set below them."
+    )
     state: str
     open: bool
     campaign: UUID | None = Field(description="Campaign that the code belongs to.")
@@ -329,6 +333,12 @@ class NoteRequest(StrictRequest):
 class TermsRequest(ChangedTerms):
     """Changed terms of a code. Terms without a field stay as they are."""
 
+    counting: Counting | None = Field(
+        default=None,
+        description="Which uses a changed `max_uses` counts. all: every use that the code has, also a limit below them,"
+        " which stay. from_now: further uses, so those that exist are added to the limit. null: all, and a limit that"
+        " is lowered below the uses is refused.",
+    )
     note: Reason = None
 
 

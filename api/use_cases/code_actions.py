@@ -12,6 +12,7 @@ from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
+from domain.events.campaign import Counting
 from domain.events.code_terms import CodeTerms
 
 
@@ -24,11 +25,13 @@ def change_terms(
     *,
     expected: CodeTerms | None = None,
     release_binding: bool = False,
+    counting: Counting | None = None,
     note: str = "",
 ) -> ChangeTerms:
     """Change the terms that `changes` names, if the terms are still the expected ones; None expects any.
 
-    `release_binding` binds the code to its next recipient instead of the one it was issued to.
+    `release_binding` binds the code to its next recipient instead of the one it was issued to. `counting` says which
+    uses a changed limit counts.
     """
     return ChangeTerms(
         context=services.context(caller),
@@ -36,6 +39,7 @@ def change_terms(
         note=services.note(note),
         expected=expected,
         release_binding=release_binding,
+        counting=counting,
         changes=changes,
     )
 

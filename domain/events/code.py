@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from domain.events.campaign import Counting
 from domain.events.code_terms import TermsEvent
 from domain.events.event import Event
 
@@ -68,6 +69,8 @@ class CodeTermsChanged(TermsEvent, frozen=True, kw_only=True):
         text_id: The reason, in the vault.
         bound_to: The recipient whom the code was bound to when it was issued; none once that binding was
             released.
+        counting: How staff chose the limit. `all`: it counts all uses, and may be below them. `from_now`: it is the
+            uses at this event and further ones. none: it is not below the uses.
     """
 
     IMPORTANCE = "outcome"
@@ -77,6 +80,7 @@ class CodeTermsChanged(TermsEvent, frozen=True, kw_only=True):
 
     text_id: UUID | None = None
     bound_to: UUID | None = None
+    counting: Counting | None = None
 
 
 class CodePaused(Event, frozen=True, kw_only=True):

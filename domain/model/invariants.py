@@ -19,7 +19,7 @@ from domain.events.access import (
     InviteReminded,
 )
 from domain.events.campaign import CampaignEvent
-from domain.events.code import CodeJoinedCampaign, OpeningBalanceImported
+from domain.events.code import CodeJoinedCampaign, CodeTermsChanged, OpeningBalanceImported
 from domain.events.event import STAFF, Event
 from domain.events.reservation import (
     CaseClosed,
@@ -34,6 +34,7 @@ from domain.events.reservation import (
     ReservationEvent,
     ReservationStarted,
     UseRefunded,
+    UseReserved,
 )
 from domain.model.campaign import Campaign, find_broken_campaign_rules
 from domain.model.redeem_code import RedeemCode
@@ -47,13 +48,13 @@ class InvariantViolationError(AssertionError):
     """New events would break an invariant. This is a bug: nothing of the batch may be committed."""
 
 
-def check_balance(code: RedeemCode) -> RedeemCode:
-    """Check invariant 1 and that no counter is negative, and return the code.
+def check_balance(before: RedeemCode | None, event: Event, code: RedeemCode) -> RedeemCode:
+    """Check invariant 1 and that no counter is negative after an event, and return the code.
 
     Raises:
         InvariantViolationError: The balance would be wrong; the caller must not commit.
     """
-    if not is_balanced(code):
+    if not keeps_balance(before, event, code):
         message = (
             f"code {code.code_id} at version {code.version}: used {code.used}, reserved {code.reserved}, "
             f"limit {code.terms.max_uses}"
@@ -62,19 +63,20 @@ def check_balance(code: RedeemCode) -> RedeemCode:
     return code
 
 
-def is_balanced(code: RedeemCode) -> bool:
-    """Invariant 1: used + reserved is within the limit, and no counter is below zero."""
-    return (
-        code.used >= 0
-        and code.reserved >= 0
-        and 0 <= code.sent_binding <= code.used
-        and (code.terms.max_uses is None or code.used + code.reserved <= code.terms.max_uses)
-    )
-
-
-def keeps_balance(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
-    """Invariant 1 holds after the event."""
-    return is_balanced(after)
+def keeps_balance(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
+    """Invariant 1: no counter is below zero, and no event grants a use beyond the limit; uses over it may stay."""
+    if after.used < 0 or after.reserved < 0 or not 0 <= after.sent_binding <= after.used:
+        return False
+    limit = after.terms.max_uses
+    if limit is None or after.occupied <= limit:
+        return True
+    if before is None:
+        return False
+    if isinstance(event, CodeTermsChanged):
+        is_higher = before.terms.max_uses is not None and before.terms.max_uses <= limit
+        return is_higher or event.counting == "all"
+    is_moved = isinstance(event, UseReserved) and event.corrects is not None  # refunded in the same commit
+    return is_moved or after.occupied <= before.occupied
 
 
 def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
@@ -302,7 +304,7 @@ def is_removal_open(reservation: Reservation) -> bool:
 
 # Names begin with the number of the invariant or rule in docs/reference/rules.md, or with what they are about.
 CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], bool]]] = {
-    "invariant 1: uses stay within the limit": keeps_balance,
+    "invariant 1: no use is granted beyond the limit": keeps_balance,
     "invariant 3: only a success counts": counts_only_success,
     "invariant 3: a rebind takes no use": takes_no_use_for_a_rebind,
     "invariant 12: a code joins one campaign, without reserved uses": joins_once_and_unreserved,

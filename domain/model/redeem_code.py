@@ -88,15 +88,28 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         return bool(owners - {recipient_id})
 
     @property
+    def occupied(self) -> int:
+        """Uses that are counted or reserved now."""
+        return self.used + self.reserved
+
+    @property
     def available(self) -> int | None:
-        """Uses that a new reservation may take; None without limit. Never clamped: a negative number would be a bug."""
+        """Uses that a new reservation may take; None without limit. Never clamped.
+
+        It is negative while more uses are counted and reserved than a limit allows that was set below them.
+        """
         max_uses = self.terms.max_uses
-        return None if max_uses is None else max_uses - self.used - self.reserved
+        return None if max_uses is None else max_uses - self.occupied
+
+    @property
+    def is_held(self) -> bool:
+        """Whether only reserved uses, which may be refunded, stand between the counted ones and the limit."""
+        return self.terms.max_uses is not None and self.used < self.terms.max_uses <= self.occupied
 
     @property
     def reached_thresholds(self) -> tuple[str, ...]:
         """The thresholds of its limit that its reserved and counted uses reach, in order."""
-        return find_reached(self.terms.notify_at, self.terms.max_uses, self.used + self.reserved)
+        return find_reached(self.terms.notify_at, self.terms.max_uses, self.occupied)
 
     @property
     def is_revoked(self) -> bool:
@@ -130,7 +143,7 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
             return "not_started"
         if self.available is None or self.available > 0:
             return "active"
-        return "held" if self.reserved else "exhausted"
+        return "held" if self.is_held else "exhausted"
 
 
 _NEUTRAL: Final = frozenset(

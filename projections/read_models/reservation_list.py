@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from domain.model.counted_uses import ExistingUse
 from projections.database.store_queries import Database, ReadableStore
 from projections.sql.read_models import ReadModelsSql
 
@@ -28,6 +29,12 @@ def read_reservation_page(
     else:
         rows = database.fetch_all(ReadModelsSql.reservations_of_code_from, code_id, *after, limit)
     return [ReservationListEntry(*row) for row in rows]
+
+
+def list_newest_uses(storage: ReadableStore, code_id: UUID, limit: int) -> list[ExistingUse]:
+    """Return the newest uses that a code has reserved or counted, the oldest first."""
+    rows = Database(storage).fetch_all(ReadModelsSql.newest_uses_of_code, code_id, limit)
+    return [ExistingUse(*row) for row in reversed(rows)]
 
 
 def read_reservation_rows(

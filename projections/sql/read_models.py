@@ -40,6 +40,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     drifting: LiteralString
     reservations_from: LiteralString
     reservations_of_code_from: LiteralString
+    newest_uses_of_code: LiteralString
     codes_of_group_from: LiteralString
     codes_of_campaign_from: LiteralString
     events_after: LiteralString

@@ -235,6 +235,10 @@ WHERE (reserved_at, reservation_id) > (%s, %s) ORDER BY reserved_at, reservation
 SELECT reservation_id, code_id, status, reserved_at FROM reservations
 WHERE code_id = %s AND (reserved_at, reservation_id) > (%s, %s) ORDER BY reserved_at, reservation_id LIMIT %s;
 
+-- name: newest_uses_of_code
+SELECT code_id, reservation_id, recipient_id, reserved_at FROM reservations
+WHERE code_id = %s AND kind = 'redeem' AND status <> 'refunded' ORDER BY reserved_at DESC, reservation_id DESC LIMIT %s;
+
 -- name: codes_of_group_from
 SELECT * FROM code_balances
 WHERE group_name = %s AND (issued_at, code_id) > (%s, %s) ORDER BY issued_at, code_id LIMIT %s;

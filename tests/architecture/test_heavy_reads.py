@@ -18,6 +18,7 @@ UNBOUNDED: Final = frozenset(
         "walk_uses_back",
         "list_history",
         "list_counted_uses",
+        "list_newest_uses",
         "compare",
         "ask_redeem",
         "ask_action",

@@ -111,6 +111,7 @@ FAMILIES: Final = {
     *(f"event.AccessRevoked.{actor}" for actor in ("import", "channel")),
     *(f"opening.{reason}" for reason in OPENINGS),
     *(f"event.CampaignTermsChanged.{counting}" for counting in get_args(Counting)),
+    *(f"event.CodeTermsChanged.{counting}" for counting in get_args(Counting)),
     *(f"explain.held.{why}" for why in ("reserved", "waiting", "sending", "unknown", "removal", "overdue")),
     *(f"refusal.{code}.{part}" for code in ERROR_CODES for part in ("title", "detail")),
     *(f"page.support.term.{term.name}{part}" for term in TERMS for part in ("", ".none")),

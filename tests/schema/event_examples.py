@@ -148,7 +148,7 @@ CAMPAIGN_TERMS: Final[dict[str, Any]] = {
 EXAMPLES: Final[list[Event]] = [
     CodeIssued(**WHO, **TERMS, text_id=C, bound_to=P, bound=False, campaign_id=R),
     OpeningBalanceImported(**WHO, uses=3, source="csv", reason="stated"),
-    CodeTermsChanged(**WHO, **TERMS, text_id=C, bound_to=P),
+    CodeTermsChanged(**WHO, **TERMS, text_id=C, bound_to=P, counting="all"),
     CodeJoinedCampaign(**WHO, campaign_id=C),
     CodeThresholdReached(**WHO, threshold="10 left", crossed_by=R),
     CodePaused(**WHO, text_id=C),

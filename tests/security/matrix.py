@@ -84,6 +84,7 @@ GET /api/v1/codes
 GET /api/v1/codes/{code_id}
 GET /api/v1/codes/{code_id}/explain
 GET /api/v1/codes/{code_id}/history
+GET /api/v1/codes/{code_id}/limit-preview
 GET /api/v1/codes/{code_id}/terms
 GET /api/v1/codes/{code_id}/what-if
 GET /api/v1/events
@@ -361,6 +362,7 @@ GET /api/v1/codes
 GET /api/v1/codes/{code_id}
 GET /api/v1/codes/{code_id}/explain
 GET /api/v1/codes/{code_id}/history
+GET /api/v1/codes/{code_id}/limit-preview
 GET /api/v1/codes/{code_id}/terms
 GET /api/v1/codes/{code_id}/what-if
 """,

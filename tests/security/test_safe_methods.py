@@ -23,6 +23,7 @@ UNREACHED = {
     "/support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce",  # the hand-out has no recipient
     "/support/reservations/{reservation_id}/receipt",  # no checkpoint was signed yet
     *("/api/v1/codes/{code_id}/what-if", "/api/v1/hand-outs", "/api/v1/groups/branding"),  # need a query
+    "/api/v1/codes/{code_id}/limit-preview",  # likewise
     *("/admin/groups/letter", "/admin/groups/one", "/admin/hand-outs/{hand_out_id}/mail"),  # likewise
     "/admin/staff/{staff_id}/role",  # likewise
     "/support/set-password/{token}",  # its token is in an email

@@ -439,7 +439,7 @@ class LedgerModel:
             raise ViolationError(f"no answer on code {number}, and nothing was wrong")
         if isinstance(result, CodeHeld) and not firm and not many:
             raise ViolationError(f"code {number} stays held with Celery dead")
-        if isinstance(result, CodeExhausted) and code.used != code.terms.max_uses:
+        if isinstance(result, CodeExhausted) and code.used < (code.terms.max_uses or 0):
             raise ViolationError(f"code {number} was said to be used up")
         if isinstance(result, EmailMismatch) and not code.sent_binding:
             raise ViolationError(f"code {number} was said to be another's")

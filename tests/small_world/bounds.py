@@ -189,6 +189,7 @@ SMALL: Final[Mapping[str, int]] = {
     "api.web.admin.batches:PER_PAGE": 3,
     "api.web.admin.campaigns:REDEMPTIONS_COUNTED_MAX": 8,
     "api.web.admin.campaign_counting:OVER_SHOWN_MAX": 2,
+    "api.web.support.actions.pages:OVER_SHOWN_MAX": 2,
     "api.web.admin.campaign_events:EVENTS_PER_PAGE": 3,
     "api.web.admin.campaign_events:EXPLAINED_MAX": 3,
     "api.web.admin.campaigns:PER_PAGE": 3,

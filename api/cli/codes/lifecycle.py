@@ -9,11 +9,14 @@ import typer
 
 from api.cli.arguments import parse_email, parse_group, parse_id, parse_reservation_id
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import JsonFlag, NoteOption, print_json
+from api.cli.printing import JsonFlag, NoteOption, format_timestamp, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
+from api.schemas.code_terms import Term
 from api.use_cases import code_actions, reservation_actions
+from api.use_cases.preview_limits import preview_code_limit, view_of_code_limit_choice
 from api.use_cases.services import Caller, LedgerServices
+from domain.events.campaign import Counting
 from domain.results import CommandResult
 from projections.terminal.text import say
 
@@ -60,17 +63,48 @@ def terms(
     unbind: Annotated[
         bool, typer.Option("--unbind", help="Release the binding that `import-legacy --keep-binding` kept.")
     ] = False,
+    counting: Annotated[
+        Counting | None, typer.Option(help="Uses that a new limit counts: all, or from_now.", show_default=False)
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what each choice would mean, and change nothing.")
+    ] = False,
     note: NoteOption = "",
     json: JsonFlag = False,
 ) -> int:
     """Change terms of a code.
 
-    Terms without an option stay as they are. A limit below the used and reserved uses is refused (exit code 4).
+    Terms without an option stay as they are. A limit that is lowered below the used and reserved uses is refused (exit
+    code 4). With `--counting all` it is accepted: these uses stay, and new ones are refused. With `--counting from_now`
+    the limit is the number of further uses: those that exist are added to it.
 
     Example: `ledger terms ABCD-EFGH-JKMN --max-uses 20 --expires-at never --note "agreed by phone"`
     """
-    action = partial(code_actions.change_terms, changes=terms, release_binding=unbind, note=note)
+    if preview:
+        return _preview_limit(Session(context.obj), code, terms.get("max_uses"), json=json)
+    action = partial(code_actions.change_terms, changes=terms, release_binding=unbind, counting=counting, note=note)
     return _act_on_code(Session(context.obj), code, action, json=json)
+
+
+def _preview_limit(session: Session, code: str, max_uses: Term, *, json: bool) -> int:
+    if not isinstance(max_uses, int):
+        raise typer.BadParameter("needs a number to preview", param_hint="'--max-uses'")
+    with session.open_ledger() as ledger:
+        code_id = ledger.find_code_id(code)
+        choices = preview_code_limit(ledger.services, ledger.caller(), code_id, max_uses)
+        views = [view_of_code_limit_choice(choice, ledger.language) for choice in choices]
+    if json:
+        print_json({"id": code_id, "choices": [view.model_dump() for view in views]})
+        return 0
+    for view in views:
+        if view.refused is not None:
+            say(f"{view.counting}: {view.refused}")
+            continue
+        numbers = f"limit {view.max_uses}, counted {view.counted}, available {view.available}"
+        say(f"{view.counting}: {numbers}, over the limit {view.over}")
+        for use in view.uses_over:
+            say(f"  over: reservation {use.reservation_id} of {format_timestamp(use.reserved_at)} UTC")
+    return 0
 
 
 def cancel(

@@ -1,21 +1,26 @@
 """What staff and integrators may do with one code: change its terms, pause, resume, revoke, add a note."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from api.errors import ApplicationError
-from api.http.blocking_route import BlockingRoute
-from api.http.dependencies import MayReadCodes, MayWriteCodes, TheReason, TheServices
+from api.http.blocking_route import BlockingRoute, heavy_read
+from api.http.dependencies import MayReadCodes, MayWriteCodes, TheLanguage, TheReason, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
+from api.schemas.campaigns import CodeLimitPreview
 from api.schemas.code_terms import document_of_terms
+from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import CodeView, JoinRequest, NoteRequest, TermsRequest, TermsView, WholeTerms
 from api.use_cases import code_actions
+from api.use_cases.preview_limits import preview_code_limit, view_of_code_limit_choice
 from api.use_cases.services import Services
 from api.v1.codes.code_views import view_of_code
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.results import CommandResult
+from domain.values.number_bounds import USES
 from projections.definitions.tables.code_balances import code_from_named_row
 
 router = APIRouter(
@@ -35,15 +40,37 @@ def change_terms(
     response: Response,
     if_match: IfMatch = None,
 ) -> CodeView:
-    """Changes the terms that the request names. A limit below the used and reserved uses is refused.
+    """Changes the terms that the request names.
+
+    A limit that is lowered below the used and reserved uses is refused, unless `counting` says which uses it counts:
+    then these uses stay, and new ones are refused. `limit-preview` says what each choice would mean.
 
     With `If-Match`, the terms change only if they still have that ETag.
     """
     changes = {name: getattr(body, name) for name in TERM_NAMES if name in body.model_fields_set}
     expected = None if if_match is None else expected_terms(if_match, _terms(services, code_id))
-    result = code_actions.change_terms(services, caller, code_id, changes, expected=expected, note=body.note or "")
+    result = code_actions.change_terms(
+        services, caller, code_id, changes, expected=expected, counting=body.counting, note=body.note or ""
+    )
     response.headers["ETag"] = tag_of(result.code.terms)
     return view_of_code(result.code, services.now())
+
+
+@router.get("/limit-preview", summary="Preview a limit of a code")
+@heavy_read()
+def preview_limit(
+    code_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    caller: MayReadCodes,
+    max_uses: Annotated[int, Query(ge=USES.least, le=USES.most, description="As in the change."), IN_DIGITS],
+) -> CodeLimitPreview:
+    """Returns what a limit would mean if it counted all uses, and from now on; which uses would be over it.
+
+    Nothing is changed.
+    """
+    choices = preview_code_limit(services, caller, code_id, max_uses)
+    return CodeLimitPreview(id=code_id, choices=[view_of_code_limit_choice(each, language) for each in choices])
 
 
 @router.get("/terms", summary="Get the terms of a code with their ETag")

@@ -276,7 +276,10 @@ def _find_exceeded_limits(
     if changes_count:
         uses, day = working_set.find_existing_uses(campaign.campaign_id), utc_day(at)
         in_use |= {"max_uses": len(uses), "max_per_day": sum(utc_day(use.reserved_at) == day for use in uses)}
+    # Uses over a limit that staff set below them do not bar a change of other terms.
+    before = {} if changes_count or terms.person_rule != campaign.terms.person_rule else structs.asdict(campaign.terms)
     limits: dict[str, int | None] = {name: getattr(terms, name) for name in in_use}
+    limits = {name: limit for name, limit in limits.items() if name not in before or limit != before[name]}
     return {name: in_use[name] for name, limit in limits.items() if limit is not None and limit < in_use[name]}
 
 

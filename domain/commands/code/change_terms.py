@@ -17,8 +17,10 @@ from domain.errors import (
     RefusalOrder,
     TermsConflict,
 )
+from domain.events.campaign import Counting
 from domain.events.code import CodeTermsChanged
 from domain.events.code_terms import TERM_NAMES, CodeTerms
+from domain.model.redeem_code import RedeemCode
 from domain.ports import TextDraft
 from domain.values.group_name import NamesGroup
 from domain.working_set import WorkingSet
@@ -33,6 +35,9 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
         expected: Change them only if the terms are still these; None: whatever they are.
         release_binding: Bind the code to its next recipient instead of the one whom it was issued to. A use that
             counts or is reserved still binds it.
+        counting: How a changed `max_uses` is meant. `all` counts all uses and accepts a limit below them: they stay,
+            and new ones are refused. `from_now` counts further uses: those that exist at the commit are added. None:
+            `all`, but no lower limit than the uses.
     """
 
     refusals: ClassVar[RefusalOrder] = (
@@ -50,6 +55,7 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
     note: TextDraft | None = None
     expected: CodeTerms | None = None
     release_binding: bool = False
+    counting: Counting | None = None
 
     def __post_init__(self) -> None:
         """Check the names of the terms.
@@ -83,11 +89,10 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
         raise TermsConflict
     if code.is_revoked:
         raise CodeIsRevoked
-    terms = structs.replace(code.terms, **command.changes)
+    terms = _new_terms(command, code)
     check_agreement(terms)
-    occupied_uses = code.used + code.reserved
-    if terms.max_uses is not None and terms.max_uses < occupied_uses:
-        raise LimitBelowUsage(occupied_uses)
+    if command.counting is None and _is_lowered_below_uses(code, terms):
+        raise LimitBelowUsage(code.occupied)
     bound_to = None if command.release_binding else code.bound_to
     if (terms, bound_to) == (code.terms, code.bound_to):
         return Decision(code.code_id)
@@ -96,5 +101,30 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
         **structs.asdict(terms),
         bound_to=bound_to,
         text_id=id_of_text(command.note),
+        counting=command.counting,
     )
     return Decision(code.code_id, [event], text=command.note)
+
+
+def _new_terms(command: ChangeTerms, code: RedeemCode) -> CodeTerms:
+    """Return the terms as they would be.
+
+    Raises:
+        OutOfBounds: `why` max_uses: a choice of the uses that a limit counts names none, or the sum is too large.
+    """
+    terms = structs.replace(code.terms, **command.changes)
+    if command.counting is None:
+        return terms
+    limit: int | None = command.changes.get("max_uses")
+    if limit is None:
+        raise OutOfBounds("max_uses")
+    if command.counting == "all":
+        return terms
+    terms = structs.replace(terms, max_uses=code.occupied + limit)
+    check_terms({"max_uses": terms.max_uses})
+    return terms
+
+
+def _is_lowered_below_uses(code: RedeemCode, terms: CodeTerms) -> bool:
+    limit, before = terms.max_uses, code.terms.max_uses
+    return limit is not None and limit < code.occupied and (before is None or limit < before)

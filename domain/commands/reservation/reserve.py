@@ -328,16 +328,13 @@ def _select_overdue_to_release(
         to_release = working_set.overdue(code.code_id, stamp.now)[: policy.overdue_per_command]
         if len(to_release) < code.reserved:
             raise _code_held_error(code, working_set, stamp, policy)
-    if code.available is None or code.available + len(to_release) > 0:
+    if code.available is None or (missing := 1 - code.available - len(to_release)) <= 0:
         return to_release
-    other_overdue = next(
-        (reservation for reservation in working_set.overdue(code.code_id, stamp.now) if reservation not in to_release),
-        None,
-    )
-    if other_overdue is None:
-        raise _code_held_error(code, working_set, stamp, policy) if code.reserved else CodeExhausted
-    to_release.append(other_overdue)
-    return to_release
+    overdue = working_set.overdue(code.code_id, stamp.now)
+    others = [reservation for reservation in overdue if reservation not in to_release][:missing]
+    if len(others) < missing:
+        raise _code_held_error(code, working_set, stamp, policy) if code.is_held else CodeExhausted
+    return [*to_release, *others]
 
 
 def _code_held_error(code: RedeemCode, working_set: WorkingSet, stamp: EventStamp, policy: Policy) -> CodeHeld:

@@ -129,6 +129,9 @@ def change_terms(client: StrictClient, _: ClientWorld) -> None:
     named = {"code_id": _issue(client).id}
     later = m.TermsRequest(max_uses=5, expires_at=FAR_AHEAD, note="by request")
     extended = client.call(m.CodeView, "codes_change_terms", later, path=named)
+    limit = m.CodesPreviewLimitParametersQuery(max_uses=5)
+    preview = client.call(m.CodeLimitPreview, "codes_preview_limit", query=limit, path=named)
+    assert [choice.counting for choice in preview.choices] == ["all", "from_now"]
     terms = client.call(m.TermsView, "codes_terms", path=named)
     whole = m.WholeTerms(max_uses=6, expires_at=None, validity_days=10, group=None, rebinds_max=None)
     blind = client.call(m.Problem, "codes_replace_terms", whole, status=428, path=named)

@@ -6,6 +6,7 @@ Every act has an id of its own and is asked again if no answer came, as the supp
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from random import Random
 from typing import Final
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import RefundAfterOutage, Resolution, ResolveReservation
+from domain.events.campaign import Counting
 from domain.model.reservation import Reservation
 from projections.vault.vault import EncryptedText, PrivateText
 from tests.simulation.actors.components import SharedInfrastructure
@@ -160,10 +162,13 @@ class SimulatedStaff:
         random = self._kernel.random
         max_uses, seconds = random.choice([None, 1, 2, 5]), random.choice([None, 60, 600])
         expires_at = None if seconds is None else self._site.now() + timedelta(seconds=seconds)
+        # Randomness of its own, so that the schedules of everything else stay as they are.
+        counting: Counting | None = None if max_uses is None else Random(request).choice([None, "all", "from_now"])
         return lambda: ChangeTerms(
             context=self._context(request),
             code_id=reservation.code_id,
             changes={"max_uses": max_uses, "expires_at": expires_at},
+            counting=counting,
         )
 
     def _context(self, request: str) -> CommandContext:

@@ -6,7 +6,7 @@ A simulation that finds none of them would prove nothing (tests/simulation/test_
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final, cast
 from uuid import UUID
 
 import pytest
@@ -27,6 +27,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.errors import CodeExhausted
 from domain.events.event import Event
 from domain.events.reservation import InviteSent
+from domain.model import invariants
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -47,6 +48,7 @@ from workers.sending.due_sweep import sweep
 from workers.sending.loop import Ended
 
 Patch = pytest.MonkeyPatch
+BALANCE_RULE: Final = "invariant 1: no use is granted beyond the limit"
 Due = Callable[[RedeemCode, Reservation, EventStamp, UUID, Policy], Sequence[Event]]
 
 
@@ -355,6 +357,17 @@ def correction_ignores_domains(patch: Patch) -> None:
     patch.setattr(correct_recipient, "_check", check_all_but_domains)
 
 
+def uses_over_the_limit_count_as_left(patch: Patch) -> None:
+    """A code whose limit was set below its uses has as many left as it has too many."""
+
+    def count_difference(code: RedeemCode) -> int | None:
+        return None if code.terms.max_uses is None else abs(code.terms.max_uses - code.occupied)
+
+    patch.setattr(RedeemCode, "available", property(count_difference))
+    patch.setattr(invariants, "keeps_balance", lambda _before, _event, _after: True)
+    patch.setitem(cast("dict[str, Any]", invariants.CODE_RULES), BALANCE_RULE, lambda *_: True)
+
+
 PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
@@ -368,6 +381,7 @@ PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
         late_success_is_retaken_blindly,
         key_is_forgotten,
         overdue_forgets_leases,
+        uses_over_the_limit_count_as_left,
         claim_ignores_the_lease,
         bounce_gives_the_use_back,
         bounce_refunds_whatever_was_sent,

@@ -54,7 +54,7 @@ from tests.simulation.checks.hand_out_checks import (
 from tests.simulation.checks.report_checks import find_untrue_reports
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
-from tests.simulation.checks.threshold_checks import find_wrong_crossings
+from tests.simulation.checks.threshold_checks import find_uses_beyond_limits_of_codes, find_wrong_crossings
 from tests.simulation.services.store import MemoryStore
 
 Violations = Iterator[str]
@@ -78,6 +78,7 @@ def violations(run: RunResult) -> list[str]:
         _secrets,
         find_broken_access_rules,
         find_uses_against_terms,
+        find_uses_beyond_limits_of_codes,
         find_wrong_crossings,
         find_early_hand_outs,
         find_repeated_hand_outs,
@@ -126,8 +127,6 @@ def bank(store: MemoryStore) -> Violations:
     for code_id, code in store.codes.items():
         if (code.used, code.reserved) != (counts[code_id, "sent"], counts[code_id, "live"]):
             yield f"bank: code {code_id} says {code.used}+{code.reserved}, its reservations say otherwise"
-        if code.terms.max_uses is not None and code.used + code.reserved > code.terms.max_uses:
-            yield f"bank: code {code_id} is over its limit"
 
 
 def _promises(run: RunResult) -> Violations:
@@ -315,7 +314,7 @@ def refusals_are_true(
     if code is None:
         return
     result = results[0]
-    if isinstance(result, CodeExhausted) and (code.reserved or code.used != code.terms.max_uses):
+    if isinstance(result, CodeExhausted) and code.used < (code.terms.max_uses or 0):
         yield f"code {code_id} was said to be used up: {code.used} used, {code.reserved} held of {code.terms.max_uses}"
     if isinstance(result, CodeHeld) and not code.reserved:
         yield f"code {code_id} was said to be held, and nothing holds it"

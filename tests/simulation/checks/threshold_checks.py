@@ -1,4 +1,4 @@
-"""Checks of thresholds, told from the log alone and with other arithmetic: each crossing is reported once."""
+"""Checks of limits of codes and of thresholds, told from the log alone and with other arithmetic."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -47,6 +47,24 @@ def find_wrong_crossings(run: RunResult) -> Iterator[str]:
         yield f"{use} crossed {threshold} of {stream}, and no event reports it"
     for stream, threshold, use in reported - expected:
         yield f"{threshold} of {stream} is reported, and {use} did not cross it"
+
+
+def find_uses_beyond_limits_of_codes(run: RunResult) -> Iterator[str]:
+    """Invariant 1: no use of a code is granted beyond the limit in force; those that a new limit is below stay."""
+    limits: dict[UUID, int | None] = {}
+    occupied: Counter[UUID] = Counter()
+    for fact in run.facts:
+        event, before = fact.event, occupied[fact.code_id]
+        occupied[fact.code_id] += _change_of_uses(event)
+        if isinstance(event, CodeIssued | CodeTermsChanged):
+            limits[fact.code_id] = event.max_uses
+            limit = event.max_uses
+            if isinstance(event, CodeTermsChanged) and event.counting == "from_now" and (limit or 0) <= before:
+                yield f"code {fact.code_id}: no further use is left by a limit from now on"
+        is_moved = isinstance(event, UseReserved) and event.corrects is not None
+        limit = limits.get(fact.code_id)
+        if limit is not None and occupied[fact.code_id] > max(limit, before) and not is_moved:
+            yield f"code {fact.code_id} has {occupied[fact.code_id]} uses, and its limit is {limit}"
 
 
 def _change_of_uses(event: Event) -> int:

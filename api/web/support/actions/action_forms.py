@@ -12,6 +12,7 @@ from api.errors import ApplicationError
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import parse_email, parse_term
 from api.use_cases.code_actions import change_terms, pause, resume, revoke
+from api.use_cases.preview_limits import CHOICES
 from api.use_cases.reservation_actions import cancel, correct_recipient, rebind, refund, resend, resolve
 from api.use_cases.services import Caller, LedgerServices
 from domain.command_bus import CodeCommand, ReservationCommand
@@ -59,6 +60,7 @@ class ActionForm:
     email: str = ""
     access: str = ""
     group: str = ""
+    counting: str = ""
     terms: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(TERM_NAMES, ""))
 
 
@@ -131,7 +133,8 @@ def code_command(
             return revoke.command(services, caller, code_id, note=note)
         case "terms":
             changes = {term.name: parse_term(term, form.terms[term.name]) for term in TERMS}
-            return change_terms.command(services, caller, code_id, changes, note=note)
+            counting = next((choice for choice in CHOICES if choice == form.counting), None)
+            return change_terms.command(services, caller, code_id, changes, counting=counting, note=note)
 
 
 def text_key(action: SupportAction, reservation: Reservation) -> str:

@@ -1,16 +1,22 @@
 """Pages of actions on a reservation or a code: a form with a preview. A form that is sent twice acts once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.http.blocking_route import heavy_read
 from api.http.etags import tag_of
+from api.i18n.code_sentences import name_threshold
 from api.i18n.messages import refusal_detail
+from api.schemas.code_terms import TERMS
+from api.schemas.parsing import parse_term
+from api.use_cases.preview_limits import CHOICES, preview_code_limit
 from api.use_cases.services import Caller
 from api.use_cases.use_case import perform
 from api.web.forms import new_nonce, request_id_from_nonce
@@ -38,12 +44,17 @@ from api.web.support.actions.action_forms import (
     text_key,
 )
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
-from api.web.support.actions.preview import Preview, preview_command
+from api.web.support.actions.preview import Limits, Preview, preview_command
 from api.web.support.reservation_page import get_reservation
 from domain.command_bus import CodeCommand, ReservationCommand
+from domain.errors import Refusal
+from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import DAYS, USES
 
+LIMIT: Final = next(term for term in TERMS if term.name == "max_uses")
+OVER_SHOWN_MAX: Final = 20
+"""Most uses over a limit that the page names, the newest."""
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 TheForm = Annotated[ActionForm, Depends(parse_form)]
 FormProblem = Literal["changed", "reason_missing", "access_missing"]
@@ -126,6 +137,7 @@ def show_code_action(
 
 
 @router.post("/codes/{code_id}/acts/{act}")
+@heavy_read()
 def run_code_action(
     request: Request,
     support: SupportContextDep,
@@ -136,7 +148,9 @@ def run_code_action(
 ) -> Response:
     """Perform an action on a code, or show the form with its preview."""
     subject = _code(support, code_id)
-    if (answer := _invalid_or_preview(request, support, staff, action, code_id, subject, form)) is not None:
+    preview_limit = partial(_preview_limit, support, code_id, get_language(request))
+    answer = _invalid_or_preview(request, support, staff, action, code_id, subject, form, preview_limit)
+    if answer is not None:
         return answer
     services, caller = support.services, staff.caller(request_id_from_nonce(form.nonce))
     perform(services, caller, code_command(services, caller, action, code_id, form))
@@ -151,9 +165,13 @@ def _invalid_or_preview(
     subject_id: UUID,
     subject: Subject,
     form: ActionForm,
+    preview_limit: Callable[[int], Limits] | None = None,
 ) -> Response | None:
     """Return the form again if only the preview is requested or a field is missing or malformed; else None."""
     try:
+        limit = _find_new_limit(subject, form)
+        if limit is not None and form.step == "look" and not form.counting:
+            form = replace(form, counting=CHOICES[0])
         preview = _preview(request, support, action, subject_id, form)
     except ApplicationError as error:
         if error.code not in {"EMAIL_INVALID", "MALFORMED"}:
@@ -161,13 +179,37 @@ def _invalid_or_preview(
         wrong = refusal_detail(error.code, get_language(request))
         return _form(request, staff, action, subject, None, form, wrong=wrong)
     is_changed = preview.is_possible and _is_stale(form, subject)
-    if is_changed or form.step == "look":
-        return _form(request, staff, action, subject, preview, form, problem="changed" if is_changed else None)
+    problem: FormProblem | None = "changed" if is_changed else None
+    if problem is None and form.step != "look":
+        problem = _find_missing_field(action, subject, form)
+        if problem is None:
+            return None
+    if preview_limit is not None and limit is not None:
+        preview = replace(preview, limits=preview_limit(limit))
+    return _form(request, staff, action, subject, preview, form, problem=problem)
+
+
+def _find_missing_field(action: SupportAction, subject: Subject, form: ActionForm) -> FormProblem | None:
     if FIELDS.get(action) == "access" and subject.is_accepted and form.access not in ACCESS:
-        return _form(request, staff, action, subject, preview, form, problem="access_missing")
-    if not 0 < len(form.note.strip()) <= NOTE_LENGTH_MAX:
-        return _form(request, staff, action, subject, preview, form, problem="reason_missing")
-    return None
+        return "access_missing"
+    return None if 0 < len(form.note.strip()) <= NOTE_LENGTH_MAX else "reason_missing"
+
+
+def _find_new_limit(subject: Subject, form: ActionForm) -> int | None:
+    """Return the new limit that a form names: then it must say which uses the limit counts."""
+    typed = form.terms["max_uses"]
+    limit = None if typed == subject.form.terms["max_uses"] else parse_term(LIMIT, typed)
+    return limit if isinstance(limit, int) else None
+
+
+def _preview_limit(support: SupportContext, code_id: UUID, language: Language, limit: int) -> Limits:
+    """Return what a new limit would mean for each choice of the uses that it counts, with its refusal in words."""
+    choices = preview_code_limit(support.services, Caller("staff"), code_id, limit)
+    return [(each, _say_refusal(each.refusal, language)) for each in choices]
+
+
+def _say_refusal(refusal: Refusal | None, language: Language) -> str | None:
+    return None if refusal is None else refusal_detail(refusal.code, language, **refusal.facts)
 
 
 def _is_stale(form: ActionForm, subject: Subject) -> bool:
@@ -213,6 +255,8 @@ def _form(
         subject=subject,
         preview=preview,
         form=form,
+        over_shown_max=OVER_SHOWN_MAX,
+        name_threshold=name_threshold,
         wrong=wrong,
         is_reason_missing=is_reason_missing,
         is_access_missing=is_access_missing,

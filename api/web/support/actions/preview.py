@@ -1,6 +1,7 @@
 """Previews of actions: the ledger decides the command and rolls everything back."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -8,6 +9,7 @@ from msgspec import structs
 
 from api.errors import ApplicationError
 from api.i18n.messages import event_sentence, refusal_detail, say_event
+from api.use_cases.preview_limits import CodeLimitChoice
 from api.web.staff_auth.context import SupportContext
 from api.web.support.actions.action_forms import SupportAction
 from domain.application import CommandPreview
@@ -27,6 +29,10 @@ from projections.read_models.campaign_list import CampaignReader
 Terms = TypeVar("Terms", CodeTerms, CampaignTerms)
 
 
+Limits = Sequence[tuple[CodeLimitChoice, str | None]]
+"""What a new limit would mean for each choice of the uses that it counts, with its refusal in words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """What an action would do.
@@ -38,6 +44,7 @@ class Preview:
         refused: Why it can't be done; None if it can.
         is_possible: Whether the ledger would accept it, and something would change.
         left: Reservations of a revoked code that are being sent or need manual review, by kind.
+        limits: What a new limit of a code would mean; empty without one.
     """
 
     action: SupportAction
@@ -47,6 +54,7 @@ class Preview:
     refused: str | None
     is_possible: bool
     left: dict[str, int]
+    limits: Limits = ()
 
 
 def preview_command(

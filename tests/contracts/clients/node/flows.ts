@@ -159,6 +159,9 @@ async function changeTerms(): Promise<void> {
   const params = { path };
   const extended = ok(await api.PATCH("/api/v1/codes/{code_id}", { params, body: { max_uses: 5, expires_at: "2090-01-01T00:00:00Z" } }));
   assert.equal(extended.max_uses, 5);
+  const limits = { params: { path, query: { max_uses: 5 } } };
+  const preview = ok(await api.GET("/api/v1/codes/{code_id}/limit-preview", limits));
+  assert.deepEqual(preview.choices.map((choice) => choice.counting), ["all", "from_now"]);
   const terms = await api.GET("/api/v1/codes/{code_id}/terms", { params });
   const whole = { ...ok(terms), max_uses: 6, expires_at: null };
   problem(await api.PUT("/api/v1/codes/{code_id}/terms", { params, body: whole }), 428, "PRECONDITION_REQUIRED");

@@ -150,3 +150,26 @@ def test_group_named_like_an_email_address_is_refused(bench: LedgerBench, termin
 
     assert (result.status, "is an email address, which events may not hold" in result.err) == (2, True)
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]
+
+
+def test_terms_preview_and_set_a_limit_below_the_uses(bench: LedgerBench, terminal: Terminal) -> None:
+    """The preview names the uses over the limit and changes nothing; the choice is then made by its option."""
+    code = bench.issue(5, bound=False)
+    ids = [done(bench.redeem(code, f"p{nth}@example.com")).require_reservation().reservation_id for nth in range(2)]
+    limit = ("terms", code, "--max-uses", "1")
+
+    shown = terminal.ledger(*limit, "--preview")
+    document = terminal.ledger(*limit, "--preview", "--json").json
+    unlimited = terminal.ledger("terms", code, "--preview")
+    refused, wrong = terminal.ledger(*limit), terminal.ledger(*limit, "--counting", "some")
+    from_now = terminal.ledger(*limit, "--counting", "from_now", "--json").json
+    of_all = terminal.ledger(*limit, "--counting", "all", "--json").json
+
+    first, over, last = shown.out.splitlines()
+    assert first == "all: limit 1, counted 2, available -1, over the limit 1"
+    assert over.startswith(f"  over: reservation {ids[1]} of 20")
+    assert last == "from_now: limit 3, counted 2, available 1, over the limit 0"
+    assert [choice["over"] for choice in document["choices"]] == [1, 0]
+    assert [unlimited.status, refused.status, wrong.status] == [2, 4, 2]
+    assert (from_now["changed"], of_all["changed"]) == (True, True)
+    assert bench.rows("SELECT max_uses, reserved FROM code_balances") == [(1, 2)]

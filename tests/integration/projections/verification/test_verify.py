@@ -112,7 +112,7 @@ DAMAGES = {
     "sent twice": (SENT_TWICE, "invariant 4: sent once per delivery", 4, "InviteSent"),
     "limit lowered": (
         replaced("CodeIssued:1", '"max_uses": 2', '"max_uses": 0'),
-        *("invariant 1: uses stay within the limit", 2, "UseReserved"),
+        *("invariant 1: no use is granted beyond the limit", 2, "UseReserved"),
     ),
     "crossing not reported": (
         replaced("CodeIssued:1", '"max_uses": 2', '"max_uses": 2, "notify_at": "1 left"'),

@@ -222,11 +222,41 @@ def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_i
     assert [field.attributes["value"] for field in fields] == ["3", ""]
     assert read_page(looked.text).row("Moves to another group") == ["by the settings", "at most 0"]
     assert "at most 0" in browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text
-    assert "Uses that are used or reserved: 2." in low.text
+    assert "Uses over the limit: 1. They stay." in low.text
     assert _changed_rows(looked.text)[-2:] == ["Limit 3 9", "Moves to another group by the settings at most 0"]
     assert (wrong.status_code, often.status_code) == (422, 422)
     assert [answer.status_code for answer in done] == [303, 303]
     assert kinds(shared_app, code).count("CodeTermsChanged") == 1
+
+
+def test_new_limit_asks_which_uses_it_counts(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """Each choice with its numbers and the uses over the limit; the reason is still asked for; then the change."""
+    code = shared_app.issue(make_template(max_uses=4, bound=False))
+    ids = [reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b")]
+    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts/terms"
+    form = {"max_uses": "1", "validity_days": "", "expires_at": "", "group": "", "rebinds_max": "", "nonce": "n1"}
+
+    looked = read_page(browser.submit(path, step="look", **form).text)
+    without_reason = browser.submit(path, counting="from_now", note=" ", **form)
+    same = read_page(browser.submit(path, step="look", **{**form, "max_uses": "4", "validity_days": "9"}).text)
+    done = browser.submit(path, counting="all", note="sold twice", **form)
+
+    of_all, from_now = looked.find("div", id="choice-all"), looked.find("div", id="choice-from_now")
+    assert "Limit of the code: 1. Used and reserved: 2. Left: -1." in of_all.text
+    assert "Uses over the limit: 1. They stay." in of_all.text
+    assert ids[1] in of_all.text
+    assert "Limit of the code: 3. Used and reserved: 2. Left: 1." in from_now.text
+    assert looked.row("Limit") == ["4", "1"]
+    assert without_reason.status_code == 422
+    chosen = [
+        field.attributes["value"]
+        for field in read_page(without_reason.text).find_all("input", name="counting")
+        if "checked" in field.attributes
+    ]
+    assert chosen == ["from_now"]
+    assert same.find_all("input", name="counting") == []
+    assert done.status_code == 303
+    assert "-1" in browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text
 
 
 def seen_on(answer: AppResponse) -> dict[str, str]:

@@ -338,6 +338,16 @@ def test_limit_below_earlier_uses_needs_the_choice_and_takes_none_of_them() -> N
     assert done(scenario.redeem("qian")).changed
 
 
+def test_uses_over_a_limit_bar_no_change_of_other_terms() -> None:
+    """A campaign over its limit can be renamed; a limit that changes is compared with the uses again."""
+    scenario = uncounted("li", "wang", "zhao")
+    assert changed(scenario.change_campaign("all", max_uses=2))
+
+    assert changed(scenario.change_campaign(name="Winter"))
+    assert changed(scenario.change_campaign(max_per_person=1))
+    assert why(scenario.change_campaign(max_uses=1)) == "CAMPAIGN_CONFLICT max_uses"
+
+
 def test_counting_campaign_may_get_a_limit_below_its_uses_by_choice() -> None:
     """It counts all of them already, so none is counted again."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=5), max_uses=9, bound=False)

@@ -6,13 +6,15 @@ import pytest
 
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode
-from domain.errors import LimitBelowUsage, TermsConflict
+from domain.errors import CodeExhausted, CodeHeld, LimitBelowUsage, OutOfBounds, TermsConflict
 from domain.events.code import CodeTermsChanged
 from domain.results import Result
+from domain.values.number_bounds import USES
 from tests.support.ledger.code_terms import make_terms
-from tests.support.ledger.scenario import Scenario, ScenarioDraft, done
+from tests.support.ledger.scenario import SENT, Scenario, ScenarioDraft, done
 
 LI = UUID(int=3)
+MOST = {"max_uses": USES.most}
 
 
 class NoteDraft:
@@ -98,6 +100,73 @@ def test_limit_is_not_lowered_below_the_uses_that_are_taken() -> None:
     assert isinstance(below, LimitBelowUsage)
     assert below.facts == {"taken": 2}
     assert done(change(scenario, changes={"max_uses": 2})).changed
+
+
+def make_full_code() -> Scenario:
+    """One use counted, two reserved, and a limit of two that was set below them."""
+    scenario = Scenario(max_uses=5, bound=False)
+    scenario.sent("li")
+    for person in ("mei", "wei"):
+        scenario.reserved(person)
+    done(change(scenario, changes={"max_uses": 2}, counting="all"))
+    return scenario
+
+
+def test_limit_below_the_uses_by_choice_takes_none_and_grants_none() -> None:
+    """Three uses of two: none is available until two were refunded, and the uses keep their course."""
+    scenario = make_full_code()
+    code = scenario.code
+    assert (code.used, code.reserved, code.available, code.state(scenario.now)) == (1, 2, -1, "held")
+
+    assert isinstance(scenario.redeem("late"), CodeHeld)
+    mei = next(each for each in scenario.working_set.reservations.values() if each.is_live)
+    scenario.attempt(mei.reservation_id, SENT)
+    assert (scenario.code.used, scenario.code.reserved, scenario.code.state(scenario.now)) == (2, 1, "exhausted")
+    assert isinstance(scenario.redeem("late"), CodeExhausted)
+
+
+def test_all_overdue_uses_over_a_limit_are_refunded_before_one_is_granted() -> None:
+    """With every worker dead, the next request frees what it needs; one freed use is not enough here."""
+    scenario = make_full_code()
+    scenario.passes(1801)
+
+    reserved = done(scenario.redeem("late"))
+
+    assert (reserved.code.used, reserved.code.reserved, reserved.code.available) == (1, 1, 0)
+
+
+def test_limit_from_now_on_is_added_to_the_uses_that_exist() -> None:
+    """Three uses exist, and two more are granted; a repeated change begins with the uses of that commit."""
+    scenario = make_full_code()
+
+    changed = done(change(scenario, changes={"max_uses": 2}, counting="from_now"))
+
+    assert (changed.code.terms.max_uses, changed.code.available) == (5, 2)
+    assert not done(change(scenario, changes={"max_uses": 2}, counting="from_now")).changed
+    done(scenario.redeem("late"))
+    assert done(change(scenario, changes={"max_uses": 2}, counting="from_now")).code.terms.max_uses == 6
+
+
+@pytest.mark.parametrize(("changes", "counting"), [({}, "all"), ({"max_uses": None}, "all"), (MOST, "from_now")])
+def test_choice_needs_a_limit_within_its_bounds(changes: dict[str, int | None], counting: str) -> None:
+    """Without a limit there is nothing to count for, and the sum has the bounds of every limit."""
+    scenario = Scenario(max_uses=5)
+    scenario.reserved("li")
+
+    refused = change(scenario, changes=changes, counting=counting)
+
+    assert isinstance(refused, OutOfBounds)
+    assert refused.why == "max_uses"
+
+
+def test_uses_over_the_limit_bar_no_other_change() -> None:
+    """Other terms change, and a higher limit that is still below the uses needs no choice; a lower one does."""
+    scenario = make_full_code()
+    done(change(scenario, changes={"validity_days": 3, "max_uses": 2}))
+
+    assert isinstance(change(scenario, changes={"max_uses": 1}), LimitBelowUsage)
+    done(change(scenario, changes={"max_uses": None}))
+    assert isinstance(change(scenario, changes={"max_uses": 2}), LimitBelowUsage)
 
 
 def test_change_of_the_group_is_checked_like_any_group_s_name() -> None:
