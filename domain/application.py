@@ -18,6 +18,7 @@ from domain.commands.code.revoke import ContinueRevocation
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.errors import Refusal
+from domain.model.crossings import CrossedThreshold
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.ports import PipelineSteps, run_to_completion
@@ -64,12 +65,20 @@ class LedgerRecorder(Protocol):
 
 
 class CommandPreview(NamedTuple):
-    """What a command would do: its result and events, and the codes before and after."""
+    """What a command would do: its result and events, the codes before and after, and the thresholds it would cross."""
 
     result: Result
     events: list[Recorded]
     before: dict[UUID, RedeemCode]
     after: dict[UUID, RedeemCode]
+    crossed: list[CrossedThreshold]
+
+
+class CampaignPreview(NamedTuple):
+    """What a command about a campaign would do: its result, and the thresholds it would cross."""
+
+    result: CampaignResult | Refusal
+    crossed: list[CrossedThreshold]
 
 
 class RedemptionLedger(Application[UUID]):
@@ -146,9 +155,10 @@ class RedemptionLedger(Application[UUID]):
             working_set = run_to_completion(uow.load([command]))
         before = dict(working_set.codes)
         result = handle(command, working_set, self.policy)
-        return CommandPreview(result, working_set.new_code_events(), before, dict(working_set.codes))
+        crossed = working_set.list_crossed()
+        return CommandPreview(result, working_set.new_code_events(), before, dict(working_set.codes), crossed)
 
-    def preview_campaign(self, command: CampaignCommand) -> CampaignResult | Refusal:
+    def preview_campaign(self, command: CampaignCommand) -> CampaignPreview:
         """Decide a command about a campaign against the present state, without a lock and without a trace.
 
         Raises:
@@ -156,7 +166,8 @@ class RedemptionLedger(Application[UUID]):
         """
         with self._ledger_recorder.open_preview() as uow:
             working_set = run_to_completion(uow.load([command]))
-        return handle(command, working_set, self.policy)
+        result = handle(command, working_set, self.policy)
+        return CampaignPreview(result, working_set.list_crossed())
 
     @overload
     def execute_steps(self, uow: UnitOfWork, commands: list[Command]) -> PipelineSteps[list[Result]]: ...

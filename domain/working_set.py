@@ -14,14 +14,14 @@ from msgspec import Struct
 
 from domain.asks import Asks
 from domain.errors import NamedCampaignUnknown, NoSuchCode, ReservationUnknown
-from domain.events.campaign import CampaignEvent, CampaignUseReturned, CampaignUseTaken
+from domain.events.campaign import CampaignEvent, CampaignThresholdReached, CampaignUseReturned, CampaignUseTaken
 from domain.events.code import CodeThresholdReached
 from domain.events.event import Event
 from domain.events.hand_out import HandedOutCodeEvent, HandOutEvent
 from domain.events.reservation import ReservationEvent
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.counted_uses import ExistingUse
-from domain.model.crossings import report_campaign_crossings, report_code_crossings
+from domain.model.crossings import CrossedThreshold, report_campaign_crossings, report_code_crossings
 from domain.model.hand_out import HandedOutCode, HandOut, HandOutText, evolve_hand_out, evolve_handed_out_code
 from domain.model.invariants import (
     InvariantViolationError,
@@ -348,6 +348,14 @@ class WorkingSet:
     def new_code_events(self) -> list[Recorded]:
         """Return the new events of codes, without those of campaigns that follow from them."""
         return [recorded for recorded in self.new_events if not isinstance(recorded.event, CampaignEvent)]
+
+    def list_crossed(self) -> list[CrossedThreshold]:
+        """Return the thresholds that the new events cross, of codes and of campaigns, in order."""
+        return [
+            CrossedThreshold(event.threshold, recorded.originator_id if isinstance(event, CampaignEvent) else None)
+            for recorded in self.new_events
+            if isinstance(event := recorded.event, CodeThresholdReached | CampaignThresholdReached)
+        ]
 
     def recipient_id(self, draft: RecipientDraft) -> UUID:
         """Return the recipient's id: the stored one, or the new one that the draft proposes."""

@@ -191,6 +191,9 @@ class LimitChoiceView(BaseModel):
     available: Annotated[int | None, Field(description="As in the campaign, after the change.")]
     available_today: Annotated[int | None, Field(description="As in the campaign, after the change.")]
     over: Annotated[int, Field(description="Uses that would be over a limit. They stay, and new ones are refused.")]
+    crossed: Annotated[
+        list[str], Field(description="Thresholds that the change would cross, such as `80%`; they would be reported.")
+    ]
     uses_over: Annotated[list[UseOver], Field(description="The newest of them, at most 100.")]
 
 
@@ -203,6 +206,9 @@ class CodeLimitChoiceView(BaseModel):
     counted: Annotated[int | None, Field(description="Uses that are used or reserved; null if refused.")]
     available: Annotated[int | None, Field(description="As in the code, after the change.")]
     over: Annotated[int, Field(description="Uses that would be over the limit. They stay, and new ones are refused.")]
+    crossed: Annotated[
+        list[str], Field(description="Thresholds that the change would cross, such as `80%`; they would be reported.")
+    ]
     uses_over: Annotated[list[UseOver], Field(description="The newest of them, at most 100.")]
 
 

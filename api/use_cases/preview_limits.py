@@ -34,12 +34,14 @@ class LimitChoice(NamedTuple):
         campaign: The campaign as it would be; None if the change is refused.
         over: Uses that would be over the limits, the oldest first. They stay, and new ones are refused.
         refusal: Why the change is refused.
+        crossed: Thresholds that the change would cross, in order.
     """
 
     counting: Counting
     campaign: Campaign | None
     over: list[ExistingUse]
     refusal: Refusal | None
+    crossed: Sequence[str] = ()
 
 
 class CodeLimitChoice(NamedTuple):
@@ -51,6 +53,7 @@ class CodeLimitChoice(NamedTuple):
         over: How many uses would be over the limit. They stay, and new ones are refused.
         uses_over: The newest of them, the oldest first. Uses of an opening balance have no reservation.
         refusal: Why the change is refused.
+        crossed: Thresholds that the change would cross, in order.
     """
 
     counting: Counting
@@ -58,6 +61,7 @@ class CodeLimitChoice(NamedTuple):
     over: int
     uses_over: list[ExistingUse]
     refusal: Refusal | None
+    crossed: Sequence[str] = ()
 
 
 def preview_limits(
@@ -92,6 +96,7 @@ def view_of_code_limit_choice(choice: CodeLimitChoice, language: Language) -> Co
         counted=code and code.occupied,
         available=code and code.available,
         over=choice.over,
+        crossed=list(choice.crossed),
         uses_over=_view_uses(choice.uses_over),
     )
 
@@ -106,6 +111,7 @@ def view_of_limit_choice(choice: LimitChoice, now: datetime, language: Language)
         available=campaign and campaign.available,
         available_today=campaign and campaign.find_available_on_day(now),
         over=len(choice.over),
+        crossed=list(choice.crossed),
         uses_over=_view_uses(choice.over[-USES_OVER_MAX:]),
     )
 
@@ -120,14 +126,15 @@ def _preview_of_code(
     services: LedgerServices, caller: Caller, code_id: UUID, max_uses: int, counting: Counting
 ) -> CodeLimitChoice:
     command = change_terms.command(services, caller, code_id, {"max_uses": max_uses}, counting=counting)
-    result = services.storage.ledger.preview(command).result
+    seen = services.storage.ledger.preview(command)
+    result = seen.result
     if isinstance(result, NoSuchCode):
         raise ApplicationError.from_refusal(result)
     if isinstance(result, Refusal):
         return CodeLimitChoice(counting, None, 0, [], result)
     over = max(0, result.code.occupied - (result.code.terms.max_uses or 0))
     uses = list_newest_uses(services.storage, code_id, min(over, USES_OVER_MAX)) if over else []
-    return CodeLimitChoice(counting, result.code, over, uses, None)
+    return CodeLimitChoice(counting, result.code, over, uses, None, [each.threshold for each in seen.crossed])
 
 
 def _preview(
@@ -135,7 +142,8 @@ def _preview(
 ) -> LimitChoice:
     context = services.context(caller)
     command = ChangeCampaignTerms(context=context, campaign_id=campaign_id, changes=changes, counting=counting)
-    result = services.storage.ledger.preview_campaign(command)
+    seen = services.storage.ledger.preview_campaign(command)
+    result = seen.result
     if isinstance(result, NoSuchCampaign):
         raise ApplicationError.from_refusal(result)
     if isinstance(result, Refusal):
@@ -144,4 +152,5 @@ def _preview(
     uses = reader.list_counted_uses(campaign)
     mailboxes = reader.find_mailboxes({use.recipient_id for use in uses}) if campaign.counts_by_mailbox else {}
     day = utc_day(max(context.now, campaign.last_at))
-    return LimitChoice(counting, campaign, list(find_uses_over(uses, campaign.terms, day, mailboxes)), None)
+    over = list(find_uses_over(uses, campaign.terms, day, mailboxes))
+    return LimitChoice(counting, campaign, over, None, [each.threshold for each in seen.crossed])

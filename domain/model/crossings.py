@@ -5,7 +5,8 @@ below it. Nothing is stored for that: it follows from the state before and after
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from domain.events.campaign import CampaignEvent, CampaignThresholdReached, CampaignUseEvent
 from domain.events.code import CodeThresholdReached
@@ -14,6 +15,13 @@ from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 
 CROSSING_RULE: Final = "thresholds: each crossing is reported once, with its use"
+
+
+class CrossedThreshold(NamedTuple):
+    """A threshold that was crossed, such as `80%` or `10 left`; of a campaign, or of a code (None)."""
+
+    threshold: str
+    campaign_id: UUID | None
 
 
 def find_crossed(before: RedeemCode | Campaign | None, after: RedeemCode | Campaign) -> tuple[str, ...]:

@@ -287,6 +287,8 @@ def _preview(session: Session, campaign: str, changes: dict[str, Any], *, json: 
             continue
         left = "unlimited" if view.available is None else view.available
         say(f"{view.counting}: counted {view.counted}, available {left}, over the limits {view.over}")
+        for threshold in view.crossed:
+            say(f"  crosses {threshold}")
         for use in view.uses_over:
             say(f"  over: reservation {use.reservation_id} of {format_timestamp(use.reserved_at)} UTC")
     return 0

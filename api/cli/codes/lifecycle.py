@@ -102,6 +102,8 @@ def _preview_limit(session: Session, code: str, max_uses: Term, *, json: bool) -
             continue
         numbers = f"limit {view.max_uses}, counted {view.counted}, available {view.available}"
         say(f"{view.counting}: {numbers}, over the limit {view.over}")
+        for threshold in view.crossed:
+            say(f"  crosses {threshold}")
         for use in view.uses_over:
             say(f"  over: reservation {use.reservation_id} of {format_timestamp(use.reserved_at)} UTC")
     return 0

@@ -57,6 +57,8 @@ def what_if(
 def _print_answer(seen: WhatIf) -> None:
     answer = seen.answer
     say(f"{answer.would}: {answer.detail}")
+    for crossed in answer.crossed:
+        say(f"crosses {crossed.threshold} of the {'code' if crossed.campaign_id is None else 'campaign'}")
     versions = [f"#{version}" for version in answer.because]
     if (campaign := seen.campaign_evidence.campaign) is not None:
         versions += [f"campaign {campaign.terms.name} #{version}" for version in answer.because_of_campaign]

@@ -46,6 +46,13 @@ CODE: Final = CodeInput(digests=(b"what-if",), shape="native")
 """Stands for the code's text, which the question does not need."""
 
 
+class CrossedView(BaseModel):
+    """A threshold that would have been crossed."""
+
+    threshold: str = Field(description="Such as `80%` or `10 left`.")
+    campaign_id: UUID | None = Field(description="The campaign whose threshold it is; null: it is one of the code.")
+
+
 class WhatIfAnswer(BaseModel):
     """What a request or an action would have led to. Nothing was executed."""
 
@@ -57,6 +64,9 @@ class WhatIfAnswer(BaseModel):
     campaign_id: UUID | None = Field(description="The campaign that refused; null if no campaign did.")
     because_of_campaign: list[int] = Field(
         description="Versions of the events of that campaign that its refusal rests on, oldest first."
+    )
+    crossed: list[CrossedView] = Field(
+        description="Thresholds of the code and of its campaign that would have been crossed, and reported."
     )
 
 
@@ -167,6 +177,7 @@ def _decide(
         because=evidence.versions,
         campaign_id=result.campaign_id if isinstance(result, Refusal) else None,
         because_of_campaign=list(campaign_evidence.events),
+        crossed=[CrossedView(**crossed._asdict()) for crossed in working_set.list_crossed()],
     )
     return WhatIf(
         answer=answer,

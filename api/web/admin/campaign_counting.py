@@ -5,6 +5,7 @@ from typing import Any, Final
 from fastapi import Request
 from fastapi.responses import Response
 
+from api.i18n.code_sentences import name_threshold
 from api.i18n.messages import refusal_detail
 from api.use_cases.preview_limits import CHOICES, preview_limits
 from api.web.admin.context import AdminContext, admin_page
@@ -60,6 +61,7 @@ def ask_for_counting(
         ],
         chosen=chosen or next((each.counting for each in choices if each.refusal is None), None),
         now=now,
+        name_threshold=name_threshold,
         over_shown_max=OVER_SHOWN_MAX,
         hidden={name: value for name, value in fields.values.items() if name not in _OF_THE_CHOICE},
         **describe_reason_form(reason),

@@ -126,7 +126,9 @@ def preview_offer(
         working_set.uses_of_persons[campaign.campaign_id, reservation.recipient_id] = limits.uses_of_person
     result = handle(command, working_set, support.services.settings.policy)
     return describe_preview(
-        action, CommandPreview(result, working_set.new_code_events(), {code.code_id: code}, working_set.codes), language
+        action,
+        CommandPreview(result, working_set.new_code_events(), {code.code_id: code}, working_set.codes, []),
+        language,
     )
 
 

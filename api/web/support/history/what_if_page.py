@@ -10,6 +10,8 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.http.blocking_route import heavy_read
+from api.i18n.catalogs import translator
+from api.i18n.code_sentences import name_threshold
 from api.i18n.messages import say_event
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import find_email, parse_filter_time, parse_id, parse_optional
@@ -107,6 +109,9 @@ def show_answer(
             (version, event.at, say_event(event, language)) for version, event in seen.campaign_evidence.events.items()
         ],
         sentences=[say_event(event, language) for event in seen.events],
+        crossed=[
+            (name_threshold(translator(language), each.threshold), each.campaign_id) for each in seen.answer.crossed
+        ],
     )
 
 

@@ -139,3 +139,17 @@ def test_preview_counts_spellings_of_one_inbox_as_one_person(app: AppClient) -> 
     changed = app.client.patch(path, json={"person_rule": "mailbox"}, headers=key)
 
     assert (by_address, changed.status_code, uses_over()) == ([], 200, reserved[1:])
+
+
+def test_preview_names_the_thresholds_that_each_choice_would_cross(app: AppClient) -> None:
+    """Counting all three uses reaches both, and a count from now on none; the change then reports what it said."""
+    path, *_ = create(app, 3)
+    key = app.key("admin")
+    app.client.patch(path, json={"notify_at": [50, "1 left"]}, headers=key)
+
+    choices = app.client.get(f"{path}/limit-preview?max_uses=4", headers=key).json()["choices"]
+    app.client.patch(path, json={"max_uses": 4, "counting": "all"}, headers=key)
+    history = app.client.get(f"{path}/history", headers=key).json()["events"]
+
+    assert [choice["crossed"] for choice in choices] == [["50%", "1 left"], []]
+    assert [event["type"] for event in history].count("CampaignThresholdReached") == 2

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from domain.values.limits.thresholds import Thresholds
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 
@@ -34,3 +35,18 @@ def test_what_if_answers_about_an_address_and_about_an_action(bench: LedgerBench
     assert "because of #1" in shown.out
     for wrong in ((), ("--action", "refund"), ("--email", "x@example.com", "--reservation", str(uuid4()))):
         assert terminal.ledger("what-if", code, *wrong).status == 2, wrong
+
+
+def test_what_if_and_the_preview_of_a_limit_name_thresholds(bench: LedgerBench, terminal: Terminal) -> None:
+    """A request would use up the code; so would a limit that is set to the uses it has."""
+    code = str(bench.issue(2, bound=False, notify_at=Thresholds("100%")))
+    bench.redeem(code, "li.wei@example.com")
+
+    asked = terminal.ledger("what-if", code, "--email", "mei@example.com")
+    limit = terminal.ledger("terms", code, "--max-uses", "1", "--preview")
+
+    assert "crosses 100% of the code" in asked.out.splitlines()
+    assert limit.out.splitlines()[1:] == [
+        "  crosses 100%",
+        "from_now: limit 2, counted 1, available 1, over the limit 0",
+    ]

@@ -11,7 +11,7 @@ def test_limit_of_an_uncounted_campaign_asks_which_uses_it_counts(app: AppClient
     path = create(admin, name="Free")
     for number, code in enumerate(issue(app, admin, path, 3)):
         app.redeem(code, f"person{number}@example.com")
-    form = {"name": "Free", "max_uses": "2", "seen": seen_by(admin, path)}
+    form = {"name": "Free", "max_uses": "2", "notify_at": "100%", "seen": seen_by(admin, path)}
 
     asked = admin.submit(path, path, **form)
     page = read_page(asked.text)
@@ -29,6 +29,8 @@ def test_limit_of_an_uncounted_campaign_asks_which_uses_it_counts(app: AppClient
     assert "Uses that would be counted: 3. Left over all codes: -1." in of_all.text
     assert "Uses over the limits: 1. They stay." in of_all.text
     assert len(of_all.find_all("li")) == 1
+    assert "Reports a threshold: 100% of the uses are taken." in of_all.text
+    assert "Reports a threshold" not in from_now.text
     assert "Uses that would be counted: 0. Left over all codes: 2." in from_now.text
     assert (hidden["max_uses"], hidden["seen"]) == ("2", form["seen"])
     assert (without_reason.status_code, saved.status_code) == (422, 303)

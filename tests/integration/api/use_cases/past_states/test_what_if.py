@@ -426,3 +426,25 @@ def test_what_if_knows_when_an_address_was_not_written_to(app: AppClient) -> Non
     answers = [ask_redeem(app.services, states, past, EmailAddress.parse(LI), "en").answer for past in pasts]
 
     assert [answer.would for answer in answers] == ["accepted", "ADDRESS_UNDELIVERABLE"]
+
+
+def test_what_if_names_the_thresholds_that_would_be_crossed(app: AppClient) -> None:
+    """Those of the code and of its campaign, as of each time; the request itself then reports the same ones."""
+    context = CommandContext(now=app.services.now(), actor="operator")
+    terms = make_campaign_terms(max_uses=4, notify_at="50%, 1 left")
+    campaign_id = uuid4()
+    app.services.storage.ledger.execute_one(CreateCampaign(context=context, campaign_id=campaign_id, terms=terms))
+    text = app.issue(make_template(max_uses=2, bound=False, notify_at="100%", campaign_id=campaign_id))
+    code_id = find_id(app, text)
+
+    first = ask(app, code_id, f"?email={LI}").json()["crossed"]
+    app.redeem(text, LI)
+    second = ask(app, code_id, f"?email={MEI}").json()["crossed"]
+    app.redeem(text, MEI)
+    refused = ask(app, code_id, "?email=late@example.com").json()["crossed"]
+    issued_at = app.services.states.read_entries(code_id, [1])[0].event.at
+    past = ask(app, code_id, f"?email={MEI}&as_of={issued_at:%FT%T.%fZ}").json()["crossed"]
+
+    assert first == past == refused == []
+    assert [(each["threshold"], each["campaign_id"]) for each in second] == [("50%", str(campaign_id)), ("100%", None)]
+    assert app.count("ledger_events WHERE topic LIKE '%ThresholdReached:1'") == 2

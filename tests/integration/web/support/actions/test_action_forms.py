@@ -231,10 +231,18 @@ def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_i
 
 def test_new_limit_asks_which_uses_it_counts(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Each choice with its numbers and the uses over the limit; the reason is still asked for; then the change."""
-    code = shared_app.issue(make_template(max_uses=4, bound=False))
+    code = shared_app.issue(make_template(max_uses=4, bound=False, notify_at="100%"))
     ids = [reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b")]
     browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts/terms"
-    form = {"max_uses": "1", "validity_days": "", "expires_at": "", "group": "", "rebinds_max": "", "nonce": "n1"}
+    form = {
+        "max_uses": "1",
+        "validity_days": "",
+        "expires_at": "",
+        "group": "",
+        "rebinds_max": "",
+        "nonce": "n1",
+        "notify_at": "100%",
+    }
 
     looked = read_page(browser.submit(path, step="look", **form).text)
     without_reason = browser.submit(path, counting="from_now", note=" ", **form)
@@ -244,6 +252,8 @@ def test_new_limit_asks_which_uses_it_counts(shared_app: AppClient, shared_sign_
     of_all, from_now = looked.find("div", id="choice-all"), looked.find("div", id="choice-from_now")
     assert "Limit of the code: 1. Used and reserved: 2. Left: -1." in of_all.text
     assert "Uses over the limit: 1. They stay." in of_all.text
+    assert "Reports a threshold: 100% of the uses are taken." in of_all.text
+    assert "Reports a threshold" not in from_now.text
     assert ids[1] in of_all.text
     assert "Limit of the code: 3. Used and reserved: 2. Left: 1." in from_now.text
     assert looked.row("Limit") == ["4", "1"]

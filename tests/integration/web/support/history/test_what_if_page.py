@@ -73,3 +73,22 @@ def test_what_if_page_shows_the_effect_of_each_action(shared_app: AppClient, sha
     assert [read_page(page).texts("code").count("accepted") for page in (reserved, sent)] == [2, 2]
     assert [read_page(page).texts("code").count("RESERVATION_NOT_RESENDABLE") for page in (reserved, sent)] == [1, 0]
     assert browser.get(f"/support/codes/{code_id}/what-if?reservation=x").status_code == 422
+
+
+def test_what_if_page_names_the_thresholds_that_would_be_crossed(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """In words, with a link to the campaign whose threshold it is."""
+    campaign_id, context = uuid4(), CommandContext(now=shared_app.services.now(), actor="operator")
+    terms = make_campaign_terms(max_uses=2, notify_at="50%")
+    create = CreateCampaign(context=context, campaign_id=campaign_id, terms=terms)
+    shared_app.services.storage.ledger.execute_one(create)
+    template = make_template(max_uses=1, notify_at="0 left", campaign_id=campaign_id)
+    code_id = code_id_of(shared_app, shared_app.issue(template))
+
+    page = read_page(shared_sign_in("viewer").submit(f"/support/codes/{code_id}/what-if", email=OTHER).text)
+
+    crossed = page.find("ul", id="crossed")
+    assert [line.text for line in crossed.find_all("li")] == [
+        "Campaign · 50% of the uses are taken",
+        "Code · 0 or fewer uses are left",
+    ]
+    assert crossed.find_all(href=f"/admin/campaigns/{campaign_id}")
