@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from domain.model.invariants import InvariantViolationError
 from domain.ports import run_to_completion
 from domain.results import CommandResult, Result
 from domain.working_set import WorkingSet
+from projections.privacy.erasure import WhyKept
 from tests.support.ledger.every_command import EveryCommand
 from tests.support.ledger.random_commands import RandomCommands
 from tests.support.ledger.stores import ContractStore, log_of
@@ -149,6 +151,7 @@ def test_both_stores_have_the_same_history(postgres: ContractStore, memory: Cont
         postgres.unknown_code_requests(),
     )
     assert (memory.texts(), memory.outbox()) == (postgres.texts(), postgres.outbox())
+    assert {"accepted", "open"} <= compare_retention(postgres, memory, acts.now)
     assert {topic.partition(":")[0] for _, _, topic, _ in log_of(memory)} >= {"UseRefunded", "InviteSent", "CaseOpened"}
 
 
@@ -158,3 +161,14 @@ def test_every_command_is_decided_alike(postgres: ContractStore, memory: Contrac
     acts = EveryCommand(memory.vault, seed=seed)
 
     assert run_everything((postgres, memory), acts, 150)
+    assert {"case", "open"} <= compare_retention(postgres, memory, acts.now)
+
+
+def compare_retention(postgres: ContractStore, memory: ContractStore, now: datetime) -> set[WhyKept | None]:
+    """Compare why addresses are kept, soon and when most has ended; return the reasons that occur."""
+    reasons: set[WhyKept | None] = set()
+    for before in (now - timedelta(days=400), now, now + timedelta(days=400)):
+        why_kept = postgres.why_kept(now, before)
+        assert memory.why_kept(now, before) == why_kept
+        reasons.update(why_kept.values())
+    return reasons

@@ -65,6 +65,7 @@ def test_everything_happens() -> None:
     assert counts["limits of a campaign count all"]
     assert counts["limits of a campaign count from now"]
     assert counts["limit is below the uses"]
+    assert counts["address erased"]
     assert counts["promises"] > 2 * PARTS * PART
 
 

@@ -5,6 +5,7 @@ Between any two steps a process may crash or stand still; `Component.step` is wh
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -26,6 +27,7 @@ from tests.simulation.services.broker import BrokerMessage, BrokerUnavailableErr
 from tests.simulation.services.connections import SimulatedConnections
 from tests.simulation.services.external_systems import BY_GROUP, OWN_SYSTEMS, ExternalSystem
 from tests.simulation.services.mail_server import SimulatedMailServer
+from tests.simulation.services.retention import MemoryRetention
 from tests.simulation.services.store import MemoryStore
 from tests.simulation.services.work_queues import MemoryDueAccess, MemoryDueReservations, MemoryOutbox
 from workers.channels.group_router import Cooldowns, GroupRoutingChannel
@@ -41,6 +43,8 @@ from workers.sending.removals import AccessExpirer
 
 TASK_LIMIT_S = 240.0
 """The default of LEDGER_TASK_TIME_LIMIT_S."""
+SENDERS_S = 5.0
+"""How long an erasure may wait for those who read addresses."""
 MESSAGES = MessageFactory(b"secret", "https://ledger.example", "ledger.example")
 
 
@@ -59,6 +63,7 @@ class SharedInfrastructure:
         self.mail = SimulatedMailServer(scheduler, faults, self.now)
         self.receivers = {group: ExternalSystem(scheduler, faults, self.now, self.mail) for group in OWN_SYSTEMS}
         self.due, self.outbox, self.accesses = MemoryDueReservations(store), MemoryOutbox(store), MemoryDueAccess(store)
+        self.retention = MemoryRetention(store)
         self.supervisor = SimulatedProcess("supervisor")
 
     def now(self) -> datetime:
@@ -381,8 +386,15 @@ class WorkerComponent(Component):
         try:
             infrastructure.ask()
             self._expirer().work(lambda: self.scheduler.now > ends)
+            erased = infrastructure.retention.erase_due(self.now(), partial(self._wait_for_senders, ends))
+            self.scheduler.counts["address erased"] += erased
         except StorageUnavailableError as error:
             self.scheduler.note("cleanup failed", type(error).__name__)
+
+    def _wait_for_senders(self, ends: float) -> bool:
+        """As an erasure waits until no address is read for sending; return whether the time is over."""
+        self.step(SENDERS_S)
+        return self.scheduler.now > ends
 
     def _expirer(self) -> AccessExpirer:
         """As `workers.runtime.Runtime.grants`."""
@@ -423,7 +435,8 @@ class WorkerComponent(Component):
     def _addresses(self, ids: Sequence[UUID]) -> Mapping[UUID, EmailAddress]:
         self.infrastructure.ask()
         store = self.infrastructure.store
-        return {key: EmailAddress.parse(store.addresses[key].sealed.decode()) for key in ids}
+        known = (key for key in ids if key in store.addresses)  # the others were erased
+        return {key: EmailAddress.parse(store.addresses[key].sealed.decode()) for key in known}
 
     def _draft_text(self, text: str, reservation_id: UUID) -> TextDraft:
         return PrivateText(self.scheduler.new_id(), reservation_id, EncryptedText(text.encode(), 1))

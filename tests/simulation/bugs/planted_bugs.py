@@ -41,6 +41,7 @@ from tests.simulation.actors.components import ApiComponent, WorkerComponent
 from tests.simulation.bugs.planted_access_bugs import GRANT_PLANTS
 from tests.simulation.bugs.planted_campaign_bugs import CAMPAIGN_PLANTS
 from tests.simulation.bugs.planted_clock_bugs import CLOCK_PLANTS
+from tests.simulation.services.retention import MemoryRetention
 from workers.dispatcher import DispatchQueue
 from workers.sending import message_factory
 from workers.sending.delivery_steps import ClaimedDelivery, DeliverySteps, EndedDelivery
@@ -368,6 +369,11 @@ def uses_over_the_limit_count_as_left(patch: Patch) -> None:
     patch.setitem(cast("dict[str, Any]", invariants.CODE_RULES), BALANCE_RULE, lambda *_: True)
 
 
+def retention_trusts_what_it_read(patch: Patch) -> None:
+    """Who was due when the page was read is erased, whatever has begun since."""
+    patch.setattr(MemoryRetention, "_is_due", lambda self, key, _now: key in self._store.addresses)
+
+
 PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
@@ -382,6 +388,7 @@ PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
         key_is_forgotten,
         overdue_forgets_leases,
         uses_over_the_limit_count_as_left,
+        retention_trusts_what_it_read,
         claim_ignores_the_lease,
         bounce_gives_the_use_back,
         bounce_refunds_whatever_was_sent,

@@ -66,7 +66,11 @@ def _count_uses(
             continue
         if reservation.is_use and reservation.occupies_use:
             by_mailbox = campaigns[code.campaign_id].terms.person_rule == "mailbox"
-            person = mailboxes[reservation.recipient_id] if by_mailbox else reservation.recipient_id
+            person = (
+                mailboxes.get(reservation.recipient_id, reservation.recipient_id)
+                if by_mailbox
+                else reservation.recipient_id
+            )
             uses.update((code.campaign_id, about) for about in (None, person, utc_day(reservation.reserved_at)))
     return uses
 
@@ -104,7 +108,10 @@ def find_untrue_refusals(
     if isinstance(result, PersonLimitReached):
         mailboxes, mailbox = store.mailboxes_with(()), commands[0].recipient.mailbox.encode()
         if campaign.terms.person_rule == "mailbox":
-            own = sum(mailboxes[reservation.recipient_id] == mailbox for reservation in in_campaign)
+            own = sum(
+                mailboxes.get(reservation.recipient_id, reservation.recipient_id) == mailbox
+                for reservation in in_campaign
+            )
         else:
             own = sum(reservation.recipient_id == recipient_id for reservation in in_campaign)
         if own < (campaign.terms.max_per_person or 0):

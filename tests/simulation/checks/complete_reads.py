@@ -92,7 +92,7 @@ def _add_uses(store: MemoryStore, complete: WorkingSet, campaign_id: UUID, now: 
         key = campaign_id, complete.find_person(store.campaigns[campaign_id], other.recipient_id)
         complete.uses_of_persons[key] = complete.uses_of_persons.get(key, 0) + 1
         of_address[other.recipient_id] += 1
-        of_mailbox[complete.mailboxes[other.recipient_id]] += 1
+        of_mailbox[complete.mailboxes.get(other.recipient_id, other.recipient_id.bytes)] += 1
         if other.is_live:
             deadlines.append(other.deadline)
     most = (max(counted.values(), default=0) for counted in (of_address, of_mailbox))

@@ -52,6 +52,7 @@ from tests.simulation.checks.hand_out_checks import (
     find_wrong_list_rows,
 )
 from tests.simulation.checks.report_checks import find_untrue_reports
+from tests.simulation.checks.retention_checks import find_wrong_erasures
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
 from tests.simulation.checks.threshold_checks import find_uses_beyond_limits_of_codes, find_wrong_crossings
@@ -86,6 +87,7 @@ def violations(run: RunResult) -> list[str]:
         find_changed_emails,
         find_wrong_changes,
         find_untrue_reports,
+        find_wrong_erasures,
     )
     return [
         *bank(run.store),
@@ -136,17 +138,18 @@ def _promises(run: RunResult) -> Violations:
         for fact in run.facts
         if isinstance(fact.event, ReservationStarted)
     }
-    by_key: dict[tuple[int, int, str], set[UUID]] = defaultdict(set)
+    by_key: dict[tuple[int, UUID, str], set[UUID]] = defaultdict(set)
     for ack in run.acks:
         whose = reserved.get(ack.reservation_id)
         if whose is None:
             yield f"lost: {ack.reservation_id} was promised and is not in the log"
             continue
-        person = run.store.recipient_ids[recipient_draft(ack.person, ack.reservation_id).digests[0]]
-        if whose != (run.code_ids[ack.code], person):
+        code_id, recipient_id = whose
+        persons = run.store.ids_of(recipient_draft(ack.person, ack.reservation_id).digests[0])
+        if code_id != run.code_ids[ack.code] or recipient_id not in persons:
             yield f"{ack.reservation_id} was promised to person {ack.person} and is somebody else's"
         if ack.key is not None:
-            by_key[ack.code, ack.person, ack.key].add(ack.reservation_id)
+            by_key[ack.code, recipient_id, ack.key].add(ack.reservation_id)
     for key, ids in by_key.items():
         if len(ids) > 1:
             yield f"key {key} led to several reservations: {sorted(ids)}"

@@ -13,7 +13,8 @@ from tests.simulation.checks.run_result import RunResult
 
 def find_uses_against_terms(run: RunResult) -> Iterator[str]:
     """A use that is reserved here fits the terms as they are at that time; a correction may come before the start."""
-    domains = {person: domain_of(digest) for digest, person in run.store.recipient_ids.items()}
+    digests = {*run.store.recipient_ids, *run.store.former_ids}
+    domains = {person: domain_of(digest) for digest in digests for person in run.store.ids_of(digest)}
     terms_by_code: dict[UUID, CodeTerms] = {}
     for fact in run.facts:
         event = fact.event

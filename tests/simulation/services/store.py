@@ -4,13 +4,13 @@ It passes the contract suite of tests/contracts. Its `TransactionFaults` decide 
 no database, be rolled back, or commit and lose its answer; then it is retried as the real one is.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import ClassVar, Literal, Protocol, cast
+from typing import ClassVar, Literal, NamedTuple, Protocol, cast
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -148,6 +148,13 @@ class OutboxEntry:
     attempted_at: datetime | None = None
 
 
+class Erasure(NamedTuple):
+    """A recipient whose address was erased when the log had so many events."""
+
+    recipient_id: UUID
+    position: int
+
+
 class MemoryStore(POPOApplicationRecorder):
     """Log, read models and what lies next to them. One thread; nothing else runs between `load` and the commit."""
 
@@ -167,6 +174,8 @@ class MemoryStore(POPOApplicationRecorder):
         self.code_ids: dict[bytes, UUID] = {}
         self.recipient_ids: dict[bytes, UUID] = {}
         self.addresses: dict[UUID, EncryptedText] = {}
+        self.former_ids: defaultdict[bytes, set[UUID]] = defaultdict(set)
+        self.erased: list[Erasure] = []
         self.mailboxes: dict[UUID, bytes] = {}
         self.texts: dict[UUID, PrivateText] = {}
         self.keys: dict[bytes, tuple[RememberedKey, datetime]] = {}
@@ -218,6 +227,22 @@ class MemoryStore(POPOApplicationRecorder):
         self._keep_side_rows(working_set, commands, results)
         self.lists.keep(working_set, listed)
         self.on_commit(working_set, commands, results)
+
+    def ids_of(self, digest: bytes) -> set[UUID]:
+        """Return every id that the person of an address has or had: after an erasure they are someone new."""
+        present = self.recipient_ids.get(digest)
+        return self.former_ids.get(digest, set()) | ({present} if present is not None else set())
+
+    def erase_recipient(self, recipient_id: UUID) -> None:
+        """Delete what `PersonEraser` does; the log stays as it is."""
+        digests = [digest for digest, key in self.recipient_ids.items() if key == recipient_id]
+        for digest in digests:
+            self.former_ids[digest].add(self.recipient_ids.pop(digest))
+        self.addresses.pop(recipient_id, None)
+        self.mailboxes.pop(recipient_id, None)
+        own = {key for key, each in self.reservations.items() if each.recipient_id == recipient_id}
+        self.keys = {scope: key for scope, key in self.keys.items() if key[0].reservation_id not in own}
+        self.erased.append(Erasure(recipient_id, len(self.log)))
 
     def rows(self, code_id: UUID) -> dict[str, Rows]:
         """Return the rows of one code by projection and key."""
@@ -427,7 +452,7 @@ class _MemoryUnitOfWork:
             if self._reads("most per person"):
                 mailboxes, uses = self._store.mailboxes_with(()), self._store.uses_in(campaign_id)
                 of_address = Counter(other.recipient_id for other in uses)
-                of_mailbox = Counter(mailboxes[other.recipient_id] for other in uses)
+                of_mailbox = Counter(mailboxes.get(other.recipient_id, other.recipient_id) for other in uses)
                 most = (max(counted.values(), default=0) for counted in (of_address, of_mailbox))
                 working_set.most_per_person[campaign_id] = MostUses(*most)
             if self._reads("existing uses"):

@@ -16,6 +16,7 @@ from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import PipelineSteps
 from projections.event_store.unit_of_work import PostgresUnitOfWork
+from projections.privacy.erasure import WhyKept, find_why_kept
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import Vault
@@ -24,6 +25,7 @@ from projections.verification.drift_sample import read_code_rows
 from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.outbox import OutboxRows
 from tests.simulation.services.persistence import open_memory
+from tests.simulation.services.retention import find_why_kept as find_why_kept_in_memory
 from tests.simulation.services.store import Fate, NoFaults
 from tests.simulation.services.work_queues import MemoryDueReservations, MemoryOutbox
 from workers.sending.due_sweep import DueReservations
@@ -50,6 +52,7 @@ class ContractStore:
         unknown_code_requests: How many requests with unknown codes were counted.
         texts: Ids of the free texts that are kept.
         outbox: Reservations whose persons are to be told of a refund.
+        why_kept: Why the address of each recipient is kept at a time, if what ended before another time is erased.
     """
 
     ledger: RedemptionLedger
@@ -65,6 +68,7 @@ class ContractStore:
     unknown_code_requests: Callable[[], int]
     texts: Callable[[], set[UUID]]
     outbox: Callable[[], set[UUID]]
+    why_kept: Callable[[datetime, datetime], Mapping[UUID, WhyKept | None]]
 
 
 def postgres_store(storage: LedgerStore) -> ContractStore:
@@ -77,6 +81,11 @@ def postgres_store(storage: LedgerStore) -> ContractStore:
     def rows(code_id: UUID) -> Rows:
         with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             return read_code_rows(cursor, code_id)
+
+    def why_kept(now: datetime, before: datetime) -> Mapping[UUID, WhyKept | None]:
+        recipients = [row[0] for row in ask("SELECT recipient_id FROM recipients")]
+        with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+            return find_why_kept(cursor, recipients, now, before)
 
     with storage.datastore.get_connection() as conn:
         storage.recorder.clock.refresh(conn)
@@ -96,6 +105,7 @@ def postgres_store(storage: LedgerStore) -> ContractStore:
         unknown_code_requests=lambda: int(ask("SELECT coalesce(sum(tries), 0) FROM unknown_code_tries")[0][0]),
         texts=lambda: {row[0] for row in ask("SELECT text_id FROM private_texts")},
         outbox=lambda: {row[0] for row in ask("SELECT reservation_id FROM outbox")},
+        why_kept=why_kept,
     )
 
 
@@ -165,6 +175,7 @@ def memory_store(vault: Vault, now: datetime) -> ContractStore:
         unknown_code_requests=store.unknown_code_requests.total,
         texts=lambda: set(store.texts),
         outbox=lambda: {key for key, _ in store.outbox},
+        why_kept=lambda now, before: {key: find_why_kept_in_memory(store, key, now, before) for key in store.addresses},
     )
 
 

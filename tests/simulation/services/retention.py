@@ -1,0 +1,112 @@
+"""Erasure of addresses that are past their retention: the walk of production, and `why_kept` as the SQL has it."""
+
+from datetime import datetime, timedelta
+from typing import Final, cast
+from uuid import UUID
+
+from domain.model.campaign import Campaign
+from domain.model.reservation import Reservation
+from projections.privacy.address_retention import PAGE_SIZE, START, AddressRetention
+from projections.privacy.erasure import WhyKept
+from projections.storage.bootstrap import LedgerStore
+from tests.simulation.services.store import MemoryStore
+
+RETENTION: Final = timedelta(seconds=60)
+"""Days in production; a run of the simulation has minutes."""
+
+
+class MemoryRetention(AddressRetention):
+    """The walk of production over the store in memory: its statements and transactions are here."""
+
+    __slots__ = ("_after", "_store")
+    _store: MemoryStore
+    _after: list[UUID]
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(cast("LedgerStore", store), RETENTION.days, lambda: START)
+        object.__setattr__(self, "_store", store)
+        object.__setattr__(self, "_after", [START])
+
+    def _erase(self, recipient_ids: list[UUID], now: datetime) -> int:
+        """Erase those that are still due, as `PersonEraser.erase_unaccepted` does in one transaction."""
+        due = [key for key in recipient_ids if self._is_due(key, now)]
+        for recipient_id in due:
+            self._store.erase_recipient(recipient_id)
+        return len(due)
+
+    def _is_due(self, recipient_id: UUID, now: datetime) -> bool:
+        is_there = recipient_id in self._store.addresses
+        return is_there and find_why_kept(self._store, recipient_id, now, self._before(now)) is None
+
+    def _before(self, now: datetime) -> datetime:
+        return now - RETENTION
+
+    def _find_why_kept(self, page: list[UUID], now: datetime) -> dict[UUID, WhyKept | None]:
+        return {key: find_why_kept(self._store, key, now, self._before(now)) for key in page}
+
+    def _read_page(self, after: UUID) -> list[UUID]:
+        return sorted(key for key in self._store.addresses if key > after)[:PAGE_SIZE]
+
+    def _read_progress(self) -> UUID:
+        return self._after[0]
+
+    def _write_progress(self, after: UUID) -> None:
+        self._after[0] = after
+
+
+def find_why_kept(store: MemoryStore, recipient_id: UUID, now: datetime, before: datetime) -> WhyKept | None:
+    """Return why an address is kept; opt-outs are not in the simulation."""
+    uses = [each for each in store.reservations.values() if each.recipient_id == recipient_id]
+    if any(use.accepted_at is not None for use in uses):
+        return "accepted"
+    if any(use.case_id is not None for use in uses):
+        return "case"
+    if any(_is_open(store, use) for use in uses) or _waits_in_a_list(store, recipient_id):
+        return "open"
+    codes = [store.codes[each.code_id] for each in store.handed_out.values() if each.recipient_id == recipient_id]
+    if any(
+        not code.is_revoked
+        and code.occupied == 0
+        and not code.is_expired(before)
+        and not _has_ended(store, code.campaign_id, before)
+        for code in codes
+    ):
+        return "code"
+    if any(_is_counted(store, use, now) for use in uses):
+        return "limit"
+    if any(key == recipient_id and until > now for (key, _), until in store.suppressed.items()):
+        return "opt_out"
+    times = [at for use in uses for at in (use.reserved_at, use.sent_at, use.refunded_at) if at is not None]
+    newest = max([*times, *(code.last_at for code in codes)], default=now)
+    return "recent" if newest > before else None
+
+
+def _is_open(store: MemoryStore, use: Reservation) -> bool:
+    is_due = any(due_at is not None for due_at in (use.due_at, use.access_due_at))
+    rows = (row for (reservation_id, _), row in store.outbox.items() if reservation_id == use.reservation_id)
+    return use.is_live or use.lease is not None or is_due or any(row.due_at is not None for row in rows)
+
+
+def _waits_in_a_list(store: MemoryStore, recipient_id: UUID) -> bool:
+    return any(
+        row.recipient_id == recipient_id
+        and code_id not in store.handed_out
+        and store.hand_outs[row.hand_out_id].state != "ended"
+        for code_id, row in store.lists.rows.items()
+    )
+
+
+def _is_counted(store: MemoryStore, use: Reservation, now: datetime) -> bool:
+    campaign = _campaign_of(store, store.codes[use.code_id].campaign_id)
+    if campaign is None or use.status == "refunded":
+        return False
+    return campaign.terms.max_per_person is not None and not campaign.has_ended(now)
+
+
+def _has_ended(store: MemoryStore, campaign_id: UUID | None, at: datetime) -> bool:
+    campaign = _campaign_of(store, campaign_id)
+    return campaign is not None and campaign.has_ended(at)
+
+
+def _campaign_of(store: MemoryStore, campaign_id: UUID | None) -> Campaign | None:
+    return None if campaign_id is None else store.campaigns[campaign_id]
