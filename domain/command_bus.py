@@ -65,6 +65,7 @@ from domain.commands.delivery.reveal_link import RevealLink, reveal_link
 from domain.commands.hand_out.hand_out_code import HAND_OUT_CODE_READS, HandOutCode, hand_out_code
 from domain.commands.hand_out.hand_out_mail import (
     HAND_OUT_MAIL_READS,
+    HAND_OUT_REMINDER_READS,
     HAND_OUT_REPORT_READS,
     HandOutMailCommand,
     RecordHandOutMail,
@@ -305,7 +306,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     RecordHandOutMail: CommandRule(ignoring_policy(record_hand_out_mail), HAND_OUT_MAIL_READS),
     RecordHandOutReport: CommandRule(ignoring_policy(record_hand_out_report), HAND_OUT_REPORT_READS),
     ResendHandOut: CommandRule(ignoring_policy(resend_hand_out), HAND_OUT_MAIL_READS),
-    RemindOfHandOut: CommandRule(ignoring_policy(remind_of_hand_out), HAND_OUT_MAIL_READS),
+    RemindOfHandOut: CommandRule(ignoring_policy(remind_of_hand_out), HAND_OUT_REMINDER_READS),
     CreateCampaign: CommandRule(ignoring_policy(manage_campaign), CREATE_READS),
     ChangeCampaignTerms: CommandRule(ignoring_policy(manage_campaign), CHANGE_TERMS_READS, is_alone=True),
     PauseCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),

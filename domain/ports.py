@@ -56,6 +56,18 @@ def run_to_completion(execute_steps: PipelineSteps[T]) -> T:
             return result
 
 
+CODES_FILE: Final = "codes.csv"
+"""The file that lists several codes. A hand-out's own text names it where it names the code."""
+
+
+class ListedCode(NamedTuple):
+    """One of several codes of a message: as users read it, the link that fills it in, and its end."""
+
+    code: str
+    link: str
+    ends_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundMessage:
     """One message to one recipient.
@@ -87,6 +99,8 @@ class OutboundMessage:
         starts_at: From when the handed-out code can be redeemed, if that is after `written_at`.
         opt_out_link: Absolute URL where the recipient opts out; empty for messages that follow from a request.
         code: The handed-out code as users read it; empty for all other messages.
+        codes: The codes that a partner gets in one message; empty for all other messages.
+        total: How many codes the partner has, also those that the message leaves out; None for all other messages.
         listed: Lines about crossed thresholds; empty for all other messages.
         attempt: Number of the attempt at an invitation, or of the email of a handed-out code, from 1; a late reply is
             recorded by it. No part of what is sent.
@@ -110,8 +124,15 @@ class OutboundMessage:
     starts_at: datetime | None = None
     opt_out_link: str = ""
     code: str = ""
+    codes: tuple[ListedCode, ...] = ()
+    total: int | None = None
     listed: str = ""
     attempt: int = field(default=1, compare=False)
+
+    @property
+    def count(self) -> int | None:
+        """How many codes it lists; None if it is not about several."""
+        return len(self.codes) or None
 
     @property
     def ref(self) -> MailRef:

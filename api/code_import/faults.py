@@ -18,10 +18,12 @@ CodeProblem = Literal[
     "code_paused",
     "code_group",
     "code_used",
+    "code_count",
 ]
-CellProblem = Literal["email", "language", "variable_name", "variables", "too_long", "not_a_line", "formula"]
+CellProblem = Literal["email", "language", "count", "variable_name", "variables", "too_long", "not_a_line", "formula"]
 ObjectProblem = Literal["json", "not_an_object", "no_variables", "twice", "not_a_text"]
-ListProblem = Literal[CellProblem, ObjectProblem, CodeProblem, "domain", "too_many", "repeated", "listed"]
+SumProblem = Literal["too_many", "too_many_codes"]
+ListProblem = Literal[CellProblem, ObjectProblem, CodeProblem, SumProblem, "domain", "repeated", "listed"]
 """What can be wrong with a line of a list, in addition to what can be wrong with a record of any file."""
 LegacyProblem = Literal["bad_code", "duplicate", "no_code", "already"]
 

@@ -28,6 +28,7 @@ from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
 from projections.repositories.audit_log import describe_values
 
 LINES_MAX: Final = 1_000_000
+"""Lines of one list, and codes of all its lines."""
 _LISTED: Final = SkippedRecordError("listed", "the address gets a code of this campaign already", "email")
 
 
@@ -44,6 +45,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
         unfilled: Names in the texts of the email for which no line so far has a value, by language.
         absent: Those of them that no line so far has, not even empty.
         languages: Those of the recipients so far.
+        codes: Codes of the recipients so far who are not left out.
     """
 
     batch_size: ClassVar = BATCH
@@ -59,6 +61,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
     unfilled: dict[Language, set[str]] = field(init=False)
     absent: dict[Language, set[str]] = field(init=False)
     languages: set[Language] = field(default_factory=set)
+    codes: int = 0
     _upload: Upload | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +103,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
             "applied": counts.is_applied,
             "lines": counts.lines,
             "added": counts.new,
+            "codes": self.codes,
             "rejected": counts.rejected,
             **{reason: counts.skipped[reason] for reason in ("repeated", "listed")},
             "faults": [_describe(fault) for fault in counts.faults],
@@ -145,8 +149,17 @@ class HandOutUpload(ImportKind[Record, ListRow]):
                 _find_repeated(line)
                 or (_LISTED if normal in known_recipients.listed else None)
                 or self.named.find_problem(existing, line.find_earlier(1), known_recipients.ids.get(normal))
+                or self._count_codes(line.row)
             )
         return faults
+
+    def _count_codes(self, row: ListRow) -> Fault:
+        """Count the codes of a row; return a problem once the list has more than it may have."""
+        self.codes += row.codes
+        if self.codes <= LINES_MAX:
+            return None
+        why = f"the lines up to this one have more than {LINES_MAX} codes: upload the list in parts"
+        return RejectedRecordError("too_many_codes", why, "count")
 
     def apply(self, lines: Sequence[ParsedLine[ListRow]]) -> list[Fault]:
         """Store a batch; recipients who are in a list already are left out."""
@@ -158,16 +171,17 @@ class HandOutUpload(ImportKind[Record, ListRow]):
             existing = [code_id for code_id in _ids_of(stored) if code_id is not None]
         are_new = self.lists.add(self._upload, [line.row for line in stored], self.services.now(), existing)
         added = {line.line for line, is_new in zip(stored, are_new, strict=True) if is_new}
+        self.codes += sum(line.row.codes for line in stored if line.line in added)
         return [None if line.line in added else _find_repeated(line) or _LISTED for line in lines]
 
     @contextmanager
     def open_target(self, checked: ImportCounts | None) -> Iterator[None]:
         """Record the upload in the audit log, and begin it; in the end all its recipients are due."""
-        hand_out, counts = self.details.hand_out, checked or ImportCounts()
+        hand_out, counts, codes = self.details.hand_out, checked or ImportCounts(), self.codes
         self._check_variables()
-        self.services.open_audit_log(self.caller).record(
-            "uploaded_recipients", hand_out.hand_out_id, describe_values(lines=counts.lines, added=counts.new)
-        )
+        self.codes = 0  # from now on, of those who are stored
+        details = describe_values(lines=counts.lines, added=counts.new, count=codes)
+        self.services.open_audit_log(self.caller).record("uploaded_recipients", hand_out.hand_out_id, details)
         self._upload = self.lists.begin(hand_out.hand_out_id, hand_out.campaign_id, self.services.now())
         try:
             yield

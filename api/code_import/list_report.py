@@ -40,6 +40,7 @@ class ListReport(Struct, frozen=True, kw_only=True):
     encoding: Encoding = "UTF-8"
     lines: int = 0
     added: int = 0
+    codes: int = 0
     repeated: int = 0
     listed: int = 0
     rejected: int = 0
@@ -55,6 +56,7 @@ class ListReport(Struct, frozen=True, kw_only=True):
             encoding=encoding,
             lines=counts.lines,
             added=counts.new,
+            codes=upload.codes,
             repeated=counts.skipped["repeated"],
             listed=counts.skipped["listed"],
             rejected=counts.rejected,

@@ -58,6 +58,9 @@ class NamedCodes:
         if self.are_needed and not row.code:
             why = "the line names no code, but every line of this hand-out needs one: fill in its column code"
             raise RejectedRecordError("code_missing", why, "code")
+        if self.are_needed and row.codes > 1:
+            why = "count is more than 1, but a line of this hand-out names one code: write a line for each recipient"
+            raise RejectedRecordError("code_count", why, "count")
         if not self.are_needed and row.code:
             why = "the line names a code, but this hand-out issues new ones: remove the column code, or create a"
             raise RejectedRecordError("code_column", f"{why} hand-out of existing codes", "code")

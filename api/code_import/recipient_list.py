@@ -1,7 +1,7 @@
 """Reads the list of a hand-out: CSV with a line of column names, JSON Lines, or objects of a JSON document.
 
-The columns `email`, `language` and `code` have a meaning; every other column is a variable, a value that the text of
-the email names. Memory holds one line at a time. A code is a secret: no message names it.
+The columns `email`, `language`, `count` and `code` have a meaning; every other column is a variable, a value that the
+text of the email names. Memory holds one line at a time. A code is a secret: no message names it.
 """
 
 import re
@@ -12,8 +12,9 @@ from api.code_import.faults import RejectedRecordError
 from api.code_import.file_reader import Layout, Record, RenameColumn, shown
 from api.i18n.languages import LANGUAGES, find_language
 from api.schemas.csv_cells import FORMULA
-from api.schemas.parsing import InvalidInputError, parse_email
+from api.schemas.parsing import InvalidInputError, parse_email, parse_number
 from domain.ports import Language
+from domain.values.number_bounds import LINE_CODES
 from domain.values.text_variables import VARIABLE_NAME
 from projections.hand_outs.hand_out_lists import ListRow
 
@@ -21,7 +22,8 @@ EMAIL: Final = "email"
 LANGUAGE: Final = "language"
 VARIABLES: Final = "variables"
 CODE: Final = "code"
-COLUMNS: Final = frozenset({EMAIL, LANGUAGE, CODE})
+COUNT: Final = "count"
+COLUMNS: Final = frozenset({EMAIL, LANGUAGE, CODE, COUNT})
 """Columns that are no variables."""
 VARIABLES_MAX: Final = 20
 VARIABLE_LENGTH_MAX: Final = 200
@@ -59,7 +61,15 @@ def parse_recipient(record: Record, default: Language) -> ListRow:
     variables = {name: cell for name, cell in cells.items() if name not in COLUMNS}
     for variable, value in variables.items():
         _check_value(variable, value)
-    return ListRow(address, language, variables, cells.get(CODE) or None)
+    return ListRow(address, language, variables, cells.get(CODE) or None, _parse_count(cells.get(COUNT, "")))
+
+
+def _parse_count(cell: str) -> int:
+    """Return how many codes a recipient gets; one if the cell is empty."""
+    try:
+        return parse_number(COUNT, cell, LINE_CODES) if cell else 1
+    except InvalidInputError as error:
+        raise RejectedRecordError("count", f"count {error.detail}", COUNT, **LINE_CODES._asdict()) from error
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -103,7 +113,7 @@ def _read_object(document: object, rename: RenameColumn) -> Mapping[str, str]:
         if not isinstance(nested, dict):
             raise RejectedRecordError("no_variables", "variables is not a JSON object")
         _check_names(list(nested))
-        if both := members.keys() & nested.keys() | {EMAIL, LANGUAGE} & nested.keys():
+        if both := members.keys() & nested.keys() | {EMAIL, LANGUAGE, COUNT} & nested.keys():
             raise RejectedRecordError("twice", f"{shown(', '.join(sorted(both)))} is given twice")
         members |= nested
     cells = {name: _cell(name, value) for name, value in members.items()}

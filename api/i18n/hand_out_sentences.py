@@ -55,13 +55,21 @@ def _failed(say: Translator, facts: Facts) -> str:
     return say(_FAILED.get(reason, "event.HandOutFailed.other"), mail=facts.get("mail", "?"), reason=reason or "?")
 
 
+def _handed_out(say: Translator, facts: Facts) -> str:
+    codes = facts.get("codes", 1)
+    if codes == 1:
+        return say("event.CodeHandedOut")
+    key = "event.CodeHandedOut.first" if facts.get("line_id") is None else "event.CodeHandedOut.more"
+    return say(key, codes=codes)
+
+
 HAND_OUT_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "HandOutCreated": _created,
     "HandOutChanged": _changed,
     "HandOutPaused": lambda say, _: say("event.HandOutPaused"),
     "HandOutResumed": _resumed,
     "HandOutEnded": lambda say, _: say("event.HandOutEnded"),
-    "CodeHandedOut": lambda say, _: say("event.CodeHandedOut"),
+    "CodeHandedOut": _handed_out,
     "HandOutSent": lambda say, facts: say("event.HandOutSent", mail=facts.get("mail", "?")),
     "HandOutFailed": _failed,
     "HandOutUnknown": lambda say, facts: say("event.HandOutUnknown", mail=facts.get("mail", "?")),

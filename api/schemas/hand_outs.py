@@ -259,6 +259,8 @@ class HandOutView(BaseModel):
     ]
     terms: Annotated[dict[str, object], Field(description="Terms of its codes.")]
     recipients: Annotated[int, Field(description="Recipients of its list.")]
+    codes: Annotated[int, Field(description="Codes of all recipients, issued or not.")]
+    waiting_codes: Annotated[int, Field(description="Codes of the recipients who get their first email and have none.")]
     processed: Annotated[
         int, Field(description="Recipients whose first email ended, or who want none. Resends do not lower it.")
     ]
@@ -282,7 +284,9 @@ class HandOutPage(BaseModel):
 class RecipientView(BaseModel):
     """A recipient of a hand-out."""
 
-    code_id: Annotated[UUID, Field(description="ID of the code that is, or will be, issued for the recipient.")]
+    code_id: Annotated[
+        UUID, Field(description="ID of the code that is, or will be, issued for the recipient; the first of several.")
+    ]
     recipient_id: UUID
     language: Annotated[str, Field(description="Language of the email, `en` or `zh`.")]
     state: Annotated[
@@ -291,6 +295,8 @@ class RecipientView(BaseModel):
             description="queued, sent, reminded, redeemed, bounced, refused, unknown, opted_out, expired or not_sent."
         ),
     ]
+    codes: Annotated[int, Field(description="How many codes the recipient gets: the count of the line.")]
+    redeemed: Annotated[int, Field(description="How many of these codes have a reserved or counted use.")]
     mail: Annotated[int, Field(description="Number of the newest email; 0: none yet.")]
     handed_out_at: Annotated[datetime | None, Field(description="Time of the issue of the code; null before.")]
     changed_at: Annotated[datetime | None, Field(description="Time of the newest event of the email.")]
@@ -318,6 +324,7 @@ class UploadView(BaseModel):
     applied: bool
     lines: int
     added: Annotated[int, Field(description="Recipients who get a code; of a dry run, who would get one.")]
+    codes: Annotated[int, Field(description="Codes that these recipients get together: the sum of their counts.")]
     repeated: Annotated[int, Field(description="Lines whose recipient an earlier line has; they are left out.")]
     listed: Annotated[
         int, Field(description="Lines whose recipient gets a code of the campaign already; they are left out.")
@@ -384,6 +391,8 @@ def view_of_hand_out(progress: HandOutProgress, now: datetime) -> HandOutView:
         texts={name: HandOutTextView(subject=own.subject, text=own.body) for name, own in progress.texts.items()},
         terms=document_of_terms(details.created.terms),
         recipients=progress.people,
+        codes=progress.codes,
+        waiting_codes=progress.waiting_codes,
         processed=progress.processed,
         resends=progress.resends,
         counts={**progress.counts},
@@ -397,6 +406,8 @@ def view_of_person(person: Person) -> RecipientView:
         recipient_id=person.recipient_id,
         language=person.language,
         state=person.state,
+        codes=person.codes,
+        redeemed=person.redeemed,
         mail=person.mail,
         handed_out_at=person.handed_out_at,
         changed_at=person.changed_at,

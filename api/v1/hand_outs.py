@@ -166,12 +166,12 @@ async def upload(
     dry_run: Annotated[bool, Query(description="Check every line and store nothing.")] = False,
     rejects: Annotated[bool, Query(description="Return the invalid lines as a file, too.")] = False,
 ) -> UploadView:
-    """Appends up to 10,000 recipients, each of whom gets one code. If a line is not valid, nothing is stored.
+    """Appends up to 10,000 recipients, each of whom gets one email. If a line is not valid, nothing is stored.
 
     The body is CSV, JSON Lines, or a JSON document with a list `recipients`. `email` is required, `language` is `en` or
-    `zh`, `code` names the code of the recipient if the hand-out sends codes that exist, and every other column is a
-    variable for the text of the email. A recipient who gets a code of the campaign already is left out, so you can
-    repeat a request whose response was lost.
+    `zh`, `count` is how many codes the recipient gets, 1 to 1,000 and by default 1, `code` names the code of the
+    recipient if the hand-out sends codes that exist, and every other column is a variable for the text of the email. A
+    recipient who gets a code of the campaign already is left out, so you can repeat a request whose response was lost.
     """
     data = await request.body()
     form = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""Facts about a hand-out: codes of a campaign that are sent to a list of recipients, each of whom gets one.
+"""Facts about a hand-out: codes of a campaign that are sent to a list of recipients, each of whom gets one or several.
 
 The hand-out itself is in the campaign's stream. What becomes of one recipient is in the stream of the code that was
 issued for them, so no stream grows with the list. The list is in the vault's side of the database, not in the log.
@@ -18,7 +18,7 @@ SkipReason = Literal["opted_out", "erased", "not_needed"]
 
 
 class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
-    """A list of recipients gets codes of the campaign with these terms, one each.
+    """A list of recipients gets codes of the campaign with these terms.
 
     Attributes:
         hand_out_id: The hand-out.
@@ -125,6 +125,8 @@ class CodeHandedOut(HandedOutCodeEvent, frozen=True, kw_only=True):
     Attributes:
         hand_out_id: The hand-out.
         recipient_id: The recipient, by their random id.
+        codes: How many codes the recipient's line of the list has; their emails are those of its first code.
+        line_id: The first code of the line, for its other codes; none for the first.
     """
 
     IMPORTANCE = "outcome"
@@ -134,6 +136,8 @@ class CodeHandedOut(HandedOutCodeEvent, frozen=True, kw_only=True):
 
     hand_out_id: UUID
     recipient_id: UUID
+    codes: int = 1
+    line_id: UUID | None = None
 
 
 class HandOutMailEvent(HandedOutCodeEvent, frozen=True, kw_only=True):
@@ -274,7 +278,7 @@ class HandOutResendRequested(HandOutMailEvent, frozen=True, kw_only=True):
 
 
 class HandOutReminded(HandOutMailEvent, frozen=True, kw_only=True):
-    """A reminder that the code is not redeemed is due, in an email of the next number. There is one per code."""
+    """A reminder that the code is not redeemed is due, in an email of the next number. There is one for each line."""
 
     IMPORTANCE = "noise"
     LANDMARK = False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -90,6 +90,8 @@ class HandedOutCode(Struct, frozen=True, kw_only=True, gc=False):
         mail: Number of the newest email with the code, from 1.
         mail_state: Outcome of that email.
         reminder: Number of the email that reminds of the code; None if none was due yet.
+        codes: How many codes the recipient's line of the list has.
+        line_id: The first code of the line, which has the emails of all; None for the first.
     """
 
     code_id: UUID
@@ -98,6 +100,13 @@ class HandedOutCode(Struct, frozen=True, kw_only=True, gc=False):
     mail: int
     mail_state: MailState
     reminder: int | None = None
+    codes: int = 1
+    line_id: UUID | None = None
+
+
+def list_codes_of_line(line_id: UUID, codes: int) -> list[UUID]:
+    """Return the ids of all codes of a line, its first code first: the same ones for every worker that issues them."""
+    return [line_id, *(uuid5(line_id, f"code {nth}") for nth in range(2, codes + 1))]
 
 
 def evolve_hand_out(hand_out: HandOut | None, campaign_id: UUID, event: HandOutEvent) -> HandOut:
@@ -152,6 +161,8 @@ def changes_of(event: HandedOutCodeEvent) -> dict[str, Any]:
                 "recipient_id": event.recipient_id,
                 "mail": 1,
                 "mail_state": "queued",
+                "codes": event.codes,
+                "line_id": event.line_id,
             }
         case HandOutResendRequested():
             return {"mail": event.mail, "mail_state": "queued"}

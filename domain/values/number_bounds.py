@@ -25,6 +25,8 @@ REMINDER_DAYS: Final = Bounds(1, 30)
 """How many days before its end a campaign reminds of an invitation."""
 MAILS_PER_MINUTE: Final = Bounds(1, 100_000)
 """Emails of a hand-out per minute."""
+LINE_CODES: Final = Bounds(1, 1_000)
+"""Codes of one line of a hand-out: the file that its email attaches has 120 kB then, which mail servers accept."""
 REBINDS: Final = Bounds(0, 1_000)
 """How often an access grant may be moved to another group."""
 CHECKPOINTS: Final = Bounds(1, 2**31 - 1)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-FILLED_VARIABLES: Final = frozenset({"code", "group"})
+FILLED_VARIABLES: Final = frozenset({"code", "count", "group"})
 """Variables of texts that the email fills for every recipient."""
 VARIABLE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _VARIABLE: Final = re.compile(rf"\{{({VARIABLE_NAME.pattern})\}}", re.ASCII | re.IGNORECASE)

@@ -2,7 +2,8 @@
 
 Each row has the id of its code from the beginning: a new one, or that of an existing code that the list names. Issuing
 a known id changes nothing. A campaign has one row per recipient, and a code has one row. So however often a list is
-uploaded or a worker ends, a recipient gets one code of a campaign, and a code goes to one recipient.
+uploaded or a worker ends, a recipient gets the codes of one row, and a code goes to one recipient. A row has one code,
+or several whose ids follow from that of the first.
 
 An upload takes over the rows of those that have not ended. An upload that lost a row never ends, because its list would
 lack that recipient if the other upload does not end either.
@@ -38,13 +39,15 @@ REPEATS_MAX: Final = 2
 class ListRow(NamedTuple):
     """One recipient of a list: where the email goes, its language, and the values that its text names.
 
-    `code`: the code that the recipient gets, as typed, or its id; None for a new one. It is a secret.
+    `code`: the code that the recipient gets, as typed, or its id; None for new ones. It is a secret. `codes`: how many
+    the recipient gets.
     """
 
     address: EmailAddress
     language: Language
     variables: dict[str, str]
     code: str | None = None
+    codes: int = 1
 
 
 class KnownRecipients(NamedTuple):
@@ -127,6 +130,7 @@ class HandOutLists:
                 "code_ids": [self.new_id() if existing is None else existing[nth] for nth in places],
                 "recipient_ids": [recipient_ids[nth] for nth in places],
                 "languages": [rows[nth].language for nth in places],
+                "codes": [rows[nth].codes for nth in places],
             }
             if existing is not None and cursor.execute(HandOutsSql.given_codes, parameters).fetchone():
                 raise HandOutCodeConflict("handed_out")

@@ -21,6 +21,8 @@ from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
 from projections.hand_outs.sending_pace import Claim, SendingPace
 from projections.sql.hand_outs import HandOutsSql
 
+CODES_MAX: Final = 1_000
+"""Codes of the rows that are leased together, except those of the last row: they are issued in seconds of the lease."""
 LEASE_S: Final = 90
 """Least length of a lease in seconds: a worker takes no more than it sends at once."""
 SEARCH_INTERVAL: Final = timedelta(minutes=1)
@@ -42,6 +44,7 @@ class DueRow(NamedTuple):
     """A row that a worker has leased.
 
     Attributes:
+        codes: How many codes the row has; `code_id` is the first.
         attempts: Number of this attempt, from 1.
         may_have_arrived: Whether an earlier attempt of its newest email has an unknown outcome, or none was stored.
         leased_until: End of the lease, by which its worker ends it.
@@ -57,6 +60,7 @@ class DueRow(NamedTuple):
     may_have_arrived: bool
     leased_until: datetime
     quiet_hours: str | None = None
+    codes: int = 1
 
     def end(self, due_at: datetime | None, attempts: int = 0, *, may_have_arrived: bool = False) -> RowEnd:
         """Return what becomes of the row. `may_have_arrived`: whether this attempt had an unknown outcome."""
@@ -108,7 +112,7 @@ class HandOutQueue:
         self._details.clear()
         self._texts.clear()
         leased_until = now + self._lease
-        leased = {"now": now, "leased_until": leased_until}
+        leased = {"now": now, "leased_until": leased_until, "codes_max": CODES_MAX}
         with self._db.open_transaction() as cursor:
             if asked := cursor.execute(HandOutsSql.take_asked_rows, {**leased, "limit": most}).fetchall():
                 return [self._due(row, leased_until) for row in asked]
@@ -171,8 +175,10 @@ class HandOutQueue:
             for code_id, is_revoked, is_used, *times in rows
         }
 
-    def find_reminders(self, now: datetime, most: int) -> list[UUID]:
-        """Return codes whose reminder is due; none in the quiet hours of their campaign, or soon after a search.
+    def find_reminders(self, now: datetime, most: int) -> list[tuple[UUID, UUID]]:
+        """Return codes whose reminder is due, each with a code of its line that waits.
+
+        There are none in the quiet hours of their campaign, or soon after a search.
 
         A search that finds fewer than `most` rests for `SEARCH_INTERVAL`.
         """
@@ -187,7 +193,7 @@ class HandOutQueue:
             return []
         rows = self._db.fetch_named(HandOutsSql.due_reminders, now=now, campaign_ids=campaign_ids, limit=most)
         self._next_search = now + SEARCH_INTERVAL if len(rows) < most else None
-        return [code_id for (code_id,) in rows]
+        return [(code_id, waiting_id) for code_id, waiting_id in rows]
 
     def finish(self, ends: Sequence[RowEnd]) -> None:
         """End the leases of rows."""
@@ -204,7 +210,7 @@ class HandOutQueue:
         return self._db.execute(HandOutsSql.ask_for_row, row) > 0
 
     def _due(self, row: Sequence[Any], leased_until: datetime, quiet_hours: str | None = None) -> DueRow:
-        code_id, hand_out_id, recipient_id, language, sealed, key_id, attempts, may_have_arrived = row
+        code_id, hand_out_id, recipient_id, language, sealed, key_id, attempts, may_have_arrived, codes = row
         text = None if sealed is None else self._storage.vault.open_text(code_id, sealed, key_id)
         variables = {} if text is None else orjson.loads(text)
         return DueRow(
@@ -217,4 +223,5 @@ class HandOutQueue:
             may_have_arrived,
             leased_until,
             quiet_hours,
+            codes,
         )

@@ -72,12 +72,16 @@ class HandOutProgress(NamedTuple):
 
     Attributes:
         resends: Those in the state `queued` who have had an email before.
+        codes: Codes of all recipients.
+        waiting_codes: Codes of those who get their first email and have none yet.
     """
 
     details: HandOutDetails
     campaign: Campaign
     counts: Mapping[PersonState, int]
     resends: int
+    codes: int
+    waiting_codes: int
     texts: Mapping[Language, HandOutText]
 
     @property
@@ -110,10 +114,15 @@ class HandOutProgress(NamedTuple):
 
 
 class PeopleCount(NamedTuple):
-    """How many recipients are in each state, and how many of the queued ones have had an email before."""
+    """How many recipients are in each state, and how many of the queued ones have had an email before.
+
+    `codes`: those of all recipients. `waiting_codes`: those of queued recipients who have had no email.
+    """
 
     states: dict[PersonState, int]
     resends: int
+    codes: int
+    waiting_codes: int
 
 
 class PersonFacts(NamedTuple):
@@ -139,10 +148,12 @@ class Person(NamedTuple):
 
     Attributes:
         number: Place in the list; not without gaps.
-        code_id: The code that is, or will be, issued for them.
+        code_id: The code that is, or will be, issued for them; the first one of several.
         mail: Number of the newest email; 0 while none is queued.
         address: Their email address; None if the row of the vault is broken.
         has_opted_out: Whether they want no such emails of the hand-out's group.
+        codes: How many codes they get.
+        redeemed: How many of these were redeemed.
     """
 
     number: int
@@ -155,6 +166,8 @@ class Person(NamedTuple):
     changed_at: datetime | None
     address: str | None
     has_opted_out: bool
+    codes: int
+    redeemed: int
 
     @property
     def may_get_email(self) -> bool:
@@ -242,7 +255,7 @@ class HandOutReader:
         counts: dict[UUID, dict[PersonState, int]] = {
             each.hand_out.hand_out_id: dict.fromkeys(PERSON_STATES, 0) for each in hand_outs
         }
-        resends = dict.fromkeys(counts, 0)
+        resends, codes, waiting_codes = (dict.fromkeys(counts, 0) for _ in range(3))
         ended = {
             each.hand_out.hand_out_id
             for each in hand_outs
@@ -251,7 +264,8 @@ class HandOutReader:
         rows = self._db.fetch_named(
             HandOutsSql.count_people, hand_out_ids=list(counts), groups=[_group(each) for each in hand_outs], now=now
         )
-        for hand_out_id, mail, mail_state, reminder, is_redeemed, is_expired, is_revoked, has_opted_out, count in rows:
+        for hand_out_id, mail, mail_state, reminder, is_redeemed, is_expired, is_revoked, has_opted_out, *sums in rows:
+            count, codes_of_lines = sums
             facts = PersonFacts(
                 mail,
                 mail_state,
@@ -262,10 +276,13 @@ class HandOutReader:
             )
             state = state_of_person(facts, is_ended=hand_out_id in ended)
             counts[hand_out_id][state] += count
+            codes[hand_out_id] += codes_of_lines
             if state == "queued" and mail is not None and mail > 1:
                 resends[hand_out_id] += count
+            elif state == "queued":
+                waiting_codes[hand_out_id] += codes_of_lines
         ids = [each.hand_out.hand_out_id for each in hand_outs]
-        return [PeopleCount(counts[hand_out_id], resends[hand_out_id]) for hand_out_id in ids]
+        return [PeopleCount(counts[key], resends[key], codes[key], waiting_codes[key]) for key in ids]
 
     def list_people(
         self,
@@ -301,6 +318,7 @@ class HandOutReader:
             hand_out_id=details.hand_out.hand_out_id,
             group=_group(details),
             code_id=code_id,
+            now=now,
         )
         people = self._people(details, rows, now, is_campaign_over=is_campaign_over)
         return people[0] if people else None
@@ -316,6 +334,10 @@ class HandOutReader:
         """Return the hand-out that issued a code, and its recipient; None for other codes."""
         rows = self._db.fetch_all(HandOutsSql.place_of_code, code_id)
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def list_codes_of_line(self, line_id: UUID) -> list[UUID]:
+        """Return the codes that were issued for a line, which has the id of its first code; none for another id."""
+        return [code_id for (code_id,) in self._db.fetch_all(HandOutsSql.codes_of_line, line_id, line_id)]
 
     def list_places(self, recipient_id: UUID, before: int, limit: int) -> list[ListPlace]:
         """Return one page of the rows of a recipient in all lists, newest first, before a number."""
@@ -366,7 +388,7 @@ class HandOutReader:
         people = []
         for row in rows:
             number, code_id, recipient_id, language, _, mail, mail_state, reminder, handed_out_at, changed_at = row[:10]
-            uses, expires_at, is_revoked, has_opted_out = row[10:]
+            uses, expires_at, is_revoked, codes, redeemed, has_opted_out = row[10:]
             is_over = is_revoked or is_campaign_over or (expires_at is not None and expires_at <= now)
             facts = PersonFacts(mail, mail_state, reminder, uses > 0, is_over, has_opted_out)
             people.append(
@@ -381,6 +403,8 @@ class HandOutReader:
                     changed_at,
                     getattr(addresses.get(recipient_id), "typed", None),
                     has_opted_out,
+                    codes,
+                    redeemed,
                 )
             )
         return people

@@ -39,7 +39,10 @@ class ReservationData(NamedTuple):
 
 
 class HandOutData(NamedTuple):
-    """A row of a hand-out's list: its code's suffix, the values that the email names, whether its link was opened."""
+    """A row of a hand-out's list: its code's suffix, the values that the email names, whether its link was opened.
+
+    `codes`: how many codes the row has; the suffix is that of the first.
+    """
 
     hand_out_id: UUID
     code_id: UUID
@@ -47,6 +50,7 @@ class HandOutData(NamedTuple):
     language: str
     variables: dict[str, str]
     is_form_opened: bool
+    codes: int
 
 
 class PersonReader(SupportReader):
@@ -126,8 +130,9 @@ class PersonReader(SupportReader):
                 language,
                 {} if sealed is None else orjson.loads(open_text(code_id, sealed, key_id)),
                 is_form_opened,
+                codes,
             )
-            for hand_out_id, code_id, language, sealed, key_id, is_form_opened in rows
+            for hand_out_id, code_id, language, sealed, key_id, is_form_opened, codes in rows
         ]
 
     def _read_reservation_ids(self, recipient_id: UUID) -> Iterator[UUID]:

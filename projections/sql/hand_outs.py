@@ -29,6 +29,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     code_of_recipient: LiteralString
     count_listed: LiteralString
     place_of_code: LiteralString
+    codes_of_line: LiteralString
     places_of_recipient: LiteralString
     count_places_of_recipient: LiteralString
     count_people: LiteralString

@@ -64,16 +64,17 @@ WHERE r.code_id = new.code_id AND r.recipient_id <> new.recipient_id AND r.uploa
 -- nothing are taken over, and sealed again later: those of an upload that did not end, and those of an ended hand-out that issued no code.
 -- They keep the id of a code that is not issued, because a worker may be issuing it. So a list that names codes does not
 -- take over a row that was leased for a new code.
-INSERT INTO hand_out_recipients AS old (code_id, campaign_id, recipient_id, hand_out_id, upload_id, language, due_at)
-SELECT new.code_id, %(campaign_id)s, new.recipient_id, %(hand_out_id)s, %(upload_id)s, new.language, %(now)s
-FROM unnest(%(code_ids)s::uuid[], %(recipient_ids)s::uuid[], %(languages)s::text[])
-    WITH ORDINALITY AS new (code_id, recipient_id, language, nth)
+INSERT INTO hand_out_recipients AS old
+    (code_id, campaign_id, recipient_id, hand_out_id, upload_id, language, codes, due_at)
+SELECT new.code_id, %(campaign_id)s, new.recipient_id, %(hand_out_id)s, %(upload_id)s, new.language, new.codes, %(now)s
+FROM unnest(%(code_ids)s::uuid[], %(recipient_ids)s::uuid[], %(languages)s::text[], %(codes)s::smallint[])
+    WITH ORDINALITY AS new (code_id, recipient_id, language, codes, nth)
 ORDER BY new.nth
 ON CONFLICT (campaign_id, recipient_id) DO UPDATE SET
     code_id = CASE WHEN %(names_codes)s OR EXISTS (SELECT FROM code_texts t WHERE t.code_id = old.code_id)
         THEN excluded.code_id ELSE old.code_id END,
     hand_out_id = excluded.hand_out_id, upload_id = excluded.upload_id, number = DEFAULT,
-    language = excluded.language, sealed = NULL, key_id = NULL, due_at = excluded.due_at, attempts = 0, is_asked = false
+    language = excluded.language, codes = excluded.codes, sealed = NULL, key_id = NULL, due_at = excluded.due_at, attempts = 0, is_asked = false
 WHERE old.upload_id <> excluded.upload_id
     AND NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = old.code_id)
     AND (
@@ -119,9 +120,14 @@ WHERE r.code_id = ANY(%(code_ids)s)
 
 -- name: list_people
 -- A page of a hand-out's list in the order of the file, with what its states follow from. `facts`: what they may be, as
--- `PersonFacts.key` writes them; NULL is no condition. A suppressed address gets no code, as one that opted out.
+-- `PersonFacts.key` writes them; NULL is no condition. A suppressed address gets no code, as one that opted out. A line
+-- with several codes is redeemed, or over, when none of its codes waits any more.
 SELECT r.number, r.code_id, r.recipient_id, r.language, r.attempts, h.mail, h.mail_state, h.reminder, h.handed_out_at,
-    h.changed_at, coalesce(b.used + b.reserved, 0)::bigint, b.expires_at, b.revoked_by IS NOT NULL,
+    h.changed_at, CASE WHEN r.codes = 1 THEN coalesce(b.used + b.reserved, 0) WHEN line.waiting = 0 THEN line.redeemed
+        ELSE 0 END::bigint,
+    CASE WHEN r.codes = 1 THEN b.expires_at END,
+    CASE WHEN r.codes = 1 THEN b.revoked_by IS NOT NULL ELSE h.code_id IS NOT NULL AND line.waiting = 0 END,
+    r.codes, CASE WHEN r.codes = 1 THEN (coalesce(b.used + b.reserved, 0) > 0)::int ELSE line.redeemed END,
     o.recipient_id IS NOT NULL OR (h.code_id IS NULL AND EXISTS (
         SELECT FROM suppressed_addresses s
         WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = %(group)s) AND s.until > now()
@@ -130,11 +136,20 @@ FROM hand_out_recipients r
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
 LEFT JOIN code_balances b ON b.code_id = r.code_id
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE c.used + c.reserved > 0) AS redeemed, count(*) FILTER (
+        WHERE c.used + c.reserved = 0 AND c.revoked_by IS NULL AND (c.expires_at IS NULL OR c.expires_at > %(now)s)
+    ) AS waiting
+    FROM handed_out_codes o JOIN code_balances c USING (code_id)
+    WHERE r.codes > 1 AND (o.code_id = r.code_id OR o.line_id = r.code_id)
+) line ON true
 LEFT JOIN opt_outs o ON o.recipient_id = r.recipient_id AND o.group_name = %(group)s
 WHERE r.hand_out_id = %(hand_out_id)s AND r.number > %(after)s AND (%(facts)s::text[] IS NULL OR concat_ws(
     ' ', coalesce(h.mail_state, 'none'),
     CASE WHEN h.reminder IS NULL THEN 'none' WHEN h.reminder = h.mail THEN 'newest' ELSE 'earlier' END,
-    coalesce(b.used + b.reserved, 0) > 0, coalesce(b.expires_at <= %(now)s, false) OR b.revoked_by IS NOT NULL,
+    CASE WHEN r.codes = 1 THEN coalesce(b.used + b.reserved, 0) > 0 ELSE line.waiting = 0 AND line.redeemed > 0 END,
+    CASE WHEN r.codes = 1 THEN coalesce(b.expires_at <= %(now)s, false) OR b.revoked_by IS NOT NULL
+        ELSE h.code_id IS NOT NULL AND line.waiting = 0 END,
     o.recipient_id IS NOT NULL OR (h.code_id IS NULL AND EXISTS (
         SELECT FROM suppressed_addresses s
         WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = %(group)s) AND s.until > now()
@@ -144,7 +159,11 @@ ORDER BY r.number LIMIT %(limit)s;
 
 -- name: person_of_code
 SELECT r.number, r.code_id, r.recipient_id, r.language, r.attempts, h.mail, h.mail_state, h.reminder, h.handed_out_at,
-    h.changed_at, coalesce(b.used + b.reserved, 0)::bigint, b.expires_at, b.revoked_by IS NOT NULL,
+    h.changed_at, CASE WHEN r.codes = 1 THEN coalesce(b.used + b.reserved, 0) WHEN line.waiting = 0 THEN line.redeemed
+        ELSE 0 END::bigint,
+    CASE WHEN r.codes = 1 THEN b.expires_at END,
+    CASE WHEN r.codes = 1 THEN b.revoked_by IS NOT NULL ELSE h.code_id IS NOT NULL AND line.waiting = 0 END,
+    r.codes, CASE WHEN r.codes = 1 THEN (coalesce(b.used + b.reserved, 0) > 0)::int ELSE line.redeemed END,
     EXISTS (SELECT FROM opt_outs o WHERE o.recipient_id = r.recipient_id AND o.group_name = %(group)s)
     OR (h.code_id IS NULL AND EXISTS (
         SELECT FROM suppressed_addresses s
@@ -154,6 +173,13 @@ FROM hand_out_recipients r
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
 LEFT JOIN code_balances b ON b.code_id = r.code_id
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE c.used + c.reserved > 0) AS redeemed, count(*) FILTER (
+        WHERE c.used + c.reserved = 0 AND c.revoked_by IS NULL AND (c.expires_at IS NULL OR c.expires_at > %(now)s)
+    ) AS waiting
+    FROM handed_out_codes o JOIN code_balances c USING (code_id)
+    WHERE r.codes > 1 AND (o.code_id = r.code_id OR o.line_id = r.code_id)
+) line ON true
 WHERE r.hand_out_id = %(hand_out_id)s AND r.code_id = %(code_id)s;
 
 -- name: code_of_recipient
@@ -179,6 +205,10 @@ SELECT max(nth) FROM sums WHERE listed <= %(most)s;
 -- name: place_of_code
 SELECT hand_out_id, recipient_id FROM handed_out_codes WHERE code_id = %s;
 
+-- name: codes_of_line
+-- Its first code is the last one that is issued, so it may be missing.
+SELECT code_id FROM handed_out_codes WHERE (code_id = %s AND line_id IS NULL) OR line_id = %s;
+
 -- name: places_of_recipient
 -- The rows of a recipient in the lists of all campaigns, newest first.
 SELECT r.number, r.hand_out_id, r.code_id
@@ -194,18 +224,27 @@ WHERE r.recipient_id = %s;
 
 -- name: count_people
 -- The ids are given twice: as a list of constants they tell the planner how few of the rows are counted.
-SELECT r.hand_out_id, h.mail, h.mail_state, h.reminder, (coalesce(b.used + b.reserved, 0) > 0)::int, b.expires_at <= %(now)s,
-    b.revoked_by IS NOT NULL,
+SELECT r.hand_out_id, h.mail, h.mail_state, h.reminder,
+    CASE WHEN r.codes = 1 THEN coalesce(b.used + b.reserved, 0) > 0 ELSE line.waiting = 0 AND line.redeemed > 0 END,
+    r.codes = 1 AND b.expires_at <= %(now)s,
+    CASE WHEN r.codes = 1 THEN b.revoked_by IS NOT NULL ELSE h.code_id IS NOT NULL AND line.waiting = 0 END,
     o.recipient_id IS NOT NULL OR (h.code_id IS NULL AND EXISTS (
         SELECT FROM suppressed_addresses s
         WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = page.group_name) AND s.until > now()
     )),
-    count(*)
+    count(*), sum(r.codes)::bigint
 FROM unnest(%(hand_out_ids)s::uuid[], %(groups)s::text[]) AS page (hand_out_id, group_name)
 JOIN hand_out_recipients r ON r.hand_out_id = page.hand_out_id
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
 LEFT JOIN code_balances b ON b.code_id = r.code_id
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE c.used + c.reserved > 0) AS redeemed, count(*) FILTER (
+        WHERE c.used + c.reserved = 0 AND c.revoked_by IS NULL AND (c.expires_at IS NULL OR c.expires_at > %(now)s)
+    ) AS waiting
+    FROM handed_out_codes o JOIN code_balances c USING (code_id)
+    WHERE r.codes > 1 AND (o.code_id = r.code_id OR o.line_id = r.code_id)
+) line ON true
 LEFT JOIN opt_outs o ON o.recipient_id = r.recipient_id AND o.group_name = page.group_name
 WHERE r.hand_out_id = ANY(%(hand_out_ids)s::uuid[])
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
@@ -229,23 +268,46 @@ WHERE remind_days IS NOT NULL AND ended_by IS NULL AND NOT is_paused
     AND (c.max_uses IS NULL OR occupied < c.max_uses);
 
 -- name: due_reminders
--- Sent codes of these campaigns which end within so many days, they or their campaign, and are not redeemed.
-SELECT h.code_id
-FROM campaigns c
-JOIN hand_outs o ON o.campaign_id = c.campaign_id
-    AND (o.state = 'running' OR (o.state = 'scheduled' AND o.starts_at <= %(now)s))
-JOIN handed_out_codes h ON h.hand_out_id = o.hand_out_id
-JOIN hand_out_recipients r ON r.code_id = h.code_id AND r.due_at IS NULL
-JOIN code_balances b ON b.code_id = h.code_id
-WHERE c.campaign_id = ANY(%(campaign_ids)s)
-    AND h.mail_state = 'sent' AND h.reminder IS NULL
-    AND least(b.expires_at, c.ends_at) > %(now)s
-    AND least(b.expires_at, c.ends_at) <= %(now)s + make_interval(days => c.remind_days::int)
-    AND b.used + b.reserved = 0 AND b.revoked_by IS NULL AND NOT b.is_paused
-    AND NOT EXISTS (
-        SELECT FROM opt_outs p
-        WHERE p.recipient_id = h.recipient_id AND p.group_name = coalesce(b.group_name, '')
-    )
+-- Sent codes of these campaigns which end within so many days, they or their campaign, and are not redeemed. The second
+-- part has lines with several codes by their first code, each with another of its codes that is not redeemed.
+SELECT DISTINCT ON (code_id) code_id, waiting_id FROM (
+    (SELECT h.code_id, h.code_id AS waiting_id
+    FROM campaigns c
+    JOIN hand_outs o ON o.campaign_id = c.campaign_id
+        AND (o.state = 'running' OR (o.state = 'scheduled' AND o.starts_at <= %(now)s))
+    JOIN handed_out_codes h ON h.hand_out_id = o.hand_out_id
+    JOIN hand_out_recipients r ON r.code_id = h.code_id AND r.due_at IS NULL
+    JOIN code_balances b ON b.code_id = h.code_id
+    WHERE c.campaign_id = ANY(%(campaign_ids)s)
+        AND h.mail_state = 'sent' AND h.reminder IS NULL
+        AND least(b.expires_at, c.ends_at) > %(now)s
+        AND least(b.expires_at, c.ends_at) <= %(now)s + make_interval(days => c.remind_days::int)
+        AND b.used + b.reserved = 0 AND b.revoked_by IS NULL AND NOT b.is_paused
+        AND NOT EXISTS (
+            SELECT FROM opt_outs p
+            WHERE p.recipient_id = h.recipient_id AND p.group_name = coalesce(b.group_name, '')
+        )
+    LIMIT %(limit)s)
+    UNION ALL
+    (SELECT DISTINCT ON (h.code_id) h.code_id, m.code_id
+    FROM campaigns c
+    JOIN hand_outs o ON o.campaign_id = c.campaign_id
+        AND (o.state = 'running' OR (o.state = 'scheduled' AND o.starts_at <= %(now)s))
+    JOIN handed_out_codes m ON m.hand_out_id = o.hand_out_id AND m.line_id IS NOT NULL
+    JOIN handed_out_codes h ON h.code_id = m.line_id
+    JOIN hand_out_recipients r ON r.code_id = h.code_id AND r.due_at IS NULL
+    JOIN code_balances b ON b.code_id = m.code_id
+    WHERE c.campaign_id = ANY(%(campaign_ids)s)
+        AND h.mail_state = 'sent' AND h.reminder IS NULL
+        AND least(b.expires_at, c.ends_at) > %(now)s
+        AND least(b.expires_at, c.ends_at) <= %(now)s + make_interval(days => c.remind_days::int)
+        AND b.used + b.reserved = 0 AND b.revoked_by IS NULL AND NOT b.is_paused
+        AND NOT EXISTS (
+            SELECT FROM opt_outs p
+            WHERE p.recipient_id = h.recipient_id AND p.group_name = coalesce(b.group_name, '')
+        )
+    LIMIT %(limit)s)
+) due
 LIMIT %(limit)s;
 
 -- name: redeem_windows
@@ -270,18 +332,22 @@ WHERE (h.state = 'running' OR (h.state = 'scheduled' AND h.starts_at <= %(now)s)
 ORDER BY p.next_at LIMIT 1 FOR UPDATE OF p SKIP LOCKED;
 
 -- name: take_due_rows
--- `may_have_arrived` stays true if the worker stores no outcome; what it was before is returned.
+-- `may_have_arrived` stays true if the worker stores no outcome; what it was before is returned. Rows behind `codes_max`
+-- codes wait for the next lease.
 UPDATE hand_out_recipients r SET
     due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = attempts + 1, attempted_at = %(now)s,
     may_have_arrived = true
 FROM (
-    SELECT r.code_id, r.may_have_arrived FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
-    WHERE r.hand_out_id = %(hand_out_id)s AND r.due_at <= %(now)s AND u.ended_at IS NOT NULL
-    ORDER BY r.due_at, r.number LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED
+    SELECT code_id, may_have_arrived, sum(codes) OVER (ORDER BY due_at, number) - codes AS codes_before FROM (
+        SELECT r.code_id, r.may_have_arrived, r.codes, r.due_at, r.number
+        FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
+        WHERE r.hand_out_id = %(hand_out_id)s AND r.due_at <= %(now)s AND u.ended_at IS NOT NULL
+        ORDER BY r.due_at, r.number LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED
+    ) locked
 ) due
-WHERE r.code_id = due.code_id
+WHERE r.code_id = due.code_id AND due.codes_before < %(codes_max)s
 RETURNING
-    r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts, due.may_have_arrived;
+    r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts, due.may_have_arrived, r.codes;
 
 -- name: take_asked_rows
 -- Emails that staff asked for: neither the rate nor the state of the hand-out delays them.
@@ -289,12 +355,14 @@ UPDATE hand_out_recipients r SET
     due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = attempts + 1, attempted_at = %(now)s,
     may_have_arrived = true
 FROM (
-    SELECT code_id, may_have_arrived FROM hand_out_recipients WHERE is_asked AND due_at <= %(now)s
-    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    SELECT code_id, may_have_arrived, sum(codes) OVER (ORDER BY due_at, number) - codes AS codes_before FROM (
+        SELECT code_id, may_have_arrived, codes, due_at, number FROM hand_out_recipients WHERE is_asked AND due_at <= %(now)s
+        ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ) locked
 ) due
-WHERE r.code_id = due.code_id
+WHERE r.code_id = due.code_id AND due.codes_before < %(codes_max)s
 RETURNING
-    r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts, due.may_have_arrived;
+    r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts, due.may_have_arrived, r.codes;
 
 -- name: set_pace
 UPDATE hand_out_pace SET next_at = %s, claimed_at = %s::timestamptz[], claimed_rows = %s::integer[]

@@ -158,7 +158,7 @@ WHERE state = 'waiting' AND subject_id IN (
 
 -- name: hand_out_rows_of_recipient
 SELECT hand_out_id, code_id, language, sealed, key_id,
-    EXISTS (SELECT FROM opened_codes o WHERE o.code_id = r.code_id)
+    EXISTS (SELECT FROM opened_codes o WHERE o.code_id = r.code_id), codes
 FROM hand_out_recipients r WHERE recipient_id = %s ORDER BY number LIMIT %s;
 
 -- name: rekey_codes

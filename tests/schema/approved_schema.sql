@@ -360,7 +360,8 @@ CREATE TABLE public.hand_out_recipients (
     is_asked boolean DEFAULT false NOT NULL,
     may_have_arrived boolean DEFAULT false NOT NULL,
     leased_until timestamp with time zone,
-    attempted_at timestamp with time zone
+    attempted_at timestamp with time zone,
+    codes smallint DEFAULT 1 NOT NULL
 );
 ALTER TABLE public.hand_out_recipients ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.hand_out_recipients_number_seq
@@ -403,7 +404,9 @@ CREATE TABLE public.handed_out_codes (
     reminder smallint,
     version bigint NOT NULL,
     handed_out_at timestamp with time zone NOT NULL,
-    changed_at timestamp with time zone NOT NULL
+    changed_at timestamp with time zone NOT NULL,
+    codes smallint DEFAULT 1 NOT NULL,
+    line_id uuid
 )
 WITH (fillfactor='80');
 CREATE TABLE public.history_blocks (
@@ -949,6 +952,7 @@ CREATE INDEX hand_out_recipients_number_idx ON public.hand_out_recipients USING 
 CREATE INDEX hand_out_recipients_person_idx ON public.hand_out_recipients USING btree (recipient_id);
 CREATE INDEX hand_outs_campaign_idx ON public.hand_outs USING btree (campaign_id, created_at, hand_out_id);
 CREATE INDEX handed_out_codes_hand_out_idx ON public.handed_out_codes USING btree (hand_out_id, mail_state);
+CREATE INDEX handed_out_codes_line_idx ON public.handed_out_codes USING btree (line_id) WHERE (line_id IS NOT NULL);
 CREATE INDEX handed_out_codes_person_idx ON public.handed_out_codes USING btree (recipient_id);
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
 CREATE INDEX invite_groups_channel_idx ON public.invite_groups USING btree (name) WHERE (channel <> 'smtp'::text);

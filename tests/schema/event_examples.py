@@ -231,7 +231,7 @@ EXAMPLES: Final[list[Event]] = [
     HandOutResumed(**WHO, hand_out_id=R, text_id=C, starts_at=AT),
     HandOutEnded(**WHO, hand_out_id=R, text_id=C),
     HandOutChanged(**WHO, hand_out_id=R, per_minute=60, languages=("en", "zh")),
-    CodeHandedOut(**WHO, hand_out_id=R, recipient_id=P),
+    CodeHandedOut(**WHO, hand_out_id=R, recipient_id=P, codes=20, line_id=C),
     HandOutSent(**WHO, mail=2, server="mx:25", reply_code=250),
     HandOutFailed(**WHO, mail=2, server="mx:25", reason="address_refused", reply_code=550),
     HandOutUnknown(**WHO, mail=2, server="mx:25", cause="connection_lost"),

@@ -7,7 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from api.schemas.parsing import parse_email
 from api.settings import ApiSettings
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.privacy.erasure import PersonEraser
 from tests.integration.conftest import app, settings
 from tests.security.test_in_flight import PERSON, create_hand_out, forget
@@ -64,6 +66,30 @@ def test_code_that_someone_else_has_redeemed_stays_valid(app: AppClient, worker:
     balance = app.services.reader.find_balance(code_id)
     assert balance is not None
     assert (balance["revoked_by"], balance["reserved"]) == (None, 1)
+
+
+def test_codes_of_a_line_are_revoked_but_those_that_others_have_redeemed(app: AppClient, worker: Runtime) -> None:
+    """A partner passes codes on."""
+    hand_out = create_hand_out(app, OTHER)
+    path, headers = f"/api/v1/hand-outs/recipients?hand_out={hand_out}", app.key("admin")
+    assert (
+        app.client.post(path, json={"recipients": [{"email": PERSON, "count": 5}]}, headers=headers).json()["codes"]
+        == 5
+    )
+    worker.hand_out_sender.run()
+    reader = HandOutReader(app.services.storage)
+    line_id = reader.find_code_of_address(UUID(hand_out), parse_email(PERSON))
+    assert line_id is not None
+    codes = worker.hand_out_sender.queue.find_codes(reader.list_codes_of_line(line_id))
+    redeemed, *others = codes.values()
+    assert app.redeem(redeemed, "customer@example.com").status_code == 202
+
+    assert forget(app).status_code == 200
+
+    answers = [app.redeem(code, OTHER).json().get("code") for code in others]
+    balances = [app.services.reader.find_balance(code_id) for code_id in codes]
+    assert answers == ["CODE_REVOKED"] * 4
+    assert sum(bool(balance and balance["revoked_by"]) for balance in balances) == 4
 
 
 def test_code_that_is_sent_after_the_others_were_revoked_is_revoked_too(

@@ -110,6 +110,8 @@ SMALL: Final[Mapping[str, int]] = {
     "workers.dispatcher:LINGER_FROM": 2,
     "workers.sending.notices:TAKEN_MAX": 2,
     "workers.sending.hand_outs:REMINDERS_MAX": 2,
+    "workers.sending.hand_outs:ISSUED_MAX": 2,
+    "api.use_cases.privacy.erase_person:REVOKED_MAX": 2,
     "workers.maintenance.drift_check:CODES_PER_ROUND": 2,
     "workers.webhooks.deliverer:RANGES_PER_SEND": 2,
     "projections.replay.jobs:PARTS_MAX": 4,
@@ -272,6 +274,7 @@ USUAL_FAMILIES: Final[Mapping[str, str]] = {
 
 USUAL: Final[Mapping[str, str]] = {
     "domain.commands.hand_out.hand_out_mail:MAILS_MAX": "a rule: how many emails a recipient of a hand-out gets",
+    "projections.hand_outs.hand_out_queue:CODES_MAX": "rows have one code in most tests; one leases rows with 600 each",
     "domain.judgment:JITTER_STEPS": "a resolution",
     "domain.values.email_branding:_JPEG_START": "where the segments of an image begin",
     "domain.values.email_branding:_JPEG_MARKER": "a byte of a format",

@@ -8,7 +8,7 @@ the same bytes on every attempt, so that receivers recognize a repeat.
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import escape
 
-from domain.ports import Language, OutboundMessage, Template
+from domain.ports import CODES_FILE, Language, ListedCode, OutboundMessage, Template
 from domain.values.email_branding import EmailBranding, Logo, text_color_on
 from domain.values.timestamps import in_utc
 from projections.telemetry.tracing import TRACING
@@ -58,6 +58,8 @@ _VALUES: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
     "starts_time": ("starts_at", _write_time),
     "opt_out": ("opt_out_link", str),
     "code": ("code", str),
+    "count": ("count", str),
+    "total": ("total", str),
     "listed": ("listed", str),
 }
 """The field of a message that a template shows, and how it is written, by the name of the template's variable.
@@ -258,7 +260,9 @@ def _strip_control(text: str | None) -> str:
 # --- Bytes ---
 
 
-def alternative(text: EncodedBody, html: EncodedBody, boundary: str, image: bytes = b"") -> bytes:
+def alternative(
+    text: EncodedBody, html: EncodedBody, boundary: str, image: bytes = b"", attached: bytes = b""
+) -> bytes:
     """Return the headers from MIME-Version on, an empty line, and both parts; the better one is last (RFC 2046 5.1.4).
 
     Args:
@@ -266,12 +270,16 @@ def alternative(text: EncodedBody, html: EncodedBody, boundary: str, image: byte
         html: The same as HTML.
         boundary: In no part; with `=_` in it, it is in no encoded line (RFC 2045 6.7).
         image: The part that the HTML shows, with its headers; both become one part then (RFC 2387).
+        attached: A part that follows both, with its headers.
     """
     better = _part("html", html)
     if image:
         inner = f"=_related{boundary.removeprefix('=_')}"  # it must not begin with the outer one (RFC 2046 5.1.1)
         better = _multipart("related", inner, better, image, parameter=' type="text/html";')
-    return b"MIME-Version: 1.0\r\n" + _multipart("alternative", boundary, _part("plain", text), better)
+    parts = _multipart("alternative", boundary, _part("plain", text), better)
+    if attached:
+        parts = _multipart("mixed", f"=_mixed{boundary.removeprefix('=_')}", parts, attached)
+    return b"MIME-Version: 1.0\r\n" + parts
 
 
 def _multipart(subtype: str, boundary: str, *parts: bytes, parameter: str = "") -> bytes:
@@ -320,7 +328,19 @@ def message_bytes(message: OutboundMessage, sender: str, more: Mapping[str, str]
     image = _image_of(message.branding.logo).part if message.branding.logo else b""
     boundary = f"=_{hashlib.sha256(message.message_id.encode()).hexdigest()[:40]}"
     # Written by hand: the library would break long ids and addresses into encoded words.
-    return b"".join(map(_header, headers, headers.values())) + alternative(text, html, boundary, image)
+    attached = _codes_part(message.codes) if message.codes else b""
+    return b"".join(map(_header, headers, headers.values())) + alternative(text, html, boundary, image, attached)
+
+
+def _codes_part(codes: Sequence[ListedCode]) -> bytes:
+    """Return a file with several codes as a part: CSV (RFC 4180), with times in ISO 8601."""
+    ends = ("" if each.ends_at is None else f"{in_utc(each.ends_at):%Y-%m-%dT%H:%M:%SZ}" for each in codes)
+    rows = ["code,link,ends_at", *(f"{each.code},{each.link},{end}" for each, end in zip(codes, ends, strict=True))]
+    head = (
+        f'Content-Type: text/csv; charset="utf-8"; name="{CODES_FILE}"\r\nContent-Transfer-Encoding: base64\r\n'
+        f'Content-Disposition: attachment; filename="{CODES_FILE}"\r\n\r\n'
+    )
+    return head.encode() + encode_base64("".join(f"{row}\r\n" for row in rows).encode())
 
 
 def _list_id(message: OutboundMessage) -> str:

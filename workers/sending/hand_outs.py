@@ -1,7 +1,8 @@
 """The emails of hand-outs: lease, issue, send, record. Each step commits before the next begins.
 
 A crash between any two leaves rows whose lease ends. Issuing a code again changes nothing, because its id is that of
-the row; an email that may have been sent is sent again with the same Message-ID, as an invitation is.
+the row, or follows from it. The first code of a row is issued last: once it exists, the row has all its codes. An email
+that may have been sent is sent again with the same Message-ID, as an invitation is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,10 @@ from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut, needs_reminder
-from domain.errors import CampaignHasEnded
+from domain.errors import CampaignHasEnded, Refusal
 from domain.events.hand_out import SkipReason
 from domain.judgment import HAND_OUT, LEASE_LOST, Again, Attempts, End, judge, postpone
+from domain.model.hand_out import list_codes_of_line
 from domain.model.redeem_code import RedeemCode
 from domain.ports import (
     ADDRESS_MISMATCH,
@@ -35,6 +37,7 @@ from domain.ports import (
     outcome_label,
 )
 from domain.results import CommandResult
+from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress, format_code
 from domain.values.quiet_hours import find_end_of_quiet_hours
 from domain.values.redeem_window import RedeemWindow
@@ -47,6 +50,8 @@ from workers.sending.message_factory import HandOutMail
 
 RUN_MAX_S: Final = 10.0
 """Seconds after which a run leases nothing more; the next run follows in seconds."""
+ISSUED_MAX: Final = 500
+"""Codes of rows with several that one commit issues, as a batch of an import does."""
 REMINDERS_MAX: Final = 500
 """Reminders that one run requests."""
 LEDGER: Final = "ledger"
@@ -175,24 +180,47 @@ class HandOutSender:
         """
         now = self.steps.now()
         never = {row.code_id for row in rows if self.queue.details(row.hand_out_id).has_expired(now)}
-        commands: list[Command] = []
-        code_ids = [row.code_id for row in rows if row.code_id not in never]
-        for row in rows:
-            if row.code_id in never:
-                continue
-            commands.append(self._hand_out(row))
-        results = self.steps.execute(commands) if commands else []
-        return never | {
-            code_id for code_id, result in zip(code_ids, results, strict=True) if isinstance(result, CampaignHasEnded)
+        refused = self._issue_more([row for row in rows if row.code_id not in never])
+        commands = {
+            row.code_id: self._hand_out(row, row.code_id)
+            for row in rows
+            if row.code_id not in never and row.code_id not in refused
         }
+        results = self.steps.execute([*commands.values()]) if commands else []
+        refused |= {
+            code_id: result for code_id, result in zip(commands, results, strict=True) if isinstance(result, Refusal)
+        }
+        return never | {code_id for code_id, result in refused.items() if isinstance(result, CampaignHasEnded)}
 
-    def _hand_out(self, row: DueRow) -> Command:
-        details, place = self.queue.details(row.hand_out_id), HandOutPlace(row.hand_out_id, row.recipient_id)
+    def _issue_more(self, rows: Sequence[DueRow]) -> dict[UUID, Refusal]:
+        """Issue all codes but the first of rows that have several; return by row why one was refused."""
+        several = [row for row in rows if row.codes > 1]
+        complete = self.queue.find_mails([row.code_id for row in several]) if several else {}
+        more = [
+            (row, code_id)
+            for row in several
+            if row.code_id not in complete
+            for code_id in list_codes_of_line(row.code_id, row.codes)[1:]
+        ]
+        refused: dict[UUID, Refusal] = {}
+        for some in batched(more, ISSUED_MAX):
+            results = self.steps.execute([self._hand_out(row, code_id) for row, code_id in some])
+            refused |= {
+                row.code_id: result
+                for (row, _), result in zip(some, results, strict=True)
+                if isinstance(result, Refusal)
+            }
+        return refused
+
+    def _hand_out(self, row: DueRow, code_id: UUID) -> Command:
+        line_id = None if code_id == row.code_id else row.code_id
+        details = self.queue.details(row.hand_out_id)
+        place = HandOutPlace(row.hand_out_id, row.recipient_id, row.codes, line_id)
         created, campaign_id = details.created, details.hand_out.campaign_id
         if created.existing_codes:
             return HandOutCode(
                 context=self._context(),
-                code_id=row.code_id,
+                code_id=code_id,
                 campaign_id=campaign_id,
                 mail_group=created.group,
                 place=place,
@@ -201,8 +229,8 @@ class HandOutSender:
             )
         return IssueCode(
             context=self._context(),
-            code_id=row.code_id,
-            text=self.draft_code(row.code_id),
+            code_id=code_id,
+            text=self.draft_code(code_id),
             terms=created.terms,
             bound=created.bound,
             campaign_id=campaign_id,
@@ -217,29 +245,48 @@ class HandOutSender:
         mails: Mapping[UUID, QueuedMail],
         opted_out: frozenset[UUID],
     ) -> list[PreparedMail]:
-        code_ids = [row.code_id for row in rows]
+        code_ids = [code_id for row in rows for code_id in list_codes_of_line(row.code_id, row.codes)]
         texts, validities = self.queue.find_codes(code_ids), self.queue.find_validity(code_ids)
         addresses = self.steps.addresses([row.recipient_id for row in rows])
         prepared = []
         for row in rows:
             mail, address = mails[row.code_id], addresses.get(row.recipient_id)
-            validity = validities.get(row.code_id, CodeValidity())
+            ids = list_codes_of_line(row.code_id, row.codes)
+            sent = self._find_sent(row, mail, {code_id: validities.get(code_id, CodeValidity()) for code_id in ids})
             message: OutboundMessage | None = None
             why_not: Outcome | SkipReason | None = None
             if row.recipient_id in opted_out:
                 why_not = "opted_out"
             elif address is None:
                 why_not = "erased"
-            elif isinstance(address, UnverifiedAddress) or row.code_id not in texts:
+            elif isinstance(address, UnverifiedAddress) or not texts.keys() >= {*ids}:
                 why_not = Rejected(server=LEDGER, reason=ADDRESS_MISMATCH, final=True)
-            elif not self._may_be_sent(row, mail, validity):
+            elif not sent:
                 why_not = "not_needed"
             elif row.may_have_arrived and self._was_last_lease(row):
                 why_not = LEASE_LOST
             else:
-                message = self._write(group, row, mail, texts[row.code_id], validity.window, address)
+                codes = [(format_code(texts[code_id]), window) for code_id, window in sent]
+                message = self._write(group, row, mail, codes, address)
             prepared.append(PreparedMail(row, mail, message, why_not))
         return prepared
+
+    def _find_sent(
+        self, row: DueRow, mail: QueuedMail, validities: Mapping[UUID, CodeValidity]
+    ) -> list[tuple[UUID, RedeemWindow]]:
+        """Return the codes of a row that its email has, and when each can be redeemed; none if no email is sent.
+
+        An email with several codes leaves out those that are over, and a reminder those that are redeemed.
+        """
+        if row.codes == 1:
+            ((code_id, validity),) = validities.items()
+            return [(code_id, validity.window)] if self._may_be_sent(row, mail, validity) else []
+        now, is_reminder = self.steps.now(), mail.reminder == mail.number
+        return [
+            (code_id, each.window)
+            for code_id, each in validities.items()
+            if not each.is_over(now) and not (is_reminder and each.is_used)
+        ]
 
     def _may_be_sent(self, row: DueRow, mail: QueuedMail, validity: CodeValidity) -> bool:
         """Return False for a code that is over, or used before its first email, and for a reminder without a need."""
@@ -261,17 +308,18 @@ class HandOutSender:
         group: str | None,
         row: DueRow,
         mail: QueuedMail,
-        text: str,
-        window: RedeemWindow,
+        codes: Sequence[tuple[str, RedeemWindow]],
         address: EmailAddress,
     ) -> OutboundMessage:
+        """Write an email with one code, or with several: its text says the first end of any."""
+        code, window = min(codes, key=lambda each: (each[1].ends_at is None, each[1].ends_at or mail.written_at))
         own_text = self.queue.text(row.hand_out_id, row.language)
         return self.steps.message_factory.handed_out_code(
             HandOutMail(
                 code_id=row.code_id,
                 recipient_id=row.recipient_id,
                 number=mail.number,
-                code=format_code(text),
+                code=code,
                 language=row.language,
                 group=group,
                 written_at=mail.written_at,
@@ -280,6 +328,8 @@ class HandOutSender:
                 text=own_text.body,
                 variables=row.variables,
                 is_reminder=mail.reminder == mail.number,
+                codes=[(code, window.ends_at) for code, window in codes] if row.codes > 1 else (),
+                total=row.codes,
             ),
             address,
         )
@@ -317,7 +367,12 @@ class HandOutSender:
     def _request_reminders(self) -> None:
         due = self.queue.find_reminders(self.steps.now(), REMINDERS_MAX)
         if due:
-            self.steps.execute([RemindOfHandOut(context=self._context(), code_id=code_id) for code_id in due])
+            self.steps.execute(
+                [
+                    RemindOfHandOut(context=self._context(), code_id=code_id, waiting_id=waiting_id)
+                    for code_id, waiting_id in due
+                ]
+            )
 
     def _context(self) -> CommandContext:
         return CommandContext(now=self.steps.now(), actor="worker", actor_id=self.steps.worker)

@@ -1,6 +1,6 @@
 """Makes the messages of a reservation: address, links and ids, the same on every attempt."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from domain.model.reservation import Reservation
-from domain.ports import Language, OutboundMessage, Template
+from domain.ports import CODES_FILE, Language, ListedCode, OutboundMessage, Template
 from domain.values.email_branding import DEFAULT_BRANDING, EmailBranding
 from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, OptOutRef, invitation_url, opt_out_token
@@ -51,6 +51,8 @@ class HandOutMail:
         subject: The hand-out's own subject, with `{name}` for a variable; empty for the default.
         text: Likewise.
         variables: Values by the names that the texts use; others are replaced with nothing.
+        codes: The codes of a line that has several, as far as they are sent, with their ends.
+        total: How many codes the line has.
     """
 
     code_id: UUID
@@ -65,6 +67,8 @@ class HandOutMail:
     text: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     is_reminder: bool = False
+    codes: Sequence[tuple[str, datetime | None]] = ()
+    total: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +135,12 @@ class MessageFactory:
         )
 
     def handed_out_code(self, mail: HandOutMail, recipient: EmailAddress) -> OutboundMessage:
-        """Return the email with a code that a hand-out issued, or the reminder of it."""
+        """Return the email with a code that a hand-out issued, or with the codes of a line, or the reminder of it."""
+        codes = tuple(ListedCode(code, self._redeem_link(code), ends_at) for code, ends_at in mail.codes)
 
         def fill(text: str) -> str:
-            values = {**mail.variables, "code": mail.code, "group": GROUP}
+            shown = CODES_FILE if codes else mail.code
+            values = {**mail.variables, "code": shown, "count": str(len(codes) or 1), "group": GROUP}
             return fill_variables(text, values)
 
         return OutboundMessage(
@@ -143,7 +149,7 @@ class MessageFactory:
             message_id=f"<{mail.code_id}.code-{mail.number}@{self.mail_domain}>",
             recipient=recipient,
             language=mail.language,
-            link=f"{self.public_url}/invite?code={quote(mail.code)}",
+            link=f"{self.public_url}/invite" if codes else self._redeem_link(mail.code),
             written_at=mail.written_at,
             group=mail.group,
             branding=self._branding(mail.group),
@@ -153,8 +159,13 @@ class MessageFactory:
             starts_at=mail.window.without_past_start(mail.written_at).starts_at,
             opt_out_link=self.opt_out_link(OptOutRef(mail.recipient_id, mail.group)),
             code=mail.code,
+            codes=codes,
+            total=mail.total if codes else None,
             attempt=mail.number,
         )
+
+    def _redeem_link(self, code: str) -> str:
+        return f"{self.public_url}/invite?code={quote(code)}"
 
     def opt_out_link(self, ref: OptOutRef) -> str:
         """Return the link by which a recipient opts out of a group's emails that are sent without a request."""

@@ -36,7 +36,7 @@ def _parse_kind(text: str) -> str:
 def change_codes(
     context: typer.Context,
     action: Annotated[str, typer.Argument(help="What to do: pause, resume, revoke or extend.", parser=_parse_kind)],
-    codes: Annotated[str, typer.Argument(help="Which codes: batch:ID, group:NAME or campaign:ID.")],
+    codes: Annotated[str, typer.Argument(help="Which codes: batch:ID, group:NAME, campaign:ID or line:CODE_ID.")],
     expires_at: Annotated[
         str | None, typer.Option(help="New redemption deadline of an extension (ISO 8601, UTC by default).")
     ] = None,
@@ -46,9 +46,10 @@ def change_codes(
 ) -> int:
     """Pause, resume, revoke or extend many codes together.
 
-    Without --apply, only counts the codes by state. Each code gets one event with the note, and the audit log gets one
-    line. If the command is interrupted, run it again: what is changed does not change again. Exit code 4: some codes
-    were refused, for example because they are revoked.
+    line:CODE_ID names the codes of a recipient of a hand-out by the first one. Without --apply, only counts the codes
+    by state. Each code gets one event with the note, and the audit log gets one line. If the command is interrupted,
+    run it again: what is changed does not change again. Exit code 4: some codes were refused, for example because they
+    are revoked.
 
     Example: `ledger change-codes pause group:VIP --note "leaked" --apply`
     """
@@ -85,15 +86,18 @@ def _parse_source(text: str) -> RevokeCodes:
     kind, _, name = text.partition(":")
     if kind == "batch":
         return RevokeCodes(CodeConditions(), parse_id(name, "batch", "is not a batch ID: its page shows it"))
+    if kind == "line":
+        line_id = parse_id(name, "line", "is not a code ID: `ledger hand-out recipients` shows it")
+        return RevokeCodes(CodeConditions(), line_id=line_id)
     if kind == "campaign":
         return RevokeCodes(CodeConditions(campaign=parse_campaign_id(name)))
     if kind != "group" or not name:
-        raise typer.BadParameter("name the codes as batch:ID, group:NAME or campaign:ID")
+        raise typer.BadParameter("name the codes as batch:ID, group:NAME, campaign:ID or line:CODE_ID")
     return RevokeCodes(CodeConditions(group=name))
 
 
 def _collect(ledger: OpenLedger, source: RevokeCodes, now: datetime) -> ChosenCodes | None:
-    """Find the codes; None if there is no such batch or campaign."""
+    """Find the codes; None if there is no such batch, campaign or line."""
     campaign = source.conditions.campaign
     if campaign is not None and CampaignReader(ledger.storage).find_campaign_state(campaign) is None:
         return None

@@ -108,7 +108,8 @@ def describe_progress(document: Mapping[str, Any]) -> str:
         counts[0] += f" ({document['resends']} of them again)"  # the first state is queued
     obstacle = f" ({OBSTACLES[document['waits_for']]})" if document["waits_for"] else ""
     start = f" from {format_timestamp(document['starts_at'])} (UTC)" if document["starts_at"] else ""
-    return f"{document['state']}{start}{obstacle}; {document['recipients']} recipients" + "".join(
+    codes = f" with {document['codes']} codes" if document["codes"] != document["recipients"] else ""
+    return f"{document['state']}{start}{obstacle}; {document['recipients']} recipients{codes}" + "".join(
         f", {text}" for text in counts
     )
 

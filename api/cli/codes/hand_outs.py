@@ -73,7 +73,7 @@ FormatOption = Annotated[str | None, typer.Option("--format", help="csv or jsonl
 ApplyFlag = Annotated[bool, typer.Option("--apply", help="Store the list; otherwise it is only checked.")]
 HandOutAction = Callable[[LedgerServices, Caller, UUID], HandOutProgress]
 
-hand_out = typer.Typer(cls=CommandGroup, help="Send codes of a campaign to a list of recipients, one each.")
+hand_out = typer.Typer(cls=CommandGroup, help="Send codes of a campaign to a list of recipients, one or more each.")
 
 
 def _parse_state(text: str) -> str:
@@ -172,11 +172,12 @@ def add(
     rejects: RejectsOption = None,
     json: JsonFlag = False,
 ) -> int:
-    """Add the recipients of a file, each of whom gets one code.
+    """Add the recipients of a file, each of whom gets one email.
 
     Checks every line first. One invalid line refuses the list (exit code 4). Columns: email (required), language,
-    variables for the text, and code (required by a hand-out of existing codes, refused by others). Recipients who get
-    a code of the campaign already are left out, so an interrupted run continues when you run it again.
+    count (how many codes the recipient gets, 1 to 1,000, by default 1), variables for the text, and code (required by
+    a hand-out of existing codes, refused by others). Recipients who get a code of the campaign already are left out,
+    so an interrupted run continues when you run it again.
 
     Example: `ledger hand-out add 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 list.csv --apply`
     """
@@ -285,9 +286,10 @@ def recipients(
     if json:
         print_json(people)
         return 0
-    shown = table("code id", "state", "email", "language", fixed=("code id", "state"))
+    shown = table("code id", "state", "email", "language", "redeemed", fixed=("code id", "state"))
     for one in people:
-        shown.add_row(str(one["code_id"]), one["state"], str(one["mail"]), one["language"])
+        redeemed = f"{one['redeemed']}/{one['codes']}"
+        shown.add_row(str(one["code_id"]), one["state"], str(one["mail"]), one["language"], redeemed)
     show_table(shown)
     return 0
 
@@ -356,6 +358,8 @@ def _print_counts(upload: HandOutUpload, counts: ImportCounts, file: Path, *, js
     else:
         verb = "added" if counts.is_applied else "to add"
         say(f"{counts.lines:,} lines: {counts.new:,} {verb}, {left_out:,} left out, {counts.rejected:,} invalid")
+        if upload.codes != counts.new:
+            say(f"{counts.new:,} emails, {upload.codes:,} codes")
     if counts.rejected:
         say_error("nothing was stored: fix these lines")
         return ExitCode.REFUSED

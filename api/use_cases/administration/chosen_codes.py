@@ -12,6 +12,7 @@ from api.use_cases.approvals.requests import CodeConditions, RevokeCodes
 from domain.model.redeem_code import CodeState, RedeemCode
 from projections.database.store_queries import ReadableStore
 from projections.definitions.tables.code_balances import code_from_named_row
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.code_list import SCAN_LIMIT, CodeListReader
 from projections.read_models.pagination import BEGINNINGS, ListCursor, ListOrder
 from projections.repositories.issue_batches import Batch, BatchRepository
@@ -113,8 +114,14 @@ def is_past_range(conditions: CodeConditions, issued_at: datetime, order: ListOr
 
 
 def collect_codes(storage: ReadableStore, request: RevokeCodes, as_of: datetime, now: datetime) -> ChosenCodes | None:
-    """Find the codes that a request means now; not those that were issued after `as_of`. None without its batch."""
+    """Find the codes that a request means now; not those that were issued after `as_of`.
+
+    None without its batch or line.
+    """
     codes, batches = CodeListReader(storage), BatchRepository(storage)
+    if request.line_id is not None:
+        ids = HandOutReader(storage).list_codes_of_line(request.line_id)
+        return choose_codes([[*codes.find_balances(ids).values()]], as_of, now) if ids else None
     if request.batch_id is None:
         return choose_codes(iter_rows_of_list(codes, request.conditions, lambda: now), as_of, now)
     batch = batches.find(request.batch_id)

@@ -87,18 +87,19 @@ class CodeConditions:
 
 
 class RevokeCodes(GuardedRequest, frozen=True, tag="revoke_codes"):
-    """Revoke the codes of a batch or a list."""
+    """Revoke the codes of a batch, of a line of a hand-out or of a list. A line has the id of its first code."""
 
     KIND: ClassVar[ApprovalKind] = "revoke_batch"
     ROLE: ClassVar[Role] = "admin"
 
     conditions: CodeConditions
     batch_id: UUID | None = None
+    line_id: UUID | None = None
 
     @property
     def subject_id(self) -> UUID | None:
-        """The batch, if it is about one."""
-        return self.batch_id
+        """The batch or the line, if it is about one."""
+        return self.batch_id or self.line_id
 
 
 class CampaignEnd(GuardedRequest, frozen=True, tag="end_campaign"):

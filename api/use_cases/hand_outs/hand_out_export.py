@@ -11,6 +11,7 @@ from projections.repositories.audit_log import describe_reason
 
 PEOPLE_COLUMNS: Final = (
     *("email", "language", "state", "mail", "code_id", "recipient_id", "handed_out_at", "changed_at"),
+    *("codes", "redeemed"),
 )
 
 

@@ -20,6 +20,7 @@ from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import ReservationNotResolvable
 from domain.results import CommandResult
+from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
 from projections.privacy.erasure import (
     ErasedIdsFile,
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 ERASE_S_MAX = 30.0
 """How long closing and erasing may take, in seconds; what is not done by then continues, and a repeat finds it done."""
+REVOKED_MAX = 100
+"""Codes that one commit revokes: a recipient of a hand-out may have hundreds."""
 REVOCATIONS_MAX = 10
 """Times that a code may be sent between the revocation of the others and the erasure."""
 ROUNDS_MAX = 1000
@@ -133,8 +136,11 @@ class PersonErasure:
 
     def _revoke_codes(self, eraser: PersonEraser, recipient_id: UUID) -> None:
         """Revoke the codes that hand-outs sent to a recipient, except those that others have redeemed."""
-        for code_id in eraser.list_redeemable_codes(recipient_id):
-            self.storage.ledger.execute([RevokeCode(context=self.context(), code_id=code_id, case_ids=())])
+        for code_ids in batched(eraser.list_redeemable_codes(recipient_id), REVOKED_MAX):
+            context = self.context()
+            self.storage.ledger.execute(
+                [RevokeCode(context=context, code_id=code_id, case_ids=()) for code_id in code_ids]
+            )
 
     def _erase(self, eraser: PersonEraser, recipient_id: UUID) -> bool:
         """Erase one recipient, with the entry in the audit log; False if it was done before."""

@@ -102,6 +102,7 @@ def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dic
                 "language": row.language,
                 "variables": row.variables,
                 "form_opened": row.is_form_opened,
+                "codes": row.codes,
             }
             for row in reader.read_hand_outs(recipient_id)
         ],

@@ -32,6 +32,7 @@ COLLECT_S_MAX: Final = 60.0
 """Seconds to find and store the codes; `CODES_MAX` codes take some five on two cores (2026-12-01)."""
 EXPIRES_AT: Final = next(term for term in TERMS if term.name == "expires_at")
 BatchId = Annotated[UUID | None, Query()]
+LineId = Annotated[UUID | None, Query()]
 
 router = APIRouter(prefix="/admin/codes/change", route_class=SupportRoute)
 
@@ -45,11 +46,12 @@ def show_change(
     change: ChangeKind,
     code_filter: CodeFilterDep,
     batch: BatchId = None,
+    line: LineId = None,
 ) -> Response:
     """Show how many codes would be changed, by their states, and ask for the reason."""
     now = admin.services.now()
     fields = FormFields({"as_of": now.isoformat(), "nonce": new_nonce()})
-    return _render(request, admin, staff, _Change(change, code_filter, batch, now), fields)
+    return _render(request, admin, staff, _Change(change, code_filter, batch, line, now), fields)
 
 
 @router.post("/{change}")
@@ -62,12 +64,13 @@ def start_change(
     code_filter: CodeFilterDep,
     fields: FormDep,
     batch: BatchId = None,
+    line: LineId = None,
 ) -> Response:
     """Store the batch and start it; its page shows the progress. The form's nonce is the batch's id."""
     as_of = fields.parsed("as_of", parse_filter_time)
     if as_of is None:
         raise ApplicationError("MALFORMED")
-    asked = _Change(change, code_filter, batch, as_of)
+    asked = _Change(change, code_filter, batch, line, as_of)
     batch_id, reason = id_from_nonce(fields.values.get("nonce", "")), fields.values.get("reason", "")
     if not is_valid_reason(reason):
         fields.errors["reason"] = "missing"
@@ -103,10 +106,11 @@ class _Change:
     kind: ChangeKind
     code_filter: CodeListFilter
     batch_id: UUID | None
+    line_id: UUID | None
     as_of: datetime
 
     def collect(self, admin: AdminContext) -> ChosenCodes:
-        """Find the codes: those of the batch, or else those of the list."""
+        """Find the codes: those of the batch, or of the line of a hand-out, or else those of the list."""
         if self.batch_id is not None:
             get_batch(admin, self.batch_id)
         services = admin.services
@@ -116,11 +120,14 @@ class _Change:
     @property
     def request(self) -> RevokeCodes:
         """The codes as a revocation asks for them."""
-        return RevokeCodes(self.code_filter.conditions() if self.batch_id is None else CodeConditions(), self.batch_id)
+        is_list = self.batch_id is None and self.line_id is None
+        return RevokeCodes(self.code_filter.conditions() if is_list else CodeConditions(), self.batch_id, self.line_id)
 
     @property
     def back(self) -> str:
         """The page of the list."""
+        if self.line_id is not None:
+            return f"/support/codes/{self.line_id}"
         query = self.code_filter.query()
         return f"/admin/batches/{self.batch_id}" if self.batch_id else f"/admin/codes?{query}"
 
@@ -128,6 +135,7 @@ class _Change:
     def path(self) -> str:
         """The page itself."""
         query = f"batch={self.batch_id}" if self.batch_id else self.code_filter.query()
+        query = query if self.line_id is None else f"line={self.line_id}"
         return f"/admin/codes/change/{self.kind}?{query}"
 
 

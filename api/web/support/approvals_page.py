@@ -177,6 +177,8 @@ def _find_path(asked: AnyRequest, proposal: Proposal) -> str | None:
             return f"/admin/campaigns/{key}"
         case RevokeCodes(batch_id=UUID() as key):
             return f"/admin/batches/{key}"
+        case RevokeCodes(line_id=UUID() as key):
+            return f"/support/codes/{key}"
         case _ if proposal.kind in {"export_person", "erase_person"} and proposal.subject_id is not None:
             return f"/support/people/{proposal.subject_id}"
     return None

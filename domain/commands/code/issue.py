@@ -18,10 +18,15 @@ from domain.working_set import WorkingSet
 
 
 class HandOutPlace(NamedTuple):
-    """The hand-out that a code is issued by, and the recipient whom the code is for, by their random id."""
+    """The hand-out that a code is issued by, and the recipient whom the code is for, by their random id.
+
+    `codes`: how many codes the recipient's line has. `line_id`: the first of them, for the other ones.
+    """
 
     hand_out_id: UUID
     recipient_id: UUID
+    codes: int = 1
+    line_id: UUID | None = None
 
 
 class IssueCode(NamesGroup, frozen=True, kw_only=True):

@@ -1,1 +1,1 @@
-"""Commands about hand-outs: codes of a campaign that a list of recipients gets, one each."""
+"""Commands about hand-outs: codes of a campaign that a list of recipients gets."""

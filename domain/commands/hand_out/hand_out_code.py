@@ -72,7 +72,7 @@ def hand_out_code(command: HandOutCode, working_set: WorkingSet) -> Decision:
     """
     code = working_set.code(command.code_id)
     if (handed_out := working_set.find_handed_out(command.code_id)) is not None:
-        if (handed_out.hand_out_id, handed_out.recipient_id) == command.place:
+        if (handed_out.hand_out_id, handed_out.recipient_id) == command.place[:2]:
             return Decision(command.code_id)
         raise HandOutCodeConflict("handed_out")
     if command.code_id in working_set.listed_codes:

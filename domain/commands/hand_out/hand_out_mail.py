@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.asks import Asks
+from domain.asks import Asks, Names
 from domain.commands.context import CommandContext, Decision, event_stamp, id_of_text
 from domain.commands.reads import Reads, name_codes
 from domain.errors import HandOutMailConflict, NoSuchCode, NoSuchHandOut, RefusalOrder
@@ -76,12 +76,16 @@ class ResendHandOut(Struct, frozen=True, kw_only=True):
 
 
 class RemindOfHandOut(Struct, frozen=True, kw_only=True):
-    """Have the recipient reminded of a code that is not redeemed, once. What needs no reminder changes nothing."""
+    """Have the recipient reminded of a code that is not redeemed, once. What needs no reminder changes nothing.
+
+    `waiting_id`: the code of the same line that is not redeemed; None for `code_id` itself.
+    """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut)
 
     context: CommandContext
     code_id: UUID
+    waiting_id: UUID | None = None
 
 
 HandOutMailCommand = RecordHandOutMail | RecordHandOutReport | ResendHandOut | RemindOfHandOut
@@ -97,7 +101,13 @@ def _ask_about_reports(commands: Sequence[RecordHandOutReport], seen: WorkingSet
     asks.texts.update(command.text.text_id for command in commands if command.text and command.mail is not None)
 
 
+def _name_waiting(commands: Sequence[RemindOfHandOut], names: Names) -> None:
+    name_codes(commands, names)
+    names.codes.update(command.waiting_id for command in commands if command.waiting_id is not None)
+
+
 HAND_OUT_MAIL_READS: Final[Reads[HandOutMailCommand]] = Reads(name=name_codes, ask=_ask)
+HAND_OUT_REMINDER_READS: Final[Reads[RemindOfHandOut]] = Reads(name=_name_waiting, ask=_ask)
 HAND_OUT_REPORT_READS: Final[Reads[RecordHandOutReport]] = Reads(name=name_codes, ask=_ask_about_reports)
 
 
@@ -149,7 +159,7 @@ def resend_hand_out(command: ResendHandOut, working_set: WorkingSet) -> Decision
         Refusal: One of `ResendHandOut.refusals`, in that order.
     """
     handed_out = _find(command, working_set)
-    if working_set.code(command.code_id).revoked_by is not None:
+    if handed_out.codes == 1 and working_set.code(command.code_id).revoked_by is not None:
         raise HandOutMailConflict("revoked")
     if handed_out.mail_state == "queued":
         return Decision(command.code_id)
@@ -165,7 +175,7 @@ def remind_of_hand_out(command: RemindOfHandOut, working_set: WorkingSet) -> Dec
     Raises:
         Refusal: One of `RemindOfHandOut.refusals`, in that order.
     """
-    handed_out, code = _find(command, working_set), working_set.code(command.code_id)
+    handed_out, code = _find(command, working_set), working_set.code(command.waiting_id or command.code_id)
     is_wanted = (
         handed_out.reminder is None and handed_out.mail_state == "sent" and needs_reminder(code, command.context.now)
     )
@@ -181,7 +191,8 @@ def needs_reminder(code: RedeemCode, now: datetime) -> bool:
 
 def _find(command: HandOutMailCommand, working_set: WorkingSet) -> HandedOutCode:
     working_set.code(command.code_id)
-    if (handed_out := working_set.find_handed_out(command.code_id)) is None:
+    handed_out = working_set.find_handed_out(command.code_id)
+    if handed_out is None or handed_out.line_id is not None:  # the emails are those of the first code of the line
         raise NoSuchHandOut
     return handed_out
 

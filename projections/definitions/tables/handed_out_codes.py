@@ -33,6 +33,8 @@ TABLE: Final = Table(
         "version": "bigint",
         "handed_out_at": "timestamptz",
         "changed_at": "timestamptz",
+        "codes": "smallint",
+        "line_id": "uuid",
     },
 )
 _HANDED_OUT_AT: Final = list(TABLE.columns).index("handed_out_at")

@@ -122,7 +122,7 @@ def given_codes(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) ->
         MemoryListRow(command.code_id, command.campaign_id, recipient_id, hand_out_id, command.upload_id)
         for command in changed_by(commands, results)
         if isinstance(command, HandOutCode) and command.upload_id is not None
-        for hand_out_id, recipient_id in [command.place]
+        for hand_out_id, recipient_id in [command.place[:2]]
     ]
 
 

@@ -20,6 +20,7 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events.event import ActorKind
+from domain.model.hand_out import list_codes_of_line
 from domain.ports import Accepted, Outcome, Rejected
 from domain.results import CampaignResult, CommandResult, HandOutResult, Result
 from domain.values.identifiers import EmailAddress, generate_code
@@ -154,20 +155,22 @@ class LedgerBench:
         return self.run(SettleDue(context=self.context("sweep"), reservation_id=reservation_id, case_id=uuid4()))
 
     def hand_out_code(self, code_id: UUID) -> str:
-        """Issue the code of a recipient of a list, and record that its first email was sent; the code."""
-        text = generate_code(self.random_source)
-        query = "SELECT hand_out_id, campaign_id, recipient_id FROM hand_out_recipients WHERE code_id = %s"
-        ((hand_out_id, campaign_id, recipient_id),) = self.rows(query, code_id)
-        issue = IssueCode(
-            context=self.context("worker"),
-            code_id=code_id,
-            text=self.storage.vault.draft_code(text, code_id),
-            terms=make_terms(),
-            bound=True,
-            campaign_id=campaign_id,
-            handed_out=HandOutPlace(hand_out_id, recipient_id),
-        )
-        done(self.run(issue))
+        """Issue the codes of a recipient of a list, and record that their first email was sent; the first code."""
+        query = "SELECT hand_out_id, campaign_id, recipient_id, codes FROM hand_out_recipients WHERE code_id = %s"
+        ((hand_out_id, campaign_id, recipient_id, codes),) = self.rows(query, code_id)
+        text = ""
+        for each in reversed(list_codes_of_line(code_id, codes)):
+            text, line_id = generate_code(self.random_source), None if each == code_id else code_id
+            issue = IssueCode(
+                context=self.context("worker"),
+                code_id=each,
+                text=self.storage.vault.draft_code(text, each),
+                terms=make_terms(),
+                bound=True,
+                campaign_id=campaign_id,
+                handed_out=HandOutPlace(hand_out_id, recipient_id, codes, line_id),
+            )
+            done(self.run(issue))
         done(self.run(RecordHandOutMail(context=self.context("worker"), code_id=code_id, mail=1, outcome=SENT)))
         return text
 

@@ -152,6 +152,13 @@ class WebhookChannel:
         if message.code:
             data["code_id"] = data.pop("reservation_id")
             data["code"] = message.code
+        if message.codes:
+            del data["code"]
+            data["total"] = message.total
+            data["codes"] = [
+                {"code": code, "link": link, "ends_at": None if ends_at is None else ends_at.isoformat()}
+                for code, link, ends_at in message.codes
+            ]
         for name in TIMES.get(message.template, ()):
             if (time := getattr(message, name)) is not None:
                 data[name] = time.isoformat()

@@ -162,3 +162,42 @@ def test_codes_of_an_ended_hand_out_are_free_again(app: AppClient) -> None:
     assert [report["added"] for report in added] == [2, 2]
     assert [person["code_id"] for person in recipients(app, existing)] == [ids[1], ids[0]]
     assert not {person["code_id"] for person in recipients(app, new)} & {*ids}
+
+
+def test_line_names_how_many_codes_its_recipient_gets(app: AppClient) -> None:
+    """One by default. Preview, list and export count emails and codes apart; a second line is left out."""
+    hand_out = create(app, create_campaign(app))
+    content = "email,count,name\nshop@example.com,20,Shop\nli@example.com,,Li\nshop@example.com,500,Shop\n"
+
+    checked, added = (upload(app, hand_out, content, dry_run=is_check) for is_check in (True, False))
+    again = upload(app, hand_out, "email,count\nli@example.com,9\nnew@example.com,3\n")
+    shown = app.client.get(f"{PATH}/{hand_out['id']}", headers=app.key("admin")).json()
+    listed = [(person["codes"], person["redeemed"], person["state"]) for person in recipients(app, hand_out)]
+    exported = app.client.post(f"{PATH}/{hand_out['id']}/export", json={"reason": "test"}, headers=app.key("admin"))
+
+    assert [(each["added"], each["codes"]) for each in (checked, added, again)] == [(2, 21), (2, 21), (1, 3)]
+    assert reasons(added, "left_out") == {4: "repeated"}
+    assert reasons(again, "left_out") == {2: "listed"}
+    assert (shown["recipients"], shown["codes"], shown["waiting_codes"]) == (3, 24, 24)
+    assert listed == [(20, 0, "queued"), (1, 0, "queued"), (3, 0, "queued")]
+    assert [line.split(",")[-2:] for line in exported.text.splitlines()] == [
+        ["codes", "redeemed"],
+        ["20", "0"],
+        ["1", "0"],
+        ["3", "0"],
+    ]
+
+
+def test_counts_that_are_not_possible_are_refused_by_line(app: AppClient) -> None:
+    """A line of a hand-out of existing codes names one code; the bound of a list is one of codes, too."""
+    campaign = create_campaign(app)
+    import_codes(app, f"code,max_uses\n{CODES[0]},1\n", campaign=campaign)
+    new, existing = create(app, campaign), create(app, campaign, existing_codes=True)
+    counts = ["0", "1001", "two", "1.0", "1000"]
+    lines = "".join(f"person{nth}@example.com,{count}\n" for nth, count in enumerate(counts))
+    many = "".join(f"person{nth}@example.com,1000\n" for nth in range(1_002))
+
+    assert reasons(upload(app, new, f"email,count\n{lines}")) == dict.fromkeys(range(2, 6), "count")
+    assert reasons(upload(app, existing, f"email,count,code\nli@example.com,2,{CODES[0]}\n")) == {2: "code_count"}
+    assert reasons(upload(app, new, f"email,count\n{many}")) == dict.fromkeys((1_002, 1_003), "too_many_codes")
+    assert app.count("hand_out_recipients") == 0

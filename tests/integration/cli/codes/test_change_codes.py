@@ -1,9 +1,11 @@
 """`ledger change-codes`: counts without --apply, one event for each code with it, refusals by their code."""
 
-from uuid import uuid4
+from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
+from domain.model.hand_out import list_codes_of_line
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 
@@ -41,7 +43,7 @@ def test_revoked_codes_are_refused_and_named(bench: LedgerBench, terminal: Termi
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("pause", "VIP"), "name the codes as batch:ID, group:NAME or campaign:ID"),
+        (("pause", "VIP"), "name the codes as batch:ID, group:NAME, campaign:ID or line:CODE_ID"),
         (("stop", "group:VIP"), "must be one of pause, resume, revoke, extend"),
         (("extend", "group:VIP"), "--expires-at is for extend"),
         (("extend", "group:VIP", "--expires-at", "2020-01-01"), "must be in the future"),
@@ -57,8 +59,31 @@ def test_impossible_words_are_refused(bench: LedgerBench, terminal: Terminal, wo
 
 
 def test_unknown_batch_is_named(bench: LedgerBench, terminal: Terminal) -> None:
-    """And an unknown campaign."""
+    """And an unknown campaign or line of a hand-out."""
     del bench
-    results = [terminal.ledger("change-codes", "pause", f"{kind}:{uuid4()}") for kind in ("batch", "campaign")]
+    kinds = ("batch", "campaign", "line")
+    results = [terminal.ledger("change-codes", "pause", f"{kind}:{uuid4()}") for kind in kinds]
 
-    assert [(result.status, "there is no" in result.err) for result in results] == [(4, True)] * 2
+    assert [(result.status, "there is no" in result.err) for result in results] == [(4, True)] * 3
+
+
+def test_codes_of_a_line_are_revoked_together(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """Named by the first code, and not by another; the codes of other recipients stay."""
+    hand_out = terminal.ledger("hand-out", "create", str(bench.create_campaign()), "Shops").out.strip()
+    file = tmp_path / "list.csv"
+    file.write_text("email,count\nshop@example.com,3\nli@example.com,2\n", "utf-8")
+    terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
+    rows = terminal.ledger("hand-out", "recipients", hand_out, "--json").json
+    line_id, other_id = (UUID(row["code_id"]) for row in rows)
+    for code_id in (line_id, other_id):
+        bench.hand_out_code(code_id)
+
+    more = terminal.ledger("change-codes", "revoke", f"line:{list_codes_of_line(line_id, 3)[1]}")
+    counted = terminal.ledger("change-codes", "revoke", f"line:{line_id}", "--note", "shop closed")
+    revoked = terminal.ledger("change-codes", "revoke", f"line:{line_id}", "--note", "shop closed", "--apply")
+    states = [row["state"] for row in terminal.ledger("hand-out", "recipients", hand_out, "--json").json]
+
+    assert (more.status, counted.status, "3 active" in counted.out) == (4, 0, True)
+    assert (revoked.status, "revoke: 3 of 3 codes" in revoked.out) == (0, True)
+    assert bench.rows("SELECT count(*) FROM code_balances WHERE revoked_by IS NOT NULL") == [(3,)]
+    assert states == ["expired", "sent"]

@@ -267,3 +267,13 @@ def test_bounce_and_resends_are_shown_by_command(bench: LedgerBench, terminal: T
     assert (again["mail"], again["state"]) == (2, "queued")
     assert shown.out.strip() == "running; 2 recipients, 2 queued (1 of them again)"
     assert bench.rows(texts) == [(before + 1,)]
+
+
+def test_emails_and_codes_of_a_list_are_counted_apart(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """A shop gets 20 codes in one email."""
+    file, hand_out = tmp_path / "list.csv", create(bench, terminal, "--draft")
+    file.write_text("email,count\nshop@example.com,20\nli@example.com,\n", "utf-8")
+
+    assert "2 emails, 21 codes" in terminal.ledger("hand-out", "add", hand_out, str(file), "--apply").out
+    assert "draft; 2 recipients with 21 codes" in terminal.ledger("hand-out", "show", hand_out).out
+    assert "0/20" in terminal.ledger("hand-out", "recipients", hand_out).out

@@ -33,7 +33,7 @@ def hand_out_id(bench: LedgerBench) -> UUID:
     assert isinstance(bench.storage.ledger.execute_one(command), HandOutResult)
     lists = HandOutLists(bench.storage, uuid4, uuid4)
     upload = lists.begin(made_id, campaign_id, context.now)
-    rows = [ListRow(LI, "en", {"name": "Li Wei"}), ListRow(WANG, "zh", {"name": "Wang Fang"})]
+    rows = [ListRow(LI, "en", {"name": "Li Wei"}, codes=3), ListRow(WANG, "zh", {"name": "Wang Fang"})]
     assert lists.add(upload, rows, context.now) == [True, True]
     lists.end(upload, context.now)
     return made_id
@@ -93,5 +93,5 @@ def test_values_are_exported_and_erased_with_the_person(bench: LedgerBench, hand
 
     (row,) = person["hand_outs"]
     assert (row["hand_out_id"], row["language"], row["variables"]) == (hand_out_id, "en", {"name": "Li Wei"})
-    assert row["form_opened"] is False
+    assert (row["form_opened"], row["codes"]) == (False, 3)
     assert values(bench, bench.storage) == ["Wang Fang"]

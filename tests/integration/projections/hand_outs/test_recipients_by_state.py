@@ -65,7 +65,7 @@ def check_states(bench: LedgerBench, hand_out_id: UUID, *, is_campaign_over: boo
                 return people
 
     everyone = walk(None)
-    ((counts, _),) = reader.count_people([details], now, is_campaign_over=is_campaign_over)
+    ((counts, *_),) = reader.count_people([details], now, is_campaign_over=is_campaign_over)
 
     assert len(everyone) == len(ROWS)
     for state in PERSON_STATES:

@@ -98,11 +98,11 @@ class HandOutRig:
         assert isinstance(self.bench.storage.ledger.execute_one(command), HandOutResult)
         return command.hand_out_id
 
-    def add(self, hand_out_id: UUID, *emails: str, language: Language = "en", **variables: str) -> None:
-        """Upload a list."""
+    def add(self, hand_out_id: UUID, *emails: str, language: Language = "en", codes: int = 1, **variables: str) -> None:
+        """Upload a list whose recipients get so many codes each."""
         lists = HandOutLists(self.bench.storage, uuid4, uuid4)
         upload = lists.begin(hand_out_id, self.campaign_id, self.now)
-        rows = [ListRow(EmailAddress.parse(email), language, variables) for email in emails]
+        rows = [ListRow(EmailAddress.parse(email), language, variables, codes=codes) for email in emails]
         assert all(lists.add(upload, rows, self.now))
         lists.end(upload, self.now)
 

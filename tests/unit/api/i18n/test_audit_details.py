@@ -151,9 +151,9 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         f"URL：{URL}；结果：响应超时",
     ),
     "uploaded_recipients": (
-        describe_values(lines=9, added=8),
-        "lines: 9; added recipients: 8",
-        "行数：9；新增收件人：8",
+        describe_values(lines=9, added=8, count=27),
+        "lines: 9; added recipients: 8; number of codes: 27",
+        "行数：9；新增收件人：8；数量：27",
     ),
     "sent_hand_out_test": (describe_values(outcome="sent"), "result: sent", "结果：已发送"),
     "rotated_keys": ("1200 rows", "1,200 rows", "1,200 行"),

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 
 import pytest
 
-from domain.ports import Language, OutboundMessage, Template
+from domain.ports import Language, ListedCode, OutboundMessage, Template
 from tests.support.channel_builders import MESSAGE
 from workers.channels import mail_message
 from workers.channels.mail_message import render_parts
@@ -49,3 +49,21 @@ def test_text_and_html_show_the_same_values(template: Template, language: Langua
     in_html = {name for name, (_, text) in SHOWN.items() if text in parts.html}
     assert in_text == in_html
     assert "link" in in_text
+
+
+@pytest.mark.parametrize("template", ["hand_out", "hand_out_reminder"])
+@pytest.mark.parametrize("language", get_args(Language))
+def test_message_with_several_codes_says_how_many_and_names_none(template: Template, language: Language) -> None:
+    """Its text has the number, the file, and of a reminder the number of all; a code is in the file only."""
+    codes = tuple(ListedCode(f"CODE-{nth:04}", "http://ledger.test", None) for nth in range(12))
+    at = datetime(2027, 3, 4, tzinfo=UTC)
+    message = replace(
+        MESSAGE, template=template, language=language, code="CODE-0000", codes=codes, total=4711, ends_at=at
+    )
+    parts = render_parts(message)
+
+    for text in (parts.text, parts.html):
+        assert "codes.csv" in text
+        assert "12" in text
+        assert ("4711" in text) == (template == "hand_out_reminder")
+        assert "CODE-" not in text

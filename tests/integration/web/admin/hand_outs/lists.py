@@ -7,6 +7,7 @@ from api.use_cases.hand_outs.hand_out_actions import find_details, list_people
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
+from domain.model.hand_out import list_codes_of_line
 from domain.ports import Accepted
 from domain.values.identifiers import generate_code
 from tests.integration.web.admin.test_campaigns import create
@@ -47,16 +48,18 @@ def send(app: AppClient, hand_out_id: UUID, number: int) -> list[UUID]:
     context = CommandContext(now=services.now(), actor="worker")
     people = list_people(services, hand_out_id, 0, number)
     for person in people:
-        issue = IssueCode(
-            context=context,
-            code_id=person.code_id,
-            text=services.storage.vault.draft_code(generate_code(random), person.code_id),
-            terms=details.created.terms,
-            bound=True,
-            campaign_id=details.hand_out.campaign_id,
-            handed_out=HandOutPlace(hand_out_id, person.recipient_id),
-        )
-        services.storage.ledger.execute([issue])
+        for code_id in reversed(list_codes_of_line(person.code_id, person.codes)):
+            line_id = None if code_id == person.code_id else person.code_id
+            issue = IssueCode(
+                context=context,
+                code_id=code_id,
+                text=services.storage.vault.draft_code(generate_code(random), code_id),
+                terms=details.created.terms,
+                bound=True,
+                campaign_id=details.hand_out.campaign_id,
+                handed_out=HandOutPlace(hand_out_id, person.recipient_id, person.codes, line_id),
+            )
+            services.storage.ledger.execute([issue])
         sent = RecordHandOutMail(context=context, code_id=person.code_id, mail=1, outcome=Accepted(server="mx:25"))
         services.storage.ledger.execute([sent])
     return [person.code_id for person in people]

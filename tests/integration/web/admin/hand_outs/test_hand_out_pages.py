@@ -259,6 +259,24 @@ def test_draft_sends_nothing_until_it_is_started(app: AppClient, admin: StaffBro
     assert [len(each) for each in (before, after)] == [0, 2]
 
 
+def test_pages_count_emails_and_codes_apart(admin: StaffBrowser) -> None:
+    """The check, the question before the start, and the row of a recipient with several codes."""
+    path = create_draft(admin)
+    data = b"email,count\nshop@example.com,20\nli@example.com,\n"
+    checked = read_page(upload(admin, path, data, intent="check").text)
+    upload(admin, path, data)
+
+    assert checked.find("p", class_="done").text.endswith("Emails: 2, codes: 21.")
+    question = read_page(admin.get(f"{path}/resume").text).text
+    assert "Emails to send 2" in question
+    assert "Codes to issue 21" in question
+    people = read_page(admin.get(path).text).find("section", aria_labelledby="people").text
+    assert people.count("Codes redeemed: ") == 1
+    assert "Codes redeemed: 0 of 20" in people
+    refused = read_page(upload(admin, path, b"email,count\nnew@example.com,1001\n").text)
+    assert "count is not a whole number from 1 to 1,000" in refused.text
+
+
 def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin: StaffBrowser) -> None:
     """The page names the start, which can be changed or undone. One that is past is refused, and the reason stays."""
     path, now = create_draft(admin), app.services.now()

@@ -5,8 +5,10 @@ from uuid import UUID, uuid4
 import pytest
 
 import api.web.admin.hand_outs.recipient_pages
+from domain.model.hand_out import list_codes_of_line
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, send_list, upload
 from tests.integration.web.admin.test_campaigns import create
+from tests.support.clients.admin_client import ended
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
@@ -231,3 +233,23 @@ def test_page_that_is_out_of_date_sends_no_second_email(app: AppClient, admin: S
         assert (answer.status_code, "was sent to this recipient since" in answer.text) == (409, True)
 
     assert admin.submit(f"{path}/recipients/{code_id}/resend", seen="1").status_code == 303
+
+
+def test_codes_of_a_recipient_are_revoked_together(app: AppClient, admin: StaffBrowser) -> None:
+    """A recipient with several codes has the link, once their email is queued; one with a single code has none."""
+    path = create_hand_out(admin)
+    upload(admin, path, b"email,count\nshop@example.com,3\nli@example.com,1\n")
+    before = read_page(admin.get(path).text).find("section", aria_labelledby="people").text
+    shop, other = send(app, UUID(path.rpartition("/")[2]), 2)
+    people = read_page(admin.get(path).text).find("section", aria_labelledby="people")
+    (link,) = people.find_all("a", class_="act danger")
+    url = link.attributes["href"]
+    hidden = read_page(admin.get(url).text).find_all("input", type="hidden")
+    fields = {field.attributes["name"]: field.attributes["value"] for field in hidden if "name" in field.attributes}
+    answer = admin.post(url, {**fields, "reason": "the shop closed"})
+    ended(app, UUID(answer.headers["location"].rpartition("/")[2]))
+
+    assert "Revoke codes" not in before
+    assert url == f"/admin/codes/change/revoke?line={shop}"
+    balances = [app.services.reader.find_balance(code_id) for code_id in [*list_codes_of_line(shop, 3), other]]
+    assert [bool(balance and balance["revoked_by"]) for balance in balances] == [True, True, True, False]

@@ -10,6 +10,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from domain.ports import (
     Accepted,
+    ListedCode,
     OutboundMessage,
     Outcome,
     OutcomeUnknown,
@@ -157,6 +158,21 @@ def test_handed_out_codes_are_posted_with_the_code(
     start = "2027-01-24T08:30:00+00:00" if template == "hand_out" else None
     assert (data.get("starts_at"), data["ends_at"]) == (start, "2027-01-31T08:30:00+00:00")
     assert not {"reservation_id", "delivery"} & data.keys()
+
+
+def test_several_codes_are_posted_as_a_list(system: WebhookReceiver) -> None:
+    """In place of one code, each with its link and its end, and how many the recipient has."""
+    end = datetime(2027, 1, 31, 8, 30, tzinfo=UTC)
+    codes = (ListedCode("AAAA", "https://ledger.example/a", end), ListedCode("BBBB", "https://ledger.example/b", None))
+    send(system, replace(MESSAGE, template="hand_out_reminder", code="AAAA", codes=codes, total=20))
+
+    (request,) = system.received
+    data = request.json()["data"]
+    assert (data["total"], data["code_id"], "code" in data) == (20, str(MESSAGE.reservation_id), False)
+    assert data["codes"] == [
+        {"code": "AAAA", "link": "https://ledger.example/a", "ends_at": "2027-01-31T08:30:00+00:00"},
+        {"code": "BBBB", "link": "https://ledger.example/b", "ends_at": None},
+    ]
 
 
 def test_while_a_secret_is_replaced_both_verify(system: WebhookReceiver) -> None:

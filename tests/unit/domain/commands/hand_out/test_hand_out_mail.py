@@ -1,6 +1,6 @@
 """The emails with a handed-out code: each outcome is recorded once, and only of the newest email."""
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
@@ -22,6 +22,7 @@ from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import LOST, REFUSED, SENT, Scenario, ScenarioDraft, done
 
 RECIPIENT, HAND_OUT, CODE = UUID(int=1), UUID(int=2), UUID(int=9)
+MORE = UUID(int=10)
 
 
 class ReportText:
@@ -32,26 +33,28 @@ class ReportText:
 
 
 class Mail:
-    """A code that was handed out, in a campaign."""
+    """A code that was handed out, in a campaign; with another one on the same line if it has two codes."""
 
-    def __init__(self) -> None:
+    def __init__(self, codes: int = 1) -> None:
         self.scenario = Scenario(campaign=make_campaign_terms())
-        self.issue()
+        if codes == 2:
+            self.issue(MORE, b"more", codes=2, line_id=CODE)
+        self.issue(codes=codes)
 
-    def issue(self) -> Result:
-        """Issue the code for the recipient."""
+    def issue(self, code_id: UUID = CODE, text: bytes = b"handed out", **line: Any) -> Result:
+        """Issue a code for the recipient."""
         result = self.scenario.run(
             IssueCode(
                 context=self.scenario.context("worker"),
-                code_id=CODE,
-                text=ScenarioDraft([b"handed out"], CODE),
+                code_id=code_id,
+                text=ScenarioDraft([text], code_id),
                 terms=make_terms(),
                 bound=True,
                 campaign_id=self.scenario.campaign_id,
-                handed_out=HandOutPlace(HAND_OUT, RECIPIENT),
+                handed_out=HandOutPlace(HAND_OUT, RECIPIENT, **line),
             )
         )
-        self.scenario.working_set.code_ids[b"handed out"] = CODE
+        self.scenario.working_set.code_ids[text] = code_id
         return result
 
     def record(self, outcome: FinalOutcome | SkipReason, mail: int = 1) -> Result:
@@ -78,9 +81,10 @@ class Mail:
         context, report = self.scenario.context("worker"), ReportText(mail)
         return self.scenario.run(RecordHandOutReport(context=context, code_id=CODE, mail=mail, kind=kind, text=report))
 
-    def remind(self) -> Result:
+    def remind(self, waiting_id: UUID | None = None) -> Result:
         """A reminder may be due."""
-        return self.scenario.run(RemindOfHandOut(context=self.scenario.context("sweep"), code_id=CODE))
+        command = RemindOfHandOut(context=self.scenario.context("sweep"), code_id=CODE, waiting_id=waiting_id)
+        return self.scenario.run(command)
 
     @property
     def state(self) -> HandedOutCode:
@@ -216,6 +220,33 @@ def test_reminder_is_due_once_and_not_after_redeeming() -> None:
 
     assert [each.changed for each in (early, first, second, third, redeemed)] == [False, True, False, False, False]
     assert (mail.state.reminder, mail.state.mail, mail.state.mail_state) == (2, 2, "sent")
+
+
+def test_line_is_reminded_of_the_code_that_waits() -> None:
+    """Not of one that is redeemed, and once for all codes of the line."""
+    mail = Mail(codes=2)
+    mail.record(SENT)
+    mail.scenario.redeem(code=b"handed out")
+    results = [done(mail.remind(waiting_id)) for waiting_id in (None, CODE, MORE)]
+    mail.record(SENT, mail=2)
+    results.append(done(mail.remind(MORE)))
+
+    assert [each.changed for each in results] == [False, False, True, False]
+    assert (mail.state.codes, mail.state.line_id, mail.state.reminder) == (2, None, 2)
+
+
+def test_emails_of_a_line_are_those_of_its_first_code() -> None:
+    """They go on although that code was revoked; the other codes have none."""
+    mail = Mail(codes=2)
+    mail.record(SENT)
+    mail.scenario.code_id = CODE
+    mail.scenario.revoke()
+    context = mail.scenario.context("staff")
+    more = mail.scenario.working_set.handed_out[MORE]
+
+    assert done(mail.resend()).changed
+    assert (more.codes, more.line_id, more.recipient_id) == (2, CODE, RECIPIENT)
+    assert why(mail.scenario.run(ResendHandOut(context=context, code_id=MORE))) == "HAND_OUT_NOT_FOUND"
 
 
 def test_codes_that_no_hand_out_issued_have_no_emails() -> None:
