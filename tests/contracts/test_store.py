@@ -19,7 +19,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.definitions.tables import reservations
 from projections.event_store.side_tables import REFUSALS_PER_CODE_AND_DAY
 from projections.work_queue.outbox import LEASE_S
-from tests.simulation.services.store import Fate
+from tests.simulation.services.transaction_faults import Fate
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.random_commands import BUSY, FAILED, LOST, REFUSED, RandomCommands, StoreBench, done
 from tests.support.ledger.stores import ContractStore, log_of

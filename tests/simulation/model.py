@@ -45,7 +45,7 @@ from tests.simulation.checks.run_result import RunResult, facts_of
 from tests.simulation.fault_schedule import FaultSchedule
 from tests.simulation.scheduler import Scheduler, SimulatedProcess, short
 from tests.simulation.services.persistence import open_memory
-from tests.simulation.services.store import Fate, NoFaults
+from tests.simulation.services.transaction_faults import Fate, NoFaults
 from tests.support.ledger.code_terms import make_terms
 from workers.channels.smtp.connection_window import REST_LONGEST_S
 

@@ -435,8 +435,8 @@ class WorkerComponent(Component):
     def _addresses(self, ids: Sequence[UUID]) -> Mapping[UUID, EmailAddress]:
         self.infrastructure.ask()
         store = self.infrastructure.store
-        known = (key for key in ids if key in store.addresses)  # the others were erased
-        return {key: EmailAddress.parse(store.addresses[key].sealed.decode()) for key in known}
+        stored = (key for key in ids if key in store.addresses)  # the others were erased
+        return {key: EmailAddress.parse(store.addresses[key].sealed.decode()) for key in stored}
 
     def _draft_text(self, text: str, reservation_id: UUID) -> TextDraft:
         return PrivateText(self.scheduler.new_id(), reservation_id, EncryptedText(text.encode(), 1))

@@ -28,12 +28,12 @@ Facts = dict[UUID, set[str]]
 def find_wrong_erasures(run: RunResult) -> Iterator[str]:
     """Whose address is erased has nothing under way, no open case, and accepted nothing until then."""
     recipients: dict[UUID, UUID] = {}
-    kept: defaultdict[UUID, Facts] = defaultdict(dict)
+    facts_by_recipient: defaultdict[UUID, Facts] = defaultdict(dict)
     erasures = iter(run.store.erased)
     erased = next(erasures, None)
     for position, fact in enumerate([*run.facts, None]):
         while erased is not None and erased.position == position:
-            for reservation_id, words in kept[erased.recipient_id].items():
+            for reservation_id, words in facts_by_recipient[erased.recipient_id].items():
                 if words:
                     yield f"the address of {reservation_id} is erased, and it is {' and '.join(sorted(words))}"
             erased = next(erasures, None)
@@ -41,7 +41,7 @@ def find_wrong_erasures(run: RunResult) -> Iterator[str]:
             continue
         if isinstance(event, ReservationStarted):
             recipients[event.reservation_id] = event.recipient_id
-        words = kept[recipients[event.reservation_id]].setdefault(event.reservation_id, set())
+        words = facts_by_recipient[recipients[event.reservation_id]].setdefault(event.reservation_id, set())
         _change(words, event)
 
 

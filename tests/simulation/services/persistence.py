@@ -12,7 +12,8 @@ from domain.policy import Policy
 from domain.results import AnyResult
 from domain.working_set import WorkingSet
 from projections.event_store.mapper import LedgerMapper
-from tests.simulation.services.store import MemoryStore, TransactionFaults
+from tests.simulation.services.store import MemoryStore
+from tests.simulation.services.transaction_faults import TransactionFaults
 
 
 class MemoryFactory(POPOFactory):

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import ClassVar, Literal, NamedTuple, cast
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -69,6 +69,7 @@ from tests.simulation.services.related_writes import (
     text_of,
     used_keys,
 )
+from tests.simulation.services.transaction_faults import NoFaults, TransactionFaults
 
 PERSON_RESERVATIONS_MAX = 20
 """As in the statements `events_of_persons` and `events_of_newer`."""
@@ -105,35 +106,6 @@ Read = Literal[
     "hand-out texts",
 ]
 """What `load` reads; a planted bug omits one of them."""
-
-Fate = Literal["committed", "rolled_back", "answer_lost"]
-
-
-class TransactionFaults(Protocol):
-    """What happens to transactions."""
-
-    def begin(self) -> None:
-        """Raise StorageUnavailableError if there is no database."""
-
-    def commit(self) -> Fate:
-        """What becomes of a commit."""
-
-    def pause(self, attempts: int) -> None:
-        """Let time pass before another try."""
-
-
-class NoFaults:
-    """Nothing goes wrong."""
-
-    def begin(self) -> None:
-        """There is a database."""
-
-    def commit(self) -> Fate:
-        """It commits."""
-        return "committed"
-
-    def pause(self, attempts: int) -> None:
-        """No task waits."""
 
 
 @dataclass

@@ -26,7 +26,7 @@ from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.outbox import OutboxRows
 from tests.simulation.services.persistence import open_memory
 from tests.simulation.services.retention import find_why_kept as find_why_kept_in_memory
-from tests.simulation.services.store import Fate, NoFaults
+from tests.simulation.services.transaction_faults import Fate, NoFaults
 from tests.simulation.services.work_queues import MemoryDueReservations, MemoryOutbox
 from workers.sending.due_sweep import DueReservations
 from workers.sending.notices import Outbox
