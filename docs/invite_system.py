@@ -20,7 +20,7 @@ SEATS = 2
 WELCOME = "@example.com"
 NOTICES = {
     *("invite.given_back", "move.given_back", "invite.corrected", "invite.reminder"),
-    *("access.moved", "access.ends_soon"),
+    *("access.moved", "access.ends_soon", "use.offered"),
 }
 
 

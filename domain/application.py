@@ -14,6 +14,7 @@ from eventsourcing.utils import EnvType
 
 from domain.command_bus import AnyCommand, Command, handle, split_batch
 from domain.commands.campaign.manage_campaign import CampaignCommand
+from domain.commands.campaign.waiting_list import WaitingListCommand
 from domain.commands.code.revoke import ContinueRevocation
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
@@ -22,7 +23,7 @@ from domain.model.crossings import CrossedThreshold
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.ports import PipelineSteps, run_to_completion
-from domain.results import AnyResult, CampaignResult, CommandResult, HandOutResult, Result
+from domain.results import AnyResult, CampaignResult, CommandResult, HandOutResult, Result, WaitingResult
 from domain.working_set import Recorded, WorkingSet
 
 CASES_PER_COMMAND: Final = 50
@@ -102,6 +103,9 @@ class RedemptionLedger(Application[UUID]):
     def execute(self, commands: Sequence[CampaignCommand]) -> list[CampaignResult | Refusal]: ...
 
     @overload
+    def execute(self, commands: Sequence[WaitingListCommand]) -> list[WaitingResult | Refusal]: ...
+
+    @overload
     def execute(self, commands: Sequence[HandOutCommand]) -> list[HandOutResult | Refusal]: ...
 
     @overload
@@ -129,6 +133,9 @@ class RedemptionLedger(Application[UUID]):
 
     @overload
     def execute_one(self, command: CampaignCommand) -> CampaignResult | Refusal: ...
+
+    @overload
+    def execute_one(self, command: WaitingListCommand) -> WaitingResult | Refusal: ...
 
     @overload
     def execute_one(self, command: HandOutCommand) -> HandOutResult | Refusal: ...

@@ -41,6 +41,16 @@ from domain.commands.campaign.manage_campaign import (
     ResumeCampaign,
     manage_campaign,
 )
+from domain.commands.campaign.waiting_list import (
+    JOIN_WAITING_LIST_READS,
+    JoinWaitingList,
+    LeaveWaitingList,
+    OfferUses,
+    WaitingListCommand,
+    join_waiting_list,
+    leave_waiting_list,
+    offer_uses,
+)
 from domain.commands.code.change_terms import ChangeTerms, change_terms
 from domain.commands.code.import_code import IMPORT_READS, ImportCode, import_code
 from domain.commands.code.issue import IssueCode, issue_code
@@ -106,8 +116,9 @@ from domain.commands.reservation.resolve_case import (
 from domain.commands.reservation.settle_due import SettleDue, settle_due
 from domain.errors import Refusal
 from domain.events.reservation import UseReserved
+from domain.model.waiting_list import find_place
 from domain.policy import Policy
-from domain.results import AnyResult, CampaignResult, CommandResult, HandOutResult, Result
+from domain.results import AnyResult, CampaignResult, CommandResult, HandOutResult, Result, WaitingResult
 from domain.working_set import WorkingSet
 
 CodeCommand = (
@@ -151,7 +162,7 @@ NewCode = IssueCode | ImportCode
 Command = NewCode | ReserveUse | RequestRebind | CodeCommand | ReservationCommand
 """A command about one code, or a reservation on it."""
 
-AnyCommand = Command | CampaignCommand | HandOutCommand
+AnyCommand = Command | CampaignCommand | WaitingListCommand | HandOutCommand
 
 
 @overload
@@ -160,6 +171,10 @@ def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result:
 
 @overload
 def handle(command: CampaignCommand, working_set: WorkingSet, policy: Policy) -> CampaignResult | Refusal: ...
+
+
+@overload
+def handle(command: WaitingListCommand, working_set: WorkingSet, policy: Policy) -> WaitingResult | Refusal: ...
 
 
 @overload
@@ -179,7 +194,7 @@ def handle(command: AnyCommand, working_set: WorkingSet, policy: Policy) -> AnyR
         # Its frames hold the results, and so the refusal: a reference cycle.
         return _refuse(error.with_traceback(None), command, rule, working_set)
     if isinstance(decision, CampaignDecision):
-        return _record_in_campaign(decision, working_set)
+        return _record_in_campaign(command, decision, working_set)
     if decision.events:
         if command.context.waits is not None and (limit := _find_limit(command, decision, working_set)) is not None:
             return _refuse(limit, command, rule, working_set)
@@ -237,13 +252,21 @@ def _record(decision: Decision, working_set: WorkingSet, policy: Policy) -> None
     working_set.record(decision.code_id, release_waiting_invitations(events, working_set, policy))
 
 
-def _record_in_campaign(decision: CampaignDecision, working_set: WorkingSet) -> CampaignResult | HandOutResult:
+def _record_in_campaign(
+    command: AnyCommand, decision: CampaignDecision, working_set: WorkingSet
+) -> CampaignResult | WaitingResult | HandOutResult:
     changed = decision.event is not None
     if decision.event is not None:
-        for event in (decision.event, *decision.uses):
+        for event in (decision.event, *decision.more):
             working_set.record_campaign(decision.campaign_id, event)
         if decision.text is not None:
             working_set.writes.texts.append(decision.text)
+        for draft in decision.recipients:
+            working_set.register_new_recipient(draft)
+    if isinstance(command, WaitingListCommand):
+        campaign = working_set.campaigns[decision.campaign_id]
+        place = None if decision.place_id is None else find_place(campaign.waiting, decision.place_id)
+        return WaitingResult(campaign, place, changed)
     if decision.hand_out_id is not None:
         if decision.hand_out_texts:
             working_set.writes.hand_out_texts[decision.hand_out_id] = decision.hand_out_texts
@@ -312,6 +335,9 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     PauseCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
     ResumeCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
     EndCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
+    JoinWaitingList: CommandRule(join_waiting_list, JOIN_WAITING_LIST_READS, leave_refusal=leave_refused_request),
+    LeaveWaitingList: CommandRule(ignoring_policy(leave_waiting_list), OF_CAMPAIGN),
+    OfferUses: CommandRule(ignoring_policy(offer_uses), OF_CAMPAIGN),
     CreateHandOut: CommandRule(ignoring_policy(manage_hand_out), HAND_OUT_READS, is_alone=True),
     ChangeHandOut: CommandRule(ignoring_policy(manage_hand_out), CHANGE_HAND_OUT_READS, is_alone=True),
     PauseHandOut: CommandRule(ignoring_policy(manage_hand_out), HAND_OUT_READS),

@@ -263,6 +263,14 @@ class CodeNotJoinable(RefusalWithReason):
     reasons = ("other_campaign", "reserved", "group")
 
 
+class WaitingListClosed(RefusalWithReason):
+    """The waiting list of the campaign takes no one now: there is none, uses are left, or it is full."""
+
+    code = "WAITING_LIST_CLOSED"
+    kind = "conflict"
+    reasons = ("none", "uses_left", "full")
+
+
 class CampaignConflict(RefusalWithReason):
     """The change contradicts what the campaign has become; `errors` names every limit that is below its uses."""
 
@@ -343,8 +351,9 @@ class CampaignTermsInvalid(RefusalWithReason):
     reasons = (
         *("name", "starts_at", "ends_at", "max_uses", "max_per_person", "max_per_day", "person_rule"),
         *("allowed_domains", "denied_domains", "throwaway", "remind_days", "quiet_hours", "code_max_uses"),
-        *("code_validity_days", "notify_at"),
+        *("code_validity_days", "notify_at", "waiting_hours"),
         *("end_before_start", "end_in_past", "person_above_total", "day_above_total", "domains_overlap"),
+        "waiting_without_limit",
     )
 
 

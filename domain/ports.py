@@ -34,6 +34,7 @@ Template = Literal[
     "staff_invitation",
     "staff_password",
     "threshold_digest",
+    "waiting_offer",
 ]
 HAND_OUT_TEMPLATES: Final[frozenset[Template]] = frozenset({"hand_out", "hand_out_reminder"})
 RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
@@ -80,8 +81,9 @@ class OutboundMessage:
         template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the
             access stays as it is), that the invitation was moved to another email address, that the access was moved to
             another group, that the access ends soon, that it has ended, or that the invitation is not accepted yet;
-            a handed-out code, or the reminder that it is not redeemed yet; the link by which a member of staff chooses
-            a password, as an invitation or on request; or the thresholds that were crossed, to operators.
+            a handed-out code, or the reminder that it is not redeemed yet; an offered use; the link by which a member
+            of staff chooses a password, as an invitation or on request; or the thresholds that were crossed, to
+            operators.
         message_id: RFC 5322 Message-ID with its angle brackets, the same on every attempt.
         recipient: The recipient's email address.
         language: Language of subject and text.

@@ -10,6 +10,7 @@ from domain.model.campaign import Campaign
 from domain.model.hand_out import HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.model.waiting_list import WaitingPlace
 
 
 class CommandResult(Struct, frozen=True, kw_only=True):
@@ -45,6 +46,20 @@ class CampaignResult(NamedTuple):
     changed: bool
 
 
+class WaitingResult(NamedTuple):
+    """A campaign as of the end of a command about its waiting list.
+
+    Attributes:
+        campaign: The campaign.
+        place: The place that the command was about; None if it has ended, or the command was about no single one.
+        changed: Whether the command changed the list.
+    """
+
+    campaign: Campaign
+    place: WaitingPlace | None
+    changed: bool
+
+
 class HandOutResult(NamedTuple):
     """A hand-out as of the end of a command, and whether the command changed it."""
 
@@ -53,4 +68,4 @@ class HandOutResult(NamedTuple):
 
 
 Result = CommandResult | Refusal
-AnyResult = CommandResult | CampaignResult | HandOutResult | Refusal
+AnyResult = CommandResult | CampaignResult | WaitingResult | HandOutResult | Refusal

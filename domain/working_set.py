@@ -18,7 +18,7 @@ from domain.events.campaign import CampaignEvent, CampaignThresholdReached, Camp
 from domain.events.code import CodeThresholdReached
 from domain.events.event import Event
 from domain.events.hand_out import HandedOutCodeEvent, HandOutEvent
-from domain.events.reservation import ReservationEvent
+from domain.events.reservation import ReservationEvent, UseReserved
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.counted_uses import ExistingUse
 from domain.model.crossings import CrossedThreshold, report_campaign_crossings, report_code_crossings
@@ -263,7 +263,11 @@ class WorkingSet:
             "recipient_id": reservation.recipient_id,
         }
         reserved_at = reservation.reserved_at
-        use = CampaignUseTaken(**about) if change == 1 else CampaignUseReturned(**about, reserved_at=reserved_at)
+        if change == 1:
+            is_correction = bool(campaign.waiting) and isinstance(event, UseReserved)
+            use: CampaignEvent = CampaignUseTaken(**about, corrects=reservation.corrects if is_correction else None)
+        else:
+            use = CampaignUseReturned(**about, reserved_at=reserved_at)
         self.record_campaign(campaign.campaign_id, use)
         if (limit := campaign.terms.max_per_person) is None:
             return

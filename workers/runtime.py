@@ -36,6 +36,7 @@ from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import BUSY_S, DueAccessRows
 from projections.work_queue.outbox import OutboxRows
 from projections.work_queue.threshold_digest import ThresholdDigestRow
+from projections.work_queue.waiting_offers import WaitingRows
 from workers.channels.default_channel import NullSendLoop, default_channel, open_pool, open_send_loop
 from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupRoutingChannel
 from workers.channels.registry import GroupChannels
@@ -53,6 +54,7 @@ from workers.sending.notices import NoticeSender
 from workers.sending.reminders import ReminderRules
 from workers.sending.removals import AccessExpirer
 from workers.sending.threshold_digest import ThresholdDigestSender
+from workers.sending.waiting_offers import WaitingOfferSender
 from workers.settings import WorkerSettings, worker_name
 from workers.webhooks.deliverer import WebhookDeliverer
 
@@ -213,6 +215,21 @@ class Runtime:
             ReminderRules(OptOutRepository(storage), CampaignReader(storage).find_terms_of_code),
         )
 
+    @cached_property
+    def waiting_offer_sender(self) -> WaitingOfferSender:
+        """What offers free uses to people who wait, one per process: it continues with the next campaigns."""
+        storage, settings = self.storage, self.settings
+        return WaitingOfferSender(
+            WaitingRows(storage, settings.row_lease_s),
+            CampaignReader(storage).find_campaign_state,
+            self._find_group,
+            OptOutRepository(storage),
+            self.steps,
+            self.channel(),
+            storage.ledger.execute_one,
+            partial(self.context, "sweep", None),
+        )
+
     def create_threshold_digest_sender(self) -> ThresholdDigestSender | None:
         """Return what sends the email about crossed thresholds; None if no address is to be notified."""
         settings = self.settings
@@ -250,6 +267,10 @@ class Runtime:
     def _find_code(self, code_id: UUID) -> RedeemCode | None:
         row = self.reader.find_balance(code_id)
         return None if row is None else code_from_named_row(row)
+
+    def _find_group(self, code_id: UUID) -> str | None:
+        code = self._find_code(code_id)
+        return None if code is None else code.terms.group
 
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""

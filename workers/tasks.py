@@ -205,6 +205,7 @@ def sweep_due_reservations() -> None:
     def should_stop() -> bool:
         return is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now())
 
+    runtime.waiting_offer_sender.run(should_stop)
     runtime.create_notice_sender().run(should_stop)
     if (digest_sender := runtime.create_threshold_digest_sender()) is not None:
         digest_sender.run(should_stop)

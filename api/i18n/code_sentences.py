@@ -112,6 +112,12 @@ def _threshold_reached(say: Translator, facts: Facts) -> str:
     return say(key, threshold=name_threshold(say, facts.get("threshold")))
 
 
+def _left_waiting_list(say: Translator, facts: Facts) -> str:
+    """Return why a place on a waiting list ended."""
+    key = f"event.WaitingListLeft.{facts.get('cause')}"
+    return say(key if say.knows(key) else "event.WaitingListLeft.left")
+
+
 def name_threshold(say: Translator, threshold: object) -> str:
     """Return a threshold in words."""
     number, _, unit = str(threshold).partition(" ")
@@ -150,6 +156,9 @@ STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CampaignPaused": lambda say, _: say("event.CampaignPaused"),
     "CampaignResumed": lambda say, _: say("event.CampaignResumed"),
     "CampaignEnded": lambda say, _: say("event.CampaignEnded"),
+    "WaitingListJoined": lambda say, _: say("event.WaitingListJoined"),
+    "WaitingOfferMade": lambda say, facts: say("event.WaitingOfferMade", until=timestamp_text(facts.get("until"))),
+    "WaitingListLeft": _left_waiting_list,
     "CampaignThresholdReached": _threshold_reached,
     "CampaignUseTaken": _campaign_use_taken,
     "CampaignUseReturned": lambda say, _: say("event.CampaignUseReturned"),

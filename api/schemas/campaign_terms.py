@@ -123,5 +123,12 @@ CAMPAIGN_TERMS: Final = (
         api_none="no threshold",
         means="Thresholds of its uses that are reported when a use crosses them, such as 80%, 100%, 10 left",
     ),
+    CampaignTermFormat(
+        name="waiting_hours",
+        option="--waiting-hours",
+        none_word="none",
+        api_none="no waiting list",
+        means="Hours for which a free use is offered to the first person on the waiting list",
+    ),
 )
 """Every term but the name, in the order of `CampaignTerms`."""

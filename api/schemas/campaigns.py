@@ -104,6 +104,24 @@ class CampaignView(_CampaignTermsView):
     ]
 
 
+class WaitingListEntry(BaseModel):
+    """A place on the waiting list of a campaign."""
+
+    number: Annotated[int, Field(description="From 1, in the order in which uses are offered.")]
+    place_id: Annotated[UUID, Field(description="ID of the place.")]
+    code_id: Annotated[UUID, Field(description="The code by which the person joined.")]
+    email: Annotated[str | None, Field(description="Masked; null if the person's data was erased.")]
+    joined_at: Annotated[datetime, Field(description="When the person joined.")]
+    offered_until: Annotated[datetime | None, Field(description="Until when a use is kept; null: none is.")]
+
+
+class WaitingListView(BaseModel):
+    """The waiting list of a campaign, in order."""
+
+    id: UUID
+    places: Annotated[list[WaitingListEntry], Field(description="In the order in which uses are offered.")]
+
+
 class CampaignPage(BaseModel):
     """A page of campaigns, in order of creation."""
 

@@ -129,6 +129,22 @@ class RedeemOnBehalfRequest(RedeemRequest):
     model_config = ConfigDict(extra="forbid")
 
 
+class WaitingRequest(StrictRequest):
+    """A person who waits for a use of the campaign of a code."""
+
+    email: Typed
+    code: Typed
+
+
+class WaitingView(BaseModel):
+    """A place on a waiting list, as its person sees it."""
+
+    state: Literal["waiting", "offered"]
+    ahead: Annotated[int, Field(description="People who are before it. Nothing is promised.")]
+    offered_until: Annotated[datetime | None, Field(description="Until when a use is kept; null: none is.")]
+    status_url: Annotated[str, Field(description="Page of the place, to take or decline an offer and to leave.")]
+
+
 class RedemptionView(BaseModel):
     """A reservation, as the redeemer sees it."""
 

@@ -98,7 +98,7 @@ def begin_redeem(
         command, typed = draft_command(
             services, caller, services.context(caller), email, code, language=language, again=again, key=key
         )
-        return BegunRedeem(services, *_admit(services, caller, command, typed, is_again=again is not None))
+        return BegunRedeem(services, *admit(services, caller, command, typed, is_again=again is not None))
     except ApplicationError as error:
         count_rejected(error.code)
         raise
@@ -231,7 +231,7 @@ async def _execute(
     services: Services, caller: Caller, command: Inviting, typed: CodeInput, new_id: UUID
 ) -> CommandResult:
     """Execute a command that gives `new_id` to a new reservation, within the limits on guessing and on invitations."""
-    command, attempt = _admit(services, caller, command, typed)
+    command, attempt = admit(services, caller, command, typed)
     try:
         outcome: Result | BaseException = await services.commit.run(command)
     except BaseException as error:  # noqa: BLE001 - `_conclude` raises it, also if the request was cancelled
@@ -239,7 +239,7 @@ async def _execute(
     return _conclude(attempt, new_id, outcome)
 
 
-def _admit(
+def admit(
     services: Services, caller: Caller, command: Inviting, typed: CodeInput, *, is_again: bool = False
 ) -> tuple[Inviting, LimitedAttempt | None]:
     """Admit a command; return it with the limits that it would exceed, and the attempt that `_conclude` settles.

@@ -19,6 +19,8 @@ from api.schemas.campaigns import (
     CampaignRequest,
     CampaignView,
     LimitPreview,
+    WaitingListEntry,
+    WaitingListView,
     view_of_campaign,
 )
 from api.schemas.csv_cells import CSV_CONTENT
@@ -34,6 +36,7 @@ from api.use_cases.past_states.campaign_history import (
     list_history,
 )
 from api.use_cases.preview_limits import preview_limits, view_of_limit_choice
+from api.use_cases.waiting_lists.places import list_places
 from domain.commands.campaign.manage_campaign import (
     ChangeCampaignTerms,
     CreateCampaign,
@@ -92,6 +95,17 @@ def list_campaigns(
     page = Page.of(rows, limit, lambda row: format_cursor(row.campaign.created_at, row.campaign.campaign_id))
     now = services.now()
     return CampaignPage(campaigns=[view_of_campaign(row, now) for row in page.rows], next=page.next)
+
+
+@router.get(
+    "/{campaign_id}/waiting-list",
+    responses=problem_responses("CAMPAIGN_NOT_FOUND"),
+    summary="Get the waiting list of a campaign",
+)
+def waiting_list(campaign_id: UUID, services: TheServices, _: MayReadCodes) -> WaitingListView:
+    """Returns who waits, in the order in which uses are offered, with masked email addresses."""
+    places = [WaitingListEntry(**place._asdict()) for place in list_places(services, campaign_id)]
+    return WaitingListView(id=campaign_id, places=places)
 
 
 @router.get("/{campaign_id}", responses=problem_responses("NOT_FOUND"), summary="Get a campaign")

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.errors import Refusal
-from domain.events.campaign import CampaignEvent, CampaignUseTaken
+from domain.events.campaign import CampaignEvent
 from domain.events.event import ActorKind, Event
 from domain.model.hand_out import NO_TEXTS, HandOutText
 from domain.model.redeem_code import RedeemCode
@@ -105,7 +105,8 @@ class CampaignDecision(Struct, frozen=True):
     """The new event of a campaign's stream, None if nothing changes, and the hand-out that the command was about.
 
     `hand_out_texts`: texts of the hand-out that change, by language. `text`: a reason that the event may name.
-    `uses`: uses that limits count from the event on; an event for each follows it.
+    `more`: events that follow it, such as the uses that limits count from it on. `place_id`: the place on a waiting
+    list that it was about. `recipients`: recipients whom the vault may not have yet.
     """
 
     campaign_id: UUID
@@ -113,7 +114,9 @@ class CampaignDecision(Struct, frozen=True):
     hand_out_id: UUID | None = None
     hand_out_texts: Mapping[Language, HandOutText] = NO_TEXTS
     text: TextDraft | None = None
-    uses: Sequence[CampaignUseTaken] = ()
+    more: Sequence[CampaignEvent] = ()
+    place_id: UUID | None = None
+    recipients: Sequence[RecipientDraft] = ()
 
 
 def id_of_text(text: TextDraft | None) -> UUID | None:

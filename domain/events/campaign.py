@@ -17,7 +17,7 @@ from domain.events.event import Event
 from domain.values.email_domains import DomainNames, find_useless_name
 from domain.values.group_name import is_group_name
 from domain.values.limits.thresholds import Thresholds
-from domain.values.number_bounds import REMINDER_DAYS, USES, Bounds
+from domain.values.number_bounds import REMINDER_DAYS, USES, WAITING_HOURS, Bounds
 from domain.values.persons.mailboxes import PersonRule, is_person_rule
 from domain.values.persons.throwaway_domains import ThrowawayRule, is_throwaway_rule
 from domain.values.quiet_hours import is_quiet_hours
@@ -45,6 +45,8 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         code_max_uses: Limit of codes that are issued in it without naming one; none: that of any other code.
         code_validity_days: Days of access by codes that are issued in it without naming them; none: without end.
         notify_at: Thresholds of `max_uses` whose crossing is recorded and reported; none: no threshold.
+        waiting_hours: Hours for which a free use is offered to the first person on its waiting list; none: it has no
+            waiting list.
     """
 
     name: str
@@ -63,6 +65,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     code_max_uses: int | None
     code_validity_days: int | None
     notify_at: Thresholds | None
+    waiting_hours: int | None
 
     @property
     def has_shared_limits(self) -> bool:
@@ -70,7 +73,9 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         return any(getattr(self, name) is not None for name in SHARED_LIMITS)
 
 
-CampaignContradiction = Literal["end_before_start", "person_above_total", "day_above_total", "domains_overlap"]
+CampaignContradiction = Literal[
+    "end_before_start", "person_above_total", "day_above_total", "domains_overlap", "waiting_without_limit"
+]
 CAMPAIGN_TERM_NAMES: Final = tuple(field.name for field in fields(CampaignTerms))
 """Every term of a campaign, in order."""
 SHARED_LIMITS: Final = ("max_uses", "max_per_person", "max_per_day")
@@ -78,6 +83,7 @@ SHARED_LIMITS: Final = ("max_uses", "max_per_person", "max_per_day")
 CAMPAIGN_TERM_BOUNDS: Final[Mapping[str, Bounds]] = {
     **dict.fromkeys(SHARED_LIMITS, USES),
     "remind_days": REMINDER_DAYS,
+    "waiting_hours": WAITING_HOURS,
     **{f"code_{name}": bounds for name, bounds in BOUNDS.items()},
 }
 """Bounds of the terms that are numbers; terms of its codes have those of the codes' own."""
@@ -101,6 +107,7 @@ def find_campaign_contradictions(terms: CampaignTerms) -> list[CampaignContradic
         "person_above_total": total is not None and (terms.max_per_person or 0) > total,
         "day_above_total": total is not None and (terms.max_per_day or 0) > total,
         "domains_overlap": find_useless_name(terms.allowed_domains, terms.denied_domains) is not None,
+        "waiting_without_limit": terms.waiting_hours is not None and total is None,
     }
     return [name for name, is_contradiction in contradictions.items() if is_contradiction]
 
@@ -128,6 +135,7 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
     code_max_uses: int | None = None
     code_validity_days: int | None = None
     notify_at: Thresholds | None = None
+    waiting_hours: int | None = None
 
     @property
     def terms(self) -> CampaignTerms:
@@ -241,6 +249,7 @@ class CampaignUseTaken(CampaignUseEvent, frozen=True, kw_only=True):
 
     Attributes:
         reserved_at: When a use was reserved that limits begin to count; none: the use is taken now.
+        corrects: The reservation whose use it keeps after its address was corrected, while others wait for one.
     """
 
     IMPORTANCE = "noise"
@@ -249,6 +258,7 @@ class CampaignUseTaken(CampaignUseEvent, frozen=True, kw_only=True):
     MEANING = "use"
 
     reserved_at: datetime | None = None
+    corrects: UUID | None = None
 
     def is_of_day(self, day: date) -> bool:
         """Return whether it takes a place of a UTC day."""

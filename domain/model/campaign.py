@@ -1,11 +1,11 @@
-"""The aggregate of a campaign: its terms and how many uses of its codes are reserved or counted.
+"""The aggregate of a campaign: its terms, how many uses of its codes are reserved or counted, and its waiting list.
 
-Its size does not grow with its codes or their recipients. Uses per recipient are counted from the reservations
-(`domain.working_set`), under the lock of its stream.
+Its size does not grow with its codes or their recipients, and a waiting list is bounded. Uses per recipient are
+counted from the reservations (`domain.working_set`), under the lock of its stream.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final, Literal
@@ -28,14 +28,24 @@ from domain.events.campaign import (
     Counting,
 )
 from domain.events.event import Event
+from domain.events.waiting_list import WaitingListEvent, WaitingListJoined, WaitingOfferMade
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.model.waiting_list import (
+    WAITING_MAX,
+    WaitingPlace,
+    WaitingPlaces,
+    count_ahead,
+    evolve_places,
+    find_first_without_offer,
+    without_person,
+)
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
 from domain.values.limits.thresholds import find_reached
 from domain.values.timestamps import utc_day
 
-CAMPAIGN_SNAPSHOT_VERSION: Final = 3
+CAMPAIGN_SNAPSHOT_VERSION: Final = 4
 """Version of the fold. Raise it whenever the same events lead to another state."""
 
 CampaignState = Literal["active", "not_started", "paused", "expired", "ended", "full"]
@@ -54,6 +64,7 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         occupied: Uses that its limits count and that are reserved or counted now; 0 if it counts none.
         occupied_on_day: Those of them that were taken on the UTC day of `last_at`.
         ended_by: Version of the event that ended it; None if staff did not end it.
+        waiting: Its waiting list: the places in the order in which people joined. Offers were made to the first ones.
     """
 
     campaign_id: UUID
@@ -68,6 +79,7 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
     occupied_on_day: int = 0
     is_paused: bool = False
     ended_by: int | None = None
+    waiting: WaitingPlaces = ()
 
     @property
     def counts_by_mailbox(self) -> bool:
@@ -81,6 +93,35 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         It is negative while more uses are counted than a limit allows that was set below them.
         """
         return None if self.terms.max_uses is None else self.terms.max_uses - self.occupied
+
+    def find_left_for(self, recipient_id: UUID) -> int | None:
+        """Return the uses that a person may take, besides those for all who wait longer; None without a limit."""
+        available = self.available
+        return None if available is None else available - self.count_ahead(recipient_id)
+
+    def count_ahead(self, recipient_id: UUID) -> int:
+        """Return how many people on its waiting list are ahead of a person."""
+        return count_ahead(self.waiting, recipient_id) if self.waiting else 0
+
+    @property
+    def offers(self) -> int:
+        """Uses that are offered to people on its waiting list."""
+        return sum(place.offered_until is not None for place in self.waiting)
+
+    def find_expired_offers(self, now: datetime) -> Sequence[WaitingPlace]:
+        """Return the places whose offers have ended by a time, the first one first."""
+        return [place for place in self.waiting if place.offered_until is not None and place.offered_until <= now]
+
+    def needs_offers(self, now: datetime) -> bool:
+        """Return whether an offer has ended, or another can be made."""
+        return bool(self.find_expired_offers(now)) or self.count_offerable(now) > 0
+
+    def count_offerable(self, now: datetime) -> int:
+        """Return how many more uses may be offered to people on its waiting list now."""
+        if not self.waiting or self.state(now) != "active":
+            return 0
+        left = [uses for uses in (self.available, self.find_available_on_day(now)) if uses is not None]
+        return max(0, min([*left, len(self.waiting)]) - self.offers)
 
     @property
     def reached_thresholds(self) -> tuple[str, ...]:
@@ -173,22 +214,26 @@ def evolve_campaign(campaign: Campaign | None, campaign_id: UUID, version: int, 
         case CampaignUseTaken():
             on_day = campaign.count_on_day(event.at) + event.is_of_day(utc_day(event.at))
             occupied = campaign.occupied + 1
-            return replace(campaign, version=version, last_at=event.at, occupied=occupied, occupied_on_day=on_day)
+            after = replace(campaign, version=version, last_at=event.at, occupied=occupied, occupied_on_day=on_day)
+            if campaign.waiting and takes_new_use(event):
+                return replace(after, waiting=without_person(campaign.waiting, event.recipient_id))
+            return after
         case CampaignUseReturned():
             on_day = campaign.count_on_day(event.at) - campaign.frees_place_of_day(event.reserved_at, event.at)
             occupied = campaign.occupied - 1
             return replace(campaign, version=version, last_at=event.at, occupied=occupied, occupied_on_day=on_day)
         case _:
-            changes = {"occupied_on_day": campaign.count_on_day(event.at), **_changes_by(version, event)}
+            changes = {"occupied_on_day": campaign.count_on_day(event.at), **_changes_by(campaign, version, event)}
             return replace(campaign, version=version, last_at=event.at, **changes)
 
 
-def _changes_by(version: int, event: Event) -> dict[str, Any]:
+def _changes_by(campaign: Campaign, version: int, event: Event) -> dict[str, Any]:
     """Return the fields that an event of staff changes, other than version and time."""
     match event:
         case CampaignTermsChanged() if event.counting is not None:
             return {
                 "terms": event.terms,
+                "waiting": _keep_waiting(campaign, event.terms),
                 "counts_uses": True,
                 "counts_from": event.at if event.counting == "from_now" else None,
                 "recounted_by": version,
@@ -196,16 +241,23 @@ def _changes_by(version: int, event: Event) -> dict[str, Any]:
                 "occupied_on_day": 0,
             }
         case CampaignTermsChanged():
-            return {"terms": event.terms}
+            return {"terms": event.terms, "waiting": _keep_waiting(campaign, event.terms)}
+        case WaitingListEvent():
+            return {"waiting": evolve_places(campaign.waiting, event)}
         case CampaignPaused() | CampaignResumed():
             return {"is_paused": isinstance(event, CampaignPaused)}
         case CampaignEnded():
-            return {"ended_by": version}
+            return {"ended_by": version, "waiting": ()}
         case CampaignEvent() if not event.CHANGES_STATE:
             return {}
         case _:
             message = f"no fold for {type(event).__name__} in a campaign's stream"
             raise TypeError(message)
+
+
+def _keep_waiting(campaign: Campaign, terms: CampaignTerms) -> WaitingPlaces:
+    """Return who still waits under new terms: no one, once they have no waiting list."""
+    return () if terms.waiting_hours is None else campaign.waiting
 
 
 def takes_new_use(event: CampaignEvent) -> bool:
@@ -225,6 +277,32 @@ def keeps_day_limit(_before: Campaign | None, event: CampaignEvent, after: Campa
     return after.occupied_on_day >= 0 and is_within
 
 
+def keeps_waiting_order(before: Campaign | None, event: CampaignEvent, _after: Campaign) -> bool:
+    """Invariant 19: enough uses are left for all who are ahead of the person who takes one, or to whom one is offered.
+
+    A use is offered to the first person without an offer, and only while it is available.
+    """
+    if before is None or not before.waiting:
+        return not isinstance(event, WaitingOfferMade)
+    if isinstance(event, CampaignUseTaken) and takes_new_use(event) and event.corrects is None:
+        left = before.find_left_for(event.recipient_id)
+        return left is None or left > 0
+    if isinstance(event, WaitingOfferMade):
+        first = find_first_without_offer(before.waiting)
+        return first is not None and first.place_id == event.place_id and (before.available or 0) > before.offers
+    return True
+
+
+def keeps_waiting_list_open(before: Campaign | None, event: CampaignEvent, _after: Campaign) -> bool:
+    """Invariant 19: a person joins once, behind the others, and only while no use is left for them."""
+    if not isinstance(event, WaitingListJoined):
+        return True
+    if before is None or before.terms.waiting_hours is None or len(before.waiting) >= WAITING_MAX:
+        return False
+    has_place = any(place.recipient_id == event.recipient_id for place in before.waiting)
+    return not has_place and (before.find_left_for(event.recipient_id) or 0) < 1
+
+
 def counts_in_counting_campaigns_only(before: Campaign | None, event: CampaignEvent, _after: Campaign) -> bool:
     """Uses are in the stream of a campaign that counts them, and in no other."""
     return not isinstance(event, CampaignUseEvent) or (before is not None and before.counts_uses)
@@ -239,6 +317,8 @@ CAMPAIGN_RULES: Final[Mapping[str, Callable[[Campaign | None, CampaignEvent, Cam
     "invariant 12: no use of a campaign is taken beyond its limit": keeps_campaign_limit,
     "invariant 12: no use of a day is taken beyond the campaign's limit": keeps_day_limit,
     "invariant 12: a campaign that never had a shared limit counts none": counts_in_counting_campaigns_only,
+    "invariant 19: no one takes a use ahead of those who wait longer": keeps_waiting_order,
+    "invariant 19: a person joins a waiting list once, while no use is left": keeps_waiting_list_open,
     "event log: time of a campaign never goes back": keeps_campaign_in_time,
 }
 PERSON_LIMIT_RULE: Final = "invariant 12: no use of a person is taken beyond the campaign's limit"

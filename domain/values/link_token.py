@@ -15,6 +15,7 @@ ID_BYTES: Final = 16
 _LINK: Final = b"invitation link"
 _CORRECTION: Final = b"correction token"
 _OPT_OUT: Final = b"opt-out link"
+_WAITING: Final = b"waiting list"
 
 
 class DeliveryRef(NamedTuple):
@@ -60,6 +61,32 @@ def read_correction_token(secret: bytes, token: str) -> UUID | None:
     """Return the reservation id that a correction token was made for; None if it was not made with this secret."""
     body = _verified(secret, _CORRECTION, token, ID_BYTES)
     return None if body is None else UUID(bytes=body)
+
+
+class PlaceRef(NamedTuple):
+    """A place on the waiting list of a campaign."""
+
+    campaign_id: UUID
+    place_id: UUID
+
+
+def waiting_token(secret: bytes, ref: PlaceRef) -> str:
+    """Return the token of the page of a place on a waiting list; URL-safe, 64 characters.
+
+    It holds the ids of the campaign and the place, and a 128-bit HMAC tag over both.
+    """
+    return _signed(secret, _WAITING, ref.campaign_id.bytes + ref.place_id.bytes)
+
+
+def waiting_url(public_url: str, secret: bytes, ref: PlaceRef) -> str:
+    """Return the address of the page of a place on a waiting list."""
+    return f"{public_url.rstrip('/')}/waiting/{waiting_token(secret, ref)}"
+
+
+def read_waiting_token(secret: bytes, token: str) -> PlaceRef | None:
+    """Return the place that a token was made for; None if it was not made with this secret."""
+    body = _verified(secret, _WAITING, token, 2 * ID_BYTES)
+    return None if body is None else PlaceRef(UUID(bytes=body[:ID_BYTES]), UUID(bytes=body[ID_BYTES:]))
 
 
 def opt_out_token(secret: bytes, ref: OptOutRef) -> str:

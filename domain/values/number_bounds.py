@@ -23,6 +23,8 @@ DAYS: Final = Bounds(1, 36_500)
 """Days of access."""
 REMINDER_DAYS: Final = Bounds(1, 30)
 """How many days before its end a campaign reminds of an invitation."""
+WAITING_HOURS: Final = Bounds(1, 720)
+"""Hours for which a use is offered to a person on a waiting list: 30 days at most."""
 MAILS_PER_MINUTE: Final = Bounds(1, 100_000)
 """Emails of a hand-out per minute."""
 LINE_CODES: Final = Bounds(1, 1_000)

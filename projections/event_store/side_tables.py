@@ -17,6 +17,7 @@ from domain.events.code import CodeRevoked
 from domain.events.event import STAFF, Event
 from domain.events.hand_out import HandOutReminded, HandOutResendRequested
 from domain.events.reservation import UseRefunded, UseReserved
+from domain.events.waiting_list import WaitingListJoined, WaitingOfferMade
 from domain.model.hand_out import HandOutText
 from domain.ports import Language, PipelineSteps, Template
 from domain.working_set import WorkingSet
@@ -109,6 +110,20 @@ def make_hand_out_mails_due(cursor: Cursor[Any], working_set: WorkingSet) -> Non
     )
     if rows:
         cursor.execute(EventStoreSql.make_hand_out_mails_due, [list(column) for column in zip(*rows, strict=True)])
+
+
+def keep_waiting_places(cursor: Cursor[Any], working_set: WorkingSet) -> None:
+    """Keep where new people wait, and make the emails of new offers due, in the transaction of those events."""
+    for recorded in working_set.new_events:
+        event = recorded.event
+        if isinstance(event, WaitingListJoined):
+            parameters = {"campaign_id": recorded.originator_id, **{name: getattr(event, name) for name in _PLACE}}
+            cursor.execute(EventStoreSql.insert_waiting_place, parameters)
+        elif isinstance(event, WaitingOfferMade):
+            cursor.execute(EventStoreSql.make_waiting_offer_due, {"at": event.waits_from, "place_id": event.place_id})
+
+
+_PLACE: Final = ("place_id", "code_id", "recipient_id", "at")
 
 
 def insert_given_codes(cursor: Cursor[Any], given_codes: Iterable[GivenCode]) -> None:

@@ -208,6 +208,8 @@ class PostgresUnitOfWork:
             side_tables.save_hand_out_texts(self._cursor, writes.hand_out_texts)
             self._append(working_set)
             side_tables.insert_outbox(self._cursor, working_set)
+            if working_set.changed_campaigns:
+                side_tables.keep_waiting_places(self._cursor, working_set)
             side_tables.enqueue_revocation_followups(self._cursor, working_set)
             side_tables.suppress_addresses(self._cursor, writes.suppressions)
         side_tables.save_idempotency_keys(self._cursor, writes.keys)

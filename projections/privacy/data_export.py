@@ -118,6 +118,10 @@ class PersonReader(SupportReader):
         """Return the groups whose reminders a person does not want, and since when."""
         return self._db.fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
 
+    def read_waiting_places(self, recipient_id: UUID) -> list[tuple[Any, ...]]:
+        """Return the places that a person has or had: id, campaign, code, times, email, whether it is on the list."""
+        return self._db.fetch_all(PrivacySql.waiting_places_of_person, recipient_id, ROWS_MAX)
+
     def read_hand_outs(self, recipient_id: UUID) -> list[HandOutData]:
         """Return what lists of hand-outs have about a person, in the order of the uploads."""
         rows = self._db.fetch_all(PrivacySql.hand_out_rows_of_recipient, recipient_id, ROWS_MAX)

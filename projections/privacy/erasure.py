@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -121,6 +121,9 @@ class ErasurePreview(NamedTuple):
     codes: int
 
 
+WAITING_PLACES_MAX: Final = 1_000
+"""Places of one person that an erasure looks at; few people wait in as many campaigns."""
+
 WhyKept = Literal["accepted", "case", "open", "code", "limit", "opt_out", "recent"]
 """Why an address is kept: something was accepted, a case is open, something is under way, a code can still be redeemed,
 a campaign counts the uses of the person, they want no emails (or none can be delivered), or the time is not over."""
@@ -180,6 +183,12 @@ class PersonEraser:
         """Return unsettled reservations of a person, at most 500."""
         with self._open_cursor() as cursor:
             return [OpenReservation(*row) for row in cursor.execute(PrivacySql.live_of_recipient, (recipient_id,))]
+
+    def list_waiting_places(self, recipient_id: UUID) -> list[tuple[UUID, UUID]]:
+        """Return campaign and place of each place that a recipient has on waiting lists."""
+        with self._open_cursor() as cursor:
+            rows = cursor.execute(PrivacySql.waiting_places_of_person, (recipient_id, WAITING_PLACES_MAX)).fetchall()
+        return [(row[1], row[0]) for row in rows if row[-1]]
 
     def list_redeemable_codes(self, recipient_id: UUID) -> list[UUID]:
         """Return codes that hand-outs sent to a person, except revoked ones and those that others have redeemed."""

@@ -122,6 +122,8 @@ class EventStoreSql(
     texts_of_hand_outs: LiteralString
     save_hand_out_texts: LiteralString
     make_hand_out_mails_due: LiteralString
+    insert_waiting_place: LiteralString
+    make_waiting_offer_due: LiteralString
     known_texts: LiteralString
     suppressions_of_recipients: LiteralString
     insert_suppressions: LiteralString

@@ -323,6 +323,13 @@ RETURNING notification_id;
 -- name: insert_outbox
 {outbox.insert} ON CONFLICT DO NOTHING;
 
+-- name: insert_waiting_place
+INSERT INTO waiting_places (place_id, campaign_id, code_id, recipient_id, joined_at)
+VALUES (%(place_id)s, %(campaign_id)s, %(code_id)s, %(recipient_id)s, %(at)s);
+
+-- name: make_waiting_offer_due
+UPDATE waiting_places SET due_at = %(at)s, offered_at = %(at)s WHERE place_id = %(place_id)s;
+
 -- name: make_hand_out_mails_due
 -- The emails with handed-out codes that events of this transaction request. A row that a worker has leased is due when
 -- the lease ends; the microsecond keeps that worker from ending the row. Staff's requests are sent whatever the rate.

@@ -26,6 +26,8 @@ SELECT count(*), max(leased_until) FROM (
     UNION ALL
     SELECT 'list_row', leased_until FROM hand_out_recipients WHERE recipient_id = ANY(%(recipient_ids)s)
     UNION ALL
+    SELECT 'waiting_offer', leased_until FROM waiting_places WHERE recipient_id = ANY(%(recipient_ids)s)
+    UNION ALL
     SELECT 'test', leased_until FROM test_emails WHERE digest = ANY(%(digests)s::bytea[])
 ) leases
 WHERE leased_until > %(now)s AND leased_until <= %(longest_wait)s;
@@ -221,6 +223,11 @@ SELECT reservation_id, expires_at FROM idempotency_keys WHERE reservation_id = A
 -- name: outbox_of_reservations
 SELECT reservation_id, template, written_at, outcome FROM outbox WHERE reservation_id = ANY(%s) ORDER BY written_at LIMIT %s;
 
+-- name: waiting_places_of_person
+SELECT p.place_id, p.campaign_id, p.code_id, p.joined_at, p.offered_at, p.outcome,
+    coalesce(strpos(c.waiting, p.place_id::text) > 0, false) AS is_waiting
+FROM waiting_places p JOIN campaigns c USING (campaign_id) WHERE p.recipient_id = %s ORDER BY p.joined_at LIMIT %s;
+
 -- name: mark_keys_exported
 UPDATE key_checks SET exported_at = now() WHERE ring = %s AND key_id = ANY(%s);
 
@@ -312,19 +319,26 @@ WITH asked AS (
     FROM asked JOIN hand_out_recipients l USING (recipient_id) JOIN hand_outs o USING (hand_out_id)
     WHERE NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = l.code_id)
     GROUP BY recipient_id
+), places AS (
+    -- A place on the list is in the state of its campaign; one that has ended is not there.
+    SELECT recipient_id, bool_or(strpos(c.waiting, p.place_id::text) > 0) AS is_waiting,
+        max(greatest(p.joined_at, p.offered_at)) AS last_at
+    FROM asked JOIN waiting_places p USING (recipient_id) JOIN campaigns c USING (campaign_id)
+    GROUP BY recipient_id
 )
 SELECT recipient_id, CASE
     WHEN uses.has_accepted THEN 'accepted'
     WHEN uses.has_case THEN 'case'
-    WHEN uses.is_open OR lines.is_waiting THEN 'open'
+    WHEN uses.is_open OR lines.is_waiting OR places.is_waiting THEN 'open'
     WHEN codes.is_waiting THEN 'code'
     WHEN uses.is_counted THEN 'limit'
     WHEN EXISTS (SELECT FROM opt_outs o WHERE o.recipient_id = asked.recipient_id)
         OR EXISTS (SELECT FROM suppressed_addresses s WHERE s.recipient_id = asked.recipient_id AND s.until > %(now)s)
         THEN 'opt_out'
-    WHEN coalesce(greatest(uses.last_at, codes.last_at, lines.last_at), 'infinity') > %(before)s THEN 'recent'
+    WHEN coalesce(greatest(uses.last_at, codes.last_at, lines.last_at, places.last_at), 'infinity') > %(before)s THEN 'recent'
 END
-FROM asked LEFT JOIN uses USING (recipient_id) LEFT JOIN codes USING (recipient_id) LEFT JOIN lines USING (recipient_id);
+FROM asked LEFT JOIN uses USING (recipient_id) LEFT JOIN codes USING (recipient_id) LEFT JOIN lines USING (recipient_id)
+LEFT JOIN places USING (recipient_id);
 
 -- name: address_retention_progress
 SELECT after_id FROM address_retention_progress;

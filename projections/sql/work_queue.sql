@@ -159,6 +159,26 @@ RETURNING o.reservation_id, o.template, o.written_at, o.attempts, o.leased_until
         AND sent.closed_at BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() + interval '1 minute'
 )::int AS recent;
 
+-- name: campaigns_that_wait
+-- Campaigns with a waiting list on which someone waits, each in its turn.
+SELECT campaign_id FROM campaigns WHERE waiting IS NOT NULL AND campaign_id > %s ORDER BY campaign_id LIMIT %s;
+
+-- name: take_waiting_offer
+-- The email of the offer that is due longest, leased.
+UPDATE waiting_places p SET due_at = %(leased_until)s, leased_until = %(leased_until)s, attempts = p.attempts + 1,
+    outcome = NULL
+FROM (
+    SELECT place_id, outcome FROM waiting_places WHERE due_at <= %(now)s ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) due
+WHERE p.place_id = due.place_id
+RETURNING p.place_id, p.campaign_id, p.code_id, p.recipient_id, p.offered_at, p.attempts, p.leased_until,
+    due.outcome AS last_outcome;
+
+-- name: close_waiting_offer
+-- Not after the lease was lost: another worker has the email then.
+UPDATE waiting_places SET due_at = %s, leased_until = NULL, outcome = %s, attempts = %s
+WHERE place_id = %s AND leased_until = %s;
+
 -- name: close_outbox
 -- Not after the lease was lost: another worker has the notice then.
 UPDATE outbox SET due_at = %s, leased_until = NULL, outcome = %s, closed_at = clock_timestamp()
@@ -279,6 +299,8 @@ WITH notices AS (
     DELETE FROM dispatches WHERE next_at > %(longest_wait)s RETURNING 1
 ), marks AS (
     UPDATE access_marks SET next_at = %(now)s WHERE next_at > %(longest_wait)s RETURNING 1
+), offers AS (
+    UPDATE waiting_places SET due_at = %(now)s WHERE due_at > %(longest_postponement)s RETURNING 1
 ), runs AS (
     UPDATE scheduled_runs SET claimed_at = %(now)s WHERE claimed_at > %(impossible)s RETURNING 1
 ), leases AS (
@@ -301,6 +323,7 @@ FROM (
     UNION ALL SELECT 'dispatches', count(*) FROM wake_ups
     UNION ALL SELECT 'access_marks', count(*) FROM marks
     UNION ALL SELECT 'threshold_digest', count(*) FROM digests
+    UNION ALL SELECT 'waiting_places', count(*) FROM offers
     UNION ALL SELECT 'scheduled_runs', count(*) FROM runs
     UNION ALL SELECT 'scheduler_lease', count(*) FROM leases
     UNION ALL SELECT 'limit_reports', count(*) FROM reports

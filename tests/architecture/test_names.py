@@ -38,6 +38,8 @@ UNCLEAR: Final = re.compile(
 
 SAME_CONCEPT: Final = {
     "event_schemas": "JSON Schemas of events: how they are made, routes",
+    "waiting_list": "the waiting list of a campaign: events, state, commands",
+    "waiting_offers": "emails of offers to people who wait: table, sender",
     "access": "access that an invitation gives: its state, its events",
     "approvals": "proposals that wait for a second person: settings, table, schemas, routes, commands",
     "api_keys": "keys of integrators: table, page, commands",

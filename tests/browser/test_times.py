@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Page
 
+from domain.commands.campaign.waiting_list import OfferUses
+from domain.commands.context import CommandContext
 from domain.ports import OutcomeUnknown
 from tests.browser.test_office import fill_campaign
 from tests.integration.web.admin.hand_outs.lists import send
@@ -155,6 +157,7 @@ SPECIAL: Final = (
     ("reservations", "act"),
     ("hand-outs", "code_id"),
     ("opt-out", "token"),
+    ("waiting", "token"),
 )
 """Parts of addresses that have another value below another address."""
 
@@ -214,11 +217,29 @@ def world(served_app: ServedApp, open_tab: Tab) -> World:
         "act of codes": "terms",
         "act of reservations": "refund",
         "code_id of hand-outs": str(send(app, UUID(hand_out), 1)[0]),
+        "token of waiting": join_waiting_list(served_app),
         "token of opt-out": served_app.opt_out_link(sent).rpartition("/")[2],
     }
     post(f"reservations/{sent}/bounce", delivery=1, reason="mailbox_unknown")  # last: no email goes there after it
     times = {"starts_at": starts_at, "ends_at": ends_at, "as_of": f"{app.services.now():%Y-%m-%dT%H:%M:%SZ}"}
     return World(times, parts)
+
+
+def join_waiting_list(served_app: ServedApp) -> str:
+    """The token of a place with an offer on a waiting list."""
+    app, key = served_app.app, served_app.app.key("admin")
+    campaign = app.client.post(
+        "/api/v1/campaigns", json={"name": "Full", "max_uses": 1, "waiting_hours": 24}, headers=key
+    )
+    campaign_id = campaign.json()["id"]
+    order = {"campaign": campaign_id, "max_uses": 9, "open": True}
+    code = app.client.post("/api/v1/codes", json=order, headers=key).json()[0]["code"]
+    served_app.reserve(code, "first@example.com")
+    place = app.client.post("/api/v1/public/waiting-list", json={"email": "second@example.com", "code": code})
+    app.client.patch(f"/api/v1/campaigns/{campaign_id}", json={"max_uses": 2}, headers=key)
+    context = CommandContext(now=app.services.now(), actor="sweep")
+    app.services.storage.ledger.execute_one(OfferUses(context=context, campaign_id=UUID(campaign_id)))
+    return str(place.json()["status_url"]).rpartition("/")[2]
 
 
 def shown_in(zone: str, at: str, form: str | None) -> str:

@@ -9,9 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.command_bus import Command
-from domain.commands.campaign.manage_campaign import CampaignCommand
-from domain.commands.hand_out.manage_hand_out import HandOutCommand
+from domain.command_bus import AnyCommand, Command
+from domain.errors import Refusal
 from domain.model.invariants import InvariantViolationError
 from domain.ports import run_to_completion
 from domain.results import CommandResult, Result
@@ -89,8 +88,8 @@ def run_everything(stores: Sequence[ContractStore], acts: EveryCommand, batches:
             if isinstance(result, CommandResult):
                 counts[type(command).__name__] += result.changed
                 acts.note(command, result)
-    for recount in acts.recount_uses():
-        _run_on_campaigns(stores, recount)
+    for last in [*acts.recount_uses(), *acts.use_waiting_list()]:
+        counts[type(last).__name__] += _run_on_campaigns(stores, last)
     logs = [log_of(store) for store in stores]
     assert logs[0] == logs[1]
     return counts
@@ -104,9 +103,11 @@ def differences_of(one: object, other: object) -> dict[object, object]:
     return {} if one == other else {"all": (one, other)}
 
 
-def _run_on_campaigns(stores: Sequence[ContractStore], command: CampaignCommand | HandOutCommand) -> None:
-    results = [store.ledger.execute_one(command) for store in stores]
+def _run_on_campaigns(stores: Sequence[ContractStore], command: AnyCommand) -> bool:
+    """Run a command on both stores, and return whether it changed something."""
+    results = [store.ledger.execute([command])[0] for store in stores]
     assert repr(results[0]) == repr(results[1])
+    return not isinstance(results[0], Refusal) and results[0].changed
 
 
 def plain(result: Result) -> object:

@@ -32,6 +32,7 @@ from domain.errors import CampaignConflict
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignContradiction, Counting
 from domain.events.code_terms import TERM_NAMES, Contradiction
 from domain.events.event import LateEffect, RefundCause
+from domain.events.waiting_list import LeaveCause
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from domain.values.group_name import GroupFault
@@ -124,6 +125,8 @@ FAMILIES: Final = {
     *(f"page.admin.hint.{term.name}" for term in TERMS if term.default is None),
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",
+    "page.waiting.ahead.one",
+    *(f"event.WaitingListLeft.{cause}" for cause in get_args(LeaveCause)),
     *(f"event.CodeIssued.{term.name}.one" for term in TERMS if term.kind == "number"),
     *(f"event.Campaign.{term.name}.one" for term in CAMPAIGN_TERMS if term.kind == "number"),
     *(f"event.Campaign.{term.name}.{word}" for term in CAMPAIGN_TERMS for word in term.choices),

@@ -34,6 +34,7 @@ SAMPLES = {
     "retry_at": NOON,
     "reservation_id": ID,
     "recipient_id": ID,
+    "place_id": ID,
     "case_id": ID,
     "text_id": ID,
     "delivery": 2,

@@ -255,7 +255,9 @@ CREATE TABLE public.campaigns (
     person_rule text,
     throwaway text,
     counts_from timestamp with time zone,
-    recounted_by bigint
+    recounted_by bigint,
+    waiting text,
+    waiting_hours bigint
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (
@@ -728,6 +730,18 @@ CREATE TABLE public.verifications (
     events bigint NOT NULL,
     CONSTRAINT verifications_kind_check CHECK ((kind = ANY (ARRAY['sample'::text, 'full'::text])))
 );
+CREATE TABLE public.waiting_places (
+    place_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    code_id uuid NOT NULL,
+    recipient_id uuid NOT NULL,
+    joined_at timestamp with time zone NOT NULL,
+    offered_at timestamp with time zone,
+    due_at timestamp with time zone,
+    leased_until timestamp with time zone,
+    attempts smallint DEFAULT 0 NOT NULL,
+    outcome text
+);
 CREATE TABLE public.webhook_deliveries (
     delivery_id uuid NOT NULL,
     endpoint_id uuid NOT NULL,
@@ -917,6 +931,8 @@ ALTER TABLE ONLY public.unknown_code_tries
     ADD CONSTRAINT unknown_code_tries_pkey PRIMARY KEY (minute, reason);
 ALTER TABLE ONLY public.verifications
     ADD CONSTRAINT verifications_pkey PRIMARY KEY (kind);
+ALTER TABLE ONLY public.waiting_places
+    ADD CONSTRAINT waiting_places_pkey PRIMARY KEY (place_id);
 ALTER TABLE ONLY public.webhook_deliveries
     ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (delivery_id);
 ALTER TABLE ONLY public.webhook_endpoints
@@ -939,6 +955,7 @@ CREATE INDEX batches_working_idx ON public.batches USING btree (requested_at) WH
 CREATE INDEX callback_refusals_minute_idx ON public.callback_refusals USING btree (minute);
 CREATE INDEX callbacks_signed_idx ON public.callbacks USING btree (signed_at);
 CREATE INDEX campaigns_created_idx ON public.campaigns USING btree (created_at, campaign_id);
+CREATE INDEX campaigns_waiting_idx ON public.campaigns USING btree (campaign_id) WHERE (waiting IS NOT NULL);
 CREATE INDEX cases_code_idx ON public.cases USING btree (code_id);
 CREATE INDEX cases_open_idx ON public.cases USING btree (opened_at, case_id) WHERE (closed_at IS NULL);
 CREATE INDEX cases_opened_idx ON public.cases USING btree (opened_at, case_id);
@@ -988,6 +1005,8 @@ CREATE INDEX staff_sessions_provider_idx ON public.staff_sessions USING btree (p
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
 CREATE INDEX test_emails_digest_idx ON public.test_emails USING btree (digest);
 CREATE INDEX text_subjects_person_idx ON public.text_subjects USING btree (recipient_id);
+CREATE INDEX waiting_places_due_idx ON public.waiting_places USING btree (due_at) WHERE (due_at IS NOT NULL);
+CREATE INDEX waiting_places_recipient_idx ON public.waiting_places USING btree (recipient_id);
 CREATE INDEX webhook_deliveries_due_idx ON public.webhook_deliveries USING btree (endpoint_id, due_at) WHERE (state = 'pending'::text);
 CREATE INDEX webhook_deliveries_ended_idx ON public.webhook_deliveries USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 CREATE INDEX webhook_deliveries_made_idx ON public.webhook_deliveries USING btree (endpoint_id, made_at, delivery_id);

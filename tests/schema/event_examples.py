@@ -78,6 +78,7 @@ from domain.events.reservation import (
     UseRefunded,
     UseReserved,
 )
+from domain.events.waiting_list import WaitingListJoined, WaitingListLeft, WaitingOfferMade
 from domain.model.reservation import KEPT_TERMS
 from domain.values.email_domains import DomainNames, parse_domains
 from domain.values.limits.thresholds import Thresholds, parse_thresholds
@@ -141,6 +142,7 @@ CAMPAIGN_TERMS: Final[dict[str, Any]] = {
     "denied_domains": "example.org",
     "remind_days": 5,
     "quiet_hours": "22:00-08:00 Europe/Berlin",
+    "waiting_hours": 48,
     "code_max_uses": 3,
     "code_validity_days": 30,
 }
@@ -213,8 +215,11 @@ EXAMPLES: Final[list[Event]] = [
     CampaignPaused(**WHO, text_id=C),
     CampaignResumed(**WHO, text_id=C),
     CampaignEnded(**WHO, text_id=C),
+    WaitingListJoined(**WHO, place_id=R, recipient_id=P, code_id=C, language="zh"),
+    WaitingOfferMade(**WHO, place_id=R, recipient_id=P, until=LATER),
+    WaitingListLeft(**WHO, place_id=R, recipient_id=P, cause="declined"),
     CampaignThresholdReached(**WHO, threshold="80%", code_id=C, crossed_by=R),
-    CampaignUseTaken(**WHO, code_id=C, reservation_id=R, recipient_id=P, reserved_at=AT),
+    CampaignUseTaken(**WHO, code_id=C, reservation_id=R, recipient_id=P, reserved_at=AT, corrects=C),
     CampaignUseReturned(**WHO, code_id=C, reservation_id=R, recipient_id=P, reserved_at=AT),
     HandOutCreated(
         **WHO,

@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 from domain.ports import Template
 from projections.sql.privacy import PrivacySql
 
-LeaseKind = Literal["attempt", "notice", "removal", "list_row", "test"]
+LeaseKind = Literal["attempt", "notice", "removal", "list_row", "waiting_offer", "test"]
 """Kinds of leases, as the statement `in_flight` names them; that of a test has any template."""
 LEASES: Final[dict[Template, LeaseKind]] = {
     "invite": "attempt",
@@ -20,6 +20,7 @@ LEASES: Final[dict[Template, LeaseKind]] = {
     "farewell": "removal",
     "hand_out": "list_row",
     "hand_out_reminder": "list_row",
+    "waiting_offer": "waiting_offer",
     "staff_invitation": "test",
     "staff_password": "test",
 }

@@ -23,6 +23,7 @@ BROUGHT_BACK: Final = {
     *("scheduled_runs.claimed_at", "scheduler_lease.expires_at", "scheduler_lease.taken_at", "threshold_digest.due_at"),
     *("webhook_deliveries.due_at", "webhook_endpoints.lease_until", "webhook_endpoints.resting_until"),
     "webhook_endpoints.worked_at",
+    "waiting_places.due_at",
 }
 """Work waits for it. A sweep brings it back, if it is impossible."""
 DECIDED_BY_THE_AGGREGATE: Final = {
@@ -36,6 +37,7 @@ IGNORED_IN_THE_FUTURE: Final = {
     "outbox.leased_until": "an erasure waits for no lease that is longer than leases are",
     "test_emails.leased_until": "an erasure waits for no lease that is longer than leases are",
     "hand_out_recipients.attempted_at": "tells that a due time was stored while the clock was ahead",
+    "waiting_places.leased_until": "an erasure waits for no lease that is longer than leases are",
     "outbox.attempted_at": "tells that a due time was stored while the clock was ahead",
     "outbox.closed_at": "a notice of the future does not count as one of the last hour",
     "refusals.at": "a rejected request of another day does not fill this day",
@@ -75,6 +77,8 @@ HAPPENED: Final = {
         "reservations.reserved_at",
         "reservations.sent_at",
         "saved_views.saved_at",
+        "waiting_places.joined_at",
+        "waiting_places.offered_at",
         "staff.created_at",
         "staff.removed_at",
     ),

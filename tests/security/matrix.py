@@ -25,6 +25,7 @@ POST /api/v1/public/redeem
 GET /api/v1/schemas
 GET /api/v1/schemas/events/{name}
 GET /api/v1/schemas/webhooks/{name}
+POST /api/v1/public/waiting-list
 GET /docs
 GET /favicon.ico
 GET /healthz
@@ -44,6 +45,10 @@ GET /r/{reservation_id}/move
 POST /r/{reservation_id}/move
 GET /readyz
 GET /robots.txt
+POST /waiting
+GET /waiting/{token}
+POST /waiting/{token}
+POST /waiting/{token}/leave
 GET /static
 GET /support/forgot-password
 POST /support/forgot-password
@@ -76,6 +81,7 @@ GET /api/v1/campaigns/{campaign_id}
 GET /api/v1/campaigns/{campaign_id}/explain
 GET /api/v1/campaigns/{campaign_id}/history
 GET /api/v1/campaigns/{campaign_id}/limit-preview
+GET /api/v1/campaigns/{campaign_id}/waiting-list
 GET /api/v1/hand-outs
 GET /api/v1/hand-outs/{hand_out_id}
 GET /api/v1/hand-outs/{hand_out_id}/preview

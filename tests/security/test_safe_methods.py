@@ -3,7 +3,7 @@
 import re
 from uuid import UUID
 
-from domain.values.link_token import DeliveryRef, OptOutRef, link_token, opt_out_token
+from domain.values.link_token import DeliveryRef, OptOutRef, PlaceRef, link_token, opt_out_token, waiting_token
 from projections.privacy.opt_outs import OptOutRepository
 from tests.security.matrix import MATRIX, NOBODYS, is_api
 from tests.support.clients.app_client import AppClient
@@ -62,6 +62,7 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
     return {
         **ids,
         "a": link_token(secret, DeliveryRef(UUID(reservation_id), 1)),
+        "waiting": waiting_token(secret, PlaceRef(UUID(campaign.json()["id"]), UUID(int=1))),
         "opt-out": opt_out_token(secret, OptOutRef(recipient_id, "red")),
         "reservation_id": reservation_id,
         "approval_id": str(propose_export(app, "li.wei@example.com")),

@@ -113,7 +113,7 @@ class Life:
         return recipient_id
 
     def use_codes(self) -> str:
-        """Replies of mail servers, notes, cases, a bounce, a rebind, a correction, a refund; a reservation's id."""
+        """Replies, notes, cases, a bounce, a rebind, a correction, a refund, a waiting list; a reservation's id."""
         app, text, post = self.app, self.text, self.post
         refused = Rejected(server="mx:25", reason="address_refused", final=True, reply_code=550, reply=text())
         app.attempt(self.redeem(), refused)
@@ -130,6 +130,11 @@ class Life:
         mistyped = app.redeem(app.issue(), OTHER).json()["reservation_id"]
         app.attempt(mistyped)
         post(f"/reservations/{mistyped}/correct-recipient", email=PERSON, note=text())
+        campaign = post("/campaigns", name="Full", max_uses=1, waiting_hours=24)["id"]
+        issued: Any = post("/codes", campaign=campaign, max_uses=9, open=True)
+        shared = issued[0]["code"]
+        assert app.redeem(shared, OTHER).status_code == 202
+        post("/public/waiting-list", email=PERSON, code=shared)
         used_up = app.issue()
         app.attempt(app.redeem(used_up, OTHER).json()["reservation_id"])
         assert app.redeem(used_up, PERSON).status_code == 400

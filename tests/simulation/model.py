@@ -35,6 +35,7 @@ from tests.simulation.actors.components import ApiComponent, SharedInfrastructur
 from tests.simulation.actors.hand_outs import SimulatedHandOut
 from tests.simulation.actors.recipients import DOMAINS, RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.actors.staff import SimulatedStaff
+from tests.simulation.actors.waiting_lists import SimulatedWaitingList
 from tests.simulation.checks.campaign_checks import find_untrue_refusals, find_uses_beyond_limits, find_wrong_campaigns
 from tests.simulation.checks.complete_reads import find_omitted_reads
 from tests.simulation.checks.complete_writes import find_omitted_writes
@@ -178,6 +179,13 @@ class LedgerModel:
         self._let_faults_come(storm_s)
         self.campaign.begin(self.gremlin, storm_s)
         self.hand_out.begin(self.gremlin, storm_s, self._redeem)
+        waiting_list = SimulatedWaitingList(
+            self.infrastructure,
+            self.campaign.campaign_id,
+            (self.clients.codes, self.code_ids),
+            self.clients.redeem,
+        )
+        waiting_list.begin(self.gremlin, storm_s)
         scheduler.spawn(self.gremlin, self._audit)
         scheduler.run_until(storm_s)
         self._calm()

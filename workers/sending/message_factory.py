@@ -8,10 +8,18 @@ from urllib.parse import quote
 from uuid import UUID
 
 from domain.model.reservation import Reservation
+from domain.model.waiting_list import WaitingPlace
 from domain.ports import CODES_FILE, Language, ListedCode, OutboundMessage, Template
 from domain.values.email_branding import DEFAULT_BRANDING, EmailBranding
 from domain.values.identifiers import EmailAddress
-from domain.values.link_token import DeliveryRef, OptOutRef, invitation_url, opt_out_token
+from domain.values.link_token import (
+    DeliveryRef,
+    OptOutRef,
+    PlaceRef,
+    invitation_url,
+    opt_out_token,
+    waiting_url,
+)
 from domain.values.message_id import message_id
 from domain.values.redeem_window import RedeemWindow
 from domain.values.text_variables import fill_variables
@@ -69,6 +77,16 @@ class HandOutMail:
     is_reminder: bool = False
     codes: Sequence[tuple[str, datetime | None]] = ()
     total: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferMail:
+    """What the email of an offer is made of: the place with its deadline, its campaign, and the group of the code."""
+
+    campaign_id: UUID
+    place: WaitingPlace
+    group: str | None
+    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +180,23 @@ class MessageFactory:
             codes=codes,
             total=mail.total if codes else None,
             attempt=mail.number,
+        )
+
+    def waiting_offer(self, offer: OfferMail, recipient: EmailAddress) -> OutboundMessage:
+        """Return the email by which a use is offered to a person on a waiting list."""
+        place = offer.place
+        return OutboundMessage(
+            reservation_id=place.place_id,
+            template="waiting_offer",
+            message_id=f"<{place.place_id}.offer@{self.mail_domain}>",
+            recipient=recipient,
+            language=place.language,
+            link=waiting_url(self.public_url, self.secret, PlaceRef(offer.campaign_id, place.place_id)),
+            written_at=offer.written_at,
+            group=offer.group,
+            branding=self._branding(offer.group),
+            ends_at=place.offered_until,
+            opt_out_link=self.opt_out_link(OptOutRef(place.recipient_id, offer.group)),
         )
 
     def _redeem_link(self, code: str) -> str:

@@ -1,4 +1,4 @@
-"""`ledger campaign create|list|show|history|explain|add|pause|resume|end|terms`: limits that many codes share."""
+"""`ledger campaign create|list|show|history|explain|waiting|add|pause|resume|end|terms`: limits of many codes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +20,7 @@ from api.use_cases import campaign_actions, code_actions
 from api.use_cases.past_states.campaign_history import explain_campaign, list_history
 from api.use_cases.preview_limits import preview_limits, view_of_limit_choice
 from api.use_cases.services import Caller, LedgerServices
+from api.use_cases.waiting_lists.places import list_places
 from domain.errors import NoSuchCampaign
 from domain.events.campaign import CampaignTerms, Counting
 from domain.values.domain_display import describe_domains
@@ -49,7 +50,7 @@ def register(app: typer.Typer) -> None:
     """Register the commands."""
     campaign.command()(create)
     campaign.command("list")(list_campaigns)
-    for command in (show, history, explain, add, pause, resume, end, terms):
+    for command in (show, history, explain, waiting, add, pause, resume, end, terms):
         campaign.command()(command)
     app.add_typer(campaign, name="campaign")
 
@@ -119,6 +120,27 @@ def show(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -
         text = describe_domains(value) if value is not None and term.kind == "domains" else term.text(value)
         say(f"{term.option.removeprefix('--')}: {term.none_word or '-' if value is None else text}")
     say(f"codes: {document['codes']}", _summary(document))
+    return 0
+
+
+@leaves_no_record(READS_ONLY)
+def waiting(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -> int:
+    """Show the waiting list of a campaign, in order."""
+    campaign_id = parse_campaign_id(campaign)
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            places = list_places(ledger.services, campaign_id)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json([place._asdict() for place in places])
+        return 0
+    shown = table("number", "email", "joined", "offered until", "place", fixed=("number", "place"))
+    for place in places:
+        until = "-" if place.offered_until is None else format_timestamp(place.offered_until)
+        joined = format_timestamp(place.joined_at)
+        shown.add_row(str(place.number), place.email or "-", joined, until, str(place.place_id))
+    show_table(shown)
     return 0
 
 

@@ -14,6 +14,7 @@ from api.schemas.parsing import parse_email
 from api.use_cases.approvals.approval_guard import require_approval
 from api.use_cases.approvals.requests import PersonErasureRequest
 from api.use_cases.services import Caller, LedgerServices, Services
+from domain.commands.campaign.waiting_list import LeaveWaitingList
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.commands.reservation.close_for_erasure import CloseForErasure
@@ -172,8 +173,16 @@ class PersonErasure:
 
         self.audit_log.perform(change)
 
+    def _leave_waiting_lists(self, eraser: PersonEraser, recipient_id: UUID) -> None:
+        """End their places on waiting lists, so that the next person gets what was offered."""
+        context = self.context()
+        for campaign_id, place_id in eraser.list_waiting_places(recipient_id):
+            leave = LeaveWaitingList(context=context, campaign_id=campaign_id, place_id=place_id, cause="erased")
+            self.storage.ledger.execute_one(leave)
+
     def _close(self, eraser: PersonEraser, recipient_id: UUID) -> tuple[int, datetime | None]:
         """Settle all their reservations; return how many, and until when a worker still has one of them."""
+        self._leave_waiting_lists(eraser, recipient_id)
         closed = 0
         for _ in range(ROUNDS_MAX):
             context = self.context()

@@ -106,6 +106,20 @@ def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dic
             }
             for row in reader.read_hand_outs(recipient_id)
         ],
+        "waiting_lists": [
+            {
+                "place_id": place_id,
+                "campaign_id": campaign_id,
+                "code_id": code_id,
+                "joined_at": joined_at,
+                "offered_at": offered_at,
+                "email": outcome,
+                "is_waiting": is_waiting,
+            }
+            for place_id, campaign_id, code_id, joined_at, offered_at, outcome, is_waiting in (
+                reader.read_waiting_places(recipient_id)
+            )
+        ],
         "idempotency_keys": [{"reservation_id": row[0], "expires_at": row[1]} for row in side_rows["idempotency_keys"]],
         "done_by_staff": [
             {"at": entry.at, "act": entry.act, "subject_id": entry.subject_id, "reason": take_text(entry.text_id)}

@@ -21,10 +21,12 @@ from api.i18n.languages import LANGUAGES
 from api.i18n.messages import state_message
 from api.rate_limits.headers import limit_headers
 from api.schemas.corrections import CorrectionRequest
-from api.schemas.resources import RedeemRequest, RedemptionView
+from api.schemas.resources import RedeemRequest, RedemptionView, WaitingRequest, WaitingView
 from api.use_cases.redeem import Redemption, correct_own_recipient
 from api.use_cases.redeem import redeem as redeem_code
 from api.use_cases.services import Caller, Services
+from api.use_cases.waiting_lists.places import join
+from domain.commands.campaign.waiting_list import JoinWaitingList
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.model.reservation import Reservation
@@ -165,6 +167,30 @@ def with_limits(services: Services, caller: Caller, error: ApplicationError) -> 
 
 
 _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for language in LANGUAGES}
+
+
+@router.post(
+    "/waiting-list",
+    responses={
+        **problem_responses("MALFORMED", "EMAIL_INVALID", "CODE_MALFORMED", JoinWaitingList, "UNAVAILABLE"),
+        429: REDEEM_PROBLEMS[429],
+    },
+    summary="Add a person to the waiting list of a full campaign",
+)
+async def join_waiting_list(
+    body: WaitingRequest, request: Request, services: TheServices, language: TheLanguage
+) -> WaitingView:
+    """Gives the person the last place on the waiting list of the code's campaign, or returns the place that they have.
+
+    A use that comes back is offered to the person who waits longest, by an email with a deadline.
+    """
+    place = await join(services, caller_of(request.scope), body.email, body.code, language=language)
+    return WaitingView(
+        state="waiting" if place.offered_until is None else "offered",
+        ahead=place.ahead,
+        offered_until=place.offered_until,
+        status_url=place.path,
+    )
 
 
 @router.post(

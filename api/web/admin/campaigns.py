@@ -28,6 +28,7 @@ from api.use_cases.campaign_actions import (
     resume_campaign,
 )
 from api.use_cases.code_actions import join_campaign
+from api.use_cases.waiting_lists.places import name_places
 from api.web.admin.campaign_counting import ask_for_counting, needs_choice, read_counting
 from api.web.admin.campaign_events import list_lines, load_campaign_chart, page_lines
 from api.web.admin.campaign_form import blame_field, fill_form, read_terms
@@ -65,6 +66,8 @@ CODES_PER_PAGE: Final = 10
 CELLS_MAX: Final = 5
 GROUPS_OFFERED: Final = 50
 TIME_LENGTH_MAX: Final = 40
+PLACES_SHOWN: Final = 50
+"""Places of the waiting list on the page; the API and the command line list all."""
 REDEMPTIONS_COUNTED_MAX: Final = 100_000
 """Most redemptions of a campaign that a page counts by how far they got: some 0.2 s."""
 
@@ -311,6 +314,7 @@ def _render_campaign(
         is_form_open=fields is not None,
         actions=_list_actions(campaign),
         counted_max=REJECTIONS_COUNTED_MAX,
+        places=name_places(admin.services, campaign.waiting[:PLACES_SHOWN]),
         cursor=view.cursor,
         **_list_parts(admin, balance, view, now, language),
         **_load_history(admin, staff, campaign, campaign, view, language),

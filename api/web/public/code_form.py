@@ -13,6 +13,11 @@ from domain.ports import Language
 from domain.values.identifiers import TYPED_LENGTH_MAX
 
 
+def may_wait(error: ApplicationError) -> bool:
+    """Return whether a person who was refused may join a waiting list instead."""
+    return bool(error.facts.get("waiting_list"))
+
+
 def render_code_form(
     request: Request,
     template: str,
@@ -49,6 +54,7 @@ def render_code_form(
         refusal=refusal,
         email_is_wrong=wrong_field == "email",
         code_is_wrong=wrong_field == "code",
+        may_wait=error is not None and may_wait(error),
         typed_length_max=TYPED_LENGTH_MAX,
         **{name: fact[:TYPED_LENGTH_MAX] if isinstance(fact, str) else fact for name, fact in facts.items()},
     )

@@ -11,7 +11,7 @@ from api.http.problems import retry_headers, status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.use_cases.hand_outs.opened_forms import record_opened_form
 from api.use_cases.redeem import redeem
-from api.web.public.code_form import render_code_form
+from api.web.public.code_form import may_wait, render_code_form
 from api.web.public.typed_values import TypedAgain, explain_refusal, find_pasted_code, find_typed_again, read_address
 from api.web.public.visitor import get_visitor, remember_token
 from api.web.rendering import choose_language, see_other
@@ -62,7 +62,7 @@ async def send_form(
     except ApplicationError as error:
         explained = explain_refusal(error, code)
         if wants_json(request):
-            return _render_json(explained, language)
+            return JSONResponse({"question": True}) if may_wait(explained) else _render_json(explained, language)
         return _render(request, language, email=address.email, code=code, asked=address.email, error=explained)
     path = f"/r/{redemption.reservation.reservation_id}" + ("" if redemption.created else "?known=1")
     response: Response = see_other(path)

@@ -129,6 +129,7 @@ def check_campaign_limits(
     policy: Policy,
     *,
     freed: Sequence[Reservation],
+    keeps_use: bool = False,
 ) -> None:
     """Check that one more use of a recipient is within the limits that the codes of a campaign share.
 
@@ -140,25 +141,49 @@ def check_campaign_limits(
         at: When the use would be reserved.
         policy: Names the lifetime of a reservation, after which a held use is decided at the latest.
         freed: Reservations of the code whose uses the same commit refunds first.
+        keeps_use: Whether the use is a freed one under another address, which no one waits for.
 
     Raises:
         CampaignHeld, CampaignExhausted, CampaignDayLimitReached, PersonLimitReached: It is not.
     """
     freed = [reservation for reservation in freed if campaign.counts(code, reservation)]
+    recipient_id, _ = recipient
+    ahead = 0 if keeps_use else campaign.count_ahead(recipient_id)
+    if ahead and campaign.available is not None and campaign.available + len(freed) - ahead < 1:
+        raise CampaignExhausted(waiting_list=True)
     if campaign.available is not None and campaign.available + len(freed) < 1:
+        waits = {} if campaign.terms.waiting_hours is None else {"waiting_list": True}
         deadline = working_set.campaign_deadlines.get(campaign.campaign_id)
         if deadline is None and not working_set.has_reserved_in_campaign(campaign):
-            raise CampaignExhausted
+            raise CampaignExhausted(**waits)
         is_ahead = deadline is not None and deadline > at
         raise CampaignHeld(
-            retry_after_s=_seconds_until(deadline, at) if is_ahead and deadline else policy.reservation_ttl_s
+            retry_after_s=_seconds_until(deadline, at) if is_ahead and deadline else policy.reservation_ttl_s, **waits
         )
     counted_at = max(at, campaign.last_at)
     freed_of_day = sum(campaign.frees_place_of_day(reservation.reserved_at, counted_at) for reservation in freed)
     on_day = campaign.find_available_on_day(at)
-    if on_day is not None and on_day + freed_of_day < 1:
+    if on_day is not None and on_day + freed_of_day - ahead < 1:
         next_day = datetime.combine(utc_day(counted_at) + timedelta(days=1), time(), UTC)
         raise CampaignDayLimitReached(retry_after_s=_seconds_until(next_day, at), starts_at=next_day)
+    _check_limit_of_person(campaign, working_set, recipient, freed)
+
+
+@campaign_rule
+def check_person_limit(
+    campaign: Campaign, _code: RedeemCode, working_set: WorkingSet, recipient: tuple[UUID, RecipientDraft]
+) -> None:
+    """Check that one more use of a recipient is within the limit of one person.
+
+    Raises:
+        PersonLimitReached: It is not.
+    """
+    _check_limit_of_person(campaign, working_set, recipient, ())
+
+
+def _check_limit_of_person(
+    campaign: Campaign, working_set: WorkingSet, recipient: tuple[UUID, RecipientDraft], freed: Sequence[Reservation]
+) -> None:
     if (limit := campaign.terms.max_per_person) is None:
         return
     recipient_id, draft = recipient
@@ -191,7 +216,9 @@ def check_shared_use_left(
     if not campaign.counts(code, reservation):
         return
     limit = campaign.terms.max_per_person
-    is_full = any(left is not None and left < 1 for left in (campaign.available, campaign.find_available_on_day(at)))
+    ahead = campaign.count_ahead(reservation.recipient_id)
+    lefts = campaign.available, campaign.find_available_on_day(at)
+    is_full = any(left is not None and left - ahead < 1 for left in lefts)
     if is_full or (limit is not None and working_set.count_uses_of_person(campaign, reservation.recipient_id) >= limit):
         raise ReservationNotResolvable("no_free_use")
 

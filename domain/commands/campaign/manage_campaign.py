@@ -164,7 +164,7 @@ def manage_campaign(command: CampaignCommand, working_set: WorkingSet) -> Campai
     """
     note = None if isinstance(command, CreateCampaign) else command.note
     event = _decide(command, working_set)
-    return CampaignDecision(command.campaign_id, event, text=note, uses=_list_counted_uses(event, command, working_set))
+    return CampaignDecision(command.campaign_id, event, text=note, more=_list_counted_uses(event, command, working_set))
 
 
 def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent | None:

@@ -128,7 +128,13 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     try:
         _check(command, code, reservation, recipient_id, theirs, working_set, policy)
         check_campaign_limits(
-            code, working_set, (recipient_id, command.recipient), stamp.now, policy, freed=[reservation]
+            code,
+            working_set,
+            (recipient_id, command.recipient),
+            stamp.now,
+            policy,
+            freed=[reservation],
+            keeps_use=True,
         )
         if (suppression := working_set.find_suppression(recipient_id, reservation.group)) is not None:
             raise AddressUndeliverable(suppression.cause)

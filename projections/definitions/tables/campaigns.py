@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import fields
 
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.model.campaign import Campaign
+from domain.model.waiting_list import WaitingPlaces
 from projections.definitions.projection import EventPlace, Row, StateProjection
 from projections.sql.table import Table
 from projections.sql.term_columns import find_column_type
@@ -44,6 +46,7 @@ TABLE: Final = Table(
         "throwaway": "text",
         "counts_from": "timestamptz",
         "recounted_by": "bigint",
+        "waiting": "text",
     }
     # Columns of new terms follow.
     | {
@@ -68,7 +71,9 @@ class Campaigns(StateProjection):
     def row(self, state: Campaign) -> Row:
         """Return the row of a campaign."""
         terms = {column: getattr(state.terms, name) for name, column in _TERM_COLUMNS.items()}
-        return TABLE.row(**{column: getattr(state, column) for column in _STATE_COLUMNS}, **terms)
+        values = {column: getattr(state, column) for column in _STATE_COLUMNS}
+        values["waiting"] = msgspec.json.encode(state.waiting).decode() if state.waiting else None
+        return TABLE.row(**values, **terms)
 
     def explain(self, row: Mapping[str, Any]) -> EventPlace:
         """Return the event of the row's version."""
@@ -78,7 +83,8 @@ class Campaigns(StateProjection):
         """Return the campaign that a row was made of, from the values in the order of its columns."""
         values = dict(zip(TABLE.columns, row, strict=True))
         terms = CampaignTerms(**{name: values[column] for name, column in _TERM_COLUMNS.items()})
-        return Campaign(terms=terms, **{column: values[column] for column in _STATE_COLUMNS})
+        places = msgspec.json.decode(values["waiting"] or "[]", type=WaitingPlaces)
+        return Campaign(terms=terms, **{**{column: values[column] for column in _STATE_COLUMNS}, "waiting": places})
 
 
 PROJECTION: Final = Campaigns()

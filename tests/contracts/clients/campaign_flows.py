@@ -65,6 +65,23 @@ def _read_campaign(client: StrictClient, campaign_id: UUID) -> None:
     assert len(client.call(str, "campaigns_explain", query=as_uses, path=named).splitlines()) == 2
 
 
+def wait_for_a_use(client: StrictClient, _: ClientWorld) -> None:
+    """Join the waiting list of a full campaign, keep the place, and read the list."""
+    body = m.CampaignRequest(name="Full", max_uses=1, waiting_hours=24)
+    campaign = client.call(m.CampaignView, "campaigns_create", body, status=201, headers={"idempotency-key": "full"})
+    order = m.IssueRequest(campaign=campaign.id, max_uses=9, open=True)
+    code = client.call(list[m.IssuedCode], "codes_issue", order)[0].code
+    request = m.RedeemRequest(email="first@example.com", code=code)
+    client.call(m.RedemptionView, "public_redeem", request, status=202)
+    waiting = m.WaitingRequest(email="second@example.com", code=code)
+    place, again = (client.call(m.WaitingView, "public_join_waiting_list", waiting) for _ in range(2))
+    path = {"campaign_id": campaign.id}
+    listed = client.call(m.WaitingListView, "campaigns_waiting_list", path=path)
+
+    assert (place.state, place.ahead, again) == ("waiting", 0, place)
+    assert [each.email for each in listed.places] == ["s***@example.com"]
+
+
 def list_campaigns(client: StrictClient, _: ClientWorld) -> None:
     """Page after page to the end."""
     campaign_ids = [_create_campaign(client, f"Page {number}").id for number in range(3)]
@@ -294,6 +311,7 @@ def read_health(client: StrictClient, _: ClientWorld) -> None:
 FLOWS = (
     *(
         run_a_campaign,
+        wait_for_a_use,
         list_campaigns,
         run_a_hand_out,
         follow_recipients,

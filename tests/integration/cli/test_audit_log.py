@@ -326,6 +326,7 @@ READ: Final[dict[str, Callable[[Ledger], Arguments]]] = {
     "campaign show": lambda ledger: (ledger.campaign(),),
     "campaign history": lambda ledger: (ledger.campaign(),),
     "campaign explain": lambda ledger: (ledger.campaign(),),
+    "campaign waiting": lambda ledger: (ledger.campaign(),),
     "hand-out list": lambda ledger: (ledger.campaign(),),
     "hand-out show": lambda ledger: (ledger.hand_out(),),
     "hand-out recipients": lambda ledger: ledger.listed()[:1],

@@ -28,6 +28,8 @@ RULES: Final = (None, "mailbox")
 """Whose uses one person's are."""
 MEMBERS: Final = 0.5
 """Share of the codes of a schedule that are in its campaign."""
+WAITING_LISTS: Final = 0.5
+"""Share of the campaigns with a limit that have a waiting list."""
 
 
 class SimulatedCampaign:
@@ -42,6 +44,7 @@ class SimulatedCampaign:
         max_per_person = random.choice([None, 1, 1]) if max_uses is None else random.choice([None, 1])
         max_per_day = Random(self.campaign_id.int).choice([None, None, 1])
         self._rules = Random(self.campaign_id.int + 2)
+        has_list = max_uses is not None and Random(self.campaign_id.int + 4).random() < WAITING_LISTS
         self.execute(
             CreateCampaign(
                 context=self._context(),
@@ -53,6 +56,7 @@ class SimulatedCampaign:
                     person_rule=self._rules.choice(RULES),
                     remind_days=3,
                     notify_at=parse_thresholds("60%, 0 left"),
+                    waiting_hours=1 if has_list else None,
                 ),
             )
         )

@@ -133,7 +133,24 @@ def request_that_waited_remains_uncounted(patch: Patch) -> None:
     patch.setattr(WorkingSet, "find_count_start", lambda _working_set, _code: None)
 
 
+def visitor_overtakes_those_who_wait(patch: Patch) -> None:
+    """A returned use goes to the next request, although others wait; `ledger verify` asks the same function."""
+    patch.setattr(Campaign, "count_ahead", lambda _campaign, _recipient_id: 0)
+
+
+def offer_is_counted_twice(patch: Patch) -> None:
+    """One free use is offered to each person on the waiting list."""
+
+    def count_without_offers(campaign: Campaign, now: datetime) -> int:
+        has_use = campaign.state(now) == "active" and (campaign.available or 0) > 0
+        return sum(place.offered_until is None for place in campaign.waiting) if has_use else 0
+
+    patch.setattr(Campaign, "count_offerable", count_without_offers)
+
+
 CAMPAIGN_PLANTS = (
+    visitor_overtakes_those_who_wait,
+    offer_is_counted_twice,
     limit_that_starts_later_counts_no_earlier_use,
     request_that_waited_remains_uncounted,
     refund_leaves_the_campaign_full,

@@ -101,7 +101,8 @@ def find_untrue_refusals(
         and reservation.occupies_use
     ]
     pending = sum(reservation.is_live for reservation in in_campaign)
-    if isinstance(result, CampaignExhausted) and (pending or len(in_campaign) < (campaign.terms.max_uses or 0)):
+    waiting, limit = len(campaign.waiting), campaign.terms.max_uses or 0
+    if isinstance(result, CampaignExhausted) and ((pending and not waiting) or len(in_campaign) + waiting < limit):
         yield f"campaign {code.campaign_id} was said to be used up: {len(in_campaign)} uses, {pending} pending"
     if isinstance(result, CampaignHeld) and not pending:
         yield f"campaign {code.campaign_id} was said to be held, and nothing holds it"
@@ -116,5 +117,7 @@ def find_untrue_refusals(
             own = sum(reservation.recipient_id == recipient_id for reservation in in_campaign)
         if own < (campaign.terms.max_per_person or 0):
             yield f"{recipient_id} was said to have every use of campaign {code.campaign_id}, and has {own}"
-    if isinstance(result, CampaignDayLimitReached) and campaign.occupied_on_day < (campaign.terms.max_per_day or 0):
+    if isinstance(result, CampaignDayLimitReached) and campaign.occupied_on_day + waiting < (
+        campaign.terms.max_per_day or 0
+    ):
         yield f"campaign {code.campaign_id} was said to have no use left today: {campaign.occupied_on_day} are taken"

@@ -56,6 +56,7 @@ from tests.simulation.checks.retention_checks import find_wrong_erasures
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
 from tests.simulation.checks.threshold_checks import find_uses_beyond_limits_of_codes, find_wrong_crossings
+from tests.simulation.checks.waiting_checks import find_overtaken
 from tests.simulation.services.store import MemoryStore
 
 Violations = Iterator[str]
@@ -78,6 +79,7 @@ def violations(run: RunResult) -> list[str]:
         _spent,
         _secrets,
         find_broken_access_rules,
+        find_overtaken,
         find_uses_against_terms,
         find_uses_beyond_limits_of_codes,
         find_wrong_crossings,

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from domain.command_bus import Command
+from domain.command_bus import AnyCommand, Command
 from domain.commands.access.rebind import RebindReservation
+from domain.commands.campaign.manage_campaign import CampaignCommand
+from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.delivery.record_bounce import RecordMailReport
+from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.reserve import ReserveUse
@@ -21,6 +24,16 @@ from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet
 
 Moving = RebindReservation | RefundReservation | CorrectRecipient | ResolveReservation | RefundAfterOutage
+
+OfCampaign = CampaignCommand | HandOutCommand | LeaveWaitingList | OfferUses
+"""Commands that read a campaign by its id."""
+
+
+def split_by_reads(commands: Sequence[AnyCommand]) -> tuple[list[OfCampaign], list[Command]]:
+    """Return the commands about campaigns, and the others: joining a waiting list reads what redeeming does."""
+    about_campaigns = [command for command in commands if isinstance(command, OfCampaign)]
+    others = [command for command in commands if not isinstance(command, OfCampaign)]
+    return about_campaigns, [each.redeem if isinstance(each, JoinWaitingList) else each for each in others]
 
 
 def find_moved(commands: Sequence[Command]) -> set[UUID]:

@@ -9,6 +9,7 @@ from domain.command_bus import AnyCommand
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.campaign.waiting_list import JoinWaitingList
 from domain.commands.code.import_code import ImportCode
 from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
@@ -21,8 +22,10 @@ from domain.events.hand_out import HandOutBounced, HandOutComplained
 from domain.events.reservation import InviteBounced, InviteComplained
 from domain.model.suppression import Suppression
 from domain.ports import RecipientDraft, TextDraft
-from domain.results import AnyResult, CommandResult
+from domain.results import AnyResult, CommandResult, WaitingResult
 from domain.working_set import WorkingSet
+
+OnTypedCode = ReserveUse | CorrectRecipient | RequestRebind | JoinWaitingList
 
 
 class MemoryKey(NamedTuple):
@@ -56,13 +59,13 @@ class MemoryListRow(NamedTuple):
 def changed_by(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> Iterator[AnyCommand]:
     """Give the commands that changed a code."""
     for command, result in zip(commands, results, strict=True):
-        if isinstance(result, CommandResult) and result.changed:
+        if isinstance(result, CommandResult | WaitingResult) and result.changed:
             yield command
 
 
 def recipients_of(command: AnyCommand) -> Sequence[RecipientDraft]:
     """Return the recipients whom a command names by their email addresses."""
-    if isinstance(command, ReserveUse | CorrectRecipient | RequestRebind):
+    if isinstance(command, OnTypedCode):
         return [command.recipient]
     if not isinstance(command, ImportCode):
         return []
@@ -139,7 +142,7 @@ def refused_requests(
 ) -> Iterator[MemoryRefusal]:
     """Give the refused requests of persons with a code, but not those whose key was used for another request."""
     for command, result in zip(commands, results, strict=True):
-        if not isinstance(result, Refusal) or not isinstance(command, ReserveUse | CorrectRecipient | RequestRebind):
+        if not isinstance(result, Refusal) or not isinstance(command, OnTypedCode):
             continue
         if command.code_digests is None or command.context.actor != "person":
             continue

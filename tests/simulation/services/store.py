@@ -21,7 +21,6 @@ from domain.application import UnitOfWork
 from domain.command_bus import AnyCommand, CodeCommand, Command, NewCode, ReservationCommand
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.campaign.join_campaign import JoinCampaign
-from domain.commands.campaign.manage_campaign import CampaignCommand
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import HandOutMailCommand
@@ -53,10 +52,12 @@ from projections.vault.vault import EncryptedText, PrivateText, SearchableDraft
 from projections.verification.drift_sample import CODE_PROJECTIONS, Rows
 from tests.simulation.services.hand_out_lists import MemoryLists
 from tests.simulation.services.related_reads import (
+    OfCampaign,
     find_linked_reservations,
     find_moved,
     find_recountable,
     may_run_out,
+    split_by_reads,
 )
 from tests.simulation.services.related_writes import (
     MemoryRefusal,
@@ -377,8 +378,7 @@ class _MemoryUnitOfWork:
     def load(self, commands: Sequence[AnyCommand]) -> PipelineSteps[WorkingSet]:
         """Read what the commands touch."""
         yield from ()
-        about_campaigns = [command for command in commands if isinstance(command, CampaignCommand | HandOutCommand)]
-        others = [command for command in commands if not isinstance(command, CampaignCommand | HandOutCommand)]
+        about_campaigns, others = split_by_reads(commands)
         working_set = self._load(others) if others else WorkingSet()
         for command in about_campaigns:
             self._load_campaign(working_set, command)
@@ -416,7 +416,7 @@ class _MemoryUnitOfWork:
         self._load_campaigns(working_set, commands)
         return working_set
 
-    def _load_campaign(self, working_set: WorkingSet, command: CampaignCommand | HandOutCommand) -> None:
+    def _load_campaign(self, working_set: WorkingSet, command: OfCampaign) -> None:
         """Read the campaign of a command."""
         campaign_id = command.campaign_id
         if (campaign := self._store.campaigns.get(campaign_id)) is not None:

@@ -15,6 +15,7 @@ from domain.commands.campaign.manage_campaign import (
     PauseCampaign,
     ResumeCampaign,
 )
+from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses, WaitingListCommand
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import (
@@ -39,7 +40,7 @@ from tests.support.batch_shapes.registry import issue, issue_codes, new_emails, 
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.ledger_bench import SENT, LedgerBench
 
-AloneCommand = CampaignCommand | HandOutCommand
+AloneCommand = CampaignCommand | WaitingListCommand | HandOutCommand
 ALONE: Final[dict[type[AloneCommand], Callable[[LedgerBench], AloneCommand]]] = {}
 """What prepares the ledger for a command that is decided in a transaction without others, and returns it."""
 
@@ -212,3 +213,33 @@ def _resume_hand_out(bench: LedgerBench) -> ResumeHandOut:
 @alone
 def _end_hand_out(bench: LedgerBench) -> EndHandOut:
     return EndHandOut(context=bench.context("operator"), **created(bench))
+
+
+def wait(bench: LedgerBench) -> tuple[UUID, JoinWaitingList]:
+    """Fill a campaign; its id, and the command by which the next person waits for a use of it."""
+    campaign_id = bench.create_campaign(max_uses=1, waiting_hours=24)
+    code = bench.issue(9, bound=False, campaign_id=campaign_id)
+    bench.redeem(code, "first@example.com")
+    return campaign_id, JoinWaitingList(redeem=bench.reserve(code, "second@example.com"))
+
+
+@alone
+def _join_list(bench: LedgerBench) -> JoinWaitingList:
+    return wait(bench)[1]
+
+
+@alone
+def _leave_list(bench: LedgerBench) -> LeaveWaitingList:
+    campaign_id, join = wait(bench)
+    bench.storage.ledger.execute_one(join)
+    place_id = join.redeem.reservation_id
+    return LeaveWaitingList(context=bench.context("person"), campaign_id=campaign_id, place_id=place_id, cause="left")
+
+
+@alone
+def _offer(bench: LedgerBench) -> OfferUses:
+    campaign_id, join = wait(bench)
+    bench.storage.ledger.execute_one(join)
+    change = ChangeCampaignTerms(context=bench.context("staff"), campaign_id=campaign_id, changes={"max_uses": 2})
+    bench.storage.ledger.execute_one(change)
+    return OfferUses(context=bench.context("sweep"), campaign_id=campaign_id)

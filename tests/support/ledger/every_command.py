@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import structs
 
 from domain.application import case_ids
-from domain.command_bus import Command
+from domain.command_bus import AnyCommand, Command
 from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
@@ -23,6 +23,7 @@ from domain.commands.campaign.manage_campaign import (
     PauseCampaign,
     ResumeCampaign,
 )
+from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.code.issue import HandOutPlace, IssueCode
@@ -126,6 +127,27 @@ class EveryCommand(RandomCommands):
             )
             for each in self.campaigns
             for counting in get_args(Counting)[::-1]
+        ]
+
+    def use_waiting_list(self) -> list[AnyCommand]:
+        """Join the list of a full campaign, raise its limit, offer uses, and leave: for the end of a history."""
+        staff, campaign_id, place_id = self.context("staff", "s1"), self.campaigns[1], self.new_id()
+        about: dict[str, Any] = {"context": staff, "campaign_id": campaign_id}
+        code = self.new_code(None, bound=False, campaign_id=campaign_id)
+        redeems = [super(EveryCommand, self).redeem(code=self.codes[-1]) for _ in range(2)]
+        drafts = [
+            self.vault.draft_recipient(EmailAddress.parse(f"w{nth}@example.com"), self.new_id()) for nth in (0, 1)
+        ]
+        first, second = (structs.replace(each, recipient=draft) for each, draft in zip(redeems, drafts, strict=True))
+        return [
+            ResumeCampaign(**about),
+            ChangeCampaignTerms(**about, changes={"max_uses": 1, "waiting_hours": 1}, counting="from_now"),
+            code,
+            first,
+            JoinWaitingList(redeem=structs.replace(second, reservation_id=place_id)),
+            ChangeCampaignTerms(**about, changes={"max_uses": 2}),
+            OfferUses(**about),
+            LeaveWaitingList(**about, place_id=place_id, cause="left"),
         ]
 
     def about_campaign(self) -> CampaignCommand | HandOutCommand:

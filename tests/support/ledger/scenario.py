@@ -23,6 +23,7 @@ from domain.commands.campaign.manage_campaign import (
     PauseCampaign,
     ResumeCampaign,
 )
+from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses, WaitingListCommand
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
@@ -49,7 +50,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, TextDraft
-from domain.results import CampaignResult, CommandResult, HandOutResult, Result
+from domain.results import CampaignResult, CommandResult, HandOutResult, Result, WaitingResult
 from domain.values.persons.mailboxes import find_mailbox
 from domain.working_set import WorkingSet
 from domain.writes import IdempotencyKey
@@ -204,6 +205,35 @@ class Scenario:
         # Another transaction reads them again.
         counted = [each for each in uses if self.campaign.counts(self.working_set.codes[each.code_id], each)]
         self.working_set.uses_of_persons = dict(Counter((key, each.recipient_id) for each in counted))
+        return result
+
+    def wait(self, person: str = "li", *, code: bytes = b"code") -> WaitingResult | Refusal:
+        """A person joins the waiting list of the campaign."""
+        redeem = ReserveUse(
+            context=self.context("person"),
+            code_digests=[code],
+            recipient=self._draft(person),
+            reservation_id=self.new_id(),
+            language="zh",
+        )
+        return self.on_waiting_list(JoinWaitingList(redeem=redeem))
+
+    def leave(self, person: str = "li") -> WaitingResult | Refusal:
+        """A person leaves the waiting list."""
+        recipient_id = self.working_set.recipient_id(self._draft(person))
+        place_id = next(each.place_id for each in self.campaign.waiting if each.recipient_id == recipient_id)
+        context, key = self.context("person"), self._campaign_key
+        return self.on_waiting_list(LeaveWaitingList(context=context, campaign_id=key, place_id=place_id, cause="left"))
+
+    def offer_uses(self) -> WaitingResult | Refusal:
+        """The sweep offers what is left."""
+        return self.on_waiting_list(OfferUses(context=self.context("sweep"), campaign_id=self._campaign_key))
+
+    def on_waiting_list(self, command: WaitingListCommand) -> WaitingResult | Refusal:
+        """Decide one command about the waiting list."""
+        result = handle(command, self.working_set, self.policy)
+        if isinstance(result, Refusal):
+            assert type(result) in command.refusals, f"declare {type(result).__name__}"
         return result
 
     def pause_campaign(self) -> CampaignResult | Refusal:
@@ -507,7 +537,7 @@ def done(result: Result) -> CommandResult:
     return result
 
 
-def refusal(result: Result) -> str:
+def refusal(result: Result | WaitingResult) -> str:
     """The code of a refusal."""
     assert isinstance(result, Refusal), result
     return result.code

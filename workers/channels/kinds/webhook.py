@@ -50,6 +50,7 @@ MESSAGE_TYPES: Final[Mapping[Template, str]] = {
     "invite_reminder": "invite.reminder",
     "hand_out": "code.handed_out",
     "hand_out_reminder": "code.reminder",
+    "waiting_offer": "use.offered",
 }
 """Types of the messages to an external system; all but the first say what to tell a recipient. The end of an access is
 another message (`revoke`), so there is no farewell among them."""
@@ -59,6 +60,7 @@ TIMES: Final[Mapping[Template, tuple[str, ...]]] = {
     "invite_reminder": ("ends_at",),
     "hand_out": ("starts_at", "ends_at"),
     "hand_out_reminder": ("ends_at",),
+    "waiting_offer": ("ends_at",),
 }
 """Times of a message that its body has."""
 

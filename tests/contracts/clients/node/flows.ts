@@ -439,9 +439,19 @@ async function signIn(): Promise<void> {
   assert.match(ok(await api.GET("/metrics", { parseAs: "text" })), /ledger_/);
 }
 
+async function waitForAUse(): Promise<void> {
+  const campaign = ok(await api.POST("/api/v1/campaigns", { body: { name: "Full", max_uses: 1, waiting_hours: 24 } }), 201);
+  const { code } = await issue({ campaign: campaign.id, max_uses: 9, open: true });
+  await redeem(code, "first@example.org");
+  const body = { code, email: "second@example.org" };
+  assert.equal(ok(await api.POST("/api/v1/public/waiting-list", { body })).ahead, 0);
+  const about = { params: { path: { campaign_id: campaign.id } } };
+  assert.equal(ok(await api.GET("/api/v1/campaigns/{campaign_id}/waiting-list", about)).places.length, 1);
+}
+
 const flows = [
   ...[issueABatch, redeemInPublic, redeemOnBehalf, importCodes, listCodes, changeTerms, readAHistory],
-  ...[actOnReservations, resolveCases, readApprovals, listReservations, refundAnOutage, runACampaign, runAHandOut],
+  ...[actOnReservations, resolveCases, readApprovals, listReservations, refundAnOutage, runACampaign, waitForAUse, runAHandOut],
   ...[giveAnExistingCode, followRecipients, brandAGroup, connectAGroup, reportByAMailProvider, runWebhooks, readEvents, exportAndForget, signIn],
 ];
 for (const flow of flows) {

@@ -17,9 +17,10 @@ import pytest
 
 from domain.command_bus import Command
 from domain.commands.campaign.manage_campaign import CampaignCommand
+from domain.commands.campaign.waiting_list import WaitingListCommand
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.errors import Refusal
-from domain.results import CampaignResult, HandOutResult, Result
+from domain.results import AnyResult, CampaignResult, HandOutResult, WaitingResult
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.pipelined_execute import GATHERING_SIZES, PipelinedExecute
 from tests.support.approving import IS_APPROVING
@@ -107,7 +108,7 @@ def test_command_about_a_campaign_sends_the_approved_statements(
     with trace(bench) as lines:
         result = ledger.execute_one(command)
 
-    assert isinstance(result, CampaignResult | HandOutResult)
+    assert isinstance(result, CampaignResult | WaitingResult | HandOutResult)
     check(approved, f"{kind.__name__}, warm caches", [_outcome(result), *lines])
 
 
@@ -149,7 +150,7 @@ def test_every_command_has_a_shape(bench: LedgerBench, approved: dict[str, list[
     titles |= {f"{kind.__name__}, warm caches" for kind in ALONE}
 
     assert used == {*get_args(Command)}
-    assert {*ALONE} == {*get_args(CampaignCommand), *get_args(HandOutCommand)}
+    assert {*ALONE} == {*get_args(CampaignCommand), *get_args(WaitingListCommand), *get_args(HandOutCommand)}
     assert IS_APPROVING or approved.keys() == titles
 
 
@@ -183,7 +184,7 @@ def _locked(bench: LedgerBench, keys: Sequence[int]) -> str:
     return ", ".join(sorted(str(row["kind"]) for row in rows))
 
 
-def _outcome(result: Result | CampaignResult | HandOutResult) -> str:
+def _outcome(result: AnyResult) -> str:
     if isinstance(result, Refusal):
         return result.code
     return "changed" if result.changed else "unchanged"

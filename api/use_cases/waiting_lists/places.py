@@ -1,0 +1,177 @@
+"""The waiting list of a campaign: a person joins it, looks at their place, takes an offered use, and leaves it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from api.errors import ApplicationError
+from api.rate_limits.code_attempts import LimitedAttempt
+from api.use_cases.redeem import Redemption, admit, draft_command, redeem
+from api.use_cases.services import Caller, LedgerServices, Services
+from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList
+from domain.errors import NoSuchCampaign, Refusal
+from domain.model.campaign import Campaign
+from domain.model.waiting_list import WaitingPlace, find_place
+from domain.ports import Language
+from domain.results import WaitingResult
+from domain.values.identifiers import EmailAddress
+from domain.values.link_token import PlaceRef, read_waiting_token, waiting_token
+from domain.values.persons.mailboxes import mask_email
+from projections.read_models.campaign_list import CampaignReader
+
+
+class ShownPlace(NamedTuple):
+    """A place as its person may see it.
+
+    Attributes:
+        state: `waiting`; `offered`: a use is kept; `ended`: the place is no longer on a list; `invalid`: no such place.
+        token: Of its page.
+        ahead: People who are before it.
+        offered_until: Deadline of the offer.
+    """
+
+    state: Literal["waiting", "offered", "ended", "invalid"]
+    token: str = ""
+    ahead: int = 0
+    offered_until: datetime | None = None
+
+    @property
+    def path(self) -> str:
+        """Path of its page."""
+        return f"/waiting/{self.token}"
+
+
+class WaitingRow(NamedTuple):
+    """A place as staff see it: number from 1, its id, the code, the masked address, and its times."""
+
+    number: int
+    place_id: UUID
+    code_id: UUID
+    email: str | None
+    joined_at: datetime
+    offered_until: datetime | None
+
+
+async def join(services: Services, caller: Caller, email: str, code: str, *, language: Language) -> ShownPlace:
+    """Give a person the last place on the waiting list of a code's campaign, or return the one that they have.
+
+    Raises:
+        ApplicationError: Malformed input, a refusal, a rate limit, or the database is unavailable.
+    """
+    redeeming, typed = draft_command(services, caller, services.context(caller), email, code, language=language)
+    redeeming, attempt = admit(services, caller, redeeming, typed)
+    if attempt is None:
+        return await services.run_blocking(_join, services, JoinWaitingList(redeem=redeeming))
+    return await _join_within_limits(services, JoinWaitingList(redeem=redeeming), attempt)
+
+
+async def _join_within_limits(services: Services, command: JoinWaitingList, attempt: LimitedAttempt) -> ShownPlace:
+    try:
+        place = await services.run_blocking(_join, services, command)
+    except BaseException as error:
+        attempt.settle(error)
+        raise
+    attempt.settle(None)
+    return place
+
+
+def _join(services: Services, command: JoinWaitingList) -> ShownPlace:
+    result = _require(services.storage.ledger.execute_one(command))
+    if result.place is None:
+        raise AssertionError("a person who joined has a place")
+    return _show(services, result.campaign, result.place)
+
+
+def find_shown_place(services: Services, token: str) -> ShownPlace:
+    """Return the place that a link leads to, without changing anything."""
+    ref, campaign = _find(services, token)
+    if ref is None or campaign is None:
+        return ShownPlace("invalid")
+    place = find_place(campaign.waiting, ref.place_id)
+    return ShownPlace("ended", token) if place is None else _show(services, campaign, place)
+
+
+def leave(services: Services, caller: Caller, token: str) -> ShownPlace:
+    """End a place at the request of its person; a repeat changes nothing."""
+    ref, campaign = _find(services, token)
+    if ref is None or campaign is None:
+        return ShownPlace("invalid")
+    command = LeaveWaitingList(
+        context=services.context(caller), campaign_id=ref.campaign_id, place_id=ref.place_id, cause="left"
+    )
+    _require(services.storage.ledger.execute_one(command))
+    return ShownPlace("ended", token)
+
+
+async def take_offered_use(services: Services, caller: Caller, token: str, *, language: Language) -> Redemption | None:
+    """Redeem the code of a place for its person; None if the place has ended.
+
+    Raises:
+        ApplicationError: As `redeem`.
+    """
+    typed = await services.run_blocking(_find_typed, services, token)
+    if typed is None:
+        return None
+    return await redeem(services, caller, *typed, language=language)
+
+
+def list_places(services: LedgerServices, campaign_id: UUID) -> list[WaitingRow]:
+    """Return the waiting list of a campaign in order, with masked addresses.
+
+    Raises:
+        ApplicationError: CAMPAIGN_NOT_FOUND.
+    """
+    campaign = CampaignReader(services.storage).find_campaign_state(campaign_id)
+    if campaign is None:
+        raise ApplicationError.from_refusal(NoSuchCampaign())
+    return name_places(services, campaign.waiting)
+
+
+def name_places(services: LedgerServices, places: Sequence[WaitingPlace]) -> list[WaitingRow]:
+    """Return places with the masked addresses of their people; None for those who were erased."""
+    addresses = services.reader.find_recipients([place.recipient_id for place in places]) if places else {}
+    return [
+        WaitingRow(
+            number,
+            place.place_id,
+            place.code_id,
+            mask_email(address.normal) if isinstance(address, EmailAddress) else None,
+            place.joined_at,
+            place.offered_until,
+        )
+        for number, place in enumerate(places, 1)
+        for address in [addresses.get(place.recipient_id)]
+    ]
+
+
+def _find(services: Services, token: str) -> tuple[PlaceRef | None, Campaign | None]:
+    ref = read_waiting_token(_secret(services), token)
+    return ref, None if ref is None else CampaignReader(services.storage).find_campaign_state(ref.campaign_id)
+
+
+def _find_typed(services: Services, token: str) -> tuple[str, str] | None:
+    """Return address and code of a place that has not ended."""
+    ref, campaign = _find(services, token)
+    place = None if ref is None or campaign is None else find_place(campaign.waiting, ref.place_id)
+    if place is None:
+        return None
+    address = services.reader.find_recipients([place.recipient_id]).get(place.recipient_id)
+    code = services.reader.find_code_text(place.code_id)
+    return (address.normal, code) if isinstance(address, EmailAddress) and code is not None else None
+
+
+def _show(services: Services, campaign: Campaign, place: WaitingPlace) -> ShownPlace:
+    token = waiting_token(_secret(services), PlaceRef(campaign.campaign_id, place.place_id))
+    state: Literal["waiting", "offered"] = "waiting" if place.offered_until is None else "offered"
+    return ShownPlace(state, token, campaign.count_ahead(place.recipient_id), place.offered_until)
+
+
+def _require(result: WaitingResult | Refusal) -> WaitingResult:
+    if isinstance(result, Refusal):
+        raise ApplicationError.from_refusal(result) from result
+    return result
+
+
+def _secret(services: Services) -> bytes:
+    return services.settings.secret_key.get_secret_value().encode()

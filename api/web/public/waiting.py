@@ -1,0 +1,81 @@
+"""The pages of waiting lists: join one after a refusal, and the page of a place, which takes or declines an offer.
+
+Opening the link of an email changes nothing, because mail gateways open every link.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import Response
+
+from api.errors import ApplicationError
+from api.http.dependencies import TheServices
+from api.http.problems import status_of
+from api.i18n.messages import refusal_detail, refusal_title
+from api.use_cases.waiting_lists.places import ShownPlace, find_shown_place, join, leave, take_offered_use
+from api.web.public.code_form import render_code_form
+from api.web.public.typed_values import find_pasted_code
+from api.web.public.visitor import get_visitor, remember_token
+from api.web.rendering import choose_language, page, see_other
+
+router = APIRouter(prefix="/waiting")
+
+
+@router.post("")
+async def join_on_page(
+    request: Request,
+    services: TheServices,
+    email: Annotated[str, Form()] = "",
+    code: Annotated[str, Form()] = "",
+) -> Response:
+    """Join the waiting list of the campaign of a code, and redirect to the page of the place."""
+    language, visitor = choose_language(request, services.settings.default_language), get_visitor(request)
+    try:
+        text = await find_pasted_code(services, code)
+        place = await join(services, visitor.caller, email, text, language=language)
+    except ApplicationError as error:
+        return render_code_form(
+            request, "invite.html", language, error, email=email, code=code, asked=email, about_email="", about_code=""
+        )
+    return see_other(place.path)
+
+
+@router.get("/{token}")
+async def show_place(request: Request, services: TheServices, token: str) -> Response:
+    """Show the place."""
+    return _render(request, services, await services.run_blocking(find_shown_place, services, token))
+
+
+@router.post("/{token}")
+async def take_use(request: Request, services: TheServices, token: str) -> Response:
+    """Redeem the code for the person who waits, and redirect to the page of the reservation."""
+    language, visitor = choose_language(request, services.settings.default_language), get_visitor(request)
+    try:
+        redemption = await take_offered_use(services, visitor.caller, token, language=language)
+    except ApplicationError as error:
+        place = await services.run_blocking(find_shown_place, services, token)
+        return _render(request, services, place, error)
+    if redemption is None:
+        return _render(request, services, await services.run_blocking(find_shown_place, services, token))
+    response = see_other(f"/r/{redemption.reservation.reservation_id}")
+    remember_token(request, response, redemption.correction_token, services.settings.policy)
+    return response
+
+
+@router.post("/{token}/leave")
+async def leave_by_link(request: Request, services: TheServices, token: str) -> Response:
+    """End the place. A repeat changes nothing."""
+    place = await services.run_blocking(leave, services, get_visitor(request).caller, token)
+    return _render(request, services, place)
+
+
+def _render(
+    request: Request, services: TheServices, place: ShownPlace, error: ApplicationError | None = None
+) -> Response:
+    language = choose_language(request, services.settings.default_language)
+    refusal = None
+    if error is not None:
+        detail = refusal_detail(error.code, language, **error.facts)
+        refusal = {"title": refusal_title(error.code, language), "detail": detail}
+    status = status_of(error.code) if error is not None else 404 if place.state == "invalid" else 200
+    return page(request, "waiting.html", language, status=status, place=place, refusal=refusal)

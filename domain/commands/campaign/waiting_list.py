@@ -1,0 +1,207 @@
+"""The waiting list of a campaign: join it, leave it, and offer the uses that are left, in the order of joining.
+
+A person who joins must be able to redeem but for a free use, so the rules are those of `reserve_use`. Offers only say
+that a use is kept: it is taken by a redeem request like any other.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import ClassVar, Final, Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.asks import Asks, Names
+from domain.commands.campaign.campaign_limits import check_person_limit
+from domain.commands.campaign.manage_campaign import campaign_event_fields
+from domain.commands.context import CampaignDecision, CommandContext
+from domain.commands.reads import Reads, recipients_of
+from domain.commands.reservation.reserve import RESERVE_READS, ReserveUse, reserve_use
+from domain.errors import (
+    AddressUndeliverable,
+    CampaignExhausted,
+    CampaignHeld,
+    NoSuchCampaign,
+    RefusalOrder,
+    WaitingListClosed,
+)
+from domain.events.waiting_list import LeaveCause, WaitingListJoined, WaitingListLeft, WaitingOfferMade
+from domain.model.campaign import Campaign
+from domain.model.waiting_list import WAITING_MAX, find_place
+from domain.policy import Policy
+from domain.ports import RecipientDraft
+from domain.working_set import WorkingSet
+
+OFFERS_PER_COMMAND: Final = 20
+"""Offers that one command makes, and that it ends, so that what waited for an outage to end follows in steps."""
+
+
+class JoinWaitingList(Struct, frozen=True, kw_only=True):
+    """Wait for a use of the campaign of a code. A person who waits already keeps their place.
+
+    Attributes:
+        redeem: The request that found no use left. Its `reservation_id` becomes the id of the place.
+    """
+
+    refusals: ClassVar[RefusalOrder] = (
+        *(kind for kind in ReserveUse.refusals if kind not in {CampaignHeld, CampaignExhausted}),
+        WaitingListClosed,
+    )
+
+    redeem: ReserveUse
+
+    @property
+    def context(self) -> CommandContext:
+        """Who asks, and when."""
+        return self.redeem.context
+
+    @property
+    def code_digests(self) -> Sequence[bytes]:
+        """Digests of the code."""
+        return self.redeem.code_digests
+
+    @property
+    def recipient(self) -> RecipientDraft:
+        """Who wants to wait."""
+        return self.redeem.recipient
+
+
+class LeaveWaitingList(Struct, frozen=True, kw_only=True):
+    """End a place. A place that has ended stays as it is. `cause` left is a declined offer where there is one."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign,)
+
+    context: CommandContext
+    campaign_id: UUID
+    place_id: UUID
+    cause: Literal["left", "erased", "undeliverable"]
+
+
+class OfferUses(Struct, frozen=True, kw_only=True):
+    """End the offers whose deadline has passed, and offer what is left to those who wait longest."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign,)
+
+    context: CommandContext
+    campaign_id: UUID
+
+
+WaitingListCommand = JoinWaitingList | LeaveWaitingList | OfferUses
+"""A command about the waiting list of one campaign."""
+
+
+def _name(commands: Sequence[JoinWaitingList], names: Names) -> None:
+    RESERVE_READS.name([command.redeem for command in commands], names)
+
+
+def _ask(commands: Sequence[JoinWaitingList], seen: WorkingSet, asks: Asks) -> None:
+    RESERVE_READS.ask([command.redeem for command in commands], seen, asks)
+
+
+JOIN_WAITING_LIST_READS: Final[Reads[JoinWaitingList]] = Reads(name=_name, ask=_ask, drafts_in=recipients_of)
+
+
+def join_waiting_list(command: JoinWaitingList, working_set: WorkingSet, policy: Policy) -> CampaignDecision:
+    """Give a person the last place of the waiting list, or return the one that they have.
+
+    Raises:
+        Refusal: One of `JoinWaitingList.refusals`; `why` of the last one is none, uses_left or full.
+    """
+    campaign = _find_full_campaign(command, working_set, policy)
+    code = working_set.find_code(command.code_digests)
+    if code is None:
+        raise AssertionError("a campaign refuses requests for codes that exist")
+    recipient_id = working_set.recipient_id(command.recipient)
+    check_person_limit(code, working_set, (recipient_id, command.recipient))
+    if (suppression := working_set.find_suppression(recipient_id, code.terms.group)) is not None:
+        raise AddressUndeliverable(suppression.cause)
+    if (own := next((place for place in campaign.waiting if place.recipient_id == recipient_id), None)) is not None:
+        return CampaignDecision(campaign.campaign_id, None, place_id=own.place_id)
+    if campaign.terms.waiting_hours is None:
+        raise _closed("none", campaign)
+    if len(campaign.waiting) >= WAITING_MAX:
+        raise _closed("full", campaign)
+    event = WaitingListJoined(
+        **campaign_event_fields(command.context, campaign),
+        place_id=command.redeem.reservation_id,
+        recipient_id=recipient_id,
+        code_id=code.code_id,
+        language=command.redeem.language,
+    )
+    return CampaignDecision(campaign.campaign_id, event, place_id=event.place_id, recipients=(command.recipient,))
+
+
+def _find_full_campaign(command: JoinWaitingList, working_set: WorkingSet, policy: Policy) -> Campaign:
+    """Return the campaign that refuses a redeem request because no use is left.
+
+    Raises:
+        Refusal: Another rule refuses it; WaitingListClosed, none does.
+    """
+    try:
+        reserve_use(command.redeem, working_set, policy)
+    except (CampaignHeld, CampaignExhausted) as error:
+        campaign_id = error.campaign_id
+    else:
+        raise WaitingListClosed("uses_left")
+    if campaign_id is None:
+        raise AssertionError("a refusal by a campaign names it")
+    return working_set.campaigns[campaign_id]
+
+
+def _closed(why: str, campaign: Campaign) -> WaitingListClosed:
+    refusal = WaitingListClosed(why)
+    refusal.campaign_id = campaign.campaign_id
+    return refusal
+
+
+def leave_waiting_list(command: LeaveWaitingList, working_set: WorkingSet) -> CampaignDecision:
+    """End a place; nothing changes if it has ended.
+
+    Raises:
+        NoSuchCampaign: There is no such campaign.
+    """
+    campaign = _find_campaign(command.campaign_id, working_set)
+    place = find_place(campaign.waiting, command.place_id)
+    if place is None:
+        return CampaignDecision(campaign.campaign_id, None, place_id=command.place_id)
+    is_declined = command.cause == "left" and place.offered_until is not None
+    cause: LeaveCause = "declined" if is_declined else command.cause
+    event = WaitingListLeft(
+        **campaign_event_fields(command.context, campaign),
+        place_id=place.place_id,
+        recipient_id=place.recipient_id,
+        cause=cause,
+    )
+    return CampaignDecision(campaign.campaign_id, event, place_id=place.place_id)
+
+
+def offer_uses(command: OfferUses, working_set: WorkingSet) -> CampaignDecision:
+    """End offers and make new ones, `OFFERS_PER_COMMAND` of each at most.
+
+    Raises:
+        NoSuchCampaign: There is no such campaign.
+    """
+    campaign = _find_campaign(command.campaign_id, working_set)
+    fields = campaign_event_fields(command.context, campaign)
+    now = command.context.now
+    expired = campaign.find_expired_offers(now)[:OFFERS_PER_COMMAND]
+    events: list[WaitingListLeft | WaitingOfferMade] = [
+        WaitingListLeft(**fields, place_id=place.place_id, recipient_id=place.recipient_id, cause="expired")
+        for place in expired
+    ]
+    remaining = replace(campaign, waiting=tuple(place for place in campaign.waiting if place not in expired))
+    waiting = [place for place in remaining.waiting if place.offered_until is None]
+    until = now + timedelta(hours=campaign.terms.waiting_hours or 0)
+    events += [
+        WaitingOfferMade(**fields, place_id=place.place_id, recipient_id=place.recipient_id, until=until)
+        for place in waiting[: min(remaining.count_offerable(now), OFFERS_PER_COMMAND)]
+    ]
+    first, rest = (events[0], events[1:]) if events else (None, [])
+    return CampaignDecision(campaign.campaign_id, first, more=rest)
+
+
+def _find_campaign(campaign_id: UUID, working_set: WorkingSet) -> Campaign:
+    if (campaign := working_set.campaigns.get(campaign_id)) is None:
+        raise NoSuchCampaign
+    return campaign

@@ -1,0 +1,75 @@
+"""Facts about the waiting list of a campaign: who waits, to whom a use is offered, and who leaves the list.
+
+They are in the campaign's stream, so their order is that of the uses. A use that a person on the list takes needs no
+further event: `CampaignUseTaken` ends their place.
+"""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from domain.events.campaign import CampaignEvent
+from domain.ports import Language
+
+LeaveCause = Literal["left", "declined", "expired", "erased", "undeliverable"]
+"""Why a place ended without a use: the person left or declined the offer, its deadline passed, the person's data was
+erased, or no email may be sent to the address."""
+
+
+class WaitingListEvent(CampaignEvent, frozen=True, kw_only=True):
+    """A fact about one place on the waiting list.
+
+    Attributes:
+        place_id: The place.
+        recipient_id: Who has it, by their random id.
+    """
+
+    place_id: UUID
+    recipient_id: UUID
+
+
+class WaitingListJoined(WaitingListEvent, frozen=True, kw_only=True):
+    """A person waits for a use, behind all who wait already.
+
+    Attributes:
+        code_id: The code by which they joined.
+        language: In which they are written to.
+    """
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = True
+    MEANING = "neutral"
+
+    code_id: UUID
+    language: Language
+
+
+class WaitingOfferMade(WaitingListEvent, frozen=True, kw_only=True):
+    """A use is kept for the first person who had no offer yet.
+
+    Attributes:
+        until: Deadline of the offer.
+    """
+
+    IMPORTANCE = "outcome"
+    LANDMARK = False
+    CHANGES_STATE = True
+    MEANING = "neutral"
+
+    until: datetime
+
+
+class WaitingListLeft(WaitingListEvent, frozen=True, kw_only=True):
+    """A place ended without a use.
+
+    Attributes:
+        cause: Why.
+    """
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = True
+    MEANING = "neutral"
+
+    cause: LeaveCause

@@ -1,0 +1,133 @@
+"""Waiting lists from outside: the customer's pages, the API, staff, erasure, and what the log proves."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from api.use_cases.privacy.export_person import export_person
+from api.use_cases.services import Caller
+from domain.commands.campaign.waiting_list import OfferUses
+from domain.commands.context import CommandContext
+from domain.values.identifiers import EmailAddress
+from tests.integration.api.v1.test_campaigns import create, refusal
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
+
+PAGE = {"Accept": "text/html", "Accept-Language": "en"}
+FULL = "CAMPAIGN_HELD"
+
+
+@pytest.fixture
+def campaign(app: AppClient) -> dict[str, Any]:
+    """A campaign with one use, which is reserved, and an open code of it."""
+    document = create(app, max_uses=1, waiting_hours=24)
+    body = {"max_uses": 9, "open": True, "campaign": document["id"]}
+    response = app.client.post("/api/v1/codes", json=body, headers=app.key("admin"))
+    assert response.status_code == 201, response.text
+    document["code"] = response.json()[0]["code"]
+    document["first"] = app.redeem(document["code"], "first@example.com").json()["reservation_id"]
+    return document
+
+
+def wait(app: AppClient, campaign: dict[str, Any], email: str) -> dict[str, Any]:
+    """Join by the API; the place."""
+    body = {"email": email, "code": campaign["code"]}
+    response = app.client.post("/api/v1/public/waiting-list", json=body, headers={"Accept-Language": "en"})
+    assert response.status_code == 200, response.text
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def give_back_and_offer(app: AppClient, campaign: dict[str, Any]) -> None:
+    """Staff refund the use, and the sweep offers it."""
+    path = f"/api/v1/reservations/{campaign['first']}/refund"
+    response = app.client.post(path, json={"note": "x", "revoke_access": False}, headers=app.key("admin"))
+    assert response.status_code == 200, response.text
+    context = CommandContext(now=app.services.now(), actor="sweep")
+    app.services.storage.ledger.execute_one(OfferUses(context=context, campaign_id=UUID(campaign["id"])))
+
+
+def test_refused_customer_joins_by_the_page_and_takes_the_offered_use(app: AppClient, campaign: dict[str, Any]) -> None:
+    """Opening the link changes nothing; a visitor is refused all the time."""
+    form = {"email": "li@example.com", "code": campaign["code"]}
+    refused = app.client.post("/invite", data=form, headers=PAGE)
+    assert "Put me on the waiting list" in refused.text
+    asked = app.client.post("/invite", data=form, headers={"Accept": "application/json"})
+    assert asked.json() == {"question": True}
+
+    joined = app.client.post("/waiting", data=form, headers=PAGE, follow_redirects=False)
+    path = joined.headers["location"]
+    waiting = read_page(app.client.get(path, headers=PAGE).text).find("main").text
+    give_back_and_offer(app, campaign)
+    offered = read_page(app.client.get(path, headers=PAGE).text).find("main").text
+    visitor = refusal(app, campaign["code"], "visitor@example.com")
+    redeemed = app.client.post(path, headers=PAGE, follow_redirects=False)
+    ended = read_page(app.client.get(path, headers=PAGE).text).find("main").text
+
+    assert "0 people are before you." in waiting
+    assert "A use is kept for you" in offered
+    assert visitor[0] == "CAMPAIGN_EXHAUSTED"
+    assert redeemed.headers["location"].startswith("/r/")
+    assert "You are no longer on the waiting list" in ended
+
+
+def test_place_is_kept_and_left_by_its_link(app: AppClient, campaign: dict[str, Any]) -> None:
+    """The same person keeps the place; who leaves twice has left; an unknown link leads nowhere."""
+    first, second, again = (wait(app, campaign, f"{name}@example.com") for name in ("li", "wang", "li"))
+
+    left = app.client.post(f"{first['status_url']}/leave", headers=PAGE)
+    repeated = app.client.post(f"{first['status_url']}/leave", headers=PAGE)
+    moved_up = wait(app, campaign, "wang@example.com")
+
+    assert (first["ahead"], second["ahead"], again) == (0, 1, first)
+    assert (left.status_code, repeated.status_code, moved_up["ahead"]) == (200, 200, 0)
+    assert app.client.get("/waiting/x", headers=PAGE).status_code == 404
+    assert app.client.post("/waiting/x/leave", headers=PAGE).status_code == 404
+    assert app.client.post("/waiting/x", headers=PAGE).status_code == 404
+
+
+def test_staff_see_the_list_masked(app: AppClient, campaign: dict[str, Any]) -> None:
+    """By the API and on the page of the campaign; the history has each step in words."""
+    wait(app, campaign, "li.wei@example.com")
+    path = f"/api/v1/campaigns/{campaign['id']}"
+    viewer = {**app.key("viewer"), "Accept-Language": "en"}
+    places = app.client.get(f"{path}/waiting-list", headers=viewer).json()["places"]
+    history = app.client.get(f"{path}/history", headers=viewer).json()["events"]
+
+    assert [(place["number"], place["email"]) for place in places] == [(1, "l***@example.com")]
+    assert history[-1]["sentence"] == "a person joined the waiting list"
+    assert app.client.get(f"/api/v1/campaigns/{UUID(int=7)}/waiting-list", headers=viewer).status_code == 404
+
+
+def test_erasure_ends_the_place_and_the_export_has_it(app: AppClient, campaign: dict[str, Any]) -> None:
+    """The next person moves up; nothing of the address is left."""
+    wait(app, campaign, "li@example.com")
+    wait(app, campaign, "wang@example.com")
+    services = app.services
+    exported = export_person(services, Caller(actor="operator"), EmailAddress.parse("li@example.com"), "en", "asked")
+    erased = app.client.post(
+        "/api/v1/recipients/forget", json={"email": "li@example.com", "reason": "asked"}, headers=app.key("admin")
+    )
+    places = app.client.get(f"/api/v1/campaigns/{campaign['id']}/waiting-list", headers=app.key("viewer")).json()
+
+    assert [each["is_waiting"] for each in exported["people"][0]["waiting_lists"]] == [True]
+    assert erased.status_code == 200, erased.text
+    assert [place["email"] for place in places["places"]] == ["w***@example.com"]
+
+
+def test_list_is_refused_where_there_is_none_and_needs_a_limit(app: AppClient, campaign: dict[str, Any]) -> None:
+    """Each in words; a campaign without the term refuses as before."""
+    path = f"/api/v1/campaigns/{campaign['id']}"
+    admin = {**app.key("admin"), "Accept-Language": "en"}
+    off = app.client.patch(path, json={"waiting_hours": None}, headers=admin)
+    body = {"email": "li@example.com", "code": campaign["code"]}
+    refused = app.client.post("/api/v1/public/waiting-list", json=body, headers={"Accept-Language": "en"})
+    unlimited = app.client.patch(path, json={"waiting_hours": 1, "max_uses": None}, headers=admin)
+
+    assert off.status_code == 200
+    assert (refused.status_code, refused.json()["code"]) == (409, "WAITING_LIST_CLOSED")
+    assert refused.json()["detail"] == "The campaign has no waiting list. No use was taken."
+    assert unlimited.json()["detail"] == "A waiting list needs a limit of the uses of all codes."
+    form = app.client.post("/invite", data=body, headers=PAGE)
+    assert "Put me on the waiting list" not in form.text

@@ -1,0 +1,217 @@
+"""Offers to people on waiting lists over a real ledger: one email each, bounded, and the next person where it fails."""
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from domain.commands.campaign.manage_campaign import ChangeCampaignTerms
+from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, JoinWaitingList
+from domain.commands.context import CommandContext
+from domain.events.event import ActorKind
+from domain.model.campaign import Campaign
+from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
+from domain.results import CampaignResult, WaitingResult
+from projections.privacy.opt_outs import OptOutRepository
+from projections.read_models.campaign_list import CampaignReader
+from projections.work_queue.outbox import LEASE_S
+from projections.work_queue.waiting_offers import WaitingRows
+from tests.support.fake_channel import FakeChannel
+from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.waiting_offers import WaitingOfferSender
+
+HOURS = 24
+REFUSED = Rejected(server="mx", reason="address_refused", final=True, about_address=True)
+LATER = Rejected(server="mx", reason="temporary", final=False)
+
+
+@dataclass
+class WaitingRig:
+    """A campaign whose uses are all reserved, and its waiting list."""
+
+    bench: LedgerBench
+    steps: DeliverySteps
+    channel: FakeChannel
+    now: datetime
+    campaign_id: UUID
+    code: str
+
+    def context(self, actor: ActorKind = "sweep") -> CommandContext:
+        """Who and when."""
+        return CommandContext(now=self.now, actor=actor)
+
+    def wait(self, name: str) -> None:
+        """A person joins."""
+        redeem = replace(self.bench.reserve(self.code, f"{name}@example.com"), context=self.context("person"))
+        result = self.bench.storage.ledger.execute_one(JoinWaitingList(redeem=redeem))
+        assert isinstance(result, WaitingResult), result
+
+    def allow(self, uses: int) -> None:
+        """Staff raise the limit."""
+        change = ChangeCampaignTerms(
+            context=self.context("staff"), campaign_id=self.campaign_id, changes={"max_uses": uses}
+        )
+        assert isinstance(self.bench.storage.ledger.execute_one(change), CampaignResult)
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign now."""
+        campaign = CampaignReader(self.bench.storage).find_campaign_state(self.campaign_id)
+        assert campaign is not None
+        return campaign
+
+    def sweep(self) -> list[str]:
+        """Offer and send; the people who were written to so far."""
+        storage = self.bench.storage
+        WaitingOfferSender(
+            WaitingRows(storage, LEASE_S),
+            CampaignReader(storage).find_campaign_state,
+            lambda _: "red",
+            OptOutRepository(storage),
+            dataclasses.replace(self.steps, now=lambda: self.now),
+            self.channel,
+            storage.ledger.execute_one,
+            self.context,
+        ).run()
+        assert_no_drift(self.bench)
+        return [message.recipient.typed.partition("@")[0] for message in self.channel.sent]
+
+    def outcomes(self) -> list[str | None]:
+        """What became of the emails of offers."""
+        query = "SELECT outcome FROM waiting_places WHERE offered_at IS NOT NULL ORDER BY joined_at"
+        return [row[0] for row in self.bench.rows(query)]
+
+
+@pytest.fixture
+def house(bench: LedgerBench, steps: DeliverySteps) -> WaitingRig:
+    """A campaign with one use, which a person has."""
+    campaign_id = bench.create_campaign(max_uses=1, waiting_hours=HOURS)
+    code = bench.issue(99, bound=False, campaign_id=campaign_id)
+    bench.redeem(code, "first@example.com")
+    now = bench.storage.recorder.clock.now() + timedelta(seconds=1)
+    return WaitingRig(bench, steps, FakeChannel(), now, campaign_id, code)
+
+
+def test_first_person_gets_one_email_with_the_deadline(house: WaitingRig) -> None:
+    """Nothing before a use is free; the email leads to the page of the place, and opts out."""
+    house.wait("li")
+    house.wait("wang")
+    assert house.sweep() == []
+
+    house.allow(2)
+    for _ in range(2):
+        written_to = house.sweep()
+
+    assert written_to == ["li"]
+    (message,) = house.channel.sent
+    assert message.template == "waiting_offer"
+    assert (message.ends_at, message.group) == (house.now + timedelta(hours=HOURS), "red")
+    assert "/waiting/" in message.link
+    assert "/opt-out/" in message.opt_out_link
+    assert house.outcomes() == ["sent"]
+
+
+def test_next_person_is_written_to_when_the_deadline_has_passed(house: WaitingRig) -> None:
+    """And not a second before."""
+    house.wait("li")
+    house.wait("wang")
+    house.allow(2)
+    house.sweep()
+    house.now += timedelta(hours=HOURS, seconds=-1)
+    before = house.sweep()
+    house.now += timedelta(seconds=1)
+
+    assert (before, house.sweep()) == (["li"], ["li", "wang"])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "written_to"),
+    [
+        (Accepted(server="mx"), ["li"]),
+        (REFUSED, ["li", "wang"]),
+        (OutcomeUnknown(server="mx", cause="timeout"), ["li"]),
+    ],
+)
+def test_place_ends_only_if_no_email_goes_to_the_person(
+    house: WaitingRig, outcome: Outcome, written_to: list[str]
+) -> None:
+    """An unknown outcome keeps the offer, and no second email is sent."""
+    house.channel = FakeChannel(outcome)
+    house.wait("li")
+    house.wait("wang")
+    house.allow(2)
+
+    for _ in range(3):
+        people = house.sweep()
+
+    assert people == written_to
+
+
+def test_email_is_sent_again_after_a_temporary_failure(house: WaitingRig) -> None:
+    """With the same Message-ID and bytes."""
+    house.channel = FakeChannel(LATER)
+    house.wait("li")
+    house.allow(2)
+    house.sweep()
+    house.now += timedelta(hours=1)
+
+    assert house.sweep() == ["li", "li"]
+    first, second = house.channel.sent
+    assert first == second
+
+
+def test_person_who_opted_out_gets_no_email_and_loses_the_place(house: WaitingRig) -> None:
+    """The use goes to the next person."""
+    house.wait("li")
+    house.wait("wang")
+    house.allow(2)
+    recipient_id = house.campaign.waiting[0].recipient_id
+    OptOutRepository(house.bench.storage).insert(recipient_id, "red", house.now)
+
+    for _ in range(2):
+        people = house.sweep()
+
+    assert people == ["wang"]
+
+
+def test_wave_after_an_outage_is_bounded(house: WaitingRig) -> None:
+    """A run makes so many offers and sends so many emails; each person gets one."""
+    people = [f"w{number}" for number in range(OFFERS_PER_COMMAND + 2)]
+    for name in people:
+        house.wait(name)
+    house.allow(100)
+
+    counts = [len(house.sweep()) for _ in range(3)]
+
+    assert counts == [OFFERS_PER_COMMAND, len(people), len(people)]
+    assert sorted({message.recipient.typed for message in house.channel.sent}) == sorted(
+        f"{name}@example.com" for name in people
+    )
+
+
+def test_lost_lease_is_not_repeated_and_keeps_the_offer(house: WaitingRig) -> None:
+    """The email may have been sent."""
+    house.wait("li")
+    house.allow(2)
+    rows = WaitingRows(house.bench.storage, LEASE_S)
+    house.channel = _Dying()
+    with pytest.raises(KeyboardInterrupt):
+        house.sweep()
+    house.channel = FakeChannel()
+    house.now += timedelta(seconds=LEASE_S + 1)
+
+    assert house.sweep() == []
+    assert rows.take(house.now + timedelta(days=9)) is None
+    assert house.outcomes() == ["unknown"]
+    assert house.campaign.offers == 1
+
+
+class _Dying(FakeChannel):
+    """The worker ends while it sends."""
+
+    def send(self, message: OutboundMessage) -> Outcome:
+        raise KeyboardInterrupt(str(message.reservation_id))

@@ -1,0 +1,216 @@
+"""The waiting list of a campaign: uses that come back go to those who wait longest, and no request overtakes them."""
+
+import pytest
+
+from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, LeaveWaitingList
+from domain.errors import Refusal
+from domain.model import waiting_list
+from domain.results import WaitingResult
+from tests.support.ledger.code_terms import make_campaign_terms
+from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
+
+HOUR = 3600.0
+
+
+def full(uses: int = 1, **terms: object) -> Scenario:
+    """A campaign with a waiting list whose uses have all been sent, to people named p0, p1 and so on."""
+    named = {"max_uses": uses, "waiting_hours": 24, **terms}
+    scenario = Scenario(campaign=make_campaign_terms(**named), max_uses=99, bound=False)
+    for nth in range(uses):
+        scenario.sent(f"p{nth}")
+    return scenario
+
+
+def waiting(scenario: Scenario) -> list[tuple[str, bool]]:
+    """Who waits, in order, and whether a use is offered to them."""
+    names = {value: key.decode() for key, value in scenario.working_set.recipient_ids.items()}
+    return [(names[each.recipient_id], each.offered_until is not None) for each in scenario.campaign.waiting]
+
+
+def joined(result: WaitingResult | Refusal) -> WaitingResult:
+    """The result of a command that was not refused."""
+    assert isinstance(result, WaitingResult), result
+    return result
+
+
+def why(result: WaitingResult | Refusal) -> str:
+    """The reason of a refusal."""
+    assert isinstance(result, Refusal), result
+    return f"{result.code}/{result.facts.get('why')}"
+
+
+def give_back(scenario: Scenario, person: str = "p0") -> None:
+    """Refund a person's use."""
+    use = scenario.newest_use(person)
+    assert use is not None
+    done(scenario.refund(use, revoke_access=False))
+
+
+def test_person_joins_once_behind_those_who_wait() -> None:
+    """A second request returns the place that they have."""
+    scenario = full()
+
+    first, second, again = (joined(scenario.wait(person)) for person in ("li", "wang", "li"))
+
+    assert waiting(scenario) == [("li", False), ("wang", False)]
+    assert (first.changed, second.changed, again.changed) == (True, True, False)
+    assert again.place == first.place
+
+
+def test_returned_use_is_kept_for_the_first_person() -> None:
+    """Before the offer and after it, others are refused; the person's own request takes the use and ends the place."""
+    scenario = full()
+    scenario.wait("li")
+    scenario.wait("wang")
+    give_back(scenario)
+
+    before = [refusal(scenario.redeem(person)) for person in ("wang", "visitor")]
+    scenario.offer_uses()
+    after = [refusal(scenario.redeem(person)) for person in ("wang", "visitor")]
+    redeemed = done(scenario.redeem("li"))
+
+    assert before == after == ["CAMPAIGN_EXHAUSTED"] * 2
+    assert redeemed.changed
+    assert waiting(scenario) == [("wang", False)]
+
+
+@pytest.mark.parametrize(("ending", "kind"), [("leave", "declined"), ("deadline", "expired")])
+def test_use_goes_to_the_next_person_when_an_offer_ends(ending: str, kind: str) -> None:
+    """By a declined offer, or by its deadline."""
+    scenario = full()
+    scenario.wait("li")
+    scenario.wait("wang")
+    give_back(scenario)
+    scenario.offer_uses()
+
+    if ending == "leave":
+        scenario.leave("li")
+    else:
+        scenario.passes(24 * HOUR)
+    scenario.offer_uses()
+
+    assert getattr(scenario.events[-2], "cause", None) == kind
+    assert waiting(scenario) == [("wang", True)]
+    assert joined(scenario.offer_uses()).changed is False
+
+
+def test_visitor_takes_what_is_left_besides_those_who_wait() -> None:
+    """A raised limit gives the waiting person one use, and the visitor the other."""
+    scenario = full()
+    scenario.wait("li")
+    scenario.change_campaign(max_uses=3)
+
+    visitors = [scenario.redeem("v0"), scenario.redeem("v1")]
+
+    assert done(visitors[0]).changed
+    assert refusal(visitors[1]) == "CAMPAIGN_EXHAUSTED"
+    assert done(scenario.redeem("li")).changed
+
+
+def test_offers_are_no_more_than_uses_and_bounded_per_command() -> None:
+    """What a raised limit frees at once is offered in steps; a day's limit counts too."""
+    scenario = full(waiting_hours=1)
+    people = [f"w{nth}" for nth in range(OFFERS_PER_COMMAND + 3)]
+    for person in people:
+        scenario.wait(person)
+    scenario.change_campaign(max_uses=1 + OFFERS_PER_COMMAND + 1)
+
+    counts = []
+    for _ in range(3):
+        scenario.offer_uses()
+        counts.append(scenario.campaign.offers)
+
+    assert counts == [OFFERS_PER_COMMAND, OFFERS_PER_COMMAND + 1, OFFERS_PER_COMMAND + 1]
+
+
+@pytest.mark.parametrize("state", ["paused", "day"])
+def test_no_use_is_offered_that_could_not_be_redeemed(state: str) -> None:
+    """While the campaign is paused, or every use of the day is taken."""
+    scenario = full(2, **({"max_per_day": 2} if state == "day" else {}))
+    scenario.wait("li")
+    if state == "paused":
+        give_back(scenario)
+        scenario.pause_campaign()
+    else:
+        scenario.change_campaign(max_uses=3)
+
+    scenario.offer_uses()
+
+    assert waiting(scenario) == [("li", False)]
+
+
+@pytest.mark.parametrize("end", ["off", "ended"])
+def test_list_ends_with_its_term_or_its_campaign(end: str) -> None:
+    """No one waits any longer."""
+    scenario = full()
+    scenario.wait("li")
+
+    if end == "off":
+        scenario.change_campaign(waiting_hours=None)
+    else:
+        scenario.end_campaign()
+
+    assert waiting(scenario) == []
+
+
+def test_joining_is_refused_without_a_list_with_uses_left_and_beyond_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says why; the rules of a redeem request come first."""
+    without = full(waiting_hours=None)
+    left = full(max_per_person=1)
+    assert why(without.wait("li")) == "WAITING_LIST_CLOSED/none"
+    assert why(left.wait("p0")) == "WAITING_LIST_CLOSED/uses_left"
+    give_back(left)
+    assert why(left.wait("li")) == "WAITING_LIST_CLOSED/uses_left"
+
+    small = full()
+    monkeypatch.setattr("domain.commands.campaign.waiting_list.WAITING_MAX", 1)
+    small.wait("li")
+    assert why(small.wait("wang")) == "WAITING_LIST_CLOSED/full"
+    small.pause()
+    assert why(small.wait("wang")).startswith("CODE_PAUSED")
+    assert waiting_list.WAITING_MAX > 1
+
+
+def test_correction_keeps_its_use_while_others_wait() -> None:
+    """It frees the use of the former address, which no one waits for."""
+    scenario = full()
+    scenario.wait("li")
+    use = scenario.newest_use("p0")
+    assert use is not None
+
+    done(scenario.correct(use, "new"))
+
+    assert waiting(scenario) == [("li", False)]
+    assert scenario.campaign.available == 0
+
+
+def test_late_success_does_not_overtake() -> None:
+    """A refunded use whose invitation was sent after all becomes a case, because the free use is kept."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=1, waiting_hours=24), max_uses=99, bound=False)
+    lost = scenario.reserved("p0")
+    scenario.attempt(lost, LOST)
+    scenario.wait("li")
+    done(scenario.resolve(lost, "refunded"))
+    late = scenario.outcome(lost, SENT)
+
+    assert done(late).changed
+    assert "no_free_use" in [getattr(event, "cause", None) for event in scenario.events]
+    assert waiting(scenario) == [("li", False)]
+
+
+def test_leaving_twice_changes_nothing() -> None:
+    """A place that has ended stays as it is."""
+    scenario = full()
+    place = joined(scenario.wait("li")).place
+    assert place is not None
+
+    leave = LeaveWaitingList(
+        context=scenario.context("person"),
+        campaign_id=scenario.campaign.campaign_id,
+        place_id=place.place_id,
+        cause="left",
+    )
+    results = [joined(scenario.on_waiting_list(leave)) for _ in range(2)]
+
+    assert [result.changed for result in results] == [True, False]
+    assert results[1].place is None

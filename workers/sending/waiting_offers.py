@@ -1,0 +1,149 @@
+"""Offers of uses to people on waiting lists: made by the sweep, and sent as emails with few attempts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
+
+from domain.commands.campaign.waiting_list import LeaveWaitingList, OfferUses, WaitingListCommand
+from domain.commands.context import CommandContext
+from domain.judgment import NOTICE, Again, Attempts, End, judge
+from domain.model.campaign import Campaign
+from domain.model.waiting_list import find_place
+from domain.ports import Channel, OptOuts, OutboundMessage, Outcome, outcome_label
+from domain.values.identifiers import EmailAddress
+from projections.work_queue.waiting_offers import FIRST, DueOffer
+from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.loop import Ended, send_at_once, send_due
+from workers.sending.message_factory import OfferMail
+
+TAKEN_MAX: Final = 20
+"""Most emails of one run; the next one follows in seconds."""
+
+
+class WaitingLists(Protocol):
+    """Where people wait, and the emails of their offers."""
+
+    def list_campaigns(self, after: UUID) -> list[UUID]:
+        """Return the next campaigns on whose lists someone waits."""
+
+    def take(self, now: datetime) -> DueOffer | None:
+        """Lease the email that is due longest; None if none is due."""
+
+    def close(self, offer: DueOffer, due_at: datetime | None, outcome: str, *, counts: bool = True) -> None:
+        """Store the outcome. `due_at`: when it is sent again; None for never."""
+
+
+class _PreparedOffer(NamedTuple):
+    """A leased email, the time from which it waits, and the message."""
+
+    offer: DueOffer
+    message: OutboundMessage
+
+
+@dataclass(slots=True)
+class WaitingOfferSender:
+    """`SendingKind`: offers what is left, and sends the emails of offers. One that may have been sent is not repeated.
+
+    A place to whose address no email may be sent ends, so the use goes to the next person.
+
+    Attributes:
+        lists: Where people wait.
+        find_campaign: Returns a campaign by its id.
+        find_group: Returns the group of a code.
+        opt_outs: Who wants no more emails of a group.
+        steps: For time, addresses and messages.
+        channel: Sends the emails.
+        execute: Runs one command.
+        context: Who and when.
+    """
+
+    lists: WaitingLists
+    find_campaign: Callable[[UUID], Campaign | None]
+    find_group: Callable[[UUID], str | None]
+    opt_outs: OptOuts
+    steps: DeliverySteps
+    channel: Channel
+    execute: Callable[[WaitingListCommand], object]
+    context: Callable[[], CommandContext]
+    after: UUID = FIRST
+    leased_count: int = field(default=0, init=False)
+    slots: int = field(default=1, init=False)
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Offer what is left in some campaigns, and send the emails that are due."""
+        campaign_ids = self.lists.list_campaigns(self.after)
+        self.after = campaign_ids[-1] if campaign_ids else FIRST
+        for campaign_id in campaign_ids:
+            if should_stop():
+                return
+            context = self.context()
+            campaign = self.find_campaign(campaign_id)
+            if campaign is not None and campaign.needs_offers(context.now):
+                self.execute(OfferUses(context=context, campaign_id=campaign_id))
+        self.leased_count = 0
+        send_due(self, should_stop)
+
+    def turn(self, ended: Sequence[Ended[_PreparedOffer, Outcome]], free: int) -> Sequence[_PreparedOffer] | None:
+        """Store outcomes, and lease the email that is due longest."""
+        for (offer, message), outcome in ended:
+            if outcome is not None:
+                self._store(offer, message, outcome)
+        now = self.steps.now()
+        due = self.lists.take(now) if free and self.leased_count < TAKEN_MAX else None
+        if due is None:
+            return None
+        self.leased_count += 1
+        prepared = self._prepare(due, now)
+        return [prepared] if prepared else []
+
+    def start(self, leased: Sequence[_PreparedOffer]) -> Mapping[Future[Outcome], _PreparedOffer]:
+        """Send in this thread."""
+        return {send_at_once(self._send, each): each for each in leased}
+
+    def _send(self, prepared: _PreparedOffer) -> Outcome:
+        return self.steps.send_in_time(self.channel, prepared.message, prepared.offer.leased_until)
+
+    def _prepare(self, offer: DueOffer, now: datetime) -> _PreparedOffer | None:
+        """Return what is sent; None if the email was closed."""
+        if offer.attempts > 1 and offer.last_outcome is None:  # a worker ended before it stored an outcome
+            self.lists.close(offer, None, "unknown")
+            return None
+        campaign = self.find_campaign(offer.campaign_id)
+        place = None if campaign is None else find_place(campaign.waiting, offer.place_id)
+        if place is None or place.offered_until is None or place.offered_until <= now:
+            self.lists.close(offer, None, "not_needed")
+            return None
+        group = self.find_group(offer.code_id)
+        address = self.steps.addresses([offer.recipient_id]).get(offer.recipient_id)
+        is_unwanted = bool(self.opt_outs.find_opted_out([offer.recipient_id], group))
+        if (
+            not isinstance(address, EmailAddress)
+            or is_unwanted
+            or self.opt_outs.is_suppressed(offer.recipient_id, group)
+        ):
+            self._give_up(offer, "suppressed")
+            return None
+        mail = OfferMail(campaign_id=offer.campaign_id, place=place, group=group, written_at=offer.offered_at)
+        return _PreparedOffer(offer, self.steps.message_factory.waiting_offer(mail, address))
+
+    def _store(self, offer: DueOffer, message: OutboundMessage, outcome: Outcome) -> None:
+        """Store what follows an attempt."""
+        attempts = Attempts(now=self.steps.now(), number=offer.attempts, begun_at=message.written_at)
+        match judge(outcome, attempts, NOTICE):
+            case Again(at=at, counts=counts):
+                self.lists.close(offer, at, outcome_label(outcome), counts=counts)
+            case End(outcome=together) if outcome_label(together) == "failed":
+                self._give_up(offer, "failed")
+            case _:
+                self.lists.close(offer, None, outcome_label(outcome))
+
+    def _give_up(self, offer: DueOffer, outcome: str) -> None:
+        """End a place to which no email goes."""
+        leave = LeaveWaitingList(
+            context=self.context(), campaign_id=offer.campaign_id, place_id=offer.place_id, cause="undeliverable"
+        )
+        self.execute(leave)
+        self.lists.close(offer, None, outcome)
