@@ -264,8 +264,8 @@ class WorkingSet:
         }
         reserved_at = reservation.reserved_at
         if change == 1:
-            is_correction = bool(campaign.waiting) and isinstance(event, UseReserved)
-            use: CampaignEvent = CampaignUseTaken(**about, corrects=reservation.corrects if is_correction else None)
+            corrects = self._find_kept_use(campaign, code, reservation, event)
+            use: CampaignEvent = CampaignUseTaken(**about, corrects=corrects)
         else:
             use = CampaignUseReturned(**about, reserved_at=reserved_at)
         self.record_campaign(campaign.campaign_id, use)
@@ -275,6 +275,15 @@ class WorkingSet:
         self.uses_of_persons[campaign.campaign_id, self.find_person(campaign, reservation.recipient_id)] = uses
         if change == 1 and uses > limit:
             raise InvariantViolationError(f"campaign {campaign.campaign_id}: a person has {uses} uses, limit {limit}")
+
+    def _find_kept_use(
+        self, campaign: Campaign, code: RedeemCode, reservation: Reservation, event: Event
+    ) -> UUID | None:
+        """Return the counted reservation whose use one keeps under another address, if anyone waits for a use."""
+        if not campaign.waiting or not isinstance(event, UseReserved) or reservation.corrects is None:
+            return None
+        corrected = self.reservations.get(reservation.corrects)
+        return reservation.corrects if corrected is not None and campaign.counts(code, corrected) else None
 
     def campaign_of(self, code: RedeemCode) -> Campaign | None:
         """Return the campaign that a code belongs to; None if it belongs to none.

@@ -18,10 +18,11 @@ class LimitedAttempt:
         waits: Limits on invitations that leave no room, for the command's context; None if all do.
         reservation: To be set to the reservation that the request made; None if it made none.
         is_code_bound: To be set to whether the reservation's code is bound to its first recipient.
+        has_joined: To be set to whether a further person is on a waiting list.
     """
 
     # A class, since a generator costs a microsecond more for every redeem.
-    __slots__ = ("_attempt", "_guard", "_invitation", "is_code_bound", "reservation", "waits")
+    __slots__ = ("_attempt", "_guard", "_invitation", "has_joined", "is_code_bound", "reservation", "waits")
 
     def __init__(self, guard: Guard, attempt: CodeAttempt) -> None:
         self._guard = guard
@@ -29,6 +30,7 @@ class LimitedAttempt:
         self.waits: InvitationWaits | None = None
         self.reservation: Reservation | None = None
         self.is_code_bound = True
+        self.has_joined = False
 
     def __enter__(self) -> Self:
         """Admit the request.
@@ -76,6 +78,7 @@ class LimitedAttempt:
             self.reservation,
             is_code_bound=self.is_code_bound,
             is_answered=is_answered,
+            has_joined=self.has_joined,
         )
         guard.release(attempt)
         if not isinstance(error, ApplicationError):

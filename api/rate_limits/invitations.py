@@ -111,6 +111,7 @@ class Invitations:
         *,
         is_code_bound: bool,
         is_answered: bool,
+        has_joined: bool = False,
     ) -> None:
         """Keep the units that an invitation used, and put the others back.
 
@@ -120,23 +121,25 @@ class Invitations:
             reservation: The reservation that the command made; None if it made none.
             is_code_bound: Whether its code is bound to its first recipient.
             is_answered: Whether the client receives a result or a refusal about a code that exists.
+            has_joined: Whether the command put a further person on a waiting list.
         """
         if invitation.actor not in _LIMITED:
             return
         now = self._clock()
         is_further = reservation is not None and reservation.follows is not None
+        is_invited = reservation is not None or has_joined
         if waits is None or not waits.recipient_s:
-            self._settle(self._recipients, invitation.recipient, now, is_used=reservation is not None)
+            self._settle(self._recipients, invitation.recipient, now, is_used=is_invited)
         if invitation.is_again and (waits is None or not waits.again_s):
             self._settle(self._again, invitation.chain, now, is_used=is_further)
         if invitation.actor == "person" and (waits is None or not waits.address_s):
-            is_new = reservation is not None and not is_code_bound and not is_further
+            is_new = has_joined or (reservation is not None and not is_code_bound and not is_further)
             self._settle(self._sites, invitation.site, now, is_used=is_new)
         if invitation.is_about_other:
             is_counted = waits is None or not waits.others_s
             if is_counted:
-                self._settle(self._others, invitation.site, now, is_used=is_answered and reservation is None)
-            if reservation is not None or (is_counted and is_answered):
+                self._settle(self._others, invitation.site, now, is_used=is_answered and not is_invited)
+            if is_invited or (is_counted and is_answered):
                 self._asked.add(invitation.site + invitation.code + invitation.recipient, now)
 
     def report(self) -> dict[tuple[str, bytes], int]:

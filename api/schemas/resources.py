@@ -139,10 +139,14 @@ class WaitingRequest(StrictRequest):
 class WaitingView(BaseModel):
     """A place on a waiting list, as its person sees it."""
 
-    state: Literal["waiting", "offered"]
-    ahead: Annotated[int, Field(description="People who are before it. Nothing is promised.")]
-    offered_until: Annotated[datetime | None, Field(description="Until when a use is kept; null: none is.")]
-    status_url: Annotated[str, Field(description="Page of the place, to take or decline an offer and to leave.")]
+    state: Annotated[
+        Literal["waiting", "listed"], Field(description="`listed`: the address was on the list before this request.")
+    ]
+    ahead: Annotated[int | None, Field(description="People who are before it. Nothing is promised. Null if `listed`.")]
+    status_url: Annotated[
+        str | None,
+        Field(description="Page of the place, to take or decline an offer and to leave. Null if `listed`."),
+    ]
 
 
 class RedemptionView(BaseModel):

@@ -44,6 +44,18 @@ def find_invitation_limit(
     return InvitationsLimited(why, retry_after_s=seconds) if seconds > 0 else None
 
 
+def find_join_limit(context: CommandContext) -> InvitationsLimited | None:
+    """Return the refusal of a client that may put no further person on a waiting list now; None if it may.
+
+    A place leads to an email, so the limits are those of new recipients.
+    """
+    if context.waits is None:
+        return None
+    waits = context.waits
+    seconds, why = max((waits.recipient_s, RECIPIENT), (waits.address_s, NEW_RECIPIENTS))
+    return InvitationsLimited(why, retry_after_s=seconds) if seconds > 0 else None
+
+
 def find_hidden_answer(context: CommandContext) -> InvitationsLimited | None:
     """Return the refusal of a client that may not learn whether a further recipient has uses; None if it may."""
     if context.waits is None or not context.waits.others_s:

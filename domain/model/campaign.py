@@ -38,6 +38,7 @@ from domain.model.waiting_list import (
     count_ahead,
     evolve_places,
     find_first_without_offer,
+    find_place,
     without_person,
 )
 from domain.ports import RecipientDraft
@@ -109,8 +110,15 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         return sum(place.offered_until is not None for place in self.waiting)
 
     def find_expired_offers(self, now: datetime) -> Sequence[WaitingPlace]:
-        """Return the places whose offers have ended by a time, the first one first."""
-        return [place for place in self.waiting if place.offered_until is not None and place.offered_until <= now]
+        """Return the places whose offers have ended by a time, the first one first.
+
+        An offer that cannot be taken does not end: during a pause, and behind as many as there are uses.
+        """
+        if self.is_paused or not self.has_started(now):
+            return []
+        offered = [place for place in self.waiting if place.offered_until is not None]
+        takable = offered if self.available is None else offered[: max(0, self.available)]
+        return [place for place in takable if place.offered_until is not None and place.offered_until <= now]
 
     def needs_offers(self, now: datetime) -> bool:
         """Return whether an offer has ended, or another can be made."""
@@ -280,7 +288,7 @@ def keeps_day_limit(_before: Campaign | None, event: CampaignEvent, after: Campa
 def keeps_waiting_order(before: Campaign | None, event: CampaignEvent, _after: Campaign) -> bool:
     """Invariant 19: enough uses are left for all who are ahead of the person who takes one, or to whom one is offered.
 
-    A use is offered to the first person without an offer, and only while it is available.
+    A use is offered to the first person without an offer, and only while it is available. An offer may be renewed.
     """
     if before is None or not before.waiting:
         return not isinstance(event, WaitingOfferMade)
@@ -288,6 +296,9 @@ def keeps_waiting_order(before: Campaign | None, event: CampaignEvent, _after: C
         left = before.find_left_for(event.recipient_id)
         return left is None or left > 0
     if isinstance(event, WaitingOfferMade):
+        place = find_place(before.waiting, event.place_id)
+        if place is not None and place.offered_until is not None:
+            return True
         first = find_first_without_offer(before.waiting)
         return first is not None and first.place_id == event.place_id and (before.available or 0) > before.offers
     return True

@@ -226,7 +226,7 @@ SELECT reservation_id, template, written_at, outcome FROM outbox WHERE reservati
 -- name: waiting_places_of_person
 SELECT p.place_id, p.campaign_id, p.code_id, p.joined_at, p.offered_at, p.outcome,
     coalesce(strpos(c.waiting, p.place_id::text) > 0, false) AS is_waiting
-FROM waiting_places p JOIN campaigns c USING (campaign_id) WHERE p.recipient_id = %s ORDER BY p.joined_at LIMIT %s;
+FROM waiting_places p JOIN campaigns c USING (campaign_id) WHERE p.recipient_id = %s ORDER BY is_waiting DESC, p.joined_at LIMIT %s;
 
 -- name: mark_keys_exported
 UPDATE key_checks SET exported_at = now() WHERE ring = %s AND key_id = ANY(%s);
@@ -321,7 +321,8 @@ WITH asked AS (
     GROUP BY recipient_id
 ), places AS (
     -- A place on the list is in the state of its campaign; one that has ended is not there.
-    SELECT recipient_id, bool_or(strpos(c.waiting, p.place_id::text) > 0) AS is_waiting,
+    SELECT recipient_id,
+        bool_or(strpos(c.waiting, p.place_id::text) > 0 AND (c.ends_at IS NULL OR c.ends_at > %(now)s)) AS is_waiting,
         max(greatest(p.joined_at, p.offered_at)) AS last_at
     FROM asked JOIN waiting_places p USING (recipient_id) JOIN campaigns c USING (campaign_id)
     GROUP BY recipient_id

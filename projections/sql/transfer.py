@@ -18,4 +18,5 @@ class TransferSql(Statements, file="transfer.sql", tables=(EVENTS,)):
     all_tables: LiteralString
     foreign_keys: LiteralString
     conflicting_vault_rows: LiteralString
+    restore_waiting_places: LiteralString
     all_key_checks: LiteralString

@@ -34,5 +34,12 @@ WHERE k.contype = 'f' AND k.connamespace = current_schema()::regnamespace;
 -- name: conflicting_vault_rows
 SELECT EXISTS (SELECT FROM code_texts) OR EXISTS (SELECT FROM recipients) OR EXISTS (SELECT FROM private_texts);
 
+-- name: restore_waiting_places
+-- Where people wait, as the campaigns say it. Emails of offers were sent by the ledger that the log comes from, if at all.
+INSERT INTO waiting_places (place_id, campaign_id, code_id, recipient_id, joined_at)
+SELECT (place ->> 'place_id')::uuid, campaign_id, (place ->> 'code_id')::uuid, (place ->> 'recipient_id')::uuid,
+    (place ->> 'joined_at')::timestamptz
+FROM campaigns, json_array_elements(waiting::json) AS place WHERE waiting IS NOT NULL;
+
 -- name: all_key_checks
 SELECT ring, key_id, check_value FROM key_checks ORDER BY ring, key_id;

@@ -29,7 +29,7 @@ _PRIVATE: Final = (
     (re.compile(r"://[^/\s@'\"]+@"), "://***@"),
     (re.compile(r"(?<![\w.+%'-])(?!celery@)[\w.+%'-]+@[\w-]+(\.[\w-]+)+"), "<address>"),
     (re.compile(rf"(?<![\w-]){_CODE}{{4}}(-{_CODE}{{4}}){{4}}(?![\w-])|(?<!\w){_CODE}{{20}}(?!\w)"), "<code>"),
-    (re.compile(r"(?:(?<=/a/)|(?<=/opt-out/)|(?<=/set-password/))[\w.-]{16,}"), "<token>"),
+    (re.compile(r"(?:(?<=/a/)|(?<=/opt-out/)|(?<=/waiting/)|(?<=/set-password/))[\w.-]{16,}"), "<token>"),
 )
 
 

@@ -180,6 +180,7 @@ class _LogImport:
         for table in shadow.tables:
             statement = sql.SQL("INSERT INTO {} SELECT * FROM {}").format(table.place, shadow.place(table))
             self._conn.execute(statement)
+        self._conn.execute(TransferSql.restore_waiting_places)
 
 
 def advance_sequences(conn: Connection[Any], table: str) -> None:

@@ -12,7 +12,7 @@ from domain.commands.context import CommandContext
 from domain.judgment import NOTICE, Again, Attempts, End, judge
 from domain.model.campaign import Campaign
 from domain.model.waiting_list import find_place
-from domain.ports import Channel, OptOuts, OutboundMessage, Outcome, outcome_label
+from domain.ports import Channel, OptOuts, OutboundMessage, Outcome, Rejected, outcome_label
 from domain.values.identifiers import EmailAddress
 from projections.work_queue.waiting_offers import FIRST, DueOffer
 from workers.sending.delivery_steps import DeliverySteps
@@ -135,9 +135,9 @@ class WaitingOfferSender:
         match judge(outcome, attempts, NOTICE):
             case Again(at=at, counts=counts):
                 self.lists.close(offer, at, outcome_label(outcome), counts=counts)
-            case End(outcome=together) if outcome_label(together) == "failed":
+            case End() if isinstance(outcome, Rejected) and outcome.final and outcome.about_address:
                 self._give_up(offer, "failed")
-            case _:
+            case _:  # the offer stays until its deadline: its person may look at the page
                 self.lists.close(offer, None, outcome_label(outcome))
 
     def _give_up(self, offer: DueOffer, outcome: str) -> None:

@@ -19,19 +19,21 @@ from domain.values.identifiers import EmailAddress
 from domain.values.link_token import PlaceRef, read_waiting_token, waiting_token
 from domain.values.persons.mailboxes import mask_email
 from projections.read_models.campaign_list import CampaignReader
+from projections.telemetry.after_commit import after_commit
 
 
 class ShownPlace(NamedTuple):
     """A place as its person may see it.
 
     Attributes:
-        state: `waiting`; `offered`: a use is kept; `ended`: the place is no longer on a list; `invalid`: no such place.
-        token: Of its page.
+        state: `waiting`; `offered`: a use is kept; `listed`: the person waited already, and only they may learn more;
+            `ended`: the place is no longer on a list; `invalid`: no such place.
+        token: Of its page; empty where it is not shown.
         ahead: People who are before it.
         offered_until: Deadline of the offer.
     """
 
-    state: Literal["waiting", "offered", "ended", "invalid"]
+    state: Literal["waiting", "offered", "listed", "ended", "invalid"]
     token: str = ""
     ahead: int = 0
     offered_until: datetime | None = None
@@ -54,7 +56,9 @@ class WaitingRow(NamedTuple):
 
 
 async def join(services: Services, caller: Caller, email: str, code: str, *, language: Language) -> ShownPlace:
-    """Give a person the last place on the waiting list of a code's campaign, or return the one that they have.
+    """Give a person the last place on the waiting list of a code's campaign.
+
+    A person who has one keeps it. Then the link to it is not returned: others who know the address could end the place.
 
     Raises:
         ApplicationError: Malformed input, a refusal, a rate limit, or the database is unavailable.
@@ -72,7 +76,9 @@ async def _join_within_limits(services: Services, command: JoinWaitingList, atte
     except BaseException as error:
         attempt.settle(error)
         raise
-    attempt.settle(None)
+    attempt.has_joined = place.state != "listed"
+    with after_commit("settling rate limits"):
+        attempt.settle(None)
     return place
 
 
@@ -80,7 +86,7 @@ def _join(services: Services, command: JoinWaitingList) -> ShownPlace:
     result = _require(services.storage.ledger.execute_one(command))
     if result.place is None:
         raise AssertionError("a person who joined has a place")
-    return _show(services, result.campaign, result.place)
+    return _show(services, result.campaign, result.place) if result.changed else ShownPlace("listed")
 
 
 def find_shown_place(services: Services, token: str) -> ShownPlace:
@@ -89,7 +95,9 @@ def find_shown_place(services: Services, token: str) -> ShownPlace:
     if ref is None or campaign is None:
         return ShownPlace("invalid")
     place = find_place(campaign.waiting, ref.place_id)
-    return ShownPlace("ended", token) if place is None else _show(services, campaign, place)
+    if place is None or campaign.has_ended(services.now()):
+        return ShownPlace("ended", token)
+    return _show(services, campaign, place)
 
 
 def leave(services: Services, caller: Caller, token: str) -> ShownPlace:

@@ -180,16 +180,16 @@ _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for lang
 async def join_waiting_list(
     body: WaitingRequest, request: Request, services: TheServices, language: TheLanguage
 ) -> WaitingView:
-    """Gives the person the last place on the waiting list of the code's campaign, or returns the place that they have.
+    """Gives the person the last place on the waiting list of the code's campaign. A person who waits keeps their place.
 
-    A use that comes back is offered to the person who waits longest, by an email with a deadline.
+    A use that comes back is offered to the person who waits longest, by an email with a deadline. The answer to a
+    repeated request names neither the place nor its page: others may know the address.
     """
     place = await join(services, caller_of(request.scope), body.email, body.code, language=language)
     return WaitingView(
-        state="waiting" if place.offered_until is None else "offered",
-        ahead=place.ahead,
-        offered_until=place.offered_until,
-        status_url=place.path,
+        state=place.state,
+        ahead=place.ahead if place.token else None,
+        status_url=place.path if place.token else None,
     )
 
 

@@ -37,7 +37,7 @@ async def join_on_page(
         return render_code_form(
             request, "invite.html", language, error, email=email, code=code, asked=email, about_email="", about_code=""
         )
-    return see_other(place.path)
+    return see_other(place.path) if place.token else _render(request, services, place)
 
 
 @router.get("/{token}")

@@ -148,10 +148,11 @@ def check_campaign_limits(
     """
     freed = [reservation for reservation in freed if campaign.counts(code, reservation)]
     recipient_id, _ = recipient
-    ahead = 0 if keeps_use else campaign.count_ahead(recipient_id)
-    if ahead and campaign.available is not None and campaign.available + len(freed) - ahead < 1:
+    ahead = 0 if keeps_use and freed else campaign.count_ahead(recipient_id)
+    left = None if campaign.available is None else campaign.available + len(freed)
+    if ahead and left is not None and 1 <= left <= ahead:
         raise CampaignExhausted(waiting_list=True)
-    if campaign.available is not None and campaign.available + len(freed) < 1:
+    if left is not None and left < 1:
         waits = {} if campaign.terms.waiting_hours is None else {"waiting_list": True}
         deadline = working_set.campaign_deadlines.get(campaign.campaign_id)
         if deadline is None and not working_set.has_reserved_in_campaign(campaign):

@@ -33,6 +33,7 @@ from domain.events.campaign import (
     find_campaign_contradictions,
 )
 from domain.events.code_terms import find_invalid_term
+from domain.events.waiting_list import WaitingOfferMade
 from domain.model.campaign import Campaign
 from domain.model.counted_uses import EXISTING_USES_MAX
 from domain.ports import TextDraft
@@ -164,7 +165,8 @@ def manage_campaign(command: CampaignCommand, working_set: WorkingSet) -> Campai
     """
     note = None if isinstance(command, CreateCampaign) else command.note
     event = _decide(command, working_set)
-    return CampaignDecision(command.campaign_id, event, text=note, more=_list_counted_uses(event, command, working_set))
+    more = (*_list_counted_uses(event, command, working_set), *_renew_offers(event, command, working_set))
+    return CampaignDecision(command.campaign_id, event, text=note, more=more)
 
 
 def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent | None:
@@ -261,6 +263,22 @@ def _list_counted_uses(
     shared = campaign_event_fields(command.context, None) | {"at": event.at, "recorded_at": event.recorded_at}
     uses = working_set.find_existing_uses(command.campaign_id)
     return [CampaignUseTaken(**shared, **use._asdict()) for use in uses]
+
+
+def _renew_offers(
+    event: CampaignEvent | None, command: CampaignCommand, working_set: WorkingSet
+) -> Sequence[WaitingOfferMade]:
+    """Return offers in place of those whose deadline passed during a pause, in which no one could take them."""
+    campaign = working_set.campaigns.get(command.campaign_id)
+    if campaign is None or not isinstance(event, CampaignResumed):
+        return ()
+    fields = campaign_event_fields(command.context, campaign)
+    until = command.context.now + timedelta(hours=campaign.terms.waiting_hours or 0)
+    return [
+        WaitingOfferMade(**fields, place_id=place.place_id, recipient_id=place.recipient_id, until=until)
+        for place in campaign.waiting
+        if place.offered_until is not None and place.offered_until <= command.context.now
+    ]
 
 
 def _find_exceeded_limits(

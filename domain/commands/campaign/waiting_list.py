@@ -16,6 +16,7 @@ from domain.asks import Asks, Names
 from domain.commands.campaign.campaign_limits import check_person_limit
 from domain.commands.campaign.manage_campaign import campaign_event_fields
 from domain.commands.context import CampaignDecision, CommandContext
+from domain.commands.invitation_limits import find_join_limit
 from domain.commands.reads import Reads, recipients_of
 from domain.commands.reservation.reserve import RESERVE_READS, ReserveUse, reserve_use
 from domain.errors import (
@@ -120,8 +121,11 @@ def join_waiting_list(command: JoinWaitingList, working_set: WorkingSet, policy:
         return CampaignDecision(campaign.campaign_id, None, place_id=own.place_id)
     if campaign.terms.waiting_hours is None:
         raise _closed("none", campaign)
-    if len(campaign.waiting) >= WAITING_MAX:
+    of_code = sum(place.code_id == code.code_id for place in campaign.waiting)
+    if len(campaign.waiting) >= WAITING_MAX or (code.available is not None and of_code >= code.available):
         raise _closed("full", campaign)
+    if (limit := find_join_limit(command.context)) is not None:
+        raise limit
     event = WaitingListJoined(
         **campaign_event_fields(command.context, campaign),
         place_id=command.redeem.reservation_id,
@@ -139,11 +143,11 @@ def _find_full_campaign(command: JoinWaitingList, working_set: WorkingSet, polic
         Refusal: Another rule refuses it; WaitingListClosed, none does.
     """
     try:
-        reserve_use(command.redeem, working_set, policy)
+        decision = reserve_use(command.redeem, working_set, policy)
     except (CampaignHeld, CampaignExhausted) as error:
         campaign_id = error.campaign_id
     else:
-        raise WaitingListClosed("uses_left")
+        raise decision.refusal or WaitingListClosed("uses_left")
     if campaign_id is None:
         raise AssertionError("a refusal by a campaign names it")
     return working_set.campaigns[campaign_id]

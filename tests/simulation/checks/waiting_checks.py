@@ -47,7 +47,7 @@ def _follow(queue: _Queue, event: Event) -> Iterator[str]:
             yield f"{event.recipient_id} waits twice, or although a use is left"
         queue.line.append(event.recipient_id)
     elif isinstance(event, WaitingOfferMade):
-        if free <= len(queue.offered):
+        if event.recipient_id not in queue.offered and free <= len(queue.offered):
             yield f"{event.recipient_id} is offered a use that is offered to another person, or is not there"
         if {*queue.line[: queue.line.index(event.recipient_id)]} - queue.offered:
             yield f"{event.recipient_id} is offered a use before those who wait longer"

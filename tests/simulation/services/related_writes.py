@@ -1,6 +1,7 @@
 """What commands leave next to their events, worked out from the commands: apart from the decisions that say it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -26,6 +27,18 @@ from domain.results import AnyResult, CommandResult, WaitingResult
 from domain.working_set import WorkingSet
 
 OnTypedCode = ReserveUse | CorrectRecipient | RequestRebind | JoinWaitingList
+
+
+@dataclass
+class OutboxEntry:
+    """An email in the outbox; done when `due_at` is None."""
+
+    written_at: datetime
+    due_at: datetime | None
+    attempts: int = 0
+    outcome: str | None = None
+    leased_until: datetime | None = None
+    attempted_at: datetime | None = None
 
 
 class MemoryKey(NamedTuple):

@@ -63,6 +63,9 @@ def find_why_kept(store: MemoryStore, recipient_id: UUID, now: datetime, before:
         return "case"
     if any(_is_open(store, use) for use in uses) or _waits_in_a_list(store, recipient_id):
         return "open"
+    places = [(key, at) for key, at in store.places.values() if key == recipient_id]
+    if places and _waits_for_a_use(store, recipient_id, now):
+        return "open"
     codes = [store.codes[each.code_id] for each in store.handed_out.values() if each.recipient_id == recipient_id]
     if any(
         not code.is_revoked
@@ -77,7 +80,7 @@ def find_why_kept(store: MemoryStore, recipient_id: UUID, now: datetime, before:
     if any(key == recipient_id and until > now for (key, _), until in store.suppressed.items()):
         return "opt_out"
     times = [at for use in uses for at in (use.reserved_at, use.sent_at, use.refunded_at) if at is not None]
-    newest = max([*times, *(code.last_at for code in codes)], default=now)
+    newest = max([*times, *(at for _, at in places), *(code.last_at for code in codes)], default=now)
     return "recent" if newest > before else None
 
 
@@ -93,6 +96,14 @@ def _waits_in_a_list(store: MemoryStore, recipient_id: UUID) -> bool:
         and code_id not in store.handed_out
         and store.hand_outs[row.hand_out_id].state != "ended"
         for code_id, row in store.lists.rows.items()
+    )
+
+
+def _waits_for_a_use(store: MemoryStore, recipient_id: UUID, now: datetime) -> bool:
+    return any(
+        place.recipient_id == recipient_id and not campaign.has_ended(now)
+        for campaign in store.campaigns.values()
+        for place in campaign.waiting
     )
 
 

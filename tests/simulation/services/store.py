@@ -7,7 +7,6 @@ no database, be rolled back, or commit and lose its answer; then it is retried a
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import ClassVar, Literal, NamedTuple, cast
@@ -29,6 +28,7 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import is_released_by_revocation
+from domain.events.waiting_list import WaitingListJoined, WaitingOfferMade
 from domain.model.campaign import Campaign
 from domain.model.counted_uses import ExistingUse
 from domain.model.hand_out import HandedOutCode, HandOut
@@ -61,6 +61,7 @@ from tests.simulation.services.related_reads import (
 )
 from tests.simulation.services.related_writes import (
     MemoryRefusal,
+    OutboxEntry,
     changed_by,
     is_known_by_text,
     named_texts,
@@ -109,18 +110,6 @@ Read = Literal[
 """What `load` reads; a planted bug omits one of them."""
 
 
-@dataclass
-class OutboxEntry:
-    """An email in the outbox; done when `due_at` is None."""
-
-    written_at: datetime
-    due_at: datetime | None
-    attempts: int = 0
-    outcome: str | None = None
-    leased_until: datetime | None = None
-    attempted_at: datetime | None = None
-
-
 class Erasure(NamedTuple):
     """A recipient whose address was erased when the log had so many events."""
 
@@ -148,6 +137,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.recipient_ids: dict[bytes, UUID] = {}
         self.addresses: dict[UUID, EncryptedText] = {}
         self.former_ids: defaultdict[bytes, set[UUID]] = defaultdict(set)
+        self.places: dict[UUID, tuple[UUID, datetime]] = {}
         self.erased: list[Erasure] = []
         self.mailboxes: dict[UUID, bytes] = {}
         self.texts: dict[UUID, PrivateText] = {}
@@ -319,6 +309,8 @@ class MemoryStore(POPOApplicationRecorder):
         for recorded in working_set.new_events:
             if (notice := outbox_entry_for(recorded.event, working_set)) is not None:
                 self.outbox.setdefault(notice[:2], OutboxEntry(notice[2], notice[2]))
+            if isinstance(recorded.event, WaitingListJoined | WaitingOfferMade):
+                self.places[recorded.event.place_id] = (recorded.event.recipient_id, recorded.event.waits_from)
         for recipient_id, suppression, until in suppressions(working_set):
             self.suppressed[recipient_id, suppression] = until
         for key in used_keys(commands, results):

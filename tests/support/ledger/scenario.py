@@ -27,7 +27,7 @@ from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingL
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
-from domain.commands.context import CommandContext
+from domain.commands.context import CommandContext, InvitationWaits
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordMailReport
@@ -207,10 +207,12 @@ class Scenario:
         self.working_set.uses_of_persons = dict(Counter((key, each.recipient_id) for each in counted))
         return result
 
-    def wait(self, person: str = "li", *, code: bytes = b"code") -> WaitingResult | Refusal:
+    def wait(
+        self, person: str = "li", *, code: bytes = b"code", waits: InvitationWaits | None = None
+    ) -> WaitingResult | Refusal:
         """A person joins the waiting list of the campaign."""
         redeem = ReserveUse(
-            context=self.context("person"),
+            context=replace(self.context("person"), waits=waits),
             code_digests=[code],
             recipient=self._draft(person),
             reservation_id=self.new_id(),

@@ -78,10 +78,16 @@ def test_place_is_kept_and_left_by_its_link(app: AppClient, campaign: dict[str, 
 
     left = app.client.post(f"{first['status_url']}/leave", headers=PAGE)
     repeated = app.client.post(f"{first['status_url']}/leave", headers=PAGE)
-    moved_up = wait(app, campaign, "wang@example.com")
+    moved_up = read_page(app.client.get(second["status_url"], headers=PAGE).text).find("main").text
+    form = {"email": "wang@example.com", "code": campaign["code"]}
+    on_page = app.client.post("/waiting", data=form, headers=PAGE, follow_redirects=False)
 
-    assert (first["ahead"], second["ahead"], again) == (0, 1, first)
-    assert (left.status_code, repeated.status_code, moved_up["ahead"]) == (200, 200, 0)
+    assert (first["ahead"], second["ahead"]) == (0, 1)
+    assert again == {"state": "listed", "ahead": None, "status_url": None}, "others may know the address"
+    assert (left.status_code, repeated.status_code) == (200, 200)
+    assert "0 people are before you." in moved_up
+    assert (on_page.status_code, "You are on the waiting list" in on_page.text) == (200, True)
+    assert "/leave" not in on_page.text
     assert app.client.get("/waiting/x", headers=PAGE).status_code == 404
     assert app.client.post("/waiting/x/leave", headers=PAGE).status_code == 404
     assert app.client.post("/waiting/x", headers=PAGE).status_code == 404

@@ -10,6 +10,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from domain.commands.campaign.waiting_list import JoinWaitingList
+from domain.results import WaitingResult
 from projections.database.errors import WrongKeysError
 from projections.replay import row_buffer
 from projections.replay.observer import UndecodableEventError
@@ -103,6 +105,18 @@ def test_import_is_the_same_ledger(lived: LedgerBench, elsewhere: LedgerBench) -
     last = log_of(elsewhere)[-1][-1]
     elsewhere.issue()
     assert log_of(elsewhere)[-1][-1] > last
+
+
+def test_imported_people_wait_where_they_waited(bench: LedgerBench, elsewhere: LedgerBench) -> None:
+    """An erasure finds them there, and an offer can be written to them."""
+    code = bench.issue(9, bound=False, campaign_id=bench.create_campaign(max_uses=1, waiting_hours=9))
+    done(bench.redeem(code, "first@example.com"))
+    join = JoinWaitingList(redeem=bench.reserve(code, "li@example.com"))
+    assert isinstance(bench.storage.ledger.execute_one(join), WaitingResult)
+    imported(elsewhere, exported(bench))
+
+    rows = "SELECT place_id, campaign_id, code_id, recipient_id, joined_at FROM waiting_places"
+    assert elsewhere.rows(rows) == bench.rows(rows) != []
 
 
 def test_import_ends_when_a_page_has_more_rows_than_a_piece(

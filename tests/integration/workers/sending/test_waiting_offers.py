@@ -134,6 +134,7 @@ def test_next_person_is_written_to_when_the_deadline_has_passed(house: WaitingRi
         (Accepted(server="mx"), ["li"]),
         (REFUSED, ["li", "wang"]),
         (OutcomeUnknown(server="mx", cause="timeout"), ["li"]),
+        (Rejected(server="mx", reason="message_refused", final=True), ["li"]),
     ],
 )
 def test_place_ends_only_if_no_email_goes_to_the_person(

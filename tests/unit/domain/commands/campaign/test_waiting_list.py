@@ -1,8 +1,10 @@
 """The waiting list of a campaign: uses that come back go to those who wait longest, and no request overtakes them."""
 
 import pytest
+from msgspec.structs import replace
 
 from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, LeaveWaitingList
+from domain.commands.context import InvitationWaits
 from domain.errors import Refusal
 from domain.model import waiting_list
 from domain.results import WaitingResult
@@ -214,3 +216,65 @@ def test_leaving_twice_changes_nothing() -> None:
 
     assert [result.changed for result in results] == [True, False]
     assert results[1].place is None
+
+
+def test_code_brings_no_more_people_than_it_has_uses() -> None:
+    """A code with one use left cannot fill the list with made-up addresses."""
+    scenario = full(2)
+    scenario.working_set.codes[scenario.code_id] = replace(
+        scenario.code, terms=replace(scenario.code.terms, max_uses=scenario.code.used + 1)
+    )
+
+    assert joined(scenario.wait("li")).changed
+    assert why(scenario.wait("wang")) == "WAITING_LIST_CLOSED/full"
+    assert joined(scenario.wait("li")).changed is False
+
+
+@pytest.mark.parametrize(("waits", "named"), [({"recipient_s": 60}, "recipient"), ({"address_s": 9}, "new_recipients")])
+def test_joining_is_limited_as_new_recipients_are(waits: dict[str, int], named: str) -> None:
+    """A place leads to an email."""
+    scenario = full()
+    scenario.wait("li")
+    limits = InvitationWaits(**waits)
+
+    assert why(scenario.wait("wang", waits=limits)) == f"RATE_LIMITED/{named}"
+    assert joined(scenario.wait("li", waits=limits)).changed is False
+
+
+def test_offers_do_not_end_during_a_pause_and_are_renewed_after_it() -> None:
+    """No one could take them."""
+    scenario = full()
+    scenario.wait("li")
+    scenario.wait("wang")
+    give_back(scenario)
+    scenario.offer_uses()
+    scenario.pause_campaign()
+    scenario.passes(48 * HOUR)
+
+    assert joined(scenario.offer_uses()).changed is False
+    scenario.resume_campaign()
+    assert joined(scenario.offer_uses()).changed is False
+    assert waiting(scenario) == [("li", True), ("wang", False)]
+    assert done(scenario.redeem("li")).changed
+
+
+def test_offer_behind_the_uses_that_are_left_does_not_end() -> None:
+    """The limit was lowered after the offer, so the use could not be taken."""
+    scenario = full(2)
+    scenario.wait("li")
+    give_back(scenario)
+    scenario.offer_uses()
+    scenario.change_campaign(max_uses=1)
+    scenario.passes(48 * HOUR)
+
+    assert joined(scenario.offer_uses()).changed is False
+    assert waiting(scenario) == [("li", True)]
+
+
+def test_full_campaign_may_say_that_a_use_is_held_while_others_wait() -> None:
+    """A reserved use may still come back: "used up" is said only when it is true."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=1, waiting_hours=24), max_uses=99, bound=False)
+    scenario.reserved("p0")
+    scenario.wait("li")
+
+    assert refusal(scenario.redeem("visitor")) == "CAMPAIGN_HELD"
