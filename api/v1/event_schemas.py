@@ -1,4 +1,4 @@
-"""Schemas of events and webhook messages, for machines. They are public: they hold nothing of this ledger."""
+"""Schemas of events and webhook messages, for machines."""
 
 from typing import Annotated, Any
 
@@ -6,12 +6,14 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from api.errors import ApplicationError
-from api.http.openapi import problem_responses
+from api.http.blocking_route import BlockingRoute
+from api.http.dependencies import MayReadEvents
+from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.event_schemas import DIALECT, Schema, event_schemas, message_schemas
 
 NAME_LENGTH_MAX = 64
 
-router = APIRouter(prefix="/api/v1/schemas", tags=["events"])
+router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/schemas", tags=["events"], responses=PROTECTED)
 
 
 class SchemaList(BaseModel):
@@ -27,23 +29,23 @@ NOT_FOUND = problem_responses("NOT_FOUND")
 
 
 @router.get("", summary="List the schemas of events and webhook messages")
-async def list_schemas() -> SchemaList:
+async def list_schemas(_: MayReadEvents) -> SchemaList:
     """Returns the paths of all schemas. Types and fields are only added within v1: accept those you do not know."""
     return SchemaList(
         dialect=DIALECT,
-        events={name: f"{router.prefix}/events/{name}" for name in event_schemas()},
+        events={name: f"{router.prefix}/{name}" for name in event_schemas()},
         webhooks={name: f"{router.prefix}/webhooks/{name}" for name in message_schemas()},
     )
 
 
-@router.get("/events/{name}", responses=NOT_FOUND, summary="Get the schema of a type of event")
-async def get_event_schema(name: Name) -> dict[str, Any]:
+@router.get("/{name}", responses=NOT_FOUND, summary="Get the schema of a type of event")
+async def get_event_schema(name: Name, _: MayReadEvents) -> dict[str, Any]:
     """Returns the JSON Schema of an event as `/api/v1/events` and its stream show it."""
     return _require(event_schemas().get(name))
 
 
 @router.get("/webhooks/{name}", responses=NOT_FOUND, summary="Get the schema of a type of webhook message")
-async def get_message_schema(name: Name) -> dict[str, Any]:
+async def get_message_schema(name: Name, _: MayReadEvents) -> dict[str, Any]:
     """Returns the JSON Schema of the body of a webhook message."""
     return _require(message_schemas().get(name))
 

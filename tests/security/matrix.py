@@ -22,9 +22,6 @@ GET /api/v1/public/redemptions/{reservation_id}/stream
 POST /api/v1/public/redemptions/{reservation_id}/correct-recipient
 POST /api/v1/public/rebind
 POST /api/v1/public/redeem
-GET /api/v1/schemas
-GET /api/v1/schemas/events/{name}
-GET /api/v1/schemas/webhooks/{name}
 POST /api/v1/public/waiting-list
 GET /docs
 GET /favicon.ico
@@ -95,6 +92,9 @@ GET /api/v1/codes/{code_id}/terms
 GET /api/v1/codes/{code_id}/what-if
 GET /api/v1/events
 GET /api/v1/events/stream
+GET /api/v1/schemas
+GET /api/v1/schemas/{name}
+GET /api/v1/schemas/webhooks/{name}
 GET /api/v1/reservations
 GET /api/v1/reservations/{reservation_id}
 GET /api/v1/session
@@ -426,6 +426,9 @@ GET /api/v1/cases
     "events:read": """
 GET /api/v1/events
 GET /api/v1/events/stream
+GET /api/v1/schemas
+GET /api/v1/schemas/{name}
+GET /api/v1/schemas/webhooks/{name}
 """,
 }
 """Which scope of an API key opens which route; every other route below /api/v1 that is not for anyone needs `admin`."""

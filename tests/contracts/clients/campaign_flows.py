@@ -270,7 +270,7 @@ def read_schemas(client: StrictClient, _: ClientWorld) -> None:
     event = client.call(dict[str, Any], "events_get_event_schema", path={"name": "UseReserved"})
     message = client.call(dict[str, Any], "events_get_message_schema", path={"name": "webhook.test"})
 
-    assert listed.events["UseReserved"].endswith("/events/UseReserved")
+    assert listed.events["UseReserved"].endswith("/schemas/UseReserved")
     assert (event["title"], message["title"]) == ("UseReserved", "webhook.test")
 
 

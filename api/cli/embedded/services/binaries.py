@@ -25,9 +25,7 @@ POSTGRES_FOLDERS: Final = (
 )
 """Folders of programs that Debian, Red Hat and Homebrew leave out of PATH."""
 VERSION_S_MAX = 20
-MACHINES_WITH_WHEELS: Final = frozenset(
-    {("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("darwin", "x86_64")}
-)
+MACHINES_WITH_WHEELS: Final = frozenset({("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")})
 """Machines on which the extra `local` installs programs, as its markers say."""
 
 

@@ -412,9 +412,9 @@ async function readEvents(): Promise<void> {
   const stream: string = ok(await api.GET("/api/v1/events/stream", { params: { query }, parseAs: "text" }));
   assert(stream.includes(`id: ${positions.at(-1)}\n`));
   const listed = ok(await api.GET("/api/v1/schemas"));
-  assert.equal(nth([listed.events["UseReserved"]], 0), "/api/v1/schemas/events/UseReserved");
+  assert.equal(nth([listed.events["UseReserved"]], 0), "/api/v1/schemas/UseReserved");
   const event = { params: { path: { name: "UseReserved" } } };
-  assert.equal(ok(await api.GET("/api/v1/schemas/events/{name}", event))["title"], "UseReserved");
+  assert.equal(ok(await api.GET("/api/v1/schemas/{name}", event))["title"], "UseReserved");
   const message = { params: { path: { name: "webhook.test" } } };
   assert.equal(ok(await api.GET("/api/v1/schemas/webhooks/{name}", message))["title"], "webhook.test");
 }
