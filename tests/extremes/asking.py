@@ -58,7 +58,12 @@ class LedgerAsker:
         ids = dict.fromkeys(named, NOTHING)
         words: dict[str, object] = {"email": "li.wei@example.com", "code": "NO-SUCH-CODE", "note": "n", "reason": "r"}
         group: dict[str, object] = {"group": "blue", "url": "https://hooks.example.com/"}
-        paths: dict[str, object] = {"digest": "0" * 64, "version": 1, "staff_id": self.role_clients.staff["admin"]}
+        paths: dict[str, object] = {
+            "digest": "0" * 64,
+            "version": 1,
+            "name": "InviteSent",
+            "staff_id": self.role_clients.staff["admin"],
+        }
         paths |= {"subject": "people", "subject_id": NOTHING}
         about: dict[str, object] = {"code_id": code_id, "reservation_id": reservation_id}
         about |= {

@@ -363,6 +363,7 @@ GET /api/v1/hand-outs/{hand_out_id}/recipients
 GET /api/v1/campaigns/{campaign_id}
 GET /api/v1/campaigns/{campaign_id}/explain
 GET /api/v1/campaigns/{campaign_id}/history
+GET /api/v1/campaigns/{campaign_id}/waiting-list
 GET /api/v1/campaigns/{campaign_id}/limit-preview
 GET /api/v1/codes
 GET /api/v1/codes/{code_id}

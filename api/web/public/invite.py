@@ -31,7 +31,7 @@ async def show_form(request: Request, services: TheServices, code: str = "", res
     language, typed = choose_language(request, services.settings.default_language), TypedAgain(code=code)
     if reservation:
         typed = await services.run_blocking(find_typed_again, services, get_visitor(request), reservation)
-    return _render(request, language, email=typed.email, code=typed.code)
+    return render_invite(request, language, email=typed.email, code=typed.code)
 
 
 @router.post("/invite")
@@ -50,12 +50,12 @@ async def send_form(
     """
     language, visitor = choose_language(request, services.settings.default_language), get_visitor(request)
     if switch:
-        return _render(request, language, email=email, code=code)
+        return render_invite(request, language, email=email, code=code)
     address = read_address(email, asked, choice)
     if address.suggested is not None:
         if wants_json(request):
             return JSONResponse({"question": True})
-        return _render(request, language, email=email, code=code, asked=email, suggested=address.suggested)
+        return render_invite(request, language, email=email, code=code, asked=email, suggested=address.suggested)
     try:
         text = await find_pasted_code(services, code)
         redemption = await redeem(services, visitor.caller, address.email, text, language=language)
@@ -63,7 +63,7 @@ async def send_form(
         explained = explain_refusal(error, code)
         if wants_json(request):
             return JSONResponse({"question": True}) if may_wait(explained) else _render_json(explained, language)
-        return _render(request, language, email=address.email, code=code, asked=address.email, error=explained)
+        return render_invite(request, language, email=address.email, code=code, asked=address.email, error=explained)
     path = f"/r/{redemption.reservation.reservation_id}" + ("" if redemption.created else "?known=1")
     response: Response = see_other(path)
     if wants_json(request):
@@ -93,7 +93,7 @@ def _render_json(error: ApplicationError, language: Language) -> Response:
     return JSONResponse({"code": error.code, "title": title, "detail": detail}, status_of(error.code), headers)
 
 
-def _render(
+def render_invite(
     request: Request,
     language: Language,
     *,

@@ -13,7 +13,7 @@ from api.http.dependencies import TheServices
 from api.http.problems import status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.use_cases.waiting_lists.places import ShownPlace, find_shown_place, join, leave, take_offered_use
-from api.web.public.code_form import render_code_form
+from api.web.public.invite import render_invite
 from api.web.public.typed_values import find_pasted_code
 from api.web.public.visitor import get_visitor, remember_token
 from api.web.rendering import choose_language, page, see_other
@@ -34,9 +34,7 @@ async def join_on_page(
         text = await find_pasted_code(services, code)
         place = await join(services, visitor.caller, email, text, language=language)
     except ApplicationError as error:
-        return render_code_form(
-            request, "invite.html", language, error, email=email, code=code, asked=email, about_email="", about_code=""
-        )
+        return render_invite(request, language, email=email, code=code, asked=email, error=error)
     return see_other(place.path) if place.token else _render(request, services, place)
 
 

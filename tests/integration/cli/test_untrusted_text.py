@@ -185,6 +185,7 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "campaign create": (lambda _: (PRINTABLE, "--group", PRINTABLE, "--denied-domains", HOSTILE), ""),
     "campaign list": (lambda stage: after(stage.campaign()), PRINTABLE),
     "campaign show": (lambda stage: (stage.campaign(),), PRINTABLE),
+    "campaign waiting": (lambda stage: (stage.campaign(),), ""),
     "campaign history": (lambda stage: (stage.campaign(),), PRINTABLE),
     "campaign explain": (lambda stage: (stage.campaign(),), PRINTABLE),
     "campaign add": (lambda stage: (stage.campaign(), stage.code(), HOSTILE), ""),

@@ -93,6 +93,15 @@ def test_place_is_kept_and_left_by_its_link(app: AppClient, campaign: dict[str, 
     assert app.client.post("/waiting/x", headers=PAGE).status_code == 404
 
 
+def test_refused_join_shows_the_form_as_it_was_filled_in(app: AppClient, campaign: dict[str, Any]) -> None:
+    """A malformed address, and nothing at all."""
+    malformed = app.client.post("/waiting", data={"email": "li@", "code": campaign["code"]}, headers=PAGE)
+    empty = app.client.post("/waiting", headers=PAGE)
+
+    assert (malformed.status_code, empty.status_code) == (422, 422)
+    assert 'value="li@"' in malformed.text
+
+
 def test_staff_see_the_list_masked(app: AppClient, campaign: dict[str, Any]) -> None:
     """By the API and on the page of the campaign; the history has each step in words."""
     wait(app, campaign, "li.wei@example.com")
