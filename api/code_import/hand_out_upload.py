@@ -134,7 +134,10 @@ class HandOutUpload(ImportKind[Record, ListRow]):
         """Leave out recipients who get a code of the campaign already; reject codes that cannot be handed out."""
         rows = [line.row for line in lines]
         known_recipients = self.lists.find_listed(
-            self.campaign.campaign_id, [row.address for row in rows], names_codes=self.named.are_needed
+            self.campaign.campaign_id,
+            [row.address for row in rows],
+            self.services.now(),
+            names_codes=self.named.are_needed,
         )
         faults = list[Fault]()
         for line, existing in zip(lines, self.named.find_existing(_ids_of(lines)), strict=True):

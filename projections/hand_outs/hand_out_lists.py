@@ -121,7 +121,9 @@ class HandOutLists:
             first_places = {recipient_id: nth for nth, recipient_id in reversed(list(enumerate(recipient_ids)))}
             places = sorted(first_places.values())
             if existing is not None:
-                listed = _find_listed(cursor, upload.campaign_id, recipient_ids, upload.upload_id, names_codes=True)
+                listed = _find_listed(
+                    cursor, upload.campaign_id, recipient_ids, upload.upload_id, now, names_codes=True
+                )
                 places = [nth for nth in places if recipient_ids[nth] not in listed]
             parameters = {
                 **upload._asdict(),
@@ -171,11 +173,12 @@ class HandOutLists:
         return self.storage.vault.seal("text", code_id, _dump(values)) if values else None
 
     def find_listed(
-        self, campaign_id: UUID, addresses: Sequence[EmailAddress], *, names_codes: bool = False
+        self, campaign_id: UUID, addresses: Sequence[EmailAddress], now: datetime, *, names_codes: bool = False
     ) -> KnownRecipients:
         """Return which of these addresses the ledger has, and which of them get a code of the campaign already.
 
-        `names_codes`: whether the list names codes; then a row whose new code a worker may be issuing counts, too.
+        `names_codes`: whether the list names codes; then a row whose new code a worker may be issuing counts, too. A
+        row with several counts for any list while its lease runs.
         """
         vault = self.storage.vault
         normals = {
@@ -186,7 +189,7 @@ class HandOutLists:
         with Database(self.storage).open_cursor() as cursor:
             rows = cursor.execute(EventStoreSql.recipient_ids_of_digests, (list(normals),)).fetchall()
             normal_of = {recipient_id: normals[bytes(digest)] for digest, recipient_id in rows}
-            listed = _find_listed(cursor, campaign_id, list(normal_of), None, names_codes=names_codes)
+            listed = _find_listed(cursor, campaign_id, list(normal_of), None, now, names_codes=names_codes)
         return KnownRecipients(
             {normal: recipient_id for recipient_id, normal in normal_of.items()},
             {normal_of[recipient_id] for recipient_id in listed},
@@ -258,12 +261,19 @@ def repeat_after_erasure(store: Callable[[], T]) -> T:
 
 
 def _find_listed(
-    cursor: Cursor[Any], campaign_id: UUID, recipient_ids: Sequence[UUID], upload_id: UUID | None, *, names_codes: bool
+    cursor: Cursor[Any],
+    campaign_id: UUID,
+    recipient_ids: Sequence[UUID],
+    upload_id: UUID | None,
+    now: datetime,
+    *,
+    names_codes: bool,
 ) -> set[UUID]:
     parameters = {
         "campaign_id": campaign_id,
         "recipient_ids": list(recipient_ids),
         "upload_id": upload_id,
+        "now": now,
         "names_codes": names_codes,
     }
     return {row[0] for row in cursor.execute(HandOutsSql.listed_recipients, parameters).fetchall()}

@@ -63,7 +63,8 @@ WHERE r.code_id = new.code_id AND r.recipient_id <> new.recipient_id AND r.uploa
 -- A recipient who is in a list of the campaign already keeps that row, and the id of the code with it. Rows that lead to
 -- nothing are taken over, and sealed again later: those of an upload that did not end, and those of an ended hand-out that issued no code.
 -- They keep the id of a code that is not issued, because a worker may be issuing it. So a list that names codes does not
--- take over a row that was leased for a new code.
+-- take over a row that was leased for a new code. A line of which a worker issued a part gets a new id, because those
+-- codes have the terms of the hand-out that ended; while that worker may go on, the line is not taken over.
 INSERT INTO hand_out_recipients AS old
     (code_id, campaign_id, recipient_id, hand_out_id, upload_id, language, codes, due_at)
 SELECT new.code_id, %(campaign_id)s, new.recipient_id, %(hand_out_id)s, %(upload_id)s, new.language, new.codes, %(now)s
@@ -72,9 +73,10 @@ FROM unnest(%(code_ids)s::uuid[], %(recipient_ids)s::uuid[], %(languages)s::text
 ORDER BY new.nth
 ON CONFLICT (campaign_id, recipient_id) DO UPDATE SET
     code_id = CASE WHEN %(names_codes)s OR EXISTS (SELECT FROM code_texts t WHERE t.code_id = old.code_id)
+            OR EXISTS (SELECT FROM handed_out_codes m WHERE m.line_id = old.code_id)
         THEN excluded.code_id ELSE old.code_id END,
-    hand_out_id = excluded.hand_out_id, upload_id = excluded.upload_id, number = DEFAULT,
-    language = excluded.language, codes = excluded.codes, sealed = NULL, key_id = NULL, due_at = excluded.due_at, attempts = 0, is_asked = false
+    hand_out_id = excluded.hand_out_id, upload_id = excluded.upload_id, number = DEFAULT, language = excluded.language,
+    codes = excluded.codes, sealed = NULL, key_id = NULL, due_at = excluded.due_at, attempts = 0, is_asked = false
 WHERE old.upload_id <> excluded.upload_id
     AND NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = old.code_id)
     AND (
@@ -83,7 +85,10 @@ WHERE old.upload_id <> excluded.upload_id
     )
     AND (
         EXISTS (SELECT FROM hand_out_uploads u WHERE u.upload_id = old.upload_id AND u.ended_at IS NULL)
-        OR EXISTS (SELECT FROM hand_outs h WHERE h.hand_out_id = old.hand_out_id AND h.state = 'ended')
+        OR (
+            EXISTS (SELECT FROM hand_outs h WHERE h.hand_out_id = old.hand_out_id AND h.state = 'ended')
+            AND (old.codes = 1 OR old.leased_until IS NULL OR old.leased_until <= %(now)s)
+        )
     )
 RETURNING old.recipient_id, old.code_id;
 
@@ -94,7 +99,8 @@ WHERE r.code_id = new.code_id;
 
 -- name: listed_recipients
 -- Those of these recipients who have a row that leads to a code of the campaign. For a list that names codes, a row that
--- was leased may: its worker may be issuing a new code while the row is taken over. So does a row of the upload itself.
+-- was leased may: its worker may be issuing a new code while the row is taken over. So may a leased line with several
+-- codes for any list. So does a row of the upload itself.
 SELECT r.recipient_id FROM hand_out_recipients r
 WHERE r.campaign_id = %(campaign_id)s AND r.recipient_id = ANY(%(recipient_ids)s) AND (
     r.upload_id = %(upload_id)s::uuid
@@ -105,7 +111,10 @@ WHERE r.campaign_id = %(campaign_id)s AND r.recipient_id = ANY(%(recipient_ids)s
     )
     OR (
         EXISTS (SELECT FROM hand_out_uploads u WHERE u.upload_id = r.upload_id AND u.ended_at IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM hand_outs h WHERE h.hand_out_id = r.hand_out_id AND h.state = 'ended')
+        AND (
+            (r.codes > 1 AND r.leased_until > %(now)s)
+            OR NOT EXISTS (SELECT FROM hand_outs h WHERE h.hand_out_id = r.hand_out_id AND h.state = 'ended')
+        )
     )
 );
 

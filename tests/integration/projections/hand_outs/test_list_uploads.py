@@ -56,7 +56,8 @@ def row_of(name: str) -> ListRow:
 
 def listed(bench: LedgerBench, lists: HandOutLists, campaign_id: UUID) -> set[str]:
     """The names in lists of a campaign that lead to codes."""
-    normals = lists.find_listed(campaign_id, [row_of(name).address for name in EVERY_NAME]).listed
+    now = bench.storage.recorder.clock.now()
+    normals = lists.find_listed(campaign_id, [row_of(name).address for name in EVERY_NAME], now).listed
     ((count,),) = bench.rows(
         "SELECT count(*) FROM hand_out_recipients JOIN hand_out_uploads USING (upload_id)"
         " WHERE campaign_id = %s AND ended_at IS NOT NULL",
@@ -161,7 +162,7 @@ def test_code_and_a_recipient_are_in_one_ended_list_wherever_uploads_die(bench: 
             " WHERE campaign_id = %s AND ended_at IS NOT NULL",
             campaign_id,
         )
-        names = {recipient_id: name for name in EVERY_NAME for recipient_id in ids_of(lists, campaign_id, name)}
+        names = {recipient_id: name for name in EVERY_NAME for recipient_id in ids_of(lists, bench, campaign_id, name)}
         for nth in ended:
             own = [row for row in rows if row[0] == uploads[nth].upload_id]
             stored = {(names[recipient_id], code_id) for _, recipient_id, code_id in own}
@@ -174,9 +175,10 @@ def test_code_and_a_recipient_are_in_one_ended_list_wherever_uploads_die(bench: 
     assert both
 
 
-def ids_of(lists: HandOutLists, campaign_id: UUID, name: str) -> list[UUID]:
+def ids_of(lists: HandOutLists, bench: LedgerBench, campaign_id: UUID, name: str) -> list[UUID]:
     """The id of a recipient, if the ledger has them."""
-    return [*lists.find_listed(campaign_id, [row_of(name).address]).ids.values()]
+    now = bench.storage.recorder.clock.now()
+    return [*lists.find_listed(campaign_id, [row_of(name).address], now).ids.values()]
 
 
 def _is_refused(lists: HandOutLists, upload: Upload, row: ListRow | None) -> bool:

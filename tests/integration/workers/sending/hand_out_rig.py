@@ -99,12 +99,19 @@ class HandOutRig:
         return command.hand_out_id
 
     def add(self, hand_out_id: UUID, *emails: str, language: Language = "en", codes: int = 1, **variables: str) -> None:
-        """Upload a list whose recipients get so many codes each."""
+        """Upload a list whose recipients get so many codes each, and are in no list yet."""
+        assert all(self.upload(hand_out_id, *emails, language=language, codes=codes, **variables))
+
+    def upload(
+        self, hand_out_id: UUID, *emails: str, language: Language = "en", codes: int = 1, **variables: str
+    ) -> list[bool]:
+        """Upload a list; who was added."""
         lists = HandOutLists(self.bench.storage, uuid4, uuid4)
         upload = lists.begin(hand_out_id, self.campaign_id, self.now)
         rows = [ListRow(EmailAddress.parse(email), language, variables, codes=codes) for email in emails]
-        assert all(lists.add(upload, rows, self.now))
+        added = lists.add(upload, rows, self.now)
         lists.end(upload, self.now)
+        return added
 
     def add_with_codes(self, hand_out_id: UUID, codes: Mapping[str, UUID]) -> list[bool]:
         """Upload a list that names the codes of email addresses; who was added."""

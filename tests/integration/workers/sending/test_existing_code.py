@@ -60,7 +60,8 @@ def test_existing_code_is_sent_to_its_recipient_alone(house: HandOutRig, crash: 
     assert isinstance(other, HandOutCodeConflict)
     assert {(message.recipient.typed, message.code) for message in sent} == {("li@example.com", format_code(text))}
     assert len({message.message_id for message in sent}) == 2
-    assert lists.find_listed(house.campaign_id, [EmailAddress.parse("li@example.com")]).listed == {"li@example.com"}
+    recipients = lists.find_listed(house.campaign_id, [EmailAddress.parse("li@example.com")], house.now)
+    assert recipients.listed == {"li@example.com"}
     assert house.states(hand_out_id) == {"sent": 1}
     assert_no_drift(house.bench)
 

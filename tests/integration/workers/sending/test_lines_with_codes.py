@@ -2,17 +2,18 @@
 
 from datetime import timedelta
 from email import message_from_bytes, policy
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from domain.commands.code.revoke import RevokeCode
 from domain.model.hand_out import list_codes_of_line
 from domain.ports import OutboundMessage
-from domain.values.identifiers import normalize_code
+from domain.values.identifiers import EmailAddress, normalize_code
+from projections.hand_outs.hand_out_lists import HandOutLists
 from projections.hand_outs.hand_out_queue import LEASE_S
 from projections.hand_outs.hand_out_reader import HandOutReader, Person
-from tests.integration.workers.sending.hand_out_rig import CrashError, HandOutRig
+from tests.integration.workers.sending.hand_out_rig import CrashError, HandOutRig, end
 from tests.support.ledger.ledger_bench import assert_no_drift, done
 from workers.channels.mail_message import message_bytes
 
@@ -75,6 +76,32 @@ def test_worker_that_ends_leaves_a_line_with_as_many_codes(house: HandOutRig, cr
     assert len({tuple(message.codes) for message in house.channel.sent}) == 1
     assert house.bench.rows("SELECT count(*), count(DISTINCT recipient_id) FROM handed_out_codes") == [(CODES, 1)]
     assert find_person(house, hand_out_id).state == "sent"
+    assert_no_drift(house.bench)
+
+
+def test_half_issued_line_of_an_ended_hand_out_gets_new_codes(house: HandOutRig) -> None:
+    """They have the terms of the new hand-out. While the worker of the other one may go on, the line stays its own."""
+    ended_id, hand_out_id = house.create(valid_for_days=7), house.create(valid_for_days=30)
+    house.add(ended_id, "shop@example.com", codes=CODES)
+    house.crash_at = "after IssueCode"
+    with pytest.raises(CrashError):
+        house.send()
+    house.crash_at = ""
+    end(house, ended_id)
+    lists, address = HandOutLists(house.bench.storage, uuid4, uuid4), EmailAddress.parse("shop@example.com")
+    added, are_listed = [], []
+    for _ in range(2):
+        are_listed.append(bool(lists.find_listed(house.campaign_id, [address], house.now).listed))
+        added += house.upload(hand_out_id, "shop@example.com", codes=CODES)
+        house.passes(seconds=LEASE_S)
+    house.send()
+
+    assert (are_listed, added) == ([True, False], [False, True])
+    (message,) = house.channel.sent
+    ends_at = f"{house.now + timedelta(days=30):%Y-%m-%dT%H:%M:%SZ}"
+    assert [ends for *_, ends in read_file(message)] == [ends_at] * CODES
+    count = "SELECT count(*) FROM handed_out_codes WHERE hand_out_id = %s"
+    assert [house.bench.rows(count, each) for each in (ended_id, hand_out_id)] == [[(CODES - 1,)], [(CODES,)]]
     assert_no_drift(house.bench)
 
 
