@@ -13,7 +13,7 @@ from api.cli.progress import CommandProgress
 from api.errors import ApplicationError
 from api.use_cases.administration.batch_changes import CodeChange, change_at_once
 from api.use_cases.administration.chosen_codes import CODES_MAX, ChosenCodes, collect_codes
-from api.use_cases.approvals.requests import CodeConditions, RevokeCodes
+from api.use_cases.approvals.requests import CodeConditions, RevokeCodes, RevokeLine
 from projections.read_models.campaign_list import CampaignReader
 from projections.repositories.issue_batches import ChangeKind
 from projections.terminal.exit_codes import ExitCode
@@ -81,14 +81,13 @@ def change_codes(
     return _print_result(change_id, len(chosen.ids), refused, action, json=json)
 
 
-def _parse_source(text: str) -> RevokeCodes:
+def _parse_source(text: str) -> RevokeCodes | RevokeLine:
     """Read which codes are meant; the request names them for each kind of change."""
     kind, _, name = text.partition(":")
     if kind == "batch":
         return RevokeCodes(CodeConditions(), parse_id(name, "batch", "is not a batch ID: its page shows it"))
     if kind == "line":
-        line_id = parse_id(name, "line", "is not a code ID: `ledger hand-out recipients` shows it")
-        return RevokeCodes(CodeConditions(), line_id=line_id)
+        return RevokeLine(parse_id(name, "line", "is not a code ID: `ledger hand-out recipients` shows it"))
     if kind == "campaign":
         return RevokeCodes(CodeConditions(campaign=parse_campaign_id(name)))
     if kind != "group" or not name:
@@ -96,9 +95,9 @@ def _parse_source(text: str) -> RevokeCodes:
     return RevokeCodes(CodeConditions(group=name))
 
 
-def _collect(ledger: OpenLedger, source: RevokeCodes, now: datetime) -> ChosenCodes | None:
+def _collect(ledger: OpenLedger, source: RevokeCodes | RevokeLine, now: datetime) -> ChosenCodes | None:
     """Find the codes; None if there is no such batch, campaign or line."""
-    campaign = source.conditions.campaign
+    campaign = source.conditions.campaign if isinstance(source, RevokeCodes) else None
     if campaign is not None and CampaignReader(ledger.storage).find_campaign_state(campaign) is None:
         return None
     return collect_codes(ledger.storage, source, now, now)

@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import structs
 
 from api.use_cases.approvals.approval_guard import require_approval
-from api.use_cases.approvals.requests import RevokeCodes
+from api.use_cases.approvals.requests import RevokeCodes, RevokeLine
 from api.use_cases.code_actions import change_terms, pause, resume, revoke
 from api.use_cases.services import Caller, LedgerServices
 from domain.application import settle_revoked_code
@@ -45,7 +45,7 @@ class CodeChange(NamedTuple):
 def request_change(
     services: LedgerServices,
     caller: Caller,
-    codes: RevokeCodes,
+    codes: RevokeCodes | RevokeLine,
     new_batch: NewBatch,
     code_ids: Sequence[UUID],
     reason: str,
@@ -106,7 +106,7 @@ def change_codes(
 def change_at_once(
     services: LedgerServices,
     caller: Caller,
-    codes: RevokeCodes,
+    codes: RevokeCodes | RevokeLine,
     change: CodeChange,
     code_ids: Sequence[UUID],
     progress: Callable[[int], None],

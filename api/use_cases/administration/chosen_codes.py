@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any, Final
 from uuid import UUID
 
-from api.use_cases.approvals.requests import CodeConditions, RevokeCodes
+from api.use_cases.approvals.requests import CodeConditions, RevokeCodes, RevokeLine
 from domain.model.redeem_code import CodeState, RedeemCode
 from projections.database.store_queries import ReadableStore
 from projections.definitions.tables.code_balances import code_from_named_row
@@ -113,13 +113,15 @@ def is_past_range(conditions: CodeConditions, issued_at: datetime, order: ListOr
     return conditions.until is not None and issued_at >= conditions.until
 
 
-def collect_codes(storage: ReadableStore, request: RevokeCodes, as_of: datetime, now: datetime) -> ChosenCodes | None:
+def collect_codes(
+    storage: ReadableStore, request: RevokeCodes | RevokeLine, as_of: datetime, now: datetime
+) -> ChosenCodes | None:
     """Find the codes that a request means now; not those that were issued after `as_of`.
 
     None without its batch or line.
     """
     codes, batches = CodeListReader(storage), BatchRepository(storage)
-    if request.line_id is not None:
+    if isinstance(request, RevokeLine):
         ids = HandOutReader(storage).list_codes_of_line(request.line_id)
         return choose_codes([[*codes.find_balances(ids).values()]], as_of, now) if ids else None
     if request.batch_id is None:

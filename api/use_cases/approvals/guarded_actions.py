@@ -17,6 +17,7 @@ from api.use_cases.approvals.requests import (
     RefundPending,
     RefundUse,
     RevokeCodes,
+    RevokeLine,
 )
 from api.use_cases.campaign_actions import end_campaign
 from api.use_cases.privacy.erase_person import forget_person
@@ -164,19 +165,19 @@ def _refund_outage(services: Services, approved: Approved, request: RefundOutage
     refund_affected(services, approved.caller, affected, correlation_id, request, reason=reason)
 
 
-def _choose(services: Services, proposal: Proposal, request: RevokeCodes) -> ChosenCodes:
+def _choose(services: Services, proposal: Proposal, request: RevokeCodes | RevokeLine) -> ChosenCodes:
     """Find the codes that are meant; not those that were issued since the proposal."""
     return collect_codes(services.storage, request, proposal.proposed_at, services.now()) or ChosenCodes()
 
 
-def _describe_revocation(services: Services, proposal: Proposal, request: RevokeCodes) -> Effect:
+def _describe_revocation(services: Services, proposal: Proposal, request: RevokeCodes | RevokeLine) -> Effect:
     chosen = _choose(services, proposal, request)
     effect = _of_number("codes", len(chosen.ids))
     facts: Facts = (*effect.facts, ("revoked", chosen.states["revoked"]), ("reserved", chosen.reserved))
     return Effect(facts, _not_possible("too_many") if chosen.are_too_many else effect.refused)
 
 
-def _revoke_codes(services: Services, approved: Approved, request: RevokeCodes) -> None:
+def _revoke_codes(services: Services, approved: Approved, request: RevokeCodes | RevokeLine) -> None:
     """Store the batch that revokes the codes, by the id of the proposal; its page shows the progress."""
     proposal, reason = approved.proposal, approved.private.reason
     chosen = _choose(services, proposal, request)
@@ -260,6 +261,7 @@ ACTIONS: Final[dict[type[AnyRequest], GuardedAction]] = {
     RefundPending: GuardedAction(_describe_pending, _refund_pending),
     RefundOutage: GuardedAction(_describe_outage, _refund_outage),
     RevokeCodes: GuardedAction(_describe_revocation, _revoke_codes),
+    RevokeLine: GuardedAction(_describe_revocation, _revoke_codes),
     CampaignEnd: GuardedAction(_describe_end, _end_campaign),
     PersonExport: GuardedAction(_describe_export, None),
     PersonErasureRequest: GuardedAction(_describe_erasure, _erase_person),

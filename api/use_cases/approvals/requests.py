@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -11,8 +11,8 @@ from projections.config.approvals import ApprovalKind
 from projections.config.staff_roles import Role
 
 
-class GuardedRequest(msgspec.Struct, frozen=True, tag_field="what"):
-    """A request that may need an approval.
+class GuardedRequest(msgspec.Struct, frozen=True, tag_field="what", forbid_unknown_fields=True):
+    """A request that may need an approval. A process of an earlier version does not read one that has more fields.
 
     Attributes:
         KIND: The kind by which a setting names it.
@@ -87,19 +87,32 @@ class CodeConditions:
 
 
 class RevokeCodes(GuardedRequest, frozen=True, tag="revoke_codes"):
-    """Revoke the codes of a batch, of a line of a hand-out or of a list. A line has the id of its first code."""
+    """Revoke the codes of a batch or of a list."""
 
     KIND: ClassVar[ApprovalKind] = "revoke_batch"
     ROLE: ClassVar[Role] = "admin"
 
     conditions: CodeConditions
     batch_id: UUID | None = None
-    line_id: UUID | None = None
 
     @property
     def subject_id(self) -> UUID | None:
-        """The batch or the line, if it is about one."""
-        return self.batch_id or self.line_id
+        """The batch, if it is about one."""
+        return self.batch_id
+
+
+class RevokeLine(GuardedRequest, frozen=True, tag="revoke_line"):
+    """Revoke the codes of a line of a hand-out, which has the id of its first code."""
+
+    KIND: ClassVar[ApprovalKind] = "revoke_batch"
+    ROLE: ClassVar[Role] = "admin"
+
+    line_id: UUID
+
+    @property
+    def subject_id(self) -> UUID | None:
+        """The line."""
+        return self.line_id
 
 
 class CampaignEnd(GuardedRequest, frozen=True, tag="end_campaign"):
@@ -130,11 +143,17 @@ class PersonErasureRequest(GuardedRequest, frozen=True, tag="erase_person"):
     ROLE: ClassVar[Role] = "admin"
 
 
-AnyRequest = RefundUse | RefundPending | RefundOutage | RevokeCodes | CampaignEnd | PersonExport | PersonErasureRequest
-ROLES: dict[ApprovalKind, Role] = {
-    each.KIND: each.ROLE
-    for each in (RefundUse, RefundPending, RefundOutage, RevokeCodes, CampaignEnd, PersonExport, PersonErasureRequest)
-}
+AnyRequest = (
+    RefundUse
+    | RefundPending
+    | RefundOutage
+    | RevokeCodes
+    | RevokeLine
+    | CampaignEnd
+    | PersonExport
+    | PersonErasureRequest
+)
+ROLES: dict[ApprovalKind, Role] = {each.KIND: each.ROLE for each in get_args(AnyRequest)}
 """The role that each kind of action needs."""
 
 

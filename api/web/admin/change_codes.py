@@ -15,7 +15,7 @@ from api.schemas.code_terms import TERMS
 from api.schemas.parsing import parse_filter_time
 from api.use_cases.administration.batch_changes import request_change
 from api.use_cases.administration.chosen_codes import CODES_MAX, ChosenCodes, collect_codes
-from api.use_cases.approvals.requests import CodeConditions, RevokeCodes
+from api.use_cases.approvals.requests import CodeConditions, RevokeCodes, RevokeLine
 from api.web.admin.batches import get_batch
 from api.web.admin.codes import STATES, CodeFilterDep, CodeListFilter
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -118,10 +118,12 @@ class _Change:
         return chosen or ChosenCodes()
 
     @property
-    def request(self) -> RevokeCodes:
+    def request(self) -> RevokeCodes | RevokeLine:
         """The codes as a revocation asks for them."""
-        is_list = self.batch_id is None and self.line_id is None
-        return RevokeCodes(self.code_filter.conditions() if is_list else CodeConditions(), self.batch_id, self.line_id)
+        if self.line_id is not None:
+            return RevokeLine(self.line_id)
+        is_list = self.batch_id is None
+        return RevokeCodes(self.code_filter.conditions() if is_list else CodeConditions(), self.batch_id)
 
     @property
     def back(self) -> str:

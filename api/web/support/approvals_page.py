@@ -20,6 +20,7 @@ from api.use_cases.approvals.requests import (
     RefundPending,
     RefundUse,
     RevokeCodes,
+    RevokeLine,
     read_request,
 )
 from api.web.forms import describe_reason_form, is_valid_reason
@@ -171,14 +172,12 @@ def _find_path(asked: AnyRequest, proposal: Proposal) -> str | None:
     match asked:
         case RefundUse(reservation_id=key):
             return f"/support/reservations/{key}"
-        case RefundPending(code_id=key):
+        case RefundPending(code_id=key) | RevokeLine(line_id=key):
             return f"/support/codes/{key}"
         case CampaignEnd(campaign_id=key):
             return f"/admin/campaigns/{key}"
         case RevokeCodes(batch_id=UUID() as key):
             return f"/admin/batches/{key}"
-        case RevokeCodes(line_id=UUID() as key):
-            return f"/support/codes/{key}"
         case _ if proposal.kind in {"export_person", "erase_person"} and proposal.subject_id is not None:
             return f"/support/people/{proposal.subject_id}"
     return None
