@@ -193,7 +193,9 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     check_campaign_is_open(code, working_set, stamp.now)
     check_domain(code, working_set, command.recipient)
     check_throwaway(code, working_set, command.recipient, policy)
-    to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
+    to_release, held = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
+    if held is not None:
+        return Decision(code.code_id, release_overdue(code, to_release, stamp), refusal=held)
     check_campaign_limits(code, working_set, (recipient_id, command.recipient), stamp.now, policy, freed=to_release)
     if (suppression := working_set.find_suppression(recipient_id, code.terms.group)) is not None:
         raise AddressUndeliverable(suppression.cause)
@@ -313,8 +315,11 @@ def _select_overdue_to_release(
     working_set: WorkingSet,
     stamp: EventStamp,
     policy: Policy,
-) -> list[Reservation]:
+) -> tuple[list[Reservation], CodeHeld | None]:
     """Return the overdue reservations to refund first: the recipient's own, and those that block the request.
+
+    The refusal is that of a code so far over its limit that refunding all that were loaded is not enough. They are
+    refunded all the same, so that repeated requests reach the rest.
 
     Raises:
         EmailMismatch, CodeHeld, CodeExhausted: Refunding all of them would not be enough.
@@ -329,12 +334,14 @@ def _select_overdue_to_release(
         if len(to_release) < code.reserved:
             raise _code_held_error(code, working_set, stamp, policy)
     if code.available is None or (missing := 1 - code.available - len(to_release)) <= 0:
-        return to_release
+        return to_release, None
     overdue = working_set.overdue(code.code_id, stamp.now)
     others = [reservation for reservation in overdue if reservation not in to_release][:missing]
-    if len(others) < missing:
-        raise _code_held_error(code, working_set, stamp, policy) if code.is_held else CodeExhausted
-    return [*to_release, *others]
+    if len(others) == missing:
+        return [*to_release, *others], None
+    if not code.is_held:
+        raise CodeExhausted
+    return [*to_release, *others], _code_held_error(code, working_set, stamp, policy)
 
 
 def _code_held_error(code: RedeemCode, working_set: WorkingSet, stamp: EventStamp, policy: Policy) -> CodeHeld:

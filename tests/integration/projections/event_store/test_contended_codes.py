@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from benchmarks.harness.bulk_history import load_history
+from domain.commands.code.change_terms import ChangeTerms
 from domain.errors import CodeHeld, Refusal
 from projections.event_store.batch_reads import OVERDUE_PER_CODE_MAX
 from projections.sql.event_store import EventStoreSql
@@ -164,3 +165,20 @@ def test_every_redeem_of_a_batch_finds_its_overdue_reservation(bench: LedgerBenc
     assert not any(isinstance(result, Refusal) for result in results[:-1])
     assert isinstance(results[-1], CodeHeld)
     assert bench.rows("SELECT reserved FROM code_balances") == [(number,)]
+
+
+def test_code_far_over_its_limit_is_granted_once_requests_have_refunded_what_is_overdue(bench: LedgerBench) -> None:
+    """More overdue reservations than one request loads: each refused request refunds those that it loaded."""
+    number = 2 * OVERDUE_PER_CODE_MAX
+    code = bench.issue(number, bound=False)
+    bench.storage.ledger.execute([bench.reserve(code, f"late{n}@example.com") for n in range(number)])
+    (code_id,) = bench.rows("SELECT code_id FROM code_balances")[0]
+    lower = ChangeTerms(context=bench.context("staff"), code_id=code_id, changes={"max_uses": 1}, counting="all")
+    done(bench.run(lower))
+    later = replace(bench.context(), now=bench.context().now + timedelta(hours=1))
+
+    redeems = [replace(bench.reserve(code, f"new{n}@example.com"), context=later) for n in range(2)]
+    results = [bench.storage.ledger.execute_one(redeem) for redeem in redeems]
+
+    assert [isinstance(result, CodeHeld) for result in results] == [True, False]
+    assert bench.rows("SELECT reserved FROM code_balances") == [(1,)]

@@ -170,6 +170,8 @@ def test_joining_is_refused_without_a_list_with_uses_left_and_beyond_its_size(mo
     assert why(small.wait("wang")) == "WAITING_LIST_CLOSED/full"
     small.pause()
     assert why(small.wait("wang")).startswith("CODE_PAUSED")
+    small.revoke()
+    assert why(small.wait("wang")).startswith("CODE_REVOKED")
     assert waiting_list.WAITING_MAX > 1
 
 

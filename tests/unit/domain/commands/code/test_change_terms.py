@@ -135,6 +135,19 @@ def test_all_overdue_uses_over_a_limit_are_refunded_before_one_is_granted() -> N
     assert (reserved.code.used, reserved.code.reserved, reserved.code.available) == (1, 1, 0)
 
 
+def test_overdue_uses_are_refunded_even_if_those_that_were_loaded_are_not_enough() -> None:
+    """With every worker dead, each refused request frees what it loaded, so that a later one is granted."""
+    scenario = make_full_code()
+    mei, wei = (each for each in scenario.working_set.reservations.values() if each.is_live)
+    scenario.passes(1790)
+    done(scenario.claim(wei.reservation_id))
+    scenario.passes(11)
+
+    assert isinstance(scenario.redeem("late"), CodeHeld)
+    assert scenario.reservation(mei.reservation_id).status == "refunded"
+    assert (scenario.code.reserved, scenario.code.available) == (1, 0)
+
+
 def test_limit_from_now_on_is_added_to_the_uses_that_exist() -> None:
     """Three uses exist, and two more are granted; a repeated change begins with the uses of that commit."""
     scenario = make_full_code()
