@@ -336,8 +336,8 @@ class HandOutReader:
         return (rows[0][0], rows[0][1]) if rows else None
 
     def list_codes_of_line(self, line_id: UUID) -> list[UUID]:
-        """Return the codes that were issued for a line, which has the id of its first code; none for another id."""
-        return [code_id for (code_id,) in self._db.fetch_all(HandOutsSql.codes_of_line, line_id, line_id)]
+        """Return the codes of a line, which has the id of its first code; none for another id, or until all exist."""
+        return [code_id for (code_id,) in self._db.fetch_all(HandOutsSql.codes_of_line, line_id, line_id, line_id)]
 
     def list_places(self, recipient_id: UUID, before: int, limit: int) -> list[ListPlace]:
         """Return one page of the rows of a recipient in all lists, newest first, before a number."""

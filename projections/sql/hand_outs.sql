@@ -215,8 +215,9 @@ SELECT max(nth) FROM sums WHERE listed <= %(most)s;
 SELECT hand_out_id, recipient_id FROM handed_out_codes WHERE code_id = %s;
 
 -- name: codes_of_line
--- Its first code is the last one that is issued, so it may be missing.
-SELECT code_id FROM handed_out_codes WHERE (code_id = %s AND line_id IS NULL) OR line_id = %s;
+-- None before its first code exists: that is the last one, and others may still be issued.
+SELECT code_id FROM handed_out_codes
+WHERE ((code_id = %s AND line_id IS NULL) OR line_id = %s) AND EXISTS (SELECT FROM handed_out_codes WHERE code_id = %s);
 
 -- name: places_of_recipient
 -- The rows of a recipient in the lists of all campaigns, newest first.

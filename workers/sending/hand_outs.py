@@ -17,7 +17,7 @@ from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut, needs_reminder
-from domain.errors import CampaignHasEnded, Refusal
+from domain.errors import CampaignHasEnded
 from domain.events.hand_out import SkipReason
 from domain.judgment import HAND_OUT, LEASE_LOST, Again, Attempts, End, judge, postpone
 from domain.model.hand_out import list_codes_of_line
@@ -188,12 +188,12 @@ class HandOutSender:
         }
         results = self.steps.execute([*commands.values()]) if commands else []
         refused |= {
-            code_id: result for code_id, result in zip(commands, results, strict=True) if isinstance(result, Refusal)
+            code_id: result for code_id, result in zip(commands, results, strict=True) if isinstance(result, Exception)
         }
         return never | {code_id for code_id, result in refused.items() if isinstance(result, CampaignHasEnded)}
 
-    def _issue_more(self, rows: Sequence[DueRow]) -> dict[UUID, Refusal]:
-        """Issue all codes but the first of rows that have several; return by row why one was refused."""
+    def _issue_more(self, rows: Sequence[DueRow]) -> dict[UUID, Exception]:
+        """Issue all codes but the first of rows that have several; return by row why one was not issued."""
         several = [row for row in rows if row.codes > 1]
         complete = self.queue.find_mails([row.code_id for row in several]) if several else {}
         more = [
@@ -202,13 +202,13 @@ class HandOutSender:
             if row.code_id not in complete
             for code_id in list_codes_of_line(row.code_id, row.codes)[1:]
         ]
-        refused: dict[UUID, Refusal] = {}
+        refused: dict[UUID, Exception] = {}
         for some in batched(more, ISSUED_MAX):
             results = self.steps.execute([self._hand_out(row, code_id) for row, code_id in some])
             refused |= {
                 row.code_id: result
                 for (row, _), result in zip(some, results, strict=True)
-                if isinstance(result, Refusal)
+                if isinstance(result, Exception)
             }
         return refused
 

@@ -1,14 +1,18 @@
 """Lines of hand-outs that have several codes: one email with a file of codes, one reminder, one state."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 from uuid import UUID, uuid4
 
 import pytest
 
+from domain.command_bus import Command
 from domain.commands.code.revoke import RevokeCode
 from domain.model.hand_out import list_codes_of_line
 from domain.ports import OutboundMessage
+from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress, normalize_code
 from projections.hand_outs.hand_out_lists import HandOutLists
 from projections.hand_outs.hand_out_queue import LEASE_S
@@ -103,6 +107,31 @@ def test_half_issued_line_of_an_ended_hand_out_gets_new_codes(house: HandOutRig)
     count = "SELECT count(*) FROM handed_out_codes WHERE hand_out_id = %s"
     assert [house.bench.rows(count, each) for each in (ended_id, hand_out_id)] == [[(CODES - 1,)], [(CODES,)]]
     assert_no_drift(house.bench)
+
+
+def test_line_without_one_of_its_codes_waits_for_it(house: HandOutRig) -> None:
+    """A command fails by a bug: the first code is not issued, so that no email lacks a code, and no line is found."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "shop@example.com", codes=CODES)
+    sender = house.sender()
+    execute = sender.steps.execute
+
+    def fail_once(commands: Sequence[Command]) -> list[CommandResult | Exception]:
+        return [*execute(commands[1:]), RuntimeError("a bug")] if len(commands) > 1 else [*execute(commands)]
+
+    sender.steps = replace(sender.steps, execute=fail_once)
+    sender.run()
+    ((line_id, count),) = house.bench.rows("SELECT line_id, count(*) FROM handed_out_codes GROUP BY line_id")
+    reader = HandOutReader(house.bench.storage)
+    found = [reader.list_codes_of_line(line_id)]
+    house.passes(hours=1)
+    house.send()
+    found.append(reader.list_codes_of_line(line_id))
+
+    assert (line_id is None, count) == (False, CODES - 2)
+    assert [len(codes) for codes in found] == [0, CODES], "staff do not revoke a part of a line"
+    (message,) = house.channel.sent
+    assert len(message.codes) == CODES
 
 
 def test_line_is_redeemed_with_its_last_code(house: HandOutRig) -> None:
