@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 
+from domain.model.hand_out import list_codes_of_line
 from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
 from projections.privacy.person_texts import find_codes, find_text_ids
@@ -41,7 +42,8 @@ class ReservationData(NamedTuple):
 class HandOutData(NamedTuple):
     """A row of a hand-out's list: its code's suffix, the values that the email names, whether its link was opened.
 
-    `codes`: how many codes the row has; the suffix is that of the first.
+    `codes`: how many codes the row has. `suffix` is that of the first, and `more_suffixes` are those of the others that
+    are issued.
     """
 
     hand_out_id: UUID
@@ -51,6 +53,7 @@ class HandOutData(NamedTuple):
     variables: dict[str, str]
     is_form_opened: bool
     codes: int
+    more_suffixes: list[str]
 
 
 class PersonReader(SupportReader):
@@ -135,8 +138,10 @@ class PersonReader(SupportReader):
                 {} if sealed is None else orjson.loads(open_text(code_id, sealed, key_id)),
                 is_form_opened,
                 codes,
+                [suffix for (suffix,) in self._db.fetch_all(PrivacySql.suffixes_of_codes, more_ids)],
             )
             for hand_out_id, code_id, language, sealed, key_id, is_form_opened, codes in rows
+            for more_ids in [list_codes_of_line(code_id, codes)[1:]]
         ]
 
     def _read_reservation_ids(self, recipient_id: UUID) -> Iterator[UUID]:

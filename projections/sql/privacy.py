@@ -40,6 +40,7 @@ class PrivacySql(Statements, file="privacy.sql"):
     rekey_approvals: LiteralString
     expire_approvals_of_recipient: LiteralString
     hand_out_rows_of_recipient: LiteralString
+    suffixes_of_codes: LiteralString
     rekey_codes: LiteralString
     rekey_recipients: LiteralString
     rekey_staff: LiteralString

@@ -163,6 +163,10 @@ SELECT hand_out_id, code_id, language, sealed, key_id,
     EXISTS (SELECT FROM opened_codes o WHERE o.code_id = r.code_id), codes
 FROM hand_out_recipients r WHERE recipient_id = %s ORDER BY number LIMIT %s;
 
+-- name: suffixes_of_codes
+-- Of those of these codes that exist, in the same order.
+SELECT t.hint FROM unnest(%s::uuid[]) WITH ORDINALITY AS c (code_id, nth) JOIN code_texts t USING (code_id) ORDER BY c.nth;
+
 -- name: rekey_codes
 -- Only what is still as it was read: a person who was forgotten meanwhile stays forgotten.
 UPDATE code_texts AS t SET digest = n.digest, pepper_id = n.pepper_id, sealed = n.sealed, key_id = n.key_id

@@ -103,6 +103,7 @@ def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dic
                 "variables": row.variables,
                 "form_opened": row.is_form_opened,
                 "codes": row.codes,
+                "more_codes_end": row.more_suffixes,
             }
             for row in reader.read_hand_outs(recipient_id)
         ],

@@ -1,6 +1,7 @@
 """The values of recipients in lists: encrypted, rotated with the keys, checked by verify, exported, and erased."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from api.use_cases.privacy.export_person import export_person
 from api.use_cases.services import Caller, LedgerServices, SweepDispatcher
 from domain.commands.hand_out.manage_hand_out import CreateHandOut
+from domain.model.hand_out import list_codes_of_line
 from domain.results import HandOutResult
 from domain.values.identifiers import EmailAddress
 from projections.config.approvals import ApprovalPolicy
@@ -78,8 +80,8 @@ def test_values_of_another_row_are_found_by_verify(bench: LedgerBench) -> None:
     assert len(swapped) == 2
 
 
-def test_values_are_exported_and_erased_with_the_person(bench: LedgerBench, hand_out_id: UUID) -> None:
-    """The other recipient's row stays."""
+def export(bench: LedgerBench) -> dict[str, Any]:
+    """Export the data of the first recipient."""
     services = LedgerServices(
         storage=bench.storage,
         reader=Reader(bench.storage),
@@ -88,10 +90,30 @@ def test_values_are_exported_and_erased_with_the_person(bench: LedgerBench, hand
         new_id=uuid4,
         new_ordered_id=uuid4,
     )
+    person: dict[str, Any]
     (person,) = export_person(services, Caller(actor="operator"), LI, "en", "asked for it")["people"]
+    return person
+
+
+def test_values_are_exported_and_erased_with_the_person(bench: LedgerBench, hand_out_id: UUID) -> None:
+    """The other recipient's row stays."""
+    person = export(bench)
     PersonEraser(bench.storage).erase(person["recipient_id"])
 
     (row,) = person["hand_outs"]
     assert (row["hand_out_id"], row["language"], row["variables"]) == (hand_out_id, "en", {"name": "Li Wei"})
     assert (row["form_opened"], row["codes"]) == (False, 3)
     assert values(bench, bench.storage) == ["Wang Fang"]
+
+
+@pytest.mark.usefixtures("hand_out_id")
+def test_end_of_each_code_of_a_line_is_exported(bench: LedgerBench) -> None:
+    """In the order of the attached file; none before the codes are issued."""
+    ((line_id,),) = bench.rows("SELECT code_id FROM hand_out_recipients WHERE codes = 3")
+    (before,) = export(bench)["hand_outs"]
+    bench.hand_out_code(line_id)
+    (row,) = export(bench)["hand_outs"]
+
+    ends = dict(bench.rows("SELECT code_id, hint FROM code_texts"))
+    assert (before["code_ends"], before["more_codes_end"]) == ("", [])
+    assert [row["code_ends"], *row["more_codes_end"]] == [ends[each] for each in list_codes_of_line(line_id, 3)]
