@@ -193,9 +193,9 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     check_campaign_is_open(code, working_set, stamp.now)
     check_domain(code, working_set, command.recipient)
     check_throwaway(code, working_set, command.recipient, policy)
-    to_release, held = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
-    if held is not None:
-        return Decision(code.code_id, release_overdue(code, to_release, stamp), refusal=held)
+    to_release, refusal = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
+    if refusal is not None:
+        return Decision(code.code_id, release_overdue(code, to_release, stamp), refusal=refusal)
     check_campaign_limits(code, working_set, (recipient_id, command.recipient), stamp.now, policy, freed=to_release)
     if (suppression := working_set.find_suppression(recipient_id, code.terms.group)) is not None:
         raise AddressUndeliverable(suppression.cause)
@@ -212,10 +212,9 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         follows=follows,
         flag=find_flag(code, working_set, command.recipient, policy),
     )
-    events = [*release_overdue(code, to_release, stamp), event]
     return Decision(
         code.code_id,
-        events,
+        [*release_overdue(code, to_release, stamp), event],
         command.reservation_id,
         recipients=(command.recipient,),
         key=command.key,

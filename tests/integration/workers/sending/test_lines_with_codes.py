@@ -123,13 +123,13 @@ def test_line_without_one_of_its_codes_waits_for_it(house: HandOutRig) -> None:
     sender.run()
     ((line_id, count),) = house.bench.rows("SELECT line_id, count(*) FROM handed_out_codes GROUP BY line_id")
     reader = HandOutReader(house.bench.storage)
-    found = [reader.list_codes_of_line(line_id)]
+    lines = [reader.list_codes_of_line(line_id)]
     house.passes(hours=1)
     house.send()
-    found.append(reader.list_codes_of_line(line_id))
+    lines.append(reader.list_codes_of_line(line_id))
 
     assert (line_id is None, count) == (False, CODES - 2)
-    assert [len(codes) for codes in found] == [0, CODES], "staff do not revoke a part of a line"
+    assert [len(codes) for codes in lines] == [0, CODES], "staff do not revoke a part of a line"
     (message,) = house.channel.sent
     assert len(message.codes) == CODES
 
