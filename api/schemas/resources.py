@@ -356,8 +356,8 @@ class TermsRequest(ChangedTerms):
     counting: Counting | None = Field(
         default=None,
         description="Which uses a changed `max_uses` counts. all: every use that the code has, also a limit below them,"
-        " which stay. from_now: further uses, so those that exist are added to the limit. null: all, and a limit that"
-        " is lowered below the uses is refused.",
+        " which stay. from_now: further uses, so those that exist are added to the limit; `If-Match` is required."
+        " null: all, and a limit that is lowered below the uses is refused.",
     )
     note: Reason = None
 

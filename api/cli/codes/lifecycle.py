@@ -76,7 +76,8 @@ def terms(
 
     Terms without an option stay as they are. A limit that is lowered below the used and reserved uses is refused (exit
     code 4). With `--counting all` it is accepted: these uses stay, and new ones are refused. With `--counting from_now`
-    the limit is the number of further uses: those that exist are added to it.
+    the limit is the number of further uses: those that exist are added to it. A repeat of the command
+    adds the uses since the first run, too.
 
     Example: `ledger terms ABCD-EFGH-JKMN --max-uses 20 --expires-at never --note "agreed by phone"`
     """

@@ -31,7 +31,11 @@ router = APIRouter(
 )
 
 
-@router.patch("", responses=problem_responses(code_actions.change_terms), summary="Change terms of a code")
+@router.patch(
+    "",
+    responses=problem_responses(code_actions.change_terms, "PRECONDITION_REQUIRED"),
+    summary="Change terms of a code",
+)
 def change_terms(
     code_id: UUID,
     body: TermsRequest,
@@ -45,8 +49,11 @@ def change_terms(
     A limit that is lowered below the used and reserved uses is refused, unless `counting` says which uses it counts:
     then these uses stay, and new ones are refused. `limit-preview` says what each choice would mean.
 
-    With `If-Match`, the terms change only if they still have that ETag.
+    With `If-Match`, the terms change only if they still have that ETag. `counting` `from_now` requires it, so that a
+    repeated request does not add the uses again.
     """
+    if body.counting == "from_now" and if_match is None:
+        raise ApplicationError("PRECONDITION_REQUIRED")
     changes = {name: getattr(body, name) for name in TERM_NAMES if name in body.model_fields_set}
     expected = None if if_match is None else expected_terms(if_match, _terms(services, code_id))
     result = code_actions.change_terms(

@@ -22,8 +22,9 @@ def answer(app: AppClient, code: str, email: str) -> str:
 
 
 def change(app: AppClient, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
-    """Let an admin change terms; the status and the body of the answer."""
-    answered = app.client.patch(path, json=body, headers=app.key("admin"))
+    """Let an admin change the terms as they are now; the status and the body of the answer."""
+    tag = app.client.get(f"{path}/terms", headers=app.key("viewer")).headers["ETag"]
+    answered = app.client.patch(path, json=body, headers={**app.key("admin"), "If-Match": tag})
     return answered.status_code, answered.json()
 
 
@@ -95,6 +96,22 @@ def test_choice_without_a_limit_is_refused(app: AppClient, body: dict[str, Any])
 
     assert (status, refused["code"]) == (422, "OUT_OF_BOUNDS")
     assert app.client.get(path, headers=app.key("viewer")).json()["max_uses"] == 4
+
+
+def test_repeated_limit_from_now_on_adds_no_uses_again(app: AppClient) -> None:
+    """The answer was lost, and a use was reserved before the repeat."""
+    path, code, _ = create(app, 2)
+    body, key = {"max_uses": 1, "counting": "from_now"}, app.key("admin")
+    tag = app.client.get(f"{path}/terms", headers=key).headers["ETag"]
+
+    answers = [app.client.patch(path, json=body, headers=key)]
+    for _ in range(2):
+        answers.append(app.client.patch(path, json=body, headers={**key, "If-Match": tag}))
+        answer(app, code, "late@example.com")
+
+    statuses = [(each.status_code, each.json().get("code")) for each in answers]
+    assert statuses == [(428, "PRECONDITION_REQUIRED"), (200, None), (412, "TERMS_CHANGED")]
+    assert app.client.get(path, headers=key).json()["max_uses"] == 3
 
 
 def test_limit_from_now_on_counts_further_uses(app: AppClient) -> None:
