@@ -10,7 +10,7 @@ from typing import Final, overload
 from uuid import UUID
 
 from domain.policy import Policy
-from domain.ports import Accepted, NotifiedOnly, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
+from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
 from domain.values.wait import Wait
 
 EARLIER_ATTEMPT: Final = "earlier_attempt"
@@ -170,6 +170,11 @@ def judge(outcome: RemovalOutcome | None, so_far: Attempts, rules: Rules) -> Don
             return _repeat(outcome, so_far, rules)
         case None:
             return _repeat(None, so_far, rules) if rules.repeats_lost_lease else End(LEASE_LOST)
+
+
+def refuses_address_for_good(outcome: Outcome) -> bool:
+    """Return whether a mail server refused the recipient's address, so that no further email reaches it either."""
+    return isinstance(outcome, Rejected) and outcome.final and outcome.about_address
 
 
 def as_failure(outcome: RetryLater) -> Rejected:

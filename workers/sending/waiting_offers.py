@@ -9,10 +9,10 @@ from uuid import UUID
 
 from domain.commands.campaign.waiting_list import LeaveWaitingList, OfferUses, WaitingListCommand
 from domain.commands.context import CommandContext
-from domain.judgment import NOTICE, Again, Attempts, End, judge
+from domain.judgment import NOTICE, Again, Attempts, End, judge, refuses_address_for_good
 from domain.model.campaign import Campaign
 from domain.model.waiting_list import find_place
-from domain.ports import Channel, OptOuts, OutboundMessage, Outcome, Rejected, outcome_label
+from domain.ports import Channel, OptOuts, OutboundMessage, Outcome, outcome_label
 from domain.values.identifiers import EmailAddress
 from projections.work_queue.waiting_offers import FIRST, DueOffer
 from workers.sending.delivery_steps import DeliverySteps
@@ -135,7 +135,7 @@ class WaitingOfferSender:
         match judge(outcome, attempts, NOTICE):
             case Again(at=at, counts=counts):
                 self.lists.close(offer, at, outcome_label(outcome), counts=counts)
-            case End() if isinstance(outcome, Rejected) and outcome.final and outcome.about_address:
+            case End() if refuses_address_for_good(outcome):
                 self._give_up(offer, "failed")
             case _:  # the offer stays until its deadline: its person may look at the page
                 self.lists.close(offer, None, outcome_label(outcome))

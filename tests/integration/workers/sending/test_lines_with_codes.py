@@ -110,7 +110,7 @@ def test_half_issued_line_of_an_ended_hand_out_gets_new_codes(house: HandOutRig)
 
 
 def test_line_without_one_of_its_codes_waits_for_it(house: HandOutRig) -> None:
-    """A command fails by a bug: the first code is not issued, so that no email lacks a code, and no line is found."""
+    """A command fails by a bug: the first code is not issued, so that no email lacks a code, and no line is listed."""
     hand_out_id = house.create()
     house.add(hand_out_id, "shop@example.com", codes=CODES)
     sender = house.sender()
