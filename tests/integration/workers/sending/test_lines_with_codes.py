@@ -20,6 +20,7 @@ from projections.hand_outs.hand_out_reader import HandOutReader, Person
 from tests.integration.workers.sending.hand_out_rig import CrashError, HandOutRig, end
 from tests.support.ledger.ledger_bench import assert_no_drift, done
 from workers.channels.mail_message import message_bytes
+from workers.sending.hand_outs import ISSUED_MAX
 
 CODES = 5
 
@@ -105,7 +106,10 @@ def test_half_issued_line_of_an_ended_hand_out_gets_new_codes(house: HandOutRig)
     ends_at = f"{house.now + timedelta(days=30):%Y-%m-%dT%H:%M:%SZ}"
     assert [ends for *_, ends in read_file(message)] == [ends_at] * CODES
     count = "SELECT count(*) FROM handed_out_codes WHERE hand_out_id = %s"
-    assert [house.bench.rows(count, each) for each in (ended_id, hand_out_id)] == [[(CODES - 1,)], [(CODES,)]]
+    assert [house.bench.rows(count, each) for each in (ended_id, hand_out_id)] == [
+        [(min(CODES - 1, ISSUED_MAX),)],
+        [(CODES,)],
+    ]
     assert_no_drift(house.bench)
 
 
@@ -117,7 +121,8 @@ def test_line_without_one_of_its_codes_waits_for_it(house: HandOutRig) -> None:
     execute = sender.steps.execute
 
     def fail_once(commands: Sequence[Command]) -> list[CommandResult | Exception]:
-        return [*execute(commands[1:]), RuntimeError("a bug")] if len(commands) > 1 else [*execute(commands)]
+        sender.steps = replace(sender.steps, execute=execute)
+        return [*execute(commands[1:]), RuntimeError("a bug")]
 
     sender.steps = replace(sender.steps, execute=fail_once)
     sender.run()
