@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -44,6 +44,7 @@ class WorkerRig:
 
     Attributes:
         planted: Folder of what is planted, see `tests.faults.rigs.crash_points`.
+        ahead: How many planted deaths no one has waited for, by crash point.
     """
 
     bench: LedgerBench
@@ -52,10 +53,12 @@ class WorkerRig:
     planted: Path
     supervisor: Supervisor
     watching: psycopg.Connection[tuple[Any, ...]]
+    ahead: dict[str, int] = field(default_factory=dict)
 
     def plant(self, crash_point: str, times: int) -> None:
         """From now on a process dies at a moment, so many times."""
         (self.planted / crash_point).write_text(str(times))
+        self.ahead[crash_point] = times
 
     def left(self, crash_point: str) -> int:
         """How often it still is to die there."""
@@ -140,9 +143,9 @@ class WorkerRig:
         self.wait(lambda: self.events(*ids)[kind] >= len(ids))
 
     def wait_for_death(self, crash_point: str, deaths: int = 1) -> None:
-        """Wait until so many processes have died where that was planted, by a file that `plant` wrote before."""
-        expected = self.left(crash_point) - deaths
-        self.wait(lambda: self.left(crash_point) <= expected)
+        """Wait until so many more processes have died where that was planted, whether or not they died before this."""
+        self.ahead[crash_point] -= deaths
+        self.wait(lambda: self.left(crash_point) <= self.ahead[crash_point])
 
     def end(self) -> psutil.Process:
         """Send the worker SIGTERM; return its process once its children can know."""
