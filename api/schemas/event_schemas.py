@@ -176,7 +176,7 @@ def describe_members(kind: type[Event]) -> Mapping[str, str]:
     return meanings
 
 
-def schema_of(annotation: Any) -> Schema:  # noqa: ANN401 - whatever a field is annotated with
+def schema_of(annotation: object) -> Schema:
     """Return the schema of the values that an annotation allows; None among them is left to the caller.
 
     Raises:

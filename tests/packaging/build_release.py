@@ -28,7 +28,7 @@ TOOLS: Final = ROOT / ".venv-audit" / "bin"
 """Programs of requirements/audit.lock; `make dist` installs them."""
 STEP_S_MAX: Final = 600
 TOP_LEVEL: Final = ("api", "domain", "projections", "workers")
-"""Names that the wheel adds to an environment; common ones, so it wants an environment of its own."""
+"""Names that the wheel adds to an environment; common ones, so it belongs into a separate environment."""
 LOCK: Final = "requirements/servers.lock"
 LICENSE_FILES: Final = re.compile(r"\.dist-info/(?:.*/)?(?:LICEN[CS]E|COPYING|NOTICE)[^/]*$", re.IGNORECASE)
 
@@ -109,7 +109,7 @@ def check_top_level(wheel: Path) -> None:
         names = {name.partition("/")[0] for name in archive.namelist()}
     if unexpected := {name for name in names if not name.endswith(".dist-info")} ^ set(TOP_LEVEL):
         raise ValueError(f"top-level names of the wheel: {', '.join(sorted(unexpected))} should not differ")
-    sys.stdout.write(f"top-level names: {', '.join(TOP_LEVEL)}; the wheel wants an environment of its own\n")
+    sys.stdout.write(f"top-level names: {', '.join(TOP_LEVEL)}; install the wheel into a separate environment\n")
 
 
 def read_pins(lock: str) -> Iterator[Requirement]:

@@ -162,7 +162,7 @@ class SimulatedStaff:
         random = self._kernel.random
         max_uses, seconds = random.choice([None, 1, 2, 5]), random.choice([None, 60, 600])
         expires_at = None if seconds is None else self._site.now() + timedelta(seconds=seconds)
-        # Randomness of its own, so that the schedules of everything else stay as they are.
+        # A separate random source, so that the schedules of everything else stay as they are.
         counting: Counting | None = None if max_uses is None else Random(request).choice([None, "all", "from_now"])
         return lambda: ChangeTerms(
             context=self._context(request),
