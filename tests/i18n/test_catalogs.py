@@ -368,3 +368,17 @@ def test_catalog_joins_continuation_lines_and_leaves_out_empty_texts(tmp_path: P
     path.write_text("\n".join(lines), encoding="utf-8")
 
     assert read_catalog(path) == [("a", ' one "two"\nx\\y ')]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_column_of_a_table_has_a_heading(language: Language) -> None:
+    """Their keys are put together in table.html, so the search for keys does not see them."""
+    say, names = translator(language), set[str]()
+    for path in sorted((Path(__file__).parents[2] / "api/web/templates").rglob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        heads = re.findall(r"table\.head\(t, \[([^\]]*)\]", text)
+        names |= {name for head in heads for name in re.findall(r'"(\w+)"', head)}
+        names |= set(re.findall(r'table\.(?:cell|at|number)\(t, "(\w+)"', text))
+
+    assert len(names) > 20
+    assert [name for name in sorted(names) if say(f"page.column.{name}") == f"page.column.{name}"] == []
