@@ -48,7 +48,7 @@ from api.i18n.catalogs import translator
 from api.i18n.languages import LANGUAGES
 from api.rate_limits.guard import Guard
 from api.rate_limits.report_exchange import report_periodically
-from api.schemas.group_branding import BODY_BYTES_MAX as BRANDING_BYTES_MAX
+from api.schemas.groups import BODY_BYTES_MAX as BRANDING_BYTES_MAX
 from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
 from api.settings import ApiSettings
 from api.use_cases.mail_hooks.hook import MailHook

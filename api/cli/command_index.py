@@ -33,6 +33,7 @@ FAMILIES: Final = (
     "api.cli.codes.hand_outs",
     "api.cli.codes.groups",
     "api.cli.codes.bounces",
+    "api.cli.configuration",
     "api.cli.maintenance.import_legacy",
     "api.cli.codes.import_codes",
     "api.cli.accounts.privacy",

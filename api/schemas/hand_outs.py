@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from api.schemas.code_terms import document_of_terms
-from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
+from api.schemas.groups import TEXT_LENGTH_MAX, Subject
+from api.schemas.parsing import SEVERAL_LINES
 from api.schemas.resources import GroupedRequest, ReasonRequest, StatedReason, StrictRequest
 from api.schemas.timestamps import Timestamp
 from domain.commands.hand_out.manage_hand_out import TextChange
@@ -28,14 +29,6 @@ from domain.values.number_bounds import (
 )
 from projections.hand_outs.hand_out_reader import HandOutProgress, Person
 
-SUBJECT_LENGTH_MAX: Final = 200
-TEXT_LENGTH_MAX: Final = 5_000
-"""As those of a group's invitations."""
-
-
-Subject = Annotated[
-    str, Field(max_length=SUBJECT_LENGTH_MAX, pattern=ONE_LINE, description="Subject of the email, one line.")
-]
 Text = Annotated[
     str,
     Field(

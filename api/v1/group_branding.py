@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import Admin, TheServices
 from api.http.openapi import PROTECTED
-from api.schemas.group_branding import BrandingRequest, BrandingView, view_of_branding
+from api.schemas.groups import BrandingRequest, BrandingView, view_of_branding
 from api.schemas.resources import PRINTABLE
 from api.use_cases.administration.group_branding import change_branding
 from domain.values.group_name import NAME_LENGTH_MAX

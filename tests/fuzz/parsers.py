@@ -29,10 +29,10 @@ from api.i18n.catalogs import pick_language
 from api.rate_limits.client_network import client_networks
 from api.schemas.code_terms import TERMS
 from api.schemas.csv_cells import FORMULA, csv_line, without_mark
+from api.schemas.groups import is_redirect_target
 from api.schemas.parsing import InvalidInputError, parse_term
 from api.schemas.resources import RedeemRequest
 from api.v1.webhooks.channel_callbacks import Callback
-from api.web.admin.groups import is_redirect_target
 from api.web.public.mailbox import link_urls
 from api.web.support.search_page import _explain_miss
 from domain.ports import Rejected

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.schemas.group_branding import BODY_BYTES_MAX as BRANDING_BYTES_MAX
+from api.schemas.groups import BODY_BYTES_MAX as BRANDING_BYTES_MAX
 from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
 from api.use_cases.redeem_batch import BATCH_S_MAX
 from api.v1 import group_branding

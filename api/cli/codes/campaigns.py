@@ -10,6 +10,7 @@ import typer
 from api.cli.arguments import parse_campaign_id, parse_time_option
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
+from api.cli.limit_choices import say_limit_choices
 from api.cli.printing import JsonFlag, NoteOption, format_timestamp, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
@@ -303,16 +304,7 @@ def _preview(session: Session, campaign: str, changes: dict[str, Any], *, json: 
     if json:
         print_json({"id": campaign_id, "choices": [view.model_dump() for view in views]})
         return 0
-    for view in views:
-        if view.refused is not None:
-            say(f"{view.counting}: {view.refused}")
-            continue
-        left = "unlimited" if view.available is None else view.available
-        say(f"{view.counting}: counted {view.counted}, available {left}, over the limits {view.over}")
-        for threshold in view.crossed:
-            say(f"  crosses {threshold}")
-        for use in view.uses_over:
-            say(f"  over: reservation {use.reservation_id} of {format_timestamp(use.reserved_at)} UTC")
+    say_limit_choices(views)
     return 0
 
 

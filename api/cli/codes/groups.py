@@ -10,7 +10,7 @@ from api.cli.arguments import parse_group
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, print_json
-from api.schemas.group_branding import BrandingView, view_of_branding
+from api.schemas.groups import BrandingView, view_of_branding
 from api.use_cases.administration.group_branding import change_branding
 from domain.values.email_branding import LOGO_BYTES_MAX, BrandingError, parse_accent, parse_logo
 from projections.repositories.groups import GroupRepository

@@ -14,7 +14,8 @@ from api.cli.context import OpenLedger
 from api.cli.printing import format_timestamp
 from api.i18n.languages import LANGUAGES, find_language
 from api.schemas import parsing
-from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, view_of_hand_out
+from api.schemas.groups import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX
+from api.schemas.hand_outs import view_of_hand_out
 from api.schemas.parsing import ONE_LINE, SEVERAL_LINES, InvalidInputError
 from domain.commands.hand_out.manage_hand_out import TextChange
 from domain.ports import Language

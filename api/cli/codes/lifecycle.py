@@ -9,7 +9,8 @@ import typer
 
 from api.cli.arguments import parse_email, parse_group, parse_id, parse_reservation_id
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import JsonFlag, NoteOption, format_timestamp, print_json
+from api.cli.limit_choices import say_limit_choices
+from api.cli.printing import JsonFlag, NoteOption, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.schemas.code_terms import Term
@@ -97,16 +98,7 @@ def _preview_limit(session: Session, code: str, max_uses: Term, *, json: bool) -
     if json:
         print_json({"id": code_id, "choices": [view.model_dump() for view in views]})
         return 0
-    for view in views:
-        if view.refused is not None:
-            say(f"{view.counting}: {view.refused}")
-            continue
-        numbers = f"limit {view.max_uses}, counted {view.counted}, available {view.available}"
-        say(f"{view.counting}: {numbers}, over the limit {view.over}")
-        for threshold in view.crossed:
-            say(f"  crosses {threshold}")
-        for use in view.uses_over:
-            say(f"  over: reservation {use.reservation_id} of {format_timestamp(use.reserved_at)} UTC")
+    say_limit_choices(views)
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, BinaryIO
 import orjson
 import typer
 
+from api.cli import configuration
 from api.cli.arguments import parse_email
 from api.cli.codes import export as list_export
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
@@ -33,7 +34,7 @@ from projections.transfer.vault_transfer import TransferCounts, export_vault, im
 
 FileArgument = Annotated[Path, typer.Argument(help="File to import; - for stdin.")]
 
-export = typer.Typer(cls=CommandGroup, help="Export codes, reservations, statements, events, or a person's data.")
+export = typer.Typer(cls=CommandGroup, help="Export codes, statements, events, configuration, or a person's data.")
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     export.command("vault")(vault)
     export.command("person")(person)
     list_export.register(export)
+    configuration.register_export(export)
     app.add_typer(export, name="export")
     app.command("import-events")(import_events)
     app.command("import-vault")(import_vault_file)

@@ -7,9 +7,9 @@ from typing import Final, Literal, Protocol
 from uuid import UUID
 
 from api.errors import ApplicationError
-from api.settings import ApiSettings
 from api.use_cases.services import Caller, Services
 from domain.webhooks.target_url import Target, TargetError, TargetFault
+from projections.config.settings import LedgerSettings
 from projections.repositories.audit_log import (
     AuditLog,
     AuditRecorder,
@@ -143,7 +143,7 @@ def _difference(before: WebhookEndpoint, after: WebhookEndpoint) -> str:
     )
 
 
-def fault_of_target(url: str, settings: ApiSettings) -> TargetFault | None:
+def fault_of_target(url: str, settings: LedgerSettings) -> TargetFault | None:
     """Return why a URL cannot be a target; None if it can. Its name is resolved and checked again whenever we send."""
     try:
         Target.parse(url, settings.webhook_networks)
@@ -152,7 +152,7 @@ def fault_of_target(url: str, settings: ApiSettings) -> TargetFault | None:
     return None
 
 
-def checked_target(url: str, settings: ApiSettings) -> str:
+def checked_target(url: str, settings: LedgerSettings) -> str:
     """Return the URL, trimmed.
 
     Raises:

@@ -1,10 +1,9 @@
 """The pages of groups: texts and branding of their emails, preview and test, acceptance page, and channel."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Final, Literal, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -12,6 +11,13 @@ from fastapi.responses import HTMLResponse, Response
 from api.errors import ApplicationError
 from api.http.pagination import Page
 from api.i18n.languages import LANGUAGES
+from api.schemas.groups import (
+    SUBJECT_LENGTH_MAX,
+    TARGET_LENGTH_MAX,
+    TEXT_LENGTH_MAX,
+    find_unknown_variables,
+    is_redirect_target,
+)
 from api.schemas.parsing import SEVERAL_LINES, find_email, parse_email
 from api.use_cases.administration.batches import save_group
 from api.use_cases.administration.group_branding import change_branding
@@ -28,19 +34,11 @@ from api.web.staff_auth.staff import Staff
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
 from domain.values.group_name import is_group_name
 from domain.values.identifiers import EmailAddress
-from domain.values.text_variables import find_variables
 from projections.repositories.groups import InvitationTexts, InviteGroup
 
 PER_PAGE: Final = 50
-SUBJECT_LENGTH_MAX: Final = 200
-TEXT_LENGTH_MAX: Final = 5_000
-TARGET_LENGTH_MAX: Final = 2_000
 EXTRA_WAIT_S: Final = 5.0
 """Seconds that a test may take in addition to the channel's timeout."""
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Hosts that may be reached without TLS, because nothing leaves the machine."""
-_TARGET: Final = re.compile(r"[!-~]+")
-
 NO_ERRORS: Final[Mapping[str, str]] = {}
 
 BRANDING_PATH: Final = "/admin/groups/branding"
@@ -199,18 +197,6 @@ class _Message(NamedTuple):
     secret: str | None = None
 
 
-def is_redirect_target(text: str) -> bool:
-    """Return whether accepted invitations may lead there: an absolute https URL, or http on this machine only."""
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        return False
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
-    return bool(_TARGET.fullmatch(text)) and is_safe and bool(host) and "@" not in parts.netloc and "\\" not in text
-
-
 def _parse_form(fields: FormFields, name: str) -> InviteGroup:
     words = {
         language: InvitationTexts(
@@ -220,7 +206,7 @@ def _parse_form(fields: FormFields, name: str) -> InviteGroup:
         for language in LANGUAGES
     }
     for field_name in (f"{kind}_{language}" for kind in ("subject", "text") for language in LANGUAGES):
-        if unknown := sorted({*find_variables(fields.values.get(field_name, ""))} - {"group"}):
+        if unknown := find_unknown_variables(fields.values.get(field_name, "")):
             fields.errors.setdefault(field_name, "group_variable:" + ", ".join(f"{{{each}}}" for each in unknown))
     target = fields.text("accept_target", TARGET_LENGTH_MAX)
     if target and not is_redirect_target(target):

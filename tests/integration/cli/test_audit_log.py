@@ -285,6 +285,14 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "hand-out give": (Ledger.free_code, ["CodeHandedOut"]),
     "hand-out export": (lambda ledger: (ledger.hand_out(),), ["exported_emails"]),
     "hand-out test": (lambda ledger: (ledger.hand_out(), PERSON), ["sent_hand_out_test"]),
+    "apply": (
+        lambda ledger: (
+            "--file",
+            ledger.file('[[campaigns]]\nname = "A"\n[[keys]]\nname = "B"\nrole = "viewer"\n'),
+            "--yes",
+        ),
+        ["CampaignCreated", "made_key"],
+    ),
     "group branding": (lambda _: ("VIP", "--accent", "#1f5fbf"), ["changed_group"]),
     "staff add": (lambda _: ("new@staff.example.com", "--role", "viewer"), ["added_staff"]),
     "staff invite": (Ledger.staff, ["repeated_invitation"]),
@@ -333,6 +341,7 @@ READ: Final[dict[str, Callable[[Ledger], Arguments]]] = {
     "hand-out preview": lambda ledger: (ledger.hand_out(),),
     "retention": lambda _: ("--days", "365"),
     "group show": lambda _: ("VIP",),
+    "export config": Ledger.output,
     "export events": Ledger.output,
     "export statements": Ledger.output,
     "key list": lambda ledger: (ledger.key(),)[1:],

@@ -207,6 +207,11 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "revoke": (lambda stage: (stage.code(), "--note", HOSTILE), ""),
     "change-codes": (lambda _: ("pause", f"group:{HOSTILE}", "--note", HOSTILE), ""),
     "group show": (lambda _: (PRINTABLE,), ""),
+    "apply": (
+        lambda stage: ("--file", stage.file(f"[[campaigns]]\nname = {json.dumps(PRINTABLE)}\n[[keys]]\nname = 'x'\n")),
+        "",
+    ),
+    "export config": (lambda stage: after(stage.campaign()), PRINTABLE),
     "group branding": (lambda _: (PRINTABLE, "--accent", HOSTILE), ""),
     "terms": (lambda stage: (stage.code(), "--group", PRINTABLE, "--expires-at", HOSTILE), ""),
     "cancel": (lambda stage: (stage.reserve(), "--note", HOSTILE), ""),

@@ -10,7 +10,8 @@ from fastapi.responses import Response
 from api.errors import ApplicationError
 from api.http.etags import expected_terms, tag_of
 from api.i18n.languages import LANGUAGES
-from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, MailingChange
+from api.schemas.groups import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX
+from api.schemas.hand_outs import MailingChange
 from api.schemas.parsing import ONE_LINE, SEVERAL_LINES
 from api.use_cases.hand_outs.hand_out_actions import change_hand_out, find_progress
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page

@@ -13,7 +13,8 @@ from api.errors import ApplicationError
 from api.http.blocking_route import answer_within
 from api.http.pagination import format_cursor
 from api.i18n.languages import LANGUAGES
-from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
+from api.schemas.groups import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX
+from api.schemas.hand_outs import HandOutOrder
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import find_pasted_email, parse_time
 from api.use_cases.campaign_actions import list_code_defaults

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from api.web.admin.groups import is_redirect_target
+from api.schemas.groups import is_redirect_target
 from domain.values.email_branding import EmailBranding, parse_logo
 from projections.repositories.groups import GroupRepository
 from tests.support.clients.admin_client import secret_of

@@ -1,13 +1,16 @@
-"""Wire models of the branding of a group's emails."""
+"""What a group may be set to: texts of its invitations, where an accepted one leads, and the branding of its emails."""
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
 from api.errors import malformed
+from api.schemas.parsing import ONE_LINE
 from api.schemas.resources import GroupName, StrictRequest
 from domain.values.email_branding import (
     LOGO_BYTES_MAX,
@@ -20,6 +23,7 @@ from domain.values.email_branding import (
     parse_accent,
     parse_logo,
 )
+from domain.values.text_variables import find_variables
 
 BODY_BYTES_MAX: Final = 2 * LOGO_BYTES_MAX
 """A larger body is refused before it is read: base64 takes a third more than the logo."""
@@ -27,6 +31,35 @@ BODY_BYTES_MAX: Final = 2 * LOGO_BYTES_MAX
 
 LOGO_LENGTH_MAX: Final = 4 * -(-LOGO_BYTES_MAX // 3)
 """Characters of the largest logo in base64 (RFC 4648, section 4)."""
+
+
+SUBJECT_LENGTH_MAX: Final = 200
+TEXT_LENGTH_MAX: Final = 5_000
+TARGET_LENGTH_MAX: Final = 2_000
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that may be reached without TLS, because nothing leaves the machine."""
+_TARGET: Final = re.compile(r"[!-~]+")
+
+Subject = Annotated[
+    str, Field(max_length=SUBJECT_LENGTH_MAX, pattern=ONE_LINE, description="Subject of the email, one line.")
+]
+
+
+def is_redirect_target(text: str) -> bool:
+    """Return whether accepted invitations may lead there: an absolute https URL, or http on this machine only."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return False
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
+    return bool(_TARGET.fullmatch(text)) and is_safe and bool(host) and "@" not in parts.netloc and "\\" not in text
+
+
+def find_unknown_variables(text: str) -> list[str]:
+    """Return the variables of a text of an invitation that no invitation fills, in alphabetical order."""
+    return sorted({*find_variables(text)} - {"group"})
 
 
 class BrandingRequest(StrictRequest):

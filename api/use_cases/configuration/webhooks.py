@@ -1,0 +1,111 @@
+"""Webhook endpoints of a configuration file."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from api.errors import ApplicationError
+from api.use_cases.administration.webhook_endpoints import (
+    EndpointDraft,
+    EndpointTerms,
+    add_endpoint,
+    change_endpoint,
+    checked_target,
+    remove_endpoint,
+)
+from api.use_cases.configuration.changes import PlanContext, PlannedChange, find_object, list_differences, refuse
+from api.use_cases.configuration.config_file import WebhookEntry, document_of
+from projections.database.store_queries import ReadableStore
+from projections.read_models.pagination import OLDEST, read_to_end
+from projections.repositories.audit_log import NO_REASON
+from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
+
+
+def plan_webhooks(context: PlanContext, entries: Sequence[WebhookEntry]) -> Iterator[PlannedChange]:
+    """Yield the change of each endpoint that differs from its entry.
+
+    Raises:
+        StorageUnavailableError: The database is unavailable.
+    """
+    endpoints = list(_read_endpoints(context.services.storage))
+    rows = [(one.endpoint_id, one.url, one) for one in endpoints]
+    named: set[UUID] = set()
+    for entry in entries:
+        try:
+            endpoint = find_object(entry.id, entry.url, rows)
+            checked_target(entry.url, context.settings)
+        except LookupError as error:
+            yield refuse("webhook", entry.url, str(error))
+            continue
+        except ApplicationError as error:
+            yield refuse("webhook", entry.url, context.explain(error))
+            continue
+        if endpoint is None:
+            yield _add(context, entry)
+            continue
+        named.add(endpoint.endpoint_id)
+        if (change := _change(context, endpoint, entry)) is not None:
+            yield change
+    if context.prunes:
+        yield from (_remove(context, one) for one in endpoints if one.endpoint_id not in named)
+
+
+def export_webhooks(storage: ReadableStore) -> Iterator[dict[str, Any]]:
+    """Yield the entry of each endpoint, oldest first."""
+    return (document_of(_entry_of(endpoint)) for endpoint in _read_endpoints(storage))
+
+
+def _add(context: PlanContext, entry: WebhookEntry) -> PlannedChange:
+    settings = entry.model_dump(exclude={"id"})
+
+    def perform() -> str | None:
+        draft = EndpointDraft(endpoint_id=context.services.new_id(), **settings)
+        return add_endpoint(context.services.open_audit_log(context.caller), draft)
+
+    differences = list_differences({}, settings)
+    return PlannedChange(
+        kind="webhook", name=entry.url, action="create", differences=differences, live={}, perform=perform
+    )
+
+
+def _change(context: PlanContext, endpoint: WebhookEndpoint, entry: WebhookEntry) -> PlannedChange | None:
+    differences = list_differences(_entry_of(endpoint).model_dump(exclude={"id"}), entry.model_dump(exclude={"id"}))
+    if not differences:
+        return None
+
+    def perform() -> None:
+        terms = EndpointTerms(**{one.field: one.after for one in differences})
+        change_endpoint(context.services.open_audit_log(context.caller), endpoint, terms)
+
+    return PlannedChange(
+        kind="webhook",
+        name=endpoint.url,
+        action="change",
+        differences=differences,
+        live=_count_messages(endpoint),
+        perform=perform,
+    )
+
+
+def _remove(context: PlanContext, endpoint: WebhookEndpoint) -> PlannedChange:
+    def perform() -> None:
+        audit_log = context.services.open_audit_log(context.caller)
+        remove_endpoint(audit_log, endpoint.endpoint_id, context.note or NO_REASON)
+
+    return PlannedChange(
+        kind="webhook", name=endpoint.url, action="remove", live=_count_messages(endpoint), perform=perform
+    )
+
+
+def _read_endpoints(storage: ReadableStore) -> Iterator[WebhookEndpoint]:
+    read_page = WebhookEndpointRepository(storage).list_page
+    return read_to_end(read_page, OLDEST, lambda one: (one.created_at, one.endpoint_id))
+
+
+def _entry_of(endpoint: WebhookEndpoint) -> WebhookEntry:
+    values = {name: getattr(endpoint, name) for name in WebhookEntry.model_fields if name != "id"}
+    return WebhookEntry.model_construct(id=endpoint.endpoint_id, **values)
+
+
+def _count_messages(endpoint: WebhookEndpoint) -> dict[str, object]:
+    return {"waiting messages": endpoint.pending, "events not read": endpoint.behind}

@@ -1,0 +1,232 @@
+"""`ledger apply` and `ledger export config`: a ledger as a file says, its effect shown first."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.clients.terminal import CommandResult, Terminal
+from tests.support.images import make_png
+from tests.support.ledger.ledger_bench import LedgerBench, done
+
+WHOLE = """
+[[groups]]
+name = "VIP"
+accept_target = "https://shop.example.com/thanks"
+accepts_rebinds = true
+accent = "#1F5FBF"
+[groups.texts.en]
+subject = "Welcome to {group}"
+text = "First line\\nsecond line"
+[groups.channel]
+settings = { url = "https://crm.example.com/invites" }
+
+[[webhooks]]
+url = "https://shop.example.com/hook"
+event_types = ["InviteSent"]
+concurrency = 2
+
+[[campaigns]]
+name = "Autumn"
+max_uses = 500
+max_per_person = 1
+ends_at = 2099-12-31T23:00:00Z
+person_rule = "mailbox"
+denied_domains = ["mailinator.com"]
+notify_at = ["80%", "10 left"]
+
+[[keys]]
+name = "web shop"
+scopes = ["codes:issue", "redeem"]
+networks = ["203.0.113.0/24"]
+expires_at = 2099-01-01T00:00:00+01:00
+"""
+Apply = Callable[..., CommandResult]
+
+
+@pytest.fixture
+def apply(terminal: Terminal, tmp_path: Path) -> Apply:
+    """Apply a text, and return what the command left behind."""
+
+    def run(text: str, *options: str) -> CommandResult:
+        (path := tmp_path / "ledger.toml").write_text(text, "utf-8")
+        return terminal.ledger("apply", "--file", str(path), *options)
+
+    return run
+
+
+def test_plan_changes_nothing(apply: Apply, terminal: Terminal) -> None:
+    """Each difference is shown, and the next command still finds an empty ledger."""
+    planned = apply(WHOLE)
+
+    assert planned.status == 0
+    assert "create campaign Autumn" in planned.out
+    assert "  max_uses: none -> 500" in planned.out
+    assert planned.err == "4 changes; nothing was changed: add --yes to make them\n"
+    assert terminal.ledger("campaign", "list", "--json").json == []
+    assert terminal.ledger("key", "list", "--json").json == []
+
+
+def test_file_is_applied_once_and_exported_as_it_was(apply: Apply, terminal: Terminal, tmp_path: Path) -> None:
+    """A second run changes nothing, and so does the exported file; it has no secret."""
+    done_once = apply(WHOLE, "--yes", "--json").json
+    again = apply(WHOLE, "--yes")
+    assert terminal.ledger("export", "config", "--output", str(tmp_path / "exported.toml")).status == 0
+    exported = (tmp_path / "exported.toml").read_text("utf-8")
+    from_export = apply(exported, "--yes", "--prune")
+    document = tomllib.loads(exported)
+
+    assert done_once["applied"] == [
+        "group VIP",
+        "webhook https://shop.example.com/hook",
+        "campaign Autumn",
+        "key web shop",
+    ]
+    assert sorted(done_once["secrets"]) == ["group VIP", "key web shop", "webhook https://shop.example.com/hook"]
+    assert again.err == from_export.err == "nothing to change: the ledger is as the file says\n"
+    assert not any(secret in exported for secret in done_once["secrets"].values())
+    assert document["groups"][0]["texts"] == {
+        "en": {"subject": "Welcome to {group}", "text": "First line\nsecond line"}
+    }
+    assert document["campaigns"][0]["notify_at"] == [80, "10 left"]
+    assert document["keys"][0]["networks"] == ["203.0.113.0/24"]
+
+
+def test_logo_is_a_field_as_any_other(apply: Apply, terminal: Terminal, tmp_path: Path) -> None:
+    """It is stored, exported, and removed when the file leaves it out."""
+    (logo := tmp_path / "logo.png").write_bytes(make_png(240, 64))
+    terminal.ledger("group", "branding", "VIP", "--logo", str(logo))
+    exported = terminal.ledger("export", "config").out
+    again = apply(exported)
+    removed = apply('[[groups]]\nname = "VIP"', "--yes")
+
+    assert again.err.startswith("nothing to change")
+    assert "  logo: " in removed.out
+    assert terminal.ledger("group", "show", "VIP").out == "logo: none\ncolor: none\n"
+
+
+def test_limit_below_live_uses_is_shown_and_needs_a_choice(apply: Apply, bench: LedgerBench) -> None:
+    """Without `--counting` nothing of the file is applied; the plan says which uses would be over."""
+    campaign_id = bench.create_campaign(name="Autumn", max_uses=10)
+    code = bench.issue(9, bound=False, campaign_id=campaign_id)
+    for number in range(3):
+        done(bench.redeem(code, f"p{number}@example.com"))
+    text = '[[groups]]\nname = "VIP"\naccent = "#1f5fbf"\n[[campaigns]]\nname = "Autumn"\nmax_uses = 2'
+    refused = apply(text, "--yes")
+    chosen = apply(text, "--yes", "--counting", "all", "--json").json
+    again = apply(text, "--yes", "--counting", "all")
+
+    assert refused.status == 4
+    assert "change campaign Autumn (now: codes 1, used 0, reserved 3, available 7)" in refused.out
+    assert "  if limits count all: counted 3, available -1, over the limits 1" in refused.out
+    assert "  not possible: " in refused.out
+    assert refused.err == "1 of 2 changes are not possible; nothing was changed\n"
+    assert chosen["applied"] == ["group VIP", "campaign Autumn"]
+    assert [each["over"] for each in chosen["changes"][1]["limits"]] == [1, 0]
+    assert again.err == "nothing to change: the ledger is as the file says\n"
+
+
+def test_only_pruning_removes_and_only_kinds_of_the_file(apply: Apply, terminal: Terminal) -> None:
+    """A file without keys revokes none; an empty list of them revokes all."""
+    apply(WHOLE, "--yes")
+    untouched = apply("campaigns = []", "--yes")
+    pruned = apply("campaigns = []\nwebhooks = []\ngroups = []", "--prune", "--yes", "--json").json
+    keys = apply("keys = []", "--prune", "--yes", "--note", "rotated")
+
+    assert untouched.err.startswith("nothing to change")
+    assert [(each["kind"], each["action"]) for each in pruned["changes"]] == [
+        ("group", "change"),
+        ("webhook", "remove"),
+        ("campaign", "remove"),
+    ]
+    assert terminal.ledger("campaign", "list", "--json").json[0]["state"] == "ended"
+    assert "remove key web shop (now: last used never)" in keys.out
+    assert terminal.ledger("export", "config").out.strip() == "groups = []\nwebhooks = []\ncampaigns = []\nkeys = []"
+
+
+def test_names_that_several_have_need_an_id(apply: Apply, bench: LedgerBench) -> None:
+    """With the id, the name may change."""
+    first, _ = bench.create_campaign(name="Autumn"), bench.create_campaign(name="Autumn")
+    unclear = apply('[[campaigns]]\nname = "Autumn"', "--yes")
+    renamed = apply(f'[[campaigns]]\nid = "{first}"\nname = "Autumn 2"', "--yes")
+    missing = apply(f'[[campaigns]]\nid = "{"0" * 32}"\nname = "Autumn 2"', "--yes")
+
+    assert unclear.status == missing.status == 4
+    assert "not possible: 2 have this name: write the id of the one that is meant" in unclear.out
+    assert "  name: Autumn -> Autumn 2" in renamed.out
+    assert "leave the id out to create it" in missing.out
+
+
+def test_rights_of_a_key_never_change(apply: Apply) -> None:
+    """Its networks do; another right is a new key, and says so."""
+    apply(WHOLE, "--yes")
+    networks = apply(WHOLE.replace("203.0.113.0/24", "198.51.100.0/24"), "--yes")
+    rights = apply(WHOLE.replace('"codes:issue", "redeem"', '"redeem"'), "--yes")
+
+    assert networks.err == "1 of 1 changes were made\n"
+    assert "give the new key another name" in rights.out
+    assert rights.status == 4
+
+
+def test_secrets_go_to_a_file_of_their_own(apply: Apply, tmp_path: Path) -> None:
+    """It is new and for its owner alone; an existing one is refused before anything is changed."""
+    (existing := tmp_path / "existing").touch()
+    refused = apply(WHOLE, "--yes", "--secrets", str(existing))
+    applied = apply(WHOLE, "--yes", "--secrets", str(tmp_path / "secrets"))
+    lines = (tmp_path / "secrets").read_text("utf-8").splitlines()
+
+    assert refused.status == 2
+    assert applied.err == "4 of 4 changes were made\n"
+    assert [line.rpartition(": ")[0] for line in lines] == [
+        "group VIP",
+        "webhook https://shop.example.com/hook",
+        "key web shop",
+    ]
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o600
+    assert not any(line.rpartition(": ")[2] in applied.out for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("groups = 5", "groups: "),
+        ("[[groups]", "the file is not TOML"),
+        ("[[pages]]", "pages: Extra inputs are not permitted"),
+        ('[[groups]]\nname = "li@example.com"', "groups.0.name: a group's name is stored in events"),
+        ('[[groups]]\nname = "A"\n[[groups]]\nname = "A"', "groups: has two entries for A"),
+        ('[[groups]]\nname = "A"\naccent = "blue"', "groups.0.accent: is not a color"),
+        ('[[groups]]\nname = "A"\naccept_target = "http://a.example"', "accept_target: is not an absolute https URL"),
+        ('[[groups]]\nname = "A"\ntexts.en.text = "{code}"', "texts.en.text: has the variable {code}"),
+        ('[[keys]]\nname = "A"', "keys.0: needs either role or scopes"),
+        ('[[keys]]\nname = "A"\nrole = "admin"\nnetworks = ["x"]', "keys.0.networks: has 'x', which is not a network"),
+        ('[[campaigns]]\nname = "A"\nmax_uses = 0', "campaigns.0.max_uses: "),
+        ('[[campaigns]]\nname = "A"\nends_at = 2099-12-31T23:00:00', "campaigns.0.ends_at: "),
+        ("x = " + "1" * 40, "the file is not TOML"),
+    ],
+)
+def test_file_that_cannot_be_read_says_where(apply: Apply, text: str, why: str) -> None:
+    """The exit code is that of usage."""
+    refused = apply(text, "--yes")
+
+    assert refused.status == 2
+    assert why in " ".join(refused.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[[webhooks]]\nurl = "https://10.0.0.1/hook"', "not possible: "),
+        ('[[groups]]\nname = "A"\nchannel.kind = "pigeon"', "not possible: channel.kind must be one of webhook"),
+        ('[[groups]]\nname = "A"\nchannel.settings.url = "https://10.0.0.1"', "channel.settings.url: is not possible"),
+        ('[[campaigns]]\nname = "A"\nmax_uses = 1\nmax_per_person = 2', "not possible: "),
+        ('[[keys]]\nname = "A"\nrole = "viewer"\nexpires_at = 2001-01-01T00:00:00Z', "expires_at is in the past"),
+    ],
+)
+def test_plan_says_what_the_ledger_refuses(apply: Apply, text: str, why: str) -> None:
+    """Nothing is changed, also with `--yes`."""
+    refused = apply(text, "--yes")
+
+    assert refused.status == 4
+    assert why in refused.out
+    assert refused.err == "1 of 1 changes are not possible; nothing was changed\n"
