@@ -17,6 +17,7 @@ COPY domain domain
 COPY projections projections
 COPY workers workers
 COPY api api
+COPY docs docs
 RUN /opt/ledger/bin/pip install --quiet --no-deps --no-build-isolation --no-index . \
  && /opt/ledger/bin/pip uninstall --quiet --yes pip setuptools \
  && /opt/audit/bin/cyclonedx-py environment /opt/ledger --pyproject pyproject.toml --mc-type application \

@@ -69,7 +69,7 @@ from api.web.admin.groups import BRANDING_PATH
 from api.web.admin.hand_outs import recipient_pages
 from api.web.errors import error_page, wants_html
 from api.web.errors_before_routes import refuse_body, refuse_host, refuse_invalid_host
-from api.web.public import api_reference, mailbox
+from api.web.public import api_reference, documentation, mailbox
 from api.web.public.router import include_pages
 from api.web.static_files import mount_static
 from api.web.support import SignInGate, SupportContext, include_support
@@ -205,6 +205,7 @@ def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
     for router in _routers_of(app, settings):
         app.include_router(router, include_in_schema=False)
     mount_static(app)
+    documentation.mount_documentation(app)
 
 
 @cache
@@ -224,6 +225,7 @@ def _build_fixed_routes() -> Sequence[BaseRoute]:
 def _routers_of(app: FastAPI, settings: ApiSettings) -> Iterator[APIRouter]:
     """Give the routers that settings change; there is a mailbox if they name the Maildir of a mail catcher."""
     yield api_reference.build_router(app.openapi, DESCRIBED, settings.default_language)
+    yield documentation.build_router(settings.public_url)
     if settings.mailbox is not None:
         yield mailbox.build_router(settings.mailbox, settings.default_language)
 

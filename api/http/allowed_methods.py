@@ -15,13 +15,15 @@ from api.http.problems import HttpError
 
 STATIC_FILES: Final = "/static"
 """Path of the static files, which are not routes."""
+DOCUMENTATION_FILES: Final = "/docs"
+"""Path above the pages of the documentation, which are not routes either."""
 ANY_PATH = ":path}"
 """End of the template of a route that answers 404 for every path that no other route has."""
 
 
 def not_found(request: Request) -> ApplicationError:
     """Return the error for a path without a route for this method: 405 if it has other methods, else 404."""
-    is_file = request.url.path.startswith(f"{STATIC_FILES}/")
+    is_file = request.url.path.startswith((f"{STATIC_FILES}/", f"{DOCUMENTATION_FILES}/"))
     allowed = ["GET", "HEAD"] if is_file else _methods_at(request, request.url.path)
     if not allowed or request.method in allowed:
         return ApplicationError("NOT_FOUND")

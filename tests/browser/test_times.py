@@ -52,6 +52,7 @@ NO_PAGES: Final = {
     "/healthz": "text",
     "/readyz": "JSON",
     "/robots.txt": "text",
+    "/llms.txt": "text",
     "/metrics": "text",
     "/static": "files",
     "/docs": "a page of another program",

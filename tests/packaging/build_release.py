@@ -29,6 +29,8 @@ TOOLS: Final = ROOT / ".venv-audit" / "bin"
 STEP_S_MAX: Final = 600
 TOP_LEVEL: Final = ("api", "domain", "projections", "workers")
 """Names that the wheel adds to an environment; common ones, so it belongs into a separate environment."""
+SHARED: Final = ".data/data/share/redemption-ledger/"
+"""Where a wheel has what belongs into the `share` folder of an environment: the documentation."""
 LOCK: Final = "requirements/servers.lock"
 LICENSE_FILES: Final = re.compile(r"\.dist-info/(?:.*/)?(?:LICEN[CS]E|COPYING|NOTICE)[^/]*$", re.IGNORECASE)
 
@@ -104,9 +106,10 @@ def normalize_archive(packed: bytes, seconds: int) -> bytes:
 
 
 def check_top_level(wheel: Path) -> None:
-    """Raise ValueError if a wheel would add other names to an environment than the four rooms."""
+    """Raise ValueError if a wheel would add other names to an environment than the four rooms and what it shares."""
     with zipfile.ZipFile(wheel) as archive:
-        names = {name.partition("/")[0] for name in archive.namelist()}
+        paths = [name for name in archive.namelist() if SHARED not in name]
+    names = {path.partition("/")[0] for path in paths}
     if unexpected := {name for name in names if not name.endswith(".dist-info")} ^ set(TOP_LEVEL):
         raise ValueError(f"top-level names of the wheel: {', '.join(sorted(unexpected))} should not differ")
     sys.stdout.write(f"top-level names: {', '.join(TOP_LEVEL)}; install the wheel into a separate environment\n")

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from api.cli.embedded.tcp_ports import find_free_port
-from tests.packaging.build_release import LOCK, ROOT, TOOLS, build_distributions, build_release, export_commit
+from api.web.public.documentation import FOLDER, list_files
+from tests.packaging.build_release import LOCK, ROOT, SHARED, TOOLS, build_distributions, build_release, export_commit
 from tests.support.servers.embedded_stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -152,12 +153,12 @@ def test_same_commit_gives_the_same_bytes(release: Path, tmp_path: Path) -> None
 
 
 def test_wheel_holds_the_four_rooms_and_every_file_that_they_read(release: Path) -> None:
-    """Statements, pages, catalogs and styles are in it, and no test is."""
+    """Statements, pages, catalogs, styles and the documentation are in it, and no test or program that builds it is."""
     with zipfile.ZipFile(find_wheel(release)) as wheel:
-        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        names = {name.rpartition(SHARED)[2] for name in wheel.namelist() if ".dist-info/" not in name}
     tracked = run("git", "ls-files", "domain", "projections", "api", "workers", cwd=ROOT).splitlines()
 
-    assert names == {name for name in tracked if (ROOT / name).exists()}
+    assert names == {name for name in tracked if (ROOT / name).exists()} | {f"docs/{name}" for name in list_files()}
 
 
 @pytest.mark.parametrize("python", list_pythons(), ids=read_version)
@@ -175,6 +176,8 @@ def test_wheel_runs_a_first_redemption_in_an_empty_environment(
 
         assert read_history(stack, code) == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent"]
         assert stack.cli("verify").returncode == 0
+        assert stack.get("/docs/how-to/webhooks.md") == (200, (FOLDER / "how-to/webhooks.md").read_text("utf-8"))
+        assert "/docs/how-to/webhooks.md): This page shows integrators" in stack.get("/llms.txt")[1]
     run(TOOLS / "uv", "pip", "check", "--python", programs / "python", cwd=tmp_path)
 
 

@@ -29,6 +29,7 @@ GET /healthz
 GET /invite
 POST /invite
 POST /invite/opened
+GET /llms.txt
 GET /mailbox
 GET /mailbox/{key}
 GET /mailbox/{key}/html

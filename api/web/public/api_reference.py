@@ -1,4 +1,4 @@
-"""`/docs`: the HTTP API's reference, rendered from its OpenAPI document.
+"""`/docs`: the HTTP API's reference, rendered from its OpenAPI document, and the list of guides.
 
 FastAPI's own pages would load scripts from another site into the origin of the staff sessions.
 """
@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.web.public.documentation import list_sections
 from api.web.rendering import choose_language, page
 from domain.ports import Language
 
@@ -40,7 +41,14 @@ def build_router(schema: Callable[[], dict[str, Any]], schema_url: str, default_
     async def reference(request: Request) -> Response:
         document = schema()
         language = choose_language(request, default_language)
-        return page(request, "api_reference.html", language, groups=group_operations(document), schema_url=schema_url)
+        return page(
+            request,
+            "api_reference.html",
+            language,
+            groups=group_operations(document),
+            schema_url=schema_url,
+            sections=list_sections(),
+        )
 
     return router
 
