@@ -1,11 +1,11 @@
 """The parts of reference pages that are derived from code: commands, settings, routes, problem codes, logs, columns."""
 
-import ast
 import base64
 import inspect
 import re
 import runpy
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import typer
@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from msgspec import structs
-from typer.core import TyperArgument, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from api.auth.scopes import GRANTS, SCOPES
 from api.cli.app import app
@@ -39,7 +39,8 @@ DOCS = Path(__file__).parent
 MARK = "<!-- What follows is written by `make docs`. -->\n"
 END = "<!-- What precedes is written by `make docs`. -->\n"
 ALERTS = "deploy/prometheus/alerts.yml"
-PACKAGES = ("domain", "projections", "api", "workers", "benchmarks")
+SHARED = 5
+"""From so many commands on, an option or argument that has the same words in each is described once."""
 NO_KEYS = "1:" + base64.b64encode(bytes(32)).decode()
 
 
@@ -55,7 +56,6 @@ def render_pages() -> dict[Path, str]:
         DOCS / "how-to/import-codes.md": _column_lines(),
         DOCS / "how-to/runbook.md": _alert_lines(),
         DOCS / "reference/settings.md": _setting_lines(),
-        DOCS / "reference/packages.md": _package_lines(),
     }
     return {INDEX_FILE: render_index(), **{page: _render_page(page, lines) for page, lines in lists.items()}}
 
@@ -230,42 +230,53 @@ def _setting_lines() -> Iterator[str]:
     yield from (f"| `{name}` | {description} |" for name, description in OTHER_VARIABLES.items())
 
 
-def _package_lines() -> Iterator[str]:
-    """Yield every package with its purpose, the first line of its docstring, in the order of the tree."""
-    yield "| package | purpose |"
-    yield "|---|---|"
-    for package in PACKAGES:
-        for file in sorted((DOCS.parent / package).rglob("__init__.py")):
-            docstring = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
-            yield f"| `{file.parent.relative_to(DOCS.parent).as_posix()}/` | {docstring.splitlines()[0]} |"
-
-
 def _command_lines() -> Iterator[str]:
-    yield f"Exit codes: {list_exit_codes()}\n"
+    """Yield the exit codes, what many commands share, and a section for each command."""
     group = typer.main.get_command(app)
     if not isinstance(group, TyperGroup):
         raise TypeError("the command line has one command only")
-    for name in sorted(group.commands):
-        yield from _command_section((name,), group.commands[name])
+    commands = list(_list_commands((), group))
+    counts = Counter(line for _, command in commands for line in _parameter_lines(command))
+    shared = sorted(line for line, count in counts.items() if count >= SHARED)
+    yield f"Exit codes: {list_exit_codes()}\n"
+    yield "## Arguments and options of many commands\n"
+    yield "Sections of commands only name these options.\n"
+    yield from shared
+    yield ""
+    for path, command in commands:
+        yield from _command_section(path, command, shared)
 
 
-def _command_section(path: tuple[str, ...], command: object) -> Iterator[str]:
-    """Yield the section of a command, or of each command of a group."""
-    if isinstance(command, TyperGroup):
-        for name in sorted(command.commands):
-            yield from _command_section((*path, name), command.commands[name])
-        return
-    arguments = [parameter for parameter in command.params if isinstance(parameter, TyperArgument)]  # type: ignore[attr-defined]  # typer's commands share no public class
-    options = [parameter for parameter in command.params if isinstance(parameter, TyperOption)]  # type: ignore[attr-defined]  # as above
+def _list_commands(path: tuple[str, ...], group: TyperGroup) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
+    """Yield each command with its words, by name."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, TyperGroup):
+            yield from _list_commands((*path, name), command)
+        elif isinstance(command, TyperCommand):
+            yield (*path, name), command
+
+
+def _command_section(path: tuple[str, ...], command: TyperCommand, shared: Sequence[str]) -> Iterator[str]:
+    """Yield the section of a command."""
+    arguments = (parameter for parameter in command.params if isinstance(parameter, TyperArgument))
     words = " ".join(("ledger", *path, *(str(parameter.name).upper() for parameter in arguments)))
     yield f"## `{words}`\n"
-    yield inspect.cleandoc(command.help or "") + "\n"  # type: ignore[attr-defined]  # as above
-    for argument in arguments:
-        yield f"- `{str(argument.name).upper()}`: {argument.help or 'see above'}"
-    for option in options:
-        if option.name != "help":
-            yield f"- `{'`, `'.join((*option.opts, *option.secondary_opts))}`: {_describe_option(option)}"
+    yield inspect.cleandoc(command.help or "") + "\n"
+    lines = list(_parameter_lines(command))
+    yield from (line for line in lines if line not in shared)
+    if names := [line[2:].partition(":")[0] for line in lines if line in shared and line.startswith("- `-")]:
+        yield f"- Also {', '.join(names)}."
     yield ""
+
+
+def _parameter_lines(command: TyperCommand) -> Iterator[str]:
+    """Yield a line for each argument, then for each option."""
+    for parameter in command.params:
+        if isinstance(parameter, TyperArgument):
+            yield f"- `{str(parameter.name).upper()}`: {parameter.help or 'see above'}"
+    for parameter in command.params:
+        if isinstance(parameter, TyperOption) and parameter.name != "help":
+            yield f"- `{'`, `'.join((*parameter.opts, *parameter.secondary_opts))}`: {_describe_option(parameter)}"
 
 
 def _describe_option(option: TyperOption) -> str:
