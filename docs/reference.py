@@ -105,16 +105,14 @@ def _route_lines() -> Iterator[str]:
 
 
 def _access_lines() -> Iterator[str]:
-    """Yield the roles of every scope with what it opens, and the roles of every staff page."""
-    routes = list(_api_routes())
+    """Yield the roles of every scope, and the roles of every staff page."""
     say = translator("en")
-    yield f"| scope | in words | {' | '.join(RANK)} | operations of the API |"
-    yield f"|---|---|{'---|' * len(RANK)}---|"
+    yield f"| scope | in words | {' | '.join(RANK)} |"
+    yield f"|---|---|{'---|' * len(RANK)}"
     for scope in sorted(SCOPES, key=lambda scope: min(RANK[role] for role in RANK if scope in GRANTS[role])):
         granted = ["yes" if scope in GRANTS[role] else "" for role in RANK]
-        summaries = " · ".join(summary for _, needed, summary in routes if needed == scope)
         words = say(f"page.admin.keys.scope.{scope}")
-        yield f"| `{scope}` | {words} | {' | '.join(granted)} | {summaries} |"
+        yield f"| `{scope}` | {words} | {' | '.join(granted)} |"
     roles: dict[str, dict[str, str]] = {}
     for path, method, role in _page_routes():
         roles.setdefault(path, {})[method] = role
