@@ -32,6 +32,8 @@ from workers.channels.registry import channel_kinds
 
 VALUE_LENGTH_MAX: Final = 100
 """Characters of a value that a plan shows."""
+CONTEXT_LENGTH: Final = 20
+"""Characters that it repeats before the first difference of long values."""
 NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
@@ -86,7 +88,7 @@ def apply(
         if not json:
             _show_plan(changes)
         try:
-            if yes and not has_problems:
+            if yes and changes and not has_problems:
                 _apply(ledger, changes, outcome, secrets, prints_secrets=not json)
         finally:  # a new secret is shown this once, also if the database went away after it
             if json:
@@ -105,7 +107,7 @@ def config(context: typer.Context, output: OutputOption = None) -> int:
     Example: `ledger export config --output ledger.toml`
     """
     with Session(context.obj).open_ledger() as ledger, open_output_file(output) as file:
-        document = export_config(ledger.storage)
+        document = export_config(ledger.storage, ledger.now())
         file.write(tomli_w.dumps(_plain(document), multiline_strings=True).encode())
     return 0
 
@@ -179,7 +181,10 @@ def _show_plan(changes: Sequence[PlannedChange]) -> None:
         live = ", ".join(f"{name} {_show(value)}" for name, value in change.live.items())
         say(f"{change.action} {change.kind} {change.name}" + (f" (now: {live})" if live else ""))
         for one in change.differences:
-            say(f"  {one.field}: {_show(one.before)} -> {_show(one.after)}")
+            before, after = _shorten(_show(one.before), _show(one.after))
+            say(f"  {one.field}: {before} -> {after}")
+        if change.then:
+            say("  then: " + ", ".join(f"{name} {_show(value)}" for name, value in change.then.items()))
         say_limit_choices(change.choices, "  if limits count ")
         if change.problem is not None:
             say(f"  not possible: {change.problem}")
@@ -188,10 +193,22 @@ def _show_plan(changes: Sequence[PlannedChange]) -> None:
 def _show(value: object) -> str:
     if value is None or value == []:
         return "none"
-    text = format_timestamp(value) + " UTC" if isinstance(value, datetime) else str(value)
-    if isinstance(value, list):
-        text = ", ".join(map(str, value))
-    return text if len(text) <= VALUE_LENGTH_MAX else f"{text[:VALUE_LENGTH_MAX]}..."
+    if isinstance(value, datetime):
+        return f"{format_timestamp(value)} UTC"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _shorten(before: str, after: str) -> tuple[str, str]:
+    """Return two values from where they begin to differ, if they are long."""
+    if max(len(before), len(after)) <= VALUE_LENGTH_MAX:
+        return before, after
+    same = next(
+        (place for place, (one, other) in enumerate(zip(before, after, strict=False)) if one != other),
+        min(len(before), len(after)),
+    )
+    start = max(0, same - CONTEXT_LENGTH)
+    first, second = (f"{'...' if start else ''}{text[start : start + VALUE_LENGTH_MAX]}" for text in (before, after))
+    return first, second
 
 
 def _say_result(changes: Sequence[PlannedChange], outcome: _Outcome, *, is_applied: bool) -> None:
@@ -214,6 +231,7 @@ def _describe(change: PlannedChange) -> dict[str, Any]:
     return {
         **shown,
         "live": change.live,
+        "then": change.then,
         "differences": [one._asdict() for one in change.differences],
         "limits": choices,
     }

@@ -316,7 +316,6 @@ USUAL: Final[Mapping[str, str]] = {
     "api.rate_limits.guard:SPENT_MAX": "a rate, which tests reach",
     "api.v1.reservations.outage_refunds:LISTED_MAX": "promised to clients: the response counts what it does not list",
     "api.use_cases.past_states.causes:EVENTS_BETWEEN_MAX": "small already",
-    "api.use_cases.configuration.config_file:ENTRIES_MAX": "a larger file is refused",
     "api.use_cases.reservation_actions:PENDING_MAX": "a command is refused beyond it",
     "api.http.server.stream_slots:STATUS_STREAMS_MAX": "slots, which tests fill",
     "api.http.server.stream_slots:STATUS_STREAMS_PER_CLIENT_MAX": "slots, which tests fill",

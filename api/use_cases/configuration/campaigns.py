@@ -1,14 +1,23 @@
 """Campaigns of a configuration file. The effect of changed limits on live uses is that of `preview_limits`."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.campaigns import LimitChoiceView
 from api.schemas.code_terms import document_of_terms
 from api.use_cases import campaign_actions
-from api.use_cases.configuration.changes import PlanContext, PlannedChange, find_object, list_differences, refuse
+from api.use_cases.configuration.changes import (
+    Existing,
+    PlanContext,
+    PlannedChange,
+    list_differences,
+    list_unnamed,
+    pair_entries,
+    refuse,
+)
 from api.use_cases.configuration.config_file import CampaignEntry
 from api.use_cases.preview_limits import preview_limits, view_of_limit_choice
 from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms, CreateCampaign
@@ -22,6 +31,7 @@ IDS: Final = uuid5(NAMESPACE_OID, "campaigns of configuration files")
 """Namespace of the ids of campaigns that files create (RFC 9562, version 5): a file creates a campaign once."""
 COUNTED_TERMS: Final = frozenset({*SHARED_LIMITS, "person_rule"})
 """Terms whose change can put existing uses over a limit."""
+HAS_ENDED: Final = "the campaign with this name has ended permanently: give a new campaign another name"
 
 
 def plan_campaigns(context: PlanContext, entries: Sequence[CampaignEntry]) -> Iterator[PlannedChange]:
@@ -30,44 +40,35 @@ def plan_campaigns(context: PlanContext, entries: Sequence[CampaignEntry]) -> It
     Raises:
         StorageUnavailableError: The database is unavailable.
     """
-    balances = list(_read_campaigns(context.services.storage))
-    named: set[UUID] = set()
-    for entry in entries:
-        try:
-            balance = _find_campaign(entry, balances)
-        except LookupError as error:
-            yield refuse("campaign", entry.name, str(error))
-            continue
+    campaigns = [
+        Existing(one.campaign.campaign_id, one.campaign.terms.name, not _is_open(one), one)
+        for one in _read_campaigns(context.services.storage)
+    ]
+    pairs = pair_entries(entries, campaigns)
+    ids = {one.object_id for one in campaigns}
+    for entry, existing in pairs:
         terms = entry.terms(campaign_actions.default_terms(context.settings))
-        if balance is None:
-            yield _create(context, terms)
-            continue
-        named.add(balance.campaign.campaign_id)
-        if (change := _change(context, balance, terms)) is not None:
-            yield change
+        if isinstance(existing, str):
+            yield refuse("campaign", entry.name, existing)
+        elif existing is None:
+            yield _create(context, terms, ids)
+        elif terms != existing.value.campaign.terms:
+            is_open = _is_open(existing.value)
+            yield _change(context, existing.value, terms) if is_open else refuse("campaign", entry.name, HAS_ENDED)
     if context.prunes:
-        yield from (_end(context, one) for one in balances if _is_open(one) and one.campaign.campaign_id not in named)
+        yield from (_end(context, balance) for balance in list_unnamed(pairs, campaigns))
 
 
-def export_campaigns(storage: ReadableStore) -> Iterator[dict[str, Any]]:
+def export_campaigns(storage: ReadableStore, _now: datetime) -> Iterator[dict[str, Any]]:
     """Yield the entry of each campaign that has not ended, oldest first."""
     for balance in _read_campaigns(storage):
         if _is_open(balance):
             yield {"id": balance.campaign.campaign_id, **_without_none(_document(balance.campaign.terms))}
 
 
-def _find_campaign(entry: CampaignEntry, balances: Sequence[CampaignBalance]) -> CampaignBalance | None:
-    """Return the campaign that an entry is about: by its id, else by its name, else the one that this name created."""
-    rows = [(one.campaign.campaign_id, one.campaign.terms.name, one) for one in balances]
-    live = find_object(entry.id, entry.name, rows if entry.id else [row for row in rows if _is_open(row[2])])
-    created_id = uuid5(IDS, entry.name)
-    return live or next(
-        (one for campaign_id, name, one in rows if name == entry.name or campaign_id == created_id), None
-    )
-
-
-def _create(context: PlanContext, terms: CampaignTerms) -> PlannedChange:
-    campaign_id = uuid5(IDS, terms.name)
+def _create(context: PlanContext, terms: CampaignTerms, ids: Collection[UUID]) -> PlannedChange:
+    usual_id = uuid5(IDS, terms.name)
+    campaign_id = context.services.new_id() if usual_id in ids else usual_id
     command = CreateCampaign(context=context.services.context(context.caller), campaign_id=campaign_id, terms=terms)
 
     def perform() -> None:
@@ -79,30 +80,25 @@ def _create(context: PlanContext, terms: CampaignTerms) -> PlannedChange:
         action="create",
         differences=list_differences({}, _without_none(_document(terms))),
         live={},
-        problem=_find_refusal(context, command),
+        problem=_preview(context, command).problem,
         perform=perform,
     )
 
 
-def _change(context: PlanContext, balance: CampaignBalance, terms: CampaignTerms) -> PlannedChange | None:
+def _change(context: PlanContext, balance: CampaignBalance, terms: CampaignTerms) -> PlannedChange:
     services, campaign_id, before = context.services, balance.campaign.campaign_id, balance.campaign.terms
     pairs = {name: (getattr(before, name), getattr(terms, name)) for name in CAMPAIGN_TERM_NAMES}
     changes = {name: after for name, (now, after) in pairs.items() if after != now}
-    if not changes:
-        return None
+    has_choice = bool(COUNTED_TERMS & changes.keys()) and terms.has_shared_limits
+    counting = context.counting if has_choice else None
     command = ChangeCampaignTerms(
-        context=services.context(context.caller), campaign_id=campaign_id, changes=changes, counting=context.counting
+        context=services.context(context.caller), campaign_id=campaign_id, changes=changes, counting=counting
     )
+    preview = _preview(context, command)
 
     def perform() -> None:
         campaign_actions.change_campaign(
-            services,
-            context.caller,
-            campaign_id,
-            changes,
-            expected=before,
-            counting=context.counting,
-            note=context.note,
+            services, context.caller, campaign_id, changes, expected=before, counting=counting, note=context.note
         )
 
     return PlannedChange(
@@ -111,8 +107,9 @@ def _change(context: PlanContext, balance: CampaignBalance, terms: CampaignTerms
         action="change",
         differences=list_differences(_document(before), _document(terms)),
         live=_count_uses(balance),
-        choices=_preview(context, campaign_id, changes) if COUNTED_TERMS & changes.keys() else (),
-        problem=_find_refusal(context, command),
+        then=preview.then if (COUNTED_TERMS | {"notify_at"}) & changes.keys() else {},
+        choices=_list_choices(context, campaign_id, changes) if has_choice else (),
+        problem=preview.problem,
         perform=perform,
     )
 
@@ -126,12 +123,27 @@ def _end(context: PlanContext, balance: CampaignBalance) -> PlannedChange:
     )
 
 
-def _find_refusal(context: PlanContext, command: CampaignCommand) -> str | None:
-    result = context.services.storage.ledger.preview_campaign(command).result
-    return context.explain(result) if isinstance(result, Refusal) else None
+class _Preview(NamedTuple):
+    """Why a command is refused, or what is in use after it."""
+
+    problem: str | None
+    then: Mapping[str, object]
 
 
-def _preview(context: PlanContext, campaign_id: UUID, changes: dict[str, Any]) -> list[LimitChoiceView]:
+def _preview(context: PlanContext, command: CampaignCommand) -> _Preview:
+    seen = context.services.storage.ledger.preview_campaign(command)
+    if isinstance(seen.result, Refusal):
+        return _Preview(context.explain(seen.result), {})
+    campaign = seen.result.campaign
+    then: dict[str, object] = {"available": "unlimited" if campaign.available is None else campaign.available}
+    if campaign.counts_uses:
+        then["counted"] = campaign.occupied
+    if seen.crossed:
+        then["crosses"] = [one.threshold for one in seen.crossed]
+    return _Preview(None, then)
+
+
+def _list_choices(context: PlanContext, campaign_id: UUID, changes: dict[str, Any]) -> list[LimitChoiceView]:
     choices = preview_limits(context.services, context.caller, campaign_id, changes)
     return [view_of_limit_choice(choice, context.services.now(), context.language) for choice in choices]
 

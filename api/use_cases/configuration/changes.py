@@ -1,8 +1,8 @@
 """What a configuration file would change, one object at a time."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from api.errors import ApplicationError
@@ -33,7 +33,7 @@ class PlanContext:
         settings: Of the ledger.
         channel_kinds: The kinds of channels that groups can have, by name.
         language: Of the reasons why something is refused.
-        counting: Which uses changed limits of campaigns count; None: as before, or all.
+        counting: Which uses limits of campaigns count that change; None: as before, or all.
         note: The reason of the changes.
         prunes: Whether what the file does not name is removed, of the kinds that it has.
     """
@@ -50,6 +50,30 @@ class PlanContext:
     def explain(self, error: ApplicationError | Refusal) -> str:
         """Return why something is refused."""
         return refusal_detail(error.code, self.language, **error.facts)
+
+
+class Existing(NamedTuple, Generic[T]):
+    """An object of the ledger, by what an entry can name it."""
+
+    object_id: UUID
+    name: str
+    has_ended: bool
+    value: T
+
+
+class NamedEntry(Protocol):
+    """An entry of an object with an id."""
+
+    @property
+    def id(self) -> UUID | None:
+        """The object that it is about; None: the one with its name."""
+
+    @property
+    def entry_name(self) -> str:
+        """The name of its object."""
+
+
+E = TypeVar("E", bound=NamedEntry)
 
 
 class FieldChange(NamedTuple):
@@ -70,6 +94,7 @@ class PlannedChange:
         action: What happens to it.
         differences: Its fields that change.
         live: What is in use of it now, by name.
+        then: What will be in use after the change, by name, as far as it changes that.
         choices: What changed limits of a campaign would mean for its uses.
         problem: Why it is not possible; then nothing of the file is applied.
         perform: Does it, and returns a new secret, to be shown once; raises `ApplicationError` if it is refused.
@@ -80,6 +105,7 @@ class PlannedChange:
     action: Action
     differences: Sequence[FieldChange] = ()
     live: Mapping[str, object]
+    then: Mapping[str, object] = field(default_factory=dict)
     choices: Sequence[LimitChoiceView] = ()
     problem: str | None = None
     perform: Callable[[], str | None]
@@ -95,27 +121,43 @@ def list_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
     ]
 
 
-def find_object(entry_id: UUID | None, name: str, named: Sequence[tuple[UUID, str, T]]) -> T | None:
-    """Return the object that an entry is about; None if there is none.
+def pair_entries(entries: Iterable[E], objects: Sequence[Existing[T]]) -> list[tuple[E, Existing[T] | str | None]]:
+    """Return each entry with the object that it is about, None if there is none, or why that is not clear.
+
+    An entry with an id is about that object. One without is about the object with its name that no other entry names by
+    its id: one that has not ended, else the newest that has.
 
     Args:
-        entry_id: The id that it names, if it does.
-        name: Its name.
-        named: Id and name of each object, with the object.
-
-    Raises:
-        LookupError: Several have the name, or none the id; the text says so.
+        entries: With `id` and `entry_name`.
+        objects: Oldest first.
     """
-    if entry_id is not None:
-        for object_id, _, one in named:
-            if object_id == entry_id:
-                return one
-        raise LookupError(f"there is none with the id {entry_id}: leave the id out to create it")
-    same = [(object_id, one) for object_id, other, one in named if other == name]
-    if len(same) > 1:
-        ids = ", ".join(str(object_id) for object_id, _ in same)
-        raise LookupError(f"{len(same)} have this name: write the id of the one that is meant ({ids})")
-    return same[0][1] if same else None
+    listed = list(entries)
+    by_id = {one.object_id: one for one in objects}
+    ids = {entry.id for entry in listed if entry.id is not None}
+    unnamed = [one for one in objects if one.object_id not in ids]
+    pairs: list[tuple[E, Existing[T] | str | None]] = []
+    for entry in listed:
+        if entry.id is None:
+            pairs.append((entry, _find_by_name(entry.entry_name, unnamed)))
+        else:
+            missing = f"there is none with the id {entry.id}: leave the id out to create it"
+            pairs.append((entry, by_id.get(entry.id, missing)))
+    return pairs
+
+
+def list_unnamed(pairs: Iterable[tuple[object, Existing[T] | str | None]], objects: Iterable[Existing[T]]) -> list[T]:
+    """Return the objects that have not ended and that no entry is about."""
+    named = {one.object_id for _, one in pairs if isinstance(one, Existing)}
+    return [one.value for one in objects if not one.has_ended and one.object_id not in named]
+
+
+def _find_by_name(name: str, objects: Sequence[Existing[T]]) -> Existing[T] | str | None:
+    same = [one for one in objects if one.name == name]
+    live = [one for one in same if not one.has_ended]
+    if len(live) > 1:
+        ids = ", ".join(str(one.object_id) for one in live)
+        return f"{len(live)} have this name: write the id of the one that is meant ({ids})"
+    return next(reversed(live or same), None)
 
 
 def refuse(kind: Kind, name: str, problem: str) -> PlannedChange:

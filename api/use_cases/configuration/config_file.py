@@ -5,15 +5,17 @@ An entry says everything about its object: what it leaves out has its usual valu
 
 import base64
 import binascii
+import math
 import tomllib
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
 import orjson
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from api.auth.scopes import Scope
+from api.auth.scopes import SCOPES, Scope
 from api.schemas.campaigns import CampaignRequest
 from api.schemas.groups import (
     LOGO_LENGTH_MAX,
@@ -33,10 +35,8 @@ from domain.values.email_branding import parse_accent, parse_logo
 from domain.values.group_name import NAME_LENGTH_MAX
 from projections.config.staff_roles import Role
 
-FILE_BYTES_MAX: Final = 8 * 1024 * 1024
-"""A larger file is not read: it holds about 90 groups with the largest logo."""
-ENTRIES_MAX: Final = 1_000
-"""Most entries of one kind."""
+FILE_BYTES_MAX: Final = 32 * 1024 * 1024
+"""A larger file is not read: it holds some 350 groups with the largest logo, or 100,000 campaigns."""
 CHANNEL_SETTINGS_MAX: Final = 20
 
 
@@ -64,11 +64,22 @@ def _decoded(text: str) -> str:
     return text
 
 
+def _one_line(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("is not one line of printable characters")
+    return text.strip()
+
+
 class TextsEntry(StrictRequest):
     """Texts of a group's invitation in one language; the ledger's own text replaces an empty one."""
 
     subject: Annotated[Subject, AfterValidator(_filled)] = ""
     text: Annotated[str, Field(max_length=TEXT_LENGTH_MAX, pattern=SEVERAL_LINES), AfterValidator(_filled)] = ""
+
+    @field_validator("text")
+    @classmethod
+    def _end_lines_as_stored(cls, text: str) -> str:
+        return text.replace("\r\n", "\n")
 
 
 class ChannelEntry(StrictRequest):
@@ -92,8 +103,12 @@ class GroupEntry(StrictRequest):
     channel: ChannelEntry | None = None
 
     @property
-    def entry_key(self) -> Hashable:
-        """What no other entry has."""
+    def id(self) -> None:
+        """A group has none: its name is what it is."""
+
+    @property
+    def entry_name(self) -> str:
+        """Its name."""
         return self.name
 
 
@@ -101,14 +116,14 @@ class WebhookEntry(StrictRequest):
     """A webhook endpoint. Without `id`, the one with this URL is meant."""
 
     id: UUID | None = None
-    url: Url
+    url: Annotated[Url, AfterValidator(str.strip)]
     event_types: EventTypes = Field(default=[])
     concurrency: Concurrency = 1
 
     @property
-    def entry_key(self) -> Hashable:
-        """What no other entry has."""
-        return self.id or self.url
+    def entry_name(self) -> str:
+        """By which its endpoint is looked for."""
+        return self.url
 
 
 class CampaignEntry(CampaignRequest):
@@ -117,20 +132,25 @@ class CampaignEntry(CampaignRequest):
     id: UUID | None = None
 
     @property
-    def entry_key(self) -> Hashable:
-        """What no other entry has."""
-        return self.id or self.name
+    def entry_name(self) -> str:
+        """By which its campaign is looked for."""
+        return self.name
 
 
 class KeyEntry(StrictRequest):
     """An API key without its secret. Without `id`, the valid one with this name is meant."""
 
     id: UUID | None = None
-    name: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX, pattern=PRINTABLE)]
+    name: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX), AfterValidator(_one_line)]
     role: Role | None = None
     scopes: list[Scope] = Field(default_factory=list)
     networks: list[str] = Field(default_factory=list)
     expires_at: Timestamp | None = None
+
+    @field_validator("scopes")
+    @classmethod
+    def _order_scopes(cls, scopes: list[Scope]) -> list[Scope]:
+        return [scope for scope in SCOPES if scope in scopes]
 
     @field_validator("networks")
     @classmethod
@@ -144,29 +164,34 @@ class KeyEntry(StrictRequest):
         return self
 
     @property
-    def entry_key(self) -> Hashable:
-        """What no other entry has."""
-        return self.id or self.name
+    def entry_name(self) -> str:
+        """By which its key is looked for."""
+        return self.name
 
 
 Entry = GroupEntry | WebhookEntry | CampaignEntry | KeyEntry
 
 
 def _each_once(entries: list[Any]) -> list[Any]:
-    keys = [entry.entry_key for entry in entries]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"has two entries for {key}: write the id of each")
+    counts = Counter(entry.id or entry.entry_name for entry in entries)
+    if more := [key for key, count in counts.items() if count > 1]:
+        raise ValueError(f"has two entries for {more[0]}: write the id of each")
     return entries
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is not a number")
+    return number
 
 
 class ConfigFile(StrictRequest):
     """A configuration. A kind that the file does not name is None: nothing of it is changed or removed."""
 
-    groups: Annotated[list[GroupEntry], Field(max_length=ENTRIES_MAX), AfterValidator(_each_once)] | None = None
-    webhooks: Annotated[list[WebhookEntry], Field(max_length=ENTRIES_MAX), AfterValidator(_each_once)] | None = None
-    campaigns: Annotated[list[CampaignEntry], Field(max_length=ENTRIES_MAX), AfterValidator(_each_once)] | None = None
-    keys: Annotated[list[KeyEntry], Field(max_length=ENTRIES_MAX), AfterValidator(_each_once)] | None = None
+    groups: Annotated[list[GroupEntry], AfterValidator(_each_once)] | None = None
+    webhooks: Annotated[list[WebhookEntry], AfterValidator(_each_once)] | None = None
+    campaigns: Annotated[list[CampaignEntry], AfterValidator(_each_once)] | None = None
+    keys: Annotated[list[KeyEntry], AfterValidator(_each_once)] | None = None
 
     @classmethod
     def read(cls, data: bytes, describe: Callable[[ValidationError], Iterable[str]]) -> Self:
@@ -183,10 +208,10 @@ class ConfigFile(StrictRequest):
             raise ConfigFileError(f"the file has more than {FILE_BYTES_MAX:,} bytes")
         try:
             # Through JSON, so that each value is read as the API reads it.
-            return cls.model_validate_json(orjson.dumps(tomllib.loads(data.decode("utf-8-sig"))))
+            return cls.model_validate_json(orjson.dumps(tomllib.loads(data.decode("utf-8-sig"), parse_float=_finite)))
         except ValidationError as error:
             raise ConfigFileError("\n".join(describe(error))) from error
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ConfigFileError(f"the file is not TOML: {error}") from error
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -36,12 +37,13 @@ def plan_groups(context: PlanContext, entries: Sequence[GroupEntry]) -> Iterator
     """
     groups = GroupRepository(context.services.storage)
     for entry in entries:
+        before = _entry_of(groups, entry.name)
         try:
-            checked = _check_channel(context, entry)
+            after = entry if entry.channel == before.channel else _check_channel(context, entry)
         except ValueError as error:
             yield refuse("group", entry.name, str(error))
             continue
-        if (change := _change(context, _entry_of(groups, entry.name), checked)) is not None:
+        if (change := _change(context, before, after)) is not None:
             yield change
     if context.prunes:
         named = {entry.name for entry in entries}
@@ -51,7 +53,7 @@ def plan_groups(context: PlanContext, entries: Sequence[GroupEntry]) -> Iterator
                 yield change
 
 
-def export_groups(storage: ReadableStore) -> Iterator[dict[str, Any]]:
+def export_groups(storage: ReadableStore, _now: datetime) -> Iterator[dict[str, Any]]:
     """Yield the entry of each group whose settings are not the usual ones, by name."""
     groups = GroupRepository(storage)
     documents = (document_of(_entry_of(groups, name)) for name in _list_names(groups))

@@ -1,10 +1,11 @@
 """API keys of a configuration file. A new key's secret is shown once; the rights of a key never change."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final, get_args
-from uuid import UUID
 
 from api.auth.scopes import SCOPES
+from api.errors import ApplicationError
 from api.use_cases.administration.create_api_key import (
     NAMELESS,
     ApiKeyRequest,
@@ -12,7 +13,16 @@ from api.use_cases.administration.create_api_key import (
     revoke_key,
     set_key_networks,
 )
-from api.use_cases.configuration.changes import PlanContext, PlannedChange, find_object, list_differences, refuse
+from api.use_cases.configuration.changes import (
+    Existing,
+    FieldChange,
+    PlanContext,
+    PlannedChange,
+    list_differences,
+    list_unnamed,
+    pair_entries,
+    refuse,
+)
 from api.use_cases.configuration.config_file import KeyEntry, document_of
 from projections.config.staff_roles import Role
 from projections.database.store_queries import ReadableStore
@@ -22,7 +32,7 @@ from projections.repositories.audit_log import NO_REASON
 
 CHANGEABLE: Final = frozenset({"networks"})
 FIXED_RIGHTS: Final = (
-    "role, scopes and end of a key cannot change: give the new key another name, and remove this one when it is unused"
+    "only the networks of a key can change: give the new key another name, and remove this one when it is unused"
 )
 
 
@@ -33,31 +43,40 @@ def plan_keys(context: PlanContext, entries: Sequence[KeyEntry]) -> Iterator[Pla
         StorageUnavailableError: The database is unavailable.
     """
     now = context.services.now()
-    keys = [key for key in _read_keys(context.services.storage) if key.is_valid(now) and key.replaced_by is None]
-    rows = [(key.key_id, key.name or NAMELESS, key) for key in keys]
-    named: set[UUID] = set()
-    for entry in entries:
-        try:
-            key = find_object(entry.id, entry.name, rows)
-        except LookupError as error:
-            yield refuse("key", entry.name, str(error))
+    keys = [
+        Existing(key.key_id, key.name or NAMELESS, not _is_current(key, now), key)
+        for key in _read_keys(context.services.storage)
+    ]
+    pairs = pair_entries(entries, keys)
+    for entry, existing in pairs:
+        if isinstance(existing, str):
+            yield refuse("key", entry.name, existing)
             continue
-        if key is None:
-            has_ended = entry.expires_at is not None and entry.expires_at <= now
-            yield refuse("key", entry.name, "expires_at is in the past") if has_ended else _create(context, entry)
-            continue
-        named.add(key.key_id)
-        if (change := _change(context, key, entry)) is not None:
+        change = _plan_key(context, entry, existing, now)
+        if change is not None:
             yield change
     if context.prunes:
-        yield from (_revoke(context, key) for key in keys if key.key_id not in named)
+        yield from (_revoke(context, key) for key in list_unnamed(pairs, keys))
 
 
-def export_keys(storage: ReadableStore) -> Iterator[dict[str, Any]]:
-    """Yield the entry of each key that was neither revoked nor replaced, oldest first."""
-    for key in _read_keys(storage):
-        if key.revoked_at is None and key.replaced_by is None:
-            yield document_of(_entry_of(key))
+def export_keys(storage: ReadableStore, now: datetime) -> Iterator[dict[str, Any]]:
+    """Yield the entry of each key that is valid and was not replaced, oldest first."""
+    return (document_of(_entry_of(key)) for key in _read_keys(storage) if _is_current(key, now))
+
+
+def _plan_key(
+    context: PlanContext, entry: KeyEntry, existing: Existing[ApiKeyRow] | None, now: datetime
+) -> PlannedChange | None:
+    if existing is not None and not existing.has_ended:
+        return _change(context, existing.value, entry)
+    has_passed = entry.expires_at is not None and entry.expires_at <= now
+    if existing is not None and has_passed and not _list_differences(existing.value, entry):
+        return None  # the key that the entry was about has come to its end
+    if has_passed:
+        return refuse("key", entry.name, "expires_at is in the past")
+    if entry.id is not None:
+        return refuse("key", entry.name, "the key with this id has ended, or was replaced: leave the id out")
+    return _create(context, entry)
 
 
 def _create(context: PlanContext, entry: KeyEntry) -> PlannedChange:
@@ -73,14 +92,16 @@ def _create(context: PlanContext, entry: KeyEntry) -> PlannedChange:
 
 
 def _change(context: PlanContext, key: ApiKeyRow, entry: KeyEntry) -> PlannedChange | None:
-    before, after = _entry_of(key).model_dump(exclude={"id", "name"}), entry.model_dump(exclude={"id", "name"})
-    differences = list_differences(before, after)
+    differences = _list_differences(key, entry)
     if not differences:
         return None
 
     def perform() -> None:
         audit_log = context.services.open_audit_log(context.caller)
-        set_key_networks(audit_log, key.key_id, entry.networks, context.note or NO_REASON)
+        try:
+            set_key_networks(audit_log, key.key_id, entry.networks, context.note or NO_REASON)
+        except LookupError as error:  # it was revoked since the plan
+            raise ApplicationError("NOT_FOUND") from error
 
     return PlannedChange(
         kind="key",
@@ -93,9 +114,14 @@ def _change(context: PlanContext, key: ApiKeyRow, entry: KeyEntry) -> PlannedCha
     )
 
 
+def _list_differences(key: ApiKeyRow, entry: KeyEntry) -> list[FieldChange]:
+    return list_differences(_entry_of(key).model_dump(exclude={"id"}), entry.model_dump(exclude={"id"}))
+
+
 def _revoke(context: PlanContext, key: ApiKeyRow) -> PlannedChange:
     def perform() -> None:
-        revoke_key(context.services.open_audit_log(context.caller), key.key_id, context.note or NO_REASON)
+        if not revoke_key(context.services.open_audit_log(context.caller), key.key_id, context.note or NO_REASON):
+            raise ApplicationError("NOT_FOUND")
 
     return PlannedChange(
         kind="key", name=key.name or NAMELESS, action="remove", live=_find_last_use(key), perform=perform
@@ -109,6 +135,10 @@ def _read_keys(storage: ReadableStore) -> Iterator[ApiKeyRow]:
         return read_page(place, limit, "oldest")
 
     return read_to_end(read_oldest, OLDEST, lambda key: (key.created_at, key.key_id))
+
+
+def _is_current(key: ApiKeyRow, now: datetime) -> bool:
+    return key.is_valid(now) and key.replaced_by is None
 
 
 def _entry_of(key: ApiKeyRow) -> KeyEntry:

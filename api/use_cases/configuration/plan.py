@@ -1,6 +1,7 @@
 """What a configuration file would change, and the file of what there is: a row for each kind of object."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,7 @@ from projections.database.store_queries import ReadableStore
 
 class _Section(NamedTuple):
     plan: Callable[[PlanContext, Any], Iterator[PlannedChange]]
-    export: Callable[[ReadableStore], Iterator[dict[str, Any]]]
+    export: Callable[[ReadableStore, datetime], Iterator[dict[str, Any]]]
 
 
 SECTIONS: Final[Mapping[str, _Section]] = {
@@ -39,10 +40,10 @@ def plan_changes(context: PlanContext, file: ConfigFile) -> list[PlannedChange]:
     )
 
 
-def export_config(storage: ReadableStore) -> dict[str, list[dict[str, Any]]]:
+def export_config(storage: ReadableStore, now: datetime) -> dict[str, list[dict[str, Any]]]:
     """Return the configuration of a ledger as the file has it. Applied to the same ledger, it changes nothing.
 
     Raises:
         StorageUnavailableError: The database is unavailable.
     """
-    return {name: list(section.export(storage)) for name, section in SECTIONS.items()}
+    return {name: list(section.export(storage, now)) for name, section in SECTIONS.items()}

@@ -1,8 +1,8 @@
 """Webhook endpoints of a configuration file."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from api.errors import ApplicationError
 from api.use_cases.administration.webhook_endpoints import (
@@ -13,7 +13,15 @@ from api.use_cases.administration.webhook_endpoints import (
     checked_target,
     remove_endpoint,
 )
-from api.use_cases.configuration.changes import PlanContext, PlannedChange, find_object, list_differences, refuse
+from api.use_cases.configuration.changes import (
+    Existing,
+    PlanContext,
+    PlannedChange,
+    list_differences,
+    list_unnamed,
+    pair_entries,
+    refuse,
+)
 from api.use_cases.configuration.config_file import WebhookEntry, document_of
 from projections.database.store_queries import ReadableStore
 from projections.read_models.pagination import OLDEST, read_to_end
@@ -27,30 +35,23 @@ def plan_webhooks(context: PlanContext, entries: Sequence[WebhookEntry]) -> Iter
     Raises:
         StorageUnavailableError: The database is unavailable.
     """
-    endpoints = list(_read_endpoints(context.services.storage))
-    rows = [(one.endpoint_id, one.url, one) for one in endpoints]
-    named: set[UUID] = set()
-    for entry in entries:
-        try:
-            endpoint = find_object(entry.id, entry.url, rows)
-            checked_target(entry.url, context.settings)
-        except LookupError as error:
-            yield refuse("webhook", entry.url, str(error))
+    endpoints = [
+        Existing(one.endpoint_id, one.url, has_ended=False, value=one)
+        for one in _read_endpoints(context.services.storage)
+    ]
+    pairs = pair_entries(entries, endpoints)
+    for entry, existing in pairs:
+        if isinstance(existing, str):
+            yield refuse("webhook", entry.url, existing)
             continue
-        except ApplicationError as error:
-            yield refuse("webhook", entry.url, context.explain(error))
-            continue
-        if endpoint is None:
-            yield _add(context, entry)
-            continue
-        named.add(endpoint.endpoint_id)
-        if (change := _change(context, endpoint, entry)) is not None:
+        change = _add(context, entry) if existing is None else _change(context, existing.value, entry)
+        if change is not None:
             yield change
     if context.prunes:
-        yield from (_remove(context, one) for one in endpoints if one.endpoint_id not in named)
+        yield from (_remove(context, endpoint) for endpoint in list_unnamed(pairs, endpoints))
 
 
-def export_webhooks(storage: ReadableStore) -> Iterator[dict[str, Any]]:
+def export_webhooks(storage: ReadableStore, _now: datetime) -> Iterator[dict[str, Any]]:
     """Yield the entry of each endpoint, oldest first."""
     return (document_of(_entry_of(endpoint)) for endpoint in _read_endpoints(storage))
 
@@ -64,7 +65,13 @@ def _add(context: PlanContext, entry: WebhookEntry) -> PlannedChange:
 
     differences = list_differences({}, settings)
     return PlannedChange(
-        kind="webhook", name=entry.url, action="create", differences=differences, live={}, perform=perform
+        kind="webhook",
+        name=entry.url,
+        action="create",
+        differences=differences,
+        live={},
+        problem=_find_fault(context, entry.url),
+        perform=perform,
     )
 
 
@@ -83,6 +90,7 @@ def _change(context: PlanContext, endpoint: WebhookEndpoint, entry: WebhookEntry
         action="change",
         differences=differences,
         live=_count_messages(endpoint),
+        problem=None if entry.url == endpoint.url else _find_fault(context, entry.url),
         perform=perform,
     )
 
@@ -90,11 +98,20 @@ def _change(context: PlanContext, endpoint: WebhookEndpoint, entry: WebhookEntry
 def _remove(context: PlanContext, endpoint: WebhookEndpoint) -> PlannedChange:
     def perform() -> None:
         audit_log = context.services.open_audit_log(context.caller)
-        remove_endpoint(audit_log, endpoint.endpoint_id, context.note or NO_REASON)
+        if not remove_endpoint(audit_log, endpoint.endpoint_id, context.note or NO_REASON):
+            raise ApplicationError("NOT_FOUND")
 
     return PlannedChange(
         kind="webhook", name=endpoint.url, action="remove", live=_count_messages(endpoint), perform=perform
     )
+
+
+def _find_fault(context: PlanContext, url: str) -> str | None:
+    try:
+        checked_target(url, context.settings)
+    except ApplicationError as error:
+        return context.explain(error)
+    return None
 
 
 def _read_endpoints(storage: ReadableStore) -> Iterator[WebhookEndpoint]:

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.support.clients.terminal import CommandResult, Terminal
@@ -119,12 +120,33 @@ def test_limit_below_live_uses_is_shown_and_needs_a_choice(apply: Apply, bench: 
 
     assert refused.status == 4
     assert "change campaign Autumn (now: codes 1, used 0, reserved 3, available 7)" in refused.out
+    assert "  then: " not in refused.out
     assert "  if limits count all: counted 3, available -1, over the limits 1" in refused.out
     assert "  not possible: " in refused.out
     assert refused.err == "1 of 2 changes are not possible; nothing was changed\n"
     assert chosen["applied"] == ["group VIP", "campaign Autumn"]
     assert [each["over"] for each in chosen["changes"][1]["limits"]] == [1, 0]
     assert again.err == "nothing to change: the ledger is as the file says\n"
+
+
+def test_choice_of_uses_is_only_for_limits_that_change(apply: Apply, bench: LedgerBench) -> None:
+    """Another campaign of the file keeps what it counts, also if it has no limit."""
+    ids = [bench.create_campaign(name=name, max_uses=limit) for name, limit in (("A", 1), ("B", 1), ("C", None))]
+    for number, campaign_id in enumerate(ids):
+        done(bench.redeem(bench.issue(campaign_id=campaign_id), f"c{number}@example.com"))
+    text = """
+        campaigns = [
+            { name = "A", max_uses = 5 },
+            { name = "B", max_uses = 1, ends_at = 2099-01-01T00:00:00Z },
+            { name = "C", remind_days = 2 },
+        ]
+    """
+    planned = apply(text, "--counting", "from_now")
+    assert apply(text, "--yes", "--counting", "from_now").status == 0
+    counted = "SELECT name, counts_from IS NOT NULL FROM campaigns ORDER BY name"
+
+    assert "  then: available 5, counted 0" in planned.out
+    assert bench.rows(counted) == [("A", True), ("B", False), ("C", False)]
 
 
 def test_only_pruning_removes_and_only_kinds_of_the_file(apply: Apply, terminal: Terminal) -> None:
@@ -158,12 +180,55 @@ def test_names_that_several_have_need_an_id(apply: Apply, bench: LedgerBench) ->
     assert "leave the id out to create it" in missing.out
 
 
+def test_renamed_campaign_is_not_the_new_one_of_its_former_name(apply: Apply, terminal: Terminal) -> None:
+    """The second run changes nothing, whichever entry comes first."""
+    apply('[[campaigns]]\nname = "Autumn"', "--yes")
+    (first,) = terminal.ledger("campaign", "list", "--json").json
+    text = f'campaigns = [{{ name = "Autumn", max_uses = 7 }}, {{ name = "Winter", id = "{first["id"]}" }}]'
+    both = apply(text, "--yes")
+    again = apply(text)
+
+    assert "create campaign Autumn" in both.out
+    assert again.err.startswith("nothing to change")
+    assert [(each["name"], each["max_uses"]) for each in terminal.ledger("campaign", "list", "--json").json] == [
+        ("Winter", None),
+        ("Autumn", 7),
+    ]
+
+
+def test_ended_campaign_stays_as_it_is(apply: Apply) -> None:
+    """Its entry may stay in the file; with other terms it needs another name."""
+    apply('[[campaigns]]\nname = "Autumn"', "--yes")
+    apply("campaigns = []", "--prune", "--yes")
+    same = apply('[[campaigns]]\nname = "Autumn"')
+    other = apply('[[campaigns]]\nname = "Autumn"\nmax_uses = 2')
+
+    assert same.err.startswith("nothing to change")
+    assert "not possible: the campaign with this name has ended permanently" in other.out
+
+
+def test_key_that_ended_is_neither_exported_nor_missed(apply: Apply, terminal: Terminal, bench: LedgerBench) -> None:
+    """A revoked one is made again, because the file says that there is one."""
+    text = '[[keys]]\nname = "reports"\nrole = "viewer"\nexpires_at = 2099-01-01T00:00:00Z'
+    apply(text, "--yes")
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("UPDATE api_keys SET expires_at = '2001-01-01Z'")
+    expired = apply(text.replace("2099", "2001"))
+    exported = terminal.ledger("export", "config").out
+    renewed = apply(text)
+
+    assert expired.err.startswith("nothing to change")
+    assert "keys = []" in exported
+    assert "create key reports" in renewed.out
+
+
 def test_rights_of_a_key_never_change(apply: Apply) -> None:
     """Its networks do; another right is a new key, and says so."""
     apply(WHOLE, "--yes")
     networks = apply(WHOLE.replace("203.0.113.0/24", "198.51.100.0/24"), "--yes")
     rights = apply(WHOLE.replace('"codes:issue", "redeem"', '"redeem"'), "--yes")
 
+    assert apply(WHOLE.replace('"codes:issue", "redeem"', '"redeem", "codes:issue", "redeem"')).status == 0
     assert networks.err == "1 of 1 changes were made\n"
     assert "give the new key another name" in rights.out
     assert rights.status == 4
@@ -187,6 +252,33 @@ def test_secrets_go_to_a_file_of_their_own(apply: Apply, tmp_path: Path) -> None
     assert not any(line.rpartition(": ")[2] in applied.out for line in lines)
 
 
+def test_no_file_for_secrets_is_made_if_nothing_changes(apply: Apply, tmp_path: Path) -> None:
+    """So a pipeline names the same one in each run."""
+    assert apply("groups = []", "--yes", "--secrets", str(tmp_path / "secrets")).status == 0
+    assert not (tmp_path / "secrets").exists()
+
+
+def test_spaces_and_line_ends_are_stored_as_pages_store_them(apply: Apply) -> None:
+    """So the second run changes nothing."""
+    text = """
+        webhooks = [{ url = " https://shop.example.com/hook " }]
+        groups = [{ name = "VIP", texts.en.text = "a\\r\\nb" }]
+        keys = [{ name = " web shop ", role = "viewer" }]
+    """
+
+    assert apply(text, "--yes").err == "3 of 3 changes were made\n"
+    assert apply(text).err.startswith("nothing to change")
+
+
+def test_long_values_are_shown_from_where_they_differ(apply: Apply) -> None:
+    """Otherwise both would look the same."""
+    text = '[[groups]]\nname = "VIP"\ntexts.en.text = "{}"'
+    apply(text.format("a" * 300 + "b"), "--yes")
+    planned = apply(text.format("a" * 300 + "c"))
+
+    assert f"  texts.en.text: ...{'a' * 20}b -> ...{'a' * 20}c\n" in planned.out
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -203,6 +295,9 @@ def test_secrets_go_to_a_file_of_their_own(apply: Apply, tmp_path: Path) -> None
         ('[[campaigns]]\nname = "A"\nmax_uses = 0', "campaigns.0.max_uses: "),
         ('[[campaigns]]\nname = "A"\nends_at = 2099-12-31T23:00:00', "campaigns.0.ends_at: "),
         ("x = " + "1" * 40, "the file is not TOML"),
+        ("x = " + "1" * 5000, "the file is not TOML"),
+        ('[[campaigns]]\nname = "A"\nmax_uses = inf', "inf is not a number"),
+        ('[[keys]]\nname = "a\\u202e"\nrole = "admin"', "keys.0.name: is not one line"),
     ],
 )
 def test_file_that_cannot_be_read_says_where(apply: Apply, text: str, why: str) -> None:
