@@ -52,6 +52,30 @@ FAULTS = """() => {
     ...(document.documentElement.scrollWidth > innerWidth ? ["scrolls sideways"] : []),
   ];
 }"""
+BROKEN = """() => {
+  const room = (part) => {
+    const style = getComputedStyle(part);
+    return part.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight);
+  };
+  const lists = [...document.querySelectorAll("table.list")];
+  const wide = lists.filter((list) => list.getBoundingClientRect().width > room(list.parentElement) + 1);
+  const isBroken = (text, word) => {
+    const range = document.createRange();
+    range.setStart(text, word.index);
+    range.setEnd(text, word.index + word[0].length);
+    return new Set([...range.getClientRects()].map((box) => box.top)).size > 1;
+  };
+  const broken = [];
+  for (const cell of document.querySelectorAll("table.list :is(th, td)")) {
+    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const text = texts.currentNode;
+      if (text.data.includes("@")) continue; // an email address may be longer than any column
+      for (const word of text.data.matchAll(/[A-Za-z]+/g)) if (isBroken(text, word)) broken.push(`broken: ${word[0]}`);
+    }
+  }
+  return [...wide.map((list) => `wider than its sheet: ${list.innerText.slice(0, 30)}`), ...broken];
+}"""
 FOCUSED = """() => {
   const part = document.activeElement;
   const style = getComputedStyle(part);
@@ -140,6 +164,21 @@ def test_every_staff_page_fits_a_phone(open_tab: Tab, paths: list[str], campaign
 
     assert {path: names for path, names in faults.items() if names} == {}
     assert len(faults) == len({*walked})
+
+
+def test_lists_fit_between_phone_and_desktop(open_tab: Tab, campaign_paths: list[str]) -> None:
+    """No list is wider than the sheet that it is on, also next to a form, and no word is broken for a column."""
+    open_tab(staff="admin").close()
+    page = open_tab(staff="admin")
+    lists = ["/support/audit", "/support/codes", "/admin/keys", "/admin/staff", *campaign_paths[:2], campaign_paths[-1]]
+    faults: dict[str, list[str]] = {}
+    for width in (700, 760, 820, 880, 1000, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        for path in lists:
+            page.goto(path)
+            faults[f"{path} at {width}"] = page.evaluate(BROKEN)
+
+    assert {path: names for path, names in faults.items() if names} == {}
 
 
 TO_TOP: Final = "document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')"
