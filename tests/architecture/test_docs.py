@@ -25,6 +25,8 @@ EMPHASIZED = re.compile(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])")
 NO_PROSE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+EXAMPLE = re.compile(r"```.*?```", re.DOTALL)
+EMPTY_ITEM = re.compile(r"^[ ]*(?:[-*]|\d+\.)[ ]*$", re.MULTILINE)
 
 
 def test_every_setting_is_declared_once_with_a_description_and_a_section() -> None:
@@ -133,6 +135,15 @@ def _anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as the site and code hosts make them."""
     headings = HEADING.findall(re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL))
     return {re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).replace(" ", "-") for heading in headings}
+
+
+def test_no_item_of_a_list_is_empty() -> None:
+    """What is left of an item whose text was cut, in every page outside of its examples."""
+    texts = {page.relative_to(DOCS).as_posix(): page.read_text("utf-8") for page in DOCS.rglob("*.md")}
+    empty = {name: EMPTY_ITEM.findall(EXAMPLE.sub("", text)) for name, text in texts.items()}
+
+    assert {name: items for name, items in empty.items() if items} == {}
+    assert len(texts) > 50
 
 
 def test_every_internal_link_leads_to_a_file_and_a_heading() -> None:
