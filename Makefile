@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 CHECKS := check-types check-style check-code check-locks check-api check-docs
-.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench check $(CHECKS) dist audit sbom docs pictures lock clean
+.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench idle check $(CHECKS) dist audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -194,6 +194,9 @@ acceptance: setup  ## Run the containers for real: redeem, kill each, upgrade, d
 
 bench: setup  ## Measure how fast it is, compared with bare baselines (needs wrk; pgbench where present; ARGS=--quick for a slice)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+idle: setup  ## Measure wake-ups, CPU time, SQL statements and memory of an idle ledger (Linux; ARGS="--compare CHECKOUT")
+	@$(BIN)/python -m benchmarks.idle $(ARGS)
 
 # Two at a time: the types take as long as the rest. Node.js is needed for the OpenAPI document alone: without it, one line
 # names what to install. In CI it must be there.

@@ -136,7 +136,11 @@ class BenchmarkStack:
 
     def read_cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds so far by part of the stack; see `benchmarks.harness.cpu_time`."""
-        return read_cpu_s([psutil.Process(self.process.pid), *self._children()])
+        return read_cpu_s(self.list_processes())
+
+    def list_processes(self) -> list[psutil.Process]:
+        """List `ledger up` and all processes below it."""
+        return [psutil.Process(self.process.pid), *self._children()]
 
     def query_rows(self, query: str) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""
@@ -253,8 +257,8 @@ def _serve(command: Sequence[str], port: int, env: Mapping[str, str] | None) -> 
 
 
 @contextmanager
-def run_stack(**env: str) -> Iterator[BenchmarkStack]:
-    """Start a stack in a new folder; at the end stop it and delete the folder."""
+def run_stack(command: Sequence[str] = LEDGER, **env: str) -> Iterator[BenchmarkStack]:
+    """Start a stack in a new folder, by this checkout or another `ledger`; at the end stop it and delete the folder."""
     folder = Path(tempfile.mkdtemp(prefix="ledger-bench-"))
     folder.chmod(0o711)  # the account that PostgreSQL runs as must be able to enter
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "PROMETHEUS_"))}
@@ -263,7 +267,7 @@ def run_stack(**env: str) -> Iterator[BenchmarkStack]:
     port = find_free_port()
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
-            [*LEDGER, "up", "--no-demo", "--port", str(port)],
+            [*command, "up", "--no-demo", "--port", str(port)],
             env=environment,
             stdout=log,
             stderr=log,
