@@ -4,11 +4,12 @@ The start itself runs in a thread, so that signals and deaths of children are ha
 """
 
 import os
+import select
 import signal
+import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +24,9 @@ from api.cli.embedded.tcp_ports import HOST, is_port_in_use
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
 
-TICK_S = 0.1
 START_ENDS_S_MAX = 2.0
+SIGNALS_MAX = 4096
+"""Signals that are read together, a byte each; the rest ends the next wait."""
 
 Start = Callable[[Supervisor], None]
 
@@ -82,11 +84,30 @@ class StopRequest:
 
 
 @dataclass(slots=True)
+class _SignalWait:
+    """Waits for the next signal, also the death of a child; one that came since the last wait ends it at once."""
+
+    _received: socket.socket
+    _sent: socket.socket
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a signal comes or `wake` is called, at most so long."""
+        if select.select([self._received], [], [], seconds)[0]:
+            self._received.recv(SIGNALS_MAX)
+
+    def wake(self) -> None:
+        """End the wait, from any thread."""
+        with suppress(OSError):  # it is full of signals, which end the wait too, or nothing waits any more
+            self._sent.send(b"\0")
+
+
+@dataclass(slots=True)
 class _Starter:
-    """Runs the start in a thread and stores its error."""
+    """Runs the start in a thread, stores its error and reports its end."""
 
     start: Start
     supervisor: Supervisor
+    report_end: Callable[[], None]
     errors: list[BaseException] = field(default_factory=list)
 
     def run(self) -> None:
@@ -94,6 +115,7 @@ class _Starter:
             self.start(self.supervisor)
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
             self.errors.append(error)
+            self.report_end()
 
 
 def keep_running(supervisor: Supervisor, start: Start, stop: StopRequest) -> None:
@@ -102,18 +124,34 @@ def keep_running(supervisor: Supervisor, start: Start, stop: StopRequest) -> Non
     Raises:
         BaseException: What `start` raised, unless the end was requested since.
     """
-    starter = _Starter(start, supervisor)
-    thread = threading.Thread(target=starter.run, name="start", daemon=True)
-    thread.start()
-    try:
-        while not stop.is_requested and not starter.errors:
-            supervisor.tick()
-            time.sleep(TICK_S)
-    finally:
-        supervisor.stop()
-        thread.join(START_ENDS_S_MAX)
+    with _wake_on_signals() as signals:
+        starter = _Starter(start, supervisor, signals.wake)
+        thread = threading.Thread(target=starter.run, name="start", daemon=True)
+        thread.start()
+        try:
+            while not stop.is_requested and not starter.errors:
+                signals.wait(supervisor.tick())
+        finally:
+            supervisor.stop()
+            thread.join(START_ENDS_S_MAX)
     if starter.errors and not stop.is_requested:
         raise starter.errors[0]
+
+
+@contextmanager
+def _wake_on_signals() -> Iterator[_SignalWait]:
+    """Let signals end a wait while the context is open: a handler alone does not end a call of the system."""
+    received, sent = socket.socketpair()
+    with received, sent:
+        sent.setblocking(False)
+        former_fd = signal.set_wakeup_fd(sent.fileno(), warn_on_full_buffer=False)
+        # Signals without a handler are not reported.
+        former = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        try:
+            yield _SignalWait(received, sent)
+        finally:
+            signal.signal(signal.SIGCHLD, former)
+            signal.set_wakeup_fd(former_fd)
 
 
 @contextmanager

@@ -27,6 +27,8 @@ STEADY_S = 10.0
 """A program that ran for this long is restarted without delay, and its restarts are counted from 0."""
 WATCHDOG_S_MAX = 20.0
 LOG_BYTES_MAX = 10_000_000
+LOG_LOOK_S = 5.0
+"""How often the sizes of the logs are read: no event tells that one has grown."""
 
 
 @dataclass(slots=True)
@@ -80,11 +82,15 @@ class Supervisor:
                         f"{program.command[0]} cannot be run ({error.strerror}): run `make setup`"
                     ) from error
 
-    def tick(self) -> None:
-        """Reap programs that died, and restart those whose delay has passed."""
+    def tick(self) -> float:
+        """Reap programs that died, and restart those whose delay has passed.
+
+        Returns:
+            The seconds until the next call, if no program dies before.
+        """
         with self._lock:
             if self._is_stopped:
-                return
+                return LOG_LOOK_S
             if self._watchdog is not None and self._watchdog.poll() is not None:
                 self._restart_watchdog()
             for child in self._children.values():
@@ -94,6 +100,8 @@ class Supervisor:
                 if child.process is None and time.monotonic() >= child.restart_at:
                     with suppress(OSError):
                         self._spawn(child)
+            delayed = [child.restart_at for child in self._children.values() if child.process is None]
+            return max(0.0, min([LOG_LOOK_S, *(restart_at - time.monotonic() for restart_at in delayed)]))
 
     def restart_count(self, name: str) -> int:
         """Return how often a program was restarted since it last ran steadily."""

@@ -13,14 +13,17 @@ import pytest
 
 from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import Program
-from api.cli.embedded.process.supervisor import BACK_OFF_S_FIRST, Supervisor
+from api.cli.embedded.process.supervisor import BACK_OFF_S_FIRST, LOG_LOOK_S, Supervisor
 from api.cli.embedded.process.watchdog import is_running
 from api.cli.embedded.stack_error import StackError
+from api.cli.embedded.up import handle_signals, keep_running
 from tests.support.servers import stand_in_children as standin
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
 ROOT = Path(__file__).parents[5]
 RESTARTS = 4
+LOST_S = 30.0
+"""After this the supervisor would look without a reason."""
 
 
 def pids(log: Path) -> list[int]:
@@ -71,16 +74,39 @@ def test_program_that_keeps_dying_is_restarted_with_backoff(tmp_path: Path) -> N
     states: list[str] = []
     with Supervisor(tmp_path, states.append) as supervisor:
         supervisor.start(Program("broken", ("/bin/sh", "-c", "echo no keys; exit 7"), {}))
-        began = time.monotonic()
+        began, waits_s = time.monotonic(), [LOG_LOOK_S]
 
         def is_restarted() -> bool:
-            supervisor.tick()
+            waits_s.append(supervisor.tick())
             return supervisor.restart_count("broken") >= RESTARTS
 
         wait_for(is_restarted)
         assert time.monotonic() - began >= BACK_OFF_S_FIRST * (2 + 4)
         assert supervisor.last_log_line("broken") == "no keys"
         assert states[0] == "broken ended (status 7) and is being restarted"
+        assert 0 < max(wait_s for wait_s in waits_s if wait_s < LOG_LOOK_S) <= BACK_OFF_S_FIRST * 8
+
+
+def test_death_of_a_program_wakes_the_supervisor(tmp_path: Path) -> None:
+    """It restarts the program immediately, although it looks at nothing periodically."""
+    with supervised(tmp_path) as (_, descendants):
+        os.kill(descendants[0], signal.SIGKILL)
+
+        assert wait_until(lambda: len(pids(tmp_path / "store.log")) == 4, WAIT_S_MAX)
+
+
+def test_failed_start_ends_the_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Immediately too, with the error of the start."""
+    monkeypatch.setattr("api.cli.embedded.process.supervisor.LOG_LOOK_S", LOST_S)
+
+    def start(_: Supervisor) -> None:
+        time.sleep(0.1)  # the supervisor waits by then
+        raise StackError("no port is free")
+
+    began = time.monotonic()
+    with handle_signals() as stop, pytest.raises(StackError, match="no port is free"):
+        keep_running(Supervisor(tmp_path), start, stop)
+    assert time.monotonic() - began < LOST_S
 
 
 def test_program_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
