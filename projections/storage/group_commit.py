@@ -36,7 +36,7 @@ ALONE_S = 1.0
 WAITING_MAX = 4096
 """Commands that may wait; the API answers OVERLOADED to further ones instead of queuing them without a bound."""
 EXPIRY_CHECK_S = 0.5
-"""Interval in seconds at which expired commands are ended: a timer for each command would cost more."""
+"""Interval in seconds at which expired commands are ended, while there are any: a timer for each would cost more."""
 
 TakeWaiting = Callable[[Callable[[C], bool]], Sequence[C]]
 PipelinedBatch = Callable[[list[C], TakeWaiting[C]], Generator[int, None, list[R]]]
@@ -88,7 +88,7 @@ class AsyncGroupCommit(Generic[C, R]):
         self._running: asyncio.Task[None] | None = None
         self._closing = False
         self._awaited: tuple[float, int] | None = None
-        self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, command: C) -> R:
         """Return the result of one command. Cancelling before its batch begins withdraws the command.
@@ -152,7 +152,8 @@ class AsyncGroupCommit(Generic[C, R]):
         self._closing = True
         if self._running is not None:
             await self._running
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _enqueue(self, queue: deque[tuple[C, Waiter[R]]], entries: Iterable[tuple[C, Waiter[R]]]) -> float:
         """Enqueue commands and return the time."""
@@ -162,6 +163,8 @@ class AsyncGroupCommit(Generic[C, R]):
             self._deadlines.append((now + self._wait_s, entry[1]))
         if self._running is None:
             self._running = self._loop.create_task(self._drain())
+            if self._timer is None:
+                self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
         return now
 
     async def _drain(self) -> None:
@@ -259,7 +262,8 @@ class AsyncGroupCommit(Generic[C, R]):
             _, waiter = self._deadlines.popleft()
             if not waiter.done():
                 waiter.set_exception(TimeoutError())
-        self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
+        has_work = self._deadlines or self._running is not None
+        self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting) if has_work else None
 
 
 def _pop_front(queue: deque[tuple[C, Waiter[R]]], count_max: int) -> Batch[C, R]:

@@ -187,6 +187,24 @@ def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) 
     assert run(scenario, wait_s=0.05).batches == [[0]]
 
 
+def test_idle_system_checks_no_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks begin with a command, end after the last one, and begin again with the next."""
+    monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
+
+    async def scenario(store: FakeStore, commit: Commit) -> None:
+        for number in (0, 1):
+            is_checking = [commit._timer is not None]
+            tasks = await begun(commit, number)
+            is_checking.append(commit._timer is not None)
+            store.answer()
+            await asyncio.gather(*tasks)
+            await asyncio.sleep(0.05)
+            is_checking.append(commit._timer is not None)
+            assert is_checking == [False, True, False]
+
+    run(scenario)
+
+
 def test_answer_that_never_comes_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch reads the end of the stream, and the commands behind it get their turn."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
