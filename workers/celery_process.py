@@ -10,8 +10,9 @@ from typing import Final
 
 from workers.celery_app import celery_app
 
-ALONE: Final = {"without_mingle": True, "without_gossip": True}
-"""Workers exchange nothing with one another: no task is ever revoked. Asking for neighbors takes a second."""
+ALONE: Final = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
+"""Workers exchange nothing with one another: no task is ever revoked. Asking for neighbors takes a second. Celery's own
+heartbeats, one every two seconds, have no reader: `workers.monitoring.heartbeat` is what others read."""
 
 
 def main(arguments: list[str]) -> None:

@@ -15,7 +15,8 @@ from projections.terminal.text import say_error
 from workers.monitoring.broker_client import open_broker_client
 from workers.monitoring.broker_state import HEARTBEAT_S, BrokerUnavailableError
 
-RENEW_S = 3.0
+RENEW_S = 5.0
+"""A third of the time after which the heartbeat expires."""
 
 
 class Heartbeat:

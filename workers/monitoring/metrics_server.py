@@ -6,6 +6,7 @@ It must not stop a worker: if its port is in use it logs that once and retries.
 import contextlib
 import http.server
 import logging
+import socket
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -50,7 +51,8 @@ class MetricsServer:
         self._ending = threading.Event()
         self._server: http.server.ThreadingHTTPServer | None = None
         self._listening = threading.Event()
-        threading.Thread(target=self._run, name="metrics", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
 
     def port(self, wait_s: float) -> int | None:
         """Return the port that it listens on; None if it does not within this time."""
@@ -61,8 +63,10 @@ class MetricsServer:
         """End the thread."""
         self._ending.set()
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            address = self._address[0], self._server.server_port
+            with contextlib.suppress(OSError), socket.create_connection(address, REQUEST_S_MAX):
+                pass  # a connection ends its wait
+            self._thread.join(REQUEST_S_MAX)
 
     def _run(self) -> None:
         is_logged = False
@@ -77,7 +81,9 @@ class MetricsServer:
                 continue
             self._server.daemon_threads = True
             self._listening.set()
-            self._server.serve_forever()
+            with self._server:
+                while not self._ending.is_set():
+                    self._server.handle_request()
 
 
 def _handler(

@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "worker": (
         "celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO",
-        "--without-mingle", "--without-gossip",
+        "--without-mingle", "--without-gossip", "--without-heartbeat",
     ),
     "beat": ("celery", "-A", "workers.celery_app", "-q", "beat", "--loglevel", "INFO", "--pidfile="),
 }  # fmt: skip

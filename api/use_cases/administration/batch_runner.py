@@ -36,8 +36,8 @@ from projections.telemetry.metrics import ERRORS
 log = logging.getLogger(__name__)
 
 LEASE_S: Final = 60.0
-CLAIM_INTERVAL_S: Final = 5.0
-"""How often a process claims a batch whose runner has ended."""
+CLAIM_INTERVAL_S: Final = 15.0
+"""How often a process claims a batch whose runner has ended; a new one wakes the runner of its process."""
 PAUSE_SHARE: Final = 0.5
 """Pause after each slice, which leaves the database to redeem requests, as a share of the time that the slice took."""
 IMPORTS_MAX: Final = 2

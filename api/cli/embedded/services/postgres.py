@@ -28,6 +28,8 @@ ROLES = "postgres.roles"
 CONNECTIONS_MAX = 100
 VACUUM_EVERY_S = 10
 """Shorter than a backlog takes: until a vacuum, no update uses the room of former versions. The default is a minute."""
+WRITERS_EVERY = "1s"
+"""Interval of the background writers; 0.2 s by default. A commit waits for neither: it writes its WAL to disk."""
 UNRECEIVED_WAL_MAX = "4GB"
 """How much WAL is kept for a backup that does not receive it, so that a forgotten one can't fill the disk."""
 INIT_S_MAX = 120
@@ -69,6 +71,8 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": CONNECTIONS_MAX,
             "autovacuum_naptime": VACUUM_EVERY_S,
+            "bgwriter_delay": WRITERS_EVERY,
+            "wal_writer_delay": WRITERS_EVERY,
             "max_slot_wal_keep_size": UNRECEIVED_WAL_MAX,
             "timezone": "UTC",
             "log_timezone": "UTC",

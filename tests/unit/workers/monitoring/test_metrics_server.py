@@ -35,6 +35,7 @@ def test_exporter_serves_metrics_and_health() -> None:
 
     assert answers == [(200, b"x 1\n"), (200, b"well"), (503, b"the broker is unavailable")]
     assert elsewhere == 404
+    assert not exporter._thread.is_alive()
 
 
 def test_port_in_use_stops_nothing_and_is_attempted_again() -> None:
