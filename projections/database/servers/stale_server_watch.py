@@ -39,7 +39,13 @@ log = logging.getLogger(__name__)
 
 
 class WatchedPool(Protocol):
-    """The pool whose connections are watched."""
+    """The pool whose connections are watched.
+
+    Attributes:
+        late: The watch sets it whenever a transaction is late.
+    """
+
+    late: threading.Event
 
     @property
     def database_url(self) -> str:
@@ -68,21 +74,34 @@ class ServerState:
 
 
 class StaleServerWatch:
-    """Looks twice a second for late transactions of a pool, in its own thread, until it is closed."""
+    """Looks twice a second for late transactions of a pool, in its own thread, until it is closed.
+
+    While no connection is lent, it waits for the next one.
+    """
 
     def __init__(self, pool: WatchedPool) -> None:
         self._pool = pool
         self._ending = threading.Event()
+        self._lent = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stale-servers", daemon=True)
         self._thread.start()
+
+    def note_lent(self) -> None:
+        """Begin to look, because a connection was lent."""
+        if not self._lent.is_set():
+            self._lent.set()
 
     def close(self) -> None:
         """End the thread."""
         self._ending.set()
+        self._lent.set()
 
     def look(self) -> None:
         """Ask the servers of late transactions, and drop the connections to those that hold us."""
-        for address in {address_of(conn) for conn in self._pool.list_used(LATE_S) if not conn.closed}:
+        late = self._pool.list_used(LATE_S)
+        if late:
+            self._pool.late.set()
+        for address in {address_of(conn) for conn in late if not conn.closed}:
             state = ask_server(self._pool.database_url, address)
             dropped = self._choose_dropped(address, state)
             for conn in dropped:
@@ -116,7 +135,11 @@ class StaleServerWatch:
         ]
 
     def _run(self) -> None:
-        while not self._ending.wait(LOOK_S):
+        while self._lent.wait() and not self._ending.wait(LOOK_S):
+            # Cleared before it is read who has one: a connection that is lent in between begins the next round.
+            self._lent.clear()
+            if self._pool.list_used(0.0):
+                self._lent.set()
             try:
                 self.look()
             except (psycopg.Error, OSError):

@@ -1,21 +1,27 @@
 """A primary that is frozen, cut off from its standby, or deposed holds no transaction for long."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import Connection
 
 from api.cli.embedded.tcp_ports import HOST
 from projections.database.connection import connect
 from projections.database.errors import StorageUnavailableError
 from projections.database.migrations import migrate
+from projections.database.servers import stale_server_watch
 from projections.database.servers.bounded_connection import BoundedConnection
 from projections.database.servers.known_servers import KNOWN_SERVERS, StalePrimaryError
+from projections.database.servers.stale_server_watch import StaleServerWatch
 from projections.monitoring.commit_probe import UNCONFIRMED, CommitProbe, NoCommitError, check_commit
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import AsyncGroupCommit, execute_isolated
@@ -77,6 +83,42 @@ async def redeem_in_group_until_accepted(bench: LedgerBench, code: str, email: s
             assert done(result).changed
             break
         await commit.aclose()
+
+
+class CountingPool:
+    """A pool that counts how often it is asked what is in use."""
+
+    database_url = ""
+
+    def __init__(self) -> None:
+        self.late, self.questions = threading.Event(), 0
+        self.used: list[Any] = [object()]
+
+    def list_used(self, for_s: float) -> list[Connection[Any]]:
+        """Count the question; none is late."""
+        self.questions += 1
+        return [] if for_s else self.used
+
+    def list_all(self) -> list[Connection[Any]]:
+        """Return what is in use."""
+        return self.used
+
+
+def test_watch_rests_while_no_connection_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks again and again while one is, and rests when it was returned."""
+    monkeypatch.setattr(stale_server_watch, "LOOK_S", 0.01)
+    pool = CountingPool()
+    with closing(StaleServerWatch(pool)) as watch:
+        time.sleep(0.2)
+        assert pool.questions == 0
+
+        watch.note_lent()
+        wait_for(lambda: pool.questions > 10)
+        pool.used = []
+        time.sleep(0.2)
+        seen = pool.questions
+        time.sleep(0.2)
+        assert pool.questions == seen
 
 
 def test_redeem_reaches_the_promoted_standby_when_the_primary_freezes(
