@@ -17,7 +17,7 @@ from tests.support.waiting import WAIT_S_MAX, wait_for
 from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.monitoring import broker_watch
 from workers.monitoring.broker_state import COMPONENTS, HEARTBEAT_KEYS
-from workers.monitoring.broker_watch import POLL_S, STARTING_POLL_S, BrokerMonitor
+from workers.monitoring.broker_watch import HEALTHY_POLL_S, POLL_S, STARTING_POLL_S, BrokerMonitor
 from workers.monitoring.mail_server_watch import MailServerWatch, mark_missing, why_unreachable
 from workers.monitoring.redis_client import MAIL_MISSING
 
@@ -135,7 +135,25 @@ def test_broker_is_read_often_until_the_first_complete_start(redis_url: str, bro
     broker.delete("ledger:alive:worker")
     waits = record_waits(redis_url, broker, {1: "ledger:alive:worker", 4: "ledger:alive:worker"}, polls=6)
 
-    assert waits == [STARTING_POLL_S, STARTING_POLL_S, POLL_S, POLL_S, POLL_S, POLL_S]
+    assert waits == [STARTING_POLL_S, STARTING_POLL_S, POLL_S, HEALTHY_POLL_S - POLL_S, POLL_S, POLL_S]
+
+
+def test_question_causes_the_next_look(redis_url: str, broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker in which nothing is missing is read rarely, until a request asks."""
+    monkeypatch.setattr(broker_watch, "HEALTHY_POLL_S", 2 * WAIT_S_MAX)
+    monkeypatch.setattr(broker_watch, "POLL_S", 0.01)
+    broker.set("ledger:alive:worker", "1", ex=60)
+    looks: list[list[str]] = []
+    with closing(BrokerMonitor(redis_url, report=looks.append)) as watch:
+        wait_for(lambda: [] in looks)
+        time.sleep(0.2)
+        seen = len(looks)
+        time.sleep(0.2)
+        assert len(looks) == seen
+
+        broker.delete("ledger:alive:worker")
+        assert watch.missing() == []
+        wait_for(lambda: watch.missing() == ["worker"])
 
 
 def test_broker_is_read_as_usual_when_a_component_does_not_start(
