@@ -23,7 +23,7 @@ from api.code_import.row_parser import COLUMNS, IGNORED_COLUMNS
 from api.http.problems import status_of
 from api.i18n.catalogs import catalog_paths, translator
 from api.main import create_app
-from api.schemas.event_schemas import Schema, describe_members, read_members, read_optional_members
+from api.schemas.events.event_schemas import Schema, describe_members, read_members, read_optional_members
 from api.settings import ApiSettings
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events.event import Event

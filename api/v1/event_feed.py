@@ -22,7 +22,7 @@ from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadEvents, TheServices
 from api.http.openapi import PROTECTED, STREAMED
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
-from api.schemas.event_schemas import LEFT_OUT
+from api.schemas.events.event_schemas import LEFT_OUT
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
 from domain.events.campaign import CampaignEvent

@@ -7,11 +7,13 @@ from pydantic import BaseModel, Field
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
-from api.http.dependencies import MayReadEvents
+from api.http.dependencies import MayReadEvents, TheServices
 from api.http.openapi import PROTECTED, problem_responses
-from api.schemas.event_schemas import DIALECT, Schema, event_schemas, message_schemas
+from api.schemas.events.asyncapi import describe_messages
+from api.schemas.events.event_schemas import DIALECT, Schema, event_schemas, message_schemas
 
 NAME_LENGTH_MAX = 64
+ASYNCAPI = "/asyncapi"
 
 router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/schemas", tags=["events"], responses=PROTECTED)
 
@@ -22,6 +24,7 @@ class SchemaList(BaseModel):
     dialect: str = Field(description="Version of JSON Schema.")
     events: dict[str, str] = Field(description="Path of the schema of each type of event in the feed, by its name.")
     webhooks: dict[str, str] = Field(description="Path of the schema of each type of webhook message, by its name.")
+    asyncapi: str = Field(description="Path of the AsyncAPI document, which has all of these schemas.")
 
 
 Name = Annotated[str, Path(max_length=NAME_LENGTH_MAX, description="A type of event, such as `UseReserved`.")]
@@ -35,7 +38,14 @@ async def list_schemas(_: MayReadEvents) -> SchemaList:
         dialect=DIALECT,
         events={name: f"{router.prefix}/{name}" for name in event_schemas()},
         webhooks={name: f"{router.prefix}/webhooks/{name}" for name in message_schemas()},
+        asyncapi=router.prefix + ASYNCAPI,
     )
+
+
+@router.get(ASYNCAPI, summary="Get the AsyncAPI document of events and webhook messages")
+async def get_asyncapi(_: MayReadEvents, services: TheServices) -> dict[str, Any]:
+    """Returns an AsyncAPI 3.0 document: the stream of events, webhooks, and the schema of each of their messages."""
+    return describe_messages(services.settings.public_url)
 
 
 @router.get("/{name}", responses=NOT_FOUND, summary="Get the schema of a type of event")

@@ -1,15 +1,17 @@
-"""The JSON Schemas of events and webhook messages, approved; `make approve` writes them.
+"""The JSON Schemas of events and webhook messages, and their AsyncAPI document, approved; `make approve` writes them.
 
 Read the difference before it is committed: clients are generated from these. Within v1, they may only add.
 """
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from api.schemas.event_schemas import event_schemas, message_schemas
+from api.schemas.events.asyncapi import describe_messages
+from api.schemas.events.event_schemas import event_schemas, message_schemas
 
 PATH: Final = Path(__file__).with_name("approved_event_schemas.jsonl")
+ASYNCAPI_PATH: Final = Path(__file__).with_name("approved_asyncapi.json")
 
 
 def render_schemas() -> str:
@@ -18,5 +20,14 @@ def render_schemas() -> str:
     return "".join(json.dumps(schema, sort_keys=True) + "\n" for schema in schemas)
 
 
+def render_asyncapi() -> str:
+    """Return the AsyncAPI document of today, with the names of the schemas in place of the schemas."""
+    document: dict[str, Any] = describe_messages("https://codes.example.com")
+    for message in document["components"]["messages"].values():
+        message["payload"] = message["payload"]["$id"]
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
 if __name__ == "__main__":
+    ASYNCAPI_PATH.write_text(render_asyncapi(), encoding="utf-8")
     PATH.write_text(render_schemas(), encoding="utf-8")

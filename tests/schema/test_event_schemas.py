@@ -9,13 +9,13 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from api.schemas.event_schemas import Schema, event_schemas, message_schemas
+from api.schemas.events.event_schemas import Schema, event_schemas, message_schemas
 from api.v1.event_feed import view_of
 from domain.events.event import Event
 from projections.event_store.codec import decode, encode
 from projections.read_models.stream_entry import Entry
 from projections.repositories.webhook_deliveries import DueDelivery
-from tests.schema.approved_event_schemas import PATH, render_schemas
+from tests.schema.approved_event_schemas import ASYNCAPI_PATH, PATH, render_asyncapi, render_schemas
 from tests.schema.event_examples import EXAMPLES
 from tests.simulation.model import LedgerModel
 from workers.webhooks.message import render_message
@@ -52,6 +52,7 @@ def without_each_required(schema: Schema, document: dict[str, Any]) -> Iterator[
 def test_schemas_are_the_approved_ones() -> None:
     """`make approve` writes them; a client was made from the former ones."""
     assert render_schemas() == PATH.read_text(encoding="utf-8")
+    assert render_asyncapi() == ASYNCAPI_PATH.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)

@@ -94,6 +94,7 @@ GET /api/v1/codes/{code_id}/what-if
 GET /api/v1/events
 GET /api/v1/events/stream
 GET /api/v1/schemas
+GET /api/v1/schemas/asyncapi
 GET /api/v1/schemas/{name}
 GET /api/v1/schemas/webhooks/{name}
 GET /api/v1/reservations
@@ -429,6 +430,7 @@ GET /api/v1/cases
 GET /api/v1/events
 GET /api/v1/events/stream
 GET /api/v1/schemas
+GET /api/v1/schemas/asyncapi
 GET /api/v1/schemas/{name}
 GET /api/v1/schemas/webhooks/{name}
 """,

@@ -270,8 +270,10 @@ def read_schemas(client: StrictClient, _: ClientWorld) -> None:
     listed = client.call(m.SchemaList, "events_list_schemas")
     event = client.call(dict[str, Any], "events_get_event_schema", path={"name": "UseReserved"})
     message = client.call(dict[str, Any], "events_get_message_schema", path={"name": "webhook.test"})
+    document = client.call(dict[str, Any], "events_get_asyncapi")
 
     assert listed.events["UseReserved"].endswith("/schemas/UseReserved")
+    assert (document["asyncapi"], listed.asyncapi) == ("3.0.0", "/api/v1/schemas/asyncapi")
     assert (event["title"], message["title"]) == ("UseReserved", "webhook.test")
 
 

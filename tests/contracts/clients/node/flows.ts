@@ -415,6 +415,7 @@ async function readEvents(): Promise<void> {
   assert.equal(nth([listed.events["UseReserved"]], 0), "/api/v1/schemas/UseReserved");
   const event = { params: { path: { name: "UseReserved" } } };
   assert.equal(ok(await api.GET("/api/v1/schemas/{name}", event))["title"], "UseReserved");
+  assert.equal(ok(await api.GET("/api/v1/schemas/asyncapi"))["asyncapi"], "3.0.0");
   const message = { params: { path: { name: "webhook.test" } } };
   assert.equal(ok(await api.GET("/api/v1/schemas/webhooks/{name}", message))["title"], "webhook.test");
 }

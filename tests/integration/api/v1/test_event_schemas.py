@@ -20,6 +20,18 @@ def test_each_listed_schema_is_there(shared_app: AppClient) -> None:
             jsonschema_rs.meta.validate(answer.json())
 
 
+def test_asyncapi_document_has_each_listed_schema(shared_app: AppClient) -> None:
+    """With the address of this ledger; it needs the scope of its neighbors."""
+    listed = shared_app.client.get("/api/v1/schemas", headers=shared_app.key("viewer")).json()
+    document = shared_app.client.get(listed["asyncapi"], headers=shared_app.key("viewer")).json()
+
+    channels = document["channels"]
+    assert channels["events"]["messages"].keys() == {f"event.{name}" for name in listed["events"]}
+    assert channels["webhooks"]["messages"].keys() == {f"message.{name}" for name in listed["webhooks"]}
+    assert document["servers"]["ledger"]["host"] in shared_app.services.settings.public_url
+    assert shared_app.client.get(listed["asyncapi"]).status_code == 401
+
+
 def test_unknown_type_is_refused(shared_app: AppClient) -> None:
     """As every resource that is not there."""
     for path in ("NoSuchEvent", "webhooks/NoSuchEvent"):

@@ -1,0 +1,128 @@
+"""The AsyncAPI document of the stream of events and of webhooks: https://www.asyncapi.com.
+
+Generators of clients and of documentation read it. It has the schemas of `event_schemas`, and what carries their
+messages.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from api.schemas.events.event_schemas import Schema, event_schemas, message_schemas
+
+ASYNCAPI_VERSION: Final = "3.0.0"
+"""The newest version that all of AsyncAPI's own tools read."""
+HTTP_BINDING: Final = "0.3.0"
+JSON: Final = "application/json"
+DESCRIPTION: Final = (
+    "Events of the ledger, as a stream and as webhook messages. Within v1, types and members are only added: accept "
+    "those that you do not know."
+)
+STREAM: Final = (
+    "Server-sent events: first those after a position, then new ones as they appear. `id` is the position, `event` the "
+    "type and `data` the message. `GET /api/v1/events` returns the same events as pages, as the OpenAPI document says."
+)
+WEBHOOK: Final = (
+    "Requests to the URL of an endpoint, signed as Standard Webhooks 1.0. A message can arrive more than once, and "
+    "after a message about a newer event."
+)
+HEADERS: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "webhook-id": {"type": "string", "description": "Id of the message, equal in each of its deliveries."},
+        "webhook-timestamp": {"type": "string", "description": "Time of the delivery in seconds since 1970."},
+        "webhook-signature": {"type": "string", "description": "A signature by each valid secret."},
+    },
+    "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
+}
+SIGNED: Final[Schema] = {
+    "headers": {"$ref": "#/components/schemas/webhookHeaders"},
+    "correlationId": {
+        "location": "$message.header#/webhook-id",
+        "description": "By which a receiver recognizes a repeat.",
+    },
+}
+
+
+def describe_messages(public_url: str) -> Schema:
+    """Return the document.
+
+    Args:
+        public_url: Address of the ledger.
+    """
+    server = urlsplit(public_url)
+    events = {f"event.{name}": _describe_message(schema) for name, schema in event_schemas().items()}
+    posted = {f"message.{name}": _describe_message(schema) | SIGNED for name, schema in message_schemas().items()}
+    return {
+        "asyncapi": ASYNCAPI_VERSION,
+        "id": "urn:redemption-ledger",
+        "info": {"title": "Redemption Ledger: events", "version": "1.0.0", "description": DESCRIPTION},
+        "defaultContentType": JSON,
+        "servers": {
+            "ledger": {
+                "host": server.netloc,
+                "pathname": server.path.rstrip("/") + "/",
+                "protocol": server.scheme,
+                "security": [{"$ref": "#/components/securitySchemes/apiKey"}],
+            },
+            "endpoint": {
+                "host": "{host}",
+                "protocol": "https",
+                "variables": {"host": {"description": "Host of the URL of a webhook endpoint."}},
+            },
+        },
+        "channels": {
+            "events": {
+                "address": "/api/v1/events/stream",
+                "description": STREAM,
+                "servers": [{"$ref": "#/servers/ledger"}],
+                "messages": _refer_to(events),
+            },
+            "webhooks": {
+                "address": None,
+                "description": WEBHOOK,
+                "servers": [{"$ref": "#/servers/endpoint"}],
+                "messages": _refer_to(posted),
+            },
+        },
+        "operations": {
+            "sendEvents": _describe_sending("events", "GET", "Send events to readers of the stream"),
+            "sendWebhooks": _describe_sending("webhooks", "POST", "Send messages to webhook endpoints"),
+        },
+        "components": {
+            "messages": events | posted,
+            "schemas": {"webhookHeaders": HEADERS},
+            "securitySchemes": {
+                "apiKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key with the scope `events:read`.",
+                }
+            },
+        },
+    }
+
+
+def _describe_message(schema: Schema) -> Schema:
+    """Return a message with its schema, without the dialect: AsyncAPI has its own, which contains what we use."""
+    payload = {name: part for name, part in schema.items() if name != "$schema"}
+    return {
+        "name": schema["title"],
+        "title": schema["title"],
+        "summary": schema["description"],
+        "contentType": JSON,
+        "payload": payload,
+    }
+
+
+def _describe_sending(channel: str, method: str, summary: str) -> Schema:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": summary,
+        "bindings": {"http": {"method": method, "bindingVersion": HTTP_BINDING}},
+    }
+
+
+def _refer_to(messages: Mapping[str, Schema]) -> Schema:
+    return {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
