@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.ports import OutboundMessage, Outcome
+from domain.webhooks.cloud_events import CloudEventSource, MessageFormat
 from projections.config.settings import LedgerSettings
 from projections.privacy.in_flight import lease_test_email
 from projections.storage.bootstrap import LedgerStore
@@ -16,7 +17,7 @@ from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.mail_message import MessageParts, preview_parts
 from workers.channels.registry import GroupChannels
 from workers.http_client.client import PinnedHttpClient
-from workers.webhooks.message import WebhookResult, WebhookSender
+from workers.webhooks.message import WebhookResult, WebhookSender, WebhookTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,13 @@ class MailPreviewer:
         """Return the message as it would arrive."""
         return preview_parts(message)
 
-    def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
+    def test_hook(
+        self, url: str, secrets: Sequence[str], message_format: MessageFormat, delivery_id: UUID, now: datetime
+    ) -> WebhookResult:
         """Send an endpoint a test now, in the calling thread."""
         http = PinnedHttpClient(self.settings.webhook_networks, self.settings.webhook_timeout_s)
-        return WebhookSender(http).test(url, secrets, delivery_id, now)
+        sender = WebhookSender(http, CloudEventSource.webhooks_of(self.settings.public_url))
+        return sender.test(WebhookTarget(url, secrets, message_format), delivery_id, now)
 
     def send(self, message: OutboundMessage) -> Outcome:
         """Send one message now, over a separate connection, in the calling thread.

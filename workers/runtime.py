@@ -20,6 +20,7 @@ from domain.ports import Channel, Rejected, TextDraft
 from domain.report_intake import ReportIntake
 from domain.results import Result
 from domain.values.identifiers import EmailAddress, generate_code
+from domain.webhooks.cloud_events import CloudEventSource
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.privacy.in_flight import read_leased_addresses
@@ -57,6 +58,7 @@ from workers.sending.threshold_digest import ThresholdDigestSender
 from workers.sending.waiting_offers import WaitingOfferSender
 from workers.settings import WorkerSettings, worker_name
 from workers.webhooks.deliverer import WebhookDeliverer
+from workers.webhooks.message import WebhookSender
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +101,10 @@ class Runtime:
         steps = replace(_create_steps(settings, storage), request_removal=waiting.add)
         group_channels = GroupChannels.create(settings, storage)
         deliverer = WebhookDeliverer.create(
-            storage, group_channels.http, random.SystemRandom().random, RANDOM.draw_uuid()
+            storage,
+            WebhookSender(group_channels.http, CloudEventSource.webhooks_of(settings.public_url)),
+            random.SystemRandom().random,
+            RANDOM.draw_uuid(),
         )
         send_executor = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
         connections = open_pool(

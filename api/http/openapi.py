@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from api.http.openapi_links import LINKS
 from api.http.problems import MEDIA_TYPE, status_of
 from api.i18n.languages import LANGUAGES
+from api.schemas.events.cloud_event import CloudEvent
 from api.schemas.field_descriptions import describe_field
 from api.schemas.resources import Problem
 from domain.errors import RefusalOrder
@@ -149,7 +150,7 @@ def described(document: Document) -> Document:
     document["servers"] = [{"url": "/", "description": "This ledger."}]
     document["tags"] = [{"name": name, "description": about} for name, about in TAGS.items()]
     document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
-    document["components"]["schemas"] |= FILE_SCHEMAS
+    document["components"]["schemas"] |= {**FILE_SCHEMAS, "CloudEvent": CloudEvent.model_json_schema()}
     for operation in _operations(document):
         _describe(operation)
         for parameter in operation.get("parameters", ()):

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from api.schemas.resources import StrictRequest
 from domain.values.number_bounds import POSITIONS
+from domain.webhooks.cloud_events import MessageFormat
 from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.repositories.webhook_deliveries import DeliveryRow, DeliveryState
 from projections.repositories.webhook_endpoints import (
@@ -58,6 +59,13 @@ Concurrency = Annotated[
         ge=CONCURRENCY.least, le=CONCURRENCY.most, description="Maximum number of messages that are sent concurrently."
     ),
 ]
+Format = Annotated[
+    MessageFormat,
+    Field(
+        description="How messages are written: `standard`, or `cloudevents` for CloudEvents 1.0 in structured mode. "
+        "Both are signed as Standard Webhooks."
+    ),
+]
 Url = Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
 
 
@@ -67,6 +75,7 @@ class EndpointRequest(StrictRequest):
     url: Url
     event_types: EventTypes = Field(default=[])
     concurrency: Concurrency = 1
+    format: Format | None = Field(default=None, description="How messages are written; null: `standard`.")
     from_position: int | None = Field(
         default=None,
         ge=POSITIONS.least,
@@ -81,6 +90,7 @@ class EndpointChange(StrictRequest):
     url: Url | None = None
     event_types: EventTypes | None = None
     concurrency: Concurrency | None = None
+    format: Format | None = None
     state: EndpointState | None = Field(default=None, description="`enabled` continues where the endpoint stopped.")
 
 
@@ -91,6 +101,7 @@ class EndpointView(BaseModel):
     url: str
     event_types: list[str]
     concurrency: int
+    format: Format
     state: EndpointState
     reason: DisabledReason | None = Field(description="Why the endpoint is disabled; null while it is enabled.")
     created_at: datetime

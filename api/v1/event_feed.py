@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
@@ -26,8 +26,9 @@ from api.schemas.events.event_schemas import LEFT_OUT
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
 from domain.events.campaign import CampaignEvent
-from domain.events.registry import EVENT_TYPES
+from domain.events.registry import EVENT_TYPES, topic_of
 from domain.values.number_bounds import POSITIONS
+from domain.webhooks.cloud_events import BATCH, CloudEventSource, MessageFormat
 from projections.read_models.event_feed import EventFeed, EventFilter, FeedPage
 from projections.read_models.stream_entry import Entry
 from projections.storage.report_store import ReportReading
@@ -42,6 +43,8 @@ STREAM_S_MAX: Final = 300
 BEAT_S: Final = 15
 """Longest time in seconds without a comment, so that proxies do not close the connection."""
 RETRY_MS: Final = 2_000
+NEXT_HEADER: Final = "Ledger-Next-Position"
+"""Value of `after` of the next request, where the body is a list of events."""
 LAG_HEADER: Final = "Ledger-Read-Lag"
 """Seconds by which a response from a standby may be behind."""
 
@@ -98,27 +101,53 @@ OfCampaign = Annotated[
 ]
 
 
-@router.get("", response_model=EventPage, summary="List events from a position")
+async def choose_events(types: Types = None, code_id: OfCode = None, campaign_id: OfCampaign = None) -> EventFilter:
+    """Return what to read, as the query of a request says."""
+    return EventFilter(types or (), code_id, campaign_id)
+
+
+Chosen = Annotated[EventFilter, Depends(choose_events)]
+Format = Annotated[
+    MessageFormat,
+    Query(
+        alias="format",
+        description="`cloudevents`: in the envelope of CloudEvents 1.0, whose `data` is the event of `standard`.",
+    ),
+]
+BATCHED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {BATCH: {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/CloudEvent"}}}},
+        "headers": {
+            NEXT_HEADER: {
+                "description": "`after` of the next request, if the events are CloudEvents.",
+                "schema": {"type": "integer"},
+            }
+        },
+    }
+}
+
+
+@router.get("", response_model=EventPage, responses=BATCHED, summary="List events from a position")
 async def list_events(
     request: Request,
     services: TheServices,
     _: MayReadEvents,
+    event_filter: Chosen,
     after: After = 0,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX), IN_DIGITS] = 100,
     wait: Annotated[
         int, Query(ge=0, le=WAIT_S_MAX, description="Seconds to wait for an event if there is none."), IN_DIGITS
     ] = 0,
-    types: Types = None,
-    code_id: OfCode = None,
-    campaign_id: OfCampaign = None,
+    message_format: Format = "standard",
 ) -> Response:
     """Returns a page of the event log. Use `next` as `after` of the next request: no event is missed or repeated.
 
     With `wait`, the response waits for the first event, and is empty if none appears in time. A response that a standby
-    of the database gave has the header `Ledger-Read-Lag`: by how many seconds it may be behind.
+    of the database gave has the header `Ledger-Read-Lag`: by how many seconds it may be behind. With
+    `format=cloudevents` the body is a batch of CloudEvents, and the header `Ledger-Next-Position` is `after` of the
+    next request.
     """
     reading, until = services.reports.read(), time.monotonic() + wait
-    event_filter = EventFilter(types or (), code_id, campaign_id)
     feed = _open_feed(services, reading)
     with request.app.state.readers.acquire() if wait > 0 else nullcontext():
         while True:
@@ -131,12 +160,17 @@ async def list_events(
                 await asyncio.sleep(min(POLL_S, left))
             elif left <= 0:
                 break
+    lag = {} if reading.lag_s is None else {LAG_HEADER: f"{reading.lag_s:.1f}"}
+    if message_format == "cloudevents":
+        source = CloudEventSource.feed_of(services.settings.public_url)
+        batch = orjson.dumps([as_cloud_event(event, source) for event in page.events])
+        return Response(batch, media_type=BATCH, headers={**lag, NEXT_HEADER: str(page.next_position)})
     newest = await services.run_blocking(feed.find_newest_position)
     content = {"events": [view_of(event) for event in page.events], "next": page.next_position, "more": page.is_full}
     return Response(
         orjson.dumps({**content, "newest": newest}),
         media_type="application/json",
-        headers={} if reading.lag_s is None else {LAG_HEADER: f"{reading.lag_s:.1f}"},
+        headers=lag,
     )
 
 
@@ -150,10 +184,8 @@ async def stream_events(
     request: Request,
     services: TheServices,
     _: MayReadEvents,
+    event_filter: Chosen,
     after: After = 0,
-    types: Types = None,
-    code_id: OfCode = None,
-    campaign_id: OfCampaign = None,
     last_event_id: Annotated[
         int | None,
         Header(
@@ -166,16 +198,19 @@ async def stream_events(
     seconds: Annotated[
         int, Query(ge=1, le=STREAM_S_MAX, description="Seconds after which the stream ends."), IN_DIGITS
     ] = STREAM_S_MAX,
+    message_format: Format = "standard",
 ) -> StreamingResponse:
     """Sends existing events from the position, then new ones as they appear. Ends after `seconds`; then reconnect.
 
-    Each has its position as `id`, its type as `event`, and the event as in the list as `data`.
+    Each has its position as `id`, its type as `event`, and the event as in the list as `data`, or as a CloudEvent.
     """
     readers: StreamSlots = request.app.state.readers
     start = after if last_event_id is None else last_event_id
     feed = _open_feed(services, services.reports.read())
-    page_after = partial(feed.read_page, limit=LIMIT_MAX, event_filter=EventFilter(types or (), code_id, campaign_id))
-    return SlotStreamingResponse(readers.acquire(), _stream(page_after, services, start, seconds))
+    page_after = partial(feed.read_page, limit=LIMIT_MAX, event_filter=event_filter)
+    source = CloudEventSource.feed_of(services.settings.public_url)
+    show = view_of if message_format == "standard" else partial(as_cloud_event, source=source)
+    return SlotStreamingResponse(readers.acquire(), _stream(page_after, show, services, start, seconds))
 
 
 def _open_feed(services: Services, reading: ReportReading) -> EventFeed:
@@ -203,8 +238,19 @@ def view_of(entry: Entry[None]) -> dict[str, Any]:
     }
 
 
+def as_cloud_event(entry: Entry[None], source: CloudEventSource) -> dict[str, Any]:
+    """Return an event as a CloudEvent."""
+    event, place = entry.event, (entry.stream_id, entry.position)
+    is_of_campaign = isinstance(event, CampaignEvent)
+    return source.wrap_stored(topic_of(type(event)), place, event.at, view_of(entry), is_of_campaign=is_of_campaign)
+
+
 async def _stream(
-    page_after: Callable[[int], FeedPage], services: Services, after: int, seconds: int
+    page_after: Callable[[int], FeedPage],
+    show: Callable[[Entry[None]], dict[str, Any]],
+    services: Services,
+    after: int,
+    seconds: int,
 ) -> AsyncIterator[bytes]:
     """Yield stored events, then new ones; end when the time is over or the database is unavailable."""
     until, last_sent = time.monotonic() + seconds, time.monotonic()
@@ -214,7 +260,7 @@ async def _stream(
             page = await services.run_blocking(page_after, after)
             after = page.next_position
             if page.events:
-                yield b"".join(_messages(page.events))
+                yield b"".join(_messages(page.events, show))
             elif time.monotonic() - last_sent > BEAT_S:
                 # With the position, so that a reader whose filter leaves out much does not begin again far behind.
                 yield b"id: %d\n: nothing new\n\n" % after
@@ -224,7 +270,7 @@ async def _stream(
             last_sent = time.monotonic()
 
 
-def _messages(events: list[Entry[None]]) -> Iterator[bytes]:
+def _messages(events: list[Entry[None]], show: Callable[[Entry[None]], dict[str, Any]]) -> Iterator[bytes]:
     for entry in events:
         name = type(entry.event).__name__.encode()
-        yield b"id: %d\nevent: %s\ndata: %s\n\n" % (entry.position, name, orjson.dumps(view_of(entry)))
+        yield b"id: %d\nevent: %s\ndata: %s\n\n" % (entry.position, name, orjson.dumps(show(entry)))

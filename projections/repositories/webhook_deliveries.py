@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
+from domain.webhooks.cloud_events import MessageFormat
 from projections.database.store_queries import Database, ReadableStore
 from projections.sql.repositories import RepositoriesSql
 from projections.sql.work_queue import WorkQueueSql
@@ -34,6 +35,7 @@ class LeasedEndpoint(NamedTuple):
     url: str
     event_types: frozenset[str]
     concurrency: int
+    format: MessageFormat
 
 
 class DueDelivery(NamedTuple):
@@ -94,7 +96,7 @@ class WebhookDeliveryRepository:
     def lease(self, runner: UUID, now: datetime, lease_until: datetime) -> LeasedEndpoint | None:
         """Lease an endpoint with due messages or new events; return None if there is none."""
         rows = self._db.fetch_named(RepositoriesSql.take_endpoint, runner=runner, now=now, lease_until=lease_until)
-        return LeasedEndpoint(rows[0][0], rows[0][1], frozenset(rows[0][2]), rows[0][3]) if rows else None
+        return LeasedEndpoint(*rows[0])._replace(event_types=frozenset(rows[0][2])) if rows else None
 
     def release(self, endpoint_id: UUID, runner: UUID) -> None:
         """Let other processes lease the endpoint."""

@@ -9,6 +9,7 @@ from psycopg.rows import tuple_row
 
 from domain.events.registry import EVENT_TYPES
 from domain.values.number_bounds import Bounds
+from domain.webhooks.cloud_events import MessageFormat
 from projections.database.store_queries import Database, ReadableStore
 from projections.read_models.pagination import ListCursor, ListOrder
 from projections.repositories.webhook_secrets import rotate_secret
@@ -29,6 +30,7 @@ class WebhookEndpoint(NamedTuple):
     Attributes:
         event_types: Names of events; empty for all.
         concurrency: Most messages that are sent to it at the same time.
+        format: How its messages are written.
         position: Position of the log up to which deliveries are queued.
         failures: Failed attempts in a row.
         resting_until: End of its backoff; None if it is not in backoff.
@@ -40,6 +42,7 @@ class WebhookEndpoint(NamedTuple):
     url: str
     event_types: list[str]
     concurrency: int
+    format: MessageFormat
     state: EndpointState
     reason: DisabledReason | None
     created_at: datetime
@@ -67,6 +70,7 @@ class WebhookEndpointRepository:
         now: datetime,
         *,
         position: int | None = None,
+        message_format: MessageFormat = "standard",
     ) -> str | None:
         """Insert an endpoint; return its secret, which is shown this once, or None if it exists already.
 
@@ -78,8 +82,15 @@ class WebhookEndpointRepository:
             text_id: A new random id for the secret.
             now: Database time.
             position: It receives events after this position; None: events from now on.
+            message_format: How its messages are written.
         """
-        row = {"endpoint_id": endpoint_id, "url": url, "event_types": list(event_types), "concurrency": concurrency}
+        row = {
+            "endpoint_id": endpoint_id,
+            "url": url,
+            "event_types": list(event_types),
+            "concurrency": concurrency,
+            "format": message_format,
+        }
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             inserted = cursor.execute(
@@ -107,11 +118,21 @@ class WebhookEndpointRepository:
         url: str | None = None,
         event_types: Sequence[str] | None = None,
         concurrency: int | None = None,
+        message_format: MessageFormat | None = None,
     ) -> bool:
         """Update the fields that are given; return False if there is no such endpoint."""
         types = None if event_types is None else list(event_types)
-        row = {"endpoint_id": endpoint_id, "url": url, "event_types": types, "concurrency": concurrency, "now": now}
-        return bool(self._db.fetch_named(RepositoriesSql.change_endpoint, **row))
+        return bool(
+            self._db.fetch_named(
+                RepositoriesSql.change_endpoint,
+                endpoint_id=endpoint_id,
+                url=url,
+                event_types=types,
+                concurrency=concurrency,
+                format=message_format,
+                now=now,
+            )
+        )
 
     def enable(self, endpoint_id: UUID, now: datetime) -> bool:
         """Enable it from its last position; return False if it is enabled already."""

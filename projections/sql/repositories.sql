@@ -558,23 +558,23 @@ SELECT channel_id, 'group', name FROM invite_groups WHERE channel_id = ANY(%(ids
 -- name: insert_endpoint
 -- From the end of the log on, if no other position is given. Asked for twice by one form, it is one endpoint.
 INSERT INTO webhook_endpoints (
-    endpoint_id, url, event_types, concurrency, state, created_at, changed_at, position
+    endpoint_id, url, event_types, concurrency, format, state, created_at, changed_at, position
 )
 VALUES (
-    %(endpoint_id)s, %(url)s, %(event_types)s, %(concurrency)s, 'enabled', %(now)s, %(now)s,
+    %(endpoint_id)s, %(url)s, %(event_types)s, %(concurrency)s, %(format)s, 'enabled', %(now)s, %(now)s,
     (SELECT least(%(position)s::bigint, coalesce(max(notification_id), 0)) FROM ledger_events)
 )
 ON CONFLICT (endpoint_id) DO NOTHING RETURNING endpoint_id;
 
 -- name: endpoint_of_id
-SELECT e.endpoint_id, e.url, e.event_types, e.concurrency, e.state, e.reason, e.created_at, e.position, e.failures,
+SELECT e.endpoint_id, e.url, e.event_types, e.concurrency, e.format, e.state, e.reason, e.created_at, e.position, e.failures,
     e.resting_until, e.succeeded_at,
     (SELECT count(*) FROM webhook_deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending') AS pending,
     (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - e.position AS behind
 FROM webhook_endpoints e WHERE e.endpoint_id = %s AND e.state <> 'removed';
 
 -- name: newest_endpoints, list_endpoints
-SELECT e.endpoint_id, e.url, e.event_types, e.concurrency, e.state, e.reason, e.created_at, e.position, e.failures,
+SELECT e.endpoint_id, e.url, e.event_types, e.concurrency, e.format, e.state, e.reason, e.created_at, e.position, e.failures,
     e.resting_until, e.succeeded_at,
     (SELECT count(*) FROM webhook_deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending') AS pending,
     (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - e.position AS behind
@@ -584,7 +584,7 @@ ORDER BY e.created_at{order.turn}, e.endpoint_id{order.turn} LIMIT %s;
 -- name: change_endpoint
 -- What is null stays. Whoever is at work notices by the runner, which is nobody from now on.
 UPDATE webhook_endpoints SET url = coalesce(%(url)s, url), event_types = coalesce(%(event_types)s, event_types),
-    concurrency = coalesce(%(concurrency)s, concurrency), changed_at = %(now)s, runner = NULL, lease_until = NULL,
+    concurrency = coalesce(%(concurrency)s, concurrency), format = coalesce(%(format)s, format), changed_at = %(now)s, runner = NULL, lease_until = NULL,
     resting_until = NULL, failures = 0
 WHERE endpoint_id = %(endpoint_id)s AND state <> 'removed' RETURNING endpoint_id;
 
@@ -612,7 +612,7 @@ WHERE endpoint_id = (
         )
     ORDER BY e.worked_at NULLS FIRST LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING endpoint_id, url, event_types, concurrency;
+RETURNING endpoint_id, url, event_types, concurrency, format;
 
 -- name: release_endpoint
 UPDATE webhook_endpoints SET runner = NULL, lease_until = NULL WHERE endpoint_id = %s AND runner = %s;

@@ -776,7 +776,9 @@ CREATE TABLE public.webhook_endpoints (
     worked_at timestamp with time zone,
     runner uuid,
     lease_until timestamp with time zone,
+    format text DEFAULT 'standard'::text NOT NULL,
     CONSTRAINT webhook_endpoints_concurrency_check CHECK (((concurrency >= 1) AND (concurrency <= 8))),
+    CONSTRAINT webhook_endpoints_format_check CHECK ((format = ANY (ARRAY['standard'::text, 'cloudevents'::text]))),
     CONSTRAINT webhook_endpoints_state_check CHECK ((state = ANY (ARRAY['enabled'::text, 'disabled'::text, 'removed'::text])))
 );
 CREATE TABLE public.webhook_secrets (

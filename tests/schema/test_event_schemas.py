@@ -1,11 +1,11 @@
 """The JSON Schemas of events and webhook messages: approved, true of every event, and strict enough to be of use."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
 import jsonschema_rs
+import msgspec
 import orjson
 import pytest
 
@@ -18,7 +18,7 @@ from projections.repositories.webhook_deliveries import DueDelivery
 from tests.schema.approved_event_schemas import ASYNCAPI_PATH, PATH, render_asyncapi, render_schemas
 from tests.schema.event_examples import EXAMPLES
 from tests.simulation.model import LedgerModel
-from workers.webhooks.message import render_message
+from workers.webhooks.message import build_message
 
 STREAM = UUID(int=12)
 
@@ -32,7 +32,8 @@ def view(event: Event, position: int = 7) -> dict[str, Any]:
 def message(event: Event) -> dict[str, Any]:
     """The webhook message about an event."""
     topic, state = encode(event)
-    body: dict[str, Any] = json.loads(render_message(DueDelivery(UUID(int=1), 0, None, 7, STREAM, 3, topic, state)))
+    built = build_message(DueDelivery(UUID(int=1), 0, None, 7, STREAM, 3, topic, state))
+    body: dict[str, Any] = orjson.loads(msgspec.json.encode(built))
     return body
 
 

@@ -29,8 +29,7 @@ from projections.repositories.webhook_endpoints import DisabledReason, WebhookEn
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS, WEBHOOK_DELIVERIES
-from workers.http_client.client import PinnedHttpClient
-from workers.webhooks.message import WebhookResult, WebhookSender
+from workers.webhooks.message import WebhookResult, WebhookSender, WebhookTarget
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +70,14 @@ class WebhookDeliverer:
 
     @classmethod
     def create(
-        cls, storage: LedgerStore, http: PinnedHttpClient, chance: Callable[[], float], runner: UUID
+        cls, storage: LedgerStore, sender: WebhookSender, chance: Callable[[], float], runner: UUID
     ) -> "WebhookDeliverer":
         """Create one for a database; its threads begin with their first work."""
         return cls(
             deliveries=WebhookDeliveryRepository(storage),
             endpoints=WebhookEndpointRepository(storage),
             secrets=WebhookSecretRepository(storage),
-            sender=WebhookSender(http),
+            sender=sender,
             now=storage.recorder.clock.now,
             chance=chance,
             runner=runner,
@@ -162,7 +161,8 @@ class WebhookDeliverer:
         Return False if the endpoint gets nothing more for now.
         """
         secrets = self.secrets.list_valid_texts(lease.endpoint_id, self.now())
-        results = list(executor.map(lambda delivery: self.sender.send(lease.url, secrets, delivery, self.now()), due))
+        target = WebhookTarget(lease.url, secrets, lease.format)
+        results = list(executor.map(lambda delivery: self.sender.send(target, delivery, self.now()), due))
         now = self.now()
         attempts = [self._attempt(delivery, result, now) for delivery, result in zip(due, results, strict=True)]
         states: list[EndpointProgress] = []

@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from domain.events.campaign import CampaignEvent
 from domain.events.registry import EVENT_TYPES
+from domain.webhooks.cloud_events import ONE_EVENT, CloudEventSource, MessageFormat
 from domain.webhooks.signatures import sign
 from projections.event_store.stored_state import state_decoder
 from projections.repositories.webhook_deliveries import TEST_TYPE, DueDelivery
@@ -72,35 +73,56 @@ CAMPAIGN_EVENTS: Final = frozenset(name for name, kind in EVENT_TYPES.items() if
 _read_envelope: Final = state_decoder(EventEnvelope)
 
 
+AS_CLOUD_EVENT: Final = {"Content-Type": ONE_EVENT}
+"""Structured mode: the signature covers the body, and so the whole event. Binary mode has its attributes in headers."""
+
+
+class WebhookTarget(NamedTuple):
+    """Where messages go, and how they are signed and written."""
+
+    url: str
+    secrets: Sequence[str]
+    format: MessageFormat
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookSender:
-    """Sends messages. Thread-safe."""
+    """Sends messages. Thread-safe.
+
+    Attributes:
+        source: Of messages that are CloudEvents.
+    """
 
     http: PinnedHttpClient
+    source: CloudEventSource
 
-    def send(self, url: str, secrets: Sequence[str], delivery: DueDelivery, now: datetime) -> WebhookResult:
+    def send(self, target: WebhookTarget, delivery: DueDelivery, now: datetime) -> WebhookResult:
         """Send a message about an event."""
-        headers = _trace_headers(delivery)
-        return self._post(url, secrets, f"msg_{delivery.delivery_id.hex}", render_message(delivery), now, headers)
+        body, headers = build_message(delivery), _trace_headers(delivery)
+        if target.format == "cloudevents":
+            body, headers = wrap_message(delivery, body, self.source), {**headers, **AS_CLOUD_EVENT}
+        return self._post(target, f"msg_{delivery.delivery_id.hex}", msgspec.json.encode(body), now, headers)
 
-    def test(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
+    def test(self, target: WebhookTarget, delivery_id: UUID, now: datetime) -> WebhookResult:
         """Send a test message, which is about no event."""
-        body = msgspec.json.encode({"type": TEST_TYPE, "timestamp": now, "data": {}})
-        return self._post(url, secrets, f"msg_{delivery_id.hex}", body, now)
+        message_id, headers = f"msg_{delivery_id.hex}", NO_HEADERS
+        body: dict[str, Any] = {"type": TEST_TYPE, "timestamp": now, "data": {}}
+        if target.format == "cloudevents":
+            body, headers = self.source.wrap(TEST_TYPE, message_id, now, body), AS_CLOUD_EVENT
+        return self._post(target, message_id, msgspec.json.encode(body), now, headers)
 
     def _post(
         self,
-        url: str,
-        secrets: Sequence[str],
+        target: WebhookTarget,
         message_id: str,
         body: bytes,
         now: datetime,
-        headers: Mapping[str, str] = NO_HEADERS,
+        headers: Mapping[str, str],
     ) -> WebhookResult:
         started_at = time.perf_counter()
         status, asked_s = None, None
         try:
-            answer = self.http.post(url, {**sign(secrets, message_id, now, body), **headers}, body)
+            answer = self.http.post(target.url, {**sign(target.secrets, message_id, now, body), **headers}, body)
             status, asked_s, outcome = (
                 answer.status,
                 parse_retry_after(answer.retry_after, now),
@@ -117,8 +139,8 @@ class WebhookSender:
         )
 
 
-def render_message(delivery: DueDelivery) -> bytes:
-    """Return the body, equal to the last byte on every attempt."""
+def build_message(delivery: DueDelivery) -> dict[str, Any]:
+    """Return the body, the same on every attempt."""
     envelope = _read_envelope(delivery.state)
     name = delivery.topic.partition(":")[0]
     stream = "campaign_id" if name in CAMPAIGN_EVENTS else "code_id"
@@ -133,7 +155,14 @@ def render_message(delivery: DueDelivery) -> bytes:
         data["reservation_id"] = reservation_id
     if envelope.threshold is not None:
         data["threshold"] = envelope.threshold
-    return msgspec.json.encode({"type": name, "timestamp": envelope.at, "data": data})
+    return {"type": name, "timestamp": envelope.at, "data": data}
+
+
+def wrap_message(delivery: DueDelivery, message: dict[str, Any], source: CloudEventSource) -> dict[str, Any]:
+    """Return a message as a CloudEvent."""
+    is_of_campaign = message["type"] in CAMPAIGN_EVENTS
+    place = (delivery.stream_id, delivery.position)
+    return source.wrap_stored(delivery.topic, place, message["timestamp"], message, is_of_campaign=is_of_campaign)
 
 
 def _trace_headers(delivery: DueDelivery) -> Mapping[str, str]:

@@ -20,11 +20,12 @@ DESCRIPTION: Final = (
 )
 STREAM: Final = (
     "Server-sent events: first those after a position, then new ones as they appear. `id` is the position, `event` the "
-    "type and `data` the message. `GET /api/v1/events` returns the same events as pages, as the OpenAPI document says."
+    "type and `data` the message. `GET /api/v1/events` returns the same events as pages, as the OpenAPI document says. "
+    "With the query `format=cloudevents`, a message is `data` of a CloudEvent."
 )
 WEBHOOK: Final = (
     "Requests to the URL of an endpoint, signed as Standard Webhooks 1.0. A message can arrive more than once, and "
-    "after a message about a newer event."
+    "after a message about a newer event. An endpoint with the format `cloudevents` gets it as `data` of a CloudEvent."
 )
 HEADERS: Final[Schema] = {
     "type": "object",

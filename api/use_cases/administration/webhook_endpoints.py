@@ -8,6 +8,7 @@ from uuid import UUID
 
 from api.errors import ApplicationError
 from api.use_cases.services import Caller, Services
+from domain.webhooks.cloud_events import MessageFormat
 from domain.webhooks.target_url import Target, TargetError, TargetFault
 from projections.config.settings import LedgerSettings
 from projections.repositories.audit_log import (
@@ -39,6 +40,7 @@ class EndpointDraft:
     event_types: Sequence[str]
     concurrency: int
     position: int | None = None
+    message_format: MessageFormat = "standard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class EndpointTerms:
     url: str | None = None
     event_types: Sequence[str] | None = None
     concurrency: int | None = None
+    message_format: MessageFormat | None = None
     state: Literal["enabled", "disabled"] | None = None
 
 
@@ -64,10 +67,14 @@ def add_endpoint(audit_log: AuditLog, draft: EndpointDraft) -> str | None:
             text_id,
             audit_log.now,
             position=draft.position,
+            message_format=draft.message_format,
         )
         if secret is not None:
             details = describe_values(
-                url=draft.url, events=list(draft.event_types) or "all", concurrency=draft.concurrency
+                url=draft.url,
+                events=list(draft.event_types) or "all",
+                concurrency=draft.concurrency,
+                format=draft.message_format,
             )
             record("made_webhook", draft.endpoint_id, details)
         return secret
@@ -80,9 +87,16 @@ def change_endpoint(audit_log: AuditLog, before: WebhookEndpoint, terms: Endpoin
     endpoints, key = WebhookEndpointRepository(audit_log.storage), before.endpoint_id
 
     def change(record: AuditRecorder) -> None:
-        url, types, concurrency = terms.url, terms.event_types, terms.concurrency
-        if url is not None or types is not None or concurrency is not None:
-            endpoints.update(key, audit_log.now, url=url, event_types=types, concurrency=concurrency)
+        url, types, concurrency, message_format = terms.url, terms.event_types, terms.concurrency, terms.message_format
+        if any(value is not None for value in (url, types, concurrency, message_format)):
+            endpoints.update(
+                key,
+                audit_log.now,
+                url=url,
+                event_types=types,
+                concurrency=concurrency,
+                message_format=message_format,
+            )
         if terms.state == "disabled":
             endpoints.disable(key, "by_staff", audit_log.now)
         elif terms.state == "enabled":
@@ -139,6 +153,7 @@ def _difference(before: WebhookEndpoint, after: WebhookEndpoint) -> str:
         url=(before.url, after.url),
         events=(before.event_types, after.event_types),
         concurrency=(before.concurrency, after.concurrency),
+        format=(before.format, after.format),
         state=(before.state, after.state),
     )
 
@@ -186,7 +201,9 @@ class HookAnswer(Protocol):
 class HookPost(Protocol):
     """Sends tests to webhook endpoints."""
 
-    def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> HookAnswer:
+    def test_hook(
+        self, url: str, secrets: Sequence[str], message_format: MessageFormat, delivery_id: UUID, now: datetime
+    ) -> HookAnswer:
         """Send a test now, in the calling thread, within the timeout of webhooks."""
 
 
@@ -202,7 +219,8 @@ def send_test(
     secrets, deliveries = WebhookSecretRepository(services.storage), WebhookDeliveryRepository(services.storage)
     delivery_id, now = services.new_id(), audit_log.now
 
-    sent = post.test_hook(endpoint.url, secrets.list_valid_texts(endpoint.endpoint_id, now), delivery_id, now)
+    valid = secrets.list_valid_texts(endpoint.endpoint_id, now)
+    sent = post.test_hook(endpoint.url, valid, endpoint.format, delivery_id, now)
     state: DeliveryState = "delivered" if sent.is_delivered else "failed"
     result = DeliveryResult(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
 

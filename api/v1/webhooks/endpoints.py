@@ -80,6 +80,7 @@ def make_webhook(
         event_types=body.event_types,
         concurrency=body.concurrency,
         position=body.from_position,
+        message_format=body.format or "standard",
     )
     audit_log = services.open_audit_log(caller)
     secret = add_endpoint(audit_log, draft)
@@ -110,6 +111,7 @@ def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheService
         url=None if body.url is None else checked_target(body.url, services.settings),
         event_types=body.event_types,
         concurrency=body.concurrency,
+        message_format=body.format,
         state=body.state,
     )
     audit_log, before = services.open_audit_log(caller), endpoint_of(services, endpoint_id)

@@ -30,6 +30,7 @@ from api.web.list_order import SortedBy
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
+from domain.webhooks.cloud_events import FORMATS, MessageFormat
 from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.read_models.pagination import NEWEST
 from projections.repositories.webhook_deliveries import DeliveryState, WebhookDeliveryRepository
@@ -53,7 +54,7 @@ def list_endpoints(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """List all endpoints, with the form for a new one."""
-    return _render_list(request, admin, staff, FormFields({"concurrency": "1"}), [], by, cursor)
+    return _render_list(request, admin, staff, FormFields({"concurrency": "1", "format": FORMATS[0]}), [], by, cursor)
 
 
 @router.post("")
@@ -64,7 +65,13 @@ def create_on_page(request: Request, admin: AdminContextDep, staff: AdminWithFor
     if fields.errors:
         return _render_list(request, admin, staff, fields, types)
     url = fields.values["url"].strip()
-    draft = EndpointDraft(endpoint_id=endpoint_id, url=url, event_types=types, concurrency=concurrency)
+    draft = EndpointDraft(
+        endpoint_id=endpoint_id,
+        url=url,
+        event_types=types,
+        concurrency=concurrency,
+        message_format=_read_format(fields) or FORMATS[0],
+    )
     secret = add_endpoint(admin.services.open_audit_log(staff.caller()), draft)
     return _render_endpoint(request, admin, staff, endpoint_id, {"secret": secret})
 
@@ -91,7 +98,12 @@ def change_on_page(
     concurrency = fields.number("concurrency", CONCURRENCY, default=1)
     if fields.errors:
         return _render_endpoint(request, admin, staff, endpoint_id, {"fields": fields, "types": types})
-    terms = EndpointTerms(url=fields.values["url"].strip(), event_types=types, concurrency=concurrency)
+    terms = EndpointTerms(
+        url=fields.values["url"].strip(),
+        event_types=types,
+        concurrency=concurrency,
+        message_format=_read_format(fields),
+    )
     endpoint = endpoint_of(admin.services, endpoint_id)
     change_endpoint(admin.services.open_audit_log(staff.caller()), endpoint, terms)
     return see_other(f"/admin/webhooks/{endpoint_id}")
@@ -169,6 +181,11 @@ def _check_fields(admin: AdminContext, fields: FormFields) -> list[str]:
     return [name for name in EVENT_NAMES if name in fields.choices.get("types", ())]
 
 
+def _read_format(fields: FormFields) -> MessageFormat | None:
+    """Return the chosen format; None if the form names none that exists."""
+    return next((each for each in FORMATS if each == fields.values.get("format")), None)
+
+
 def _render_list(
     request: Request,
     admin: AdminContext,
@@ -195,6 +212,7 @@ def _render_list(
         errors=fields.errors,
         types=types,
         event_names=EVENT_NAMES,
+        formats=FORMATS,
         nonce=new_nonce(),
         lengths={"url": URL_LENGTH_MAX, "concurrency": CONCURRENCY.most},
     )
@@ -225,10 +243,13 @@ def _render_endpoint(
         secrets=WebhookSecretRepository(storage).list_valid(endpoint_id, now),
         secret=extra.get("secret"),
         test=extra.get("test"),
-        fields=fields.values if fields else {"url": endpoint.url, "concurrency": str(endpoint.concurrency)},
+        fields=fields.values
+        if fields
+        else {"url": endpoint.url, "concurrency": str(endpoint.concurrency), "format": endpoint.format},
         errors=fields.errors if fields else {},
         types=extra.get("types", endpoint.event_types),
         event_names=EVENT_NAMES,
+        formats=FORMATS,
         deliveries=page.rows,
         next=page.next,
         is_first=cursor is None,

@@ -257,11 +257,14 @@ def read_events(client: StrictClient, _: ClientWorld) -> None:
         page = client.call(m.EventPage, "events_list_events", query=query)
         read += [event.position for event in page.events]
         position, more = page.next, page.more
+    wrapped = m.EventsListEventsParametersQuery(after=read[-3], format="cloudevents")
+    batch = client.call(list[m.CloudEvent], "events_list_events", query=wrapped)
     last = m.EventsStreamEventsParametersQuery(after=read[-2], seconds=1)
     stream = client.call(str, "events_stream_events", query=last)
 
     assert read == sorted(set(read))
     assert len(read) > 40
+    assert [int(event.id) for event in batch] == read[-2:]
     assert f"id: {read[-1]}\n" in stream
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from domain.webhooks.cloud_events import CloudEventSource, MessageFormat
 from projections.repositories.webhook_deliveries import WebhookDeliveryRepository
 from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
 from tests.support.channel_builders import LOOPBACK
@@ -16,8 +17,10 @@ from tests.support.servers.webhook_receiver import WebhookReceiver
 from tests.support.waiting import WAIT_S_MAX
 from workers.http_client.client import PinnedHttpClient
 from workers.webhooks.deliverer import WebhookDeliverer
+from workers.webhooks.message import WebhookSender
 
 TIMEOUT_S = 15.0
+SOURCE = CloudEventSource.webhooks_of("https://codes.example.com")
 
 
 @dataclass
@@ -42,10 +45,14 @@ class WebhookBench:
         """The time that deliverers go by."""
         return self.bench.storage.recorder.clock.now() + self.ahead
 
-    def endpoint(self, server: WebhookReceiver, *types: str, concurrency: int = 1) -> UUID:
+    def endpoint(
+        self, server: WebhookReceiver, *types: str, concurrency: int = 1, message_format: MessageFormat = "standard"
+    ) -> UUID:
         """A new endpoint, told from now on."""
         endpoint_id = uuid4()
-        secret = self.endpoints.insert(endpoint_id, server.url, types, concurrency, uuid4(), self.now())
+        secret = self.endpoints.insert(
+            endpoint_id, server.url, types, concurrency, uuid4(), self.now(), message_format=message_format
+        )
         assert secret is not None
         self.secrets[endpoint_id] = secret
         return endpoint_id
@@ -53,7 +60,7 @@ class WebhookBench:
     def deliverer(self, chance: float = 0.0) -> WebhookDeliverer:
         """A process's deliverer."""
         deliverer = WebhookDeliverer.create(
-            self.bench.storage, PinnedHttpClient(LOOPBACK, TIMEOUT_S), lambda: chance, uuid4()
+            self.bench.storage, WebhookSender(PinnedHttpClient(LOOPBACK, TIMEOUT_S), SOURCE), lambda: chance, uuid4()
         )
         deliverer.now = self.now
         return deliverer

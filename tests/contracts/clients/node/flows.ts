@@ -408,6 +408,9 @@ async function readEvents(): Promise<void> {
     [after, more] = [page.next, page.more];
   }
   assert.deepEqual(positions, [...new Set(positions)].sort((one, other) => one - other));
+  const wrapped = { after: nth(positions, positions.length - 3), format: "cloudevents" as const };
+  const batch: unknown = ok(await api.GET("/api/v1/events", { params: { query: wrapped } }));
+  assert(Array.isArray(batch) && batch.length === 2);
   const query = { after: nth(positions, positions.length - 2), seconds: 1 };
   const stream: string = ok(await api.GET("/api/v1/events/stream", { params: { query }, parseAs: "text" }));
   assert(stream.includes(`id: ${positions.at(-1)}\n`));

@@ -5,6 +5,10 @@ import threading
 import time
 from typing import Any
 
+import jsonschema_rs
+from cloudevents.core.formats.json import JSONFormat
+
+from api.schemas.events.event_schemas import event_schemas
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
@@ -53,6 +57,36 @@ def test_reader_that_goes_on_misses_nothing(shared_app: AppClient) -> None:
     assert follow(shared_app, positions[4], limit=1000) == whole[5:]
     text = json.dumps(whole)
     assert [word for word in ("reader", "example.com", code, "actor_id", "request_id") if word in text] == []
+
+
+def test_feed_of_cloud_events_has_the_same_events(shared_app: AppClient) -> None:
+    """Page by page by a header, each valid by its schema, and the library of the specification reads it."""
+    start, headers = newest(shared_app), shared_app.key("viewer")
+    for nth in range(2):
+        shared_app.redeem(shared_app.issue(), f"cloud{nth}@example.com")
+    after, events = start, []
+    for _ in range(200):
+        query: dict[str, Any] = {"after": after, "limit": 2, "format": "cloudevents"}
+        answer = shared_app.client.get(FEED, params=query, headers=headers)
+        assert answer.headers["content-type"] == "application/cloudevents-batch+json"
+        events += answer.json()
+        if after == (after := int(answer.headers["Ledger-Next-Position"])):
+            break
+
+    plain = follow(shared_app, start)
+    assert [event["data"] for event in events] == plain
+    assert len(plain) >= 4
+    for wrapped in events:
+        event = JSONFormat().read(None, json.dumps(wrapped))
+        schema = event_schemas()[event.get_type().removeprefix("redemption-ledger.").partition(":")[0]]
+        assert (event.get_dataschema() or "").endswith(f"/api/v1/schemas/{schema['title']}")
+        jsonschema_rs.Draft202012Validator(schema).validate(wrapped["data"])
+        assert event.get_subject() == f"codes/{wrapped['data']['code_id']}"
+    assert [event["id"] for event in events] == [str(event["position"]) for event in plain]
+    query = {"after": start, "seconds": 1, "format": "cloudevents"}
+    stream = shared_app.client.get(f"{FEED}/stream", params=query, headers=headers).text
+    streamed = [json.loads(line.removeprefix("data: ")) for line in stream.splitlines() if line.startswith("data: ")]
+    assert streamed == events
 
 
 def test_feed_names_the_campaign_of_its_events(shared_app: AppClient) -> None:

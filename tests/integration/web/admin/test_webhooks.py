@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -59,6 +59,24 @@ def test_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
     audit = read_audit_log(admin)
     for action in ("added a webhook endpoint", "changed a webhook endpoint", "removed a webhook endpoint"):
         assert action in audit
+
+
+def test_format_of_an_endpoint_is_chosen_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
+    """The form shows it; one without the field, or with another word, leaves it."""
+    _, path = make(admin, format="cloudevents")
+    endpoints, endpoint_id = WebhookEndpointRepository(app.services.storage), UUID(path.rpartition("/")[2])
+
+    def read_format() -> str:
+        endpoint = endpoints.find(endpoint_id)
+        return "" if endpoint is None else endpoint.format
+
+    chosen = read_page(admin.get(path).text).find_all("option", value="cloudevents")
+    assert ["selected" in option.attributes for option in chosen] == [True]
+    admin.submit(path, path, url=URL + "2", format="")
+    assert read_format() == "cloudevents"
+    admin.submit(path, path, url=URL + "2", format="standard")
+    assert read_format() == "standard"
+    assert "format: cloudevents → standard" in read_audit_log(admin)
 
 
 def test_form_names_the_field_of_an_invalid_target(app: AppClient, admin: StaffBrowser) -> None:

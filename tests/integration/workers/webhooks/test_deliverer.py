@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
+import jsonschema_rs
 import pytest
+from cloudevents.core.formats.json import JSONFormat
 from standardwebhooks import Webhook
 
+from api.schemas.events.event_schemas import message_schemas
 from domain.values.limits.thresholds import parse_thresholds
 from projections.repositories import webhook_deliveries
 from projections.work_queue.retention import prune
@@ -55,6 +58,38 @@ def test_events_are_delivered_in_order_thinly_and_signed(hooks: WebhookBench, se
     assert set(last) == {"type", "timestamp", "data"}
     assert len(set(ids(server))) == 4
     assert hooks.find(endpoint_id).behind == hooks.find(endpoint_id).pending == 0
+
+
+def test_endpoint_gets_cloud_events_that_are_signed(hooks: WebhookBench, server: WebhookReceiver) -> None:
+    """The library of the specification reads them; `data` is the usual message, which their schema describes."""
+    endpoint_id = hooks.endpoint(server, "CodeIssued", "CampaignCreated", message_format="cloudevents")
+    campaign = hooks.bench.create_campaign(max_uses=2)
+    hooks.bench.issue()
+    ((code_id,),) = hooks.bench.rows(
+        "SELECT originator_id FROM ledger_events WHERE split_part(topic, ':', 1) = 'CodeIssued'"
+    )
+    server.then(ScriptedReply(500))
+    hooks.deliver()
+    hooks.ahead += timedelta(minutes=1)
+    hooks.deliver()
+
+    failed, *_ = server.received
+    bodies = {one.headers["webhook-id"]: one.body for one in server.received}
+    repeats = [one for one in server.received if one.headers["webhook-id"] == failed.headers["webhook-id"]]
+    assert [one.body for one in repeats] == [failed.body, failed.body]
+    events = {}
+    for one in server.received:
+        Webhook(hooks.secrets[endpoint_id]).verify(one.body, one.headers)
+        assert one.headers["content-type"] == "application/cloudevents+json"
+        event = JSONFormat().read(None, one.body)
+        events[event.get_subject()] = event
+    assert len(bodies) == len(events) == 2
+    for stream, name in ((f"campaigns/{campaign}", "CampaignCreated"), (f"codes/{code_id}", "CodeIssued")):
+        data = cast("dict[str, Any]", events[stream].get_data())
+        assert events[stream].get_type() == f"redemption-ledger.{name}:1"
+        assert events[stream].get_dataschema() == f"https://codes.example.com/api/v1/schemas/webhooks/{name}"
+        assert events[stream].get_id() == str(data["data"]["position"])
+        jsonschema_rs.Draft202012Validator(message_schemas()[name]).validate(data)
 
 
 def test_messages_about_a_campaign_name_it(hooks: WebhookBench, server: WebhookReceiver) -> None:

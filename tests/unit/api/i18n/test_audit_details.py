@@ -125,9 +125,9 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         f"群组：VIP；URL：邮件 → {URL}；发送渠道：邮件 → 群组对接系统（webhook）",
     ),
     "made_webhook": (
-        describe_values(url=URL, events="all", concurrency=1),
-        f"URL: {URL}; events: all; concurrency: 1",
-        f"URL：{URL}；事件：全部；并发数：1",
+        describe_values(url=URL, events="all", concurrency=1, format="cloudevents"),
+        f"URL: {URL}; events: all; concurrency: 1; format: cloudevents",
+        f"URL：{URL}；事件：全部；并发数：1；格式：cloudevents",
     ),
     "changed_webhook": (
         describe_changes(events=(["CodeIssued"], []), state=("enabled", "disabled")),

@@ -6,6 +6,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from cloudevents.core.formats.json import JSONFormat
 from standardwebhooks import Webhook
 
 from domain.events.registry import EVENT_TYPES
@@ -80,6 +81,28 @@ def test_invalid_endpoint_is_refused(ask: Ask, body: dict[str, Any], code: str) 
         answers.append(ask("PATCH", f"/{endpoint['id']}", **body))
 
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, code)] * len(answers)
+
+
+def test_format_is_chosen_and_changed_and_its_test_is_written_so(app: AppClient, ask: Ask) -> None:
+    """A change that does not name it leaves it; an unknown one is refused."""
+    with WebhookReceiver() as server:
+        endpoint = ask("POST", url=server.url, format="cloudevents").json()
+        path = f"/{endpoint['id']}"
+        assert ask("PATCH", path, concurrency=2).json()["format"] == "cloudevents"
+        assert ask("POST", f"{path}/test").json()["taken"]
+        assert ask("PATCH", path, format="standard").json()["format"] == "standard"
+        assert ask("POST", f"{path}/test").json()["taken"]
+        wrapped, plain = server.received
+
+    assert endpoint["format"] == "cloudevents"
+    assert ask("POST", url=URL).json()["format"] == "standard"
+    assert ask("PATCH", path, format="binary").json()["code"] == "MALFORMED"
+    event = JSONFormat().read(None, wrapped.body)
+    assert wrapped.headers["content-type"] == "application/cloudevents+json"
+    assert event.get_id() == wrapped.headers["webhook-id"]
+    assert event.get_source() == f"{app.services.settings.public_url.rstrip('/')}/api/v1/webhooks"
+    assert cast("dict[str, Any]", event.get_data())["type"] == plain.json()["type"] == "webhook.test"
+    assert plain.headers["content-type"] == "application/json"
 
 
 def test_position_beyond_the_log_is_its_end(ask: Ask) -> None:
