@@ -29,7 +29,7 @@ from api.schemas.ip_networks import parse_network_list
 from api.schemas.parsing import SEVERAL_LINES
 from api.schemas.resources import PRINTABLE, GroupName, StrictRequest
 from api.schemas.timestamps import Timestamp
-from api.schemas.webhooks import Concurrency, EventTypes, Url
+from api.schemas.webhooks import Concurrency, EventTypes, Format, Url
 from domain.ports import Language
 from domain.values.email_branding import parse_accent, parse_logo
 from domain.values.group_name import NAME_LENGTH_MAX
@@ -119,6 +119,7 @@ class WebhookEntry(StrictRequest):
     url: Annotated[Url, AfterValidator(str.strip)]
     event_types: EventTypes = Field(default=[])
     concurrency: Concurrency = 1
+    format: Format = "standard"
 
     @property
     def entry_name(self) -> str:

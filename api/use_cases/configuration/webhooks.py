@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from api.errors import ApplicationError
 from api.use_cases.administration.webhook_endpoints import (
@@ -27,6 +27,9 @@ from projections.database.store_queries import ReadableStore
 from projections.read_models.pagination import OLDEST, read_to_end
 from projections.repositories.audit_log import NO_REASON
 from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
+
+ATTRIBUTES: Final = {"format": "message_format"}
+"""Attributes of a draft whose name is not that of the field."""
 
 
 def plan_webhooks(context: PlanContext, entries: Sequence[WebhookEntry]) -> Iterator[PlannedChange]:
@@ -58,9 +61,10 @@ def export_webhooks(storage: ReadableStore, _now: datetime) -> Iterator[dict[str
 
 def _add(context: PlanContext, entry: WebhookEntry) -> PlannedChange:
     settings = entry.model_dump(exclude={"id"})
+    terms = {ATTRIBUTES.get(name, name): value for name, value in settings.items()}
 
     def perform() -> str | None:
-        draft = EndpointDraft(endpoint_id=context.services.new_id(), **settings)
+        draft = EndpointDraft(endpoint_id=context.services.new_id(), **terms)
         return add_endpoint(context.services.open_audit_log(context.caller), draft)
 
     differences = list_differences({}, settings)
@@ -81,7 +85,7 @@ def _change(context: PlanContext, endpoint: WebhookEndpoint, entry: WebhookEntry
         return None
 
     def perform() -> None:
-        terms = EndpointTerms(**{one.field: one.after for one in differences})
+        terms = EndpointTerms(**{ATTRIBUTES.get(one.field, one.field): one.after for one in differences})
         change_endpoint(context.services.open_audit_log(context.caller), endpoint, terms)
 
     return PlannedChange(

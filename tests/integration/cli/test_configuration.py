@@ -27,6 +27,7 @@ settings = { url = "https://crm.example.com/invites" }
 url = "https://shop.example.com/hook"
 event_types = ["InviteSent"]
 concurrency = 2
+format = "cloudevents"
 
 [[campaigns]]
 name = "Autumn"
