@@ -38,6 +38,7 @@ from domain.commands.campaign.manage_campaign import (
     CreateCampaign,
     EndCampaign,
     PauseCampaign,
+    ReportCampaignEnd,
     ResumeCampaign,
     manage_campaign,
 )
@@ -55,6 +56,7 @@ from domain.commands.code.change_terms import ChangeTerms, change_terms
 from domain.commands.code.import_code import IMPORT_READS, ImportCode, import_code
 from domain.commands.code.issue import IssueCode, issue_code
 from domain.commands.code.pause import PauseCode, ResumeCode, pause_or_resume
+from domain.commands.code.report_end import ReportCodeEnd, report_code_end
 from domain.commands.code.revoke import (
     REVOKE_READS,
     ContinueRevocation,
@@ -129,6 +131,7 @@ CodeCommand = (
     | ContinueRevocation
     | NoteOnCode
     | JoinCampaign
+    | ReportCodeEnd
     | HandOutMailCommand
     | HandOutCode
 )
@@ -325,6 +328,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     JoinCampaign: CommandRule(ignoring_policy(join_campaign), JOIN_READS),
     RevokeCode: CommandRule(revoke_code, REVOKE_READS),
     ContinueRevocation: CommandRule(continue_revocation, REVOKE_READS),
+    ReportCodeEnd: CommandRule(ignoring_policy(report_code_end), OF_CODE),
     HandOutCode: CommandRule(ignoring_policy(hand_out_code), HAND_OUT_CODE_READS),
     RecordHandOutMail: CommandRule(ignoring_policy(record_hand_out_mail), HAND_OUT_MAIL_READS),
     RecordHandOutReport: CommandRule(ignoring_policy(record_hand_out_report), HAND_OUT_REPORT_READS),
@@ -335,6 +339,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     PauseCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
     ResumeCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
     EndCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
+    ReportCampaignEnd: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
     JoinWaitingList: CommandRule(join_waiting_list, JOIN_WAITING_LIST_READS, leave_refusal=leave_refused_request),
     LeaveWaitingList: CommandRule(ignoring_policy(leave_waiting_list), OF_CAMPAIGN),
     OfferUses: CommandRule(ignoring_policy(offer_uses), OF_CAMPAIGN),

@@ -49,6 +49,7 @@ from workers.monitoring.task_metrics import (
 )
 from workers.runtime import Runtime
 from workers.sending.due_sweep import sweep
+from workers.sending.end_reports import report_ends
 from workers.sending.hand_outs import RUN_MAX_S as HAND_OUTS_RUN_MAX_S
 from workers.sending.message_factory import parse_reservation_ids
 from workers.sending.notices import RUN_MAX_S
@@ -183,7 +184,10 @@ def publish_ids(ids: Sequence[UUID]) -> None:
 
 @celery_app.task(name="sweep_due_reservations")
 def sweep_due_reservations() -> None:
-    """Settle what time or a revocation has decided, wake workers for due reservations, and send due notices."""
+    """Settle what time or a revocation has decided, wake workers for due reservations, and send due notices.
+
+    Ends of codes and campaigns that come near are reported.
+    """
     if not SWEEPS.begin_if_due():
         return
     runtime = _ProcessState.get()
@@ -200,6 +204,7 @@ def sweep_due_reservations() -> None:
     sweep_result = sweep(rows, runtime.execute, publish_ids, context(), new_id)
     SWEPT.labels("settled").inc(sweep_result.settled)
     SWEPT.labels("dispatched").inc(sweep_result.dispatched)
+    report_ends(runtime.storage, runtime.steps.execute, context())
     is_over = _deadline(RUN_MAX_S)
 
     def should_stop() -> bool:

@@ -9,6 +9,7 @@ from domain.events.campaign import CAMPAIGN_TERM_NAMES
 from domain.events.code_terms import DOMAIN_TERMS, TERM_NAMES
 from domain.values.domain_display import describe_domain
 from domain.values.email_domains import DomainNames, split_domains
+from domain.values.limits.thresholds import END, is_before_end
 from domain.values.timestamps import text_of
 
 Facts = Mapping[str, object]
@@ -108,8 +109,11 @@ def _campaign_terms(say: Translator, facts: Facts) -> str:
 
 def _threshold_reached(say: Translator, facts: Facts) -> str:
     """Return which threshold was reached, and whether a use crossed it."""
+    threshold = name_threshold(say, facts.get("threshold"))
+    if is_before_end(str(facts.get("threshold"))):
+        return threshold
     key = "event.ThresholdReached.use" if facts.get("crossed_by") else "event.ThresholdReached.terms"
-    return say(key, threshold=name_threshold(say, facts.get("threshold")))
+    return say(key, threshold=threshold)
 
 
 def _left_waiting_list(say: Translator, facts: Facts) -> str:
@@ -121,6 +125,8 @@ def _left_waiting_list(say: Translator, facts: Facts) -> str:
 def name_threshold(say: Translator, threshold: object) -> str:
     """Return a threshold in words."""
     number, _, unit = str(threshold).partition(" ")
+    if is_before_end(str(threshold)):
+        return say("threshold.end" if number == END else f"threshold.{unit}", value=number)
     if unit:
         return say("threshold.left", value=number)
     return say("threshold.percent", value=number.removesuffix("%"))

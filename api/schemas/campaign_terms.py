@@ -121,7 +121,7 @@ CAMPAIGN_TERMS: Final = (
         option="--notify-at",
         none_word="none",
         api_none="no threshold",
-        means="Thresholds of its uses that are reported when a use crosses them, such as 80%, 100%, 10 left",
+        means="Thresholds of its uses and before its end that are reported, such as 80%, 10 left, 7 days, end",
     ),
     CampaignTermFormat(
         name="waiting_hours",

@@ -171,7 +171,7 @@ TERMS: Final = (
         name="notify_at",
         option="--notify-at",
         none_word="none",
-        means="Thresholds of the limit that are reported when a use crosses them, such as 80%, 100%, 10 left",
+        means="Thresholds of the limit and before the end that are reported, such as 80%, 10 left, 7 days, end",
         api_none="no threshold",
     ),
 )

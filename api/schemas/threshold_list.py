@@ -15,13 +15,13 @@ from domain.values.limits.thresholds import (
 )
 
 _PERCENT: Final = {"type": "integer", "minimum": PERCENT.least, "maximum": PERCENT.most}
-_LEFT: Final = {"type": "string", "pattern": THRESHOLD_PATTERN, "maxLength": THRESHOLD_LENGTH_MAX}
+_NAMED: Final = {"type": "string", "pattern": THRESHOLD_PATTERN, "maxLength": THRESHOLD_LENGTH_MAX}
 _LIST: Final[dict[str, Any]] = {
     "type": "array",
-    "items": {"anyOf": [_PERCENT, _LEFT]},
+    "items": {"anyOf": [_PERCENT, _NAMED]},
     "minItems": 1,
     "maxItems": THRESHOLDS_MAX,
-    "examples": [[80, 100, "10 left"]],
+    "examples": [[80, 100, "10 left", "7 days", "end"]],
 }
 
 
@@ -32,6 +32,6 @@ def _join(listed: object) -> Thresholds:
 
 
 ThresholdList = Annotated[str, BeforeValidator(_join), WithJsonSchema(_LIST)]
-"""A list such as `[80, 100, "10 left"]`; the value is one text in normal form."""
+"""A list such as `[80, "10 left", "7 days"]`; the value is one text in normal form."""
 ThresholdListView = Annotated[list[int | str], WithJsonSchema(_LIST)]
 """The thresholds, in order."""

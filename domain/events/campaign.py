@@ -44,7 +44,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; none: at no time.
         code_max_uses: Limit of codes that are issued in it without naming one; none: that of any other code.
         code_validity_days: Days of access by codes that are issued in it without naming them; none: without end.
-        notify_at: Thresholds of `max_uses` whose crossing is recorded and reported; none: no threshold.
+        notify_at: Thresholds of `max_uses` and before its end whose crossing is reported; none: no threshold.
         waiting_hours: Hours for which a free use is offered to the first person on its waiting list; none: it has no
             waiting list.
     """
@@ -228,10 +228,12 @@ class CampaignUseEvent(CampaignEvent, frozen=True, kw_only=True):
 class CampaignThresholdReached(CampaignEvent, frozen=True, kw_only=True):
     """As many uses of the campaign are reserved or counted as one of its thresholds says, and were not before.
 
+    Or the time before its end has come that one of its thresholds names.
+
     Attributes:
-        threshold: The threshold, such as `80%` or `10 left`.
-        code_id: The code whose use crossed it; none: a change of the terms did.
-        crossed_by: The reservation whose use crossed it; none: a change of the terms did.
+        threshold: The threshold, such as `80%`, `10 left`, `7 days` or `end`.
+        code_id: The code whose use crossed it; none: a change of the terms did, or time.
+        crossed_by: The reservation whose use crossed it; none: a change of the terms did, or time.
     """
 
     IMPORTANCE = "outcome"

@@ -131,9 +131,11 @@ class CodeRevoked(Event, frozen=True, kw_only=True):
 class CodeThresholdReached(Event, frozen=True, kw_only=True):
     """As many uses of the code are reserved or counted as one of its thresholds says, and were not before.
 
+    Or the time before its end has come that one of its thresholds names.
+
     Attributes:
-        threshold: The threshold, such as `80%` or `10 left`.
-        crossed_by: The reservation whose use crossed it; none: a change of the terms, or an opening balance, did.
+        threshold: The threshold, such as `80%`, `10 left`, `7 days` or `end`.
+        crossed_by: The reservation whose use crossed it; none: a change of the terms, an opening balance or time did.
     """
 
     IMPORTANCE = "outcome"

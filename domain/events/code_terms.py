@@ -30,7 +30,7 @@ class CodeTerms(Struct, frozen=True, gc=False):
         rebinds_max: How often each access that it gives may be moved; None as often as the policy says.
         allowed_domains: The only domains of email addresses that may redeem it; None: all.
         denied_domains: Domains of email addresses that may not redeem it, even if they are allowed; None: no one.
-        notify_at: Thresholds of its limit whose crossing is recorded and reported; None: no one.
+        notify_at: Thresholds of its limit and before its end whose crossing is reported; None: no one.
     """
 
     max_uses: int | None

@@ -43,7 +43,7 @@ from domain.model.waiting_list import (
 )
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
-from domain.values.limits.thresholds import find_reached
+from domain.values.limits.thresholds import find_next_time, find_passed, find_reached
 from domain.values.timestamps import utc_day
 
 CAMPAIGN_SNAPSHOT_VERSION: Final = 4
@@ -133,8 +133,17 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def reached_thresholds(self) -> tuple[str, ...]:
-        """The thresholds of its limit that the uses of its codes reach, in order."""
-        return find_reached(self.terms.notify_at, self.terms.max_uses, self.occupied)
+        """The thresholds that the uses of its codes, or the time of its newest event, reach; in order."""
+        terms = self.terms
+        of_uses = find_reached(terms.notify_at, terms.max_uses, self.occupied)
+        is_over = self.ended_by is not None
+        return of_uses if is_over else of_uses + find_passed(terms.notify_at, terms.ends_at, self.last_at)
+
+    @property
+    def next_report_at(self) -> datetime | None:
+        """When it reaches the next threshold before its end; None: none, or staff ended it."""
+        is_over = self.ended_by is not None
+        return None if is_over else find_next_time(self.terms.notify_at, self.terms.ends_at, self.last_at)
 
     def find_available_on_day(self, at: datetime) -> int | None:
         """Return the uses that reservations may take on the UTC day of a time; None without a limit per day.

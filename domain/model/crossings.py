@@ -1,24 +1,29 @@
 """Crossed thresholds: what the events of one commit reach that was not reached before is an event of that commit.
 
 Each event that reaches a threshold is followed by one that reports it, and so is the next one after the uses fell
-below it. Nothing is stored for that: it follows from the state before and after each event.
+below it. Nothing is stored for that: it follows from the state before and after each event. A threshold before the end
+is reached by the first event from its time on: if nothing else happens, that is the report itself.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from domain.events.campaign import CampaignEvent, CampaignThresholdReached, CampaignUseEvent
 from domain.events.code import CodeThresholdReached
 from domain.events.event import Event
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
+from domain.values.limits.thresholds import is_before_end
 
 CROSSING_RULE: Final = "thresholds: each crossing is reported once, with its use"
 
 
 class CrossedThreshold(NamedTuple):
-    """A threshold that was crossed, such as `80%` or `10 left`; of a campaign, or of a code (None)."""
+    """A threshold that was crossed, such as `80%` or `7 days`; of a campaign, or of a code (None)."""
 
     threshold: str
     campaign_id: UUID | None
@@ -32,21 +37,52 @@ def find_crossed(before: RedeemCode | Campaign | None, after: RedeemCode | Campa
     return tuple(threshold for threshold in after.reached_thresholds if threshold not in reached)
 
 
+def find_reached_by(state: RedeemCode | Campaign, at: datetime) -> str | None:
+    """Return the first threshold that a code or campaign reaches by time alone, if its next event takes effect then."""
+    return next(iter(find_crossed(state, replace(state, last_at=at))), None)
+
+
 def report_code_crossings(before: RedeemCode | None, event: Event, after: RedeemCode) -> list[CodeThresholdReached]:
     """Return the events that report which thresholds of a code an event crosses."""
-    crossed = find_crossed(before, after)
+    crossed = _find_unreported(before, event, after)
     shared = _shared_fields(event, after.version) if crossed else {}
-    return [CodeThresholdReached(**shared, threshold=threshold) for threshold in crossed]
+    return [
+        CodeThresholdReached(**shared, crossed_by=_find_use(threshold, event), threshold=threshold)
+        for threshold in crossed
+    ]
 
 
 def report_campaign_crossings(
     before: Campaign | None, event: CampaignEvent, after: Campaign
 ) -> list[CampaignThresholdReached]:
     """Return the events that report which thresholds of a campaign an event crosses."""
-    crossed = find_crossed(before, after)
+    crossed = _find_unreported(before, event, after)
     shared = _shared_fields(event, after.version) if crossed else {}
     code_id = event.code_id if isinstance(event, CampaignUseEvent) else None
-    return [CampaignThresholdReached(**shared, code_id=code_id, threshold=threshold) for threshold in crossed]
+    return [
+        CampaignThresholdReached(
+            **shared,
+            crossed_by=_find_use(threshold, event),
+            code_id=None if is_before_end(threshold) else code_id,
+            threshold=threshold,
+        )
+        for threshold in crossed
+    ]
+
+
+def _find_unreported(
+    before: RedeemCode | Campaign | None, event: Event, after: RedeemCode | Campaign
+) -> tuple[str, ...]:
+    """Return the thresholds that an event crosses, without the one that it reports itself."""
+    crossed = find_crossed(before, after)
+    if crossed and isinstance(event, CodeThresholdReached | CampaignThresholdReached):
+        return tuple(threshold for threshold in crossed if threshold != event.threshold)
+    return crossed
+
+
+def _find_use(threshold: str, event: Event) -> UUID | None:
+    """Return the reservation whose use crossed a threshold; None if time did."""
+    return None if is_before_end(threshold) else event.named_reservation
 
 
 def _shared_fields(event: Event, version: int) -> dict[str, Any]:
@@ -59,7 +95,6 @@ def _shared_fields(event: Event, version: int) -> dict[str, Any]:
         "request_id": event.request_id,
         "correlation_id": event.correlation_id,
         "caused_by": version,
-        "crossed_by": event.named_reservation,
     }
 
 
@@ -76,13 +111,17 @@ class Crossings:
         self, before: RedeemCode | Campaign | None, event: Event, after: RedeemCode | Campaign
     ) -> list[str]:
         """Return the names of the rules that one event breaks. Events of a stream come in order."""
-        if isinstance(event, CodeThresholdReached | CampaignThresholdReached):
-            cause = self._pending.pop((event.caused_by, event.threshold), None)
-            is_due = cause is not None and cause.at == event.at and cause.named_reservation == event.crossed_by
-            return [] if is_due else [CROSSING_RULE]
-        for threshold in find_crossed(before, after):
+        for threshold in _find_unreported(before, event, after):
             self._pending[after.version, threshold] = event
-        return []
+        if not isinstance(event, CodeThresholdReached | CampaignThresholdReached):
+            return []
+        if event.caused_by is None:
+            is_due = event.crossed_by is None and event.threshold in find_crossed(before, after)
+        else:
+            cause = self._pending.pop((event.caused_by, event.threshold), None)
+            is_named = cause is not None and _find_use(event.threshold, cause) == event.crossed_by
+            is_due = is_named and cause is not None and cause.at == event.at
+        return [] if is_due else [CROSSING_RULE]
 
     def end_stream(self) -> list[str]:
         """Return the names of the rules that the end of a stream breaks, and begin with the next stream."""

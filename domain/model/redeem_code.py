@@ -32,7 +32,7 @@ from domain.events.reservation import (
 )
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
-from domain.values.limits.thresholds import find_reached
+from domain.values.limits.thresholds import find_next_time, find_passed, find_reached
 
 SNAPSHOT_VERSION = 3
 """Version of the fold. Raise it whenever the same events lead to another state, so that no stored snapshot is used."""
@@ -108,8 +108,15 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def reached_thresholds(self) -> tuple[str, ...]:
-        """The thresholds of its limit that its reserved and counted uses reach, in order."""
-        return find_reached(self.terms.notify_at, self.terms.max_uses, self.occupied)
+        """The thresholds that its reserved and counted uses, or the time of its newest event, reach; in order."""
+        terms = self.terms
+        of_uses = find_reached(terms.notify_at, terms.max_uses, self.occupied)
+        return of_uses if self.is_revoked else of_uses + find_passed(terms.notify_at, terms.expires_at, self.last_at)
+
+    @property
+    def next_report_at(self) -> datetime | None:
+        """When it reaches the next threshold before its end; None: none, or it was revoked."""
+        return None if self.is_revoked else find_next_time(self.terms.notify_at, self.terms.expires_at, self.last_at)
 
     @property
     def is_revoked(self) -> bool:

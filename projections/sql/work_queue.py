@@ -37,6 +37,7 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     store_digest: LiteralString
     close_digest: LiteralString
     take_outbox: LiteralString
+    near_ends: LiteralString
     campaigns_that_wait: LiteralString
     take_waiting_offer: LiteralString
     close_waiting_offer: LiteralString

@@ -159,6 +159,14 @@ RETURNING o.reservation_id, o.template, o.written_at, o.attempts, o.leased_until
         AND sent.closed_at BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() + interval '1 minute'
 )::int AS recent;
 
+-- name: near_ends
+-- Codes and campaigns that have reached a threshold before their end, longest ago first. Two sweeps may find the same
+-- ones: the command decides under the lock of the stream.
+(SELECT code_id, NULL::uuid AS campaign_id FROM code_balances
+WHERE next_report_at <= %(now)s ORDER BY next_report_at LIMIT %(limit)s)
+UNION ALL
+(SELECT NULL, campaign_id FROM campaigns WHERE next_report_at <= %(now)s ORDER BY next_report_at LIMIT %(limit)s);
+
 -- name: campaigns_that_wait
 -- Campaigns with a waiting list on which someone waits, each in its turn.
 SELECT campaign_id FROM campaigns WHERE waiting IS NOT NULL AND campaign_id > %s ORDER BY campaign_id LIMIT %s;

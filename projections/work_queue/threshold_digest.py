@@ -22,7 +22,7 @@ class Crossing(NamedTuple):
     Attributes:
         stream_id: The code or campaign.
         campaign_name: None: a code crossed it.
-        threshold: Such as `80%` or `10 left`.
+        threshold: Such as `80%`, `10 left` or `7 days`.
         at: When.
     """
 

@@ -88,7 +88,7 @@ def run_everything(stores: Sequence[ContractStore], acts: EveryCommand, batches:
             if isinstance(result, CommandResult):
                 counts[type(command).__name__] += result.changed
                 acts.note(command, result)
-    for last in [*acts.recount_uses(), *acts.use_waiting_list()]:
+    for last in [*acts.recount_uses(), *acts.use_waiting_list(), *acts.report_ends()]:
         counts[type(last).__name__] += _run_on_campaigns(stores, last)
     logs = [log_of(store) for store in stores]
     assert logs[0] == logs[1]

@@ -126,6 +126,7 @@ FAMILIES: Final = {
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",
     "page.waiting.ahead.one",
+    *(f"threshold.{unit}" for unit in ("day", "days")),
     *(f"event.WaitingListLeft.{cause}" for cause in get_args(LeaveCause)),
     *(f"event.CodeIssued.{term.name}.one" for term in TERMS if term.kind == "number"),
     *(f"event.Campaign.{term.name}.one" for term in CAMPAIGN_TERMS if term.kind == "number"),

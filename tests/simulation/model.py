@@ -32,6 +32,7 @@ from tests.simulation.actors.beat import CLEANUP_S, Beat
 from tests.simulation.actors.campaigns import SimulatedCampaign
 from tests.simulation.actors.clients import SimulatedClients
 from tests.simulation.actors.components import ApiComponent, SharedInfrastructure, WorkerComponent
+from tests.simulation.actors.ends import SimulatedEnds
 from tests.simulation.actors.hand_outs import SimulatedHandOut
 from tests.simulation.actors.recipients import DOMAINS, RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.actors.staff import SimulatedStaff
@@ -186,6 +187,7 @@ class LedgerModel:
             self.clients.redeem,
         )
         waiting_list.begin(self.gremlin, storm_s)
+        SimulatedEnds(self.infrastructure, self.campaign.campaign_id, self.code_ids).begin(self.gremlin, storm_s)
         scheduler.spawn(self.gremlin, self._audit)
         scheduler.run_until(storm_s)
         self._calm()

@@ -49,7 +49,7 @@ CODE: Final = CodeInput(digests=(b"what-if",), shape="native")
 class CrossedView(BaseModel):
     """A threshold that would have been crossed."""
 
-    threshold: str = Field(description="Such as `80%` or `10 left`.")
+    threshold: str = Field(description="Such as `80%`, `10 left` or `7 days`.")
     campaign_id: UUID | None = Field(description="The campaign whose threshold it is; null: it is one of the code.")
 
 

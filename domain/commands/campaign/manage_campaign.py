@@ -1,4 +1,4 @@
-"""Create a campaign, change its terms, pause, resume and end it."""
+"""Create a campaign, change its terms, pause, resume and end it, and report that it ends soon."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -28,6 +28,7 @@ from domain.events.campaign import (
     CampaignResumed,
     CampaignTerms,
     CampaignTermsChanged,
+    CampaignThresholdReached,
     CampaignUseTaken,
     Counting,
     find_campaign_contradictions,
@@ -36,6 +37,7 @@ from domain.events.code_terms import find_invalid_term
 from domain.events.waiting_list import WaitingOfferMade
 from domain.model.campaign import Campaign
 from domain.model.counted_uses import EXISTING_USES_MAX
+from domain.model.crossings import find_reached_by
 from domain.ports import TextDraft
 from domain.values.group_name import NamesGroup
 from domain.values.timestamps import utc_day
@@ -125,7 +127,18 @@ class EndCampaign(Struct, frozen=True, kw_only=True):
     note: TextDraft | None = None
 
 
-CampaignCommand = CreateCampaign | ChangeCampaignTerms | PauseCampaign | ResumeCampaign | EndCampaign
+class ReportCampaignEnd(Struct, frozen=True, kw_only=True):
+    """Report the thresholds before its end that have come and that no event has reported; usually none are left."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign,)
+
+    context: CommandContext
+    campaign_id: UUID
+
+
+CampaignCommand = (
+    CreateCampaign | ChangeCampaignTerms | PauseCampaign | ResumeCampaign | EndCampaign | ReportCampaignEnd
+)
 """A command about one campaign, by the campaign's id."""
 
 
@@ -163,7 +176,7 @@ def manage_campaign(command: CampaignCommand, working_set: WorkingSet) -> Campai
     Raises:
         Refusal: One of the command's `refusals`, in that order.
     """
-    note = None if isinstance(command, CreateCampaign) else command.note
+    note = None if isinstance(command, CreateCampaign | ReportCampaignEnd) else command.note
     event = _decide(command, working_set)
     more = (*_list_counted_uses(event, command, working_set), *_renew_offers(event, command, working_set))
     return CampaignDecision(command.campaign_id, event, text=note, more=more)
@@ -183,6 +196,9 @@ def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent 
         raise NoSuchCampaign
     if isinstance(command, ChangeCampaignTerms) and command.expected not in {None, campaign.terms}:
         raise TermsConflict
+    if isinstance(command, ReportCampaignEnd):  # further ones that have come follow this one
+        threshold = find_reached_by(campaign, fields["at"])
+        return None if threshold is None else CampaignThresholdReached(**fields, threshold=threshold)
     if isinstance(command, EndCampaign):
         return None if campaign.ended_by is not None else CampaignEnded(**fields, text_id=id_of_text(command.note))
     if campaign.ended_by is not None:

@@ -15,6 +15,8 @@ from projections.sql.table import Table
 from projections.sql.term_columns import find_column_type
 
 _TERM_COLUMNS: Final = {name: "group_name" if name == "group" else name for name in CAMPAIGN_TERM_NAMES}
+_DERIVED: Final = {"next_report_at": "timestamptz"}
+"""A column that follows from the others: the sweep looks for it."""
 TABLE: Final = Table(
     "campaigns",
     key=("campaign_id",),
@@ -53,10 +55,11 @@ TABLE: Final = Table(
         _TERM_COLUMNS[field.name]: "bigint" if field.type == int | None else find_column_type(field.name, field.type)
         for field in fields(CampaignTerms)
         if field.name != "name"
-    },
+    }
+    | _DERIVED,
     fixed=("created_at",),
 )
-_STATE_COLUMNS: Final = [column for column in TABLE.columns if column not in _TERM_COLUMNS.values()]
+_STATE_COLUMNS: Final = [column for column in TABLE.columns if column not in {*_TERM_COLUMNS.values(), *_DERIVED}]
 if {*_STATE_COLUMNS, "terms"} != {*Campaign.__struct_fields__}:
     raise AssertionError("campaigns must hold every field and term of a campaign, so that it can be read back")
 
@@ -72,6 +75,7 @@ class Campaigns(StateProjection):
         """Return the row of a campaign."""
         terms = {column: getattr(state.terms, name) for name, column in _TERM_COLUMNS.items()}
         values = {column: getattr(state, column) for column in _STATE_COLUMNS}
+        values["next_report_at"] = state.next_report_at
         values["waiting"] = msgspec.json.encode(state.waiting).decode() if state.waiting else None
         return TABLE.row(**values, **terms)
 

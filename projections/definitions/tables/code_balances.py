@@ -28,6 +28,8 @@ _FIELD_COLUMNS: Final = {
     field.name: _type_of(field.type) for field in structs.fields(RedeemCode) if field.name != "terms"
 }
 """A column for each field of a code besides its terms."""
+_DERIVED: Final = {"next_report_at": "timestamptz"}
+"""The last column, which follows from the others: the sweep looks for it."""
 
 TABLE: Final = Table(
     "code_balances",
@@ -53,18 +55,19 @@ TABLE: Final = Table(
     }
     # Columns of new terms and fields follow.
     | TERM_COLUMNS
-    | _FIELD_COLUMNS,
+    | _FIELD_COLUMNS
+    | _DERIVED,
     fixed=("issued_at",),
 )
 _TERM_OF: Final = {column: name for name, column in COLUMN_OF_TERM.items()}
 _FIELDS: Final = tuple(_TERM_OF.get(column, column) for column in TABLE.columns)
 """The field or term of a code that each column holds."""
 _TERM_POSITIONS: Final = tuple(_FIELDS.index(name) for name in TERM_NAMES)
-_FIELD_POSITIONS: Final = tuple((n, name) for n, name in enumerate(_FIELDS) if name not in TERM_NAMES)
+_FIELD_POSITIONS: Final = tuple((n, name) for n, name in enumerate(_FIELDS) if name not in {*TERM_NAMES, *_DERIVED})
 _read_fields: Callable[[RedeemCode], Row] = attrgetter(
-    *(f"terms.{name}" if name in TERM_NAMES else name for name in _FIELDS)
+    *(f"terms.{name}" if name in TERM_NAMES else name for name in _FIELDS if name not in _DERIVED)
 )
-if {*_FIELDS} ^ {*TERM_NAMES, *(field.name for field in structs.fields(RedeemCode) if field.name != "terms")}:
+if {*_FIELDS} - {*_DERIVED} != {*TERM_NAMES, *RedeemCode.__struct_fields__} - {"terms"}:
     raise AssertionError("code_balances must hold every field and term of a code, so that the code can be read back")
 
 
@@ -76,7 +79,7 @@ class CodeBalances(StateProjection):
 
     def row(self, state: RedeemCode) -> Row:
         """Return the row of a code."""
-        return _read_fields(state)
+        return (*_read_fields(state), state.next_report_at)
 
     def explain(self, row: Mapping[str, Any]) -> EventPlace:
         """Return the event of the row's version."""

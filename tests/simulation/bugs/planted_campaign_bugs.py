@@ -8,8 +8,9 @@ import pytest
 
 from domain import working_set
 from domain.commands.campaign import manage_campaign
+from domain.commands.code import report_end
 from domain.commands.hand_out import hand_out_code
-from domain.events.code import CodeThresholdReached
+from domain.events.code import CodeTermsChanged, CodeThresholdReached
 from domain.events.event import Event
 from domain.events.hand_out import HandOutSent
 from domain.events.reservation import UseRefunded
@@ -18,6 +19,7 @@ from domain.model.campaign import Campaign
 from domain.model.hand_out import HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.values.limits.thresholds import find_passed, is_before_end
 from domain.working_set import WorkingSet
 
 Patch = pytest.MonkeyPatch
@@ -118,6 +120,28 @@ def crossing_is_reported_once_for_ever(patch: Patch) -> None:
     patch.setattr(working_set, "report_code_crossings", report_new)
 
 
+def each_sweep_reports_the_end_that_it_found(patch: Patch) -> None:
+    """Which ends have come is asked before the lock of the stream, so two sweeps report the same one."""
+
+    def find_without_the_state(state: RedeemCode, at: datetime) -> str | None:
+        return next(iter(find_passed(state.terms.notify_at, state.terms.expires_at, at)[::-1]), None)
+
+    patch.setattr(report_end, "find_reached_by", find_without_the_state)
+
+
+def end_is_reported_again_after_any_change(patch: Patch) -> None:
+    """Which ends were reported is lost with each change of terms."""
+    report: Callable[..., list[CodeThresholdReached]] = crossings.report_code_crossings
+
+    def report_again(before: RedeemCode | None, event: Event, after: RedeemCode) -> list[CodeThresholdReached]:
+        new = report(before, event, after)
+        if not isinstance(event, CodeTermsChanged) or new:
+            return new
+        return [each for each in report(None, event, after) if is_before_end(each.threshold)]
+
+    patch.setattr(working_set, "report_code_crossings", report_again)
+
+
 def campaign_reports_no_crossing(patch: Patch) -> None:
     """Only codes report theirs."""
     patch.setattr(working_set, "report_campaign_crossings", lambda _before, _event, _after: ())
@@ -165,4 +189,6 @@ CAMPAIGN_PLANTS = (
     each_use_above_a_threshold_reports_it,
     crossing_is_reported_once_for_ever,
     campaign_reports_no_crossing,
+    each_sweep_reports_the_end_that_it_found,
+    end_is_reported_again_after_any_change,
 )

@@ -55,7 +55,11 @@ from tests.simulation.checks.report_checks import find_untrue_reports
 from tests.simulation.checks.retention_checks import find_wrong_erasures
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
-from tests.simulation.checks.threshold_checks import find_uses_beyond_limits_of_codes, find_wrong_crossings
+from tests.simulation.checks.threshold_checks import (
+    find_uses_beyond_limits_of_codes,
+    find_wrong_crossings,
+    find_wrong_reports_of_ends,
+)
 from tests.simulation.checks.waiting_checks import find_overtaken
 from tests.simulation.services.store import MemoryStore
 
@@ -83,6 +87,7 @@ def violations(run: RunResult) -> list[str]:
         find_uses_against_terms,
         find_uses_beyond_limits_of_codes,
         find_wrong_crossings,
+        find_wrong_reports_of_ends,
         find_early_hand_outs,
         find_repeated_hand_outs,
         find_wrong_list_rows,

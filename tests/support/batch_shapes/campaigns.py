@@ -1,6 +1,7 @@
 """Campaigns and hand-outs: the commands about them, and those about codes that are handed out."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from domain.commands.campaign.manage_campaign import (
     CreateCampaign,
     EndCampaign,
     PauseCampaign,
+    ReportCampaignEnd,
     ResumeCampaign,
 )
 from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses, WaitingListCommand
@@ -185,6 +187,15 @@ def _resume_campaign(bench: LedgerBench) -> ResumeCampaign:
 @alone
 def _end_campaign(bench: LedgerBench) -> EndCampaign:
     return EndCampaign(context=bench.context("operator"), campaign_id=bench.create_campaign())
+
+
+@alone
+def _report_end_of_campaign(bench: LedgerBench) -> ReportCampaignEnd:
+    context = bench.context("sweep")
+    campaign_id = bench.create_campaign(ends_at=context.now + timedelta(days=2), notify_at="1 day")
+    return ReportCampaignEnd(
+        context=structs.replace(context, now=context.now + timedelta(days=1)), campaign_id=campaign_id
+    )
 
 
 @alone

@@ -1,6 +1,7 @@
 """What staff, operators and recipients decide about codes and reservations."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.report_end import ReportCodeEnd
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.reveal_link import RevealLink
@@ -30,6 +32,7 @@ from tests.support.batch_shapes.registry import (
     issue,
     issue_code,
     issue_codes,
+    later,
     new_emails,
     record,
     reserve_uses,
@@ -111,6 +114,14 @@ def _resume(bench: LedgerBench, count: int) -> Sequence[Command]:
     code_ids, context = issue_codes(bench, count)[1], bench.context("staff")
     bench.storage.ledger.execute([PauseCode(context=context, code_id=each) for each in code_ids])
     return [ResumeCode(context=context, code_id=each) for each in code_ids]
+
+
+@shape("report the end of a code")
+def _report_end(bench: LedgerBench, count: int) -> Sequence[Command]:
+    code_ids, context = issue_codes(bench, count)[1], bench.context("sweep")
+    changes = {"expires_at": context.now + timedelta(days=2), "notify_at": "1 day"}
+    bench.storage.ledger.execute([ChangeTerms(context=context, code_id=each, changes=changes) for each in code_ids])
+    return later([ReportCodeEnd(context=context, code_id=each) for each in code_ids], timedelta(days=1))
 
 
 def redeem_codes(bench: LedgerBench, count: int) -> tuple[list[UUID], list[UUID]]:

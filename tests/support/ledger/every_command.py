@@ -21,6 +21,7 @@ from domain.commands.campaign.manage_campaign import (
     ChangeCampaignTerms,
     CreateCampaign,
     PauseCampaign,
+    ReportCampaignEnd,
     ResumeCampaign,
 )
 from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses
@@ -28,6 +29,7 @@ from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.report_end import ReportCodeEnd
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.reveal_link import RevealLink
@@ -55,6 +57,7 @@ from domain.events.code_terms import NO_TERMS
 from domain.ports import RecipientDraft
 from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress, generate_code
+from domain.values.limits.thresholds import parse_thresholds
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.random_commands import LOST, SENT, RandomCommands
 
@@ -148,6 +151,18 @@ class EveryCommand(RandomCommands):
             ChangeCampaignTerms(**about, changes={"max_uses": 2}),
             OfferUses(**about),
             LeaveWaitingList(**about, place_id=place_id, cause="left"),
+        ]
+
+    def report_ends(self) -> list[AnyCommand]:
+        """Bring the ends of a code and a campaign near, and report what has come since: for the end of a history."""
+        staff, code_id, campaign_id = self.context("staff", "s1"), self.code_ids[-1], self.campaigns[0]
+        sweep = structs.replace(self.context("sweep"), now=self.now + timedelta(days=2))
+        end, terms = self.now + timedelta(days=3), {"notify_at": parse_thresholds("2 days, 1 day")}
+        return [
+            ChangeTerms(context=staff, code_id=code_id, changes={"expires_at": end, **terms}),
+            ChangeCampaignTerms(context=staff, campaign_id=campaign_id, changes={"ends_at": end, **terms}),
+            *[ReportCodeEnd(context=sweep, code_id=code_id)] * 2,
+            *[ReportCampaignEnd(context=sweep, campaign_id=campaign_id)] * 2,
         ]
 
     def about_campaign(self) -> CampaignCommand | HandOutCommand:

@@ -1,13 +1,18 @@
 """Each crossing of a threshold is one event, in the commit of what crossed it and with its use."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
+from domain.commands.campaign.manage_campaign import ReportCampaignEnd
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, Opening
+from domain.commands.code.pause import PauseCode
+from domain.commands.code.report_end import ReportCodeEnd
+from domain.errors import NoSuchCampaign, NoSuchCode, Refusal
 from domain.events.campaign import CampaignThresholdReached
 from domain.events.code import CodeThresholdReached
 from domain.events.event import Event
@@ -16,7 +21,7 @@ from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.crossings import CROSSING_RULE, Crossings
 from domain.model.redeem_code import RedeemCode, evolve_code
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
-from tests.support.ledger.scenario import REFUSED, Scenario, ScenarioDraft, done
+from tests.support.ledger.scenario import REFUSED, START, Scenario, ScenarioDraft, done
 
 Reported = list[tuple[str, UUID | None]]
 
@@ -235,3 +240,160 @@ def test_rule_holds_for_campaigns() -> None:
         campaign = after
     assert broken + crossings.end_stream() == []
     assert [type(event) for event in stream][-1] is CampaignThresholdReached
+
+
+DAY_S = 86_400
+
+
+def ending_code(days: float, notify_at: str) -> Scenario:
+    """A code whose end is some days ahead."""
+    return Scenario(bound=False, max_uses=9, expires_at=START + timedelta(days=days), notify_at=notify_at)
+
+
+def report_end(scenario: Scenario) -> bool:
+    """The sweep reports the end of the code; whether anything changed."""
+    result = scenario.run(ReportCodeEnd(context=scenario.context("sweep"), code_id=scenario.code_id))
+    return done(result).changed
+
+
+def next_report(scenario: Scenario) -> datetime | None:
+    """When the sweep finds the code."""
+    return scenario.code.next_report_at
+
+
+def report_end_of_campaign(scenario: Scenario) -> bool:
+    """The same of the campaign."""
+    report = ReportCampaignEnd(context=scenario.context("sweep"), campaign_id=scenario.campaign.campaign_id)
+    result = scenario.manage(report)
+    assert not isinstance(result, Refusal)
+    return result.changed
+
+
+def test_sweep_reports_each_threshold_before_the_end_once_when_its_time_has_come() -> None:
+    """Not before; and no use crossed it."""
+    scenario = ending_code(8, "7 days, end")
+    assert report_end(scenario) is False
+    assert next_report(scenario) == START + timedelta(days=1)
+
+    scenario.passes(DAY_S)
+    assert [report_end(scenario), report_end(scenario)] == [True, False]
+    assert reported(scenario) == [("7 days", None)]
+    assert next_report(scenario) == START + timedelta(days=8)
+
+    scenario.passes(7 * DAY_S)
+    assert [report_end(scenario), report_end(scenario)] == [True, False]
+    assert reported(scenario) == [("7 days", None), ("end", None)]
+    assert next_report(scenario) is None
+    assert broken_rules(scenario.events) == []
+
+
+def test_sweep_that_was_down_reports_all_that_came_in_order() -> None:
+    """The further ones follow from the first."""
+    scenario = ending_code(8, "7 days, 3 days, end")
+    scenario.passes(6 * DAY_S)
+
+    assert report_end(scenario) is True
+    assert reported(scenario) == [("7 days", None), ("3 days", None)]
+    assert [event.caused_by for event in scenario.events if isinstance(event, CodeThresholdReached)] == [None, 2]
+    assert broken_rules(scenario.events) == []
+
+
+def test_use_after_the_time_reports_it_without_being_named() -> None:
+    """A redeem that comes before the sweep: its use crossed one threshold, and time another."""
+    scenario = ending_code(8, "10%, 7 days")
+    scenario.passes(2 * DAY_S)
+    (use,) = redeemed(scenario, "a")
+
+    assert reported(scenario) == [("10%", use), ("7 days", None)]
+    assert report_end(scenario) is False
+    assert broken_rules(scenario.events) == []
+
+
+def test_end_is_reported_again_only_after_it_was_moved_beyond_the_time() -> None:
+    """Neither after another change, nor after a move that leaves the time in the past."""
+    scenario = ending_code(8, "7 days")
+    scenario.passes(2 * DAY_S)
+    report_end(scenario)
+
+    change(scenario, max_uses=5)
+    change(scenario, expires_at=START + timedelta(days=8, hours=12))
+    assert report_end(scenario) is False
+    change(scenario, expires_at=START + timedelta(days=20))
+    scenario.passes(10 * DAY_S)
+    assert report_end(scenario) is False
+    scenario.passes(DAY_S)
+
+    assert report_end(scenario) is True
+    assert reported(scenario) == [("7 days", None)] * 2
+    assert broken_rules(scenario.events) == []
+
+
+def test_change_of_terms_that_brings_the_end_near_reports_it() -> None:
+    """As a lower limit does; a code that is issued so near its end, too."""
+    scenario = ending_code(80, "7 days")
+    change(scenario, expires_at=START + timedelta(days=5))
+
+    assert reported(scenario) == reported(ending_code(5, "7 days")) == [("7 days", None)]
+    assert report_end(scenario) is False
+
+
+def test_revoked_code_or_code_without_end_reports_no_end() -> None:
+    """A paused one does: it may be resumed in time."""
+    revoked, endless, paused = ending_code(8, "7 days"), open_code(5, "7 days, end"), ending_code(8, "7 days")
+    revoked.revoke()
+    done(paused.run(PauseCode(context=paused.context("staff"), code_id=paused.code_id)))
+    for scenario in (revoked, endless, paused):
+        scenario.passes(9 * DAY_S)
+
+    assert [report_end(scenario) for scenario in (revoked, endless, paused)] == [False, False, True]
+    assert [next_report(scenario) for scenario in (revoked, endless)] == [None, None]
+
+
+def test_campaign_reports_its_end_until_staff_end_it() -> None:
+    """Without code and use, although a use comes first."""
+    terms = make_campaign_terms(max_uses=4, ends_at=START + timedelta(days=8), notify_at="25%, 7 days, end")
+    scenario = Scenario(campaign=terms, max_uses=9, bound=False)
+    scenario.passes(2 * DAY_S)
+    (use,) = redeemed(scenario, "a")
+    assert reported_of_campaign(scenario) == [("25%", use), ("7 days", None)]
+    last = [event for event in scenario.events if isinstance(event, CampaignThresholdReached)][-1]
+    assert last.code_id is None
+
+    scenario.end_campaign()
+    scenario.passes(7 * DAY_S)
+    assert (report_end_of_campaign(scenario), scenario.campaign.next_report_at) == (False, None)
+
+
+def test_sweep_reports_the_end_of_a_campaign_once() -> None:
+    """As for codes."""
+    terms = make_campaign_terms(ends_at=START + timedelta(days=8), notify_at="7 days")
+    scenario = Scenario(campaign=terms, max_uses=9, bound=False)
+    scenario.passes(DAY_S)
+
+    assert scenario.campaign.next_report_at == scenario.now
+    assert [report_end_of_campaign(scenario), report_end_of_campaign(scenario)] == [True, False]
+    assert reported_of_campaign(scenario) == [("7 days", None)]
+
+
+def test_report_of_an_unknown_code_or_campaign_is_refused() -> None:
+    """As every command about one."""
+    scenario = open_code()
+    report = ReportCodeEnd(context=scenario.context("sweep"), code_id=UUID(int=9))
+    assert isinstance(scenario.run(report), NoSuchCode)
+    of_campaign = ReportCampaignEnd(context=scenario.context("sweep"), campaign_id=UUID(int=9))
+    assert isinstance(scenario.manage(of_campaign), NoSuchCampaign)
+
+
+@pytest.mark.parametrize(
+    ("place", "changes"),
+    [(1, {"threshold": "6 days"}), (1, {"at": START}), (1, {"crossed_by": UUID(int=7)}), (1, {"caused_by": 1})],
+)
+def test_log_with_a_wrong_report_of_an_end_breaks_the_rule(place: int, changes: dict[str, object]) -> None:
+    """Of another threshold, before its time, with a use, or without its cause."""
+    scenario = ending_code(8, "7 days")
+    scenario.passes(DAY_S)
+    report_end(scenario)
+    events = [replace(event, **changes) if n == place else event for n, event in enumerate(scenario.events)]
+
+    assert CROSSING_RULE in broken_rules(events)
+    assert broken_rules([*scenario.events, scenario.events[-1]]) == [CROSSING_RULE]

@@ -1,15 +1,22 @@
 """Thresholds of a limit: one form of each text, and the number of uses from which each is reached."""
 
+import re
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from domain.values.limits.thresholds import (
     THRESHOLD_LENGTH_MAX,
+    THRESHOLD_PATTERN,
     THRESHOLDS_LENGTH_MAX,
     THRESHOLDS_MAX,
     USES_LEFT,
     ThresholdError,
     are_thresholds,
+    find_next_time,
+    find_passed,
     find_reached,
+    is_before_end,
     join_thresholds,
     parse_thresholds,
     split_thresholds,
@@ -23,21 +30,41 @@ from domain.values.limits.thresholds import (
         ("100%,80 %", "80%, 100%"),
         ("10 left; 080% 0left", "80%, 10 left, 0 left"),
         (" 5  left\n5 left ", "5 left"),
+        ("end 1days, 7 day 30days 80%", "80%, 30 days, 7 days, 1 day, end"),
     ],
 )
 def test_text_has_one_form(typed: str, normal: str) -> None:
-    """Percentages come first, then uses left; each is there once, in the order in which it is reached."""
+    """Percentages come first, then uses left, then days; each is there once, in the order in which it is reached."""
     assert parse_thresholds(typed) == normal
     assert join_thresholds(split_thresholds(parse_thresholds(typed))) == normal
     assert are_thresholds(normal)
 
 
 @pytest.mark.parametrize(
-    "typed", ["", " , ", "80", "left", "0%", "101%", "-1 left", "80%%", "8O%", "80% left", "1.5%", "9" * 17 + " left"]
+    "typed",
+    [
+        "",
+        " , ",
+        "80",
+        "left",
+        "0%",
+        "101%",
+        "-1 left",
+        "80%%",
+        "8O%",
+        "80% left",
+        "1.5%",
+        "9" * 17 + " left",
+        "0 days",
+        "1000 days",
+        "7",
+        "days",
+        "1 end",
+    ],
 )
 def test_text_that_names_no_threshold_is_refused(typed: str) -> None:
     """A number without its unit might be either."""
-    with pytest.raises(ThresholdError, match="is not 1 to 10 thresholds such as 80% or 10 left"):
+    with pytest.raises(ThresholdError, match="is not 1 to 10 thresholds such as 80%, 10 left or 7 days"):
         parse_thresholds(typed)
     assert not are_thresholds(typed)
 
@@ -81,3 +108,35 @@ def test_nothing_is_reached_without_thresholds_or_without_a_limit() -> None:
     """A limit may be set later; then the thresholds count."""
     assert find_reached(None, 10, 10) == ()
     assert find_reached(parse_thresholds("80%"), None, 10) == ()
+
+
+def test_days_are_reached_before_the_end_one_after_the_other() -> None:
+    """Each names a time, and the next one is that of the sweep; uses have none."""
+    thresholds, end = parse_thresholds("80%, 2 left, 7 days, 1 day, end"), datetime(2026, 3, 8, tzinfo=UTC)
+    times = [end - timedelta(days=days) for days in (7, 1, 0)]
+    step = timedelta(microseconds=1)
+
+    assert [find_passed(thresholds, end, at) for at in (times[0] - step, *times)] == [
+        (),
+        ("7 days",),
+        ("7 days", "1 day"),
+        ("7 days", "1 day", "end"),
+    ]
+    assert [find_next_time(thresholds, end, at) for at in (times[0] - step, *times)] == [*times, None]
+    assert [is_before_end(each) for each in split_thresholds(thresholds)] == [False, False, True, True, True]
+    assert find_reached(thresholds, 10, 10) == ("80%", "2 left")
+
+
+def test_nothing_is_reached_by_time_without_thresholds_or_without_an_end() -> None:
+    """An end may be set later."""
+    end = datetime(2026, 3, 8, tzinfo=UTC)
+
+    assert find_passed(None, end, end) == find_passed(parse_thresholds("end"), None, end) == ()
+    assert find_next_time(None, end, end) is find_next_time(parse_thresholds("end"), None, end) is None
+
+
+@pytest.mark.parametrize("name", ["80%", "0 left", "1 day", "2 days", "999 days", "end"])
+def test_pattern_of_the_api_reads_each_normal_form(name: str) -> None:
+    """And no other form of it."""
+    assert re.search(THRESHOLD_PATTERN, name)
+    assert not re.search(THRESHOLD_PATTERN, f"0{name}")
