@@ -39,7 +39,7 @@ OFFERS_PER_COMMAND: Final = 20
 
 
 class JoinWaitingList(Struct, frozen=True, kw_only=True):
-    """Wait for a use of the campaign of a code. A person who waits already keeps their place.
+    """Wait for a use of the campaign of a code. A person, as the campaign counts persons, keeps the place they have.
 
     Attributes:
         redeem: The request that found no use left. Its `reservation_id` becomes the id of the place.
@@ -98,6 +98,11 @@ def _name(commands: Sequence[JoinWaitingList], names: Names) -> None:
 
 def _ask(commands: Sequence[JoinWaitingList], seen: WorkingSet, asks: Asks) -> None:
     RESERVE_READS.ask([command.redeem for command in commands], seen, asks)
+    for command in commands:
+        code = seen.find_code(command.code_digests)
+        campaign = None if code is None or code.campaign_id is None else seen.campaigns.get(code.campaign_id)
+        if campaign is not None and campaign.counts_by_mailbox:
+            asks.mailbox_uses.update((campaign.campaign_id, place.recipient_id) for place in campaign.waiting)
 
 
 JOIN_WAITING_LIST_READS: Final[Reads[JoinWaitingList]] = Reads(name=_name, ask=_ask, drafts_in=recipients_of)
@@ -117,7 +122,9 @@ def join_waiting_list(command: JoinWaitingList, working_set: WorkingSet, policy:
     check_person_limit(code, working_set, (recipient_id, command.recipient))
     if (suppression := working_set.find_suppression(recipient_id, code.terms.group)) is not None:
         raise AddressUndeliverable(suppression.cause)
-    if (own := next((place for place in campaign.waiting if place.recipient_id == recipient_id), None)) is not None:
+    person = working_set.find_person(campaign, recipient_id)
+    places = (each for each in campaign.waiting if working_set.find_person(campaign, each.recipient_id) == person)
+    if (own := next(places, None)) is not None:
         return CampaignDecision(campaign.campaign_id, None, place_id=own.place_id)
     if campaign.terms.waiting_hours is None:
         raise _closed("none", campaign)

@@ -216,3 +216,15 @@ class _Dying(FakeChannel):
 
     def send(self, message: OutboundMessage) -> Outcome:
         raise KeyboardInterrupt(str(message.reservation_id))
+
+
+def test_two_spellings_of_one_inbox_have_one_place(house: WaitingRig) -> None:
+    """The store looks up whose inboxes wait already."""
+    changes = {"max_per_person": 1, "person_rule": "mailbox"}
+    change = ChangeCampaignTerms(context=house.context("staff"), campaign_id=house.campaign_id, changes=changes)
+    assert isinstance(house.bench.storage.ledger.execute_one(change), CampaignResult)
+
+    for name in ("li", "wang", "li+gift", "wang+1", "zhao"):
+        house.wait(name)
+
+    assert len(house.campaign.waiting) == 3

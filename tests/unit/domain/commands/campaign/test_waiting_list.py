@@ -59,6 +59,18 @@ def test_person_joins_once_behind_those_who_wait() -> None:
     assert again.place == first.place
 
 
+def test_inbox_waits_once_if_the_campaign_counts_by_mailbox() -> None:
+    """Another spelling keeps the first place; without the rule, each address is a person."""
+    mailbox = full(max_per_person=1, person_rule="mailbox")
+    exact = full(max_per_person=1)
+    results = [[joined(each.wait(name)) for name in ("li", "wang", "li+gift")] for each in (mailbox, exact)]
+
+    assert [result.changed for result in results[0]] == [True, True, False]
+    assert results[0][2].place == results[0][0].place
+    assert waiting(mailbox) == [("li", False), ("wang", False)]
+    assert waiting(exact) == [("li", False), ("wang", False), ("li+gift", False)]
+
+
 def test_returned_use_is_kept_for_the_first_person() -> None:
     """Before the offer and after it, others are refused; the person's own request takes the use and ends the place."""
     scenario = full()
