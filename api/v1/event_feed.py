@@ -26,7 +26,7 @@ from api.schemas.events.event_schemas import LEFT_OUT
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
 from domain.events.campaign import CampaignEvent
-from domain.events.registry import EVENT_TYPES, topic_of
+from domain.events.registry import EVENT_TYPES
 from domain.values.number_bounds import POSITIONS
 from domain.webhooks.cloud_events import BATCH, CloudEventSource, MessageFormat
 from projections.read_models.event_feed import EventFeed, EventFilter, FeedPage
@@ -44,6 +44,8 @@ BEAT_S: Final = 15
 """Longest time in seconds without a comment, so that proxies do not close the connection."""
 RETRY_MS: Final = 2_000
 NEXT_HEADER: Final = "Ledger-Next-Position"
+NEWEST_HEADER: Final = "Ledger-Newest-Position"
+MORE_HEADER: Final = "Ledger-More"
 """Value of `after` of the next request, where the body is a list of events."""
 LAG_HEADER: Final = "Ledger-Read-Lag"
 """Seconds by which a response from a standby may be behind."""
@@ -121,7 +123,15 @@ BATCHED: Final[dict[int | str, dict[str, Any]]] = {
             NEXT_HEADER: {
                 "description": "`after` of the next request, if the events are CloudEvents.",
                 "schema": {"type": "integer"},
-            }
+            },
+            NEWEST_HEADER: {
+                "description": "`newest` of a page, if the events are CloudEvents.",
+                "schema": {"type": "integer"},
+            },
+            MORE_HEADER: {
+                "description": "`more` of a page, if the events are CloudEvents.",
+                "schema": {"type": "boolean"},
+            },
         },
     }
 }
@@ -144,8 +154,8 @@ async def list_events(
 
     With `wait`, the response waits for the first event, and is empty if none appears in time. A response that a standby
     of the database gave has the header `Ledger-Read-Lag`: by how many seconds it may be behind. With
-    `format=cloudevents` the body is a batch of CloudEvents, and the header `Ledger-Next-Position` is `after` of the
-    next request.
+    `format=cloudevents` the body is a batch of CloudEvents; its headers `Ledger-Next-Position`,
+    `Ledger-Newest-Position` and `Ledger-More` are `next`, `newest` and `more`.
     """
     reading, until = services.reports.read(), time.monotonic() + wait
     feed = _open_feed(services, reading)
@@ -161,11 +171,14 @@ async def list_events(
             elif left <= 0:
                 break
     lag = {} if reading.lag_s is None else {LAG_HEADER: f"{reading.lag_s:.1f}"}
+    newest = await services.run_blocking(feed.find_newest_position)
     if message_format == "cloudevents":
         source = CloudEventSource.feed_of(services.settings.public_url)
         batch = orjson.dumps([as_cloud_event(event, source) for event in page.events])
-        return Response(batch, media_type=BATCH, headers={**lag, NEXT_HEADER: str(page.next_position)})
-    newest = await services.run_blocking(feed.find_newest_position)
+        places = {NEXT_HEADER: page.next_position, NEWEST_HEADER: newest, MORE_HEADER: page.is_full}
+        return Response(
+            batch, media_type=BATCH, headers=lag | {name: orjson.dumps(one).decode() for name, one in places.items()}
+        )
     content = {"events": [view_of(event) for event in page.events], "next": page.next_position, "more": page.is_full}
     return Response(
         orjson.dumps({**content, "newest": newest}),
@@ -242,7 +255,7 @@ def as_cloud_event(entry: Entry[None], source: CloudEventSource) -> dict[str, An
     """Return an event as a CloudEvent."""
     event, place = entry.event, (entry.stream_id, entry.position)
     is_of_campaign = isinstance(event, CampaignEvent)
-    return source.wrap_stored(topic_of(type(event)), place, event.at, view_of(entry), is_of_campaign=is_of_campaign)
+    return source.wrap_stored(type(event).__name__, place, event.at, view_of(entry), is_of_campaign=is_of_campaign)
 
 
 async def _stream(

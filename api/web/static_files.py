@@ -29,14 +29,14 @@ def asset(name: str) -> str:
 
 
 class StaticAssets:
-    """The static files as an ASGI application: cached for a year under a URL with a digest, else revalidated."""
+    """Files as an ASGI application: cached for a year under a URL with a digest if they have one, else revalidated."""
 
-    def __init__(self, files: StaticFiles) -> None:
-        self._files = files
+    def __init__(self, files: StaticFiles, *, have_digests: bool = True) -> None:
+        self._files, self._have_digests = files, have_digests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one file."""
-        has_digest = scope.get("query_string", b"").startswith(b"v=")
+        has_digest = self._have_digests and scope.get("query_string", b"").startswith(b"v=")
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

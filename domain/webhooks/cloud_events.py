@@ -43,11 +43,11 @@ class CloudEventSource:
         api_url = f"{public_url.rstrip('/')}/api/v1"
         return cls(f"{api_url}/webhooks", f"{api_url}/schemas/webhooks")
 
-    def wrap(self, topic: str, event_id: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
+    def wrap(self, name: str, event_id: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
         """Return data in an envelope.
 
         Args:
-            topic: Type of the event with its version, such as `UseReserved:1`.
+            name: Type of the event, such as `UseReserved`: the versions of its stored shape are none of a reader.
             event_id: Unique among the events of this source.
             at: When it took effect.
             data: The event.
@@ -56,27 +56,27 @@ class CloudEventSource:
             "specversion": "1.0",
             "id": event_id,
             "source": self.url,
-            "type": TYPE_PREFIX + topic,
+            "type": TYPE_PREFIX + name,
             "time": at,
             "datacontenttype": "application/json",
-            "dataschema": f"{self.schemas_url}/{topic.partition(':')[0]}",
+            "dataschema": f"{self.schemas_url}/{name}",
             "data": data,
         }
 
     def wrap_stored(
-        self, topic: str, place: tuple[UUID, int], at: datetime, data: dict[str, Any], *, is_of_campaign: bool
+        self, name: str, place: tuple[UUID, int], at: datetime, data: dict[str, Any], *, is_of_campaign: bool
     ) -> dict[str, Any]:
         """Return an event of the log in an envelope. Its id is its position, which never changes.
 
         Args:
-            topic: Type of the event with its version.
+            name: Type of the event.
             place: Its stream, and its position in the log.
             at: When it took effect.
             data: The event.
             is_of_campaign: Whether the stream is a campaign's; others are codes'.
         """
         stream_id, position = place
-        return self.wrap(topic, str(position), at, data) | {
+        return self.wrap(name, str(position), at, data) | {
             "subject": f"{'campaigns' if is_of_campaign else 'codes'}/{stream_id}",
             "sequence": str(position).zfill(POSITION_DIGITS),
         }

@@ -163,7 +163,9 @@ class LedgerSettings(EnvironmentSettings):
         default=None,
         description="a path on the disk whose free space `/metrics` shows. Default: the data folder",
     )
-    public_url: str = Field(default="http://127.0.0.1:8000", description="base of the links in emails")
+    public_url: str = Field(
+        default="http://127.0.0.1:8000", description="base of the links in emails, and of `source` of CloudEvents"
+    )
     mailbox: Path | None = Field(default=None, description="Maildir of the test mailbox, shown at `/mailbox`")
     forgotten_file: Path | None = Field(
         default=None,

@@ -24,7 +24,7 @@ def render_asyncapi() -> str:
     """Return the AsyncAPI document of today, with the names of the schemas in place of the schemas."""
     document: dict[str, Any] = describe_messages("https://codes.example.com")
     for message in document["components"]["messages"].values():
-        message["payload"] = message["payload"]["$id"]
+        message["payload"] = message["payload"].get("$id", message["payload"])
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 

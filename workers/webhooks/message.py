@@ -162,7 +162,7 @@ def wrap_message(delivery: DueDelivery, message: dict[str, Any], source: CloudEv
     """Return a message as a CloudEvent."""
     is_of_campaign = message["type"] in CAMPAIGN_EVENTS
     place = (delivery.stream_id, delivery.position)
-    return source.wrap_stored(delivery.topic, place, message["timestamp"], message, is_of_campaign=is_of_campaign)
+    return source.wrap_stored(message["type"], place, message["timestamp"], message, is_of_campaign=is_of_campaign)
 
 
 def _trace_headers(delivery: DueDelivery) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ class CloudEvent(BaseModel):
     specversion: Literal["1.0"]
     id: str = Field(description="The position, which is unique in the feed and never changes.")
     source: str = Field(description="Address of the feed.")
-    type: str = Field(description="`redemption-ledger.`, the type of the event, and the version of its shape.")
+    type: str = Field(description="`redemption-ledger.` and the type of the event.")
     subject: str = Field(description="`codes/` or `campaigns/` and the id of the history in which the event is.")
     time: datetime = Field(description="Time at which the event took effect.")
     datacontenttype: Literal["application/json"]

@@ -77,7 +77,9 @@ def list_files() -> frozenset[str]:
 
 @cache
 def list_sections() -> Sequence[GuideSection]:
-    """Return the pages of the documentation by their kind."""
+    """Return the pages of the documentation by their kind; none where they are not installed."""
+    if not FOLDER.is_dir():
+        return ()
     listed = LISTED.findall((FOLDER / "index.md").read_text("utf-8"))
     return [GuideSection(caption, [_read_guide(name) for name in names.split()]) for caption, names in listed]
 
@@ -108,6 +110,8 @@ def render_list(public_url: str) -> str:
         public_url: Address of the ledger.
     """
     url = public_url.rstrip("/")
+    if not list_sections():
+        return "# Redemption Ledger\n\n> The documentation is not installed here.\n"
     title, _, purpose = _read_lead("index.md")
     lines = [
         f"# {title}\n\n> {purpose}\n",
@@ -136,5 +140,6 @@ def build_router(public_url: str) -> APIRouter:
 
 def mount_documentation(app: FastAPI) -> None:
     """Serve the documentation below /docs."""
-    files = DocumentationFiles(directory=FOLDER, check_dir=False)
-    app.mount(DOCUMENTATION_FILES, StaticAssets(files), name="documentation")
+    if FOLDER.is_dir():
+        files = StaticAssets(DocumentationFiles(directory=FOLDER), have_digests=False)
+        app.mount(DOCUMENTATION_FILES, files, name="documentation")

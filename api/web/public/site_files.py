@@ -7,7 +7,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from api.web.static_files import asset
 
-ROBOTS: Final = "User-agent: *\nDisallow: /\n"
+ROBOTS: Final = "User-agent: *\nAllow: /docs\nAllow: /llms.txt\nDisallow: /\n"
 """Pages are for people with a code or a link, and addresses of reservations belong into no index."""
 
 router = APIRouter()

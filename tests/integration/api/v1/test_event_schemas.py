@@ -26,8 +26,11 @@ def test_asyncapi_document_has_each_listed_schema(shared_app: AppClient) -> None
     document = shared_app.client.get(listed["asyncapi"], headers=shared_app.key("viewer")).json()
 
     channels = document["channels"]
-    assert channels["events"]["messages"].keys() == {f"event.{name}" for name in listed["events"]}
-    assert channels["webhooks"]["messages"].keys() == {f"message.{name}" for name in listed["webhooks"]}
+    assert channels["events"]["messages"].keys() == {f"event.{name}" for name in (*listed["events"], "cloudEvent")}
+    assert channels["webhooks"]["messages"].keys() == {
+        f"message.{name}" for name in (*listed["webhooks"], "cloudEvent")
+    }
+    assert not document["servers"]["ledger"].get("pathname", "").endswith("/")
     assert document["servers"]["ledger"]["host"] in shared_app.services.settings.public_url
     assert shared_app.client.get(listed["asyncapi"]).status_code == 401
 

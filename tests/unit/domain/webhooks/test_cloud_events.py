@@ -16,14 +16,14 @@ WEBHOOKS = CloudEventSource.webhooks_of("https://codes.example.com")
 
 def test_envelope_is_read_by_the_library_of_the_specification() -> None:
     """Attributes and data, about a code and about a campaign."""
-    wrapped = FEED.wrap_stored("UseReserved:1", (STREAM, 128), AT, {"version": 4}, is_of_campaign=False)
+    wrapped = FEED.wrap_stored("UseReserved", (STREAM, 128), AT, {"version": 4}, is_of_campaign=False)
     event = JSONFormat().read(None, orjson.dumps(wrapped))
 
     assert event.get_attributes() == {
         "specversion": "1.0",
         "id": "128",
         "source": "https://codes.example.com/api/v1/events",
-        "type": "redemption-ledger.UseReserved:1",
+        "type": "redemption-ledger.UseReserved",
         "subject": f"codes/{STREAM}",
         "time": AT,
         "datacontenttype": "application/json",
@@ -31,7 +31,7 @@ def test_envelope_is_read_by_the_library_of_the_specification() -> None:
         "sequence": "0000000000000000128",
     }
     assert event.get_data() == {"version": 4}
-    campaign = WEBHOOKS.wrap_stored("CampaignPaused:1", (STREAM, 128), AT, {}, is_of_campaign=True)
+    campaign = WEBHOOKS.wrap_stored("CampaignPaused", (STREAM, 128), AT, {}, is_of_campaign=True)
     assert (campaign["subject"], campaign["dataschema"]) == (
         f"campaigns/{STREAM}",
         "https://codes.example.com/api/v1/schemas/webhooks/CampaignPaused",
@@ -41,7 +41,7 @@ def test_envelope_is_read_by_the_library_of_the_specification() -> None:
 def test_source_and_id_name_one_event() -> None:
     """The feed and webhooks have other data about an event, so they are two sources of it."""
     feed, webhook = (
-        source.wrap_stored("UseReserved:1", (STREAM, 128), AT, {}, is_of_campaign=False) for source in (FEED, WEBHOOKS)
+        source.wrap_stored("UseReserved", (STREAM, 128), AT, {}, is_of_campaign=False) for source in (FEED, WEBHOOKS)
     )
 
     assert feed["id"] == webhook["id"]

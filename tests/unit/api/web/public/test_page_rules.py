@@ -167,7 +167,7 @@ def test_crawlers_and_browsers_get_the_files_that_they_ask_for(client: TestClien
     """No crawler is wanted, and the icon is that of the pages."""
     robots, icon = client.get("/robots.txt"), client.get("/favicon.ico")
 
-    assert robots.text == "User-agent: *\nDisallow: /\n"
+    assert robots.text == "User-agent: *\nAllow: /docs\nAllow: /llms.txt\nDisallow: /\n"
     assert robots.headers["content-type"].startswith("text/plain")
     assert client.get(icon.headers["location"]).headers["content-type"] == "image/svg+xml"
 
