@@ -340,6 +340,7 @@ USUAL: Final[Mapping[str, str]] = {
     "api.web.staff_auth.password_links:TOKEN_LENGTH_MAX": "characters of a token, which is never longer",
     "api.web.staff_auth.staff_mailer:THREADS": "threads, each of which waits for a mail server",
     "api.web.staff_auth.staff_mailer:WAITING_MAX": "slots, which a test fills",
+    "api.cli.embedded.up:SIGNALS_MAX": "bytes of one read: the rest ends the next wait",
     "api.web.staff_auth.staff_mailer:RETRY_AFTER_S": "seconds, and no size",
     "api.web.support.charts:INTERVALS_MAX": "room for text",
     "api.web.support.charts:LABELS_MAX": "room for text",

@@ -12,7 +12,6 @@ import pytest
 from psycopg import Connection
 
 from projections.database.connection import connection_options
-from projections.database.servers.stale_server_watch import LOOK_S
 from projections.database.stalled_writers import StalledWriterWatch, end_stalled_writers
 from projections.event_store.recorder import transaction
 from projections.sql.event_store import EventStoreSql
@@ -87,20 +86,16 @@ def test_watch_rests_while_no_transaction_of_its_process_is_late(
 ) -> None:
     """Quick ones don't wake it; one that takes longer than a second does."""
     monkeypatch.setattr("projections.database.stalled_writers.CHECK_INTERVAL_S", 0.1)
-    looks: list[float] = []
-    monkeypatch.setattr(
-        "projections.database.stalled_writers.end_stalled_writers", lambda _: looks.append(time.monotonic())
-    )
+    looks: list[object] = []
+    monkeypatch.setattr("projections.database.stalled_writers.end_stalled_writers", looks.append)
     with closing(StalledWriterWatch(bench.storage.datastore)):
         for _ in range(5):
             with bench.storage.datastore.get_connection() as conn:
                 conn.execute("SELECT 1")
-            time.sleep(LOOK_S / 2)
         assert looks == []
 
         with bench.storage.datastore.get_connection():
             wait_for(lambda: len(looks) > 1)
-        wait_for(lambda: looks[-1] < time.monotonic() - 2 * LOOK_S)
 
 
 def test_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:

