@@ -37,7 +37,7 @@ _OF_REQUESTS: Final = {
     "RATE_LIMITED": ErrorCode(
         "limited",
         "Too many codes that do not exist, or too many invitations.",
-        ("unknown_codes", "everybody", "test_messages", *_OF_REFUSALS["RATE_LIMITED"].reasons),
+        ("unknown_codes", "everybody", "test_messages", "questions", *_OF_REFUSALS["RATE_LIMITED"].reasons),
     ),
     "MALFORMED": ErrorCode("malformed", "The request is malformed; `errors` names the parts."),
     "EMAIL_INVALID": ErrorCode("malformed", "The email address is malformed.", field="email"),
@@ -55,7 +55,7 @@ _OF_REQUESTS: Final = {
     "FORBIDDEN": ErrorCode(
         "forbidden",
         "The caller lacks the scope, the session's token or a second factor, or the API key may not be used from here.",
-        ("csrf", "network", "second_factor"),
+        ("csrf", "network", "second_factor", "origin"),
     ),
     "PROOF_REQUIRED": ErrorCode(
         "forbidden", "A member of staff has to confirm on a staff page that it is them, and repeat the request."

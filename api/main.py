@@ -46,6 +46,9 @@ from api.http.trusted_proxies import behind_proxies, forwarded_reader
 from api.http.validation_errors import problem_of
 from api.i18n.catalogs import translator
 from api.i18n.languages import LANGUAGES
+from api.mcp import endpoint, own_reads, stdio
+from api.mcp.questions import Questions
+from api.mcp.toolbox import ToolSet
 from api.rate_limits.guard import Guard
 from api.rate_limits.report_exchange import report_periodically
 from api.schemas.groups import BODY_BYTES_MAX as BRANDING_BYTES_MAX
@@ -54,7 +57,7 @@ from api.settings import ApiSettings
 from api.use_cases.mail_hooks.hook import MailHook
 from api.use_cases.mail_hooks.providers import open_mail_hook
 from api.use_cases.privacy.erase_person import PersonErasure
-from api.use_cases.services import Services
+from api.use_cases.services import Caller, Services
 from api.v1 import group_branding, hand_outs
 from api.v1.codes import code_import
 from api.v1.public import redeem
@@ -219,6 +222,7 @@ def _build_fixed_routes() -> Sequence[BaseRoute]:
     include_pages(router)
     include_support(router)
     include_admin(router)
+    router.include_router(endpoint.router)
     return router.routes
 
 
@@ -271,6 +275,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 guard=guard,
                 channel_kinds=_channel_kinds(),
             )
+            app.state.questions = cache(partial(open_questions, app.state.services))
             app.state.hook_post = app.state.mail_preview = preview_sender = _preview_sender(settings, storage)
             provider = _identity_provider(settings)
             app.state.support = SupportContext.from_services(app.state.services, preview_sender, provider)
@@ -305,6 +310,23 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 reports.close()
 
     return lifespan
+
+
+def open_questions(services: Services) -> Questions:
+    """Return what answers the questions of assistants: from the routes that offer themselves as tools."""
+    tools = collect_tools()
+    tools.app.state.services = services
+    return Questions(tools, services)
+
+
+def collect_tools() -> ToolSet:
+    """Return the tools of assistants; their application needs services before it answers."""
+    return ToolSet.build([*_build_fixed_routes(), *own_reads.router.routes])
+
+
+def serve_stdio(settings: ApiSettings, secret: str | None, new_caller: Callable[[], Caller]) -> None:
+    """Serve the tools to one client over stdin and stdout; arguments and errors are those of `stdio.serve`."""
+    stdio.serve(create_app(settings), secret, new_caller)
 
 
 def _watch_broker(url: str) -> BrokerMonitor:

@@ -22,7 +22,7 @@ from api.cli.command_index import INDEX_FILE, render_index
 from api.code_import.row_parser import COLUMNS, IGNORED_COLUMNS
 from api.http.problems import status_of
 from api.i18n.catalogs import catalog_paths, translator
-from api.main import create_app
+from api.main import collect_tools, create_app
 from api.schemas.events.event_schemas import Schema, describe_members, read_members, read_optional_members
 from api.settings import ApiSettings
 from domain.commands.reservation.reserve import ReserveUse
@@ -56,6 +56,7 @@ def render_pages() -> dict[Path, str]:
         DOCS / "how-to/import-codes.md": _column_lines(),
         DOCS / "how-to/runbook.md": _alert_lines(),
         DOCS / "reference/settings.md": _setting_lines(),
+        DOCS / "reference/tools.md": _tool_lines(),
     }
     return {INDEX_FILE: render_index(), **{page: _render_page(page, lines) for page, lines in lists.items()}}
 
@@ -226,6 +227,17 @@ def _setting_lines() -> Iterator[str]:
     yield "| variable | what it is |"
     yield "|---|---|"
     yield from (f"| `{name}` | {description} |" for name, description in OTHER_VARIABLES.items())
+
+
+def _tool_lines() -> Iterator[str]:
+    """Yield every tool of assistants with its scopes, its arguments and what it does."""
+    yield "| tool | scopes | arguments | what it does |"
+    yield "|---|---|---|---|"
+    for tool in collect_tools().list_visible(frozenset(SCOPES)):
+        scopes = ", ".join(f"`{scope}`" for scope in sorted(tool.scopes)) or "any key"
+        names = [f"`{name}`" if name in tool.required else f"[`{name}`]" for name in tool.parameters]
+        yield f"| `{tool.name}` | {scopes} | {', '.join(names)} | {tool.title} |"
+    yield "\nArguments in brackets can be left out."
 
 
 def _command_lines() -> Iterator[str]:

@@ -22,6 +22,7 @@ FAMILIES: Final = (
     "api.cli.server.up_and_migrate",
     "api.cli.server.container",
     "api.cli.server.show_settings",
+    "api.cli.server.serve_assistant",
     "api.cli.codes.codes",
     "api.cli.codes.history",
     "api.cli.codes.what_if",

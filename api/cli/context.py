@@ -47,6 +47,11 @@ SETTLING_COMMANDS_MAX = 100_000
 """More than a revoked code needs: 100 reservations each."""
 
 
+def create_operator() -> Caller:
+    """Return the operator as caller of a new request, by whose id a lost answer to a commit is found again."""
+    return Caller(actor="operator", actor_id=f"uid:{os.getuid()}", request_id=f"cli:{secrets.token_hex(8)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Session(ReadSession):
     """One run of a command that changes something, or that reads with the services of the API."""
@@ -91,8 +96,8 @@ class OpenLedger(OpenReader):
         return self.services.storage
 
     def caller(self) -> Caller:
-        """Return the operator as caller of a new request, by whose id a lost answer to a commit is found again."""
-        return Caller(actor="operator", actor_id=f"uid:{os.getuid()}", request_id=f"cli:{secrets.token_hex(8)}")
+        """Return the operator as caller of a new request."""
+        return create_operator()
 
     def create_context(self) -> CommandContext:
         """Create the context of an operator's command."""

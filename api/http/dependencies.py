@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Body, Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -22,6 +22,9 @@ from projections.repositories.staff_sessions import StaffSessionRepository
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing, so they need no proof that one of our pages sent the request."""
+
+IDENTITY: Final = "ledger_identity"
+"""Key of the ASGI scope: the caller of a request that this process makes itself. No server sets it."""
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -90,8 +93,12 @@ async def identity(
         ApplicationError: UNAUTHORIZED without either; FORBIDDEN if a session's request lacks its token,
             or if the key may not be used from the address of the request.
     """
+    if (caller := request.scope.get(IDENTITY)) is not None:
+        return cast("Identity", caller)
     if credentials is not None:
-        return await _of_key(request, credentials.credentials)
+        return await identify_key(
+            services_of(request), credentials.credentials, request_id_of(request), client_ip_of(request.scope)
+        )
     cookie = request.cookies.get(COOKIE)
     if cookie is None or "authorization" in request.headers:
         raise ApplicationError("UNAUTHORIZED")
@@ -113,8 +120,18 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     return caller
 
 
-async def _of_key(request: Request, secret: str) -> Identity:
-    services = services_of(request)
+async def identify_key(services: Services, secret: str, request_id: str | None, address: str | None) -> Identity:
+    """Identify the caller by an API key.
+
+    Args:
+        services: The parts of this process.
+        secret: The key.
+        request_id: Of the request.
+        address: The IP address that it came from.
+
+    Raises:
+        ApplicationError: UNAUTHORIZED; FORBIDDEN, the key may not be used from this address.
+    """
     digest = digest_of(secret)
     api_key = await services.run_blocking(services.reader.find_api_key, digest, services.now())
     if api_key is None:
@@ -123,10 +140,10 @@ async def _of_key(request: Request, secret: str) -> Identity:
     caller = Caller(
         actor="key",
         actor_id=str(api_key.key_id),
-        request_id=request_id_of(request),
+        request_id=request_id,
         client_ip=f"key:{api_key.key_id}",
     )
-    admit_key_from(services, caller, api_key, client_ip_of(request.scope))
+    admit_key_from(services, caller, api_key, address)
     return Identity(
         caller=caller,
         scopes=scopes_of(api_key.role, api_key.scopes),

@@ -12,6 +12,8 @@ from domain.values.timestamps import read_timestamp
 from projections.database.store_queries import ReadableStore
 from projections.read_models.pagination import OLDEST, ListCursor, ListName, count_rows
 
+LAG_HEADER: Final = "Ledger-Read-Lag"
+"""Seconds by which a response from a standby may be behind."""
 COUNTED_MAX: Final = 1_000
 """Most rows of a list that are counted."""
 CHUNK: Final = 2_000

@@ -57,6 +57,7 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "removed_webhook": ("url",),
     "redelivered": ("delivery", "failed", "since"),
     "sent_test": ("group", "url", "outcome"),
+    "asked_question": ("tool", "asked"),
     "uploaded_recipients": ("lines", "added", "count"),
     "sent_hand_out_test": ("outcome",),
     **dict.fromkeys(("proposed", "approved", "rejected", "withdrew", "let_expire"), ("kind", "approval")),

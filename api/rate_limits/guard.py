@@ -17,11 +17,11 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from api.rate_limits.breaker import Breaker
+from api.rate_limits.caller_limit import QUESTIONS, TEST_MESSAGES, CallerLimit
 from api.rate_limits.client_network import client_networks
 from api.rate_limits.expiring_keys import TimedSet
 from api.rate_limits.gcra import KEYS_MAX, Gcra, Limit
 from api.rate_limits.invitations import Invitation, Invitations
-from api.rate_limits.message_tests import MessageTests
 from domain.events.event import ActorKind
 from domain.values.code_strength import CodeStrength
 from projections.config.settings import RATES, Rates
@@ -94,6 +94,7 @@ class Guard:
     Attributes:
         invitations: The limits on what codes that exist bring about.
         message_tests: The limit on test messages of staff and API keys.
+        questions: The limit on calls of tools by assistants.
         on_use: Is called whenever it decides or counts something.
     """
 
@@ -102,7 +103,8 @@ class Guard:
         self._clock = clock
         self._spent = {limit.name: Gcra(limit) for limit in LIMITS}
         self.invitations = Invitations(rates, clock)
-        self.message_tests = MessageTests(clock)
+        self.message_tests = CallerLimit(TEST_MESSAGES, clock)
+        self.questions = CallerLimit(QUESTIONS, clock)
         self.on_use: Callable[[], object] = lambda: None
         self._tables = {**self._spent, **self.invitations.tables}
         self._recent_failures = TimedSet(FAILURE_MEMORY_S, KEYS_MAX)

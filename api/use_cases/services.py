@@ -10,8 +10,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from api.errors import RETRY_AFTER_S, ApplicationError
+from api.rate_limits.caller_limit import QUESTIONS, TEST_MESSAGES, CallerLimit
+from api.rate_limits.gcra import Limit
 from api.rate_limits.guard import Guard
-from api.rate_limits.message_tests import TEST_MESSAGES
 from api.settings import ApiSettings
 from api.use_cases.background_records import BackgroundRecords
 from api.use_cases.heavy_reads import HeavyReads
@@ -218,11 +219,17 @@ class Services(LedgerServices):
         Raises:
             ApplicationError: RATE_LIMITED.
         """
-        if self.guard is None:
-            return
-        if wait_s := self.guard.message_tests.acquire(f"{caller.actor}:{caller.actor_id}".encode()):
-            LIMITED.labels(TEST_MESSAGES.name).inc()
-            raise ApplicationError("RATE_LIMITED", retry_after_s=wait_s, why=TEST_MESSAGES.name)
+        if self.guard is not None:
+            _count_unit(self.guard.message_tests, TEST_MESSAGES, caller)
+
+    def limit_questions(self, caller: Caller) -> None:
+        """Count a question that an assistant is about to ask for a caller.
+
+        Raises:
+            ApplicationError: RATE_LIMITED.
+        """
+        if self.guard is not None:
+            _count_unit(self.guard.questions, QUESTIONS, caller)
 
     async def execute_in_group(self, command: Command) -> CommandResult:
         """Execute one command in the event loop, in one transaction with those that arrive with it.
@@ -262,6 +269,12 @@ class Services(LedgerServices):
             ApplicationError: UNAVAILABLE, the database is unavailable or does not answer in time.
         """
         return await run_blocking(self.settings.request_wait_s, function, *args, **kwargs)
+
+
+def _count_unit(used: CallerLimit, limit: Limit, caller: Caller) -> None:
+    if wait_s := used.acquire(f"{caller.actor}:{caller.actor_id}".encode()):
+        LIMITED.labels(limit.name).inc()
+        raise ApplicationError("RATE_LIMITED", retry_after_s=wait_s, why=limit.name)
 
 
 def require_result(outcome: Result | BaseException) -> CommandResult:

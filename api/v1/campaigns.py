@@ -9,6 +9,7 @@ from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute, heavy_read
 from api.http.dependencies import CreationKey, MayIssueCodes, MayReadCodes, TheLanguage, TheReason, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
+from api.http.offered_reads import offer_as_tool
 from api.http.openapi import OF_APPROVALS, PROTECTED, problem_responses
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.schemas.campaigns import (
@@ -84,6 +85,7 @@ def create(
 
 
 @router.get("", summary="List campaigns in order of creation")
+@offer_as_tool()
 def list_campaigns(
     services: TheServices,
     _: MayReadCodes,
@@ -109,6 +111,7 @@ def waiting_list(campaign_id: UUID, services: TheServices, _: MayReadCodes) -> W
 
 
 @router.get("/{campaign_id}", responses=problem_responses("NOT_FOUND"), summary="Get a campaign")
+@offer_as_tool()
 def get(campaign_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CampaignView:
     """Returns terms and balance of one campaign. The ETag represents its terms; redeeming does not change it."""
     balance = CampaignReader(services.storage).find_campaign(campaign_id)
@@ -205,6 +208,7 @@ def end(campaign_id: UUID, services: TheServices, caller: MayIssueCodes, note: T
     response_model=CampaignHistory,
     summary="Get the history of a campaign",
 )
+@offer_as_tool("format")
 @heavy_read()
 def history(
     campaign_id: UUID,
@@ -237,6 +241,7 @@ def history(
     response_model=CampaignExplanation,
     summary="Explain the uses of a campaign",
 )
+@offer_as_tool("format")
 @heavy_read()
 def explain(
     campaign_id: UUID,

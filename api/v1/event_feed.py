@@ -20,7 +20,9 @@ from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadEvents, TheServices
+from api.http.offered_reads import offer_as_tool
 from api.http.openapi import PROTECTED, STREAMED
+from api.http.pagination import LAG_HEADER
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.schemas.events.event_schemas import LEFT_OUT
 from api.schemas.numbers import IN_DIGITS
@@ -47,8 +49,6 @@ NEXT_HEADER: Final = "Ledger-Next-Position"
 NEWEST_HEADER: Final = "Ledger-Newest-Position"
 MORE_HEADER: Final = "Ledger-More"
 """Value of `after` of the next request, where the body is a list of events."""
-LAG_HEADER: Final = "Ledger-Read-Lag"
-"""Seconds by which a response from a standby may be behind."""
 
 
 def _check_type_name(name: str) -> str:
@@ -138,6 +138,7 @@ BATCHED: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("", response_model=EventPage, responses=BATCHED, summary="List events from a position")
+@offer_as_tool("wait", "format")
 async def list_events(
     request: Request,
     services: TheServices,

@@ -29,6 +29,8 @@ OTHER_VARIABLES: Final = {
     "LEDGER_LOG_SIZE": "size of a container's log before it is rotated, such as `10m`; Docker keeps three files each",
     "LEDGER_DEPLOYMENT": "deployment whose commands `ledger doctor` shows: `compose`, `cluster-compose` or `cluster`;"
     " the files in `deploy` set it",
+    "LEDGER_API_KEY": "API key of `ledger mcp`; without one, its tools read what the operator may"
+    " ([guide](../how-to/ask-an-assistant.md))",
     "PROMETHEUS_MULTIPROC_DIR": "directory in which the processes of one container aggregate their metrics"
     " ([metrics](metrics.md))",
     "SSL_CERT_FILE": "certificate authorities that mail servers are checked against",

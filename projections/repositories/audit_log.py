@@ -87,6 +87,7 @@ AuditAction = Literal[
     "rejected",
     "withdrew",
     "let_expire",
+    "asked_question",
 ]
 
 
@@ -153,6 +154,7 @@ ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(
         "rotated_keys",
         "uploaded_recipients",
         "sent_hand_out_test",
+        "asked_question",
     }
 )
 """Actions whose reason or details are about no single person; why a person was erased is kept as evidence."""

@@ -78,6 +78,7 @@ LIMIT_NAMES = (
     *("address", "short", "network", "email", "code", "breaker", "everybody", "volley"),
     *InvitationsLimited.reasons,
     "test_messages",
+    "questions",
 )
 SIGN_IN_BOUNDS = ("pair", "browser", "site", "network", "account", "all", "own", "step", "provider", "full", "timeout")
 OTHER = "other"

@@ -301,6 +301,18 @@ def _given_code(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
 
 
 AUDITED: Final[dict[str, Make]] = {
+    "POST /mcp": lambda audited_app: (
+        "/mcp",
+        {
+            "json": {
+                "jsonrpc": "2.0",
+                "id": 1,
+                "method": "tools/call",
+                "params": {"name": "codes_one_code", "arguments": {"code_id": audited_app.code()}},
+            },
+            "headers": {"accept": "application/json, text/event-stream"},
+        },
+    ),
     "PATCH /api/v1/codes/{code_id}": _at(CODE, AuditedApp.code, json={"max_uses": 7}),
     "PUT /api/v1/codes/{code_id}/terms": _terms,
     "POST /api/v1/codes/{code_id}/notes": _at(CODE + "/notes", AuditedApp.code, json=NOTE),

@@ -139,6 +139,7 @@ POST /support/sign-out
 GET /support/tries/{digest}
 GET /support/work
 GET /support/{_path}
+POST /mcp
 """
 
 SUPPORT: Final = """
@@ -437,7 +438,7 @@ GET /api/v1/schemas/webhooks/{name}
 }
 """Which scope of an API key opens which route; every other route below /api/v1 that is not for anyone needs `admin`."""
 
-ANY_KEY: Final = frozenset({"GET /api/v1/session"})
+ANY_KEY: Final = frozenset({"GET /api/v1/session", "POST /mcp"})
 """Tells anyone who asks what they may."""
 
 SCOPE_OF: Final = {route: scope for scope, routes in BY_SCOPE.items() for route in routes.split("\n")[1:-1]}
@@ -466,4 +467,4 @@ def address(path: str) -> str:
 
 def is_api(path: str) -> bool:
     """Whether an API key opens it."""
-    return path.startswith("/api/v1/")
+    return path.startswith("/api/v1/") or path == "/mcp"

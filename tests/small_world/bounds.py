@@ -54,6 +54,7 @@ SMALL: Final[Mapping[str, int]] = {
     "workers.channels.smtp.connection_pool:MESSAGES_PER_CONNECTION_MAX": 2,
     "workers.webhooks.deliverer:ENDPOINTS_AT_ONCE": 2,
     "projections.repositories.rate_limit_reports:ROWS_MAX": 4,
+    "api.use_cases.lookups.find_subjects:FOUND_MAX": 2,
     "api.rate_limits.gcra:KEYS_MAX": 320,  # more than the largest burst over all keys, of failed sign-ins
     "api.rate_limits.invitations:REPORTED_MAX": 4,
     "api.rate_limits.invitations:FIRST_REPORTED_MAX": 2,
@@ -312,6 +313,9 @@ USUAL: Final[Mapping[str, str]] = {
     "api.code_import.new_groups:NEW_GROUPS_MAX": "beyond it a new group is not named",
     "api.web.admin.uploads:FIELDS_MAX": "the fields of a form",
     "api.rate_limits.breaker:UNKNOWN_MAX": "a rate, which tests reach",
+    "api.mcp.questions:ANSWER_BYTES_MAX": "promised to clients; a test makes it small",
+    "api.mcp.questions:NAMED_LENGTH_MAX": "a length",
+    "api.mcp.questions:OK": "a status of HTTP",
     "api.rate_limits.guard:CONCURRENT_MAX": "a rate, which tests reach",
     "api.rate_limits.guard:SPENT_MAX": "a rate, which tests reach",
     "api.v1.reservations.outage_refunds:LISTED_MAX": "promised to clients: the response counts what it does not list",

@@ -16,6 +16,7 @@ from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute, answer_within, heavy_read
 from api.http.dependencies import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
 from api.http.etags import tag_of
+from api.http.offered_reads import offer_as_tool
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import fill_page, format_cursor, parse_cursor
 from api.schemas.csv_cells import CSV_CONTENT
@@ -136,6 +137,7 @@ class CodeFilter:
 
 
 @router.get("", summary="List codes in order of issue")
+@offer_as_tool()
 def list_codes(
     services: TheServices,
     _: MayReadCodes,
@@ -166,6 +168,7 @@ def list_codes(
 
 
 @router.get("/{code_id}", responses=problem_responses("NOT_FOUND"), summary="Get a code")
+@offer_as_tool()
 def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CodeView:
     """Returns balance and terms of a code. The ETag represents its terms; redeeming does not change it."""
     row = services.reader.find_balance(code_id)
@@ -181,6 +184,7 @@ def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Re
     response_model=History,
     summary="List the history of a code",
 )
+@offer_as_tool("format")
 @heavy_read()
 def history(
     code_id: UUID,
@@ -213,6 +217,7 @@ def history(
     response_model=Explanation,
     summary="Explain the balance of a code",
 )
+@offer_as_tool("format")
 @heavy_read()
 def explain(
     code_id: UUID,

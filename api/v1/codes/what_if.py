@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute, heavy_read
 from api.http.dependencies import MayReadCodes, TheLanguage, TheServices
+from api.http.offered_reads import offer_as_tool
 from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.parsing import parse_email
 from api.schemas.timestamps import LooseTimestamp
@@ -22,6 +23,7 @@ router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/codes/{code_id}", 
     responses=problem_responses("NOT_FOUND", "MALFORMED", "EMAIL_INVALID"),
     summary="Preview a request or an action as of a time",
 )
+@offer_as_tool()
 @heavy_read()
 def what_if(
     code_id: UUID,

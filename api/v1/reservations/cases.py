@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadCases, TheServices
+from api.http.offered_reads import offer_as_tool
 from api.http.openapi import PROTECTED
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.schemas.numbers import IN_DIGITS
@@ -22,6 +23,7 @@ PAGE_MAX = 200
 
 
 @router.get("", summary="List cases, oldest first")
+@offer_as_tool()
 def list_cases(
     services: TheServices,
     _: MayReadCases,

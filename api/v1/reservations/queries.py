@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadReservations, TheServices
+from api.http.offered_reads import offer_as_tool
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import fill_page, format_cursor, parse_cursor
 from api.schemas.numbers import IN_DIGITS
@@ -76,6 +77,7 @@ class ReservationFilter:
 
 
 @router.get("", summary="List reservations, oldest first")
+@offer_as_tool()
 def list_reservations(
     services: TheServices,
     _: MayReadReservations,
@@ -111,6 +113,7 @@ def list_reservations(
 
 
 @router.get("/{reservation_id}", responses=problem_responses("NOT_FOUND"), summary="Get a reservation")
+@offer_as_tool()
 def one_reservation(reservation_id: UUID, services: TheServices, _: MayReadReservations) -> ReservationView:
     """Returns the state of a reservation. Only the support console shows the recipient."""
     return view_of_reservation(services.reservation(reservation_id))

@@ -88,6 +88,11 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         "they moved；URL：https://a.example.com/in",
     ),
     "exported_emails": (NO_REASON, "no reason was given", "未填写原因"),
+    "asked_question": (
+        describe_values(tool="find", asked="text=text of 5 characters"),
+        "tool: find; arguments: text=text of 5 characters",
+        "工具：find；参数：text=text of 5 characters",
+    ),
     "exported_person": ("role: the customer asked", "role: the customer asked", "role: the customer asked"),
     "made_key": (
         describe_values(name="reports", scopes=["codes:read", "cases:read"], days=30),

@@ -1,0 +1,54 @@
+"""`POST /mcp`: the tools over HTTP, with an API key as a bearer token."""
+
+import asyncio
+from importlib import import_module
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api.errors import ApplicationError, malformed
+from api.http.blocking_route import BlockingRoute
+from api.http.dependencies import Identity, TheIdentity, TheLanguage, TheServices
+
+PATH: Final = "/mcp"
+
+router = APIRouter(route_class=BlockingRoute)
+
+
+@router.post(PATH, include_in_schema=False)
+async def answer_assistant(
+    request: Request, services: TheServices, language: TheLanguage, who: TheIdentity
+) -> Response:
+    """Answer one message of an assistant's client.
+
+    Raises:
+        ApplicationError: UNAUTHORIZED, the caller has no API key; FORBIDDEN, a page of another site asks; MALFORMED,
+            the URL has a query, which logs of proxies would keep.
+    """
+    if who.caller.actor != "key":
+        raise ApplicationError("UNAUTHORIZED")
+    if request.scope["query_string"]:
+        raise malformed("query", "must be empty: the API key goes into the Authorization header")
+    origin = request.headers.get("origin")
+    if origin is not None and origin != _origin_of(services.settings.public_url):
+        raise ApplicationError("FORBIDDEN", why="origin")
+    # At first, the import and the schemas take seconds, in which this process answers other requests.
+    protocol: Any = await asyncio.to_thread(import_module, "api.mcp.mcp_protocol")
+    questions = await asyncio.to_thread(request.app.state.questions)
+
+    async def identify() -> Identity:
+        return who
+
+    server = protocol.build_server(questions, identify, language, request.app.version)
+    status, headers, body = await protocol.answer_http(server, request.scope, request.receive)
+    response = Response(body, status)
+    response.raw_headers = [pair for pair in headers if pair[0] != b"content-length"]
+    response.headers["content-length"] = str(len(body))
+    return response
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,208 @@
+"""What an assistant asks is recorded, bounded, and answered with its place in the log."""
+
+from uuid import uuid4
+
+import pytest
+from mcp.client.client import Client
+
+from api.mcp import questions
+from api.rate_limits.caller_limit import QUESTIONS
+from domain.ports import Accepted
+from projections.repositories.audit_reader import AuditReader
+from projections.storage.report_store import ReportReading, ReportStore
+from projections.transparency_log.line_proofs import read_signing_progress
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.assistant import Connect, ask, converse, over_http
+from tests.support.ledger.code_template import make_template
+from workers.maintenance.log_follower import update_log
+
+PERSON = "wang.fang@example.com"
+
+
+@pytest.fixture(scope="module")
+def admin(shared_app: AppClient) -> Connect:
+    """An assistant with the key of an admin."""
+    return over_http(shared_app, shared_app.key("admin"))
+
+
+def newest_entry(app: AppClient) -> tuple[str, object, str | None]:
+    """Action, subject and details of the newest entry of the audit log, which names a key."""
+    (entry,) = AuditReader(app.services.storage).list_page(1)
+    assert entry.key_id is not None
+    return entry.action, entry.subject_id, entry.reason
+
+
+def test_question_about_a_person_is_recorded_by_the_id_of_the_recipient(shared_app: AppClient, admin: Connect) -> None:
+    """Never by the email address or the code that was typed."""
+    code = shared_app.issue(make_template(max_uses=3))
+    answer = shared_app.redeem(code, PERSON).json()
+    shared_app.attempt(answer["reservation_id"], Accepted(server="mx:25"))
+    reservation = shared_app.services.reservation(answer["reservation_id"])
+
+    asked = {}
+    for text in (PERSON, code, "unknown@example.com"):
+        assert not ask(admin, "find", text=text).is_error
+        asked[text] = newest_entry(shared_app)
+
+    assert asked == {
+        PERSON: (
+            "asked_question",
+            reservation.recipient_id,
+            f"tool: find; asked: text={reservation.recipient_id}",
+        ),
+        code: ("asked_question", reservation.code_id, f"tool: find; asked: text={reservation.code_id}"),
+        "unknown@example.com": ("asked_question", None, "tool: find; asked: text=text of 19 characters"),
+    }
+    what_if = ask(admin, "codes_what_if", code_id=str(reservation.code_id), email=PERSON)
+    assert what_if.structured_content["answer"]["would"] == {"untrusted_text": "accepted"}
+    assert newest_entry(shared_app)[2] == (
+        f"tool: codes_what_if; asked: code_id={reservation.code_id}, email={reservation.recipient_id}"
+    )
+
+
+def test_answer_names_the_position_and_the_newest_checkpoint(shared_app: AppClient, admin: Connect) -> None:
+    """The position is that of the newest event when the question was asked."""
+    shared_app.issue()
+    update_log(shared_app.services.storage, shared_app.services.now(), None)
+    checkpoint = read_signing_progress(shared_app.services.storage).checkpoint
+    assert checkpoint is not None
+
+    log = ask(admin, "check_health").structured_content["log"]
+
+    assert log == {
+        "position": checkpoint.position,
+        "checkpoint": {
+            "number": checkpoint.number,
+            "position": checkpoint.position,
+            "at": checkpoint.at.isoformat(),
+        },
+        "answered_by": "primary",
+    }
+
+
+def test_answer_says_when_a_standby_gave_it(
+    shared_app: AppClient, admin: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And by how many seconds it may be behind."""
+    reading = ReportReading(shared_app.services.storage, None)
+    reading.lag_s = 1.5
+    monkeypatch.setattr(ReportStore, "read", lambda _: reading)
+
+    log = ask(admin, "events_list_events", limit=1).structured_content["log"]
+
+    assert (log["answered_by"], log["lag_s"]) == ("standby", 1.5)
+
+
+def test_answer_that_is_too_long_says_how_to_narrow_the_question(
+    shared_app: AppClient, admin: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is sent."""
+    monkeypatch.setattr(questions, "ANSWER_BYTES_MAX", 300)
+    shared_app.issue()
+
+    answer = ask(admin, "codes_list_codes")
+
+    assert answer.is_error
+    too_long = answer.structured_content["answer_is_too_long"]
+    assert too_long["bytes"] > too_long["bytes_max"] == 300
+    assert "limit" in too_long["narrow_your_question_by"]
+    assert "answer" not in answer.structured_content
+
+
+def test_question_that_takes_too_long_is_unavailable(admin: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its client may ask again."""
+    monkeypatch.setattr(questions, "CALL_S_MAX", 0.0)
+
+    answer = ask(admin, "check_health")
+
+    assert answer.is_error
+    assert answer.structured_content["problem"]["code"] == "UNAVAILABLE"
+
+
+def test_questions_of_one_key_are_limited(shared_app: AppClient) -> None:
+    """Those of other keys are not."""
+    connect, other = (over_http(shared_app, shared_app.key("viewer")) for _ in range(2))
+
+    async def ask_often(client: Client) -> list[bool]:
+        return [(await client.call_tool("check_health", {})).is_error for _ in range(QUESTIONS.burst + 5)]
+
+    results = converse(connect, ask_often)
+
+    assert results[0] is False
+    assert results[-1] is True
+    assert not ask(other, "check_health").is_error
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "where"),
+    [
+        ("find", {}, "arguments.text"),
+        ("find", {"text": {"a": 1}}, "arguments.text"),
+        ("find", {"text": "x", "secret": "y"}, "arguments"),
+        ("codes_history", {"code_id": "no-id"}, "path.code_id"),
+        ("codes_history", {"code_id": "../../cases"}, "path.code_id"),
+        ("codes_history", {"code_id": str(uuid4()), "format": "csv"}, "arguments"),
+        ("events_list_events", {"wait": 30}, "arguments"),
+    ],
+)
+def test_malformed_question_says_what_is_wrong(
+    admin: Connect, tool: str, arguments: dict[str, object], where: str
+) -> None:
+    """As the API does, and without repeating the value."""
+    answer = ask(admin, tool, **arguments)
+
+    assert answer.is_error
+    problem = answer.structured_content["problem"]
+    assert (problem["code"], problem["errors"][0]["where"]) == ("MALFORMED", where)
+
+
+def test_support_actions_and_verification_of_a_code(shared_app: AppClient, admin: Connect) -> None:
+    """What support would do, and whether the balance is what the events add up to."""
+    code = shared_app.issue(make_template(max_uses=1))
+    reservation_id = shared_app.redeem(code, "he.ping@example.com").json()["reservation_id"]
+    code_id = str(shared_app.services.reservation(reservation_id).code_id)
+
+    actions = ask(admin, "preview_support_actions", reservation_id=reservation_id).structured_content["answer"]
+    verified = ask(admin, "verify_code", code_id=code_id).structured_content["answer"]
+
+    possible = {each["action"] for each in actions["actions"] if each["is_possible"]}
+    assert (actions["state"], "cancel" in possible, "resend" in possible) == ("reserved", True, False)
+    assert (verified["agrees"], verified["differences"], verified["version"]) == (True, [], 2)
+    with shared_app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE code_balances SET used = 1 WHERE code_id = %s", (code_id,))
+    drifted = ask(admin, "verify_code", code_id=code_id).structured_content["answer"]
+    assert (drifted["agrees"], [each["field"] for each in drifted["differences"]]) == (
+        False,
+        [{"untrusted_text": "used"}],
+    )
+
+
+def test_question_about_what_does_not_exist_has_the_problem_of_its_route(shared_app: AppClient, admin: Connect) -> None:
+    """Of every tool that needs an ID."""
+    tools = shared_app.client.app.state.questions().tools.tools.values()  # type: ignore[attr-defined]  # as any ASGI app
+    needing = {tool.name: tool.required[0] for tool in tools if tool.required and tool.name != "find"}
+    assert len(needing) > 5
+    del needing["codes_what_if"]  # it needs one of two further arguments, too
+
+    answers = {name: ask(admin, name, **{argument: str(uuid4())}) for name, argument in needing.items()}
+
+    codes = {
+        name: answer.structured_content["problem"]["status"] for name, answer in answers.items() if answer.is_error
+    }
+    assert codes == dict.fromkeys(needing, 404)
+
+
+def test_failure_of_a_tool_is_a_problem_that_says_nothing_of_it(
+    admin: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the application log."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr("projections.read_models.reader.Reader.ping", fail)
+
+    answer = ask(admin, "check_health")
+
+    assert answer.structured_content["problem"]["code"] == "INTERNAL"
+    assert "secret" not in str(answer)
