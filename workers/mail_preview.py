@@ -17,7 +17,7 @@ from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.mail_message import MessageParts, preview_parts
 from workers.channels.registry import GroupChannels
 from workers.http_client.client import PinnedHttpClient
-from workers.webhooks.message import WebhookResult, WebhookSender, WebhookTarget
+from workers.webhooks.message import MessageTarget, WebhookResult, WebhookSender
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class MailPreviewer:
         """Send an endpoint a test now, in the calling thread."""
         http = PinnedHttpClient(self.settings.webhook_networks, self.settings.webhook_timeout_s)
         sender = WebhookSender(http, CloudEventSource.webhooks_of(self.settings.public_url))
-        return sender.test(WebhookTarget(url, secrets, message_format), delivery_id, now)
+        return sender.test(MessageTarget(url, secrets, message_format), delivery_id, now)
 
     def send(self, message: OutboundMessage) -> Outcome:
         """Send one message now, over a separate connection, in the calling thread.

@@ -29,7 +29,7 @@ from projections.repositories.webhook_endpoints import DisabledReason, WebhookEn
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry.metrics import ERRORS, WEBHOOK_DELIVERIES
-from workers.webhooks.message import WebhookResult, WebhookSender, WebhookTarget
+from workers.webhooks.message import MessageTarget, WebhookResult, WebhookSender
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class WebhookDeliverer:
         Return False if the endpoint gets nothing more for now.
         """
         secrets = self.secrets.list_valid_texts(lease.endpoint_id, self.now())
-        target = WebhookTarget(lease.url, secrets, lease.format)
+        target = MessageTarget(lease.url, secrets, lease.format)
         results = list(executor.map(lambda delivery: self.sender.send(target, delivery, self.now()), due))
         now = self.now()
         attempts = [self._attempt(delivery, result, now) for delivery, result in zip(due, results, strict=True)]

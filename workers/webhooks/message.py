@@ -77,7 +77,7 @@ AS_CLOUD_EVENT: Final = {"Content-Type": ONE_EVENT}
 """Structured mode: the signature covers the body, and so the whole event. Binary mode has its attributes in headers."""
 
 
-class WebhookTarget(NamedTuple):
+class MessageTarget(NamedTuple):
     """Where messages go, and how they are signed and written."""
 
     url: str
@@ -96,14 +96,14 @@ class WebhookSender:
     http: PinnedHttpClient
     source: CloudEventSource
 
-    def send(self, target: WebhookTarget, delivery: DueDelivery, now: datetime) -> WebhookResult:
+    def send(self, target: MessageTarget, delivery: DueDelivery, now: datetime) -> WebhookResult:
         """Send a message about an event."""
         body, headers = build_message(delivery), _trace_headers(delivery)
         if target.format == "cloudevents":
             body, headers = wrap_message(delivery, body, self.source), {**headers, **AS_CLOUD_EVENT}
         return self._post(target, f"msg_{delivery.delivery_id.hex}", msgspec.json.encode(body), now, headers)
 
-    def test(self, target: WebhookTarget, delivery_id: UUID, now: datetime) -> WebhookResult:
+    def test(self, target: MessageTarget, delivery_id: UUID, now: datetime) -> WebhookResult:
         """Send a test message, which is about no event."""
         message_id, headers = f"msg_{delivery_id.hex}", NO_HEADERS
         body: dict[str, Any] = {"type": TEST_TYPE, "timestamp": now, "data": {}}
@@ -113,7 +113,7 @@ class WebhookSender:
 
     def _post(
         self,
-        target: WebhookTarget,
+        target: MessageTarget,
         message_id: str,
         body: bytes,
         now: datetime,
