@@ -43,10 +43,15 @@ UNKNOWN_DEVICE: Final = Device()
 
 
 class SessionRow(NamedTuple):
-    """One session of an account. `digest` names it, and cannot be used in its place."""
+    """One session of an account. `digest` names it, and cannot be used in its place.
+
+    Attributes:
+        network: Where it was begun; None if that was not recorded.
+    """
 
     digest: bytes
     device: Device
+    network: str | None
     created_at: datetime
     used_at: datetime
 
@@ -88,6 +93,7 @@ class NewSession(NamedTuple):
         digest: Of its token.
         before: Digest of the session that the browser had before.
         device: What lists of sessions show.
+        network: Likewise, without the last part of the IP address; None if it is not known.
         provider_session: Digest of the identity provider's session that it belongs to; None after a password.
         proof: Of who began it; None if the identity provider does not say when the person signed in there.
     """
@@ -96,6 +102,7 @@ class NewSession(NamedTuple):
     expires_at: datetime
     before: bytes | None = None
     device: Device = UNKNOWN_DEVICE
+    network: str | None = None
     provider_session: bytes | None = None
     proof: Proof | None = None
 
@@ -143,8 +150,8 @@ class StaffSessionRepository:
         """Return the sessions of an account that have not expired, the one that was used last first."""
         rows = self._db.fetch_all(RepositoriesSql.sessions_of_staff, staff_id, now, SESSIONS_SHOWN_MAX)
         return [
-            SessionRow(bytes(digest), Device(browser, system), created_at, used_at)
-            for digest, browser, system, created_at, used_at in rows
+            SessionRow(bytes(digest), Device(browser, system), network, created_at, used_at)
+            for digest, browser, system, network, created_at, used_at in rows
         ]
 
     def delete_of(

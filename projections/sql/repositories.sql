@@ -440,19 +440,19 @@ WITH ended AS (
     DELETE FROM staff_sessions WHERE digest = %(before)s OR expires_at <= %(now)s
 )
 INSERT INTO staff_sessions (
-    digest, staff_id, created_at, expires_at, browser, system, provider_session, proved_how, proved_at
+    digest, staff_id, created_at, expires_at, browser, system, network, provider_session, proved_how, proved_at
 )
 VALUES (
-    %(digest)s, %(staff_id)s, %(now)s, %(expires_at)s, %(browser)s, %(system)s, %(provider_session)s,
-    %(proved_how)s, %(proved_at)s
+    %(digest)s, %(staff_id)s, %(now)s, %(expires_at)s, %(browser)s, %(system)s, %(network)s::cidr,
+    %(provider_session)s, %(proved_how)s, %(proved_at)s
 );
 
 -- name: end_session
 DELETE FROM staff_sessions WHERE digest = %s RETURNING staff_id;
 
 -- name: sessions_of_staff
-SELECT digest, browser, system, created_at, coalesce(last_used_at, created_at) AS used_at FROM staff_sessions
-WHERE staff_id = %s AND expires_at > %s ORDER BY used_at DESC, digest LIMIT %s;
+SELECT digest, browser, system, network::text, created_at, coalesce(last_used_at, created_at) AS used_at
+FROM staff_sessions WHERE staff_id = %s AND expires_at > %s ORDER BY used_at DESC, digest LIMIT %s;
 
 -- name: end_sessions_of_staff
 -- All of them, or only one, or all but one; how many of them had not expired.

@@ -678,6 +678,7 @@ CREATE TABLE public.staff_sessions (
     provider_session bytea,
     proved_at timestamp with time zone,
     proved_how text,
+    network cidr,
     CONSTRAINT staff_sessions_browser_check CHECK ((length(browser) <= 40)),
     CONSTRAINT staff_sessions_proved_how_check CHECK ((length(proved_how) <= 40)),
     CONSTRAINT staff_sessions_system_check CHECK ((length(system) <= 40))

@@ -17,6 +17,7 @@ class ListedSession(NamedTuple):
 
     key: str
     device: str
+    network: str
     created_at: datetime
     used_at: datetime
     is_current: bool
@@ -25,7 +26,14 @@ class ListedSession(NamedTuple):
 def list_sessions(rows: Sequence[SessionRow], t: Translator, current: bytes | None = None) -> list[ListedSession]:
     """Return sessions for a page; `current` is the digest of the one that asks for it, if it is one of them."""
     return [
-        ListedSession(row.digest.hex(), _name_device(row.device, t), row.created_at, row.used_at, row.digest == current)
+        ListedSession(
+            row.digest.hex(),
+            _name_device(row.device, t),
+            row.network or "-",
+            row.created_at,
+            row.used_at,
+            row.digest == current,
+        )
         for row in rows
     ]
 

@@ -15,6 +15,8 @@ from api.auth.user_agents import read_device
 from api.errors import ApplicationError
 from api.http.allowed_methods import find_wrong_method
 from api.http.blocking_route import BlockingRoute
+from api.http.dependencies import client_ip_of
+from api.schemas.ip_networks import find_network
 from api.use_cases.approvals.decide import list_kinds_of_role
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
@@ -96,7 +98,8 @@ def describe_session(request: Request, token: str, now: datetime, proof: Proof |
     """Return the session of a request's browser that begins under a new token, instead of the one that it had."""
     former, device = request.cookies.get(COOKIE), read_device(request.headers.get("user-agent", ""))
     ends_at = now + timedelta(seconds=SESSION_S)
-    return NewSession(digest_of(token), ends_at, digest_of(former) if former else None, device, proof=proof)
+    network = find_network(client_ip_of(request.scope))
+    return NewSession(digest_of(token), ends_at, digest_of(former) if former else None, device, network, proof=proof)
 
 
 def has_valid_csrf_token(request: Request, support: SupportContext, cookie: str | None, token: str) -> bool:

@@ -12,8 +12,11 @@ from api.cli.embedded.services import ledger
 from api.cli.server.container import COMMANDS
 from api.http.trusted_proxies import behind_proxies, forwarded_reader
 from api.rate_limits.guard import ADDRESS
+from api.web.staff_auth.sessions import SIGN_IN
 from tests.support.clients.asgi_requests import AsgiResponse, ask, inside
 from tests.support.clients.in_process_app import settings_over, started
+from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
 
 PROXIES = "127.0.0.1, 172.16.0.0/12"
 
@@ -95,6 +98,23 @@ def test_forged_address_does_not_help_a_guesser(
 
     assert direct == [400] * 5 + [429] * 15
     assert proxied == [400] * 20
+
+
+def test_session_names_the_network_that_a_trusted_proxy_reports(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The report of another peer is ignored."""
+    monkeypatch.setenv("LEDGER_TRUSTED_PROXIES", "10.0.0.0/8")
+    networks = []
+    with started(settings_over(database_url, monkeypatch, tmp_path)) as app:
+        for peer in ("10.0.0.2", "203.0.113.1"):
+            browser = StaffBrowser(app, peer)
+            add_staff(app, "mei@staff.example.com", "viewer", PASSWORD)
+            form = {"token": browser.token(SIGN_IN), "email": "mei@staff.example.com", "password": PASSWORD}
+            browser.post(SIGN_IN, form, {"x-forwarded-for": "192.0.2.7"})
+            networks += read_page(browser.get("/support/account").text).texts("td", data_label="Signed in from")
+
+    assert networks == ["192.0.2.0/24", "203.0.113.0/24"]
 
 
 def test_server_itself_trusts_no_proxy(tmp_path: Path) -> None:

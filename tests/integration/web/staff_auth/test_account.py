@@ -2,12 +2,19 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
-from tests.support.clients.staff_browser import PASSWORD, StaffBrowser
+from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
 
 NEW = "a longer pass phrase"
+
+
+def read_rows(app: AppClient, statement: str) -> list[dict[str, Any]]:
+    """Rows of the database."""
+    with app.services.storage.datastore.get_connection() as conn:
+        return [dict(row) for row in conn.execute(statement.encode()).fetchall()]
 
 
 def test_new_password_ends_every_other_session(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
@@ -46,9 +53,9 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Safari/604.1"
 
 
-def enter(app: AppClient, user_agent: str) -> StaffBrowser:
+def enter(app: AppClient, user_agent: str, address: str = "testclient") -> StaffBrowser:
     """Sign the viewer in from another browser."""
-    browser = StaffBrowser(app)
+    browser = StaffBrowser(app, address)
     token = browser.token("/support/sign-in")
     form = {"token": token, "email": "viewer@staff.example.com", "password": PASSWORD}
     assert browser.post("/support/sign-in", form, {"user-agent": user_agent}).status_code == 303
@@ -79,6 +86,48 @@ def test_sessions_are_listed_with_device_and_end_one_by_one(
     assert "Firefox" not in here.get("/support/account").text
 
 
+def read_networks(browser: StaffBrowser, path: str = "/support/account") -> list[str]:
+    """The networks that a page shows of sessions, sorted."""
+    return sorted(read_page(browser.get(path).text).texts("td", data_label="Signed in from"))
+
+
+def test_sessions_are_listed_with_the_network_of_their_sign_in(
+    app: AppClient, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """On the page of the account and on an admin's; later requests from elsewhere change nothing."""
+    staff_id = add_staff(app, "viewer@staff.example.com", "viewer", PASSWORD)
+    here = enter(app, FIREFOX, "203.0.113.77")
+    enter(app, PHONE, "2001:db8:1:2::3")
+    enter(app, PHONE, "::ffff:198.51.100.9")
+    here.address = "192.0.2.1"
+
+    expected = ["198.51.100.0/24", "2001:db8:1::/48", "203.0.113.0/24"]
+    assert read_networks(here) == expected
+    assert read_networks(sign_in("admin"), f"/admin/staff/{staff_id}") == expected
+
+
+def test_session_without_a_network_shows_a_dash(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
+    """One that a process of the version before began, and one of a client without an IP address."""
+    browser = sign_in("viewer")
+    insert = (
+        "INSERT INTO staff_sessions (digest, staff_id, created_at, expires_at, browser, system)"
+        " SELECT 'former', staff_id, created_at, expires_at, '', '' FROM staff_sessions RETURNING network"
+    )
+
+    assert [row["network"] for row in read_rows(app, insert)] == [None]
+    assert read_networks(browser) == ["-", "-"]
+
+
+def test_session_that_a_new_password_begins_has_its_network(sign_in: Callable[..., StaffBrowser]) -> None:
+    """That of the request with the new password."""
+    browser = sign_in("viewer")
+    browser.address = "203.0.113.77"
+
+    browser.submit("/support/account", old=PASSWORD, new=NEW)
+
+    assert read_networks(browser) == ["203.0.113.0/24"]
+
+
 def test_all_other_sessions_end_together_and_the_audit_log_says_how_many(
     app: AppClient, sign_in: Callable[..., StaffBrowser]
 ) -> None:
@@ -97,9 +146,8 @@ def test_all_other_sessions_end_together_and_the_audit_log_says_how_many(
 def test_session_of_another_account_is_not_ended(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Its digest is no secret, and opens nothing; a key that is not one is malformed."""
     viewer, support = sign_in("viewer"), sign_in("support")
-    with app.services.storage.datastore.get_connection() as conn:
-        query = "SELECT o.digest FROM staff_sessions o JOIN staff s USING (staff_id) WHERE s.role = 'support'"
-        (row,) = conn.execute(query).fetchall()
+    query = "SELECT o.digest FROM staff_sessions o JOIN staff s USING (staff_id) WHERE s.role = 'support'"
+    (row,) = read_rows(app, query)
 
     viewer.submit("/support/account/sessions", session=bytes(row["digest"]).hex())
 

@@ -272,6 +272,17 @@ def test_passkey_is_a_second_factor_and_signs_in_without_a_password(app: AppClie
     assert acts(app)[-2:] == ["signed_in", "signed_in"]
 
 
+def test_session_has_the_network_of_its_factor(app: AppClient, person: Person, key: SoftAuthenticator) -> None:
+    """After a code and after a passkey; the password alone has begun none."""
+    by_code, path = begin(app, StaffBrowser(app, "198.51.100.1"))
+    by_code.address = "203.0.113.77"
+    prove(by_code, path, person.code())
+    use_passkey(StaffBrowser(app, "2001:db8:1:2::3"), SIGN_IN, key, f"{SIGN_IN}/passkey")
+
+    networks = [row["network"] for row in rows(app, "SELECT network::text FROM staff_sessions ORDER BY created_at")]
+    assert networks == [None, "203.0.113.0/24", "2001:db8:1::/48"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -16,6 +16,7 @@ from projections.repositories.staff_accounts import StaffAccountRepository
 from projections.repositories.staff_identities import StaffIdentityRepository
 from tests.integration.web.staff_auth.single_sign_on.person import EMAIL, MEI, START, Clock, Person, read_audit_log_of
 from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, read_audit_log
 from tests.support.servers.identity_provider import SECRET, ScriptedProvider
 
@@ -37,6 +38,14 @@ def test_person_of_a_group_comes_in(app: AppClient, provider: ScriptedProvider, 
     assert "by single sign-on" in read_audit_log_of(app)
     assert "code_challenge_method=S256" in mei.leave()
     assert provider.asked.count("/.well-known/openid-configuration") == 1
+
+
+def test_session_has_the_network_of_the_return_from_the_provider(mei: Person) -> None:
+    """The provider's own network does not show."""
+    mei.browser.address = "203.0.113.77"
+    mei.enter()
+
+    assert "203.0.113.0/24" in read_page(mei.browser.get("/support/account").text).texts("td")
 
 
 def test_role_is_that_of_the_groups_at_each_sign_in(app: AppClient, mei: Person) -> None:
