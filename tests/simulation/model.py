@@ -493,10 +493,12 @@ class LedgerModel:
             due = [
                 at for reservation in self.store.reservations.values() if (at := reservation.access_due_at) is not None
             ]
+            if due:
+                infrastructure.clock_offset_s += max(0.0, (min(due) - infrastructure.now()).total_seconds())
+            # Also if nothing is due: a clock that went ahead a moment ago has brought an end, which a sweep has to see.
+            scheduler.run_until(scheduler.now + 2 * CLEANUP_S + CLOCK_REFRESH_S)
             if not due:
                 break
-            infrastructure.clock_offset_s += max(0.0, (min(due) - infrastructure.now()).total_seconds())
-            scheduler.run_until(scheduler.now + 2 * CLEANUP_S + CLOCK_REFRESH_S)
         self.ended_at = infrastructure.now() - timedelta(seconds=2 * CLEANUP_S + BUSY_S)
 
 

@@ -1,5 +1,6 @@
 """Programs of Node.js in `node/`: as the lock pins them, and installed when they are first needed."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -18,14 +19,17 @@ QUIET: Final = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "t
 
 
 def install() -> None:
-    """Install what the lock pins, each package by its digest, unless it is installed."""
+    """Install what the lock pins, each package by its digest, unless it is installed; one process at a time does."""
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    if INSTALLED.exists() and INSTALLED.read_text("ascii") == digest:
-        return
-    done = _run(["npm", "ci", "--no-progress"])
-    if done.returncode:
-        raise AssertionError(f"npm ci: exit {done.returncode}\n{done.stdout}")
-    INSTALLED.write_text(digest, "ascii")
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if INSTALLED.exists() and INSTALLED.read_text("ascii") == digest:
+            return
+        done = _run(["npm", "ci", "--no-progress"])
+        if done.returncode:
+            raise AssertionError(f"npm ci: exit {done.returncode}\n{done.stdout}")
+        INSTALLED.write_text(digest, "ascii")
 
 
 def run_program(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
