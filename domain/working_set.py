@@ -21,7 +21,12 @@ from domain.events.hand_out import HandedOutCodeEvent, HandOutEvent
 from domain.events.reservation import ReservationEvent, UseReserved
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.counted_uses import ExistingUse
-from domain.model.crossings import CrossedThreshold, report_campaign_crossings, report_code_crossings
+from domain.model.crossings import (
+    CrossedThreshold,
+    delay_report,
+    report_campaign_crossings,
+    report_code_crossings,
+)
 from domain.model.hand_out import HandedOutCode, HandOut, HandOutText, evolve_hand_out, evolve_handed_out_code
 from domain.model.invariants import (
     InvariantViolationError,
@@ -199,7 +204,7 @@ class WorkingSet:
             if code.terms.notify_at is not None:
                 crossings += report_code_crossings(before, event, code)
         if crossings:  # last, because handlers count the versions of their own events
-            self.record(code_id, crossings)
+            self.record(code_id, [delay_report(crossing, self.codes[code_id].last_at) for crossing in crossings])
 
     def _record_suppression(self, event: Event, code: RedeemCode, reservation: Reservation | None) -> None:
         """Record that an address is not written to any more, for the rest of the batch and for the store."""

@@ -52,6 +52,17 @@ def report_code_crossings(before: RedeemCode | None, event: Event, after: Redeem
     ]
 
 
+def delay_report(report: CodeThresholdReached, not_before: datetime) -> CodeThresholdReached:
+    """Return a report that takes effect no earlier than the events between its cause and itself.
+
+    An import records uses of the past and what it decides now in one commit.
+    """
+    if report.at >= not_before:
+        return report
+    recorded_at = report.recorded_at or report.at
+    return replace(report, at=not_before, recorded_at=None if recorded_at == not_before else recorded_at)
+
+
 def report_campaign_crossings(
     before: Campaign | None, event: CampaignEvent, after: Campaign
 ) -> list[CampaignThresholdReached]:
@@ -102,29 +113,49 @@ def _shared_fields(event: Event, version: int) -> dict[str, Any]:
 class Crossings:
     """The crossings of one stream that no event has reported yet: none is left when its stream ends.
 
-    Streams without thresholds take no memory.
+    A threshold that time has reached is left only by other terms, so it is not crossed again before. Streams without
+    thresholds take no memory.
     """
 
     _pending: dict[tuple[int | None, str], Event] = field(default_factory=dict, init=False)
+    _passed: set[str] = field(default_factory=set, init=False)
+    _latest_at: datetime | None = field(default=None, init=False)
 
     def find_broken_rules(
         self, before: RedeemCode | Campaign | None, event: Event, after: RedeemCode | Campaign
     ) -> list[str]:
         """Return the names of the rules that one event breaks. Events of a stream come in order."""
+        broken = self._find_repeated(before, event, after)
         for threshold in _find_unreported(before, event, after):
             self._pending[after.version, threshold] = event
         if not isinstance(event, CodeThresholdReached | CampaignThresholdReached):
-            return []
+            return broken
         if event.caused_by is None:
             is_due = event.crossed_by is None and event.threshold in find_crossed(before, after)
         else:
             cause = self._pending.pop((event.caused_by, event.threshold), None)
             is_named = cause is not None and _find_use(event.threshold, cause) == event.crossed_by
-            is_due = is_named and cause is not None and cause.at == event.at
-        return [] if is_due else [CROSSING_RULE]
+            is_due = is_named and cause is not None and cause.at <= event.at
+        return broken if is_due else [CROSSING_RULE]
+
+    def _find_repeated(
+        self, before: RedeemCode | Campaign | None, event: Event, after: RedeemCode | Campaign
+    ) -> list[str]:
+        """Return the rule if an event crosses what time had reached before: only a log whose time goes back has one."""
+        if after.terms.notify_at is None:
+            self._passed.clear()
+            return []
+        self._latest_at = event.at if self._latest_at is None else max(self._latest_at, event.at)
+        crossed = {threshold for threshold in find_crossed(before, after) if is_before_end(threshold)}
+        self._passed &= {*replace(after, last_at=self._latest_at).reached_thresholds}
+        is_repeated = bool(crossed & self._passed)
+        self._passed |= crossed
+        return [CROSSING_RULE] if is_repeated else []
 
     def end_stream(self) -> list[str]:
         """Return the names of the rules that the end of a stream breaks, and begin with the next stream."""
         is_broken = bool(self._pending)
         self._pending.clear()
+        self._passed.clear()
+        self._latest_at = None
         return [CROSSING_RULE] if is_broken else []

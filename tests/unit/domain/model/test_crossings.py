@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from domain.commands.campaign.manage_campaign import ReportCampaignEnd
 from domain.commands.code.change_terms import ChangeTerms
-from domain.commands.code.import_code import ImportCode, Opening
+from domain.commands.code.import_code import ImportCode, ImportedUse, Opening
 from domain.commands.code.pause import PauseCode
 from domain.commands.code.report_end import ReportCodeEnd
 from domain.errors import NoSuchCampaign, NoSuchCode, Refusal
@@ -33,8 +33,12 @@ def open_code(max_uses: int | None = 5, notify_at: str | None = "80%, 100%") -> 
 
 def reported(scenario: Scenario) -> Reported:
     """The thresholds of codes that were reported, in order, with the reservations that crossed them."""
-    crossings = [event for event in scenario.events if isinstance(event, CodeThresholdReached)]
-    return [(event.threshold, event.crossed_by) for event in crossings]
+    return reported_in(scenario.events)
+
+
+def reported_in(events: Sequence[Event]) -> Reported:
+    """The same of some events."""
+    return [(event.threshold, event.crossed_by) for event in events if isinstance(event, CodeThresholdReached)]
 
 
 def reported_of_campaign(scenario: Scenario) -> Reported:
@@ -138,8 +142,8 @@ def test_change_of_terms_that_reaches_a_threshold_reports_it_without_a_use() -> 
     assert reported(scenario) == [("100%", None), ("50%", None), ("100%", third)]
 
 
-def test_opening_balance_reports_what_it_reaches() -> None:
-    """Imported uses name no reservation."""
+def imported(uses: Sequence[ImportedUse] = (), issued_at: datetime | None = None, **terms: object) -> list[Event]:
+    """The events of a code that another system issued, and four uses of which it counted."""
     scenario = Scenario()
     code_id = scenario.new_id()
     command = ImportCode(
@@ -147,13 +151,47 @@ def test_opening_balance_reports_what_it_reaches() -> None:
         code_id=code_id,
         text=ScenarioDraft([b"kept"], code_id),
         source="csv",
-        terms=make_terms(max_uses=5, notify_at="80%"),
+        terms=make_terms(max_uses=5, **terms),
         bound=False,
-        openings=[Opening(uses=4, reason="stated")],
+        issued_at=issued_at,
+        uses=uses,
+        openings=[Opening(uses=4 - len(uses), reason="stated")],
     )
     done(scenario.run(command))
+    return [each.event for each in scenario.working_set.new_events if each.originator_id == code_id]
 
-    assert reported(scenario) == [("80%", None)]
+
+def test_opening_balance_reports_what_it_reaches() -> None:
+    """Imported uses name no reservation."""
+    assert reported_in(imported(notify_at="80%")) == [("80%", None)]
+
+
+def test_import_of_an_ended_code_reports_each_threshold_once_and_time_goes_on() -> None:
+    """What the past crossed is reported now: no report takes effect before the events that precede it."""
+    events = imported(
+        issued_at=START - timedelta(days=100), expires_at=START - timedelta(days=98), notify_at="80%, 7 days, end"
+    )
+
+    assert reported_in(events) == [("7 days", None), ("80%", None), ("end", None)]
+    reports = [event for event in events if isinstance(event, CodeThresholdReached)]
+    assert [(event.at, event.recorded_at, event.caused_by) for event in reports] == [
+        (START, None, 1),
+        (START, None, 2),
+        (START, None, 2),
+    ]
+    assert broken_rules(events) == []
+
+
+def test_import_reports_a_use_of_the_past_now() -> None:
+    """Uses have times of their own, and what the import decides comes after them."""
+    drafts = Scenario()
+    recipient = ScenarioDraft([b"a"], drafts.new_id())
+    use = ImportedUse(reservation_id=drafts.new_id(), recipient=recipient, sent_at=START - timedelta(days=50))
+    events = imported([use], notify_at="20%, 80%")
+
+    assert reported_in(events) == [("20%", use.reservation_id), ("80%", None)]
+    assert [event.at for event in events] == sorted(event.at for event in events)
+    assert broken_rules(events) == []
 
 
 def test_campaign_reports_the_use_of_any_of_its_codes() -> None:
@@ -226,6 +264,20 @@ def test_log_that_reports_a_crossing_twice_breaks_the_rule() -> None:
     events = log_of_one_crossing()
     place = next(place for place, event in enumerate(events) if isinstance(event, CodeThresholdReached))
     assert broken_rules([*events[: place + 1], *events[place:]]) == [CROSSING_RULE]
+
+
+def test_log_whose_time_goes_back_and_reports_an_end_twice_breaks_the_rule() -> None:
+    """Time alone left the threshold in between."""
+    scenario = ending_code(8, "7 days, end")
+    scenario.passes(9 * DAY_S)
+    report_end(scenario)
+    scenario.pause()
+    *reported_once, paused = scenario.events
+    end = reported_once[-1]
+
+    assert broken_rules([*reported_once, paused]) == []
+    back = replace(paused, at=START + timedelta(days=2))
+    assert broken_rules([*reported_once, back, replace(end, caused_by=None)]) == [CROSSING_RULE]
 
 
 def test_rule_holds_for_campaigns() -> None:
