@@ -35,6 +35,7 @@ from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONN
 from projections.telemetry.tracing import trace_redemptions
 from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import BUSY_S, DueAccessRows
+from projections.work_queue.near_ends import NearEndRows
 from projections.work_queue.outbox import OutboxRows
 from projections.work_queue.threshold_digest import ThresholdDigestRow
 from projections.work_queue.waiting_offers import WaitingRows
@@ -47,6 +48,7 @@ from workers.channels.smtp.send_loop import SmtpSendLoop
 from workers.monitoring.mail_server_watch import mark_missing
 from workers.sending.branding_cache import BrandingCache
 from workers.sending.delivery_steps import DeliverySteps
+from workers.sending.end_reports import EndReporter
 from workers.sending.hand_outs import HandOutSender
 from workers.sending.invitations import InvitationBatchSender
 from workers.sending.late_acceptance import record_late_acceptance
@@ -232,6 +234,21 @@ class Runtime:
             self.steps,
             self.channel(),
             storage.ledger.execute_one,
+            partial(self.context, "sweep", None),
+        )
+
+    @cached_property
+    def end_reporter(self) -> EndReporter:
+        """What reports ends that come near, one per process: it continues with the next codes and campaigns."""
+
+        def report_codes(commands: Sequence[Command]) -> None:
+            _log_bugs(execute_isolated(self.storage.ledger.execute, commands))
+
+        return EndReporter(
+            NearEndRows(self.storage),
+            report_codes,
+            self.storage.ledger.execute_one,
+            lambda error: _log_bugs([error]),
             partial(self.context, "sweep", None),
         )
 

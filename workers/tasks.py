@@ -49,7 +49,6 @@ from workers.monitoring.task_metrics import (
 )
 from workers.runtime import Runtime
 from workers.sending.due_sweep import sweep
-from workers.sending.end_reports import report_ends
 from workers.sending.hand_outs import RUN_MAX_S as HAND_OUTS_RUN_MAX_S
 from workers.sending.message_factory import parse_reservation_ids
 from workers.sending.notices import RUN_MAX_S
@@ -186,7 +185,7 @@ def publish_ids(ids: Sequence[UUID]) -> None:
 def sweep_due_reservations() -> None:
     """Settle what time or a revocation has decided, wake workers for due reservations, and send due notices.
 
-    Ends of codes and campaigns that come near are reported.
+    Ends of codes and campaigns that come near are reported last: a failure of that stops nothing else.
     """
     if not SWEEPS.begin_if_due():
         return
@@ -204,7 +203,6 @@ def sweep_due_reservations() -> None:
     sweep_result = sweep(rows, runtime.execute, publish_ids, context(), new_id)
     SWEPT.labels("settled").inc(sweep_result.settled)
     SWEPT.labels("dispatched").inc(sweep_result.dispatched)
-    report_ends(runtime.storage, runtime.steps.execute, context())
     is_over = _deadline(RUN_MAX_S)
 
     def should_stop() -> bool:
@@ -214,6 +212,7 @@ def sweep_due_reservations() -> None:
     runtime.create_notice_sender().run(should_stop)
     if (digest_sender := runtime.create_threshold_digest_sender()) is not None:
         digest_sender.run(should_stop)
+    runtime.end_reporter.run(_deadline(RUN_MAX_S))
 
 
 @celery_app.task(name="send_hand_outs")

@@ -12,7 +12,6 @@ from domain.model.counted_uses import EXISTING_USES_MAX, ExistingUse
 from domain.values.timestamps import utc_day
 from projections.database.store_queries import Database, ReadableStore
 from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
-from projections.definitions.tables.campaigns import TABLE
 from projections.event_store.codec import decode, topics_of
 from projections.event_store.stored_state import search_field
 from projections.read_models.pagination import ListCursor, ListOrder
@@ -243,4 +242,5 @@ class CampaignReader:
 
 
 def _balance(row: tuple[Any, ...]) -> CampaignBalance:
-    return CampaignBalance(CAMPAIGNS.read_back(row[: len(TABLE.columns)]), *row[len(TABLE.columns) :])
+    *columns, codes, used, reserved = row
+    return CampaignBalance(CAMPAIGNS.read_back(columns), codes, used, reserved)

@@ -38,6 +38,7 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     close_digest: LiteralString
     take_outbox: LiteralString
     near_ends: LiteralString
+    campaigns_with_ends: LiteralString
     campaigns_that_wait: LiteralString
     take_waiting_offer: LiteralString
     close_waiting_offer: LiteralString

@@ -160,12 +160,17 @@ RETURNING o.reservation_id, o.template, o.written_at, o.attempts, o.leased_until
 )::int AS recent;
 
 -- name: near_ends
--- Codes and campaigns that have reached a threshold before their end, longest ago first. Two sweeps may find the same
--- ones: the command decides under the lock of the stream.
-(SELECT code_id, NULL::uuid AS campaign_id FROM code_balances
-WHERE next_report_at <= %(now)s ORDER BY next_report_at LIMIT %(limit)s)
-UNION ALL
-(SELECT NULL, campaign_id FROM campaigns WHERE next_report_at <= %(now)s ORDER BY next_report_at LIMIT %(limit)s);
+-- Codes that have reached a threshold before their end, longest ago first. Two sweeps may find the same ones: the command
+-- decides under the lock of the stream. A process of an earlier version leaves a time that is over.
+SELECT code_id, next_report_at FROM code_balances
+WHERE next_report_at <= %(now)s AND next_report_at > last_at AND (next_report_at, code_id) > (%(after_at)s, %(after_id)s)
+ORDER BY next_report_at, code_id LIMIT %(limit)s;
+
+-- name: campaigns_with_ends
+-- Campaigns with thresholds whose end no event has reached, each in its turn.
+SELECT c.* FROM campaigns c
+WHERE c.notify_at IS NOT NULL AND c.ended_by IS NULL AND c.ends_at > c.last_at AND c.campaign_id > %s
+ORDER BY c.campaign_id LIMIT %s;
 
 -- name: campaigns_that_wait
 -- Campaigns with a waiting list on which someone waits, each in its turn.

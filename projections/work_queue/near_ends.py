@@ -1,27 +1,47 @@
 """Codes and campaigns that have reached a threshold before their end, as the sweep finds them."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
+from domain.values.timestamps import FIRST
+from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
+from projections.definitions.tables.campaigns import TABLE
 from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
 
 ENDS_MAX: Final = 200
-"""Codes, and campaigns, of one sweep; the next sweep continues. Codes that were issued together may end together."""
+"""Codes of one sweep, and campaigns that it looks at. The next one continues behind them, and begins again after the
+last one, so that one that cannot be reported delays no other."""
+BEFORE_ALL: Final = UUID(int=0)
 
 
-class NearEnds(NamedTuple):
-    """Ids of codes and campaigns, each longest due first."""
+class NearEndRows:
+    """The codes and campaigns in PostgreSQL, from the place that the search before reached."""
 
-    codes: Sequence[UUID]
-    campaigns: Sequence[UUID]
+    def __init__(self, storage: LedgerStore) -> None:
+        self._datastore = storage.datastore
+        self._after_code = (FIRST, BEFORE_ALL)
+        self._after_campaign = BEFORE_ALL
 
+    def find_codes(self, now: datetime) -> list[UUID]:
+        """Return the next codes that have reached a threshold which no event has reported, longest due first."""
+        after_at, after_id = self._after_code
+        bounds = {"now": now, "after_at": after_at, "after_id": after_id, "limit": ENDS_MAX}
+        with self._datastore.get_connection() as conn:
+            rows: Any = conn.execute(WorkQueueSql.near_ends, bounds).fetchall()
+        is_more = len(rows) == ENDS_MAX
+        self._after_code = (rows[-1]["next_report_at"], rows[-1]["code_id"]) if is_more else (FIRST, BEFORE_ALL)
+        return [row["code_id"] for row in rows]
 
-def list_near_ends(storage: LedgerStore, now: datetime) -> NearEnds:
-    """Return codes and campaigns that have reached a threshold before their end, which no event has reported."""
-    with storage.datastore.get_connection() as conn:
-        rows: Any = conn.execute(WorkQueueSql.near_ends, {"now": now, "limit": ENDS_MAX}).fetchall()
-    codes, campaigns = ([row[key] for row in rows if row[key]] for key in ("code_id", "campaign_id"))
-    return NearEnds(codes, campaigns)
+    def find_campaigns(self, now: datetime) -> list[UUID]:
+        """Return those of the next campaigns that have reached a threshold which no event has reported."""
+        with self._datastore.get_connection() as conn:
+            rows: Any = conn.execute(WorkQueueSql.campaigns_with_ends, (self._after_campaign, ENDS_MAX)).fetchall()
+        self._after_campaign = rows[-1]["campaign_id"] if len(rows) == ENDS_MAX else BEFORE_ALL
+        campaigns = [CAMPAIGNS.read_back([row[column] for column in TABLE.columns]) for row in rows]
+        return [
+            campaign.campaign_id
+            for campaign in campaigns
+            if (report_at := campaign.next_report_at) is not None and report_at <= now
+        ]

@@ -257,8 +257,7 @@ CREATE TABLE public.campaigns (
     counts_from timestamp with time zone,
     recounted_by bigint,
     waiting text,
-    waiting_hours bigint,
-    next_report_at timestamp with time zone
+    waiting_hours bigint
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (
@@ -960,7 +959,7 @@ CREATE INDEX batches_working_idx ON public.batches USING btree (requested_at) WH
 CREATE INDEX callback_refusals_minute_idx ON public.callback_refusals USING btree (minute);
 CREATE INDEX callbacks_signed_idx ON public.callbacks USING btree (signed_at);
 CREATE INDEX campaigns_created_idx ON public.campaigns USING btree (created_at, campaign_id);
-CREATE INDEX campaigns_report_idx ON public.campaigns USING btree (next_report_at) WHERE (next_report_at IS NOT NULL);
+CREATE INDEX campaigns_report_idx ON public.campaigns USING btree (campaign_id) WHERE ((notify_at IS NOT NULL) AND (ended_by IS NULL));
 CREATE INDEX campaigns_waiting_idx ON public.campaigns USING btree (campaign_id) WHERE (waiting IS NOT NULL);
 CREATE INDEX cases_code_idx ON public.cases USING btree (code_id);
 CREATE INDEX cases_open_idx ON public.cases USING btree (opened_at, case_id) WHERE (closed_at IS NULL);
@@ -968,7 +967,7 @@ CREATE INDEX cases_opened_idx ON public.cases USING btree (opened_at, case_id);
 CREATE INDEX code_balances_campaign_codes_idx ON public.code_balances USING btree (campaign_id, issued_at, code_id) WHERE (campaign_id IS NOT NULL);
 CREATE INDEX code_balances_group_idx ON public.code_balances USING btree (group_name, issued_at, code_id) WHERE (group_name IS NOT NULL);
 CREATE INDEX code_balances_issued_idx ON public.code_balances USING btree (issued_at, code_id);
-CREATE INDEX code_balances_report_idx ON public.code_balances USING btree (next_report_at) WHERE (next_report_at IS NOT NULL);
+CREATE INDEX code_balances_report_idx ON public.code_balances USING btree (next_report_at, code_id) WHERE (next_report_at IS NOT NULL);
 CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id);
 CREATE INDEX hand_out_recipients_asked_idx ON public.hand_out_recipients USING btree (due_at) WHERE is_asked;
 CREATE INDEX hand_out_recipients_due_idx ON public.hand_out_recipients USING btree (hand_out_id, due_at) WHERE (due_at IS NOT NULL);

@@ -1,28 +1,56 @@
 """Reports of ends that come near: the sweep has each code and campaign report the thresholds that have come."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from domain.command_bus import Command
 from domain.commands.campaign.manage_campaign import ReportCampaignEnd
 from domain.commands.code.report_end import ReportCodeEnd
 from domain.commands.context import CommandContext
-from projections.storage.bootstrap import LedgerStore
-from projections.work_queue.near_ends import list_near_ends
+from projections.database.errors import StorageUnavailableError
+from projections.work_queue.near_ends import NearEndRows
+
+AT_ONCE: Final = 50
+"""Commands of one transaction: before each, the run can stop."""
 
 
-def report_ends(storage: LedgerStore, execute: Callable[[Sequence[Command]], object], context: CommandContext) -> None:
-    """Report the thresholds before ends that have come.
+@dataclass(slots=True)
+class EndReporter:
+    """Reports the thresholds before ends that have come.
 
-    Args:
-        storage: Where they are found.
-        execute: Runs commands about codes in few transactions; one that a bug breaks does not keep the others.
+    Attributes:
+        rows: Finds them.
+        report_codes: Runs commands in few transactions; one that a bug breaks does not keep the others.
+        report_campaign: Runs one command.
+        log_bug: Logs what a bug in one raised; the others are reported.
         context: Who reports, and when.
-
-    Raises:
-        StorageUnavailableError: The database is unavailable; the next sweep reports the others.
     """
-    due = list_near_ends(storage, context.now)
-    if due.codes:
-        execute([ReportCodeEnd(context=context, code_id=code_id) for code_id in due.codes])
-    for campaign_id in due.campaigns:
-        storage.ledger.execute_one(ReportCampaignEnd(context=context, campaign_id=campaign_id))
+
+    rows: NearEndRows
+    report_codes: Callable[[Sequence[ReportCodeEnd]], object]
+    report_campaign: Callable[[ReportCampaignEnd], object]
+    log_bug: Callable[[Exception], object]
+    context: Callable[[], CommandContext]
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Report those of some codes and campaigns; the next run continues.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable.
+        """
+        context = self.context()
+        campaign_ids, code_ids = self.rows.find_campaigns(context.now), self.rows.find_codes(context.now)
+        for campaign_id in campaign_ids:
+            if should_stop():
+                return
+            try:
+                self.report_campaign(ReportCampaignEnd(context=context, campaign_id=campaign_id))
+            except StorageUnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug about one campaign stops no other
+                self.log_bug(error)
+        for begin in range(0, len(code_ids), AT_ONCE):
+            if should_stop():
+                return
+            chosen = code_ids[begin : begin + AT_ONCE]
+            self.report_codes([ReportCodeEnd(context=context, code_id=code_id) for code_id in chosen])

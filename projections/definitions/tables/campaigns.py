@@ -15,8 +15,6 @@ from projections.sql.table import Table
 from projections.sql.term_columns import find_column_type
 
 _TERM_COLUMNS: Final = {name: "group_name" if name == "group" else name for name in CAMPAIGN_TERM_NAMES}
-_DERIVED: Final = {"next_report_at": "timestamptz"}
-"""A column that follows from the others: the sweep looks for it."""
 TABLE: Final = Table(
     "campaigns",
     key=("campaign_id",),
@@ -55,11 +53,10 @@ TABLE: Final = Table(
         _TERM_COLUMNS[field.name]: "bigint" if field.type == int | None else find_column_type(field.name, field.type)
         for field in fields(CampaignTerms)
         if field.name != "name"
-    }
-    | _DERIVED,
+    },
     fixed=("created_at",),
 )
-_STATE_COLUMNS: Final = [column for column in TABLE.columns if column not in {*_TERM_COLUMNS.values(), *_DERIVED}]
+_STATE_COLUMNS: Final = [column for column in TABLE.columns if column not in _TERM_COLUMNS.values()]
 if {*_STATE_COLUMNS, "terms"} != {*Campaign.__struct_fields__}:
     raise AssertionError("campaigns must hold every field and term of a campaign, so that it can be read back")
 
@@ -75,7 +72,6 @@ class Campaigns(StateProjection):
         """Return the row of a campaign."""
         terms = {column: getattr(state.terms, name) for name, column in _TERM_COLUMNS.items()}
         values = {column: getattr(state, column) for column in _STATE_COLUMNS}
-        values["next_report_at"] = state.next_report_at
         values["waiting"] = msgspec.json.encode(state.waiting).decode() if state.waiting else None
         return TABLE.row(**values, **terms)
 
@@ -84,8 +80,11 @@ class Campaigns(StateProjection):
         return UUID(row["campaign_id"]), row["version"]
 
     def read_back(self, row: Sequence[Any]) -> Campaign:
-        """Return the campaign that a row was made of, from the values in the order of its columns."""
-        values = dict(zip(TABLE.columns, row, strict=True))
+        """Return the campaign that a row was made of, from the values in the order of its columns.
+
+        Columns that a later version appended are ignored.
+        """
+        values = dict(zip(TABLE.columns, row, strict=False))
         terms = CampaignTerms(**{name: values[column] for name, column in _TERM_COLUMNS.items()})
         places = msgspec.json.decode(values["waiting"] or "[]", type=WaitingPlaces)
         return Campaign(terms=terms, **{**{column: values[column] for column in _STATE_COLUMNS}, "waiting": places})

@@ -6,7 +6,7 @@ Each test counts messages or reads their order; none of them measures time.
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import ModuleType
 from uuid import UUID, uuid4
 
@@ -189,6 +189,19 @@ def test_sweep_sends_a_bounded_number_of_notices(rig: WorkerRig) -> None:
 
     assert len(first) <= TAKEN_MAX
     assert second
+
+
+def test_sweep_that_fails_to_report_ends_has_sent_notices(rig: WorkerRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug in reports stops no other kind."""
+    rig.notify()
+
+    def fail(_now: datetime) -> list[UUID]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(rig.runtime.end_reporter.rows, "find_codes", fail)
+    with pytest.raises(ZeroDivisionError):
+        rig.run("sweep_due_reservations")
+    assert len(rig.server.received) == 1
 
 
 def test_sweep_wakes_workers_for_invitations_before_it_sends_notices(rig: WorkerRig) -> None:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from functools import partial
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from domain.commands.reservation.reserve import ReserveUse
@@ -16,6 +17,7 @@ from domain.values.timestamps import utc_day
 from projections.read_models import campaign_list
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.history_blocks import CAMPAIGNS
+from projections.read_models.pagination import OLDEST
 from projections.read_models.statements import HistoryReader
 from projections.read_models.stream_entry import Entry
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -87,3 +89,19 @@ def test_uses_read_backward_are_those_of_a_fold_at_every_version(
         for person in people:
             theirs = find_uses(until, partial(is_use_of, person))
             assert read(campaign, person=[person]) == theirs, f"seed {seed}, version {number}"
+
+
+def test_campaigns_are_read_with_a_column_of_a_later_version(bench: LedgerBench) -> None:
+    """Processes run while a later version has migrated: migrations append columns."""
+    campaign_id = bench.create_campaign(max_uses=3)
+    bench.issue(None, bound=False, campaign_id=campaign_id)
+    code_id = bench.rows("SELECT code_id FROM code_balances")[0][0]
+    reader = CampaignReader(bench.storage)
+    before = reader.find_campaign(campaign_id), reader.find_terms_of_code(code_id)
+
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute("ALTER TABLE campaigns ADD COLUMN later text")
+
+    assert (reader.find_campaign(campaign_id), reader.find_terms_of_code(code_id)) == before
+    assert reader.list_campaigns(OLDEST, 2) == [before[0]]
+    assert reader.find_campaign_state(campaign_id) == (before[0].campaign if before[0] else None)
