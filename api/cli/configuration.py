@@ -182,7 +182,7 @@ def _show_plan(changes: Sequence[PlannedChange]) -> None:
         say(f"{change.action} {change.kind} {change.name}" + (f" (now: {live})" if live else ""))
         for one in change.differences:
             before, after = _shorten(_show(one.before), _show(one.after))
-            say(f"  {one.field}: {before} -> {after}")
+            say(f"  {one.field}: {after}" if change.action == "create" else f"  {one.field}: {before} -> {after}")
         if change.then:
             say("  then: " + ", ".join(f"{name} {_show(value)}" for name, value in change.then.items()))
         say_limit_choices(change.choices, "  if limits count ")

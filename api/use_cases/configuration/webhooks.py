@@ -67,7 +67,7 @@ def _add(context: PlanContext, entry: WebhookEntry) -> PlannedChange:
         draft = EndpointDraft(endpoint_id=context.services.new_id(), **terms)
         return add_endpoint(context.services.open_audit_log(context.caller), draft)
 
-    differences = list_differences({}, settings)
+    differences = list_differences({}, document_of(entry))
     return PlannedChange(
         kind="webhook",
         name=entry.url,
