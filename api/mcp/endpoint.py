@@ -1,12 +1,14 @@
 """`POST /mcp`: the tools over HTTP, with an API key as a bearer token."""
 
 import asyncio
+from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
+from starlette.types import Message
 
 from api.errors import ApplicationError, malformed
 from api.http.blocking_route import BlockingRoute
@@ -17,9 +19,17 @@ PATH: Final = "/mcp"
 router = APIRouter(route_class=BlockingRoute)
 
 
+async def _read_body(request: Request) -> bytes:
+    return await request.body()
+
+
 @router.post(PATH, include_in_schema=False)
 async def answer_assistant(
-    request: Request, services: TheServices, language: TheLanguage, who: TheIdentity
+    request: Request,
+    body: Annotated[bytes, Depends(_read_body)],  # before `who`: a key may be revoked while a body arrives
+    services: TheServices,
+    language: TheLanguage,
+    who: TheIdentity,
 ) -> Response:
     """Answer one message of an assistant's client.
 
@@ -41,11 +51,16 @@ async def answer_assistant(
     async def identify() -> Identity:
         return who
 
+    messages: Iterator[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> Message:
+        return next(messages, None) or await request.receive()
+
     server = protocol.build_server(questions, identify, language, request.app.version)
-    status, headers, body = await protocol.answer_http(server, request.scope, request.receive)
-    response = Response(body, status)
+    status, headers, content = await protocol.answer_http(server, request.scope, receive)
+    response = Response(content, status)
     response.raw_headers = [pair for pair in headers if pair[0] != b"content-length"]
-    response.headers["content-length"] = str(len(body))
+    response.headers["content-length"] = str(len(content))
     return response
 
 

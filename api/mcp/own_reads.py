@@ -25,7 +25,6 @@ from api.use_cases.past_states.what_if import ACCEPTED, ACTIONS, WhatIfAction, a
 from domain.model.reservation import PublicState
 from domain.values.identifiers import TYPED_LENGTH_MAX
 from projections.config.broker_url import BrokerUrl
-from projections.read_models.support_queries import SupportReader
 
 router = APIRouter(route_class=BlockingRoute, responses=PROTECTED)
 
@@ -72,23 +71,27 @@ class ServiceHealth(BaseModel):
     details: list[OwnWords]
 
 
-@router.get("/find", summary="Find a code, a reservation or a recipient")
+@router.get("/find", responses=problem_responses("RATE_LIMITED"), summary="Find a code, a reservation or a recipient")
 @offer_as_tool()
-def find(
+async def find(
     services: TheServices,
-    _: MayReadReservations,
-    __: MayReadCodes,
+    caller: MayReadReservations,
+    _: MayReadCodes,
     text: Annotated[
         str,
         Query(
             min_length=1,
             max_length=TYPED_LENGTH_MAX,
-            description="A code, its last characters, an ID, or an email address.",
+            description="A whole code that this ledger generated, an ID of a code or reservation, or an email address.",
         ),
     ],
 ) -> FoundSubjects:
-    """Returns the IDs that other tools need. Email addresses are masked, and of codes only the end is shown."""
-    return find_subjects(SupportReader(services.storage), text.strip(), services.now())
+    """Returns the IDs that other tools need.
+
+    Codes of a legacy system and parts of codes are not looked up. Email addresses and unknown texts count against the
+    limits on guessing codes.
+    """
+    return await find_subjects(services, caller, text.strip())
 
 
 @router.get("/verify-code", responses=problem_responses("NOT_FOUND"), summary="Verify the balance of a code")
@@ -109,7 +112,12 @@ def verify_code(code_id: UUID, services: TheServices, _: MayReadCodes) -> CodeVe
 @offer_as_tool()
 @heavy_read()
 def preview_support_actions(
-    reservation_id: UUID, services: TheServices, language: TheLanguage, _: MayReadCases
+    reservation_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    _: MayReadCases,
+    __: MayReadReservations,
+    ___: MayReadCodes,
 ) -> SupportActions:
     """Decides each action of support on a reservation by the rules, as of now. Nothing is executed.
 

@@ -58,7 +58,7 @@ class LimitedAttempt:
             ApplicationError: RATE_LIMITED.
         """
         if exceeded := self._guard.acquire(self._attempt):
-            raise _rate_limited(exceeded)
+            raise error_of_limit(exceeded)
         self._invitation = self._guard.invitation(self._attempt)
         self.waits = self._guard.invitations.acquire(self._invitation)
 
@@ -84,12 +84,12 @@ class LimitedAttempt:
         if not isinstance(error, ApplicationError):
             return
         if error.code == CodeUnknown.code and (exceeded := guard.record_failure(attempt)):
-            raise _rate_limited(exceeded) from error
+            raise error_of_limit(exceeded) from error
         if error.code == InvitationsLimited.code:
             LIMITED.labels(error.facts["why"]).inc()
 
 
-def _rate_limited(exceeded: RateLimitExceeded) -> ApplicationError:
+def error_of_limit(exceeded: RateLimitExceeded) -> ApplicationError:
     """Return the error, with a reason only if it helps the caller: the limit itself is for the metrics."""
     why = "everybody" if exceeded.is_about_all else "unknown_codes"
     return ApplicationError("RATE_LIMITED", retry_after_s=exceeded.retry_after_s, why=why)

@@ -189,10 +189,11 @@ def test_hidden_tool_does_not_exist_by_any_spelling(role_clients: RoleClients, a
     assert answer.json()["error"] == {"code": -32602, "message": "there is no such tool"}
 
 
-def test_no_argument_leads_to_another_route(role_clients: RoleClients, app: AppClient) -> None:
+def test_no_argument_leads_to_another_route(app: AppClient) -> None:
     """Paths and queries in an argument are part of its value."""
+    key = app.key("viewer")  # of its own, because calls of hidden tools count against the limit, too
     for text in ("../cases", "..%2fcases", "%2e%2e/cases", "x?limit=1", "x/terms", "x#", str(uuid4()) + "/terms"):
-        answer = post(app, role_clients.keys["viewer"], call(NAME, code_id=text)).json()["result"]
+        answer = post(app, key, call(NAME, code_id=text)).json()["result"]
         assert answer["isError"]
         assert answer["structuredContent"]["problem"]["code"] == "MALFORMED"
 

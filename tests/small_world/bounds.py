@@ -315,7 +315,6 @@ USUAL: Final[Mapping[str, str]] = {
     "api.web.admin.uploads:FIELDS_MAX": "the fields of a form",
     "api.rate_limits.breaker:UNKNOWN_MAX": "a rate, which tests reach",
     "api.mcp.questions:ANSWER_BYTES_MAX": "promised to clients; a test makes it small",
-    "api.mcp.questions:NAMED_LENGTH_MAX": "a length",
     "api.mcp.questions:OK": "a status of HTTP",
     "api.rate_limits.guard:CONCURRENT_MAX": "a rate, which tests reach",
     "api.rate_limits.guard:SPENT_MAX": "a rate, which tests reach",

@@ -31,7 +31,7 @@ def mcp(context: typer.Context) -> int:
     session = Session(context.obj)
     session.read_settings()
     settings = ApiSettings.from_environment()
-    secret = os.environ.get(KEY_VARIABLE) or None
+    secret = os.environ.get(KEY_VARIABLE)
     try:
         with session.explain_unavailability():
             import_module("api.main").serve_stdio(settings, secret, create_operator)

@@ -158,6 +158,7 @@ def after(_: object, *arguments: str) -> Arguments:
 NOT_SHOWN = {
     "up": "starts servers; its own words and generated secrets are all that it prints",
     "run": "becomes another process; its errors are those of `migrate`",
+    "mcp": "speaks a protocol to a program, which gets every text of others as JSON",
 }
 """Commands that print no text that anybody typed."""
 

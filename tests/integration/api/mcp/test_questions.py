@@ -60,6 +60,38 @@ def test_question_about_a_person_is_recorded_by_the_id_of_the_recipient(shared_a
     )
 
 
+def test_value_that_its_schema_does_not_describe_is_recorded_by_its_length(
+    shared_app: AppClient, admin: Connect
+) -> None:
+    """Models put addresses into any argument, and the audit log keeps them for ever."""
+    ask(admin, "events_list_events", type="lin.na.20@example.com", limit="x; tool: check_health")
+
+    details = newest_entry(shared_app)[2]
+
+    assert details == "tool: events_list_events; asked: type=text of 21 characters, limit=text of 21 characters"
+
+
+def test_find_knows_no_part_of_a_code(shared_app: AppClient, admin: Connect) -> None:
+    """Nor shows one: a key that cannot redeem would guess codes by it."""
+    code = shared_app.issue(make_template(max_uses=3))
+
+    whole, end = (ask(admin, "find", text=text).structured_content["answer"]["results"] for text in (code, code[-4:]))
+
+    assert ([each["masked"] for each in whole], end) == ([None], [])
+
+
+def test_addresses_are_limited_as_guesses_of_codes(app: AppClient) -> None:
+    """Of one key."""
+    connect = over_http(app, app.key("viewer"))
+
+    async def ask_often(client: Client) -> list[bool]:
+        return [(await client.call_tool("find", {"text": f"p{n}@example.com"})).is_error for n in range(40)]
+
+    results = converse(connect, ask_often)
+
+    assert (results[0], results[-1]) == (False, True)
+
+
 def test_answer_names_the_position_and_the_newest_checkpoint(shared_app: AppClient, admin: Connect) -> None:
     """The position is that of the newest event when the question was asked."""
     shared_app.issue()
@@ -139,19 +171,24 @@ def test_questions_of_one_key_are_limited(shared_app: AppClient) -> None:
         ("find", {}, "arguments.text"),
         ("find", {"text": {"a": 1}}, "arguments.text"),
         ("find", {"text": "x", "secret": "y"}, "arguments"),
-        ("codes_history", {"code_id": "no-id"}, "path.code_id"),
-        ("codes_history", {"code_id": "../../cases"}, "path.code_id"),
+        ("codes_history", {"code_id": "no-id"}, "arguments.code_id"),
+        ("codes_history", {"code_id": "../../cases"}, "arguments.code_id"),
+        ("codes_history", {"code_id": []}, "arguments.code_id"),
+        ("codes_history", {"code_id": PERSON}, "arguments.code_id"),
+        ("find", {"text": ["decoy", PERSON]}, "arguments.text"),
+        ("find", {"text": "LEGACY\nx"}, "arguments.text"),
         ("codes_history", {"code_id": str(uuid4()), "format": "csv"}, "arguments"),
         ("events_list_events", {"wait": 30}, "arguments"),
     ],
 )
 def test_malformed_question_says_what_is_wrong(
-    admin: Connect, tool: str, arguments: dict[str, object], where: str
+    shared_app: AppClient, admin: Connect, tool: str, arguments: dict[str, object], where: str
 ) -> None:
     """As the API does, and without repeating the value."""
     answer = ask(admin, tool, **arguments)
 
     assert answer.is_error
+    assert PERSON not in str(newest_entry(shared_app))
     problem = answer.structured_content["problem"]
     assert (problem["code"], problem["errors"][0]["where"]) == ("MALFORMED", where)
 
