@@ -95,7 +95,6 @@ class Guard:
         invitations: The limits on what codes that exist bring about.
         message_tests: The limit on test messages of staff and API keys.
         questions: The limit on calls of tools by assistants.
-        on_use: Is called whenever it decides or counts something.
     """
 
     def __init__(self, digest: Callable[[str], bytes], clock: Callable[[], float], rates: Rates = RATES) -> None:
@@ -105,7 +104,6 @@ class Guard:
         self.invitations = Invitations(rates, clock)
         self.message_tests = CallerLimit(TEST_MESSAGES, clock)
         self.questions = CallerLimit(QUESTIONS, clock)
-        self.on_use: Callable[[], object] = lambda: None
         self._tables = {**self._spent, **self.invitations.tables}
         self._recent_failures = TimedSet(FAILURE_MEMORY_S, KEYS_MAX)
         self._breaker = Breaker()
@@ -120,7 +118,6 @@ class Guard:
 
     def acquire(self, attempt: CodeAttempt) -> RateLimitExceeded | None:
         """Admit a lookup, or return the limit that rejects it. After None, `release` must follow."""
-        self.on_use()
         if attempt.shape == "native":
             return None
         site, now = self._keys(attempt.client)[0], self._clock()
@@ -132,7 +129,6 @@ class Guard:
 
     def release(self, attempt: CodeAttempt) -> None:
         """End a lookup that was admitted."""
-        self.on_use()
         if attempt.shape == "native":
             return
         site = self._keys(attempt.client)[0]
@@ -163,7 +159,6 @@ class Guard:
 
     def record_successes(self, count: int) -> None:
         """Count redeems that made a reservation each."""
-        self.on_use()
         self._redeemed += count
 
     def remaining(self, client: str | None) -> tuple[Remaining, Remaining] | None:
@@ -182,7 +177,7 @@ class Guard:
         return whole, min(whole, self._remaining(SHORT, site, now))
 
     def report(self) -> RateLimitCounts | None:
-        """Return the counts since the last call, for other processes; None if there are none."""
+        """Return the counts since the last call, for other processes; None if there are none. Called each second."""
         now = self._clock()
         self._count(now)
         unreported = self._unreported | self.invitations.report()

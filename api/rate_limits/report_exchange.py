@@ -1,9 +1,9 @@
-"""The exchange of rate limit counts between processes, once a second while requests come. No request waits for it."""
+"""The exchange of rate limit counts between processes, once a second. No request waits for it."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from api.rate_limits.guard import Guard
@@ -13,8 +13,6 @@ from projections.repositories.rate_limit_reports import RateLimitCounts
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
-REST_S: Final = 15.0
-"""Interval while this process decides nothing: the counts of others are of no use to it, and it has none."""
 
 ExchangeReports = Callable[[RateLimitCounts | None], Sequence[RateLimitCounts]]
 
@@ -48,15 +46,9 @@ class Exchange:
 
     async def run(self) -> None:
         """Exchange until cancelled."""
-        used = asyncio.Event()
-        self._guard.on_use = used.set
         while True:
-            used.clear()
-            await self.once()
             await asyncio.sleep(EVERY_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REST_S - EVERY_S):
-                    await used.wait()
+            await self.once()
 
     async def once(self) -> None:
         """Exchange once. While the database is unavailable no counts arrive, and no code is looked up either."""

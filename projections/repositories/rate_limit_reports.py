@@ -19,8 +19,8 @@ OVERLAP_S: Final = 5.0
 """Overlap with the last read: a report may become visible after a later one."""
 ROWS_MAX: Final = 2_000
 """Most reports of one read."""
-PRUNE_EVERY_S: Final = 60.0
-"""Time between two deletions of old rows."""
+PRUNE_EVERY_CALLS: Final = 60
+"""Exchanges between two deletions of old rows."""
 
 
 class RateLimitCounts(NamedTuple):
@@ -48,7 +48,6 @@ class RateLimitReportRepository:
     monotonic: Callable[[], float] = time.monotonic
     _rounds: int = 0
     _read_at: float | None = None
-    _pruned_at: float = float("-inf")
     _seen: dict[UUID, int] = field(default_factory=dict)
 
     def exchange(self, report: RateLimitCounts | None) -> list[RateLimitCounts]:
@@ -61,9 +60,8 @@ class RateLimitReportRepository:
         since_s = RETENTION_S if self._read_at is None else min(RETENTION_S, started - self._read_at + OVERLAP_S)
         self._rounds += 1
         with self.storage.datastore.get_connection() as conn:
-            if started - self._pruned_at >= PRUNE_EVERY_S:
+            if self._rounds % PRUNE_EVERY_CALLS == 1:
                 conn.execute(WorkQueueSql.prune_limit_reports, (RETENTION_S,))
-                self._pruned_at = started
             rows = conn.execute(RepositoriesSql.exchange_limit_reports, self._parameters(report, since_s)).fetchall()
         self._read_at = started
         fresh = [row for row in rows if row["number"] > self._seen.get(row["process_id"], 0)]

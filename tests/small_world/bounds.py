@@ -54,6 +54,7 @@ SMALL: Final[Mapping[str, int]] = {
     "workers.channels.smtp.connection_pool:MESSAGES_PER_CONNECTION_MAX": 2,
     "workers.webhooks.deliverer:ENDPOINTS_AT_ONCE": 2,
     "projections.repositories.rate_limit_reports:ROWS_MAX": 4,
+    "projections.repositories.rate_limit_reports:PRUNE_EVERY_CALLS": 2,
     "api.use_cases.lookups.find_subjects:FOUND_MAX": 2,
     "api.rate_limits.gcra:KEYS_MAX": 320,  # more than the largest burst over all keys, of failed sign-ins
     "api.rate_limits.invitations:REPORTED_MAX": 4,

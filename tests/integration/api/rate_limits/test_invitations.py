@@ -228,9 +228,9 @@ def test_invitations_of_a_recipient_count_in_another_process(
         assert guard is not None
         digest = second.services.storage.vault.draft_recipient(_address(VICTIM), uuid4()).digests[0]
         table = guard.invitations.tables["recipient"]
-        assert second.redeem(second.issue(), "other@example.com").status_code == 202
-        wait_for(lambda: table.remaining(digest, guard._clock()) == 0)
+        wait_for(lambda: len(table) > 0)
 
+        assert table.remaining(digest, guard._clock()) == 0
         assert second.redeem(second.issue(), VICTIM).status_code == 429
 
 
