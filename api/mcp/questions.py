@@ -14,7 +14,7 @@ from api.errors import RETRY_AFTER_S, ApplicationError
 from api.http.dependencies import IDENTITY, Identity
 from api.http.pagination import LAG_HEADER
 from api.http.problems import problem_answer
-from api.mcp.arguments import Values, is_impersonal, read_values, write_query
+from api.mcp.question_arguments import Values, is_impersonal, read_values, write_query
 from api.mcp.toolbox import Tool, ToolSet
 from api.mcp.untrusted_texts import mark_texts
 from api.schemas.parsing import find_pasted_email

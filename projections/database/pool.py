@@ -2,7 +2,6 @@
 
 import os
 import select
-import threading
 import time
 from typing import Any
 
@@ -21,9 +20,6 @@ class ForkedPoolError(RuntimeError):
 class LedgerPool(ConnectionPool[Connection[DictRow]]):
     """Checks a connection before it hands it out.
 
-    Attributes:
-        late: Is set whenever a transaction takes longer than a second; its one reader clears it.
-
     After a restart of the server all connections of a pool are dead. psycopg's own check costs a round trip, and
     waits a second after each dead one; checking whether the socket is readable costs a microsecond.
     """
@@ -34,7 +30,6 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
         super().__init__(database_url, **options)
         self.database_url = database_url
         self._used_since: dict[Connection[DictRow], float] = {}
-        self.late = threading.Event()
         self._watch: StaleServerWatch | None = None
 
     def claim_for_this_process(self) -> None:

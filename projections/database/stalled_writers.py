@@ -42,11 +42,7 @@ def end_stalled_writers(datastore: LedgerDatastore, stalled_after_s: float = STA
 
 
 class StalledWriterWatch:
-    """Ends stalled writers every two seconds in its own thread, until it is closed.
-
-    It rests while no transaction of this process is late: then none waits for a stalled writer. The sweep ends those
-    that nothing waits for.
-    """
+    """Ends stalled writers every two seconds in its own thread, until it is closed."""
 
     def __init__(self, datastore: LedgerDatastore) -> None:
         self._datastore = datastore
@@ -55,15 +51,11 @@ class StalledWriterWatch:
         self._thread.start()
 
     def _run(self) -> None:
-        late = self._datastore.pool.late
-        while late.wait() and not self._ending.is_set():
-            late.clear()
+        while not self._ending.wait(CHECK_INTERVAL_S):
             with suppress(PersistenceError, psycopg.Error):  # an unavailable database has no writers
                 end_stalled_writers(self._datastore)
-            self._ending.wait(CHECK_INTERVAL_S)
 
     def close(self) -> None:
         """End the thread."""
         self._ending.set()
-        self._datastore.pool.late.set()
         self._thread.join(CHECK_INTERVAL_S)

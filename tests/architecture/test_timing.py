@@ -17,7 +17,6 @@ ALLOWED: Final = {
     "tests/faults/test_standby_reads.py": (3, "the time before a request, by which the server's own bound is judged"),
     "tests/faults/test_worker_deaths.py": (2, "the least time between restarts: a slow machine takes longer"),
     "tests/integration/api/http/server/test_stream_slots.py": (2, "is canceled"),
-    "tests/integration/api/rate_limits/test_report_exchange.py": (1, "nothing happens in the meantime"),
     "tests/integration/api/v1/test_event_feed.py": (2, "the answer comes before the time that the request may wait"),
     "tests/integration/cli/embedded/process/test_launch.py": (1, "nothing happens without the gate"),
     "tests/integration/cli/embedded/process/test_supervisor.py": (2, "the least time between restarts, as above"),

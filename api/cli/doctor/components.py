@@ -176,7 +176,7 @@ def _check_broker_state(broker: BrokerUrl, description: str, state: BrokerState)
 
 
 def _check_heartbeat(name: Component, is_alive: bool, status: str, deployment: Deployment) -> CheckResult:
-    """Check a heartbeat, which is renewed every 3 seconds and expires after 15."""
+    """Check a heartbeat, which is renewed every 5 seconds and expires after 15."""
     if not is_alive:
         return CheckResult(name, "wrong", "no heartbeat for 15 s", deployment.start_process(name))
     return CheckResult(name, "ok", status)

@@ -121,8 +121,10 @@ class BatchRunner:
                 thread.join(wait_s)
 
     def _run(self) -> None:
-        while not self._closing.is_set():
-            self._wake.clear()
+        while True:
+            self._wake.clear()  # before the end is read, so that a `close` in between is not lost
+            if self._closing.is_set():
+                return
             try:
                 batch = self._batches.claim(self._me, self._now(), self.lease_until())
                 if batch is not None:

@@ -67,10 +67,10 @@ async def find_subjects(services: Services, caller: Caller, typed: str) -> Found
             guard.release(attempt)
             guard.record_failure(attempt)
         return await services.run_blocking(_find_recipient, reader, address)
-    found = await services.run_blocking(_find_by_name, reader, typed, services.now())
-    if guard is not None and not found.results and (exceeded := guard.record_failure(attempt)):
+    answer = await services.run_blocking(_find_by_name, reader, typed, services.now())
+    if guard is not None and not answer.results and (exceeded := guard.record_failure(attempt)):
         raise error_of_limit(exceeded)
-    return found
+    return answer
 
 
 def list_unguessable(typed: str) -> list[str]:

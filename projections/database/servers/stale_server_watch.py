@@ -39,13 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class WatchedPool(Protocol):
-    """The pool whose connections are watched.
-
-    Attributes:
-        late: The watch sets it whenever a transaction is late.
-    """
-
-    late: threading.Event
+    """The pool whose connections are watched."""
 
     @property
     def database_url(self) -> str:
@@ -99,8 +93,6 @@ class StaleServerWatch:
     def look(self) -> None:
         """Ask the servers of late transactions, and drop the connections to those that hold us."""
         late = self._pool.list_used(LATE_S)
-        if late:
-            self._pool.late.set()
         for address in {address_of(conn) for conn in late if not conn.closed}:
             state = ask_server(self._pool.database_url, address)
             dropped = self._choose_dropped(address, state)
@@ -135,14 +127,17 @@ class StaleServerWatch:
         ]
 
     def _run(self) -> None:
-        while self._lent.wait() and not self._ending.wait(LOOK_S):
-            # Cleared before it is read who has one: a connection that is lent in between begins the next round.
+        while self._lent.wait():
+            # Cleared before the end is read, and before it is read who has one: what comes in between sets it again.
             self._lent.clear()
-            if self._pool.list_used(0.0):
-                self._lent.set()
+            if self._ending.wait(LOOK_S):
+                return
             try:
+                if self._pool.list_used(0.0):
+                    self._lent.set()
                 self.look()
-            except (psycopg.Error, OSError):
+            except Exception:  # the thread has to outlive a bug: it is the only one that drops a frozen server
+                self._lent.set()
                 log.exception("asking a database server failed")
 
 

@@ -137,15 +137,15 @@ class Supervisor:
         self.stop()
 
     def _spawn(self, child: _SupervisedProcess) -> None:
-        if self._watchdog is None:
-            self._restart_watchdog()
         child.started_at = time.monotonic()
-        with self._log(child.program.name).open("ab") as log:
-            try:
+        try:
+            if self._watchdog is None:
+                self._restart_watchdog()
+            with self._log(child.program.name).open("ab") as log:
                 child.process = child.program.spawn(log)
-            except OSError:
-                self._delay_restart(child)
-                raise
+        except OSError:
+            self._delay_restart(child)
+            raise
         self._notify_watchdog(_watchdog_line(child.program, child.process.pid))
 
     def _reap(self, child: _SupervisedProcess, process: subprocess.Popen[bytes]) -> None:

@@ -63,7 +63,7 @@ def test_question_about_a_person_is_recorded_by_the_id_of_the_recipient(shared_a
 def test_value_that_its_schema_does_not_describe_is_recorded_by_its_length(
     shared_app: AppClient, admin: Connect
 ) -> None:
-    """Models put addresses into any argument, and the audit log keeps them for ever."""
+    """Models put addresses into any argument, and the audit log keeps them forever."""
     ask(admin, "events_list_events", type="lin.na.20@example.com", limit="x; tool: check_health")
 
     details = newest_entry(shared_app)[2]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,9 @@ from projections.database.connection import connection_options
 from projections.database.stalled_writers import StalledWriterWatch, end_stalled_writers
 from projections.event_store.recorder import transaction
 from projections.sql.event_store import EventStoreSql
+from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.settings import settings_for
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
 SILENT_S = 0.3
@@ -81,23 +83,6 @@ def test_slow_statement_is_not_ended(bench: LedgerBench) -> None:
         bench.rows("SELECT pg_terminate_backend(%s)", conn.info.backend_pid)
 
 
-def test_watch_rests_while_no_transaction_of_its_process_is_late(
-    bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Quick ones don't wake it; one that takes longer than a second does."""
-    monkeypatch.setattr("projections.database.stalled_writers.CHECK_INTERVAL_S", 0.1)
-    looks: list[object] = []
-    monkeypatch.setattr("projections.database.stalled_writers.end_stalled_writers", looks.append)
-    with closing(StalledWriterWatch(bench.storage.datastore)):
-        for _ in range(5):
-            with bench.storage.datastore.get_connection() as conn:
-                conn.execute("SELECT 1")
-        assert looks == []
-
-        with bench.storage.datastore.get_connection():
-            wait_for(lambda: len(looks) > 1)
-
-
 def test_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen writer holds a code up for no longer than its bound and one look."""
     monkeypatch.setattr("projections.database.stalled_writers.CHECK_INTERVAL_S", 0.1)
@@ -105,8 +90,8 @@ def test_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkeypatc
         "projections.database.stalled_writers.end_stalled_writers", lambda store: end_stalled_writers(store, 0.3)
     )
     code = bench.issue()
-    with writing(bench, the_code(bench)):
-        watch = StalledWriterWatch(bench.storage.datastore)
+    with LedgerStore.open(settings_for(bench.database_url)) as other, writing(bench, the_code(bench)):
+        watch = StalledWriterWatch(other.datastore)
         try:
             assert done(bench.redeem(code, "li.wei@example.com")).changed
         finally:

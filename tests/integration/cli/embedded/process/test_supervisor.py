@@ -1,6 +1,7 @@
 """Children are started again when they die, and none outlives the supervisor, however it ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -193,3 +194,15 @@ def test_large_log_is_rotated_while_its_program_writes(tmp_path: Path) -> None:
         assert wait_until(lambda: supervisor.last_log_line("x") == "more", WAIT_S_MAX)
         assert (tmp_path / "x.log.1").read_text() == "a long first line\n"
         assert (tmp_path / "x.log").read_text() == "more\n"
+
+
+def test_program_whose_log_cannot_be_opened_is_started_with_backoff(tmp_path: Path) -> None:
+    """Without a pause, the supervisor would take a whole core."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    with Supervisor(logs) as supervisor:
+        supervisor.start(Program("broken", ("/bin/sh", "-c", "sleep 0.2"), {}))
+        shutil.rmtree(logs)
+        wait_for(lambda: supervisor.tick() >= 0 and supervisor.restart_count("broken") > 1)
+
+        assert supervisor.tick() > 0

@@ -1,7 +1,6 @@
 """A primary that is frozen, cut off from its standby, or deposed holds no transaction for long."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -91,7 +90,7 @@ class CountingPool:
     database_url = ""
 
     def __init__(self) -> None:
-        self.late, self.questions = threading.Event(), 0
+        self.questions = 0
         self.used: list[Any] = [object()]
 
     def list_used(self, for_s: float) -> list[Connection[Any]]:

@@ -66,9 +66,9 @@ def _read_value(tool: Tool, name: str, value: object) -> list[str]:
     # A route would take the last of several values, and the audit log another one.
     is_list = any(option.get("type") == "array" for option in options)
     each = value if isinstance(value, list) and value and is_list else [value]
-    if not all(isinstance(item, str | int | float) for item in each):
+    if not all(isinstance(one, str | int | float) for one in each):
         raise malformed(f"arguments.{name}", "must be a text, a number, true or false, or a list if it takes one")
-    texts = [str(item).lower() if isinstance(item, bool) else str(item).strip() for item in each]
+    texts = [str(one).lower() if isinstance(one, bool) else str(one).strip() for one in each]
     if not all(text and text.isprintable() for text in texts):
         raise malformed(f"arguments.{name}", "must be one line of characters that can be seen")
     # Routes read IDs in further spellings, in which a code can be written, too.
