@@ -11,8 +11,8 @@ from tests.support.waiting import WAIT_S_MAX
 
 UNUSED = ("celery.bin.celery", "prompt_toolkit")
 """Loaded by Celery's command line only."""
-ALONE = ("without_gossip", "without_mingle")
-"""Asking for other workers would take a second of each start."""
+ALONE = ("without_gossip", "without_heartbeat", "without_mingle")
+"""Asking for other workers would take a second of each start, and heartbeats without a reader cost wake-ups."""
 TASKS = ("jinja2", "workers.runtime", "workers.tasks")
 PROGRAM = """
 import sys
