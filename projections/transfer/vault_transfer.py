@@ -126,6 +126,8 @@ def _rows(conn: Connection[Any], table: str) -> Iterator[str]:
 
 def _import_tables(conn: Connection[Any], source: BinaryIO, vault: Vault, progress: Progress) -> TransferCounts:
     tables = set(exported_tables(conn))
+    # Such as a key that replaces another one, in any order: the references are checked at the end of a statement.
+    undivided = {table for table, referenced in conn.execute(TransferSql.foreign_keys) if table == referenced}
     transferred = TransferCounts({}, {})
     batch: list[Any] = []
     current, end = "", None
@@ -137,7 +139,7 @@ def _import_tables(conn: Connection[Any], source: BinaryIO, vault: Vault, progre
         else:
             if (table := document.get("table")) not in tables or "row" not in document:
                 raise DamagedFileError(number, f"the line belongs to {table!r}, which is not part of an export")
-            if table != current or len(batch) == BATCH_ROWS:
+            if table != current or (len(batch) >= BATCH_ROWS and table not in undivided):
                 _insert_batch(conn, current, batch, transferred)
                 if table != current:
                     progress.step(table, 0)
