@@ -107,8 +107,8 @@ def config(context: typer.Context, output: OutputOption = None) -> int:
     Example: `ledger export config --output ledger.toml`
     """
     with Session(context.obj).open_ledger() as ledger, open_output_file(output) as file:
-        document = export_config(ledger.storage, ledger.now())
-        file.write(tomli_w.dumps(_plain(document), multiline_strings=True).encode())
+        document = {name: _plain(one) for name, one in export_config(ledger.storage, ledger.now()).items()}
+        file.write(tomli_w.dumps(document, multiline_strings=True).encode())
     return 0
 
 
@@ -237,7 +237,7 @@ def _describe(change: PlannedChange) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - a document, piece by piece
+def _plain(value: object) -> object:
     """Return a document in the types of TOML: an id is a text."""
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}

@@ -1,6 +1,6 @@
 """The Model Context Protocol, by its library. Importing this takes more than a second and 18 MB: import it when asked.
 
-No session outlives a request: over HTTP each request has a server of its own.
+No session outlives a request: over HTTP each request has its own server.
 """
 
 import logging

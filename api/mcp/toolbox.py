@@ -125,12 +125,10 @@ def _describe_parameter(parameter: Mapping[str, Any]) -> dict[str, Any]:
     return {**schema, "description": parameter["description"]} if "description" in parameter else schema
 
 
-async def _answer_error(request: Request, error: Exception) -> Response:
+async def _answer_error(request: Request, error: ApplicationError | Refusal) -> Response:
     problem = ApplicationError.from_refusal(error) if isinstance(error, Refusal) else error
-    assert isinstance(problem, ApplicationError)  # noqa: S101 - it is the handler of these classes
     return problem_response(problem, language_of(request))
 
 
-async def _answer_malformed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is the handler of this class
+async def _answer_malformed(request: Request, error: RequestValidationError) -> Response:
     return problem_response(problem_of(error), language_of(request))

@@ -4,13 +4,16 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Final, cast
 from uuid import uuid4
 
 import pytest
+from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
+from mcp.types import TextContent
 
 from api.auth.scopes import GRANTS, Scope
+from api.main import collect_tools
 from domain.ports import OutcomeUnknown
 from tests.security.audited import AuditedApp
 from tests.security.test_audit import rows
@@ -99,7 +102,7 @@ def test_each_key_has_the_tools_of_its_scopes_and_no_other(
     role_clients: RoleClients, app: AppClient, arguments: dict[str, dict[str, object]], mode: str
 ) -> None:
     """The library's own client lists the tools and calls each one, those it does not see by their names, too."""
-    scopes_of_tools = {name: tool.scopes for name, tool in _tool_set(app).tools.items()}
+    scopes_of_tools = {name: tool.scopes for name, tool in collect_tools().tools.items()}
     assert arguments.keys() == scopes_of_tools.keys(), "add the tool to `arguments`"
     unexpected = []
     for who, (headers, scopes) in keys_of_roles(role_clients).items():
@@ -116,22 +119,20 @@ def test_each_key_has_the_tools_of_its_scopes_and_no_other(
 def call_all(connect: Connect, arguments: dict[str, dict[str, object]]) -> set[str]:
     """The names of the tools that answered."""
 
-    async def talk(client: Any) -> set[str]:  # noqa: ANN401 - the library's client
+    async def talk(client: Client) -> set[str]:
         answered = set()
         for name, values in arguments.items():
             with suppress(MCPError):
                 result = await client.call_tool(name, values)
                 assert not result.is_error, (name, result.structured_content)
-                assert {"position", "checkpoint", "answered_by"} <= result.structured_content["log"].keys()
-                assert json.loads(result.content[0].text) == result.structured_content
+                structured, (content,) = result.structured_content or {}, result.content
+                assert {"position", "checkpoint", "answered_by"} <= structured["log"].keys()
+                assert isinstance(content, TextContent)
+                assert json.loads(content.text) == structured
                 answered.add(name)
         return answered
 
     return converse(connect, talk)
-
-
-def _tool_set(app: AppClient) -> Any:  # noqa: ANN401 - the state of an application
-    return app.client.app.state.questions().tools  # type: ignore[attr-defined]  # the client knows it as any ASGI app
 
 
 def test_texts_of_others_are_always_marked(app: AppClient, arguments: dict[str, dict[str, object]]) -> None:
@@ -181,7 +182,7 @@ def test_no_tool_changes_anything(
 )
 def test_hidden_tool_does_not_exist_by_any_spelling(app: AppClient, name: str) -> None:
     """The answer is that to a name that nothing has, to the byte."""
-    headers = app.key("viewer")  # of its own, because calls of hidden tools count against the limit, too
+    headers = app.key("viewer")  # a new one, because calls of hidden tools count against the limit, too
 
     answer = post(app, headers, call(name))
 
@@ -191,7 +192,7 @@ def test_hidden_tool_does_not_exist_by_any_spelling(app: AppClient, name: str) -
 
 def test_no_argument_leads_to_another_route(app: AppClient) -> None:
     """Paths and queries in an argument are part of its value."""
-    key = app.key("viewer")  # of its own, because calls of hidden tools count against the limit, too
+    key = app.key("viewer")  # a new one, because calls of hidden tools count against the limit, too
     for text in ("../cases", "..%2fcases", "%2e%2e/cases", "x?limit=1", "x/terms", "x#", str(uuid4()) + "/terms"):
         answer = post(app, key, call(NAME, code_id=text)).json()["result"]
         assert answer["isError"]

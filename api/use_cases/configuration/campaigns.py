@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -14,8 +15,7 @@ from api.use_cases.configuration.changes import (
     PlanContext,
     PlannedChange,
     list_differences,
-    list_unnamed,
-    pair_entries,
+    plan_entries,
     refuse,
 )
 from api.use_cases.configuration.config_file import CampaignEntry
@@ -35,7 +35,7 @@ HAS_ENDED: Final = "the campaign with this name has ended permanently: give a ne
 
 
 def plan_campaigns(context: PlanContext, entries: Sequence[CampaignEntry]) -> Iterator[PlannedChange]:
-    """Yield the change of each campaign that differs from its entry.
+    """Return the change of each campaign that differs from its entry.
 
     Raises:
         StorageUnavailableError: The database is unavailable.
@@ -44,19 +44,19 @@ def plan_campaigns(context: PlanContext, entries: Sequence[CampaignEntry]) -> It
         Existing(one.campaign.campaign_id, one.campaign.terms.name, not _is_open(one), one)
         for one in _read_campaigns(context.services.storage)
     ]
-    pairs = pair_entries(entries, campaigns)
     ids = {one.object_id for one in campaigns}
-    for entry, existing in pairs:
+
+    def plan(entry: CampaignEntry, existing: Existing[CampaignBalance] | None) -> PlannedChange | None:
         terms = entry.terms(campaign_actions.default_terms(context.settings))
-        if isinstance(existing, str):
-            yield refuse("campaign", entry.name, existing)
-        elif existing is None:
-            yield _create(context, terms, ids)
-        elif terms != existing.value.campaign.terms:
-            is_open = _is_open(existing.value)
-            yield _change(context, existing.value, terms) if is_open else refuse("campaign", entry.name, HAS_ENDED)
-    if context.prunes:
-        yield from (_end(context, balance) for balance in list_unnamed(pairs, campaigns))
+        if existing is None:
+            return _create(context, terms, ids)
+        if terms == existing.value.campaign.terms:
+            return None
+        return (
+            refuse("campaign", entry.name, HAS_ENDED) if existing.has_ended else _change(context, existing.value, terms)
+        )
+
+    return plan_entries(context, "campaign", entries, campaigns, plan, partial(_end, context))
 
 
 def export_campaigns(storage: ReadableStore, _now: datetime) -> Iterator[dict[str, Any]]:

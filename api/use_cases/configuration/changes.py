@@ -1,6 +1,6 @@
 """What a configuration file would change, one object at a time."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -145,10 +145,33 @@ def pair_entries(entries: Iterable[E], objects: Sequence[Existing[T]]) -> list[t
     return pairs
 
 
-def list_unnamed(pairs: Iterable[tuple[object, Existing[T] | str | None]], objects: Iterable[Existing[T]]) -> list[T]:
-    """Return the objects that have not ended and that no entry is about."""
-    named = {one.object_id for _, one in pairs if isinstance(one, Existing)}
-    return [one.value for one in objects if not one.has_ended and one.object_id not in named]
+def plan_entries(
+    context: PlanContext,
+    kind: Kind,
+    entries: Iterable[E],
+    objects: Sequence[Existing[T]],
+    plan: Callable[[E, Existing[T] | None], PlannedChange | None],
+    remove: Callable[[T], PlannedChange],
+) -> Iterator[PlannedChange]:
+    """Yield the change of each object that differs from its entry, then the removal of others if the context prunes.
+
+    Args:
+        context: What planning works with.
+        kind: Of the objects.
+        entries: As in `pair_entries`.
+        objects: As in `pair_entries`.
+        plan: Returns the change of the object that an entry is about, None for no change; the object is None if there
+            is none.
+        remove: Returns the removal of an object.
+    """
+    pairs = pair_entries(entries, objects)
+    for entry, existing in pairs:
+        change = refuse(kind, entry.entry_name, existing) if isinstance(existing, str) else plan(entry, existing)
+        if change is not None:
+            yield change
+    if context.prunes:
+        named = {one.object_id for _, one in pairs if isinstance(one, Existing)}
+        yield from (remove(one.value) for one in objects if not one.has_ended and one.object_id not in named)
 
 
 def _find_by_name(name: str, objects: Sequence[Existing[T]]) -> Existing[T] | str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, get_args
 
 from api.auth.scopes import SCOPES
@@ -19,14 +20,13 @@ from api.use_cases.configuration.changes import (
     PlanContext,
     PlannedChange,
     list_differences,
-    list_unnamed,
-    pair_entries,
+    plan_entries,
     refuse,
 )
 from api.use_cases.configuration.config_file import KeyEntry, document_of
 from projections.config.staff_roles import Role
 from projections.database.store_queries import ReadableStore
-from projections.read_models.pagination import OLDEST, read_to_end
+from projections.read_models.pagination import OLDEST, ListCursor, read_to_end
 from projections.repositories.api_keys import ApiKeyRepository, ApiKeyRow
 from projections.repositories.audit_log import NO_REASON
 
@@ -37,7 +37,7 @@ FIXED_RIGHTS: Final = (
 
 
 def plan_keys(context: PlanContext, entries: Sequence[KeyEntry]) -> Iterator[PlannedChange]:
-    """Yield the change of each key that differs from its entry. Keys that ended or were replaced are left alone.
+    """Return the change of each key that differs from its entry. Keys that ended or were replaced are left alone.
 
     Raises:
         StorageUnavailableError: The database is unavailable.
@@ -47,16 +47,14 @@ def plan_keys(context: PlanContext, entries: Sequence[KeyEntry]) -> Iterator[Pla
         Existing(key.key_id, key.name or NAMELESS, not _is_current(key, now), key)
         for key in _read_keys(context.services.storage)
     ]
-    pairs = pair_entries(entries, keys)
-    for entry, existing in pairs:
-        if isinstance(existing, str):
-            yield refuse("key", entry.name, existing)
-            continue
-        change = _plan_key(context, entry, existing, now)
-        if change is not None:
-            yield change
-    if context.prunes:
-        yield from (_revoke(context, key) for key in list_unnamed(pairs, keys))
+    return plan_entries(
+        context,
+        "key",
+        entries,
+        keys,
+        lambda entry, existing: _plan_key(context, entry, existing, now),
+        partial(_revoke, context),
+    )
 
 
 def export_keys(storage: ReadableStore, now: datetime) -> Iterator[dict[str, Any]]:
@@ -131,7 +129,7 @@ def _revoke(context: PlanContext, key: ApiKeyRow) -> PlannedChange:
 def _read_keys(storage: ReadableStore) -> Iterator[ApiKeyRow]:
     read_page = ApiKeyRepository(storage).list_page
 
-    def read_oldest(place: Any, limit: int) -> list[ApiKeyRow]:  # noqa: ANN401 - a cursor of the list
+    def read_oldest(place: ListCursor, limit: int) -> list[ApiKeyRow]:
         return read_page(place, limit, "oldest")
 
     return read_to_end(read_oldest, OLDEST, lambda key: (key.created_at, key.key_id))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from api.errors import ApplicationError
@@ -18,9 +19,7 @@ from api.use_cases.configuration.changes import (
     PlanContext,
     PlannedChange,
     list_differences,
-    list_unnamed,
-    pair_entries,
-    refuse,
+    plan_entries,
 )
 from api.use_cases.configuration.config_file import WebhookEntry, document_of
 from projections.database.store_queries import ReadableStore
@@ -33,7 +32,7 @@ ATTRIBUTES: Final = {"format": "message_format"}
 
 
 def plan_webhooks(context: PlanContext, entries: Sequence[WebhookEntry]) -> Iterator[PlannedChange]:
-    """Yield the change of each endpoint that differs from its entry.
+    """Return the change of each endpoint that differs from its entry.
 
     Raises:
         StorageUnavailableError: The database is unavailable.
@@ -42,16 +41,11 @@ def plan_webhooks(context: PlanContext, entries: Sequence[WebhookEntry]) -> Iter
         Existing(one.endpoint_id, one.url, has_ended=False, value=one)
         for one in _read_endpoints(context.services.storage)
     ]
-    pairs = pair_entries(entries, endpoints)
-    for entry, existing in pairs:
-        if isinstance(existing, str):
-            yield refuse("webhook", entry.url, existing)
-            continue
-        change = _add(context, entry) if existing is None else _change(context, existing.value, entry)
-        if change is not None:
-            yield change
-    if context.prunes:
-        yield from (_remove(context, endpoint) for endpoint in list_unnamed(pairs, endpoints))
+
+    def plan(entry: WebhookEntry, existing: Existing[WebhookEndpoint] | None) -> PlannedChange | None:
+        return _add(context, entry) if existing is None else _change(context, existing.value, entry)
+
+    return plan_entries(context, "webhook", entries, endpoints, plan, partial(_remove, context))
 
 
 def export_webhooks(storage: ReadableStore, _now: datetime) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Find what a text means that a customer or a colleague sent: a code, a reservation or a recipient.
 
-A program asks, often and by itself. So a text that can be guessed is not looked up: no code of a legacy system, and
-no end of a code. Email addresses are, within the limits on guessing codes.
+A program asks often and automatically. So a text that can be guessed is not looked up: no code of a legacy system,
+and no end of a code. Email addresses are, within the limits on guessing codes.
 """
 
 import re
