@@ -102,10 +102,10 @@ quick: setup  ## Check style, types, import rules, unit tests, schema, catalogs 
 	@$(BIN)/python -m pytest --quiet -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		tests/unit tests/schema tests/i18n tests/architecture $(ARGS)
 
-# File by file, long files first (tests/support/long_files.py), in more processes than there are cores, five at most, for
-# much of it is waiting. Each process imports the tests and has servers of its own, so `make test`, which has the most
-# tests, runs in one more, and the others in three more: they wait longer. ARGS=-n0 runs them in one.
-IN_PARALLEL = -n $$(( $$(getconf _NPROCESSORS_ONLN) + $(1) )) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
+# File by file, long files first (tests/support/long_files.py), in more processes than there are cores, seven at most, for
+# much of it is waiting. Each process imports the tests and starts its servers, so `make test`, which has the most tests,
+# runs in one more, `make small` in three more, and `make slow`, which waits most, in five more. ARGS=-n0 runs them in one.
+IN_PARALLEL = -n $$(( $$(getconf _NPROCESSORS_ONLN) + $(1) )) --maxprocesses 7 --dist loadfile --no-loadscope-reorder
 test: setup  ## Run the tests, in some six minutes on two cores
 	@$(BIN)/python -m pytest $(call IN_PARALLEL,1) $(ARGS)
 
@@ -113,7 +113,7 @@ test: setup  ## Run the tests, in some six minutes on two cores
 # imports the files with slow tests only: all would take longer than one of them. A path in ARGS names others.
 SLOW_FILES := $$(grep -rl --include='test_*.py' 'pytest\.mark\.slow' tests | sort)
 slow: setup $(AUDITING)  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
-	@$(BIN)/python -m pytest $(call IN_PARALLEL,3) -m "slow and not long" $(if $(filter tests/%,$(ARGS)),,$(SLOW_FILES)) $(ARGS)
+	@$(BIN)/python -m pytest $(call IN_PARALLEL,5) -m "slow and not long" $(if $(filter tests/%,$(ARGS)),,$(SLOW_FILES)) $(ARGS)
 
 # Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start. What runs here is what
 # a bound can change: tests of tests/small_world/left_out.py use none, or those alone that every request uses. Each process

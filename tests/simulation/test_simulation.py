@@ -16,7 +16,7 @@ from tests.simulation.batches import ScheduleBatch, run
 from tests.simulation.fault_schedule import KINDS
 from tests.support.waiting import WAIT_S_MAX
 
-PARTS, PART = 8, 250
+PARTS, PART = 4, 250
 PRINT_TRACES = """
 import hashlib
 from tests.simulation.model import simulate

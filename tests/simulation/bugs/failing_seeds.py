@@ -1,12 +1,14 @@
-"""`python -m tests.simulation.bugs.failing_seeds`: write which seed finds each planted bug, where a search begins.
+"""`python -m tests.simulation.bugs.failing_seeds`: write a seed that finds each planted bug.
 
-After a change of the simulation, other seeds find them. Each search then takes longer, until these are written again.
+After a change of the simulation, other seeds find some of them: a test fails until these are written again. A search may
+take a minute, and the test of the seed that it finds takes a tenth of a second.
 """
 
 import json
 import logging
 import multiprocessing
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -20,12 +22,21 @@ SEEDS_MAX: Final = 3000
 FILE: Final = Path(__file__).with_name("failing_seeds.json")
 
 
-def find_failing_seed(name: str, first: int) -> int | None:
-    """Return a seed below SEEDS_MAX that finds a planted bug, the first one if it does; None if no seed does."""
+def does_seed_fail(name: str, seed: int) -> bool:
+    """Return whether the schedule of a seed finds a planted bug."""
+    return _find(name, [seed]) is not None
+
+
+def find_failing_seed(name: str, former: int) -> int | None:
+    """Return the former seed if it still finds a planted bug, else the first one below SEEDS_MAX; None if none does."""
+    return _find(name, (former, *range(SEEDS_MAX)))
+
+
+def _find(name: str, seeds: Iterable[int]) -> int | None:
     logging.disable(logging.CRITICAL)  # broken code logs a lot
     with pytest.MonkeyPatch.context() as patch:
         PLANTED_BUGS[name](patch)
-        return next((seed for seed in (first, *range(SEEDS_MAX)) if simulate(seed).broken), None)
+        return next((seed for seed in seeds if simulate(seed).broken), None)
 
 
 def read_failing_seeds() -> dict[str, int]:
