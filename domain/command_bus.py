@@ -47,10 +47,12 @@ from domain.commands.campaign.waiting_list import (
     JoinWaitingList,
     LeaveWaitingList,
     OfferUses,
+    RecordOfferMail,
     WaitingListCommand,
     join_waiting_list,
     leave_waiting_list,
     offer_uses,
+    record_offer_mail,
 )
 from domain.commands.code.change_terms import ChangeTerms, change_terms
 from domain.commands.code.import_code import IMPORT_READS, ImportCode, import_code
@@ -342,6 +344,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     ReportCampaignEnd: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
     JoinWaitingList: CommandRule(join_waiting_list, JOIN_WAITING_LIST_READS, leave_refusal=leave_refused_request),
     LeaveWaitingList: CommandRule(ignoring_policy(leave_waiting_list), OF_CAMPAIGN),
+    RecordOfferMail: CommandRule(ignoring_policy(record_offer_mail), OF_CAMPAIGN),
     OfferUses: CommandRule(ignoring_policy(offer_uses), OF_CAMPAIGN),
     CreateHandOut: CommandRule(ignoring_policy(manage_hand_out), HAND_OUT_READS, is_alone=True),
     ChangeHandOut: CommandRule(ignoring_policy(manage_hand_out), CHANGE_HAND_OUT_READS, is_alone=True),

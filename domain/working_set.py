@@ -4,7 +4,7 @@ The store fills it; handlers read it and return events; `record` folds them in, 
 sees them. Batches share no working set.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from domain.events.code import CodeThresholdReached
 from domain.events.event import Event
 from domain.events.hand_out import HandedOutCodeEvent, HandOutEvent
 from domain.events.reservation import ReservationEvent, UseReserved
+from domain.events.waiting_list import WaitingListLeft
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.counted_uses import ExistingUse
 from domain.model.crossings import (
@@ -270,6 +271,8 @@ class WorkingSet:
         reserved_at = reservation.reserved_at
         if change == 1:
             corrects = self._find_kept_use(campaign, code, reservation, event)
+            if corrects is None and campaign.waiting:
+                self._end_expired_offers(campaign, reservation.recipient_id, event, about)
             use: CampaignEvent = CampaignUseTaken(**about, corrects=corrects)
         else:
             use = CampaignUseReturned(**about, reserved_at=reserved_at)
@@ -280,6 +283,15 @@ class WorkingSet:
         self.uses_of_persons[campaign.campaign_id, self.find_person(campaign, reservation.recipient_id)] = uses
         if change == 1 and uses > limit:
             raise InvariantViolationError(f"campaign {campaign.campaign_id}: a person has {uses} uses, limit {limit}")
+
+    def _end_expired_offers(
+        self, campaign: Campaign, recipient_id: UUID, event: Event, about: Mapping[str, Any]
+    ) -> None:
+        """Record that places end whose uses a person takes because the deadline of the offer has passed."""
+        shared = {name: about[name] for name in about if name in Event.__struct_fields__}
+        for place in campaign.find_offers_in_the_way(recipient_id, event.waits_from):
+            left = WaitingListLeft(**shared, place_id=place.place_id, recipient_id=place.recipient_id, cause="expired")
+            self.record_campaign(campaign.campaign_id, left)
 
     def _find_kept_use(
         self, campaign: Campaign, code: RedeemCode, reservation: Reservation, event: Event

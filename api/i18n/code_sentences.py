@@ -122,6 +122,13 @@ def _left_waiting_list(say: Translator, facts: Facts) -> str:
     return say(key if say.knows(key) else "event.WaitingListLeft.left")
 
 
+def _mailed_offer(say: Translator, facts: Facts) -> str:
+    """Return what became of the email of an offer, and until when the use is kept."""
+    key = f"event.WaitingOfferMailed.{facts.get('outcome')}"
+    known_key = key if say.knows(key) else "event.WaitingOfferMailed.sent"
+    return say(known_key, until=timestamp_text(facts.get("until")))
+
+
 def name_threshold(say: Translator, threshold: object) -> str:
     """Return a threshold in words."""
     number, _, unit = str(threshold).partition(" ")
@@ -164,6 +171,7 @@ STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CampaignEnded": lambda say, _: say("event.CampaignEnded"),
     "WaitingListJoined": lambda say, _: say("event.WaitingListJoined"),
     "WaitingOfferMade": lambda say, facts: say("event.WaitingOfferMade", until=timestamp_text(facts.get("until"))),
+    "WaitingOfferMailed": _mailed_offer,
     "WaitingListLeft": _left_waiting_list,
     "CampaignThresholdReached": _threshold_reached,
     "CampaignUseTaken": _campaign_use_taken,

@@ -11,6 +11,8 @@ from uuid import UUID
 from domain.events.campaign import CampaignEvent
 from domain.ports import Language
 
+OfferMailOutcome = Literal["sent", "unknown", "failed"]
+"""What became of the email of an offer: the mail server accepted it, may have accepted it, or it is not sent again."""
 LeaveCause = Literal["left", "declined", "expired", "erased", "undeliverable"]
 """Why a place ended without a use: the person left or declined the offer, its deadline passed, the person's data was
 erased, or no email may be sent to the address."""
@@ -49,7 +51,7 @@ class WaitingOfferMade(WaitingListEvent, frozen=True, kw_only=True):
     """A use is kept for the first person who had no offer yet.
 
     Attributes:
-        until: Deadline of the offer.
+        until: When the offer ends at the latest if no email of it is sent.
     """
 
     IMPORTANCE = "outcome"
@@ -58,6 +60,23 @@ class WaitingOfferMade(WaitingListEvent, frozen=True, kw_only=True):
     MEANING = "neutral"
 
     until: datetime
+
+
+class WaitingOfferMailed(WaitingListEvent, frozen=True, kw_only=True):
+    """The email of an offer was sent, or is not sent again: from now on, the person has the hours of the campaign.
+
+    Attributes:
+        until: Deadline of the offer.
+        outcome: What became of the email.
+    """
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = True
+    MEANING = "neutral"
+
+    until: datetime
+    outcome: OfferMailOutcome
 
 
 class WaitingListLeft(WaitingListEvent, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ counted from the reservations (`domain.working_set`), under the lock of its stre
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -28,10 +28,12 @@ from domain.events.campaign import (
     Counting,
 )
 from domain.events.event import Event
-from domain.events.waiting_list import WaitingListEvent, WaitingListJoined, WaitingOfferMade
+from domain.events.waiting_list import WaitingListEvent, WaitingListJoined, WaitingOfferMade, WaitingOfferMailed
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.waiting_list import (
+    OFFER_MAIL_MAX,
+    OFFER_MAX,
     WAITING_MAX,
     WaitingPlace,
     WaitingPlaces,
@@ -120,9 +122,35 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         takable = offered if self.available is None else offered[: max(0, self.available)]
         return [place for place in takable if place.offered_until is not None and place.offered_until <= now]
 
+    def without_expired_offers(self, now: datetime) -> "Campaign":
+        """Return it without places whose offers have ended by a time. So it decides, whether the sweep ran or not."""
+        expired = self.find_expired_offers(now) if self.waiting else ()
+        return replace(self, waiting=tuple(each for each in self.waiting if each not in expired)) if expired else self
+
+    def find_offers_in_the_way(self, recipient_id: UUID, now: datetime) -> Sequence[WaitingPlace]:
+        """Return the places with expired offers that must end before a person takes a use; the first ones, no more."""
+        ahead = self.waiting[: self.count_ahead(recipient_id)]
+        too_many = 0 if self.available is None else len(ahead) + 1 - self.available
+        return [place for place in self.find_expired_offers(now) if place in ahead][: max(0, too_many)]
+
+    def find_endless_offers(self, now: datetime) -> Sequence[WaitingPlace]:
+        """Return the places with offers whose deadline a wrong clock put further ahead than any can be."""
+        return [
+            each for each in self.waiting if each.offered_until is not None and each.offered_until > now + OFFER_MAX
+        ]
+
+    def find_deadline(self, now: datetime) -> datetime:
+        """Return the deadline of an offer whose email is sent at a time."""
+        return now + timedelta(hours=self.terms.waiting_hours or 0)
+
+    def find_offer_end(self, now: datetime) -> datetime:
+        """Return when an offer that is made at a time ends if no email of it is sent."""
+        return self.find_deadline(now) + OFFER_MAIL_MAX
+
     def needs_offers(self, now: datetime) -> bool:
-        """Return whether an offer has ended, or another can be made."""
-        return bool(self.find_expired_offers(now)) or self.count_offerable(now) > 0
+        """Return whether an offer has ended, another can be made, or one must be made again."""
+        has_other = self.find_expired_offers(now) or self.find_endless_offers(now)
+        return bool(has_other) or self.count_offerable(now) > 0
 
     def count_offerable(self, now: datetime) -> int:
         """Return how many more uses may be offered to people on its waiting list now."""
@@ -297,10 +325,11 @@ def keeps_day_limit(_before: Campaign | None, event: CampaignEvent, after: Campa
 def keeps_waiting_order(before: Campaign | None, event: CampaignEvent, _after: Campaign) -> bool:
     """Invariant 19: enough uses are left for all who are ahead of the person who takes one, or to whom one is offered.
 
-    A use is offered to the first person without an offer, and only while it is available. An offer may be renewed.
+    A use is offered to the first person without an offer, and only while it is available. An offer may be renewed, and
+    only the email of an offer changes its deadline.
     """
     if before is None or not before.waiting:
-        return not isinstance(event, WaitingOfferMade)
+        return not isinstance(event, WaitingOfferMade | WaitingOfferMailed)
     if isinstance(event, CampaignUseTaken) and takes_new_use(event) and event.corrects is None:
         left = before.find_left_for(event.recipient_id)
         return left is None or left > 0
@@ -310,6 +339,9 @@ def keeps_waiting_order(before: Campaign | None, event: CampaignEvent, _after: C
             return True
         first = find_first_without_offer(before.waiting)
         return first is not None and first.place_id == event.place_id and (before.available or 0) > before.offers
+    if isinstance(event, WaitingOfferMailed):
+        place = find_place(before.waiting, event.place_id)
+        return place is not None and place.offered_until is not None
     return True
 
 

@@ -5,18 +5,31 @@ is behind it.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.events.waiting_list import WaitingListEvent, WaitingListJoined, WaitingListLeft, WaitingOfferMade
+from domain.events.waiting_list import (
+    WaitingListEvent,
+    WaitingListJoined,
+    WaitingListLeft,
+    WaitingOfferMade,
+    WaitingOfferMailed,
+)
 from domain.ports import Language
+from domain.values.number_bounds import WAITING_HOURS
 
 WAITING_MAX: Final = 500
 """Most places on one list. They are part of the campaign's state, at about a hundred bytes each."""
+
+
+OFFER_MAIL_MAX: Final = timedelta(days=3)
+"""How much longer than its hours an offer is kept whose email is not sent, as in an outage of the mail server."""
+OFFER_MAX: Final = timedelta(hours=WAITING_HOURS.most) + OFFER_MAIL_MAX
+"""The longest time that any offer is kept. A deadline that is further ahead comes from a wrong clock."""
 
 
 class WaitingPlace(Struct, frozen=True, kw_only=True, gc=False):
@@ -28,7 +41,8 @@ class WaitingPlace(Struct, frozen=True, kw_only=True, gc=False):
         code_id: The code by which they joined.
         language: In which they are written to.
         joined_at: When they joined.
-        offered_until: Deadline of the offer; None: none was made.
+        offered_until: When the offer ends; None: none was made. It is the deadline once its email is sent, and until
+            then `OFFER_MAIL_MAX` later.
     """
 
     place_id: UUID
@@ -60,7 +74,7 @@ def evolve_places(places: WaitingPlaces, event: WaitingListEvent) -> WaitingPlac
                     joined_at=event.at,
                 ),
             )
-        case WaitingOfferMade():
+        case WaitingOfferMade() | WaitingOfferMailed():
             return tuple(
                 replace(place, offered_until=event.until) if place.place_id == event.place_id else place
                 for place in places

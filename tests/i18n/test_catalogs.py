@@ -32,7 +32,7 @@ from domain.errors import CampaignConflict
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignContradiction, Counting
 from domain.events.code_terms import TERM_NAMES, Contradiction
 from domain.events.event import LateEffect, RefundCause
-from domain.events.waiting_list import LeaveCause
+from domain.events.waiting_list import LeaveCause, OfferMailOutcome
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from domain.values.group_name import GroupFault
@@ -128,6 +128,7 @@ FAMILIES: Final = {
     "page.waiting.ahead.one",
     *(f"threshold.{unit}" for unit in ("day", "days")),
     *(f"event.WaitingListLeft.{cause}" for cause in get_args(LeaveCause)),
+    *(f"event.WaitingOfferMailed.{outcome}" for outcome in get_args(OfferMailOutcome)),
     *(f"event.CodeIssued.{term.name}.one" for term in TERMS if term.kind == "number"),
     *(f"event.Campaign.{term.name}.one" for term in CAMPAIGN_TERMS if term.kind == "number"),
     *(f"event.Campaign.{term.name}.{word}" for term in CAMPAIGN_TERMS for word in term.choices),

@@ -49,6 +49,7 @@ SAMPLES = {
     "effect": "retaken",
     "max_uses": 5,
     "cause": "deadline",
+    "outcome": "sent",
     "days": 7,
     "by": ID,
     "name": "Autumn",

@@ -78,7 +78,7 @@ from domain.events.reservation import (
     UseRefunded,
     UseReserved,
 )
-from domain.events.waiting_list import WaitingListJoined, WaitingListLeft, WaitingOfferMade
+from domain.events.waiting_list import WaitingListJoined, WaitingListLeft, WaitingOfferMade, WaitingOfferMailed
 from domain.model.reservation import KEPT_TERMS
 from domain.values.email_domains import DomainNames, parse_domains
 from domain.values.limits.thresholds import Thresholds, parse_thresholds
@@ -217,6 +217,7 @@ EXAMPLES: Final[list[Event]] = [
     CampaignEnded(**WHO, text_id=C),
     WaitingListJoined(**WHO, place_id=R, recipient_id=P, code_id=C, language="zh"),
     WaitingOfferMade(**WHO, place_id=R, recipient_id=P, until=LATER),
+    WaitingOfferMailed(**WHO, place_id=R, recipient_id=P, until=LATER, outcome="unknown"),
     WaitingListLeft(**WHO, place_id=R, recipient_id=P, cause="declined"),
     CampaignThresholdReached(**WHO, threshold="80%", code_id=C, crossed_by=R),
     CampaignUseTaken(**WHO, code_id=C, reservation_id=R, recipient_id=P, reserved_at=AT, corrects=C),

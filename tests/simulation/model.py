@@ -196,7 +196,10 @@ class LedgerModel:
         if self.calm_at is None:
             self._without_celery()
         self._come_to_an_end()
+        waiting_list.stop_sweep()
         self._let_days_pass()
+        if waiting_list.outlast_offers(self.gremlin):
+            self._come_to_an_end()
         return [*self.omissions, *violations(self.left_behind())]
 
     def left_behind(self) -> RunResult:

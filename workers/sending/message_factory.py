@@ -81,11 +81,12 @@ class HandOutMail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferMail:
-    """What the email of an offer is made of: the place with its deadline, its campaign, and the group of the code."""
+    """What the email of an offer is made of: the place, its campaign, the group of the code, and the deadline."""
 
     campaign_id: UUID
     place: WaitingPlace
     group: str | None
+    until: datetime
     written_at: datetime
 
 
@@ -195,7 +196,7 @@ class MessageFactory:
             written_at=offer.written_at,
             group=offer.group,
             branding=self._branding(offer.group),
-            ends_at=place.offered_until,
+            ends_at=offer.until,
             opt_out_link=self.opt_out_link(OptOutRef(place.recipient_id, offer.group)),
         )
 

@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-from domain.commands.campaign.waiting_list import LeaveWaitingList, OfferUses, WaitingListCommand
+from domain.commands.campaign.waiting_list import LeaveWaitingList, OfferUses, RecordOfferMail, WaitingListCommand
 from domain.commands.context import CommandContext
-from domain.judgment import NOTICE, Again, Attempts, End, judge, refuses_address_for_good
+from domain.events.waiting_list import OfferMailOutcome
+from domain.judgment import NOTICE, Again, Attempts, Done, End, judge, refuses_address_for_good
 from domain.model.campaign import Campaign
 from domain.model.waiting_list import find_place
-from domain.ports import Channel, OptOuts, OutboundMessage, Outcome, outcome_label
+from domain.ports import Channel, OptOuts, OutboundMessage, Outcome, OutcomeUnknown, outcome_label
 from domain.values.identifiers import EmailAddress
 from projections.work_queue.waiting_offers import FIRST, DueOffer
 from workers.sending.delivery_steps import DeliverySteps
@@ -109,11 +110,12 @@ class WaitingOfferSender:
     def _prepare(self, offer: DueOffer, now: datetime) -> _PreparedOffer | None:
         """Return what is sent; None if the email was closed."""
         if offer.attempts > 1 and offer.last_outcome is None:  # a worker ended before it stored an outcome
+            self._begin_hours(offer, "unknown")
             self.lists.close(offer, None, "unknown")
             return None
         campaign = self.find_campaign(offer.campaign_id)
         place = None if campaign is None else find_place(campaign.waiting, offer.place_id)
-        if place is None or place.offered_until is None or place.offered_until <= now:
+        if campaign is None or place is None or place.offered_until is None or place.offered_until <= now:
             self.lists.close(offer, None, "not_needed")
             return None
         group = self.find_group(offer.code_id)
@@ -126,7 +128,13 @@ class WaitingOfferSender:
         ):
             self._give_up(offer, "suppressed")
             return None
-        mail = OfferMail(campaign_id=offer.campaign_id, place=place, group=group, written_at=offer.offered_at)
+        mail = OfferMail(
+            campaign_id=offer.campaign_id,
+            place=place,
+            group=group,
+            until=campaign.find_deadline(now),
+            written_at=offer.offered_at,
+        )
         return _PreparedOffer(offer, self.steps.message_factory.waiting_offer(mail, address))
 
     def _store(self, offer: DueOffer, message: OutboundMessage, outcome: Outcome) -> None:
@@ -137,8 +145,19 @@ class WaitingOfferSender:
                 self.lists.close(offer, at, outcome_label(outcome), counts=counts)
             case End() if refuses_address_for_good(outcome):
                 self._give_up(offer, "failed")
-            case _:  # the offer stays until its deadline: its person may look at the page
+            case Done():
+                self._begin_hours(offer, "sent")
                 self.lists.close(offer, None, outcome_label(outcome))
+            case End(outcome=ended):  # the offer stays until its deadline: its person may look at the page
+                self._begin_hours(offer, "unknown" if isinstance(ended, OutcomeUnknown) else "failed")
+                self.lists.close(offer, None, outcome_label(outcome))
+
+    def _begin_hours(self, offer: DueOffer, outcome: OfferMailOutcome) -> None:
+        """Set the deadline of the offer, before the email is closed: if a worker ends in between, it is set again."""
+        mail = RecordOfferMail(
+            context=self.context(), campaign_id=offer.campaign_id, place_id=offer.place_id, outcome=outcome
+        )
+        self.execute(mail)
 
     def _give_up(self, offer: DueOffer, outcome: str) -> None:
         """End a place to which no email goes."""

@@ -30,7 +30,7 @@ class ShownPlace(NamedTuple):
             `ended`: the place is no longer on a list; `invalid`: no such place.
         token: Of its page; empty where it is not shown.
         ahead: People who are before it.
-        offered_until: Deadline of the offer.
+        offered_until: Until when a use is kept at least.
     """
 
     state: Literal["waiting", "offered", "listed", "ended", "invalid"]
@@ -94,10 +94,10 @@ def find_shown_place(services: Services, token: str) -> ShownPlace:
     ref, campaign = _find(services, token)
     if ref is None or campaign is None:
         return ShownPlace("invalid")
+    now = services.now()
+    campaign = campaign.without_expired_offers(now)
     place = find_place(campaign.waiting, ref.place_id)
-    if place is None or campaign.has_ended(services.now()):
-        return ShownPlace("ended", token)
-    return _show(services, campaign, place)
+    return ShownPlace("ended", token) if place is None or campaign.has_ended(now) else _show(services, campaign, place)
 
 
 def leave(services: Services, caller: Caller, token: str) -> ShownPlace:
@@ -171,8 +171,11 @@ def _find_typed(services: Services, token: str) -> tuple[str, str] | None:
 
 def _show(services: Services, campaign: Campaign, place: WaitingPlace) -> ShownPlace:
     token = waiting_token(_secret(services), PlaceRef(campaign.campaign_id, place.place_id))
-    state: Literal["waiting", "offered"] = "waiting" if place.offered_until is None else "offered"
-    return ShownPlace(state, token, campaign.count_ahead(place.recipient_id), place.offered_until)
+    if (offered_until := place.offered_until) is None:
+        now = services.now()
+        return ShownPlace("waiting", token, campaign.without_expired_offers(now).count_ahead(place.recipient_id))
+    reserved_until = min(offered_until, campaign.find_deadline(services.now()))
+    return ShownPlace("offered", token, campaign.count_ahead(place.recipient_id), reserved_until)
 
 
 def _require(result: WaitingResult | Refusal) -> WaitingResult:

@@ -148,7 +148,7 @@ def check_campaign_limits(
     """
     freed = [reservation for reservation in freed if campaign.counts(code, reservation)]
     recipient_id, _ = recipient
-    ahead = 0 if keeps_use and freed else campaign.count_ahead(recipient_id)
+    ahead = 0 if keeps_use and freed else campaign.without_expired_offers(at).count_ahead(recipient_id)
     left = None if campaign.available is None else campaign.available + len(freed)
     if ahead and left is not None and 1 <= left <= ahead:
         raise CampaignExhausted(waiting_list=True)
@@ -217,7 +217,7 @@ def check_shared_use_left(
     if not campaign.counts(code, reservation):
         return
     limit = campaign.terms.max_per_person
-    ahead = campaign.count_ahead(reservation.recipient_id)
+    ahead = campaign.without_expired_offers(at).count_ahead(reservation.recipient_id)
     lefts = campaign.available, campaign.find_available_on_day(at)
     is_full = any(left is not None and left - ahead < 1 for left in lefts)
     if is_full or (limit is not None and working_set.count_uses_of_person(campaign, reservation.recipient_id) >= limit):

@@ -289,7 +289,7 @@ def _renew_offers(
     if campaign is None or not isinstance(event, CampaignResumed):
         return ()
     fields = campaign_event_fields(command.context, campaign)
-    until = command.context.now + timedelta(hours=campaign.terms.waiting_hours or 0)
+    until = campaign.find_offer_end(command.context.now)
     return [
         WaitingOfferMade(**fields, place_id=place.place_id, recipient_id=place.recipient_id, until=until)
         for place in campaign.waiting

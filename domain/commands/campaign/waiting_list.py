@@ -4,9 +4,8 @@ A person who joins must be able to redeem but for a free use, so the rules are t
 that a use is kept: it is taken by a redeem request like any other.
 """
 
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import ClassVar, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -27,9 +26,17 @@ from domain.errors import (
     RefusalOrder,
     WaitingListClosed,
 )
-from domain.events.waiting_list import LeaveCause, WaitingListJoined, WaitingListLeft, WaitingOfferMade
+from domain.events.waiting_list import (
+    LeaveCause,
+    OfferMailOutcome,
+    WaitingListEvent,
+    WaitingListJoined,
+    WaitingListLeft,
+    WaitingOfferMade,
+    WaitingOfferMailed,
+)
 from domain.model.campaign import Campaign
-from domain.model.waiting_list import WAITING_MAX, find_place
+from domain.model.waiting_list import WAITING_MAX, WaitingPlace, find_place
 from domain.policy import Policy
 from domain.ports import RecipientDraft
 from domain.working_set import WorkingSet
@@ -79,6 +86,17 @@ class LeaveWaitingList(Struct, frozen=True, kw_only=True):
     cause: Literal["left", "erased", "undeliverable"]
 
 
+class RecordOfferMail(Struct, frozen=True, kw_only=True):
+    """Begin the hours of an offer, because its email was sent or is not sent again. A place that has ended stays so."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign,)
+
+    context: CommandContext
+    campaign_id: UUID
+    place_id: UUID
+    outcome: OfferMailOutcome
+
+
 class OfferUses(Struct, frozen=True, kw_only=True):
     """End the offers whose deadline has passed, and offer what is left to those who wait longest."""
 
@@ -88,7 +106,7 @@ class OfferUses(Struct, frozen=True, kw_only=True):
     campaign_id: UUID
 
 
-WaitingListCommand = JoinWaitingList | LeaveWaitingList | OfferUses
+WaitingListCommand = JoinWaitingList | LeaveWaitingList | RecordOfferMail | OfferUses
 """A command about the waiting list of one campaign."""
 
 
@@ -124,23 +142,29 @@ def join_waiting_list(command: JoinWaitingList, working_set: WorkingSet, policy:
         raise AddressUndeliverable(suppression.cause)
     person = working_set.find_person(campaign, recipient_id)
     places = (each for each in campaign.waiting if working_set.find_person(campaign, each.recipient_id) == person)
-    if (own := next(places, None)) is not None:
+    own, expired = next(places, None), campaign.find_expired_offers(command.context.now)
+    if own is not None and own not in expired:
         return CampaignDecision(campaign.campaign_id, None, place_id=own.place_id)
     if campaign.terms.waiting_hours is None:
         raise _closed("none", campaign)
-    of_code = sum(place.code_id == code.code_id for place in campaign.waiting)
-    if len(campaign.waiting) >= WAITING_MAX or (code.available is not None and of_code >= code.available):
+    of_code = sum(place.code_id == code.code_id for place in campaign.waiting if place not in expired)
+    is_full = len(campaign.waiting) - len(expired) >= WAITING_MAX
+    if is_full or (code.available is not None and of_code >= code.available):
         raise _closed("full", campaign)
     if (limit := find_join_limit(command.context)) is not None:
         raise limit
-    event = WaitingListJoined(
-        **campaign_event_fields(command.context, campaign),
+    fields = campaign_event_fields(command.context, campaign)
+    to_end = [own] if own is not None else expired[:1] if len(campaign.waiting) >= WAITING_MAX else []
+    joined = WaitingListJoined(
+        **fields,
         place_id=command.redeem.reservation_id,
         recipient_id=recipient_id,
         code_id=code.code_id,
         language=command.redeem.language,
     )
-    return CampaignDecision(campaign.campaign_id, event, place_id=event.place_id, recipients=(command.recipient,))
+    first, *more = [*(_end_expired(place, fields) for place in to_end), joined]
+    place_id, recipients = joined.place_id, (command.recipient,)
+    return CampaignDecision(campaign.campaign_id, first, more=more, place_id=place_id, recipients=recipients)
 
 
 def _find_full_campaign(command: JoinWaitingList, working_set: WorkingSet, policy: Policy) -> Campaign:
@@ -176,8 +200,9 @@ def leave_waiting_list(command: LeaveWaitingList, working_set: WorkingSet) -> Ca
     place = find_place(campaign.waiting, command.place_id)
     if place is None:
         return CampaignDecision(campaign.campaign_id, None, place_id=command.place_id)
-    is_declined = command.cause == "left" and place.offered_until is not None
-    cause: LeaveCause = "declined" if is_declined else command.cause
+    cause: LeaveCause = command.cause
+    if command.cause == "left" and place.offered_until is not None:
+        cause = "expired" if place in campaign.find_expired_offers(command.context.now) else "declined"
     event = WaitingListLeft(
         **campaign_event_fields(command.context, campaign),
         place_id=place.place_id,
@@ -187,8 +212,30 @@ def leave_waiting_list(command: LeaveWaitingList, working_set: WorkingSet) -> Ca
     return CampaignDecision(campaign.campaign_id, event, place_id=place.place_id)
 
 
+def record_offer_mail(command: RecordOfferMail, working_set: WorkingSet) -> CampaignDecision:
+    """Set the deadline of an offer; nothing changes if the place has ended.
+
+    Raises:
+        NoSuchCampaign: There is no such campaign.
+    """
+    campaign = _find_campaign(command.campaign_id, working_set)
+    place = find_place(campaign.waiting, command.place_id)
+    if place is None or place.offered_until is None:
+        return CampaignDecision(campaign.campaign_id, None, place_id=command.place_id)
+    event = WaitingOfferMailed(
+        **campaign_event_fields(command.context, campaign),
+        place_id=place.place_id,
+        recipient_id=place.recipient_id,
+        until=campaign.find_deadline(command.context.now),
+        outcome=command.outcome,
+    )
+    return CampaignDecision(campaign.campaign_id, event, place_id=place.place_id)
+
+
 def offer_uses(command: OfferUses, working_set: WorkingSet) -> CampaignDecision:
     """End offers and make new ones, `OFFERS_PER_COMMAND` of each at most.
+
+    Offers whose deadline a wrong clock put too far ahead are made again, so that they end.
 
     Raises:
         NoSuchCampaign: There is no such campaign.
@@ -197,19 +244,21 @@ def offer_uses(command: OfferUses, working_set: WorkingSet) -> CampaignDecision:
     fields = campaign_event_fields(command.context, campaign)
     now = command.context.now
     expired = campaign.find_expired_offers(now)[:OFFERS_PER_COMMAND]
-    events: list[WaitingListLeft | WaitingOfferMade] = [
-        WaitingListLeft(**fields, place_id=place.place_id, recipient_id=place.recipient_id, cause="expired")
-        for place in expired
-    ]
+    events: list[WaitingListEvent] = [_end_expired(place, fields) for place in expired]
     remaining = replace(campaign, waiting=tuple(place for place in campaign.waiting if place not in expired))
     waiting = [place for place in remaining.waiting if place.offered_until is None]
-    until = now + timedelta(hours=campaign.terms.waiting_hours or 0)
+    to_offer = [*remaining.find_endless_offers(now), *waiting[: remaining.count_offerable(now)]]
+    until = campaign.find_offer_end(now)
     events += [
         WaitingOfferMade(**fields, place_id=place.place_id, recipient_id=place.recipient_id, until=until)
-        for place in waiting[: min(remaining.count_offerable(now), OFFERS_PER_COMMAND)]
+        for place in to_offer[:OFFERS_PER_COMMAND]
     ]
     first, rest = (events[0], events[1:]) if events else (None, [])
     return CampaignDecision(campaign.campaign_id, first, more=rest)
+
+
+def _end_expired(place: WaitingPlace, fields: Mapping[str, Any]) -> WaitingListLeft:
+    return WaitingListLeft(**fields, place_id=place.place_id, recipient_id=place.recipient_id, cause="expired")
 
 
 def _find_campaign(campaign_id: UUID, working_set: WorkingSet) -> Campaign:

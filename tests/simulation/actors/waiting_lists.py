@@ -4,21 +4,25 @@ Randomness of their own, and few campaigns with a list, so that most schedules s
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, get_args
 from uuid import UUID
 
 from domain.commands.campaign.waiting_list import (
     JoinWaitingList,
     LeaveWaitingList,
     OfferUses,
+    RecordOfferMail,
     WaitingListCommand,
 )
 from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.events.event import ActorKind
+from domain.events.waiting_list import OfferMailOutcome
+from domain.model.waiting_list import OFFER_MAIL_MAX
 from domain.results import WaitingResult
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors.components import SharedInfrastructure
@@ -49,7 +53,9 @@ class SimulatedWaitingList:
         self._site, self._scheduler = infrastructure, infrastructure.scheduler
         self.campaign_id, self._redeem = campaign_id, redeem
         self._codes, self._code_ids = codes
-        self._random = Random(campaign_id.int + 5)
+        self._random, self._mails = Random(campaign_id.int + 5), Random(campaign_id.int + 6)
+        self._mailed: set[tuple[UUID, datetime]] = set()
+        self._is_swept = True
 
     def begin(self, process: SimulatedProcess, until_s: float) -> None:
         """Let people come at some times, if there is a list."""
@@ -94,20 +100,56 @@ class SimulatedWaitingList:
 
     def _join(self, code: int, person: int) -> UUID | None:
         """Ask for a place; None without one."""
-        redeem = ReserveUse(
+        result = self._execute(JoinWaitingList(redeem=self._redeem_command(code, person)))
+        return None if result is None or result.place is None else result.place.place_id
+
+    def _redeem_command(self, code: int, person: int) -> ReserveUse:
+        return ReserveUse(
             context=self._context("person"),
             code_digests=(self._codes[code],),
             recipient=recipient_draft(person, self._new_id()),
             reservation_id=self._new_id(),
             language="zh",
         )
-        result = self._execute(JoinWaitingList(redeem=redeem))
-        return None if result is None or result.place is None else result.place.place_id
 
     def _sweep(self) -> None:
-        while True:
+        while self._is_swept:
             self._execute(OfferUses(context=self._context("sweep"), campaign_id=self.campaign_id))
+            self._send_offers()
             self._scheduler.sleep(self._random.choice([10.0, 25.0]))
+
+    def _send_offers(self) -> None:
+        """Send the emails of some offers, each once."""
+        for place in self._site.store.campaigns[self.campaign_id].waiting:
+            if place.offered_until is None or self._mails.random() < 0.5:
+                continue
+            if (mail := (place.place_id, place.offered_until)) not in self._mailed:
+                context, outcome = self._context("worker"), self._mails.choice(get_args(OfferMailOutcome))
+                about = {"campaign_id": self.campaign_id, "place_id": place.place_id}
+                result = self._execute(RecordOfferMail(context=context, outcome=outcome, **about))
+                if result is not None and result.place is not None and result.place.offered_until is not None:
+                    self._mailed |= {mail, (place.place_id, result.place.offered_until)}
+
+    def stop_sweep(self) -> None:
+        """Offer nothing from now on, and end no offer."""
+        self._is_swept = False
+
+    def outlast_offers(self, process: SimulatedProcess) -> bool:
+        """Let all deadlines pass, and let people redeem what is kept for no one. False: nothing was offered."""
+        campaign = self._site.store.campaigns.get(self.campaign_id)
+        if campaign is None or not campaign.offers:
+            return False
+        self._site.clock_offset_s += (timedelta(hours=1) + OFFER_MAIL_MAX).total_seconds()
+        for person in self._random.sample(range(RECIPIENTS), 2):
+            self._scheduler.spawn(process, partial(self._take, self._choose_code(), person))
+        self._scheduler.run_until(self._scheduler.now + 1.0)
+        return True
+
+    def _take(self, code: int, person: int) -> None:
+        try:
+            self._site.ledger.execute_one(self._redeem_command(code, person))
+        except StorageUnavailableError:
+            self._scheduler.note("waiting list: no database")
 
     def _execute(self, command: WaitingListCommand) -> WaitingResult | None:
         """Run a command; None without a result."""

@@ -172,7 +172,23 @@ def offer_is_counted_twice(patch: Patch) -> None:
     patch.setattr(Campaign, "count_offerable", count_without_offers)
 
 
+def expired_offer_keeps_its_use_until_the_sweep(patch: Patch) -> None:
+    """Only the sweep knows deadlines: while it is dead, a use is kept for a person whose time is over."""
+    patch.setattr(Campaign, "without_expired_offers", lambda campaign, _now: campaign)
+
+
+def offer_ends_before_its_deadline(patch: Patch) -> None:
+    """Each sweep ends the offers of the one before."""
+    patch.setattr(
+        Campaign,
+        "find_expired_offers",
+        lambda campaign, _now: [place for place in campaign.waiting if place.offered_until is not None],
+    )
+
+
 CAMPAIGN_PLANTS = (
+    expired_offer_keeps_its_use_until_the_sweep,
+    offer_ends_before_its_deadline,
     visitor_overtakes_those_who_wait,
     offer_is_counted_twice,
     limit_that_starts_later_counts_no_earlier_use,

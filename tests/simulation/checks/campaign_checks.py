@@ -101,7 +101,9 @@ def find_untrue_refusals(
         and reservation.occupies_use
     ]
     pending = sum(reservation.is_live for reservation in in_campaign)
-    waiting, limit = len(campaign.waiting), campaign.terms.max_uses or 0
+    limit, now = campaign.terms.max_uses or 0, commands[0].context.now
+    offers = [place.offered_until for place in campaign.waiting if place.offered_until is not None]
+    waiting = len(campaign.waiting) - sum(until <= now for until in offers[: max(0, limit - len(in_campaign))])
     if isinstance(result, CampaignExhausted) and ((pending and not waiting) or len(in_campaign) + waiting < limit):
         yield f"campaign {code.campaign_id} was said to be used up: {len(in_campaign)} uses, {pending} pending"
     if isinstance(result, CampaignHeld) and not pending:

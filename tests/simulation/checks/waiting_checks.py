@@ -1,6 +1,10 @@
-"""Checks of waiting lists, told from the log alone: no one takes or is offered what is kept for those before them."""
+"""Checks of waiting lists, told from the log alone: no one takes or is offered what is kept for those before them.
+
+And it is kept until the deadline of the offer.
+"""
 
 from collections.abc import Iterator
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -13,23 +17,23 @@ from domain.events.campaign import (
     CampaignUseTaken,
 )
 from domain.events.event import Event
-from domain.events.waiting_list import WaitingListJoined, WaitingListLeft, WaitingOfferMade
+from domain.events.waiting_list import WaitingListJoined, WaitingListLeft, WaitingOfferMade, WaitingOfferMailed
 from tests.simulation.checks.run_result import RunResult
 
 
 class _Queue(Struct):
-    """What the log says of one campaign by a position: free uses, who waits, and who of them has an offer."""
+    """What the log says of one campaign by a position: free uses, who waits, and until when uses are kept."""
 
     limit: int | None = None
     uses: int = 0
     line: list[UUID] = field(default_factory=list)
-    offered: set[UUID] = field(default_factory=set)
+    offered: dict[UUID, datetime] = field(default_factory=dict)
 
     def drop(self, recipient_id: UUID) -> None:
         """End the place of a person, if they have one."""
         if recipient_id in self.line:
             self.line.remove(recipient_id)
-        self.offered.discard(recipient_id)
+        self.offered.pop(recipient_id, None)
 
 
 def find_overtaken(run: RunResult) -> Iterator[str]:
@@ -49,13 +53,28 @@ def _follow(queue: _Queue, event: Event) -> Iterator[str]:
     elif isinstance(event, WaitingOfferMade):
         if event.recipient_id not in queue.offered and free <= len(queue.offered):
             yield f"{event.recipient_id} is offered a use that is offered to another person, or is not there"
-        if {*queue.line[: queue.line.index(event.recipient_id)]} - queue.offered:
+        if {*queue.line[: queue.line.index(event.recipient_id)]} - queue.offered.keys():
             yield f"{event.recipient_id} is offered a use before those who wait longer"
-        queue.offered.add(event.recipient_id)
+        queue.offered[event.recipient_id] = event.until
+    elif isinstance(event, WaitingOfferMailed | WaitingListLeft):
+        yield from _settle(queue, event)
     elif isinstance(event, CampaignUseTaken):
         yield from _take(queue, event, free)
     else:
         _change(queue, event)
+
+
+def _settle(queue: _Queue, event: WaitingOfferMailed | WaitingListLeft) -> Iterator[str]:
+    """Apply the deadline of an offer, or the end of a place."""
+    until = queue.offered.get(event.recipient_id)
+    if isinstance(event, WaitingOfferMailed):
+        if until is None:
+            yield f"{event.recipient_id} got a deadline without an offer"
+        queue.offered[event.recipient_id] = event.until
+        return
+    if event.cause == "expired" and (until is None or until > event.waits_from):
+        yield f"the offer to {event.recipient_id} ended before its deadline"
+    queue.drop(event.recipient_id)
 
 
 def _take(queue: _Queue, event: CampaignUseTaken, free: int) -> Iterator[str]:
@@ -70,13 +89,11 @@ def _take(queue: _Queue, event: CampaignUseTaken, free: int) -> Iterator[str]:
 
 def _change(queue: _Queue, event: Event) -> None:
     """Apply what needs no check."""
-    if isinstance(event, WaitingListLeft):
-        queue.drop(event.recipient_id)
-    elif isinstance(event, CampaignUseReturned):
+    if isinstance(event, CampaignUseReturned):
         queue.uses -= 1
     elif isinstance(event, CampaignTermsEvent):
         queue.limit = event.max_uses
         if isinstance(event, CampaignTermsChanged) and event.counting is not None:
             queue.uses = 0
     if isinstance(event, CampaignEnded) or (isinstance(event, CampaignTermsEvent) and event.waiting_hours is None):
-        queue.line, queue.offered = [], set()
+        queue.line, queue.offered = [], {}

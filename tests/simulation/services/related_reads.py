@@ -10,7 +10,7 @@ from uuid import UUID
 from domain.command_bus import AnyCommand, Command
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.campaign.manage_campaign import CampaignCommand
-from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses
+from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses, RecordOfferMail
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
@@ -25,7 +25,7 @@ from domain.working_set import WorkingSet
 
 Moving = RebindReservation | RefundReservation | CorrectRecipient | ResolveReservation | RefundAfterOutage
 
-OfCampaign = CampaignCommand | HandOutCommand | LeaveWaitingList | OfferUses
+OfCampaign = CampaignCommand | HandOutCommand | LeaveWaitingList | OfferUses | RecordOfferMail
 """Commands that read a campaign by its id."""
 
 

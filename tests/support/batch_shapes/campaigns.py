@@ -17,7 +17,13 @@ from domain.commands.campaign.manage_campaign import (
     ReportCampaignEnd,
     ResumeCampaign,
 )
-from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses, WaitingListCommand
+from domain.commands.campaign.waiting_list import (
+    JoinWaitingList,
+    LeaveWaitingList,
+    OfferUses,
+    RecordOfferMail,
+    WaitingListCommand,
+)
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import (
@@ -254,3 +260,15 @@ def _offer(bench: LedgerBench) -> OfferUses:
     change = ChangeCampaignTerms(context=bench.context("staff"), campaign_id=campaign_id, changes={"max_uses": 2})
     bench.storage.ledger.execute_one(change)
     return OfferUses(context=bench.context("sweep"), campaign_id=campaign_id)
+
+
+@alone
+def _mail_offer(bench: LedgerBench) -> RecordOfferMail:
+    campaign_id, join = wait(bench)
+    bench.storage.ledger.execute_one(join)
+    place_id = join.redeem.reservation_id
+    change = ChangeCampaignTerms(context=bench.context("staff"), campaign_id=campaign_id, changes={"max_uses": 2})
+    bench.storage.ledger.execute_one(change)
+    bench.storage.ledger.execute_one(OfferUses(context=bench.context("sweep"), campaign_id=campaign_id))
+    context = bench.context("worker")
+    return RecordOfferMail(context=context, campaign_id=campaign_id, place_id=place_id, outcome="sent")

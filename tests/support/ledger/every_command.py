@@ -24,7 +24,7 @@ from domain.commands.campaign.manage_campaign import (
     ReportCampaignEnd,
     ResumeCampaign,
 )
-from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses
+from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses, RecordOfferMail
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.code.issue import HandOutPlace, IssueCode
@@ -150,6 +150,7 @@ class EveryCommand(RandomCommands):
             JoinWaitingList(redeem=structs.replace(second, reservation_id=place_id)),
             ChangeCampaignTerms(**about, changes={"max_uses": 2}),
             OfferUses(**about),
+            RecordOfferMail(**about, place_id=place_id, outcome="sent"),
             LeaveWaitingList(**about, place_id=place_id, cause="left"),
         ]
 

@@ -23,7 +23,13 @@ from domain.commands.campaign.manage_campaign import (
     PauseCampaign,
     ResumeCampaign,
 )
-from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList, OfferUses, WaitingListCommand
+from domain.commands.campaign.waiting_list import (
+    JoinWaitingList,
+    LeaveWaitingList,
+    OfferUses,
+    RecordOfferMail,
+    WaitingListCommand,
+)
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
@@ -43,6 +49,7 @@ from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import Refusal
 from domain.events.campaign import CampaignTerms, Counting
 from domain.events.event import ActorKind, Event, ReportedMail
+from domain.events.waiting_list import OfferMailOutcome
 from domain.judgment import invitation_rules
 from domain.model.campaign import Campaign
 from domain.model.counted_uses import ExistingUse
@@ -220,12 +227,21 @@ class Scenario:
         )
         return self.on_waiting_list(JoinWaitingList(redeem=redeem))
 
+    def _place_of(self, person: str) -> UUID:
+        recipient_id = self.working_set.recipient_id(self._draft(person))
+        return next(each.place_id for each in self.campaign.waiting if each.recipient_id == recipient_id)
+
     def leave(self, person: str = "li") -> WaitingResult | Refusal:
         """A person leaves the waiting list."""
-        recipient_id = self.working_set.recipient_id(self._draft(person))
-        place_id = next(each.place_id for each in self.campaign.waiting if each.recipient_id == recipient_id)
-        context, key = self.context("person"), self._campaign_key
+        context, key, place_id = self.context("person"), self._campaign_key, self._place_of(person)
         return self.on_waiting_list(LeaveWaitingList(context=context, campaign_id=key, place_id=place_id, cause="left"))
+
+    def mail_offer(self, person: str = "li", outcome: OfferMailOutcome = "sent") -> WaitingResult | Refusal:
+        """The email of an offer to a person is sent."""
+        context, key, place_id = self.context("worker"), self._campaign_key, self._place_of(person)
+        return self.on_waiting_list(
+            RecordOfferMail(context=context, campaign_id=key, place_id=place_id, outcome=outcome)
+        )
 
     def offer_uses(self) -> WaitingResult | Refusal:
         """The sweep offers what is left."""

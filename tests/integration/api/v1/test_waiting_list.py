@@ -1,5 +1,6 @@
 """Waiting lists from outside: the customer's pages, the API, staff, erasure, and what the log proves."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -39,12 +40,12 @@ def wait(app: AppClient, campaign: dict[str, Any], email: str) -> dict[str, Any]
     return document
 
 
-def give_back_and_offer(app: AppClient, campaign: dict[str, Any]) -> None:
-    """Staff refund the use, and the sweep offers it."""
+def give_back_and_offer(app: AppClient, campaign: dict[str, Any], ago: timedelta = timedelta(0)) -> None:
+    """Staff refund the use, and the sweep offers it; or did so some time ago."""
     path = f"/api/v1/reservations/{campaign['first']}/refund"
     response = app.client.post(path, json={"note": "x", "revoke_access": False}, headers=app.key("admin"))
     assert response.status_code == 200, response.text
-    context = CommandContext(now=app.services.now(), actor="sweep")
+    context = CommandContext(now=app.services.now() - ago, actor="sweep")
     app.services.storage.ledger.execute_one(OfferUses(context=context, campaign_id=UUID(campaign["id"])))
 
 
@@ -70,6 +71,23 @@ def test_refused_customer_joins_by_the_page_and_takes_the_offered_use(app: AppCl
     assert visitor[0] == "CAMPAIGN_EXHAUSTED"
     assert redeemed.headers["location"].startswith("/r/")
     assert "You are no longer on the waiting list" in ended
+
+
+def test_expired_offer_is_over_on_its_page_and_for_others_without_a_sweep(
+    app: AppClient, campaign: dict[str, Any]
+) -> None:
+    """A visitor gets the use, and the history says why."""
+    path = wait(app, campaign, "li@example.com")["status_url"]
+    give_back_and_offer(app, campaign, timedelta(days=5))
+
+    shown = read_page(app.client.get(path, headers=PAGE).text).find("main").text
+    redeemed = app.redeem(campaign["code"], "visitor@example.com")
+    history = f"/api/v1/campaigns/{campaign['id']}/history"
+    lines = app.client.get(history, headers={**app.key("viewer"), "Accept-Language": "en"}).json()["events"]
+
+    assert "You are no longer on the waiting list" in shown
+    assert redeemed.status_code == 202
+    assert [line["type"] for line in lines[-2:]] == ["WaitingListLeft", "CampaignUseTaken"]
 
 
 def test_place_is_kept_and_left_by_its_link(app: AppClient, campaign: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, JoinWaitin
 from domain.commands.context import CommandContext
 from domain.events.event import ActorKind
 from domain.model.campaign import Campaign
-from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
+from domain.model.waiting_list import OFFER_MAIL_MAX
+from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.results import CampaignResult, WaitingResult
 from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.campaign_list import CampaignReader
@@ -128,6 +129,40 @@ def test_next_person_is_written_to_when_the_deadline_has_passed(house: WaitingRi
     assert (before, house.sweep()) == (["li"], ["li", "wang"])
 
 
+def test_late_email_leaves_the_person_all_hours(house: WaitingRig) -> None:
+    """No worker sent it before the hours were over; the email names the deadline, and the offer ends then."""
+    house.wait("li")
+    house.wait("wang")
+    house.allow(2)
+    house.channel = FakeChannel(LATER)
+    house.sweep()
+    house.channel = FakeChannel()
+    house.now += timedelta(hours=HOURS + 1)
+    written_to = house.sweep()
+    until = house.campaign.waiting[0].offered_until
+    house.now += timedelta(hours=HOURS, seconds=-1)
+    before = house.sweep()
+    house.now += timedelta(seconds=1)
+
+    assert (written_to, before, house.sweep()) == (["li"], ["li"], ["li", "wang"])
+    assert house.channel.sent[0].ends_at == until
+
+
+def test_offer_without_an_email_ends(house: WaitingRig) -> None:
+    """The mail server is unavailable; the use goes to the next person, not before three more days have passed."""
+    house.wait("li")
+    house.wait("wang")
+    house.allow(2)
+    house.channel = FakeChannel(RetryLater(server="mx", reason="full", wait=timedelta(days=1)))
+    first = house.sweep()
+    house.now += timedelta(hours=HOURS, seconds=-1) + OFFER_MAIL_MAX
+    expired = house.campaign.find_expired_offers(house.now)
+    house.now += timedelta(seconds=1)
+
+    assert (first, expired) == (["li"], [])
+    assert house.sweep()[-1] == "wang"
+
+
 @pytest.mark.parametrize(
     ("outcome", "written_to"),
     [
@@ -153,7 +188,7 @@ def test_place_ends_only_if_no_email_goes_to_the_person(
 
 
 def test_email_is_sent_again_after_a_temporary_failure(house: WaitingRig) -> None:
-    """With the same Message-ID and bytes."""
+    """With the same Message-ID, and a deadline that counts from this attempt."""
     house.channel = FakeChannel(LATER)
     house.wait("li")
     house.allow(2)
@@ -162,7 +197,8 @@ def test_email_is_sent_again_after_a_temporary_failure(house: WaitingRig) -> Non
 
     assert house.sweep() == ["li", "li"]
     first, second = house.channel.sent
-    assert first == second
+    assert first == dataclasses.replace(second, ends_at=first.ends_at)
+    assert second.ends_at == house.now + timedelta(hours=HOURS)
 
 
 def test_person_who_opted_out_gets_no_email_and_loses_the_place(house: WaitingRig) -> None:
@@ -208,7 +244,7 @@ def test_lost_lease_is_not_repeated_and_keeps_the_offer(house: WaitingRig) -> No
     assert house.sweep() == []
     assert rows.take(house.now + timedelta(days=9)) is None
     assert house.outcomes() == ["unknown"]
-    assert house.campaign.offers == 1
+    assert house.campaign.waiting[0].offered_until == house.now + timedelta(hours=HOURS)
 
 
 class _Dying(FakeChannel):

@@ -3,10 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
-from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, LeaveWaitingList
+from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, LeaveWaitingList, RecordOfferMail
 from domain.commands.context import InvitationWaits
 from domain.errors import Refusal
+from domain.events.waiting_list import OfferMailOutcome
 from domain.model import waiting_list
+from domain.model.waiting_list import OFFER_MAIL_MAX
 from domain.results import WaitingResult
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
@@ -88,7 +90,7 @@ def test_returned_use_is_kept_for_the_first_person() -> None:
     assert waiting(scenario) == [("wang", False)]
 
 
-@pytest.mark.parametrize(("ending", "kind"), [("leave", "declined"), ("deadline", "expired")])
+@pytest.mark.parametrize(("ending", "kind"), [("leave", "declined"), ("deadline", "expired"), ("no email", "expired")])
 def test_use_goes_to_the_next_person_when_an_offer_ends(ending: str, kind: str) -> None:
     """By a declined offer, or by its deadline."""
     scenario = full()
@@ -99,13 +101,157 @@ def test_use_goes_to_the_next_person_when_an_offer_ends(ending: str, kind: str) 
 
     if ending == "leave":
         scenario.leave("li")
-    else:
+    elif ending == "deadline":
+        scenario.passes(3 * HOUR)
+        scenario.mail_offer("li")
         scenario.passes(24 * HOUR)
+    else:
+        scenario.passes(24 * HOUR + OFFER_MAIL_MAX.total_seconds())
     scenario.offer_uses()
 
     assert getattr(scenario.events[-2], "cause", None) == kind
     assert waiting(scenario) == [("wang", True)]
     assert joined(scenario.offer_uses()).changed is False
+
+
+def offered(*people: str, uses: int = 1, **terms: object) -> Scenario:
+    """People wait, and the first ones got the email of an offer."""
+    scenario = full(uses, **terms)
+    for person in people:
+        scenario.wait(person)
+    for nth in range(uses):
+        give_back(scenario, f"p{nth}")
+    scenario.offer_uses()
+    for person in people[:uses]:
+        scenario.mail_offer(person)
+    return scenario
+
+
+@pytest.mark.parametrize("outcome", ["sent", "unknown", "failed"])
+def test_hours_of_an_offer_count_from_the_end_of_its_email(outcome: OfferMailOutcome) -> None:
+    """An email that was late takes nothing from the person; a repeat without a place changes nothing."""
+    scenario = full()
+    scenario.wait("li")
+    give_back(scenario)
+    scenario.offer_uses()
+    scenario.passes(70 * HOUR)
+
+    assert joined(scenario.mail_offer("li", outcome)).changed
+    scenario.passes(24 * HOUR - 1)
+    assert joined(scenario.offer_uses()).changed is False
+    scenario.passes(1)
+    place_id = scenario.campaign.waiting[0].place_id
+    scenario.offer_uses()
+    late = RecordOfferMail(
+        context=scenario.context("worker"),
+        campaign_id=scenario.campaign.campaign_id,
+        place_id=place_id,
+        outcome=outcome,
+    )
+    assert waiting(scenario) == []
+    assert joined(scenario.on_waiting_list(late)).changed is False
+
+
+def test_email_without_an_offer_sets_no_deadline() -> None:
+    """The worker was late, and the person waits without an offer."""
+    scenario = full()
+    scenario.wait("li")
+
+    assert joined(scenario.mail_offer("li")).changed is False
+
+
+def test_use_of_an_expired_offer_goes_to_the_next_person_without_a_sweep() -> None:
+    """And neither to a visitor nor to the person whose time is over; the log says why the place ended."""
+    scenario = offered("li", "wang")
+    scenario.passes(24 * HOUR - 1)
+    in_time = [refusal(scenario.redeem(person)) for person in ("wang", "visitor")]
+    scenario.passes(1)
+
+    assert in_time == ["CAMPAIGN_EXHAUSTED"] * 2
+    assert [refusal(scenario.redeem(person)) for person in ("visitor", "li")] == ["CAMPAIGN_EXHAUSTED"] * 2
+    assert done(scenario.redeem("wang")).changed
+    assert [type(event).__name__ for event in scenario.events[-3:-1]] == ["UseReserved", "WaitingListLeft"]
+    assert getattr(scenario.events[-2], "cause", None) == "expired"
+    assert waiting(scenario) == []
+
+
+@pytest.mark.parametrize("person", ["visitor", "li"])
+def test_use_of_an_expired_offer_goes_to_anyone_if_no_one_waits(person: str) -> None:
+    """A visitor ends the place; the person of the offer is a visitor, too."""
+    scenario = offered("li")
+    scenario.passes(24 * HOUR)
+
+    assert done(scenario.redeem(person)).changed
+    assert waiting(scenario) == []
+
+
+def test_redeem_ends_no_more_expired_offers_than_it_needs() -> None:
+    """The sweep, or the next request, ends the others: a request after an outage is as small as any."""
+    scenario = offered("li", "wang", "zhao", uses=3)
+    scenario.passes(24 * HOUR)
+
+    done(scenario.redeem("visitor"))
+
+    assert waiting(scenario) == [("wang", True), ("zhao", True)]
+
+
+def test_late_success_takes_the_use_of_an_expired_offer() -> None:
+    """As a redeem request would."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=1, waiting_hours=24), max_uses=99, bound=False)
+    lost = scenario.reserved("p0")
+    scenario.attempt(lost, LOST)
+    scenario.wait("li")
+    done(scenario.resolve(lost, "refunded"))
+    scenario.offer_uses()
+    scenario.mail_offer("li")
+    scenario.passes(24 * HOUR)
+
+    done(scenario.outcome(lost, SENT))
+
+    assert waiting(scenario) == []
+    assert scenario.campaign.available == 0
+
+
+def test_person_whose_offer_expired_joins_again_behind_the_others() -> None:
+    """Without a sweep, too; and a decline comes too late."""
+    scenario = offered("li", "wang")
+    scenario.passes(24 * HOUR)
+
+    assert joined(scenario.wait("li")).changed
+    assert waiting(scenario) == [("wang", False), ("li", False)]
+
+    other = offered("li")
+    other.passes(24 * HOUR)
+    other.leave("li")
+    assert getattr(other.events[-1], "cause", None) == "expired"
+
+
+def test_expired_offer_leaves_its_place_on_a_full_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list is as long as if the sweep had run."""
+    for module in ("domain.commands.campaign.waiting_list", "domain.model.campaign"):
+        monkeypatch.setattr(f"{module}.WAITING_MAX", 2)
+    scenario = offered("li", "wang")
+    assert why(scenario.wait("zhao")) == "WAITING_LIST_CLOSED/full"
+    scenario.passes(24 * HOUR)
+
+    assert joined(scenario.wait("zhao")).changed
+    assert waiting(scenario) == [("wang", False), ("zhao", False)]
+
+
+def test_offer_that_a_wrong_clock_made_endless_is_made_again() -> None:
+    """A year ahead, uses were offered; then the clock was set right."""
+    scenario = full()
+    scenario.wait("li")
+    give_back(scenario)
+    scenario.passes(365 * 24 * HOUR)
+    scenario.offer_uses()
+    scenario.passes(-365 * 24 * HOUR)
+
+    assert scenario.campaign.needs_offers(scenario.now)
+    assert joined(scenario.offer_uses()).changed
+    assert scenario.campaign.needs_offers(scenario.now) is False
+    scenario.passes(24 * HOUR + OFFER_MAIL_MAX.total_seconds())
+    assert done(scenario.redeem("visitor")).changed
 
 
 def test_visitor_takes_what_is_left_besides_those_who_wait() -> None:
@@ -262,6 +408,7 @@ def test_offers_do_not_end_during_a_pause_and_are_renewed_after_it() -> None:
     scenario.wait("wang")
     give_back(scenario)
     scenario.offer_uses()
+    scenario.mail_offer("li")
     scenario.pause_campaign()
     scenario.passes(48 * HOUR)
 
@@ -278,6 +425,7 @@ def test_offer_behind_the_uses_that_are_left_does_not_end() -> None:
     scenario.wait("li")
     give_back(scenario)
     scenario.offer_uses()
+    scenario.mail_offer("li")
     scenario.change_campaign(max_uses=1)
     scenario.passes(48 * HOUR)
 
