@@ -1,7 +1,7 @@
 """`python -m tests.simulation.bugs.failing_seeds`: write a seed that finds each planted bug.
 
-After a change of the simulation, other seeds find some of them: a test fails until these are written again. A search may
-take a minute, and the test of the seed that it finds takes a tenth of a second.
+After a change of the simulation, other seeds find some of them: a test fails until these are written again. A search
+may take a minute, and the test of the seed that it finds takes a tenth of a second.
 """
 
 import json
