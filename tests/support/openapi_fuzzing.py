@@ -24,7 +24,7 @@ from schemathesis.schemas import APIOperation, BaseSchema
 
 Operation = APIOperation[Any, Any, Any, Any]
 AnyCase = Case[Any]
-CASES: Final = int(os.environ.get("FUZZ_CASES", "2000"))
+CASES: Final = int(os.environ.get("FUZZ_CASES", "1200"))
 SEED: Final = int(os.environ.get("FUZZ_SEED", "8"))
 PARTS: Final = 4
 """Tests among which the operations are split."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from api.http.allowed_methods import DOCUMENTATION_FILES
 from api.web.static_files import StaticAssets
@@ -32,6 +33,7 @@ PROGRAMS: Final = frozenset({"check_receipt.py", "invite_system.py"})
 BUILT: Final = "_build"
 """Folder of a clone with the site that `make docs` builds."""
 LISTED: Final = re.compile(r"^```\{toctree\}\n:caption: (.+)\n(?::.+\n)*\n((?:.+\n)+?)```$", re.MULTILINE)
+INCLUDED: Final = re.compile(r"^```\{literalinclude\} (\S+)\n:language: (\S+)\n(?::.+\n)*```$", re.MULTILINE)
 TITLE_AND_LEAD: Final = re.compile(r"^# (.+)\n\n((?:.+\n)+)", re.MULTILINE)
 LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 SENTENCE: Final = re.compile(r".+?[.!?](?=\s|$)")
@@ -67,12 +69,42 @@ class DocumentationFiles(StaticFiles):
         """Return the full path and the facts of a file; no facts if it is not one of the documentation's."""
         return super().lookup_path(path) if path in list_files() else ("", None)
 
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return a file; a page in plain Markdown."""
+        plain = render_page(path) if path.endswith(".md") and path in list_files() else None
+        is_read = plain is not None and scope["method"] in {"GET", "HEAD"}
+        return (
+            PlainTextResponse(plain, media_type="text/markdown") if is_read else await super().get_response(path, scope)
+        )
+
 
 @cache
 def list_files() -> frozenset[str]:
     """Return the paths of all files of the documentation, relative to its folder."""
     files = (path for path in FOLDER.rglob("*") if path.suffix in SUFFIXES or path.name in PROGRAMS)
     return frozenset(str(path.relative_to(FOLDER)) for path in files if BUILT not in path.parts)
+
+
+@cache
+def render_page(name: str) -> str | None:
+    """Return a page with links and code where the built site lists pages and includes programs; None if it has neither.
+
+    Raises:
+        OSError: There is no such page.
+    """
+    text = (FOLDER / name).read_text("utf-8")
+
+    def list_pages(block: re.Match[str]) -> str:
+        guides = ((path, _read_lead(f"{path}.md")) for path in block[2].split())
+        return f"## {block[1]}\n\n" + "\n".join(
+            f"- [{title}]({path}.md): {purpose}" for path, (title, _, purpose) in guides
+        )
+
+    def include(block: re.Match[str]) -> str:
+        return f"```{block[2]}\n{(FOLDER / name).parent.joinpath(block[1]).read_text('utf-8')}```"
+
+    plain = INCLUDED.sub(include, LISTED.sub(list_pages, text))
+    return None if plain == text else plain
 
 
 @cache

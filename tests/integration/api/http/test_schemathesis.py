@@ -1,6 +1,6 @@
 """Nothing that the OpenAPI document allows or forbids makes the API answer as the document does not tell.
 
-2,000 requests here, with a fixed seed; `make soak` makes 20,000 with another.
+1,200 requests here, with a fixed seed; `make soak` makes 20,000 with another.
 """
 
 from collections.abc import Iterator

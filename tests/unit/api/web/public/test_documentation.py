@@ -112,3 +112,15 @@ def test_page_of_the_api_links_to_every_guide(client: TestClient) -> None:
     linked = {link.attributes.get("href") for link in page.find_all("a")}
     assert linked >= {"/llms.txt", *(guide.path for each in list_sections() for guide in each.guides)}
     assert client.get("/docs/").headers["location"] == "/docs"
+
+
+def test_pages_need_no_builder(client: TestClient) -> None:
+    """Lists and programs stand in a page as anyone can read them."""
+    index, guide = client.get("/docs/index.md"), client.get("/docs/how-to/external-system.md").text
+    pages = [client.get(f"/docs/{name}").text for name in sorted(list_files()) if name.endswith(".md")]
+
+    assert index.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert "## Tutorials\n\n- [First redemption](tutorial/first-redemption.md): " in index.text
+    assert "```python\n" in guide
+    assert "class Team" in guide
+    assert [page for page in pages if "```{" in page] == []
