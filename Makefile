@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 CHECKS := check-types check-style check-code check-locks check-api check-docs
-.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench idle check $(CHECKS) dist audit sbom docs pictures lock clean
+.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench idle check $(CHECKS) dist clients audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -229,9 +229,14 @@ check-docs:
 
 # REVISION= is the commit; the same one gives the same bytes. docs/how-to/release.md tells what to do with them.
 REVISION := HEAD
-dist: setup $(AUDITING)  ## Build the files of a release in dist/: wheel, source, constraints, SBOM, licenses, digests
+dist: setup $(AUDITING)  ## Build the files of a release in dist/: wheel, source, clients, constraints, SBOM, licenses, digests
 	@rm -rf dist
 	@$(BIN)/python -m tests.packaging.build_release dist --revision $(REVISION)
+	@$(BIN)/python -m tests.packaging.build_clients dist --revision $(REVISION)
+
+clients: setup $(AUDITING)  ## Build the packages of API clients of a commit in build/clients/
+	@rm -rf build/clients
+	@$(BIN)/python -m tests.packaging.build_clients build/clients --revision $(REVISION)
 
 # Not a part of `make check`: it asks a service for advisories, which changes its mind without us.
 audit: $(AUDITING)  ## Check the pinned packages for known vulnerabilities (asks an advisory service)

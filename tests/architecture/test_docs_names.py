@@ -92,7 +92,7 @@ def test_every_setting_that_a_page_names_exists() -> None:
 @cache
 def words_of_the_source() -> set[str]:
     """Every word in a file of the repository that is not documentation."""
-    folders = ("api", "benchmarks", "deploy", "domain", "projections", "tests", "workers")
+    folders = ("api", "benchmarks", "clients", "deploy", "domain", "projections", "tests", "workers")
     sources = [path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in SOURCES]
     sources += [ROOT / name for name in ("Makefile", "compose.yaml", "pyproject.toml")]
     text = (path.read_text("utf-8", errors="ignore") for path in sources)

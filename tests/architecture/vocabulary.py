@@ -127,7 +127,7 @@ PROSE: Final = {
 }
 """Not in text for people: tests, documentation, catalogs, alerts, messages, help, log lines and help of metrics."""
 
-CODE: Final = ("domain", "projections", "api", "workers", "benchmarks", "tests", "docs")
+CODE: Final = ("domain", "projections", "api", "workers", "benchmarks", "clients", "tests", "docs")
 ROOT_FILES: Final = ("Makefile", "compose.yaml", "Dockerfile")
 DEPLOYED: Final = ("yml", "yaml", "json", "conf", "sh")
 BODIES: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

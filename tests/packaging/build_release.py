@@ -50,15 +50,15 @@ def build_release(folder: Path, revision: str = "HEAD") -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "source"
         export_commit(revision, source)
-        seconds = _read_git("log", "-1", "--format=%ct", revision)
+        seconds = read_git("log", "-1", "--format=%ct", revision)
         wheel, sdist = build_distributions(source, folder, int(seconds))
         check_top_level(wheel)
-        _run(TOOLS / "twine", "check", "--strict", wheel, sdist)
+        run_tool(TOOLS / "twine", "check", "--strict", wheel, sdist)
         pins = list(read_pins((source / LOCK).read_text(encoding="utf-8")))
         (folder / "constraints.txt").write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
         (folder / "THIRD-PARTY-LICENSES.txt").write_text(collect_licenses(pins), encoding="utf-8")
         sbom = ("--mc-type", "application", "--output-reproducible", "--output-file", folder / "sbom.cdx.json")
-        _run(TOOLS / "cyclonedx-py", "requirements", source / LOCK, "--pyproject", source / "pyproject.toml", *sbom)
+        run_tool(TOOLS / "cyclonedx-py", "requirements", source / LOCK, "--pyproject", source / "pyproject.toml", *sbom)
     write_digests(folder)
 
 
@@ -80,7 +80,7 @@ def build_distributions(source: Path, folder: Path, seconds: int) -> tuple[Path,
             (https://reproducible-builds.org/specs/source-date-epoch/).
     """
     with tempfile.TemporaryDirectory() as built:
-        _run(
+        run_tool(
             TOOLS / "python", "-m", "build", "--no-isolation", "--outdir", built, source, SOURCE_DATE_EPOCH=str(seconds)
         )
         (made_wheel,), (made_sdist,) = Path(built).glob("*.whl"), Path(built).glob("*.tar.gz")
@@ -160,12 +160,13 @@ def write_digests(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
 
-def _read_git(*words: str) -> str:
+def read_git(*words: str) -> str:
+    """Return what git prints about this clone."""
     command = ["git", "-C", str(ROOT), *words]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=STEP_S_MAX).stdout.strip()
 
 
-def _run(program: Path, *words: object, **env: str) -> None:
+def run_tool(program: Path, *words: object, **env: str) -> None:
     """Run a tool; its output is shown if it fails."""
     command = [str(program), *map(str, words)]
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,9 +85,10 @@ def test_two_commands_are_targets_of_the_makefile() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    """The table and the list of requirements name the same packages."""
+    """The tables and the lists of requirements name the same packages, those of the Python client too."""
     lists = [ROOT / "requirements" / name for name in ("build.in", "runtime.in", "servers.in", "tracing.in")]
-    listed = "\n".join(path.read_text(encoding="utf-8") for path in lists)
+    client = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = "\n".join([*(path.read_text(encoding="utf-8") for path in lists), *client["dependencies"]])
     required = {re.split(r"[~=<>\[]", line)[0].strip() for line in listed.splitlines() if line and line[0] != "#"}
     explained = set(re.findall(r"^\| ([a-z0-9-]+) \| ", DEPENDENCIES, re.MULTILINE))
 

@@ -10,16 +10,13 @@ from typing import Final
 from datamodel_code_generator.__main__ import main
 
 from tests.contracts.clients.strict_decoder import Document
+from tests.packaging.python_client import STRUCT_OPTIONS
 
 MODULE: Final = "generated_ledger_models"
 BASE: Final = "tests.contracts.clients.strict_struct.StrictStruct"
 OPTIONS: Final = (
-    *("--input-file-type", "openapi", "--openapi-scopes", "schemas", "paths", "parameters"),
-    *("--output-model-type", "msgspec.Struct", "--base-class", BASE, "--target-python-version", "3.11"),
-    *("--output-datetime-class", "datetime", "--use-standard-primitive-types"),
-    *("--use-annotated", "--use-standard-collections", "--use-union-operator", "--collapse-root-models"),
-    *("--enum-field-as-literal", "all", "--use-operation-id-as-name", "--formatters", "builtin"),
-    *("--ignore-pyproject", "--disable-timestamp", "--disable-warnings"),
+    *("--openapi-scopes", "schemas", "paths", "parameters", "--base-class", BASE),
+    *("--use-annotated", "--use-operation-id-as-name", *STRUCT_OPTIONS),
 )
 
 

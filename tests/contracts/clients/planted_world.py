@@ -34,12 +34,19 @@ LOST: Final = OutcomeUnknown(server="mx:25", cause="connection_lost")
 @contextmanager
 def open_world(postgres_url: str) -> Iterator[ClientWorld]:
     """Serve an application over a database with the work of workers in it."""
+    with serve_app(postgres_url) as (app, url):
+        yield _plant(app, url)
+
+
+@contextmanager
+def serve_app(postgres_url: str) -> Iterator[tuple[AppClient, str]]:
+    """Serve an application over an empty database, with webhooks to this machine; give it and its URL."""
     with (
         _allow_this_machine(),
         shared_site(postgres_url) as app,
         serve_site(app.services.settings) as url,
     ):
-        yield _plant(app, url)
+        yield app, url
 
 
 @contextmanager

@@ -1,0 +1,88 @@
+"""Build the packages of API clients from a commit: `python -m tests.packaging.build_clients FOLDER`.
+
+The same commit (`--revision`) gives the same bytes. `make dist` and `make clients` run this.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from tests.contracts.clients.strict_decoder import Document
+from tests.packaging.build_release import (
+    STEP_S_MAX,
+    TOOLS,
+    build_distributions,
+    export_commit,
+    read_git,
+    run_tool,
+    write_digests,
+)
+from tests.packaging.python_client import PACKAGE, write_client
+
+PRINT_DOCUMENT: Final = """
+import json
+from tests.contracts.clients.openapi_document import read_document
+print(json.dumps(read_document()))
+"""
+
+
+def build_clients(folder: Path, revision: str = "HEAD") -> None:
+    """Write the packages of a commit into a folder, and the digests of all that it holds.
+
+    Raises:
+        subprocess.CalledProcessError: A tool refused.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch)
+        export_commit(revision, source)
+        printed = subprocess.run(
+            [sys.executable, "-c", PRINT_DOCUMENT], cwd=source, stdout=subprocess.PIPE, check=True, timeout=STEP_S_MAX
+        ).stdout
+        seconds = int(read_git("log", "-1", "--format=%ct", revision))
+        packages = build_python_client(json.loads(printed), source, folder, seconds)
+        run_tool(TOOLS / "twine", "check", "--strict", *packages)
+    write_digests(folder)
+
+
+def build_python_client(document: Document, source: Path, folder: Path, seconds: int) -> tuple[Path, Path]:
+    """Build wheel and source distribution of the Python client; return their paths.
+
+    Args:
+        document: The OpenAPI document, which gives the version too.
+        source: The files of a commit.
+        folder: Where they are written to.
+        seconds: Unix time of the commit.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        project = copy_project(source, "python", Path(scratch))
+        write_client(document, project / PACKAGE)
+        return build_distributions(project, folder, seconds)
+
+
+def copy_project(source: Path, language: str, scratch: Path) -> Path:
+    """Copy what is committed of a client, and the license; return the folder."""
+    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "node_modules")
+    project = scratch / language
+    shutil.copytree(source / "clients" / language, project, ignore=unwanted)
+    shutil.copy(source / "LICENSE", project)
+    return project
+
+
+def main() -> None:
+    """Build from the command line."""
+    parser = argparse.ArgumentParser(description="Build the packages of API clients from a commit.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--revision", default="HEAD")
+    chosen = parser.parse_args()
+    build_clients(chosen.folder, chosen.revision)
+    sys.stdout.write((chosen.folder / "SHA256SUMS").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
