@@ -3,7 +3,6 @@
 `python -m workers.monitoring.heartbeat worker|beat` exits with 0 if REDIS_URL holds a fresh heartbeat of that name.
 """
 
-import contextlib
 import sys
 import threading
 import time
@@ -17,6 +16,8 @@ from workers.monitoring.broker_state import HEARTBEAT_S, BrokerUnavailableError
 
 RENEW_S = 5.0
 """A third of the time after which the heartbeat expires."""
+RETRY_S = 1.0
+"""Wait after a renewal that failed: a broker that answers again soon shows a heartbeat before the last one expires."""
 
 
 class Heartbeat:
@@ -30,11 +31,17 @@ class Heartbeat:
         threading.Thread(target=self._run, name=f"alive-{name}", daemon=True).start()
 
     def _run(self) -> None:
-        while not self._ending.is_set():
-            if self._is_well():
-                with contextlib.suppress(BrokerUnavailableError):  # `/readyz` says so; it is tried again
-                    self._client.renew_heartbeat(self._name)
-            self._ending.wait(RENEW_S)
+        while not self._ending.wait(self._renew()):
+            pass
+
+    def _renew(self) -> float:
+        """Renew the heartbeat if the process is well; return the seconds until the next time."""
+        if self._is_well():
+            try:
+                self._client.renew_heartbeat(self._name)
+            except BrokerUnavailableError:  # `/readyz` says so
+                return RETRY_S
+        return RENEW_S
 
 
 class RecentFlag:
