@@ -55,13 +55,15 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
         for _ in range(self.max_size):
             conn = self._wait_for_connection(timeout)
             if not _has_hung_up(conn):
-                self._used_since[conn] = time.monotonic()
-                if self._watch is not None:
-                    self._watch.note_lent()
-                return conn
+                break
             conn.close()
             self.putconn(conn)
-        return self._wait_for_connection(timeout)
+        else:
+            conn = self._wait_for_connection(timeout)
+        self._used_since[conn] = time.monotonic()
+        if self._watch is not None:
+            self._watch.note_lent()
+        return conn
 
     def putconn(self, conn: Connection[DictRow]) -> None:
         """Take a connection back."""

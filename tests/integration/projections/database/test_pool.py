@@ -54,6 +54,18 @@ def test_pool_replaces_dead_connections_without_failed_requests(bench: LedgerBen
     assert (read is not None, written.changed) == (True, True)
 
 
+def test_connection_lent_after_all_others_were_dead_is_watched(bench: LedgerBench) -> None:
+    """A server that freezes while it is in use must be noticed for it as for any other."""
+    pool = bench.storage.datastore.pool
+    fill(bench)
+    hang_up(bench)
+    conn = pool.getconn()
+    try:
+        assert pool.list_used(0.0) == [conn]
+    finally:
+        pool.putconn(conn)
+
+
 def test_pool_connects_again_after_an_outage_that_filled_its_queue(database_url: str) -> None:
     """Callers that gave up take no places, so the next one makes the pool connect."""
     is_down = True
