@@ -397,7 +397,8 @@ ON CONFLICT (scope_digest) DO UPDATE SET
 RETURNING body_digest, batch_id;
 
 -- name: exchange_limit_reports
--- Writes one report, if there is something to tell, and gives what others wrote lately, oldest first.
+-- Writes one report, if there is something to tell, and gives what others wrote lately, oldest first. Of too many it
+-- gives the newest: limits recover with time, so the oldest counts have expired the soonest.
 WITH told AS (
     INSERT INTO limit_reports (process_id, number, unknown, redeemed, limits, keys, counts)
     SELECT %(process_id)s, %(number)s, %(unknown)s, %(redeemed)s, %(limits)s, %(keys)s, %(counts)s
@@ -405,10 +406,13 @@ WITH told AS (
 )
 SELECT process_id, number, unknown, redeemed, limits, keys, counts,
     extract(epoch FROM clock_timestamp() - at)::float8 AS age_s
-FROM limit_reports
-WHERE process_id <> %(process_id)s
-    AND at BETWEEN clock_timestamp() - make_interval(secs => %(since_s)s) AND clock_timestamp() + interval '1 minute'
-ORDER BY at, process_id, number LIMIT %(most)s;
+FROM (
+    SELECT * FROM limit_reports
+    WHERE process_id <> %(process_id)s
+        AND at BETWEEN clock_timestamp() - make_interval(secs => %(since_s)s) AND clock_timestamp() + interval '1 minute'
+    ORDER BY at DESC, process_id, number DESC LIMIT %(most)s
+) AS newest
+ORDER BY at, process_id, number;
 
 -- name: insert_api_key
 INSERT INTO api_keys (key_id, digest, role, created_at) VALUES (%s, %s, %s, %s) ON CONFLICT (digest) DO NOTHING;

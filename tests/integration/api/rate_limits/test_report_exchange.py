@@ -54,6 +54,17 @@ def test_reports_reach_each_other_once(bench: LedgerBench) -> None:
     assert RateLimitReportRepository(bench.storage, uuid4()).exchange(None)[0].spent == report.spent
 
 
+def test_newest_reports_are_read_when_there_are_too_many(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that starts while many others count must hear what they counted last, in the order of the reports."""
+    monkeypatch.setattr("projections.repositories.rate_limit_reports.ROWS_MAX", 2)
+    one, two = (RateLimitReportRepository(bench.storage, uuid4()) for _ in range(2))
+    for count in (1, 2, 3, 4):
+        one.exchange(RateLimitCounts(count, 0, {}))
+
+    assert [report.unknown for report in two.exchange(None)] == [3, 4]
+    assert two.exchange(None) == []
+
+
 def test_old_reports_go(bench: LedgerBench) -> None:
     """The table holds minutes, anyone who writes."""
     one, two = (RateLimitReportRepository(bench.storage, uuid4()) for _ in range(2))
