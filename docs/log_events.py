@@ -40,6 +40,7 @@ GUIDANCE: Final = {
     "delivering webhooks failed": "The database is unavailable; the next run retries. Check PostgreSQL if it"
     " continues.",
     "direct route disabled": "Redeem requests are answered, at a higher CPU cost; `why` says what to change.",
+    "ending stalled writers failed": "A bug: report it with the traceback. The process repeats it after 2 s.",
     "erasing a person failed": "The data was not erased, because `LEDGER_FORGOTTEN_FILE` cannot be used. Fix it, then"
     " repeat the request.",
     "exchanging rate limits failed": "Rate limits count in each process alone until the database is available again.",

@@ -8,7 +8,6 @@ and a timeout of whole transactions, which version 17 added, would end slow ones
 
 import logging
 import threading
-from contextlib import suppress
 
 import psycopg
 from eventsourcing.persistence import PersistenceError
@@ -52,8 +51,12 @@ class StalledWriterWatch:
 
     def _run(self) -> None:
         while not self._ending.wait(CHECK_INTERVAL_S):
-            with suppress(PersistenceError, psycopg.Error):  # an unavailable database has no writers
+            try:
                 end_stalled_writers(self._datastore)
+            except (PersistenceError, psycopg.Error):  # an unavailable database has no writers
+                continue
+            except Exception:  # the thread has to outlive a bug: no other part of this process ends a frozen writer
+                log.exception("ending stalled writers failed")
 
     def close(self) -> None:
         """End the thread."""

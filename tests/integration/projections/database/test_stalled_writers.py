@@ -12,6 +12,7 @@ import pytest
 from psycopg import Connection
 
 from projections.database.connection import connection_options
+from projections.database.datastore import LedgerDatastore
 from projections.database.stalled_writers import StalledWriterWatch, end_stalled_writers
 from projections.event_store.recorder import transaction
 from projections.sql.event_store import EventStoreSql
@@ -84,11 +85,16 @@ def test_slow_statement_is_not_ended(bench: LedgerBench) -> None:
 
 
 def test_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frozen writer holds a code up for no longer than its bound and one look."""
+    """A frozen writer holds a code up for no longer than its bound and one look, also after looks that failed."""
     monkeypatch.setattr("projections.database.stalled_writers.CHECK_INTERVAL_S", 0.1)
-    monkeypatch.setattr(
-        "projections.database.stalled_writers.end_stalled_writers", lambda store: end_stalled_writers(store, 0.3)
-    )
+    failures = iter([ZeroDivisionError(), psycopg.OperationalError()])
+
+    def look(datastore: LedgerDatastore) -> int:
+        if failure := next(failures, None):
+            raise failure
+        return end_stalled_writers(datastore, SILENT_S)
+
+    monkeypatch.setattr("projections.database.stalled_writers.end_stalled_writers", look)
     code = bench.issue()
     with LedgerStore.open(settings_for(bench.database_url)) as other, writing(bench, the_code(bench)):
         watch = StalledWriterWatch(other.datastore)
