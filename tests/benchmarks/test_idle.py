@@ -20,7 +20,7 @@ LOG = """2026-12-02 01:00:00.000 UTC [12] LOG:  received SIGHUP, reloading confi
     ("command", "name"),
     [
         ("/v/bin/python -c from api.cli.entry import main; main() up --port 1", "up"),
-        ("/v/bin/python -m api.cli.embedded.process.launch api.main x.json uvicorn api.main:create_app", "api"),
+        ("/v/bin/python -m api.cli.embedded.process.launch api.main x.json api.http api.main:create_app", "api"),
         ("/v/bin/python -m api.cli.embedded.process.launch a,b x.json workers.celery_process worker", "worker"),
         ("postgres: walwriter ", "postgres: walwriter"),
         ("postgres: ledger_run ledger 127.0.0.1(34) idle", "postgres: client"),

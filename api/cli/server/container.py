@@ -37,7 +37,7 @@ OWNER_ONLY = ("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE")
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "backend": (
-        "uvicorn", "api.main:create_app", "--factory",
+        "api.http.server.idle_server", "api.main:create_app", "--factory",
         "--loop", "uvloop", "--http", "api.http.server.http_protocol:LedgerProtocol", "--no-access-log",
         "--log-level", "warning", "--no-proxy-headers",
         "--no-server-header",

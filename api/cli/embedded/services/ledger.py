@@ -85,7 +85,8 @@ def api_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:
         "--no-server-header",
         *quiet,
     )
-    command = (*LAUNCH, "api.main", GATE, "uvicorn", "api.main:create_app", "--factory", *address, *options)
+    served = ("api.http.server.idle_server", "api.main:create_app", "--factory")
+    command = (*LAUNCH, "api.main", GATE, *served, *address, *options)
     return Program("api", command, env, cwd=folder.run, stage=CLIENT_STAGE, stop_s_max=3.0)
 
 

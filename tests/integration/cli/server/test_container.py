@@ -66,7 +66,7 @@ def test_backend_migrates_and_becomes_uvicorn(become: Path, database_url: str, m
     assert secrets
     assert "LEDGER_OWNER_DATABASE_URL" not in environment
     assert program == sys.executable
-    assert arguments[1:4] == ["-m", "uvicorn", "api.main:create_app"]
+    assert arguments[1:4] == ["-m", "api.http.server.idle_server", "api.main:create_app"]
     assert (become / "secrets.env").stat().st_mode & 0o777 == 0o600
     check_schema(database_url)
 
