@@ -388,8 +388,11 @@ ON CONFLICT (is_only) DO NOTHING;
 
 -- name: crossings_after
 -- Positions appear in order. The topics are written out for the index of these few events.
-SELECT e.notification_id, e.originator_id, e.state, c.name
-FROM ledger_events e LEFT JOIN campaigns c ON c.campaign_id = e.originator_id
+SELECT e.notification_id, e.originator_id, e.state, c.name, coalesce(c.group_name, b.group_name),
+    coalesce(c.ends_at, b.expires_at)
+FROM ledger_events e
+LEFT JOIN campaigns c ON c.campaign_id = e.originator_id
+LEFT JOIN code_balances b ON b.code_id = e.originator_id
 WHERE e.notification_id > %s AND e.topic IN ('CodeThresholdReached:1', 'CampaignThresholdReached:1')
 ORDER BY e.notification_id LIMIT %s;
 

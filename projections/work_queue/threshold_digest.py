@@ -24,12 +24,16 @@ class Crossing(NamedTuple):
         campaign_name: None: a code crossed it.
         threshold: Such as `80%`, `10 left` or `7 days`.
         at: When.
+        group: Of the code or campaign now, if it names one.
+        ends_at: Its end now, if it has one.
     """
 
     stream_id: UUID
     campaign_name: str | None
     threshold: str
     at: datetime
+    group: str | None
+    ends_at: datetime | None
 
 
 class DueDigest(NamedTuple):
@@ -119,7 +123,8 @@ class ThresholdDigestRow:
 def _read(cursor: Cursor[Any], position: int, limit: int) -> list[tuple[int, Crossing]]:
     """Return the next crossings after a position, with theirs."""
     crossings: list[tuple[int, Crossing]] = []
-    for at_position, stream_id, state, name in cursor.execute(WorkQueueSql.crossings_after, (position, limit)):
+    rows = cursor.execute(WorkQueueSql.crossings_after, (position, limit))
+    for at_position, stream_id, state, name, group, ends_at in rows:
         stored = _read_crossing(bytes(state))
-        crossings.append((at_position, Crossing(stream_id, name, stored.threshold, stored.at)))
+        crossings.append((at_position, Crossing(stream_id, name, stored.threshold, stored.at, group, ends_at)))
     return crossings

@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 from domain.judgment import NOTICE, Again, Attempts, judge
 from domain.ports import Channel, Language, OutboundMessage, Outcome, outcome_label
 from domain.values.identifiers import EmailAddress
+from domain.values.limits.thresholds import is_before_end
 from domain.values.quiet_hours import find_end_of_quiet_hours
 from domain.values.timestamps import text_of
 from projections.telemetry.metrics import THRESHOLD_MAILS
@@ -99,13 +100,30 @@ class ThresholdDigestSender:
             language=self.language,
             link=f"{factory.public_url}/admin/campaigns",
             written_at=digest.crossings[-1].at,
-            listed="\n".join(describe_crossing(each, factory.public_url) for each in digest.crossings),
+            listed="\n".join(list_crossings(digest.crossings, factory.public_url)),
         )
 
 
-def describe_crossing(crossing: Crossing, public_url: str) -> str:
-    """Return the line of an email about a crossing, in any language."""
+def list_crossings(crossings: Sequence[Crossing], public_url: str) -> list[str]:
+    """Return the lines of an email about crossings, in any language.
+
+    Those of each group follow its name, and those without a group come first. Of the thresholds before an end that one
+    code or campaign crossed, only the last one is listed: the others are over.
+    """
+    last = {crossing.stream_id: crossing for crossing in crossings if is_before_end(crossing.threshold)}
+    lines: dict[str, list[str]] = {}
+    for crossing in crossings:
+        if not is_before_end(crossing.threshold) or last[crossing.stream_id] is crossing:
+            lines.setdefault(crossing.group or "", []).append(_describe_crossing(crossing, public_url))
+    return [line for group in sorted(lines) for line in (*(["", f"{group}:"] if group else []), *lines[group])]
+
+
+def _describe_crossing(crossing: Crossing, public_url: str) -> str:
+    """Return the line about a crossing: a threshold before an end is followed by the end."""
+    threshold = crossing.threshold
+    if crossing.ends_at is not None and is_before_end(threshold):
+        threshold = f"{threshold} ({text_of(crossing.ends_at)})"
     if crossing.campaign_name is None:
-        return f"{crossing.threshold} - {text_of(crossing.at)} - {public_url}/support/codes/{crossing.stream_id}"
+        return f"{threshold} - {text_of(crossing.at)} - {public_url}/support/codes/{crossing.stream_id}"
     page = f"{public_url}/admin/campaigns/{crossing.stream_id}"
-    return f"{crossing.threshold} - {text_of(crossing.at)} - {crossing.campaign_name} - {page}"
+    return f"{threshold} - {text_of(crossing.at)} - {crossing.campaign_name} - {page}"

@@ -9,6 +9,7 @@ import pytest
 from domain.ports import Language, OutboundMessage, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from domain.values.limits.thresholds import parse_thresholds
+from domain.values.timestamps import text_of
 from projections.work_queue.impossible_times import bring_back_times
 from projections.work_queue.threshold_digest import CROSSINGS_MAX, ThresholdDigestRow
 from tests.support.fake_channel import FakeChannel
@@ -89,6 +90,21 @@ def test_crossings_of_a_window_are_one_email(rig: DigestRig) -> None:
     assert listed[1].endswith(f" UTC - Autumn <1> - {url}/admin/campaigns/{rig.campaign}")
     assert [line.rpartition("/")[2] for line in rig.lines()] == [str(third)]
     assert len({message.message_id for message in rig.channel.sent}) == 2
+
+
+def test_crossings_are_listed_by_group_and_an_end_once(rig: DigestRig) -> None:
+    """Those without a group come first. Of the days before an end, the last one is listed, with the end."""
+    ends_at = rig.now + timedelta(days=3)
+    names = parse_thresholds("100%, 30 days, 7 days")
+    campaign = rig.bench.create_campaign(name="Winter", group="team-b", max_uses=1, ends_at=ends_at, notify_at=names)
+    for campaign_id, group in ((campaign, None), (None, "team-a"), (None, None)):
+        code = rig.bench.issue(campaign_id=campaign_id, group=group, notify_at=parse_thresholds("100%"))
+        done(rig.bench.redeem(code, "li@example.com"))
+    rig.sweep()
+    rig.sweep(WINDOW)
+
+    starts = [line.partition(" - ")[0] for line in rig.lines()]
+    assert starts == ["100%", "100%", "", "team-a:", "100%", "", "team-b:", f"7 days ({text_of(ends_at)})", "100%"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
