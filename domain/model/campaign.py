@@ -124,14 +124,16 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
 
     def without_expired_offers(self, now: datetime) -> "Campaign":
         """Return it without places whose offers have ended by a time. So it decides, whether the sweep ran or not."""
-        expired = self.find_expired_offers(now) if self.waiting else ()
-        return replace(self, waiting=tuple(each for each in self.waiting if each not in expired)) if expired else self
+        expired = {place.place_id for place in self.find_expired_offers(now)} if self.waiting else ()
+        if not expired:
+            return self
+        return replace(self, waiting=tuple(place for place in self.waiting if place.place_id not in expired))
 
     def find_offers_in_the_way(self, recipient_id: UUID, now: datetime) -> Sequence[WaitingPlace]:
         """Return the places with expired offers that must end before a person takes a use; the first ones, no more."""
-        ahead = self.waiting[: self.count_ahead(recipient_id)]
+        ahead = {place.place_id for place in self.waiting[: self.count_ahead(recipient_id)]}
         too_many = 0 if self.available is None else len(ahead) + 1 - self.available
-        return [place for place in self.find_expired_offers(now) if place in ahead][: max(0, too_many)]
+        return [place for place in self.find_expired_offers(now) if place.place_id in ahead][: max(0, too_many)]
 
     def find_endless_offers(self, now: datetime) -> Sequence[WaitingPlace]:
         """Return the places with offers whose deadline a wrong clock put further ahead than any can be."""
