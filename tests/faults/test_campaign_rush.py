@@ -1,4 +1,7 @@
-"""A rush on a campaign: exactly its limit is used, no person has two uses, and every refusal was true at its time."""
+"""A rush on a campaign: exactly its limit is used, no person has two uses, and every refusal was true at its time.
+
+No one overtakes those on its waiting list, and each threshold is reported as often as it is crossed.
+"""
 
 from pathlib import Path
 
@@ -26,5 +29,7 @@ def test_campaign_uses_exactly_its_limit_while_workers_and_broker_fail(servers_f
     assert (report.balance["used_count"], report.balance["reserved"]) == (plan.limit, 0)
     assert report.balance["state"] == "full"
     assert report.returned > 0
+    assert report.events["WaitingOfferMailed"] > 0
+    assert report.events["CampaignThresholdReached"] >= 3
     assert report.struck.total() >= FAULTS_AWAITED, report
     assert {"ok", "CAMPAIGN_EXHAUSTED", "DOMAIN_NOT_ALLOWED", "PERSON_LIMIT"} <= {*report.answers}

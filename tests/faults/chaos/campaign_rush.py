@@ -1,7 +1,8 @@
 """A rush on a campaign over HTTP, while workers are killed and the broker stops, until its limit is used up.
 
 Everyone wants one use. They try several codes, in addresses of the right and of a wrong domain, some twice with another
-spelling of their address. Some invitations fail, others expire: what they return is used by people who come later.
+spelling of their address. Some invitations fail, others expire: what they return is used by people who come later, and
+first by those on the waiting list.
 """
 
 import itertools
@@ -70,6 +71,7 @@ class RushReport:
     Attributes:
         balance: The campaign as the API shows it at the end.
         returned: Uses that the campaign got back and lent again.
+        events: How many events of each kind its stream and its codes have.
         broken: What must not be, in words.
     """
 
@@ -77,6 +79,7 @@ class RushReport:
     struck: Counter[str] = field(default_factory=Counter)
     balance: dict[str, Any] = field(default_factory=dict)
     returned: int = 0
+    events: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
 
 
@@ -103,6 +106,7 @@ class Crowd:
         self._asking = 0
         self.refusals: list[Refusal] = []
         self.reservations: dict[str, str] = {}
+        self.waiting: list[str] = []
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(plan.connections)]
         for thread in self._threads:
             thread.start()
@@ -139,6 +143,24 @@ class Crowd:
             else:
                 self._report.broken.append(f"a client saw {status} {answer}")
         return word
+
+    def wait_in_line(self, client: KeyedClient, code: str, email: str) -> None:
+        """Join the waiting list, unless a use is left or the code brings no more people."""
+        for _ in range(300):
+            status, answer = client.ask(f"wait {email}", {"code": code, "email": email}, "/api/v1/public/waiting-list")
+            if status not in HONEST and status:
+                break
+            time.sleep(0.2)
+        with self._lock:
+            self.waiting += [email] if status == HTTPStatus.OK else []
+            if status not in {HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT}:
+                self._report.broken.append(f"a client saw {status} {answer}")
+
+    def let_waiting_people_ask(self, client: KeyedClient, choice: random.Random) -> None:
+        """Each asks once, the first one first. Who is on the list and may take none is refused as others are."""
+        for email in [*self.waiting]:
+            if not self.ask(client, choice.choice(self._codes), email).startswith(("CODE_", "CAMPAIGN_")):
+                self.waiting.remove(email)
 
     def _run(self) -> None:
         with KeyedClient(self._base) as client:
@@ -177,6 +199,8 @@ class Crowd:
             word = self.ask(client, code, email)
             if word == "ok" or not word.startswith(("CODE_", "CAMPAIGN_HELD")):
                 break
+        if word.startswith("CAMPAIGN_"):
+            self.wait_in_line(client, code, email)
         if word == "ok" and choice.random() < 0.5:
             again = choice.choice([email.upper(), f"P{number}{tag}@{domain.upper()}", email])
             self.ask(client, choice.choice(self._codes), again)
@@ -197,15 +221,15 @@ def run_rush(plan: RushPlan, folder: Path) -> RushReport:
         striker.start()
         try:
             crowd.join(600)
-            _take_what_is_left(stack, crowd, list(codes), plan, report)
+            _take_what_is_left(stack, crowd, campaign_id, list(codes), plan, report)
         finally:
             ended.set()
             striker.join(WAIT_S_MAX)
         _come_to_rest(stack)
-        _take_what_is_left(stack, crowd, list(codes), plan, report)
+        _take_what_is_left(stack, crowd, campaign_id, list(codes), plan, report)
         _, report.balance = stack.call("GET", f"/api/v1/campaigns/{campaign_id}", headers=stack.admin)
         timeline = read_timeline(str(stack.info["database_url"]), campaign_id)
-        report.returned = timeline.returned
+        report.returned, report.events = timeline.returned, timeline.events
         report.broken += find_untrue_statements(timeline, plan.limit, codes, crowd.reservations, crowd.refusals)
         if (verified := stack.cli("verify")).returncode:
             report.broken.append(f"verify: {verified.returncode} {verified.stdout[-3000:]} {verified.stderr[-3000:]}")
@@ -216,7 +240,14 @@ def run_rush(plan: RushPlan, folder: Path) -> RushReport:
 
 def _create_campaign(stack: Stack, plan: RushPlan) -> tuple[str, dict[str, str]]:
     """Create the campaign and its codes, a tenth of them with three uses; the id of each code by its text."""
-    terms = {"name": "Rush", "max_uses": plan.limit, "max_per_person": 1, "allowed_domains": list(DOMAINS)}
+    terms = {
+        "name": "Rush",
+        "max_uses": plan.limit,
+        "max_per_person": 1,
+        "allowed_domains": list(DOMAINS),
+        "waiting_hours": 1,
+        "notify_at": ["50%", "100%", "5 left"],
+    }
     status, campaign = stack.call("POST", "/api/v1/campaigns", terms, stack.admin)
     assert status == HTTPStatus.CREATED, campaign
     codes: dict[str, str] = {}
@@ -248,8 +279,16 @@ def _strike(
         targets.resume_all()
 
 
-def _take_what_is_left(stack: Stack, crowd: Crowd, codes: list[str], plan: RushPlan, report: RushReport) -> None:
-    """Let new people come until a code with a use left is refused because the campaign is used up."""
+def _is_used_up(stack: Stack, campaign_id: str, plan: RushPlan) -> bool:
+    """Return whether every use counts, and none is kept for those who wait."""
+    _, balance = stack.call("GET", f"/api/v1/campaigns/{campaign_id}", headers=stack.admin)
+    return bool(balance.get("used_count") == plan.limit)
+
+
+def _take_what_is_left(
+    stack: Stack, crowd: Crowd, campaign_id: str, codes: list[str], plan: RushPlan, report: RushReport
+) -> None:
+    """Let new people and those who wait come until a code with a use left is refused: the campaign is used up."""
     choice = random.Random(plan.seed + 1)
     ends = time.monotonic() + WAIT_S_MAX
     with KeyedClient(stack.base) as client:
@@ -258,7 +297,9 @@ def _take_what_is_left(stack: Stack, crowd: Crowd, codes: list[str], plan: RushP
             number = 10_000 + 100 * len(crowd.reservations)
             word = crowd.ask(client, choice.choice(codes), f"late{number}@{DOMAINS[0]}")
             if word == "CAMPAIGN_EXHAUSTED":
-                return
+                if _is_used_up(stack, campaign_id, plan):
+                    return
+                crowd.let_waiting_people_ask(client, choice)
             if word == "CAMPAIGN_HELD":
                 _decide_cases(stack)
                 time.sleep(0.5)

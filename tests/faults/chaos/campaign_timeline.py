@@ -76,12 +76,17 @@ class Series:
 
 @dataclass(slots=True)
 class Timeline:
-    """Balances of the campaign, its codes and its recipients; `returned`: uses that it got back."""
+    """Balances of the campaign, its codes and its recipients; `returned`: uses that it got back.
+
+    `line` has those who wait as uses that are counted. `campaign_events` are those of the campaign's stream.
+    """
 
     limits: Mapping[str, int | None]
     campaign: Series = field(default_factory=Series)
     codes: dict[str, Series] = field(default_factory=lambda: defaultdict(Series))
     people: dict[str, Series] = field(default_factory=lambda: defaultdict(Series))
+    line: Series = field(default_factory=Series)
+    campaign_events: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     recipients: dict[str, str] = field(default_factory=dict)
     events: Counter[str] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
@@ -105,10 +110,14 @@ def read_timeline(database_url: str, campaign_id: str) -> Timeline:
     with psycopg.connect(database_url, connect_timeout=5) as conn:
         timeline = Timeline(dict(conn.execute(LIMITS, (campaign_id,)).fetchall()))
         rows = conn.execute(EVENTS, {"campaign": campaign_id}).fetchall()
+    waiting: set[str] = set()
     for position, (stream, topic, state) in enumerate(rows, 1):
         kind, data = topic.partition(":")[0], read_fields(state)
         timeline.events[kind] += 1
         timeline.times.append(datetime.fromisoformat(str(data.get("recorded_at") or data["at"])).timestamp())
+        if stream == campaign_id:
+            timeline.campaign_events.append((kind, data))
+            _follow_line(timeline, waiting, position, kind, str(data.get("recipient_id")))
         change = _find_change(kind, data)
         if change is None:
             continue
@@ -119,6 +128,17 @@ def read_timeline(database_url: str, campaign_id: str) -> Timeline:
         for series in (timeline.campaign, timeline.codes[stream], person):
             series.add(position, *change)
     return timeline
+
+
+def _follow_line(timeline: Timeline, waiting: set[str], position: int, kind: str, recipient: str) -> None:
+    """Note how many people wait after an event of the campaign."""
+    before = len(waiting)
+    if kind == "WaitingListJoined":
+        waiting.add(recipient)
+    elif kind in {"WaitingListLeft", "CampaignUseTaken"}:
+        waiting.discard(recipient)
+    if len(waiting) != before:
+        timeline.line.add(position, len(waiting) - before, 0)
 
 
 def _find_change(kind: str, data: Mapping[str, object]) -> tuple[int, int] | None:
@@ -156,6 +176,8 @@ def find_untrue_statements(
     uses, returned = timeline.events["CampaignUseTaken"], timeline.events["CampaignUseReturned"]
     if uses - returned != timeline.campaign.last.occupied:
         yield f"the campaign's stream has {uses - returned} uses, its codes {timeline.campaign.last.occupied}"
+    yield from find_overtaken(timeline, limit)
+    yield from find_miscounted_reports(timeline, limit)
     people: dict[str, str] = {}
     for reservation_id, email in reservations.items():
         if (recipient := timeline.recipients.get(reservation_id)) is None:
@@ -168,21 +190,66 @@ def find_untrue_statements(
         campaign, code = timeline.campaign.between(first, last), timeline.codes[code_id].between(first, last)
         person = timeline.people[people.get(refusal.email, "")].between(first, last)
         is_true = _TRUTHS.get(refusal.word)
-        if is_true is None or not is_true(
-            refusal, Seen(campaign, limit), Seen(code, timeline.limits[code_id]), Seen(person, 1)
-        ):
-            yield f"untrue: {refusal.word} for {refusal.email} and {code_id} between {first} and {last}"
+        seen = Seen(campaign, limit, max(each.used for each in timeline.line.between(first, last)))
+        if is_true is None or not is_true(refusal, seen, Seen(code, timeline.limits[code_id]), Seen(person, 1)):
+            yield (
+                f"untrue: {refusal.word} for {refusal.email} and {code_id} between {first} and {last}: "
+                f"{campaign}, at most {seen.waiting} waiting"
+            )
+
+
+def find_overtaken(timeline: Timeline, limit: int) -> Iterator[str]:
+    """Yield each person who took a use that was kept for those who waited longer."""
+    line: list[object] = []
+    uses = 0
+    for kind, data in timeline.campaign_events:
+        person = data.get("recipient_id")
+        if kind == "WaitingListJoined":
+            line.append(person)
+        elif kind == "CampaignUseTaken":
+            ahead = line.index(person) if person in line else len(line)
+            if limit - uses <= ahead:
+                yield f"{person} took one of {limit - uses} uses, and {ahead} people waited longer"
+            uses += 1
+        elif kind == "CampaignUseReturned":
+            uses -= 1
+        if kind in {"CampaignUseTaken", "WaitingListLeft"} and person in line:
+            line.remove(person)
+
+
+def find_miscounted_reports(timeline: Timeline, limit: int) -> Iterator[str]:
+    """Yield each threshold that was not reported as often as the uses crossed it."""
+    levels = {"50%": -(-limit // 2), "100%": limit, "5 left": limit - 5}
+    crossed: Counter[str] = Counter()
+    uses = 0
+    for kind, _ in timeline.campaign_events:
+        if kind == "CampaignUseTaken":
+            crossed.update(name for name, level in levels.items() if uses + 1 == level)
+        uses += {"CampaignUseTaken": 1, "CampaignUseReturned": -1}.get(kind, 0)
+    reported = Counter(str(data["threshold"]) for kind, data in timeline.campaign_events if "Threshold" in kind)
+    if reported != crossed:
+        yield f"thresholds were crossed {dict(crossed)} times and reported {dict(reported)} times"
 
 
 class Seen(NamedTuple):
-    """Balances that may have been seen, and their limit."""
+    """Balances that may have been seen, their limit, and how many people waited at most."""
 
     balances: Sequence[Balance]
     limit: int | None
+    waiting: int = 0
 
     def was_used_up(self) -> bool:
         """Whether every use counted."""
         return any(balance.used == self.limit for balance in self.balances)
+
+    def was_kept(self, code: "Seen") -> bool:
+        """Whether the free uses were kept for those who waited.
+
+        A request returns uses of its own code that have expired. It is decided with them, and a refusal stores none.
+        """
+        expired = range(max(each.reserved for each in code.balances) + 1)
+        lefts = ((self.limit or 0) - each.occupied + freed for each in self.balances for freed in expired)
+        return any(1 <= left <= self.waiting for left in lefts)
 
     def was_held(self) -> bool:
         """Whether none was free, and some were only reserved."""
@@ -195,7 +262,7 @@ class Seen(NamedTuple):
 
 _TRUTHS: Mapping[str, Callable[[Refusal, Seen, Seen, Seen], bool]] = {
     "DOMAIN_NOT_ALLOWED": lambda refusal, _campaign, _code, _person: refusal.email.endswith("@elsewhere.example"),
-    "CAMPAIGN_EXHAUSTED": lambda _refusal, campaign, _code, _person: campaign.was_used_up(),
+    "CAMPAIGN_EXHAUSTED": lambda _refusal, campaign, code, _person: campaign.was_used_up() or campaign.was_kept(code),
     "CAMPAIGN_HELD": lambda _refusal, campaign, _code, _person: campaign.was_held(),
     "CODE_EXHAUSTED": lambda _refusal, _campaign, code, _person: code.was_used_up(),
     "CODE_HELD": lambda _refusal, _campaign, code, _person: code.was_held(),

@@ -24,11 +24,11 @@ class KeyedClient:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def ask(self, key: str, body: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        """Redeem once; status 0 if no answer came."""
+    def ask(self, key: str, body: dict[str, str], path: str = "/api/v1/public/redeem") -> tuple[int, dict[str, Any]]:
+        """Redeem once, or ask something else; status 0 if no answer came."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         try:
-            self._connection.request("POST", "/api/v1/public/redeem", json.dumps(body), headers)
+            self._connection.request("POST", path, json.dumps(body), headers)
             response = self._connection.getresponse()
             document: dict[str, Any] = json.loads(response.read())
         except (OSError, http.client.HTTPException):
