@@ -229,7 +229,7 @@ class Runtime:
         return WaitingOfferSender(
             WaitingRows(storage, settings.row_lease_s),
             CampaignReader(storage).find_campaign_state,
-            self._find_group,
+            self._find_code,
             OptOutRepository(storage),
             self.steps,
             self.channel(),
@@ -289,10 +289,6 @@ class Runtime:
     def _find_code(self, code_id: UUID) -> RedeemCode | None:
         row = self.reader.find_balance(code_id)
         return None if row is None else code_from_named_row(row)
-
-    def _find_group(self, code_id: UUID) -> str | None:
-        code = self._find_code(code_id)
-        return None if code is None else code.terms.group
 
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""

@@ -13,9 +13,9 @@ from domain.ports import Language
 
 OfferMailOutcome = Literal["sent", "unknown", "failed"]
 """What became of the email of an offer: the mail server accepted it, may have accepted it, or it is not sent again."""
-LeaveCause = Literal["left", "declined", "expired", "erased", "undeliverable"]
+LeaveCause = Literal["left", "declined", "expired", "erased", "undeliverable", "code_ended"]
 """Why a place ended without a use: the person left or declined the offer, its deadline passed, the person's data was
-erased, or no email may be sent to the address."""
+erased, no email may be sent to the address, or the code by which they joined cannot be redeemed any more."""
 
 
 class WaitingListEvent(CampaignEvent, frozen=True, kw_only=True):

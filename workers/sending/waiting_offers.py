@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, NamedTuple, Protocol
+from datetime import datetime, timedelta
+from typing import Final, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from domain.commands.campaign.waiting_list import LeaveWaitingList, OfferUses, RecordOfferMail, WaitingListCommand
@@ -12,6 +12,7 @@ from domain.commands.context import CommandContext
 from domain.events.waiting_list import OfferMailOutcome
 from domain.judgment import NOTICE, Again, Attempts, Done, End, judge, refuses_address_for_good
 from domain.model.campaign import Campaign
+from domain.model.redeem_code import CodeState, RedeemCode
 from domain.model.waiting_list import find_place
 from domain.ports import Channel, OptOuts, OutboundMessage, Outcome, OutcomeUnknown, outcome_label
 from domain.values.identifiers import EmailAddress
@@ -22,6 +23,12 @@ from workers.sending.message_factory import OfferMail
 
 TAKEN_MAX: Final = 20
 """Most emails of one run; the next one follows in seconds."""
+
+
+CODE_WAIT: Final = timedelta(minutes=1)
+"""How often an email is due whose code cannot be redeemed now, until the offer ends."""
+ENDED: Final[frozenset[CodeState]] = frozenset({"revoked", "expired", "exhausted"})
+"""States of a code that no offer of a use waits for."""
 
 
 class WaitingLists(Protocol):
@@ -48,12 +55,13 @@ class _PreparedOffer(NamedTuple):
 class WaitingOfferSender:
     """`SendingKind`: offers what is left, and sends the emails of offers. One that may have been sent is not repeated.
 
-    A place to whose address no email may be sent ends, so the use goes to the next person.
+    A place ends to whose address no email may be sent, or whose code cannot be redeemed any more: the use goes to the
+    next person. While the code is paused, held or has not started, the email waits.
 
     Attributes:
         lists: Where people wait.
         find_campaign: Returns a campaign by its id.
-        find_group: Returns the group of a code.
+        find_code: Returns a code by its id.
         opt_outs: Who wants no more emails of a group.
         steps: For time, addresses and messages.
         channel: Sends the emails.
@@ -63,7 +71,7 @@ class WaitingOfferSender:
 
     lists: WaitingLists
     find_campaign: Callable[[UUID], Campaign | None]
-    find_group: Callable[[UUID], str | None]
+    find_code: Callable[[UUID], RedeemCode | None]
     opt_outs: OptOuts
     steps: DeliverySteps
     channel: Channel
@@ -118,7 +126,10 @@ class WaitingOfferSender:
         if campaign is None or place is None or place.offered_until is None or place.offered_until <= now:
             self.lists.close(offer, None, "not_needed")
             return None
-        group = self.find_group(offer.code_id)
+        code = self.find_code(offer.code_id)
+        if not self._is_redeemable(offer, code, now):
+            return None
+        group = None if code is None else code.terms.group
         address = self.steps.addresses([offer.recipient_id]).get(offer.recipient_id)
         is_unwanted = bool(self.opt_outs.find_opted_out([offer.recipient_id], group))
         if (
@@ -126,7 +137,7 @@ class WaitingOfferSender:
             or is_unwanted
             or self.opt_outs.is_suppressed(offer.recipient_id, group)
         ):
-            self._give_up(offer, "suppressed")
+            self._give_up(offer, "undeliverable", "suppressed")
             return None
         mail = OfferMail(
             campaign_id=offer.campaign_id,
@@ -137,6 +148,15 @@ class WaitingOfferSender:
         )
         return _PreparedOffer(offer, self.steps.message_factory.waiting_offer(mail, address))
 
+    def _is_redeemable(self, offer: DueOffer, code: RedeemCode | None, now: datetime) -> bool:
+        """Return whether the code by which the person joined takes their use now; else, postpone or end the offer."""
+        state = "active" if code is None else code.state(now)
+        if state in ENDED:
+            self._give_up(offer, "code_ended", "code_ended")
+        elif state != "active":
+            self.lists.close(offer, now + CODE_WAIT, "code_waits", counts=False)
+        return state == "active"
+
     def _store(self, offer: DueOffer, message: OutboundMessage, outcome: Outcome) -> None:
         """Store what follows an attempt."""
         attempts = Attempts(now=self.steps.now(), number=offer.attempts, begun_at=message.written_at)
@@ -144,7 +164,7 @@ class WaitingOfferSender:
             case Again(at=at, counts=counts):
                 self.lists.close(offer, at, outcome_label(outcome), counts=counts)
             case End() if refuses_address_for_good(outcome):
-                self._give_up(offer, "failed")
+                self._give_up(offer, "undeliverable", "failed")
             case Done():
                 self._begin_hours(offer, "sent")
                 self.lists.close(offer, None, outcome_label(outcome))
@@ -159,10 +179,10 @@ class WaitingOfferSender:
         )
         self.execute(mail)
 
-    def _give_up(self, offer: DueOffer, outcome: str) -> None:
+    def _give_up(self, offer: DueOffer, cause: Literal["undeliverable", "code_ended"], outcome: str) -> None:
         """End a place to which no email goes."""
         leave = LeaveWaitingList(
-            context=self.context(), campaign_id=offer.campaign_id, place_id=offer.place_id, cause="undeliverable"
+            context=self.context(), campaign_id=offer.campaign_id, place_id=offer.place_id, cause=cause
         )
         self.execute(leave)
         self.lists.close(offer, None, outcome)

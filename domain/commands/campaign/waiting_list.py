@@ -83,7 +83,7 @@ class LeaveWaitingList(Struct, frozen=True, kw_only=True):
     context: CommandContext
     campaign_id: UUID
     place_id: UUID
-    cause: Literal["left", "erased", "undeliverable"]
+    cause: Literal["left", "erased", "undeliverable", "code_ended"]
 
 
 class RecordOfferMail(Struct, frozen=True, kw_only=True):

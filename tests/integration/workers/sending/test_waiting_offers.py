@@ -10,12 +10,17 @@ from msgspec.structs import replace
 
 from domain.commands.campaign.manage_campaign import ChangeCampaignTerms
 from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, JoinWaitingList
+from domain.commands.code.pause import PauseCode, ResumeCode
+from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.events.event import ActorKind
 from domain.model.campaign import Campaign
+from domain.model.redeem_code import RedeemCode
 from domain.model.waiting_list import OFFER_MAIL_MAX
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.results import CampaignResult, WaitingResult
+from projections.definitions.tables.code_balances import code_from_named_row
+from projections.event_store.stored_state import read_fields
 from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.campaign_list import CampaignReader
 from projections.work_queue.outbox import LEASE_S
@@ -45,9 +50,9 @@ class WaitingRig:
         """Who and when."""
         return CommandContext(now=self.now, actor=actor)
 
-    def wait(self, name: str) -> None:
+    def wait(self, name: str, code: str | None = None) -> None:
         """A person joins."""
-        redeem = replace(self.bench.reserve(self.code, f"{name}@example.com"), context=self.context("person"))
+        redeem = replace(self.bench.reserve(code or self.code, f"{name}@example.com"), context=self.context("person"))
         result = self.bench.storage.ledger.execute_one(JoinWaitingList(redeem=redeem))
         assert isinstance(result, WaitingResult), result
 
@@ -71,7 +76,7 @@ class WaitingRig:
         WaitingOfferSender(
             WaitingRows(storage, LEASE_S),
             CampaignReader(storage).find_campaign_state,
-            lambda _: "red",
+            self._find_code,
             OptOutRepository(storage),
             dataclasses.replace(self.steps, now=lambda: self.now),
             self.channel,
@@ -80,6 +85,10 @@ class WaitingRig:
         ).run()
         assert_no_drift(self.bench)
         return [message.recipient.typed.partition("@")[0] for message in self.channel.sent]
+
+    def _find_code(self, code_id: UUID) -> RedeemCode | None:
+        row = self.bench.reader.find_balance(code_id)
+        return None if row is None else code_from_named_row(row)
 
     def outcomes(self) -> list[str | None]:
         """What became of the emails of offers."""
@@ -91,7 +100,7 @@ class WaitingRig:
 def house(bench: LedgerBench, steps: DeliverySteps) -> WaitingRig:
     """A campaign with one use, which a person has."""
     campaign_id = bench.create_campaign(max_uses=1, waiting_hours=HOURS)
-    code = bench.issue(99, bound=False, campaign_id=campaign_id)
+    code = bench.issue(99, bound=False, campaign_id=campaign_id, group="red")
     bench.redeem(code, "first@example.com")
     now = bench.storage.recorder.clock.now() + timedelta(seconds=1)
     return WaitingRig(bench, steps, FakeChannel(), now, campaign_id, code)
@@ -199,6 +208,38 @@ def test_email_is_sent_again_after_a_temporary_failure(house: WaitingRig) -> Non
     first, second = house.channel.sent
     assert first == dataclasses.replace(second, ends_at=first.ends_at)
     assert second.ends_at == house.now + timedelta(hours=HOURS)
+
+
+def test_use_goes_to_the_next_person_if_the_code_cannot_be_redeemed_any_more(house: WaitingRig) -> None:
+    """No email leads to a refusal, and the history says why the place ended."""
+    house.wait("li", house.bench.issue(1, bound=False, campaign_id=house.campaign_id))
+    house.wait("wang")
+    house.allow(2)
+    revocation = RevokeCode(context=house.context("staff"), code_id=house.campaign.waiting[0].code_id, case_ids=())
+    house.bench.run(revocation)
+    for _ in range(2):
+        people = house.sweep()
+
+    query = "SELECT state FROM ledger_events WHERE topic = 'WaitingListLeft:1'"
+    assert people == ["wang"]
+    assert [read_fields(state)["cause"] for (state,) in house.bench.rows(query)] == ["code_ended"]
+    assert house.outcomes() == ["code_ended", "sent"]
+
+
+def test_email_waits_while_the_code_is_paused(house: WaitingRig) -> None:
+    """Then it is sent, and the hours count from it."""
+    house.wait("li")
+    house.allow(2)
+    code_id = house.campaign.waiting[0].code_id
+    house.bench.run(PauseCode(context=house.context("staff"), code_id=code_id))
+    paused = [house.sweep()]
+    house.now += timedelta(days=1)
+    paused.append(house.sweep())
+    house.bench.run(ResumeCode(context=house.context("staff"), code_id=code_id))
+    house.now += timedelta(minutes=1)
+
+    assert (paused, house.sweep()) == ([[], []], ["li"])
+    assert house.campaign.waiting[0].offered_until == house.now + timedelta(hours=HOURS)
 
 
 def test_person_who_opted_out_gets_no_email_and_loses_the_place(house: WaitingRig) -> None:
