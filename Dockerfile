@@ -1,9 +1,9 @@
 # The image of backend, worker and beat: the same files, another command. Nothing is compiled or downloaded at start.
 FROM python:3.13-slim AS build
 WORKDIR /src
-# `--build-arg LOCK=tracing` adds the packages of the extra `tracing`.
+# `--build-arg LOCK=tracing` adds the packages of the extra `tracing`; `kafka` likewise.
 ARG LOCK=runtime
-COPY requirements/runtime.lock requirements/tracing.lock requirements/
+COPY requirements/runtime.lock requirements/tracing.lock requirements/kafka.lock requirements/
 # These locks leave out the extra `local`: here PostgreSQL and Redis are containers of their own.
 RUN python -m venv /opt/ledger \
  && /opt/ledger/bin/pip install --quiet --no-cache-dir --require-hashes --only-binary :all: -r "requirements/$LOCK.lock"
@@ -12,7 +12,7 @@ COPY requirements/audit.lock requirements/audit.lock
 RUN python -m venv /opt/audit \
  && /opt/audit/bin/pip install --quiet --no-cache-dir --require-hashes --only-binary :all: -r requirements/audit.lock
 COPY pyproject.toml LICENSE ./
-COPY requirements/runtime.in requirements/servers.in requirements/tracing.in requirements/
+COPY requirements/runtime.in requirements/servers.in requirements/tracing.in requirements/kafka.in requirements/
 COPY domain domain
 COPY projections projections
 COPY workers workers

@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 CHECKS := check-types check-style check-code check-locks check-api check-docs
-.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover faults soak acceptance bench idle check $(CHECKS) dist clients audit sbom docs pictures lock clean
+.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover relay-kills faults soak acceptance bench idle check $(CHECKS) dist clients audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -164,6 +164,11 @@ ROUNDS := 14
 failover: setup  ## Fail over a PostgreSQL cluster under load (root; needs patroni, etcd-server, haproxy), then check
 	@$(BIN)/python -m tests.faults.failover $(if $(SEED),--seed $(SEED)) --rounds $(ROUNDS) $(ARGS)
 
+# SEED= chooses the order of kills and their times (printed; random if not given).
+KILLS := 50
+relay-kills: setup  ## Kill a relay, its Kafka broker and the database in turn under load, then look for every event in the topic
+	@$(BIN)/python -m tests.faults.relay $(if $(SEED),--seed $(SEED)) --kills $(KILLS)
+
 faults: setup  ## Run the tests of outages that take minutes; `make test` runs the short ones
 	@$(BIN)/python -m pytest -n0 -m long $(ARGS)
 
@@ -272,6 +277,8 @@ lock:  ## Rebuild the locks from requirements/*.in and check that each supported
 		--output-file requirements/servers.lock
 	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/build.in requirements/runtime.in requirements/tracing.in \
 		--output-file requirements/tracing.lock
+	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock requirements/build.in requirements/runtime.in requirements/kafka.in \
+		--output-file requirements/kafka.lock
 	$(LOCK) $(PLACELESS) $(ARGS) requirements/audit.in --output-file requirements/audit.lock
 	$(LOCK) $(PLACELESS) --constraint requirements/dev.lock $(ARGS) requirements/mutate.in --output-file requirements/mutate.lock
 	@mkdir -p build

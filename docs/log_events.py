@@ -17,6 +17,7 @@ LEVELS: Final = {"exception": "error"}
 
 GUIDANCE: Final = {
     "access cleanup": "Access grants were ended or removed; `counts` has the number of each step.",
+    "another process relays": "Nothing: this `ledger relay` stands by, and takes over when the other one ends.",
     "another beat schedules": "Nothing: this beat stands by and takes over within 10 s.",
     "asking a database server failed": "A bug: report it with the traceback. The process asks again after 0.5 s.",
     "batch of codes refused": "A rule refused its codes; `why` is the code of its refusal, such as"
@@ -74,6 +75,9 @@ GUIDANCE: Final = {
     "recording a late reply failed": "The database was unavailable. The email is sent again, see [slow mail"
     " servers](../how-to/mail.md#slow-mail-servers).",
     "removal": "A channel was asked to remove an access grant; `outcome` says with which result.",
+    "relaying events continues": "Nothing: the target acknowledged a batch, after `count` failures.",
+    "relaying events failed": "The target or the database did not answer, as `why` says; the relay sends the same batch"
+    " again. If it continues, see [relay behind](../how-to/runbook.md#relay-behind).",
     "request": "An HTTP request was answered.",
     "request failed": "A bug: report it with the traceback. The caller received 500 and may retry.",
     "restored people erased again": "A restored backup contained `count` erased people. They were erased again.",

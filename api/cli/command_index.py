@@ -23,6 +23,7 @@ FAMILIES: Final = (
     "api.cli.server.container",
     "api.cli.server.show_settings",
     "api.cli.server.serve_assistant",
+    "api.cli.server.relay",
     "api.cli.codes.codes",
     "api.cli.codes.history",
     "api.cli.codes.what_if",

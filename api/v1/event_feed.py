@@ -24,10 +24,9 @@ from api.http.offered_reads import offer_as_tool
 from api.http.openapi import PROTECTED, STREAMED
 from api.http.pagination import LAG_HEADER
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
-from api.schemas.events.event_schemas import LEFT_OUT
+from api.schemas.events.event_view import as_cloud_event, view_of
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
-from domain.events.campaign import CampaignEvent
 from domain.events.registry import EVENT_TYPES
 from domain.values.number_bounds import POSITIONS
 from domain.webhooks.cloud_events import BATCH, CloudEventSource, MessageFormat
@@ -230,33 +229,6 @@ async def stream_events(
 def _open_feed(services: Services, reading: ReportReading) -> EventFeed:
     """Open the feed where reports are read, up to what the primary has acknowledged."""
     return EventFeed(reading, None if services.reports.standby is None else services.storage)
-
-
-def view_of(entry: Entry[None]) -> dict[str, Any]:
-    """Return an event as the API shows it."""
-    event = entry.event
-    is_of_campaign = isinstance(event, CampaignEvent)
-    fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in LEFT_OUT}
-    return {
-        "position": entry.position,
-        "type": type(event).__name__,
-        "code_id": fields.pop("code_id", None) if is_of_campaign else entry.stream_id,
-        "campaign_id": entry.stream_id if is_of_campaign else None,
-        "version": entry.version,
-        "at": event.at,
-        "recorded_at": event.recorded_at or event.at,
-        "actor": event.actor,
-        "reservation_id": event.named_reservation,
-        "correlation_id": event.correlation_id,
-        "data": {name: value for name, value in fields.items() if value is not None},
-    }
-
-
-def as_cloud_event(entry: Entry[None], source: CloudEventSource) -> dict[str, Any]:
-    """Return an event as a CloudEvent."""
-    event, place = entry.event, (entry.stream_id, entry.position)
-    is_of_campaign = isinstance(event, CampaignEvent)
-    return source.wrap_stored(type(event).__name__, place, event.at, view_of(entry), is_of_campaign=is_of_campaign)
 
 
 async def _stream(

@@ -18,6 +18,8 @@ class MonitoringSql(Statements, file="monitoring.sql"):
     set_counter_position: LiteralString
     counters: LiteralString
     ledger_gauges: LiteralString
+    oldest_unrelayed: LiteralString
+    relays_lately: LiteralString
     ending_keys: LiteralString
     server_facts: LiteralString
     backlog: LiteralString

@@ -58,6 +58,9 @@ SELECT
     (SELECT coalesce(greatest((SELECT max(notification_id) FROM ledger_events) - min(position), 0), 0)
      FROM webhook_endpoints WHERE state = 'enabled') AS hooks_behind,
     (SELECT count(*) FROM webhook_endpoints WHERE state = 'disabled' AND reason <> 'by_staff') AS hooks_out,
+    (SELECT coalesce(greatest((SELECT max(notification_id) FROM ledger_events) - min(position), 0), 0)
+     FROM relays) AS relay_behind,
+    (SELECT coalesce(max(failures), 0) FROM relays) AS relay_failures,
     (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1818518631 AND objid = 1 AND granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS rebuilds,
     (SELECT coalesce(max(events::float8 / nullif(total, 0)), 0) FROM rebuild_progress) AS rebuilt,
@@ -86,6 +89,19 @@ FROM
     (SELECT count(*), min(opened_at) AS oldest FROM cases WHERE closed_at IS NULL) AS cases,
     (SELECT count(*) AS pending, min(d.made_at) AS oldest FROM webhook_deliveries d JOIN webhook_endpoints e USING (endpoint_id)
      WHERE d.state = 'pending' AND e.state = 'enabled') AS hooks;
+
+-- name: oldest_unrelayed
+-- The first event that the slowest relay has not passed on.
+SELECT topic, state, clock_timestamp() FROM ledger_events
+WHERE notification_id = (
+    SELECT min(notification_id) FROM ledger_events WHERE notification_id > (SELECT min(position) FROM relays)
+);
+
+-- name: relays_lately
+-- Each relay that did not pass its last batch on, or that no process runs, with how far it is behind.
+SELECT name, (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - position, failures, last_error,
+    leased_until > clock_timestamp()
+FROM relays ORDER BY name;
 
 -- name: ending_keys
 -- How many keys end soon, and the first end. A replaced key counts while it is still used: what uses it stops working.

@@ -51,3 +51,9 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     hold_scheduler_lease: LiteralString
     claim_scheduled_run: LiteralString
     release_scheduler_lease: LiteralString
+    hold_relay: LiteralString
+    advance_relay: LiteralString
+    record_relay_failure: LiteralString
+    release_relay: LiteralString
+    list_relays: LiteralString
+    delete_relay: LiteralString

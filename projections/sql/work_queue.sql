@@ -253,6 +253,45 @@ RETURNING number;
 -- name: release_scheduler_lease
 UPDATE scheduler_lease SET expires_at = clock_timestamp() WHERE holder_id = %s;
 
+-- name: hold_relay
+-- Takes or renews the lease of a relay; no row while another process holds it. One that is longer than leases are was
+-- taken before the clock went back. A new relay begins after `start`, or at the beginning of the log.
+INSERT INTO relays AS relay (name, target, position, holder_id, holder, leased_until)
+VALUES (
+    %(name)s, %(target)s, coalesce(%(start)s, 0), %(holder_id)s, %(holder)s,
+    clock_timestamp() + make_interval(secs => %(lease_s)s)
+)
+ON CONFLICT (name) DO UPDATE SET
+    target = excluded.target, position = coalesce(%(start)s, relay.position), holder_id = excluded.holder_id,
+    holder = excluded.holder, leased_until = excluded.leased_until
+WHERE relay.holder_id = excluded.holder_id
+    OR relay.leased_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + %(lease_max)s::interval
+RETURNING position;
+
+-- name: advance_relay
+-- The position moves only from where this process began, so that one that lost the lease changes nothing.
+UPDATE relays SET position = %(position)s, relayed_at = clock_timestamp(), failures = 0, last_error = NULL
+WHERE name = %(name)s AND holder_id = %(holder_id)s AND position = %(before)s;
+
+-- name: record_relay_failure
+UPDATE relays SET failures = failures + 1, last_error = %(why)s WHERE name = %(name)s AND holder_id = %(holder_id)s;
+
+-- name: release_relay
+UPDATE relays SET leased_until = clock_timestamp() WHERE name = %(name)s AND holder_id = %(holder_id)s;
+
+-- name: list_relays
+SELECT
+    name, target, position, relayed_at, failures, last_error,
+    CASE WHEN leased_until BETWEEN clock_timestamp() AND clock_timestamp() + %(lease_max)s::interval THEN holder END,
+    (SELECT count(*) FROM (
+        SELECT FROM ledger_events WHERE notification_id > relay.position LIMIT %(counted_max)s
+    ) AS later)
+FROM relays AS relay ORDER BY name;
+
+-- name: delete_relay
+DELETE FROM relays
+WHERE name = %(name)s AND leased_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + %(lease_max)s::interval;
+
 -- name: bring_back_times
 -- Makes due what waits until a time that is further ahead than its longest wait, or that was stored at a time which the
 -- clock has not reached: the clock was ahead, and went back. Rows that a worker has locked are left to it.

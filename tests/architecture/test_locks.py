@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from tests.architecture.locks import FOLDER, WHEELS, WITH_WHEELS, Pin, find_missing, read_lock, read_wheels
 
-KINDS = ("runtime", "servers", "tracing", "dev", "audit", "mutate")
+KINDS = ("runtime", "servers", "tracing", "kafka", "dev", "audit", "mutate")
 PLACE = re.compile(r"://|^ *--?(i|index|extra-index|f|find-links|trusted-host|e|editable)\b", re.MULTILINE)
 
 
@@ -55,7 +55,7 @@ def test_every_pin_has_hashes(kind: str) -> None:
     assert bare == []
 
 
-@pytest.mark.parametrize("kind", ["runtime", "servers", "tracing"])
+@pytest.mark.parametrize("kind", ["runtime", "servers", "tracing", "kafka"])
 def test_every_runtime_pin_is_a_development_pin(kind: str) -> None:
     """Each pin of a lock of the ledger, its hashes included, is a pin of the development lock."""
     tested = {(pin.name, pin.version, pin.hashes) for pin in read_lock("dev.lock")}
@@ -67,7 +67,7 @@ def test_image_installs_no_private_servers() -> None:
     """No lock that the image can be built from has a package of the extra `local`."""
     kinds = set(re.findall(r"requirements/(\w+)\.lock", (FOLDER.parent / "Dockerfile").read_text()))
 
-    assert kinds == {"runtime", "tracing", "audit"}
+    assert kinds == {"runtime", "tracing", "kafka", "audit"}
     for kind in kinds:
         assert locked(f"{kind}.lock").keys() & asked("servers.in").keys() == set()
 

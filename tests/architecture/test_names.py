@@ -37,6 +37,7 @@ UNCLEAR: Final = re.compile(
 """Names of tests that do not begin with their subject, or that let software speak."""
 
 SAME_CONCEPT: Final = {
+    "relay": "a relay of events: the loop, commands",
     "event_schemas": "JSON Schemas of events: how they are made, routes",
     "waiting_list": "the waiting list of a campaign: events, state, commands",
     "waiting_offers": "emails of offers to people who wait: table, sender",

@@ -86,7 +86,8 @@ def test_two_commands_are_targets_of_the_makefile() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     """The tables and the lists of requirements name the same packages, those of the Python client too."""
-    lists = [ROOT / "requirements" / name for name in ("build.in", "runtime.in", "servers.in", "tracing.in")]
+    names = ("build.in", "runtime.in", "servers.in", "tracing.in", "kafka.in")
+    lists = [ROOT / "requirements" / name for name in names]
     client = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     listed = "\n".join([*(path.read_text(encoding="utf-8") for path in lists), *client["dependencies"]])
     required = {re.split(r"[~=<>\[]", line)[0].strip() for line in listed.splitlines() if line and line[0] != "#"}

@@ -550,6 +550,19 @@ CREATE TABLE public.refusals (
     pepper_id smallint NOT NULL,
     reason text NOT NULL
 );
+CREATE TABLE public.relays (
+    name text NOT NULL,
+    target text NOT NULL,
+    "position" bigint NOT NULL,
+    relayed_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    last_error text,
+    holder_id uuid NOT NULL,
+    holder text NOT NULL,
+    leased_until timestamp with time zone NOT NULL,
+    CONSTRAINT relays_name_check CHECK ((length(name) <= 60)),
+    CONSTRAINT relays_position_check CHECK (("position" >= 0))
+);
 CREATE TABLE public.reservation_map_progress (
     only_row boolean DEFAULT true NOT NULL,
     size bigint NOT NULL,
@@ -883,6 +896,8 @@ ALTER TABLE ONLY public.rebuild_progress
     ADD CONSTRAINT rebuild_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.recipients
     ADD CONSTRAINT recipients_pkey PRIMARY KEY (recipient_id);
+ALTER TABLE ONLY public.relays
+    ADD CONSTRAINT relays_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.reservation_map_progress
     ADD CONSTRAINT reservation_map_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.reservation_map_tiles

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from api.schemas.events.event_schemas import Schema, event_schemas, message_schemas
-from api.v1.event_feed import view_of
+from api.schemas.events.event_view import view_of
 from domain.events.event import Event
 from projections.event_store.codec import decode, encode
 from projections.read_models.stream_entry import Entry

@@ -30,6 +30,7 @@ TO_OPERATORS: Final[frozenset[Template]] = frozenset({"threshold_digest"})
 SCHEMA: Final = (Path(__file__).with_name("approved_schema.sql")).read_text("utf-8")
 LEASE_COLUMN: Final = re.compile(r"^ +(\w*lease\w*|next_at|runner|holder\w*) ", re.MULTILINE)
 NO_MESSAGE: Final = {
+    "relays": "events, which hold no address",
     "batches": "codes are issued or imported",
     "dispatches": "wake-up messages to workers",
     "hand_out_pace": "the rate of a hand-out; its emails have leases of their own",

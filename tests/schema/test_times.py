@@ -31,6 +31,7 @@ DECIDED_BY_THE_AGGREGATE: Final = {
 }
 """Work waits for it, and it follows from events. `take_due` and `take_impossible_access` find it."""
 IGNORED_IN_THE_FUTURE: Final = {
+    "relays.leased_until": "another process takes a lease over that is longer than leases are",
     "checkpoints.at": "a last checkpoint in the future delays no signature",
     "dispatches.due_at": "a mark is for one due time, whatever it is",
     "hand_out_recipients.leased_until": "an erasure waits for no lease that is longer than leases are",
@@ -94,6 +95,7 @@ HAPPENED: Final = {
         "staff_links.ended_at",
         "staff_sessions.created_at",
         "staff_sessions.last_used_at",
+        "relays.relayed_at",
         "verifications.at",
         "webhook_deliveries.first_at",
         "webhook_endpoints.changed_at",

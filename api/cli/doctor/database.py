@@ -26,6 +26,7 @@ from projections.monitoring.health_checks import (
     find_scheduler,
     server_facts,
 )
+from projections.monitoring.relay_lag import find_relays
 from projections.privacy.key_export_log import list_unexported_keys
 from projections.repositories.api_keys import ENDS_SOON
 from projections.storage.key_check import verify_key_rings
@@ -42,7 +43,7 @@ BACKUP_AGE_S_MAX = 2 * 86_400.0
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
     *("commit", "engine", "migrations", "role", "keyrings", "key copy", "backup", "vault", "checkpoints", "clock"),
-    *("times", "sweep", "pending", "cases", "guessing", "webhooks", "API keys", "scheduler"),
+    *("times", "sweep", "pending", "cases", "guessing", "webhooks", "relays", "API keys", "scheduler"),
 )
 
 
@@ -89,6 +90,7 @@ def check_database(settings: LedgerSettings, deployment: Deployment) -> CheckRes
     yield _check_cases(backlog_row)
     yield _check_guessing(url)
     yield _check_webhooks(url)
+    yield _check_relays(url)
     yield _check_api_keys(url)
     yield _check_scheduler(url, deployment)
 
@@ -328,6 +330,22 @@ def _check_webhooks(url: str) -> CheckResult:
             "webhooks", "reminder", f"{description}, {failing} of them rejected the last message", remedy
         )
     return CheckResult("webhooks", "ok", description)
+
+
+def _check_relays(url: str) -> CheckResult:
+    """Remind of relays that do not pass events on; nothing is lost, because each keeps its position."""
+    try:
+        relays = find_relays(url)
+    except StorageUnavailableError as error:
+        return CheckResult("relays", "skipped", f"not checked: {error}")
+    stopped = [each for each in relays if each.failures or not each.is_running]
+    if not stopped:
+        return CheckResult("relays", "ok", f"{len(relays)} relay(s) pass events on")
+    sentences = [
+        f"{each.name} is {each.behind} position(s) behind: {each.last_error or 'no process relays'}" for each in stopped
+    ]
+    remedy = "`ledger relays` shows each; fix the target or start `ledger relay`: docs/how-to/runbook.md#relay-behind"
+    return CheckResult("relays", "reminder", "; ".join(sentences), remedy)
 
 
 def _check_api_keys(url: str) -> CheckResult:

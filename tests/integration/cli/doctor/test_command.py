@@ -314,6 +314,22 @@ def test_doctor_reports_an_open_case(terminal: Terminal, bench: LedgerBench) -> 
     )
 
 
+def test_doctor_reminds_of_relays_that_pass_nothing_on(terminal: Terminal, bench: LedgerBench) -> None:
+    """One without a process, and one whose target fails; one that works is no finding."""
+    assert checks(terminal)["relays"]["found"] == "0 relay(s) pass events on"
+    query = """
+        INSERT INTO relays (name, target, position, failures, last_error, holder_id, holder, leased_until) VALUES
+        ('a', '', 0, 0, NULL, gen_random_uuid(), '', now() + interval '1 minute'),
+        ('b', '', 0, 2, 'it answered 500', gen_random_uuid(), '', now() + interval '1 minute')
+    """
+    execute(bench.database_url, query)
+    failing = checks(terminal)["relays"]
+    assert (failing["status"], failing["found"]) == ("reminder", "b is 0 position(s) behind: it answered 500")
+
+    execute(bench.database_url, "UPDATE relays SET failures = 0, last_error = NULL, leased_until = now()")
+    assert "a is 0 position(s) behind: no process relays; b is" in checks(terminal)["relays"]["found"]
+
+
 def test_doctor_reports_failing_webhooks(terminal: Terminal, bench: LedgerBench) -> None:
     """One that fails is tried again automatically; one that was given up waits for an operator."""
     endpoints, now, endpoint_id = WebhookEndpointRepository(bench.storage), bench.context().now, uuid4()

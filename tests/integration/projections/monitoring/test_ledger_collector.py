@@ -150,3 +150,25 @@ def test_one_look_serves_all_scrapes_of_some_seconds(bench: LedgerBench) -> None
 def counters(shown: dict[str, float]) -> dict[str, float]:
     """What only grows."""
     return {name: value for name, value in shown.items() if "_total" in name or "click_to_sent" in name}
+
+
+def test_relays_show_how_far_the_slowest_is_behind(bench: LedgerBench) -> None:
+    """In positions, and in seconds since the oldest event that it has not passed on; zeros without relays."""
+    history(bench)
+    names = ("ledger_relay_behind", "ledger_relay_oldest_seconds", "ledger_relay_failures")
+    shown = samples(LedgerCollector(bench.database_url)())
+    assert [shown[name] for name in names] == [0, 0, 0]
+
+    query = """
+        INSERT INTO relays (name, target, position, failures, holder_id, holder, leased_until)
+        VALUES ('a', '', 19, 0, gen_random_uuid(), '', now()), ('b', '', 17, 3, gen_random_uuid(), '', now())
+        RETURNING 1
+    """
+    bench.rows(query)
+    shown = samples(LedgerCollector(bench.database_url)())
+    assert (shown["ledger_relay_behind"], shown["ledger_relay_failures"]) == (2, 3)
+    assert 0 < shown["ledger_relay_oldest_seconds"] < 60
+
+    bench.rows("UPDATE relays SET position = 19 RETURNING 1")
+    shown = samples(LedgerCollector(bench.database_url)())
+    assert [shown[name] for name in names] == [0, 0, 3]

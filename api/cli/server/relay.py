@@ -1,0 +1,226 @@
+"""`ledger relay`: pass the log on to Kafka or HTTP. `ledger relays`: how far each relay is."""
+
+import base64
+import binascii
+import os
+import random
+import re
+import signal
+import socket
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import typer
+
+from api.cli.arguments import number_parser
+from api.cli.command_index import leaves_no_record
+from api.cli.context import OpenLedger, Session
+from api.cli.printing import JsonFlag, format_timestamp, print_json
+from api.schemas.events.event_view import as_cloud_event
+from domain.values.number_bounds import POSITIONS
+from domain.webhooks.cloud_events import CloudEventSource
+from domain.webhooks.signatures import PREFIX
+from domain.webhooks.target_url import Target, TargetError
+from projections.read_models.event_feed import EventFeed
+from projections.telemetry.log_setup import configure_logs
+from projections.terminal.exit_codes import ExitCode
+from projections.terminal.tables import show, table
+from projections.terminal.text import say, say_error
+from projections.vault.random_source import RANDOM
+from projections.work_queue.relays import COUNTED_MAX, RelayLease, delete_relay, list_relays
+from workers.http_client.client import PinnedHttpClient
+from workers.relay.http_sink import HttpSink
+from workers.relay.kafka_sink import KafkaSink, KafkaUrl, read_properties
+from workers.relay.relay import LEASE_MARGIN_S, Relay, RelayStoppedError
+from workers.relay.sink import Sink, SinkRefusedError
+
+NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,60}")
+SECRETS_MAX: Final = 8
+"""Most secrets that sign a message: receivers read no more signatures."""
+
+
+def register(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(relay)
+    app.command()(relays)
+
+
+@leaves_no_record("it sends what the log has, and `ledger relays` says where to and up to which position")
+def relay(
+    context: typer.Context,
+    to: Annotated[str, typer.Option(help="Target: kafka://HOST:PORT/TOPIC, or the https URL of a receiver.")],
+    name: Annotated[str | None, typer.Option(help="Name of the relay; default: the topic or the host.")] = None,
+    start: Annotated[
+        int | None,
+        typer.Option(
+            "--from", parser=number_parser(POSITIONS), help="Position to continue after; 0: from the beginning."
+        ),
+    ] = None,
+    kafka_config: Annotated[
+        Path | None, typer.Option(help="File with properties of the Kafka client: TLS, SASL, password.")
+    ] = None,
+    secret_file: Annotated[
+        Path | None, typer.Option(help="File with secrets (whsec_...), one a line, that sign requests.")
+    ] = None,
+) -> int:
+    """Send every event to Kafka or HTTP, in order, until stopped.
+
+    The events are those of GET /api/v1/events with format=cloudevents. A relay continues where it was: the database
+    keeps the position up to which the target has acknowledged events. An end at any time repeats events and loses none.
+    Of several processes with the same name, one relays and the others stand by.
+
+    Example: `ledger relay --to kafka://broker1:9092,broker2:9092/redemptions --kafka-config kafka.properties`
+    """
+    chosen = _check_name(name or _default_name(to))
+    try:
+        with Session(context.obj).open_ledger() as ledger:
+            target, sink = _open_sink(to, ledger, kafka_config, secret_file)
+            lease = RelayLease(
+                ledger.storage,
+                name=chosen,
+                target=target,
+                holder=f"{socket.gethostname()}:{os.getpid()}",
+                holder_id=RANDOM.draw_uuid(),
+                lease_s=sink.longest_send_s + LEASE_MARGIN_S,
+            )
+            source = CloudEventSource.feed_of(ledger.settings.public_url)
+            chance = random.SystemRandom().random
+            describe = partial(as_cloud_event, source=source)
+            Relay(chosen, EventFeed(ledger.storage), lease, sink, describe, chance, start).run(_stop_on_signals())
+    except (RelayStoppedError, SinkRefusedError) as error:
+        say_error(str(error))
+        return ExitCode.SERVICE
+    return ExitCode.OK
+
+
+def _stop_on_signals() -> threading.Event:
+    """Write logs from now on, and return what SIGTERM and Ctrl-C set."""
+    configure_logs()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+@leaves_no_record("it shows positions; what it removes is a position, and no event")
+def relays(
+    context: typer.Context,
+    remove: Annotated[str | None, typer.Option(help="Name of a relay to remove, with its position.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """List the relays, and how far each is behind the log.
+
+    Remove one that is not used any more, so that its metrics and its alert end.
+    """
+    with Session(context.obj).open_ledger() as ledger:
+        if remove is not None and not delete_relay(ledger.storage, remove):
+            say_error(f"relay {remove!a} was not removed: there is none, or a process relays; stop it first")
+            return ExitCode.REFUSED
+        rows = list_relays(ledger.storage)
+    if json:
+        print_json([row._asdict() for row in rows])
+    elif not rows:
+        say("there are no relays")
+    else:
+        names = ("relay", "target", "position", "behind", "relayed (UTC)", "process", "last error")
+        listed = table(*names, fixed=names[:1])
+        for row in rows:
+            behind = f"{row.behind:,}{' or more' if row.behind == COUNTED_MAX else ''}"
+            relayed_at = format_timestamp(row.relayed_at) if row.relayed_at else ""
+            cells = (row.target, f"{row.position}", behind, relayed_at, row.holder or "none", row.last_error or "")
+            listed.add_row(row.name, *cells)
+        show(listed)
+    return ExitCode.OK
+
+
+def _open_sink(to: str, ledger: OpenLedger, kafka_config: Path | None, secret_file: Path | None) -> tuple[str, Sink]:
+    """Return what operators may see of a target, and the target.
+
+    Raises:
+        typer.BadParameter: The URL or a file is malformed.
+        SinkRefusedError: The target cannot be used.
+    """
+    if urlsplit(to).scheme == "kafka":
+        if secret_file is not None:
+            raise typer.BadParameter("signs HTTP requests only", param_hint="--secret-file")
+        kafka_url = _parse_kafka_url(to)
+        return str(kafka_url), KafkaSink(kafka_url, _read_kafka_config(kafka_config))
+    if kafka_config is not None:
+        raise typer.BadParameter("is for Kafka only", param_hint="--kafka-config")
+    settings = ledger.settings
+    target = _parse_http_url(to, ledger)
+    timeout_s = settings.webhook_timeout_s
+    http = PinnedHttpClient(settings.webhook_networks, timeout_s)
+    clock = ledger.storage.recorder.clock
+    sink = HttpSink(http, to, _read_secrets(secret_file), timeout_s, clock.now)
+    # The path and the query of a URL may hold a secret of the receiver.
+    return f"{target.scheme}://{target.authority}", sink
+
+
+def _parse_kafka_url(to: str) -> KafkaUrl:
+    try:
+        return KafkaUrl.parse(to)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--to") from error
+
+
+def _parse_http_url(to: str, ledger: OpenLedger) -> Target:
+    try:
+        return Target.parse(to, ledger.settings.webhook_networks)
+    except TargetError as error:
+        problem = {
+            "scheme": "expected kafka:// or https://; http only to networks of LEDGER_WEBHOOK_ALLOW_PRIVATE",
+            "private": "not an address of the public internet: permit its network by LEDGER_WEBHOOK_ALLOW_PRIVATE",
+            "login": "user and password are not permitted in it",
+        }
+        text = problem.get(error.fault, "not a valid URL")
+        raise typer.BadParameter(text, param_hint="--to") from error
+
+
+def _read_kafka_config(path: Path | None) -> dict[str, str]:
+    try:
+        return {} if path is None else read_properties(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"cannot read {path}", param_hint="--kafka-config") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{path}: {error}", param_hint="--kafka-config") from error
+
+
+def _read_secrets(path: Path | None) -> list[str]:
+    """Return the secrets in a file, the newest first."""
+    if path is None:
+        return []
+    try:
+        secrets = path.read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"cannot read {path}", param_hint="--secret-file") from error
+    if not 0 < len(secrets) <= SECRETS_MAX or not all(_is_secret(secret) for secret in secrets):
+        problem = f"{path} needs 1 to {SECRETS_MAX} lines with {PREFIX} and base64"
+        raise typer.BadParameter(problem, param_hint="--secret-file")
+    return secrets
+
+
+def _is_secret(text: str) -> bool:
+    try:
+        return text.startswith(PREFIX) and len(base64.b64decode(text.removeprefix(PREFIX), validate=True)) > 0
+    except binascii.Error:
+        return False
+
+
+def _default_name(to: str) -> str:
+    """Return the topic or the host of a target."""
+    try:
+        parts = urlsplit(to)
+        return (parts.path.removeprefix("/") if parts.scheme == "kafka" else parts.hostname) or ""
+    except ValueError:
+        return ""
+
+
+def _check_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        problem = "name the relay: 1 to 60 letters, digits, full stops, hyphens or underscores"
+        raise typer.BadParameter(problem, param_hint="--name")
+    return name

@@ -1,0 +1,139 @@
+"""`ledger relay` and `ledger relays`: what they send, say and refuse."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+import pytest
+from standardwebhooks import Webhook
+
+from domain.webhooks.signatures import secret_text
+from projections.terminal.exit_codes import ExitCode
+from projections.work_queue.relays import RelayLease
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.ledger.settings import NO_STREAM, environment, settings_for
+from tests.support.servers.webhook_receiver import WebhookReceiver
+from tests.support.waiting import WAIT_S_MAX, wait_for
+
+SECRET = secret_text(b"s" * 32)
+COMMAND = (sys.executable, "-c", "from api.cli.entry import main; main()", "relay")
+
+
+@pytest.mark.slow
+def test_relay_sends_signed_batches_until_it_is_stopped(bench: LedgerBench, tmp_path: Path) -> None:
+    """Events of before and after its start; stopped, it has released the relay, and shows no secret."""
+    bench.issue()
+    (tmp_path / "secrets").write_text(f"{SECRET}\n", "utf-8")
+    variables = {
+        **os.environ,
+        **environment(settings_for(bench.database_url), tmp_path, NO_STREAM),
+        "LEDGER_WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8",
+    }
+    with WebhookReceiver() as server:
+        command = [*COMMAND, "--to", f"{server.url}&token=hunter2", "--secret-file", str(tmp_path / "secrets")]
+        with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            wait_for(lambda: server.received)
+            bench.issue()
+            wait_for(lambda: len(server.received) == 2)
+            wait_for(lambda: position(bench) == 2)
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=WAIT_S_MAX)
+
+    assert (process.returncode, output) == (0, b"")
+    batches = [Webhook(SECRET).verify(request.body, request.headers) for request in server.received]
+    assert [[event["id"] for event in batch] for batch in batches] == [["1"], ["2"]]
+    row = bench.rows("SELECT name, target, position, leased_until <= clock_timestamp() FROM relays")
+    assert row == [("127.0.0.1", f"http://127.0.0.1:{server.port}", 2, True)]
+
+
+def position(bench: LedgerBench) -> int:
+    """Of the only relay."""
+    ((number,),) = bench.rows("SELECT position FROM relays")
+    return int(number)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["ftp://example.com/x"], "expected kafka:// or https://"),
+        (["http://example.com/x"], "http only to networks of LEDGER_WEBHOOK_ALLOW_PRIVATE"),
+        (["https://127.0.0.1/x"], "not an address of the public internet"),
+        (["https://ann:pw@example.com/x"], "user and password are not permitted in it"),
+        (["kafka://ann:pw@broker/x"], "user and password belong into the file of --kafka-config"),
+        (["kafka://broker", "--name", "x"], "expected kafka://HOST:PORT,HOST:PORT/TOPIC"),
+        (["kafka://broker"], "name the relay"),
+        (["https://example.com/x", "--name", "a b"], "name the relay"),
+        (["https://example.com/x", "--from", "-1"], "--from"),
+        (["https://example.com/x", "--kafka-config", "x"], "is for Kafka only"),
+        (["kafka://broker/x", "--secret-file", "x"], "signs HTTP requests only"),
+        (["kafka://broker/x", "--kafka-config", "/nowhere"], "cannot read /nowhere"),
+        (["https://example.com/x", "--secret-file", "/nowhere"], "cannot read /nowhere"),
+    ],
+)
+def test_unusable_arguments_are_refused(terminal: Terminal, arguments: list[str], problem: str) -> None:
+    """Before anything is sent; a password is not repeated."""
+    result = terminal.ledger("relay", "--to", *arguments)
+
+    assert (result.status, result.out) == (ExitCode.USAGE, "")
+    assert problem in result.err
+    assert "pw" not in result.err
+
+
+@pytest.mark.parametrize(
+    "text", ["", "whsec_!", "secret", f"{SECRET}\n" * 9], ids=["empty", "base64", "prefix", "nine"]
+)
+def test_unusable_secrets_are_refused(terminal: Terminal, tmp_path: Path, text: str) -> None:
+    """With the form of the file, and not with what is in it."""
+    (path := tmp_path / "s").write_text(text, "utf-8")
+    result = terminal.ledger("relay", "--to", "https://example.com/x", "--secret-file", str(path))
+
+    assert result.status == ExitCode.USAGE
+    assert "needs 1 to 8 lines with whsec_ and base64" in result.err
+    assert SECRET not in result.err
+
+
+def test_property_that_the_relay_sets_is_refused(terminal: Terminal, tmp_path: Path) -> None:
+    """With the file and the line."""
+    (path := tmp_path / "p").write_text("acks=0", "utf-8")
+    result = terminal.ledger("relay", "--to", "kafka://broker/x", "--kafka-config", str(path))
+
+    assert (result.status, f"{path}: line 1: the relay sets acks itself" in result.err) == (ExitCode.USAGE, True)
+
+
+def lease_of(bench: LedgerBench) -> RelayLease:
+    """A relay that a process holds."""
+    lease = RelayLease(
+        bench.storage, name="orders", target="kafka://b/orders", holder="h:1", holder_id=uuid4(), lease_s=20.0
+    )
+    lease.hold()
+    return lease
+
+
+def test_relays_are_listed(terminal: Terminal, bench: LedgerBench) -> None:
+    """As a table and as JSON."""
+    assert terminal.ledger("relays").out == "there are no relays\n"
+    bench.issue()
+    lease_of(bench).record_failure("no answer in time")
+    listed = terminal.ledger("relays")
+    (row,) = orjson.loads(terminal.ledger("relays", "--json").out)
+
+    assert listed.status == 0
+    assert all(text in listed.out for text in ("orders", "kafka://b/orders", "h:1", "no answer in time"))
+    assert (row["name"], row["position"], row["behind"], row["failures"]) == ("orders", 0, 1, 1)
+    assert (row["relayed_at"], row["holder"]) == (None, "h:1")
+
+
+def test_relay_that_no_process_holds_is_removed(terminal: Terminal, bench: LedgerBench) -> None:
+    """One that is held is not: it would begin again."""
+    lease = lease_of(bench)
+    refused = terminal.ledger("relays", "--remove", "orders")
+    assert (refused.status, "'orders' was not removed" in refused.err) == (ExitCode.REFUSED, True)
+
+    lease.release()
+
+    assert terminal.ledger("relays", "--remove", "orders").out == "there are no relays\n"

@@ -1,0 +1,187 @@
+"""A relay: every event once in order, again after a failure, and never one less."""
+
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import orjson
+import pytest
+
+from projections.database.errors import StorageUnavailableError
+from tests.integration.workers.relay.relay_bench import (
+    ScriptedSink,
+    Stopping,
+    log_positions,
+    only_row,
+    open_relay,
+    relay_all,
+)
+from tests.support.ledger.ledger_bench import LedgerBench
+from workers.relay import relay as module
+from workers.relay.relay import RelayStoppedError
+from workers.relay.sink import SinkRefusedError, SinkTooLargeError, SinkUnavailableError
+
+
+@pytest.fixture
+def sink() -> ScriptedSink:
+    """A target that accepts all."""
+    return ScriptedSink()
+
+
+@pytest.fixture
+def full(bench: LedgerBench) -> Iterator[LedgerBench]:
+    """A ledger with a dozen events, of codes and of a campaign, and batches of three."""
+    bench.create_campaign(name="spring")
+    for _ in range(10):
+        bench.issue()
+    with patch.object(module, "EVENTS_MAX", 3):
+        yield bench
+
+
+def test_every_event_arrives_once_in_order(full: LedgerBench, sink: ScriptedSink) -> None:
+    """In batches, each of which moves the position; a further run sends nothing."""
+    relay_all(open_relay(full, sink))
+    relay_all(open_relay(full, sink))
+
+    assert sink.positions == log_positions(full)
+    assert only_row(full).position == log_positions(full)[-1]
+
+
+def test_record_has_what_the_feed_has(full: LedgerBench, sink: ScriptedSink) -> None:
+    """The envelope is that of the feed, the key is the id of the history, and the data is in both."""
+    relay_all(open_relay(full, sink))
+    records = [record for batch in sink.received for record in batch]
+    envelopes = [orjson.loads(record.envelope) for record in records]
+
+    assert [envelope["subject"].partition("/")[2] for envelope in envelopes] == [str(one.key) for one in records]
+    assert {envelope["subject"].partition("/")[0] for envelope in envelopes} == {"codes", "campaigns"}
+    assert [orjson.loads(record.data) for record in records] == [envelope.pop("data") for envelope in envelopes]
+    assert [record.attributes for record in records] == envelopes
+    assert [int(envelope["id"]) for envelope in envelopes] == sink.positions
+
+
+def test_batch_is_repeated_until_it_is_acknowledged(full: LedgerBench, sink: ScriptedSink) -> None:
+    """What a failing target kept of it is there twice; the order of first arrivals is that of the log."""
+    sink.keeps = 2
+    sink.failures.extend([None, SinkUnavailableError("down"), SinkUnavailableError("down")])
+    relay = open_relay(full, sink)
+    relay.run(Stopping(after=10))
+
+    assert list(dict.fromkeys(sink.positions)) == log_positions(full)
+    assert len(sink.positions) == len(log_positions(full)) + 4
+
+
+def test_next_process_continues_where_the_target_acknowledged(full: LedgerBench, sink: ScriptedSink) -> None:
+    """One that died after a batch was accepted and before its position was stored: the batch comes again."""
+    relay = open_relay(full, sink)
+    relay.relay_batch()
+    with (
+        patch.object(relay.lease, "advance", side_effect=StorageUnavailableError("restart")),
+        pytest.raises(StorageUnavailableError),
+    ):
+        relay.relay_batch()
+    relay.lease.release()
+    relay_all(open_relay(full, sink))
+
+    assert list(dict.fromkeys(sink.positions)) == log_positions(full)
+    assert len(sink.positions) == len(log_positions(full)) + 3
+
+
+def test_waits_grow_to_a_ceiling_and_the_list_says_why(full: LedgerBench, sink: ScriptedSink) -> None:
+    """Then a success ends them."""
+    sink.failures.extend([SinkUnavailableError("it answered 500")] * 9)
+    stopping = Stopping(after=9)
+    open_relay(full, sink).run(stopping)
+    assert stopping.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert (only_row(full).failures, only_row(full).last_error) == (9, "it answered 500")
+
+    open_relay(full, sink).run(Stopping(after=1))
+
+    assert (only_row(full).failures, only_row(full).last_error) == (0, None)
+
+
+def test_second_process_stands_by(full: LedgerBench, sink: ScriptedSink) -> None:
+    """It sends nothing, and takes over once the first one has stopped."""
+    first, second = open_relay(full, sink), ScriptedSink()
+    first.relay_batch()
+    standby = Stopping(after=2)
+    open_relay(full, second).run(standby)
+    assert (second.positions, second.is_closed, standby.waits) == ([], True, [0.5, 0.5])
+
+    first.run(Stopping(after=1))
+    relay_all(open_relay(full, second))
+
+    assert sink.positions + second.positions == log_positions(full)
+
+
+def test_start_replaces_the_position_once(full: LedgerBench, sink: ScriptedSink) -> None:
+    """A replay, which continues at the end of the log."""
+    relay_all(open_relay(full, sink))
+    sink.received.clear()
+    start = log_positions(full)[4]
+    relay_all(open_relay_after(full, sink, start))
+
+    assert sink.positions == log_positions(full)[5:]
+
+
+def open_relay_after(bench: LedgerBench, sink: ScriptedSink, start: int) -> module.Relay:
+    """A relay of `--from`, after the lease of the last one."""
+    bench.rows("UPDATE relays SET leased_until = clock_timestamp() RETURNING 1")
+    return open_relay(bench, sink, start=start)
+
+
+def test_batch_that_is_too_large_is_halved(full: LedgerBench, sink: ScriptedSink) -> None:
+    """Down to one event; batches grow again afterwards."""
+    sink.failures.extend([SinkTooLargeError("413")])
+    relay_all(open_relay(full, sink))
+
+    assert [len(batch) for batch in sink.received[:3]] == [1, 2, 3]
+    assert sink.positions == log_positions(full)
+
+
+def test_event_that_is_too_large_stops_the_relay(full: LedgerBench, sink: ScriptedSink) -> None:
+    """It is not left out: the message names position and size, and what to change."""
+    sink.failures.extend([SinkTooLargeError("it answered 413")] * 2)
+    first = log_positions(full)[0]
+    with pytest.raises(RelayStoppedError, match=rf"position {first} has \d+ bytes.*it answered 413.*raise its limit"):
+        relay_all(open_relay(full, sink))
+
+    assert (sink.positions, only_row(full).position) == ([], 0)
+    assert "raise its limit" in str(only_row(full).last_error)
+
+
+def test_batch_has_at_most_so_many_bytes(full: LedgerBench, sink: ScriptedSink) -> None:
+    """An event that is larger alone is sent alone."""
+    with patch.object(module, "BYTES_MAX", 10):
+        relay_all(open_relay(full, sink))
+
+    assert {len(batch) for batch in sink.received} == {1}
+    assert sink.positions == log_positions(full)
+
+
+def test_refusal_stops_the_relay(full: LedgerBench, sink: ScriptedSink) -> None:
+    """With a line that says why, also in the list; the lease is free."""
+    sink.failures.append(SinkRefusedError("there is no topic"))
+    with pytest.raises(RelayStoppedError, match="relay r: there is no topic"):
+        open_relay(full, sink).run(Stopping(after=9))
+
+    assert (only_row(full).last_error, only_row(full).holder) == ("relay r: there is no topic", None)
+    assert sink.is_closed
+
+
+def test_database_that_restarts_delays_the_relay(full: LedgerBench, sink: ScriptedSink) -> None:
+    """It asks again after a wait, and loses nothing."""
+    relay = open_relay(full, sink)
+    hold = relay.lease.hold
+    answers = iter([StorageUnavailableError("restart"), StorageUnavailableError("restart")])
+
+    def hold_later(start: int | None = None) -> int | None:
+        if (error := next(answers, None)) is not None:
+            raise error
+        return hold(start)
+
+    stopping = Stopping(after=10)
+    with patch.object(relay.lease, "hold", hold_later):
+        relay.run(stopping)
+
+    assert stopping.waits[:3] == [0.5, 1.0, 0.0]
+    assert sink.positions == log_positions(full)

@@ -1,0 +1,1 @@
+"""Relays of the log to systems of others."""
