@@ -37,7 +37,7 @@ from api.use_cases.past_states.campaign_history import (
     list_history,
 )
 from api.use_cases.preview_limits import preview_limits, view_of_limit_choice
-from api.use_cases.waiting_lists.places import list_places
+from api.use_cases.waiting_lists.places import list_places, remove
 from domain.commands.campaign.manage_campaign import (
     ChangeCampaignTerms,
     CreateCampaign,
@@ -106,8 +106,23 @@ def list_campaigns(
 )
 def waiting_list(campaign_id: UUID, services: TheServices, _: MayReadCodes) -> WaitingListView:
     """Returns who waits, in the order in which uses are offered, with masked email addresses."""
-    places = [WaitingListEntry(**place._asdict()) for place in list_places(services, campaign_id)]
-    return WaitingListView(id=campaign_id, places=places)
+    return _list_places(services, campaign_id)
+
+
+@router.post(
+    "/{campaign_id}/waiting-list/{place_id}/remove",
+    responses=problem_responses("CAMPAIGN_NOT_FOUND"),
+    summary="Remove a person from a waiting list",
+)
+def remove_place(
+    campaign_id: UUID, place_id: UUID, services: TheServices, caller: MayIssueCodes, note: TheReason
+) -> WaitingListView:
+    """Ends a place, and returns the others. A use that was offered goes to the next person.
+
+    The person gets no email, and can join again. A place that has ended changes nothing.
+    """
+    remove(services, caller, campaign_id, place_id, note)
+    return _list_places(services, campaign_id)
 
 
 @router.get("/{campaign_id}", responses=problem_responses("NOT_FOUND"), summary="Get a campaign")
@@ -265,6 +280,11 @@ def explain(
     if form == "csv":
         return Response("".join(csv_of_campaign_uses(explanation)), media_type=CSV_TYPE)
     return Response(explanation.model_dump_json(), media_type="application/json")
+
+
+def _list_places(services: TheServices, campaign_id: UUID) -> WaitingListView:
+    places = [WaitingListEntry(**place._asdict()) for place in list_places(services, campaign_id)]
+    return WaitingListView(id=campaign_id, places=places)
 
 
 def _view(services: TheServices, balance: CampaignBalance) -> CampaignView:

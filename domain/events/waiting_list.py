@@ -13,9 +13,10 @@ from domain.ports import Language
 
 OfferMailOutcome = Literal["sent", "unknown", "failed"]
 """What became of the email of an offer: the mail server accepted it, may have accepted it, or it is not sent again."""
-LeaveCause = Literal["left", "declined", "expired", "erased", "undeliverable", "code_ended"]
-"""Why a place ended without a use: the person left or declined the offer, its deadline passed, the person's data was
-erased, no email may be sent to the address, or the code by which they joined cannot be redeemed any more."""
+LeaveCause = Literal["left", "declined", "expired", "removed", "erased", "undeliverable", "code_ended"]
+"""Why a place ended without a use: the person left or declined the offer, its deadline passed, staff removed the place,
+the person's data was erased, no email may be sent to the address, or the code by which they joined cannot be redeemed
+any more."""
 
 
 class WaitingListEvent(CampaignEvent, frozen=True, kw_only=True):
@@ -84,6 +85,7 @@ class WaitingListLeft(WaitingListEvent, frozen=True, kw_only=True):
 
     Attributes:
         cause: Why.
+        text_id: The reason of staff, in the vault.
     """
 
     IMPORTANCE = "step"
@@ -92,3 +94,4 @@ class WaitingListLeft(WaitingListEvent, frozen=True, kw_only=True):
     MEANING = "neutral"
 
     cause: LeaveCause
+    text_id: UUID | None = None

@@ -9,6 +9,7 @@ from psycopg import Cursor
 from domain.events.campaign import CampaignEvent
 from domain.events.hand_out import HandedOutCodeEvent
 from domain.events.reservation import ReservationEvent, UseReserved
+from domain.events.waiting_list import WaitingListEvent
 from domain.ports import RecipientDraft
 from domain.working_set import WorkingSet
 from projections.database.table_arrays import encode_rows
@@ -52,7 +53,8 @@ def find_subjects(working_set: WorkingSet) -> dict[UUID, TextSubject]:
     """Return about whom the texts of new events are, by the ids of the texts.
 
     A text about a reservation is about its recipient, and one about a correction about both recipients. A text about a
-    code is about the person to whom it is bound or was handed out, and one about a campaign about no person.
+    code is about the person to whom it is bound or was handed out. One about a campaign is about no person, unless it
+    is about a place on its waiting list.
     """
     subjects: dict[UUID, TextSubject] = {}
     for recorded in working_set.new_events:
@@ -64,6 +66,8 @@ def find_subjects(working_set: WorkingSet) -> dict[UUID, TextSubject]:
             ids = {event.reservation_id, *_replacements(event.reservation_id, working_set)}
             persons = frozenset(working_set.reservations[key].recipient_id for key in ids)
             subjects[text_id] = TextSubject(persons)
+        elif isinstance(event, WaitingListEvent):
+            subjects[text_id] = TextSubject(frozenset({event.recipient_id}))
         elif isinstance(event, CampaignEvent):
             subjects[text_id] = TextSubject(frozenset())
         elif isinstance(event, HandedOutCodeEvent):

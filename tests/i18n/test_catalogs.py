@@ -126,6 +126,7 @@ FAMILIES: Final = {
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",
     "page.waiting.ahead.one",
+    *(f"page.admin.campaign.confirm.remove_place.{state}" for state in ("waiting", "offered")),
     *(f"threshold.{unit}" for unit in ("day", "days")),
     *(f"event.WaitingListLeft.{cause}" for cause in get_args(LeaveCause)),
     *(f"event.WaitingOfferMailed.{outcome}" for outcome in get_args(OfferMailOutcome)),

@@ -218,7 +218,7 @@ EXAMPLES: Final[list[Event]] = [
     WaitingListJoined(**WHO, place_id=R, recipient_id=P, code_id=C, language="zh"),
     WaitingOfferMade(**WHO, place_id=R, recipient_id=P, until=LATER),
     WaitingOfferMailed(**WHO, place_id=R, recipient_id=P, until=LATER, outcome="unknown"),
-    WaitingListLeft(**WHO, place_id=R, recipient_id=P, cause="declined"),
+    WaitingListLeft(**WHO, place_id=R, recipient_id=P, cause="removed", text_id=C),
     CampaignThresholdReached(**WHO, threshold="80%", code_id=C, crossed_by=R),
     CampaignUseTaken(**WHO, code_id=C, reservation_id=R, recipient_id=P, reserved_at=AT, corrects=C),
     CampaignUseReturned(**WHO, code_id=C, reservation_id=R, recipient_id=P, reserved_at=AT),

@@ -21,6 +21,7 @@ from tests.support.clients.app_client import AppResponse
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import add_staff, code_id_of
+from tests.support.clients.waiting_place import find_place
 from tests.support.images import make_png
 from tests.support.ledger.code_template import make_template
 from tests.support.waiting import wait_for
@@ -355,6 +356,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/campaigns/{campaign_id}/pause": _at(CAMPAIGNS + "/{}/pause", AuditedApp.campaign),
     "POST /api/v1/campaigns/{campaign_id}/resume": lambda audited_app: (f"{_paused_campaign(audited_app)}/resume", {}),
     "POST /api/v1/campaigns/{campaign_id}/end": _at(CAMPAIGNS + "/{}/end", AuditedApp.campaign),
+    "POST /api/v1/campaigns/{campaign_id}/waiting-list/{place_id}/remove": _at(CAMPAIGNS + "/{}/remove", find_place),
     "POST /api/v1/codes/{code_id}/join-campaign": lambda audited_app: (
         f"{CODE.format(audited_app.code())}/join-campaign",
         {"json": {"campaign": audited_app.campaign()}},
@@ -452,6 +454,7 @@ AUDITED: Final[dict[str, Make]] = {
         {"data": {"code": audited_app.code()}},
     ),
     "POST /admin/campaigns/{campaign_id}/{action}": _at("/admin/campaigns/{}/end", AuditedApp.campaign, data=REASON),
+    "POST /admin/campaigns/{campaign_id}/waiting-list/{place_id}": _at("/admin/campaigns/{}", find_place, data=REASON),
     "POST /admin/campaigns/{campaign_id}/hand-outs": lambda audited_app: (
         f"/admin/campaigns/{audited_app.campaign()}/hand-outs",
         {"data": {"name": "Newsletter", "max_uses": "1", "nonce": uuid4().hex}},

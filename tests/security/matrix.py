@@ -196,6 +196,7 @@ POST /support/{subject}/{subject_id}/unmask
 
 ADMIN: Final = """
 PATCH /api/v1/campaigns/{campaign_id}
+POST /api/v1/campaigns/{campaign_id}/waiting-list/{place_id}/remove
 POST /api/v1/campaigns/{campaign_id}/end
 POST /api/v1/campaigns/{campaign_id}/pause
 POST /api/v1/campaigns/{campaign_id}/resume
@@ -214,6 +215,8 @@ POST /admin/batches/{batch_id}/stop
 POST /admin/campaigns
 POST /admin/campaigns/{campaign_id}
 POST /admin/campaigns/{campaign_id}/hand-outs
+GET /admin/campaigns/{campaign_id}/waiting-list/{place_id}
+POST /admin/campaigns/{campaign_id}/waiting-list/{place_id}
 GET /admin/campaigns/{campaign_id}/{action}
 POST /admin/campaigns/{campaign_id}/codes
 POST /admin/campaigns/{campaign_id}/{action}
@@ -389,6 +392,7 @@ PUT /api/v1/codes/{code_id}/terms
 """,
     "codes:issue": """
 PATCH /api/v1/campaigns/{campaign_id}
+POST /api/v1/campaigns/{campaign_id}/waiting-list/{place_id}/remove
 POST /api/v1/hand-outs/{hand_out_id}/end
 POST /api/v1/hand-outs/{hand_out_id}/pause
 POST /api/v1/hand-outs/{hand_out_id}/resume

@@ -1,4 +1,4 @@
-"""`ledger campaign create|list|show|history|explain|waiting|add|pause|resume|end|terms`: limits of many codes."""
+"""`ledger campaign create|list|show|history|explain|waiting|remove|add|...`: limits that many codes share."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from api.cli.arguments import parse_campaign_id, parse_time_option
+from api.cli.arguments import parse_campaign_id, parse_id, parse_time_option
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.limit_choices import say_limit_choices
@@ -22,6 +22,7 @@ from api.use_cases.past_states.campaign_history import explain_campaign, list_hi
 from api.use_cases.preview_limits import preview_limits, view_of_limit_choice
 from api.use_cases.services import Caller, LedgerServices
 from api.use_cases.waiting_lists.places import list_places
+from api.use_cases.waiting_lists.places import remove as remove_place
 from domain.errors import NoSuchCampaign
 from domain.events.campaign import CampaignTerms, Counting
 from domain.values.domain_display import describe_domains
@@ -51,7 +52,7 @@ def register(app: typer.Typer) -> None:
     """Register the commands."""
     campaign.command()(create)
     campaign.command("list")(list_campaigns)
-    for command in (show, history, explain, waiting, add, pause, resume, end, terms):
+    for command in (show, history, explain, waiting, remove, add, pause, resume, end, terms):
         campaign.command()(command)
     app.add_typer(campaign, name="campaign")
 
@@ -142,6 +143,31 @@ def waiting(context: typer.Context, campaign: CampaignId, json: JsonFlag = False
         joined = format_timestamp(place.joined_at)
         shown.add_row(str(place.number), place.email or "-", joined, until, str(place.place_id))
     show_table(shown)
+    return 0
+
+
+def remove(
+    context: typer.Context,
+    campaign: CampaignId,
+    place: Annotated[str, typer.Argument(help="ID of the place, as `ledger campaign waiting` shows it.")],
+    note: NoteOption = "",
+    json: JsonFlag = False,
+) -> int:
+    """Remove a person from the waiting list of a campaign.
+
+    A use that was offered goes to the next person. The person gets no email, and can join again.
+    """
+    campaign_id = parse_campaign_id(campaign)
+    place_id = parse_id(place, "place", "is not a place ID: `ledger campaign waiting` lists them")
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            removed = remove_place(ledger.services, ledger.caller(), campaign_id, place_id, note)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json({"id": campaign_id, "place_id": place_id, "removed": removed})
+    else:
+        say("removed" if removed else "the place has already ended")
     return 0
 
 

@@ -112,6 +112,22 @@ def leave(services: Services, caller: Caller, token: str) -> ShownPlace:
     return ShownPlace("ended", token)
 
 
+def remove(services: LedgerServices, caller: Caller, campaign_id: UUID, place_id: UUID, note: str | None) -> bool:
+    """End a place for staff, for a reason; False: it has ended.
+
+    Raises:
+        ApplicationError: CAMPAIGN_NOT_FOUND.
+    """
+    command = LeaveWaitingList(
+        context=services.context(caller),
+        campaign_id=campaign_id,
+        place_id=place_id,
+        cause="removed",
+        note=services.note(note),
+    )
+    return _require(services.storage.ledger.execute_one(command)).changed
+
+
 async def take_offered_use(services: Services, caller: Caller, token: str, *, language: Language) -> Redemption | None:
     """Redeem the code of a place for its person; None if the place has ended.
 

@@ -28,7 +28,7 @@ from api.use_cases.campaign_actions import (
     resume_campaign,
 )
 from api.use_cases.code_actions import join_campaign
-from api.use_cases.waiting_lists.places import name_places
+from api.use_cases.waiting_lists.places import name_places, remove
 from api.web.admin.campaign_counting import ask_for_counting, needs_choice, read_counting
 from api.web.admin.campaign_events import list_lines, load_campaign_chart, page_lines
 from api.web.admin.campaign_form import blame_field, fill_form, read_terms
@@ -253,6 +253,46 @@ def _ask_for_reason(
     balance = find_campaign(admin, campaign_id)
     form = describe_reason_form(reason)
     return admin_page(request, "campaign_action.html", staff, balance=balance, action=action, **form)
+
+
+@router.get("/{campaign_id}/waiting-list/{place_id}")
+def confirm_removal(
+    request: Request, admin: AdminContextDep, staff: Admin, campaign_id: UUID, place_id: UUID
+) -> Response:
+    """Say what the removal of a person from the waiting list does, and ask for a confirmation."""
+    return _ask_for_removal(request, admin, staff, campaign_id, place_id)
+
+
+@router.post("/{campaign_id}/waiting-list/{place_id}")
+def remove_place(
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    campaign_id: UUID,
+    place_id: UUID,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Remove a person from the waiting list, for a reason. A place that has ended changes nothing."""
+    if not is_valid_reason(reason):
+        return _ask_for_removal(request, admin, staff, campaign_id, place_id, reason)
+    remove(admin.services, staff.caller(), campaign_id, place_id, reason.strip())
+    return see_other(f"/admin/campaigns/{campaign_id}")
+
+
+def _ask_for_removal(
+    request: Request,
+    admin: AdminContext,
+    staff: Staff,
+    campaign_id: UUID,
+    place_id: UUID,
+    reason: str | None = None,
+) -> Response:
+    campaign = find_campaign(admin, campaign_id).campaign
+    place = next((each for each in name_places(admin.services, campaign.waiting) if each.place_id == place_id), None)
+    if place is None:
+        raise ApplicationError("NOT_FOUND")
+    form = describe_reason_form(reason)
+    return admin_page(request, "waiting_place.html", staff, campaign=campaign, place=place, **form)
 
 
 def find_campaign(admin: AdminContext, campaign_id: UUID) -> CampaignBalance:

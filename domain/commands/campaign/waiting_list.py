@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from domain.asks import Asks, Names
 from domain.commands.campaign.campaign_limits import check_person_limit
 from domain.commands.campaign.manage_campaign import campaign_event_fields
-from domain.commands.context import CampaignDecision, CommandContext
+from domain.commands.context import CampaignDecision, CommandContext, id_of_text
 from domain.commands.invitation_limits import find_join_limit
 from domain.commands.reads import Reads, recipients_of
 from domain.commands.reservation.reserve import RESERVE_READS, ReserveUse, reserve_use
@@ -38,7 +38,7 @@ from domain.events.waiting_list import (
 from domain.model.campaign import Campaign
 from domain.model.waiting_list import WAITING_MAX, WaitingPlace, find_place
 from domain.policy import Policy
-from domain.ports import RecipientDraft
+from domain.ports import RecipientDraft, TextDraft
 from domain.working_set import WorkingSet
 
 OFFERS_PER_COMMAND: Final = 20
@@ -76,14 +76,18 @@ class JoinWaitingList(Struct, frozen=True, kw_only=True):
 
 
 class LeaveWaitingList(Struct, frozen=True, kw_only=True):
-    """End a place. A place that has ended stays as it is. `cause` left is a declined offer where there is one."""
+    """End a place. A place that has ended stays as it is. `cause` left is a declined offer where there is one.
+
+    `note` is the reason why staff remove it.
+    """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCampaign,)
 
     context: CommandContext
     campaign_id: UUID
     place_id: UUID
-    cause: Literal["left", "erased", "undeliverable", "code_ended"]
+    cause: Literal["left", "removed", "erased", "undeliverable", "code_ended"]
+    note: TextDraft | None = None
 
 
 class RecordOfferMail(Struct, frozen=True, kw_only=True):
@@ -208,8 +212,9 @@ def leave_waiting_list(command: LeaveWaitingList, working_set: WorkingSet) -> Ca
         place_id=place.place_id,
         recipient_id=place.recipient_id,
         cause=cause,
+        text_id=id_of_text(command.note),
     )
-    return CampaignDecision(campaign.campaign_id, event, place_id=place.place_id)
+    return CampaignDecision(campaign.campaign_id, event, text=command.note, place_id=place.place_id)
 
 
 def record_offer_mail(command: RecordOfferMail, working_set: WorkingSet) -> CampaignDecision:

@@ -66,7 +66,7 @@ def _read_campaign(client: StrictClient, campaign_id: UUID) -> None:
 
 
 def wait_for_a_use(client: StrictClient, _: ClientWorld) -> None:
-    """Join the waiting list of a full campaign, keep the place, and read the list."""
+    """Join the waiting list of a full campaign, keep the place, read the list, and remove the place."""
     body = m.CampaignRequest(name="Full", max_uses=1, waiting_hours=24)
     campaign = client.call(m.CampaignView, "campaigns_create", body, status=201, headers={"idempotency-key": "full"})
     order = m.IssueRequest(campaign=campaign.id, max_uses=9, open=True)
@@ -77,10 +77,13 @@ def wait_for_a_use(client: StrictClient, _: ClientWorld) -> None:
     place, again = (client.call(m.WaitingView, "public_join_waiting_list", waiting) for _ in range(2))
     path = {"campaign_id": campaign.id}
     listed = client.call(m.WaitingListView, "campaigns_waiting_list", path=path)
+    about = {**path, "place_id": listed.places[0].place_id}
+    left = client.call(m.WaitingListView, "campaigns_remove_place", m.ReasonRequest(note="asked"), path=about)
 
     assert (place.state, place.ahead) == ("waiting", 0)
     assert (again.state, again.status_url) == ("listed", None)
     assert [each.email for each in listed.places] == ["s***@example.com"]
+    assert left.places == []
 
 
 def list_campaigns(client: StrictClient, _: ClientWorld) -> None:

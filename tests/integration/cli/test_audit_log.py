@@ -15,6 +15,7 @@ from psycopg import sql
 
 from api.cli.app import app
 from api.cli.command_index import READS_ONLY, WITHOUT_RECORD
+from domain.commands.campaign.waiting_list import JoinWaitingList
 from domain.ports import OutcomeUnknown
 from domain.values.identifiers import EmailAddress
 from domain.values.mail.mail_token import MailRef, mail_token
@@ -101,6 +102,15 @@ class Ledger:
     def campaign(self) -> str:
         """The id of a campaign."""
         return str(self.bench.create_campaign())
+
+    def waiting(self) -> Arguments:
+        """A campaign, and a place on its waiting list."""
+        campaign_id = self.bench.create_campaign(max_uses=1, waiting_hours=24)
+        code = self.bench.issue(9, bound=False, campaign_id=campaign_id)
+        self.bench.redeem(code, "first@example.com")
+        join = JoinWaitingList(redeem=self.bench.reserve(code, "second@example.com"))
+        self.bench.storage.ledger.execute_one(join)
+        return str(campaign_id), str(join.redeem.reservation_id)
 
     def paused(self, words: str, subject: str) -> str:
         """The same subject, paused."""
@@ -266,6 +276,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "import-codes": (lambda ledger: (ledger.file("code\nMOVED-2\n"),), ["CodeIssued"]),
     "campaign create": (lambda _: ("Spring",), ["CampaignCreated"]),
     "campaign add": (lambda ledger: (ledger.campaign(), ledger.code()), ["CodeJoinedCampaign"]),
+    "campaign remove": (lambda ledger: ledger.waiting(), ["WaitingListLeft"]),
     "campaign pause": (lambda ledger: (ledger.campaign(),), ["CampaignPaused"]),
     "campaign resume": (lambda ledger: (ledger.paused("campaign", ledger.campaign()),), ["CampaignResumed"]),
     "campaign end": (lambda ledger: (ledger.campaign(),), ["CampaignEnded"]),

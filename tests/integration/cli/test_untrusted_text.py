@@ -187,6 +187,7 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "campaign list": (lambda stage: after(stage.campaign()), PRINTABLE),
     "campaign show": (lambda stage: (stage.campaign(),), PRINTABLE),
     "campaign waiting": (lambda stage: (stage.campaign(),), ""),
+    "campaign remove": (lambda stage: (stage.campaign(), HOSTILE), ""),
     "campaign history": (lambda stage: (stage.campaign(),), PRINTABLE),
     "campaign explain": (lambda stage: (stage.campaign(),), PRINTABLE),
     "campaign add": (lambda stage: (stage.campaign(), stage.code(), HOSTILE), ""),

@@ -450,7 +450,11 @@ async function waitForAUse(): Promise<void> {
   const body = { code, email: "second@example.org" };
   assert.equal(ok(await api.POST("/api/v1/public/waiting-list", { body })).ahead, 0);
   const about = { params: { path: { campaign_id: campaign.id } } };
-  assert.equal(ok(await api.GET("/api/v1/campaigns/{campaign_id}/waiting-list", about)).places.length, 1);
+  const places = ok(await api.GET("/api/v1/campaigns/{campaign_id}/waiting-list", about)).places;
+  const place = { campaign_id: campaign.id, place_id: nth(places, 0).place_id };
+  const remove = "/api/v1/campaigns/{campaign_id}/waiting-list/{place_id}/remove" as const;
+  const left = ok(await api.POST(remove, { params: { path: place }, body: { note: "asked" } }));
+  assert.deepEqual([places.length, left.places.length], [1, 0]);
 }
 
 const flows = [

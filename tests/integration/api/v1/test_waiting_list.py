@@ -40,6 +40,13 @@ def wait(app: AppClient, campaign: dict[str, Any], email: str) -> dict[str, Any]
     return document
 
 
+def text_ids(app: AppClient) -> set[UUID]:
+    """All reasons and notes."""
+    with app.services.storage.datastore.get_connection() as conn:
+        rows: Any = conn.execute("SELECT text_id FROM private_texts").fetchall()
+    return {row["text_id"] for row in rows}
+
+
 def give_back_and_offer(app: AppClient, campaign: dict[str, Any], ago: timedelta = timedelta(0)) -> None:
     """Staff refund the use, and the sweep offers it; or did so some time ago."""
     path = f"/api/v1/reservations/{campaign['first']}/refund"
@@ -133,6 +140,31 @@ def test_staff_see_the_list_masked(app: AppClient, campaign: dict[str, Any]) -> 
     assert app.client.get(f"/api/v1/campaigns/{UUID(int=7)}/waiting-list", headers=viewer).status_code == 404
 
 
+def test_staff_remove_a_person_for_a_reason(app: AppClient, campaign: dict[str, Any]) -> None:
+    """The next person moves up; the page of the place says it; the history has the reason, and a repeat nothing."""
+    place = wait(app, campaign, "li@example.com")
+    wait(app, campaign, "wang@example.com")
+    path, admin = f"/api/v1/campaigns/{campaign['id']}", app.key("admin")
+    listed = app.client.get(f"{path}/waiting-list", headers=admin).json()["places"]
+    remove = f"{path}/waiting-list/{listed[0]['place_id']}/remove"
+    forbidden = app.client.post(remove, headers=app.key("support"))
+    removed, repeated = (app.client.post(remove, json={"note": "asked by phone"}, headers=admin) for _ in range(2))
+    history = app.client.get(f"{path}/history", headers={**admin, "Accept-Language": "en"}).json()["events"]
+    shown = read_page(app.client.get(place["status_url"], headers=PAGE).text).find("main").text
+
+    assert forbidden.status_code == 403
+    assert [each["email"] for each in removed.json()["places"]] == ["w***@example.com"]
+    assert repeated.json() == removed.json()
+    assert [line["sentence"] for line in history[-2:]] == [
+        "a person joined the waiting list",
+        "staff removed a person from the waiting list",
+    ]
+    assert "our staff ended your place" in shown
+    assert app.client.post(f"{path}/waiting-list/{listed[0]['place_id']}x/remove", headers=admin).status_code == 422
+    missing = f"/api/v1/campaigns/{UUID(int=7)}/waiting-list/{UUID(int=7)}/remove"
+    assert app.client.post(missing, headers=admin).status_code == 404
+
+
 def test_erasure_ends_the_place_and_the_export_has_it(app: AppClient, campaign: dict[str, Any]) -> None:
     """The next person moves up; nothing of the address is left."""
     wait(app, campaign, "li@example.com")
@@ -147,6 +179,22 @@ def test_erasure_ends_the_place_and_the_export_has_it(app: AppClient, campaign: 
     assert [each["is_waiting"] for each in exported["people"][0]["waiting_lists"]] == [True]
     assert erased.status_code == 200, erased.text
     assert [place["email"] for place in places["places"]] == ["w***@example.com"]
+
+
+def test_reason_of_a_removal_is_exported_and_erased_with_the_person(app: AppClient, campaign: dict[str, Any]) -> None:
+    """Staff write about a person, not about a campaign."""
+    wait(app, campaign, "li@example.com")
+    path, admin = f"/api/v1/campaigns/{campaign['id']}/waiting-list", app.key("admin")
+    place = app.client.get(path, headers=admin).json()["places"][0]
+    earlier = text_ids(app)
+    app.client.post(f"{path}/{place['place_id']}/remove", json={"note": "Li asked by phone"}, headers=admin)
+    (reason,) = text_ids(app) - earlier
+    asked = {"email": "li@example.com", "reason": "asked"}
+    exported = app.client.post("/api/v1/recipients/export", json=asked, headers=admin)
+    assert app.client.post("/api/v1/recipients/forget", json=asked, headers=admin).status_code == 200
+
+    assert "Li asked by phone" in exported.text
+    assert reason not in text_ids(app)
 
 
 def test_list_is_refused_where_there_is_none_and_needs_a_limit(app: AppClient, campaign: dict[str, Any]) -> None:

@@ -1,0 +1,34 @@
+"""The waiting list on the page of a campaign: who waits, and the removal of a person."""
+
+from uuid import UUID
+
+from tests.integration.web.admin.test_campaigns import create
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import StaffBrowser
+
+
+def test_admin_removes_a_person_after_reading_what_happens(app: AppClient, admin: StaffBrowser) -> None:
+    """The reason is required, a place that has ended is not found, and the next person moves up."""
+    path = create(admin, max_uses="1", waiting_hours="24")
+    order = {"campaign": path.rpartition("/")[2], "max_uses": 9, "open": True}
+    code = app.client.post("/api/v1/codes", json=order, headers=app.key("admin")).json()[0]["code"]
+    app.redeem(code, "first@example.com")
+    for name in ("li", "wang"):
+        app.client.post("/api/v1/public/waiting-list", json={"email": f"{name}@example.com", "code": code})
+
+    links = {link.text: str(link.attributes["href"]) for link in read_page(admin.get(path).text).find_all("a")}
+    link = links["Remove l***@example.com"]
+    question = read_page(admin.get(link).text).find("main").text
+    refused = admin.submit(link, link, reason=" ")
+    removed = admin.submit(link, link, reason="asked by phone")
+    shown = read_page(admin.get(path).text).find("main")
+
+    assert "Place 1: l***@example.com" in question
+    assert "the people behind it move up" in question
+    assert (refused.status_code, removed.headers["location"]) == (422, path)
+    assert "w***@example.com" in shown.text
+    assert "l***@example.com" not in shown.text
+    assert "staff removed a person from the waiting list" in shown.text
+    assert admin.get(link).status_code == 404
+    assert admin.get(f"{path}/waiting-list/{UUID(int=7)}").status_code == 404
