@@ -49,7 +49,7 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     prune_deliveries_of_removed: LiteralString
     prune_removed_endpoints: LiteralString
     hold_scheduler_lease: LiteralString
-    claim_scheduled_run: LiteralString
+    claim_scheduled_runs: LiteralString
     release_scheduler_lease: LiteralString
     hold_relay: LiteralString
     advance_relay: LiteralString

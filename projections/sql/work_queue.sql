@@ -237,18 +237,27 @@ WHERE lease.holder_id = excluded.holder_id OR lease.expires_at <= clock_timestam
     OR lease.expires_at > excluded.expires_at + interval '1 second'
 RETURNING fence;
 
--- name: claim_scheduled_run
--- A row for the one process that may send this run: the holder of the lease, and once within the pause. A claim in the
--- future was made before the clock went back.
-INSERT INTO scheduled_runs AS last (task, fence, number, claimed_at)
-SELECT %(task)s, fence, 1, clock_timestamp() FROM scheduler_lease
-WHERE holder_id = %(holder_id)s AND expires_at > clock_timestamp()
-ON CONFLICT (task) DO UPDATE SET
-    fence = excluded.fence, number = last.number + 1, claimed_at = excluded.claimed_at
-WHERE last.fence <= excluded.fence
-    AND last.claimed_at NOT BETWEEN excluded.claimed_at - make_interval(secs => %(pause_s)s)
-        AND excluded.claimed_at + interval '1 second'
-RETURNING number;
+-- name: claim_scheduled_runs
+-- Renews the lease of its holder, and gives the tasks whose runs this one process may send: each once within its pause. No
+-- row while another process holds the lease. A claim in the future was made before the clock went back.
+WITH held AS (
+    UPDATE scheduler_lease SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
+    WHERE holder_id = %(holder_id)s AND expires_at > clock_timestamp()
+    RETURNING fence
+), due AS (
+    SELECT * FROM unnest(%(tasks)s::text[], %(pauses_s)s::float8[]) AS due (task, pause_s)
+), claimed AS (
+    INSERT INTO scheduled_runs AS last (task, fence, number, claimed_at)
+    SELECT task, fence, 1, clock_timestamp() FROM held, due
+    ON CONFLICT (task) DO UPDATE SET
+        fence = excluded.fence, number = last.number + 1, claimed_at = excluded.claimed_at
+    WHERE last.fence <= excluded.fence
+        AND last.claimed_at NOT BETWEEN
+            excluded.claimed_at - make_interval(secs => (SELECT pause_s FROM due WHERE due.task = excluded.task))
+            AND excluded.claimed_at + interval '1 second'
+    RETURNING task
+)
+SELECT fence, ARRAY(SELECT task FROM claimed) FROM held;
 
 -- name: release_scheduler_lease
 UPDATE scheduler_lease SET expires_at = clock_timestamp() WHERE holder_id = %s;

@@ -19,7 +19,9 @@ from projections.sql.work_queue import WorkQueueSql
 LEASE_S: Final = 6.0
 """Seconds until another process may take over; with POLL_S and one question below 10 s."""
 POLL_S: Final = 1.0
-"""Seconds between two renewals, and between two attempts of a process that stands by."""
+"""Seconds between two attempts of a process that stands by."""
+RENEW_S: Final = 2.5
+"""Seconds without a claim until the holder renews the lease: with POLL_S and one question below LEASE_S."""
 ANSWER_S_MAX: Final = 2.0
 """Longest wait for an answer of the database, which may be frozen or a deposed primary."""
 PAUSE_SHARE: Final = 0.5
@@ -49,24 +51,36 @@ class SchedulerLease:
         self.fence: int | None = None
 
     def hold(self) -> bool:
-        """Take the lease or renew it, at most once in `POLL_S`; return whether this process holds it.
+        """Take the lease (at most once in `POLL_S`), or renew it (once in `RENEW_S`); return whether it is held.
 
         Raises:
             StorageUnavailableError: The database is unavailable or did not answer in time; the lease is not held.
         """
-        if self._monotonic() - self._asked_at >= POLL_S:
+        pause_s = POLL_S if self.fence is None else RENEW_S
+        if self._monotonic() - self._asked_at >= pause_s:
             self._asked_at = self._monotonic()
-            self.fence = self._ask(WorkQueueSql.hold_scheduler_lease, self._holder)
+            row = self._run(WorkQueueSql.hold_scheduler_lease, self._holder).fetchone()
+            self.fence = None if row is None else int(row[0])
         return self.fence is not None
 
-    def claim_run(self, task: str, interval_s: float) -> bool:
-        """Return whether this process may send the run of a task that is due now.
+    def claim_runs(self, intervals_s: Mapping[str, float]) -> set[str]:
+        """Renew the lease, and return those of the tasks that are due now whose run this process may send.
+
+        Args:
+            intervals_s: The interval of each task, by name.
 
         Raises:
-            StorageUnavailableError: The database is unavailable or did not answer in time; the run must not be sent.
+            StorageUnavailableError: The database is unavailable or did not answer in time; no run must be sent.
         """
-        claim = {"task": task, "pause_s": interval_s * PAUSE_SHARE, "holder_id": self._holder["holder_id"]}
-        return self._ask(WorkQueueSql.claim_scheduled_run, claim) is not None
+        asked_at = self._monotonic()
+        pauses_s = [interval_s * PAUSE_SHARE for interval_s in intervals_s.values()]
+        claim = {**self._holder, "tasks": list(intervals_s), "pauses_s": pauses_s}
+        row = self._run(WorkQueueSql.claim_scheduled_runs, claim).fetchone()
+        if row is None:
+            return set()
+        self._asked_at = asked_at
+        self.fence, claimed = row
+        return set(claimed)
 
     def close(self) -> None:
         """Let another process take over immediately, if the database answers."""
@@ -74,11 +88,6 @@ class SchedulerLease:
             if self.fence is not None:
                 self._run(WorkQueueSql.release_scheduler_lease, (self._holder["holder_id"],))
         self._drop_connection()
-
-    def _ask(self, statement: LiteralString, parameters: Mapping[str, object]) -> int | None:
-        """Return the number that a statement returns; None if it returns no row."""
-        row = self._run(statement, parameters).fetchone()
-        return None if row is None else int(row[0])
 
     def _run(self, statement: LiteralString, parameters: Mapping[str, object] | tuple[object, ...]) -> Any:  # noqa: ANN401 - psycopg's cursor
         try:

@@ -39,6 +39,7 @@ BUILDS_MAX = 3
 CALLED_BY_LIBRARIES = {
     "projections.terminal.text._TerminalBytes": "io.TextIOWrapper writes to it as to any raw stream",
     "api.http.server.single_write.SingleWriteTransport": "uvicorn's protocol writes to it as to asyncio's transport",
+    "workers.celery_ext.leased_scheduler.LeasedScheduler": "Celery's beat calls it as its own scheduler",
     "workers.http_client.client._DeadlineSocket": "http.client uses it as a socket",
     "api.auth.oidc.identity_provider._TokenEndpoint": "authlib's client uses it as an HTTP session",
     "api.auth.oidc.identity_provider._TokenAnswer": "authlib's client reads it as an HTTP response",

@@ -1,6 +1,8 @@
 """Celery's scheduler for several beats: the one that holds the lease in the database schedules, the others stand by."""
 
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +15,15 @@ log = logging.getLogger(__name__)
 
 STANDBY_S = 1.0
 """Seconds between two attempts of a beat that stands by, or whose database is unavailable."""
+TOGETHER_S = 0.25
+"""A task that is due so many seconds later is sent with those that are due now, so that beat wakes up once for them."""
 
 
 class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
     """Sends only what this process has claimed.
 
     A claimed run whose message can't be published is lost, as with Celery's own scheduler: it is due again in seconds.
+    Celery's own sends one task for each call, at a time of its own; here those that are due together share a claim.
 
     A subclass says where the lease is.
     """
@@ -35,8 +40,8 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
         """This process's lease, opened at the first tick."""
         return self.open_lease()
 
-    def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send one due task if this process holds the lease, and return the seconds before the next call."""
+    def tick(self, *_args: Any, **_kwargs: Any) -> float:
+        """Send the tasks that are due if this process holds the lease, and return the seconds before the next call."""
         try:
             may_schedule = self.lease.hold()
         except StorageUnavailableError as error:
@@ -47,25 +52,31 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
             return STANDBY_S
         self._say("scheduling taken over", self.lease.fence)
         self._bring_back_runs()
-        return float(super().tick(*args, **kwargs))
+        waits_s = {name: _seconds_until_due(entry) for name, entry in self.schedule.items()}
+        if (wait_s := min(waits_s.values(), default=self.max_interval)) > 0:
+            return min(wait_s, float(self.max_interval))
+        return self._send([self.schedule[name] for name, wait_s in waits_s.items() if wait_s <= TOGETHER_S])
 
-    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:  # noqa: ANN401 - kombu's producer
-        """Send a due task unless another process has sent this run."""
+    def _send(self, due: Sequence[ScheduleEntry]) -> float:
+        """Send those of the tasks that no other process has sent, and return the seconds before the next call."""
         try:
-            is_ours = self.lease.claim_run(entry.name, entry.schedule.run_every.total_seconds())
+            claimed = self.lease.claim_runs({entry.name: entry.schedule.run_every.total_seconds() for entry in due})
         except StorageUnavailableError as error:
             self._say("scheduling interrupted", str(error))
-            return
-        if is_ours:
-            super().apply_entry(entry, producer)
+            return STANDBY_S
+        for entry in due:
+            self.reserve(entry)
+            if entry.name in claimed:
+                self.apply_entry(entry, producer=self.producer)
+                # A broker that does not answer takes a second for each, and the lease must not expire in between.
+                with suppress(StorageUnavailableError):  # what is claimed is sent; the next tick reports the outage
+                    self.lease.hold()
+        return 0.0
 
     def _bring_back_runs(self) -> None:
         """Let tasks whose last run is in the future be due again: the clock of this host went back."""
-        ahead = [entry for entry in self.schedule.values() if entry.last_run_at > entry.default_now()]
-        for entry in ahead:
-            entry.last_run_at = entry.default_now()
-        if ahead:
-            self._heap = None  # of the times of the next runs
+        for entry in self.schedule.values():
+            entry.last_run_at = min(entry.last_run_at, entry.default_now())
 
     def close(self) -> None:
         """Let another beat take over, and close."""
@@ -83,3 +94,8 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
             log.info("another beat schedules")
         else:
             log.warning("scheduling interrupted", extra={"why": detail})
+
+
+def _seconds_until_due(entry: ScheduleEntry) -> float:
+    is_due, next_s = entry.is_due()
+    return 0.0 if is_due else float(next_s)

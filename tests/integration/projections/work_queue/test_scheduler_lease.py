@@ -9,7 +9,7 @@ import pytest
 
 from projections.database.errors import StorageUnavailableError
 from projections.monitoring.health_checks import find_scheduler
-from projections.work_queue.scheduler_lease import ANSWER_S_MAX, SchedulerLease
+from projections.work_queue.scheduler_lease import ANSWER_S_MAX, LEASE_S, SchedulerLease
 from tests.support.servers.databases import execute
 
 OpenLease = Callable[[int], SchedulerLease]
@@ -57,9 +57,9 @@ def test_lease_keeps_its_fence_when_its_holder_was_late_and_none_took_over(
     assert lease.hold()
     expire(database_url)
 
-    assert not lease.claim_run("sweep", 1.0)
+    assert not lease.claim_runs({"sweep": 1.0})
     assert (lease.hold(), lease.fence) == (True, 1)
-    assert lease.claim_run("sweep", 1.0)
+    assert lease.claim_runs({"sweep": 1.0})
 
 
 def test_closed_lease_can_be_taken_immediately(open_lease: OpenLease) -> None:
@@ -80,18 +80,41 @@ def test_run_is_claimed_once_when_two_processes_believe_to_hold_the_lease(
     """A process was frozen before its claim: the other has taken over, and has sent or will send that run."""
     frozen, other = open_lease(1), open_lease(2)
     assert frozen.hold()
-    assert frozen.claim_run("sweep", 60.0)
+    assert frozen.claim_runs({"sweep": 60.0})
     expire(database_url)
     assert other.hold()
 
-    assert not frozen.claim_run("sweep", 60.0)
-    assert not other.claim_run("sweep", 60.0)  # sent some milliseconds ago
-    assert other.claim_run("another task", 60.0)
+    assert not frozen.claim_runs({"sweep": 60.0})
+    assert not other.claim_runs({"sweep": 60.0})  # sent some milliseconds ago
+    assert other.claim_runs({"another task": 60.0})
     execute(database_url, "UPDATE scheduled_runs SET claimed_at = claimed_at - interval '31 s'")
-    assert [other.claim_run("sweep", 60.0), other.claim_run("sweep", 60.0), frozen.claim_run("sweep", 60.0)] == [
-        *(True, False),
-        False,
-    ]
+    assert [beat.claim_runs({"sweep": 60.0}) for beat in (other, other, frozen)] == [{"sweep"}, set(), set()]
+    assert other.claim_runs({"sweep": 60.0, "a third task": 60.0}) == {"a third task"}
+
+
+def test_pause_of_each_task_is_a_share_of_its_own_interval(open_lease: OpenLease, database_url: str) -> None:
+    """Tasks that are claimed together have different intervals."""
+    lease, intervals_s = open_lease(1), {"often": 60.0, "seldom": 600.0}
+    assert lease.hold()
+    assert lease.claim_runs(intervals_s) == set(intervals_s)
+    execute(database_url, "UPDATE scheduled_runs SET claimed_at = claimed_at - interval '31 s'")
+
+    assert lease.claim_runs(intervals_s) == {"often"}
+
+
+def test_claim_renews_the_lease(open_lease: OpenLease, database_url: str) -> None:
+    """A holder that claims runs need not renew it as well; one that lost it gets nothing back."""
+    first, second = open_lease(1), open_lease(2)
+    assert first.hold()
+    execute(database_url, "UPDATE scheduler_lease SET expires_at = clock_timestamp() + interval '1 s'")
+    first.claim_runs({"sweep": 60.0})
+    state = find_scheduler(database_url)
+    assert state is not None
+    assert -LEASE_S <= state.expired_s < 1 - LEASE_S
+    expire(database_url)
+    assert second.hold()
+    assert first.claim_runs({"another task": 60.0}) == set()
+    assert (first.hold(), second.fence) == (False, 2)
 
 
 def test_lease_is_not_held_when_the_database_does_not_answer(open_lease: OpenLease, database_url: str) -> None:

@@ -1,13 +1,15 @@
-"""A beat whose host's clock was ahead sends its tasks again once the clock is right."""
+"""What a beat that holds the lease sends, and when."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 from celery import Celery
 
+from projections.database.errors import StorageUnavailableError
 from projections.work_queue.scheduler_lease import SchedulerLease
-from workers.celery_ext.leased_scheduler import LeasedScheduler
+from workers.celery_ext.leased_scheduler import STANDBY_S, TOGETHER_S, LeasedScheduler
 
 
 class HeldLease:
@@ -19,9 +21,17 @@ class HeldLease:
         """It does."""
         return True
 
-    def claim_run(self, _task: str, _interval_s: float) -> bool:
-        """It may."""
-        return True
+    def __init__(self) -> None:
+        self.claims: list[set[str]] = []
+        self.others: set[str] = set()
+        self.is_unavailable = False
+
+    def claim_runs(self, intervals_s: Mapping[str, float]) -> set[str]:
+        """It may, unless another process has sent them."""
+        if self.is_unavailable:
+            raise StorageUnavailableError
+        self.claims.append(set(intervals_s))
+        return set(intervals_s) - self.others
 
 
 class HoldingScheduler(LeasedScheduler):
@@ -51,9 +61,54 @@ def test_task_is_due_when_the_clock_of_the_host_came_back(ahead: timedelta) -> N
     assert scheduler.sent == ["sweep"]
     entry = scheduler.schedule["sweep"]
     entry.last_run_at = entry.default_now() + ahead
-    scheduler._heap = None
 
     scheduler.tick()
-    scheduler.tick()
 
-    assert scheduler.sent[1:] == ["sweep"] * (len(scheduler.sent) - 1) != []
+    assert scheduler.sent == ["sweep", "sweep"]
+
+
+def lease_of(scheduler: HoldingScheduler) -> HeldLease:
+    """The lease of this test, as what it is."""
+    return cast("HeldLease", scheduler.lease)
+
+
+@pytest.fixture
+def three() -> HoldingScheduler:
+    """A scheduler of two tasks that are due at nearly the same time, and of one that is not."""
+    app = Celery(set_as_current=False)
+    app.conf.beat_schedule = {name: {"task": name, "schedule": 60.0} for name in ("now", "soon", "later")}
+    scheduler = HoldingScheduler(app=app)
+    scheduler.sent = []
+    for name, wait_s in (("now", 0.0), ("soon", TOGETHER_S / 2), ("later", 30.0)):
+        entry = scheduler.schedule[name]
+        entry.last_run_at = entry.default_now() - timedelta(seconds=60.0 - wait_s)
+    return scheduler
+
+
+def test_tasks_that_are_due_together_are_claimed_and_sent_together(three: HoldingScheduler) -> None:
+    """Their next runs are an interval later; until then beat waits for the task that is due first."""
+    assert three.tick() == 0.0
+    three.max_interval = 60.0
+    wait_s = three.tick()
+
+    assert (lease_of(three).claims, sorted(three.sent)) == ([{"now", "soon"}], ["now", "soon"])
+    assert 20.0 < wait_s <= 30.0
+
+
+def test_run_that_another_process_has_sent_is_not_sent(three: HoldingScheduler) -> None:
+    """It is due an interval later, and not at every tick."""
+    lease_of(three).others = {"now"}
+    three.tick()
+    three.tick()
+
+    assert (lease_of(three).claims, three.sent) == ([{"now", "soon"}], ["soon"])
+
+
+def test_tasks_stay_due_while_the_database_is_unavailable(three: HoldingScheduler) -> None:
+    """A run that was not claimed is not lost."""
+    lease_of(three).is_unavailable = True
+    assert three.tick() == STANDBY_S
+    lease_of(three).is_unavailable = False
+    three.tick()
+
+    assert sorted(three.sent) == ["now", "soon"]

@@ -485,12 +485,12 @@ def test_schedule_continues_after_the_clock_came_back(
         )
         ledger.step(ahead)
         assert first.hold()
-        assert first.claim_run("sweep", 3.0)
+        assert first.claim_runs({"sweep": 3.0})
         ledger.step(timedelta())
 
         beat = first if is_same_beat else second
         assert beat.hold()
-        assert [beat.claim_run("sweep", 3.0) for _ in range(2)] == [True, False]
+        assert [beat.claim_runs({"sweep": 3.0}) for _ in range(2)] == [{"sweep"}, set()]
         assert not (second if is_same_beat else first).hold()
         for each in (first, second):
             each.close()
