@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 
 from api.cli.embedded.state_file import StackState
-from projections.terminal.tables import panel, show
 from projections.terminal.text import say, say_error
 
 
@@ -13,6 +12,8 @@ def print_banner(state: StackState, missing: Sequence[str] = ()) -> None:
     if missing:
         say_error(f"not running: {', '.join(missing)}; codes can be redeemed, but emails wait")
     if sys.stdout.isatty():
+        from projections.terminal.tables import panel, show  # noqa: PLC0415 - it loads rich, which stays in memory
+
         show(panel(format_banner(state), title="Redemption Ledger is ready", subtitle="Ctrl-C stops it"))
     else:
         say(*format_banner(state))

@@ -11,30 +11,28 @@ FILE = "first-start.json"
 NAMES = ("admin_key", "staff_email", "staff_password", "demo_code")
 
 
-def prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]:
-    """Create the first accounts at the first start, or read their credentials at a later one.
+def prepare_first_accounts(env: Mapping[str, str], demo: bool) -> None:
+    """Create the first accounts at the first start, and write their credentials.
 
     Args:
         env: Environment of the components: DATABASE_URL of a migrated database, the secrets, LEDGER_DATA_DIR.
         demo: Whether to issue a demo code.
+    """
+    path = Path(env["LEDGER_DATA_DIR"]) / FILE
+    if path.exists():
+        return
+    from api.cli.server.bootstrap_data import create_first_accounts  # noqa: PLC0415 - only a first start pays for it
 
-    Returns:
-        admin_key, staff_email, staff_password, demo_code (empty without a demo).
+    _write_credentials(path, create_first_accounts(env, demo))
+
+
+def read_credentials(data_dir: Path) -> dict[str, str]:
+    """Return admin_key, staff_email, staff_password, demo_code (empty without a demo).
 
     Raises:
         StackError: The file with the credentials is damaged.
     """
-    path = Path(env["LEDGER_DATA_DIR"]) / FILE
-    if path.exists():
-        return _read_credentials(path)
-    from api.cli.server.bootstrap_data import create_first_accounts  # noqa: PLC0415 - only a first start pays for it
-
-    credentials = create_first_accounts(env, demo)
-    _write_credentials(path, credentials)
-    return credentials
-
-
-def _read_credentials(path: Path) -> dict[str, str]:
+    path = data_dir / FILE
     try:
         credentials: dict[str, str] = json.loads(path.read_bytes())
         return {name: credentials[name] for name in NAMES}

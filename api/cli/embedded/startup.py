@@ -10,9 +10,9 @@ from typing import Protocol
 from api.cli.embedded.banner import print_banner
 from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.data_dir import DataDir
-from api.cli.embedded.first_credentials import prepare_first_accounts
+from api.cli.embedded.database_setup import DatabaseSetup
+from api.cli.embedded.first_credentials import read_credentials
 from api.cli.embedded.process.supervisor import Supervisor
-from api.cli.embedded.secrets_file import FILE as SECRETS
 from api.cli.embedded.secrets_file import load_secrets
 from api.cli.embedded.services import ledger, postgres, valkey
 from api.cli.embedded.services.ledger import OWNER_URL
@@ -20,7 +20,6 @@ from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.state_file import StackState, write_stack_state
 from api.cli.embedded.tcp_ports import HOST, FreePorts
 from projections.config.variables import BROKER_PASSWORD, POSTGRES_PASSWORD, RUN_PASSWORD
-from projections.terminal.text import say_error
 from workers.monitoring.broker_state import HEARTBEAT_KEYS
 
 SERVER_S_MAX = 60.0
@@ -34,8 +33,7 @@ def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervi
 
     Raises:
         StackError: A program can't be started, or is not ready in time.
-        pydantic.ValidationError: A setting is malformed.
-        StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError: The database can't be used.
+        typer.Exit: A setting is malformed, or the database can't be used; stderr says so.
     """
     secrets = load_secrets(folder.path)
     ports = FreePorts(port)
@@ -48,11 +46,10 @@ def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervi
         ledger.worker_program(folder, env, ports.draw()),
         ledger.beat_program(folder, env),
     )
-    _start_servers(folder, plan, supervisor)
-    _report_ignored_settings(folder)
-    env["DATABASE_URL"] = _open_database(env, owner_url)
-    ledger.open_gate(folder, env["DATABASE_URL"])
-    credentials = prepare_first_accounts(env, demo)
+    with DatabaseSetup(folder.run) as setup:
+        _start_servers(folder, plan, supervisor)
+        setup.run(env, owner_url, demo, lambda: supervisor.is_stopped)
+    credentials = read_credentials(folder.path)
     missing = _wait_until_ready(port, supervisor)
     state = StackState(
         api=f"http://{HOST}:{port}",
@@ -139,53 +136,12 @@ def _delete_old_heartbeats(broker: valkey.Valkey) -> None:
     broker.delete_keys(*HEARTBEAT_KEYS.values())
 
 
-def _report_ignored_settings(folder: DataDir) -> None:
-    from projections.config.unknown_settings import find_ignored_settings  # noqa: PLC0415 - the settings load while servers start
-
-    for sentence in find_ignored_settings(folder.path / SECRETS):
-        say_error(sentence)
-
-
 def _wait_until_server_ready(name: str, server: _Server, supervisor: Supervisor) -> None:
     def is_settled() -> bool:
         return server.is_ready() or supervisor.restart_count(name) >= RESTARTS_MAX
 
     if not wait_until(is_settled, SERVER_S_MAX) or supervisor.restart_count(name) >= RESTARTS_MAX:
         raise _startup_error([name], supervisor)
-
-
-def _open_database(env: Mapping[str, str], owner_url: str) -> str:
-    """Check all settings, migrate the schema and compare the keys, so that no component fails over them later.
-
-    Returns:
-        The database URL of the ledger's own processes.
-    """
-    from api.settings import ApiSettings  # noqa: PLC0415 - it loads while the servers start
-    from projections.database.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - it loads while the servers start
-    from projections.database.migrations import check_schema, migrate  # noqa: PLC0415 - it loads while the servers start
-    from projections.storage.key_check import verify_key_rings  # noqa: PLC0415 - it loads while the servers start
-    from projections.transparency_log.checkpoint_file import verify_checkpoint_file  # noqa: PLC0415 - it loads while the servers start
-    from workers.settings import WorkerSettings  # noqa: PLC0415 - it loads while the servers start
-
-    os.environ.update(env)
-    ApiSettings.from_environment()
-    settings = WorkerSettings.from_environment()
-    vault = settings.open_vault()
-    database_url = env["DATABASE_URL"]
-    try:
-        try:
-            migrate(owner_url, database_url)
-        except RolesMissingError:
-            if os.environ.get(OWNER_URL):
-                raise
-            # In a folder of an early version the owner may not create roles; `ledger doctor` reports it.
-            database_url = owner_url
-        check_schema(database_url)
-        verify_key_rings(database_url, vault)
-        verify_checkpoint_file(database_url, settings.checkpoint_file)
-    except StorageUnavailableError as error:
-        raise StackError(f"{error}: start that server, or unset DATABASE_URL to use a private one") from error
-    return database_url
 
 
 @dataclass(slots=True)

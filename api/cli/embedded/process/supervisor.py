@@ -103,6 +103,11 @@ class Supervisor:
             delayed = [child.restart_at for child in self._children.values() if child.process is None]
             return max(0.0, min([LOG_LOOK_S, *(restart_at - time.monotonic() for restart_at in delayed)]))
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether everything is being ended."""
+        return self._is_stopped
+
     def restart_count(self, name: str) -> int:
         """Return how often a program was restarted since it last ran steadily."""
         with self._lock:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.private_file import write_private_file
@@ -55,14 +56,14 @@ def build_child_environment(folder: DataDir, api_port: int, stack_values: Mappin
     return env
 
 
-def open_gate(folder: DataDir, database_url: str) -> None:
+def open_gate(run: Path, database_url: str) -> None:
     """Let the components run, which are loaded by now or soon.
 
     Args:
-        folder: The data folder.
+        run: Working directory of the components.
         database_url: Database of the components, migrated.
     """
-    write_private_file(folder.run / GATE, json.dumps({"DATABASE_URL": database_url}))
+    write_private_file(run / GATE, json.dumps({"DATABASE_URL": database_url}))
 
 
 def sink_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:

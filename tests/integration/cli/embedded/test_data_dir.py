@@ -10,7 +10,7 @@ import pytest
 from api.cli.embedded import secrets_file
 from api.cli.embedded.data_dir import open_data_dir
 from api.cli.embedded.environment import read_stack_environment
-from api.cli.embedded.first_credentials import prepare_first_accounts
+from api.cli.embedded.first_credentials import read_credentials
 from api.cli.embedded.secrets_file import load_secrets
 from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.state_file import StackState, delete_stack_state, write_stack_state
@@ -173,7 +173,7 @@ def test_damaged_first_start_file_is_reported(tmp_path: Path, left: bytes) -> No
     (tmp_path / "first-start.json").write_bytes(left)
 
     with pytest.raises(StackError, match=r"first-start\.json is damaged: delete it"):
-        prepare_first_accounts({"LEDGER_DATA_DIR": str(tmp_path)}, demo=False)
+        read_credentials(tmp_path)
 
 
 def test_missing_secrets_of_existing_data_are_not_generated_again(tmp_path: Path) -> None:

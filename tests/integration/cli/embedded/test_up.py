@@ -116,6 +116,7 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
         assert {"ledger_run"} == {name for (name,) in sessions(state["database_url"])}
         assert (folder / "ledger.json").stat().st_mode & 0o777 == 0o600
         assert process.pid == state["pid"]
+        assert "psycopg" not in Path(f"/proc/{process.pid}/maps").read_text()
         email = send_hand_out_test(folder, state)
         text = email.get_body(("plain",))
         assert text is not None
