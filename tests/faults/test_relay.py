@@ -84,6 +84,21 @@ def test_record_that_is_too_large_ends_the_batch(broker: KafkaBroker) -> None:
     assert set(positions(partition)) <= {1}
 
 
+def test_batch_that_does_not_fit_into_the_client_is_too_large(broker: KafkaBroker) -> None:
+    """A smaller one is accepted."""
+    sink = KafkaSink(KafkaUrl(broker.address, "orders"), {"queue.buffering.max.messages": "1"})
+    with pytest.raises(SinkTooLargeError, match=r"queue\.buffering\.max\.messages"):
+        sink.send([record(11), record(12)])
+    sink.send([record(11)])
+    sink.close()
+
+
+def test_property_with_a_value_of_another_kind_is_named() -> None:
+    """As it is where the client takes a function."""
+    with pytest.raises(SinkRefusedError, match="expected stats_cb property as a callable function"):
+        KafkaSink(KafkaUrl("127.0.0.1:1", "t"), {"stats_cb": "x"})
+
+
 def test_property_that_the_client_does_not_know_is_named() -> None:
     """At the start, and not its value."""
     with pytest.raises(SinkRefusedError, match=r'the properties of the Kafka client: .*"sasl.passwort"') as raised:

@@ -181,6 +181,8 @@ class KafkaSink:
             return Producer(self._config)
         except KafkaException as error:
             raise SinkRefusedError(f"the properties of the Kafka client: {error.args[0].str()}") from error
+        except (TypeError, ValueError) as error:
+            raise SinkRefusedError(f"the properties of the Kafka client: {error}") from error
 
     def _abandon(self) -> None:
         """Open another producer: this one sends nothing more, so nothing follows what is missing."""
@@ -198,6 +200,8 @@ class KafkaSink:
 
         try:
             yield
+        except BufferError as error:
+            raise SinkTooLargeError("the queue of the Kafka client is full: queue.buffering.max.messages") from error
         except KafkaException as error:
             self._producer.poll(0)
             # A client that cannot sign in says so here, and to its caller only that no broker answered.

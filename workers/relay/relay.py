@@ -25,10 +25,10 @@ BYTES_MAX: Final = 900_000
 """Most bytes of a batch of several events: below the megabyte that brokers and web servers accept by default."""
 POLL_S: Final = 0.5
 """Seconds between two questions for new events, and for the lease of another process."""
-LEASE_MARGIN_S: Final = 5.0
-"""Seconds by which a lease is longer than one batch may take."""
-WAIT: Final = Wait(0.5, 2.0, 30.0, 0.25)
+WAIT: Final = Wait(0.5, 2.0, 10.0, 0.25)
 """After failures in a row."""
+LEASE_MARGIN_S: Final = 15.0
+"""Seconds by which a lease is longer than one batch may take, so that a relay keeps it through its longest wait."""
 
 log = logging.getLogger(__name__)
 

@@ -91,12 +91,17 @@ def test_waits_grow_to_a_ceiling_and_the_list_says_why(full: LedgerBench, sink: 
     sink.failures.extend([SinkUnavailableError("it answered 500")] * 9)
     stopping = Stopping(after=9)
     open_relay(full, sink).run(stopping)
-    assert stopping.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert stopping.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0]
     assert (only_row(full).failures, only_row(full).last_error) == (9, "it answered 500")
 
     open_relay(full, sink).run(Stopping(after=1))
 
     assert (only_row(full).failures, only_row(full).last_error) == (0, None)
+
+
+def test_lease_outlives_the_longest_wait() -> None:
+    """Otherwise a relay that waits would be listed without a process, and a second one would send too."""
+    assert module.WAIT.after(99, 1.0).total_seconds() < module.LEASE_MARGIN_S
 
 
 def test_second_process_stands_by(full: LedgerBench, sink: ScriptedSink) -> None:
