@@ -25,7 +25,7 @@ OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
 SETTING = re.compile(r"\bLEDGER_[A-Z_]+\b")
 FILE = re.compile(r"(?:api|domain|projections|workers|benchmarks|tests|deploy|docs)/[\w/.-]+")
 IDENTIFIER = re.compile(r"[A-Za-z]\w*(?:_|(?<=[a-z])[A-Z])\w*")
-SOURCES = frozenset({".py", ".sql", ".po", ".html", ".js", ".yml", ".yaml", ".conf", ".json", ".jsonl"})
+SOURCES = frozenset({".py", ".sql", ".po", ".html", ".js", ".ts", ".yml", ".yaml", ".conf", ".json", ".jsonl"})
 FOREIGN = frozenset(
     {
         *("RUNNING_forget", "OutOfMemoryError", "pg_stat_io", "real_ip_recursive"),

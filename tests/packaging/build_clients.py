@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests.contracts.clients import node_programs
 from tests.contracts.clients.strict_decoder import Document
 from tests.packaging.build_release import (
     STEP_S_MAX,
@@ -23,6 +24,7 @@ from tests.packaging.build_release import (
     write_digests,
 )
 from tests.packaging.python_client import PACKAGE, write_client
+from tests.packaging.typescript_client import write_sources
 
 PRINT_DOCUMENT: Final = """
 import json
@@ -45,8 +47,9 @@ def build_clients(folder: Path, revision: str = "HEAD") -> None:
             [sys.executable, "-c", PRINT_DOCUMENT], cwd=source, stdout=subprocess.PIPE, check=True, timeout=STEP_S_MAX
         ).stdout
         seconds = int(read_git("log", "-1", "--format=%ct", revision))
-        packages = build_python_client(json.loads(printed), source, folder, seconds)
-        run_tool(TOOLS / "twine", "check", "--strict", *packages)
+        document = json.loads(printed)
+        run_tool(TOOLS / "twine", "check", "--strict", *build_python_client(document, source, folder, seconds))
+        build_typescript_client(document, source, folder)
     write_digests(folder)
 
 
@@ -63,6 +66,26 @@ def build_python_client(document: Document, source: Path, folder: Path, seconds:
         project = copy_project(source, "python", Path(scratch))
         write_client(document, project / PACKAGE)
         return build_distributions(project, folder, seconds)
+
+
+def build_typescript_client(document: Document, source: Path, folder: Path) -> Path:
+    """Build the npm package of the TypeScript client, whose members npm gives one fixed time; return its path."""
+    node_programs.install()
+    node_programs.BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=node_programs.BUILD) as scratch:
+        project = copy_project(source, "typescript", Path(scratch))
+        write_sources(document, project)
+        done = node_programs.run_program("tsc", "--project", str(project))
+        assert done.returncode == 0, done.stdout
+        packed = subprocess.run(
+            ["npm", "pack", "--silent", "--pack-destination", str(folder.resolve())],  # noqa: S607 - from PATH, as `npm ci`
+            cwd=project,
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+            timeout=STEP_S_MAX,
+        )
+        return folder / packed.stdout.strip()
 
 
 def copy_project(source: Path, language: str, scratch: Path) -> Path:

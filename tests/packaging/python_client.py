@@ -95,6 +95,17 @@ def write_client(document: Document, folder: Path) -> None:
         (folder / f"{name}.py").write_text("\n".join(_write_operations(document, is_async=is_async)), "utf-8")
 
 
+def takes_key(operation: Document) -> bool:
+    """Return whether an operation takes an `Idempotency-Key`: one of them refuses it."""
+    return any(each.name == "idempotency_key" for each in map(_read_argument, operation.get("parameters", [])) if each)
+
+
+def is_repeatable(operation: Document) -> bool:
+    """Return whether an operation has no further effect when it is repeated, without a key."""
+    successes = [status for status in operation["responses"] if int(status) <= SUCCESS_MAX]
+    return operation["operationId"] in REPEATABLE or len(successes) > 1
+
+
 def _write_models(document: Document, folder: Path) -> None:
     schemas = {name: _describe(_drop(schema)) for name, schema in document["components"]["schemas"].items()}
     source, target = folder / "openapi.json", folder / "models.py"
@@ -160,7 +171,7 @@ def _write_operation(
     parameters = {each["name"]: each for each in operation.get("parameters", [])}
     formats = parameters["format"]["schema"]["enum"] if "format" in parameters else None
     usual = [argument for argument in arguments if argument.name != "format"]
-    repeatable = operation["operationId"] in REPEATABLE or len(successes) > 1
+    repeatable = is_repeatable(operation)
     for number, media in enumerate(contents or [""]):
         returns = _type_of(contents[media]["schema"]) if media else "None"
         chosen = formats[number] if formats and number else None
@@ -195,7 +206,7 @@ def _write_method(
             passed.append(f"{option}={{{', '.join(pairs)}}}")
     passed += ["body=body"] * bool(body) + ["content_type=content_type"] * bool(content_type)
     passed += ["is_repeatable=True"] * is_repeatable
-    passed += ["takes_key=True"] * any(each.name == "idempotency_key" for each in arguments)
+    passed += ["takes_key=True"] * takes_key(operation)
     kind = "type(None)" if returns == "None" else returns
     yield f"        return {'await ' if is_async else ''}self._send(Call({', '.join(passed)}), {kind})\n"
 

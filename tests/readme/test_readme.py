@@ -1,5 +1,6 @@
 """The README tells the truth: its commands run, with the output it shows, and its table names every dependency."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -85,11 +86,12 @@ def test_two_commands_are_targets_of_the_makefile() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    """The tables and the lists of requirements name the same packages, those of the Python client too."""
+    """The tables and the lists of requirements name the same packages, those of the clients too."""
     names = ("build.in", "runtime.in", "servers.in", "tracing.in", "kafka.in")
     lists = [ROOT / "requirements" / name for name in names]
     client = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    listed = "\n".join([*(path.read_text(encoding="utf-8") for path in lists), *client["dependencies"]])
+    npm = json.loads((ROOT / "clients" / "typescript" / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    listed = "\n".join([*(path.read_text(encoding="utf-8") for path in lists), *client["dependencies"], *npm])
     required = {re.split(r"[~=<>\[]", line)[0].strip() for line in listed.splitlines() if line and line[0] != "#"}
     explained = set(re.findall(r"^\| ([a-z0-9-]+) \| ", DEPENDENCIES, re.MULTILINE))
 

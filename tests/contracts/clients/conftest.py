@@ -6,7 +6,11 @@ from tests.contracts.clients.openapi_document import read_document
 from tests.contracts.clients.strict_decoder import Document
 from tests.support.optional_packages import may_run
 
-collect_ignore = [] if may_run("Node.js") else ["test_typescript_client.py", "test_asyncapi_document.py"]
+collect_ignore = (
+    []
+    if may_run("Node.js")
+    else ["test_typescript_client.py", "test_typescript_package.py", "test_asyncapi_document.py"]
+)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,54 @@
+/** Verification of webhook messages by Standard Webhooks 1.0. */
+
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { SignatureError } from "./errors.js";
+
+/** A message that the ledger signed. */
+export interface WebhookMessage {
+  /** Its `webhook-id`. A message can arrive more than once: process each id once. */
+  id: string;
+  /** Type of the event, such as `InviteSent`. */
+  type: string;
+  /** Ids, `version` and `position` of the event. */
+  data: Record<string, unknown>;
+}
+
+export interface VerifyOptions {
+  /** By how many seconds the clock of the ledger and yours may differ; 300 by default. */
+  toleranceS?: number;
+  /** Unix time in seconds; by default that of this machine. */
+  now?: number;
+}
+
+/**
+ * Return the message of a request, if one of the secrets signed it.
+ *
+ * `body` is the body exactly as received. `headers` are those of `fetch` or of `node:http`. While you replace a secret,
+ * pass the old one and the new one.
+ */
+export function verifyWebhook(
+  body: string | Uint8Array,
+  headers: Headers | Record<string, string | string[] | undefined>,
+  secrets: string | string[],
+  { toleranceS = 300, now = Date.now() / 1000 }: VerifyOptions = {},
+): WebhookMessage {
+  const entries = headers instanceof Headers ? [...headers] : Object.entries(headers);
+  const received = new Map(entries.map(([name, value]) => [name.toLowerCase(), String(value ?? "")]));
+  const [id, at, signatures] = ["id", "timestamp", "signature"].map((name) => received.get(`webhook-${name}`) ?? "");
+  const bytes = Buffer.from(body as Uint8Array);
+  const hasSigned = (secret: string): boolean => {
+    const signer = createHmac("sha256", Buffer.from(secret.replace(/^whsec_/, ""), "base64"));
+    const expected = Buffer.from(`v1,${signer.update(`${id}.${at}.`).update(bytes).digest("base64")}`);
+    const shown = (signatures ?? "").split(" ").map((each) => Buffer.from(each));
+    return shown.some((each) => each.length === expected.length && timingSafeEqual(each, expected));
+  };
+  if (!id || !at || ![secrets].flat().some(hasSigned)) {
+    throw new SignatureError("No secret signed the message.");
+  }
+  if (!(Math.abs(now - Number(at)) <= toleranceS)) {
+    throw new SignatureError(`The message was signed more than ${toleranceS} s from now.`);
+  }
+  const decoded = JSON.parse(bytes.toString("utf-8"));
+  const message = "specversion" in decoded ? decoded.data : decoded;
+  return { id, type: message.type, data: message.data };
+}
