@@ -108,7 +108,7 @@ class WaitingListEntry(BaseModel):
     """A place on the waiting list of a campaign."""
 
     number: Annotated[int, Field(description="From 1, in the order in which uses are offered.")]
-    place_id: Annotated[UUID, Field(description="ID of the place.")]
+    place_id: UUID
     code_id: Annotated[UUID, Field(description="The code by which the person joined.")]
     email: Annotated[str | None, Field(description="Masked; null if the person's data was erased.")]
     joined_at: Annotated[datetime, Field(description="When the person joined.")]

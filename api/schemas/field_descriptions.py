@@ -41,6 +41,7 @@ FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "hand_out_id": "ID of the hand-out.",
     "hand_outs": "Hand-outs of this page.",
     "per_minute": "Most emails per minute; null: as fast as workers send.",
+    "place_id": "ID of the place on a waiting list.",
     "recipients": "Recipients of this page.",
     "cases": "Cases of this page.",
     "cause": "Why manual review is needed.",

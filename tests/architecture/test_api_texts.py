@@ -15,8 +15,8 @@ from tests.architecture.vocabulary import prose_in
 NO_KEYS: Final = "1:" + base64.b64encode(bytes(32)).decode()
 SUMMARY_LENGTH_MAX: Final = 60
 VERB: Final = re.compile(
-    r"(Add|Cancel|Change|Check|Connect|Correct|Create|Delete|Disconnect|End|Erase|Explain|Export|Follow|Get|Import|Issue|List"
-    r"|Move|Pause|Preview|Record|Redeem|Refund|Replace|Report|Resolve|Resume|Reveal|Revoke|Rotate"
+    r"(Add|Cancel|Change|Check|Connect|Correct|Create|Delete|Disconnect|End|Erase|Explain|Export|Follow|Get|Import|Issue"
+    r"|List|Move|Pause|Preview|Record|Redeem|Refund|Remove|Replace|Report|Resolve|Resume|Reveal|Revoke|Rotate"
     r"|Send|Upload)\b"
 )
 
