@@ -60,6 +60,8 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "asked_question": ("tool", "asked"),
     "uploaded_recipients": ("lines", "added", "count"),
     "sent_hand_out_test": ("outcome",),
+    "moved_relay": ("name", "url", "position"),
+    "removed_relay": ("name",),
     **dict.fromkeys(("proposed", "approved", "rejected", "withdrew", "let_expire"), ("kind", "approval")),
 }
 """Names of the values in the details of an action. Details of any other action are one text."""

@@ -88,6 +88,8 @@ AuditAction = Literal[
     "withdrew",
     "let_expire",
     "asked_question",
+    "moved_relay",
+    "removed_relay",
 ]
 
 
@@ -155,6 +157,8 @@ ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(
         "uploaded_recipients",
         "sent_hand_out_test",
         "asked_question",
+        "moved_relay",
+        "removed_relay",
     }
 )
 """Actions whose reason or details are about no single person; why a person was erased is kept as evidence."""

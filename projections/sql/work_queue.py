@@ -51,7 +51,9 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     hold_scheduler_lease: LiteralString
     claim_scheduled_runs: LiteralString
     release_scheduler_lease: LiteralString
+    begin_relay: LiteralString
     hold_relay: LiteralString
+    find_relay: LiteralString
     advance_relay: LiteralString
     record_relay_failure: LiteralString
     release_relay: LiteralString

@@ -262,20 +262,41 @@ SELECT fence, ARRAY(SELECT task FROM claimed) FROM held;
 -- name: release_scheduler_lease
 UPDATE scheduler_lease SET expires_at = clock_timestamp() WHERE holder_id = %s;
 
--- name: hold_relay
--- Takes or renews the lease of a relay; no row while another process holds it. One that is longer than leases are was
--- taken before the clock went back. A new relay begins after `start`, or at the beginning of the log.
-INSERT INTO relays AS relay (name, target, position, holder_id, holder, leased_until)
+-- name: begin_relay
+-- Takes the lease for a process that starts; no row while another process holds it, or if the relay has another target
+-- and no position is given. A new relay begins after `start`, or at the beginning of the log. A lease that is longer
+-- than leases are was taken before the clock went back.
+INSERT INTO relays AS relay (name, target, target_id, position, holder_id, holder, leased_until)
 VALUES (
-    %(name)s, %(target)s, coalesce(%(start)s, 0), %(holder_id)s, %(holder)s,
+    %(name)s, %(target)s, %(target_id)s, coalesce(%(start)s, 0), %(holder_id)s, %(holder)s,
     clock_timestamp() + make_interval(secs => %(lease_s)s)
 )
 ON CONFLICT (name) DO UPDATE SET
-    target = excluded.target, position = coalesce(%(start)s, relay.position), holder_id = excluded.holder_id,
-    holder = excluded.holder, leased_until = excluded.leased_until
-WHERE relay.holder_id = excluded.holder_id
+    target = excluded.target, target_id = excluded.target_id, position = coalesce(%(start)s, relay.position),
+    holder_id = excluded.holder_id, holder = excluded.holder, leased_until = excluded.leased_until
+WHERE (relay.target_id = excluded.target_id OR %(start)s IS NOT NULL) AND (
+    relay.holder_id = excluded.holder_id
     OR relay.leased_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + %(lease_max)s::interval
+)
 RETURNING position;
+
+-- name: hold_relay
+-- Renews the lease, or takes one that is free. Gives the position, or null while another process holds the lease, and
+-- whether the relay still has this target; no row if it was removed.
+WITH held AS (
+    UPDATE relays SET
+        holder_id = %(holder_id)s, holder = %(holder)s,
+        leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
+    WHERE name = %(name)s AND target_id = %(target_id)s AND (
+        holder_id = %(holder_id)s
+        OR leased_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + %(lease_max)s::interval
+    )
+    RETURNING position
+)
+SELECT (SELECT position FROM held), target_id = %(target_id)s FROM relays WHERE name = %(name)s;
+
+-- name: find_relay
+SELECT target, target_id, position FROM relays WHERE name = %(name)s;
 
 -- name: advance_relay
 -- The position moves only from where this process began, so that one that lost the lease changes nothing.

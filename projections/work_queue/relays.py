@@ -5,7 +5,7 @@ events and leaves none out.
 """
 
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from projections.database.store_queries import Database, ReadableStore
@@ -36,6 +36,23 @@ class RelayRow(NamedTuple):
     behind: int
 
 
+class OtherTargetError(Exception):
+    """The relay sends to another target, whose position is of no use for this one.
+
+    Attributes:
+        target: The other one.
+        position: Up to which it was sent events.
+    """
+
+    def __init__(self, target: str, position: int) -> None:
+        super().__init__(target, position)
+        self.target, self.position = target, position
+
+
+class RemovedRelayError(Exception):
+    """An operator removed the relay."""
+
+
 class RelayLease:
     """One process's side of the lease of a relay.
 
@@ -43,28 +60,75 @@ class RelayLease:
         storage: The ledger.
         name: Name of the relay.
         target: Where it relays to, without secrets.
+        target_id: Digest of the whole target: events that one got were not sent to another.
         holder: Name of this process for operators: host and process id.
         holder_id: Its random id.
         lease_s: Seconds until another process may take over.
     """
 
     def __init__(
-        self, storage: ReadableStore, *, name: str, target: str, holder: str, holder_id: UUID, lease_s: float
+        self,
+        storage: ReadableStore,
+        *,
+        name: str,
+        target: str,
+        target_id: str,
+        holder: str,
+        holder_id: UUID,
+        lease_s: float,
     ) -> None:
         self._db, self._key = Database(storage), {"name": name, "holder_id": holder_id}
-        self._row = {**self._key, "target": target, "holder": holder, "lease_s": lease_s, "lease_max": LEASE_MAX}
+        self._target, self._target_id, self.lease_s = target, target_id, lease_s
+        self._row = {
+            **self._key, "target_id": target_id, "holder": holder, "lease_s": lease_s, "lease_max": LEASE_MAX
+        }  # fmt: skip
 
-    def hold(self, start: int | None = None) -> int | None:
-        """Take the lease or renew it; return the position of the relay, or None while another process relays.
+    def begin(self, start: int | None = None) -> int | None:
+        """Take the lease when a process starts, or create the relay; return its position, or None as `hold` does.
 
         Args:
             start: Position that replaces the stored one.
 
         Raises:
+            OtherTargetError: The relay has another target, and no position was given.
             StorageUnavailableError: The database is unavailable.
         """
-        rows = self._db.fetch_named(WorkQueueSql.hold_relay, **self._row, start=start)
-        return int(rows[0][0]) if rows else None
+        rows = self._db.fetch_named(WorkQueueSql.begin_relay, **self._row, target=self._target, start=start)
+        if rows:
+            return int(rows[0][0])
+        if start is None:
+            self._require_target(self._db.fetch_named(WorkQueueSql.find_relay, name=self._key["name"]))
+        return None
+
+    def _require_target(self, rows: list[tuple[Any, ...]]) -> None:
+        for target, target_id, position in rows:
+            if target_id != self._target_id:
+                raise OtherTargetError(target, position)
+
+    def is_new(self) -> bool:
+        """Return whether no relay has this name and this target.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable.
+        """
+        rows = self._db.fetch_named(WorkQueueSql.find_relay, name=self._key["name"])
+        return all(target_id != self._target_id for _, target_id, _ in rows)
+
+    def hold(self) -> int | None:
+        """Take the lease or renew it; return the position of the relay, or None while another process relays.
+
+        Raises:
+            OtherTargetError: Another process has given it another target.
+            RemovedRelayError: It was removed.
+            StorageUnavailableError: The database is unavailable.
+        """
+        rows = self._db.fetch_named(WorkQueueSql.hold_relay, **self._row)
+        if not rows:
+            raise RemovedRelayError
+        ((position, has_target),) = rows
+        if not has_target:
+            self._require_target(self._db.fetch_named(WorkQueueSql.find_relay, name=self._key["name"]))
+        return None if position is None else int(position)
 
     def advance(self, before: int, position: int) -> bool:
         """Store a new position; return False if another process relays, or has moved the position.

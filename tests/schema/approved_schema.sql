@@ -553,6 +553,7 @@ CREATE TABLE public.refusals (
 CREATE TABLE public.relays (
     name text NOT NULL,
     target text NOT NULL,
+    target_id text NOT NULL,
     "position" bigint NOT NULL,
     relayed_at timestamp with time zone,
     failures integer DEFAULT 0 NOT NULL,

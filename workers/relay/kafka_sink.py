@@ -134,6 +134,8 @@ class KafkaSink:
 
         try:
             with self._explained():
+                self._producer.poll(0)
+                self._error = None  # of what is over
                 self._check_topic()
                 self._produce(records, keep)
                 ends = self._clock() + LONGEST_SEND_S / 2

@@ -6,6 +6,7 @@ loss; what the target had acknowledged and was not stored is sent again.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,7 +17,7 @@ from domain.values.wait import Wait
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.event_feed import EventFeed
 from projections.read_models.stream_entry import Entry
-from projections.work_queue.relays import RelayLease
+from projections.work_queue.relays import OtherTargetError, RelayLease, RemovedRelayError
 from workers.relay.sink import RelayRecord, Sink, SinkRefusedError, SinkTooLargeError, SinkUnavailableError
 
 EVENTS_MAX: Final = 500
@@ -44,7 +45,7 @@ class Relay:
     Attributes:
         describe: Returns an event as a CloudEvent.
         chance: Random numbers from 0 to 1, for jitter.
-        start: Position that replaces the stored one.
+        clock: Monotonic seconds.
     """
 
     name: str
@@ -53,16 +54,18 @@ class Relay:
     sink: Sink
     describe: Callable[[Entry[None]], Mapping[str, Any]]
     chance: Callable[[], float]
-    start: int | None = None
+    clock: Callable[[], float] = time.monotonic
     _events_max: int = field(default_factory=lambda: EVENTS_MAX)
     _failures: int = 0
     _was_holder: bool = field(default=True)
+    _position: int | None = None
+    _held_at: float = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set.
 
         Raises:
-            RelayStoppedError: The target refuses what is sent.
+            RelayStoppedError: The target refuses what is sent, or the relay was removed or moved.
         """
         try:
             while not stop.is_set():
@@ -82,7 +85,7 @@ class Relay:
             return self._report_failure(error)
         if sent and self._failures:
             log.info("relaying events continues", extra={"component": self.name, "count": self._failures})
-        self._failures = 0 if sent else self._failures
+        self._failures = 0
         return 0.0 if sent else POLL_S
 
     def relay_batch(self) -> int:
@@ -93,8 +96,7 @@ class Relay:
             StorageUnavailableError: The database is unavailable.
             RelayStoppedError: The target refuses them.
         """
-        position = self._hold()
-        if position is None:
+        if self._is_idle() or (position := self._hold()) is None:
             return 0
         page = self.feed.read_page(position, self._events_max)
         batch = self._fill_batch(page.events)
@@ -107,17 +109,34 @@ class Relay:
         except SinkRefusedError as error:
             raise self._stop(f"relay {self.name}: {error}") from error
         self._events_max = min(self._events_max * 2, EVENTS_MAX)
-        if not self.lease.advance(position, batch[-1].position):
+        if self.lease.advance(position, batch[-1].position):
+            self._position = batch[-1].position
+        else:
             log.info("another process relays", extra={"component": self.name})
+            self._position = None
         return len(batch)
 
+    def _is_idle(self) -> bool:
+        """Return whether there is nothing to send, and the lease needs no renewal yet: then nothing is written."""
+        is_fresh = self.clock() - self._held_at < self.lease.lease_s / 3
+        return self._position is not None and is_fresh and not self.feed.read_page(self._position, 1).events
+
     def _hold(self) -> int | None:
-        position = self.lease.hold(self.start)
-        if position is not None:
-            self.start = None
-        elif self._was_holder:
+        try:
+            position = self.lease.hold()
+        except RemovedRelayError as error:
+            raise RelayStoppedError(f"relay {self.name} was removed") from error
+        except OtherTargetError as error:
+            raise RelayStoppedError(f"relay {self.name} sends to {error.target} now") from error
+        if position is not None and self._position is not None and position < self._position:
+            raise self._stop(
+                f"relay {self.name}: its position went back from {self._position} to {position}. If the database was"
+                " restored, or failed over to a server that lacked these events, positions are used again for other"
+                " events: see docs/how-to/relay-events.md#after-a-restore"
+            )
+        if position is None and self._was_holder:
             log.info("another process relays", extra={"component": self.name})
-        self._was_holder = position is not None
+        self._was_holder, self._position, self._held_at = position is not None, position, self.clock()
         return position
 
     def _fill_batch(self, entries: list[Entry[None]]) -> list[RelayRecord]:
@@ -162,6 +181,7 @@ class Relay:
             "relaying events failed", extra={"component": self.name, "why": str(error), "count": self._failures}
         )
         if isinstance(error, SinkUnavailableError):
+            self._events_max = max(1, self._events_max // 2)  # fewer events may be answered in time
             self._record_failure(str(error))
         return WAIT.after(self._failures, self.chance()).total_seconds()
 

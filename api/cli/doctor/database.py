@@ -338,6 +338,10 @@ def _check_relays(url: str) -> CheckResult:
         relays = find_relays(url)
     except StorageUnavailableError as error:
         return CheckResult("relays", "skipped", f"not checked: {error}")
+    beyond = [each.name for each in relays if each.behind < 0]
+    if beyond:
+        reason = f"the position of {', '.join(beyond)} is after the end of the log, so new events are not relayed"
+        return CheckResult("relays", "wrong", reason, "docs/how-to/relay-events.md#after-a-restore")
     stopped = [each for each in relays if each.failures or not each.is_running]
     if not stopped:
         return CheckResult("relays", "ok", f"{len(relays)} relay(s) pass events on")

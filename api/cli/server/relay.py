@@ -2,12 +2,15 @@
 
 import base64
 import binascii
+import hashlib
 import os
 import random
 import re
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -25,12 +28,13 @@ from domain.webhooks.cloud_events import CloudEventSource
 from domain.webhooks.signatures import PREFIX
 from domain.webhooks.target_url import Target, TargetError
 from projections.read_models.event_feed import EventFeed
+from projections.repositories.audit_log import describe_values
 from projections.telemetry.log_setup import configure_logs
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, table
 from projections.terminal.text import say, say_error
 from projections.vault.random_source import RANDOM
-from projections.work_queue.relays import COUNTED_MAX, RelayLease, delete_relay, list_relays
+from projections.work_queue.relays import COUNTED_MAX, OtherTargetError, RelayLease, delete_relay, list_relays
 from workers.http_client.client import PinnedHttpClient
 from workers.relay.http_sink import HttpSink
 from workers.relay.kafka_sink import KafkaSink, KafkaUrl, read_properties
@@ -48,7 +52,7 @@ def register(app: typer.Typer) -> None:
     app.command()(relays)
 
 
-@leaves_no_record("it sends what the log has, and `ledger relays` says where to and up to which position")
+@leaves_no_record("it runs until it is stopped; at its start it records a relay that is new or moved")
 def relay(
     context: typer.Context,
     to: Annotated[str, typer.Option(help="Target: kafka://HOST:PORT/TOPIC, or the https URL of a receiver.")],
@@ -70,7 +74,7 @@ def relay(
 
     The events are those of GET /api/v1/events with format=cloudevents. A relay continues where it was: the database
     keeps the position up to which the target has acknowledged events. An end at any time repeats events and loses none.
-    Of several processes with the same name, one relays and the others stand by.
+    Of several processes with the same name and target, one relays and the others stand by.
 
     Example: `ledger relay --to kafka://broker1:9092,broker2:9092/redemptions --kafka-config kafka.properties`
     """
@@ -82,6 +86,7 @@ def relay(
                 ledger.storage,
                 name=chosen,
                 target=target,
+                target_id=hashlib.sha256(to.encode()).hexdigest(),
                 holder=f"{socket.gethostname()}:{os.getpid()}",
                 holder_id=RANDOM.draw_uuid(),
                 lease_s=sink.longest_send_s + LEASE_MARGIN_S,
@@ -89,23 +94,58 @@ def relay(
             source = CloudEventSource.feed_of(ledger.settings.public_url)
             chance = random.SystemRandom().random
             describe = partial(as_cloud_event, source=source)
-            Relay(chosen, EventFeed(ledger.storage), lease, sink, describe, chance, start).run(_stop_on_signals())
+            feed = EventFeed(ledger.storage)
+            if (problem := _begin(ledger, lease, feed, chosen, target, start)) is not None:
+                say_error(problem)
+                return ExitCode.REFUSED
+            with _stop_on_signals() as stop:
+                Relay(chosen, feed, lease, sink, describe, chance).run(stop)
     except (RelayStoppedError, SinkRefusedError) as error:
         say_error(str(error))
         return ExitCode.SERVICE
     return ExitCode.OK
 
 
-def _stop_on_signals() -> threading.Event:
-    """Write logs from now on, and return what SIGTERM and Ctrl-C set."""
+def _begin(
+    ledger: OpenLedger, lease: RelayLease, feed: EventFeed, name: str, target: str, start: int | None
+) -> str | None:
+    """Create, move or continue the relay; return what prevents it. The audit log says if it did not just continue."""
+    newest = feed.find_newest_position()
+    if start is not None and start > newest:
+        return f"position {start} is after the end of the log, which is {newest}"
+    is_moved = start is not None or lease.is_new()
+    try:
+        position = lease.begin(start)
+    except OtherTargetError as error:
+        return (
+            f"relay {name} sends to {error.target}, up to position {error.position}, and this is another URL: choose"
+            " another --name, or say with --from after which position this target continues"
+        )
+    if position is None and start is not None:
+        return f"another process relays {name}: stop it first, then give --from again"
+    if position is not None and is_moved:
+        ledger.open_audit_log().record("moved_relay", None, describe_values(name=name, url=target, position=position))
+    return None
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Write logs from now on, and give what SIGTERM and Ctrl-C set."""
     configure_logs()
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+
+    def request_stop(*_: object) -> None:
+        # In this thread, `set` would wait without end for a lock that an interrupted `wait` holds.
+        threading.Thread(target=stop.set).start()
+
+    former = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
-@leaves_no_record("it shows positions; what it removes is a position, and no event")
 def relays(
     context: typer.Context,
     remove: Annotated[str | None, typer.Option(help="Name of a relay to remove, with its position.")] = None,
@@ -116,9 +156,11 @@ def relays(
     Remove one that is not used any more, so that its metrics and its alert end.
     """
     with Session(context.obj).open_ledger() as ledger:
-        if remove is not None and not delete_relay(ledger.storage, remove):
-            say_error(f"relay {remove!a} was not removed: there is none, or a process relays; stop it first")
-            return ExitCode.REFUSED
+        if remove is not None:
+            if not delete_relay(ledger.storage, remove):
+                say_error(f"relay {remove!a} was not removed: there is none, or a process relays; stop it first")
+                return ExitCode.REFUSED
+            ledger.open_audit_log().record("removed_relay", None, describe_values(name=remove))
         rows = list_relays(ledger.storage)
     if json:
         print_json([row._asdict() for row in rows])

@@ -5,6 +5,7 @@
 CREATE TABLE relays (
     name text PRIMARY KEY CHECK (length(name) <= 60),
     target text NOT NULL,
+    target_id text NOT NULL,
     position bigint NOT NULL CHECK (position >= 0),
     relayed_at timestamptz,
     failures integer NOT NULL DEFAULT 0,

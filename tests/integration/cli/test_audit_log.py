@@ -117,6 +117,12 @@ class Ledger:
         assert self.terminal.ledger(*words.split(), "pause", subject).status == 0
         return subject
 
+    def relay(self) -> str:
+        """Make a relay that no process holds."""
+        row = """INSERT INTO relays (name, target, target_id, position, holder_id, holder, leased_until)
+            VALUES ('orders', '', '', 0, gen_random_uuid(), '', now()) RETURNING name"""
+        return str(self.bench.rows(row)[0][0])
+
     def proposal(self) -> str:
         """The id of a proposal that waits for a second person."""
         with pytest.MonkeyPatch.context() as patch:
@@ -327,6 +333,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
         lambda ledger: (ledger.reserved(PERSON), PERSON, "--reason", "asked")[1:],
         ["UseRefunded", "CodeRevoked", "forgot_person"],
     ),
+    "relays": (lambda ledger: ("--remove", ledger.relay()), ["removed_relay"]),
     "rotate-keys": (Ledger.with_new_key, ["rotated_keys"]),
     "import-vault": (Ledger.moved_vault, ["imported_vault"]),
 }

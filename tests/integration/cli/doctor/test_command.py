@@ -318,9 +318,11 @@ def test_doctor_reminds_of_relays_that_pass_nothing_on(terminal: Terminal, bench
     """One without a process, and one whose target fails; one that works is no finding."""
     assert checks(terminal)["relays"]["found"] == "0 relay(s) pass events on"
     query = """
-        INSERT INTO relays (name, target, position, failures, last_error, holder_id, holder, leased_until) VALUES
-        ('a', '', 0, 0, NULL, gen_random_uuid(), '', now() + interval '1 minute'),
-        ('b', '', 0, 2, 'it answered 500', gen_random_uuid(), '', now() + interval '1 minute')
+        INSERT INTO relays (
+            name, target, target_id, position, failures, last_error, holder_id, holder, leased_until
+        ) VALUES
+        ('a', '', '', 0, 0, NULL, gen_random_uuid(), '', now() + interval '1 minute'),
+        ('b', '', '', 0, 2, 'it answered 500', gen_random_uuid(), '', now() + interval '1 minute')
     """
     execute(bench.database_url, query)
     failing = checks(terminal)["relays"]

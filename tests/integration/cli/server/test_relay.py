@@ -19,6 +19,7 @@ from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 from tests.support.servers.webhook_receiver import WebhookReceiver
 from tests.support.waiting import WAIT_S_MAX, wait_for
+from workers.relay.relay import Relay
 
 SECRET = secret_text(b"s" * 32)
 COMMAND = (sys.executable, "-c", "from api.cli.entry import main; main()", "relay")
@@ -108,10 +109,45 @@ def test_property_that_the_relay_sets_is_refused(terminal: Terminal, tmp_path: P
 def lease_of(bench: LedgerBench) -> RelayLease:
     """A relay that a process holds."""
     lease = RelayLease(
-        bench.storage, name="orders", target="kafka://b/orders", holder="h:1", holder_id=uuid4(), lease_s=20.0
+        bench.storage,
+        name="orders",
+        target="kafka://b/orders",
+        target_id="t",
+        holder="h:1",
+        holder_id=uuid4(),
+        lease_s=20.0,
     )
-    lease.hold()
+    lease.begin()
     return lease
+
+
+def test_relay_that_would_skip_or_repeat_events_is_refused(terminal: Terminal, bench: LedgerBench) -> None:
+    """Another target of the same name, a position after the log, and a position while another process relays."""
+    bench.issue()
+    lease = lease_of(bench)
+    answers = [
+        terminal.ledger("relay", "--to", "https://example.com/x", "--name", "orders", *words)
+        for words in ([], ["--from", "2"], ["--from", "0"])
+    ]
+
+    assert {answer.status for answer in answers} == {ExitCode.REFUSED}
+    assert "relay orders sends to kafka://b/orders, up to position 0" in answers[0].err
+    assert "position 2 is after the end of the log, which is 1" in answers[1].err
+    assert "another process relays orders: stop it first" in answers[2].err
+    assert lease.hold() == 0
+
+
+def test_new_and_moved_relays_are_in_the_audit_log(
+    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that continues is not."""
+    bench.issue()
+    monkeypatch.setattr(Relay, "run", lambda relay, _: relay.lease.release())
+    for words in ([], [], ["--from", "1"]):
+        assert terminal.ledger("relay", "--to", "https://example.com/x?token=hunter2", *words).status == 0
+
+    assert bench.rows("SELECT act FROM audit ORDER BY audit_id") == [("moved_relay",)] * 2
+    assert position(bench) == 1
 
 
 def test_relays_are_listed(terminal: Terminal, bench: LedgerBench) -> None:

@@ -160,8 +160,8 @@ def test_relays_show_how_far_the_slowest_is_behind(bench: LedgerBench) -> None:
     assert [shown[name] for name in names] == [0, 0, 0]
 
     query = """
-        INSERT INTO relays (name, target, position, failures, holder_id, holder, leased_until)
-        VALUES ('a', '', 19, 0, gen_random_uuid(), '', now()), ('b', '', 17, 3, gen_random_uuid(), '', now())
+        INSERT INTO relays (name, target, target_id, position, failures, holder_id, holder, leased_until)
+        VALUES ('a', '', '', 19, 0, gen_random_uuid(), '', now()), ('b', '', '', 17, 3, gen_random_uuid(), '', now())
         RETURNING 1
     """
     bench.rows(query)

@@ -54,10 +54,17 @@ class ScriptedSink:
 def open_relay(bench: LedgerBench, sink: Sink, *, start: int | None = None) -> Relay:
     """A relay of a new process."""
     lease = RelayLease(
-        bench.storage, name="r", target="https://example.com", holder="host:1", holder_id=uuid4(), lease_s=20.0
+        bench.storage,
+        name="r",
+        target="https://example.com",
+        target_id="t",
+        holder="host:1",
+        holder_id=uuid4(),
+        lease_s=20.0,
     )
+    lease.begin(start)
     describe = partial(as_cloud_event, source=SOURCE)
-    return Relay("r", EventFeed(bench.storage), lease, sink, describe, lambda: 0.0, start)
+    return Relay("r", EventFeed(bench.storage), lease, sink, describe, lambda: 0.0)
 
 
 def log_positions(bench: LedgerBench) -> list[int]:

@@ -67,7 +67,7 @@ def test_batch_is_repeated_until_it_is_acknowledged(full: LedgerBench, sink: Scr
     relay.run(Stopping(after=10))
 
     assert list(dict.fromkeys(sink.positions)) == log_positions(full)
-    assert len(sink.positions) == len(log_positions(full)) + 4
+    assert len(sink.positions) == len(log_positions(full)) + 3, "two of the first batch, and one of a smaller one"
 
 
 def test_next_process_continues_where_the_target_acknowledged(full: LedgerBench, sink: ScriptedSink) -> None:
@@ -179,10 +179,10 @@ def test_database_that_restarts_delays_the_relay(full: LedgerBench, sink: Script
     hold = relay.lease.hold
     answers = iter([StorageUnavailableError("restart"), StorageUnavailableError("restart")])
 
-    def hold_later(start: int | None = None) -> int | None:
+    def hold_later() -> int | None:
         if (error := next(answers, None)) is not None:
             raise error
-        return hold(start)
+        return hold()
 
     stopping = Stopping(after=10)
     with patch.object(relay.lease, "hold", hold_later):
@@ -190,3 +190,44 @@ def test_database_that_restarts_delays_the_relay(full: LedgerBench, sink: Script
 
     assert stopping.waits[:3] == [0.5, 1.0, 0.0]
     assert sink.positions == log_positions(full)
+
+
+def test_idle_relay_writes_nothing_until_its_lease_needs_it(full: LedgerBench, sink: ScriptedSink) -> None:
+    """It reads the log; a new event, or a third of the lease, makes it write."""
+    relay, now = open_relay(full, sink), [0.0]
+    relay.clock = lambda: now[0]
+    relay_all(relay)
+    with patch.object(relay.lease, "hold", wraps=relay.lease.hold) as hold:
+        assert (relay.relay_batch(), relay.relay_batch(), hold.call_count) == (0, 0, 0)
+        now[0] = relay.lease.lease_s / 3
+        assert (relay.relay_batch(), hold.call_count) == (0, 1)
+        full.issue()
+        assert (relay.relay_batch(), hold.call_count) == (1, 2)
+
+
+def test_position_that_went_back_stops_the_relay(full: LedgerBench, sink: ScriptedSink) -> None:
+    """The database was restored: positions are used again for other events, which consumers would ignore."""
+    relay = open_relay(full, sink)
+    relay_all(relay)
+    full.rows("UPDATE relays SET position = 2 RETURNING 1")
+    full.issue()
+
+    with pytest.raises(RelayStoppedError, match=r"went back from \d+ to 2.*after-a-restore"):
+        relay.relay_batch()
+
+
+def test_removed_relay_ends_its_processes(full: LedgerBench, sink: ScriptedSink) -> None:
+    """Otherwise it would begin again at the start of the log."""
+    relay = open_relay(full, sink)
+    full.rows("DELETE FROM relays RETURNING 1")
+
+    with pytest.raises(RelayStoppedError, match="relay r was removed"):
+        relay.run(Stopping(after=9))
+
+
+def test_target_that_does_not_answer_in_time_gets_fewer_events(full: LedgerBench, sink: ScriptedSink) -> None:
+    """Down to one; batches grow again."""
+    sink.failures.extend([SinkUnavailableError("no answer in time")] * 3)
+    open_relay(full, sink).run(Stopping(after=6))
+
+    assert [len(batch) for batch in sink.received] == [1, 2, 3]

@@ -162,6 +162,12 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
     ),
     "sent_hand_out_test": (describe_values(outcome="sent"), "result: sent", "结果：已发送"),
     "rotated_keys": ("1200 rows", "1,200 rows", "1,200 行"),
+    "moved_relay": (
+        describe_values(name="orders", url="kafka://b/orders", position=1200),
+        "name: orders; URL: kafka://b/orders; position: 1200",
+        "名称：orders；URL：kafka://b/orders；位置：1200",
+    ),
+    "removed_relay": (describe_values(name="orders"), "name: orders", "名称：orders"),
 }
 """Details as they are stored, in English, and in Chinese."""
 
