@@ -64,7 +64,7 @@ class LedgerAsker:
             "name": "InviteSent",
             "staff_id": self.role_clients.staff["admin"],
         }
-        paths |= {"subject": "people", "subject_id": NOTHING}
+        paths |= {"subject": "people", "subject_id": NOTHING, "place_id": NOTHING}
         about: dict[str, object] = {"code_id": code_id, "reservation_id": reservation_id}
         about |= {
             "campaign_id": self.campaign_id,

@@ -228,7 +228,7 @@ def test_ids_that_only_a_killed_api_knew_are_found(
     """Killed between commit and publish: nothing but the database knows of the reservations."""
     broker.end()
     clicks = Redeems(stack, code, 3, "killed-api")
-    signal_all(parts(stack, "uvicorn"), signal.SIGKILL)
+    signal_all(parts(stack, "api.main:create_app"), signal.SIGKILL)
     broker.start()
     clicks.wait_sent()
 
@@ -325,7 +325,7 @@ def test_broker_that_evicts_is_reported_and_never_keeps_the_api_from_starting(
     with Redis.from_url(broker.url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
-            signal_all(parts(stack, "uvicorn"), signal.SIGKILL)
+            signal_all(parts(stack, "api.main:create_app"), signal.SIGKILL)
             readiness = wait_until_reported(stack, "broker_noeviction")
             stack.wait(lambda: metric(stack, 'ledger_part_missing{part="broker_noeviction"}') == 1.0)
             examined = stack.cli("doctor", "--json")

@@ -132,7 +132,7 @@ def newest(proxied: ProxiedStack) -> list[str]:
 
 def processes(proxied: ProxiedStack) -> set[int]:
     """Process ids of API, worker parent and beat."""
-    words = {"uvicorn", "worker", "beat"}
+    words = {"api.main:create_app", "worker", "beat"}
     children = psutil.Process(proxied.stack.process.pid).children()
     return {child.pid for child in children if words & set(child.cmdline())}
 
@@ -249,7 +249,11 @@ def test_frozen(proxied: ProxiedStack, code: str) -> None:
 @pytest.mark.long
 def test_api_that_dies_while_the_database_is_unavailable_is_restarted(proxied: ProxiedStack, code: str) -> None:
     """So do redeem requests; in the meantime /readyz answers 503 or refuses connections, and is never ready."""
-    (api,) = [child for child in psutil.Process(proxied.stack.process.pid).children() if "uvicorn" in child.cmdline()]
+    (api,) = [
+        child
+        for child in psutil.Process(proxied.stack.process.pid).children()
+        if "api.main:create_app" in child.cmdline()
+    ]
     with proxied.proxy.unplugged():
         api.kill()
         seen = [proxied.stack.get("/readyz")[0] for _ in range(20)]
@@ -268,7 +272,9 @@ def test_api_killed_during_a_batch_keeps_committed_items(proxied: ProxiedStack) 
         with ThreadPoolExecutor(1) as threads:
             batch = threads.submit(send_batch, proxied, items)
             (api,) = [
-                child for child in psutil.Process(proxied.stack.process.pid).children() if "uvicorn" in child.cmdline()
+                child
+                for child in psutil.Process(proxied.stack.process.pid).children()
+                if "api.main:create_app" in child.cmdline()
             ]
             with psycopg.connect(proxied.database.url, autocommit=True) as conn, conn.transaction():
                 proxied.stack.wait(partial(newest, now))

@@ -24,6 +24,7 @@ OPENED_OTHERWISE: Final = {
     *("/support/approvals", "/support/approvals/{approval_id}"),  # where actions wait for a second person
     "/support/approvals/{approval_id}/reject",
     "/admin/staff/{staff_id}/role",  # the form of the account leads to it
+    "/admin/campaigns/{campaign_id}/waiting-list/{place_id}",  # linked while a person waits
     "/admin/batches/{batch_id}/stop",  # linked while the batch works
     "/admin/batches/{batch_id}/rejected",  # linked if a line was rejected
     "/support/reservations/{reservation_id}/receipt",  # linked after the next checkpoint of the log

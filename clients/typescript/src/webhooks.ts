@@ -20,11 +20,22 @@ export interface VerifyOptions {
   now?: number;
 }
 
+/** As Standard Webhooks 1.0 asks. A shorter key is a setting that is missing, by which anyone could sign. */
+const KEY_BYTES_MIN = 24;
+
+function readKey(secret: string): Buffer {
+  const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+  if (!secret.startsWith("whsec_") || key.length < KEY_BYTES_MIN) {
+    throw new TypeError(`A secret begins with whsec_, and base64 of at least ${KEY_BYTES_MIN} bytes follows.`);
+  }
+  return key;
+}
+
 /**
  * Return the message of a request, if one of the secrets signed it.
  *
  * `body` is the body exactly as received. `headers` are those of `fetch` or of `node:http`. While you replace a secret,
- * pass the old one and the new one.
+ * pass the old one and the new one. A secret that is none, such as an empty setting, is a TypeError.
  */
 export function verifyWebhook(
   body: string | Uint8Array,
@@ -36,13 +47,14 @@ export function verifyWebhook(
   const received = new Map(entries.map(([name, value]) => [name.toLowerCase(), String(value ?? "")]));
   const [id, at, signatures] = ["id", "timestamp", "signature"].map((name) => received.get(`webhook-${name}`) ?? "");
   const bytes = Buffer.from(body as Uint8Array);
-  const hasSigned = (secret: string): boolean => {
-    const signer = createHmac("sha256", Buffer.from(secret.replace(/^whsec_/, ""), "base64"));
+  const keys = [secrets].flat().map(readKey);
+  const hasSigned = (key: Buffer): boolean => {
+    const signer = createHmac("sha256", key);
     const expected = Buffer.from(`v1,${signer.update(`${id}.${at}.`).update(bytes).digest("base64")}`);
     const shown = (signatures ?? "").split(" ").map((each) => Buffer.from(each));
     return shown.some((each) => each.length === expected.length && timingSafeEqual(each, expected));
   };
-  if (!id || !at || ![secrets].flat().some(hasSigned)) {
+  if (!id || !at || !keys.some(hasSigned)) {
     throw new SignatureError("No secret signed the message.");
   }
   if (!(Math.abs(now - Number(at)) <= toleranceS)) {

@@ -72,11 +72,12 @@ def test_package_repeats_and_verifies_as_the_python_client(project: Path, docume
         *((BODY, headers, SECRET, now + 301), (BODY, headers, SECRET, now - 301)),
         (BODY, {**headers, "Webhook-Id": "msg_2"}, SECRET, now),
     ]
+    missing = [(BODY, headers, [SECRET, secret], now) for secret in ("", "whsec_", "None", "whsec_None")]
     (project / "use.mjs").write_text((node_programs.FOLDER / "use_package.mjs").read_text("utf-8"), "utf-8")
-    done = json.loads(run("node", "use.mjs", json.dumps({"signed": [*valid, *invalid]}), cwd=project))
+    done = json.loads(run("node", "use.mjs", json.dumps({"signed": [*valid, *invalid, *missing]}), cwd=project))
     installed = json.loads((project / "node_modules/redemption-ledger-client/package.json").read_text("utf-8"))
 
-    assert done.pop("verified") == ["msg_1", "msg_1", *(["SignatureError"] * len(invalid))]
+    assert done.pop("verified") == ["msg_1", "msg_1", *(["SignatureError"] * len(invalid)), *(["TypeError"] * 4)]
     assert done == {
         "lost": {"keys": 1, "attempts": 4, "pauses": [7, 2, 4], "failed": ""},
         "once": {"keys": 1, "attempts": 1, "pauses": [], "failed": "ProblemError UNAVAILABLE"},

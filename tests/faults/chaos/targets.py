@@ -166,7 +166,7 @@ class FaultTargets:
         """The processes to hurt, if they have work in flight now."""
         match victim:
             case "api":
-                return self._part("uvicorn") if self._load.in_flight() else []
+                return self._part("api.main:create_app") if self._load.in_flight() else []
             case "worker":
                 parents = self._part("worker")
                 return parents if parents and self._count(LEASED) else []

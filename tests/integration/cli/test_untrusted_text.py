@@ -158,6 +158,7 @@ def after(_: object, *arguments: str) -> Arguments:
 NOT_SHOWN = {
     "up": "starts servers; its own words and generated secrets are all that it prints",
     "run": "becomes another process; its errors are those of `migrate`",
+    "relay": "runs until it is stopped; names and targets have few signs",
     "mcp": "speaks a protocol to a program, which gets every text of others as JSON",
 }
 """Commands that print no text that anybody typed."""
@@ -187,6 +188,7 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "campaign list": (lambda stage: after(stage.campaign()), PRINTABLE),
     "campaign show": (lambda stage: (stage.campaign(),), PRINTABLE),
     "campaign waiting": (lambda stage: (stage.campaign(),), ""),
+    "relays": (lambda _: ("--remove", HOSTILE), ""),
     "campaign remove": (lambda stage: (stage.campaign(), HOSTILE), ""),
     "campaign history": (lambda stage: (stage.campaign(),), PRINTABLE),
     "campaign explain": (lambda stage: (stage.campaign(),), PRINTABLE),
