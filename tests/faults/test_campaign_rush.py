@@ -29,7 +29,7 @@ def test_campaign_uses_exactly_its_limit_while_workers_and_broker_fail(servers_f
     assert (report.balance["used_count"], report.balance["reserved"]) == (plan.limit, 0)
     assert report.balance["state"] == "full"
     assert report.returned > 0
-    assert report.events["WaitingOfferMailed"] > 0
+    assert report.events["WaitingListJoined"] > 0
     assert report.events["CampaignThresholdReached"] >= 3
     assert report.struck.total() >= FAULTS_AWAITED, report
     assert {"ok", "CAMPAIGN_EXHAUSTED", "DOMAIN_NOT_ALLOWED", "PERSON_LIMIT"} <= {*report.answers}

@@ -111,9 +111,8 @@ class Relay:
         self._events_max = min(self._events_max * 2, EVENTS_MAX)
         if self.lease.advance(position, batch[-1].position):
             self._position = batch[-1].position
-        else:
+        else:  # `hold` tells whether another process relays, or the position went back
             log.info("another process relays", extra={"component": self.name})
-            self._position = None
         return len(batch)
 
     def _is_idle(self) -> bool:

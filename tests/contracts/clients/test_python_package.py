@@ -282,7 +282,7 @@ def test_webhook_is_verified_as_the_standard_says(client: Package) -> None:
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "None", "whsec_None", SECRET.removeprefix("whsec_"), f"x{SECRET}"])
 def test_secret_that_is_none_verifies_nothing(client: Package, secret: str) -> None:
-    """A setting that is missing must not let anyone sign; nor beside a secret that is right."""
+    """A setting that is missing must not let anyone sign; also if another secret is right."""
     at = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
     headers = {"webhook-id": "1", "webhook-timestamp": str(int(at.timestamp()))}
     headers["webhook-signature"] = Webhook(SECRET).sign("1", at, BODY.decode())

@@ -1,6 +1,6 @@
 """A relay: every event once in order, again after a failure, and never one less."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from unittest.mock import patch
 
 import orjson
@@ -18,7 +18,7 @@ from tests.integration.workers.relay.relay_bench import (
 from tests.support.ledger.ledger_bench import LedgerBench
 from workers.relay import relay as module
 from workers.relay.relay import RelayStoppedError
-from workers.relay.sink import SinkRefusedError, SinkTooLargeError, SinkUnavailableError
+from workers.relay.sink import RelayRecord, SinkRefusedError, SinkTooLargeError, SinkUnavailableError
 
 
 @pytest.fixture
@@ -231,3 +231,20 @@ def test_target_that_does_not_answer_in_time_gets_fewer_events(full: LedgerBench
     open_relay(full, sink).run(Stopping(after=6))
 
     assert [len(batch) for batch in sink.received] == [1, 2, 3]
+
+
+def test_position_that_goes_back_during_a_batch_stops_the_relay(full: LedgerBench, sink: ScriptedSink) -> None:
+    """The database failed over while the target took the events."""
+    relay = open_relay(full, sink)
+    relay.relay_batch()
+    send = sink.send
+
+    def send_during_failover(records: Sequence[RelayRecord]) -> None:
+        send(records)
+        full.rows("UPDATE relays SET position = 2 RETURNING 1")
+
+    with patch.object(sink, "send", send_during_failover):
+        relay.relay_batch()
+
+    with pytest.raises(RelayStoppedError, match="went back from 3 to 2"):
+        relay.relay_batch()
