@@ -23,7 +23,7 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
     """Sends only what this process has claimed.
 
     A claimed run whose message can't be published is lost, as with Celery's own scheduler: it is due again in seconds.
-    Celery's own sends one task for each call, at a time of its own; here those that are due together share a claim.
+    Celery's scheduler sends one task a call. Here those that are due together share a claim.
 
     A subclass says where the lease is.
     """

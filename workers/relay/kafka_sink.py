@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from workers.relay.sink import RelayRecord, SinkRefusedError, SinkTooLargeError, SinkUnavailableError
+
+if TYPE_CHECKING:  # the extra kafka
+    from confluent_kafka import KafkaError, Message, Producer
 
 LONGEST_SEND_S: Final = 10.0
 POLL_S: Final = 0.1
@@ -111,7 +114,7 @@ class KafkaSink:
         self, url: KafkaUrl, properties: Mapping[str, str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._url, self._clock = url, clock
-        self._error: Any = None
+        self._error: KafkaError | None = None
         self._config = {
             **DEFAULTS, **properties, **GUARANTEES, "bootstrap.servers": url.brokers, "error_cb": self._keep_error
         }  # fmt: skip
@@ -123,11 +126,11 @@ class KafkaSink:
         failed: list[Exception] = []
         acknowledged: list[int] = []
 
-        def keep(error: Any, message: Any) -> None:  # noqa: ANN401 - classes of the extra kafka
+        def keep(error: "KafkaError | None", message: "Message") -> None:
             if error is not None:
                 failed.append(self._explain(error))
-            elif message.offset() >= 0:
-                acknowledged.append(message.offset())
+            elif (offset := message.offset()) is not None and offset >= 0:
+                acknowledged.append(offset)
             else:
                 # The broker has seen the sequence number. One that died between that and the record has no record.
                 failed.append(SinkUnavailableError(f"{self._url.brokers}: acknowledged without an offset"))
@@ -174,7 +177,7 @@ class KafkaSink:
                 on_delivery=keep,
             )
 
-    def _open(self) -> Any:  # noqa: ANN401 - a class of the extra kafka
+    def _open(self) -> "Producer":
         try:
             from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - the extra kafka
         except ImportError as error:
@@ -192,7 +195,7 @@ class KafkaSink:
         self._has_topic, self._error = False, None
         self._producer = self._open()
 
-    def _keep_error(self, error: Any) -> None:  # noqa: ANN401 - a class of the extra kafka
+    def _keep_error(self, error: "KafkaError") -> None:
         if self._error is None or error.name() != "_ALL_BROKERS_DOWN":
             self._error = error
 
@@ -210,7 +213,7 @@ class KafkaSink:
             has_no_answer = error.args[0].name() in {"_TRANSPORT", "_TIMED_OUT"}
             raise self._explain(self._error if has_no_answer else error.args[0]) from error
 
-    def _explain(self, error: Any) -> Exception:  # noqa: ANN401 - a class of the extra kafka
+    def _explain(self, error: "KafkaError | None") -> Exception:
         if error is None:
             return SinkUnavailableError(f"{self._url.brokers}: no answer in time")
         name, text = error.name(), error.str()
@@ -223,7 +226,7 @@ class KafkaSink:
         return SinkUnavailableError(f"{self._url.brokers}: {text}")
 
 
-def write_headers(record: RelayRecord) -> list[tuple[str, bytes]]:
+def write_headers(record: RelayRecord) -> list[tuple[str, str | bytes | None]]:
     """Return the headers of a record, by the Kafka binding of CloudEvents 1.0.2 in binary mode."""
     headers = {f"ce_{name}": value for name, value in record.attributes.items() if name != "datacontenttype"}
     return [

@@ -245,7 +245,7 @@ class Seen(NamedTuple):
     def was_kept(self, code: "Seen") -> bool:
         """Whether the free uses were kept for those who waited.
 
-        A request returns uses of its own code that have expired. It is decided with them, and a refusal stores none.
+        A request returns expired uses of the code that it names. It is decided with them, and a refusal stores none.
         """
         expired = range(max(each.reserved for each in code.balances) + 1)
         lefts = ((self.limit or 0) - each.occupied + freed for each in self.balances for freed in expired)
