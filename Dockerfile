@@ -24,7 +24,7 @@ RUN /opt/ledger/bin/pip install --quiet --no-deps --no-build-isolation --no-inde
     --output-reproducible --output-file /opt/ledger/sbom.cdx.json \
  && find /opt/ledger -name '*.pyc' -delete \
  # Compiled once here, not at each start of each container: its files are read-only. Nothing of ours paints source code.
- && /opt/ledger/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(pygments|prompt_toolkit|wcwidth|v1|tests)/' /opt/ledger/lib
+ && /opt/ledger/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(pygments|prompt_toolkit|wcwidth|pydantic/v1|tests)/' /opt/ledger/lib
 
 FROM python:3.13-slim AS ledger
 RUN groupadd --gid 10001 ledger && useradd --uid 10001 --gid ledger --no-create-home --home-dir /nonexistent ledger \

@@ -22,15 +22,15 @@ class CodeTerms(Struct, frozen=True, gc=False):
     """What a code promises. No term has a default, so nothing can leave one out by mistake.
 
     Attributes:
-        max_uses: How many uses it has; None without limit.
-        starts_at: When it begins to take reservations; None: it does from its issue.
-        expires_at: When it stops taking new reservations; None never.
-        validity_days: Days of access after the invitation; None without end.
-        group: Name of the group that people are invited to; None for no group.
-        rebinds_max: How often each access that it gives may be moved; None as often as the policy says.
-        allowed_domains: The only domains of email addresses that may redeem it; None: all.
-        denied_domains: Domains of email addresses that may not redeem it, even if they are allowed; None: no one.
-        notify_at: Thresholds of its limit and before its end whose crossing is reported; None: no one.
+        max_uses: How many uses it has; no limit if absent.
+        starts_at: When it begins to take reservations; from its issue on if absent.
+        expires_at: When it stops taking new reservations; never if absent.
+        validity_days: Days of access after the invitation; no end if absent.
+        group: Name of the group that people are invited to; no group if absent.
+        rebinds_max: How often each access that it gives may be moved; as often as the policy says if absent.
+        allowed_domains: The only domains of email addresses that may redeem it; all if absent.
+        denied_domains: Domains of email addresses that may not redeem it, even if they are allowed; none if absent.
+        notify_at: Thresholds of its limit and before its end whose crossing is reported; none if absent.
     """
 
     max_uses: int | None

@@ -32,6 +32,8 @@ TOP_LEVEL: Final = ("api", "domain", "projections", "workers")
 SHARED: Final = ".data/data/share/redemption-ledger/"
 """Where a wheel has what belongs into the `share` folder of an environment: the documentation."""
 LOCK: Final = "requirements/servers.lock"
+EXTRAS_LOCKS: Final = ("requirements/kafka.lock", "requirements/tracing.lock")
+"""What the extras add to `LOCK`; all locks have one version of a package."""
 LICENSE_FILES: Final = re.compile(r"\.dist-info/(?:.*/)?(?:LICEN[CS]E|COPYING|NOTICE)[^/]*$", re.IGNORECASE)
 
 
@@ -54,7 +56,8 @@ def build_release(folder: Path, revision: str = "HEAD") -> None:
         wheel, sdist = build_distributions(source, folder, int(seconds))
         check_top_level(wheel)
         run_tool(TOOLS / "twine", "check", "--strict", wheel, sdist)
-        pins = list(read_pins((source / LOCK).read_text(encoding="utf-8")))
+        pins = [pin for lock in (LOCK, *EXTRAS_LOCKS) for pin in read_pins((source / lock).read_text(encoding="utf-8"))]
+        pins = sorted({str(pin): pin for pin in pins}.values(), key=str)
         (folder / "constraints.txt").write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
         (folder / "THIRD-PARTY-LICENSES.txt").write_text(collect_licenses(pins), encoding="utf-8")
         sbom = ("--mc-type", "application", "--output-reproducible", "--output-file", folder / "sbom.cdx.json")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from api.schemas.events.cloud_event import CloudEvent
+from api.schemas.events.cloud_event import CloudEvent, describe_message_envelope
 from api.schemas.events.event_schemas import Schema, event_schemas, message_schemas
 from domain.webhooks.cloud_events import ONE_EVENT
 
@@ -54,10 +54,10 @@ def describe_messages(public_url: str) -> Schema:
         public_url: Address of the ledger.
     """
     server = urlsplit(public_url)
-    envelope = _describe_envelope()
     events = {f"event.{name}": _describe_message(schema) for name, schema in event_schemas().items()}
     posted = {f"message.{name}": _describe_message(schema) | SIGNED for name, schema in message_schemas().items()}
-    events, posted = events | {"event.cloudEvent": envelope}, posted | {"message.cloudEvent": envelope | SIGNED}
+    events["event.cloudEvent"] = _describe_envelope(CloudEvent.model_json_schema())
+    posted["message.cloudEvent"] = _describe_envelope(describe_message_envelope()) | SIGNED
     return {
         "asyncapi": ASYNCAPI_VERSION,
         "id": "urn:redemption-ledger",
@@ -120,14 +120,14 @@ def _describe_message(schema: Schema) -> Schema:
     }
 
 
-def _describe_envelope() -> Schema:
+def _describe_envelope(payload: Schema) -> Schema:
     """Return the message of a reader or an endpoint that asks for CloudEvents; `dataschema` names that of its data."""
     return {
         "name": "CloudEvent",
         "title": "CloudEvent",
         "summary": "Each of the other messages, for who asks for the format `cloudevents`.",
         "contentType": ONE_EVENT,
-        "payload": CloudEvent.model_json_schema(),
+        "payload": payload,
     }
 
 

@@ -7,10 +7,12 @@ from typing import Any, cast
 from uuid import uuid4
 
 import jsonschema_rs
+import orjson
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from standardwebhooks import Webhook
 
+from api.schemas.events.cloud_event import describe_message_envelope
 from api.schemas.events.event_schemas import message_schemas
 from domain.values.limits.thresholds import parse_thresholds
 from projections.repositories import webhook_deliveries
@@ -81,6 +83,7 @@ def test_endpoint_gets_cloud_events_that_are_signed(hooks: WebhookBench, server:
     for one in server.received:
         Webhook(hooks.secrets[endpoint_id]).verify(one.body, one.headers)
         assert one.headers["content-type"] == "application/cloudevents+json"
+        jsonschema_rs.Draft202012Validator(describe_message_envelope()).validate(orjson.loads(one.body))
         event = JSONFormat().read(None, one.body)
         events[event.get_subject()] = event
     assert len(bodies) == len(events) == 2

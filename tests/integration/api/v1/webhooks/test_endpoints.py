@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import jsonschema_rs
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from standardwebhooks import Webhook
 
+from api.schemas.events.cloud_event import describe_message_envelope
 from domain.events.registry import EVENT_TYPES
 from projections.repositories.webhook_deliveries import DeliveryResult, EndpointUpdate, WebhookDeliveryRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
@@ -97,6 +99,7 @@ def test_format_is_chosen_and_changed_and_its_test_is_written_so(app: AppClient,
     assert endpoint["format"] == "cloudevents"
     assert ask("POST", url=URL).json()["format"] == "standard"
     assert ask("PATCH", path, format="binary").json()["code"] == "MALFORMED"
+    jsonschema_rs.Draft202012Validator(describe_message_envelope()).validate(wrapped.json())
     event = JSONFormat().read(None, wrapped.body)
     assert wrapped.headers["content-type"] == "application/cloudevents+json"
     assert event.get_id() == wrapped.headers["webhook-id"]
