@@ -99,15 +99,23 @@ def apply(
 
 
 @leaves_no_record(READS_ONLY)
-def config(context: typer.Context, output: OutputOption = None) -> int:
+def config(
+    context: typer.Context,
+    output: OutputOption = None,
+    without_ids: Annotated[bool, typer.Option("--without-ids", help="Leave the ids out, for another ledger.")] = False,
+) -> int:
     """Export groups, webhooks, campaigns and API keys as a file.
 
-    `ledger apply` reads it. It holds no secret, no code and no personal data of customers.
+    `ledger apply` reads it. It holds no secret, no code and no personal data of customers. Ids are those of this
+    ledger: with them a campaign can be renamed here, without them the file creates the same objects in another ledger.
 
     Example: `ledger export config --output ledger.toml`
     """
     with Session(context.obj).open_ledger() as ledger, open_output_file(output) as file:
-        document = {name: _plain(one) for name, one in export_config(ledger.storage, ledger.now()).items()}
+        exported = export_config(ledger.storage, ledger.now())
+        if without_ids:
+            exported = {kind: [_drop_id(one) for one in entries] for kind, entries in exported.items()}
+        document = {name: _plain(one) for name, one in exported.items()}
         file.write(tomli_w.dumps(document, multiline_strings=True).encode())
     return 0
 
@@ -235,6 +243,10 @@ def _describe(change: PlannedChange) -> dict[str, Any]:
         "differences": [one._asdict() for one in change.differences],
         "limits": choices,
     }
+
+
+def _drop_id(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name != "id"}
 
 
 def _plain(value: object) -> object:

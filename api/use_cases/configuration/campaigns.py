@@ -31,6 +31,8 @@ IDS: Final = uuid5(NAMESPACE_OID, "campaigns of configuration files")
 """Namespace of the ids of campaigns that files create (RFC 9562, version 5): a file creates a campaign once."""
 COUNTED_TERMS: Final = frozenset({*SHARED_LIMITS, "person_rule"})
 """Terms whose change can put existing uses over a limit."""
+SHOWN_TERMS: Final = COUNTED_TERMS | {"notify_at", "waiting_hours"}
+"""Terms whose change has an effect on uses, reports or people who wait; others apply to later requests only."""
 HAS_ENDED: Final = "the campaign with this name has ended permanently: give a new campaign another name"
 
 
@@ -94,7 +96,7 @@ def _change(context: PlanContext, balance: CampaignBalance, terms: CampaignTerms
     command = ChangeCampaignTerms(
         context=services.context(context.caller), campaign_id=campaign_id, changes=changes, counting=counting
     )
-    preview = _preview(context, command)
+    preview = _preview(context, command, waits=bool(balance.campaign.waiting))
 
     def perform() -> None:
         campaign_actions.change_campaign(
@@ -107,7 +109,7 @@ def _change(context: PlanContext, balance: CampaignBalance, terms: CampaignTerms
         action="change",
         differences=list_differences(_document(before), _document(terms)),
         live=_count_uses(balance),
-        then=preview.then if (COUNTED_TERMS | {"notify_at"}) & changes.keys() else {},
+        then=preview.then if SHOWN_TERMS & changes.keys() else {},
         choices=_list_choices(context, campaign_id, changes) if has_choice else (),
         problem=preview.problem,
         perform=perform,
@@ -119,7 +121,12 @@ def _end(context: PlanContext, balance: CampaignBalance) -> PlannedChange:
         campaign_actions.end_campaign(context.services, context.caller, balance.campaign.campaign_id, note=context.note)
 
     return PlannedChange(
-        kind="campaign", name=balance.campaign.terms.name, action="remove", live=_count_uses(balance), perform=perform
+        kind="campaign",
+        name=balance.campaign.terms.name,
+        action="remove",
+        live=_count_uses(balance),
+        then={"available": 0},
+        perform=perform,
     )
 
 
@@ -130,7 +137,7 @@ class _Preview(NamedTuple):
     then: Mapping[str, object]
 
 
-def _preview(context: PlanContext, command: CampaignCommand) -> _Preview:
+def _preview(context: PlanContext, command: CampaignCommand, *, waits: bool = False) -> _Preview:
     seen = context.services.storage.ledger.preview_campaign(command)
     if isinstance(seen.result, Refusal):
         return _Preview(context.explain(seen.result), {})
@@ -138,6 +145,8 @@ def _preview(context: PlanContext, command: CampaignCommand) -> _Preview:
     then: dict[str, object] = {"available": "unlimited" if campaign.available is None else campaign.available}
     if campaign.counts_uses:
         then["counted"] = campaign.occupied
+    if waits:
+        then["waiting"] = len(campaign.waiting)
     if seen.crossed:
         then["crosses"] = [one.threshold for one in seen.crossed]
     return _Preview(None, then)
@@ -159,7 +168,9 @@ def _is_open(balance: CampaignBalance) -> bool:
 
 def _count_uses(balance: CampaignBalance) -> dict[str, object]:
     available = "unlimited" if balance.campaign.available is None else balance.campaign.available
-    return {"codes": balance.codes, "used": balance.used, "reserved": balance.reserved, "available": available}
+    counts: dict[str, object] = {"codes": balance.codes, "used": balance.used, "reserved": balance.reserved}
+    waiting = {"waiting": len(balance.campaign.waiting)} if balance.campaign.waiting else {}
+    return {**counts, "available": available, **waiting}
 
 
 def _document(terms: CampaignTerms) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from domain.commands.campaign.waiting_list import JoinWaitingList
 from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.images import make_png
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -93,6 +94,31 @@ def test_file_is_applied_once_and_exported_as_it_was(apply: Apply, terminal: Ter
     }
     assert document["campaigns"][0]["notify_at"] == [80, "10 left"]
     assert document["keys"][0]["networks"] == ["203.0.113.0/24"]
+
+
+def test_export_without_ids_creates_the_same_in_another_ledger(apply: Apply, terminal: Terminal) -> None:
+    """With ids, the file is about the objects of the ledger that it comes from, and refused where they are missing."""
+    apply(WHOLE, "--yes")
+    with_ids, without = (terminal.ledger("export", "config", *options).out for options in ((), ("--without-ids",)))
+    apply("webhooks = []", "--prune", "--yes")
+    refused, created = apply(with_ids), apply(without)
+
+    assert sum("id" in entry for entries in tomllib.loads(with_ids).values() for entry in entries) == 3
+    assert not any("id" in entry for entries in tomllib.loads(without).values() for entry in entries)
+    assert (refused.status, created.status) == (4, 0)
+    assert "create webhook https://shop.example.com/hook" in created.out
+
+
+def test_people_who_wait_are_an_effect(apply: Apply, bench: LedgerBench) -> None:
+    """The plan says that closing the list sends them away, before anybody loses a place."""
+    campaign = bench.create_campaign(name="Autumn", max_uses=1, waiting_hours=24)
+    code = bench.issue(None, bound=False, campaign_id=campaign)
+    bench.redeem(code, "first@example.com")
+    bench.storage.ledger.execute_one(JoinWaitingList(redeem=bench.reserve(code, "second@example.com")))
+    planned = apply('[[campaigns]]\nname = "Autumn"\nmax_uses = 1')
+
+    assert "change campaign Autumn (now: codes 1, used 0, reserved 1, available 0, waiting 1)" in planned.out
+    assert "  then: available 0, counted 1, waiting 0\n" in planned.out
 
 
 def test_logo_is_a_field_as_any_other(apply: Apply, terminal: Terminal, tmp_path: Path) -> None:
