@@ -12,10 +12,11 @@ import pytest
 
 from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, CreateCampaign
 from domain.errors import CampaignConflict, Refusal
+from domain.events.campaign import Counting
 from domain.model.campaign import PERSON_LIMIT_RULE
 from domain.results import AnyResult, Result
 from domain.values.identifiers import EmailAddress
-from domain.values.persons.mailboxes import find_mailbox
+from domain.values.persons.mailboxes import PersonRule, find_mailbox
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.key_rotation import KeyRotation
 from projections.storage.bootstrap import LedgerStore
@@ -37,9 +38,11 @@ def mailbox_campaign(bench: LedgerBench, codes: int, **terms: Any) -> tuple[UUID
     return campaign_id, [bench.issue(campaign_id=campaign_id) for _ in range(codes)]
 
 
-def change(bench: LedgerBench, campaign_id: UUID, **changes: Any) -> AnyResult:
+def change(bench: LedgerBench, campaign_id: UUID, counting: Counting | None = None, **changes: Any) -> AnyResult:
     """Change terms; the result."""
-    command = ChangeCampaignTerms(context=bench.context("staff"), campaign_id=campaign_id, changes=changes)
+    command = ChangeCampaignTerms(
+        context=bench.context("staff"), campaign_id=campaign_id, changes=changes, counting=counting
+    )
     return bench.storage.ledger.execute_one(command)
 
 
@@ -172,6 +175,37 @@ def test_verification_finds_too_many_uses_of_a_mailbox_and_a_digest_of_another_o
 
     assert broken(bench) == [PERSON_LIMIT_RULE]
     assert of_vault == [VAULT_ROWS]
+
+
+@pytest.mark.parametrize("rule", [None, "mailbox"])
+@pytest.mark.parametrize("counting", ["all", "from_now"])
+def test_verification_accepts_uses_from_before_a_limit_of_a_person(
+    bench: LedgerBench, counting: Counting, rule: PersonRule | None
+) -> None:
+    """A person keeps the two earlier uses, whichever the limit counts. A use beyond it that is newer is a violation."""
+    campaign_id, codes = mailbox_campaign(bench, 5, max_per_person=None, person_rule=rule)
+    for code in codes[:2]:
+        done(bench.redeem(code, "li@gmail.com"))
+    assert not isinstance(change(bench, campaign_id, counting, max_per_person=1), Refusal)
+    later = [bench.redeem(codes[2], "wang@gmail.com"), bench.redeem(codes[3], "li@gmail.com")]
+    assert words(later) == ({"ok": 1, "PERSON_LIMIT": 1} if counting == "all" else {"ok": 2})
+    assert broken(bench) == []
+    done(bench.redeem(codes[4], "zhou@gmail.com"))
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        conn.execute("UPDATE recipients SET mailbox_digest = (SELECT min(mailbox_digest) FROM recipients)")
+
+    assert broken(bench) == ([] if rule is None else [PERSON_LIMIT_RULE])
+
+
+def test_verification_does_not_join_people_of_whom_no_mailbox_is_stored(bench: LedgerBench) -> None:
+    """An address without a digest counts as one person, as in a redeem request."""
+    _, codes = mailbox_campaign(bench, 2)
+    for code, address in zip(codes, ("li@gmail.com", "wang@gmail.com"), strict=True):
+        done(bench.redeem(code, address))
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        conn.execute("UPDATE recipients SET mailbox_digest = NULL")
+
+    assert broken(bench) == []
 
 
 def rush(bench: LedgerBench, requests: int, uses: int, *, threads: int) -> list[Result]:
