@@ -15,7 +15,7 @@ from domain.asks import Asks, Names
 from domain.commands.campaign.campaign_limits import check_person_limit
 from domain.commands.campaign.manage_campaign import campaign_event_fields
 from domain.commands.context import CampaignDecision, CommandContext, id_of_text
-from domain.commands.invitation_limits import find_join_limit
+from domain.commands.invitation_limits import find_hidden_answer, find_join_limit
 from domain.commands.reads import Reads, recipients_of
 from domain.commands.reservation.reserve import RESERVE_READS, ReserveUse, reserve_use
 from domain.errors import (
@@ -147,7 +147,8 @@ def join_waiting_list(command: JoinWaitingList, working_set: WorkingSet, policy:
     person = working_set.find_person(campaign, recipient_id)
     places = (each for each in campaign.waiting if working_set.find_person(campaign, each.recipient_id) == person)
     own, expired = next(places, None), campaign.find_expired_offers(command.context.now)
-    if own is not None and own not in expired:
+    waits, hidden = own is not None and own not in expired, find_hidden_answer(command.context)
+    if own is not None and waits and hidden is None:
         return CampaignDecision(campaign.campaign_id, None, place_id=own.place_id)
     if campaign.terms.waiting_hours is None:
         raise _closed("none", campaign)
@@ -155,7 +156,8 @@ def join_waiting_list(command: JoinWaitingList, working_set: WorkingSet, policy:
     is_full = len(campaign.waiting) - len(expired) >= WAITING_MAX
     if is_full or (code.available is not None and of_code >= code.available):
         raise _closed("full", campaign)
-    if (limit := find_join_limit(command.context)) is not None:
+    limit = find_join_limit(command.context) or (hidden if waits else None)
+    if limit is not None:  # of a person who waits, as of one who does not
         raise limit
     fields = campaign_event_fields(command.context, campaign)
     to_end = [own] if own is not None else expired[:1] if len(campaign.waiting) >= WAITING_MAX else []
@@ -182,7 +184,7 @@ def _find_full_campaign(command: JoinWaitingList, working_set: WorkingSet, polic
     except (CampaignHeld, CampaignExhausted) as error:
         campaign_id = error.campaign_id
     else:
-        raise decision.refusal or WaitingListClosed("uses_left")
+        raise decision.refusal or find_hidden_answer(command.context) or WaitingListClosed("uses_left")
     if campaign_id is None:
         raise AssertionError("a refusal by a campaign names it")
     return working_set.campaigns[campaign_id]

@@ -312,3 +312,25 @@ def test_limit_of_a_person_is_hidden_beyond_the_limit_and_new_people_still_redee
     assert answers == ["PERSON_LIMIT"] * RATES.per_address + ["RATE_LIMITED"] * 5
     assert "其他邮箱" in probes[-1].body["detail"]
     assert new.status == 202
+
+
+def test_place_on_a_waiting_list_is_hidden_beyond_the_limit_and_new_people_still_join(app: AppClient) -> None:
+    """Who waits is learned of as few people as who has a use; a person who does not wait costs a place and an email."""
+    campaign = create_campaign(app, max_uses=1, waiting_hours=24)
+    code = app.issue(make_template(max_uses=None, bound=False, campaign_id=campaign))
+    members = [f"member{number}@example.com" for number in range(RATES.per_address + 5)]
+    join = partial(ask, app, path="/api/v1/public/waiting-list")
+
+    async def joins() -> tuple[list[AsgiResponse], AsgiResponse, AsgiResponse]:
+        await ask(app, "198.51.100.1", "first@example.com", code)
+        for number, email in enumerate(members):
+            await join(f"198.51.100.{number}", email, code)
+        probes = [await join("203.0.113.9", email, code) for email in members]
+        own = await join(f"198.51.100.{len(members) - 1}", members[-1], code)
+        return probes, await join("203.0.113.9", "new@example.com", code), own
+
+    probes, new, own = inside(app, joins)
+
+    answers = [response.code or response.body["state"] for response in probes]
+    assert answers == ["listed"] * RATES.per_address + ["RATE_LIMITED"] * 5
+    assert (new.body["state"], own.body["state"]) == ("waiting", "listed")

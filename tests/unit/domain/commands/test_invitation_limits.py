@@ -19,7 +19,8 @@ from domain.errors import (
 )
 from domain.events.event import Event
 from domain.events.reservation import RebindReserved, UseReserved
-from tests.support.ledger.scenario import START, Scenario, ScenarioDraft, draft_person, refusal
+from tests.support.ledger.code_terms import make_campaign_terms
+from tests.support.ledger.scenario import START, Scenario, ScenarioDraft, done, draft_person, refusal
 
 WAITS = InvitationWaits(recipient_s=1, again_s=20, address_s=300)
 NO_ID = UUID(int=0)
@@ -166,6 +167,32 @@ def test_correction_hides_who_has_a_use_beyond_the_limit() -> None:
     )
 
     assert refusal(scenario.run(command)) == "RATE_LIMITED"
+
+
+@pytest.mark.parametrize(("is_offered", "is_bounded"), [(False, False), (False, True), (True, True)])
+def test_place_on_a_waiting_list_is_hidden_from_a_client_that_asked_about_too_many_recipients(
+    *, is_offered: bool, is_bounded: bool
+) -> None:
+    """Once it may put no more people on the list, the answer is the same for those who wait and for those who do not.
+
+    Until then, a stranger still joins, which an email and a place on the list show.
+    """
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=1, waiting_hours=24), max_uses=9, bound=False)
+    use = scenario.sent("mine")
+    scenario.wait("li")
+    if is_offered:
+        done(scenario.refund(use, revoke_access=False))
+        scenario.offer_uses()
+    waits = InvitationWaits(others_s=36, address_s=90 if is_bounded else 0)
+
+    of_li, of_stranger = (scenario.wait(person, waits=waits) for person in ("li", "stranger"))
+
+    assert isinstance(of_li, InvitationsLimited)
+    assert (of_li.why, of_li.retry_after_s) == ("other_recipients", 36)
+    assert isinstance(of_stranger, Refusal) == is_bounded
+    if is_bounded:
+        assert isinstance(of_stranger, InvitationsLimited)
+        assert (of_stranger.why, of_stranger.retry_after_s) == (of_li.why, of_li.retry_after_s)
 
 
 SAME_FOR_EVERYONE = {
