@@ -235,6 +235,7 @@ class Runtime:
             self.channel(),
             storage.ledger.execute_one,
             partial(self.context, "sweep", None),
+            _log_bug,
         )
 
     @cached_property
@@ -248,7 +249,7 @@ class Runtime:
             NearEndRows(self.storage),
             report_codes,
             self.storage.ledger.execute_one,
-            lambda error: _log_bugs([error]),
+            _log_bug,
             partial(self.context, "sweep", None),
         )
 
@@ -358,6 +359,10 @@ def _refusal_counter(mark: Callable[[], None]) -> Callable[[Rejected], None]:
             mark()
 
     return count
+
+
+def _log_bug(error: Exception) -> None:
+    _log_bugs([error])
 
 
 def _log_bugs(results: list[Result | Exception]) -> list[Result | Exception]:

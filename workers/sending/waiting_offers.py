@@ -16,6 +16,7 @@ from domain.model.redeem_code import CodeState, RedeemCode
 from domain.model.waiting_list import find_place
 from domain.ports import Channel, OptOuts, OutboundMessage, Outcome, OutcomeUnknown, outcome_label
 from domain.values.identifiers import EmailAddress
+from projections.database.errors import StorageUnavailableError
 from projections.work_queue.waiting_offers import FIRST, DueOffer
 from workers.sending.delivery_steps import DeliverySteps
 from workers.sending.loop import Ended, send_at_once, send_due
@@ -67,6 +68,7 @@ class WaitingOfferSender:
         channel: Sends the emails.
         execute: Runs one command.
         context: Who and when.
+        log_bug: Logs what a bug in the offers of one campaign raised; the others are offered.
     """
 
     lists: WaitingLists
@@ -77,23 +79,39 @@ class WaitingOfferSender:
     channel: Channel
     execute: Callable[[WaitingListCommand], object]
     context: Callable[[], CommandContext]
+    log_bug: Callable[[Exception], object]
     after: UUID = FIRST
     leased_count: int = field(default=0, init=False)
     slots: int = field(default=1, init=False)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Offer what is left in some campaigns, and send the emails that are due."""
+        """Offer what is left in some campaigns, and send the emails that are due.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable. The next run continues with the same campaign.
+        """
         campaign_ids = self.lists.list_campaigns(self.after)
-        self.after = campaign_ids[-1] if campaign_ids else FIRST
+        if not campaign_ids:
+            self.after = FIRST
         for campaign_id in campaign_ids:
             if should_stop():
                 return
-            context = self.context()
-            campaign = self.find_campaign(campaign_id)
-            if campaign is not None and campaign.needs_offers(context.now):
-                self.execute(OfferUses(context=context, campaign_id=campaign_id))
+            try:
+                self._offer(campaign_id)
+            except StorageUnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug about one campaign stops no other
+                self.log_bug(error)
+            self.after = campaign_id
         self.leased_count = 0
         send_due(self, should_stop)
+
+    def _offer(self, campaign_id: UUID) -> None:
+        """Offer what is left in one campaign."""
+        context = self.context()
+        campaign = self.find_campaign(campaign_id)
+        if campaign is not None and campaign.needs_offers(context.now):
+            self.execute(OfferUses(context=context, campaign_id=campaign_id))
 
     def turn(self, ended: Sequence[Ended[_PreparedOffer, Outcome]], free: int) -> Sequence[_PreparedOffer] | None:
         """Store outcomes, and lease the email that is due longest."""

@@ -1,7 +1,7 @@
 """Offers to people on waiting lists over a real ledger: one email each, bounded, and the next person where it fails."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.commands.campaign.manage_campaign import ChangeCampaignTerms
-from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, JoinWaitingList
+from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, JoinWaitingList, WaitingListCommand
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
@@ -19,6 +19,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.waiting_list import OFFER_MAIL_MAX
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.results import CampaignResult, WaitingResult
+from projections.database.errors import StorageUnavailableError
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.event_store.stored_state import read_fields
 from projections.privacy.opt_outs import OptOutRepository
@@ -45,6 +46,7 @@ class WaitingRig:
     now: datetime
     campaign_id: UUID
     code: str
+    bugs: list[Exception] = field(default_factory=list)
 
     def context(self, actor: ActorKind = "sweep") -> CommandContext:
         """Who and when."""
@@ -70,10 +72,10 @@ class WaitingRig:
         assert campaign is not None
         return campaign
 
-    def sweep(self) -> list[str]:
-        """Offer and send; the people who were written to so far."""
+    def make_sender(self) -> WaitingOfferSender:
+        """What offers and sends; a bug goes to `bugs`."""
         storage = self.bench.storage
-        WaitingOfferSender(
+        return WaitingOfferSender(
             WaitingRows(storage, LEASE_S),
             CampaignReader(storage).find_campaign_state,
             self._find_code,
@@ -82,8 +84,14 @@ class WaitingRig:
             self.channel,
             storage.ledger.execute_one,
             self.context,
-        ).run()
+            self.bugs.append,
+        )
+
+    def sweep(self) -> list[str]:
+        """Offer and send; the people who were written to so far."""
+        self.make_sender().run()
         assert_no_drift(self.bench)
+        assert self.bugs == []
         return [message.recipient.typed.partition("@")[0] for message in self.channel.sent]
 
     def _find_code(self, code_id: UUID) -> RedeemCode | None:
@@ -293,6 +301,60 @@ class _Dying(FakeChannel):
 
     def send(self, message: OutboundMessage) -> Outcome:
         raise KeyboardInterrupt(str(message.reservation_id))
+
+
+def test_bug_in_one_campaign_stops_no_other(house: WaitingRig) -> None:
+    """Whichever comes first: it is logged, and the other one offers its use and sends the email."""
+    broken = house.campaign_id
+    house.campaign_id = house.bench.create_campaign(max_uses=1, waiting_hours=HOURS)
+    house.wait("wang", house.bench.issue(99, bound=False, campaign_id=broken, group="red"))
+    house.code = house.bench.issue(99, bound=False, campaign_id=house.campaign_id, group="red")
+    house.bench.redeem(house.code, "second@example.com")
+    house.wait("li")
+    house.allow(2)
+    sender, find = house.make_sender(), CampaignReader(house.bench.storage).find_campaign_state
+
+    def find_campaign(campaign_id: UUID) -> Campaign | None:
+        if campaign_id == broken:
+            raise ZeroDivisionError
+        return find(campaign_id)
+
+    sender.find_campaign = find_campaign
+    sender.run()
+
+    assert [message.recipient.typed for message in house.channel.sent] == ["li@example.com"]
+    assert [*map(type, house.bugs)] == [ZeroDivisionError]
+
+
+def test_run_continues_with_the_campaign_at_which_the_database_was_unavailable(house: WaitingRig) -> None:
+    """It is not left out until all others had their turn."""
+    house.wait("li")
+    house.allow(2)
+    sender, execute = house.make_sender(), house.bench.storage.ledger.execute_one
+
+    def fail(_command: WaitingListCommand) -> None:
+        raise StorageUnavailableError
+
+    sender.execute = fail
+    with pytest.raises(StorageUnavailableError):
+        sender.run()
+    sender.execute = execute
+    sender.run()
+
+    assert [message.recipient.typed for message in house.channel.sent] == ["li@example.com"]
+    assert house.bugs == []
+
+
+def test_run_that_should_stop_offers_nothing(house: WaitingRig) -> None:
+    """The next one does."""
+    house.wait("li")
+    house.allow(2)
+    sender = house.make_sender()
+    sender.run(lambda: True)
+    stopped = list(house.channel.sent)
+    sender.run()
+
+    assert (stopped, len(house.channel.sent)) == ([], 1)
 
 
 def test_two_spellings_of_one_inbox_have_one_place(house: WaitingRig) -> None:
