@@ -328,7 +328,12 @@ INSERT INTO waiting_places (place_id, campaign_id, code_id, recipient_id, joined
 VALUES (%(place_id)s, %(campaign_id)s, %(code_id)s, %(recipient_id)s, %(at)s);
 
 -- name: make_waiting_offer_due
-UPDATE waiting_places SET due_at = %(at)s, offered_at = %(at)s WHERE place_id = %(place_id)s;
+-- A renewed offer has an email of its own. One that a worker has leased is due when the lease ends; the microsecond keeps
+-- that worker from ending the renewed one.
+UPDATE waiting_places SET
+    offered_at = %(at)s, attempts = 0, outcome = NULL, due_at = greatest(%(at)s, leased_until),
+    leased_until = leased_until + interval '1 microsecond'
+WHERE place_id = %(place_id)s;
 
 -- name: make_hand_out_mails_due
 -- The emails with handed-out codes that events of this transaction request. A row that a worker has leased is due when

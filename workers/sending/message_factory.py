@@ -189,7 +189,7 @@ class MessageFactory:
         return OutboundMessage(
             reservation_id=place.place_id,
             template="waiting_offer",
-            message_id=f"<{place.place_id}.offer@{self.mail_domain}>",
+            message_id=f"<{place.place_id}.offer-{offer.written_at:%Y%m%dT%H%M%S}@{self.mail_domain}>",
             recipient=recipient,
             language=place.language,
             link=waiting_url(self.public_url, self.secret, PlaceRef(offer.campaign_id, place.place_id)),

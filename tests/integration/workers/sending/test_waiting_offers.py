@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain.commands.campaign.manage_campaign import ChangeCampaignTerms
-from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, JoinWaitingList, WaitingListCommand
+from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, PauseCampaign, ResumeCampaign
+from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, JoinWaitingList, OfferUses, WaitingListCommand
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
@@ -64,6 +64,10 @@ class WaitingRig:
             context=self.context("staff"), campaign_id=self.campaign_id, changes={"max_uses": uses}
         )
         assert isinstance(self.bench.storage.ledger.execute_one(change), CampaignResult)
+
+    def manage(self, command: PauseCampaign | ResumeCampaign) -> None:
+        """Staff pause or resume the campaign."""
+        assert isinstance(self.bench.storage.ledger.execute_one(command), CampaignResult)
 
     @property
     def campaign(self) -> Campaign:
@@ -301,6 +305,46 @@ class _Dying(FakeChannel):
 
     def send(self, message: OutboundMessage) -> Outcome:
         raise KeyboardInterrupt(str(message.reservation_id))
+
+
+@pytest.mark.parametrize("first", [Accepted(server="mx"), LATER])
+def test_renewed_offer_has_an_email_of_its_own(house: WaitingRig, first: Outcome) -> None:
+    """Mail programs show it next to the first one, and it has all attempts, whatever became of the first."""
+    house.channel = FakeChannel(first)
+    house.wait("li")
+    house.allow(2)
+    for _ in range(9):
+        house.sweep()
+        house.now += timedelta(hours=1)
+    earlier = {message.message_id for message in house.channel.sent}
+    house.manage(PauseCampaign(context=house.context("staff"), campaign_id=house.campaign_id))
+    house.now += timedelta(hours=HOURS) + OFFER_MAIL_MAX
+    house.manage(ResumeCampaign(context=house.context("staff"), campaign_id=house.campaign_id))
+    house.channel = FakeChannel()
+
+    assert house.sweep() == ["li"]
+    assert len(earlier) == 1
+    assert house.channel.sent[0].message_id not in earlier
+    assert house.bench.rows("SELECT attempts, outcome FROM waiting_places") == [(1, "sent")]
+
+
+def test_offer_that_is_renewed_while_its_email_is_sent_is_written_about_again(house: WaitingRig) -> None:
+    """The worker that has the lease does not end the renewed one; the second email follows when the lease ends."""
+    house.wait("li")
+    house.allow(2)
+    house.bench.storage.ledger.execute_one(OfferUses(context=house.context(), campaign_id=house.campaign_id))
+    rows = WaitingRows(house.bench.storage, LEASE_S)
+    leased = rows.take(house.now)
+    assert leased is not None
+    house.manage(PauseCampaign(context=house.context("staff"), campaign_id=house.campaign_id))
+    ahead = house.now
+    house.now += timedelta(hours=HOURS) + OFFER_MAIL_MAX
+    house.manage(ResumeCampaign(context=house.context("staff"), campaign_id=house.campaign_id))
+    rows.close(leased, None, "sent")
+    house.now = max(house.now, ahead + timedelta(seconds=LEASE_S + 1))
+
+    assert house.sweep() == ["li"]
+    assert house.outcomes() == ["sent"]
 
 
 def test_bug_in_one_campaign_stops_no_other(house: WaitingRig) -> None:
