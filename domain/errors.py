@@ -264,11 +264,11 @@ class CodeNotJoinable(RefusalWithReason):
 
 
 class WaitingListClosed(RefusalWithReason):
-    """The waiting list of the campaign takes no one now: there is none, uses are left, or it is full."""
+    """A person is not put on the waiting list: there is none, a use is left, they have one, or the list is full."""
 
     code = "WAITING_LIST_CLOSED"
     kind = "conflict"
-    reasons = ("none", "uses_left", "full")
+    reasons = ("none", "uses_left", "has_use", "full")
 
 
 class CampaignConflict(RefusalWithReason):

@@ -318,7 +318,7 @@ def test_joining_is_refused_without_a_list_with_uses_left_and_beyond_its_size(mo
     without = full(waiting_hours=None)
     left = full(max_per_person=1)
     assert why(without.wait("li")) == "WAITING_LIST_CLOSED/none"
-    assert why(left.wait("p0")) == "WAITING_LIST_CLOSED/uses_left"
+    assert why(left.wait("p0")) == "WAITING_LIST_CLOSED/has_use"
     give_back(left)
     assert why(left.wait("li")) == "WAITING_LIST_CLOSED/uses_left"
 
