@@ -268,6 +268,8 @@ def _record_in_campaign(
             working_set.writes.texts.append(decision.text)
         for draft in decision.recipients:
             working_set.register_new_recipient(draft)
+    if decision.suppression is not None:
+        working_set.suppress(decision.suppression)
     if isinstance(command, WaitingListCommand):
         campaign = working_set.campaigns[decision.campaign_id]
         place = None if decision.place_id is None else find_place(campaign.waiting, decision.place_id)

@@ -76,8 +76,8 @@ class OutboundMessage:
     Every attempt at the same message is equal to the last byte, if its group's texts and branding are.
 
     Attributes:
-        reservation_id: The reservation that the message belongs to; of a handed-out code, the id of the code; of a
-            message to staff, a random id.
+        reservation_id: The reservation that the message belongs to; of a handed-out code, the id of the code; of an
+            offer, the id of the place on the waiting list; of a message to staff, a random id.
         template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the
             access stays as it is), that the invitation was moved to another email address, that the access was moved to
             another group, that the access ends soon, that it has ended, or that the invitation is not accepted yet;
@@ -141,6 +141,8 @@ class OutboundMessage:
         """The email, as a report names it."""
         if self.template in HAND_OUT_TEMPLATES:
             return MailRef("hand_out", self.reservation_id, self.attempt)
+        if self.template == "waiting_offer":
+            return MailRef("offer", self.reservation_id, self.delivery)
         return MailRef("invite" if self.template == "invite" else "notice", self.reservation_id, self.delivery)
 
 

@@ -10,21 +10,24 @@ from typing import Final, Literal, NamedTuple, Protocol
 from uuid import UUID, uuid5
 
 from domain.command_bus import Command
+from domain.commands.campaign.waiting_list import LeaveWaitingList
 from domain.commands.context import CommandContext
 from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.hand_out.hand_out_mail import RecordHandOutReport
 from domain.errors import Refusal
+from domain.events.waiting_list import WaitingListLeft
+from domain.model.suppression import ReportKind, find_suppression, suppressed_until
 from domain.ports import TextDraft
-from domain.results import Result
+from domain.results import Result, WaitingResult
 from domain.values.mail.mail_token import MailRef, read_mail_token
+from domain.writes import NewSuppression
 
-ReportKind = Literal["bounced", "delayed", "complained"]
 REPORT_CHARS_MAX: Final = 8_000
 """Characters of a report that are stored."""
 RECORDED: Final = "taken"
 ReportOutcome = Literal["taken", "known", "no_token", "unknown", "not_sent"]
-"""What became of a report: it is in the history now; it was before; it has no valid token, or an expired one; what its
-token names is not in this ledger, or its recipient's data was erased; or it was never sent."""
+"""What became of a report: it is in the history now; it was before, or changes nothing; it has no valid token, or an
+expired one; what its token names is not in this ledger, or its recipient's data was erased; or it was never sent."""
 
 
 class MailReport(NamedTuple):
@@ -74,6 +77,14 @@ class DraftReport(Protocol):
         """Encrypt the text under its id; it is about a reservation, or about a code."""
 
 
+class ReportedOffer(NamedTuple):
+    """Whom the email of an offer is about: the campaign and the person of the place, and the group of the code."""
+
+    campaign_id: UUID
+    recipient_id: UUID
+    group: str | None
+
+
 class ReportIntake(NamedTuple):
     """Takes in reports.
 
@@ -83,6 +94,8 @@ class ReportIntake(NamedTuple):
         draft_text: Drafts texts for the vault.
         new_id: Random ids.
         has_recipient: Whether the person whom an email was sent to is known; not if their data was erased.
+        find_offer: Returns a place on a waiting list, also one that has ended; None if its person's data was erased.
+        leave: Ends a place.
     """
 
     secret: bytes
@@ -90,6 +103,8 @@ class ReportIntake(NamedTuple):
     draft_text: DraftReport
     new_id: Callable[[], UUID]
     has_recipient: Callable[[MailRef], bool]
+    find_offer: Callable[[UUID], ReportedOffer | None]
+    leave: Callable[[LeaveWaitingList], WaitingResult | Refusal]
 
     def take(self, report: MailReport, context: CommandContext) -> TakenReport:
         """Record what a report says, once. The same report again, or another one about the same, changes nothing.
@@ -100,6 +115,8 @@ class ReportIntake(NamedTuple):
         ref = self._find_ref(report, context.now)
         if ref is None:
             return TakenReport("no_token")
+        if ref.kind == "offer":
+            return self._end_place(report, ref, context)
         if not self.has_recipient(ref):
             return TakenReport("unknown", ref)
         (result,) = self.execute([self._command(report, ref, context)])
@@ -111,13 +128,35 @@ class ReportIntake(NamedTuple):
             RECORDED, ref, ("HandOut" if ref.kind == "hand_out" else "Invite") + report.kind.capitalize()
         )
 
+    def _end_place(self, report: MailReport, ref: MailRef, context: CommandContext) -> TakenReport:
+        """End the place of a person who does not get the email of the offer, or wants none; a delay changes nothing."""
+        offer = self.find_offer(ref.subject_id)
+        if offer is None:
+            return TakenReport("unknown", ref)
+        if report.kind == "delayed":
+            return TakenReport("known", ref)
+        reason, since = find_suppression(report.kind, report.reason, offer.group), context.now
+        command = LeaveWaitingList(
+            context=context,
+            campaign_id=offer.campaign_id,
+            place_id=ref.subject_id,
+            cause="undeliverable",
+            note=self.draft_text(report.text, _find_text_id(report, ref), None),
+            suppression=None
+            if reason is None
+            else NewSuppression(offer.recipient_id, reason, since, suppressed_until(reason.cause, since)),
+        )
+        result = self.leave(command)
+        if isinstance(result, Refusal):
+            return TakenReport("unknown", ref)
+        return TakenReport(RECORDED, ref, WaitingListLeft.__name__) if result.changed else TakenReport("known", ref)
+
     def _find_ref(self, report: MailReport, now: datetime) -> MailRef | None:
         refs = (read_mail_token(self.secret, token, now) for token in report.tokens)
         return next((ref for ref in refs if ref is not None), None)
 
     def _command(self, report: MailReport, ref: MailRef, context: CommandContext) -> Command:
-        # The id is that of the report, so that the same one, come again, is recognized.
-        text_id = uuid5(ref.subject_id, f"{ref.kind} {ref.number} {report.kind}")
+        text_id = _find_text_id(report, ref)
         if ref.kind == "hand_out":
             return RecordHandOutReport(
                 context=context,
@@ -133,8 +172,13 @@ class ReportIntake(NamedTuple):
             delivery=ref.number,
             case_id=self.new_id(),
             kind=report.kind,
-            mail=ref.kind,
+            mail="invite" if ref.kind == "invite" else "notice",
             reason=report.reason,
             reply_code=report.reply_code,
             text=self.draft_text(report.text, text_id, ref.subject_id),
         )
+
+
+def _find_text_id(report: MailReport, ref: MailRef) -> UUID:
+    """Return the id of the report and of its text, so that the same one, come again, is recognized."""
+    return uuid5(ref.subject_id, f"{ref.kind} {ref.number} {report.kind}")

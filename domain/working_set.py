@@ -208,17 +208,21 @@ class WorkingSet:
             self.record(code_id, [delay_report(crossing, self.codes[code_id].last_at) for crossing in crossings])
 
     def _record_suppression(self, event: Event, code: RedeemCode, reservation: Reservation | None) -> None:
-        """Record that an address is not written to any more, for the rest of the batch and for the store."""
+        """Record what an event of a report says about the address of its recipient."""
         about = reservation or self.handed_out[code.code_id]
         group = code.terms.group if reservation is None else reservation.group
         if (suppression := suppression_after(event, group)) is None:
             return
-        earlier = self.suppressions.get(about.recipient_id, ())
-        if suppression not in earlier:
-            self.suppressions[about.recipient_id] = (*earlier, suppression)
         since = event.waits_from
         until = suppressed_until(suppression.cause, since)
-        self.writes.suppressions.append(NewSuppression(about.recipient_id, suppression, since, until))
+        self.suppress(NewSuppression(about.recipient_id, suppression, since, until))
+
+    def suppress(self, new: NewSuppression) -> None:
+        """Record that an address is not written to any more, for the rest of the batch and for the store."""
+        earlier = self.suppressions.get(new.recipient_id, ())
+        if new.suppression not in earlier:
+            self.suppressions[new.recipient_id] = (*earlier, new.suppression)
+        self.writes.suppressions.append(new)
 
     def record_campaign(self, campaign_id: UUID, event: CampaignEvent) -> None:
         """Fold a new event of a campaign in and keep it for the store.

@@ -25,7 +25,7 @@ from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.privacy.in_flight import read_leased_addresses
 from projections.privacy.opt_outs import OptOutRepository
-from projections.privacy.reported_recipients import has_recipient
+from projections.privacy.reported_recipients import find_offer, has_recipient
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.reader import Reader
 from projections.repositories.groups import GroupRepository
@@ -189,6 +189,8 @@ class Runtime:
             draft_text=storage.vault.seal_text,
             new_id=RANDOM.draw_uuid,
             has_recipient=partial(has_recipient, storage),
+            find_offer=partial(find_offer, storage),
+            leave=storage.ledger.execute_one,
         )
 
     def create_access_expirer(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:

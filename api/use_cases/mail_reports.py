@@ -7,7 +7,7 @@ from api.use_cases.mail_hooks.hook import HookRequest, MailHook
 from api.use_cases.services import Caller, LedgerServices, Services
 from domain.report_intake import ReportIntake
 from projections.config.settings import LedgerSettings
-from projections.privacy.reported_recipients import has_recipient
+from projections.privacy.reported_recipients import find_offer, has_recipient
 from projections.telemetry.metrics import MAIL_REPORTS
 
 
@@ -27,6 +27,8 @@ def open_intake(services: LedgerServices, settings: LedgerSettings) -> ReportInt
         draft_text=storage.vault.seal_text,
         new_id=services.new_id,
         has_recipient=partial(has_recipient, storage),
+        find_offer=partial(find_offer, storage),
+        leave=storage.ledger.execute_one,
     )
 
 

@@ -15,7 +15,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import CodeDraft, Language, RecipientDraft, TextDraft
 from domain.values.timestamps import possible_time
-from domain.writes import GivenCode, IdempotencyKey
+from domain.writes import GivenCode, IdempotencyKey, NewSuppression
 
 
 class InvitationWaits(Struct, frozen=True, kw_only=True):
@@ -106,7 +106,8 @@ class CampaignDecision(Struct, frozen=True):
 
     `hand_out_texts`: texts of the hand-out that change, by language. `text`: a reason that the event may name.
     `more`: events that follow it, such as the uses that limits count from it on. `place_id`: the place on a waiting
-    list that it was about. `recipients`: recipients whom the vault may not have yet.
+    list that it was about. `recipients`: recipients whom the vault may not have yet. `suppression`: an address that is
+    not written to from now on, also if no event says so.
     """
 
     campaign_id: UUID
@@ -117,6 +118,7 @@ class CampaignDecision(Struct, frozen=True):
     more: Sequence[CampaignEvent] = ()
     place_id: UUID | None = None
     recipients: Sequence[RecipientDraft] = ()
+    suppression: NewSuppression | None = None
 
 
 def id_of_text(text: TextDraft | None) -> UUID | None:

@@ -85,7 +85,7 @@ class WaitingListLeft(WaitingListEvent, frozen=True, kw_only=True):
 
     Attributes:
         cause: Why.
-        text_id: The reason of staff, in the vault.
+        text_id: The reason of staff, or the report that the email of the offer did not arrive, in the vault.
     """
 
     IMPORTANCE = "step"

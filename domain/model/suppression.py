@@ -8,6 +8,8 @@ from domain.events.hand_out import HandOutBounced, HandOutComplained
 from domain.events.reservation import InviteBounced, InviteComplained
 
 SuppressionCause = Literal["mailbox_unknown", "domain_unknown", "complained"]
+ReportKind = Literal["bounced", "delayed", "complained"]
+"""What a mail server or a recipient reports of an email."""
 CAUSES: Final[tuple[SuppressionCause, ...]] = get_args(SuppressionCause)
 SUPPRESSING: Final = frozenset({InviteBounced, InviteComplained, HandOutBounced, HandOutComplained})
 """Types of events that may lead to one."""
@@ -36,16 +38,24 @@ class Suppression(NamedTuple):
         return not self.is_of_group or self.group == group
 
 
-def suppression_after(event: Event, group: str | None) -> Suppression | None:
+def find_suppression(kind: ReportKind, reason: str | None, group: str | None) -> Suppression | None:
     """Return what a report about an email of a group leads to; None if its address may be written to.
 
     A full mailbox, a server that refuses mail of this sender, or one that could not be reached says nothing about the
     address.
     """
-    if isinstance(event, InviteComplained | HandOutComplained):
+    if kind == "complained":
         return Suppression("complained", group, is_of_group=True)
-    if isinstance(event, InviteBounced | HandOutBounced) and event.reason in CAUSES:
-        return Suppression(event.reason)
+    cause = next((cause for cause in CAUSES if cause == reason), None)
+    return Suppression(cause) if kind == "bounced" and cause is not None else None
+
+
+def suppression_after(event: Event, group: str | None) -> Suppression | None:
+    """Return what an event of a report about an email of a group leads to."""
+    if isinstance(event, InviteComplained | HandOutComplained):
+        return find_suppression("complained", None, group)
+    if isinstance(event, InviteBounced | HandOutBounced):
+        return find_suppression("bounced", event.reason, group)
     return None
 
 

@@ -211,7 +211,7 @@ class PostgresUnitOfWork:
             if working_set.changed_campaigns:
                 side_tables.keep_waiting_places(self._cursor, working_set)
             side_tables.enqueue_revocation_followups(self._cursor, working_set)
-            side_tables.suppress_addresses(self._cursor, writes.suppressions)
+        side_tables.suppress_addresses(self._cursor, writes.suppressions)
         side_tables.save_idempotency_keys(self._cursor, writes.keys)
         yield from side_tables.record_rejections(self._cursor, self._caches, writes)
 

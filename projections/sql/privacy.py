@@ -64,6 +64,7 @@ class PrivacySql(Statements, file="privacy.sql"):
     suppressions_of_recipient: LiteralString
     has_recipient_of_reservation: LiteralString
     has_recipient_of_code: LiteralString
+    reported_offer: LiteralString
     suppressions_at: LiteralString
     lift_suppressions: LiteralString
     has_erased: LiteralString

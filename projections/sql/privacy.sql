@@ -277,6 +277,12 @@ SELECT EXISTS (
     SELECT FROM handed_out_codes JOIN recipients USING (recipient_id) WHERE code_id = %s
 );
 
+-- name: reported_offer
+-- The place on a waiting list that the email of an offer is about, whether it has ended or not.
+SELECT p.campaign_id, p.recipient_id, b.group_name
+FROM waiting_places p JOIN recipients r USING (recipient_id) LEFT JOIN code_balances b USING (code_id)
+WHERE p.place_id = %s;
+
 -- name: suppressions_at
 -- Those that stand now and stood at a time: one that was lifted since is not known any more.
 SELECT recipient_id, cause, nullif(group_name, ''), is_of_group FROM suppressed_addresses

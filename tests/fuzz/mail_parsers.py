@@ -7,7 +7,8 @@ from typing import Final, get_args
 from api.errors import ApplicationError
 from api.use_cases.mail_hooks.hook import HookRequest
 from api.use_cases.mail_hooks.providers import open_mail_hook
-from domain.report_intake import REPORT_CHARS_MAX, MailReport, ReportKind
+from domain.model.suppression import ReportKind
+from domain.report_intake import REPORT_CHARS_MAX, MailReport
 from domain.values.mail.bounce_reason import BounceReason
 from domain.values.mail.mail_provider import PROVIDERS
 from domain.values.mail.mail_token import read_mail_token

@@ -16,7 +16,8 @@ from typing import Final
 
 from flufl.bounce import all_failures
 
-from domain.report_intake import REPORT_CHARS_MAX, MailReport, ReportKind
+from domain.model.suppression import ReportKind
+from domain.report_intake import REPORT_CHARS_MAX, MailReport
 from domain.values.mail.bounce_reason import BounceReason, reason_of_status
 from domain.values.mail.mail_token import find_tokens
 

@@ -18,8 +18,9 @@ from workers.mail_reports.report_parser import REPORT_BYTES_MAX, parse_report
 from workers.mail_reports.take_reports import NO_REPORT
 
 STDIN = "-"
+_SUBJECTS = {"hand_out": "code_id", "offer": "place_id"}
 _MEANINGS = {
-    "known": "it was recorded before",
+    "known": "it was recorded before, or changes nothing",
     NO_REPORT: "the message reports no bounce, delay or complaint",
     "no_token": "it has no valid token of an email of this ledger, or the token has expired",
     "unknown": "this ledger has no such email, or the data of its recipient was erased",
@@ -76,7 +77,7 @@ def _read(file: str) -> bytes:
 def _print(outcome: str, result: TakenReport | None, *, as_json: bool) -> int:
     is_taken, ref = outcome == RECORDED, None if result is None else result.ref
     if as_json:
-        about = {} if ref is None else {"code_id" if ref.kind == "hand_out" else "reservation_id": ref.subject_id}
+        about = {} if ref is None else {_SUBJECTS.get(ref.kind, "reservation_id"): ref.subject_id}
         event = {} if result is None or result.event is None else {"event": result.event}
         print_json_line({"taken": is_taken, **about, **event, **({} if is_taken else {"why": outcome})})
     elif is_taken and result is not None:

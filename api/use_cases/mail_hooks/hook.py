@@ -13,7 +13,8 @@ from typing import Final, NamedTuple, Protocol
 
 from api.errors import ApplicationError, malformed
 from api.schemas.json_members import IS_REPEATED, RepeatedMemberError, read_members
-from domain.report_intake import MailReport, ReportKind
+from domain.model.suppression import ReportKind
+from domain.report_intake import MailReport
 from domain.values.mail.bounce_reason import BounceReason, reason_of_status
 from domain.values.mail.mail_token import find_tokens
 from domain.webhooks.signatures import TOLERANCE_S

@@ -40,6 +40,7 @@ from domain.model.waiting_list import WAITING_MAX, WaitingPlace, find_place
 from domain.policy import Policy
 from domain.ports import RecipientDraft, TextDraft
 from domain.working_set import WorkingSet
+from domain.writes import NewSuppression
 
 OFFERS_PER_COMMAND: Final = 20
 """Offers that one command makes, and that it ends, so that what waited for an outage to end follows in steps."""
@@ -78,7 +79,8 @@ class JoinWaitingList(Struct, frozen=True, kw_only=True):
 class LeaveWaitingList(Struct, frozen=True, kw_only=True):
     """End a place. A place that has ended stays as it is. `cause` left is a declined offer where there is one.
 
-    `note` is the reason why staff remove it.
+    `note` is the reason why staff remove it, or the report that the email of the offer did not arrive. `suppression` is
+    what such a report means for the address; it holds although the place has ended.
     """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCampaign,)
@@ -88,6 +90,7 @@ class LeaveWaitingList(Struct, frozen=True, kw_only=True):
     place_id: UUID
     cause: Literal["left", "removed", "erased", "undeliverable", "code_ended"]
     note: TextDraft | None = None
+    suppression: NewSuppression | None = None
 
 
 class RecordOfferMail(Struct, frozen=True, kw_only=True):
@@ -206,7 +209,7 @@ def leave_waiting_list(command: LeaveWaitingList, working_set: WorkingSet) -> Ca
     campaign = _find_campaign(command.campaign_id, working_set)
     place = find_place(campaign.waiting, command.place_id)
     if place is None:
-        return CampaignDecision(campaign.campaign_id, None, place_id=command.place_id)
+        return CampaignDecision(campaign.campaign_id, None, place_id=command.place_id, suppression=command.suppression)
     cause: LeaveCause = command.cause
     if command.cause == "left" and place.offered_until is not None:
         cause = "expired" if place in campaign.find_expired_offers(command.context.now) else "declined"
@@ -217,7 +220,9 @@ def leave_waiting_list(command: LeaveWaitingList, working_set: WorkingSet) -> Ca
         cause=cause,
         text_id=id_of_text(command.note),
     )
-    return CampaignDecision(campaign.campaign_id, event, text=command.note, place_id=place.place_id)
+    return CampaignDecision(
+        campaign.campaign_id, event, text=command.note, place_id=place.place_id, suppression=command.suppression
+    )
 
 
 def record_offer_mail(command: RecordOfferMail, working_set: WorkingSet) -> CampaignDecision:

@@ -17,14 +17,15 @@ from uuid import UUID
 
 from domain.values.keyed_hash import KeyedHash
 
-MailKind = Literal["invite", "notice", "hand_out"]
-"""An invitation, a further email about a reservation, or an email with a handed-out code."""
+MailKind = Literal["invite", "notice", "hand_out", "offer"]
+"""An invitation, a further email about a reservation, an email with a handed-out code, or one that offers a use to a
+person on a waiting list."""
 TOKEN_CHARS: Final = 47
 """Length of a token. With a tag's separator it leaves 16 of the 64 octets of a local part (RFC 5321, 4.5.3.1.1)."""
 VALID: Final = timedelta(days=60)
 """How long a report may come after its email was written. Mail servers give up after 5 days (RFC 5321, 4.5.4.1), and
 complaints come when their recipients read: nearly all within some weeks."""
-_KINDS: Final[tuple[MailKind, ...]] = ("invite", "notice", "hand_out")
+_KINDS: Final[tuple[MailKind, ...]] = ("invite", "notice", "hand_out", "offer")
 _TAG_BYTES: Final = 8
 _EPOCH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _BODY_BYTES: Final = 21
@@ -35,7 +36,7 @@ class MailRef(NamedTuple):
     """One email.
 
     Attributes:
-        subject_id: The reservation; of a handed-out code, the id of the code.
+        subject_id: The reservation; of a handed-out code, the id of the code; of an offer, the id of the place.
         number: Of the delivery, or of the email with a code, from 1.
     """
 

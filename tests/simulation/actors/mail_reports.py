@@ -6,8 +6,10 @@ from uuid import UUID
 
 from domain.command_bus import Command
 from domain.commands.context import CommandContext
+from domain.errors import NoSuchCampaign
+from domain.model.suppression import ReportKind
 from domain.ports import OutboundMessage, TextDraft
-from domain.report_intake import MailReport, ReportIntake, ReportKind
+from domain.report_intake import MailReport, ReportIntake
 from domain.results import Result
 from domain.values.mail.mail_token import MailRef, mail_token
 from projections.database.errors import StorageUnavailableError
@@ -44,6 +46,8 @@ class ReportingServers:
             draft_text=_draft_text,
             new_id=self.infrastructure.scheduler.new_id,
             has_recipient=lambda _: True,
+            find_offer=lambda _: None,
+            leave=lambda _: NoSuchCampaign(),
         )
 
     def report(self, message: OutboundMessage) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from domain.events.hand_out import HandOutBounced, HandOutComplained, HandOutDelayed
 from domain.events.reservation import InviteBounced, InviteComplained, InviteDelayed
-from domain.report_intake import ReportKind
+from domain.model.suppression import ReportKind
 from domain.values.mail.mail_token import MailRef
 from tests.simulation.checks.run_result import RunResult
 

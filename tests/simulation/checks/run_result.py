@@ -6,9 +6,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.events.event import Event
+from domain.model.suppression import ReportKind
 from domain.policy import Policy
 from domain.ports import Removal
-from domain.report_intake import ReportKind
 from domain.values.mail.mail_token import MailRef
 from projections.event_store.codec import decode
 from tests.simulation.actors.clients import PromisedReservation

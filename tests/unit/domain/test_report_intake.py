@@ -8,13 +8,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.command_bus import Command
+from domain.commands.campaign.waiting_list import LeaveWaitingList
 from domain.commands.context import CommandContext
 from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.hand_out.hand_out_mail import RecordHandOutReport
-from domain.errors import HandOutMailConflict, NothingSent, ReservationUnknown
-from domain.report_intake import REPORT_CHARS_MAX, MailReport, ReportIntake, ReportKind
-from domain.results import Result
+from domain.errors import HandOutMailConflict, NoSuchCampaign, NothingSent, Refusal, ReservationUnknown
+from domain.model.suppression import ReportKind, Suppression
+from domain.report_intake import REPORT_CHARS_MAX, MailReport, ReportedOffer, ReportIntake
+from domain.results import Result, WaitingResult
 from domain.values.mail.mail_token import MailKind, MailRef, mail_token
+from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import Scenario, done
 
 SECRET = b"secret"
@@ -36,14 +39,31 @@ class NotedCommands:
     result: Result
     has_recipient: bool = True
     commands: list[Command] = field(default_factory=list)
+    offer: ReportedOffer | None = None
+    places: list[LeaveWaitingList] = field(default_factory=list)
+    left: WaitingResult | Refusal = field(default_factory=NoSuchCampaign)
 
-    def take(self, ref: MailRef, kind: ReportKind = "bounced", *, secret: bytes = SECRET, at: datetime = NOW) -> str:
+    def take(
+        self,
+        ref: MailRef,
+        kind: ReportKind = "bounced",
+        *,
+        secret: bytes = SECRET,
+        at: datetime = NOW,
+        reason: str = "mailbox_unknown",
+    ) -> str:
         """Take a report about an email in; what became of it."""
-        intake = ReportIntake(SECRET, self._execute, Drafted, uuid4, lambda _: self.has_recipient)
-        report = MailReport(kind, ("nonsense", mail_token(secret, ref, at)), "no such user", reason="mailbox_unknown")
+        intake = ReportIntake(
+            SECRET, self._execute, Drafted, uuid4, lambda _: self.has_recipient, lambda _: self.offer, self._leave
+        )
+        report = MailReport(kind, ("nonsense", mail_token(secret, ref, at)), "no such user", reason=reason)
         result = intake.take(report, CONTEXT)
         assert result.ref in {ref, None}
         return result.outcome if result.event is None else result.event
+
+    def _leave(self, command: LeaveWaitingList) -> WaitingResult | Refusal:
+        self.places.append(command)
+        return self.left
 
     def _execute(self, commands: Sequence[Command]) -> list[Result]:
         self.commands += commands
@@ -134,3 +154,54 @@ def test_report_that_changed_nothing_was_known() -> None:
 
     assert not done(again).changed
     assert NotedCommands(again).take(MailRef("invite", reservation_id, 1)) == "known"
+
+
+OFFER = MailRef("offer", UUID(int=9), 1)
+
+
+def offered() -> WaitingResult:
+    """The result of a command that changed a place on a waiting list."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=1, waiting_hours=24), max_uses=9, bound=False)
+    scenario.sent("first")
+    result = scenario.wait("li")
+    assert isinstance(result, WaitingResult)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "suppression"),
+    [
+        ("bounced", "mailbox_unknown", Suppression("mailbox_unknown")),
+        ("bounced", "mailbox_full", None),
+        ("complained", "other", Suppression("complained", "red", is_of_group=True)),
+    ],
+)
+def test_report_about_an_offer_ends_the_place(
+    changed: Result, kind: ReportKind, reason: str, suppression: object
+) -> None:
+    """The use goes to the next person; the address is not written to if the report is about it."""
+    noted = NotedCommands(changed, offer=ReportedOffer(UUID(int=3), UUID(int=4), "red"), left=offered())
+
+    assert noted.take(OFFER, kind, reason=reason) == "WaitingListLeft"
+    (leave,) = noted.places
+    assert (leave.campaign_id, leave.place_id, leave.cause) == (UUID(int=3), UUID(int=9), "undeliverable")
+    assert leave.note is not None
+    new = leave.suppression
+    assert (None if new is None else new.suppression) == suppression
+    assert new is None or (new.recipient_id, new.since) == (UUID(int=4), NOW)
+    assert noted.commands == []
+
+
+def test_delay_of_an_offer_changes_nothing(changed: Result) -> None:
+    """The mail server goes on trying."""
+    noted = NotedCommands(changed, offer=ReportedOffer(UUID(int=3), UUID(int=4), None), left=offered())
+
+    assert (noted.take(OFFER, "delayed"), noted.places) == ("known", [])
+
+
+def test_report_about_an_offer_of_another_database_or_an_erased_person_is_unknown(changed: Result) -> None:
+    """No place is found for it, or no campaign."""
+    erased = NotedCommands(changed)
+    other = NotedCommands(changed, offer=ReportedOffer(UUID(int=3), UUID(int=4), None))
+
+    assert [erased.take(OFFER), other.take(OFFER)] == ["unknown", "unknown"]

@@ -12,7 +12,8 @@ from api.use_cases.mail_reports import open_intake
 from api.web.admin import campaign_events
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.report_intake import RECORDED, MailReport, ReportKind
+from domain.model.suppression import ReportKind
+from domain.report_intake import RECORDED, MailReport
 from domain.values.mail.mail_token import MailKind, MailRef, mail_token
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import LIST, create, issue

@@ -3,26 +3,37 @@
 import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import UUID
+from functools import partial
+from uuid import UUID, uuid4
 
 import pytest
 from msgspec.structs import replace
 
 from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, PauseCampaign, ResumeCampaign
-from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, JoinWaitingList, OfferUses, WaitingListCommand
+from domain.commands.campaign.waiting_list import (
+    OFFERS_PER_COMMAND,
+    JoinWaitingList,
+    LeaveWaitingList,
+    OfferUses,
+    WaitingListCommand,
+)
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.events.event import ActorKind
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
+from domain.model.suppression import ReportKind
 from domain.model.waiting_list import OFFER_MAIL_MAX
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, RetryLater
+from domain.report_intake import MailReport, ReportIntake
 from domain.results import CampaignResult, WaitingResult
+from domain.values.mail.mail_token import mail_token
 from projections.database.errors import StorageUnavailableError
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.event_store.stored_state import read_fields
 from projections.privacy.opt_outs import OptOutRepository
+from projections.privacy.reported_recipients import find_offer
 from projections.read_models.campaign_list import CampaignReader
 from projections.work_queue.outbox import LEASE_S
 from projections.work_queue.waiting_offers import WaitingRows
@@ -345,6 +356,45 @@ def test_offer_that_is_renewed_while_its_email_is_sent_is_written_about_again(ho
 
     assert house.sweep() == ["li"]
     assert house.outcomes() == ["sent"]
+
+
+@pytest.mark.parametrize("kind", ["bounced", "complained"])
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_report_about_the_email_ends_the_place_and_suppresses_the_address(
+    house: WaitingRig, kind: ReportKind, *, has_ended: bool
+) -> None:
+    """The use goes to the next person; a report that comes after the place has ended still says not to write again."""
+    house.wait("li")
+    house.wait("wang")
+    house.allow(2)
+    house.sweep()
+    (message,) = house.channel.sent
+    place = house.campaign.waiting[0]
+    if has_ended:
+        leave = LeaveWaitingList(
+            context=house.context("person"), campaign_id=house.campaign_id, place_id=place.place_id, cause="left"
+        )
+        house.bench.storage.ledger.execute_one(leave)
+    storage = house.bench.storage
+    intake = ReportIntake(
+        secret=b"secret",
+        execute=storage.ledger.execute,
+        draft_text=storage.vault.seal_text,
+        new_id=uuid4,
+        has_recipient=lambda _: False,
+        find_offer=partial(find_offer, storage),
+        leave=storage.ledger.execute_one,
+    )
+    token = mail_token(b"secret", message.ref, message.written_at)
+    report = MailReport(kind, (token,), "no such user", reason="mailbox_unknown")
+    results = [intake.take(report, house.context("worker")) for _ in range(2)]
+
+    assert [each.outcome for each in results] == (["known"] * 2 if has_ended else ["taken", "known"])
+    assert house.sweep() == ["li", "wang"]
+    cause = "mailbox_unknown" if kind == "bounced" else "complained"
+    assert house.bench.rows("SELECT recipient_id, cause FROM suppressed_addresses") == [(place.recipient_id, cause)]
+    assert OptOutRepository(storage).is_suppressed(place.recipient_id, "red")
+    assert [row[0] for row in house.bench.rows("SELECT count(*) FROM private_texts")] == [0 if has_ended else 1]
 
 
 def test_bug_in_one_campaign_stops_no_other(house: WaitingRig) -> None:

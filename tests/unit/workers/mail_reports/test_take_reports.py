@@ -12,6 +12,7 @@ import pytest
 from domain.command_bus import Command
 from domain.commands.context import CommandContext
 from domain.commands.delivery.record_bounce import RecordMailReport
+from domain.errors import NoSuchCampaign
 from domain.report_intake import MailReport, ReportIntake
 from domain.results import Result
 from domain.values.mail.mail_token import MailRef, mail_token
@@ -73,7 +74,7 @@ def run(
     def open_box() -> AbstractContextManager[Mailbox]:
         return nullcontext(mailbox)
 
-    intake = ReportIntake(SECRET, execute, Drafted, uuid4, lambda _: True)
+    intake = ReportIntake(SECRET, execute, Drafted, uuid4, lambda _: True, lambda _: None, lambda _: NoSuchCampaign())
     context = CommandContext(now=NOW, actor="worker", actor_id="mailbox")
     return dict(take_mailbox(open_box, intake, lambda: context, lambda: len(mailbox.fates) >= stop_after))
 
