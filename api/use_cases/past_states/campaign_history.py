@@ -205,9 +205,15 @@ def _say_numbers(say: Translator, campaign: Campaign, counted: _SumOfUses, at: d
         return []
     terms, used, reserved = campaign.terms, counted.used, campaign.occupied - counted.used
     numbers = [say("explain.campaign.used", used=used), say("explain.campaign.reserved", reserved=reserved)]
+    if campaign.counts_from is not None:
+        numbers.insert(0, say("explain.campaign.counts_from", since=text_of(campaign.counts_from)))
     if campaign.available is not None:
         facts = {"available": campaign.available, "limit": terms.max_uses, "used": used, "reserved": reserved}
         numbers.append(say("explain.campaign.available", **facts))
+    waiting = campaign.without_expired_offers(at)
+    if waiting.waiting:
+        left = max(0, (waiting.available or 0) - len(waiting.waiting))
+        numbers.append(say("explain.campaign.waiting", waiting=len(waiting.waiting), offers=waiting.offers, left=left))
     if terms.max_per_person is not None:
         person = {"limit": terms.max_per_person, "most": counted.most_per_person}
         numbers.append(say("explain.campaign.per_person", **person))

@@ -1,11 +1,41 @@
 """The waiting list on the page of a campaign: who waits, and the removal of a person."""
 
+from datetime import datetime
+from urllib.parse import quote
 from uuid import UUID
 
+from domain.commands.campaign.waiting_list import OfferUses
+from domain.commands.context import CommandContext
 from tests.integration.web.admin.test_campaigns import create
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
+
+
+def test_past_shows_how_many_waited_and_how_many_uses_were_offered(app: AppClient, admin: StaffBrowser) -> None:
+    """From the events: before the first person joined, after both did, and after a use was offered."""
+    path = create(admin, max_uses="1", waiting_hours="24")
+    order = {"campaign": path.rpartition("/")[2], "max_uses": 9, "open": True}
+    code = app.client.post("/api/v1/codes", json=order, headers=app.key("admin")).json()[0]["code"]
+    first = app.redeem(code, "first@example.com").json()["reservation_id"]
+    times = [app.services.now()]
+    for name in ("li", "wang"):
+        app.client.post("/api/v1/public/waiting-list", json={"email": f"{name}@example.com", "code": code})
+    times.append(app.services.now())
+    refund = {"note": "x", "revoke_access": False}
+    app.client.post(f"/api/v1/reservations/{first}/refund", json=refund, headers=app.key("admin"))
+    context = CommandContext(now=app.services.now(), actor="sweep")
+    app.services.storage.ledger.execute_one(OfferUses(context=context, campaign_id=UUID(order["campaign"])))
+    times.append(app.services.now())
+
+    def read_rows(at: datetime) -> list[str]:
+        page = read_page(admin.get(f"{path}?as_of={quote(at.isoformat())}").text)
+        (rows,) = page.find_all("dl", class_="rows")
+        names, values = ([each.text for each in rows.find_all(kind)] for kind in ("dt", "dd"))
+        shown = dict(zip(names, values, strict=True))
+        return [shown.get(name, "") for name in ("Waiting list", "Offered uses")]
+
+    assert [read_rows(at) for at in times] == [["", ""], ["2", "0"], ["2", "1"]]
 
 
 def test_admin_removes_a_person_after_reading_what_happens(app: AppClient, admin: StaffBrowser) -> None:

@@ -5,9 +5,13 @@ from uuid import UUID, uuid4
 
 from api.schemas.campaigns import CampaignExplanation
 from api.use_cases.past_states.campaign_history import explain_campaign
+from domain.commands.campaign.manage_campaign import ChangeCampaignTerms
+from domain.commands.campaign.waiting_list import JoinWaitingList, OfferUses
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.resolve_case import ResolveReservation
+from domain.errors import Refusal
 from domain.ports import OutcomeUnknown, Rejected
+from domain.values.timestamps import text_of
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.past_states import PastStateReader
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, done
@@ -84,6 +88,59 @@ def test_used_and_reserved_are_those_of_the_codes_at_the_time_of_every_event(ben
         ids[3]: "reserved",
     }
     assert (len(bounded.uses), bounded.left_out, bounded.numbers) == (1, 2, now.numbers)
+
+
+def test_uses_that_are_offered_are_named_although_they_are_available(bench: LedgerBench) -> None:
+    """Everyone else is refused while two are available; as of a time before the offers, none is kept."""
+    campaign_id = bench.create_campaign(max_uses=1, waiting_hours=24)
+    code = bench.issue(None, bound=False, campaign_id=campaign_id)
+    done(bench.redeem(code, "first@example.com"))
+    ledger, states = bench.storage.ledger, PastStateReader(bench.storage)
+    for name in ("li", "wang"):
+        ledger.execute_one(JoinWaitingList(redeem=bench.reserve(code, f"{name}@example.com")))
+    before = bench.storage.recorder.clock.now()
+    context = bench.context("staff")
+    raised = ChangeCampaignTerms(context=context, campaign_id=campaign_id, changes={"max_uses": 3})
+    ledger.execute_one(raised)
+    ledger.execute_one(OfferUses(context=bench.context("sweep"), campaign_id=campaign_id))
+    now = bench.storage.recorder.clock.now()
+
+    def explain(as_of: datetime) -> list[str]:
+        reader = CampaignReader(bench.storage)
+        explained = explain_campaign(states.campaign_histories, reader, campaign_id, now, "en", as_of=as_of)
+        assert explained is not None
+        return explained.numbers
+
+    rest = "Available to a person who is not on the list: 0."
+    assert isinstance(bench.redeem(code, "visitor@example.com"), Refusal)
+    assert "Available: 2. This is the limit of 3 over all codes, less 0 used and 1 reserved." in explain(now)
+    assert f"Waiting list: 2. Offered uses: 2. {rest}" in explain(now)
+    assert f"Waiting list: 2. Offered uses: 0. {rest}" in explain(before)
+    assert not any("Waiting list" in number for number in explain(now + timedelta(days=30)))
+
+
+def test_start_of_counting_is_named_after_a_later_change_of_the_terms(bench: LedgerBench) -> None:
+    """The newest terms do not have it, and the uses that are left out are no part of the numbers."""
+    campaign_id = bench.create_campaign()
+    done(bench.redeem(bench.issue(campaign_id=campaign_id), "li@example.com"))
+    for changes, counting in (({"max_uses": 5}, "from_now"), ({"name": "Winter"}, None)):
+        context = bench.context("staff")
+        bench.storage.ledger.execute_one(
+            ChangeCampaignTerms(context=context, campaign_id=campaign_id, changes=changes, counting=counting)
+        )
+    states, reader, now = PastStateReader(bench.storage), CampaignReader(bench.storage), bench.context().now
+
+    explained = explain_campaign(states.campaign_histories, reader, campaign_id, now, "en")
+    campaign = reader.find_campaign_state(campaign_id)
+
+    assert explained is not None
+    assert campaign is not None
+    assert campaign.counts_from is not None
+    assert explained.occupied == 0
+    assert explained.numbers[0] == (
+        f"Counted: only uses that were reserved at {text_of(campaign.counts_from)} or later."
+        " Limits that were set then leave out earlier uses."
+    )
 
 
 def test_campaign_that_counts_no_uses_explains_no_numbers(bench: LedgerBench) -> None:

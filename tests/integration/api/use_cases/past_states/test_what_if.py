@@ -252,6 +252,27 @@ def test_person_limit_of_a_mailbox_names_the_uses_of_its_other_spellings(app: Ap
     assert answer["because_of_campaign"] == [1, 3]
 
 
+def test_use_that_others_wait_for_is_refused_to_everyone_behind_them(app: AppClient) -> None:
+    """The person who waits would get the use that came back; before that, no one would."""
+    campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
+    terms = make_campaign_terms(max_uses=1, waiting_hours=24)
+    app.services.storage.ledger.execute_one(CreateCampaign(context=context, campaign_id=campaign_id, terms=terms))
+    code = app.issue(make_template(max_uses=9, bound=False, campaign_id=campaign_id))
+    use = app.redeem(code, "first@example.com").json()["reservation_id"]
+    app.client.post("/api/v1/public/waiting-list", json={"email": LI, "code": code})
+    before = app.services.now().isoformat().replace("+00:00", "Z")
+    app.attempt(use, REFUSED)
+    code_id = find_id(app, code)
+
+    first, behind = (ask(app, code_id, f"?email={email}").json() for email in (LI, MEI))
+    earlier = [ask(app, code_id, f"?email={email}&as_of={before}").json()["would"] for email in (LI, MEI)]
+
+    assert (first["would"], behind["would"], earlier) == ("accepted", "CAMPAIGN_EXHAUSTED", ["CAMPAIGN_HELD"] * 2)
+    assert behind["campaign_id"] == str(campaign_id)
+    assert app.redeem(code, MEI).json()["code"] == "CAMPAIGN_EXHAUSTED"
+    assert app.redeem(code, LI).status_code == 202
+
+
 def test_throwaway_address_is_refused_by_the_terms_of_the_campaign(app: AppClient) -> None:
     """The campaign names the event of its terms; the list of domains is today's, as the policy is."""
     campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
