@@ -303,6 +303,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 await asyncio.to_thread(app.state.admin.runner.close)
                 await asyncio.to_thread(app.state.support.mailer.close)
                 await app.state.services.key_uses.wait()
+                await app.state.services.other_questions.aclose()
                 await commit.aclose()
                 dispatcher.close()
                 watch.close()

@@ -58,6 +58,7 @@ VALUE_NAMES: Final[Mapping[AuditAction, tuple[str, ...]]] = {
     "redelivered": ("delivery", "failed", "since"),
     "sent_test": ("group", "url", "outcome"),
     "asked_question": ("tool", "asked"),
+    "other_questions": ("listed", "unknown_tool", "malformed", "over_limit", "tools"),
     "uploaded_recipients": ("lines", "added", "count"),
     "sent_hand_out_test": ("outcome",),
     "moved_relay": ("name", "url", "position"),

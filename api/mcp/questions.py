@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
@@ -19,7 +20,7 @@ from api.mcp.toolbox import Tool, ToolSet
 from api.mcp.untrusted_texts import mark_texts
 from api.schemas.parsing import find_pasted_email
 from api.use_cases.lookups.find_subjects import list_unguessable
-from api.use_cases.services import Services
+from api.use_cases.services import Caller, Services
 from domain.ports import Language
 from projections.read_models.event_feed import EventFeed
 from projections.read_models.support_queries import SupportReader
@@ -35,6 +36,8 @@ ANSWER_BYTES_MAX: Final = 50_000
 CALL_S_MAX: Final = 20.0
 """Seconds until a call is answered UNAVAILABLE."""
 OK: Final = 200
+Counted = Literal["listed", "unknown_tool", "malformed", "over_limit"]
+"""Requests that have no line each in the audit log, as it names them: lists of tools, and what no tool accepts."""
 
 
 class UnknownToolError(Exception):
@@ -63,9 +66,7 @@ class Questions:
             UnknownToolError: The caller has no tool of this name.
         """
         try:
-            self.services.limit_questions(who.caller)
-            tool = self._find_tool(who, name)
-            values = read_values(tool, arguments)
+            tool, values = self._accept(who, name, arguments)
             async with asyncio.timeout(CALL_S_MAX):
                 head = await self.services.run_blocking(self._begin, who, tool, values)
                 return await self._get(who, tool, write_query(tool, values), language, head)
@@ -80,11 +81,59 @@ class Questions:
             log.exception("request failed", exc_info=error)
             return _problem(ApplicationError("INTERNAL"), language)
 
-    def _find_tool(self, who: Identity, name: str) -> Tool:
+    async def list_tools(self, who: Identity) -> list[Tool]:
+        """Return the tools of a caller.
+
+        Raises:
+            ApplicationError: RATE_LIMITED.
+        """
+        self._limit(who, self.services.limit_tool_lists)
+        self._count(who, "listed")
+        return self.tools.list_visible(who.scopes)
+
+    def _accept(self, who: Identity, name: str, arguments: Mapping[str, object]) -> tuple[Tool, Values]:
         tool = self.tools.tools.get(name)
-        if tool is None or not tool.is_visible_to(who.scopes):
+        is_visible = tool is not None and tool.is_visible_to(who.scopes)
+        self._limit(who, self.services.limit_questions, name if is_visible else None)
+        if tool is None or not is_visible:
+            self._count(who, "unknown_tool")
             raise UnknownToolError
-        return tool
+        try:
+            return tool, read_values(tool, arguments)
+        except ApplicationError:
+            self._count(who, "malformed", name)
+            raise
+
+    def _limit(self, who: Identity, limit: Callable[[Caller], None], name: str | None = None) -> None:
+        try:
+            limit(who.caller)
+        except ApplicationError:
+            self._count(who, "over_limit", name)
+            raise
+
+    def _count(self, who: Identity, what: Counted, name: str | None = None) -> None:
+        """Count a request that has no line of its own: the audit log has one line of them each minute.
+
+        Args:
+            who: The caller.
+            what: What is counted.
+            name: The tool, if the caller has it: any other name is a text of the caller, which may hold anything.
+        """
+
+        async def write(counts: Mapping[str, int]) -> None:
+            await self.services.run_blocking(self._record_counts, who, counts)
+
+        self.services.other_questions.add(who.caller.account_id, what if name is None else f"{what} {name}", write)
+
+    def _record_counts(self, who: Identity, counts: Mapping[str, int]) -> None:
+        totals, names = Counter[str](), set[str]()
+        for each, count in counts.items():
+            what, _, name = each.partition(" ")
+            totals[what] += count
+            names |= {name} - {""}
+        self.services.read_clock()
+        details = describe_values(**totals, tools=sorted(names) or None)
+        self.services.open_audit_log(who.caller).record("other_questions", details=details)
 
     def _begin(self, who: Identity, tool: Tool, values: Values) -> dict[str, Any]:
         """Record the question, and return the place in the log up to which everything is in its answer."""

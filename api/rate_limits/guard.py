@@ -95,6 +95,7 @@ class Guard:
         invitations: The limits on what codes that exist bring about.
         message_tests: The limit on test messages of staff and API keys.
         questions: The limit on calls of tools by assistants.
+        tool_lists: The same on lists of tools, counted apart: clients read the list before each session's first call.
     """
 
     def __init__(self, digest: Callable[[str], bytes], clock: Callable[[], float], rates: Rates = RATES) -> None:
@@ -104,6 +105,7 @@ class Guard:
         self.invitations = Invitations(rates, clock)
         self.message_tests = CallerLimit(TEST_MESSAGES, clock)
         self.questions = CallerLimit(QUESTIONS, clock)
+        self.tool_lists = CallerLimit(QUESTIONS, clock)
         self._tables = {**self._spent, **self.invitations.tables}
         self._recent_failures = TimedSet(FAILURE_MEMORY_S, KEYS_MAX)
         self._breaker = Breaker()

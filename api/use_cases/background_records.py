@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +14,9 @@ log = logging.getLogger(__name__)
 
 WAITING_MAX: Final = 64
 """Most records that wait for the database; what more requests would record, a later request does."""
+
+FOLDED_S: Final = 60.0
+"""Seconds that lie between two folded records of one account, at least."""
 
 
 class BackgroundRecords:
@@ -41,3 +46,50 @@ async def _write(kind: str, write: Callable[[], Awaitable[object]]) -> None:
         await write()
     except ApplicationError as error:
         log.warning("recording the use of a key failed", extra={"kind": kind, "why": error.code})
+
+
+class FoldedRecords:
+    """Records of what an account may bring about at any rate: at most one each `every_s` seconds, with the counts.
+
+    The first is written immediately. What comes later is counted, and no count is lost unless the process is killed.
+    """
+
+    def __init__(self, every_s: float = FOLDED_S) -> None:
+        self._every_s = every_s
+        self._counts: dict[UUID | None, Counter[str]] = {}
+        self._tasks: dict[UUID | None, asyncio.Task[None]] = {}
+        self._closing = asyncio.Event()
+
+    def add(self, account_id: UUID | None, what: str, write: Callable[[Mapping[str, int]], Awaitable[object]]) -> None:
+        """Count something that an account brought about.
+
+        Args:
+            account_id: The account; None for the operator.
+            what: What it was, in one of a few words.
+            write: Writes how often each came since the last record.
+        """
+        self._counts.setdefault(account_id, Counter())[what] += 1
+        if account_id not in self._tasks:
+            self._tasks[account_id] = asyncio.create_task(self._write_until_quiet(account_id, write))
+
+    async def aclose(self) -> None:
+        """Write what was counted, without waiting for its time."""
+        self._closing.set()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _write_until_quiet(
+        self, account_id: UUID | None, write: Callable[[Mapping[str, int]], Awaitable[object]]
+    ) -> None:
+        try:
+            while counts := self._counts.pop(account_id, None):
+                try:
+                    await write(counts)
+                except ApplicationError as error:
+                    log.warning("recording folded counts failed", extra={"counts": dict(counts), "why": error.code})
+                    if self._closing.is_set():
+                        return
+                    self._counts.setdefault(account_id, Counter()).update(counts)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), self._every_s)
+        finally:
+            del self._tasks[account_id]

@@ -14,7 +14,7 @@ from api.rate_limits.caller_limit import QUESTIONS, TEST_MESSAGES, CallerLimit
 from api.rate_limits.gcra import Limit
 from api.rate_limits.guard import Guard
 from api.settings import ApiSettings
-from api.use_cases.background_records import BackgroundRecords
+from api.use_cases.background_records import BackgroundRecords, FoldedRecords
 from api.use_cases.heavy_reads import HeavyReads
 from api.use_cases.run_blocking import run_blocking
 from domain.application import COMMANDS_PER_ROUND
@@ -182,6 +182,7 @@ class Services(LedgerServices):
         channel_kinds: The kinds of channels that groups can have, by name.
         heavy_reads: Slots of reads whose work grows with a history.
         key_uses: What is recorded of uses of API keys, behind the answers.
+        other_questions: What is recorded of requests by assistants that no tool accepted, and of lists of tools.
     """
 
     settings: ApiSettings
@@ -194,6 +195,7 @@ class Services(LedgerServices):
     channel_kinds: Mapping[str, ChannelForm] = field(default_factory=dict)
     heavy_reads: HeavyReads = field(default_factory=HeavyReads)
     key_uses: BackgroundRecords = field(default_factory=BackgroundRecords)
+    other_questions: FoldedRecords = field(default_factory=FoldedRecords)
 
     @property
     def campaign_histories(self) -> HistoryReader[Campaign]:
@@ -230,6 +232,15 @@ class Services(LedgerServices):
         """
         if self.guard is not None:
             _count_unit(self.guard.questions, QUESTIONS, caller)
+
+    def limit_tool_lists(self, caller: Caller) -> None:
+        """Count a list of tools that an assistant is about to read for a caller.
+
+        Raises:
+            ApplicationError: RATE_LIMITED.
+        """
+        if self.guard is not None:
+            _count_unit(self.guard.tool_lists, QUESTIONS, caller)
 
     async def execute_in_group(self, command: Command) -> CommandResult:
         """Execute one command in the event loop, in one transaction with those that arrive with it.

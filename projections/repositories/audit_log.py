@@ -88,6 +88,7 @@ AuditAction = Literal[
     "withdrew",
     "let_expire",
     "asked_question",
+    "other_questions",
     "moved_relay",
     "removed_relay",
 ]
@@ -157,6 +158,7 @@ ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(
         "uploaded_recipients",
         "sent_hand_out_test",
         "asked_question",
+        "other_questions",
         "moved_relay",
         "removed_relay",
     }

@@ -14,6 +14,7 @@ from mcp.types import TextContent
 
 from api.auth.scopes import GRANTS, Scope
 from api.main import collect_tools
+from api.rate_limits.caller_limit import QUESTIONS, CallerLimit
 from domain.ports import OutcomeUnknown
 from tests.security.audited import AuditedApp
 from tests.security.test_audit import rows
@@ -260,6 +261,19 @@ def test_questions_are_bounded(app: AppClient) -> None:
     )
     answer = app.client.post("/mcp", content=content, headers={**JSON, **headers, "content-type": "application/json"})
     assert answer.status_code == 400
+
+
+def test_lists_of_tools_are_limited(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apart from questions, which go on. The clock of the limit stands, because a slow machine would earn more."""
+    monkeypatch.setattr(app.services.guard, "tool_lists", CallerLimit(QUESTIONS, lambda: 0.0))
+    message, headers = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, app.key("viewer")
+
+    answers = [post(app, headers, message).json() for _ in range(QUESTIONS.burst + 1)]
+
+    assert all("result" in answer for answer in answers[:-1])
+    assert "result" not in answers[-1]
+    assert "error" in answers[-1]
+    assert "result" in post(app, headers, call("check_health")).json()
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])

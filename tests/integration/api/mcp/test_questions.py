@@ -1,19 +1,26 @@
 """What an assistant asks is recorded, bounded, and answered with its place in the log."""
 
+import re
+from collections import Counter
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
 from mcp.client.client import Client
+from mcp.shared.exceptions import MCPError
 
 from api.main import collect_tools
 from api.mcp import questions
 from api.rate_limits.caller_limit import QUESTIONS, CallerLimit
+from api.settings import ApiSettings
 from domain.ports import Accepted
 from projections.repositories.audit_reader import AuditReader
+from projections.storage.bootstrap import LedgerStore
 from projections.storage.report_store import ReportReading, ReportStore
 from projections.transparency_log.line_proofs import read_signing_progress
 from tests.support.clients.app_client import AppClient
-from tests.support.clients.assistant import Connect, ask, converse, over_http
+from tests.support.clients.assistant import Connect, ask, converse, list_tools, over_http
+from tests.support.clients.in_process_app import started
 from tests.support.ledger.code_template import make_template
 from workers.maintenance.log_follower import update_log
 
@@ -28,7 +35,7 @@ def admin(shared_app: AppClient) -> Connect:
 
 def newest_entry(app: AppClient) -> tuple[str, object, str | None]:
     """Action, subject and details of the newest entry of the audit log, which names a key."""
-    (entry,) = AuditReader(app.services.storage).list_page(1)
+    entry = next(each for each in AuditReader(app.services.storage).list_page(9) if each.action != "other_questions")
     assert entry.key_id is not None
     return entry.action, entry.subject_id, entry.reason
 
@@ -70,6 +77,39 @@ def test_value_that_its_schema_does_not_describe_is_recorded_by_its_length(
     details = newest_entry(shared_app)[2]
 
     assert details == "tool: events_list_events; asked: type=text of 21 characters, limit=text of 21 characters"
+
+
+def test_lists_and_refused_questions_have_one_line_in_a_minute_with_their_counts(
+    settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each key, with tools that the key has, and without any text of the caller."""
+    with started(settings) as app:
+        monkeypatch.setattr(app.services.guard, "questions", CallerLimit(QUESTIONS._replace(burst=30), lambda: 0.0))
+        connect = over_http(app, app.key("viewer"))
+
+        async def ask_often(client: Client) -> None:
+            for n in range(10):
+                for name, arguments in ((PERSON, {}), ("find", {PERSON: n}), ("codes_history", {"code_id": PERSON})):
+                    with suppress(MCPError):
+                        await client.call_tool(name, arguments)
+            for name in ("check_health", "preview_support_actions", PERSON):
+                with suppress(MCPError):
+                    await client.call_tool(name, {})
+
+        list_tools(connect)
+        converse(connect, ask_often)
+    with LedgerStore.open(settings) as storage:
+        entries = AuditReader(storage).list_page(10)
+    assert {entry.action for entry in entries} == {"other_questions"}
+    assert 2 <= len(entries) <= 3, "the first one, and all that came within a minute"
+    reasons = [entry.reason or "" for entry in entries]
+    assert "example.com" not in str(reasons)
+    counts = Counter[str]()
+    for name, count in re.findall(r"([a-z_]+): ([0-9]+)", "; ".join(reasons)):
+        counts[name] += int(count)
+    assert counts.pop("listed") >= 1, "the library's client reads the list again after some calls"
+    assert counts == {"unknown_tool": 10, "malformed": 20, "over_limit": 3}
+    assert reasons[0].endswith("; tools: check_health codes_history find")
 
 
 def test_find_knows_no_part_of_a_code(shared_app: AppClient, admin: Connect) -> None:

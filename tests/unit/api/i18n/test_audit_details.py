@@ -93,6 +93,11 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
         "tool: find; arguments: text=text of 5 characters",
         "工具：find；参数：text=text of 5 characters",
     ),
+    "other_questions": (
+        describe_values(listed=1, malformed=2, over_limit=30, tools=["find"]),
+        "lists of tools: 1; malformed questions: 2; requests over the limit: 30; tools: find",
+        "工具列表：1；格式错误的查询：2；超出限制的请求：30；涉及的工具：find",
+    ),
     "exported_person": ("role: the customer asked", "role: the customer asked", "role: the customer asked"),
     "made_key": (
         describe_values(name="reports", scopes=["codes:read", "cases:read"], days=30),

@@ -1,12 +1,13 @@
 """Records that no answer waits for: one at a time for each key, a bounded number in all, and no failure that shows."""
 
 import asyncio
-from uuid import uuid4
+from collections.abc import Mapping
+from uuid import UUID, uuid4
 
 import pytest
 
 from api.errors import ApplicationError
-from api.use_cases.background_records import WAITING_MAX, BackgroundRecords
+from api.use_cases.background_records import WAITING_MAX, BackgroundRecords, FoldedRecords
 
 
 def test_record_of_a_key_is_written_once_at_a_time() -> None:
@@ -67,3 +68,60 @@ def test_failed_record_is_logged_and_made_again_later(caplog: pytest.LogCaptureF
     asyncio.run(begin())
 
     assert [record.getMessage() for record in caplog.records] == ["recording the use of a key failed"] * 2
+
+
+def test_folded_records_hold_every_count_and_are_few() -> None:
+    """The first is written immediately, the next after the pause, and the last when the process ends."""
+    account_id, other_id = uuid4(), uuid4()
+    written: list[tuple[UUID, dict[str, int]]] = []
+
+    async def count() -> None:
+        records, has_written = FoldedRecords(every_s=0.01), asyncio.Event()
+
+        def add(account: UUID, what: str) -> None:
+            async def write(counts: Mapping[str, int]) -> None:
+                written.append((account, dict(counts)))
+                has_written.set()
+
+            records.add(account, what, write)
+
+        add(account_id, "a")
+        await has_written.wait()
+        has_written.clear()
+        for what in ("a", "b", "a"):
+            add(account_id, what)
+        await has_written.wait()
+        add(account_id, "b")
+        add(other_id, "a")
+        await records.aclose()
+
+    asyncio.run(count())
+
+    assert written[:2] == [(account_id, {"a": 1}), (account_id, {"a": 2, "b": 1})]
+    assert sorted(written[2:]) == sorted([(account_id, {"b": 1}), (other_id, {"a": 1})])
+
+
+def test_folded_records_are_not_lost_while_the_database_is_unavailable(caplog: pytest.LogCaptureFixture) -> None:
+    """They are written with those that came later; at the end of the process they are in its log."""
+    written: list[dict[str, int]] = []
+
+    async def count() -> None:
+        records, has_written, failures = FoldedRecords(every_s=0.01), asyncio.Event(), iter([True, False, True])
+
+        async def write(counts: Mapping[str, int]) -> None:
+            if next(failures):
+                raise ApplicationError("UNAVAILABLE")
+            written.append(dict(counts))
+            has_written.set()
+
+        records.add(None, "a", write)
+        await asyncio.sleep(0)
+        records.add(None, "b", write)
+        await has_written.wait()
+        records.add(None, "c", write)
+        await records.aclose()
+
+    asyncio.run(count())
+
+    assert written == [{"a": 1, "b": 1}]
+    assert [getattr(record, "counts", None) for record in caplog.records] == [{"a": 1}, {"c": 1}]
