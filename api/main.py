@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import cache, partial
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request
@@ -48,6 +48,7 @@ from api.i18n.catalogs import translator
 from api.i18n.languages import LANGUAGES
 from api.mcp import endpoint, own_reads, stdio
 from api.mcp.questions import Questions
+from api.mcp.read_only_services import open_read_only
 from api.mcp.toolbox import ToolSet
 from api.rate_limits.guard import Guard
 from api.rate_limits.report_exchange import report_periodically
@@ -109,6 +110,8 @@ from workers.dispatcher import BackgroundDispatcher
 from workers.monitoring.broker_watch import BrokerMonitor
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 VERSION: Final = version("redemption-ledger")
 OPEN_ATTEMPTS, OPEN_PAUSE_S = 60, 0.5
@@ -275,7 +278,6 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 guard=guard,
                 channel_kinds=_channel_kinds(),
             )
-            app.state.questions = cache(partial(open_questions, app.state.services))
             app.state.hook_post = app.state.mail_preview = preview_sender = _preview_sender(settings, storage)
             provider = _identity_provider(settings)
             app.state.support = SupportContext.from_services(app.state.services, preview_sender, provider)
@@ -297,7 +299,9 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             )
             tune()
             try:
-                async with report_periodically(guard, RateLimitReportRepository(storage, RANDOM.draw_uuid()).exchange):
+                exchange = RateLimitReportRepository(storage, RANDOM.draw_uuid()).exchange
+                async with AsyncExitStack() as stack, report_periodically(guard, exchange):
+                    app.state.questions = _once(partial(open_questions, app.state.services, stack))
                     yield
             finally:
                 await asyncio.to_thread(app.state.admin.runner.close)
@@ -313,11 +317,24 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
     return lifespan
 
 
-def open_questions(services: Services) -> Questions:
+async def open_questions(services: Services, stack: AsyncExitStack) -> Questions:
     """Return what answers the questions of assistants: from the routes that offer themselves as tools."""
-    tools = collect_tools()
-    tools.app.state.services = services
-    return Questions(tools, services)
+    tools = await asyncio.to_thread(collect_tools)
+    tools.app.state.services = reading = await open_read_only(services, stack)
+    return Questions(tools, services, reading)
+
+
+def _once(open_first: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    """Return a function that opens something at its first call, and returns it at each."""
+    lock, results = asyncio.Lock(), list[T]()
+
+    async def get() -> T:
+        async with lock:
+            if not results:
+                results.append(await open_first())
+        return results[0]
+
+    return get
 
 
 def collect_tools() -> ToolSet:

@@ -46,7 +46,7 @@ async def answer_assistant(
         raise ApplicationError("FORBIDDEN", why="origin")
     # At first, the import and the schemas take seconds, in which this process answers other requests.
     protocol: Any = await asyncio.to_thread(import_module, "api.mcp.mcp_protocol")
-    questions = await asyncio.to_thread(request.app.state.questions)
+    questions = await request.app.state.questions()
 
     async def identify() -> Identity:
         return who

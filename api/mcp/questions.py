@@ -54,10 +54,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Answers questions of the callers of one process."""
+    """Answers questions of the callers of one process.
+
+    Attributes:
+        services: Those of the process, which record questions.
+        reading: Those of the tools, which write nothing.
+    """
 
     tools: ToolSet
     services: Services
+    reading: Services
 
     async def ask(self, who: Identity, name: str, arguments: Mapping[str, object], language: Language) -> Answer:
         """Answer one question.
@@ -137,6 +143,7 @@ class Questions:
 
     def _begin(self, who: Identity, tool: Tool, values: Values) -> dict[str, Any]:
         """Record the question, and return the place in the log up to which everything is in its answer."""
+        self.reading.read_clock()
         self.services.read_clock()
         subject_id, asked = self._describe(tool, values)
         details = describe_values(tool=tool.name, asked=asked)

@@ -40,5 +40,5 @@ async def _serve(app: FastAPI, secret: str | None, new_caller: Callable[[], Call
         await identify()
         protocol: Any = import_module("api.mcp.mcp_protocol")
         language = services.settings.default_language
-        server = protocol.build_server(app.state.questions(), identify, language, app.version)
+        server = protocol.build_server(await app.state.questions(), identify, language, app.version)
         await protocol.serve_stdio(server)

@@ -17,7 +17,16 @@ _JOINED: ContextVar[tuple[object, Connection[DictRow]] | None] = ContextVar("joi
 
 
 class LedgerDatastore(PostgresDatastore):
-    """The library's datastore over a pool that is configured by a libpq URI, with several hosts and TLS if wanted."""
+    """The library's datastore over a pool that is configured by a libpq URI, with several hosts and TLS if wanted.
+
+    Args:
+        database_url: The URI.
+        pool_size: Connections at most.
+        wait_s: Longest wait for one of them, in seconds.
+        connection_class: Of the connections.
+        reads_only: Whether each is lent in a transaction in which PostgreSQL refuses writes. A setting of the session
+            would do, unless a pooler in transaction mode lends the same session to other clients.
+    """
 
     def __init__(
         self,
@@ -26,6 +35,7 @@ class LedgerDatastore(PostgresDatastore):
         pool_size: int,
         wait_s: float,
         connection_class: type[Connection[DictRow]] = BufferingConnection,
+        reads_only: bool = False,
     ) -> None:
         super().__init__(dbname="", host="", port="", user="", password="")
         self.url = database_url
@@ -39,6 +49,7 @@ class LedgerDatastore(PostgresDatastore):
             },
             min_size=1,
             max_size=pool_size,
+            configure=_begin_read_only if reads_only else None,
             open=False,
             timeout=wait_s,
             max_waiting=pool_size * 16,
@@ -73,7 +84,11 @@ class LedgerDatastore(PostgresDatastore):
             return
         self.pool.claim_for_this_process()
         with super().get_connection() as conn:
-            yield conn
+            if not conn.read_only:
+                yield conn
+                return
+            with conn.transaction():
+                yield conn
 
     def close(self) -> None:
         """Close the pool, unless a parent process owns it."""
@@ -83,3 +98,7 @@ class LedgerDatastore(PostgresDatastore):
 
     def register_type_adapters(self) -> None:
         """Register nothing: we insert with unnest of plain arrays, so building a recorder opens no connection."""
+
+
+def _begin_read_only(conn: Connection[DictRow]) -> None:
+    conn.read_only = True  # a setting of psycopg, for the transactions that it begins

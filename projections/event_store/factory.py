@@ -35,6 +35,7 @@ class LedgerFactory(PostgresFactory):
             self.env.get("DATABASE_URL", ""),
             pool_size=int(self.env.get("LEDGER_POOL_SIZE", "4")),
             wait_s=float(self.env.get("LEDGER_POOL_WAIT_S", "3")),
+            reads_only=strtobool(self.env.get("LEDGER_POOL_READS_ONLY", "no")),
         )
 
     def mapper(self, transcoder: Transcoder | None = None, mapper_class: object = None) -> Mapper[Any]:

@@ -206,7 +206,7 @@ def transaction(conn: Connection[Any]) -> Iterator[None]:
     """
     try:
         with conn.pipeline():
-            conn.execute("BEGIN")
+            conn.execute("BEGIN READ ONLY" if conn.read_only else "BEGIN")
             yield
     finally:
         if conn.info.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:

@@ -161,6 +161,8 @@ class HistoryReader(Generic[StreamState]):
         """Store blocks for other processes; a database that takes no writes only costs them the time to fold again."""
         try:
             with self._db.open_transaction() as cursor:
+                if cursor.connection.read_only:
+                    return
                 store_blocks(self._kind, cursor, stream_id, history, after)
         except StorageUnavailableError as error:
             log.warning("storing blocks of a history failed", extra={"why": str(error)})

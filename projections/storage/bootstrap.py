@@ -26,8 +26,13 @@ class LedgerStore:
     vault: Vault
 
     @classmethod
-    def open(cls, settings: LedgerSettings, *, pool_size: int = 4) -> "LedgerStore":
+    def open(cls, settings: LedgerSettings, *, pool_size: int = 4, reads_only: bool = False) -> "LedgerStore":
         """Check schema and keys, then open the ledger.
+
+        Args:
+            settings: Where it is, and its keys.
+            pool_size: Connections at most.
+            reads_only: Whether PostgreSQL is to refuse what writes, commands too.
 
         Raises:
             StorageUnavailableError: The database can't be reached.
@@ -43,6 +48,7 @@ class LedgerStore:
             "PERSISTENCE_MODULE": PERSISTENCE_MODULE,
             "DATABASE_URL": database_url,
             "LEDGER_POOL_SIZE": str(pool_size),
+            "LEDGER_POOL_READS_ONLY": "yes" if reads_only else "no",
         }
         ledger = RedemptionLedger(env, settings.policy)
         recorder = cast("PostgresLedgerRecorder", ledger.recorder)

@@ -47,6 +47,7 @@ SMALL: Final[Mapping[str, int]] = {
     "projections.storage.standby_lag:SAMPLES_MAX": 8,
     "projections.telemetry.redemption_spans:QUEUE_MAX": 512,
     "projections.storage.report_store:POOL_SIZE": 1,
+    "api.mcp.read_only_services:POOL_SIZE": 1,
     "projections.storage.bootstrap:pool_size": 2,
     "api.use_cases.administration.batch_runner:IMPORTS_MAX": 1,
     "api.use_cases.issue_codes:AT_ONCE": 1,

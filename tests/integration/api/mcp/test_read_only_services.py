@@ -1,0 +1,112 @@
+"""Whatever a tool does, PostgreSQL refuses what would change a row."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from fastapi import APIRouter
+
+from api.http.blocking_route import BlockingRoute
+from api.http.dependencies import MayReadCodes, TheServices
+from api.http.offered_reads import offer_as_tool
+from api.mcp import own_reads
+from api.settings import ApiSettings
+from domain.commands.code.pause import PauseCode
+from projections.read_models import history_blocks
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.assistant import ask, over_http
+from tests.support.clients.in_process_app import started
+
+planted = APIRouter(route_class=BlockingRoute)
+
+
+@planted.get("/write-row", summary="Write a row")
+@offer_as_tool()
+def write_row(code_id: UUID, services: TheServices, _: MayReadCodes) -> None:
+    """By a statement."""
+    with services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE code_balances SET used = 1 WHERE code_id = %s", (code_id,))
+
+
+@planted.get("/write-event", summary="Write an event")
+@offer_as_tool()
+def write_event(code_id: UUID, services: TheServices, caller: MayReadCodes) -> None:
+    """By a command in a transaction."""
+    services.execute(PauseCode(context=services.context(caller), code_id=code_id, note=None))
+
+
+@planted.get("/write-in-group", summary="Write an event with others")
+@offer_as_tool()
+async def write_in_group(code_id: UUID, services: TheServices, caller: MayReadCodes) -> None:
+    """By a command in a group of the event loop."""
+    await services.execute_in_group(PauseCode(context=services.context(caller), code_id=code_id, note=None))
+
+
+@planted.get("/write-line", summary="Write a line of the audit log")
+@offer_as_tool()
+def write_line(code_id: UUID, services: TheServices, caller: MayReadCodes) -> None:
+    """With its text."""
+    services.open_audit_log(caller).record("revealed_link", code_id, "no reason")
+
+
+@pytest.fixture
+def planted_app(settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppClient]:
+    """The application with tools that write."""
+    monkeypatch.setattr(own_reads.router, "routes", [*own_reads.router.routes, *planted.routes])
+    with started(settings) as app:
+        yield app
+
+
+def read_state(app: AppClient, code_id: UUID) -> tuple[object, ...]:
+    """What the tools would change."""
+    with app.services.storage.datastore.get_connection() as conn:
+        used = conn.execute("SELECT used FROM code_balances WHERE code_id = %s", (code_id,)).fetchone()
+        lines = conn.execute("SELECT count(*) AS n FROM audit WHERE act = 'revealed_link'").fetchone()
+    assert used is not None
+    assert lines is not None
+    return used["used"], lines["n"], app.count("ledger_events")
+
+
+@pytest.mark.parametrize("name", ["write_row", "write_event", "write_in_group", "write_line"])
+def test_tool_that_writes_changes_nothing(planted_app: AppClient, name: str) -> None:
+    """It is answered with a problem."""
+    code_id = planted_app.services.reader.find_code(planted_app.issue())
+    assert code_id is not None
+    before = read_state(planted_app, code_id)
+
+    answer = ask(over_http(planted_app, planted_app.key("admin")), name, code_id=str(code_id))
+
+    assert answer.is_error
+    assert read_state(planted_app, code_id) == before
+
+
+def test_redeems_go_on_while_a_tool_is_refused(planted_app: AppClient) -> None:
+    """Its connections are not those of redeem requests, which write as before."""
+    code = planted_app.issue()
+    code_id = planted_app.services.reader.find_code(code)
+    connect = over_http(planted_app, planted_app.key("admin"))
+
+    refused = ask(connect, "write_row", code_id=str(code_id))
+    redeemed = planted_app.redeem(code)
+
+    assert (refused.is_error, redeemed.status_code) == (True, 202)
+    assert not ask(connect, "codes_one_code", code_id=str(code_id)).is_error
+
+
+def test_tools_that_read_a_history_store_nothing_for_later(
+    app: AppClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Routes do, so that other processes read it faster."""
+    monkeypatch.setattr(history_blocks, "EVENTS_PER_BLOCK", 1)
+    code = app.issue()
+    app.redeem(code)
+    arguments = {"code_id": str(app.services.reader.find_code(code)), "email": "li.wei@example.com"}
+    headers = app.key("admin")
+
+    assert not ask(over_http(app, headers), "codes_what_if", **arguments).is_error
+    of_tool = app.count("history_blocks")
+    query = f"email={arguments['email']}"
+    app.client.get(f"/api/v1/codes/{arguments['code_id']}/what-if?{query}", headers=headers)
+
+    assert "storing blocks" not in caplog.text
+    assert (of_tool, app.count("history_blocks") > 0) == (0, True)
