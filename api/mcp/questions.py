@@ -208,9 +208,8 @@ class Questions:
             IDENTITY: who,
         }
         await self.tools.app(scope, receive, send)
-        lag = headers.get(LAG_HEADER.lower().encode())
-        answered = {"answered_by": "primary"} if lag is None else {"answered_by": "standby", "lag_s": float(lag)}
-        place = {**head, **answered}
+        is_of_standby = LAG_HEADER.lower().encode() in headers
+        place = {**head, "answered_by": "standby" if is_of_standby else "primary"}
         if length > ANSWER_BYTES_MAX:
             return _refuse_length(tool, length, place)
         if status != OK:

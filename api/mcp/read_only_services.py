@@ -20,6 +20,8 @@ from projections.storage.report_store import ReportStore
 
 POOL_SIZE: Final = 2
 """Connections of all tools of a process together, so that redeem requests never wait for one of theirs."""
+CATCH_UP_S: Final = 1.0
+"""Seconds that a question waits for a standby that lacks events before it; then the primary answers."""
 
 
 async def open_read_only(services: Services, stack: AsyncExitStack) -> Services:
@@ -48,7 +50,7 @@ async def open_read_only(services: Services, stack: AsyncExitStack) -> Services:
         storage=storage,
         reader=Reader(storage),
         states=PastStateReader(storage),
-        reports=ReportStore(storage, services.reports.standby),
+        reports=ReportStore(storage, services.reports.standby, CATCH_UP_S),
         commit=commit,
         dispatcher=SweepDispatcher(),
     )

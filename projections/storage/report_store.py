@@ -52,14 +52,16 @@ class ReportReading:
     Args:
         storage: The primary.
         standby: Asked while it is recent; None without one.
-        target: What the standby must have replayed; None if the bound on its lag is enough.
+        catch_up_s: Seconds to wait until the standby has what the primary had acknowledged before the first query, and
+            then the primary is asked; None if the bound on its lag is enough.
 
     Attributes:
         lag_s: By how many seconds the report may be behind; None if the primary answered.
     """
 
-    def __init__(self, storage: LedgerStore, standby: Standby | None, target: PrimaryPosition | None = None) -> None:
-        self._storage, self._standby, self._target = storage, standby, target
+    def __init__(self, storage: LedgerStore, standby: Standby | None, catch_up_s: float | None = None) -> None:
+        self._storage, self._standby, self._catch_up_s = storage, standby, catch_up_s
+        self._target: PrimaryPosition | None = None
         self.lag_s: float | None = None
 
     @property
@@ -86,6 +88,9 @@ class ReportReading:
     def _find_recent_connection(self, stack: ExitStack) -> Connection[Any] | None:
         if self._standby is None:
             return None
+        if self._catch_up_s is not None and self._target is None:
+            with self._storage.datastore.get_connection() as primary:
+                self._target = read_primary(primary)
         with ExitStack() as attempt:
             try:
                 conn = attempt.enter_context(self._standby.datastore.get_connection())
@@ -100,9 +105,9 @@ class ReportReading:
             return conn
 
     def _measure(self, standby: Standby, conn: Connection[Any]) -> float | None:
-        if self._target is None:
+        if self._catch_up_s is None or self._target is None:
             return standby.watch.measure(conn)
-        return 0.0 if has_caught_up(conn, self._target, standby.lag_s_max) else None
+        return 0.0 if has_caught_up(conn, self._target, self._catch_up_s) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +117,12 @@ class ReportStore:
     Attributes:
         storage: The primary.
         standby: The standby of the settings, if they name one.
+        catch_up_s: Whether every report waits for the standby, and how long: as of `ReportReading`.
     """
 
     storage: LedgerStore
     standby: Standby | None = None
+    catch_up_s: float | None = None
 
     @classmethod
     def open(cls, settings: LedgerSettings, storage: LedgerStore) -> "ReportStore":
@@ -130,14 +137,11 @@ class ReportStore:
 
     def read(self) -> ReportReading:
         """Begin a report that may be behind by the bound; it shows its lag."""
-        return ReportReading(self.storage, self.standby)
+        return ReportReading(self.storage, self.standby, self.catch_up_s)
 
     def read_everything(self) -> ReportReading:
-        """Begin a report that has all that was acknowledged until now: for files, which show no lag."""
-        if self.standby is None:
-            return self.read()
-        with self.storage.datastore.get_connection() as conn:
-            return ReportReading(self.storage, self.standby, read_primary(conn))
+        """Begin a report that has all that was acknowledged before its first query: for files, which show no lag."""
+        return ReportReading(self.storage, self.standby, None if self.standby is None else self.standby.lag_s_max)
 
     def numbers(self) -> Iterator[Metric]:
         """Yield the last lag as a metric."""

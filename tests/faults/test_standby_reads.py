@@ -20,6 +20,7 @@ from projections.read_models.pagination import OLDEST
 from projections.read_models.statement_export import read_statement_lines
 from projections.sql.database import DatabaseSql
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.assistant import ask, over_http
 from tests.support.clients.in_process_app import settings_over, started
 from tests.support.clients.role_clients import RoleClients
 from tests.support.ledger.code_template import make_template
@@ -138,6 +139,28 @@ def test_paused_standby_answers_within_the_bound_and_the_primary_beyond_it(pair:
         pair.run_on_standby("SELECT pg_wal_replay_resume()")
     pair.wait(lambda: pair.read_feed()[1] is not None)
     assert reservation_id in pair.read_feed()[0]
+
+
+def test_answer_of_a_tool_has_every_event_up_to_its_position(pair: Pair) -> None:
+    """From the standby once it has caught up, from the primary if it does not in time: an assistant cites positions."""
+    connect = over_http(pair.app, pair.app.key("admin"))
+    code_id = str(pair.app.services.reader.find_code(pair.app.issue()))
+
+    def read_log() -> tuple[int, int, str]:
+        answer = ask(connect, "events_list_events", code_id=code_id).structured_content
+        return answer["answer"]["events"][-1]["position"], answer["log"]["position"], answer["log"]["answered_by"]
+
+    assert read_log()[:2] == (pair.newest_of_standby(),) * 2
+    pair.wait(lambda: read_log()[2] == "standby")
+    pair.run_on_standby("SELECT pg_wal_replay_pause()")
+    try:
+        lacking = pair.newest_of_standby()
+        pause = pair.app.client.post(f"/api/v1/codes/{code_id}/pause", headers=pair.app.key("admin"))
+        assert pause.status_code < 300
+        assert read_log() == (lacking + 1, lacking + 1, "primary")
+    finally:
+        pair.run_on_standby("SELECT pg_wal_replay_resume()")
+    pair.wait(lambda: read_log() == (lacking + 1, lacking + 1, "standby"))
 
 
 def seconds_until_primary(pair: Pair) -> float:
