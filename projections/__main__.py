@@ -14,7 +14,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from projections.config.settings import DEFAULT_DATA_DIR, LedgerSettings, add_password
+from projections.config.database_password import add_password
+from projections.config.settings import DEFAULT_DATA_DIR, LedgerSettings
 from projections.config.unknown_settings import find_ignored_settings
 from projections.database.errors import RolesMissingError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from projections.config.settings import LedgerSettings, read_password
+from projections.config.database_password import read_password
+from projections.config.settings import LedgerSettings
 from projections.vault.key_ring import KeyRing
 
 SECRET_LENGTH_MIN = 32

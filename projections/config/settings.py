@@ -10,7 +10,6 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from domain.policy import WAIT_S_MAX, Policy
@@ -19,6 +18,7 @@ from domain.values.mail.mail_provider import MailProvider, check_hook_secret
 from domain.values.quiet_hours import QUIET_HOURS_PATTERN
 from domain.webhooks.target_url import Network
 from projections.config.approvals import ApprovalPolicy, parse_approval_kinds
+from projections.config.database_password import add_password
 from projections.config.environment import EnvironmentSettings
 from projections.config.staff_roles import parse_group_roles, parse_required_roles
 from projections.config.throwaway_list import ThrowawayFile, load_throwaway_domains
@@ -49,33 +49,6 @@ class Rates(NamedTuple):
 
 RATES: Final = Rates(per_recipient=5, again=3, per_address=100)
 """Defaults of the settings."""
-
-
-def add_password(url: str, file: str | Path | None) -> str:
-    """Return the URL with the password that a file holds, if a file is named and the URL has none.
-
-    Raises:
-        ValueError: The URL or the file can't be read.
-    """
-    if not file or read_password(validate_database_url(url)):
-        return url
-    try:
-        password = Path(file).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ValueError(f"the password file {file} cannot be read ({error.strerror}): correct its path") from error
-    return make_conninfo(url, password=password)
-
-
-def read_password(url: str) -> str:
-    """Return the password of a database URL; an empty text if it has none."""
-    return str(conninfo_to_dict(url).get("password") or "")
-
-
-def split_password(url: str) -> tuple[str, str]:
-    """Return the URL as a connection string without its password, and the password; an empty text if it has none."""
-    parameters = conninfo_to_dict(url)
-    password = str(parameters.pop("password", None) or "")
-    return make_conninfo("", **parameters), password
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -290,6 +263,21 @@ class LedgerSettings(EnvironmentSettings):
         default="zh",
         description="`zh` or `en`, used if a request names no language;"
         " where one names other languages only, the API uses it too, and pages are in English",
+    )
+
+    relay_to: SecretStr | None = Field(
+        default=None,
+        description="target of `ledger relay` without `--to`: `kafka://HOST:PORT,HOST:PORT/TOPIC` with an optional"
+        " `user:password@`, or the https URL of a receiver ([guide](../how-to/relay-events.md))",
+    )
+    relay_kafka_config: Path | None = Field(
+        default=None, description="file with properties of the Kafka client, if no `--kafka-config` is given"
+    )
+    relay_ca_file: Path | None = Field(
+        default=None, description="file with the certificate authorities that Kafka brokers are checked against"
+    )
+    relay_secret_file: Path | None = Field(
+        default=None, description="file with the secrets that sign a relay's requests, if no `--secret-file` is given"
     )
 
     oidc_issuer: str | None = Field(

@@ -12,6 +12,7 @@ SECTIONS: Final = {
     "traces_url": "Traces",
     "secret_key": "Secrets",
     "smtp_url": "Mail and webhooks",
+    "relay_to": "Relay of events",
     "oidc_issuer": "Sign-in of staff",
     "reservation_ttl_s": "Policy",
     "body_bytes_max": "Size",

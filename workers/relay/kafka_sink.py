@@ -8,9 +8,10 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 from workers.relay.sink import RelayRecord, SinkRefusedError, SinkTooLargeError, SinkUnavailableError
 
@@ -30,6 +31,8 @@ GUARANTEES: Final[Mapping[str, str | int | bool]] = {
 """Properties that no file changes: loss and order depend on them. The partitioner is that of Kafka's own clients."""
 DEFAULTS: Final[Mapping[str, str | int]] = {"client.id": "redemption-ledger", "log_level": 2}
 """Of properties that a file may set. Below `log_level` 2 the client writes to stderr what its errors say."""
+SIGN_IN: Final[Mapping[str, str]] = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}
+"""Of a URL with user and password; a file may set others."""
 ALIASES: Final = frozenset(
     {"bootstrap.servers", "metadata.broker.list", "request.required.acks", "delivery.timeout.ms", "transactional.id"}
 )
@@ -44,16 +47,23 @@ STOPPING: Final = frozenset(
 """Names of errors that sending again does not change."""
 TOO_LARGE: Final = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
 INSTALL: Final = "the package confluent-kafka is not installed: pip install 'confluent-kafka~=2.16'"
+FORM: Final = "expected kafka://HOST:PORT,HOST:PORT/TOPIC; percent-encode special characters of a password"
 
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _BROKERS: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
-class KafkaUrl(NamedTuple):
-    """A topic, as `kafka://HOST:PORT,HOST:PORT/TOPIC` names it."""
+@dataclass(frozen=True, slots=True)
+class KafkaUrl:
+    """A topic, as `kafka://HOST:PORT,HOST:PORT/TOPIC` names it.
+
+    Attributes:
+        login: Properties of the client that follow from a `user:password@` before the brokers.
+    """
 
     brokers: str
     topic: str
+    login: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, url: str) -> "KafkaUrl":
@@ -62,15 +72,18 @@ class KafkaUrl(NamedTuple):
         Raises:
             ValueError: It is malformed; the message does not repeat it.
         """
-        parts = urlsplit(url)
-        if "@" in parts.netloc:
-            raise ValueError("user and password belong into the file of --kafka-config")
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # its message repeats parts
+            raise ValueError(FORM) from None
+        login, _, brokers = parts.netloc.rpartition("@")
+        user, _, password = login.partition(":")
         topic = parts.path.removeprefix("/")
-        brokers = parts.netloc.split(",")
-        is_plain = not (parts.query or parts.fragment) and _TOPIC.fullmatch(topic)
-        if not is_plain or not all(_BROKERS.fullmatch(broker) for broker in brokers):
-            raise ValueError("expected kafka://HOST:PORT,HOST:PORT/TOPIC")
-        return cls(",".join(brokers), topic)
+        is_plain = not (parts.query or parts.fragment) and _TOPIC.fullmatch(topic) and bool(login) == bool(password)
+        if not is_plain or not all(_BROKERS.fullmatch(broker) for broker in brokers.split(",")):
+            raise ValueError(FORM)
+        properties = {"sasl.username": unquote(user), "sasl.password": unquote(password)}
+        return cls(brokers, topic, {**SIGN_IN, **properties} if login else {})
 
     def __str__(self) -> str:
         return f"kafka://{self.brokers}/{self.topic}"

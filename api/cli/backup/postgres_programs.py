@@ -9,7 +9,7 @@ from api.cli.backup.backup_error import BackupError
 from api.cli.embedded.process.program import build_server_environment
 from api.cli.embedded.services.binaries import find_postgres_program
 from api.cli.embedded.stack_error import StackError
-from projections.config.settings import split_password
+from projections.config.database_password import split_password
 
 CONNECT_TIMEOUT_S: Final = 10
 NO_REPLICATION: Final = (

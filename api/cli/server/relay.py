@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import typer
@@ -27,6 +27,8 @@ from domain.values.number_bounds import POSITIONS
 from domain.webhooks.cloud_events import CloudEventSource
 from domain.webhooks.signatures import PREFIX
 from domain.webhooks.target_url import Target, TargetError
+from projections.config.secret_masking import mask_setting
+from projections.config.settings import LedgerSettings
 from projections.read_models.event_feed import EventFeed
 from projections.repositories.audit_log import describe_values
 from projections.telemetry.log_setup import configure_logs
@@ -42,6 +44,7 @@ from workers.relay.relay import LEASE_MARGIN_S, Relay, RelayStoppedError
 from workers.relay.sink import Sink, SinkRefusedError
 
 NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,60}")
+TO: Final = "--to"
 SECRETS_MAX: Final = 8
 """Most secrets that sign a message: receivers read no more signatures."""
 
@@ -55,7 +58,9 @@ def register(app: typer.Typer) -> None:
 @leaves_no_record("it runs until it is stopped; at its start it records a relay that is new or moved")
 def relay(
     context: typer.Context,
-    to: Annotated[str, typer.Option(help="Target: kafka://HOST:PORT/TOPIC, or the https URL of a receiver.")],
+    to: Annotated[
+        str | None, typer.Option(help="Target: kafka://HOST:PORT/TOPIC or an https URL; default: LEDGER_RELAY_TO.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the relay; default: the topic or the host.")] = None,
     start: Annotated[
         int | None,
@@ -76,30 +81,34 @@ def relay(
     keeps the position up to which the target has acknowledged events. An end at any time repeats events and loses none.
     Of several processes with the same name and target, one relays and the others stand by.
 
+    Secrets do not belong on the command line. Each file may be named by a setting too: LEDGER_RELAY_KAFKA_CONFIG,
+    LEDGER_RELAY_CA_FILE, LEDGER_RELAY_SECRET_FILE.
+
     Example: `ledger relay --to kafka://broker1:9092,broker2:9092/redemptions --kafka-config kafka.properties`
     """
-    chosen = _check_name(name or _default_name(to))
     try:
         with Session(context.obj).open_ledger() as ledger:
-            target, sink = _open_sink(to, ledger, kafka_config, secret_file)
+            url, named_by = _choose_url(to, ledger.settings)
+            chosen = _check_name(name or _default_name(url))
+            target = _open_target(url, named_by, ledger, kafka_config, secret_file)
             lease = RelayLease(
                 ledger.storage,
                 name=chosen,
-                target=target,
-                target_id=hashlib.sha256(to.encode()).hexdigest(),
+                target=target.shown,
+                target_id=hashlib.sha256(target.identity.encode()).hexdigest(),
                 holder=f"{socket.gethostname()}:{os.getpid()}",
                 holder_id=RANDOM.draw_uuid(),
-                lease_s=sink.longest_send_s + LEASE_MARGIN_S,
+                lease_s=target.sink.longest_send_s + LEASE_MARGIN_S,
             )
             source = CloudEventSource.feed_of(ledger.settings.public_url)
             chance = random.SystemRandom().random
             describe = partial(as_cloud_event, source=source)
             feed = EventFeed(ledger.storage)
-            if (problem := _begin(ledger, lease, feed, chosen, target, start)) is not None:
+            if (problem := _begin(ledger, lease, feed, chosen, target.shown, start)) is not None:
                 say_error(problem)
                 return ExitCode.REFUSED
             with _stop_on_signals() as stop:
-                Relay(chosen, feed, lease, sink, describe, chance).run(stop)
+                Relay(chosen, feed, lease, target.sink, describe, chance).run(stop)
     except (RelayStoppedError, SinkRefusedError) as error:
         say_error(str(error))
         return ExitCode.SERVICE
@@ -178,70 +187,100 @@ def relays(
     return ExitCode.OK
 
 
-def _open_sink(to: str, ledger: OpenLedger, kafka_config: Path | None, secret_file: Path | None) -> tuple[str, Sink]:
-    """Return what operators may see of a target, and the target.
+def _choose_url(to: str | None, settings: LedgerSettings) -> tuple[str, str]:
+    """Return the URL of the target, and the name of what it comes from."""
+    if to is not None:
+        return to, TO
+    if settings.relay_to is None:
+        raise typer.BadParameter("name a target, or set LEDGER_RELAY_TO", param_hint=TO)
+    return settings.relay_to.get_secret_value(), "LEDGER_RELAY_TO"
+
+
+class _Destination(NamedTuple):
+    """A target: what operators may see of it, what tells it from others, and how it is written to."""
+
+    shown: str
+    identity: str
+    sink: Sink
+
+
+def _open_target(
+    url: str, named_by: str, ledger: OpenLedger, kafka_config: Path | None, secret_file: Path | None
+) -> _Destination:
+    """Read the URL and the files.
 
     Raises:
         typer.BadParameter: The URL or a file is malformed.
         SinkRefusedError: The target cannot be used.
     """
-    if urlsplit(to).scheme == "kafka":
+    settings = ledger.settings
+    target = _parse_url(url, named_by, settings)
+    if isinstance(target, KafkaUrl):
         if secret_file is not None:
             raise typer.BadParameter("signs HTTP requests only", param_hint="--secret-file")
-        kafka_url = _parse_kafka_url(to)
-        return str(kafka_url), KafkaSink(kafka_url, _read_kafka_config(kafka_config))
+        sink = KafkaSink(target, _read_kafka_config(target, kafka_config, settings))
+        return _Destination(str(target), str(target), sink)
     if kafka_config is not None:
         raise typer.BadParameter("is for Kafka only", param_hint="--kafka-config")
-    settings = ledger.settings
-    target = _parse_http_url(to, ledger)
     timeout_s = settings.webhook_timeout_s
     http = PinnedHttpClient(settings.webhook_networks, timeout_s)
     clock = ledger.storage.recorder.clock
-    sink = HttpSink(http, to, _read_secrets(secret_file), timeout_s, clock.now)
+    secrets = _read_secrets(secret_file, settings)
     # The path and the query of a URL may hold a secret of the receiver.
-    return f"{target.scheme}://{target.authority}", sink
+    shown = f"{target.scheme}://{target.authority}"
+    return _Destination(shown, url, HttpSink(http, url, secrets, timeout_s, clock.now))
 
 
-def _parse_kafka_url(to: str) -> KafkaUrl:
+def _parse_url(url: str, named_by: str, settings: LedgerSettings) -> KafkaUrl | Target:
     try:
-        return KafkaUrl.parse(to)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--to") from error
-
-
-def _parse_http_url(to: str, ledger: OpenLedger) -> Target:
-    try:
-        return Target.parse(to, ledger.settings.webhook_networks)
+        is_kafka = url.startswith("kafka:")
+        target = KafkaUrl.parse(url) if is_kafka else Target.parse(url, settings.webhook_networks)
     except TargetError as error:
         problem = {
             "scheme": "expected kafka:// or https://; http only to networks of LEDGER_WEBHOOK_ALLOW_PRIVATE",
             "private": "not an address of the public internet: permit its network by LEDGER_WEBHOOK_ALLOW_PRIVATE",
             "login": "user and password are not permitted in it",
         }
-        text = problem.get(error.fault, "not a valid URL")
-        raise typer.BadParameter(text, param_hint="--to") from error
-
-
-def _read_kafka_config(path: Path | None) -> dict[str, str]:
-    try:
-        return {} if path is None else read_properties(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"cannot read {path}", param_hint="--kafka-config") from error
+        raise typer.BadParameter(problem.get(error.fault, "not a valid URL"), param_hint=named_by) from error
     except ValueError as error:
-        raise typer.BadParameter(f"{path}: {error}", param_hint="--kafka-config") from error
+        raise typer.BadParameter(str(error), param_hint=named_by) from error
+    if named_by == TO and mask_setting(None, url) != url:
+        raise typer.BadParameter(
+            "other users of this machine can read a password or token in it: set LEDGER_RELAY_TO to this URL instead,"
+            " in the environment or the file of LEDGER_SECRETS_FILE",
+            param_hint=named_by,
+        )
+    return target
 
 
-def _read_secrets(path: Path | None) -> list[str]:
-    """Return the secrets in a file, the newest first."""
+def _read_kafka_config(url: KafkaUrl, option: Path | None, settings: LedgerSettings) -> dict[str, str]:
+    """Return the properties that the URL, the command line and the settings give; those of the file come last."""
+    authorities = settings.relay_ca_file
+    trusted = {} if authorities is None else {"security.protocol": "SSL", "ssl.ca.location": str(authorities)}
+    properties = {**trusted, **url.login}
+    path, named_by = (
+        (option, "--kafka-config") if option else (settings.relay_kafka_config, "LEDGER_RELAY_KAFKA_CONFIG")
+    )
+    try:
+        return properties if path is None else {**properties, **read_properties(path)}
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"cannot read {path}", param_hint=named_by) from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{path}: {error}", param_hint=named_by) from error
+
+
+def _read_secrets(option: Path | None, settings: LedgerSettings) -> list[str]:
+    """Return the secrets in the file that the command line or the settings name, the newest first."""
+    path, named_by = (option, "--secret-file") if option else (settings.relay_secret_file, "LEDGER_RELAY_SECRET_FILE")
     if path is None:
         return []
     try:
         secrets = path.read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"cannot read {path}", param_hint="--secret-file") from error
+        raise typer.BadParameter(f"cannot read {path}", param_hint=named_by) from error
     if not 0 < len(secrets) <= SECRETS_MAX or not all(_is_secret(secret) for secret in secrets):
         problem = f"{path} needs 1 to {SECRETS_MAX} lines with {PREFIX} and base64"
-        raise typer.BadParameter(problem, param_hint="--secret-file")
+        raise typer.BadParameter(problem, param_hint=named_by)
     return secrets
 
 
@@ -252,10 +291,10 @@ def _is_secret(text: str) -> bool:
         return False
 
 
-def _default_name(to: str) -> str:
+def _default_name(url: str) -> str:
     """Return the topic or the host of a target."""
     try:
-        parts = urlsplit(to)
+        parts = urlsplit(url)
         return (parts.path.removeprefix("/") if parts.scheme == "kafka" else parts.hostname) or ""
     except ValueError:
         return ""

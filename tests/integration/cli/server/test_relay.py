@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 from uuid import uuid4
 
 import orjson
 import pytest
 from standardwebhooks import Webhook
 
+from api.cli.server import relay as module
 from domain.webhooks.signatures import secret_text
 from projections.terminal.exit_codes import ExitCode
 from projections.work_queue.relays import RelayLease
@@ -36,8 +38,9 @@ def test_relay_sends_signed_batches_until_it_is_stopped(bench: LedgerBench, tmp_
         "LEDGER_WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8",
     }
     with WebhookReceiver() as server:
-        command = [*COMMAND, "--to", f"{server.url}&token=hunter2", "--secret-file", str(tmp_path / "secrets")]
-        with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        variables["LEDGER_RELAY_TO"] = f"{server.url}&token=hunter2"
+        variables["LEDGER_RELAY_SECRET_FILE"] = str(tmp_path / "secrets")
+        with subprocess.Popen(COMMAND, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             wait_for(lambda: server.received)
             bench.issue()
             wait_for(lambda: len(server.received) == 2)
@@ -65,7 +68,8 @@ def position(bench: LedgerBench) -> int:
         (["http://example.com/x"], "http only to networks of LEDGER_WEBHOOK_ALLOW_PRIVATE"),
         (["https://127.0.0.1/x"], "not an address of the public internet"),
         (["https://ann:pw@example.com/x"], "user and password are not permitted in it"),
-        (["kafka://ann:pw@broker/x"], "user and password belong into the file of --kafka-config"),
+        (["kafka://ann:pw@broker/x"], "set LEDGER_RELAY_TO to this URL instead"),
+        (["https://example.com/x?token=pw"], "set LEDGER_RELAY_TO to this URL instead"),
         (["kafka://broker", "--name", "x"], "expected kafka://HOST:PORT,HOST:PORT/TOPIC"),
         (["kafka://broker"], "name the relay"),
         (["https://example.com/x", "--name", "a b"], "name the relay"),
@@ -96,6 +100,55 @@ def test_unusable_secrets_are_refused(terminal: Terminal, tmp_path: Path, text: 
     assert result.status == ExitCode.USAGE
     assert "needs 1 to 8 lines with whsec_ and base64" in result.err
     assert SECRET not in result.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({}, "name a target, or set LEDGER_RELAY_TO"),
+        ({"TO": "kafka://ann:pw@broker"}, "expected kafka://HOST:PORT,HOST:PORT/TOPIC"),
+        ({"TO": "https://ann:pw@example.com"}, "LEDGER_RELAY_TO: user and password are not permitted in it"),
+        ({"TO": "https://[ann:pw@example.com"}, "LEDGER_RELAY_TO: not a valid URL"),
+        ({"TO": "kafka://ann:pw@b/x", "KAFKA_CONFIG": "/nowhere"}, "LEDGER_RELAY_KAFKA_CONFIG: cannot read /nowhere"),
+        ({"TO": "https://example.com/pw", "SECRET_FILE": "/nowhere"}, "LEDGER_RELAY_SECRET_FILE: cannot read /nowhere"),
+    ],
+    ids=["none", "topic", "login", "form", "properties", "secrets"],
+)
+def test_unusable_settings_are_refused_by_name(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], problem: str
+) -> None:
+    """A password is not repeated."""
+    for name, value in settings.items():
+        monkeypatch.setenv(f"LEDGER_RELAY_{name}", value)
+    result = terminal.ledger("relay", "--name", "r")
+
+    assert (result.status, result.out) == (ExitCode.USAGE, "")
+    assert problem in result.err
+    assert "pw" not in result.err
+
+
+def test_kafka_settings_make_the_client(
+    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The file comes after the login of the URL; the list shows no password, and a new one is the same target."""
+    (file := tmp_path / "p").write_text("sasl.mechanism=PLAIN\n", "utf-8")
+    monkeypatch.setattr(Relay, "run", lambda relay, _: relay.lease.release())
+    monkeypatch.setenv("LEDGER_RELAY_CA_FILE", "/ca.pem")
+    monkeypatch.setenv("LEDGER_RELAY_KAFKA_CONFIG", str(file))
+    for password in ("pw1", "pw2"):
+        monkeypatch.setenv("LEDGER_RELAY_TO", f"kafka://ann:{password}@broker:9093/x")
+        with patch.object(module, "KafkaSink") as sink:
+            sink.return_value.longest_send_s = 1.0
+            assert terminal.ledger("relay").status == 0
+
+    assert sink.call_args.args[1] == {
+        "security.protocol": "SASL_SSL",
+        "ssl.ca.location": "/ca.pem",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "ann",
+        "sasl.password": "pw2",
+    }
+    assert bench.rows("SELECT name, target FROM relays") == [("x", "kafka://broker:9093/x")]
 
 
 def test_property_that_the_relay_sets_is_refused(terminal: Terminal, tmp_path: Path) -> None:
@@ -144,7 +197,7 @@ def test_new_and_moved_relays_are_in_the_audit_log(
     bench.issue()
     monkeypatch.setattr(Relay, "run", lambda relay, _: relay.lease.release())
     for words in ([], [], ["--from", "1"]):
-        assert terminal.ledger("relay", "--to", "https://example.com/x?token=hunter2", *words).status == 0
+        assert terminal.ledger("relay", "--to", "https://example.com/x", *words).status == 0
 
     assert bench.rows("SELECT act FROM audit ORDER BY audit_id") == [("moved_relay",)] * 2
     assert position(bench) == 1

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from workers.relay.kafka_sink import GUARANTEES, KafkaUrl, read_properties, write_headers
+from workers.relay.kafka_sink import GUARANTEES, SIGN_IN, KafkaUrl, read_properties, write_headers
 from workers.relay.sink import RelayRecord
 
 
@@ -49,12 +49,23 @@ def test_malformed_url_is_refused(url: str) -> None:
         KafkaUrl.parse(url)
 
 
-def test_password_in_a_url_is_refused_and_not_repeated() -> None:
-    """A list of processes shows command lines."""
-    with pytest.raises(ValueError, match="belong into the file") as raised:
-        KafkaUrl.parse("kafka://ann:hunter2@broker1/t")
+def test_url_may_sign_in() -> None:
+    """Over TLS; neither what is shown nor what a traceback shows has the password."""
+    url = KafkaUrl.parse("kafka://ann:hunt%40er2@broker1:9093/t")
 
-    assert "hunter2" not in str(raised.value)
+    assert url.login == {**SIGN_IN, "sasl.username": "ann", "sasl.password": "hunt@er2"}
+    assert (str(url), "hunt" in repr(url)) == ("kafka://broker1:9093/t", False)
+
+
+@pytest.mark.parametrize(
+    "login", ["hunter2", "ann:", "ann:hun[ter2]", "ann:hunter2/", "ann:hunter2#", "ann:hun\uff0fter2"]
+)
+def test_malformed_login_is_refused_and_not_repeated(login: str) -> None:
+    """Errors are in logs."""
+    with pytest.raises(ValueError, match="percent-encode special characters") as raised:
+        KafkaUrl.parse(f"kafka://{login}@broker1/t")
+
+    assert "hun" not in str(raised.value)
 
 
 def test_properties_are_read(tmp_path: Path) -> None:
