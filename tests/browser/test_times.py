@@ -357,6 +357,30 @@ def test_time_that_comes_twice_is_chosen_by_its_offset(open_tab: Tab, choice: st
     assert page.locator(".row time").last.get_attribute("datetime") == f"2031-11-02T{expected}:00Z"
 
 
+@pytest.mark.parametrize("stored", ["2031-11-02T05:30:00Z", "2031-11-02T06:30:00Z"])
+def test_time_that_comes_twice_stays_when_another_field_is_changed(
+    served_app: ServedApp, open_tab: Tab, stored: str
+) -> None:
+    """Both are 01:30 in New York. Typed again, the choice begins with the stored one."""
+    app = served_app.app
+    body = {"name": f"Autumn {stored}", "ends_at": stored}
+    campaign = app.client.post("/api/v1/campaigns", json=body, headers=app.key("admin")).json()["id"]
+    page = open_tab(staff="admin", timezone_id="America/New_York")
+
+    for typed in ("Renamed", "Renamed again"):
+        page.goto(f"/admin/campaigns/{campaign}")
+        page.locator("details", has=page.locator("#ends_at")).evaluate("part => { part.open = true; }")
+        page.fill("#name", f"{typed} {stored}")
+        if typed == "Renamed again":
+            page.fill("#ends_at", "2031-11-03T01:30")
+            page.fill("#ends_at", "2031-11-02T01:30")
+        page.locator("form", has=page.locator("#ends_at")).locator("button[type=submit]").click()
+        page.wait_for_url("**saved=yes")
+
+        assert page.locator("h1").inner_text() == f"{typed} {stored}"
+        assert page.locator(".row time").last.get_attribute("datetime") == stored
+
+
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York"])
 def test_days_of_a_filter_are_days_of_the_reader(open_tab: Tab, zone: str) -> None:
     """The URL has their bounds in UTC, and the form the same days again."""

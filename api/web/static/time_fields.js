@@ -22,17 +22,23 @@ function boundOf(text, bound) {
   return new Date(year, month - 1, date + (bound === "end" ? 1 : 0));
 }
 
+// What the server sent and the form shows, by field. A value that stays as shown is sent back as the same time, also in
+// the hour that comes twice.
+const stored = new WeakMap();
+
 function show(input) {
   const text = input.dataset.at ?? input.value;
   if (text !== "") {
     const at = new Date(`${text}Z`);
     const isEnd = input.dataset.utc === "end";
     input.value = input.type === "date" ? day(isEnd ? new Date(at.getTime() - 1) : at) : timeText(at);
+    stored.set(input, { at, text: input.value });
   }
   input.labels[0].textContent = input.labels[0].textContent.replace("UTC", zoneName);
   input.dataset.zone = zoneName;
 }
 
+const storedTime = (input) => (stored.get(input)?.text === input.value ? stored.get(input).at : null);
 const helpOf = (input) => document.getElementById(`${input.id}-clock`);
 
 // Ask where the clocks are put forward or back.
@@ -53,6 +59,7 @@ function check(input) {
     const choice = document.createElement("select");
     choice.setAttribute("aria-label", named(texts.twice, times[0]));
     choice.append(...times.map((at) => new Option(offsetOf(at))));
+    choice.selectedIndex = Math.max(times.findIndex((at) => at.getTime() === storedTime(input)?.getTime()), 0);
     help.append(named(texts.twice, times[0]), " ", choice);
   }
   input.after(help);
@@ -66,7 +73,8 @@ function utcOf(input) {
     return boundOf(input.value, input.dataset.utc).toISOString().slice(0, 19);
   }
   const choice = helpOf(input)?.querySelector("select");
-  return (readTyped(input.value)[choice?.selectedIndex ?? 0] ?? new Date(input.value)).toISOString().slice(0, 19);
+  const chosen = choice ? readTyped(input.value)[choice.selectedIndex] : storedTime(input);
+  return (chosen ?? readTyped(input.value)[0] ?? new Date(input.value)).toISOString().slice(0, 19);
 }
 
 const inZone = (form) => [...form.elements].filter((field) => field.dataset.zone);
