@@ -340,7 +340,7 @@ class HandOutMailConflict(RefusalWithReason):
 
     code = "HAND_OUT_MAIL_CONFLICT"
     kind = "conflict"
-    reasons = ("not_sent", "revoked", "too_many", "opted_out", "sent_since")
+    reasons = ("not_sent", "revoked", "too_many", "opted_out", "suppressed", "sent_since")
 
 
 class CampaignTermsInvalid(RefusalWithReason):

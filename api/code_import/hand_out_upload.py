@@ -3,6 +3,7 @@
 Recipients who get a code of the campaign already, and those who are in the list twice, are left out and reported.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ from domain.values.identifiers import EmailAddress
 from domain.values.text_variables import FILLED_VARIABLES, find_variables
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow, Upload
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
-from projections.repositories.audit_log import describe_values
+from projections.privacy.opt_outs import NoEmailReason, OptOutRepository
+from projections.repositories.audit_log import describe_reason, describe_values
 
 LINES_MAX: Final = 1_000_000
 """Lines of one list, and codes of all its lines."""
@@ -46,6 +48,8 @@ class HandOutUpload(ImportKind[Record, ListRow]):
         absent: Those of them that no line so far has, not even empty.
         languages: Those of the recipients so far.
         codes: Codes of the recipients so far who are not left out.
+        without_email: Those of them who get no email, by the reason; `unsent_codes` are their codes.
+        note: The reason of the member of staff who adds the list, for the audit log.
     """
 
     batch_size: ClassVar = BATCH
@@ -62,6 +66,9 @@ class HandOutUpload(ImportKind[Record, ListRow]):
     absent: dict[Language, set[str]] = field(init=False)
     languages: set[Language] = field(default_factory=set)
     codes: int = 0
+    without_email: Counter[NoEmailReason] = field(default_factory=Counter)
+    unsent_codes: int = 0
+    note: str | None = None
     _upload: Upload | None = None
 
     def __post_init__(self) -> None:
@@ -91,6 +98,11 @@ class HandOutUpload(ImportKind[Record, ListRow]):
         if details.hand_out.state == "ended":
             raise ApplicationError.from_refusal(HandOutConflict("ended"))
         return cls(services, caller, details, campaign, source, language)
+
+    @property
+    def is_sent_at_once(self) -> bool:
+        """Whether the recipients get their codes as soon as the list is stored."""
+        return self.details.hand_out.state_at(self.services.now()) == "running"
 
     @property
     def missing_variables(self) -> list[str]:
@@ -154,7 +166,15 @@ class HandOutUpload(ImportKind[Record, ListRow]):
                 or self.named.find_problem(existing, line.find_earlier(1), known_recipients.ids.get(normal))
                 or self._count_codes(line.row)
             )
+        rows = [row for row, fault in zip(rows, faults, strict=True) if fault is None]
+        self._count_without_email(rows, known_recipients.ids)
         return faults
+
+    def _count_without_email(self, rows: Sequence[ListRow], ids: Mapping[str, UUID]) -> None:
+        codes = {ids[row.address.normal]: row.codes for row in rows if row.address.normal in ids}
+        reasons = OptOutRepository(self.services.storage).find_reasons(codes, self.details.created.group)
+        self.without_email.update(reasons.values())
+        self.unsent_codes += sum(codes[recipient_id] for recipient_id in reasons)
 
     def _count_codes(self, row: ListRow) -> Fault:
         """Count the codes of a row; return a problem once the list has more than it may have."""
@@ -181,9 +201,10 @@ class HandOutUpload(ImportKind[Record, ListRow]):
     def open_target(self, checked: ImportCounts | None) -> Iterator[None]:
         """Record the upload in the audit log, and begin it; in the end all its recipients are due."""
         hand_out, counts, codes = self.details.hand_out, checked or ImportCounts(), self.codes
-        self._check_variables()
+        self.check_variables()
         self.codes = 0  # from now on, of those who are stored
-        details = describe_values(lines=counts.lines, added=counts.new, count=codes)
+        values = {"lines": counts.lines, "added": counts.new, "count": codes}
+        details = describe_values(**values) if self.note is None else describe_reason(self.note, **values)
         self.services.open_audit_log(self.caller).record("uploaded_recipients", hand_out.hand_out_id, details)
         self._upload = self.lists.begin(hand_out.hand_out_id, hand_out.campaign_id, self.services.now())
         try:
@@ -192,16 +213,15 @@ class HandOutUpload(ImportKind[Record, ListRow]):
         except (HandOutConflict, HandOutCodeConflict) as error:
             raise ApplicationError.from_refusal(error) from error
 
-    def _check_variables(self) -> None:
+    def check_variables(self) -> None:
         """Check that some recipient has each variable, if the first list of a hand-out is sent at once.
 
         Raises:
             ApplicationError: HAND_OUT_CONFLICT, for a variable that is mistyped or that the list does not have.
         """
-        is_sent = self.details.hand_out.state_at(self.services.now()) == "running"
         reader = HandOutReader(self.services.storage)
         unknown = self._list_names(self.absent)
-        if is_sent and unknown and reader.count_listed([self.details], listed_max=0):
+        if self.is_sent_at_once and unknown and reader.count_listed([self.details], listed_max=0):
             raise ApplicationError.from_refusal(HandOutConflict.of_unknown_variables(unknown))
 
     def _list_names(self, names: Mapping[Language, Collection[str]]) -> list[str]:

@@ -29,6 +29,8 @@ class ListReport(Struct, frozen=True, kw_only=True):
     Attributes:
         is_check: Whether the list was only checked.
         missing_variables: Names in the texts of the email that no line has a value for.
+        opted_out, suppressed: Recipients to add who get no email, by the reason.
+        unsent_codes: Codes that are not issued to them.
         file_error: Why the file as a whole cannot be read; empty if it can.
         file_facts: What the text about it names, such as a column: parts of the first line.
         encoding: That in which the file was read.
@@ -41,12 +43,20 @@ class ListReport(Struct, frozen=True, kw_only=True):
     lines: int = 0
     added: int = 0
     codes: int = 0
+    opted_out: int = 0
+    suppressed: int = 0
+    unsent_codes: int = 0
     repeated: int = 0
     listed: int = 0
     rejected: int = 0
     faults: list[ReportedLine] = []
     left_out: list[ReportedLine] = []
     missing_variables: list[str] = []
+
+    @property
+    def emails(self) -> int:
+        """Recipients to add who get an email."""
+        return self.added - self.opted_out - self.suppressed
 
     @classmethod
     def of(cls, upload: HandOutUpload, counts: ImportCounts, *, encoding: Encoding, is_check: bool) -> "ListReport":
@@ -57,6 +67,9 @@ class ListReport(Struct, frozen=True, kw_only=True):
             lines=counts.lines,
             added=counts.new,
             codes=upload.codes,
+            opted_out=upload.without_email["opted_out"],
+            suppressed=upload.without_email["suppressed"],
+            unsent_codes=upload.unsent_codes,
             repeated=counts.skipped["repeated"],
             listed=counts.skipped["listed"],
             rejected=counts.rejected,

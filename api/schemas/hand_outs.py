@@ -262,7 +262,7 @@ class HandOutView(BaseModel):
         dict[str, int],
         Field(
             description="Recipients by state: queued, sent, reminded, redeemed, bounced, refused, unknown, opted_out,"
-            " expired or not_sent."
+            " suppressed, expired or not_sent."
         ),
     ]
 
@@ -285,7 +285,8 @@ class RecipientView(BaseModel):
     state: Annotated[
         str,
         Field(
-            description="queued, sent, reminded, redeemed, bounced, refused, unknown, opted_out, expired or not_sent."
+            description="queued, sent, reminded, redeemed, bounced, refused, unknown, opted_out, suppressed, expired or"
+            " not_sent."
         ),
     ]
     codes: Annotated[int, Field(description="How many codes the recipient gets: the count of the line.")]

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from itertools import product
+from itertools import product, repeat
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
 from uuid import UUID
 
@@ -23,18 +23,32 @@ from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
 
 PersonState = Literal[
-    "queued", "sent", "reminded", "redeemed", "bounced", "refused", "unknown", "opted_out", "expired", "not_sent"
+    "queued",
+    "sent",
+    "reminded",
+    "redeemed",
+    "bounced",
+    "refused",
+    "unknown",
+    "opted_out",
+    "suppressed",
+    "expired",
+    "not_sent",
 ]
 """The state of a recipient of a hand-out.
 
-`queued`: no email yet. `refused`: the mail server refused it. `unknown`: it may or may not be sent. `expired`: the code
-ended unredeemed. `not_sent`: the hand-out ended before, or its codes expired.
+`queued`: no email yet. `refused`: the mail server refused it. `unknown`: it may or may not be sent. `suppressed`: the
+address bounced or complained before, and is not written to. `expired`: the code ended unredeemed. `not_sent`: the
+hand-out ended before, or its codes expired.
 """
 Obstacle = Literal["campaign_paused", "campaign_full"]
 """Why a running hand-out sends nothing: its codes could not be redeemed."""
 VALUES_SLICE: Final = 2_000
 """Recipients whose values are decrypted at once."""
 PERSON_STATES: Final[tuple[PersonState, ...]] = get_args(PersonState)
+_NO_EMAIL_HELPS: Final[frozenset[PersonState]] = frozenset(
+    {"redeemed", "expired", "not_sent", "opted_out", "suppressed"}
+)
 _STATE_OF_MAIL: Final[dict[MailState, PersonState]] = {
     "queued": "queued",
     "sent": "sent",
@@ -134,12 +148,15 @@ class PersonFacts(NamedTuple):
     is_redeemed: bool
     is_over: bool
     has_opted_out: bool
+    is_suppressed: bool
 
     @property
     def key(self) -> str:
         """The facts as the statement `list_people` writes them."""
         reminder = "none" if self.reminder is None else "newest" if self.reminder == self.mail else "earlier"
-        flags = ("t" if flag else "f" for flag in (self.is_redeemed, self.is_over, self.has_opted_out))
+        flags = (
+            "t" if flag else "f" for flag in (self.is_redeemed, self.is_over, self.has_opted_out, self.is_suppressed)
+        )
         return " ".join((self.mail_state or "none", reminder, *flags))
 
 
@@ -171,8 +188,8 @@ class Person(NamedTuple):
 
     @property
     def may_get_email(self) -> bool:
-        """Whether an email that staff ask for can help: the code may be redeemed, and the recipient allows emails."""
-        return not self.has_opted_out and self.state not in {"redeemed", "expired", "not_sent", "opted_out"}
+        """Whether an email that staff ask for can help: the code may be redeemed, and the address gets emails."""
+        return not self.has_opted_out and self.state not in _NO_EMAIL_HELPS
 
     @property
     def may_have_bounced(self) -> bool:
@@ -193,6 +210,8 @@ def state_of_person(facts: PersonFacts, *, is_ended: bool) -> PersonState:
     if facts.mail_state is None:
         if facts.has_opted_out:
             return "opted_out"
+        if facts.is_suppressed:
+            return "suppressed"
         return "not_sent" if is_ended else "queued"
     if facts.is_redeemed:
         return "redeemed"
@@ -209,7 +228,7 @@ def state_of_person(facts: PersonFacts, *, is_ended: bool) -> PersonState:
 def list_facts_of_state(state: PersonState, *, is_ended: bool, is_campaign_over: bool) -> list[str]:
     """Return the keys of all facts of rows from which a state follows."""
     newest, flags = 2, (False, True)
-    every = product((None, *get_args(MailState)), (None, newest - 1, newest), flags, flags, flags)
+    every = product((None, *get_args(MailState)), (None, newest - 1, newest), *repeat(flags, 4))
     return [
         facts.key
         for facts in (PersonFacts(newest, *each) for each in every)
@@ -264,8 +283,8 @@ class HandOutReader:
         rows = self._db.fetch_named(
             HandOutsSql.count_people, hand_out_ids=list(counts), groups=[_group(each) for each in hand_outs], now=now
         )
-        for hand_out_id, mail, mail_state, reminder, is_redeemed, is_expired, is_revoked, has_opted_out, *sums in rows:
-            count, codes_of_lines = sums
+        for hand_out_id, mail, mail_state, reminder, is_redeemed, is_expired, is_revoked, *more in rows:
+            has_opted_out, is_suppressed, count, codes_of_lines = more
             facts = PersonFacts(
                 mail,
                 mail_state,
@@ -273,6 +292,7 @@ class HandOutReader:
                 bool(is_redeemed),
                 bool(is_expired) or is_revoked or is_campaign_over,
                 has_opted_out,
+                is_suppressed,
             )
             state = state_of_person(facts, is_ended=hand_out_id in ended)
             counts[hand_out_id][state] += count
@@ -388,9 +408,9 @@ class HandOutReader:
         people = []
         for row in rows:
             number, code_id, recipient_id, language, _, mail, mail_state, reminder, handed_out_at, changed_at = row[:10]
-            uses, expires_at, is_revoked, codes, redeemed, has_opted_out = row[10:]
+            uses, expires_at, is_revoked, codes, redeemed, has_opted_out, is_suppressed = row[10:]
             is_over = is_revoked or is_campaign_over or (expires_at is not None and expires_at <= now)
-            facts = PersonFacts(mail, mail_state, reminder, uses > 0, is_over, has_opted_out)
+            facts = PersonFacts(mail, mail_state, reminder, uses > 0, is_over, has_opted_out, is_suppressed)
             people.append(
                 Person(
                     number,

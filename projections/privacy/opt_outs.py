@@ -6,7 +6,7 @@ They are primary data next to the vault, under the random id of the recipient. E
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
@@ -15,6 +15,7 @@ from domain.model.suppression import Suppression
 from projections.database.store_queries import Database, ReadableStore
 from projections.sql.privacy import PrivacySql
 
+NoEmailReason = Literal["opted_out", "suppressed"]
 NO_GROUP: Final = ""
 """Stands for emails of codes that name no group."""
 
@@ -67,8 +68,11 @@ class OptOutRepository:
 
         They opted out, or their addresses are not written to (`list_suppressions`).
         """
-        rows = self._db.fetch_all(PrivacySql.opted_out, list(recipient_ids), group or NO_GROUP)
-        return frozenset(row[0] for row in rows)
+        return frozenset(self.find_reasons(recipient_ids, group))
+
+    def find_reasons(self, recipient_ids: Collection[UUID], group: str | None) -> dict[UUID, NoEmailReason]:
+        """Return why no such email of the group may be sent to some of these recipients."""
+        return dict(self._db.fetch_all(PrivacySql.opted_out, list(recipient_ids), group or NO_GROUP))
 
     def is_suppressed(self, recipient_id: UUID, group: str | None) -> bool:
         """Return whether no email of the group is sent to a person, not even one that follows from a request."""

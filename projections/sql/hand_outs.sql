@@ -129,18 +129,19 @@ WHERE r.code_id = ANY(%(code_ids)s)
 
 -- name: list_people
 -- A page of a hand-out's list in the order of the file, with what its states follow from. `facts`: what they may be, as
--- `PersonFacts.key` writes them; NULL is no condition. A suppressed address gets no code, as one that opted out. A line
--- with several codes is redeemed, or over, when none of its codes waits any more.
+-- `PersonFacts.key` writes them; NULL is no condition. A suppressed address gets no code. A line with several
+-- codes is redeemed, or over, when none of its codes waits any more.
 SELECT r.number, r.code_id, r.recipient_id, r.language, r.attempts, h.mail, h.mail_state, h.reminder, h.handed_out_at,
     h.changed_at, CASE WHEN r.codes = 1 THEN coalesce(b.used + b.reserved, 0) WHEN line.waiting = 0 THEN line.redeemed
         ELSE 0 END::bigint,
     CASE WHEN r.codes = 1 THEN b.expires_at END,
     CASE WHEN r.codes = 1 THEN b.revoked_by IS NOT NULL ELSE h.code_id IS NOT NULL AND line.waiting = 0 END,
     r.codes, CASE WHEN r.codes = 1 THEN (coalesce(b.used + b.reserved, 0) > 0)::int ELSE line.redeemed END,
-    o.recipient_id IS NOT NULL OR (h.code_id IS NULL AND EXISTS (
+    o.recipient_id IS NOT NULL,
+    h.code_id IS NULL AND EXISTS (
         SELECT FROM suppressed_addresses s
         WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = %(group)s) AND s.until > now()
-    ))
+    )
 FROM hand_out_recipients r
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
@@ -159,10 +160,11 @@ WHERE r.hand_out_id = %(hand_out_id)s AND r.number > %(after)s AND (%(facts)s::t
     CASE WHEN r.codes = 1 THEN coalesce(b.used + b.reserved, 0) > 0 ELSE line.waiting = 0 AND line.redeemed > 0 END,
     CASE WHEN r.codes = 1 THEN coalesce(b.expires_at <= %(now)s, false) OR b.revoked_by IS NOT NULL
         ELSE h.code_id IS NOT NULL AND line.waiting = 0 END,
-    o.recipient_id IS NOT NULL OR (h.code_id IS NULL AND EXISTS (
+    o.recipient_id IS NOT NULL,
+    h.code_id IS NULL AND EXISTS (
         SELECT FROM suppressed_addresses s
         WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = %(group)s) AND s.until > now()
-    ))
+    )
 ) = ANY(%(facts)s::text[]))
 ORDER BY r.number LIMIT %(limit)s;
 
@@ -173,11 +175,11 @@ SELECT r.number, r.code_id, r.recipient_id, r.language, r.attempts, h.mail, h.ma
     CASE WHEN r.codes = 1 THEN b.expires_at END,
     CASE WHEN r.codes = 1 THEN b.revoked_by IS NOT NULL ELSE h.code_id IS NOT NULL AND line.waiting = 0 END,
     r.codes, CASE WHEN r.codes = 1 THEN (coalesce(b.used + b.reserved, 0) > 0)::int ELSE line.redeemed END,
-    EXISTS (SELECT FROM opt_outs o WHERE o.recipient_id = r.recipient_id AND o.group_name = %(group)s)
-    OR (h.code_id IS NULL AND EXISTS (
+    EXISTS (SELECT FROM opt_outs o WHERE o.recipient_id = r.recipient_id AND o.group_name = %(group)s),
+    h.code_id IS NULL AND EXISTS (
         SELECT FROM suppressed_addresses s
         WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = %(group)s) AND s.until > now()
-    ))
+    )
 FROM hand_out_recipients r
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
@@ -238,10 +240,11 @@ SELECT r.hand_out_id, h.mail, h.mail_state, h.reminder,
     CASE WHEN r.codes = 1 THEN coalesce(b.used + b.reserved, 0) > 0 ELSE line.waiting = 0 AND line.redeemed > 0 END,
     r.codes = 1 AND b.expires_at <= %(now)s,
     CASE WHEN r.codes = 1 THEN b.revoked_by IS NOT NULL ELSE h.code_id IS NOT NULL AND line.waiting = 0 END,
-    o.recipient_id IS NOT NULL OR (h.code_id IS NULL AND EXISTS (
+    o.recipient_id IS NOT NULL,
+    h.code_id IS NULL AND EXISTS (
         SELECT FROM suppressed_addresses s
         WHERE s.recipient_id = r.recipient_id AND (NOT s.is_of_group OR s.group_name = page.group_name) AND s.until > now()
-    )),
+    ),
     count(*), sum(r.codes)::bigint
 FROM unnest(%(hand_out_ids)s::uuid[], %(groups)s::text[]) AS page (hand_out_id, group_name)
 JOIN hand_out_recipients r ON r.hand_out_id = page.hand_out_id
@@ -257,7 +260,7 @@ LEFT JOIN LATERAL (
 ) line ON true
 LEFT JOIN opt_outs o ON o.recipient_id = r.recipient_id AND o.group_name = page.group_name
 WHERE r.hand_out_id = ANY(%(hand_out_ids)s::uuid[])
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
 
 -- name: values_of_queued
 -- The values of variables of recipients who wait for an email, in the order of the list.

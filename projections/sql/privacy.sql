@@ -251,12 +251,14 @@ DELETE FROM opt_outs WHERE recipient_id = %(recipient_id)s AND group_name = %(gr
 SELECT group_name, at FROM opt_outs WHERE recipient_id = %s ORDER BY group_name;
 
 -- name: opted_out
--- Who opted out of the emails of a group, or is not written to.
+-- Who opted out of the emails of a group, or is not written to. Who is both is there twice, the opt-out last.
 WITH asked (ids, group_name) AS (VALUES (%s::uuid[], %s))
-SELECT o.recipient_id FROM asked JOIN opt_outs o ON o.recipient_id = ANY(ids) AND o.group_name = asked.group_name
+SELECT o.recipient_id, 'opted_out' AS reason
+FROM asked JOIN opt_outs o ON o.recipient_id = ANY(ids) AND o.group_name = asked.group_name
 UNION
-SELECT s.recipient_id FROM asked JOIN suppressed_addresses s ON s.recipient_id = ANY(ids)
-WHERE (NOT s.is_of_group OR s.group_name = asked.group_name) AND s.until > now();
+SELECT s.recipient_id, 'suppressed' FROM asked JOIN suppressed_addresses s ON s.recipient_id = ANY(ids)
+WHERE (NOT s.is_of_group OR s.group_name = asked.group_name) AND s.until > now()
+ORDER BY reason DESC;
 
 -- name: suppressed
 SELECT recipient_id FROM suppressed_addresses

@@ -78,7 +78,7 @@ def test_good_run_of_hand_outs_breaks_nothing() -> None:
         },
         {"opt_outs": {ADDRESS: (1000.1, 1000.2)}},
         {"pauses": [Pause(HAND_OUT, 990.0, 999.0), Pause("other", 990.0, 1010.0)]},
-        {"suppressed": {ADDRESS}, "recipients": [replace(RECIPIENT, state="opted_out")]},
+        {"suppressed": {ADDRESS}, "recipients": [replace(RECIPIENT, state="suppressed")]},
     ],
 )
 def test_results_of_unknown_outcomes_and_running_workers_are_allowed(changes: dict[str, Any]) -> None:

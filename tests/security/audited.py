@@ -462,7 +462,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /admin/hand-outs/recipients": lambda audited_app: (
         "/admin/hand-outs/recipients",
         {
-            "data": {"intent": "add", "hand_out": audited_app.hand_out()},
+            "data": {"intent": "add", "hand_out": audited_app.hand_out(), **REASON},
             "files": {"file": ("list.csv", b"email\nzhou@example.com\n")},
         },
     ),

@@ -324,15 +324,17 @@ def resend_to_person(
     `seen_mail`: how many emails the page showed that it was requested on; None of a request without a page.
 
     Raises:
-        ApplicationError: The hand-out has no such recipient, they opted out, it has not started, it or its campaign
-            ended before they got a code, no recipient has a variable of its text, the code was revoked, or
-            there were too many emails, or one since the page was loaded.
+        ApplicationError: The hand-out has no such recipient, they opted out or are not written to, it has not
+            started, it or its campaign ended before they got a code, no recipient has a variable of its text, the
+            code was revoked, or there were too many emails, or one since the page was loaded.
     """
     person, queue = find_person(services, hand_out_id, code_id), HandOutQueue(services.storage)
     if seen_mail is not None and person.mail != seen_mail:
         raise ApplicationError.from_refusal(HandOutMailConflict("sent_since"))
     if person.has_opted_out:
         raise ApplicationError.from_refusal(HandOutMailConflict("opted_out"))
+    if person.state == "suppressed":
+        raise ApplicationError.from_refusal(HandOutMailConflict("suppressed"))
     if not person.mail:
         _check_issues_codes(services, hand_out_id)
 

@@ -204,6 +204,8 @@ def _find_untrue_states(history: HandOutHistory) -> Violations:
                 is_true = any(fact.kind == "HandOutUnknown" for fact in history.facts[code_id])
             case "opted_out":
                 is_true = recipient.address in {*history.seen.opt_outs, *history.seen.suppressed}
+            case "suppressed":
+                is_true = recipient.address in history.seen.suppressed
             case _:
                 is_true = False
         if not is_true:

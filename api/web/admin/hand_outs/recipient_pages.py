@@ -19,12 +19,12 @@ from api.i18n.languages import LANGUAGES, find_language
 from api.schemas.csv_cells import TYPE
 from api.schemas.parsing import InvalidInputError, parse_id
 from api.use_cases.export_rows import lines_of
-from api.use_cases.hand_outs.hand_out_actions import find_details, resend_to_person
+from api.use_cases.hand_outs.hand_out_actions import find_details, find_progress, resend_to_person
 from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.hand_outs.hand_out_pages import HandOutPageView, render_hand_out
-from api.web.admin.uploads import UPLOAD_S_MAX, SentFile, read_sent_file, send_rejects
+from api.web.admin.uploads import CARRIED_BYTES_MAX, UPLOAD_S_MAX, SentFile, carry_file, read_sent_file, send_rejects
 from api.web.forms import describe_reason_form, is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
@@ -32,7 +32,7 @@ from api.web.staff_auth.staff import Staff
 from projections.hand_outs.hand_out_reader import PersonState
 
 UPLOAD_PATH: Final = "/admin/hand-outs/recipients"
-FILE_BYTES_MAX: Final = 4 * 2**20
+FILE_BYTES_MAX: Final = CARRIED_BYTES_MAX
 LINES_MAX: Final = 20_000
 """Lines of one file: they are stored within `UPLOAD_S_MAX` on a machine with two cores. Longer lists come in parts."""
 
@@ -41,7 +41,10 @@ router = APIRouter(prefix="/admin/hand-outs", route_class=SupportRoute)
 
 @router.post("/recipients")
 async def upload_list(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
-    """Check a list, return its invalid lines, or add its recipients if every line is valid, as the button says."""
+    """Check a list, return its invalid lines, or add its recipients if every line is valid, as the button says.
+
+    If that sends emails at once, say how many, and ask for the reason before.
+    """
     file = await read_sent_file(request, admin)
     hand_out_id = _parse_hand_out(file.values.get("hand_out", ""))
     return await run_blocking(UPLOAD_S_MAX, _upload, request, admin, staff, hand_out_id, file)
@@ -56,7 +59,7 @@ def _parse_hand_out(text: str) -> UUID:
 
 def _upload(request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, file: SentFile) -> Response:
     find_details(admin.services, hand_out_id)
-    report = _process(admin, staff, hand_out_id, file)
+    report = _process(request, admin, staff, hand_out_id, file)
     if isinstance(report, Response):
         return report
     if report.file_facts:  # they repeat the first line, which may be about a person, so they are not stored
@@ -65,7 +68,9 @@ def _upload(request: Request, admin: AdminContext, staff: Staff, hand_out_id: UU
     return see_other(f"/admin/hand-outs/{hand_out_id}?report={report_id}")
 
 
-def _process(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: SentFile) -> ListReport | Response:
+def _process(
+    request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, file: SentFile
+) -> ListReport | Response:
     is_check = file.intent != "add"
     if file.data.count(b"\n") > LINES_MAX + 1:
         return ListReport(is_check=is_check, file_error="too_many")
@@ -78,8 +83,30 @@ def _process(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: SentFil
     upload = HandOutUpload.open(admin.services, staff.caller(), hand_out_id, records, language)
     if file.intent == "rejects":
         return send_rejects(upload, records)
-    counts = Pipeline(upload).run(dry_run=is_check)
-    return ListReport.of(upload, counts, encoding=records.encoding, is_check=is_check)
+    reason = file.values.get("reason")
+    asks = not is_check and upload.is_sent_at_once and not is_valid_reason(reason or "")
+    upload.note = reason.strip() if reason else None
+    counts = Pipeline(upload).run(dry_run=is_check or asks)
+    report = ListReport.of(upload, counts, encoding=records.encoding, is_check=is_check)
+    if not asks or report.rejected or not report.added:
+        return report
+    upload.check_variables()
+    return _ask_before_sending(request, admin, staff, hand_out_id, report, file)
+
+
+def _ask_before_sending(
+    request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, report: ListReport, file: SentFile
+) -> Response:
+    carried = {name: file.values.get(name, "") for name in ("hand_out", "language", "intent")}
+    return admin_page(
+        request,
+        "hand_out_add.html",
+        staff,
+        progress=find_progress(admin.services, hand_out_id),
+        report=report,
+        carried={**carried, **carry_file(file)},
+        **describe_reason_form(file.values.get("reason")),
+    )
 
 
 @router.post("/{hand_out_id}/recipients/{code_id}/resend")

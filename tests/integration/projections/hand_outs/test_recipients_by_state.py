@@ -15,8 +15,13 @@ from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench
 
 FLAGS: Final = (False, True)
-ROWS: Final = list(product((None, *get_args(MailState)), (None, 1, 2), ("used", "unused", "expired", "revoked"), FLAGS))
-"""State and reminder of the newest email, the second one; the code; and whether the recipient opted out."""
+ROWS: Final = list(
+    product((None, *get_args(MailState)), (None, 1, 2), ("used", "unused", "expired", "revoked"), FLAGS, FLAGS)
+)
+"""State and reminder of the newest email, the second one; the code; whether the person opted out or is suppressed."""
+INSERT_SUPPRESSED: Final = (
+    b"INSERT INTO suppressed_addresses VALUES (%s, 'mailbox_unknown', '', false, now(), now() + interval '1 day')"
+)
 PAGE: Final = 7
 
 
@@ -32,7 +37,9 @@ def fill_list(bench: LedgerBench, hand_out_id: UUID, campaign_id: UUID) -> None:
         def execute(statement: bytes, *values: Any) -> None:
             conn.execute(statement, values)
 
-        for (code_id, recipient_id), (mail_state, reminder, code, has_opted_out) in zip(listed, ROWS, strict=True):
+        for (code_id, recipient_id), (mail_state, reminder, code, has_opted_out, is_suppressed) in zip(
+            listed, ROWS, strict=True
+        ):
             if mail_state is not None:
                 execute(
                     b"INSERT INTO handed_out_codes VALUES (%s, %s, %s, 2, %s, %s, 2, now(), now())",
@@ -47,6 +54,8 @@ def fill_list(bench: LedgerBench, hand_out_id: UUID, campaign_id: UUID) -> None:
             )
             if has_opted_out:
                 execute(b"INSERT INTO opt_outs VALUES (%s, '', now())", recipient_id)
+            if is_suppressed:
+                execute(INSERT_SUPPRESSED, recipient_id)
 
 
 def check_states(bench: LedgerBench, hand_out_id: UUID, *, is_campaign_over: bool) -> int:
@@ -89,4 +98,4 @@ def test_recipients_of_a_state_are_those_that_the_whole_list_shows_in_it(bench: 
     assert isinstance(bench.storage.ledger.execute_one(EndHandOut(**ids)), HandOutResult)
     ended = check_states(bench, hand_out_id, is_campaign_over=False)
 
-    assert (running, of_ended_campaign, ended) == (9, 4, 10), "only an end leads to not_sent"
+    assert (running, of_ended_campaign, ended) == (10, 5, 11), "only an end leads to not_sent"

@@ -249,11 +249,11 @@ def test_list_says_whose_address_is_not_written_to(house: HandOutRig) -> None:
     details = reader.find_hand_out(hand_out_id)
     assert details is not None
     listed = reader.list_people(details, 0, 9, house.now, is_campaign_over=False)
-    not_written_to = reader.list_people(details, 0, 9, house.now, is_campaign_over=False, state="opted_out")
+    not_written_to = reader.list_people(details, 0, 9, house.now, is_campaign_over=False, state="suppressed")
 
     assert [message.recipient.envelope for message in house.channel.sent] == ["wang@example.com"]
-    assert house.states(hand_out_id) == {"sent": 1, "opted_out": 1}
-    assert [(person.state, person.has_opted_out) for person in listed] == [("opted_out", True), ("sent", False)]
+    assert house.states(hand_out_id) == {"sent": 1, "suppressed": 1}
+    assert [(person.state, person.may_get_email) for person in listed] == [("suppressed", False), ("sent", True)]
     assert not_written_to == listed[:1]
     assert reader.find_person(details, listed[0].code_id, house.now, is_campaign_over=False) == listed[0]
 

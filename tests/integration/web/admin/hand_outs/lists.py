@@ -36,8 +36,15 @@ def upload(browser: StaffBrowser, path: str, data: bytes, name: str = "list.csv"
 
 
 def send_list(browser: StaffBrowser, path: str, data: bytes, name: str = "list.csv", **fields: str) -> AppResponse:
-    """Send the form of a list; its own response."""
-    form = {"token": browser.token(), "hand_out": path.rpartition("/")[2], "intent": "add", "language": "en", **fields}
+    """Send the form of a list; its own response. By default it has the reason that a running hand-out asks for."""
+    form = {
+        "token": browser.token(),
+        "hand_out": path.rpartition("/")[2],
+        "intent": "add",
+        "language": "en",
+        "reason": "asked",
+        **fields,
+    }
     return browser._request("POST", "/admin/hand-outs/recipients", data=form, files={"file": (name, data)})
 
 

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import api.web.admin.hand_outs.recipient_pages
+from api.web.admin.hand_outs.recipient_pages import UPLOAD_PATH
 from domain.model.hand_out import list_codes_of_line
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, send_list, upload
 from tests.integration.web.admin.test_campaigns import create
@@ -36,6 +37,42 @@ def test_list_is_checked_without_storing_and_then_added(
     assert again.find("p", class_="done").text.startswith("Recipients added: 0.")
     assert app.count("hand_out_recipients") == 2
     assert "l***@example.com" in added.find("section", aria_labelledby="people").text
+
+
+def test_list_of_a_running_hand_out_is_added_only_after_its_emails_are_counted(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """The question names who is left out and why. It carries the file, and the reason is in the audit log."""
+    path = create_hand_out(admin)
+    upload(admin, path, b"email\nlisted@example.com\n")
+    upload(admin, create_hand_out(admin), b"email\nout@example.com\ngone@example.com\n")
+    with app.services.storage.datastore.get_connection() as conn:
+        rows = conn.execute("SELECT recipient_id FROM hand_out_recipients ORDER BY number DESC LIMIT 2").fetchall()
+        gone, out = (row["recipient_id"] for row in rows)
+        conn.execute("INSERT INTO opt_outs VALUES (%s, '', now())", (out,))
+        conn.execute(
+            "INSERT INTO suppressed_addresses"
+            " VALUES (%s, 'mailbox_unknown', '', false, now(), now() + interval '1 day')",
+            (gone,),
+        )
+    lines = ["listed@example.com,", "out@example.com,", "gone@example.com,3", "new@example.com,2", "new@example.com,"]
+    data = "\n".join(["email,count", *lines])
+    form = {"token": admin.token(), "hand_out": path.rpartition("/")[2], "intent": "add", "language": "zh"}
+    before = app.count("hand_out_recipients")
+
+    asked = admin._request("POST", UPLOAD_PATH, data=form, files={"file": ("list.csv", data.encode())})
+    stored_by_question = app.count("hand_out_recipients")
+    page = read_page(asked.text)
+    carried = {each.attributes["name"]: each.attributes["value"] for each in page.find_all("input", type="hidden")}
+    refused = admin._request("POST", UPLOAD_PATH, data=carried | {"reason": " "})
+    added = admin._request("POST", UPLOAD_PATH, data=carried | {"reason": "for the fair"})
+
+    assert (asked.status_code, refused.status_code, added.status_code) == (200, 422, 303)
+    numbers = [row.find("dd").text for row in page.find_all("div", class_="row")]
+    assert numbers[:6] == ["1", "2", "1", "1", "1", "1"]
+    assert page.find("h1").text == "Add recipient and send 1 email"
+    assert (stored_by_question, app.count("hand_out_recipients")) == (before, before + 3)
+    assert "for the fair; lines: 5; added recipients: 3; number of codes: 6" in admin.get("/support/audit").text
 
 
 def test_invalid_lines_are_named_and_nothing_is_added(app: AppClient, admin: StaffBrowser) -> None:
