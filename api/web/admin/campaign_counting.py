@@ -60,6 +60,7 @@ def ask_for_counting(
             for each in choices
         ],
         chosen=chosen or next((each.counting for each in choices if each.refusal is None), None),
+        closed_places=len(balance.campaign.waiting) if changes["waiting_hours"] is None else 0,
         now=now,
         name_threshold=name_threshold,
         over_shown_max=OVER_SHOWN_MAX,

@@ -15,6 +15,7 @@ from api.errors import ApplicationError
 from api.http.blocking_route import heavy_read
 from api.http.etags import expected_terms, tag_of
 from api.http.pagination import Page, count_list, format_cursor, parse_cursor
+from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail, refusal_title
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.numbers import IN_DIGITS
@@ -32,6 +33,7 @@ from api.use_cases.waiting_lists.places import name_places, remove
 from api.web.admin.campaign_counting import ask_for_counting, needs_choice, read_counting
 from api.web.admin.campaign_events import list_lines, load_campaign_chart, page_lines
 from api.web.admin.campaign_form import blame_field, fill_form, read_terms
+from api.web.admin.confirmation import Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.new_group import ask_about_new_group
 from api.web.forms import FormDep, FormFields, describe_reason_form, id_from_nonce, is_valid_reason, new_nonce
@@ -52,6 +54,7 @@ from api.web.support.rejected_requests import (
 )
 from api.web.support.view_models import ShownStream, name_code_state
 from domain.errors import TermsConflict
+from domain.events.campaign import CampaignTerms
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
@@ -168,7 +171,8 @@ def change_on_page(
 ) -> Response:
     """Change the terms, unless they were changed since the form was rendered.
 
-    If limits begin to count uses, ask which ones and why, and say what each choice would mean.
+    If limits begin to count uses, ask which ones and why, and say what each choice would mean. If the waiting list
+    closes, say how many places and offers end, and ask why.
     """
     balance = find_campaign(admin, campaign_id)
     before, counting = balance.campaign.terms, read_counting(fields)
@@ -176,6 +180,8 @@ def change_on_page(
     ask_about_new_group(fields, admin.services.storage, terms.group, campaign_id)
     if not fields.errors and needs_choice(fields, balance.campaign, terms):
         return ask_for_counting(request, admin, staff, balance, fields, structs.asdict(terms))
+    if not fields.errors and _must_ask_about_waiting(fields, balance.campaign, terms):
+        return _ask_about_waiting(request, admin, staff, balance.campaign, fields)
     if not fields.errors and terms == before and counting is None:
         return see_other(f"/admin/campaigns/{campaign_id}")
     if not fields.errors:
@@ -198,6 +204,31 @@ def change_on_page(
         else:
             return see_other(f"/admin/campaigns/{campaign_id}?saved=yes")
     return _render_campaign(request, admin, staff, campaign_id, CampaignPageView(fields=fields))
+
+
+def _must_ask_about_waiting(fields: FormFields, campaign: Campaign, terms: CampaignTerms) -> bool:
+    is_closed = terms.waiting_hours is None and bool(campaign.waiting)
+    return is_closed and not is_valid_reason(fields.values.get("reason", ""))
+
+
+def _ask_about_waiting(
+    request: Request, admin: AdminContext, staff: Staff, campaign: Campaign, fields: FormFields
+) -> Response:
+    places, say = campaign.without_expired_offers(admin.services.now()).waiting, translator(get_language(request))
+    offers = sum(place.offered_until is not None for place in places)
+    question = Question(
+        "close_waiting_list",
+        "campaigns",
+        campaign.terms.name,
+        f"/admin/campaigns/{campaign.campaign_id}",
+        (
+            (say("page.admin.campaign.places"), f"{len(places):,}"),
+            (say("page.admin.campaign.offers"), f"{offers:,}"),
+        ),
+        is_below_subject=True,
+        carried=tuple((name, value) for name, value in fields.values.items() if name not in {"token", "reason"}),
+    )
+    return ask_confirmation(request, staff, question, fields.values.get("reason"))
 
 
 @router.post("/{campaign_id}/codes")

@@ -18,6 +18,7 @@ ConfirmedAction = Literal[
     "change_role",
     "remove_webhook",
     "stop_batch",
+    "close_waiting_list",
 ]
 
 
@@ -31,6 +32,7 @@ class Question(NamedTuple):
         back: URL of the page to return to.
         facts: Labels and values, in the language of the page.
         is_below_subject: `back` is the page of the subject, not of the section.
+        carried: Fields of the form that led here, which the page sends again.
     """
 
     action: ConfirmedAction
@@ -39,6 +41,7 @@ class Question(NamedTuple):
     back: str
     facts: tuple[tuple[str, str], ...] = ()
     is_below_subject: bool = False
+    carried: tuple[tuple[str, str], ...] = ()
 
 
 def ask_confirmation(request: Request, staff: Staff, question: Question, reason: str | None = None) -> Response:

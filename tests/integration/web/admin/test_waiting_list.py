@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.commands.campaign.waiting_list import OfferUses
 from domain.commands.context import CommandContext
-from tests.integration.web.admin.test_campaigns import create
+from tests.integration.web.admin.test_campaigns import create, seen_by
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
@@ -62,3 +62,38 @@ def test_admin_removes_a_person_after_reading_what_happens(app: AppClient, admin
     assert "staff removed a person from the waiting list" in shown.text
     assert admin.get(link).status_code == 404
     assert admin.get(f"{path}/waiting-list/{UUID(int=7)}").status_code == 404
+
+
+def test_terms_that_close_the_waiting_list_say_how_many_places_and_offers_end(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """The form is sent again with the reason; without one, nothing changes."""
+    path = create(admin, max_uses="1", waiting_hours="24")
+    campaign_id = UUID(path.rpartition("/")[2])
+    order = {"campaign": str(campaign_id), "max_uses": 9, "open": True}
+    code = app.client.post("/api/v1/codes", json=order, headers=app.key("admin")).json()[0]["code"]
+    app.redeem(code, "first@example.com")
+    for name in ("li", "wang", "zhou"):
+        app.client.post("/api/v1/public/waiting-list", json={"email": f"{name}@example.com", "code": code})
+    app.client.patch(f"/api/v1/campaigns/{campaign_id}", json={"max_uses": 2}, headers=app.key("admin"))
+    context = CommandContext(now=app.services.now(), actor="sweep")
+    app.services.storage.ledger.execute_one(OfferUses(context=context, campaign_id=campaign_id))
+    form = {"name": "Full", "max_uses": "2", "seen": seen_by(admin, path)}
+
+    asked = admin.submit(path, path, **form)
+    page = read_page(asked.text)
+    hidden = {
+        str(field.attributes["name"]): str(field.attributes["value"]) for field in page.find_all("input", type="hidden")
+    }
+    refused = admin.submit(path, path, **hidden, reason=" ")
+    still_waiting = read_page(admin.get(path).text).find("main").text
+    saved = admin.submit(path, path, **hidden, reason="the fair is over")
+
+    assert (asked.status_code, refused.status_code) == (200, 422)
+    assert page.find("h1").text == "Close waiting list"
+    assert [row.find("dd").text for row in page.find_all("div", class_="row")] == ["3", "1"]
+    assert "l***@example.com" in still_waiting
+    assert saved.headers["location"] == f"{path}?saved=yes"
+    shown = read_page(admin.get(path).text).find("main").text
+    assert "l***@example.com" not in shown
+    assert "the fair is over" in shown
