@@ -212,8 +212,10 @@ def _say_numbers(say: Translator, campaign: Campaign, counted: _SumOfUses, at: d
         numbers.append(say("explain.campaign.available", **facts))
     waiting = campaign.without_expired_offers(at)
     if waiting.waiting:
-        left = max(0, (waiting.available or 0) - len(waiting.waiting))
-        numbers.append(say("explain.campaign.waiting", waiting=len(waiting.waiting), offers=waiting.offers, left=left))
+        people = {"waiting": len(waiting.waiting), "offers": waiting.offers}
+        numbers.append(
+            say("explain.campaign.waiting", **people, left=max(0, (waiting.available or 0) - people["waiting"]))
+        )
     if terms.max_per_person is not None:
         person = {"limit": terms.max_per_person, "most": counted.most_per_person}
         numbers.append(say("explain.campaign.per_person", **person))

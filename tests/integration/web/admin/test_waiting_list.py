@@ -15,7 +15,8 @@ from tests.support.clients.staff_browser import StaffBrowser
 def test_past_shows_how_many_waited_and_how_many_uses_were_offered(app: AppClient, admin: StaffBrowser) -> None:
     """From the events: before the first person joined, after both did, and after a use was offered."""
     path = create(admin, max_uses="1", waiting_hours="24")
-    order = {"campaign": path.rpartition("/")[2], "max_uses": 9, "open": True}
+    campaign_id = path.rpartition("/")[2]
+    order = {"campaign": campaign_id, "max_uses": 9, "open": True}
     code = app.client.post("/api/v1/codes", json=order, headers=app.key("admin")).json()[0]["code"]
     first = app.redeem(code, "first@example.com").json()["reservation_id"]
     times = [app.services.now()]
@@ -25,7 +26,7 @@ def test_past_shows_how_many_waited_and_how_many_uses_were_offered(app: AppClien
     refund = {"note": "x", "revoke_access": False}
     app.client.post(f"/api/v1/reservations/{first}/refund", json=refund, headers=app.key("admin"))
     context = CommandContext(now=app.services.now(), actor="sweep")
-    app.services.storage.ledger.execute_one(OfferUses(context=context, campaign_id=UUID(order["campaign"])))
+    app.services.storage.ledger.execute_one(OfferUses(context=context, campaign_id=UUID(campaign_id)))
     times.append(app.services.now())
 
     def read_rows(at: datetime) -> list[str]:
@@ -41,7 +42,8 @@ def test_past_shows_how_many_waited_and_how_many_uses_were_offered(app: AppClien
 def test_admin_removes_a_person_after_reading_what_happens(app: AppClient, admin: StaffBrowser) -> None:
     """The reason is required, a place that has ended is not found, and the next person moves up."""
     path = create(admin, max_uses="1", waiting_hours="24")
-    order = {"campaign": path.rpartition("/")[2], "max_uses": 9, "open": True}
+    campaign_id = path.rpartition("/")[2]
+    order = {"campaign": campaign_id, "max_uses": 9, "open": True}
     code = app.client.post("/api/v1/codes", json=order, headers=app.key("admin")).json()[0]["code"]
     app.redeem(code, "first@example.com")
     for name in ("li", "wang"):

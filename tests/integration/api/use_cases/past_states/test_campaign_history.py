@@ -10,6 +10,7 @@ from domain.commands.campaign.waiting_list import JoinWaitingList, OfferUses
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.errors import Refusal
+from domain.events.campaign import Counting
 from domain.ports import OutcomeUnknown, Rejected
 from domain.values.timestamps import text_of
 from projections.read_models.campaign_list import CampaignReader
@@ -123,7 +124,8 @@ def test_start_of_counting_is_named_after_a_later_change_of_the_terms(bench: Led
     """The newest terms do not have it, and the uses that are left out are no part of the numbers."""
     campaign_id = bench.create_campaign()
     done(bench.redeem(bench.issue(campaign_id=campaign_id), "li@example.com"))
-    for changes, counting in (({"max_uses": 5}, "from_now"), ({"name": "Winter"}, None)):
+    steps: list[tuple[dict[str, object], Counting | None]] = [({"max_uses": 5}, "from_now"), ({"name": "Winter"}, None)]
+    for changes, counting in steps:
         context = bench.context("staff")
         bench.storage.ledger.execute_one(
             ChangeCampaignTerms(context=context, campaign_id=campaign_id, changes=changes, counting=counting)
