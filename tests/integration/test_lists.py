@@ -118,7 +118,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ("admin/hand_out.html", "next"): Listing(
         path="/admin/hand-outs/{hand_out}",
         size="api.web.admin.hand_outs.hand_out_pages.PEOPLE_PER_PAGE",
-        row=rf"/recipients/({KEY})/resend",
+        row=rf"/recipients/({KEY})/resend\?",
         parameter="after",
     ),
     ("admin/hand_outs.html", "next"): Listing(

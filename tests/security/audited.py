@@ -277,8 +277,8 @@ def _outage_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
     return "/support/outage", {"data": {**asked, "nonce": uuid4().hex}}
 
 
-def _resend(prefix: str) -> Callable[[AuditedApp], tuple[str, dict[str, Any]]]:
-    return lambda audited_app: (f"{send_handed_out_code(audited_app).replace('/api/v1', prefix)}/resend", {})
+def _resend(prefix: str, **request: Any) -> Callable[[AuditedApp], tuple[str, dict[str, Any]]]:
+    return lambda audited_app: (f"{send_handed_out_code(audited_app).replace('/api/v1', prefix)}/resend", request)
 
 
 def _campaign_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
@@ -414,7 +414,7 @@ AUDITED: Final[dict[str, Make]] = {
         f"{send_handed_out_code(audited_app).replace('/api/v1', '/support')}/bounce",
         {"data": REASON},
     ),
-    "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/support"),
+    "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/support", data=REASON),
     "POST /support/people/{recipient_id}/opt-outs/undo": _at(
         "/support/people/{}/opt-outs/undo", AuditedApp.opted_out, data=REASON
     ),
@@ -467,7 +467,6 @@ AUDITED: Final[dict[str, Make]] = {
         },
     ),
     "POST /admin/hand-outs/{hand_out_id}/export": _at("/admin/hand-outs/{}/export", AuditedApp.hand_out, data=REASON),
-    "POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/admin"),
     "POST /admin/hand-outs/{hand_out_id}/test": _at(
         "/admin/hand-outs/{}/test", AuditedApp.hand_out, data={"language": "en"}
     ),

@@ -172,6 +172,7 @@ POST /support/codes/{code_id}/acts/{act}
 POST /support/codes/{code_id}/notes
 GET /support/outage
 GET /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
+GET /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend
 POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
 POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend
 GET /support/approvals
@@ -237,7 +238,6 @@ GET /admin/hand-outs/{hand_out_id}/change
 POST /admin/hand-outs/{hand_out_id}/change
 GET /admin/hand-outs/{hand_out_id}/export
 POST /admin/hand-outs/{hand_out_id}/export
-POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend
 POST /admin/hand-outs/{hand_out_id}/test
 GET /admin/hand-outs/{hand_out_id}/{action}
 POST /admin/hand-outs/{hand_out_id}/{action}

@@ -21,6 +21,7 @@ UNREACHED = {
     *("/mailbox/{key}", "/mailbox/{key}/html", "/support/tries/{digest}"),  # there is none
     *("/admin/batches/{batch_id}", "/admin/batches/{batch_id}/rejected", "/admin/batches/{batch_id}/stop"),  # likewise
     "/support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce",  # the hand-out has no recipient
+    "/support/hand-outs/{hand_out_id}/recipients/{code_id}/resend",  # likewise
     "/admin/campaigns/{campaign_id}/waiting-list/{place_id}",  # no person waits
     "/support/reservations/{reservation_id}/receipt",  # no checkpoint was signed yet
     *("/api/v1/codes/{code_id}/what-if", "/api/v1/hand-outs", "/api/v1/groups/branding"),  # need a query

@@ -317,11 +317,18 @@ def _find_handed_out(services: LedgerServices, hand_out_id: UUID, code_id: UUID)
 
 
 def resend_to_person(
-    services: LedgerServices, caller: Caller, hand_out_id: UUID, code_id: UUID, *, seen_mail: int | None = None
+    services: LedgerServices,
+    caller: Caller,
+    hand_out_id: UUID,
+    code_id: UUID,
+    *,
+    seen_mail: int | None = None,
+    note: str = "",
 ) -> Person:
     """Have the code of one recipient sent again, with the same link. One without an email yet gets it now.
 
-    `seen_mail`: how many emails the page showed that it was requested on; None of a request without a page.
+    `seen_mail`: how many emails the page showed that it was requested on; None of a request without a page. `note`: the
+    reason, for the audit log.
 
     Raises:
         ApplicationError: The hand-out has no such recipient, they opted out or are not written to, it has not
@@ -340,11 +347,14 @@ def resend_to_person(
 
         def request_first(record: AuditRecorder) -> None:
             queue.ask(hand_out_id, code_id, services.now())
-            record("requested_hand_out_email", code_id)
+            record("requested_hand_out_email", code_id, note)
 
         services.open_audit_log(caller).perform(request_first)
-    elif not services.execute(ResendHandOut(context=services.context(caller), code_id=code_id)).changed:
-        queue.ask(hand_out_id, code_id, services.now())
+    else:
+        if not services.execute(ResendHandOut(context=services.context(caller), code_id=code_id)).changed:
+            queue.ask(hand_out_id, code_id, services.now())
+        if note:  # the event says who asked, and has no reason
+            services.open_audit_log(caller).record("requested_hand_out_email", code_id, note)
     return find_person(services, hand_out_id, code_id)
 
 

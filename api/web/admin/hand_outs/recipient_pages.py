@@ -1,7 +1,7 @@
-"""The recipients of a hand-out at the admin console: upload of lists, another email, export with their states."""
+"""The recipients of a hand-out at the admin console: upload of lists, export with their states."""
 
 import io
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
@@ -19,7 +19,7 @@ from api.i18n.languages import LANGUAGES, find_language
 from api.schemas.csv_cells import TYPE
 from api.schemas.parsing import InvalidInputError, parse_id
 from api.use_cases.export_rows import lines_of
-from api.use_cases.hand_outs.hand_out_actions import find_details, find_progress, resend_to_person
+from api.use_cases.hand_outs.hand_out_actions import find_details, find_progress
 from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -29,7 +29,6 @@ from api.web.forms import describe_reason_form, is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
-from projections.hand_outs.hand_out_reader import PersonState
 
 UPLOAD_PATH: Final = "/admin/hand-outs/recipients"
 FILE_BYTES_MAX: Final = CARRIED_BYTES_MAX
@@ -107,24 +106,6 @@ def _ask_before_sending(
         carried={**carried, **carry_file(file)},
         **describe_reason_form(file.values.get("reason")),
     )
-
-
-@router.post("/{hand_out_id}/recipients/{code_id}/resend")
-def resend_on_page(
-    admin: AdminContextDep,
-    staff: AdminWithForm,
-    hand_out_id: UUID,
-    code_id: UUID,
-    state: Annotated[PersonState | None, Form()] = None,
-    shown: Annotated[Literal["list", "code"], Form()] = "list",
-    seen: Annotated[int | None, Form()] = None,
-) -> Response:
-    """Send the code of a recipient again, with the same link, and show the recipients that were shown before."""
-    person = resend_to_person(admin.services, staff.caller(), hand_out_id, code_id, seen_mail=seen)
-    if shown == "code":
-        return see_other(f"/admin/hand-outs/{hand_out_id}?code={code_id}&queued=yes#people")
-    query = f"?after={max(person.number - 1, 0)}&queued=yes" + (f"&state={state}" if state else "")
-    return see_other(f"/admin/hand-outs/{hand_out_id}{query}#people")
 
 
 @router.get("/{hand_out_id}/export")

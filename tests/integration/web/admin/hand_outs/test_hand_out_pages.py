@@ -217,7 +217,8 @@ def test_progress_does_not_fall_when_a_code_is_sent_again(app: AppClient, admin:
 
     before = look()
     admin.submit(f"{path}/pause", f"{path}/pause", reason="asked")
-    admin.submit(f"{path}/recipients/{code_id}/resend", path)
+    question = f"/support/hand-outs/{hand_out_id}/recipients/{code_id}/resend"
+    admin.submit(question, question, reason="asked")
     again = look()
     campaign = app.client.get(f"/api/v1/hand-outs/{hand_out_id}", headers=app.key("admin")).json()["campaign"]
     listed = (

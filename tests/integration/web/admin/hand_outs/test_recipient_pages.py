@@ -10,8 +10,8 @@ from domain.model.hand_out import list_codes_of_line
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, send_list, upload
 from tests.integration.web.admin.test_campaigns import create
 from tests.support.clients.admin_client import ended
-from tests.support.clients.app_client import AppClient
-from tests.support.clients.page_reader import read_page
+from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.staff_browser import StaffBrowser
 
 LIST = b"email,language,name\nli@example.com,zh,Li Wei\nwang@example.com,,Wang\nli@example.com,,\n"
@@ -206,28 +206,41 @@ def test_upload_needs_the_token_of_the_form(app: AppClient, admin: StaffBrowser)
     assert app.count("hand_out_recipients") == 0
 
 
-def test_resend_asks_for_another_email_and_keeps_the_code(app: AppClient, admin: StaffBrowser) -> None:
-    """A queued recipient gets the first email now."""
+def test_resend_says_who_gets_which_email_and_keeps_the_code(app: AppClient, admin: StaffBrowser) -> None:
+    """A queued recipient gets the first email now. The reason is required, and the audit log has it."""
     path = create_hand_out(admin)
     upload(admin, path, LIST)
     (code_id,) = send(app, UUID(path.rpartition("/")[2]), 1)
     section = read_page(admin.get(path).text).find("section", aria_labelledby="people")
-    buttons = section.find("table").find_all("button")
+    links = section.find("table").find_all("a", class_="act")
 
-    answers = [admin.submit(button.attributes["formaction"], path) for button in buttons]
+    def confirm(link: str, reason: str) -> AppResponse:
+        fields = {field.attributes["name"]: field.attributes["value"] for field in ask(link).find_all("input")}
+        return admin.post(link, {**fields, "reason": reason})
+
+    def ask(link: str) -> Element:
+        return read_page(admin.get(link).text).find("main")
+
+    questions = [ask(str(link.attributes["href"])) for link in links]
+    refused = confirm(str(links[0].attributes["href"]), " ")
+    answers = [confirm(str(link.attributes["href"]), "asked by phone") for link in links]
     people = read_page(admin.get(path).text).find("section", aria_labelledby="people")
 
-    filtered = admin.get(f"{path}?state=queued").text
-    (field, *_) = read_page(filtered).find_all("input", name="state")
-    again = admin.submit(buttons[1].attributes["formaction"], path, state="queued")
+    queued = read_page(admin.get(f"{path}?state=queued").text).find("table", class_="list list-cards")
+    again = confirm(str(queued.find_all("a", class_="act")[1].attributes["href"]), "once more")
 
-    assert field.attributes["value"] == "queued"
+    assert [link.text for link in links] == ["Send again l***@example.com", "Send now w***@example.com"]
+    assert links[0].attributes["href"] == f"/support{path[6:]}/recipients/{code_id}/resend?back=list"
+    assert [[row.find("dd").text for row in each.find_all("div", class_="row")] for each in questions] == [
+        ["l***@example.com", "1", "1"],
+        ["w***@example.com", "1", "0"],
+    ]
+    assert [refused.status_code, *(answer.status_code for answer in answers)] == [422, 303, 303]
+    assert [cell.text for cell in people.rows[0].find_all("td", class_="number")] == ["2"]
     assert "state=queued" in again.headers["location"]
     assert read_page(admin.get(again.headers["location"]).text).find("p", class_="done").text.endswith("is queued.")
-    assert [button.text for button in buttons] == ["Send again l***@example.com", "Send now w***@example.com"]
-    assert buttons[0].attributes["formaction"] == f"{path}/recipients/{code_id}/resend"
-    assert [answer.status_code for answer in answers] == [303, 303]
-    assert [cell.text for cell in people.rows[0].find_all("td", class_="number")] == ["2"]
+    audit = admin.get("/support/audit").text
+    assert [audit.count(reason) for reason in ("asked by phone", "once more")] == [2, 1]
 
 
 def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(
@@ -257,19 +270,19 @@ def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(
     assert "for the newsletter" in audited
 
 
-def test_page_that_is_out_of_date_sends_no_second_email(app: AppClient, admin: StaffBrowser) -> None:
-    """Its line still offers to send now; the first email was sent since it was loaded."""
+def test_question_that_is_out_of_date_sends_no_second_email(app: AppClient, admin: StaffBrowser) -> None:
+    """It still offers to send now; the first email was sent since it was loaded."""
     path = create_hand_out(admin)
     upload(admin, path, b"email\nli@example.com\n")
-    (button,) = read_page(admin.get(path).text).find_all("button", name="seen")
-    hand_out_id = UUID(path.rpartition("/")[2])
-    (code_id,) = send(app, hand_out_id, 1)
+    (link,) = read_page(admin.get(path).text).find("table", class_="list list-cards").find_all("a", class_="act")
+    question = str(link.attributes["href"])
+    seen = read_page(admin.get(question).text).find("input", name="seen").attributes["value"]
+    send(app, UUID(path.rpartition("/")[2]), 1)
 
-    for place in (path, f"/support/hand-outs/{hand_out_id}"):
-        answer = admin.submit(f"{place}/recipients/{code_id}/resend", seen=button.attributes["value"])
-        assert (answer.status_code, "was sent to this recipient since" in answer.text) == (409, True)
+    answer = admin.submit(question, question, seen=seen, reason="asked")
 
-    assert admin.submit(f"{path}/recipients/{code_id}/resend", seen="1").status_code == 303
+    assert (answer.status_code, "was sent to this recipient since" in answer.text) == (409, True)
+    assert admin.submit(question, question, seen="1", reason="asked").status_code == 303
 
 
 def test_codes_of_a_recipient_are_revoked_together(app: AppClient, admin: StaffBrowser) -> None:

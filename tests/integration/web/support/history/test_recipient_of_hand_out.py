@@ -1,6 +1,7 @@
 """Support opens a recipient of a hand-out who has no reservation: their codes, another email, opt-outs, the erasure."""
 
 from collections.abc import Callable
+from typing import Final
 from uuid import UUID
 
 from api.web.support.history.person_page import HAND_OUTS_PER_PAGE
@@ -11,6 +12,7 @@ from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.staff_browser import StaffBrowser
 
 SignIn = Callable[..., StaffBrowser]
+RESEND: Final = "/support/hand-outs/{}/recipients/{}/resend"
 
 
 def hand_out(app: AppClient, admin: StaffBrowser, *addresses: str, sent: int = 1) -> tuple[str, list[UUID]]:
@@ -47,7 +49,7 @@ def test_recipient_without_a_reservation_is_found_and_has_a_page(shared_app: App
     assert f"/support/codes/{code_id}" in sent.link_targets
     assert "Queued" in queued.text
     assert path in queued.link_targets
-    assert len(queued.link_targets) == 2, "campaign and hand-out"
+    assert len(queued.link_targets) == 3, "campaign, hand-out, and the question before the email is sent now"
     assert "This customer has no reservation yet." in pages[0].text
 
 
@@ -67,21 +69,22 @@ def test_past_page_of_a_code_shows_no_campaign_of_now(shared_app: AppClient, sha
 
 
 def test_support_sends_a_code_again_on_the_page_of_the_recipient(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """A viewer sees the state and has no button."""
-    _, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "again@one.example")
+    """A viewer sees the state and has no link to it."""
+    hand_out_path, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "again@one.example")
     support, viewer = shared_sign_in("support"), shared_sign_in("viewer")
     path = find_person(support, "again@one.example")
-    (form,) = codes_section(support.get(path).text).find_all("form")
+    question = RESEND.format(hand_out_path.rpartition("/")[2], code_id)
+    shown = codes_section(support.get(path).text).link_targets
 
-    answer = support.submit(form.attributes["action"], path)
+    answer = support.submit(question, question, reason="asked by phone")
     page = support.get(answer.headers["location"])
 
-    assert form.attributes["action"].endswith(f"/recipients/{code_id}/resend")
+    assert question in shown
     assert answer.status_code == 303
     assert codes_section(page.text).find("td", class_="number").text == "2"
     assert read_page(page.text).find("p", class_="done").text
     assert codes_section(viewer.get(path).text).find("td", class_="number").text == "2"
-    assert codes_section(viewer.get(path).text).find_all("form") == []
+    assert question not in codes_section(viewer.get(path).text).link_targets
 
 
 def test_support_undoes_the_opt_out_of_a_recipient_without_a_reservation(
@@ -94,15 +97,16 @@ def test_support_undoes_the_opt_out_of_a_recipient_without_a_reservation(
     ref = OptOutRef(UUID(path.rpartition("/")[2]), None)
     secret = shared_app.services.settings.secret_key.get_secret_value().encode()
     shared_app.client.post(f"/opt-out/{opt_out_token(secret, ref)}")
-    resent = support.submit(f"/support/hand-outs/{hand_out_path.rpartition('/')[2]}/recipients/{code_id}/resend", path)
-    forms = codes_section(support.get(path).text).find_all("form")
+    question = RESEND.format(hand_out_path.rpartition("/")[2], code_id)
+    resent = support.submit(question, question, reason="asked")
+    before = codes_section(support.get(path).text).link_targets
     (undo,) = [link for link in read_page(support.get(path).text).link_targets if "opt-outs/undo" in link]
 
     answer = support.submit(undo, undo, reason="asked by phone")
 
-    assert (resent.status_code, forms) == (409, [])
+    assert (resent.status_code, question in before) == (409, False)
     assert "opted out of such emails" in resent.text
-    assert codes_section(support.get(path).text).find_all("form")
+    assert question in codes_section(support.get(path).text).link_targets
     assert answer.status_code == 303
     assert "opt-outs/undo" not in support.get(path).text
     assert support.get(path).status_code == 200
@@ -171,7 +175,7 @@ def test_bounce_of_an_email_that_was_not_sent_is_refused(shared_app: AppClient, 
     hand_out_path, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "queued-again@one.example")
     support = shared_sign_in("support")
     place = f"/support/hand-outs/{hand_out_path.rpartition('/')[2]}/recipients/{code_id}"
-    support.submit(f"{place}/resend", find_person(support, "queued-again@one.example"))
+    support.submit(f"{place}/resend", f"{place}/resend", reason="asked")
     refused = support.submit(f"{place}/bounce", f"{place}/bounce", reason="the mailbox is full")
 
     assert refused.status_code == 409
