@@ -20,7 +20,7 @@ from domain.events.registry import EVENT_TYPES
 from projections.database.connection import connect, connection_options
 from projections.database.errors import is_outage
 from projections.monitoring.event_counters import CLICK_TO_SENT_S, update_counters
-from projections.monitoring.relay_lag import measure_relay_lag
+from projections.monitoring.relay_lag import measure_relays
 from projections.repositories.api_keys import find_ending_keys
 from projections.sql.monitoring import MonitoringSql
 from projections.verification.drift_sample import last_verified
@@ -90,6 +90,7 @@ GAUGES: Final = (
         "Age of the oldest event that the slowest relay has not passed on.",
         "relay_oldest",
     ),
+    _Gauge("ledger_relay_beyond", "Relays whose position is after the end of the log.", "relay_beyond"),
     _Gauge("ledger_relay_failures", "Most failures in a row of a relay.", "relay_failures"),
     _Gauge("ledger_rebuild_running", "1 while a rebuild is running.", "rebuilds"),
     _Gauge("ledger_rebuild_progress_ratio", "Progress of the current step of a rebuild, 0 to 1.", "rebuilt"),
@@ -182,12 +183,12 @@ class LedgerCollector:
             with conn.cursor(row_factory=namedtuple_row) as cursor:
                 row = cursor.execute(MonitoringSql.ledger_gauges).fetchall()[0]
             keys_ending, _ = find_ending_keys(conn)
-            relay_oldest = measure_relay_lag(conn)
+            relays = measure_relays(conn)
             counters = {(name, label): count for name, label, count in conn.execute(MonitoringSql.counters)}
             with conn.transaction(force_rollback=True):
                 impossible_times = review_times_of(conn)
             verified = {last.kind: (last.at.timestamp(), last.position) for last in last_verified(conn)}
-        gauges = {**_gauges(row), "keys_ending": float(keys_ending), "relay_oldest": relay_oldest}
+        gauges = {**_gauges(row), "keys_ending": float(keys_ending), **relays}
         return _LedgerStats(
             is_up=True, gauges=gauges, counters=counters, verified=verified, impossible_times=impossible_times
         )

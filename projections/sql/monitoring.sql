@@ -58,9 +58,6 @@ SELECT
     (SELECT coalesce(greatest((SELECT max(notification_id) FROM ledger_events) - min(position), 0), 0)
      FROM webhook_endpoints WHERE state = 'enabled') AS hooks_behind,
     (SELECT count(*) FROM webhook_endpoints WHERE state = 'disabled' AND reason <> 'by_staff') AS hooks_out,
-    (SELECT coalesce(greatest((SELECT max(notification_id) FROM ledger_events) - min(position), 0), 0)
-     FROM relays) AS relay_behind,
-    (SELECT coalesce(max(failures), 0) FROM relays) AS relay_failures,
     (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1818518631 AND objid = 1 AND granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS rebuilds,
     (SELECT coalesce(max(events::float8 / nullif(total, 0)), 0) FROM rebuild_progress) AS rebuilt,
@@ -98,7 +95,7 @@ WHERE notification_id = (
 );
 
 -- name: relays_lately
--- Each relay that did not pass its last batch on, or that no process runs, with how far it is behind.
+-- Each relay, with how far it is behind; negative if its position is after the end of the log.
 SELECT name, (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - position, failures, last_error,
     leased_until > clock_timestamp()
 FROM relays ORDER BY name;

@@ -315,7 +315,8 @@ SELECT
     CASE WHEN leased_until BETWEEN clock_timestamp() AND clock_timestamp() + %(lease_max)s::interval THEN holder END,
     (SELECT count(*) FROM (
         SELECT FROM ledger_events WHERE notification_id > relay.position LIMIT %(counted_max)s
-    ) AS later)
+    ) AS later),
+    relay.position > (SELECT coalesce(max(notification_id), 0) FROM ledger_events)
 FROM relays AS relay ORDER BY name;
 
 -- name: delete_relay

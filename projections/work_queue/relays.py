@@ -16,6 +16,8 @@ LEASE_MAX: Final = timedelta(minutes=5)
 COUNTED_MAX: Final = 100_000
 """Most events that a list of relays counts for each."""
 ERROR_LENGTH_MAX: Final = 500
+AFTER_A_RESTORE: Final = "docs/how-to/relay-events.md#after-a-restore"
+"""What to do about a position that is not of this log."""
 
 
 class RelayRow(NamedTuple):
@@ -24,6 +26,7 @@ class RelayRow(NamedTuple):
     Attributes:
         holder: Host and process id of the process that relays; None while there is none.
         behind: Events that it has not passed on, up to `COUNTED_MAX`.
+        is_beyond: Whether its position is after the end of the log, so that it passes on nothing.
     """
 
     name: str
@@ -34,6 +37,7 @@ class RelayRow(NamedTuple):
     last_error: str | None
     holder: str | None
     behind: int
+    is_beyond: bool
 
 
 class OtherTargetError(Exception):

@@ -17,7 +17,7 @@ from domain.values.wait import Wait
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.event_feed import EventFeed
 from projections.read_models.stream_entry import Entry
-from projections.work_queue.relays import OtherTargetError, RelayLease, RemovedRelayError
+from projections.work_queue.relays import AFTER_A_RESTORE, OtherTargetError, RelayLease, RemovedRelayError
 from workers.relay.sink import RelayRecord, Sink, SinkRefusedError, SinkTooLargeError, SinkUnavailableError
 
 EVENTS_MAX: Final = 500
@@ -131,7 +131,7 @@ class Relay:
             raise self._stop(
                 f"relay {self.name}: its position went back from {self._position} to {position}. If the database was"
                 " restored, or failed over to a server that lacked these events, positions are used again for other"
-                " events: see docs/how-to/relay-events.md#after-a-restore"
+                f" events: follow {AFTER_A_RESTORE}"
             )
         if position is None and self._was_holder:
             log.info("another process relays", extra={"component": self.name})

@@ -32,6 +32,7 @@ from projections.repositories.api_keys import ENDS_SOON
 from projections.storage.key_check import verify_key_rings
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 from projections.work_queue.impossible_times import review_impossible_times
+from projections.work_queue.relays import AFTER_A_RESTORE
 
 SKEW_S_MAX = 2.0
 """Leases use the database's clock alone; with more skew, times in logs and emails contradict the ledger's."""
@@ -338,10 +339,10 @@ def _check_relays(url: str) -> CheckResult:
         relays = find_relays(url)
     except StorageUnavailableError as error:
         return CheckResult("relays", "skipped", f"not checked: {error}")
-    beyond = [each.name for each in relays if each.behind < 0]
+    beyond = [each.name for each in relays if each.is_beyond]
     if beyond:
         reason = f"the position of {', '.join(beyond)} is after the end of the log, so new events are not relayed"
-        return CheckResult("relays", "wrong", reason, "docs/how-to/relay-events.md#after-a-restore")
+        return CheckResult("relays", "wrong", reason, f"follow {AFTER_A_RESTORE}")
     stopped = [each for each in relays if each.failures or not each.is_running]
     if not stopped:
         return CheckResult("relays", "ok", f"{len(relays)} relay(s) pass events on")

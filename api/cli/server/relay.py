@@ -36,7 +36,14 @@ from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, table
 from projections.terminal.text import say, say_error
 from projections.vault.random_source import RANDOM
-from projections.work_queue.relays import COUNTED_MAX, OtherTargetError, RelayLease, delete_relay, list_relays
+from projections.work_queue.relays import (
+    AFTER_A_RESTORE,
+    COUNTED_MAX,
+    OtherTargetError,
+    RelayLease,
+    delete_relay,
+    list_relays,
+)
 from workers.http_client.client import PinnedHttpClient
 from workers.relay.http_sink import HttpSink
 from workers.relay.kafka_sink import KafkaSink, KafkaUrl, read_properties
@@ -132,6 +139,11 @@ def _begin(
         )
     if position is None and start is not None:
         return f"another process relays {name}: stop it first, then give --from again"
+    if position is not None and position > (newest := feed.find_newest_position()):
+        lease.release()
+        return (
+            f"the position {position} of relay {name} is after the end of the log, {newest}: follow {AFTER_A_RESTORE}"
+        )
     if position is not None and is_moved:
         ledger.open_audit_log().record("moved_relay", None, describe_values(name=name, url=target, position=position))
     return None
@@ -180,10 +192,14 @@ def relays(
         listed = table(*names, fixed=names[:1])
         for row in rows:
             behind = f"{row.behind:,}{' or more' if row.behind == COUNTED_MAX else ''}"
+            if row.is_beyond:
+                behind = "after the end of the log"
             relayed_at = format_timestamp(row.relayed_at) if row.relayed_at else ""
             cells = (row.target, f"{row.position}", behind, relayed_at, row.holder or "none", row.last_error or "")
             listed.add_row(row.name, *cells)
         show(listed)
+        if any(row.is_beyond for row in rows):
+            say(f"a relay whose position is after the end of the log passes on nothing: follow {AFTER_A_RESTORE}")
     return ExitCode.OK
 
 

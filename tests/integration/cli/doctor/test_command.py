@@ -331,6 +331,11 @@ def test_doctor_reminds_of_relays_that_pass_nothing_on(terminal: Terminal, bench
     execute(bench.database_url, "UPDATE relays SET failures = 0, last_error = NULL, leased_until = now()")
     assert "a is 0 position(s) behind: no process relays; b is" in checks(terminal)["relays"]["found"]
 
+    execute(bench.database_url, "UPDATE relays SET position = 9 WHERE name = 'b'")
+    beyond = checks(terminal)["relays"]
+    assert (beyond["status"], beyond["remedy"]) == ("wrong", "follow docs/how-to/relay-events.md#after-a-restore")
+    assert beyond["found"].startswith("the position of b is after the end of the log")
+
 
 def test_doctor_reports_failing_webhooks(terminal: Terminal, bench: LedgerBench) -> None:
     """One that fails is tried again automatically; one that was given up waits for an operator."""

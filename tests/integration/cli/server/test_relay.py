@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from unittest.mock import patch
 from uuid import uuid4
@@ -215,6 +216,26 @@ def test_relays_are_listed(terminal: Terminal, bench: LedgerBench) -> None:
     assert all(text in listed.out for text in ("orders", "kafka://b/orders", "h:1", "no answer in time"))
     assert (row["name"], row["position"], row["behind"], row["failures"]) == ("orders", 0, 1, 1)
     assert (row["relayed_at"], row["holder"]) == (None, "h:1")
+
+
+def test_position_after_the_log_is_shown_and_refused(
+    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay would leave out what the log gets up to there."""
+    monkeypatch.setattr(Relay, "run", lambda relay, _: relay.lease.release())
+    bench.issue()
+    lease = lease_of(bench)
+    lease.advance(0, 5)
+    lease.release()
+    bench.rows("UPDATE relays SET target_id = %s RETURNING 1", sha256(b"https://example.com/x").hexdigest())
+    refused = terminal.ledger("relay", "--to", "https://example.com/x", "--name", "orders")
+    listed = terminal.ledger("relays").out
+
+    assert refused.status == ExitCode.REFUSED
+    assert "the position 5 of relay orders is after the end of the log, 1: " in refused.err
+    assert "after the end of the log passes on nothing: follow docs/how-to/relay-events.md#after" in listed
+    assert orjson.loads(terminal.ledger("relays", "--json").out)[0]["is_beyond"]
+    assert bench.rows("SELECT leased_until <= clock_timestamp() FROM relays") == [(True,)]
 
 
 def test_relay_that_no_process_holds_is_removed(terminal: Terminal, bench: LedgerBench) -> None:

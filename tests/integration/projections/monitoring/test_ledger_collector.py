@@ -1,8 +1,10 @@
 """What metrics ask of the ledger: right, the same after a restart, and no errors while the database is unavailable."""
 
+import math
 from collections import Counter
 from datetime import timedelta
 from importlib.resources import files
+from unittest.mock import patch
 from uuid import uuid4
 
 import psycopg
@@ -10,7 +12,8 @@ import pytest
 
 from domain.commands.add_note import NoteOnReservation
 from domain.ports import OutcomeUnknown, Rejected, RetryLater
-from projections.monitoring import event_counters
+from projections.event_store.codec import UnreadableEventError
+from projections.monitoring import event_counters, relay_lag
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.sql.monitoring import MonitoringSql
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
@@ -172,3 +175,28 @@ def test_relays_show_how_far_the_slowest_is_behind(bench: LedgerBench) -> None:
     bench.rows("UPDATE relays SET position = 19 RETURNING 1")
     shown = samples(LedgerCollector(bench.database_url)())
     assert [shown[name] for name in names] == [0, 0, 3]
+
+
+def test_relay_whose_position_is_after_the_log_is_counted(bench: LedgerBench) -> None:
+    """It is not behind, and hides none that is."""
+    history(bench)
+    query = """
+        INSERT INTO relays (name, target, target_id, position, holder_id, holder, leased_until)
+        VALUES ('a', '', '', 20, gen_random_uuid(), '', now()), ('b', '', '', 17, gen_random_uuid(), '', now())
+        RETURNING 1
+    """
+    bench.rows(query)
+
+    shown = samples(LedgerCollector(bench.database_url)())
+    assert (shown["ledger_relay_behind"], shown["ledger_relay_beyond"]) == (2, 1)
+
+
+def test_event_of_a_newer_version_has_no_age(bench: LedgerBench) -> None:
+    """The other metrics do not end with it."""
+    bench.issue()
+    bench.rows("INSERT INTO relays VALUES ('a', '', '', 0, NULL, 2, NULL, gen_random_uuid(), '', now()) RETURNING 1")
+    with patch.object(relay_lag, "decode", side_effect=UnreadableEventError("CodeMadeLater:1")):
+        shown = samples(LedgerCollector(bench.database_url)())
+
+    assert math.isnan(shown["ledger_relay_oldest_seconds"])
+    assert (shown["ledger_relay_behind"], shown["ledger_relay_failures"]) == (1, 2)

@@ -99,7 +99,7 @@ def test_failures_are_listed_until_the_next_success(bench: LedgerBench) -> None:
     lease.record_failure("it answered 500" + "x" * 1_000)
     lease.record_failure("it answered 500")
     assert list_relays(bench.storage) == [
-        RelayRow("orders", "https://example.com", 0, None, 2, "it answered 500", "host:1", 1)
+        RelayRow("orders", "https://example.com", 0, None, 2, "it answered 500", "host:1", 1, False)
     ]
 
     lease.advance(0, 1_000)
@@ -107,6 +107,7 @@ def test_failures_are_listed_until_the_next_success(bench: LedgerBench) -> None:
 
     (row,) = list_relays(bench.storage)
     assert (row.position, row.failures, row.last_error, row.holder, row.behind) == (1_000, 0, None, None, 0)
+    assert row.is_beyond
     assert row.relayed_at is not None
 
 
