@@ -47,6 +47,7 @@ from api.http.validation_errors import problem_of
 from api.i18n.catalogs import translator
 from api.i18n.languages import LANGUAGES
 from api.mcp import endpoint, own_reads, stdio
+from api.mcp.own_reads import FrontEndReads
 from api.mcp.questions import Questions
 from api.mcp.read_only_services import open_read_only
 from api.mcp.toolbox import ToolSet
@@ -321,7 +322,19 @@ async def open_questions(services: Services, stack: AsyncExitStack) -> Questions
     """Return what answers the questions of assistants: from the routes that offer themselves as tools."""
     tools = await asyncio.to_thread(collect_tools)
     tools.app.state.services = reading = await open_read_only(services, stack)
+    tools.app.state.front_end = FrontEndReads(
+        check_server=partial(_check_server, services.settings),
+        read_handbook=partial(documentation.read_page, "support/handbook.md"),
+    )
     return Questions(tools, services, reading)
+
+
+def _check_server(settings: ApiSettings) -> Iterator[Mapping[str, str]]:
+    """Make the checks of `ledger doctor`, imported locally too."""
+    from api.cli.doctor.server_checks import check_server  # noqa: PLC0415 - clients of servers are not needed to serve
+
+    for result in check_server(settings):
+        yield {"name": result.name, "status": result.status, "finding": result.found, "remedy": result.remedy}
 
 
 def _once(open_first: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:

@@ -3,15 +3,26 @@
 They are routes, so that their tools follow from them as those of the API's routes do. No server mounts them.
 """
 
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from api.errors import ERROR_CODES, ApplicationError
 from api.http.blocking_route import BlockingRoute, heavy_read
-from api.http.dependencies import MayReadCases, MayReadCodes, MayReadReservations, TheIdentity, TheLanguage, TheServices
+from api.http.dependencies import (
+    Admin,
+    MayReadCases,
+    MayReadCodes,
+    MayReadReservations,
+    TheIdentity,
+    TheLanguage,
+    TheServices,
+)
 from api.http.dependency_status import describe_missing
 from api.http.offered_reads import offer_as_tool
 from api.http.openapi import PROTECTED, problem_responses
@@ -27,6 +38,9 @@ from domain.values.identifiers import TYPED_LENGTH_MAX
 from projections.config.broker_url import BrokerUrl
 
 router = APIRouter(route_class=BlockingRoute, responses=PROTECTED)
+
+DOCTOR_S_MAX: Final = 15.0
+"""Seconds for all checks: each waits a few for a server that does not answer."""
 
 
 class SupportAction(BaseModel):
@@ -69,6 +83,44 @@ class ServiceHealth(BaseModel):
     status: Literal["ready", "degraded"] = Field(description="`degraded`: emails wait for the missing components.")
     missing: list[OwnWords]
     details: list[OwnWords]
+
+
+class HandbookSections(BaseModel):
+    """The handbook of support."""
+
+    titles: list[OwnWords]
+    text: OwnWords | None = Field(description="Of the section that was asked for, in Markdown.")
+
+
+class DoctorCheck(BaseModel):
+    """A health check."""
+
+    name: OwnWords
+    status: Literal["ok", "wrong", "skipped", "reminder"] = Field(
+        description="`skipped`: another error prevents the check. `reminder`: no error."
+    )
+    finding: str
+    remedy: str = Field(description="What to do; empty if nothing has to be done.")
+
+
+class DoctorReport(BaseModel):
+    """Health checks, and whether none of them found an error."""
+
+    ok: bool
+    checks: list[DoctorCheck]
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEndReads:
+    """What other front ends read, for tools.
+
+    Attributes:
+        check_server: Makes the checks of `ledger doctor`, and returns their results as documents.
+        read_handbook: Returns the handbook of support in Markdown; raises OSError if it is not installed.
+    """
+
+    check_server: Callable[[], Iterable[Mapping[str, str]]]
+    read_handbook: Callable[[], str]
 
 
 @router.get("/find", responses=problem_responses("RATE_LIMITED"), summary="Find a code, a reservation or a recipient")
@@ -166,10 +218,45 @@ def list_problem_codes(
     )
 
 
+@router.get("/handbook", responses=problem_responses("NOT_FOUND"), summary="Read the handbook of support")
+@offer_as_tool()
+def read_handbook(
+    request: Request,
+    _: TheIdentity,
+    section: Annotated[
+        str | None,
+        Query(max_length=120, description="Title of a section. Without one, the titles of all are returned."),
+    ] = None,
+) -> HandbookSections:
+    """Returns what support does about a question of a customer, and which button does it."""
+    reads: FrontEndReads = request.app.state.front_end
+    try:
+        parts: list[str] = re.split(r"^## (.+)\n", reads.read_handbook(), flags=re.MULTILINE)
+    except OSError as error:  # the documentation is not installed
+        raise ApplicationError("NOT_FOUND") from error
+    texts = dict(zip(parts[1::2], parts[2::2], strict=True))
+    if section is not None and section not in texts:
+        raise ApplicationError("NOT_FOUND")
+    return HandbookSections(titles=list(texts), text=None if section is None else texts[section].strip())
+
+
+@router.get("/doctor", summary="Run the health checks of an operator")
+@offer_as_tool()
+@heavy_read(DOCTOR_S_MAX)
+def run_doctor(request: Request, _: Admin) -> DoctorReport:
+    """Returns what `ledger doctor` finds, and what to do.
+
+    Three of its checks are left out: files of the machine, the mail server, and the engine, whose check writes.
+    """
+    reads: FrontEndReads = request.app.state.front_end
+    checks = [DoctorCheck.model_validate(result) for result in reads.check_server()]
+    return DoctorReport(ok=all(check.status != "wrong" for check in checks), checks=checks)
+
+
 @router.get("/health", summary="Check that redeeming and sending work")
 @offer_as_tool()
 def check_health(services: TheServices, _: TheIdentity) -> ServiceHealth:
-    """Returns which components are unavailable. The operator's command `ledger doctor` checks more."""
+    """Returns which components are unavailable. `run_doctor` checks more, for a key of an admin."""
     services.reader.ping()
     missing = services.broker_missing()
     product = BrokerUrl.parse(services.settings.redis_url.get_secret_value()).product

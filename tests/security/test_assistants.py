@@ -61,8 +61,10 @@ def arguments(app: AppClient) -> dict[str, dict[str, object]]:
         "find": {"text": PERSON},
         "list_problem_codes": {"code": "CODE_HELD"},
         "preview_support_actions": of_reservation,
+        "read_handbook": {"section": "Cases"},
         "reservations_list_reservations": of_code,
         "reservations_one_reservation": of_reservation,
+        "run_doctor": {},
         "verify_code": of_code,
     }
 

@@ -37,13 +37,7 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     """
     session = Session(context.obj)
     deployment = find_deployment(is_embedded=read_stack_state(session.data_dir) is not None)
-    findings = [
-        # libpq's messages have several lines.
-        finding._replace(
-            found=deployment.localize(" ".join(finding.found.split())), remedy=deployment.localize(finding.remedy)
-        )
-        for finding in _run_checks(session, deployment)
-    ]
+    findings = [deployment.localize_result(finding) for finding in _run_checks(session, deployment)]
     is_well = all(finding.status != "wrong" for finding in findings)
     if json:
         print_json({"ok": is_well, "checks": [finding._asdict() for finding in findings]})

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
+from api.cli.doctor.check_result import CheckResult
+
 VARIABLE: Final = "LEDGER_DEPLOYMENT"
 Component = Literal["database", "broker", "worker", "beat"]
 LEDGER_COMMAND: Final = re.compile(r"`ledger (?!up\b)([^`]+)`")
@@ -37,6 +39,11 @@ class Deployment(NamedTuple):
         """Return a sentence whose `ledger` commands can be pasted into a shell of this deployment."""
         sentence = sentence.replace("`ledger migrate`", self.migrate)
         return LEDGER_COMMAND.sub(rf"`{self.in_component}ledger \1`", sentence) if self.in_component else sentence
+
+    def localize_result(self, result: CheckResult) -> CheckResult:
+        """Return a result of one line whose commands can be pasted into a shell of this deployment."""
+        line = " ".join(result.found.split())  # libpq's messages have several lines
+        return result._replace(found=self.localize(line), remedy=self.localize(result.remedy))
 
 
 _SERVICES: Final[Mapping[Component, str]] = {

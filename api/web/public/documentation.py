@@ -107,6 +107,15 @@ def render_page(name: str) -> str | None:
     return None if plain == text else plain
 
 
+def read_page(name: str) -> str:
+    """Return a page in plain Markdown.
+
+    Raises:
+        OSError: There is no such page, or the documentation is not installed.
+    """
+    return render_page(name) or (FOLDER / name).read_text("utf-8")
+
+
 @cache
 def list_sections() -> Sequence[GuideSection]:
     """Return the pages of the documentation by their kind; none where they are not installed."""

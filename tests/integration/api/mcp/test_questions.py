@@ -3,12 +3,14 @@
 import re
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
+from api.cli.doctor.database import BEHIND_DATABASE
 from api.main import collect_tools
 from api.mcp import questions
 from api.rate_limits.caller_limit import QUESTIONS, CallerLimit
@@ -253,6 +255,33 @@ def test_support_actions_and_verification_of_a_code(shared_app: AppClient, admin
         False,
         [{"untrusted_text": "used"}],
     )
+
+
+def test_handbook_is_read_by_section(admin: Connect) -> None:
+    """What support does, in the words of the page for support."""
+    titles = ask(admin, "read_handbook").structured_content["answer"]
+    cases = ask(admin, "read_handbook", section="Cases").structured_content["answer"]
+
+    assert {"Find the customer", "Cases"} <= set(titles["titles"])
+    assert titles["text"] is None
+    page = (Path(__file__).parents[4] / "docs/support/handbook.md").read_text()
+    assert f"## Cases\n\n{cases['text']}\n\n##" in page
+    assert ask(admin, "read_handbook", section="No such").structured_content["problem"]["code"] == "NOT_FOUND"
+
+
+def test_doctor_finds_what_the_command_finds(shared_app: AppClient, admin: Connect) -> None:
+    """No broker runs here. Only keys of admins have the tool, because it names servers and their errors."""
+    report = ask(admin, "run_doctor").structured_content["answer"]
+
+    states = {check["name"]: check["status"] for check in report["checks"]}
+    assert {"commit", *BEHIND_DATABASE} - {"engine"} <= states.keys()
+    assert "engine" not in states
+    seen = [states[name] for name in ("commit", "keyrings", "broker", "worker")]
+    assert seen == ["ok", "ok", "wrong", "skipped"]
+    assert report["ok"] is False
+    assert all(check["remedy"]["untrusted_text"] for check in report["checks"] if check["status"] == "wrong")
+    support = over_http(shared_app, shared_app.key("support"))
+    assert "run_doctor" not in list_tools(support)
 
 
 def test_question_about_what_does_not_exist_has_the_problem_of_its_route(admin: Connect) -> None:
