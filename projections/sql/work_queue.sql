@@ -449,7 +449,7 @@ WHERE rows > 0;
 UPDATE accepted_times SET position = (SELECT coalesce(max(notification_id), 0) FROM ledger_events);
 
 -- name: lock_digest
-SELECT position, due_at, attempts FROM threshold_digest FOR UPDATE SKIP LOCKED;
+SELECT position, due_at, attempts, sending_until FROM threshold_digest FOR UPDATE SKIP LOCKED;
 
 -- name: begin_digest
 -- Crossings from before the address was set are mailed to no one.
@@ -467,8 +467,8 @@ WHERE e.notification_id > %s AND e.topic IN ('CodeThresholdReached:1', 'Campaign
 ORDER BY e.notification_id LIMIT %s;
 
 -- name: store_digest
-UPDATE threshold_digest SET position = %s, due_at = %s, attempts = %s;
+UPDATE threshold_digest SET position = %s, due_at = %s, attempts = %s, sending_until = %s;
 
 -- name: close_digest
 -- Not after the lease was lost: another worker has the digest then.
-UPDATE threshold_digest SET position = %s, due_at = %s, attempts = %s WHERE due_at = %s;
+UPDATE threshold_digest SET position = %s, due_at = %s, attempts = %s, sending_until = NULL WHERE due_at = %s;

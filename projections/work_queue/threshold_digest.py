@@ -40,7 +40,7 @@ class DueDigest(NamedTuple):
     """A digest that a worker has leased.
 
     Attributes:
-        crossings: In the order of the log.
+        crossings: In the order of the log; none, if a worker that ended may have sent them: they are not sent again.
         position: Of the event before the first one.
         until: Of the last one.
         attempts: Number of this attempt, from 1.
@@ -86,20 +86,23 @@ class ThresholdDigestRow:
             if row is None:
                 cursor.execute(WorkQueueSql.begin_digest)
                 return None
-            position, due_at, attempts = row
+            position, due_at, attempts, sending_until = row
             if due_at is None:
                 if _read(cursor, position, 1):
-                    cursor.execute(WorkQueueSql.store_digest, (position, now + self._window, 0))
+                    cursor.execute(WorkQueueSql.store_digest, (position, now + self._window, 0, None))
                 return None
             if due_at > now:
                 return None
+            if sending_until is not None and sending_until > position:  # a worker ended before it stored an outcome
+                cursor.execute(WorkQueueSql.store_digest, (sending_until, None, 0, None))
+                return DueDigest([], position, sending_until, attempts, due_at)
             if quiet_until is not None:
-                cursor.execute(WorkQueueSql.store_digest, (position, quiet_until, attempts))
+                cursor.execute(WorkQueueSql.store_digest, (position, quiet_until, attempts, None))
                 return None
             events = _read(cursor, position, CROSSINGS_MAX)
-            leased_until = now + self._lease
-            cursor.execute(WorkQueueSql.store_digest, (position, leased_until, attempts + 1))
-            return DueDigest([each for _, each in events], position, events[-1][0], attempts + 1, leased_until)
+            leased_until, until = now + self._lease, events[-1][0]
+            cursor.execute(WorkQueueSql.store_digest, (position, leased_until, attempts + 1, until))
+            return DueDigest([each for _, each in events], position, until, attempts + 1, leased_until)
 
     def close(self, digest: DueDigest) -> None:
         """End with a digest that was sent, or is given up: the next crossing begins another one."""

@@ -732,6 +732,7 @@ CREATE TABLE public.threshold_digest (
     "position" bigint NOT NULL,
     due_at timestamp with time zone,
     attempts integer DEFAULT 0 NOT NULL,
+    sending_until bigint,
     CONSTRAINT threshold_digest_is_only_check CHECK (is_only)
 );
 CREATE TABLE public.unknown_code_tries (

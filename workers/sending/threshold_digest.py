@@ -23,7 +23,7 @@ class Digests(Protocol):
     """Where the digest waits."""
 
     def take(self, now: datetime, quiet_until: datetime | None) -> DueDigest | None:
-        """Lease the digest if it is due; during quiet hours, postpone it."""
+        """Lease the digest if it is due; in quiet hours, postpone it. One that a worker was sending is ended."""
 
     def close(self, digest: DueDigest) -> None:
         """End with a digest that was sent, or is given up."""
@@ -67,8 +67,8 @@ class ThresholdDigestSender:
         now = self.steps.now()
         quiet_until = find_end_of_quiet_hours(self.quiet_hours, now) if self.quiet_hours else None
         due = self.digests.take(now, quiet_until)
-        if due is not None and due.attempts > NOTICE.attempts_max:  # its workers ended before they stored an outcome
-            self.digests.close(due)
+        if due is not None and not due.crossings:
+            THRESHOLD_MAILS.labels("unknown").inc()
             return []
         return None if due is None else [due]
 
