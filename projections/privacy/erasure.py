@@ -257,6 +257,7 @@ class PersonEraser:
                 digests += vault.compute_digests("recipient", normalize_text("recipient", typed))
             _delete_counts(cursor, digests)
         cursor.execute(PrivacySql.delete_keys_of_recipient, (recipient_id,))
+        cursor.execute(PrivacySql.delete_ended_places, (recipient_id,))
         cursor.execute(PrivacySql.expire_approvals_of_recipient, {"recipient_id": recipient_id, "now": now})
         assume_eraser_role(conn)
         cursor.execute(PrivacySql.lock_recipient, (recipient_id,))

@@ -54,6 +54,7 @@ class PrivacySql(Statements, file="privacy.sql"):
     idempotency_keys_of_reservations: LiteralString
     outbox_of_reservations: LiteralString
     waiting_places_of_person: LiteralString
+    delete_ended_places: LiteralString
     mark_keys_exported: LiteralString
     keys_not_exported: LiteralString
     insert_opt_out: LiteralString

@@ -95,6 +95,12 @@ SELECT text_id FROM private_texts WHERE text_id = ANY(%s) AND about = 'unsaid';
 -- name: delete_texts
 DELETE FROM private_texts WHERE text_id = ANY(%s);
 
+-- name: delete_ended_places
+-- Where an erased person waited. Rows serve emails and reports about them, and the age of the address.
+DELETE FROM waiting_places p WHERE p.recipient_id = %s AND NOT EXISTS (
+    SELECT FROM campaigns c WHERE c.campaign_id = p.campaign_id AND strpos(c.waiting, p.place_id::text) > 0
+);
+
 -- name: delete_recipient
 DELETE FROM recipients WHERE recipient_id = %s;
 

@@ -178,6 +178,7 @@ def test_erasure_ends_the_place_and_the_export_has_it(app: AppClient, campaign: 
 
     assert [each["is_waiting"] for each in exported["people"][0]["waiting_lists"]] == [True]
     assert erased.status_code == 200, erased.text
+    assert app.count("waiting_places") == 1
     assert [place["email"] for place in places["places"]] == ["w***@example.com"]
 
 
