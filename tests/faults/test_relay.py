@@ -1,6 +1,6 @@
 """A relay to a real Kafka broker: nothing is missing after kills, and each error says what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +10,11 @@ from uuid import UUID
 
 import orjson
 import pytest
-from confluent_kafka import OFFSET_INVALID
+from confluent_kafka import OFFSET_INVALID, KafkaError
 
 from tests.faults.relay.runner import VICTIMS, run
 from tests.support.servers.kafka_broker import KafkaBroker, kafka_broker
-from workers.relay.kafka_sink import KafkaSink, KafkaUrl
+from workers.relay.kafka_sink import LONGEST_SEND_S, KafkaSink, KafkaUrl
 from workers.relay.sink import RelayRecord, SinkRefusedError, SinkTooLargeError, SinkUnavailableError
 
 pytestmark = pytest.mark.slow
@@ -134,6 +134,22 @@ def test_acknowledgement_without_an_offset_is_none(broker: KafkaBroker) -> None:
         sink.send([record(1)])
 
 
+def test_error_of_an_earlier_batch_explains_no_later_one(broker: KafkaBroker) -> None:
+    """The client reports a lost connection when it is asked next; then the broker is back, and only slow."""
+    times = iter([0.0, 0.0, LONGEST_SEND_S])
+    sink = KafkaSink(KafkaUrl(broker.address, "orders"), {}, clock=lambda: next(times))
+    errors = [KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+    with (
+        patch.object(
+            sink, "_producer", SilentProducer(report=lambda: [sink._keep_error(errors.pop()) for _ in errors[:]])
+        ),
+        pytest.raises(SinkUnavailableError, match="no answer in time"),
+    ):
+        sink.send([record(1)])
+    sink.close()
+    assert errors == []
+
+
 @dataclass
 class ForgetfulProducer:
     """A producer whose broker acknowledges a record that it does not have."""
@@ -156,3 +172,14 @@ class ForgetfulProducer:
 
     def purge(self, **_: object) -> None:
         """Nothing is left."""
+
+
+@dataclass
+class SilentProducer(ForgetfulProducer):
+    """A producer whose broker acknowledges nothing, and that reports errors when it is asked."""
+
+    report: Callable[[], object] = lambda: None
+
+    def poll(self, _: float) -> None:
+        """Report."""
+        self.report()

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -54,6 +56,25 @@ def test_relay_sends_signed_batches_until_it_is_stopped(bench: LedgerBench, tmp_
     assert [[event["id"] for event in batch] for batch in batches] == [["1"], ["2"]]
     row = bench.rows("SELECT name, target, position, leased_until <= clock_timestamp() FROM relays")
     assert row == [("127.0.0.1", f"http://127.0.0.1:{server.port}", 2, True)]
+
+
+def test_signal_does_not_wait_for_what_it_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop waits for the event whose lock setting it needs, so another thread sets it."""
+    setters: list[threading.Thread] = []
+
+    class Watched(threading.Event):
+        def set(self) -> None:
+            setters.append(threading.current_thread())
+            super().set()
+
+    monkeypatch.setattr(module, "configure_logs", lambda: None)
+    monkeypatch.setattr(module, "threading", SimpleNamespace(Event=Watched, Thread=threading.Thread))
+    with module._stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.wait(WAIT_S_MAX)
+
+    assert len(setters) == 1
+    assert setters[0] is not threading.main_thread()
 
 
 def position(bench: LedgerBench) -> int:

@@ -272,6 +272,17 @@ def test_only_an_empty_database_takes_an_import(lived: LedgerBench, elsewhere: L
         import_vault(elsewhere.database_url, file, elsewhere.storage.vault, NoProgress())
 
 
+def test_relays_begin_again_elsewhere(lived: LedgerBench, elsewhere: LedgerBench) -> None:
+    """A position of this log may be after the end of the file: what follows would be left out."""
+    lived.rows("INSERT INTO relays VALUES ('a', '', '', 9, NULL, 0, NULL, gen_random_uuid(), '', now()) RETURNING 1")
+    file = io.BytesIO()
+    export_vault(lived.database_url, file, NoProgress())
+    file.seek(0)
+    import_vault(elsewhere.database_url, file, elsewhere.storage.vault, NoProgress())
+
+    assert elsewhere.rows("SELECT name FROM relays") == []
+
+
 def test_vault_without_its_keys_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """It would be rows that cannot be decrypted or found; a file of another kind is not a vault."""
     file = io.BytesIO()

@@ -99,6 +99,21 @@ def test_waits_grow_to_a_ceiling_and_the_list_says_why(full: LedgerBench, sink: 
     assert (only_row(full).failures, only_row(full).last_error) == (0, None)
 
 
+@pytest.mark.parametrize("is_empty", [False, True], ids=["batch", "nothing to send"])
+def test_success_ends_failures(bench: LedgerBench, sink: ScriptedSink, is_empty: bool) -> None:
+    """The next failure waits as the first one did, also if there was nothing to send."""
+    if not is_empty:
+        bench.issue()
+    relay, down = open_relay(bench, sink), StorageUnavailableError("restart")
+    with patch.object(relay.lease, "hold", side_effect=[down, down, 0, down]):
+        relay._position = None
+        stopping = Stopping(after=4)
+        relay.clock = iter(range(0, 1_000, 100)).__next__
+        relay.run(stopping)
+
+    assert stopping.waits == [0.5, 1.0, module.POLL_S if is_empty else 0.0, 0.5]
+
+
 def test_lease_outlives_the_longest_wait() -> None:
     """Otherwise a relay that waits would be listed without a process, and a second one would send too."""
     assert module.WAIT.after(99, 1.0).total_seconds() < module.LEASE_MARGIN_S
