@@ -289,15 +289,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             app.state.dashboard = DashboardCache.from_services(app.state.services)
             app.state.mail_hook = _mail_hook(settings)
             app.state.admin = AdminContext.from_services(app.state.services, app.state.support, preview_sender)
-            app.state.exposition = Exposition(
-                [
-                    LedgerCollector(settings.database_url.get_secret_value()),
-                    watch.numbers,
-                    reports.numbers,
-                    DiskCollector(settings.monitored_path),
-                ],
-                before=lambda: show_pool(storage),
-            )
+            app.state.exposition = _build_exposition(settings, storage, watch, reports)
             tune()
             try:
                 exchange = RateLimitReportRepository(storage, RANDOM.draw_uuid()).exchange
@@ -318,6 +310,13 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
     return lifespan
 
 
+def _build_exposition(
+    settings: ApiSettings, storage: LedgerStore, watch: BrokerMonitor, reports: ReportStore
+) -> Exposition:
+    ledger, disk = LedgerCollector(settings.database_url.get_secret_value()), DiskCollector(settings.monitored_path)
+    return Exposition([ledger, watch.numbers, reports.numbers, disk], before=lambda: show_pool(storage))
+
+
 async def open_questions(services: Services, stack: AsyncExitStack) -> Questions:
     """Return what answers the questions of assistants: from the routes that offer themselves as tools."""
     tools = await asyncio.to_thread(collect_tools)
@@ -331,7 +330,7 @@ async def open_questions(services: Services, stack: AsyncExitStack) -> Questions
 
 def _check_server(settings: ApiSettings) -> Iterator[Mapping[str, str]]:
     """Make the checks of `ledger doctor`, imported locally too."""
-    from api.cli.doctor.server_checks import check_server  # noqa: PLC0415 - clients of servers are not needed to serve
+    from api.cli.doctor.served_checks import check_server  # noqa: PLC0415 - clients of servers are not needed to serve
 
     for result in check_server(settings):
         yield {"name": result.name, "status": result.status, "finding": result.found, "remedy": result.remedy}
