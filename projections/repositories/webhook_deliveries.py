@@ -190,6 +190,10 @@ class WebhookDeliveryRepository:
             self._db.fetch_named(RepositoriesSql.redeliver, endpoint_id=endpoint_id, delivery_id=delivery, now=now)
         )
 
+    def count_failed(self, endpoint_id: UUID) -> int:
+        """Return how many deliveries `redeliver_failed` would queue again, since the endpoint exists."""
+        return int(self._db.fetch_all(RepositoriesSql.count_failed, endpoint_id, REDELIVERED_MAX)[0][0])
+
     def redeliver_failed(self, endpoint_id: UUID, since: datetime, now: datetime) -> int:
         """Queue again up to 1,000 deliveries that failed since a time, the oldest first; return how many."""
         return len(

@@ -175,6 +175,7 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(APPROVALS, BA
     insert_test_delivery: LiteralString
     list_deliveries: LiteralString
     redeliver: LiteralString
+    count_failed: LiteralString
     redeliver_failed: LiteralString
     save_view: LiteralString
     remove_view: LiteralString

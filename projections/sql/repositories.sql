@@ -689,6 +689,12 @@ FROM webhook_endpoints e
 WHERE d.delivery_id = %(delivery_id)s AND d.endpoint_id = %(endpoint_id)s AND d.position IS NOT NULL
     AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled' RETURNING 1;
 
+-- name: count_failed
+-- How many messages `redeliver_failed` sends again, which is not more than its limit.
+SELECT count(*) FROM (
+    SELECT FROM webhook_deliveries WHERE endpoint_id = %s AND state = 'failed' AND position IS NOT NULL LIMIT %s
+) failed;
+
 -- name: redeliver_failed
 UPDATE webhook_deliveries d SET state = 'pending', due_at = %(now)s, attempts = 0, first_at = NULL, ended_at = NULL
 FROM webhook_endpoints e

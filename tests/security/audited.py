@@ -451,7 +451,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /admin/campaigns/{campaign_id}": _campaign_form,
     "POST /admin/campaigns/{campaign_id}/codes": lambda audited_app: (
         f"/admin/campaigns/{audited_app.campaign()}/codes",
-        {"data": {"code": audited_app.code()}},
+        {"data": {"code": audited_app.code(), "confirmed": "yes"}},
     ),
     "POST /admin/campaigns/{campaign_id}/{action}": _at("/admin/campaigns/{}/end", AuditedApp.campaign, data=REASON),
     "POST /admin/campaigns/{campaign_id}/waiting-list/{place_id}": _at("/admin/campaigns/{}", find_place, data=REASON),
@@ -511,14 +511,14 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /admin/staff/{staff_id}/remove": _at(STAFF + "/remove", AuditedApp.staff, data=REASON),
     "POST /admin/staff/{staff_id}/role": _at(STAFF + "/role", AuditedApp.staff, data={"role": "support"}),
     "POST /admin/staff/{staff_id}/invitation": _at(STAFF + "/invitation", AuditedApp.invited_staff, data={}),
-    "POST /admin/staff/{staff_id}/sessions": _at(STAFF + "/sessions", AuditedApp.signed_in_staff, data={}),
+    "POST /admin/staff/{staff_id}/sessions": _at(STAFF + "/sessions", AuditedApp.signed_in_staff, data=REASON),
     "POST /admin/webhooks": _nonce("/admin/webhooks", url=URL, concurrency="1"),
     "POST /admin/webhooks/{endpoint_id}": _at(
         "/admin/webhooks/{}", AuditedApp.endpoint, data={"url": URL + "2", "concurrency": "1"}
     ),
     "POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}": _failed("/admin/webhooks/{}/deliveries/{}"),
     "POST /admin/webhooks/{endpoint_id}/remove": _at("/admin/webhooks/{}/remove", AuditedApp.endpoint, data=REASON),
-    "POST /admin/webhooks/{endpoint_id}/{state}": _at("/admin/webhooks/{}/disable", AuditedApp.endpoint, data={}),
+    "POST /admin/webhooks/{endpoint_id}/{state}": _at("/admin/webhooks/{}/disable", AuditedApp.endpoint, data=REASON),
 }
 """Routes that change something or reveal private data, each with a request that does so."""
 

@@ -265,6 +265,7 @@ POST /admin/staff/{staff_id}/remove
 GET /admin/staff/{staff_id}/role
 POST /admin/staff/{staff_id}/role
 POST /admin/staff/{staff_id}/invitation
+GET /admin/staff/{staff_id}/sessions
 POST /admin/staff/{staff_id}/sessions
 GET /admin/{_path}
 GET /api/v1/groups/branding
@@ -290,6 +291,7 @@ POST /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}
 GET /admin/webhooks/{endpoint_id}/remove
 POST /admin/webhooks/{endpoint_id}/remove
+GET /admin/webhooks/{endpoint_id}/{state}
 POST /admin/webhooks/{endpoint_id}/{state}
 POST /api/v1/campaigns
 PATCH /api/v1/hand-outs/{hand_out_id}

@@ -149,7 +149,12 @@ def renew_proof(audit_log: AuditLog, digest: bytes, proof: Proof) -> None:
 
 
 def end_sessions(
-    audit_log: AuditLog, staff_id: UUID, *, only: bytes | None = None, current: bytes | None = None
+    audit_log: AuditLog,
+    staff_id: UUID,
+    *,
+    only: bytes | None = None,
+    current: bytes | None = None,
+    note: str | None = None,
 ) -> int:
     """End sessions of an account: all of them, only one, or all but one; return how many.
 
@@ -158,12 +163,14 @@ def end_sessions(
         staff_id: The account.
         only: Digest of the only one to end; None for all.
         current: Digest of one that stays, if any.
+        note: The reason, for the audit log; None: no reason was asked for.
     """
 
     def change(record: AuditRecorder) -> int:
         count = StaffSessionRepository(audit_log.storage).delete_of(staff_id, audit_log.now, only=only, current=current)
         if count:
-            record("ended_sessions", staff_id, describe_values(sessions=count))
+            details = describe_values(sessions=count) if note is None else describe_reason(note, sessions=count)
+            record("ended_sessions", staff_id, details)
         return count
 
     return audit_log.perform(change)

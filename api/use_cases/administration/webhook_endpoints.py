@@ -82,8 +82,10 @@ def add_endpoint(audit_log: AuditLog, draft: EndpointDraft) -> str | None:
     return audit_log.perform(change)
 
 
-def change_endpoint(audit_log: AuditLog, before: WebhookEndpoint, terms: EndpointTerms) -> None:
-    """Change what is named."""
+def change_endpoint(
+    audit_log: AuditLog, before: WebhookEndpoint, terms: EndpointTerms, note: str | None = None
+) -> None:
+    """Change what is named. `note`: the reason, for the audit log."""
     endpoints, key = WebhookEndpointRepository(audit_log.storage), before.endpoint_id
 
     def change(record: AuditRecorder) -> None:
@@ -103,7 +105,7 @@ def change_endpoint(audit_log: AuditLog, before: WebhookEndpoint, terms: Endpoin
             endpoints.enable(key, audit_log.now)
         after = endpoints.find(key)
         if after is not None and (details := _difference(before, after)):
-            record("changed_webhook", key, details)
+            record("changed_webhook", key, details if note is None else f"{note}; {details}")
 
     audit_log.perform(change)
 
@@ -135,17 +137,21 @@ def redeliver(audit_log: AuditLog, endpoint_id: UUID, delivery_id: UUID) -> bool
     return audit_log.perform(change)
 
 
-def redeliver_failed(audit_log: AuditLog, endpoint_id: UUID, since: datetime) -> int:
-    """Send again what failed permanently since a time; how many messages."""
+def redeliver_failed(audit_log: AuditLog, endpoint_id: UUID, since: datetime, note: str | None = None) -> int:
+    """Send again what failed permanently since a time; how many messages. `note`: the reason, for the audit log."""
     deliveries = WebhookDeliveryRepository(audit_log.storage)
 
     def change(record: AuditRecorder) -> int:
         count = deliveries.redeliver_failed(endpoint_id, since, audit_log.now)
         if count:
-            record("redelivered", endpoint_id, describe_values(failed=count, since=since.isoformat()))
+            record("redelivered", endpoint_id, _describe(note, failed=count, since=since.isoformat()))
         return count
 
     return audit_log.perform(change)
+
+
+def _describe(note: str | None, **values: object) -> str:
+    return describe_values(**values) if note is None else describe_reason(note, **values)
 
 
 def _difference(before: WebhookEndpoint, after: WebhookEndpoint) -> str:

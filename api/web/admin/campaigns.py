@@ -235,9 +235,11 @@ def _ask_about_waiting(
 def add_code(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep, campaign_id: UUID
 ) -> Response:
-    """Let an existing code join the campaign; a refusal is shown next to the field."""
+    """Let an existing code join the campaign, after a question; a refusal is shown next to the field."""
     code_id, language = admin.services.reader.find_code(fields.values.get("code", "")), get_language(request)
     refusal = None if code_id is not None else ApplicationError("CODE_INVALID")
+    if code_id is not None and fields.values.get("confirmed") != "yes":
+        return _ask_to_join(request, admin, staff, campaign_id, fields.values["code"])
     if code_id is not None:
         try:
             join_campaign(admin.services, staff.caller(), code_id, campaign_id)
@@ -247,6 +249,21 @@ def add_code(
         view = CampaignPageView(join_error=refusal_detail(refusal.code, language, **refusal.facts))
         return _render_campaign(request, admin, staff, campaign_id, view)
     return see_other(f"/admin/campaigns/{campaign_id}#codes")
+
+
+def _ask_to_join(request: Request, admin: AdminContext, staff: Staff, campaign_id: UUID, typed: str) -> Response:
+    name = find_campaign(admin, campaign_id).campaign.terms.name
+    question = Question(
+        "join_campaign",
+        "campaigns",
+        name,
+        f"/admin/campaigns/{campaign_id}",
+        ((translator(get_language(request))("page.support.code"), f"…{typed.strip()[-4:]}"),),
+        is_below_subject=True,
+        carried=(("code", typed), ("confirmed", "yes")),
+        has_reason=False,
+    )
+    return ask_confirmation(request, staff, question)
 
 
 @router.get("/{campaign_id}/{action}")

@@ -19,6 +19,10 @@ ConfirmedAction = Literal[
     "remove_webhook",
     "stop_batch",
     "close_waiting_list",
+    "join_campaign",
+    "end_sessions",
+    "disable_webhook",
+    "redeliver_failed",
 ]
 
 
@@ -33,6 +37,7 @@ class Question(NamedTuple):
         facts: Labels and values, in the language of the page.
         is_below_subject: `back` is the page of the subject, not of the section.
         carried: Fields of the form that led here, which the page sends again.
+        has_reason: Whether the page asks for a reason; otherwise for the confirmation alone.
     """
 
     action: ConfirmedAction
@@ -42,6 +47,7 @@ class Question(NamedTuple):
     facts: tuple[tuple[str, str], ...] = ()
     is_below_subject: bool = False
     carried: tuple[tuple[str, str], ...] = ()
+    has_reason: bool = True
 
 
 def ask_confirmation(request: Request, staff: Staff, question: Question, reason: str | None = None) -> Response:

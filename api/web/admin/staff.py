@@ -120,13 +120,28 @@ def show_member(
     )
 
 
+@router.get("/{staff_id}/sessions")
+def ask_to_end_sessions(request: Request, admin: AdminContextDep, staff: Admin, staff_id: UUID) -> Response:
+    """Say how many sessions of an account end, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, staff_id, "end_sessions"))
+
+
 @router.post("/{staff_id}/sessions")
 def end_sessions_on_page(
-    admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID, session: Annotated[str, Form()] = ""
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    staff_id: UUID,
+    session: Annotated[str, Form()] = "",
+    reason: Annotated[str, Form()] = "",
 ) -> Response:
-    """End the named session of an account, or all of them."""
+    """End the named session of an account; or all of them, for a reason."""
     _find(admin, staff_id)
-    end_sessions(admin.services.open_audit_log(staff.caller()), staff_id, only=parse_session_key(session))
+    only = parse_session_key(session)
+    if only is None and not is_valid_reason(reason):
+        return ask_confirmation(request, staff, _question(request, admin, staff_id, "end_sessions"), reason)
+    audit_log = admin.services.open_audit_log(staff.caller())
+    end_sessions(audit_log, staff_id, only=only, note=reason.strip() or None)
     return see_other(f"/admin/staff/{staff_id}")
 
 

@@ -1,6 +1,6 @@
 """The pages of webhook endpoints: create, test, change, disable and remove them, and the log of their messages."""
 
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.http.pagination import Page, count_list, format_cursor, parse_cursor
+from api.i18n.catalogs import translator
 from api.use_cases.administration.group_channels import renew_secret
 from api.use_cases.administration.webhook_endpoints import (
     SPARE_S,
@@ -23,11 +24,12 @@ from api.use_cases.administration.webhook_endpoints import (
     send_test,
 )
 from api.use_cases.run_blocking import run_blocking
-from api.web.admin.confirmation import Question, ask_confirmation
+from api.web.admin.confirmation import ConfirmedAction, Question, ask_confirmation
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, id_from_nonce, is_valid_reason, new_nonce
 from api.web.list_order import SortedBy
 from api.web.rendering import see_other
+from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.webhooks.cloud_events import FORMATS, MessageFormat
@@ -40,6 +42,8 @@ from projections.repositories.webhook_secrets import WebhookSecretRepository
 PER_PAGE: Final = 25
 BY_CREATION: Final = SortedBy(column="created", default="oldest")
 STATES: Final[tuple[DeliveryState, ...]] = get_args(DeliveryState)
+AskedAction = Literal["disable", "redeliver"]
+ASKED: Final[dict[str, ConfirmedAction]] = {"disable": "disable_webhook", "redeliver": "redeliver_failed"}
 NO_EXTRA: Final[dict[str, Any]] = {}
 
 router = APIRouter(prefix="/admin/webhooks", route_class=SupportRoute)
@@ -112,7 +116,7 @@ def change_on_page(
 @router.get("/{endpoint_id}/remove")
 def ask_to_remove(request: Request, admin: AdminContextDep, staff: Admin, endpoint_id: UUID) -> Response:
     """Say what a removal does, and ask for the reason."""
-    return ask_confirmation(request, staff, _question(admin, endpoint_id))
+    return ask_confirmation(request, staff, _question(request, admin, endpoint_id))
 
 
 @router.post("/{endpoint_id}/remove")
@@ -125,27 +129,49 @@ def remove_on_page(
 ) -> Response:
     """Remove an endpoint and its log."""
     if not is_valid_reason(reason):
-        return ask_confirmation(request, staff, _question(admin, endpoint_id), reason)
+        return ask_confirmation(request, staff, _question(request, admin, endpoint_id), reason)
     remove_endpoint(admin.services.open_audit_log(staff.caller()), endpoint_id, reason.strip())
     return see_other("/admin/webhooks")
 
 
-def _question(admin: AdminContext, endpoint_id: UUID) -> Question:
-    url = endpoint_of(admin.services, endpoint_id).url
-    return Question("remove_webhook", "webhooks", url, f"/admin/webhooks/{endpoint_id}")
+def _question(
+    request: Request, admin: AdminContext, endpoint_id: UUID, action: ConfirmedAction = "remove_webhook"
+) -> Question:
+    url, facts = endpoint_of(admin.services, endpoint_id).url, list[tuple[str, str]]()
+    if action == "redeliver_failed":
+        count = WebhookDeliveryRepository(admin.services.storage).count_failed(endpoint_id)
+        facts.append((translator(get_language(request))("page.hooks.to_redeliver"), f"{count:,}"))
+    return Question(action, "webhooks", url, f"/admin/webhooks/{endpoint_id}", tuple(facts), is_below_subject=True)
+
+
+@router.get("/{endpoint_id}/{state}")
+def ask_before_action(
+    request: Request, admin: AdminContextDep, staff: Admin, endpoint_id: UUID, state: AskedAction
+) -> Response:
+    """Say what disabling the endpoint or resending what failed does, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, endpoint_id, ASKED[state]))
 
 
 @router.post("/{endpoint_id}/{state}")
 async def run_action(
-    request: Request, admin: AdminContextDep, staff: AdminWithForm, endpoint_id: UUID, state: str
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    endpoint_id: UUID,
+    state: str,
+    reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Enable or disable an endpoint, renew its secret, send a test, or resend what failed."""
     settings = admin.services.settings
     wait_s = settings.webhook_timeout_s + SPARE_S if state == "test" else settings.request_wait_s
-    return await run_blocking(wait_s, _run_action, request, admin, staff, endpoint_id, state)
+    return await run_blocking(wait_s, _run_action, request, admin, staff, endpoint_id, state, reason)
 
 
-def _run_action(request: Request, admin: AdminContext, staff: Staff, endpoint_id: UUID, state: str) -> Response:
+def _run_action(
+    request: Request, admin: AdminContext, staff: Staff, endpoint_id: UUID, state: str, reason: str
+) -> Response:
+    if state in ASKED and not is_valid_reason(reason):
+        return ask_confirmation(request, staff, _question(request, admin, endpoint_id, ASKED[state]), reason)
     services, audit_log = admin.services, admin.services.open_audit_log(staff.caller())
     endpoint = endpoint_of(services, endpoint_id)
     if state == "test":
@@ -155,12 +181,12 @@ def _run_action(request: Request, admin: AdminContext, staff: Staff, endpoint_id
         secret = renew_secret(audit_log, endpoint_id, endpoint.url)
         return _render_endpoint(request, admin, staff, endpoint_id, {"secret": secret})
     if state == "redeliver":
-        redeliver_failed(audit_log, endpoint_id, endpoint.created_at)
+        redeliver_failed(audit_log, endpoint_id, endpoint.created_at, reason.strip())
         return see_other(f"/admin/webhooks/{endpoint_id}#log")
     if state not in {"enable", "disable"}:
         raise ApplicationError("NOT_FOUND")
     terms = EndpointTerms(state="enabled" if state == "enable" else "disabled")
-    change_endpoint(audit_log, endpoint, terms)
+    change_endpoint(audit_log, endpoint, terms, reason.strip() or None)
     return see_other(f"/admin/webhooks/{endpoint_id}")
 
 

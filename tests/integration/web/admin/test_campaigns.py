@@ -394,9 +394,16 @@ def test_existing_code_is_added_to_a_campaign_or_refused_at_its_field(app: AppCl
     code, busy = app.issue(), app.issue()
     app.redeem(busy, "li@example.com")
 
-    added = admin.submit(f"{path}/codes", path, code=code)
-    refused = [admin.submit(f"{path}/codes", path, code=text) for text in (busy, "NOT-A-CODE", "")]
+    asked = admin.submit(f"{path}/codes", path, code=code)
+    before = read_page(admin.get(path).text).link_targets
+    page = read_page(asked.text)
+    hidden = {field.attributes["name"]: field.attributes["value"] for field in page.find_all("input", type="hidden")}
+    added = admin.post(f"{path}/codes", hidden)
+    refused = [admin.submit(f"{path}/codes", path, code=text, confirmed="yes") for text in (busy, "NOT-A-CODE", "")]
 
+    assert (asked.status_code, page.find("h1").text) == (200, "Add code to campaign")
+    assert page.find("div", class_="row").find("dd").text == f"…{code[-4:]}"
+    assert f"/support/codes/{app.services.reader.find_code(code)}" not in before
     assert added.status_code == 303
     assert [answer.status_code for answer in refused] == [422] * 3
     assert faults(refused[0]) == {

@@ -120,13 +120,16 @@ def test_admin_sees_and_ends_the_sessions_of_an_account(admin: StaffBrowser, mei
     browser, staff_id = mei
     before = read_page(admin.get(f"/admin/staff/{staff_id}").text)
 
-    ended = admin.submit(f"/admin/staff/{staff_id}/sessions", "/admin/staff")
+    path = f"/admin/staff/{staff_id}/sessions"
+    question, refused = admin.get(path).text, admin.submit(path, path, reason=" ")
+    ended = admin.submit(path, path, reason="the laptop was stolen")
 
     assert len(before.find_all("input", name="session")) == 1
-    assert ended.status_code == 303
+    assert "Sessions" in question
+    assert (refused.status_code, ended.status_code) == (422, 303)
     assert browser.get("/support").status_code == 303
     assert "not signed in anywhere" in admin.get(f"/admin/staff/{staff_id}").text
-    assert "ended sessions: 1" in admin.get("/support/audit").text
+    assert "the laptop was stolen; ended sessions: 1" in admin.get("/support/audit").text
     assert admin.get(f"/admin/staff/{uuid4()}").status_code == 404
 
 

@@ -47,8 +47,9 @@ def test_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
     assert admin.submit(path, path, url=URL + "2", concurrency="1").status_code == 303
     assert "whsec_" not in admin.get(path).text
     assert secret_of(admin.submit(f"{path}/secret", path).text) != secret_of(page)
+    assert admin.submit(f"{path}/disable", path, reason=" ").status_code == 422
     for action, said in (("disable", "disabled"), ("enable", "enabled")):
-        assert admin.submit(f"{path}/{action}", path).status_code == 303
+        assert admin.submit(f"{path}/{action}", path, reason="moving").status_code == 303
         assert said in admin.get(path).text
     changed = endpoints.find(endpoint.endpoint_id)
     assert changed is not None
@@ -132,6 +133,13 @@ def test_its_messages_and_a_test_that_fails(app: AppClient, admin: StaffBrowser)
     assert "server error (500), 12 ms" in log
     assert admin.submit(f"{path}/deliveries/{due.delivery_id}", path).status_code == 303
     assert "pending" in read_page(admin.get(path, state="pending").text).texts("span")
-    assert admin.submit(f"{path}/redeliver", path).status_code == 303
+    deliveries.save_results(
+        lease.endpoint_id, runner, [result], lambda standing: EndpointUpdate(standing.failures, None, None)
+    )
+    question = read_page(admin.get(f"{path}/redeliver").text).find("main")
+    assert admin.submit(f"{path}/redeliver", f"{path}/redeliver", reason=" ").status_code == 422
+    assert admin.submit(f"{path}/redeliver", f"{path}/redeliver", reason="their server is back").status_code == 303
+    assert [row.find("dd").text for row in question.find_all("div", class_="row")] == ["1"]
+    assert "their server is back; failed messages: 1" in admin.get("/support/audit").text
     assert "The endpoint did not accept the test" in admin.submit(f"{path}/test", path).text
     assert "webhook.test" in admin.get(path, state="failed").text
