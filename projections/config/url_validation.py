@@ -20,6 +20,9 @@ PUBLIC_FORM = "write the URL of the pages as users open it, such as https://rede
 
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK_SOURCE: Final = "which could be any ledger"
+"""What is wrong with CloudEvents of a loopback URL."""
+SET_PUBLIC_URL: Final = "set LEDGER_PUBLIC_URL to the ledger's address, the same for all its processes"
 SET_BY_THE_LEDGER: Final = (
     *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone", "enable_seqscan"),
     *("max_parallel_workers_per_gather", "maintenance_work_mem"),
@@ -87,6 +90,11 @@ def is_secure_url(url: str) -> bool:
     """Return whether no one on the way to the host of a URL reads along: `https`, or `http` on loopback."""
     scheme, host, _ = _split_url(url)
     return scheme == "https" or (scheme == "http" and host in LOOPBACK_HOSTS)
+
+
+def is_loopback_url(url: str) -> bool:
+    """Return whether a URL leads each machine to itself."""
+    return _split_url(url)[1] in LOOPBACK_HOSTS
 
 
 def validate_traces_url(url: str) -> str:

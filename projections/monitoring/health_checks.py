@@ -121,6 +121,16 @@ def endpoints_lately(database_url: str) -> tuple[int, int, int]:
     return enabled, failing, given_up
 
 
+def count_cloud_event_senders(database_url: str) -> tuple[int, int]:
+    """Return how many enabled webhook endpoints, and how many relays, send CloudEvents.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    endpoints, relays = _ask(database_url, MonitoringSql.cloud_event_senders)[0]
+    return endpoints, relays
+
+
 def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) -> tuple[VaultSample, int]:
     """Check rows of the vault until the time is over; return the result and about how many rows there are.
 

@@ -20,6 +20,7 @@ class MonitoringSql(Statements, file="monitoring.sql"):
     ledger_gauges: LiteralString
     oldest_unrelayed: LiteralString
     relays_lately: LiteralString
+    cloud_event_senders: LiteralString
     ending_keys: LiteralString
     server_facts: LiteralString
     backlog: LiteralString

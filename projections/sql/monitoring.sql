@@ -100,6 +100,11 @@ SELECT name, (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - pos
     leased_until > clock_timestamp()
 FROM relays ORDER BY name;
 
+-- name: cloud_event_senders
+-- How many enabled endpoints, and how many relays, send CloudEvents.
+SELECT (SELECT count(*) FROM webhook_endpoints WHERE format = 'cloudevents' AND state = 'enabled'),
+    (SELECT count(*) FROM relays);
+
 -- name: ending_keys
 -- How many keys end soon, and the first end. A replaced key counts while it is still used: what uses it stops working.
 SELECT count(*), min(k.expires_at)

@@ -11,6 +11,7 @@ from api.cli.doctor.vault import check_vault
 from api.cli.printing import format_timestamp
 from api.rate_limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from projections.config.settings import LedgerSettings
+from projections.config.url_validation import LOOPBACK_SOURCE, SET_PUBLIC_URL, is_loopback_url
 from projections.database.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema, list_migrations
 from projections.database.roles import list_roles_that_may_change_log
@@ -20,6 +21,7 @@ from projections.monitoring.health_checks import (
     Backlog,
     ServerFacts,
     backlog,
+    count_cloud_event_senders,
     count_ending_keys,
     count_recent_requests,
     endpoints_lately,
@@ -44,7 +46,8 @@ BACKUP_AGE_S_MAX = 2 * 86_400.0
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
     *("commit", "engine", "migrations", "role", "keyrings", "key copy", "backup", "vault", "checkpoints", "clock"),
-    *("times", "sweep", "pending", "cases", "guessing", "webhooks", "relays", "API keys", "scheduler"),
+    *("times", "sweep", "pending", "cases", "guessing", "webhooks", "relays", "event source"),
+    *("API keys", "scheduler"),
 )
 
 
@@ -98,6 +101,7 @@ def check_database(settings: LedgerSettings, deployment: Deployment, *, checks_e
     yield _check_guessing(url)
     yield _check_webhooks(url)
     yield _check_relays(url)
+    yield _check_event_source(url, settings.public_url)
     yield _check_api_keys(url)
     yield _check_scheduler(url, deployment)
 
@@ -357,6 +361,20 @@ def _check_relays(url: str) -> CheckResult:
     ]
     remedy = "`ledger relays` shows each; fix the target or start `ledger relay`: docs/how-to/runbook.md#relay-behind"
     return CheckResult("relays", "reminder", "; ".join(sentences), remedy)
+
+
+def _check_event_source(url: str, public_url: str) -> CheckResult:
+    """Remind of CloudEvents whose source is that of any ledger: receivers tell events of ledgers apart by it alone."""
+    try:
+        endpoints, relays = count_cloud_event_senders(url)
+    except StorageUnavailableError as error:
+        return CheckResult("event source", "skipped", f"not checked: {error}")
+    if not endpoints and not relays:
+        return CheckResult("event source", "ok", "no endpoint or relay sends CloudEvents")
+    senders = f"{endpoints} endpoint(s) and {relays} relay(s) send CloudEvents of {public_url}"
+    if is_loopback_url(public_url):
+        return CheckResult("event source", "reminder", f"{senders}, {LOOPBACK_SOURCE}", SET_PUBLIC_URL)
+    return CheckResult("event source", "ok", senders)
 
 
 def _check_api_keys(url: str) -> CheckResult:

@@ -29,6 +29,7 @@ from domain.webhooks.signatures import PREFIX
 from domain.webhooks.target_url import Target, TargetError
 from projections.config.secret_masking import mask_setting
 from projections.config.settings import LedgerSettings
+from projections.config.url_validation import LOOPBACK_SOURCE, SET_PUBLIC_URL, is_loopback_url
 from projections.read_models.event_feed import EventFeed
 from projections.repositories.audit_log import describe_values
 from projections.telemetry.log_setup import configure_logs
@@ -108,6 +109,8 @@ def relay(
                 lease_s=target.sink.longest_send_s + LEASE_MARGIN_S,
             )
             source = CloudEventSource.feed_of(ledger.settings.public_url)
+            if is_loopback_url(ledger.settings.public_url):
+                say_error(f"the source of the CloudEvents is {source.url}, {LOOPBACK_SOURCE}: {SET_PUBLIC_URL}")
             chance = random.SystemRandom().random
             describe = partial(as_cloud_event, source=source)
             feed = EventFeed(ledger.storage)

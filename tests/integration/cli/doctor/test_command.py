@@ -337,6 +337,26 @@ def test_doctor_reminds_of_relays_that_pass_nothing_on(terminal: Terminal, bench
     assert beyond["found"].startswith("the position of b is after the end of the log")
 
 
+def test_doctor_reminds_of_cloud_events_of_a_loopback_address(
+    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receivers tell ledgers apart by it. An endpoint that is disabled, or sends events as they are, needs none."""
+    endpoint = (uuid4(), "https://bi.example.com/", (), 1, uuid4(), bench.context().now)
+    WebhookEndpointRepository(bench.storage).insert(*endpoint)
+    without = checks(terminal)["event source"]
+    execute(bench.database_url, "UPDATE webhook_endpoints SET format = 'cloudevents'")
+    loopback = checks(terminal)["event source"]
+    monkeypatch.setenv("LEDGER_PUBLIC_URL", "https://redeem.example.com")
+    named = checks(terminal)["event source"]
+    monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://127.0.0.1:8000")
+    execute(bench.database_url, "UPDATE webhook_endpoints SET state = 'disabled', reason = 'by_staff'")
+    disabled = checks(terminal)["event source"]
+
+    assert [each["status"] for each in (without, loopback, named, disabled)] == ["ok", "reminder", "ok", "ok"]
+    assert loopback["found"].startswith("1 endpoint(s) and 0 relay(s) send CloudEvents of http://127.0.0.1")
+    assert "LEDGER_PUBLIC_URL" in loopback["remedy"]
+
+
 def test_doctor_reports_failing_webhooks(terminal: Terminal, bench: LedgerBench) -> None:
     """One that fails is tried again automatically; one that was given up waits for an operator."""
     endpoints, now, endpoint_id = WebhookEndpointRepository(bench.storage), bench.context().now, uuid4()

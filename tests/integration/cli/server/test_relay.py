@@ -181,6 +181,21 @@ def test_property_that_the_relay_sets_is_refused(terminal: Terminal, tmp_path: P
     assert (result.status, f"{path}: line 1: the relay sets acks itself" in result.err) == (ExitCode.USAGE, True)
 
 
+def test_relay_says_at_its_start_that_its_source_could_be_any_ledger(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start is refused afterwards, so that nothing is sent."""
+    arguments = ("relay", "--to", "https://example.com/x", "--from", "99")
+    monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://localhost:8000")
+    loopback = terminal.ledger(*arguments)
+    monkeypatch.setenv("LEDGER_PUBLIC_URL", "https://redeem.example.com")
+    named = terminal.ledger(*arguments)
+
+    assert (loopback.status, named.status) == (ExitCode.REFUSED, ExitCode.REFUSED)
+    assert "http://localhost:8000/api/v1/events, which could be any ledger: set LEDGER_PUBLIC_URL" in loopback.err
+    assert "LEDGER_PUBLIC_URL" not in named.err
+
+
 def lease_of(bench: LedgerBench) -> RelayLease:
     """A relay that a process holds."""
     lease = RelayLease(
