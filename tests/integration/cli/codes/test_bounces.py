@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from domain.commands.campaign.waiting_list import JoinWaitingList
 from domain.values.mail.mail_token import MailKind, MailRef, mail_token
 from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -71,6 +72,25 @@ def test_report_about_a_handed_out_code_names_the_code(bench: LedgerBench, termi
     answer = take(terminal, tmp_path, status_report(token=token_of(bench, code_id, "hand_out")), "--json").json
 
     assert answer == {"taken": True, "code_id": str(code_id), "event": "HandOutBounced"}
+
+
+def test_report_about_an_offer_names_the_place(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """The place ends, and its address is not written to."""
+    campaign_id = bench.create_campaign(max_uses=1, waiting_hours=24)
+    code = bench.issue(9, bound=False, campaign_id=campaign_id)
+    bench.redeem(code, "first@example.com")
+    bench.storage.ledger.execute_one(JoinWaitingList(redeem=bench.reserve(code, "li@example.com")))
+    ((place_id,),) = bench.rows("SELECT place_id FROM waiting_places")
+    content = status_report(token=token_of(bench, place_id, "offer"))
+
+    answers = [take(terminal, tmp_path, content, "--json").json for _ in range(2)]
+
+    assert answers == [
+        {"taken": True, "place_id": str(place_id), "event": "WaitingListLeft"},
+        {"taken": False, "place_id": str(place_id), "why": "known"},
+    ]
+    assert bench.rows("SELECT waiting FROM campaigns") == [(None,)]
+    assert bench.rows("SELECT cause FROM suppressed_addresses") == [("mailbox_unknown",)]
 
 
 @pytest.mark.parametrize(
