@@ -19,7 +19,7 @@ from domain.events.code import CodeThresholdReached
 from domain.events.event import Event
 from domain.events.hand_out import HandedOutCodeEvent, HandOutEvent
 from domain.events.reservation import ReservationEvent, UseReserved
-from domain.events.waiting_list import WaitingListLeft
+from domain.events.waiting_list import WaitingListLeft, WaitingPlaceRespelled
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.counted_uses import ExistingUse
 from domain.model.crossings import (
@@ -40,6 +40,7 @@ from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
 from domain.model.suppression import SUPPRESSING, Suppression, suppressed_until, suppression_after
+from domain.model.waiting_list import WaitingPlace
 from domain.ports import Language, RecipientDraft
 from domain.writes import IdempotencyKey, NewKey, NewSuppression, RememberedKey, Writes
 
@@ -275,8 +276,8 @@ class WorkingSet:
         reserved_at = reservation.reserved_at
         if change == 1:
             corrects = self._find_kept_use(campaign, code, reservation, event)
-            if corrects is None and campaign.waiting:
-                self._end_expired_offers(campaign, reservation.recipient_id, event, about)
+            if campaign.waiting:
+                self._change_places(campaign, reservation.recipient_id, event, about, keeps_use=corrects is not None)
             use: CampaignEvent = CampaignUseTaken(**about, corrects=corrects)
         else:
             use = CampaignUseReturned(**about, reserved_at=reserved_at)
@@ -288,12 +289,18 @@ class WorkingSet:
         if change == 1 and uses > limit:
             raise InvariantViolationError(f"campaign {campaign.campaign_id}: a person has {uses} uses, limit {limit}")
 
-    def _end_expired_offers(
-        self, campaign: Campaign, recipient_id: UUID, event: Event, about: Mapping[str, Any]
+    def _change_places(
+        self, campaign: Campaign, recipient_id: UUID, event: Event, about: Mapping[str, Any], *, keeps_use: bool
     ) -> None:
-        """Record that places end whose uses a person takes because the deadline of the offer has passed."""
+        """Record that a person who takes a use has the places of their inbox, and end expired offers in the way."""
         shared = {name: about[name] for name in about if name in Event.__struct_fields__}
-        for place in campaign.find_offers_in_the_way(recipient_id, event.waits_from):
+        for place in self.find_places(campaign, recipient_id):
+            if place.recipient_id != recipient_id:
+                about_place = shared | {"place_id": place.place_id, "former_id": place.recipient_id}
+                respelled = WaitingPlaceRespelled(**about_place, recipient_id=recipient_id)
+                self.record_campaign(campaign.campaign_id, respelled)
+        campaign = self.campaigns[campaign.campaign_id]
+        for place in () if keeps_use else campaign.find_offers_in_the_way(recipient_id, event.waits_from):
             left = WaitingListLeft(**shared, place_id=place.place_id, recipient_id=place.recipient_id, cause="expired")
             self.record_campaign(campaign.campaign_id, left)
 
@@ -344,7 +351,16 @@ class WorkingSet:
                 raise _not_asked("uses of a person", key)
         return self.uses_of_persons.get((campaign.campaign_id, self.find_person(campaign, recipient_id)), 0)
 
-    def add_mailbox_uses(self, campaign_id: UUID, recipient_id: UUID, mailbox: bytes | None, uses: int) -> None:
+    def find_places(self, campaign: Campaign, recipient_id: UUID) -> Sequence[WaitingPlace]:
+        """Return the places that a recipient has on a waiting list, under any spelling if it counts by mailbox."""
+        if not campaign.waiting:
+            return ()
+        person = self.find_person(campaign, recipient_id)
+        return [each for each in campaign.waiting if self.find_person(campaign, each.recipient_id) == person]
+
+    def add_mailbox_uses(
+        self, campaign_id: UUID, recipient_id: UUID, mailbox: bytes | None, uses: int, spellings: Iterable[UUID] = ()
+    ) -> None:
         """Add the uses that all addresses with the mailbox of a recipient have.
 
         Args:
@@ -352,9 +368,10 @@ class WorkingSet:
             recipient_id: A recipient with this mailbox.
             mailbox: Its digest; None if the recipient was erased.
             uses: Those that the store found. While keys are rotated, it may find more by one address than by another.
+            spellings: Other recipients with the mailbox, if someone waits for a use of the campaign.
         """
         if mailbox is not None:
-            self.mailboxes[recipient_id] = mailbox
+            self.mailboxes.update(dict.fromkeys([recipient_id, *spellings], mailbox))
         key = campaign_id, self.mailboxes.get(recipient_id, recipient_id)
         self.uses_of_persons[key] = max(uses, self.uses_of_persons.get(key, 0))
 

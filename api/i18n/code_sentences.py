@@ -170,6 +170,7 @@ STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CampaignResumed": lambda say, _: say("event.CampaignResumed"),
     "CampaignEnded": lambda say, _: say("event.CampaignEnded"),
     "WaitingListJoined": lambda say, _: say("event.WaitingListJoined"),
+    "WaitingPlaceRespelled": lambda say, _: say("event.WaitingPlaceRespelled"),
     "WaitingOfferMade": lambda say, facts: say("event.WaitingOfferMade", until=timestamp_text(facts.get("until"))),
     "WaitingOfferMailed": _mailed_offer,
     "WaitingListLeft": _left_waiting_list,

@@ -1,7 +1,8 @@
 """Facts about the waiting list of a campaign: who waits, to whom a use is offered, and who leaves the list.
 
 They are in the campaign's stream, so their order is that of the uses. A use that a person on the list takes needs no
-further event: `CampaignUseTaken` ends their place.
+further event: `CampaignUseTaken` ends their place. If the campaign counts by mailbox and they take it under another
+spelling of their inbox, the place is respelled first, so that the log shows whose it was.
 """
 
 from datetime import datetime
@@ -46,6 +47,21 @@ class WaitingListJoined(WaitingListEvent, frozen=True, kw_only=True):
 
     code_id: UUID
     language: Language
+
+
+class WaitingPlaceRespelled(WaitingListEvent, frozen=True, kw_only=True):
+    """A person takes a use with another spelling of the inbox that has a place, so the place is that spelling's now.
+
+    Attributes:
+        former_id: Who had the place, by their random id.
+    """
+
+    IMPORTANCE = "step"
+    LANDMARK = False
+    CHANGES_STATE = True
+    MEANING = "neutral"
+
+    former_id: UUID
 
 
 class WaitingOfferMade(WaitingListEvent, frozen=True, kw_only=True):

@@ -28,7 +28,13 @@ from domain.events.campaign import (
     Counting,
 )
 from domain.events.event import Event
-from domain.events.waiting_list import WaitingListEvent, WaitingListJoined, WaitingOfferMade, WaitingOfferMailed
+from domain.events.waiting_list import (
+    WaitingListEvent,
+    WaitingListJoined,
+    WaitingOfferMade,
+    WaitingOfferMailed,
+    WaitingPlaceRespelled,
+)
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.waiting_list import (
@@ -328,10 +334,10 @@ def keeps_waiting_order(before: Campaign | None, event: CampaignEvent, _after: C
     """Invariant 19: enough uses are left for all who are ahead of the person who takes one, or to whom one is offered.
 
     A use is offered to the first person without an offer, and only while it is available. An offer may be renewed, and
-    only the email of an offer changes its deadline.
+    only the email of an offer changes its deadline. Only a campaign that counts by mailbox respells places.
     """
     if before is None or not before.waiting:
-        return not isinstance(event, WaitingOfferMade | WaitingOfferMailed)
+        return not isinstance(event, WaitingOfferMade | WaitingOfferMailed | WaitingPlaceRespelled)
     if isinstance(event, CampaignUseTaken) and takes_new_use(event) and event.corrects is None:
         left = before.find_left_for(event.recipient_id)
         return left is None or left > 0
@@ -341,6 +347,9 @@ def keeps_waiting_order(before: Campaign | None, event: CampaignEvent, _after: C
             return True
         first = find_first_without_offer(before.waiting)
         return first is not None and first.place_id == event.place_id and (before.available or 0) > before.offers
+    if isinstance(event, WaitingPlaceRespelled):
+        place = find_place(before.waiting, event.place_id)
+        return before.counts_by_mailbox and place is not None and place.recipient_id == event.former_id
     if isinstance(event, WaitingOfferMailed):
         place = find_place(before.waiting, event.place_id)
         return place is not None and place.offered_until is not None

@@ -18,6 +18,7 @@ from domain.events.waiting_list import (
     WaitingListLeft,
     WaitingOfferMade,
     WaitingOfferMailed,
+    WaitingPlaceRespelled,
 )
 from domain.ports import Language
 from domain.values.number_bounds import WAITING_HOURS
@@ -77,6 +78,11 @@ def evolve_places(places: WaitingPlaces, event: WaitingListEvent) -> WaitingPlac
         case WaitingOfferMade() | WaitingOfferMailed():
             return tuple(
                 replace(place, offered_until=event.until) if place.place_id == event.place_id else place
+                for place in places
+            )
+        case WaitingPlaceRespelled():
+            return tuple(
+                replace(place, recipient_id=event.recipient_id) if place.place_id == event.place_id else place
                 for place in places
             )
         case WaitingListLeft():

@@ -173,9 +173,10 @@ def _send_mailbox_uses(reads: BatchReads, pairs: Sequence[Pair], asks: Asks, _no
 def _fold_mailbox_uses(sent: Cursor[Any], working_set: WorkingSet) -> Fold:
     rows = yield from fetch_pipelined(sent)
     for (campaign_id, recipient_id), group in groupby(rows, key=itemgetter(0, 1)):
-        counted = [(digest, count) for _, _, digest, count in group]
-        uses = sum(count for _, count in counted)
-        working_set.add_mailbox_uses(campaign_id, recipient_id, counted[0][0], uses)
+        counted = [(digest, count, spellings) for _, _, digest, count, spellings in group]
+        uses = sum(count for _, count, _ in counted)
+        others = [other for _, _, spellings in counted for other in spellings]
+        working_set.add_mailbox_uses(campaign_id, recipient_id, counted[0][0], uses, others)
 
 
 def _send_deadlines(reads: BatchReads, campaign_ids: Sequence[UUID], _asks: Asks, now: datetime) -> Sequence[Fold]:

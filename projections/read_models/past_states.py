@@ -94,8 +94,8 @@ class PastStateReader(StatementReader):
 
     def count_mailbox_uses_in(
         self, campaign: Campaign, recipient_id: UUID, digests: Sequence[bytes]
-    ) -> tuple[bytes | None, int]:
-        """Return the mailbox of a recipient, as the vault has it now, and how many uses its addresses had.
+    ) -> tuple[bytes | None, int, Sequence[UUID]]:
+        """Return the mailbox of a recipient, as the vault has it now, the uses of its addresses, and who has those.
 
         Args:
             campaign: The state, which counts by mailbox.
@@ -103,9 +103,10 @@ class PastStateReader(StatementReader):
             digests: Of the mailbox, if the recipient may be new; else those that are stored count.
         """
         reader = CampaignReader(self._storage)
-        uses = self.count_uses_in(campaign, reader.find_person(campaign, recipient_id, digests))
+        person = reader.find_person(campaign, recipient_id, digests)
+        uses = self.count_uses_in(campaign, person)
         stored = reader.find_mailboxes([recipient_id]).get(recipient_id)
-        return digests[0] if digests else stored, uses
+        return digests[0] if digests else stored, uses, person
 
     def find_suppressions_at(
         self, recipient_ids: Collection[UUID], at: datetime

@@ -111,6 +111,7 @@ FROM unnest(%s::uuid[], %s::uuid[]) AS want (campaign_id, recipient_id);
 
 -- name: uses_of_mailboxes
 -- The same, of all addresses with a person's mailbox, by its digest or by one address. Of an erased person, their own.
+-- If someone waits, with those addresses: the person may wait under another one.
 SELECT want.campaign_id, want.recipient_id, own.digest, (
     SELECT count(*) FROM reservations r JOIN code_balances b USING (code_id)
     WHERE r.recipient_id = ANY(
@@ -120,6 +121,9 @@ SELECT want.campaign_id, want.recipient_id, own.digest, (
         AND b.campaign_id = want.campaign_id AND r.versions[1] > coalesce(b.campaign_since, 1)
         AND r.reserved_at >= coalesce(
             (SELECT c.counts_from FROM campaigns c WHERE c.campaign_id = want.campaign_id), '-infinity')
+), ARRAY(
+    SELECT recipient_id FROM recipients WHERE mailbox_digest = own.digest
+        AND EXISTS (SELECT FROM campaigns c WHERE c.campaign_id = want.campaign_id AND c.waiting IS NOT NULL)
 )
 FROM unnest(%s::uuid[], %s::uuid[], %s::bytea[]) WITH ORDINALITY AS want (campaign_id, recipient_id, digest, nth)
 CROSS JOIN LATERAL (

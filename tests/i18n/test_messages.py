@@ -35,6 +35,7 @@ SAMPLES = {
     "reservation_id": ID,
     "recipient_id": ID,
     "place_id": ID,
+    "former_id": ID,
     "case_id": ID,
     "text_id": ID,
     "delivery": 2,

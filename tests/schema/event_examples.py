@@ -78,7 +78,13 @@ from domain.events.reservation import (
     UseRefunded,
     UseReserved,
 )
-from domain.events.waiting_list import WaitingListJoined, WaitingListLeft, WaitingOfferMade, WaitingOfferMailed
+from domain.events.waiting_list import (
+    WaitingListJoined,
+    WaitingListLeft,
+    WaitingOfferMade,
+    WaitingOfferMailed,
+    WaitingPlaceRespelled,
+)
 from domain.model.reservation import KEPT_TERMS
 from domain.values.email_domains import DomainNames, parse_domains
 from domain.values.limits.thresholds import Thresholds, parse_thresholds
@@ -216,6 +222,7 @@ EXAMPLES: Final[list[Event]] = [
     CampaignResumed(**WHO, text_id=C),
     CampaignEnded(**WHO, text_id=C),
     WaitingListJoined(**WHO, place_id=R, recipient_id=P, code_id=C, language="zh"),
+    WaitingPlaceRespelled(**WHO, place_id=R, recipient_id=P, former_id=C),
     WaitingOfferMade(**WHO, place_id=R, recipient_id=P, until=LATER),
     WaitingOfferMailed(**WHO, place_id=R, recipient_id=P, until=LATER, outcome="unknown"),
     WaitingListLeft(**WHO, place_id=R, recipient_id=P, cause="removed", text_id=C),

@@ -107,8 +107,8 @@ def _add_mailbox_uses(
     drafts = {recipient_id: draft for (_, recipient_id), draft in asks.drafts.items()}
     for campaign_id, recipient_id in sorted(pairs):
         digests = drafts[recipient_id].mailbox_digests if recipient_id in drafts else ()
-        mailbox, uses = states.count_mailbox_uses_in(seen.campaigns[campaign_id], recipient_id, digests)
-        seen.add_mailbox_uses(campaign_id, recipient_id, mailbox, uses)
+        mailbox, uses, person = states.count_mailbox_uses_in(seen.campaigns[campaign_id], recipient_id, digests)
+        seen.add_mailbox_uses(campaign_id, recipient_id, mailbox, uses, person)
 
 
 def _add_suppressions(

@@ -148,7 +148,7 @@ def check_campaign_limits(
     """
     freed = [reservation for reservation in freed if campaign.counts(code, reservation)]
     recipient_id, _ = recipient
-    ahead = 0 if keeps_use and freed else campaign.without_expired_offers(at).count_ahead(recipient_id)
+    ahead = 0 if keeps_use and freed else _count_ahead(campaign.without_expired_offers(at), working_set, recipient_id)
     left = None if campaign.available is None else campaign.available + len(freed)
     if ahead and left is not None and 1 <= left <= ahead:
         raise CampaignExhausted(waiting_list=True)
@@ -217,11 +217,18 @@ def check_shared_use_left(
     if not campaign.counts(code, reservation):
         return
     limit = campaign.terms.max_per_person
-    ahead = campaign.without_expired_offers(at).count_ahead(reservation.recipient_id)
+    ahead = _count_ahead(campaign.without_expired_offers(at), working_set, reservation.recipient_id)
     lefts = campaign.available, campaign.find_available_on_day(at)
     is_full = any(left is not None and left - ahead < 1 for left in lefts)
     if is_full or (limit is not None and working_set.count_uses_of_person(campaign, reservation.recipient_id) >= limit):
         raise ReservationNotResolvable("no_free_use")
+
+
+def _count_ahead(campaign: Campaign, working_set: WorkingSet, recipient_id: UUID) -> int:
+    """Return how many places are ahead of a person, who may have one under another spelling of their inbox."""
+    places = working_set.find_places(campaign, recipient_id) if campaign.counts_by_mailbox else ()
+    own = next(iter(places), None)
+    return campaign.count_ahead(recipient_id if own is None else own.recipient_id)
 
 
 def _seconds_until(ahead: datetime, at: datetime) -> int:

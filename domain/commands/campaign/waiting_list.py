@@ -147,9 +147,8 @@ def join_waiting_list(command: JoinWaitingList, working_set: WorkingSet, policy:
     check_person_limit(code, working_set, (recipient_id, command.recipient))
     if (suppression := working_set.find_suppression(recipient_id, code.terms.group)) is not None:
         raise AddressUndeliverable(suppression.cause)
-    person = working_set.find_person(campaign, recipient_id)
-    places = (each for each in campaign.waiting if working_set.find_person(campaign, each.recipient_id) == person)
-    own, expired = next(places, None), campaign.find_expired_offers(command.context.now)
+    own = next(iter(working_set.find_places(campaign, recipient_id)), None)
+    expired = campaign.find_expired_offers(command.context.now)
     waits, hidden = own is not None and own not in expired, find_hidden_answer(command.context)
     if own is not None and waits and hidden is None:
         return CampaignDecision(campaign.campaign_id, None, place_id=own.place_id)

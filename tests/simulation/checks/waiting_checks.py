@@ -17,7 +17,13 @@ from domain.events.campaign import (
     CampaignUseTaken,
 )
 from domain.events.event import Event
-from domain.events.waiting_list import WaitingListJoined, WaitingListLeft, WaitingOfferMade, WaitingOfferMailed
+from domain.events.waiting_list import (
+    WaitingListJoined,
+    WaitingListLeft,
+    WaitingOfferMade,
+    WaitingOfferMailed,
+    WaitingPlaceRespelled,
+)
 from tests.simulation.checks.run_result import RunResult
 
 
@@ -50,6 +56,10 @@ def _follow(queue: _Queue, event: Event) -> Iterator[str]:
         if event.recipient_id in queue.line or free > len(queue.line):
             yield f"{event.recipient_id} waits twice, or although a use is left"
         queue.line.append(event.recipient_id)
+    elif isinstance(event, WaitingPlaceRespelled):
+        queue.line = [event.recipient_id if each == event.former_id else each for each in queue.line]
+        if event.former_id in queue.offered:
+            queue.offered[event.recipient_id] = queue.offered.pop(event.former_id)
     elif isinstance(event, WaitingOfferMade):
         if event.recipient_id not in queue.offered and free <= len(queue.offered):
             yield f"{event.recipient_id} is offered a use that is offered to another person, or is not there"

@@ -20,6 +20,7 @@ from domain.commands.campaign.waiting_list import (
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
+from domain.errors import Refusal
 from domain.events.event import ActorKind
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
@@ -35,10 +36,12 @@ from projections.event_store.stored_state import read_fields
 from projections.privacy.opt_outs import OptOutRepository
 from projections.privacy.reported_recipients import find_offer
 from projections.read_models.campaign_list import CampaignReader
+from projections.verification.verify import verify
 from projections.work_queue.outbox import LEASE_S
 from projections.work_queue.waiting_offers import WaitingRows
 from tests.support.fake_channel import FakeChannel
-from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift
+from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
+from tests.support.ledger.rebuilds import NoProgress
 from workers.sending.delivery_steps import DeliverySteps
 from workers.sending.waiting_offers import WaitingOfferSender
 
@@ -461,3 +464,30 @@ def test_two_spellings_of_one_inbox_have_one_place(house: WaitingRig) -> None:
         house.wait(name)
 
     assert len(house.campaign.waiting) == 3
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_offered_use_is_taken_under_another_spelling(house: WaitingRig, *, is_known: bool) -> None:
+    """Of a new address, and of one that the ledger has; the store looks up who of the inbox waits."""
+    bench, context = house.bench, house.context("staff")
+    changes = {"max_uses": 9, "max_per_person": 1 + is_known, "person_rule": "mailbox"}
+    change = ChangeCampaignTerms(context=context, campaign_id=house.campaign_id, changes=changes)
+    assert isinstance(bench.storage.ledger.execute_one(change), CampaignResult)
+    if is_known:
+        done(bench.run(replace(bench.reserve(house.code, "li+a@gmail.com"), context=house.context("person"))))
+    house.allow(1 + is_known)
+    place = JoinWaitingList(redeem=replace(bench.reserve(house.code, "li@gmail.com"), context=house.context("person")))
+    assert isinstance(bench.storage.ledger.execute_one(place), WaitingResult)
+    house.wait("wang")
+    house.allow(2 + is_known)
+    house.sweep()
+    code = bench.issue(99, bound=False, campaign_id=house.campaign_id)
+
+    refused = bench.redeem(code, "wang+a@example.com")
+    redeemed = bench.redeem(code, "li+a@gmail.com" if is_known else "l.i@gmail.com")
+
+    assert isinstance(refused, Refusal)
+    assert done(redeemed).changed
+    assert len(house.campaign.waiting) == 1
+    report = verify(bench.database_url, timedelta(hours=1), NoProgress(), 10)
+    assert (report.rows.listed, sorted(report.broken)) == ([], [])

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, LeaveWaitingList, RecordOfferMail
 from domain.commands.context import InvitationWaits
 from domain.errors import Refusal
-from domain.events.waiting_list import OfferMailOutcome
+from domain.events.waiting_list import OfferMailOutcome, WaitingPlaceRespelled
 from domain.model import waiting_list
 from domain.model.waiting_list import OFFER_MAIL_MAX
 from domain.results import WaitingResult
@@ -71,6 +71,38 @@ def test_inbox_waits_once_if_the_campaign_counts_by_mailbox() -> None:
     assert results[0][2].place == results[0][0].place
     assert waiting(mailbox) == [("li", False), ("wang", False)]
     assert waiting(exact) == [("li", False), ("wang", False), ("li+gift", False)]
+
+
+def test_offered_use_is_taken_under_another_spelling_of_the_inbox() -> None:
+    """The log says whose place it was; the next person moves up."""
+    scenario = full(max_per_person=1, person_rule="mailbox")
+    for person in ("li", "wang"):
+        scenario.wait(person)
+    give_back(scenario)
+    scenario.offer_uses()
+
+    refused = refusal(scenario.redeem("wang+gift"))
+    redeemed = done(scenario.redeem("li+gift"))
+
+    assert refused == "CAMPAIGN_EXHAUSTED"
+    assert redeemed.changed
+    assert waiting(scenario) == [("wang", False)]
+    (respelled,) = [event for event in scenario.events if isinstance(event, WaitingPlaceRespelled)]
+    ids = scenario.working_set.recipient_ids
+    assert (respelled.former_id, respelled.recipient_id) == (ids[b"li"], ids[b"li+gift"])
+
+
+def test_all_places_of_an_inbox_end_when_it_takes_a_use() -> None:
+    """They joined before the campaign counted by mailbox; in one that counts addresses, each has its place."""
+    for rule, left in (("mailbox", ["wang"]), (None, ["li", "wang", "li+1"])):
+        scenario = full(2, max_per_person=2)
+        for person in ("li", "wang", "li+1"):
+            scenario.wait(person)
+        scenario.change_campaign(max_uses=6, person_rule=rule)
+
+        done(scenario.redeem("li+gift"))
+
+        assert [person for person, _ in waiting(scenario)] == left
 
 
 def test_returned_use_is_kept_for_the_first_person() -> None:
