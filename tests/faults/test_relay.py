@@ -14,7 +14,16 @@ from confluent_kafka import OFFSET_INVALID, KafkaError
 
 from tests.faults.relay.runner import VICTIMS, run
 from tests.support.servers.kafka_broker import KafkaBroker, kafka_broker
-from workers.relay.kafka_sink import LONGEST_SEND_S, KafkaSink, KafkaUrl
+from workers.relay.kafka_sink import (
+    LONGEST_SEND_S,
+    MISSING,
+    NO_ANSWER,
+    REMEDIES,
+    STOPPING,
+    TOO_LARGE,
+    KafkaSink,
+    KafkaUrl,
+)
 from workers.relay.sink import RelayRecord, SinkRefusedError, SinkTooLargeError, SinkUnavailableError
 
 pytestmark = pytest.mark.slow
@@ -134,15 +143,24 @@ def test_acknowledgement_without_an_offset_is_none(broker: KafkaBroker) -> None:
         sink.send([record(1)])
 
 
+@pytest.mark.parametrize("name", sorted({*MISSING, *STOPPING, *TOO_LARGE, *REMEDIES, *NO_ANSWER}))
+def test_error_has_the_name_that_the_client_gives_it(name: str) -> None:
+    """A release that renamed one would make the relay repeat what an operator must correct."""
+    assert KafkaError(getattr(KafkaError, name)).name() == name
+
+
 def test_error_of_an_earlier_batch_explains_no_later_one(broker: KafkaBroker) -> None:
     """The client reports a lost connection when it is asked next; then the broker is back, and only slow."""
     times = iter([0.0, 0.0, LONGEST_SEND_S])
     sink = KafkaSink(KafkaUrl(broker.address, "orders"), {}, clock=lambda: next(times))
     errors = [KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+
+    def report() -> None:
+        while errors:
+            sink._keep_error(errors.pop())
+
     with (
-        patch.object(
-            sink, "_producer", SilentProducer(report=lambda: [sink._keep_error(errors.pop()) for _ in errors[:]])
-        ),
+        patch.object(sink, "_producer", SilentProducer(report=report)),
         pytest.raises(SinkUnavailableError, match="no answer in time"),
     ):
         sink.send([record(1)])

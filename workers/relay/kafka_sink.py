@@ -51,12 +51,14 @@ STOPPING: Final = frozenset(
     }
 )
 """Names of errors that sending again does not change."""
+ALL_DOWN: Final = "_ALL_BROKERS_DOWN"
 REMEDIES: Final = {
     **dict.fromkeys(SIGN_IN_FAILURES, ": correct user, password or sasl.mechanism"),
     "_SSL": ": correct LEDGER_RELAY_CA_FILE or ssl.ca.location, or the certificate of the broker",
-    "_ALL_BROKERS_DOWN": ": check host, port and security.protocol",
+    ALL_DOWN: ": check host, port and security.protocol",
 }
 """What an operator can do about an error, by its name."""
+NO_ANSWER: Final = frozenset({"_TRANSPORT", "_TIMED_OUT"})
 TOO_LARGE: Final = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
 INSTALL: Final = "the package confluent-kafka is not installed: pip install 'confluent-kafka~=2.16'"
 FORM: Final = "expected kafka://HOST:PORT,HOST:PORT/TOPIC; percent-encode special characters of a password"
@@ -221,7 +223,7 @@ class KafkaSink:
         self._producer = self._open()
 
     def _keep_error(self, error: "KafkaError") -> None:
-        if self._error is None or error.name() != "_ALL_BROKERS_DOWN":
+        if self._error is None or error.name() != ALL_DOWN:
             self._error = error
 
     @contextmanager
@@ -235,7 +237,7 @@ class KafkaSink:
         except KafkaException as error:
             self._producer.poll(0)
             # A client that cannot sign in says so here, and to its caller only that no broker answered.
-            has_no_answer = error.args[0].name() in {"_TRANSPORT", "_TIMED_OUT"}
+            has_no_answer = error.args[0].name() in NO_ANSWER
             raise self._explain(self._error if has_no_answer else error.args[0]) from error
 
     def _explain(self, error: "KafkaError | None") -> Exception:

@@ -96,10 +96,12 @@ class Relay:
             StorageUnavailableError: The database is unavailable.
             RelayStoppedError: The target refuses them.
         """
-        if self._is_idle() or (position := self._hold()) is None:
+        before, events = self._position, self._read_ahead()
+        if events == [] or (position := self._hold()) is None:
             return 0
-        page = self.feed.read_page(position, self._events_max)
-        batch = self._fill_batch(page.events)
+        if events is None or position != before:
+            events = self.feed.read_page(position, self._events_max).events
+        batch = self._fill_batch(events)
         if not batch:
             return 0
         try:
@@ -115,10 +117,12 @@ class Relay:
             log.info("another process relays", extra={"component": self.name})
         return len(batch)
 
-    def _is_idle(self) -> bool:
-        """Return whether there is nothing to send, and the lease needs no renewal yet: then nothing is written."""
+    def _read_ahead(self) -> list[Entry[None]] | None:
+        """Return the next events; None if the lease comes first. While there are none, nothing is written."""
         is_fresh = self.clock() - self._held_at < self.lease.lease_s / 3
-        return self._position is not None and is_fresh and not self.feed.read_page(self._position, 1).events
+        if self._position is None or not is_fresh:
+            return None
+        return self.feed.read_page(self._position, self._events_max).events
 
     def _hold(self) -> int | None:
         try:

@@ -220,6 +220,16 @@ def test_idle_relay_writes_nothing_until_its_lease_needs_it(full: LedgerBench, s
         assert (relay.relay_batch(), hold.call_count) == (1, 2)
 
 
+def test_events_of_a_batch_are_read_once(full: LedgerBench, sink: ScriptedSink) -> None:
+    """Unless the lease was due, the read that notices them is the one that they are sent from."""
+    relay = open_relay(full, sink)
+    with patch.object(relay.feed, "read_page", wraps=relay.feed.read_page) as read_page:
+        relay_all(relay)
+
+    assert sink.positions == log_positions(full)
+    assert read_page.call_count == len(sink.received) + 1, "one that gave nothing"
+
+
 def test_position_that_went_back_stops_the_relay(full: LedgerBench, sink: ScriptedSink) -> None:
     """The database was restored: positions are used again for other events, which consumers would ignore."""
     relay = open_relay(full, sink)
