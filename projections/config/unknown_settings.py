@@ -23,9 +23,11 @@ OTHER_VARIABLES: Final = {
     " volume `backup`",
     "LEDGER_BACKUP_HOURS": "hours from one base backup of `compose.yaml` to the next; 24 by default",
     "LEDGER_BACKUPS_KEPT": "how many base backups are kept in containers; 7 by default",
+    "LEDGER_RELAY_DIR": "folder with files of the service `relay` of `compose.yaml`, which sees it as `/relay`; by"
+    " default an empty volume",
     "LEDGER_ARCHIVE_DIR": "folder to which the nodes of the cluster archive WAL; by default the volume `archive`",
     "LEDGER_HA_IMAGE": "image of the servers of `deploy/ha`",
-    "LEDGER_LOCK": "packages of the image: `runtime`, or `tracing` for the extra `tracing`",
+    "LEDGER_LOCK": "packages of the image: `runtime`, or `tracing` or `kafka` for the extra",
     "LEDGER_LOG_SIZE": "size of a container's log before it is rotated, such as `10m`; Docker keeps three files each",
     "LEDGER_DEPLOYMENT": "deployment whose commands `ledger doctor` shows: `compose`, `cluster-compose` or `cluster`;"
     " the files in `deploy` set it",

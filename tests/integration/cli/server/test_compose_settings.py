@@ -16,9 +16,9 @@ from tests.support.waiting import WAIT_S_MAX
 
 COMPOSE_FILES = [ROOT / "compose.yaml", ROOT / "deploy/ha/compose.yaml"]
 SERVICES = ("migrate", "backend", "celery_worker", "celery_beat")
-DEPLOYED = [(file, service) for file in COMPOSE_FILES for service in SERVICES]
+DEPLOYED = [*((file, service) for file in COMPOSE_FILES for service in SERVICES), (COMPOSE_FILES[0], "relay")]
 FILE_IDS = ("one", "cluster")
-DEPLOYED_IDS = [f"{name}-{service}" for name in FILE_IDS for service in SERVICES]
+DEPLOYED_IDS = [*(f"{name}-{service}" for name in FILE_IDS for service in SERVICES), "one-relay"]
 OWNERS = {"LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE"}
 """Settings that only `migrate` gets."""
 KEYS = "1:" + "Nk5XRmR5VGFCY0RlRmdIaUprTG1Ob1BxUnNUdVZ3WHk="
@@ -190,6 +190,14 @@ def test_shell_sets_variables_as_the_guides_set_them() -> None:
 
     assert environment["LEDGER_SMTP_URL"] == "null://"
     assert environment["DATABASE_URL"] == "postgresql://ledger_run@db/ledger"
+
+
+def test_relay_runs_only_if_it_is_asked_for() -> None:
+    """Without a target it would end again and again; its files are only read."""
+    relay = services_of(COMPOSE_FILES[0])["relay"]
+
+    assert (relay["profiles"], relay["command"]) == (["relay"], ["relay"])
+    assert all(volume.endswith(":ro") for volume in relay["volumes"])
 
 
 @pytest.mark.parametrize("compose_file", COMPOSE_FILES, ids=FILE_IDS)
