@@ -18,7 +18,7 @@ LEVELS: Final = {"exception": "error"}
 GUIDANCE: Final = {
     "access cleanup": "Access grants were ended or removed; `counts` has the number of each step.",
     "another process relays": "Nothing: this `ledger relay` stands by, and takes over when the other one ends.",
-    "another beat schedules": "Nothing: this beat stands by and takes over within 10 s.",
+    "scheduling left to another beat": "Nothing: this beat stands by and takes over within 10 s.",
     "asking a database server failed": "A bug: report it with the traceback. The process asks again after 0.5 s.",
     "batch of codes refused": "A rule refused its codes; `why` is the code of its refusal, such as"
     " `CAMPAIGN_ENDED`. Issued codes are kept.",
@@ -89,7 +89,7 @@ GUIDANCE: Final = {
     "sending a link to staff failed": "The database is unavailable, or a bug: see the traceback. The link can be sent"
     " again at `/admin/staff`, or requested again.",
     "sending failed": "The sweep retries them. With a traceback it is a bug: report it.",
-    "serving metrics failed": "Set `LEDGER_WORKER_METRICS_PORT` to a free port.",
+    "metrics server failed": "Set `LEDGER_WORKER_METRICS_PORT` to a free port.",
     "extending the reservation map failed": "Receipts stay incomplete. Run `ledger rebuild --apply`.",
     "signing a checkpoint failed": "The database was restored from an older backup; `why` says more. See [older"
     " state](../how-to/backup.md#an-older-state-is-noticed).",

@@ -59,10 +59,10 @@ def _show_term(say: Translator, name: str, value: object) -> object:
     return value
 
 
-def say_number(say: Translator, key: str, value: object) -> str:
+def say_number(say: Translator, key: str, value: object, **more: object) -> str:
     """Return a message about a number or another value; about one in the singular, where the catalog has it."""
     singular = f"{key}.one"
-    return say(singular if value == 1 and say.knows(singular) else key, value=value)
+    return say(singular if value == 1 and say.knows(singular) else key, value=value, **more)
 
 
 def _domains_text(say: Translator, names: Sequence[str]) -> str:

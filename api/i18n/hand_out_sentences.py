@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from api.i18n.catalogs import Translator
-from api.i18n.code_sentences import Facts, terms_text, timestamp_text
+from api.i18n.code_sentences import Facts, say_number, terms_text, timestamp_text
 
 
 def _created(say: Translator, facts: Facts) -> str:
@@ -13,7 +13,7 @@ def _created(say: Translator, facts: Facts) -> str:
     rate = facts.get("per_minute")
     key = "event.HandOutCreated" if rate is None else "event.HandOutCreated.rate"
     if (days := facts.get("valid_for_days")) is not None:
-        terms = say("event.HandOutCreated.valid_for", terms=terms, days=days)
+        terms = say_number(say, "event.HandOutCreated.valid_for", days, terms=terms)
     text = say(key, name=facts.get("name", "?"), rate=rate, terms=terms)
     return say("event.HandOutCreated.draft", created=text) if facts.get("is_draft") else text
 

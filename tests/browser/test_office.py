@@ -184,6 +184,22 @@ def test_hand_out_of_existing_codes_is_created_by_keyboard(
     assert reason.startswith("there is no such code" if language == "en" else "没有这个兑换码")
 
 
+def test_running_hand_out_does_not_look_like_something_broken(open_tab: Tab) -> None:
+    """Its mark has another color than that of a failure, in light and in dark."""
+    for scheme in ("light", "dark"):
+        page = open_tab(staff="admin", color_scheme=scheme)
+        path = "/admin" + create_hand_out(page, fill_campaign(page, f"Running {scheme}", max_uses="9"))
+        page.goto(f"{path}/resume")
+        page.fill("#reason", "asked")
+        page.click("main form button[type=submit]")
+        mark = page.locator("#hand-out .mark")
+        expect(mark).to_have_text("Running")
+        running = mark.evaluate("mark => getComputedStyle(mark).color")
+        broken = mark.evaluate("mark => { mark.className = 'mark mark-broken'; return getComputedStyle(mark).color; }")
+
+        assert running != broken
+
+
 def test_list_that_was_checked_is_added_without_choosing_it_again(open_tab: Tab) -> None:
     """The result is put into the page and has the focus; the address leads to it."""
     page = open_tab(staff="admin")

@@ -125,7 +125,7 @@ FAMILIES: Final = {
     *(f"page.admin.hint.{term.name}" for term in TERMS if term.default is None),
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",
-    "page.waiting.ahead.one",
+    *("page.waiting.ahead.one", "page.hooks.failing.one", "event.HandOutCreated.valid_for.one"),
     *(f"page.admin.campaign.confirm.remove_place.{state}" for state in ("waiting", "offered")),
     *(f"threshold.{unit}" for unit in ("day", "days")),
     *(f"event.WaitingListLeft.{cause}" for cause in get_args(LeaveCause)),

@@ -300,6 +300,12 @@ def test_sentence_has_the_singular_of_one(number: int, says: str) -> None:
     assert says.replace(",", " per person") in campaign
 
 
+@pytest.mark.parametrize(("days", "says"), [(1, "valid for 1 day from"), (7, "valid for 7 days from")])
+def test_hand_out_says_for_how_long_its_codes_are_valid(days: int, says: str) -> None:
+    """In the singular for one day."""
+    assert says in event_sentence("HandOutCreated", {"name": "Newsletter", "valid_for_days": days}, "en")
+
+
 @pytest.mark.parametrize("name", ["CodeIssued", "CampaignCreated"])
 def test_sentence_lists_domains_with_commas(name: str) -> None:
     """Terms of codes and of campaigns alike; of many it names the first and says how many more there are."""

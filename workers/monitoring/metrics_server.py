@@ -75,7 +75,7 @@ class MetricsServer:
                 self._server = http.server.ThreadingHTTPServer(self._address, self._handler)
             except OSError as error:
                 if not is_logged:
-                    log.warning("serving metrics failed", extra={"port": self._address[1], "why": error.strerror})
+                    log.warning("metrics server failed", extra={"port": self._address[1], "why": error.strerror})
                 is_logged = True
                 self._ending.wait(RETRY_S)
                 continue
