@@ -19,6 +19,7 @@ from tests.packaging.build_release import (
     TOOLS,
     build_distributions,
     export_commit,
+    normalize_archive,
     read_git,
     run_tool,
     write_digests,
@@ -49,7 +50,7 @@ def build_clients(folder: Path, revision: str = "HEAD") -> None:
         seconds = int(read_git("log", "-1", "--format=%ct", revision))
         document = json.loads(printed)
         run_tool(TOOLS / "twine", "check", "--strict", *build_python_client(document, source, folder, seconds))
-        build_typescript_client(document, source, folder)
+        build_typescript_client(document, source, folder, seconds)
     write_digests(folder)
 
 
@@ -68,8 +69,8 @@ def build_python_client(document: Document, source: Path, folder: Path, seconds:
         return build_distributions(project, folder, seconds)
 
 
-def build_typescript_client(document: Document, source: Path, folder: Path) -> Path:
-    """Build the npm package of the TypeScript client, whose members npm gives one fixed time; return its path."""
+def build_typescript_client(document: Document, source: Path, folder: Path, seconds: int) -> Path:
+    """Build the npm package of the TypeScript client; return its path. Arguments are those of the Python client."""
     node_programs.install()
     node_programs.BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=node_programs.BUILD) as scratch:
@@ -78,14 +79,16 @@ def build_typescript_client(document: Document, source: Path, folder: Path) -> P
         done = node_programs.run_program("tsc", "--project", str(project))
         assert done.returncode == 0, done.stdout
         packed = subprocess.run(
-            ["npm", "pack", "--silent", "--pack-destination", str(folder.resolve())],  # noqa: S607 - from PATH, as `npm ci`
+            ["npm", "pack", "--silent"],  # noqa: S607 - from PATH, as `npm ci`
             cwd=project,
             stdout=subprocess.PIPE,
             check=True,
             text=True,
             timeout=STEP_S_MAX,
         )
-        return folder / packed.stdout.strip()
+        package = folder / packed.stdout.strip()
+        package.write_bytes(normalize_archive((project / package.name).read_bytes(), seconds))
+        return package
 
 
 def copy_project(source: Path, language: str, scratch: Path) -> Path:

@@ -12,7 +12,8 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any, Final, NamedTuple
 
-from tests.contracts.clients.strict_decoder import SUCCESS_MAX, Document
+from tests.contracts.clients.strict_decoder import Document
+from tests.packaging.client_operations import Operation, is_refused, list_operations
 
 PACKAGE: Final = "redemption_ledger_client"
 FORM: Final = (
@@ -32,8 +33,6 @@ OPTIONS: Final = (
     *("--openapi-scopes", "schemas", "--base-class", f"{PACKAGE}.model_base.Model", "--use-schema-description"),
     *STRUCT_OPTIONS,
 )
-REPEATABLE: Final = {"redemptions_redeem_codes"}
-"""Operations without an `Idempotency-Key` that have no further effect when repeated: a batch has keys for its items."""
 VALUES_MAX: Final = 12
 """Values up to which an enumeration is written out in a signature."""
 TYPES: Final = {"integer": "int", "boolean": "bool", "uuid": "UUID | str", "date-time": "datetime", "string": "str"}
@@ -85,25 +84,20 @@ class Argument(NamedTuple):
 
 
 def write_client(document: Document, folder: Path) -> None:
-    """Write the generated modules into the folder of the package."""
+    """Write the generated modules into the folder of the package.
+
+    Raises:
+        ValueError: The document lacks an operation that the client names.
+    """
+    operations = list_operations(document)
     version = document["info"]["version"]
     (folder / "api_version.py").write_text(
-        f'"""Version of the API that this client was generated from."""\n\nAPI_VERSION = "{version}"\n', "utf-8"
+        f'"""Version of the API that this client was generated from."""\n\nAPI_VERSION = {version!r}\n', "utf-8"
     )
     _write_models(document, folder)
     for name, is_async in (("operations", False), ("async_operations", True)):
-        (folder / f"{name}.py").write_text("\n".join(_write_operations(document, is_async=is_async)), "utf-8")
-
-
-def takes_key(operation: Document) -> bool:
-    """Return whether an operation takes an `Idempotency-Key`: one of them refuses it."""
-    return any(each.name == "idempotency_key" for each in map(_read_argument, operation.get("parameters", [])) if each)
-
-
-def is_repeatable(operation: Document) -> bool:
-    """Return whether an operation has no further effect when it is repeated, without a key."""
-    successes = [status for status in operation["responses"] if int(status) <= SUCCESS_MAX]
-    return operation["operationId"] in REPEATABLE or len(successes) > 1
+        lines = _write_operations(document, operations, is_async=is_async)
+        (folder / f"{name}.py").write_text("\n".join(lines), "utf-8")
 
 
 def _write_models(document: Document, folder: Path) -> None:
@@ -138,18 +132,17 @@ def _describe(schema: Document) -> Document:
     return schema | {"description": whole.strip().replace("\\", "/")}
 
 
-def _write_operations(document: Document, *, is_async: bool) -> Iterator[str]:
+def _write_operations(document: Document, operations: list[Operation], *, is_async: bool) -> Iterator[str]:
     prefix = "Async" if is_async else ""
     iterables, answer = ("AsyncIterator, Awaitable", "Awaitable[T]") if is_async else ("Iterator", "T")
     yield HEAD.format(iterables=iterables, answer=answer)
     groups: dict[str, list[str]] = {tag["name"]: [] for tag in document["tags"]}
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            (tag,) = operation["tags"]
-            groups[tag] += _write_operation(document, (method.upper(), path), operation, is_async=is_async)
+    for operation in operations:
+        (tag,) = operation.described["tags"]
+        groups[tag] += _write_operation(document, operation, is_async=is_async)
     for tag in document["tags"]:
         name = tag["name"].replace("-", " ").title().replace(" ", "")
-        yield f'\nclass {prefix}{name}:\n    """{tag["description"]}"""\n'
+        yield f"\nclass {prefix}{name}:\n{_write_text(tag['description'], 4)}\n"
         yield "    def __init__(self, send: Send) -> None:\n        self._send = send\n"
         yield from groups[tag["name"]]
     yield f'\nclass {prefix}Operations:\n    """All operations in groups."""\n'
@@ -160,55 +153,57 @@ def _write_operations(document: Document, *, is_async: bool) -> Iterator[str]:
     yield ""
 
 
-def _write_operation(
-    document: Document, route: tuple[str, str], operation: Document, *, is_async: bool
-) -> Iterator[str]:
+def _write_operation(document: Document, operation: Operation, *, is_async: bool) -> Iterator[str]:
     """Yield its method, those for other formats of the answer, and that which reads all pages."""
-    name = operation["operationId"].removeprefix(operation["tags"][0].replace("-", "_") + "_")
-    arguments = [argument for each in operation.get("parameters", []) if (argument := _read_argument(each))]
-    successes = {status: each for status, each in operation["responses"].items() if int(status) <= SUCCESS_MAX}
-    contents = next(iter(successes.values())).get("content", {})
-    parameters = {each["name"]: each for each in operation.get("parameters", [])}
+    described = operation.described
+    name = described["operationId"].removeprefix(described["tags"][0].replace("-", "_") + "_")
+    arguments = [argument for each in described.get("parameters", []) if (argument := _read_argument(each))]
+    parameters = {each["name"]: each for each in described.get("parameters", [])}
     formats = parameters["format"]["schema"]["enum"] if "format" in parameters else None
     usual = [argument for argument in arguments if argument.name != "format"]
-    repeatable = is_repeatable(operation)
-    for number, media in enumerate(contents or [""]):
-        returns = _type_of(contents[media]["schema"]) if media else "None"
+    for number, media in enumerate(operation.successes or [""]):
+        returns = _type_of(operation.successes[media]["schema"]) if media else "None"
         chosen = formats[number] if formats and number else None
         suffix = f"_as_{chosen}" if chosen else ""
-        yield from _write_method(route, operation, f"{name}{suffix}", usual, returns, chosen, repeatable, is_async)
+        yield from _write_method(operation, f"{name}{suffix}", usual, (media, returns), chosen, is_async)
         paged = None if number else _find_pages(document, returns, usual)
         if paged:
-            yield from _write_iterator(operation, name, usual, paged, is_async=is_async)
+            yield from _write_iterator(described, name, usual, paged, is_async=is_async)
 
 
 def _write_method(
-    route: tuple[str, str],
-    operation: Document,
+    operation: Operation,
     name: str,
     arguments: list[Argument],
-    returns: str,
+    answer: tuple[str, str],
     chosen: str | None,
-    is_repeatable: bool,
     is_async: bool,
 ) -> Iterator[str]:
-    body, content_type = _read_body(operation)
+    (media, returns), described = answer, operation.described
+    body, content_type = _read_body(described)
     ids = [each.declare() for each in arguments if each.where == "path"]
     signature = ", ".join(["self", *ids, *body, *_list_named(arguments, content_type)])
     yield f"    {'async ' if is_async else ''}def {name}({signature}) -> {returns}:"
-    text = f"{operation['summary']}.\n\n{operation.get('description', '')}".strip().replace("\\", "/")
-    yield indent(f'"""{text}"""', " " * 8)
-    passed = [f'"{route[0]}", "{route[1]}"']
+    yield _write_text(f"{described['summary']}.\n\n{described.get('description', '')}", 8)
+    passed = [repr(operation.method), repr(operation.path)]
     for where, option in (("path", "parameters"), ("query", "query"), ("header", "headers")):
         pairs = [f'"{each.sent_as}": {each.name}' for each in arguments if each.where == where]
         pairs += [f'"format": "{chosen}"'] if chosen and where == "query" else []
         if pairs:
             passed.append(f"{option}={{{', '.join(pairs)}}}")
     passed += ["body=body"] * bool(body) + ["content_type=content_type"] * bool(content_type)
-    passed += ["is_repeatable=True"] * is_repeatable
-    passed += ["takes_key=True"] * takes_key(operation)
+    passed += [f"media={media!r}"] * (media != "application/json")
+    passed += [
+        f"{option}=True" for option in ("is_repeatable", "gone_is_done", "takes_key") if getattr(operation, option)
+    ]
     kind = "type(None)" if returns == "None" else returns
     yield f"        return {'await ' if is_async else ''}self._send(Call({', '.join(passed)}), {kind})\n"
+
+
+def _write_text(text: str, columns: int) -> str:
+    """Return a docstring; no text of the document ends it."""
+    escaped = text.strip().replace("\\", r"\\").replace('"', r"\"")
+    return indent(f'"""{escaped}"""', " " * columns)
 
 
 def _write_iterator(
@@ -223,7 +218,7 @@ def _write_iterator(
     signature = ", ".join(["self", *ids, *_list_named(others, None)])
     returns = f"{'AsyncIterator' if is_async else 'Iterator'}[{kind}]"
     yield f"    {'async ' if is_async else ''}def {name.replace('list_', 'iter_', 1)}({signature}) -> {returns}:"
-    yield f'        """{operation["summary"]}: page after page, each item once."""'
+    yield _write_text(f"{operation['summary']}: page after page, each item once.", 8)
     yield f"        {cursor}: {position.kind} = {position.default}"
     yield "        while True:"
     yield f"            page = {'await ' if is_async else ''}self.{name}({passed})"
@@ -244,8 +239,8 @@ def _find_pages(document: Document, returns: str, arguments: list[Argument]) -> 
 def _read_argument(parameter: Document) -> Argument | None:
     schema, sent_as = parameter["schema"], parameter["name"]
     alternatives = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
-    if any(each.get("maxLength") == 0 for each in alternatives):
-        return None  # a header that is refused
+    if is_refused(parameter):
+        return None
     kind = " | ".join(map(_name_type, alternatives))
     if parameter["in"] == "path":
         return Argument(sent_as, sent_as, kind, "path", None)

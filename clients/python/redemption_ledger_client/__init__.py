@@ -8,9 +8,10 @@ from redemption_ledger_client.errors import (
     ProblemError,
     SignatureError,
     UnreachableError,
+    UnreadableError,
 )
 from redemption_ledger_client.ledger import AsyncLedger, Ledger
-from redemption_ledger_client.webhooks import WebhookMessage, verify_webhook
+from redemption_ledger_client.webhooks import WebhookMessage, verify_signature, verify_webhook
 
 __all__ = [
     "API_VERSION",
@@ -22,6 +23,8 @@ __all__ = [
     "ProblemError",
     "SignatureError",
     "UnreachableError",
+    "UnreadableError",
     "WebhookMessage",
+    "verify_signature",
     "verify_webhook",
 ]

@@ -1,14 +1,14 @@
 """The two clients, of which one is for threads and one for asyncio."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from types import NoneType, TracebackType
-from typing import Self, TypeVar, cast
+from types import TracebackType
+from typing import Self, TypeVar
 from uuid import UUID
 
 import httpx2
-import msgspec
 
 from redemption_ledger_client.api_version import API_VERSION
 from redemption_ledger_client.async_operations import AsyncOperations
@@ -33,9 +33,12 @@ class Ledger(Operations):
         key: API key; None for public operations alone.
         language: Language of `message` and `detail`: `en` or `zh`.
         timeout_s: Seconds to wait for an answer.
-        retry_for_s: Seconds that the pauses between the attempts of one call may take in total; 0: one attempt. After a
+        retry_for_s: Seconds after the beginning of a call within which its last attempt begins; 0: one attempt. After a
             lost answer, a call is repeated only if that has no further effect, as with an `Idempotency-Key`.
         http: A client of httpx2 with other settings, such as a proxy. Close it yourself.
+
+    Raises:
+        ValueError: The URL or the key is missing or invalid, such as an empty setting.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Ledger(Operations):
         http: httpx2.Client | None = None,
     ) -> None:
         super().__init__(self._send)
-        self._url, self._headers = url.rstrip("/"), _headers_of(key, language)
+        self._url, self._headers = _read_url(url), _headers_of(key, language)
         self._timeout_s, self._retry_for_s = timeout_s, retry_for_s
         self._own, self._http = http is None, http or httpx2.Client()
 
@@ -104,21 +107,23 @@ class Ledger(Operations):
         Raises:
             ProblemError: The API refused the request.
             UnreachableError: No answer came.
+            ValueError: A path parameter is empty or only dots.
         """
         attempts = Attempts(call, self._retry_for_s)
         while True:
             try:
                 response = self._http.request(**call.arguments(self._url, self._headers, self._timeout_s))
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 pause = attempts.after_error(error)
             else:
-                if response.is_success:
+                answered = attempts.after_answer(response)
+                if answered is None:
                     return response
-                pause = attempts.after_refusal(response)
+                pause = answered
             time.sleep(pause)
 
     def _send(self, call: Call, returns: type[T]) -> T:
-        return _decode(self.request(call), returns)
+        return call.read_answer(self.request(call), returns)
 
 
 class AsyncLedger(AsyncOperations):
@@ -135,7 +140,7 @@ class AsyncLedger(AsyncOperations):
         http: httpx2.AsyncClient | None = None,
     ) -> None:
         super().__init__(self._send)
-        self._url, self._headers = url.rstrip("/"), _headers_of(key, language)
+        self._url, self._headers = _read_url(url), _headers_of(key, language)
         self._timeout_s, self._retry_for_s = timeout_s, retry_for_s
         self._own, self._http = http is None, http or httpx2.AsyncClient()
 
@@ -180,19 +185,28 @@ class AsyncLedger(AsyncOperations):
         while True:
             try:
                 response = await self._http.request(**call.arguments(self._url, self._headers, self._timeout_s))
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 pause = attempts.after_error(error)
             else:
-                if response.is_success:
+                answered = attempts.after_answer(response)
+                if answered is None:
                     return response
-                pause = attempts.after_refusal(response)
+                pause = answered
             await asyncio.sleep(pause)
 
     async def _send(self, call: Call, returns: type[T]) -> T:
-        return _decode(await self.request(call), returns)
+        return call.read_answer(await self.request(call), returns)
+
+
+def _read_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"The URL of the ledger must begin with http:// or https://, and is {url!r}.")
+    return url.rstrip("/")
 
 
 def _headers_of(key: str | None, language: str) -> dict[str, str]:
+    if key is not None and not re.fullmatch("[!-~]+", key):
+        raise ValueError("The API key must be printable ASCII characters without spaces. Pass None for no key.")
     headers = {"accept-language": language, "user-agent": f"redemption-ledger-client/{API_VERSION}"}
     return headers if key is None else headers | {"authorization": f"Bearer {key}"}
 
@@ -200,11 +214,3 @@ def _headers_of(key: str | None, language: str) -> dict[str, str]:
 def _require_position(page: EventPage, after: int) -> None:
     if page.newest < after:
         raise LogRestoredError(after, page.newest)
-
-
-def _decode(response: httpx2.Response, returns: type[T]) -> T:
-    if returns is NoneType:
-        return cast("T", None)
-    if returns is str:
-        return cast("T", response.text)
-    return msgspec.json.decode(response.content, type=returns)
