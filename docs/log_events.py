@@ -18,7 +18,7 @@ LEVELS: Final = {"exception": "error"}
 GUIDANCE: Final = {
     "access cleanup": "Access grants were ended or removed; `counts` has the number of each step.",
     "another process relays": "Nothing: this `ledger relay` stands by, and takes over when the other one ends.",
-    "scheduling left to another beat": "Nothing: this beat stands by and takes over within 10 s.",
+    "scheduling done by another beat": "Nothing: this beat stands by and takes over within 10 s.",
     "asking a database server failed": "A bug: report it with the traceback. The process asks again after 0.5 s.",
     "batch of codes refused": "A rule refused its codes; `why` is the code of its refusal, such as"
     " `CAMPAIGN_ENDED`. Issued codes are kept.",

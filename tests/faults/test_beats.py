@@ -82,7 +82,7 @@ def beats(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Beats]:
         running = Beats(supervisor, database, broker)
         running.wait(lambda: running.sweeps(fence=1))
         running.wait(
-            lambda: all("scheduling left to another beat" in log or "taken over" in log for log in logs(tmp_path))
+            lambda: all("scheduling done by another beat" in log or "taken over" in log for log in logs(tmp_path))
         )
         yield running
 

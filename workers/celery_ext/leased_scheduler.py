@@ -48,7 +48,7 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
             self._say("scheduling interrupted", str(error))
             return STANDBY_S
         if not may_schedule:
-            self._say("scheduling left to another beat")
+            self._say("scheduling done by another beat")
             return STANDBY_S
         self._say("scheduling taken over", self.lease.fence)
         self._bring_back_runs()
@@ -90,8 +90,8 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
         self._said = change
         if change == "scheduling taken over":
             log.info("scheduling taken over", extra={"fence": detail})
-        elif change == "scheduling left to another beat":
-            log.info("scheduling left to another beat")
+        elif change == "scheduling done by another beat":
+            log.info("scheduling done by another beat")
         else:
             log.warning("scheduling interrupted", extra={"why": detail})
 
