@@ -314,6 +314,7 @@ def test_limit_of_a_person_is_hidden_beyond_the_limit_and_new_people_still_redee
     assert new.status == 202
 
 
+@pytest.mark.usual_world("a waiting list of as many people as a client may ask about")
 def test_place_on_a_waiting_list_is_hidden_beyond_the_limit_and_new_people_still_join(app: AppClient) -> None:
     """Who waits is learned of as few people as who has a use; a person who does not wait costs a place and an email."""
     campaign = create_campaign(app, max_uses=1, waiting_hours=24)
