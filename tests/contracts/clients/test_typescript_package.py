@@ -179,6 +179,7 @@ def test_package_refuses_answers_that_are_not_of_the_api(used: dict[str, Any]) -
         texts = {name: each["text"] for name, each in answers.items()}
         assert texts["page"].endswith("not application/json. <p>Sign in, 'Bearer ***'</p>|<p>Sign in, 'Bearer ***'</p>")
         assert texts["moved"].endswith("|<html>Moved")
+        assert {redirect for each in answers.values() for redirect in each["redirects"]} == {"manual"}
         assert not any("SECRET" in text for text in texts.values())
 
 

@@ -41,7 +41,8 @@ async function call(outcomes, send) {
     (error) => ({ failed: named(error), text: `${error.message}|${error.excerpt ?? ""}` }),
   );
   const keys = new Set(requests.map((each) => each.headers.get("idempotency-key"))).size;
-  return { keys, attempts: requests.length, pauses, failed, text, paths: requests.map((each) => new URL(each.url).pathname) };
+  const paths = requests.map((each) => new URL(each.url).pathname);
+  return { keys, attempts: requests.length, pauses, failed, text, paths, redirects: requests.map((each) => each.redirect) };
 }
 
 const issue = (ledger) => ok(ledger.POST("/api/v1/codes", { body: {} }));
