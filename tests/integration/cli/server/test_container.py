@@ -191,13 +191,13 @@ def test_compose_file_has_the_six_services_of_the_incident() -> None:
     services = _services()
 
     assert list(services) == [
-        "db", "redis", "migrate", "backend", "celery_worker", "celery_beat", "backup", "restore", "frontend",
-        "mailcatcher", "tracing",
+        "db", "redis", "migrate", "backend", "celery_worker", "celery_beat", "backup", "relay", "restore",
+        "frontend", "mailcatcher", "tracing",
     ]  # fmt: skip
     of_profiles = [name for name, text in services.items() if "profiles:" in text]
-    assert of_profiles == ["backup", "restore", "mailcatcher", "tracing"]
+    assert of_profiles == ["backup", "relay", "restore", "mailcatcher", "tracing"]
     without_check = [name for name, text in services.items() if "healthcheck:" not in text]
-    assert without_check == ["migrate", "backup", "restore", "tracing"]
+    assert without_check == ["migrate", "backup", "relay", "restore", "tracing"]
     assert "noeviction" in services["redis"]
 
 
