@@ -74,6 +74,18 @@ def positions(partition: list[Any]) -> list[int]:
     return [int(dict(one.headers())["ce_id"]) for one in partition]
 
 
+def test_target_is_its_cluster_and_topic(broker: KafkaBroker, tmp_path: Path) -> None:
+    """However many of its brokers a URL names; another cluster, and one that does not answer, are not the same."""
+    sink = KafkaSink(KafkaUrl(broker.address, "orders"), {})
+    with kafka_broker(tmp_path / "other", "other") as other:
+        urls = [f"kafka://{brokers}/orders" for brokers in (f"localhost:{broker.port},127.0.0.1:1", other.address)]
+        answers = [sink.is_same(url) for url in (*urls, f"kafka://{broker.address}/other", "https://example.com")]
+    sink.close()
+
+    assert answers == [True, False, False, False]
+    assert not sink.is_same("kafka://127.0.0.1:1/orders")
+
+
 def test_topic_that_does_not_exist_is_named(broker: KafkaBroker) -> None:
     """The relay does not create it."""
     sink = KafkaSink(KafkaUrl(broker.address, "misspelt"), {})

@@ -62,5 +62,9 @@ class HttpSink:
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             raise SinkUnavailableError(f"it answered {status}")
 
+    def is_same(self, _: str, /) -> bool:
+        """Return False: nothing tells two URLs of one receiver from those of two."""
+        return False
+
     def close(self) -> None:
         """Do nothing: each request has its own connection."""

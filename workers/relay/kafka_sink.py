@@ -179,6 +179,29 @@ class KafkaSink:
             self._abandon()
             raise error
 
+    def is_same(self, shown: str, /) -> bool:
+        """Return whether the brokers of another URL say that they are of this cluster, and the topic is the same.
+
+        A cluster has an id of 16 random bytes, which its brokers send. Without an answer of both, it is False.
+        """
+        try:
+            other = KafkaUrl.parse(shown)
+        except ValueError:
+            return False
+        if other.topic != self._url.topic:
+            return False
+        cluster_id = self._read_cluster_id(self._url.brokers)
+        return cluster_id is not None and cluster_id == self._read_cluster_id(other.brokers)
+
+    def _read_cluster_id(self, brokers: str) -> str | None:
+        from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - the extra kafka
+
+        try:
+            metadata = Producer({**self._config, "bootstrap.servers": brokers}).list_topics(timeout=LONGEST_SEND_S / 2)
+        except KafkaException:
+            return None
+        return metadata.cluster_id or None
+
     def close(self) -> None:
         """Drop what was not acknowledged."""
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)

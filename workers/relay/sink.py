@@ -53,5 +53,8 @@ class Sink(Protocol):
             SinkRefusedError: Sending again cannot help.
         """
 
+    def is_same(self, shown: str, /) -> bool:
+        """Return whether this target is the one that operators see as that URL."""
+
     def close(self) -> None:
         """End connections."""

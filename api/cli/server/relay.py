@@ -114,7 +114,7 @@ def relay(
             chance = random.SystemRandom().random
             describe = partial(as_cloud_event, source=source)
             feed = EventFeed(ledger.storage)
-            if (problem := _begin(ledger, lease, feed, chosen, target.shown, start)) is not None:
+            if (problem := _begin(ledger, lease, feed, chosen, target, start)) is not None:
                 say_error(problem)
                 return ExitCode.REFUSED
             with _stop_on_signals() as stop:
@@ -126,7 +126,7 @@ def relay(
 
 
 def _begin(
-    ledger: OpenLedger, lease: RelayLease, feed: EventFeed, name: str, target: str, start: int | None
+    ledger: OpenLedger, lease: RelayLease, feed: EventFeed, name: str, target: "_Destination", start: int | None
 ) -> str | None:
     """Create, move or continue the relay; return what prevents it. The audit log says if it did not just continue."""
     newest = feed.find_newest_position()
@@ -136,19 +136,24 @@ def _begin(
     try:
         position = lease.begin(start)
     except OtherTargetError as error:
-        return (
-            f"relay {name} sends to {error.target}, up to position {error.position}, and this is another URL: choose"
-            " another --name, or say with --from after which position this target continues"
-        )
+        if not target.sink.is_same(error.target):
+            return (
+                f"relay {name} sends to {error.target}, up to position {error.position}, and this is another URL:"
+                " choose another --name, or say with --from after which position this target continues"
+            )
+        start = error.position
+        position = lease.begin(start)
     if position is None and start is not None:
-        return f"another process relays {name}: stop it first, then give --from again"
+        return f"another process relays {name}: stop it first, then start this one again"
     if position is not None and position > (newest := feed.find_newest_position()):
         lease.release()
         return (
             f"the position {position} of relay {name} is after the end of the log, {newest}: follow {AFTER_A_RESTORE}"
         )
     if position is not None and is_moved:
-        ledger.open_audit_log().record("moved_relay", None, describe_values(name=name, url=target, position=position))
+        ledger.open_audit_log().record(
+            "moved_relay", None, describe_values(name=name, url=target.shown, position=position)
+        )
     return None
 
 

