@@ -81,6 +81,32 @@ def test_value_that_its_schema_does_not_describe_is_recorded_by_its_length(
     assert details == "tool: events_list_events; asked: type=text of 21 characters, limit=text of 21 characters"
 
 
+@pytest.mark.parametrize(
+    ("tool", "argument", "text", "recorded"),
+    [
+        ("codes_list_codes", "limit", 13800138000, "text of 11 characters"),  # a number of a telephone
+        ("codes_list_codes", "limit", 5, "5"),
+        ("codes_list_codes", "issued_from", f"2026-12-01T09:00:00Z {PERSON}", "text of 42 characters"),
+        ("codes_list_codes", "issued_from", "2026-12-01T09:00:00Z", "2026-12-01T09:00:00Z"),
+        ("codes_list_codes", "state", PERSON, None),
+        ("codes_list_codes", "state", " paused ", "paused"),
+        ("codes_list_codes", "open", PERSON, None),
+        ("codes_list_codes", "open", True, "true"),
+    ],
+)
+def test_argument_is_recorded_as_it_is_only_where_its_schema_bounds_it(
+    shared_app: AppClient, admin: Connect, tool: str, argument: str, text: object, recorded: str | None
+) -> None:
+    """None: as the ID of the recipient, or as an unknown text, and never as it was written."""
+    ask(admin, tool, **{argument: text})
+
+    details = newest_entry(shared_app)[2]
+
+    assert details is not None
+    assert PERSON not in details
+    assert recorded is None or details == f"tool: {tool}; asked: {argument}={recorded}"
+
+
 def test_lists_and_refused_questions_have_one_line_in_a_minute_with_their_counts(
     settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +208,20 @@ def test_answer_that_is_too_long_says_how_to_narrow_the_question(
     assert too_long["bytes"] > too_long["bytes_max"] == 300
     assert "limit" in too_long["narrow_your_question_by"]
     assert "answer" not in answer.structured_content
+
+
+def test_answer_that_is_too_long_once_its_texts_are_marked_is_not_sent(
+    shared_app: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is one on what an assistant reads, and marks are part of that."""
+    headers = shared_app.key("admin")
+    code_id = str(shared_app.services.reader.find_code(shared_app.issue()))
+    unmarked = shared_app.client.get(f"/api/v1/codes/{code_id}", headers=headers).content
+    monkeypatch.setattr(questions, "ANSWER_BYTES_MAX", len(unmarked))
+
+    answer = ask(over_http(shared_app, headers), "codes_one_code", code_id=code_id)
+
+    assert answer.structured_content["answer_is_too_long"]["bytes"] > len(unmarked)
 
 
 def test_question_that_takes_too_long_is_unavailable(admin: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
