@@ -8,13 +8,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext, suppress
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response, StreamingResponse
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from api.errors import ApplicationError
@@ -24,6 +26,7 @@ from api.http.offered_reads import offer_as_tool
 from api.http.openapi import PROTECTED, STREAMED
 from api.http.pagination import LAG_HEADER
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
+from api.schemas.events.event_schemas import Schema
 from api.schemas.events.event_view import as_cloud_event, view_of
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
@@ -224,6 +227,18 @@ async def stream_events(
     source = CloudEventSource.feed_of(services.settings.public_url)
     show = view_of if message_format == "standard" else partial(as_cloud_event, source=source)
     return SlotStreamingResponse(readers.acquire(), _stream(page_after, show, services, start, seconds))
+
+
+@cache
+def describe_stream_query() -> Schema:
+    """Return the JSON Schema of the query of requests to the stream, as its route declares it."""
+    route = next(one for one in router.routes if isinstance(one, APIRoute) and one.endpoint is stream_events)
+    operation = get_openapi(title="stream", version="1", routes=[route])["paths"][route.path_format]["get"]
+    queries = [each for each in operation["parameters"] if each["in"] == "query"]
+    return {
+        "type": "object",
+        "properties": {each["name"]: {**each["schema"], "description": each["description"]} for each in queries},
+    }
 
 
 def _open_feed(services: Services, reading: ReportReading) -> EventFeed:

@@ -11,6 +11,7 @@ from api.http.dependencies import MayReadEvents, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.events.asyncapi import describe_messages
 from api.schemas.events.event_schemas import DIALECT, Schema, event_schemas, message_schemas
+from api.v1.event_feed import describe_stream_query
 
 NAME_LENGTH_MAX = 64
 ASYNCAPI = "/asyncapi"
@@ -45,7 +46,7 @@ async def list_schemas(_: MayReadEvents) -> SchemaList:
 @router.get(ASYNCAPI, summary="Get the AsyncAPI document of events and webhook messages")
 async def get_asyncapi(_: MayReadEvents, services: TheServices) -> dict[str, Any]:
     """Returns an AsyncAPI 3.0 document: the stream of events, webhooks, and the schema of each of their messages."""
-    return describe_messages(services.settings.public_url)
+    return describe_messages(services.settings.public_url, describe_stream_query())
 
 
 @router.get("/{name}", responses=NOT_FOUND, summary="Get the schema of a type of event")

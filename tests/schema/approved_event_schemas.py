@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from api.schemas.events.asyncapi import describe_messages
 from api.schemas.events.event_schemas import event_schemas, message_schemas
+from api.v1.event_feed import describe_stream_query
 
 PATH: Final = Path(__file__).with_name("approved_event_schemas.jsonl")
 ASYNCAPI_PATH: Final = Path(__file__).with_name("approved_asyncapi.json")
@@ -22,7 +23,7 @@ def render_schemas() -> str:
 
 def render_asyncapi() -> str:
     """Return the AsyncAPI document of today, with the names of the schemas in place of the schemas."""
-    document: dict[str, Any] = describe_messages("https://codes.example.com")
+    document: dict[str, Any] = describe_messages("https://codes.example.com", describe_stream_query())
     for message in document["components"]["messages"].values():
         message["payload"] = message["payload"].get("$id", message["payload"])
     return json.dumps(document, indent=1, sort_keys=True) + "\n"

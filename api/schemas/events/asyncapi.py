@@ -47,11 +47,12 @@ SIGNED: Final[Schema] = {
 }
 
 
-def describe_messages(public_url: str) -> Schema:
+def describe_messages(public_url: str, stream_query: Schema) -> Schema:
     """Return the document.
 
     Args:
         public_url: Address of the ledger.
+        stream_query: JSON Schema of the query of requests to the stream.
     """
     server = urlsplit(public_url)
     events = {f"event.{name}": _describe_message(schema) for name, schema in event_schemas().items()}
@@ -91,7 +92,7 @@ def describe_messages(public_url: str) -> Schema:
             },
         },
         "operations": {
-            "sendEvents": _describe_sending("events", "GET", "Send events to readers of the stream"),
+            "sendEvents": _describe_sending("events", "GET", "Send events to readers of the stream", stream_query),
             "sendWebhooks": _describe_sending("webhooks", "POST", "Send messages to webhook endpoints"),
         },
         "components": {
@@ -131,12 +132,13 @@ def _describe_envelope(payload: Schema) -> Schema:
     }
 
 
-def _describe_sending(channel: str, method: str, summary: str) -> Schema:
+def _describe_sending(channel: str, method: str, summary: str, query: Schema | None = None) -> Schema:
+    queries = {} if query is None else {"query": query}
     return {
         "action": "send",
         "channel": {"$ref": f"#/channels/{channel}"},
         "summary": summary,
-        "bindings": {"http": {"method": method, "bindingVersion": HTTP_BINDING}},
+        "bindings": {"http": {"method": method, **queries, "bindingVersion": HTTP_BINDING}},
     }
 
 

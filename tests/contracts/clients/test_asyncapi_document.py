@@ -10,6 +10,7 @@ import pytest
 
 from api.schemas.events.asyncapi import describe_messages
 from api.schemas.events.event_schemas import Schema, event_schemas, message_schemas
+from api.v1.event_feed import describe_stream_query
 from tests.contracts.clients import node_programs
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,7 @@ def read(documents: Mapping[str, Schema], folder: Path) -> dict[str, dict[str, A
 
 def test_parser_reads_every_message_without_a_fault_and_notices_faults(tmp_path: Path) -> None:
     """No warning; a broken reference, schema or correlation is one."""
-    document = describe_messages("https://example.com/codes/")
+    document = describe_messages("https://example.com/codes/", describe_stream_query())
     broken = {name: deepcopy(document) for name in ("reference", "schema", "correlation")}
     broken["reference"]["operations"]["sendEvents"]["channel"]["$ref"] = "#/channels/none"
     broken["schema"]["components"]["messages"]["event.UseReserved"]["payload"]["type"] = "word"

@@ -35,6 +35,23 @@ def test_asyncapi_document_has_each_listed_schema(shared_app: AppClient) -> None
     assert shared_app.client.get(listed["asyncapi"]).status_code == 401
 
 
+def test_asyncapi_document_has_the_queries_of_the_stream(shared_app: AppClient) -> None:
+    """Those that the OpenAPI document has for the same path, with their schemas; webhooks have none."""
+    headers = shared_app.key("viewer")
+    document = shared_app.client.get("/api/v1/schemas/asyncapi", headers=headers).json()
+    parameters = shared_app.client.get("/api/v1/openapi.json").json()["paths"]["/api/v1/events/stream"]["get"]["parameters"]
+    operations, expected = document["operations"], {each["name"]: each for each in parameters if each["in"] == "query"}
+
+    queries = operations["sendEvents"]["bindings"]["http"]["query"]["properties"]
+
+    assert {"after", "seconds", "format", "type"} <= queries.keys()
+    assert queries.keys() == expected.keys()
+    for name, query in queries.items():
+        schema = {**expected[name]["schema"], "description": expected[name]["description"]}
+        assert query == schema
+    assert "query" not in operations["sendWebhooks"]["bindings"]["http"]
+
+
 def test_unknown_type_is_refused(shared_app: AppClient) -> None:
     """As every resource that is not there."""
     for path in ("NoSuchEvent", "webhooks/NoSuchEvent"):
