@@ -107,7 +107,7 @@ def fold_lines(
     """Return the lines of a page in their order, with each run of at least `FOLDED_MIN` equal ones folded.
 
     Args:
-        lines: Of one stream.
+        lines: Of one stream, or of several: a run has events of one.
         named: Versions of events that a link to the page names: they stay visible without a click.
         before: The last line of the page before.
         is_cut: Whether the next page begins with events of the last run.
@@ -125,8 +125,8 @@ def fold_lines(
     return rows
 
 
-def _key_of(line: EventLine[State], named: Collection[int] = ()) -> tuple[str, ...] | None:
+def _key_of(line: EventLine[State], named: Collection[int] = ()) -> tuple[object, ...] | None:
     """Return what equal events have in common; None for one that is never folded."""
     if line.event.LANDMARK or line.text is not None or line.is_note or line.version in named:
         return None
-    return (line.kind, line.event.actor, _DIFFERENCES.sub("#", line.sentence))
+    return (line.entry.stream_id, line.kind, line.event.actor, _DIFFERENCES.sub("#", line.sentence))

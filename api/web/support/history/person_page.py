@@ -19,6 +19,7 @@ from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
 from api.web.support.actions.erase_person import is_erased
 from api.web.support.actions.unmask import unmasked_until
+from api.web.support.history.folding import fold_lines
 from api.web.support.rejected_requests import show_section
 from api.web.support.statement_query import ACTORS, KINDS, LineQuery, PersonParams, RejectionParams
 from api.web.support.view_models import (
@@ -148,7 +149,7 @@ def _load_timeline(
     page = Page.of(events, LINES_PER_PAGE, lambda row: row[0].position)
     suffixes = {entry.stream_id: suffix for entry, suffix in page.rows}
     return {
-        "lines": build_lines(support, staff, [entry for entry, _ in page.rows], language, suffixes=suffixes),
+        "rows": fold_lines(build_lines(support, staff, [entry for entry, _ in page.rows], language, suffixes=suffixes)),
         "next_place": page.next,
         "hidden": _count_hidden(support, query, recipient_id),
         "levels": LEVELS,

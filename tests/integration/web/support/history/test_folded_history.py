@@ -100,3 +100,28 @@ def test_types_that_mean_a_use_or_a_refund_change_the_state() -> None:
 
     assert {kind.MEANING for kind in kinds} == set(get_args(Meaning))
     assert all(kind.CHANGES_STATE for kind in kinds if kind.MEANING in {"use", "refund"})
+
+
+def test_equal_events_of_one_code_are_one_row_of_the_timeline_of_a_customer(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """Those of another code are another row, though they are equal, too; the first use of each has other words."""
+    codes = [shared_app.issue(make_template(max_uses=9, bound=False)) for _ in range(2)]
+    ids = list[str]()
+    for code in codes:
+        for n in range(4):
+            more = {"again": ids[-1]} if n else {}
+            ids.append(shared_app.redeem(code, "folded-timeline@example.com", **more).json()["reservation_id"])
+            shared_app.attempt(ids[-1])
+    browser = shared_sign_in("viewer")
+    links = read_page(browser.get(f"/support/reservations/{ids[0]}").text).link_targets
+    path = next(link for link in links if re.fullmatch("/support/people/[^/]+", link))
+
+    runs = (
+        read_page(browser.get(f"{path}?kind=UseReserved&lang=en").text)
+        .find("div", id="lines")
+        .find_all("li", class_="fold")
+    )
+
+    assert len({*ids}) == 8
+    assert [re.findall(r"3 × reserved", run.find_all("summary")[0].text) for run in runs] == [["3 × reserved"]] * 2
