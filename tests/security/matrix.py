@@ -289,9 +289,10 @@ POST /admin/webhooks
 GET /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}
+GET /admin/webhooks/{endpoint_id}/disable
+GET /admin/webhooks/{endpoint_id}/redeliver
 GET /admin/webhooks/{endpoint_id}/remove
 POST /admin/webhooks/{endpoint_id}/remove
-GET /admin/webhooks/{endpoint_id}/{state}
 POST /admin/webhooks/{endpoint_id}/{state}
 POST /api/v1/campaigns
 PATCH /api/v1/hand-outs/{hand_out_id}

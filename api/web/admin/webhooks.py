@@ -1,6 +1,6 @@
 """The pages of webhook endpoints: create, test, change, disable and remove them, and the log of their messages."""
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -42,7 +42,6 @@ from projections.repositories.webhook_secrets import WebhookSecretRepository
 PER_PAGE: Final = 25
 BY_CREATION: Final = SortedBy(column="created", default="oldest")
 STATES: Final[tuple[DeliveryState, ...]] = get_args(DeliveryState)
-AskedAction = Literal["disable", "redeliver"]
 ASKED: Final[dict[str, ConfirmedAction]] = {"disable": "disable_webhook", "redeliver": "redeliver_failed"}
 NO_EXTRA: Final[dict[str, Any]] = {}
 
@@ -144,12 +143,16 @@ def _question(
     return Question(action, "webhooks", url, f"/admin/webhooks/{endpoint_id}", tuple(facts), is_below_subject=True)
 
 
-@router.get("/{endpoint_id}/{state}")
-def ask_before_action(
-    request: Request, admin: AdminContextDep, staff: Admin, endpoint_id: UUID, state: AskedAction
-) -> Response:
-    """Say what disabling the endpoint or resending what failed does, and ask for the reason."""
-    return ask_confirmation(request, staff, _question(request, admin, endpoint_id, ASKED[state]))
+@router.get("/{endpoint_id}/disable")
+def ask_to_disable(request: Request, admin: AdminContextDep, staff: Admin, endpoint_id: UUID) -> Response:
+    """Say what disabling an endpoint does, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, endpoint_id, "disable_webhook"))
+
+
+@router.get("/{endpoint_id}/redeliver")
+def ask_to_redeliver(request: Request, admin: AdminContextDep, staff: Admin, endpoint_id: UUID) -> Response:
+    """Say how many messages are sent again, and ask for the reason."""
+    return ask_confirmation(request, staff, _question(request, admin, endpoint_id, "redeliver_failed"))
 
 
 @router.post("/{endpoint_id}/{state}")
