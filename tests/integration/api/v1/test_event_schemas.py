@@ -39,7 +39,8 @@ def test_asyncapi_document_has_the_queries_of_the_stream(shared_app: AppClient) 
     """Those that the OpenAPI document has for the same path, with their schemas; webhooks have none."""
     headers = shared_app.key("viewer")
     document = shared_app.client.get("/api/v1/schemas/asyncapi", headers=headers).json()
-    parameters = shared_app.client.get("/api/v1/openapi.json").json()["paths"]["/api/v1/events/stream"]["get"]["parameters"]
+    paths = shared_app.client.get("/api/v1/openapi.json").json()["paths"]
+    parameters = paths["/api/v1/events/stream"]["get"]["parameters"]
     operations, expected = document["operations"], {each["name"]: each for each in parameters if each["in"] == "query"}
 
     queries = operations["sendEvents"]["bindings"]["http"]["query"]["properties"]
