@@ -22,8 +22,7 @@ function boundOf(text, bound) {
   return new Date(year, month - 1, date + (bound === "end" ? 1 : 0));
 }
 
-// What the server sent and the form shows, by field. A value that stays as shown is sent back as the same time, also in
-// the hour that comes twice.
+// A value that stays as shown is sent back as the time that it was, also in the hour that comes twice.
 const stored = new WeakMap();
 
 function show(input) {
