@@ -366,12 +366,14 @@ class WorkingSet:
         Args:
             campaign_id: The campaign.
             recipient_id: A recipient with this mailbox.
-            mailbox: Its digest; None if the recipient was erased.
+            mailbox: Its digest, of two while keys are rotated: the first one stands for it. None: erased.
             uses: Those that the store found. While keys are rotated, it may find more by one address than by another.
             spellings: Other recipients with the mailbox, if someone waits for a use of the campaign.
         """
         if mailbox is not None:
-            self.mailboxes.update(dict.fromkeys([recipient_id, *spellings], mailbox))
+            people = [recipient_id, *spellings]
+            first = next((self.mailboxes[each] for each in people if each in self.mailboxes), mailbox)
+            self.mailboxes.update(dict.fromkeys(people, first))
         key = campaign_id, self.mailboxes.get(recipient_id, recipient_id)
         self.uses_of_persons[key] = max(uses, self.uses_of_persons.get(key, 0))
 

@@ -1,6 +1,7 @@
 """What must not be committed is stopped where it would be recorded, whatever decision asked for it."""
 
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -153,3 +154,17 @@ def test_reservation_follows_the_loaded_one_that_it_names() -> None:
 
     assert working_set.followed_by(scenario.reservation(first)) is None
     assert working_set.followed_by(scenario.reservation(further)) == scenario.reservation(first)
+
+
+@pytest.mark.parametrize("is_draft_first", [True, False])
+def test_inbox_with_two_digests_is_one_person(is_draft_first: bool) -> None:
+    """While keys are rotated: a row by the former digest sees fewer uses, and takes none away from the inbox."""
+    working_set = WorkingSet()
+    campaign_id, li, tagged = UUID(int=1), UUID(int=2), UUID(int=3)
+    by_both = partial(working_set.add_mailbox_uses, campaign_id, li, b"new", 1, [tagged])
+    by_former = partial(working_set.add_mailbox_uses, campaign_id, tagged, b"former", 0, [li])
+    for add in (by_both, by_former) if is_draft_first else (by_former, by_both):
+        add()
+
+    persons = {working_set.mailboxes[each] for each in (li, tagged)}
+    assert [working_set.uses_of_persons[campaign_id, person] for person in persons] == [1]
