@@ -113,6 +113,8 @@ GUIDANCE: Final = {
     " altered](../how-to/runbook.md#vault-altered).",
     "work after a commit failed": "The request was answered as committed; the sweep repeats what was missed. Report the"
     " bug.",
+    "threshold email interrupted": "A worker ended while it sent the email about thresholds, which is not repeated. The"
+    " events `CodeThresholdReached` and `CampaignThresholdReached` of those positions say what it was about.",
     "unknown setting ignored": "`why` names a variable that has no effect, and the setting that it resembles. Correct"
     " the name or unset it; `ledger settings` lists every setting.",
     "webhook endpoint disabled": "Enable it at `/admin/webhooks` once its receiver works. See [webhook"

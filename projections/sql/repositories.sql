@@ -692,7 +692,8 @@ WHERE d.delivery_id = %(delivery_id)s AND d.endpoint_id = %(endpoint_id)s AND d.
 -- name: count_failed
 -- How many messages `redeliver_failed` sends again, which is not more than its limit.
 SELECT count(*) FROM (
-    SELECT FROM webhook_deliveries WHERE endpoint_id = %s AND state = 'failed' AND position IS NOT NULL LIMIT %s
+    SELECT FROM webhook_deliveries d JOIN webhook_endpoints e USING (endpoint_id)
+    WHERE endpoint_id = %s AND d.state = 'failed' AND d.position IS NOT NULL AND e.state = 'enabled' LIMIT %s
 ) failed;
 
 -- name: redeliver_failed

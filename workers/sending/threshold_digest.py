@@ -1,5 +1,6 @@
 """The email to operators about crossed thresholds: outside of quiet hours, with all crossings since the last one."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from projections.telemetry.metrics import THRESHOLD_MAILS
 from projections.work_queue.threshold_digest import Crossing, DueDigest
 from workers.sending.delivery_steps import DeliverySteps
 from workers.sending.loop import Ended, send_at_once, send_due
+
+log = logging.getLogger(__name__)
 
 
 class Digests(Protocol):
@@ -69,6 +72,8 @@ class ThresholdDigestSender:
         due = self.digests.take(now, quiet_until)
         if due is not None and not due.crossings:
             THRESHOLD_MAILS.labels("unknown").inc()
+            why = f"crossings after position {due.position} up to {due.until} may not have been sent"
+            log.warning("threshold email interrupted", extra={"why": why})
             return []
         return None if due is None else [due]
 
@@ -77,7 +82,12 @@ class ThresholdDigestSender:
         return {send_at_once(self._send, each): each for each in leased}
 
     def _send(self, digest: DueDigest) -> Outcome:
-        return self.steps.send_in_time(self.channel, self._compose(digest), digest.leased_until)
+        try:
+            message = self._compose(digest)
+        except Exception:  # nothing was sent, so a bug here must not look like a worker that ended while it sent
+            self.digests.put_off(digest, digest.leased_until, counts=True)
+            raise
+        return self.steps.send_in_time(self.channel, message, digest.leased_until)
 
     def _store(self, digest: DueDigest, outcome: Outcome) -> None:
         """Store what follows an attempt."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,7 @@ from projections.work_queue.threshold_digest import CROSSINGS_MAX, ThresholdDige
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from workers.channels.mail_message import message_bytes, render_parts
+from workers.sending import threshold_digest
 from workers.sending.delivery_steps import DeliverySteps
 from workers.sending.threshold_digest import ThresholdDigestSender
 
@@ -213,6 +215,16 @@ def test_worker_that_lost_its_lease_changes_nothing(rig: DigestRig) -> None:
 
     assert row.take(rig.now + WINDOW + LEASE, None) is None
     assert rig.bench.rows("SELECT position, due_at, attempts FROM threshold_digest") == [(lost.until, None, 0)]
+
+
+def test_bug_before_the_email_is_sent_loses_no_crossing(rig: DigestRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken for a worker that ended while it sent."""
+    rig.cross()
+    rig.sweep()
+    with monkeypatch.context() as broken:
+        broken.setattr(threshold_digest, "list_crossings", Mock(side_effect=KeyError))
+        rig.sweep(WINDOW)
+    assert rig.sweep(LEASE) == 1
 
 
 def test_crossings_beyond_one_email_are_in_the_next(rig: DigestRig) -> None:
