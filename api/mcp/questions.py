@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from api.http.dependencies import IDENTITY, Identity
 from api.http.pagination import LAG_HEADER
 from api.http.problems import problem_answer
 from api.mcp.question_arguments import Values, is_impersonal, read_values, write_query
+from api.mcp.read_only_services import POOL_SIZE
 from api.mcp.toolbox import Tool, ToolSet
 from api.mcp.untrusted_texts import mark_texts
 from api.schemas.parsing import find_pasted_email
@@ -64,6 +65,8 @@ class Questions:
     tools: ToolSet
     services: Services
     reading: Services
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(POOL_SIZE), init=False, repr=False)
+    """What is beyond the connections of the tools waits here, and not in a thread that redeem requests need too."""
 
     async def ask(self, who: Identity, name: str, arguments: Mapping[str, object], language: Language) -> Answer:
         """Answer one question.
@@ -73,7 +76,7 @@ class Questions:
         """
         try:
             tool, values = self._accept(who, name, arguments)
-            async with asyncio.timeout(CALL_S_MAX):
+            async with asyncio.timeout(CALL_S_MAX), self._slots:
                 head = await self.services.run_blocking(self._begin, who, tool, values)
                 return await self._get(who, tool, write_query(tool, values), language, head)
         except UnknownToolError:
@@ -213,7 +216,7 @@ class Questions:
         if length > ANSWER_BYTES_MAX:
             return _refuse_length(tool, length, place)
         if status != OK:
-            return Answer({"problem": orjson.loads(bytes(body))}, is_problem=True)
+            return Answer({"problem": orjson.loads(bytes(body)), "log": place}, is_problem=True)
         # In a thread, because this process redeems codes as well.
         return await self.services.run_blocking(self._mark, tool, bytes(body), place)
 

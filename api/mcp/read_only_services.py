@@ -20,8 +20,8 @@ from projections.storage.report_store import ReportStore
 
 POOL_SIZE: Final = 2
 """Connections of all tools of a process together, so that redeem requests never wait for one of theirs."""
-CATCH_UP_S: Final = 1.0
-"""Seconds that a question waits for a standby that lacks events before it; then the primary answers."""
+CATCH_UP_S: Final = 0.2
+"""Seconds that a question waits in all for a standby that lacks events before it; then the primary answers."""
 
 
 async def open_read_only(services: Services, stack: AsyncExitStack) -> Services:
@@ -33,7 +33,6 @@ async def open_read_only(services: Services, stack: AsyncExitStack) -> Services:
 
     Raises:
         ApplicationError: UNAVAILABLE, the database does not answer.
-        SchemaMismatchError: As `LedgerStore.open`.
     """
     open_store = partial(LedgerStore.open, services.settings, pool_size=POOL_SIZE, reads_only=True)
     try:

@@ -32,7 +32,8 @@ class LedgerStore:
         Args:
             settings: Where it is, and its keys.
             pool_size: Connections at most.
-            reads_only: Whether PostgreSQL is to refuse what writes, commands too.
+            reads_only: Whether PostgreSQL is to refuse what writes, commands too. Schema and keys are not checked then,
+                because this process has done so: during an upgrade its schema is not the newest one any more.
 
         Raises:
             StorageUnavailableError: The database can't be reached.
@@ -41,9 +42,10 @@ class LedgerStore:
         """
         database_url = settings.database_url.get_secret_value()
         vault = settings.open_vault()
-        with translate_connection_errors(database_url), connect(database_url) as conn:
-            check_schema_on(conn)
-            compare_stored_keys(conn, vault)
+        if not reads_only:
+            with translate_connection_errors(database_url), connect(database_url) as conn:
+                check_schema_on(conn)
+                compare_stored_keys(conn, vault)
         env = {
             "PERSISTENCE_MODULE": PERSISTENCE_MODULE,
             "DATABASE_URL": database_url,
@@ -62,7 +64,7 @@ class LedgerStore:
     @property
     def datastore(self) -> LedgerDatastore:
         """The pool, for reading outside `execute`."""
-        return cast("LedgerDatastore", self.recorder.datastore)
+        return self.recorder.datastore
 
     def close(self) -> None:
         """Close the pool."""

@@ -1,6 +1,7 @@
 """Where reports are read: on a standby while it is recent enough, otherwise on the primary. Decisions never are."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from projections.database.servers.bounded_connection import StandbyConnection
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.standby_lag import (
     ANSWER_S_MAX,
+    POLL_S,
     PrimaryPosition,
     StandbyWatch,
     has_caught_up,
@@ -52,8 +54,9 @@ class ReportReading:
     Args:
         storage: The primary.
         standby: Asked while it is recent; None without one.
-        catch_up_s: Seconds to wait until the standby has what the primary had acknowledged before the first query, and
-            then the primary is asked; None if the bound on its lag is enough.
+        catch_up_s: Seconds to wait until the standby has what the primary had acknowledged before the first query, for
+            all queries together. The primary answers from the first query for which that is not enough. None if the
+            bound on the lag is enough.
 
     Attributes:
         lag_s: By how many seconds the report may be behind; None if the primary answered.
@@ -62,6 +65,7 @@ class ReportReading:
     def __init__(self, storage: LedgerStore, standby: Standby | None, catch_up_s: float | None = None) -> None:
         self._storage, self._standby, self._catch_up_s = storage, standby, catch_up_s
         self._target: PrimaryPosition | None = None
+        self._waits_until = 0.0
         self.lag_s: float | None = None
 
     @property
@@ -88,13 +92,24 @@ class ReportReading:
     def _find_recent_connection(self, stack: ExitStack) -> Connection[Any] | None:
         if self._standby is None:
             return None
-        if self._catch_up_s is not None and self._target is None:
-            with self._storage.datastore.get_connection() as primary:
-                self._target = read_primary(primary)
+        if self._catch_up_s is None:
+            return self._open_measured(self._standby, stack)
+        # The watch adds up to POLL_S to the lag, because it compares with a position of the primary that is so old.
+        if self._standby.watch.last_lag_s <= self._catch_up_s + POLL_S:
+            if self._target is None:
+                with self._storage.datastore.get_connection() as primary:
+                    self._target = read_primary(primary)
+                self._waits_until = time.monotonic() + self._catch_up_s
+            if (conn := self._open_measured(self._standby, stack)) is not None:
+                return conn
+        self._standby = None  # so that a report of many queries waits once
+        return None
+
+    def _open_measured(self, standby: Standby, stack: ExitStack) -> Connection[Any] | None:
         with ExitStack() as attempt:
             try:
-                conn = attempt.enter_context(self._standby.datastore.get_connection())
-                lag_s = self._measure(self._standby, conn)
+                conn = attempt.enter_context(standby.datastore.get_connection())
+                lag_s = self._measure(standby, conn)
             except (PersistenceError, DriverError) as error:
                 log.warning("connecting to the standby failed", extra={"why": type(error).__name__})
                 return None
@@ -105,9 +120,9 @@ class ReportReading:
             return conn
 
     def _measure(self, standby: Standby, conn: Connection[Any]) -> float | None:
-        if self._catch_up_s is None or self._target is None:
+        if self._target is None:
             return standby.watch.measure(conn)
-        return 0.0 if has_caught_up(conn, self._target, self._catch_up_s) else None
+        return 0.0 if has_caught_up(conn, self._target, self._waits_until) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +201,7 @@ def _open_recent_standby(url: str, target: PrimaryPosition, lag_s_max: float) ->
     with suppress(DriverError):
         conn = connect_to_standby(url, ANSWER_S_MAX)
         try:
-            if has_caught_up(conn, target, lag_s_max):
+            if has_caught_up(conn, target, time.monotonic() + lag_s_max):
                 conn.answer_timeout_s = None
                 return conn
         except DriverError:

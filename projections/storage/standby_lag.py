@@ -153,13 +153,12 @@ class StandbyWatch:
         self._was_usable = is_usable
 
 
-def has_caught_up(conn: Connection[Any], target: PrimaryPosition, s_max: float) -> bool:
-    """Wait until the standby of a connection has what the primary had; False if that takes longer than the bound.
+def has_caught_up(conn: Connection[Any], target: PrimaryPosition, ends_at: float) -> bool:
+    """Wait until the standby of a connection has what the primary had; False if it lacks that at a monotonic time.
 
     Raises:
         psycopg.Error: The standby does not answer.
     """
-    ends_at = time.monotonic() + s_max
     while (position := read_standby(conn)).follows(target):
         if position.replayed >= target.flushed:
             return True

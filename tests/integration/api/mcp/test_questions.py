@@ -1,5 +1,6 @@
 """What an assistant asks is recorded, bounded, and answered with its place in the log."""
 
+import asyncio
 import re
 from collections import Counter
 from contextlib import suppress
@@ -10,11 +11,16 @@ import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
+from api.auth.scopes import SCOPES
 from api.cli.doctor.database import BEHIND_DATABASE
+from api.http.dependencies import Identity
 from api.main import collect_tools
 from api.mcp import questions
+from api.mcp.questions import Answer, Questions
+from api.mcp.read_only_services import POOL_SIZE
 from api.rate_limits.caller_limit import QUESTIONS, CallerLimit
 from api.settings import ApiSettings
+from api.use_cases.services import Caller
 from domain.ports import Accepted
 from projections.repositories.audit_reader import AuditReader
 from projections.storage.bootstrap import LedgerStore
@@ -179,6 +185,44 @@ def test_answer_names_the_position_and_the_newest_checkpoint(shared_app: AppClie
         },
         "answered_by": "primary",
     }
+
+
+def test_refusal_of_a_tool_names_the_position_too(shared_app: AppClient, admin: Connect) -> None:
+    """That a code does not exist is true up to there."""
+    shared_app.issue()
+
+    refused = ask(admin, "codes_history", code_id=str(uuid4()))
+    answered = ask(admin, "check_health")
+
+    assert refused.structured_content["problem"]["code"] == "NOT_FOUND"
+    assert refused.structured_content["log"] == answered.structured_content["log"]
+
+
+def test_few_questions_are_answered_at_a_time(shared_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as the tools have connections: the threads of the process stay free for redeem requests."""
+    active, most, are_all = 0, 0, asyncio.Event()
+
+    async def count(*_: object) -> Answer:
+        nonlocal active, most
+        active += 1
+        most = max(most, active)
+        if active == POOL_SIZE:
+            are_all.set()
+        await are_all.wait()
+        await asyncio.sleep(0.1)  # every other question has begun by then, if it may
+        active -= 1
+        return Answer({}, is_problem=False)
+
+    monkeypatch.setattr(Questions, "_get", count)
+    answering = Questions(collect_tools(), shared_app.services, shared_app.services)
+    who = Identity(caller=Caller("operator"), scopes=frozenset(SCOPES), role="admin")
+
+    async def ask_all() -> None:
+        await asyncio.gather(*(answering.ask(who, "check_health", {}, "en") for _ in range(5)))
+
+    asyncio.run(ask_all())
+
+    assert most == POOL_SIZE
 
 
 def test_answer_says_when_a_standby_gave_it(
