@@ -1,7 +1,7 @@
 """The library's datastore over a pool of connections. Settings come as parameters."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 
 from eventsourcing.postgres import PostgresDatastore
@@ -79,16 +79,21 @@ class LedgerDatastore(PostgresDatastore):
             ForkedPoolError: This datastore was created before a fork.
             eventsourcing.persistence.PersistenceError: An error of psycopg, translated by the library.
         """
+        with self.get_idle_connection() as conn, conn.transaction() if conn.read_only else nullcontext():
+            yield conn
+
+    @contextmanager
+    def get_idle_connection(self) -> Iterator[Connection[DictRow]]:
+        """Return a connection for a caller that begins transactions, which only read if the connection is `read_only`.
+
+        Raises: as `get_connection`.
+        """
         if (joined := _JOINED.get()) is not None and joined[0] is self:
             yield joined[1]
             return
         self.pool.claim_for_this_process()
         with super().get_connection() as conn:
-            if not conn.read_only:
-                yield conn
-                return
-            with conn.transaction():
-                yield conn
+            yield conn
 
     def close(self) -> None:
         """Close the pool, unless a parent process owns it."""

@@ -29,6 +29,7 @@ from domain.application import UnitOfWork
 from domain.ports import run_to_completion
 from projections.database.binary_arrays import UUIDS
 from projections.database.clock import DatabaseClock
+from projections.database.datastore import LedgerDatastore
 from projections.database.errors import StorageUnavailableError, is_outage, translate_database_errors
 from projections.database.servers.per_server import PerServer
 from projections.database.table_arrays import encode_rows
@@ -45,6 +46,8 @@ RETRY_PAUSE_S = 0.1
 
 class PostgresLedgerRecorder(PostgresApplicationRecorder):
     """Records events in `ledger_events`, one batch per transaction, positions in commit order."""
+
+    datastore: LedgerDatastore
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "ledger_events") -> None:
         super().__init__(datastore, events_table_name=events_table_name)
@@ -88,7 +91,7 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
     @contextmanager
     def open_preview(self) -> Iterator[UnitOfWork]:
         """Open a transaction that only reads; see `domain.application.LedgerRecorder`."""
-        with translate_database_errors(), self.datastore.get_connection() as conn:
+        with translate_database_errors(), self.datastore.get_idle_connection() as conn:
             if self.clock.is_stale():
                 self.clock.refresh(conn)
             with transaction(conn):
@@ -157,7 +160,7 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
         """Begin. A pool without a free connection in time is an outage, which is not retried."""
         recorder = self._recorder
         with translate_database_errors(), self._resources:
-            conn = self._resources.enter_context(recorder.datastore.get_connection())
+            conn = self._resources.enter_context(recorder.datastore.get_idle_connection())
             if recorder.clock.is_stale():
                 recorder.clock.refresh(conn)
             self._resources.enter_context(transaction(conn))

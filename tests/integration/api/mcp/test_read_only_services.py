@@ -11,8 +11,11 @@ from api.http.dependencies import MayReadCodes, TheServices
 from api.http.offered_reads import offer_as_tool
 from api.mcp import own_reads
 from api.settings import ApiSettings
+from api.use_cases.services import Caller
 from domain.commands.code.pause import PauseCode
+from projections.database.errors import NewerSchemaError, StorageUnavailableError
 from projections.read_models import history_blocks
+from projections.storage.bootstrap import LedgerStore
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.assistant import ask, over_http
 from tests.support.clients.in_process_app import started
@@ -49,6 +52,14 @@ def write_line(code_id: UUID, services: TheServices, caller: MayReadCodes) -> No
     services.open_audit_log(caller).record("revealed_link", code_id, "no reason")
 
 
+@planted.get("/preview", summary="Preview a command")
+@offer_as_tool()
+def preview(code_id: UUID, services: TheServices, caller: MayReadCodes) -> str:
+    """Without writing."""
+    command = PauseCode(context=services.context(caller), code_id=code_id, note=None)
+    return type(services.storage.ledger.preview(command).result).__name__
+
+
 @pytest.fixture
 def planted_app(settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppClient]:
     """The application with tools that write."""
@@ -78,6 +89,47 @@ def test_tool_that_writes_changes_nothing(planted_app: AppClient, name: str) -> 
 
     assert answer.is_error
     assert read_state(planted_app, code_id) == before
+
+
+def test_refused_command_has_the_error_of_postgresql(settings: ApiSettings, app: AppClient) -> None:
+    """And not one about the transaction."""
+    code_id = app.services.reader.find_code(app.issue())
+    assert code_id is not None
+    command = PauseCode(context=app.services.context(Caller("operator")), code_id=code_id, note=None)
+
+    with (
+        LedgerStore.open(settings, reads_only=True) as storage,
+        pytest.raises(StorageUnavailableError, match="read-only"),
+    ):
+        storage.ledger.execute_one(command)
+
+
+def test_tool_may_preview_a_command(planted_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the time of the database is to be read again, which is a query before those of the preview."""
+    code_id = planted_app.services.reader.find_code(planted_app.issue())
+    connect = over_http(planted_app, planted_app.key("admin"))
+
+    fresh = ask(connect, "preview", code_id=str(code_id))
+    monkeypatch.setattr("projections.database.clock.CLOCK_REFRESH_S", -1.0)
+    stale = ask(connect, "preview", code_id=str(code_id))
+
+    for answer in (fresh, stale):
+        assert answer.structured_content["answer"] == {"untrusted_text": "CommandResult"}
+
+
+def test_tools_answer_an_old_process_while_the_ledger_is_upgraded(
+    app: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its schema was checked when it started, and is not the newest one any more."""
+
+    def refuse(*_: object) -> None:
+        raise NewerSchemaError("a newer version migrated")
+
+    monkeypatch.setattr("projections.storage.bootstrap.check_schema_on", refuse)
+
+    answer = ask(over_http(app, app.key("admin")), "codes_list_codes")
+
+    assert not answer.is_error
 
 
 def test_redeems_go_on_while_a_tool_is_refused(planted_app: AppClient) -> None:
