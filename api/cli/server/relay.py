@@ -268,7 +268,7 @@ def _parse_url(url: str, named_by: str, settings: LedgerSettings) -> KafkaUrl | 
         raise typer.BadParameter(problem.get(error.fault, "not a valid URL"), param_hint=named_by) from error
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=named_by) from error
-    if named_by == TO and mask_setting(None, url) != url:
+    if named_by == TO and ("?" in url or mask_setting(None, url) != url):
         raise typer.BadParameter(
             "other users of this machine can read a password or token in it: set LEDGER_RELAY_TO to this URL instead,"
             " in the environment or the file of LEDGER_SECRETS_FILE",

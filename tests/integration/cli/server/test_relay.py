@@ -92,6 +92,7 @@ def position(bench: LedgerBench) -> int:
         (["https://ann:pw@example.com/x"], "user and password are not permitted in it"),
         (["kafka://ann:pw@broker/x"], "set LEDGER_RELAY_TO to this URL instead"),
         (["https://example.com/x?token=pw"], "set LEDGER_RELAY_TO to this URL instead"),
+        (["https://example.com/x?sig=pw"], "set LEDGER_RELAY_TO to this URL instead"),
         (["kafka://broker", "--name", "x"], "expected kafka://HOST:PORT,HOST:PORT/TOPIC"),
         (["kafka://broker"], "name the relay"),
         (["https://example.com/x", "--name", "a b"], "name the relay"),

@@ -21,6 +21,15 @@ from projections.config.settings import LedgerSettings
         ("redis_url", "amqp://u:sekret@n1:5672,n2:5672/v", "amqp://u:***@n1:5672,n2:5672/v"),
         ("smtp_url", "null://", "null://"),
         ("smtp_url", "sekret", "***"),
+        ("relay_to", "https://bi.example.com:8443/hooks/sekret?sig=sekret", "https://bi.example.com:8443/***"),
+        ("relay_to", "https://bi.example.com?sig=sekret", "https://bi.example.com"),
+        ("relay_to", "https://me:sekret@bi.example.com/a", "https://bi.example.com/***"),
+        ("relay_to", "kafka://me:sekret@b1:9093,b2:9093/orders", "kafka://b1:9093,b2:9093/***"),
+        ("relay_to", "Kafka://sekret@b1/orders", "Kafka://b1/***"),
+        ("relay_to", "kafka://me:se/kret@b1/orders", "***"),
+        ("relay_to", "kafka://me:se@k/ret@b1/orders", "***"),
+        ("relay_to", "kafka:me:sekret@b1/orders", "***"),
+        ("relay_to", "kafka://b1/orders", "kafka://b1/***"),
         ("traces_url", "https://u:sekret@collector.example/v1", "https://u:***@collector.example/v1"),
         ("public_url", "https://redeem.example:8443", "https://redeem.example:8443"),
         ("mail_from", "Shop: invites <invites@example.com>", "Shop: invites <invites@example.com>"),
@@ -28,7 +37,7 @@ from projections.config.settings import LedgerSettings
     ],
 )
 def test_values_are_shown_without_their_secrets(field: str, value: str, masked: str) -> None:
-    """Of a URL the password alone, also if its special characters are not encoded."""
+    """Of a URL the password, also if its special characters are not encoded; of a relay's target the path, too."""
     assert mask_setting(LedgerSettings.model_fields[field], value) == masked
 
 
