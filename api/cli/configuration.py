@@ -23,7 +23,7 @@ from api.errors import ApplicationError
 from api.http.validation_errors import field_errors
 from api.i18n.messages import refusal_detail
 from api.use_cases.configuration.changes import PlanContext, PlannedChange
-from api.use_cases.configuration.config_file import FILE_BYTES_MAX, ConfigFile, ConfigFileError
+from api.use_cases.configuration.config_file import FILE_BYTES_MAX, ConfigFile, ConfigFileError, find_repeated
 from api.use_cases.configuration.plan import export_config, plan_changes
 from domain.events.campaign import Counting
 from projections.terminal.exit_codes import ExitCode
@@ -108,16 +108,24 @@ def config(
 
     `ledger apply` reads it. It holds no secret, no code and no personal data of customers. Ids are those of this
     ledger: with them a campaign can be renamed here, without them the file creates the same objects in another ledger.
+    Without ids, two keys of one name or two webhooks of one URL are refused (exit code 4).
 
     Example: `ledger export config --output ledger.toml`
     """
-    with Session(context.obj).open_ledger() as ledger, open_output_file(output) as file:
+    with Session(context.obj).open_ledger() as ledger:
         exported = export_config(ledger.storage, ledger.now())
-        if without_ids:
-            exported = {kind: [_drop_id(one) for one in entries] for kind, entries in exported.items()}
-        document = {name: _plain(one) for name, one in exported.items()}
+    if without_ids:
+        if repeated := _list_repeated(exported):
+            say_error(
+                f"without ids, a file cannot tell apart what has one name or URL: {', '.join(repeated)}; revoke, rename"
+                " or remove all but one, or leave out --without-ids"
+            )
+            return ExitCode.REFUSED
+        exported = {kind: [_drop_id(one) for one in entries] for kind, entries in exported.items()}
+    document = {name: _plain(one) for name, one in exported.items()}
+    with open_output_file(output) as file:
         file.write(tomli_w.dumps(document, multiline_strings=True).encode())
-    return 0
+    return ExitCode.OK
 
 
 @dataclass(slots=True)
@@ -243,6 +251,15 @@ def _describe(change: PlannedChange) -> dict[str, Any]:
         "differences": [one._asdict() for one in change.differences],
         "limits": choices,
     }
+
+
+def _list_repeated(exported: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Return the kinds and names by which `apply` would not tell entries apart."""
+    return [
+        f"{kind} {name}"
+        for kind, entries in exported.items()
+        for name in find_repeated(str(entry.get("url") or entry["name"]) for entry in entries)
+    ]
 
 
 def _drop_id(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import math
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, TypeVar
 from uuid import UUID
 
 import orjson
@@ -35,6 +35,7 @@ from domain.values.email_branding import parse_accent, parse_logo
 from domain.values.group_name import NAME_LENGTH_MAX
 from projections.config.staff_roles import Role
 
+T = TypeVar("T")
 FILE_BYTES_MAX: Final = 32 * 1024 * 1024
 """A larger file is not read: it holds some 350 groups with the largest logo, or 100,000 campaigns."""
 CHANNEL_SETTINGS_MAX: Final = 20
@@ -173,9 +174,13 @@ class KeyEntry(StrictRequest):
 Entry = GroupEntry | WebhookEntry | CampaignEntry | KeyEntry
 
 
+def find_repeated(keys: Iterable[T]) -> list[T]:
+    """Return what entries cannot be told apart by."""
+    return [key for key, count in Counter(keys).items() if count > 1]
+
+
 def _each_once(entries: list[Any]) -> list[Any]:
-    counts = Counter(entry.id or entry.entry_name for entry in entries)
-    if more := [key for key, count in counts.items() if count > 1]:
+    if more := find_repeated(entry.id or entry.entry_name for entry in entries):
         raise ValueError(f"has two entries for {more[0]}: write the id of each")
     return entries
 

@@ -3,11 +3,13 @@
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from domain.commands.campaign.waiting_list import JoinWaitingList
+from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.images import make_png
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -107,6 +109,25 @@ def test_export_without_ids_creates_the_same_in_another_ledger(apply: Apply, ter
     assert not any("id" in entry for entries in tomllib.loads(without).values() for entry in entries)
     assert (refused.status, created.status) == (4, 0)
     assert "create webhook https://shop.example.com/hook" in created.out
+
+
+def test_export_without_ids_is_refused_if_names_are_not_unique(
+    apply: Apply, terminal: Terminal, bench: LedgerBench, tmp_path: Path
+) -> None:
+    """Such a file would be refused by `apply`: two keys while one replaces the other, or two endpoints of one URL."""
+    apply(WHOLE, "--yes")
+    terminal.ledger("key", "create", "web shop", "--scope", "redeem")
+    endpoint = (uuid4(), "https://shop.example.com/hook", (), 1, uuid4(), bench.context().now)
+    WebhookEndpointRepository(bench.storage).insert(*endpoint)
+    file = tmp_path / "ledger.toml"
+    file.unlink()
+
+    refused = terminal.ledger("export", "config", "--without-ids", "--output", str(file))
+    with_ids = terminal.ledger("export", "config").out
+
+    assert (refused.status, file.exists()) == (4, False)
+    assert "webhooks https://shop.example.com/hook, keys web shop;" in refused.err
+    assert apply(with_ids).err.startswith("nothing to change")
 
 
 def test_people_who_wait_are_an_effect(apply: Apply, bench: LedgerBench) -> None:
