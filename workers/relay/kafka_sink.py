@@ -32,9 +32,10 @@ GUARANTEES: Final[Mapping[str, str | int | bool]] = {
 DEFAULTS: Final[Mapping[str, str | int]] = {
     "client.id": "redemption-ledger",
     "log_level": 2,  # above it, the client writes to stderr what its errors say
-    "reconnect.backoff.ms": 1_000,  # its 0.1 s would try a wrong password a dozen times a second
 }
 """Of properties that a file may set."""
+BACKOFF: Final[Mapping[str, str | int]] = {"reconnect.backoff.ms": 1_000}
+"""Another default: the client's 0.1 s would try a wrong password a dozen times a second."""
 SIGN_IN: Final[Mapping[str, str]] = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}
 """Of a URL with user and password; a file may set others."""
 ALIASES: Final = frozenset(
@@ -93,8 +94,9 @@ class KafkaUrl:
         login, _, brokers = parts.netloc.rpartition("@")
         user, _, password = login.partition(":")
         topic = parts.path.removeprefix("/")
-        is_plain = not (parts.query or parts.fragment) and _TOPIC.fullmatch(topic) and bool(login) == bool(password)
-        if not is_plain or not all(_BROKERS.fullmatch(broker) for broker in brokers.split(",")):
+        is_plain = not (parts.query or parts.fragment) and _TOPIC.fullmatch(topic)
+        may_sign_in = not login or (user and password and "@" not in login)
+        if not (is_plain and may_sign_in) or not all(_BROKERS.fullmatch(broker) for broker in brokers.split(",")):
             raise ValueError(FORM)
         properties = {"sasl.username": unquote(user), "sasl.password": unquote(password)}
         return cls(brokers, topic, {**SIGN_IN, **properties} if login else {})
@@ -142,8 +144,10 @@ class KafkaSink:
     ) -> None:
         self._url, self._clock = url, clock
         self._error: KafkaError | None = None
+        # Our shortest pause could be longer than the longest one of the file, which the client refuses.
+        defaults = DEFAULTS if "reconnect.backoff.max.ms" in properties else {**BACKOFF, **DEFAULTS}
         self._config = {
-            **DEFAULTS, **properties, **GUARANTEES, "bootstrap.servers": url.brokers, "error_cb": self._keep_error
+            **defaults, **properties, **GUARANTEES, "bootstrap.servers": url.brokers, "error_cb": self._keep_error
         }  # fmt: skip
         self._has_topic = False
         self._producer = self._open()

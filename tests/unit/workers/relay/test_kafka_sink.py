@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from workers.relay.kafka_sink import GUARANTEES, SIGN_IN, KafkaUrl, read_properties, write_headers
+from workers.relay.kafka_sink import GUARANTEES, SIGN_IN, KafkaSink, KafkaUrl, read_properties, write_headers
 from workers.relay.sink import RelayRecord
 
 
@@ -58,7 +58,11 @@ def test_url_may_sign_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "login", ["hunter2", "ann:", "ann:hun[ter2]", "ann:hunter2/", "ann:hunter2#", "ann:hun\uff0fter2"]
+    "login",
+    [
+        *("hunter2", ":hunter2", "ann:", "ann:hun[ter2]", "ann:hunter2/", "ann:hunter2#", "ann:hun\uff0fter2"),
+        "ann:hunter2@broker0:9092,carl:x",
+    ],
 )
 def test_malformed_login_is_refused_and_not_repeated(login: str) -> None:
     """Errors are in logs."""
@@ -85,6 +89,13 @@ def test_property_that_the_order_depends_on_is_refused(tmp_path: Path, name: str
         read_properties(path)
 
     assert "hunter2" not in str(raised.value)
+
+
+def test_file_may_set_a_longest_pause_below_our_shortest() -> None:
+    """The client refuses a shortest pause that is longer than the longest one."""
+    sink = KafkaSink(KafkaUrl.parse("kafka://127.0.0.1:9/t"), {"reconnect.backoff.max.ms": "500"})
+
+    sink.close()
 
 
 @pytest.mark.parametrize("line", ["hunter2", "=hunter2"])
