@@ -94,7 +94,8 @@ GUIDANCE: Final = {
     "signing a checkpoint failed": "The database was restored from an older backup; `why` says more. See [older"
     " state](../how-to/backup.md#an-older-state-is-noticed).",
     "recording folded counts failed": "Requests of assistants for the audit log: `counts` has them. A later"
-    " record holds them, too, unless the process ends; check PostgreSQL if it continues.",
+    " record holds them, too, unless the process ends. If it continues, check PostgreSQL, or report the traceback as"
+    " a bug.",
     "recording the use of a key failed": "A later request records it. `kind` is `use` or `refusal`; check"
     " PostgreSQL if it continues.",
     "single sign-on refused": "A sign-in through the identity provider was refused; `why` says why ([single"

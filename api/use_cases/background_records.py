@@ -51,7 +51,8 @@ async def _write(kind: str, write: Callable[[], Awaitable[object]]) -> None:
 class FoldedRecords:
     """Records of what an account may bring about at any rate: at most one each `every_s` seconds, with the counts.
 
-    The first is written immediately. What comes later is counted, and no count is lost unless the process is killed.
+    The first is written immediately. What comes later is counted. A record that failed is written again with the next
+    one, so counts may repeat if the database wrote them too late, and none is lost unless the process is killed.
     """
 
     def __init__(self, every_s: float = FOLDED_S) -> None:
@@ -84,8 +85,11 @@ class FoldedRecords:
             while counts := self._counts.pop(account_id, None):
                 try:
                     await write(counts)
-                except ApplicationError as error:
-                    log.warning("recording folded counts failed", extra={"counts": dict(counts), "why": error.code})
+                except Exception as error:
+                    if isinstance(error, ApplicationError):
+                        log.warning("recording folded counts failed", extra={"counts": dict(counts), "why": error.code})
+                    else:
+                        log.exception("recording folded counts failed", extra={"counts": dict(counts)})
                     if self._closing.is_set():
                         return
                     self._counts.setdefault(account_id, Counter()).update(counts)

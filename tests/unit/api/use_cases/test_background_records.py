@@ -101,7 +101,8 @@ def test_folded_records_hold_every_count_and_are_few() -> None:
     assert sorted(written[2:]) == sorted([(account_id, {"b": 1}), (other_id, {"a": 1})])
 
 
-def test_folded_records_are_not_lost_while_the_database_is_unavailable(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ApplicationError("UNAVAILABLE"), RuntimeError("a defect")])
+def test_folded_records_are_not_lost_while_writing_fails(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     """They are written with those that came later; at the end of the process they are in its log."""
     written: list[dict[str, int]] = []
 
@@ -110,7 +111,7 @@ def test_folded_records_are_not_lost_while_the_database_is_unavailable(caplog: p
 
         async def write(counts: Mapping[str, int]) -> None:
             if next(failures):
-                raise ApplicationError("UNAVAILABLE")
+                raise error
             written.append(dict(counts))
             has_written.set()
 
