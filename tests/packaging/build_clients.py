@@ -21,6 +21,7 @@ from tests.packaging.build_release import (
     export_commit,
     normalize_archive,
     read_git,
+    require_tools_of,
     run_tool,
     write_digests,
 )
@@ -39,7 +40,9 @@ def build_clients(folder: Path, revision: str = "HEAD") -> None:
 
     Raises:
         subprocess.CalledProcessError: A tool refused.
+        ValueError: The tools are not those of the commit.
     """
+    require_tools_of(revision)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch)

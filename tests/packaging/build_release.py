@@ -1,6 +1,7 @@
 """Build the files of a release from a commit: `python -m tests.packaging.build_release FOLDER [--revision REVISION]`.
 
-The same commit gives the same bytes, whatever else the clone holds. `make dist` runs this.
+The same commit gives the same bytes. Its tools are run from the working tree, which must not differ in them.
+`make dist` runs this.
 """
 
 import argparse
@@ -34,6 +35,8 @@ SHARED: Final = ".data/data/share/redemption-ledger/"
 LOCK: Final = "requirements/servers.lock"
 EXTRAS_LOCKS: Final = ("requirements/kafka.lock", "requirements/tracing.lock")
 """What the extras add to `LOCK`; all locks have one version of a package."""
+TOOL_SOURCES: Final = ("tests/packaging", "tests/contracts/clients", "requirements")
+"""What a build runs from the working tree, and not from the commit that it builds."""
 LICENSE_FILES: Final = re.compile(r"\.dist-info/(?:.*/)?(?:LICEN[CS]E|COPYING|NOTICE)[^/]*$", re.IGNORECASE)
 
 
@@ -46,8 +49,10 @@ def build_release(folder: Path, revision: str = "HEAD") -> None:
 
     Raises:
         subprocess.CalledProcessError: A tool refused.
-        ValueError: The wheel has other top-level names than it should, or a package of the lock has no license text.
+        ValueError: The wheel has other top-level names than it should, a package of the lock has no license text, or
+            the tools are not those of the commit.
     """
+    require_tools_of(revision)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "source"
@@ -63,6 +68,13 @@ def build_release(folder: Path, revision: str = "HEAD") -> None:
         sbom = ("--mc-type", "application", "--output-reproducible", "--output-file", folder / "sbom.cdx.json")
         run_tool(TOOLS / "cyclonedx-py", "requirements", source / LOCK, "--pyproject", source / "pyproject.toml", *sbom)
     write_digests(folder)
+
+
+def require_tools_of(revision: str) -> None:
+    """Raise ValueError if the tools of the working tree are not those of a commit: they decide about the bytes."""
+    command = ["git", "-C", str(ROOT), "diff", "--quiet", revision, "--", *TOOL_SOURCES]
+    if subprocess.run(command, check=False, timeout=STEP_S_MAX).returncode:
+        raise ValueError(f"{' or '.join(TOOL_SOURCES)} differs from {revision}: check out {revision}, without changes")
 
 
 def export_commit(revision: str, folder: Path) -> None:
