@@ -264,11 +264,11 @@ class CodeNotJoinable(RefusalWithReason):
 
 
 class WaitingListClosed(RefusalWithReason):
-    """A person is not put on the waiting list: there is none, a use is left, they have one, or the list is full."""
+    """A person is not put on the waiting list: there is none, they need not wait for a use, or the list is full."""
 
     code = "WAITING_LIST_CLOSED"
     kind = "conflict"
-    reasons = ("none", "uses_left", "has_use", "full")
+    reasons = ("none", "uses_left", "full")
 
 
 class CampaignConflict(RefusalWithReason):

@@ -137,7 +137,7 @@ def join_waiting_list(command: JoinWaitingList, working_set: WorkingSet, policy:
     """Give a person the last place of the waiting list, or return the one that they have.
 
     Raises:
-        Refusal: One of `JoinWaitingList.refusals`; `why` of the last one is none, uses_left, has_use or full.
+        Refusal: One of `JoinWaitingList.refusals`; `why` of the last one is none, uses_left or full.
     """
     campaign = _find_full_campaign(command, working_set, policy)
     code = working_set.find_code(command.code_digests)
@@ -186,8 +186,8 @@ def _find_full_campaign(command: JoinWaitingList, working_set: WorkingSet, polic
     except (CampaignHeld, CampaignExhausted) as error:
         campaign_id = error.campaign_id
     else:
-        why = "uses_left" if decision.reservation_id == command.redeem.reservation_id else "has_use"
-        raise decision.refusal or find_hidden_answer(command.context) or WaitingListClosed(why)
+        # The same for a person with a use as for one who can take one, or strangers could tell customers apart.
+        raise decision.refusal or find_hidden_answer(command.context) or WaitingListClosed("uses_left")
     if campaign_id is None:
         raise AssertionError("a refusal by a campaign names it")
     return working_set.campaigns[campaign_id]

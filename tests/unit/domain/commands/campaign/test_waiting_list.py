@@ -345,12 +345,19 @@ def test_list_ends_with_its_term_or_its_campaign(end: str) -> None:
     assert waiting(scenario) == []
 
 
+def test_joining_has_one_answer_for_customers_and_strangers_while_a_use_is_left() -> None:
+    """No one learns from it who has a use of the code."""
+    scenario = full(2, max_per_person=1)
+    give_back(scenario, "p1")
+
+    assert [why(scenario.wait(person)) for person in ("p0", "li")] == ["WAITING_LIST_CLOSED/uses_left"] * 2
+
+
 def test_joining_is_refused_without_a_list_with_uses_left_and_beyond_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each says why; the rules of a redeem request come first."""
     without = full(waiting_hours=None)
-    left = full(max_per_person=1)
+    left = full()
     assert why(without.wait("li")) == "WAITING_LIST_CLOSED/none"
-    assert why(left.wait("p0")) == "WAITING_LIST_CLOSED/has_use"
     give_back(left)
     assert why(left.wait("li")) == "WAITING_LIST_CLOSED/uses_left"
 
