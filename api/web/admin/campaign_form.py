@@ -20,6 +20,7 @@ BLAMED_FIELD: Final[Mapping[str, str]] = {
     "uncounted": "max_uses",
     "no_mailboxes": "person_rule",
     "too_many_uses": "max_uses",
+    "waiting_without_limit": "max_uses",
 }
 """The field next to which the page shows a reason that is not the name of a field."""
 FIELD_CODES: Final = frozenset({"CAMPAIGN_TERMS_INVALID", "CAMPAIGN_CONFLICT"})

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable
+from typing import get_args
 from uuid import UUID, uuid4
 
 import pytest
 
 import api.web.admin.campaigns
 from api.web.admin import campaign_events
+from api.web.admin.campaign_form import BLAMED_FIELD
+from domain.events.campaign import CampaignContradiction
 from domain.values.email_domains import parse_domains
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient, AppResponse
@@ -184,6 +187,7 @@ def test_code_page_names_campaign_and_limit_that_held_a_request_back(
                 "denied_domains": "A domain is both",
             },
         ),
+        ({"waiting_hours": "24"}, {"max_uses": "A waiting list needs a limit over all codes."}),
     ],
 )
 def test_campaign_form_names_the_field_in_error_and_keeps_what_was_typed(
@@ -488,3 +492,8 @@ def test_issue_form_without_campaigns_shows_the_usual_limit(admin: StaffBrowser)
 
     assert page.find("input", id="max_uses").attributes["value"] == "1"
     assert "ampaign" not in page.find("form", action="/admin/batches").text
+
+
+def test_each_contradiction_of_terms_has_a_field_of_the_form() -> None:
+    """The page shows the reason next to it."""
+    assert {*get_args(CampaignContradiction)} <= BLAMED_FIELD.keys()
