@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.packaging import build_release
-from tests.packaging.build_release import TOOL_SOURCES, require_tools_of
+from tests.packaging.build_release import STEP_S_MAX, TOOL_SOURCES, require_tools_of
 
 GIT = ("git", "-c", "user.name=Tester", "-c", "user.email=tester@example.com", "-c", "commit.gpgsign=false")
 
@@ -14,7 +14,7 @@ GIT = ("git", "-c", "user.name=Tester", "-c", "user.email=tester@example.com", "
 def commit(clone: Path) -> None:
     """Commit all files of a clone."""
     for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "tests: Add a file")):
-        subprocess.run([*GIT, *words], cwd=clone, check=True, timeout=60)
+        subprocess.run([*GIT, *words], cwd=clone, check=True, timeout=STEP_S_MAX)
 
 
 @pytest.mark.parametrize("changed", TOOL_SOURCES)
