@@ -242,8 +242,8 @@ def _of_group(path: str, **fields: str) -> Make:
     return lambda audited_app: (f"{path}?name={audited_app.group()}", {"data": fields})
 
 
-def _failed(path: str) -> Make:
-    return lambda audited_app: (path.format(*audited_app.failed()), {})
+def _failed(path: str, **request: object) -> Make:
+    return lambda audited_app: (path.format(*audited_app.failed()), request)
 
 
 CODE, RESERVATION, CAMPAIGNS = "/api/v1/codes/{}", "/api/v1/reservations/{}", "/api/v1/campaigns"
@@ -518,7 +518,9 @@ AUDITED: Final[dict[str, Make]] = {
     ),
     "POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}": _failed("/admin/webhooks/{}/deliveries/{}"),
     "POST /admin/webhooks/{endpoint_id}/remove": _at("/admin/webhooks/{}/remove", AuditedApp.endpoint, data=REASON),
-    "POST /admin/webhooks/{endpoint_id}/{state}": _at("/admin/webhooks/{}/disable", AuditedApp.endpoint, data=REASON),
+    "POST /admin/webhooks/{endpoint_id}/disable": _at("/admin/webhooks/{}/disable", AuditedApp.endpoint, data=REASON),
+    "POST /admin/webhooks/{endpoint_id}/redeliver": _failed("/admin/webhooks/{}/redeliver", data=REASON),
+    "POST /admin/webhooks/{endpoint_id}/{state}": _at("/admin/webhooks/{}/test", AuditedApp.endpoint),
 }
 """Routes that change something or reveal private data, each with a request that does so."""
 

@@ -293,6 +293,8 @@ GET /admin/webhooks/{endpoint_id}/disable
 GET /admin/webhooks/{endpoint_id}/redeliver
 GET /admin/webhooks/{endpoint_id}/remove
 POST /admin/webhooks/{endpoint_id}/remove
+POST /admin/webhooks/{endpoint_id}/disable
+POST /admin/webhooks/{endpoint_id}/redeliver
 POST /admin/webhooks/{endpoint_id}/{state}
 POST /api/v1/campaigns
 PATCH /api/v1/hand-outs/{hand_out_id}

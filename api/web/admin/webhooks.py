@@ -155,6 +155,30 @@ def ask_to_redeliver(request: Request, admin: AdminContextDep, staff: Admin, end
     return ask_confirmation(request, staff, _question(request, admin, endpoint_id, "redeliver_failed"))
 
 
+@router.post("/{endpoint_id}/disable")
+async def disable_on_page(
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    endpoint_id: UUID,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Disable an endpoint."""
+    return await run_action(request, admin, staff, endpoint_id, "disable", reason)
+
+
+@router.post("/{endpoint_id}/redeliver")
+async def redeliver_all_on_page(
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    endpoint_id: UUID,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Send again what failed."""
+    return await run_action(request, admin, staff, endpoint_id, "redeliver", reason)
+
+
 @router.post("/{endpoint_id}/{state}")
 async def run_action(
     request: Request,
@@ -164,7 +188,7 @@ async def run_action(
     state: str,
     reason: Annotated[str, Form()] = "",
 ) -> Response:
-    """Enable or disable an endpoint, renew its secret, send a test, or resend what failed."""
+    """Enable an endpoint, renew its secret, or send a test."""
     settings = admin.services.settings
     wait_s = settings.webhook_timeout_s + SPARE_S if state == "test" else settings.request_wait_s
     return await run_blocking(wait_s, _run_action, request, admin, staff, endpoint_id, state, reason)

@@ -206,7 +206,7 @@ def test_few_questions_are_answered_at_a_time(shared_app: AppClient, monkeypatch
     async def run_at_once(_: object, function: Callable[..., object], *arguments: object) -> object:
         return function(*arguments)
 
-    async def count(*_: object) -> Answer:
+    async def count(*_asked: object) -> Answer:
         nonlocal active, most
         active += 1
         most = max(most, active)

@@ -39,6 +39,7 @@ def test_relay_sends_signed_batches_until_it_is_stopped(bench: LedgerBench, tmp_
         **os.environ,
         **environment(settings_for(bench.database_url), tmp_path, NO_STREAM),
         "LEDGER_WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8",
+        "LEDGER_PUBLIC_URL": "https://codes.example.com",
     }
     with WebhookReceiver() as server:
         variables["LEDGER_RELAY_TO"] = f"{server.url}&token=hunter2"
