@@ -36,6 +36,7 @@ def test_past_shows_how_many_waited_and_how_many_uses_were_offered(app: AppClien
         shown = dict(zip(names, values, strict=True))
         return [shown.get(name, "") for name in ("Waiting list", "Offered uses")]
 
+    assert "/support/reservations/None" not in admin.get(path).text
     assert [read_rows(at) for at in times] == [["", ""], ["2", "0"], ["2", "1"]]
 
 
