@@ -121,7 +121,7 @@ class Questions:
             raise
 
     def _count(self, who: Identity, what: Counted, name: str | None = None) -> None:
-        """Count a request that has no line of its own: the audit log has one line of them each minute.
+        """Count a request that is not recorded singly: the audit log has one line a minute for all of them.
 
         Args:
             who: The caller.

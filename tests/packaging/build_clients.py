@@ -81,16 +81,9 @@ def build_typescript_client(document: Document, source: Path, folder: Path, seco
         write_sources(document, project)
         done = node_programs.run_program("tsc", "--project", str(project))
         assert done.returncode == 0, done.stdout
-        packed = subprocess.run(
-            ["npm", "pack", "--silent"],  # noqa: S607 - from PATH, as `npm ci`
-            cwd=project,
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-            timeout=STEP_S_MAX,
-        )
-        package = folder / packed.stdout.strip()
-        package.write_bytes(normalize_archive((project / package.name).read_bytes(), seconds))
+        packed = node_programs.pack(project)
+        package = folder / packed.name
+        package.write_bytes(normalize_archive(packed.read_bytes(), seconds))
         return package
 
 

@@ -146,11 +146,9 @@ class KafkaSink:
         self._error: KafkaError | None = None
         # Our shortest pause could be longer than the longest one of the file, which the client refuses.
         defaults = DEFAULTS if "reconnect.backoff.max.ms" in properties else {**BACKOFF, **DEFAULTS}
-        self._config = {
-            **defaults, **properties, **GUARANTEES, "bootstrap.servers": url.brokers, "error_cb": self._keep_error
-        }  # fmt: skip
+        self._config = {**defaults, **properties, **GUARANTEES, "error_cb": self._keep_error}
         self._has_topic = False
-        self._producer = self._open()
+        self._producer = self._open(url.brokers)
 
     def send(self, records: Sequence[RelayRecord]) -> None:
         """Produce records and wait for the acknowledgement of each."""
@@ -198,13 +196,11 @@ class KafkaSink:
         return cluster_id is not None and cluster_id == self._read_cluster_id(other.brokers)
 
     def _read_cluster_id(self, brokers: str) -> str | None:
-        from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - the extra kafka
-
         try:
-            metadata = Producer({**self._config, "bootstrap.servers": brokers}).list_topics(timeout=LONGEST_SEND_S / 2)
-        except KafkaException:
+            with self._explained():
+                return self._open(brokers).list_topics(timeout=LONGEST_SEND_S / 2).cluster_id or None
+        except (SinkRefusedError, SinkUnavailableError):
             return None
-        return metadata.cluster_id or None
 
     def close(self) -> None:
         """Drop what was not acknowledged."""
@@ -231,13 +227,13 @@ class KafkaSink:
                 on_delivery=keep,
             )
 
-    def _open(self) -> "Producer":
+    def _open(self, brokers: str) -> "Producer":
         try:
             from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - the extra kafka
         except ImportError as error:
             raise SinkRefusedError(INSTALL) from error
         try:
-            return Producer(self._config)
+            return Producer({**self._config, "bootstrap.servers": brokers})
         except KafkaException as error:
             raise SinkRefusedError(f"the properties of the Kafka client: {error.args[0].str()}") from error
         except (TypeError, ValueError) as error:
@@ -247,7 +243,7 @@ class KafkaSink:
         """Open another producer: this one sends nothing more, so nothing follows what is missing."""
         self.close()
         self._has_topic, self._error = False, None
-        self._producer = self._open()
+        self._producer = self._open(self._url.brokers)
 
     def _keep_error(self, error: "KafkaError") -> None:
         if self._error is None or error.name() != ALL_DOWN:
@@ -262,8 +258,8 @@ class KafkaSink:
         except BufferError as error:
             raise SinkTooLargeError("the queue of the Kafka client is full: queue.buffering.max.messages") from error
         except KafkaException as error:
-            self._producer.poll(0)
-            # A client that cannot sign in says so here, and to its caller only that no broker answered.
+            # A client that cannot sign in says so here, at times a moment after it said that no broker answered.
+            self._producer.poll(POLL_S)
             has_no_answer = error.args[0].name() in NO_ANSWER
             raise self._explain(self._error if has_no_answer else error.args[0]) from error
 

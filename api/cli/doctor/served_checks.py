@@ -9,7 +9,7 @@ from projections.config.settings import LedgerSettings
 
 
 def check_server(settings: LedgerSettings) -> list[CheckResult]:
-    """Check database, standby, broker, worker, beat and identity provider, and write nothing.
+    """Check database, standby, broker, worker, beat and identity provider; store nothing.
 
     Args:
         settings: Those of the process.

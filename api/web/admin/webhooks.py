@@ -42,7 +42,6 @@ from projections.repositories.webhook_secrets import WebhookSecretRepository
 PER_PAGE: Final = 25
 BY_CREATION: Final = SortedBy(column="created", default="oldest")
 STATES: Final[tuple[DeliveryState, ...]] = get_args(DeliveryState)
-ASKED: Final[dict[str, ConfirmedAction]] = {"disable": "disable_webhook", "redeliver": "redeliver_failed"}
 NO_EXTRA: Final[dict[str, Any]] = {}
 
 router = APIRouter(prefix="/admin/webhooks", route_class=SupportRoute)
@@ -156,7 +155,7 @@ def ask_to_redeliver(request: Request, admin: AdminContextDep, staff: Admin, end
 
 
 @router.post("/{endpoint_id}/disable")
-async def disable_on_page(
+def disable_on_page(
     request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
@@ -164,11 +163,15 @@ async def disable_on_page(
     reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Disable an endpoint."""
-    return await run_action(request, admin, staff, endpoint_id, "disable", reason)
+    if not is_valid_reason(reason):
+        return ask_confirmation(request, staff, _question(request, admin, endpoint_id, "disable_webhook"), reason)
+    audit_log, endpoint = admin.services.open_audit_log(staff.caller()), endpoint_of(admin.services, endpoint_id)
+    change_endpoint(audit_log, endpoint, EndpointTerms(state="disabled"), reason.strip())
+    return see_other(f"/admin/webhooks/{endpoint_id}")
 
 
 @router.post("/{endpoint_id}/redeliver")
-async def redeliver_all_on_page(
+def redeliver_failed_on_page(
     request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
@@ -176,29 +179,24 @@ async def redeliver_all_on_page(
     reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Send again what failed."""
-    return await run_action(request, admin, staff, endpoint_id, "redeliver", reason)
+    if not is_valid_reason(reason):
+        return ask_confirmation(request, staff, _question(request, admin, endpoint_id, "redeliver_failed"), reason)
+    audit_log, endpoint = admin.services.open_audit_log(staff.caller()), endpoint_of(admin.services, endpoint_id)
+    redeliver_failed(audit_log, endpoint_id, endpoint.created_at, reason.strip())
+    return see_other(f"/admin/webhooks/{endpoint_id}#log")
 
 
 @router.post("/{endpoint_id}/{state}")
 async def run_action(
-    request: Request,
-    admin: AdminContextDep,
-    staff: AdminWithForm,
-    endpoint_id: UUID,
-    state: str,
-    reason: Annotated[str, Form()] = "",
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, endpoint_id: UUID, state: str
 ) -> Response:
     """Enable an endpoint, renew its secret, or send a test."""
     settings = admin.services.settings
     wait_s = settings.webhook_timeout_s + SPARE_S if state == "test" else settings.request_wait_s
-    return await run_blocking(wait_s, _run_action, request, admin, staff, endpoint_id, state, reason)
+    return await run_blocking(wait_s, _run_action, request, admin, staff, endpoint_id, state)
 
 
-def _run_action(
-    request: Request, admin: AdminContext, staff: Staff, endpoint_id: UUID, state: str, reason: str
-) -> Response:
-    if state in ASKED and not is_valid_reason(reason):
-        return ask_confirmation(request, staff, _question(request, admin, endpoint_id, ASKED[state]), reason)
+def _run_action(request: Request, admin: AdminContext, staff: Staff, endpoint_id: UUID, state: str) -> Response:
     services, audit_log = admin.services, admin.services.open_audit_log(staff.caller())
     endpoint = endpoint_of(services, endpoint_id)
     if state == "test":
@@ -207,13 +205,9 @@ def _run_action(
     if state == "secret":
         secret = renew_secret(audit_log, endpoint_id, endpoint.url)
         return _render_endpoint(request, admin, staff, endpoint_id, {"secret": secret})
-    if state == "redeliver":
-        redeliver_failed(audit_log, endpoint_id, endpoint.created_at, reason.strip())
-        return see_other(f"/admin/webhooks/{endpoint_id}#log")
-    if state not in {"enable", "disable"}:
+    if state != "enable":
         raise ApplicationError("NOT_FOUND")
-    terms = EndpointTerms(state="enabled" if state == "enable" else "disabled")
-    change_endpoint(audit_log, endpoint, terms, reason.strip() or None)
+    change_endpoint(audit_log, endpoint, EndpointTerms(state="enabled"))
     return see_other(f"/admin/webhooks/{endpoint_id}")
 
 

@@ -1,6 +1,8 @@
 """An OpenAPI document whose texts try to leave the docstrings and comments that are generated from it."""
 
-from typing import Any, Final
+from typing import Final
+
+from tests.contracts.clients.strict_decoder import Document
 
 TEXT: Final = '''A """ ends.
 """
@@ -9,12 +11,12 @@ PLANTED = 1
 WORDS: Final = ("description", "summary", "title")
 
 
-def make_hostile(part: Any) -> Any:  # noqa: ANN401 - any part of a document is a JSON value
-    """Return a copy of a document, or of a part, in which every text is hostile."""
+def make_hostile(document: Document) -> Document:
+    """Return a copy of a document, or of an object in it, in which every text is hostile."""
+    return {name: TEXT if name in WORDS and isinstance(each, str) else _change(each) for name, each in document.items()}
+
+
+def _change(part: object) -> object:
     if isinstance(part, list):
-        return [make_hostile(each) for each in part]
-    if not isinstance(part, dict):
-        return part
-    return {
-        name: TEXT if name in WORDS and isinstance(each, str) else make_hostile(each) for name, each in part.items()
-    }
+        return [_change(each) for each in part]
+    return make_hostile(part) if isinstance(part, dict) else part

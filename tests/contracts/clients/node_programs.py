@@ -42,6 +42,15 @@ def run_node(script: Path, *arguments: Path) -> subprocess.CompletedProcess[str]
     return _run(["node", str(script), *map(str, arguments)])
 
 
+def pack(project: Path) -> Path:
+    """Pack a project as `npm publish` does; return the archive, which is in its folder."""
+    done = _run(["npm", "pack", "--silent"], project)
+    if done.returncode:
+        raise AssertionError(f"npm pack: exit {done.returncode}\n{done.stdout}")
+    (archive,) = project.glob("*.tgz")
+    return archive
+
+
 def write_document(document: Document) -> Path:
     """Write a document to where the rules of the linters expect it."""
     BUILD.mkdir(exist_ok=True)
@@ -50,10 +59,10 @@ def write_document(document: Document) -> Path:
     return path
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], folder: Path = FOLDER) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
-        cwd=FOLDER,
+        cwd=folder,
         env={**os.environ, **QUIET},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -463,6 +463,6 @@ const flows = [
   ...[giveAnExistingCode, followRecipients, brandAGroup, connectAGroup, reportByAMailProvider, runWebhooks, readEvents, exportAndForget, signIn],
 ];
 for (const flow of flows) {
-  console.error(flow.name);
+  console.log(flow.name);
   await flow();
 }

@@ -227,7 +227,7 @@ def test_resend_says_who_gets_which_email_and_keeps_the_code(app: AppClient, adm
     people = read_page(admin.get(path).text).find("section", aria_labelledby="people")
 
     queued = read_page(admin.get(f"{path}?state=queued").text).find("table", class_="list list-cards")
-    again = confirm(str(queued.find_all("a", class_="act")[1].attributes["href"]), "once more")
+    again = confirm(str(queued.find_all("a", class_="act")[1].attributes["href"]), "asked again")
 
     assert [link.text for link in links] == ["Send again l***@example.com", "Send now w***@example.com"]
     assert links[0].attributes["href"] == f"/support{path[6:]}/recipients/{code_id}/resend?back=list"
@@ -240,7 +240,7 @@ def test_resend_says_who_gets_which_email_and_keeps_the_code(app: AppClient, adm
     assert "state=queued" in again.headers["location"]
     assert read_page(admin.get(again.headers["location"]).text).find("p", class_="done").text.endswith("is queued.")
     audit = admin.get("/support/audit").text
-    assert [audit.count(reason) for reason in ("asked by phone", "once more")] == [2, 1]
+    assert [audit.count(reason) for reason in ("asked by phone", "asked again")] == [2, 1]
 
 
 def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(

@@ -155,7 +155,7 @@ def test_support_records_a_bounce_on_the_page_of_the_recipient(shared_app: AppCl
     confirmation = support.get(form)
     without_reason = support.submit(form, form, reason=" ")
     recorded = support.submit(form, form, reason="the mailbox is full")
-    repeated = support.submit(form, form, reason="once more")
+    repeated = support.submit(form, form, reason="asked again")
     page = support.get(recorded.headers["location"])
 
     assert [form in targets for targets in links] == [True, False, False]
@@ -167,7 +167,7 @@ def test_support_records_a_bounce_on_the_page_of_the_recipient(shared_app: AppCl
     assert recorded.headers["location"].startswith(f"{path}?")
     history = support.get(f"/support/codes/{code_id}").text
     assert history.count("the mailbox is full") == 1
-    assert "once more" not in history
+    assert "asked again" not in history
 
 
 def test_bounce_of_an_email_that_was_not_sent_is_refused(shared_app: AppClient, shared_sign_in: SignIn) -> None:
