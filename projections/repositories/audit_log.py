@@ -7,7 +7,7 @@ is about something that was rolled back.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args
 from uuid import UUID
 
 from psycopg import Connection
@@ -20,7 +20,22 @@ from projections.storage.bootstrap import LedgerStore
 
 T = TypeVar("T")
 
-AuditAction = Literal[
+PersonAction = Literal[
+    "unmasked_email",
+    "unmasked_code",
+    "revealed_link",
+    "exported_person",
+    "undid_opt_out",
+    "allowed_emails",
+    "requested_hand_out_email",
+    "proposed",
+    "approved",
+    "rejected",
+    "withdrew",
+    "let_expire",
+]
+"""An action whose reason is about the person of its subject: a recipient, a reservation or a code."""
+LedgerAction = Literal[
     "signed_in",
     "sign_in_failed",
     "sign_on_refused",
@@ -36,9 +51,6 @@ AuditAction = Literal[
     "made_recovery_codes",
     "refused_factor",
     "ended_sessions",
-    "unmasked_email",
-    "unmasked_code",
-    "revealed_link",
     "issued_codes",
     "imported_codes",
     "exported_codes",
@@ -76,101 +88,21 @@ AuditAction = Literal[
     "forgot_person",
     "erased_unaccepted",
     "rotated_keys",
-    "exported_person",
-    "undid_opt_out",
-    "allowed_emails",
     "uploaded_recipients",
     "sent_hand_out_test",
-    "requested_hand_out_email",
-    "proposed",
-    "approved",
-    "rejected",
-    "withdrew",
-    "let_expire",
     "asked_question",
     "other_questions",
     "moved_relay",
     "removed_relay",
 ]
+"""An action whose reason or details are about no single person; why a person was erased is kept as evidence."""
+AuditAction = Literal[PersonAction, LedgerAction]
 
-
-ABOUT_PERSONS: Final[frozenset[AuditAction]] = frozenset(
-    {
-        *("unmasked_email", "unmasked_code", "revealed_link", "exported_person", "undid_opt_out", "allowed_emails"),
-        *("requested_hand_out_email", "proposed", "approved", "rejected", "withdrew", "let_expire"),
-    }
-)
-"""Actions whose reason is about the person of their subject: a recipient, a reservation or a code."""
-ABOUT_LEDGER: Final[frozenset[AuditAction]] = frozenset(
-    {
-        "signed_in",
-        "sign_in_failed",
-        "sign_on_refused",
-        "signed_out",
-        "proved_identity",
-        "proof_failed",
-        "connected_identity",
-        "chose_break_glass",
-        "added_factor",
-        "renamed_factor",
-        "removed_factor",
-        "removed_factors",
-        "made_recovery_codes",
-        "refused_factor",
-        "ended_sessions",
-        "issued_codes",
-        "imported_codes",
-        "exported_codes",
-        "exported_emails",
-        "exported_audit",
-        "changed_codes",
-        "stopped_batch",
-        "made_key",
-        "replaced_key",
-        "changed_key",
-        "refused_key",
-        "revoked_key",
-        "added_staff",
-        "repeated_invitation",
-        "revoked_invitation",
-        "accepted_invitation",
-        "requested_password",
-        "changed_role",
-        "reset_password",
-        "removed_staff",
-        "changed_group",
-        "changed_channel",
-        "rotated_secret",
-        "made_webhook",
-        "changed_webhook",
-        "removed_webhook",
-        "redelivered",
-        "sent_test",
-        "changed_password",
-        "undid_outage",
-        "exported_keys",
-        "exported_vault",
-        "made_backup",
-        "imported_vault",
-        "forgot_person",
-        "erased_unaccepted",
-        "rotated_keys",
-        "uploaded_recipients",
-        "sent_hand_out_test",
-        "asked_question",
-        "other_questions",
-        "moved_relay",
-        "removed_relay",
-    }
-)
-"""Actions whose reason or details are about no single person; why a person was erased is kept as evidence."""
-
-ABOUT: Final[dict[AuditAction, str | None]] = {
-    **dict.fromkeys(ABOUT_PERSONS, None),
-    **dict.fromkeys(ABOUT_LEDGER, "ledger"),
+ABOUT: Final[dict[str, str | None]] = {
+    **dict.fromkeys(get_args(PersonAction)),
+    **dict.fromkeys(get_args(LedgerAction), "ledger"),
 }
-"""What the reason of each action is about; None for persons. An action that is missing here cannot be recorded."""
-
+"""What the reason of each action is about; None for persons."""
 
 NEED_PROOF: Final[frozenset[AuditAction]] = frozenset(
     {
