@@ -16,11 +16,10 @@ from api.i18n.messages import refusal_detail
 from api.use_cases.services import Caller, LedgerServices, SweepDispatcher
 from domain.commands.context import CommandContext
 from domain.errors import ReservationUnknown
+from domain.ports import Language
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import AuditLog
 from projections.storage.bootstrap import LedgerStore
-from projections.terminal.exit_codes import ExitCode
-from projections.terminal.text import say_error
 from projections.vault.random_source import RANDOM
 
 
@@ -47,6 +46,17 @@ SETTLING_COMMANDS_MAX = 100_000
 """More than a revoked code needs: 100 reservations each."""
 
 
+class CommandRefusedError(Exception):
+    """The ledger refuses what a command asks for. The message says why and what to do, in the operator's language."""
+
+
+def describe_refusal(error: ApplicationError, language: Language) -> str:
+    """Return why the ledger refuses what a command asks for, and what to do."""
+    if error.code == ReservationUnknown.code:
+        return "there is no such reservation: `ledger history CODE --json` lists the reservations of a code"
+    return refusal_detail(error.code, language, **error.facts)
+
+
 def create_operator() -> Caller:
     """Return the operator as caller of a new request, by whose id a lost answer to a commit is found again."""
     return Caller(actor="operator", actor_id=f"uid:{os.getuid()}", request_id=f"cli:{secrets.token_hex(8)}")
@@ -65,6 +75,7 @@ class Session(ReadSession):
 
         Raises:
             StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `LedgerStore.open`.
+            CommandRefusedError: The block raised an `ApplicationError`.
         """
         settings = self.read_settings()
         with self.explain_unavailability():
@@ -81,7 +92,11 @@ class Session(ReadSession):
                 new_ordered_id=RANDOM.draw_ordered_uuid,
                 settling_commands_max=SETTLING_COMMANDS_MAX,
             )
-            yield OpenLedger(settings, reader, services)
+            ledger = OpenLedger(settings, reader, services)
+            try:
+                yield ledger
+            except ApplicationError as error:
+                raise CommandRefusedError(describe_refusal(error, ledger.language)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +125,3 @@ class OpenLedger(OpenReader):
     def now(self) -> datetime:
         """Database time."""
         return self.services.now()
-
-    def report_refusal(self, error: ApplicationError) -> int:
-        """Print why the ledger refuses; return the exit code of that."""
-        if error.code == ReservationUnknown.code:
-            say_error("there is no such reservation: `ledger history CODE --json` lists the reservations of a code")
-        else:
-            say_error(refusal_detail(error.code, self.language, **error.facts))
-        return ExitCode.REFUSED

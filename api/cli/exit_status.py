@@ -7,7 +7,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.cli.context import describe_settings_error
+from api.cli.context import CommandRefusedError, describe_settings_error
 from api.cli.embedded.stack_error import StackError
 from api.cli.production_checks import UnsafeStartError
 from api.cli.read_session import find_language_of_locale
@@ -21,6 +21,7 @@ from projections.database.errors import (
     WrongKeysError,
 )
 from projections.engine_check.findings import UnsoundEngineError
+from projections.privacy.erasure import ErasedIdsFileError
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
 from projections.vault.vault import SealBrokenError
@@ -35,6 +36,8 @@ SERVICES = (
 )
 BY_TYPE = {
     UnsafeStartError: ExitCode.USAGE,
+    ErasedIdsFileError: ExitCode.USAGE,
+    CommandRefusedError: ExitCode.REFUSED,
     SealBrokenError: ExitCode.REFUSED,
     **dict.fromkeys(SERVICES, ExitCode.SERVICE),
 }

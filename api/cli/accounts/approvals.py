@@ -8,7 +8,6 @@ from api.cli.arguments import parse_id
 from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
-from api.errors import ApplicationError
 from api.schemas.approvals import ApprovalView
 from api.use_cases.approvals.decide import reject
 from projections.config.approvals import KINDS
@@ -74,10 +73,7 @@ def reject_proposal(
     """
     approval_id = parse_id(proposal, "proposal", "is not the ID of a proposal: `ledger approvals list` shows it")
     with Session(context.obj).open_ledger() as ledger:
-        try:
-            reject(ledger.services, approval_id, ledger.caller(), note)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        reject(ledger.services, approval_id, ledger.caller(), note)
     if json:
         print_json({"id": approval_id, "state": "rejected"})
     else:

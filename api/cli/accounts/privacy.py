@@ -11,12 +11,11 @@ from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
-from api.errors import ApplicationError
 from api.settings import ApiSettings
 from api.use_cases.privacy.erase_person import ErasureResult, PersonErasure, request_erasure
 from domain.values.identifiers import EmailAddress
 from projections.privacy.address_retention import AddressRetention
-from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError, WhyKept
+from projections.privacy.erasure import ErasedIdsFile, WhyKept
 from projections.privacy.key_rotation import KeyRotation
 from projections.repositories.audit_log import NO_REASON
 from projections.terminal.exit_codes import ExitCode
@@ -54,21 +53,15 @@ def forget(
     address = parse_email(email)
     session = Session(context.obj)
     with session.open_ledger() as ledger:
-        try:
-            forgetting = request_erasure(
-                ledger.services,
-                ledger.caller(),
-                address,
-                reason,
-                forgotten=ErasedIdsFile(ledger.settings.erased_ids_path),
-                mailbox=ApiSettings.from_environment().mailbox,
-            )
-            erasure = _erase_when_unleased(ledger, forgetting, address)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
-        except ErasedIdsFileError as error:
-            say_error(str(error))
-            return ExitCode.USAGE
+        forgetting = request_erasure(
+            ledger.services,
+            ledger.caller(),
+            address,
+            reason,
+            forgotten=ErasedIdsFile(ledger.settings.erased_ids_path),
+            mailbox=ApiSettings.from_environment().mailbox,
+        )
+        erasure = _erase_when_unleased(ledger, forgetting, address)
         if erasure.leased_until is not None:
             say_error("a message to this person is being sent: run this command again in a minute")
             return ExitCode.REFUSED

@@ -74,12 +74,7 @@ def create(
     with Session(context.obj).open_ledger() as ledger:
         chosen = {**campaign_actions.default_terms(ledger.settings), **terms}
         named: dict[str, Any] = {term.name: chosen.get(term.name) for term in CAMPAIGN_TERMS}
-        try:
-            created = campaign_actions.create_campaign(
-                ledger.services, ledger.caller(), CampaignTerms(name=name, **named)
-            )
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        created = campaign_actions.create_campaign(ledger.services, ledger.caller(), CampaignTerms(name=name, **named))
         if json:
             print_json(_document(ledger, created))
         else:
@@ -111,7 +106,7 @@ def show(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -
     with Session(context.obj).open_ledger() as ledger:
         balance = CampaignReader(ledger.storage).find_campaign(campaign_id)
         if balance is None:
-            return ledger.report_refusal(ApplicationError.from_refusal(NoSuchCampaign()))
+            raise ApplicationError.from_refusal(NoSuchCampaign())
         document = _document(ledger, balance)
     if json:
         print_json(document)
@@ -130,10 +125,7 @@ def waiting(context: typer.Context, campaign: CampaignId, json: JsonFlag = False
     """Show the waiting list of a campaign, in order."""
     campaign_id = parse_campaign_id(campaign)
     with Session(context.obj).open_ledger() as ledger:
-        try:
-            places = list_places(ledger.services, campaign_id)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        places = list_places(ledger.services, campaign_id)
     if json:
         print_json([place._asdict() for place in places])
         return 0
@@ -160,10 +152,7 @@ def remove(
     campaign_id = parse_campaign_id(campaign)
     place_id = parse_id(place, "place", "is not a place ID: `ledger campaign waiting` lists them")
     with Session(context.obj).open_ledger() as ledger:
-        try:
-            removed = remove_place(ledger.services, ledger.caller(), campaign_id, place_id, note)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        removed = remove_place(ledger.services, ledger.caller(), campaign_id, place_id, note)
     if json:
         print_json({"id": campaign_id, "place_id": place_id, "removed": removed})
     else:
@@ -184,7 +173,7 @@ def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
         histories = HistoryReader(ledger.storage, CAMPAIGNS)
         lines = list(list_history(histories, HandOutReader(ledger.storage), campaign_id, ledger.language, as_of_time))
         if not lines:
-            return _report_missing(ledger, as_of)
+            return _report_missing(as_of)
         code_ids = {line.code_id for line in lines if line.code_id is not None}
         texts = {} if json else CodeListReader(ledger.storage).find_texts(list(code_ids), clear=False)
     if json:
@@ -213,7 +202,7 @@ def explain(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
         histories = HistoryReader(ledger.storage, CAMPAIGNS)
         explanation = explain_campaign(histories, reader, campaign_id, ledger.now(), ledger.language, as_of=as_of_time)
         if explanation is None:
-            return _report_missing(ledger, as_of)
+            return _report_missing(as_of)
     if json:
         print_json(explanation.model_dump())
         return 0
@@ -253,9 +242,9 @@ def add(
         for number, code_id in enumerate(code_ids, start=1):
             try:
                 result = code_actions.join_campaign(ledger.services, ledger.caller(), code_id, campaign_id)
-            except ApplicationError as error:
+            except ApplicationError:
                 say_error(f"code {number} of {len(codes)} was not added; {added} were added")
-                return ledger.report_refusal(error)
+                raise
             added += result.changed
     if json:
         print_json({"id": campaign_id, "added": added, "already": len(codes) - added})
@@ -322,10 +311,7 @@ def terms(
 def _preview(session: Session, campaign: str, changes: dict[str, Any], *, json: bool) -> int:
     campaign_id = parse_campaign_id(campaign)
     with session.open_ledger() as ledger:
-        try:
-            choices = preview_limits(ledger.services, ledger.caller(), campaign_id, changes)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        choices = preview_limits(ledger.services, ledger.caller(), campaign_id, changes)
         views = [view_of_limit_choice(choice, ledger.now(), ledger.language) for choice in choices]
     if json:
         print_json({"id": campaign_id, "choices": [view.model_dump() for view in views]})
@@ -334,20 +320,17 @@ def _preview(session: Session, campaign: str, changes: dict[str, Any], *, json: 
     return 0
 
 
-def _report_missing(ledger: OpenLedger, as_of: str | None) -> int:
+def _report_missing(as_of: str | None) -> int:
     if as_of:
         say_error(f"the campaign did not exist yet at {as_of}")
         return ExitCode.REFUSED
-    return ledger.report_refusal(ApplicationError.from_refusal(NoSuchCampaign()))
+    raise ApplicationError.from_refusal(NoSuchCampaign())
 
 
 def _perform(session: Session, campaign: str, action: CampaignAction, *, json: bool) -> int:
     campaign_id = parse_campaign_id(campaign)
     with session.open_ledger() as ledger:
-        try:
-            document = _document(ledger, action(ledger.services, ledger.caller(), campaign_id))
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        document = _document(ledger, action(ledger.services, ledger.caller(), campaign_id))
     if json:
         print_json(document)
     else:

@@ -10,7 +10,6 @@ from api.cli.arguments import AccessChoice, parse_reservation_id
 from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
-from api.errors import ApplicationError
 from api.i18n.messages import event_sentence
 from api.use_cases import reservation_actions
 from domain.commands.reservation.resolve_case import Resolution
@@ -78,17 +77,14 @@ def resolve(
     reservation_id = parse_reservation_id(reservation)
     session = Session(context.obj)
     with session.open_ledger() as ledger:
-        try:
-            result = reservation_actions.resolve(
-                ledger.services,
-                ledger.caller(),
-                reservation_id,
-                RESOLUTIONS[as_],
-                revoke_access=revoke_access,
-                note=note,
-            )
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        result = reservation_actions.resolve(
+            ledger.services,
+            ledger.caller(),
+            reservation_id,
+            RESOLUTIONS[as_],
+            revoke_access=revoke_access,
+            note=note,
+        )
     state = result.require_reservation().public_state
     if json:
         counted = {"used_count": result.code.used, "reserved": result.code.reserved}

@@ -10,7 +10,6 @@ from api.cli.arguments import parse_campaign_id, parse_id, parse_time_option
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, NoteOption, print_json
 from api.cli.progress import CommandProgress
-from api.errors import ApplicationError
 from api.use_cases.administration.batch_changes import CodeChange, change_at_once
 from api.use_cases.administration.chosen_codes import CODES_MAX, ChosenCodes, collect_codes
 from api.use_cases.approvals.requests import CodeConditions, RevokeCodes, RevokeLine
@@ -72,12 +71,9 @@ def change_codes(
         if not apply:
             return _print_counts(chosen, action, json=json)
         with CommandProgress(f"{action}: codes", len(chosen.ids), prints_result=True) as steps:
-            try:
-                change_id, refused = change_at_once(
-                    ledger.services, ledger.caller(), source, change, chosen.ids, steps.more
-                )
-            except ApplicationError as error:
-                return ledger.report_refusal(error)
+            change_id, refused = change_at_once(
+                ledger.services, ledger.caller(), source, change, chosen.ids, steps.more
+            )
     return _print_result(change_id, len(chosen.ids), refused, action, json=json)
 
 

@@ -14,7 +14,6 @@ from api.cli.context import Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
 from api.cli.term_options import NamedTerms, NoNewGroups, may_name_group, with_term_options
-from api.errors import ApplicationError
 from api.use_cases import reservation_actions
 from api.use_cases.campaign_actions import with_defaults_of_campaign
 from api.use_cases.code_history import history_of
@@ -68,10 +67,7 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
         if not may_name_group(ledger, code_terms.group, campaign_id, no_new_groups=no_new_groups):
             return ExitCode.REFUSED
         if campaign_id is not None:
-            try:
-                code_terms = with_defaults_of_campaign(ledger.storage, code_terms, campaign_id, terms)
-            except ApplicationError as error:
-                return ledger.report_refusal(error)
+            code_terms = with_defaults_of_campaign(ledger.storage, code_terms, campaign_id, terms)
         if code_terms.expires_at is not None and code_terms.expires_at <= ledger.now():
             say_error(
                 f"--expires-at {code_terms.expires_at:%Y-%m-%dT%H:%M:%SZ} is in the past: these codes cannot be "
@@ -133,12 +129,9 @@ def refund(
     reservation_id = parse_reservation_id(reservation)
     session = Session(context.obj)
     with session.open_ledger() as ledger:
-        try:
-            result = reservation_actions.refund(
-                ledger.services, ledger.caller(), reservation_id, revoke_access=revoke_access, note=note
-            )
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        result = reservation_actions.refund(
+            ledger.services, ledger.caller(), reservation_id, revoke_access=revoke_access, note=note
+        )
     if json:
         print_json({"reservation_id": reservation_id, "state": "refunded", "used_count": result.code.used})
     else:
@@ -169,10 +162,7 @@ def reset_failed(
             "sent": ledger.reader.count_sent(code_id),
             "max_uses": before["max_uses"],
         }
-        try:
-            refunds = reservation_actions.refund_pending_of_code(ledger.services, ledger.caller, code_id)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        refunds = reservation_actions.refund_pending_of_code(ledger.services, ledger.caller, code_id)
     report |= {
         "used_after": used_before - len(refunds.refunded),
         "refunded": refunds.refunded,

@@ -27,7 +27,6 @@ from api.cli.codes.hand_out_arguments import (
 from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
-from api.errors import ApplicationError
 from api.schemas.hand_outs import MailingChange, view_of_person
 from api.use_cases.hand_outs import hand_out_actions
 from api.use_cases.hand_outs.given_codes import hand_out_existing_code
@@ -67,10 +66,7 @@ def change(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
         order = MailingChange(
             changes_rate=per_minute is not None, per_minute=rate, texts=read_texts(ledger, pairs, language)
         )
-        try:
-            changed = hand_out_actions.change_hand_out(ledger.services, ledger.caller(), hand_out_id, order)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        changed = hand_out_actions.change_hand_out(ledger.services, ledger.caller(), hand_out_id, order)
         document = document_of(ledger, changed)
     if json:
         print_json(document)
@@ -86,12 +82,9 @@ def preview(
     """Show the email of a hand-out with an example code."""
     hand_out_id = parse_hand_out_id(hand_out)
     with Session(context.obj).open_ledger() as ledger:
-        try:
-            shown = preview_hand_out(
-                ledger.services, ledger.settings, _open_mail(ledger), hand_out_id, parse_language(ledger, language)
-            )
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        shown = preview_hand_out(
+            ledger.services, ledger.settings, _open_mail(ledger), hand_out_id, parse_language(ledger, language)
+        )
     if json:
         print_json({"subject": shown.subject, "text": shown.text, "html": shown.html})
     else:
@@ -113,12 +106,9 @@ def send_test(
     hand_out_id, recipient = parse_hand_out_id(hand_out), parse_email(email)
     with Session(context.obj).open_ledger() as ledger:
         mail, chosen = _open_mail(ledger), parse_language(ledger, language)
-        try:
-            outcome, why = send_hand_out_test(
-                ledger.services, ledger.settings, mail, ledger.caller(), hand_out_id, chosen, recipient
-            )
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        outcome, why = send_hand_out_test(
+            ledger.services, ledger.settings, mail, ledger.caller(), hand_out_id, chosen, recipient
+        )
     if json:
         print_json({"outcome": outcome, "why": why})
     else:
@@ -136,10 +126,7 @@ def resend(
     hand_out_id = parse_hand_out_id(hand_out)
     with Session(context.obj).open_ledger() as ledger:
         code_id = find_code_of_recipient(ledger, code)
-        try:
-            person = hand_out_actions.resend_to_person(ledger.services, ledger.caller(), hand_out_id, code_id)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        person = hand_out_actions.resend_to_person(ledger.services, ledger.caller(), hand_out_id, code_id)
     if json:
         print_json(view_of_person(person).model_dump())
     else:
@@ -161,10 +148,7 @@ def bounce(
     hand_out_id = parse_hand_out_id(hand_out)
     with Session(context.obj).open_ledger() as ledger:
         code_id = find_code_of_recipient(ledger, code)
-        try:
-            person = hand_out_actions.record_bounce(ledger.services, ledger.caller(), hand_out_id, code_id, note)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        person = hand_out_actions.record_bounce(ledger.services, ledger.caller(), hand_out_id, code_id, note)
     if json:
         print_json(view_of_person(person).model_dump())
     else:
@@ -187,10 +171,7 @@ def give(
     hand_out_id, address = parse_hand_out_id(hand_out), parse_email(email)
     with Session(context.obj).open_ledger() as ledger:
         row = ListRow(address, parse_language(ledger, language), {})
-        try:
-            person = hand_out_existing_code(ledger.services, ledger.caller(), hand_out_id, code, row)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        person = hand_out_existing_code(ledger.services, ledger.caller(), hand_out_id, code, row)
     if json:
         print_json(view_of_person(person).model_dump())
     else:

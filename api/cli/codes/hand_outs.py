@@ -46,7 +46,6 @@ from api.code_import.hand_out_upload import HandOutUpload
 from api.code_import.import_pipeline import REPORTED_LINES_MAX, ImportCounts, Pipeline
 from api.code_import.recipient_list import RECIPIENT_FILE
 from api.code_import.rejects_file import RejectsFile
-from api.errors import ApplicationError
 from api.schemas.hand_outs import HandOutOrder, view_of_person
 from api.use_cases.export_rows import lines_of
 from api.use_cases.hand_outs import hand_out_actions
@@ -151,10 +150,7 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
             per_minute=per_minute,
             texts=texts,
         )
-        try:
-            created = hand_out_actions.create_hand_out(ledger.services, ledger.caller(), campaign_id, order)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        created = hand_out_actions.create_hand_out(ledger.services, ledger.caller(), campaign_id, order)
         if json:
             print_json(document_of(ledger, created))
         else:
@@ -195,8 +191,6 @@ def add(
         except UnusableFileError as error:
             say_error(f"nothing was stored: {file}: {error}")
             return ExitCode.REFUSED
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
     return _print_counts(upload, counts, file, json=json)
 
 
@@ -207,10 +201,7 @@ def list_hand_outs(
     """List the hand-outs of a campaign, oldest first."""
     campaign_id = parse_campaign_id(campaign)
     with Session(context.obj).open_ledger() as ledger:
-        try:
-            rows = list(_list_progress(ledger.services, campaign_id))
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        rows = list(_list_progress(ledger.services, campaign_id))
         hand_outs = [document_of(ledger, row) for row in rows]
     if json:
         print_json(hand_outs)
@@ -278,11 +269,8 @@ def recipients(
     """List the recipients of a hand-out with their states."""
     hand_out_id, address = parse_hand_out_id(hand_out), None if email is None else parse_email(email)
     with Session(context.obj).open_ledger() as ledger:
-        try:
-            chosen = _people(ledger, hand_out_id, address)
-            people = [view_of_person(one).model_dump() for one in chosen if state in {None, one.state}]
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        chosen = _people(ledger, hand_out_id, address)
+        people = [view_of_person(one).model_dump() for one in chosen if state in {None, one.state}]
     if json:
         print_json(people)
         return 0
@@ -307,10 +295,7 @@ def export(
     """
     hand_out_id, file_format = parse_hand_out_id(hand_out), resolve_format(form, output or Path())
     with Session(context.obj).open_ledger() as ledger:
-        try:
-            rows = export_people(ledger.services, ledger.caller(), hand_out_id, reason)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        rows = export_people(ledger.services, ledger.caller(), hand_out_id, reason)
         with open_output_file(output) as file:
             for chunk in lines_of(rows, PEOPLE_COLUMNS, file_format):
                 file.write(chunk)
@@ -320,10 +305,7 @@ def export(
 def _perform(context: typer.Context, hand_out: str, action: HandOutAction, *, json: bool) -> int:
     hand_out_id = parse_hand_out_id(hand_out)
     with Session(context.obj).open_ledger() as ledger:
-        try:
-            document = document_of(ledger, action(ledger.services, ledger.caller(), hand_out_id))
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        document = document_of(ledger, action(ledger.services, ledger.caller(), hand_out_id))
     if json:
         print_json(document)
         return 0

@@ -30,7 +30,6 @@ from api.code_import.import_pipeline import ImportCounts, Pass, Pipeline
 from api.code_import.importer import CodeImport, document_of
 from api.code_import.rejects_file import RejectsFile
 from api.code_import.row_parser import CODE_FILE, COLUMNS
-from api.errors import ApplicationError
 from api.use_cases.campaign_actions import put_into_campaign
 from api.use_cases.issue_codes import AT_ONCE, CodeTemplate
 from domain.commands.context import CommandContext
@@ -98,10 +97,7 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
         progress = partial(_show_progress, source.seek(0, os.SEEK_END), quiet=json)
         with session.open_ledger(CONNECTIONS) as ledger, create_rejects_file(rejects) as rejects_file:
             if campaign_id is not None:
-                try:
-                    defaults = put_into_campaign(ledger.storage, defaults, campaign_id, terms)
-                except ApplicationError as error:
-                    return ledger.report_refusal(error)
+                defaults = put_into_campaign(ledger.storage, defaults, campaign_id, terms)
             counts = Pipeline(_declare(ledger, records, defaults), RejectsFile(rejects_file, records), progress).run(
                 dry_run=dry_run, skip_bad=skip_bad, may_create_groups=new_groups
             )

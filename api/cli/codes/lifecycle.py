@@ -12,7 +12,6 @@ from api.cli.context import OpenLedger, Session
 from api.cli.limit_choices import say_limit_choices
 from api.cli.printing import JsonFlag, NoteOption, print_json
 from api.cli.term_options import NamedTerms, with_term_options
-from api.errors import ApplicationError
 from api.schemas.code_terms import Term
 from api.use_cases import code_actions, reservation_actions
 from api.use_cases.preview_limits import preview_code_limit, view_of_code_limit_choice
@@ -189,10 +188,7 @@ def _act_on_reservation(session: Session, reservation: str, action: SubjectActio
 
 def _perform(ledger: OpenLedger, subject_id: UUID, action: SubjectAction, *, json: bool) -> int:
     """Perform an action, print its result, and return whether a rule refused it as the exit code."""
-    try:
-        result = action(ledger.services, ledger.caller(), subject_id)
-    except ApplicationError as error:
-        return ledger.report_refusal(error)
+    result = action(ledger.services, ledger.caller(), subject_id)
     _print(ledger, result, json=json)
     return 0
 

@@ -11,7 +11,6 @@ from api.cli.arguments import parse_time_option
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.cli.progress import CommandProgress
-from api.errors import ApplicationError
 from api.use_cases.approvals.requests import RefundOutage
 from api.use_cases.refund_outage import AffectedReservation, OutageWindow, find_affected, refund_affected
 from projections.terminal.tables import show, styled, table
@@ -57,10 +56,7 @@ def refund_outage(
     with session.open_ledger() as ledger:
         affected = list(find_affected(ledger.reader, window, include_sent=include_sent))
         if correlation_id is not None:
-            try:
-                refunded = _refund(ledger, affected, correlation_id, window.as_request(include_sent=include_sent))
-            except ApplicationError as error:
-                return ledger.report_refusal(error)
+            refunded = _refund(ledger, affected, correlation_id, window.as_request(include_sent=include_sent))
     if json:
         terms = {**asdict(window), "include_sent": include_sent}
         outcome = {"applied": apply, "correlation_id": correlation_id, "refunded": refunded}

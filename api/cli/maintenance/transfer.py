@@ -17,7 +17,6 @@ from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.output_file import OutputOption, open_output_file
 from api.cli.printing import JsonFlag, ReasonOption, print_json
-from api.errors import ApplicationError
 from api.use_cases.privacy.export_person import export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
@@ -95,10 +94,7 @@ def person(
     address = parse_email(email)
     session = Session(context.obj)
     with session.open_ledger() as ledger:
-        try:
-            document = export_person(ledger.services, ledger.caller(), address, ledger.language, reason)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
+        document = export_person(ledger.services, ledger.caller(), address, ledger.language, reason)
     with open_output_file(output) as file:
         file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
     if not document["people"] and not document["refused_tries"]:
