@@ -44,6 +44,7 @@ from domain.commands.campaign.manage_campaign import (
 )
 from domain.commands.campaign.waiting_list import (
     JOIN_WAITING_LIST_READS,
+    LEAVE_WAITING_LIST_READS,
     JoinWaitingList,
     LeaveWaitingList,
     OfferUses,
@@ -264,12 +265,12 @@ def _record_in_campaign(
     if decision.event is not None:
         for event in (decision.event, *decision.more):
             working_set.record_campaign(decision.campaign_id, event)
-        if decision.text is not None:
-            working_set.writes.texts.append(decision.text)
         for draft in decision.recipients:
             working_set.register_new_recipient(draft)
     if decision.suppression is not None:
         working_set.suppress(decision.suppression)
+    if decision.text is not None and (changed or decision.suppression is not None):
+        working_set.writes.texts.append(decision.text)
     if isinstance(command, WaitingListCommand):
         campaign = working_set.campaigns[decision.campaign_id]
         place = None if decision.place_id is None else find_place(campaign.waiting, decision.place_id)
@@ -345,7 +346,7 @@ COMMANDS: Mapping[type[AnyCommand], CommandRule] = {
     EndCampaign: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
     ReportCampaignEnd: CommandRule(ignoring_policy(manage_campaign), OF_CAMPAIGN),
     JoinWaitingList: CommandRule(join_waiting_list, JOIN_WAITING_LIST_READS, leave_refusal=leave_refused_request),
-    LeaveWaitingList: CommandRule(ignoring_policy(leave_waiting_list), OF_CAMPAIGN),
+    LeaveWaitingList: CommandRule(ignoring_policy(leave_waiting_list), LEAVE_WAITING_LIST_READS),
     RecordOfferMail: CommandRule(ignoring_policy(record_offer_mail), OF_CAMPAIGN),
     OfferUses: CommandRule(ignoring_policy(offer_uses), OF_CAMPAIGN),
     CreateHandOut: CommandRule(ignoring_policy(manage_hand_out), HAND_OUT_READS, is_alone=True),

@@ -136,15 +136,16 @@ class ReportIntake(NamedTuple):
         if report.kind == "delayed":
             return TakenReport("known", ref)
         reason, since = find_suppression(report.kind, report.reason, offer.group), context.now
+        text_id = _find_text_id(report, ref)
         command = LeaveWaitingList(
             context=context,
             campaign_id=offer.campaign_id,
             place_id=ref.subject_id,
             cause="undeliverable",
-            note=self.draft_text(report.text, _find_text_id(report, ref), None),
+            note=self.draft_text(report.text, text_id, None),
             suppression=None
             if reason is None
-            else NewSuppression(offer.recipient_id, reason, since, suppressed_until(reason.cause, since)),
+            else NewSuppression(offer.recipient_id, reason, since, suppressed_until(reason.cause, since), text_id),
         )
         result = self.leave(command)
         if isinstance(result, Refusal):

@@ -511,8 +511,8 @@ class WorkingSet:
         """Return whether a text is stored already, or will be with this batch."""
         if self.asked is not None and text_id not in self.asked.texts:
             raise _not_asked("text", text_id)
-        new = (getattr(recorded.event, "text_id", None) for recorded in self.new_events)
-        return text_id in self.known_texts or text_id in new
+        named_by = [*(recorded.event for recorded in self.new_events), *self.writes.suppressions]
+        return text_id in self.known_texts or text_id in (getattr(each, "text_id", None) for each in named_by)
 
     def find_suppression(self, recipient_id: UUID, group: str | None) -> Suppression | None:
         """Return why no email of a group is sent to a recipient; None if one may be sent."""

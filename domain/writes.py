@@ -72,12 +72,17 @@ class RefusedRequest(Struct, frozen=True):
 
 
 class NewSuppression(NamedTuple):
-    """An address that is not written to for a time, by the id of its recipient."""
+    """An address that is not written to for a time, by the id of its recipient.
+
+    `text_id` names the report that says so, which is stored with it, so that it is recognized when it comes again; None
+    if an event names it.
+    """
 
     recipient_id: UUID
     suppression: Suppression
     since: datetime
     until: datetime
+    text_id: UUID | None = None
 
 
 class Writes(Struct):
@@ -86,7 +91,8 @@ class Writes(Struct):
     Attributes:
         recipients: New recipients by their first digest.
         code_texts: Texts of new codes, by the ids of the codes.
-        texts: Free texts. The store keeps those that a new event names, with the persons whom that event is about.
+        texts: Free texts. The store keeps those that a new event or suppression names, with the persons whom it is
+            about.
         given_codes: Rows of the lists of hand-outs.
         hand_out_texts: Changed texts by hand-out and language.
         keys: What Idempotency-Keys led to, by their scope.

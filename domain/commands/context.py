@@ -104,10 +104,10 @@ class Decision(Struct, frozen=True):
 class CampaignDecision(Struct, frozen=True):
     """The new event of a campaign's stream, None if nothing changes, and the hand-out that the command was about.
 
-    `hand_out_texts`: texts of the hand-out that change, by language. `text`: a reason that the event may name.
-    `more`: events that follow it, such as the uses that limits count from it on. `place_id`: the place on a waiting
-    list that it was about. `recipients`: recipients whom the vault may not have yet. `suppression`: an address that is
-    not written to from now on, also if no event says so.
+    `hand_out_texts`: texts of the hand-out that change, by language. `text`: a reason that the event or the suppression
+    may name. `more`: events that follow it, such as the uses that limits count from it on. `place_id`: the place on a
+    waiting list that it was about. `recipients`: recipients whom the vault may not have yet. `suppression`: an address
+    that is not written to from now on, also if no event says so.
     """
 
     campaign_id: UUID

@@ -155,8 +155,12 @@ def suppress_addresses(cursor: Cursor[Any], suppressions: Sequence[NewSuppressio
     if not suppressions:
         return
     rows = {
-        (recipient_id, reason.cause, reason.group or ""): (reason.is_of_group, since, until)
-        for recipient_id, reason, since, until in suppressions
+        (new.recipient_id, new.suppression.cause, new.suppression.group or ""): (
+            new.suppression.is_of_group,
+            new.since,
+            new.until,
+        )
+        for new in suppressions
     }
     cursor.execute(
         EventStoreSql.insert_suppressions, encode_rows(SUPPRESSED, [(*key, *rows[key]) for key in sorted(rows)])

@@ -200,8 +200,8 @@ class PostgresUnitOfWork:
         writes = working_set.writes
         drafts = [writes.recipients[digest] for digest in sorted(writes.recipients)]
         vault_rows.insert_recipients(self._cursor, drafts)
+        vault_rows.insert_texts(self._cursor, working_set)
         if working_set.new_events:
-            vault_rows.insert_texts(self._cursor, working_set)
             if working_set.handed_out:
                 side_tables.insert_given_codes(self._cursor, writes.given_codes)
                 side_tables.make_hand_out_mails_due(self._cursor, working_set)

@@ -28,7 +28,7 @@ def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> 
 
 
 def insert_texts(cursor: Cursor[Any], working_set: WorkingSet) -> None:
-    """Insert the texts of new codes, and the notes and replies that new events name, with whom they are about."""
+    """Insert the texts of new codes, and the texts that new events and suppressions name, with whom they are about."""
     writes = working_set.writes
     if writes.code_texts:
         codes = [_code_row(code_id, cast("SearchableDraft", draft)) for code_id, draft in writes.code_texts.items()]
@@ -50,13 +50,14 @@ class TextSubject(NamedTuple):
 
 
 def find_subjects(working_set: WorkingSet) -> dict[UUID, TextSubject]:
-    """Return about whom the texts of new events are, by the ids of the texts.
+    """Return about whom the texts of new events and suppressions are, by the ids of the texts.
 
     A text about a reservation is about its recipient, and one about a correction about both recipients. A text about a
     code is about the person to whom it is bound or was handed out. One about a campaign is about no person, unless it
     is about a place on its waiting list.
     """
-    subjects: dict[UUID, TextSubject] = {}
+    suppressions = working_set.writes.suppressions
+    subjects = {each.text_id: TextSubject(frozenset({each.recipient_id})) for each in suppressions if each.text_id}
     for recorded in working_set.new_events:
         event, code_id = recorded.event, recorded.originator_id
         text_id: UUID | None = getattr(event, "text_id", None)

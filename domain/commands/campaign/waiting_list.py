@@ -16,7 +16,7 @@ from domain.commands.campaign.campaign_limits import check_person_limit
 from domain.commands.campaign.manage_campaign import campaign_event_fields
 from domain.commands.context import CampaignDecision, CommandContext, id_of_text
 from domain.commands.invitation_limits import find_hidden_answer, find_join_limit
-from domain.commands.reads import Reads, recipients_of
+from domain.commands.reads import Reads, name_campaigns, recipients_of
 from domain.commands.reservation.reserve import RESERVE_READS, ReserveUse, reserve_use
 from domain.errors import (
     AddressUndeliverable,
@@ -80,7 +80,8 @@ class LeaveWaitingList(Struct, frozen=True, kw_only=True):
     """End a place. A place that has ended stays as it is. `cause` left is a declined offer where there is one.
 
     `note` is the reason why staff remove it, or the report that the email of the offer did not arrive. `suppression` is
-    what such a report means for the address; it holds although the place has ended.
+    what such a report means for the address. It holds although the place has ended, and once: staff may allow emails
+    again before the same report comes again.
     """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCampaign,)
@@ -91,6 +92,11 @@ class LeaveWaitingList(Struct, frozen=True, kw_only=True):
     cause: Literal["left", "removed", "erased", "undeliverable", "code_ended"]
     note: TextDraft | None = None
     suppression: NewSuppression | None = None
+
+    @property
+    def report_id(self) -> UUID | None:
+        """Id of the report that says not to write to the address; None without one."""
+        return None if self.suppression is None else self.suppression.text_id
 
 
 class RecordOfferMail(Struct, frozen=True, kw_only=True):
@@ -112,6 +118,12 @@ class OfferUses(Struct, frozen=True, kw_only=True):
     context: CommandContext
     campaign_id: UUID
 
+
+def _ask_about_reports(commands: Sequence[LeaveWaitingList], _seen: WorkingSet, asks: Asks) -> None:
+    asks.texts.update(text_id for command in commands if (text_id := command.report_id) is not None)
+
+
+LEAVE_WAITING_LIST_READS: Final[Reads[LeaveWaitingList]] = Reads(name=name_campaigns, ask=_ask_about_reports)
 
 WaitingListCommand = JoinWaitingList | LeaveWaitingList | RecordOfferMail | OfferUses
 """A command about the waiting list of one campaign."""
@@ -207,8 +219,16 @@ def leave_waiting_list(command: LeaveWaitingList, working_set: WorkingSet) -> Ca
     """
     campaign = _find_campaign(command.campaign_id, working_set)
     place = find_place(campaign.waiting, command.place_id)
+    is_known = command.report_id is not None and working_set.has_text(command.report_id)
+    decision = CampaignDecision(
+        campaign.campaign_id,
+        None,
+        text=command.note,
+        place_id=command.place_id,
+        suppression=None if is_known else command.suppression,
+    )
     if place is None:
-        return CampaignDecision(campaign.campaign_id, None, place_id=command.place_id, suppression=command.suppression)
+        return decision
     cause: LeaveCause = command.cause
     if command.cause == "left" and place.offered_until is not None:
         cause = "expired" if place in campaign.find_expired_offers(command.context.now) else "declined"
@@ -219,9 +239,7 @@ def leave_waiting_list(command: LeaveWaitingList, working_set: WorkingSet) -> Ca
         cause=cause,
         text_id=id_of_text(command.note),
     )
-    return CampaignDecision(
-        campaign.campaign_id, event, text=command.note, place_id=place.place_id, suppression=command.suppression
-    )
+    return replace(decision, event=event)
 
 
 def record_offer_mail(command: RecordOfferMail, working_set: WorkingSet) -> CampaignDecision:

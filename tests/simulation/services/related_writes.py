@@ -10,7 +10,7 @@ from domain.command_bus import AnyCommand
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
-from domain.commands.campaign.waiting_list import JoinWaitingList
+from domain.commands.campaign.waiting_list import JoinWaitingList, LeaveWaitingList
 from domain.commands.code.import_code import ImportCode
 from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.commands.delivery.record_outcome import RecordOutcome
@@ -102,6 +102,8 @@ def is_known_by_text(command: AnyCommand) -> bool:
         return (command.kind, command.mail) != ("bounced", "invite")
     if isinstance(command, RecordHandOutReport):
         return command.mail is not None
+    if isinstance(command, LeaveWaitingList):
+        return command.report_id is not None
     return isinstance(command, NoteOnCode | NoteOnReservation)
 
 
@@ -124,11 +126,15 @@ def suppressions(working_set: WorkingSet) -> Iterator[tuple[UUID, Suppression, d
             yield recipient_id, Suppression("mailbox_unknown"), event.at + timedelta(days=90)
         elif event.reason == "domain_unknown":
             yield recipient_id, Suppression("domain_unknown"), event.at + timedelta(days=30)
+    for of_place in working_set.writes.suppressions:
+        if of_place.text_id is not None:
+            yield of_place.recipient_id, of_place.suppression, of_place.until
 
 
 def named_texts(working_set: WorkingSet) -> set[UUID]:
-    """Return the ids of texts that new events name."""
+    """Return the ids of texts that new events and suppressions name."""
     named: set[UUID | None] = {getattr(recorded.event, "text_id", None) for recorded in working_set.new_events}
+    named |= {each.text_id for each in working_set.writes.suppressions}
     return {text_id for text_id in named if text_id is not None}
 
 

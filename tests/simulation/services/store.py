@@ -300,6 +300,7 @@ class MemoryStore(POPOApplicationRecorder):
                     self.mailboxes[draft.new_id] = draft.mailbox.encode()
             if isinstance(command, NewCode):
                 self.code_ids[command.text.digests[0]] = command.code_id
+        for command in commands:
             if (text := text_of(command)) is not None and text.text_id in named:
                 self.texts[text.text_id] = cast("PrivateText", text)
 

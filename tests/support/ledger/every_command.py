@@ -54,10 +54,12 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events.campaign import Counting
 from domain.events.code_terms import NO_TERMS
+from domain.model.suppression import Suppression
 from domain.ports import RecipientDraft
 from domain.results import CommandResult
 from domain.values.identifiers import EmailAddress, generate_code
 from domain.values.limits.thresholds import parse_thresholds
+from domain.writes import NewSuppression
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.random_commands import LOST, SENT, RandomCommands
 
@@ -151,8 +153,16 @@ class EveryCommand(RandomCommands):
             ChangeCampaignTerms(**about, changes={"max_uses": 2}),
             OfferUses(**about),
             RecordOfferMail(**about, place_id=place_id, outcome="sent"),
-            LeaveWaitingList(**about, place_id=place_id, cause="left"),
+            *[self.report_offer(campaign_id, place_id, second.recipient.new_id)] * 2,
         ]
+
+    def report_offer(self, campaign_id: UUID, place_id: UUID, recipient_id: UUID) -> LeaveWaitingList:
+        """Report that the email of an offer bounced."""
+        report = self.vault.seal_text("no such user", self.new_id(), None)
+        until = self.now + timedelta(days=90)
+        suppression = NewSuppression(recipient_id, Suppression("mailbox_unknown"), self.now, until, report.text_id)
+        about: dict[str, Any] = {"campaign_id": campaign_id, "place_id": place_id, "cause": "undeliverable"}
+        return LeaveWaitingList(context=self.context("worker"), **about, note=report, suppression=suppression)
 
     def report_ends(self) -> list[AnyCommand]:
         """Bring the ends of a code and a campaign near, and report what has come since: for the end of a history."""

@@ -112,6 +112,26 @@ class WaitingRig:
         assert self.bugs == []
         return [message.recipient.typed.partition("@")[0] for message in self.channel.sent]
 
+    def leave(self, place_id: UUID) -> None:
+        """A person gives up a place."""
+        leave = LeaveWaitingList(
+            context=self.context("person"), campaign_id=self.campaign_id, place_id=place_id, cause="left"
+        )
+        self.bench.storage.ledger.execute_one(leave)
+
+    def make_intake(self) -> ReportIntake:
+        """What takes reports about emails in."""
+        storage = self.bench.storage
+        return ReportIntake(
+            secret=b"secret",
+            execute=storage.ledger.execute,
+            draft_text=storage.vault.seal_text,
+            new_id=uuid4,
+            has_recipient=lambda _: False,
+            find_offer=partial(find_offer, storage),
+            leave=storage.ledger.execute_one,
+        )
+
     def _find_code(self, code_id: UUID) -> RedeemCode | None:
         row = self.bench.reader.find_balance(code_id)
         return None if row is None else code_from_named_row(row)
@@ -374,20 +394,8 @@ def test_report_about_the_email_ends_the_place_and_suppresses_the_address(
     (message,) = house.channel.sent
     place = house.campaign.waiting[0]
     if has_ended:
-        leave = LeaveWaitingList(
-            context=house.context("person"), campaign_id=house.campaign_id, place_id=place.place_id, cause="left"
-        )
-        house.bench.storage.ledger.execute_one(leave)
-    storage = house.bench.storage
-    intake = ReportIntake(
-        secret=b"secret",
-        execute=storage.ledger.execute,
-        draft_text=storage.vault.seal_text,
-        new_id=uuid4,
-        has_recipient=lambda _: False,
-        find_offer=partial(find_offer, storage),
-        leave=storage.ledger.execute_one,
-    )
+        house.leave(place.place_id)
+    storage, intake = house.bench.storage, house.make_intake()
     token = mail_token(b"secret", message.ref, message.written_at)
     report = MailReport(kind, (token,), "no such user", reason="mailbox_unknown")
     results = [intake.take(report, house.context("worker")) for _ in range(2)]
@@ -397,7 +405,33 @@ def test_report_about_the_email_ends_the_place_and_suppresses_the_address(
     cause = "mailbox_unknown" if kind == "bounced" else "complained"
     assert house.bench.rows("SELECT recipient_id, cause FROM suppressed_addresses") == [(place.recipient_id, cause)]
     assert OptOutRepository(storage).is_suppressed(place.recipient_id, "red")
-    assert [row[0] for row in house.bench.rows("SELECT count(*) FROM private_texts")] == [0 if has_ended else 1]
+    assert house.bench.rows("SELECT about, recipient_id FROM private_texts JOIN text_subjects USING (text_id)") == [
+        ("person", place.recipient_id)
+    ]
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_report_that_comes_again_does_not_undo_that_staff_allowed_emails(house: WaitingRig, *, has_ended: bool) -> None:
+    """Whether the place had ended before the first one or not."""
+    house.wait("li")
+    house.allow(2)
+    house.sweep()
+    (message,) = house.channel.sent
+    (place,) = house.campaign.waiting
+    if has_ended:
+        house.leave(place.place_id)
+    intake = house.make_intake()
+    token = mail_token(b"secret", message.ref, message.written_at)
+    report = MailReport("bounced", (token,), "no such user", reason="mailbox_unknown")
+    intake.take(report, house.context("worker"))
+    opt_outs = OptOutRepository(house.bench.storage)
+    assert opt_outs.lift_suppressions(place.recipient_id)
+
+    intake.take(report, house.context("worker"))
+
+    assert opt_outs.list_suppressions(place.recipient_id) == []
+    intake.take(report._replace(kind="complained"), house.context("worker"))
+    assert [each.suppression.cause for each in opt_outs.list_suppressions(place.recipient_id)] == ["complained"]
 
 
 def test_bug_in_one_campaign_stops_no_other(house: WaitingRig) -> None:
