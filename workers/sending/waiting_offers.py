@@ -68,7 +68,8 @@ class WaitingOfferSender:
         channel: Sends the emails.
         execute: Runs one command.
         context: Who and when.
-        log_bug: Logs what a bug in the offers of one campaign raised; the others are offered.
+        log_bug: Logs what a failure in the offers of one campaign raised; the others are offered.
+        failed_at: Campaign at which the database failed last.
     """
 
     lists: WaitingLists
@@ -81,6 +82,7 @@ class WaitingOfferSender:
     context: Callable[[], CommandContext]
     log_bug: Callable[[Exception], object]
     after: UUID = FIRST
+    failed_at: UUID | None = field(default=None, init=False)
     leased_count: int = field(default=0, init=False)
     slots: int = field(default=1, init=False)
 
@@ -88,7 +90,8 @@ class WaitingOfferSender:
         """Offer what is left in some campaigns, and send the emails that are due.
 
         Raises:
-            StorageUnavailableError: The database is unavailable. The next run continues with the same campaign.
+            StorageUnavailableError: The database is unavailable. The next run continues with the same campaign, and
+                leaves it out if the database fails there again.
         """
         campaign_ids = self.lists.list_campaigns(self.after)
         if not campaign_ids:
@@ -98,8 +101,11 @@ class WaitingOfferSender:
                 return
             try:
                 self._offer(campaign_id)
-            except StorageUnavailableError:
-                raise
+            except StorageUnavailableError as error:
+                if self.failed_at != campaign_id:
+                    self.failed_at = campaign_id
+                    raise
+                self.log_bug(error)  # the cause may be this campaign, such as a lock that lasts
             except Exception as error:  # noqa: BLE001 - a bug about one campaign stops no other
                 self.log_bug(error)
             self.after = campaign_id
