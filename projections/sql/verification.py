@@ -28,7 +28,7 @@ class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES
     last_verifications: LiteralString
     overdue_reservations: LiteralString
     wrong_campaigns: LiteralString
-    campaigns_above_mailbox_limit: LiteralString
+    mailboxes_above_limit: LiteralString
     snapshots_page: LiteralString
     codes_with_blocks: LiteralString
     row_of_recipients: LiteralString

@@ -77,27 +77,15 @@ LEFT JOIN (
 WHERE c.occupied <> CASE WHEN c.counts_uses THEN coalesce(b.occupied, 0) ELSE 0 END
 LIMIT %s;
 
--- name: campaigns_above_mailbox_limit
--- Campaigns that count by mailbox and in which one mailbox took a use beyond the limit of a person. A change of terms may
--- leave mailboxes with more uses than it allows, so only those are meant that took one after the last change.
-SELECT c.campaign_id, c.version, e.notification_id, e.topic, max(m.uses), c.max_per_person
-FROM campaigns c
-JOIN ledger_events e ON e.originator_id = c.campaign_id AND e.originator_version = c.version
-CROSS JOIN LATERAL (
-    SELECT max(t.notification_id) AS position FROM ledger_events t
-    WHERE t.originator_id = c.campaign_id AND t.topic LIKE ANY (ARRAY['CampaignCreated:%%', 'CampaignTermsChanged:%%'])
-) terms
-CROSS JOIN LATERAL (
-    SELECT count(*) AS uses FROM code_balances b JOIN reservations r USING (code_id) JOIN recipients p USING (recipient_id)
-    JOIN ledger_events taken ON taken.originator_id = r.code_id AND taken.originator_version = r.versions[1]
-    WHERE b.campaign_id = c.campaign_id AND r.kind = 'redeem' AND r.status <> 'refunded'
-        AND r.versions[1] > coalesce(b.campaign_since, 1) AND r.reserved_at >= coalesce(c.counts_from, '-infinity')
-    GROUP BY coalesce(p.mailbox_digest, uuid_send(p.recipient_id))
-    HAVING count(*) > c.max_per_person AND max(taken.notification_id) > terms.position
-) m
-WHERE c.person_rule = 'mailbox'
-GROUP BY c.campaign_id, c.version, e.notification_id, e.topic, c.max_per_person
-LIMIT %s;
+-- name: mailboxes_above_limit
+-- The recipients of each mailbox that has more uses in a campaign than the limit of a person, if they are several.
+SELECT c.campaign_id, array_agg(DISTINCT r.recipient_id)
+FROM campaigns c JOIN code_balances b USING (campaign_id) JOIN reservations r USING (code_id)
+JOIN recipients p USING (recipient_id)
+WHERE c.person_rule = 'mailbox' AND r.kind = 'redeem' AND r.status <> 'refunded'
+    AND r.versions[1] > coalesce(b.campaign_since, 1) AND r.reserved_at >= coalesce(c.counts_from, '-infinity')
+GROUP BY c.campaign_id, c.max_per_person, coalesce(p.mailbox_digest, uuid_send(p.recipient_id))
+HAVING count(*) > c.max_per_person AND count(DISTINCT r.recipient_id) > 1;
 
 -- name: snapshots_page
 SELECT code_id, version, state FROM code_snapshots

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from domain.model.campaign import PERSON_LIMIT_RULE
 from projections.database.connection import open_maintenance_connection
 from projections.database.errors import translate_outage
 from projections.definitions.registry import PROJECTIONS
@@ -34,6 +33,7 @@ from projections.sql.verification import VerificationSql
 from projections.transparency_log.tile_log import read_tree_size
 from projections.verification.block_check import check_blocks
 from projections.verification.drift_sample import save_drifted_codes
+from projections.verification.mailbox_check import check_mailbox_limits
 from projections.verification.map_check import check_map
 from projections.verification.merkle_check import ExternalEvidence, check_tree
 from projections.verification.snapshot_check import check_snapshots
@@ -134,6 +134,7 @@ def _check_rows(
     now = _now(conn)
     _check_overdue(conn, now - grace, observer)
     _check_campaigns(conn, observer)
+    check_mailbox_limits(conn, observer)
     rows.position, rows.events, rows.seconds = builder.position, builder.events, builder.seconds
     report = VerificationReport(now, rows, observer.findings, observer.counts)
     _save_result(conn, report)
@@ -173,19 +174,13 @@ def _check_overdue(conn: Connection[Any], before: datetime, observer: InvariantO
 
 
 def _check_campaigns(conn: Connection[Any], observer: InvariantObserver) -> None:
-    """Find campaigns whose uses are not those of their codes, or too many of one mailbox, in the folded rows."""
+    """Find campaigns whose uses are not those of their codes, in the folded rows."""
     for stream, version, position, topic, occupied, of_codes in conn.execute(
         VerificationSql.wrong_campaigns, (FINDINGS_MAX,)
     ):
         detail = f"its stream has {occupied} uses, its codes have {of_codes}"
         kind = topic.partition(":")[0]
         observer.add_finding(RuleViolation(CAMPAIGN_SUM, stream, version, position, kind, None, detail))
-    for stream, version, position, topic, uses, limit in conn.execute(
-        VerificationSql.campaigns_above_mailbox_limit, (FINDINGS_MAX,)
-    ):
-        detail = f"one mailbox has {uses} uses, the limit of a person is {limit}"
-        kind = topic.partition(":")[0]
-        observer.add_finding(RuleViolation(PERSON_LIMIT_RULE, stream, version, position, kind, None, detail))
 
 
 def _save_result(conn: Connection[Any], report: VerificationReport) -> None:

@@ -146,6 +146,7 @@ SMALL: Final[Mapping[str, int]] = {
     "projections.transfer.log_export:PAGE_CHECKPOINTS": 2,
     "projections.transfer.log_export:PROGRESS_EVERY": 3,
     "projections.verification.block_check:PAGE": 2,
+    "projections.verification.mailbox_check:PAGE": 2,
     "projections.verification.merkle_check:PAGE_CHECKPOINTS": 2,
     "projections.verification.snapshot_check:PAGE": 2,
     "projections.verification.vault_check:PAGE": 3,

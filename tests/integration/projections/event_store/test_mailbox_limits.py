@@ -4,6 +4,7 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,11 +22,13 @@ from projections.privacy.erasure import PersonEraser
 from projections.privacy.key_rotation import KeyRotation
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.vault_check import VAULT_ROWS, check_vault
+from projections.verification.verify import verify
 from tests.integration.projections.event_store.test_campaigns import FINAL, broken, occupied_uses, words
 from tests.integration.projections.event_store.test_cases import success
 from tests.integration.projections.privacy.test_key_rotation import ringed
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.ledger_bench import LedgerBench, correction, done
+from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.settings import settings_for
 from tests.support.waiting import WAIT_S_MAX
 
@@ -195,6 +198,38 @@ def test_verification_accepts_uses_from_before_a_limit_of_a_person(
         conn.execute("UPDATE recipients SET mailbox_digest = (SELECT min(mailbox_digest) FROM recipients)")
 
     assert broken(bench) == ([] if rule is None else [PERSON_LIMIT_RULE])
+
+
+@pytest.mark.parametrize("counting", [None, "all"])
+def test_later_change_of_terms_hides_no_use_beyond_the_limit_of_a_mailbox(
+    bench: LedgerBench, counting: Counting | None
+) -> None:
+    """The limit at the time of the use decides, also if the change accepts limits below the uses."""
+    campaign_id, codes = mailbox_campaign(bench, 2)
+    for code, address in zip(codes, ("li@gmail.com", "wang@gmail.com"), strict=True):
+        done(bench.redeem(code, address))
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        conn.execute("UPDATE recipients SET mailbox_digest = (SELECT min(mailbox_digest) FROM recipients)")
+    changes: list[dict[str, Any]] = [{}, {"name": "Autumn"}, {"max_per_day": 9}]
+
+    for some in changes:
+        assert not isinstance(change(bench, campaign_id, counting, **some), Refusal)
+        ((_, stream, version, *_, detail),) = verify(bench.database_url, timedelta(hours=1), NoProgress(), 10).findings
+        assert (stream, version) == (campaign_id, 3)
+        assert detail == "one mailbox has 2 uses, the limit of a person is 1"
+
+
+@pytest.mark.parametrize("counting", ["all", "from_now"])
+def test_limit_of_a_mailbox_that_is_lowered_below_its_uses_accuses_no_one(
+    bench: LedgerBench, counting: Counting
+) -> None:
+    """The campaign counted all uses before, and later terms change nothing about it."""
+    campaign_id, codes = mailbox_campaign(bench, 3, max_per_person=2)
+    results = [bench.redeem(code, address) for code, address in zip(codes, SPELLINGS, strict=False)]
+    assert words(results) == {"ok": 2, "PERSON_LIMIT": 1}
+    for changes in ({"max_per_person": 1}, {"name": "Autumn"}):
+        assert not isinstance(change(bench, campaign_id, counting, **changes), Refusal)
+        assert broken(bench) == []
 
 
 def test_verification_does_not_join_people_of_whom_no_mailbox_is_stored(bench: LedgerBench) -> None:
