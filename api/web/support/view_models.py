@@ -18,7 +18,9 @@ from api.web.support.history.waterfall import SmallWaterfall, draw_small_waterfa
 from domain.events.campaign import CampaignEvent
 from domain.events.code import CodeNoted
 from domain.events.event import Event, Meaning
-from domain.events.reservation import NoteAdded
+from domain.events.hand_out import HandOutBounced, HandOutComplained, HandOutDelayed
+from domain.events.reservation import MailReportEvent, NoteAdded
+from domain.events.waiting_list import WaitingListLeft
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
@@ -209,7 +211,7 @@ def build_lines(
         addresses: Clear addresses by reservation; they are masked here.
         suffixes: Ends of the texts of codes, by the id of the code.
         campaign_name: Of the campaign that the code belongs to.
-        with_replies: Whether servers' replies, which may quote the address, are shown like notes.
+        with_replies: Whether replies and reports, which may quote the address, are shown like notes.
     """
     actors = {entry.event.actor_id for entry in entries if entry.event.actor == "staff" and entry.event.actor_id}
     accounts = actors | {entry.event.approved_by for entry in entries if entry.event.approved_by}
@@ -263,11 +265,24 @@ def _collect_hand_outs(entries: Iterable[Entry[Any]]) -> list[UUID]:
 
 
 def _collect_text_ids(entries: Iterable[Entry[Any]], staff: Staff, *, with_replies: bool) -> list[UUID]:
-    """Return ids of the notes in some events that a member of staff may read; with `with_replies` also of replies."""
+    """Return ids of the texts of some events that a member of staff may read: notes, and replies `with_replies`."""
     return [
         text_id
         for entry in entries
         if staff.has_role("support")
         and (text_id := getattr(entry.event, "text_id", None)) is not None
-        and (with_replies or (entry.event.actor in NOTING_ACTORS and not hasattr(entry.event, "reply_code")))
+        and (with_replies or (entry.event.actor in NOTING_ACTORS and not quotes_email(entry.event)))
     ]
+
+
+def quotes_email(event: Event) -> bool:
+    """Return whether the text of an event is a reply or a report about an email, which may quote the address."""
+    match event:
+        case MailReportEvent() | HandOutDelayed() | HandOutComplained():
+            return True
+        case HandOutBounced():  # without a reason, staff recorded it
+            return event.reason is not None
+        case WaitingListLeft():
+            return event.cause == "undeliverable"
+        case _:
+            return hasattr(event, "reply_code")

@@ -1,15 +1,18 @@
 """Support opens a recipient of a hand-out who has no reservation: their codes, another email, opt-outs, the erasure."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from api.web.support.history.person_page import HAND_OUTS_PER_PAGE
+from domain.commands.context import CommandContext
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RecordHandOutReport, ResendHandOut
 from domain.values.link_token import OptOutRef, opt_out_token
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.ledger.random_commands import SENT
 
 SignIn = Callable[..., StaffBrowser]
 RESEND: Final = "/support/hand-outs/{}/recipients/{}/resend"
@@ -85,6 +88,29 @@ def test_support_sends_a_code_again_on_the_page_of_the_recipient(shared_app: App
     assert read_page(page.text).find("p", class_="done").text
     assert codes_section(viewer.get(path).text).find("td", class_="number").text == "2"
     assert question not in codes_section(viewer.get(path).text).link_targets
+
+
+def test_report_that_an_operator_records_is_not_shown_as_a_note(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """It may quote the address, which the page masks; what staff write about a bounce is shown."""
+    _, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "quoted@one.example")
+    services, operator = shared_app.services, CommandContext(now=shared_app.services.now(), actor="operator")
+    reports: list[dict[str, Any]] = [
+        {"kind": "delayed", "mail": 1, "text": services.note("will try quoted@one.example later")},
+        {"kind": "complained", "mail": 1, "text": services.note("quoted@one.example wants no such email")},
+        {"mail": 1, "text": services.note("no such user: quoted@one.example"), "reason": "mailbox_unknown"},
+    ]
+    for report in reports:
+        assert services.execute(RecordHandOutReport(context=operator, code_id=code_id, **report)).changed
+    services.execute(ResendHandOut(context=operator, code_id=code_id))
+    sent = RecordHandOutMail(context=operator, code_id=code_id, mail=2, outcome=SENT)
+    assert services.execute(sent).changed
+    staff = RecordHandOutReport(context=operator, code_id=code_id, text=services.note("The customer called"))
+    assert services.execute(staff).changed
+
+    page = shared_sign_in("support").get(f"/support/codes/{code_id}").text
+
+    assert "quoted@one.example" not in page
+    assert "The customer called" in page
 
 
 def test_support_undoes_the_opt_out_of_a_recipient_without_a_reservation(
