@@ -351,10 +351,10 @@ def resend_to_person(
 
         services.open_audit_log(caller).perform(request_first)
     else:
+        if note:  # the event says who asked, and has no reason; before it, so that no failure loses the reason
+            services.open_audit_log(caller).record("requested_hand_out_email", code_id, note)
         if not services.execute(ResendHandOut(context=services.context(caller), code_id=code_id)).changed:
             queue.ask(hand_out_id, code_id, services.now())
-        if note:  # the event says who asked, and has no reason
-            services.open_audit_log(caller).record("requested_hand_out_email", code_id, note)
     return find_person(services, hand_out_id, code_id)
 
 

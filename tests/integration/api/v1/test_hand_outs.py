@@ -16,13 +16,15 @@ from api.code_import.named_codes import BATCH
 from api.code_import.recipient_list import RECIPIENT_FILE, parse_recipient
 from api.errors import ApplicationError
 from api.use_cases.hand_outs import hand_out_actions
-from api.use_cases.services import Caller
+from api.use_cases.hand_outs.hand_out_actions import resend_to_person
+from api.use_cases.services import Caller, LedgerServices
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import Accepted
 from domain.values.identifiers import generate_code
 from projections.hand_outs.hand_out_lists import HandOutLists
 from projections.hand_outs.hand_out_queue import DueRow, HandOutQueue
+from projections.repositories.audit_reader import AuditFilter, AuditReader
 from tests.support.clients.app_client import AppClient
 
 PATH = "/api/v1/hand-outs"
@@ -142,6 +144,28 @@ def test_requested_resend_needs_nothing_after_its_commit(app: AppClient, monkeyp
     assert [(answer["state"], answer["mail"]) for answer in answers] == [("queued", 2)] * 2
     assert [each.code_id for each in due if each.code_id == row.code_id] == [row.code_id]
     assert calls == [row.code_id]
+
+
+def test_reason_of_a_resend_is_recorded_before_the_email_is_requested(
+    app: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ends at the request, before or after its commit, leaves the reason in the audit log."""
+    hand_out = create(app)
+    upload(app, hand_out, CSV)
+    row = send_first(app, hand_out)
+    caller = Caller(actor="operator")
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(LedgerServices, "execute", die)
+    with pytest.raises(SystemExit):
+        resend_to_person(app.services, caller, UUID(hand_out["id"]), row.code_id, note="asked by phone")
+
+    monkeypatch.undo()
+    chosen = AuditFilter(action="requested_hand_out_email")
+    ((entry,),) = AuditReader(app.services.storage).iter_rows(chosen)
+    assert (entry.subject_id, entry.reason) == (row.code_id, "asked by phone")
 
 
 @pytest.mark.parametrize(
