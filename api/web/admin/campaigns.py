@@ -385,7 +385,7 @@ def _render_campaign(
     request: Request, admin: AdminContext, staff: Staff, campaign_id: UUID, view: CampaignPageView
 ) -> Response:
     balance, now, language = find_campaign(admin, campaign_id), admin.services.now(), get_language(request)
-    campaign, fields = balance.campaign, view.fields
+    campaign, fields = balance.campaign.without_expired_offers(now), view.fields
     seen = tag_of(campaign.terms)
     errors = {} if fields is None else fields.errors
     return admin_page(
@@ -418,6 +418,8 @@ def _render_past(
     if now_named is None:
         raise ApplicationError("NOT_FOUND")
     campaign = None if view.as_of is None else admin.campaign_histories.fold_until(campaign_id, view.as_of)
+    if campaign is not None and view.as_of is not None:
+        campaign = campaign.without_expired_offers(view.as_of)
     history = _load_history(admin, staff, now_named, campaign, view, get_language(request))
     return admin_page(request, "campaign.html", staff, is_saved=False, campaign_terms=CAMPAIGN_TERMS, **history)
 
