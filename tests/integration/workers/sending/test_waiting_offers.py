@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -31,6 +32,7 @@ from domain.report_intake import MailReport, ReportIntake
 from domain.results import CampaignResult, WaitingResult
 from domain.values.mail.mail_token import mail_token
 from projections.database.errors import StorageUnavailableError
+from projections.database.migrations import migrate
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.event_store.stored_state import read_fields
 from projections.privacy.opt_outs import OptOutRepository
@@ -46,6 +48,7 @@ from workers.sending.delivery_steps import DeliverySteps
 from workers.sending.waiting_offers import WaitingOfferSender
 
 HOURS = 24
+PLACES_OF_ERASED = "0085_places_of_erased_people"
 REFUSED = Rejected(server="mx", reason="address_refused", final=True, about_address=True)
 LATER = Rejected(server="mx", reason="temporary", final=False)
 
@@ -432,6 +435,23 @@ def test_report_that_comes_again_does_not_undo_that_staff_allowed_emails(house: 
     assert opt_outs.list_suppressions(place.recipient_id) == []
     intake.take(report._replace(kind="complained"), house.context("worker"))
     assert [each.suppression.cause for each in opt_outs.list_suppressions(place.recipient_id)] == ["complained"]
+
+
+def test_migration_deletes_ended_places_of_erased_people(house: WaitingRig) -> None:
+    """Former releases left them. A place that is still on the list stays, and so do those of other people."""
+    for name in ("li", "wang", "zhao"):
+        house.wait(name)
+    ended, waiting, other = (place for place in house.campaign.waiting)
+    house.leave(ended.place_id)
+    house.leave(other.place_id)
+    erased = [ended.recipient_id, waiting.recipient_id]
+    with psycopg.connect(house.bench.database_url, autocommit=True) as conn:
+        conn.execute("DELETE FROM recipients WHERE recipient_id = ANY(%s)", (erased,))
+        conn.execute("DELETE FROM _yoyo_migration WHERE migration_id = %s", (PLACES_OF_ERASED,))
+
+    assert migrate(house.bench.database_url) == [PLACES_OF_ERASED]
+    places = house.bench.rows("SELECT place_id FROM waiting_places ORDER BY joined_at")
+    assert places == [(waiting.place_id,), (other.place_id,)]
 
 
 def test_bug_in_one_campaign_stops_no_other(house: WaitingRig) -> None:
