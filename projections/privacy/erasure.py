@@ -109,7 +109,7 @@ class ErasurePreview(NamedTuple):
         in_flight: Messages that a worker is sending now; the erasure waits for them.
         rejected_requests: Rejected requests, which are deleted.
         texts: Notes, replies and reasons, which are deleted.
-        codes: Codes that hand-outs sent to the person, which are revoked.
+        codes: Codes that hand-outs sent to the person, which are revoked; not those of a line with several codes.
     """
 
     reservations: int
@@ -191,7 +191,10 @@ class PersonEraser:
         return [(row[1], row[0]) for row in rows if row[-1]]
 
     def list_redeemable_codes(self, recipient_id: UUID) -> list[UUID]:
-        """Return codes that hand-outs sent to a person, except revoked ones and those that others have redeemed."""
+        """Return codes that hand-outs sent to a person and that an erasure revokes.
+
+        They are not those of a line with several codes, revoked ones, and those that others have redeemed.
+        """
         with self._open_cursor() as cursor:
             rows = cursor.execute(PrivacySql.redeemable_codes_of_recipient, (recipient_id,)).fetchall()
             return [row[0] for row in rows]

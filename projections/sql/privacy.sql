@@ -215,9 +215,10 @@ SELECT b.code_id FROM reservations r JOIN code_balances b USING (code_id)
 WHERE r.recipient_id = %(recipient_id)s AND r.recipient_id IN (b.owner_id, b.bound_to);
 
 -- name: redeemable_codes_of_recipient
--- Codes that hand-outs sent to a person and that no one else has redeemed.
+-- Codes that hand-outs sent to a person and that no one else has redeemed. Those of a line with several codes are for the
+-- customers of that person, and have no address.
 SELECT h.code_id FROM handed_out_codes h JOIN code_balances b USING (code_id)
-WHERE h.recipient_id = %s AND b.revoked_by IS NULL AND NOT EXISTS (
+WHERE h.recipient_id = %s AND h.codes = 1 AND b.revoked_by IS NULL AND NOT EXISTS (
     SELECT FROM reservations r
     WHERE r.code_id = h.code_id AND r.recipient_id <> h.recipient_id AND r.status <> 'refunded'
 );

@@ -136,7 +136,7 @@ class PersonErasure:
         raise AssertionError("hand-outs send codes to one person faster than they can be revoked")
 
     def _revoke_codes(self, eraser: PersonEraser, recipient_id: UUID) -> None:
-        """Revoke the codes that hand-outs sent to a recipient, except those that others have redeemed."""
+        """Revoke the codes that hand-outs sent to a recipient, except those that others have redeemed or may get."""
         for code_ids in batched(eraser.list_redeemable_codes(recipient_id), REVOKED_MAX):
             context = self.context()
             self.storage.ledger.execute(
