@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domain.events.campaign import CampaignTerms, CampaignUseEvent, CampaignUseReturned, CampaignUseTaken
 from domain.events.reservation import InviteComplained, InviteDelayed
+from domain.events.waiting_list import WaitingListJoined
 from domain.model.campaign import Campaign
 from domain.model.counted_uses import EXISTING_USES_MAX, ExistingUse
 from domain.values.timestamps import utc_day
@@ -23,6 +24,7 @@ USES_PAGE: Final = 1_000
 ADDRESSES_MAX: Final = 200
 """Most addresses with one mailbox whose past uses are looked for: a limit per person is nearly always smaller."""
 USE_TOPICS: Final = (*topics_of(CampaignUseTaken), *topics_of(CampaignUseReturned))
+JOIN_TOPICS: Final = topics_of(WaitingListJoined)
 
 
 class CampaignBalance(NamedTuple):
@@ -224,6 +226,27 @@ class CampaignReader:
                     returned.add(event.reservation_id)
             yield page
             until = rows[-1][1] - 1 if len(rows) == USES_PAGE else 0
+
+    def list_newest_joins(
+        self, campaign: Campaign, place_ids: Collection[UUID], limit: int
+    ) -> list[tuple[int, WaitingListJoined]]:
+        """Return how people joined who have these places in a state, with the versions, the newest first."""
+        joins: list[tuple[int, WaitingListJoined]] = []
+        most, until = min(limit, len(place_ids)), campaign.version
+        while until > 0 and len(joins) < most:
+            rows = self._db.fetch_named(
+                ReadModelsSql.campaign_uses_newest_first,
+                campaign_id=campaign.campaign_id,
+                until=until,
+                after=0,
+                topics=list(JOIN_TOPICS),
+                recipients=None,
+                limit=USES_PAGE,
+            )
+            events = [(row[1], cast("WaitingListJoined", decode(row[2], bytes(row[3])))) for row in rows]
+            joins += [(version, event) for version, event in events if event.place_id in place_ids]
+            until = rows[-1][1] - 1 if len(rows) == USES_PAGE else 0
+        return joins[:most]
 
     def list_counted_uses(self, campaign: Campaign) -> list[ExistingUse]:
         """Return the uses that codes of a campaign have now and that its limits count in a state, the oldest first.

@@ -487,7 +487,7 @@ WHERE b.campaign_id = %(campaign_id)s AND r.kind = 'redeem' AND r.versions[1] > 
     AND r.reserved_at >= coalesce(%(since)s, '-infinity'::timestamptz);
 
 -- name: campaign_uses_newest_first
--- Events of uses that a campaign's stream has after and up to a version, of some recipients if any are named.
+-- Events of some types, such as uses, that a campaign has after and up to a version, of some recipients if any are named.
 SELECT notification_id, originator_version, topic, state FROM ledger_events
 WHERE originator_id = %(campaign_id)s AND originator_version <= %(until)s AND originator_version > %(after)s
     AND topic = ANY(%(topics)s)

@@ -1,6 +1,6 @@
 """The events of a campaign that a refusal by it rests on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -43,11 +43,15 @@ NO_EVIDENCE: Final = CampaignEvidence(None, {}, 0)
 
 
 class _LimitedUses(NamedTuple):
-    """The uses that occupy a limit: how many, of which person and of which day, if only those count."""
+    """The uses that occupy a limit: how many, of which person and of which day, if only those count.
+
+    `ahead`: ids of the places for which the uses are that are left.
+    """
 
     number: int
     person: Sequence[UUID] = ()
     day: date | None = None
+    ahead: Collection[UUID] = ()
 
 
 def find_campaign_evidence(
@@ -60,7 +64,8 @@ def find_campaign_evidence(
 ) -> CampaignEvidence:
     """Return the events of a campaign that a refusal by it at a time rests on.
 
-    They are the pause, the end, or else the terms; if a limit refused, also the uses that occupied it.
+    They are the pause, the end, or else the terms; if a limit refused, also the uses that occupied it; and if uses are
+    left for others who wait, how they joined.
 
     Args:
         states: Where events are found.
@@ -83,8 +88,9 @@ def find_campaign_evidence(
     if limited is None:
         return CampaignEvidence(campaign, {deciding: entry.event}, 0)
     uses = reader.list_newest_uses(campaign, USES_SHOWN_MAX, recipient_ids=limited.person, day=limited.day)
-    events = dict(sorted([(deciding, entry.event), *uses], key=lambda numbered: numbered[0]))
-    return CampaignEvidence(campaign, events, limited.number - len(uses))
+    joins = reader.list_newest_joins(campaign, limited.ahead, USES_SHOWN_MAX)
+    events = dict(sorted([(deciding, entry.event), *uses, *joins], key=lambda numbered: numbered[0]))
+    return CampaignEvidence(campaign, events, limited.number + len(limited.ahead) - len(uses) - len(joins))
 
 
 def _find_limited_uses(
@@ -97,7 +103,7 @@ def _find_limited_uses(
     is_any_limit = isinstance(refusal, ReservationNotResolvable)
     is_total = isinstance(refusal, CampaignHeld | CampaignExhausted)
     if is_total or (is_any_limit and _is_full(campaign.available)):
-        return _LimitedUses(campaign.occupied)
+        return _LimitedUses(campaign.occupied, ahead=_find_places_ahead(campaign, at, recipient[0]))
     counted_at = max(at, campaign.last_at)
     is_of_day = isinstance(refusal, CampaignDayLimitReached)
     if is_of_day or (is_any_limit and _is_full(campaign.find_available_on_day(at))):
@@ -106,6 +112,15 @@ def _find_limited_uses(
         person, number = recipient
         return _LimitedUses(number, person)
     return None
+
+
+def _find_places_ahead(campaign: Campaign, at: datetime, person: Sequence[UUID]) -> set[UUID]:
+    """Return the places that are ahead of a person if uses are left for them; none if no use is left."""
+    if _is_full(campaign.available):
+        return set()
+    campaign = campaign.without_expired_offers(at)
+    ahead = min(campaign.count_ahead(recipient_id) for recipient_id in person)
+    return {place.place_id for place in campaign.waiting[:ahead]}
 
 
 def _is_full(left: int | None) -> bool:

@@ -269,6 +269,10 @@ def test_use_that_others_wait_for_is_refused_to_everyone_behind_them(app: AppCli
 
     assert (first["would"], behind["would"], earlier) == ("accepted", "CAMPAIGN_EXHAUSTED", ["CAMPAIGN_HELD"] * 2)
     assert behind["campaign_id"] == str(campaign_id)
+    assert name_campaign_events(app, campaign_id, behind["because_of_campaign"]) == [
+        "CampaignCreated",
+        "WaitingListJoined",
+    ]
     assert app.redeem(code, MEI).json()["code"] == "CAMPAIGN_EXHAUSTED"
     assert app.redeem(code, LI).status_code == 202
 
