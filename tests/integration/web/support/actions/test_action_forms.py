@@ -199,6 +199,7 @@ def test_refund_asks_about_the_access(shared_app: AppClient, shared_sign_in: Sig
     twice(browser, f"/support/reservations/{items[1]}/acts/refund", note="asked", access="revoke")
 
     assert "What happens to the access that the invitation gave?" in asked.text
+    assert "No acceptance of the invitation is recorded." in asked.text
     assert kinds(shared_app, code).count("AccessRevoked") == 1
 
 

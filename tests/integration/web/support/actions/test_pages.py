@@ -39,6 +39,7 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
     attributes = [choice.attributes for inputs in choices for choice in inputs]
 
     assert [len(inputs) for inputs in choices] == [2, 2]
+    assert "The invitation was accepted." in asked.text
     assert all("required" in names and "checked" not in names for names in attributes)
     assert (missing.status_code, "Choose whether the customer keeps the access" in missing.text) == (422, True)
     assert "UseRefunded" not in kinds(shared_app, code)
