@@ -29,13 +29,13 @@ BROKER = BrokerUrl.parse(settings.redis_url.get_secret_value())
 SNAPSHOTS_S = 300.0
 """`execute` writes snapshots itself; this finds only what an upgrade or an import left without one."""
 
-WEBHOOKS_S = 2.0
+WEBHOOKS_S = 3.0
 """How often the deliverer of webhooks is woken; deliveries in progress continue."""
 
 MAIL_REPORTS_S = 60.0
 """How often the bounce mailbox is read: mail servers report minutes to days later."""
 
-FOLLOW_S = 2.0
+FOLLOW_S = 3.0
 """The Merkle log is at most 5 seconds behind the events."""
 EXPIRES_S = 600
 """Beat's messages that are older are dropped, by the clock of the worker's host, which may be wrong by nearly as much.
@@ -110,7 +110,7 @@ celery_app.conf.update(
     task_default_queue="ledger",
     # Without Celery's usual schedule file: a beat that is killed while it writes it can't read it, and never starts.
     beat_scheduler=BeatScheduler,
-    beat_max_loop_interval=1,
+    beat_max_loop_interval=FOLLOW_S,
     timezone="UTC",
     beat_schedule={
         "sweep-due-reservations": {

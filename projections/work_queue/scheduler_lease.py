@@ -22,6 +22,8 @@ POLL_S: Final = 1.0
 """Seconds between two attempts of a process that stands by."""
 RENEW_S: Final = 2.5
 """Seconds without a claim until the holder renews the lease: with POLL_S and one question below LEASE_S."""
+QUIET_S: Final = 30.0
+"""Seconds between two runs of a task while no work is due. Its own interval, if that is longer."""
 ANSWER_S_MAX: Final = 2.0
 """Longest wait for an answer of the database, which may be frozen or a deposed primary."""
 PAUSE_SHARE: Final = 0.5
@@ -66,6 +68,8 @@ class SchedulerLease:
     def claim_runs(self, intervals_s: Mapping[str, float]) -> set[str]:
         """Renew the lease, and return those of the tasks that are due now whose run this process may send.
 
+        While no work is due, each is sent once in `QUIET_S`: the same statement asks for work of every kind.
+
         Args:
             intervals_s: The interval of each task, by name.
 
@@ -74,9 +78,10 @@ class SchedulerLease:
         """
         asked_at = self._monotonic()
         pauses_s = [interval_s * PAUSE_SHARE for interval_s in intervals_s.values()]
-        claim = {**self._holder, "tasks": list(intervals_s), "pauses_s": pauses_s}
+        claim = {**self._holder, "tasks": list(intervals_s), "pauses_s": pauses_s, "quiet_s": QUIET_S}
         row = self._run(WorkQueueSql.claim_scheduled_runs, claim).fetchone()
         if row is None:
+            self.fence = None
             return set()
         self._asked_at = asked_at
         self.fence, claimed = row

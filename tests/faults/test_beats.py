@@ -60,7 +60,7 @@ class Beats:
 
 @pytest.fixture
 def beats(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Beats]:
-    """Both started, and one of them scheduling."""
+    """Both started, and one of them scheduling, while work is due."""
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")},
         "DATABASE_URL": database_url,
@@ -78,6 +78,8 @@ def beats(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Beats]:
         psycopg.connect(database_url, autocommit=True, row_factory=tuple_row) as database,
         Redis.from_url(redis_url) as broker,
     ):
+        # Work that is always due, so that sweeps follow in a second.
+        database.execute("INSERT INTO revocations VALUES (gen_random_uuid(), now())")
         supervisor.start(*programs)
         running = Beats(supervisor, database, broker)
         running.wait(lambda: running.sweeps(fence=1))

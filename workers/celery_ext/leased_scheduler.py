@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
+from celery.utils.dispatch import Signal
 
 from projections.database.errors import StorageUnavailableError
 from projections.work_queue.scheduler_lease import SchedulerLease
@@ -18,11 +19,15 @@ STANDBY_S = 1.0
 TOGETHER_S = 0.25
 """A task that is due so many seconds later is sent with those that are due now, so that beat wakes up once for them."""
 
+nothing_sent = Signal(name="nothing_sent")
+"""Sent after a claim that gave the holder of the lease nothing to send, because no work is due."""
+
 
 class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
     """Sends only what this process has claimed.
 
-    A claimed run whose message can't be published is lost, as with Celery's own scheduler: it is due again in seconds.
+    A claimed run whose message can't be published is lost, as with Celery's own scheduler: while work is due, the next
+    one follows in seconds.
     Celery's scheduler sends one task a call. Here those that are due together share a claim.
 
     A subclass says where the lease is.
@@ -42,20 +47,28 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
         """Send the tasks that are due if this process holds the lease, and return the seconds before the next call."""
+        self._bring_back_runs()
+        waits_s = {name: _seconds_until_due(entry) for name, entry in self.schedule.items()}
+        wait_s = min(waits_s.values(), default=self.max_interval)
+        # A claim renews the lease.
+        if (self.lease.fence is None or wait_s > 0) and not self._hold():
+            return STANDBY_S
+        if wait_s > 0:
+            return min(wait_s, float(self.max_interval))
+        return self._send([self.schedule[name] for name, wait_s in waits_s.items() if wait_s <= TOGETHER_S])
+
+    def _hold(self) -> bool:
+        """Take or renew the lease, and return whether this process schedules."""
         try:
             may_schedule = self.lease.hold()
         except StorageUnavailableError as error:
             self._say("scheduling interrupted", str(error))
-            return STANDBY_S
-        if not may_schedule:
+            return False
+        if may_schedule:
+            self._say("scheduling taken over", self.lease.fence)
+        else:
             self._say("scheduling done by another beat")
-            return STANDBY_S
-        self._say("scheduling taken over", self.lease.fence)
-        self._bring_back_runs()
-        waits_s = {name: _seconds_until_due(entry) for name, entry in self.schedule.items()}
-        if (wait_s := min(waits_s.values(), default=self.max_interval)) > 0:
-            return min(wait_s, float(self.max_interval))
-        return self._send([self.schedule[name] for name, wait_s in waits_s.items() if wait_s <= TOGETHER_S])
+        return may_schedule
 
     def _send(self, due: Sequence[ScheduleEntry]) -> float:
         """Send those of the tasks that no other process has sent, and return the seconds before the next call."""
@@ -64,6 +77,8 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
         except StorageUnavailableError as error:
             self._say("scheduling interrupted", str(error))
             return STANDBY_S
+        if not claimed and self.lease.fence is not None:
+            nothing_sent.send(sender=self)
         for entry in due:
             self.reserve(entry)
             if entry.name in claimed:

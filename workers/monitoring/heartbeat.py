@@ -66,16 +66,20 @@ def start_heartbeat(broker_url: str, scheduled_every_s: float) -> None:
 
     Args:
         broker_url: Where the heartbeats are stored.
-        scheduled_every_s: How often beat sends something; it is well if it did so within three intervals.
+        scheduled_every_s: How often beat sends what is due; it is well if it did so, or nothing was due, within three
+            intervals.
     """
     from celery.signals import after_task_publish, beat_init, worker_ready  # noqa: PLC0415 - health checks do without
+
+    from workers.celery_ext.leased_scheduler import nothing_sent  # noqa: PLC0415 - as above
 
     def worker(**_: Any) -> None:
         Heartbeat(broker_url, "worker")
 
     def beat(**_: Any) -> None:
         scheduled = RecentFlag(max(3 * scheduled_every_s, HEARTBEAT_S))
-        after_task_publish.connect(lambda **_: scheduled.touch(), weak=False)
+        for signal in (after_task_publish, nothing_sent):
+            signal.connect(lambda **_: scheduled.touch(), weak=False)
         Heartbeat(broker_url, "beat", scheduled)
 
     worker_ready.connect(worker, weak=False)

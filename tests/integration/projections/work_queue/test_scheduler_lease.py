@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Final
 from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from projections.database.errors import StorageUnavailableError
 from projections.monitoring.health_checks import find_scheduler
-from projections.work_queue.scheduler_lease import ANSWER_S_MAX, LEASE_S, SchedulerLease
+from projections.work_queue.scheduler_lease import ANSWER_S_MAX, LEASE_S, QUIET_S, SchedulerLease
 from tests.support.servers.databases import execute
 
 OpenLease = Callable[[int], SchedulerLease]
@@ -131,3 +133,128 @@ def test_lease_is_not_held_when_the_database_does_not_answer(open_lease: OpenLea
     assert waited_s >= ANSWER_S_MAX
     assert lease.fence is None
     assert lease.hold()
+
+
+OFTEN: Final = 2.0
+"""Interval of a task, in seconds, that is far shorter than `QUIET_S`."""
+FILLERS: Final = {
+    "uuid": "gen_random_uuid()",
+    "timestamp with time zone": "now()",
+    "boolean": "false",
+    "ARRAY": "'{}'",
+    "text": "''",
+}
+"""Values of columns that must have one, by type; 1 for numbers."""
+DUE_WORK: Final = {
+    "events-without-checkpoint": "UPDATE merkle_progress SET position = -1",
+    "events-missing-in-the-map": "UPDATE reservation_map_progress SET position = -1",
+    "events-not-counted": "UPDATE tally_progress SET position = -1",
+    "reservation": "reservations: due_at=now()",
+    "revocation": "revocations: next_at=now()",
+    "notice": "outbox: due_at=now()",
+    "offer": "waiting_places: due_at=now()",
+    "waiting-list": "campaigns: waiting='[]'",
+    "threshold-before-an-end": "code_balances: next_report_at=now(), last_at=now() - interval '1 day'",
+    "digest": "threshold_digest: due_at=now()",
+    "email-that-staff-asked-for": "hand_out_recipients: due_at=now(), is_asked=true",
+    "hand-out": f"hand_outs: hand_out_id='{UUID(int=1)}', state='running'; "
+    f"hand_out_recipients: hand_out_id='{UUID(int=1)}', due_at=now()",
+    "hand-out-that-starts": f"hand_outs: hand_out_id='{UUID(int=1)}', state='scheduled', starts_at=now(); "
+    f"hand_out_recipients: hand_out_id='{UUID(int=1)}', due_at=now()",
+    "webhook-endpoint": "webhook_endpoints: state='enabled', position=-1",
+    "webhook-message": f"webhook_endpoints: endpoint_id='{UUID(int=1)}', state='enabled', position=9; "
+    f"webhook_deliveries: endpoint_id='{UUID(int=1)}', state='pending', due_at=now()",
+}
+"""A statement, or rows to insert, by what is due."""
+NOT_DUE: Final = {
+    "reservation": "reservations: due_at=now() + interval '1 hour'",
+    "parked-reservation": "reservations: due_at=NULL",
+    "reported-threshold": "code_balances: next_report_at=now() - interval '1 day'",
+    "ended-hand-out": f"hand_outs: hand_out_id='{UUID(int=1)}', state='ended'; "
+    f"hand_out_recipients: hand_out_id='{UUID(int=1)}', due_at=now()",
+    "endpoint-in-backoff": ("webhook_endpoints: state='enabled', position=-1, resting_until=now() + interval '1 hour'"),
+    "disabled-endpoint": "webhook_endpoints: state='disabled', position=-1",
+}
+"""The same of what is not."""
+
+
+def store(database_url: str, work: str) -> None:
+    """Run the statement, or insert the rows; columns that need a value and are not named get any."""
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("ALTER TABLE hand_out_recipients DROP CONSTRAINT hand_out_recipients_recipient_id_fkey")
+        if work.startswith("UPDATE"):
+            conn.execute(work.encode())
+            return
+        for row in work.split("; "):
+            table, _, assignments = row.partition(": ")
+            named = dict(assignment.split("=", 1) for assignment in assignments.split(", "))
+            required = conn.execute(
+                "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s"
+                " AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'",
+                (table,),
+            )
+            values = {name: FILLERS.get(kind, "1") for name, kind in required} | named
+            names = sql.SQL(", ").join(map(sql.Identifier, values))
+            conn.execute(
+                sql.SQL("INSERT INTO {} ({}) VALUES (").format(sql.Identifier(table), names).as_bytes(conn)
+                + ", ".join(values.values()).encode()
+                + b")"
+            )
+
+
+@pytest.fixture
+def quiet(open_lease: OpenLease, database_url: str) -> SchedulerLease:
+    """A lease whose holder has sent a task some seconds ago, on a ledger with no due work."""
+    lease = open_lease(1)
+    assert lease.hold()
+    assert lease.claim_runs({"sweep": OFTEN}) == {"sweep"}
+    let_pass(database_url, 2 * OFTEN)
+    return lease
+
+
+def let_pass(database_url: str, seconds: float) -> None:
+    """Have the last runs further in the past."""
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("UPDATE scheduled_runs SET claimed_at = claimed_at - make_interval(secs => %s)", (seconds,))
+
+
+def test_task_is_sent_rarely_while_no_work_is_due(quiet: SchedulerLease, database_url: str) -> None:
+    """The run after `QUIET_S` is for what the claim does not look at."""
+    assert (quiet.claim_runs({"sweep": OFTEN}), quiet.fence) == (set(), 1)
+    let_pass(database_url, QUIET_S)
+
+    assert quiet.claim_runs({"sweep": OFTEN}) == {"sweep"}
+
+
+@pytest.mark.parametrize("work", DUE_WORK.values(), ids=DUE_WORK)
+def test_task_is_sent_at_its_interval_while_work_is_due(quiet: SchedulerLease, database_url: str, work: str) -> None:
+    """Each queue that the tasks read is looked at."""
+    store(database_url, work)
+
+    assert quiet.claim_runs({"sweep": OFTEN}) == {"sweep"}
+
+
+@pytest.mark.parametrize("work", NOT_DUE.values(), ids=NOT_DUE)
+def test_task_is_sent_rarely_while_work_waits(quiet: SchedulerLease, database_url: str, work: str) -> None:
+    """Rows that no task can process now do not count."""
+    store(database_url, work)
+
+    assert quiet.claim_runs({"sweep": OFTEN}) == set()
+
+
+def test_task_is_sent_when_the_clock_went_back(quiet: SchedulerLease, database_url: str) -> None:
+    """What waits until a time that was stored before is made due by the next sweep, which must not be late."""
+    let_pass(database_url, -60)
+
+    assert quiet.claim_runs({"sweep": OFTEN}) == {"sweep"}
+
+
+def test_process_that_lost_the_lease_asks_for_it_again(open_lease: OpenLease, database_url: str) -> None:
+    """A claim without the lease says so, because the scheduler renews it by claims alone."""
+    first, second = open_lease(1), open_lease(2)
+    assert first.hold()
+    expire(database_url)
+    assert second.hold()
+    first.claim_runs({"sweep": OFTEN})
+
+    assert first.fence is None

@@ -9,7 +9,7 @@ from celery import Celery
 
 from projections.database.errors import StorageUnavailableError
 from projections.work_queue.scheduler_lease import SchedulerLease
-from workers.celery_ext.leased_scheduler import STANDBY_S, TOGETHER_S, LeasedScheduler
+from workers.celery_ext.leased_scheduler import STANDBY_S, TOGETHER_S, LeasedScheduler, nothing_sent
 
 
 class HeldLease:
@@ -19,9 +19,11 @@ class HeldLease:
 
     def hold(self) -> bool:
         """It does."""
+        self.renewals += 1
         return True
 
     def __init__(self) -> None:
+        self.renewals = 0
         self.claims: list[set[str]] = []
         self.others: set[str] = set()
         self.is_unavailable = False
@@ -112,3 +114,20 @@ def test_tasks_stay_due_while_the_database_is_unavailable(three: HoldingSchedule
     three.tick()
 
     assert sorted(three.sent) == ["now", "soon"]
+
+
+@pytest.mark.parametrize(("others", "expected"), [(set(), 0), ({"now", "soon"}, 1)], ids=["sent", "nothing-due"])
+def test_claim_without_a_run_is_reported_and_renews_the_lease(
+    three: HoldingScheduler, others: set[str], expected: int
+) -> None:
+    """Beat's heartbeat goes on without messages; a statement of its own for the lease would be one more."""
+    reported: list[object] = []
+    lease_of(three).others = others
+    nothing_sent.connect(report := lambda **_: reported.append(1), weak=False)
+    try:
+        three.tick()
+    finally:
+        nothing_sent.disconnect(report)
+
+    assert len(reported) == expected
+    assert lease_of(three).renewals == 2 - 2 * expected
