@@ -183,8 +183,7 @@ class LedgerModel:
         waiting_list = SimulatedWaitingList(
             self.infrastructure,
             self.campaign.campaign_id,
-            (self.clients.codes, self.code_ids),
-            self.clients.redeem,
+            self.clients.servers,
         )
         waiting_list.begin(self.gremlin, storm_s)
         SimulatedEnds(self.infrastructure, self.campaign.campaign_id, self.code_ids).begin(self.gremlin, storm_s)

@@ -55,13 +55,13 @@ def test_everything_happens() -> None:
     for number in range(PARTS):
         counts.update(part(number).counts)
 
-    # No person of a simulation waits under one spelling and redeems under another.
-    expected = [*KINDS, *(f"event {name}" for name in EVENT_TYPES if name != "WaitingPlaceRespelled")]
+    expected = [*KINDS, *(f"event {name}" for name in EVENT_TYPES)]
     assert [name for name in expected if not counts[name]] == []
     assert counts["event UseReserved"] > PARTS * PART
     assert counts["own system invited after a correction"] > PARTS
     words = ["handed out", *(f"refused: {why}" for why in ("campaign", "handed_out", "listed", "used"))]
     assert [word for word in words if not counts[f"existing code {word}"]] == []
+    assert [word for word in ("taken", "known") if not counts[f"offer report: {word}"]] == []
     assert counts["upload taken over"]
     assert counts["limits of a campaign count all"]
     assert counts["limits of a campaign count from now"]

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
 from uuid import UUID
 
 from domain.command_bus import Command
 from domain.commands.context import CommandContext
-from domain.errors import NoSuchCampaign
 from domain.model.suppression import ReportKind
 from domain.ports import OutboundMessage, TextDraft
-from domain.report_intake import MailReport, ReportIntake
+from domain.report_intake import MailReport, ReportedOffer, ReportIntake
 from domain.results import Result
 from domain.values.mail.mail_token import MailRef, mail_token
 from projections.database.errors import StorageUnavailableError
@@ -46,26 +47,40 @@ class ReportingServers:
             draft_text=_draft_text,
             new_id=self.infrastructure.scheduler.new_id,
             has_recipient=lambda _: True,
-            find_offer=lambda _: None,
-            leave=lambda _: NoSuchCampaign(),
+            find_offer=self._find_offer,
+            leave=self.infrastructure.ledger.execute_one,
         )
+        self._offers: dict[UUID, ReportedOffer] = {}
 
     def report(self, message: OutboundMessage) -> None:
         """Report an email, once or twice, soon or late; perhaps a forger reports another one."""
         scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
-        kind, reason = random.choice(KINDS), random.choice(REASONS)
-        token = mail_token(MESSAGES.secret, message.ref, message.written_at)
-        self.reported.add((message.ref, kind))
-        report = MailReport(kind, (token,), "it did not arrive", reason=reason)
-        for _ in range(random.choice([1, 1, 2])):
-            delay = random.choice([0.1, 30, 200, 2000])
-            scheduler.spawn(self.process, lambda: self._deliver(report), delay)
+        self._report(message.ref, message.written_at, random)
         others = sorted(self.infrastructure.store.reservations)
         if others and random.random() < 0.3:
             ref = MailRef("invite", random.choice(others), 1)
             if (ref, "bounced") not in self.reported:
                 forged = MailReport("bounced", (mail_token(b"a forger's", ref, message.written_at),), "forged")
                 scheduler.spawn(self.process, lambda: self._deliver(forged), random.choice([0.1, 30]))
+
+    def report_offer(self, place_id: UUID, offer: ReportedOffer, random: Random) -> None:
+        """Report the email of an offer, which the place may have outlived, or not."""
+        self._offers[place_id] = offer
+        self._report(MailRef("offer", place_id, 1), self.infrastructure.now(), random)
+
+    def _report(self, ref: MailRef, written_at: datetime, random: Random) -> None:
+        kind, reason = random.choice(KINDS), random.choice(REASONS)
+        token = mail_token(MESSAGES.secret, ref, written_at)
+        self.reported.add((ref, kind))
+        report = MailReport(kind, (token,), "it did not arrive", reason=reason)
+        for _ in range(random.choice([1, 1, 2])):
+            delay = random.choice([0.1, 30, 200, 2000])
+            self.infrastructure.scheduler.spawn(self.process, lambda: self._deliver(report), delay)
+
+    def _find_offer(self, place_id: UUID) -> ReportedOffer | None:
+        """The statement `reported_offer`."""
+        offer = self._offers.get(place_id)
+        return offer if offer is not None and offer.recipient_id in self.infrastructure.store.addresses else None
 
     def _deliver(self, report: MailReport) -> None:
         """Hand a report over, again while there is no answer, as mail servers do."""
@@ -76,7 +91,8 @@ class ReportingServers:
             except StorageUnavailableError:
                 scheduler.sleep(scheduler.random.choice([1, 30]))
                 continue
-            scheduler.counts[f"report: {result.outcome}"] += 1
+            about = "offer report" if result.ref is not None and result.ref.kind == "offer" else "report"
+            scheduler.counts[f"{about}: {result.outcome}"] += 1
             if result.ref is not None:
                 self.acknowledged.add((result.ref, report.kind))
             return

@@ -10,6 +10,8 @@ from projections.vault.vault import EncryptedText, SearchableDraft
 RECIPIENTS: Final = 5
 TAGGED: Final = {3: "person1+gift"}
 """Persons whose addresses reach the mailbox of another one, who has the same domain."""
+SPELLINGS: Final = {1: 3, 3: 1}
+"""The other address of persons who have two for one mailbox."""
 DOMAINS: Final = ("example.com", "mail.example.org")
 
 

@@ -3,7 +3,6 @@
 Randomness of their own, and few campaigns with a list, so that most schedules stay as they are.
 """
 
-from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -17,20 +16,30 @@ from domain.commands.campaign.waiting_list import (
     RecordOfferMail,
     WaitingListCommand,
 )
+from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.events.event import ActorKind
 from domain.events.waiting_list import OfferMailOutcome
-from domain.model.waiting_list import OFFER_MAIL_MAX
-from domain.results import WaitingResult
+from domain.model.waiting_list import OFFER_MAIL_MAX, WaitingPlace
+from domain.report_intake import ReportedOffer
+from domain.results import CommandResult, WaitingResult
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors.components import SharedInfrastructure
-from tests.simulation.actors.recipients import RECIPIENTS, recipient_draft
+from tests.simulation.actors.mail_reports import ReportingServers
+from tests.simulation.actors.recipients import RECIPIENTS, SPELLINGS, code_draft, recipient_draft
 from tests.simulation.scheduler import SimulatedProcess
+from tests.support.ledger.code_terms import make_terms
 
+CODE: Final = 50
+"""Number of the code that the list is about; those of the schedule are below, and those of hand-outs above."""
 VISITS: Final = 4
 """How often a person asks for a place."""
+REPORTED: Final = 0.6
+"""Share of the sent emails of offers of which something is reported later."""
+RESPELLED: Final = 0.8
+"""Share of the people with two addresses who wait under one and redeem under the other."""
 
 
 class SimulatedWaitingList:
@@ -39,21 +48,19 @@ class SimulatedWaitingList:
     Args:
         infrastructure: The world.
         campaign_id: The campaign.
-        codes: Texts of codes, as their digests, and their ids.
-        redeem: A person redeems a code, both by number.
+        servers: Who reports what became of emails.
     """
 
     def __init__(
         self,
         infrastructure: SharedInfrastructure,
         campaign_id: UUID,
-        codes: tuple[Sequence[bytes], Sequence[UUID]],
-        redeem: Callable[[int, int], object],
+        servers: ReportingServers,
     ) -> None:
         self._site, self._scheduler = infrastructure, infrastructure.scheduler
-        self.campaign_id, self._redeem = campaign_id, redeem
-        self._codes, self._code_ids = codes
+        self.campaign_id, self._servers = campaign_id, servers
         self._random, self._mails = Random(campaign_id.int + 5), Random(campaign_id.int + 6)
+        self._spellings, self._reports = Random(campaign_id.int + 7), Random(campaign_id.int + 8)
         self._mailed: set[tuple[UUID, datetime]] = set()
         self._is_swept = True
 
@@ -62,19 +69,20 @@ class SimulatedWaitingList:
         campaign = self._site.store.campaigns.get(self.campaign_id)
         if campaign is None or campaign.terms.waiting_hours is None:
             return
+        self._scheduler.spawn(process, self._issue)
         for _ in range(self._random.choice([4, 8, 12])):
-            visit = partial(self._visit, self._random.randrange(RECIPIENTS))
+            visit = partial(self._visit, self._random.choice((*range(RECIPIENTS), *SPELLINGS)))
             self._scheduler.spawn(process, visit, self._random.uniform(0, until_s))
         self._scheduler.spawn(process, self._sweep, 5.0)
 
     def _visit(self, person: int) -> None:
         """Join, once the campaign is full; later leave, or redeem as anyone does."""
-        code = 0
         for _ in range(VISITS):
-            code = self._choose_code()
-            place_id = self._join(code, person)
+            place_id = self._join(person)
             if place_id is not None:
                 break
+            if self._random.random() < 0.5 and self._take(person):
+                return
             self._scheduler.sleep(self._random.uniform(5, 40))
         else:
             return
@@ -86,27 +94,41 @@ class SimulatedWaitingList:
                 )
             )
         else:
-            self._redeem(code, person)
+            is_other = self._spellings.random() < RESPELLED
+            self._take_later(SPELLINGS.get(person, person) if is_other else person)
 
-    def _choose_code(self) -> int:
-        """Choose a code of the campaign by number, one that is open to all if there is any."""
-        codes = [self._site.store.codes.get(code_id) for code_id in self._code_ids]
-        of_campaign = [
-            (code.bound, number)
-            for number, code in enumerate(codes)
-            if code is not None and code.campaign_id == self.campaign_id
-        ]
-        return min(of_campaign, default=(False, 0))[1]
+    def _take_later(self, person: int) -> None:
+        """Ask for the use, some times, as a person does whose email is late."""
+        for _ in range(VISITS):
+            if self._take(person):
+                return
+            self._scheduler.sleep(self._spellings.uniform(10, 60))
 
-    def _join(self, code: int, person: int) -> UUID | None:
+    def _issue(self) -> None:
+        """Issue a code that anyone may redeem, so that only the campaign says no."""
+        code_id = self._new_id()
+        issue = IssueCode(
+            context=self._context("operator"),
+            code_id=code_id,
+            text=code_draft(CODE, code_id),
+            terms=make_terms(max_uses=None),
+            bound=False,
+            campaign_id=self.campaign_id,
+        )
+        try:
+            self._site.ledger.execute([issue])
+        except StorageUnavailableError:
+            self._scheduler.note("waiting list: no database")
+
+    def _join(self, person: int) -> UUID | None:
         """Ask for a place; None without one."""
-        result = self._execute(JoinWaitingList(redeem=self._redeem_command(code, person)))
+        result = self._execute(JoinWaitingList(redeem=self._redeem_command(person)))
         return None if result is None or result.place is None else result.place.place_id
 
-    def _redeem_command(self, code: int, person: int) -> ReserveUse:
+    def _redeem_command(self, person: int) -> ReserveUse:
         return ReserveUse(
             context=self._context("person"),
-            code_digests=(self._codes[code],),
+            code_digests=code_draft(CODE, self._new_id()).digests,
             recipient=recipient_draft(person, self._new_id()),
             reservation_id=self._new_id(),
             language="zh",
@@ -129,6 +151,14 @@ class SimulatedWaitingList:
                 result = self._execute(RecordOfferMail(context=context, outcome=outcome, **about))
                 if result is not None and result.place is not None and result.place.offered_until is not None:
                     self._mailed |= {mail, (place.place_id, result.place.offered_until)}
+                    self._report(place, outcome)
+
+    def _report(self, place: WaitingPlace, outcome: OfferMailOutcome) -> None:
+        """Have servers report some emails that they accepted, or may have."""
+        if outcome != "failed" and self._reports.random() < REPORTED:
+            group = self._site.store.codes[place.code_id].terms.group
+            offer = ReportedOffer(self.campaign_id, place.recipient_id, group)
+            self._servers.report_offer(place.place_id, offer, self._reports)
 
     def stop_sweep(self) -> None:
         """Offer nothing from now on, and end no offer."""
@@ -141,15 +171,18 @@ class SimulatedWaitingList:
             return False
         self._site.clock_offset_s += (timedelta(hours=1) + OFFER_MAIL_MAX).total_seconds()
         for person in self._random.sample(range(RECIPIENTS), 2):
-            self._scheduler.spawn(process, partial(self._take, self._choose_code(), person))
+            self._scheduler.spawn(process, partial(self._take_later, person))
         self._scheduler.run_until(self._scheduler.now + 1.0)
         return True
 
-    def _take(self, code: int, person: int) -> None:
+    def _take(self, person: int) -> bool:
+        """Redeem as anyone does; return whether the person has a use."""
         try:
-            self._site.ledger.execute_one(self._redeem_command(code, person))
+            (result,) = self._site.ledger.execute([self._redeem_command(person)])
         except StorageUnavailableError:
             self._scheduler.note("waiting list: no database")
+            return False
+        return isinstance(result, CommandResult)
 
     def _execute(self, command: WaitingListCommand) -> WaitingResult | None:
         """Run a command; None without a result."""

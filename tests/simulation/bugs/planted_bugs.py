@@ -166,7 +166,9 @@ def attempt_is_recorded_after_the_send(patch: Patch) -> None:
             reservation = worker.infrastructure.store.reservations.get(key)
             if reservation is None or reservation.next_attempt_at is None or reservation.next_attempt_at > self.now():
                 continue
-            address = worker._addresses([reservation.recipient_id])[reservation.recipient_id]
+            address = worker._addresses([reservation.recipient_id]).get(reservation.recipient_id)
+            if address is None:  # erased since
+                continue
             message = self.message_factory.invitation(reservation, address)
             outcome = worker.infrastructure.mail.send(message)
             for claimed in record_and_claim_as_usual(self, (), [key], channel, task_id):

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
-from domain import working_set
-from domain.commands.campaign import manage_campaign
+from domain import command_bus, working_set
+from domain.commands.campaign import manage_campaign, waiting_list
+from domain.commands.campaign.waiting_list import LeaveWaitingList
 from domain.commands.code import report_end
+from domain.commands.context import CampaignDecision
 from domain.commands.hand_out import hand_out_code
 from domain.events.code import CodeTermsChanged, CodeThresholdReached
 from domain.events.event import Event
@@ -19,6 +23,7 @@ from domain.model.campaign import Campaign
 from domain.model.hand_out import HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.policy import Policy
 from domain.values.limits.thresholds import find_passed, is_before_end
 from domain.working_set import WorkingSet
 
@@ -186,7 +191,56 @@ def offer_ends_before_its_deadline(patch: Patch) -> None:
     )
 
 
+def place_keeps_its_spelling(patch: Patch) -> None:
+    """Who takes a use under the other address of their mailbox keeps the place that they joined under the first."""
+    change: Callable[..., None] = WorkingSet._change_places
+
+    def change_own(
+        self: WorkingSet,
+        campaign: Campaign,
+        recipient_id: UUID,
+        event: Event,
+        about: dict[str, Any],
+        *,
+        keeps_use: bool,
+    ) -> None:
+        if any(place.recipient_id == recipient_id for place in self.find_places(campaign, recipient_id)):
+            change(self, campaign, recipient_id, event, about, keeps_use=keeps_use)
+
+    patch.setattr(WorkingSet, "_change_places", change_own)
+
+
+def report_about_an_ended_place_is_dropped(patch: Patch) -> None:
+    """The address is suppressed only while the person waits."""
+    leave = waiting_list.leave_waiting_list
+
+    def leave_and_suppress(command: LeaveWaitingList, working_set: WorkingSet, _policy: Policy) -> CampaignDecision:
+        decision = leave(command, working_set)
+        return decision if decision.event is not None else replace(decision, suppression=None)
+
+    _decide_leaving(patch, leave_and_suppress)
+
+
+def offer_that_did_not_arrive_keeps_its_place(patch: Patch) -> None:
+    """A report about the email of an offer suppresses the address, and its use waits for the deadline."""
+    leave = waiting_list.leave_waiting_list
+
+    def suppress(command: LeaveWaitingList, working_set: WorkingSet, _policy: Policy) -> CampaignDecision:
+        decision = leave(command, working_set)
+        return replace(decision, event=None) if command.cause == "undeliverable" else decision
+
+    _decide_leaving(patch, suppress)
+
+
+def _decide_leaving(patch: Patch, decide: Callable[[LeaveWaitingList, WorkingSet, Policy], CampaignDecision]) -> None:
+    rule = command_bus.COMMANDS[LeaveWaitingList]
+    patch.setitem(cast("dict[Any, Any]", command_bus.COMMANDS), LeaveWaitingList, rule._replace(decide=decide))
+
+
 CAMPAIGN_PLANTS = (
+    place_keeps_its_spelling,
+    report_about_an_ended_place_is_dropped,
+    offer_that_did_not_arrive_keeps_its_place,
     expired_offer_keeps_its_use_until_the_sweep,
     offer_ends_before_its_deadline,
     visitor_overtakes_those_who_wait,

@@ -5,10 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from domain.command_bus import AnyCommand, NewCode
+from domain.commands.campaign.waiting_list import LeaveWaitingList
 from domain.commands.hand_out.manage_hand_out import CreateHandOut
+from domain.errors import Refusal
 from domain.events.hand_out import HandOutChanged
 from domain.results import AnyResult, HandOutResult
 from domain.working_set import WorkingSet
+from domain.writes import NewSuppression
 from tests.simulation.services.related_writes import (
     MemoryListRow,
     changed_by,
@@ -53,6 +56,7 @@ def _left(working_set: WorkingSet) -> dict[str, Any]:
             (row.code_id, row.at, row.recipient.digests[0], row.reason) for row in writes.refused_requests
         ],
         "requests with unknown codes": writes.unknown_code_requests,
+        "suppressions": [each for each in writes.suppressions if each.text_id is not None],
     }
 
 
@@ -64,7 +68,8 @@ def _expected(working_set: WorkingSet, commands: Sequence[AnyCommand], results: 
     for draft in [draft for command in changed for draft in recipients_of(command)]:
         if not {*draft.digests} & (stored | recipients):
             recipients.add(draft.digests[0])
-    texts = {text.text_id for command in changed if (text := text_of(command)) is not None}
+    of_places = [command for command in commands if isinstance(command, LeaveWaitingList)]  # also if they had ended
+    texts = {text.text_id for command in [*changed, *of_places] if (text := text_of(command)) is not None}
     return {
         "recipients": recipients,
         "code texts": {command.code_id for command in changed if isinstance(command, NewCode)},
@@ -74,7 +79,21 @@ def _expected(working_set: WorkingSet, commands: Sequence[AnyCommand], results: 
         "keys": {key.scope_digest: (key.body_digest, key.reservation_id) for key in used_keys(commands, results)},
         "refused requests": [each for each in refused if each.code_id is not None],
         "requests with unknown codes": [each.at for each in refused if each.code_id is None],
+        "suppressions": _reported_suppressions(working_set, commands, results),
     }
+
+
+def _reported_suppressions(
+    working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
+) -> list[NewSuppression]:
+    """What reports about emails of offers suppress: each once, also if the place has ended."""
+    new: dict[UUID, NewSuppression] = {}
+    for command, result in zip(commands, results, strict=True):
+        if isinstance(result, Refusal) or not isinstance(command, LeaveWaitingList) or command.suppression is None:
+            continue
+        if (report_id := command.report_id) is not None and report_id not in working_set.known_texts:
+            new.setdefault(report_id, command.suppression)
+    return list(new.values())
 
 
 def _changed_languages(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from domain.events.hand_out import HandOutBounced, HandOutComplained, HandOutDelayed
 from domain.events.reservation import InviteBounced, InviteComplained, InviteDelayed
+from domain.events.waiting_list import WaitingListLeft
 from domain.model.suppression import ReportKind
 from domain.values.mail.mail_token import MailRef
 from tests.simulation.checks.run_result import RunResult
@@ -21,7 +22,8 @@ KINDS: dict[type, ReportKind] = {
 
 def find_untrue_reports(run: RunResult) -> Iterator[str]:
     """Invariant 16: what was never reported is in no history, and what was answered, once or twice, is there once."""
-    lost, seen = set(run.acknowledged), Counter[tuple[MailRef, ReportKind]]()
+    lost = {(ref, kind) for ref, kind in run.acknowledged if ref.kind != "offer"}
+    seen = Counter[tuple[MailRef, ReportKind]]()
     for fact in run.facts:
         event = fact.event
         if (kind := KINDS.get(type(event))) is None:
@@ -40,3 +42,16 @@ def find_untrue_reports(run: RunResult) -> Iterator[str]:
             yield f"reports: {type(event).__name__} of {ref.subject_id} is in the log, and was never reported"
     yield from (f"reports: {kind} of {ref.subject_id} was answered and is not in the log" for ref, kind in lost)
     yield from (f"reports: {ref.subject_id} {kind} {count} times" for (ref, kind), count in seen.items() if count > 1)
+
+
+def find_wrong_places(run: RunResult) -> Iterator[str]:
+    """A report that the email of an offer did not arrive ends the place, and without one no place ends so."""
+    offers = {(ref, kind) for ref, kind in run.reported if ref.kind == "offer" and kind != "delayed"}
+    reported, answered = ({ref.subject_id for ref, _ in some} for some in (offers, offers & {*run.acknowledged}))
+    for fact in run.facts:
+        event = fact.event
+        if isinstance(event, WaitingListLeft) and event.cause == "undeliverable" and event.place_id not in reported:
+            yield f"reports: place {event.place_id} ended as undeliverable, and no server said so"
+    for campaign in run.store.campaigns.values():
+        for place_id in answered & {place.place_id for place in campaign.waiting}:
+            yield f"reports: place {place_id} is kept, and its email did not arrive"

@@ -51,7 +51,7 @@ from tests.simulation.checks.hand_out_checks import (
     find_wrong_changes,
     find_wrong_list_rows,
 )
-from tests.simulation.checks.report_checks import find_untrue_reports
+from tests.simulation.checks.report_checks import find_untrue_reports, find_wrong_places
 from tests.simulation.checks.retention_checks import find_wrong_erasures
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
@@ -94,6 +94,7 @@ def violations(run: RunResult) -> list[str]:
         find_changed_emails,
         find_wrong_changes,
         find_untrue_reports,
+        find_wrong_places,
         find_wrong_erasures,
     )
     return [
