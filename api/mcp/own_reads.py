@@ -115,7 +115,7 @@ class FrontEndReads:
     """What other front ends read, for tools.
 
     Attributes:
-        check_server: Makes the checks of `ledger doctor`, and returns their results as documents.
+        check_server: Makes the checks of `ledger doctor` that only read, and returns their results as documents.
         read_handbook: Returns the handbook of support in Markdown; raises OSError if it is not installed.
     """
 
@@ -246,7 +246,8 @@ def read_handbook(
 def run_doctor(request: Request, _: Admin) -> DoctorReport:
     """Returns what `ledger doctor` finds, and what to do.
 
-    Three of its checks are left out: files of the machine, the mail server, and the engine, whose check writes.
+    Five of its checks are left out: files of the machine, the mail server, and `commit`, `engine` and `times`, which
+    write. `/readyz` answers whether a commit is possible.
     """
     reads: FrontEndReads = request.app.state.front_end
     checks = [DoctorCheck.model_validate(result) for result in reads.check_server()]

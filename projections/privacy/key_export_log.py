@@ -28,5 +28,6 @@ def list_unexported_keys(database_url: str, rings: Mapping[str, KeyRing]) -> lis
         StorageUnavailableError: The database can't be reached.
     """
     with translate_connection_errors(database_url), connect(database_url) as conn:
-        rows = conn.execute(PrivacySql.keys_not_exported).fetchall()
-    return [f"{ring} {key_id}" for ring, key_id in rows if ring in rings and key_id in rings[ring].keys]
+        exported = set(conn.execute(PrivacySql.exported_keys).fetchall())
+    present = sorted((name, key_id) for name, ring in rings.items() for key_id in ring.keys)
+    return [f"{name} {key_id}" for name, key_id in present if (name, key_id) not in exported]

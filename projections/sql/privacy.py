@@ -56,7 +56,7 @@ class PrivacySql(Statements, file="privacy.sql"):
     waiting_places_of_person: LiteralString
     delete_ended_places: LiteralString
     mark_keys_exported: LiteralString
-    keys_not_exported: LiteralString
+    exported_keys: LiteralString
     insert_opt_out: LiteralString
     delete_opt_out: LiteralString
     opt_outs_of_recipient: LiteralString

@@ -242,8 +242,8 @@ FROM waiting_places p JOIN campaigns c USING (campaign_id) WHERE p.recipient_id 
 -- name: mark_keys_exported
 UPDATE key_checks SET exported_at = now() WHERE ring = %s AND key_id = ANY(%s);
 
--- name: keys_not_exported
-SELECT ring, key_id FROM key_checks WHERE exported_at IS NULL ORDER BY ring, key_id;
+-- name: exported_keys
+SELECT ring, key_id FROM key_checks WHERE exported_at IS NOT NULL;
 
 -- name: insert_opt_out
 -- A person who was erased since has no row to refer to.

@@ -11,7 +11,7 @@ from projections.database.datastore import LedgerDatastore
 from projections.database.errors import StorageUnavailableError, translate_connection_errors
 from projections.database.migrations import check_schema_on
 from projections.event_store.recorder import PostgresLedgerRecorder
-from projections.storage.key_check import compare_stored_keys
+from projections.storage.key_check import add_key_checks, compare_stored_keys
 from projections.vault.vault import Vault
 
 PERSISTENCE_MODULE = "projections.event_store.factory:LedgerFactory"
@@ -46,6 +46,7 @@ class LedgerStore:
             with translate_connection_errors(database_url), connect(database_url) as conn:
                 check_schema_on(conn)
                 compare_stored_keys(conn, vault)
+                add_key_checks(conn, vault)
         env = {
             "PERSISTENCE_MODULE": PERSISTENCE_MODULE,
             "DATABASE_URL": database_url,

@@ -21,6 +21,17 @@ def verify_key_rings(database_url: str, vault: Vault) -> None:
     """
     with translate_connection_errors(database_url), connect(database_url) as conn:
         compare_stored_keys(conn, vault)
+        add_key_checks(conn, vault)
+
+
+def check_key_rings(database_url: str, vault: Vault) -> None:
+    """Compare the keyrings with the database's check values, and write nothing.
+
+    Raises:
+        WrongKeysError, StorageUnavailableError: As `verify_key_rings`.
+    """
+    with translate_connection_errors(database_url), connect(database_url) as conn:
+        compare_stored_keys(conn, vault)
 
 
 def compare_key_ring(name: str, ring: KeyRing, check_values: Mapping[int, bytes], origin: str) -> None:
@@ -45,9 +56,18 @@ def compare_key_ring(name: str, ring: KeyRing, check_values: Mapping[int, bytes]
 
 
 def compare_stored_keys(conn: Connection[tuple[Any, ...]], vault: Vault) -> None:
-    """Do the same on an open connection."""
+    """Compare the keyrings with the check values of a database that is open.
+
+    Raises:
+        WrongKeysError: As `compare_key_ring`.
+    """
     for name, ring in vault.rings.items():
         check_values = {row[0]: bytes(row[1]) for row in conn.execute(EventStoreSql.key_checks, (name,))}
         compare_key_ring(name, ring, check_values, "this database")
+
+
+def add_key_checks(conn: Connection[tuple[Any, ...]], vault: Vault) -> None:
+    """Add the check values of new keys."""
+    for name, ring in vault.rings.items():
         for key_id, value in ring.check_values().items():
             conn.execute(EventStoreSql.insert_key_check, (name, key_id, value))

@@ -31,7 +31,7 @@ from projections.monitoring.health_checks import (
 from projections.monitoring.relay_lag import find_relays
 from projections.privacy.key_export_log import list_unexported_keys
 from projections.repositories.api_keys import ENDS_SOON
-from projections.storage.key_check import verify_key_rings
+from projections.storage.key_check import check_key_rings
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 from projections.work_queue.impossible_times import review_impossible_times
 from projections.work_queue.relays import AFTER_A_RESTORE
@@ -51,13 +51,14 @@ BEHIND_DATABASE = (
 )
 
 
-def check_database(settings: LedgerSettings, deployment: Deployment, *, checks_engine: bool = True) -> CheckResults:
+def check_database(settings: LedgerSettings, deployment: Deployment, *, may_write: bool = True) -> CheckResults:
     """Check the server first, then its content.
 
     Args:
         settings: Where it is, and its keys.
         deployment: Commands of the remedies.
-        checks_engine: Whether to check the engine, too, in a scratch schema: nothing else writes.
+        may_write: Whether to include the checks that write: `commit`, `engine` in a scratch schema, and `times`, which
+            takes back what it changed.
     """
     url = settings.database_url.get_secret_value()
     try:
@@ -68,11 +69,12 @@ def check_database(settings: LedgerSettings, deployment: Deployment, *, checks_e
         yield from skip_checks(BEHIND_DATABASE, "the database is unavailable")
         return
     yield _check_server(facts)
-    yield (commit := _check_commit(url))
-    if commit.status != "ok":
-        yield from skip_checks(("engine",), "no commit is possible")
-    elif checks_engine:
-        yield check_settled_engine(url)
+    if may_write:
+        yield (commit := _check_commit(url))
+        if commit.status == "ok":
+            yield check_settled_engine(url)
+        else:
+            yield from skip_checks(("engine",), "no commit is possible")
     try:
         check_schema(url)
     except (SchemaMismatchError, StorageUnavailableError) as error:
@@ -89,7 +91,8 @@ def check_database(settings: LedgerSettings, deployment: Deployment, *, checks_e
     yield check_vault(url, settings)
     yield _check_checkpoints(url, settings)
     yield _check_clock(facts)
-    yield _check_times(url)
+    if may_write:
+        yield _check_times(url)
     try:
         backlog_row = backlog(url)
     except StorageUnavailableError as error:
@@ -180,7 +183,7 @@ def _check_role(url: str, deployment: Deployment) -> CheckResult:
 def _check_key_rings(url: str, settings: LedgerSettings) -> CheckResult:
     vault = settings.open_vault()
     try:
-        verify_key_rings(url, vault)
+        check_key_rings(url, vault)
     except WrongKeysError as error:
         return CheckResult(
             "keyrings",

@@ -9,7 +9,7 @@ from projections.config.settings import LedgerSettings
 
 
 def check_server(settings: LedgerSettings) -> list[CheckResult]:
-    """Check database, standby, broker, worker, beat and identity provider; store nothing.
+    """Check database, standby, broker, worker, beat and identity provider; write nothing.
 
     Args:
         settings: Those of the process.
@@ -17,7 +17,7 @@ def check_server(settings: LedgerSettings) -> list[CheckResult]:
     deployment = find_deployment(is_embedded=False)
 
     def run() -> CheckResults:
-        yield from check_database(settings, deployment, checks_engine=False)
+        yield from check_database(settings, deployment, may_write=False)
         yield from check_standby(settings)
         yield from check_broker(settings.redis_url.get_secret_value(), deployment)
         yield from check_identity_provider(settings)
