@@ -11,6 +11,8 @@ from psycopg import sql
 
 from projections.database.errors import StorageUnavailableError
 from projections.monitoring.health_checks import find_scheduler
+from projections.sql.work_queue import WorkQueueSql
+from projections.work_queue.impossible_times import TABLES_WITH_TIMES
 from projections.work_queue.scheduler_lease import ANSWER_S_MAX, LEASE_S, QUIET_S, SchedulerLease
 from tests.support.servers.databases import execute
 
@@ -216,6 +218,26 @@ def let_pass(database_url: str, seconds: float) -> None:
     """Have the last runs further in the past."""
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute("UPDATE scheduled_runs SET claimed_at = claimed_at - make_interval(secs => %s)", (seconds,))
+
+
+NO_WORK_OF_BEAT: Final = {
+    "access_marks": "a task looks at them each minute",
+    "batches": "API processes run them",
+    "dispatches": "they wait with reservations",
+    "hand_out_pace": "it waits with the recipients of its hand-out",
+    "limit_reports": "API processes exchange them",
+    "scheduled_runs": "the claims themselves",
+    "scheduler_lease": "the lease itself",
+}
+"""Tables with times that no claim has to look for, and why."""
+
+
+def test_claim_looks_for_the_work_of_each_table() -> None:
+    """Work that it does not look for waits until a claim of a quiet ledger."""
+    tables = set(TABLES_WITH_TIMES) - {"ledger_events"}
+    cases = " ".join(DUE_WORK.values())
+    assert {table for table in tables if table not in WorkQueueSql.claim_scheduled_runs} <= NO_WORK_OF_BEAT.keys()
+    assert {table for table in tables - NO_WORK_OF_BEAT.keys() if table not in cases} == set()
 
 
 def test_task_is_sent_rarely_while_no_work_is_due(quiet: SchedulerLease, database_url: str) -> None:
