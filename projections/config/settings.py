@@ -372,7 +372,7 @@ class LedgerSettings(EnvironmentSettings):
         le=36500,
         description="days after activation in which a customer may move an access grant to another group",
     )
-    sweep_s: float = Field(default=3.0, gt=0, description="seconds between two sweeps while work is due; else 30")
+    sweep_s: float = Field(default=3.0, gt=0, description="seconds between sweeps while work is due; else at least 30")
 
     body_bytes_max: int = Field(default=65_536, ge=1024, description="longest request body in bytes")
     request_wait_s: float = Field(

@@ -50,6 +50,7 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     prune_removed_endpoints: LiteralString
     hold_scheduler_lease: LiteralString
     claim_scheduled_runs: LiteralString
+    is_work_due: LiteralString
     release_scheduler_lease: LiteralString
     begin_relay: LiteralString
     hold_relay: LiteralString

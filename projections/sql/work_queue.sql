@@ -237,49 +237,54 @@ WHERE lease.holder_id = excluded.holder_id OR lease.expires_at <= clock_timestam
     OR lease.expires_at > excluded.expires_at + interval '1 second'
 RETURNING fence;
 
+-- name: is_work_due
+-- Whether a task of beat that runs every few seconds may have something to do. What an event leads to begins within the
+-- minute until a checkpoint covers it. Of each hand-out that may send, the row that is due first is read by its index.
+WITH log AS (
+    SELECT coalesce(max(notification_id), 0) AS position FROM ledger_events
+)
+SELECT log.position > least(
+        coalesce((SELECT position FROM checkpoints ORDER BY number DESC LIMIT 1), 0),
+        (SELECT position FROM merkle_progress),
+        (SELECT position FROM reservation_map_progress),
+        (SELECT position FROM tally_progress)
+    )
+    OR EXISTS (SELECT FROM reservations WHERE due_at <= now())
+    OR EXISTS (SELECT FROM revocations WHERE next_at <= now())
+    OR EXISTS (SELECT FROM outbox WHERE due_at <= now())
+    OR EXISTS (SELECT FROM waiting_places WHERE due_at <= now())
+    OR EXISTS (SELECT FROM campaigns WHERE waiting IS NOT NULL)
+    OR EXISTS (SELECT FROM code_balances WHERE next_report_at <= now() AND next_report_at > last_at)
+    OR EXISTS (SELECT FROM threshold_digest WHERE due_at <= now())
+    OR EXISTS (SELECT FROM hand_out_recipients WHERE is_asked AND due_at <= now())
+    OR EXISTS (
+        SELECT FROM hand_outs h JOIN hand_out_pace p USING (hand_out_id) JOIN campaigns c USING (campaign_id)
+        WHERE (h.state = 'running' OR (h.state = 'scheduled' AND h.starts_at <= now())) AND p.next_at <= now()
+            AND c.ended_by IS NULL AND NOT c.is_paused AND (c.ends_at IS NULL OR c.ends_at > now())
+            AND (c.max_uses IS NULL OR c.occupied < c.max_uses)
+            AND (SELECT min(r.due_at) FROM hand_out_recipients r WHERE r.hand_out_id = h.hand_out_id) <= now()
+    )
+    OR EXISTS (
+        SELECT FROM webhook_endpoints e
+        WHERE e.state = 'enabled' AND (e.resting_until IS NULL OR e.resting_until <= now()) AND (
+            e.position < log.position
+            OR EXISTS (
+                SELECT FROM webhook_deliveries d
+                WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending' AND d.due_at <= now()
+            )
+        )
+    )
+FROM log;
+
 -- name: claim_scheduled_runs
--- Renews the lease of its holder, and gives the tasks whose runs this one process may send: each once within its pause,
--- which is `quiet_s` at least while no work is due. No row while another process holds the lease. A claim in the future
--- was made before the clock went back. What an event leads to begins within the minute until a checkpoint covers it.
+-- Renews the lease of its holder, and gives the tasks whose runs this one process may send: each once within its pause. No
+-- row while another process holds the lease. A claim in the future was made before the clock went back.
 WITH held AS (
     UPDATE scheduler_lease SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
     WHERE holder_id = %(holder_id)s AND expires_at > clock_timestamp()
     RETURNING fence
-), log AS (
-    SELECT coalesce(max(notification_id), 0) AS position FROM ledger_events
-), work AS (
-    SELECT log.position > least(
-            coalesce((SELECT position FROM checkpoints ORDER BY number DESC LIMIT 1), 0),
-            (SELECT position FROM merkle_progress),
-            (SELECT position FROM reservation_map_progress),
-            (SELECT position FROM tally_progress)
-        )
-        OR EXISTS (SELECT FROM reservations WHERE due_at <= now())
-        OR EXISTS (SELECT FROM revocations WHERE next_at <= now())
-        OR EXISTS (SELECT FROM outbox WHERE due_at <= now())
-        OR EXISTS (SELECT FROM waiting_places WHERE due_at <= now())
-        OR EXISTS (SELECT FROM campaigns WHERE waiting IS NOT NULL)
-        OR EXISTS (SELECT FROM code_balances WHERE next_report_at <= now() AND next_report_at > last_at)
-        OR EXISTS (SELECT FROM threshold_digest WHERE due_at <= now())
-        OR EXISTS (SELECT FROM hand_out_recipients WHERE is_asked AND due_at <= now())
-        OR EXISTS (
-            SELECT FROM hand_outs h JOIN hand_out_recipients r USING (hand_out_id)
-            WHERE r.due_at <= now() AND (h.state = 'running' OR (h.state = 'scheduled' AND h.starts_at <= now()))
-        )
-        OR EXISTS (
-            SELECT FROM webhook_endpoints e
-            WHERE e.state = 'enabled' AND (e.resting_until IS NULL OR e.resting_until <= now()) AND (
-                e.position < log.position
-                OR EXISTS (
-                    SELECT FROM webhook_deliveries d
-                    WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending' AND d.due_at <= now()
-                )
-            )
-        ) AS is_due
-    FROM log
 ), due AS (
-    SELECT task, CASE WHEN work.is_due THEN pause_s ELSE greatest(pause_s, %(quiet_s)s) END AS pause_s
-    FROM unnest(%(tasks)s::text[], %(pauses_s)s::float8[]) AS due (task, pause_s), work
+    SELECT * FROM unnest(%(tasks)s::text[], %(pauses_s)s::float8[]) AS due (task, pause_s)
 ), claimed AS (
     INSERT INTO scheduled_runs AS last (task, fence, number, claimed_at)
     SELECT task, fence, 1, clock_timestamp() FROM held, due

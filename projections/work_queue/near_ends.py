@@ -11,8 +11,10 @@ from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
 
 ENDS_MAX: Final = 200
-"""Codes of one sweep, and campaigns that it looks at. The next one continues behind them, and begins again after the
-last one, so that one that cannot be reported delays no other."""
+"""Codes of one sweep, and campaigns of one page. The next sweep continues behind them, and begins again after the last
+one, so that one that cannot be reported delays no other."""
+CAMPAIGN_PAGES_MAX: Final = 10
+"""Pages of campaigns that one sweep looks at, unless one of them has reached a threshold."""
 BEFORE_ALL: Final = UUID(int=0)
 
 
@@ -36,6 +38,13 @@ class NearEndRows:
 
     def find_campaigns(self, now: datetime) -> list[UUID]:
         """Return those of the next campaigns that have reached a threshold which no event has reported."""
+        for _ in range(CAMPAIGN_PAGES_MAX):
+            due = self._find_campaigns_of_page(now)
+            if due or self._after_campaign == BEFORE_ALL:
+                return due
+        return []
+
+    def _find_campaigns_of_page(self, now: datetime) -> list[UUID]:
         with self._datastore.get_connection() as conn:
             rows: Any = conn.execute(WorkQueueSql.campaigns_with_ends, (self._after_campaign, ENDS_MAX)).fetchall()
         self._after_campaign = rows[-1]["campaign_id"] if len(rows) == ENDS_MAX else BEFORE_ALL

@@ -21,9 +21,12 @@ LEASE_S: Final = 6.0
 POLL_S: Final = 1.0
 """Seconds between two attempts of a process that stands by."""
 RENEW_S: Final = 2.5
-"""Seconds without a claim until the holder renews the lease: with POLL_S and one question below LEASE_S."""
+"""Seconds without a claim until the holder renews the lease: with POLL_S and one question below LEASE_S. A claim, at
+most 3 s after the last, renews it too."""
+ASSUME_S: Final = 60.0
+"""Seconds in which work counts as due after the database could not say so, because of a lock or of a slow plan."""
 QUIET_S: Final = 30.0
-"""Seconds between two runs of a task while no work is due. Its own interval, if that is longer."""
+"""Seconds at least between two runs of a task while no work is due."""
 ANSWER_S_MAX: Final = 2.0
 """Longest wait for an answer of the database, which may be frozen or a deposed primary."""
 PAUSE_SHARE: Final = 0.5
@@ -50,6 +53,7 @@ class SchedulerLease:
         self._holder = {"holder": holder, "holder_id": holder_id, "lease_s": LEASE_S}
         self._conn: Connection[tuple[Any, ...]] | None = None
         self._asked_at = float("-inf")
+        self._assumes_until = float("-inf")
         self.fence: int | None = None
 
     def hold(self) -> bool:
@@ -68,7 +72,7 @@ class SchedulerLease:
     def claim_runs(self, intervals_s: Mapping[str, float]) -> set[str]:
         """Renew the lease, and return those of the tasks that are due now whose run this process may send.
 
-        While no work is due, each is sent once in `QUIET_S`: the same statement asks for work of every kind.
+        While no work is due, each is sent once in `QUIET_S`.
 
         Args:
             intervals_s: The interval of each task, by name.
@@ -76,9 +80,10 @@ class SchedulerLease:
         Raises:
             StorageUnavailableError: The database is unavailable or did not answer in time; no run must be sent.
         """
+        pause_s_min = 0.0 if self._is_work_due() else QUIET_S
         asked_at = self._monotonic()
-        pauses_s = [interval_s * PAUSE_SHARE for interval_s in intervals_s.values()]
-        claim = {**self._holder, "tasks": list(intervals_s), "pauses_s": pauses_s, "quiet_s": QUIET_S}
+        pauses_s = [max(interval_s * PAUSE_SHARE, pause_s_min) for interval_s in intervals_s.values()]
+        claim = {**self._holder, "tasks": list(intervals_s), "pauses_s": pauses_s}
         row = self._run(WorkQueueSql.claim_scheduled_runs, claim).fetchone()
         if row is None:
             self.fence = None
@@ -86,6 +91,17 @@ class SchedulerLease:
         self._asked_at = asked_at
         self.fence, claimed = row
         return set(claimed)
+
+    def _is_work_due(self) -> bool:
+        """Return whether work of any kind may be due. The claim needs no answer: it reads other tables."""
+        if self._monotonic() < self._assumes_until:
+            return True
+        try:
+            ((is_due,),) = self._run(WorkQueueSql.is_work_due, ())
+        except StorageUnavailableError:
+            self._assumes_until = self._monotonic() + ASSUME_S
+            return True
+        return bool(is_due)
 
     def close(self) -> None:
         """Let another process take over immediately, if the database answers."""

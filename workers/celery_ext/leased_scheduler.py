@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 STANDBY_S = 1.0
 """Seconds between two attempts of a beat that stands by, or whose database is unavailable."""
+INTERRUPTED_S = 0.5
+"""Seconds from a claim without an answer until the lease, which another beat may take soon, is renewed."""
 TOGETHER_S = 0.25
 """A task that is due so many seconds later is sent with those that are due now, so that beat wakes up once for them."""
 
@@ -76,7 +78,7 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
             claimed = self.lease.claim_runs({entry.name: entry.schedule.run_every.total_seconds() for entry in due})
         except StorageUnavailableError as error:
             self._say("scheduling interrupted", str(error))
-            return STANDBY_S
+            return INTERRUPTED_S
         if not claimed and self.lease.fence is not None:
             nothing_sent.send(sender=self)
         for entry in due:

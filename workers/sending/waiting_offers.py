@@ -69,7 +69,7 @@ class WaitingOfferSender:
         execute: Runs one command.
         context: Who and when.
         log_bug: Logs what a failure in the offers of one campaign raised; the others are offered.
-        failed_at: Campaign at which the database failed last.
+        failed_at: Campaigns at which the database failed since it last answered for them.
     """
 
     lists: WaitingLists
@@ -82,7 +82,7 @@ class WaitingOfferSender:
     context: Callable[[], CommandContext]
     log_bug: Callable[[Exception], object]
     after: UUID = FIRST
-    failed_at: UUID | None = field(default=None, init=False)
+    failed_at: set[UUID] = field(default_factory=set, init=False)
     leased_count: int = field(default=0, init=False)
     slots: int = field(default=1, init=False)
 
@@ -101,9 +101,10 @@ class WaitingOfferSender:
                 return
             try:
                 self._offer(campaign_id)
+                self.failed_at.discard(campaign_id)
             except StorageUnavailableError as error:
-                if self.failed_at != campaign_id:
-                    self.failed_at = campaign_id
+                if campaign_id not in self.failed_at:
+                    self.failed_at.add(campaign_id)
                     raise
                 self.log_bug(error)  # the cause may be this campaign, such as a lock that lasts
             except Exception as error:  # noqa: BLE001 - a bug about one campaign stops no other

@@ -12,6 +12,7 @@ from psycopg import sql
 from projections.database.errors import StorageUnavailableError
 from projections.monitoring.health_checks import find_scheduler
 from projections.sql.work_queue import WorkQueueSql
+from projections.work_queue import scheduler_lease
 from projections.work_queue.impossible_times import TABLES_WITH_TIMES
 from projections.work_queue.scheduler_lease import ANSWER_S_MAX, LEASE_S, QUIET_S, SchedulerLease
 from tests.support.servers.databases import execute
@@ -147,6 +148,12 @@ FILLERS: Final = {
     "text": "''",
 }
 """Values of columns that must have one, by type; 1 for numbers."""
+OF_CAMPAIGN: Final = f"campaigns: campaign_id='{UUID(int=2)}'"
+HAND_OUT: Final = f"hand_outs: hand_out_id='{UUID(int=1)}', campaign_id='{UUID(int=2)}'"
+PACED: Final = f"hand_out_pace: hand_out_id='{UUID(int=1)}'"
+LISTED: Final = f"hand_out_recipients: hand_out_id='{UUID(int=1)}', due_at=now()"
+LATER_PARTS: Final = f"{LISTED}; {PACED}, next_at=now(); {HAND_OUT}"
+READY: Final = f"{OF_CAMPAIGN}; {LATER_PARTS}"
 DUE_WORK: Final = {
     "events-without-checkpoint": "UPDATE merkle_progress SET position = -1",
     "events-missing-in-the-map": "UPDATE reservation_map_progress SET position = -1",
@@ -159,10 +166,8 @@ DUE_WORK: Final = {
     "threshold-before-an-end": "code_balances: next_report_at=now(), last_at=now() - interval '1 day'",
     "digest": "threshold_digest: due_at=now()",
     "email-that-staff-asked-for": "hand_out_recipients: due_at=now(), is_asked=true",
-    "hand-out": f"hand_outs: hand_out_id='{UUID(int=1)}', state='running'; "
-    f"hand_out_recipients: hand_out_id='{UUID(int=1)}', due_at=now()",
-    "hand-out-that-starts": f"hand_outs: hand_out_id='{UUID(int=1)}', state='scheduled', starts_at=now(); "
-    f"hand_out_recipients: hand_out_id='{UUID(int=1)}', due_at=now()",
+    "hand-out": f"{READY}, state='running'",
+    "hand-out-that-starts": f"{READY}, state='scheduled', starts_at=now()",
     "webhook-endpoint": "webhook_endpoints: state='enabled', position=-1",
     "webhook-message": f"webhook_endpoints: endpoint_id='{UUID(int=1)}', state='enabled', position=9; "
     f"webhook_deliveries: endpoint_id='{UUID(int=1)}', state='pending', due_at=now()",
@@ -172,8 +177,11 @@ NOT_DUE: Final = {
     "reservation": "reservations: due_at=now() + interval '1 hour'",
     "parked-reservation": "reservations: due_at=NULL",
     "reported-threshold": "code_balances: next_report_at=now() - interval '1 day'",
-    "ended-hand-out": f"hand_outs: hand_out_id='{UUID(int=1)}', state='ended'; "
-    f"hand_out_recipients: hand_out_id='{UUID(int=1)}', due_at=now()",
+    "ended-hand-out": f"{READY}, state='ended'",
+    "hand-out-within-its-rate": f"{OF_CAMPAIGN}; {LISTED}; {PACED}, next_at=now() + interval '1 hour'; "
+    f"{HAND_OUT}, state='running'",
+    "hand-out-of-a-full-campaign": f"{OF_CAMPAIGN}, max_uses=1, occupied=1; {LATER_PARTS}, state='running'",
+    "hand-out-of-a-past-campaign": f"{OF_CAMPAIGN}, ends_at=now(); {LATER_PARTS}, state='running'",
     "endpoint-in-backoff": ("webhook_endpoints: state='enabled', position=-1, resting_until=now() + interval '1 hour'"),
     "disabled-endpoint": "webhook_endpoints: state='disabled', position=-1",
 }
@@ -236,7 +244,7 @@ def test_claim_looks_for_the_work_of_each_table() -> None:
     """Work that it does not look for waits until a claim of a quiet ledger."""
     tables = set(TABLES_WITH_TIMES) - {"ledger_events"}
     cases = " ".join(DUE_WORK.values())
-    assert {table for table in tables if table not in WorkQueueSql.claim_scheduled_runs} <= NO_WORK_OF_BEAT.keys()
+    assert {table for table in tables if table not in WorkQueueSql.is_work_due} <= NO_WORK_OF_BEAT.keys()
     assert {table for table in tables - NO_WORK_OF_BEAT.keys() if table not in cases} == set()
 
 
@@ -262,6 +270,22 @@ def test_task_is_sent_rarely_while_work_waits(quiet: SchedulerLease, database_ur
     store(database_url, work)
 
     assert quiet.claim_runs({"sweep": OFTEN}) == set()
+
+
+def test_task_is_sent_at_its_interval_while_the_database_cannot_say_what_is_due(
+    quiet: SchedulerLease, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One lock on one queue stops no other. The claim and the lease need other tables."""
+    monkeypatch.setattr(scheduler_lease, "ANSWER_S_MAX", 0.2)
+    quiet.close()
+    assert quiet.hold()
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+        assert quiet.claim_runs({"sweep": OFTEN}) == {"sweep"}
+        let_pass(database_url, 2 * OFTEN)
+        monkeypatch.setattr(WorkQueueSql, "is_work_due", "SELECT 1 / 0")  # it is not asked again for a while
+        assert quiet.claim_runs({"sweep": OFTEN}) == {"sweep"}
+    assert quiet.fence is not None
 
 
 def test_task_is_sent_when_the_clock_went_back(quiet: SchedulerLease, database_url: str) -> None:

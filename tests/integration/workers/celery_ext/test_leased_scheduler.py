@@ -9,7 +9,7 @@ from celery import Celery
 
 from projections.database.errors import StorageUnavailableError
 from projections.work_queue.scheduler_lease import SchedulerLease
-from workers.celery_ext.leased_scheduler import STANDBY_S, TOGETHER_S, LeasedScheduler, nothing_sent
+from workers.celery_ext.leased_scheduler import INTERRUPTED_S, TOGETHER_S, LeasedScheduler, nothing_sent
 
 
 class HeldLease:
@@ -109,7 +109,7 @@ def test_run_that_another_process_has_sent_is_not_sent(three: HoldingScheduler) 
 def test_tasks_stay_due_while_the_database_is_unavailable(three: HoldingScheduler) -> None:
     """A run that was not claimed is not lost."""
     lease_of(three).is_unavailable = True
-    assert three.tick() == STANDBY_S
+    assert three.tick() == INTERRUPTED_S
     lease_of(three).is_unavailable = False
     three.tick()
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.command_bus import Command
-from domain.commands.campaign.manage_campaign import ReportCampaignEnd
+from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, ReportCampaignEnd
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.report_end import ReportCodeEnd
 from domain.commands.context import CommandContext
@@ -103,6 +103,22 @@ def test_sweep_that_finds_many_continues_with_the_next(bench: LedgerBench) -> No
         issue(bench, 8)
 
     assert [sweep(bench, at(bench, 2)), sweep(bench, at(bench, 2)), sweep(bench, at(bench, 2))] == [ENDS_MAX, 1, 0]
+
+
+def test_sweep_looks_at_campaigns_until_one_has_something_to_report(
+    bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quiet ledger sweeps rarely, so a page of campaigns a sweep would report late."""
+    monkeypatch.setattr(near_ends, "ENDS_MAX", 1)
+    last = max(bench.create_campaign(ends_at=at(bench, 60).now, notify_at=THRESHOLDS) for _ in range(3))
+    changes = {"ends_at": at(bench, 8).now}
+    bench.storage.ledger.execute_one(ChangeCampaignTerms(context=at(bench, 0), campaign_id=last, changes=changes))
+
+    assert NearEndRows(bench.storage).find_campaigns(at(bench, 2).now) == [last]
+
+    monkeypatch.setattr(near_ends, "CAMPAIGN_PAGES_MAX", 2)
+    rows = NearEndRows(bench.storage)
+    assert [rows.find_campaigns(at(bench, 2).now) for _ in range(2)] == [[], [last]]
 
 
 def test_code_and_campaign_that_a_bug_breaks_delay_no_other(

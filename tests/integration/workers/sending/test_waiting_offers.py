@@ -40,7 +40,7 @@ from projections.privacy.reported_recipients import find_offer
 from projections.read_models.campaign_list import CampaignReader
 from projections.verification.verify import verify
 from projections.work_queue.outbox import LEASE_S
-from projections.work_queue.waiting_offers import WaitingRows
+from projections.work_queue.waiting_offers import FIRST, WaitingRows
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
 from tests.support.ledger.rebuilds import NoProgress
@@ -500,7 +500,7 @@ def test_database_that_fails_twice_at_one_campaign_stops_no_other(house: Waiting
     """Such as a lock that lasts: from the second run on, the others offer their uses and emails are sent."""
     house.wait("li")
     house.allow(2)
-    locked = house.campaign_id
+    locked, code = house.campaign_id, house.code
     for nth in range(2):  # by their random ids, one of the others may come first
         house.campaign_id = house.bench.create_campaign(max_uses=1, waiting_hours=HOURS)
         house.code = house.bench.issue(99, bound=False, campaign_id=house.campaign_id, group="red")
@@ -523,6 +523,15 @@ def test_database_that_fails_twice_at_one_campaign_stops_no_other(house: Waiting
     for _ in range(2):
         sender.run()
     assert [*map(type, house.bugs)] == [StorageUnavailableError] * 2
+
+    sender.execute, sender.after = execute, FIRST
+    sender.run()
+    sender.execute, sender.after = fail_for_one, FIRST
+    house.campaign_id, house.code = locked, code
+    house.wait("zhao")
+    house.allow(3)
+    with pytest.raises(StorageUnavailableError):  # the database answered for it since: this may be an outage
+        sender.run()
 
 
 def test_run_that_should_stop_offers_nothing(house: WaitingRig) -> None:
