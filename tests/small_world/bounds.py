@@ -94,6 +94,7 @@ SMALL: Final[Mapping[str, int]] = {
     "projections.work_queue.due_access:TAKEN_MAX": 2,
     "projections.work_queue.due_reservations:TAKEN_MAX": 4,
     "projections.work_queue.near_ends:ENDS_MAX": 2,
+    "projections.work_queue.near_ends:CAMPAIGN_PAGES_MAX": 2,
     "workers.sending.end_reports:AT_ONCE": 1,
     "projections.work_queue.threshold_digest:CROSSINGS_MAX": 3,
     "projections.work_queue.retention:ROWS_MAX": 3,

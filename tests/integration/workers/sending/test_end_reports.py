@@ -110,6 +110,7 @@ def test_sweep_looks_at_campaigns_until_one_has_something_to_report(
 ) -> None:
     """A quiet ledger sweeps rarely, so a page of campaigns a sweep would report late."""
     monkeypatch.setattr(near_ends, "ENDS_MAX", 1)
+    monkeypatch.setattr(near_ends, "CAMPAIGN_PAGES_MAX", 3)
     last = max(bench.create_campaign(ends_at=at(bench, 60).now, notify_at=THRESHOLDS) for _ in range(3))
     changes = {"ends_at": at(bench, 8).now}
     bench.storage.ledger.execute_one(ChangeCampaignTerms(context=at(bench, 0), campaign_id=last, changes=changes))
