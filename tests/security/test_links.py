@@ -31,8 +31,11 @@ OPENED_OTHERWISE: Final = {
     *("/support/codes", "/support/search/{search_id}", "/support/tries/{digest}", "/support/{_path}", "/admin/{_path}"),
 }
 """Pages that scripts ask for, that only a search leads to, or that answer for paths without a page."""
-OPENED_BY_CHANCE: Final = {"/support/people/{recipient_id}/allow-emails"}
-"""Linked if one of the people whose pages are opened is the one whose address bounced."""
+OPENED_BY_CHANCE: Final = {
+    "/support/people/{recipient_id}/allow-emails",
+    "/support/hand-outs/{hand_out_id}/recipients/{code_id}/resend",
+}
+"""Linked if one of the people whose pages are opened is the one whose address bounced, or may get a code again."""
 
 
 class Route(NamedTuple):
