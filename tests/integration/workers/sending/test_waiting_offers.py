@@ -497,16 +497,15 @@ def test_run_continues_with_the_campaign_at_which_the_database_was_unavailable(h
 
 
 def test_database_that_fails_twice_at_one_campaign_stops_no_other(house: WaitingRig) -> None:
-    """Such as a lock that lasts: from the second run on, the others offer their uses and emails are sent."""
+    """Such as a lock that lasts: from the second run on, the other one offers its uses and emails are sent."""
     house.wait("li")
     house.allow(2)
     locked, code = house.campaign_id, house.code
-    for nth in range(2):  # by their random ids, one of the others may come first
-        house.campaign_id = house.bench.create_campaign(max_uses=1, waiting_hours=HOURS)
-        house.code = house.bench.issue(99, bound=False, campaign_id=house.campaign_id, group="red")
-        house.bench.redeem(house.code, f"other{nth}@example.com")
-        house.wait(f"wang{nth}")
-        house.allow(2)
+    house.campaign_id = house.bench.create_campaign(max_uses=1, waiting_hours=HOURS)
+    house.code = house.bench.issue(99, bound=False, campaign_id=house.campaign_id, group="red")
+    house.bench.redeem(house.code, "other@example.com")
+    house.wait("wang")
+    house.allow(2)
     sender, execute = house.make_sender(), house.bench.storage.ledger.execute_one
 
     def fail_for_one(command: WaitingListCommand) -> object:
@@ -519,7 +518,7 @@ def test_database_that_fails_twice_at_one_campaign_stops_no_other(house: Waiting
         sender.run()
     sender.run()
 
-    assert {message.recipient.typed for message in house.channel.sent} == {"wang0@example.com", "wang1@example.com"}
+    assert [message.recipient.typed for message in house.channel.sent] == ["wang@example.com"]
     for _ in range(2):
         sender.run()
     assert [*map(type, house.bugs)] == [StorageUnavailableError] * 2
