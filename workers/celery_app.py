@@ -16,7 +16,7 @@ from projections.vault.random_source import RANDOM
 from projections.work_queue.scheduler_lease import SchedulerLease
 from workers.celery_ext.ack_release import install_ack_release
 from workers.celery_ext.broker_options import broker_configuration
-from workers.celery_ext.leased_scheduler import LeasedScheduler
+from workers.celery_ext.leased_scheduler import LeasedScheduler, nothing_sent
 from workers.celery_ext.outage_log_filters import install_outage_filters
 from workers.celery_ext.reconnect import FastReconnectAMQP
 from workers.monitoring.heartbeat import start_heartbeat
@@ -157,4 +157,4 @@ celery_app.conf.update(
 )
 
 install_ack_release()
-start_heartbeat(settings.redis_url.get_secret_value(), settings.sweep_s)
+start_heartbeat(settings.redis_url.get_secret_value(), settings.sweep_s, nothing_sent)

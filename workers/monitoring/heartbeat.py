@@ -7,12 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from projections.config.variables import read_variables
 from projections.terminal.text import say_error
 from workers.monitoring.broker_client import open_broker_client
 from workers.monitoring.broker_state import HEARTBEAT_S, BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from celery.utils.dispatch import Signal
 
 RENEW_S = 5.0
 """A third of the time after which the heartbeat expires."""
@@ -61,17 +64,16 @@ class RecentFlag:
         return self._monotonic() - self._last < self._seconds
 
 
-def start_heartbeat(broker_url: str, scheduled_every_s: float) -> None:
+def start_heartbeat(broker_url: str, scheduled_every_s: float, nothing_sent: "Signal") -> None:
     """Start the heartbeat once this process is a ready worker, or beat.
 
     Args:
         broker_url: Where the heartbeats are stored.
         scheduled_every_s: How often beat sends what is due; it is well if it did so, or nothing was due, within three
             intervals.
+        nothing_sent: The signal that beat looked, and nothing was due.
     """
     from celery.signals import after_task_publish, beat_init, worker_ready  # noqa: PLC0415 - health checks do without
-
-    from workers.celery_ext.leased_scheduler import nothing_sent  # noqa: PLC0415 - as above
 
     def worker(**_: Any) -> None:
         Heartbeat(broker_url, "worker")

@@ -120,7 +120,7 @@ def test_tasks_stay_due_while_the_database_is_unavailable(three: HoldingSchedule
 def test_claim_without_a_run_is_reported_and_renews_the_lease(
     three: HoldingScheduler, others: set[str], expected: int
 ) -> None:
-    """Beat's heartbeat goes on without messages; a statement of its own for the lease would be one more."""
+    """Beat's heartbeat continues without messages, and the claim has renewed the lease."""
     reported: list[object] = []
     lease_of(three).others = others
     nothing_sent.connect(report := lambda **_: reported.append(1), weak=False)
