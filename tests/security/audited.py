@@ -199,8 +199,11 @@ class AuditedApp:
         return str(UUID(nonce))
 
     def wait_for_runners(self) -> None:
-        """Wait until no batch is worked on but those that `_working` makes."""
-        query = "SELECT count(*) FROM batches WHERE state = 'working' AND lease_until < now() + interval '50 min'"
+        """Wait until no batch is worked on, or waits for a runner, but those that `_working` makes."""
+        query = (
+            "SELECT count(*) FROM batches WHERE state = 'working'"
+            " AND coalesce(lease_until, now()) < now() + interval '50 min'"
+        )
         wait_for(lambda: self.value(query) == "0" or None)
 
     def ask(self, method: str, path: str, **more: Any) -> AppResponse:
