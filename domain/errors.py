@@ -164,9 +164,10 @@ class CampaignHeld(Refusal):
 
 
 class CampaignExhausted(Refusal):
-    """Every use of the campaign is used."""
+    """Every use of the campaign is used, or (`why` kept) is kept for people on its waiting list."""
 
     code = "CAMPAIGN_EXHAUSTED"
+    reasons = ("kept",)
     field = "code"
 
 

@@ -113,6 +113,10 @@ NOTICE: Final = Rules(
     later_max=timedelta(days=1),
 )
 """A notice that follows from an event."""
+OFFER: Final = replace(NOTICE, connection_max=None)
+"""The offer of a use to a person on a waiting list: while no email is sent, the offer's own end bounds the attempts."""
+DIGEST: Final = replace(NOTICE, connection_max=None)
+"""The email to operators about crossed thresholds: each of them is in one email, however late that is."""
 REMINDER: Final = replace(NOTICE, repeats_lost_lease=False)
 """The reminder of an invitation."""
 

@@ -325,6 +325,9 @@ class OptOuts(Protocol):
     def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
         """Return those of these recipients to whom no such email of the group may be sent."""
 
+    def has_opted_out(self, recipient_id: UUID, group: str | None, since: datetime | None = None) -> bool:
+        """Return whether a recipient wants no more such emails of the group. `since`: only if they said so later."""
+
     def is_suppressed(self, recipient_id: UUID, group: str | None) -> bool:
         """Return whether no email of the group is sent to a recipient, not even one that follows from a request."""
 

@@ -148,12 +148,18 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         ]
 
     def find_deadline(self, now: datetime) -> datetime:
-        """Return the deadline of an offer whose email is sent at a time."""
-        return now + timedelta(hours=self.terms.waiting_hours or 0)
+        """Return the deadline of an offer whose email is sent at a time. No use is kept beyond the campaign's end."""
+        deadline = now + timedelta(hours=self.terms.waiting_hours or 0)
+        return deadline if self.terms.ends_at is None else min(deadline, max(now, self.terms.ends_at))
 
     def find_offer_end(self, now: datetime) -> datetime:
         """Return when an offer that is made at a time ends if no email of it is sent."""
         return self.find_deadline(now) + OFFER_MAIL_MAX
+
+    def keeps_use_for(self, place: WaitingPlace, now: datetime) -> bool:
+        """Return whether the person of a place can take a use now, as far as the campaign is concerned."""
+        lefts = self.find_left_for(place.recipient_id), self.find_available_on_day(now)
+        return self.state(now) == "active" and all(left is None or left > 0 for left in lefts)
 
     def needs_offers(self, now: datetime) -> bool:
         """Return whether an offer has ended, another can be made, or one must be made again."""

@@ -59,9 +59,11 @@ class OptOutRepository:
             OptOut(name or None, at) for name, at in self._db.fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
         ]
 
-    def has_opted_out(self, recipient_id: UUID, group: str | None) -> bool:
-        """Return whether a person wants no more such emails of the group."""
-        return any(opt_out.group == group for opt_out in self.list_of(recipient_id))
+    def has_opted_out(self, recipient_id: UUID, group: str | None, since: datetime | None = None) -> bool:
+        """Return whether a person wants no more such emails of the group. `since`: only if they said so later."""
+        return any(
+            opt_out.group == group and (since is None or opt_out.at > since) for opt_out in self.list_of(recipient_id)
+        )
 
     def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
         """Return those of these recipients to whom no such email of the group may be sent.

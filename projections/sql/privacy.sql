@@ -249,7 +249,7 @@ SELECT ring, key_id FROM key_checks WHERE exported_at IS NOT NULL;
 -- A person who was erased since has no row to refer to.
 INSERT INTO opt_outs (recipient_id, group_name, at)
 SELECT recipient_id, %(group)s, %(now)s FROM recipients WHERE recipient_id = %(recipient_id)s
-ON CONFLICT DO NOTHING;
+ON CONFLICT (recipient_id, group_name) DO UPDATE SET at = greatest(opt_outs.at, excluded.at);
 
 -- name: delete_opt_out
 DELETE FROM opt_outs WHERE recipient_id = %(recipient_id)s AND group_name = %(group)s;

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Protocol
 from uuid import NAMESPACE_URL, uuid5
 
-from domain.judgment import NOTICE, Again, Attempts, judge
+from domain.judgment import DIGEST, Again, Attempts, judge
 from domain.ports import Channel, Language, OutboundMessage, Outcome, outcome_label
 from domain.values.identifiers import EmailAddress
-from domain.values.limits.thresholds import is_before_end
+from domain.values.limits.thresholds import Thresholds, find_passed, is_before_end
 from domain.values.quiet_hours import find_end_of_quiet_hours
 from domain.values.timestamps import text_of
 from projections.telemetry.metrics import THRESHOLD_MAILS
@@ -75,7 +75,12 @@ class ThresholdDigestSender:
             why = f"crossings after position {due.position} up to {due.until} may not have been sent"
             log.warning("threshold email interrupted", extra={"why": why})
             return []
-        return None if due is None else [due]
+        if due is None:
+            return None
+        true = [crossing for crossing in due.crossings if is_true(crossing, now)]
+        if not true:
+            self.digests.close(due)
+        return [due._replace(crossings=true)] if true else []
 
     def start(self, leased: Sequence[DueDigest]) -> Mapping[Future[Outcome], DueDigest]:
         """Send in this thread."""
@@ -92,8 +97,7 @@ class ThresholdDigestSender:
     def _store(self, digest: DueDigest, outcome: Outcome) -> None:
         """Store what follows an attempt."""
         THRESHOLD_MAILS.labels(outcome_label(outcome)).inc()
-        attempts = Attempts(now=self.steps.now(), number=digest.attempts, begun_at=digest.crossings[0].at)
-        match judge(outcome, attempts, NOTICE):
+        match judge(outcome, Attempts(now=self.steps.now(), number=digest.attempts), DIGEST):
             case Again(at=at, counts=counts):
                 self.digests.put_off(digest, at, counts=counts)
             case _:
@@ -112,6 +116,12 @@ class ThresholdDigestSender:
             written_at=digest.crossings[-1].at,
             listed="\n".join(list_crossings(digest.crossings, factory.public_url)),
         )
+
+
+def is_true(crossing: Crossing, now: datetime) -> bool:
+    """Return whether the threshold is still reached; one before an end is not after the end was moved or removed."""
+    thresholds = Thresholds(crossing.threshold)
+    return not is_before_end(crossing.threshold) or bool(find_passed(thresholds, crossing.ends_at, now))
 
 
 def list_crossings(crossings: Sequence[Crossing], public_url: str) -> list[str]:

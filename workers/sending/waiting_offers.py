@@ -10,7 +10,7 @@ from uuid import UUID
 from domain.commands.campaign.waiting_list import LeaveWaitingList, OfferUses, RecordOfferMail, WaitingListCommand
 from domain.commands.context import CommandContext
 from domain.events.waiting_list import OfferMailOutcome
-from domain.judgment import NOTICE, Again, Attempts, Done, End, judge, refuses_address_for_good
+from domain.judgment import OFFER, Again, Attempts, Done, End, judge, refuses_address_for_good
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.model.waiting_list import find_place
@@ -26,8 +26,8 @@ TAKEN_MAX: Final = 20
 """Most emails of one run; the next one follows in seconds."""
 
 
-CODE_WAIT: Final = timedelta(minutes=1)
-"""How often an email is due whose code cannot be redeemed now, until the offer ends."""
+WAIT: Final = timedelta(minutes=1)
+"""How often an email is due whose use cannot be taken now, until the offer ends."""
 ENDED: Final[frozenset[CodeState]] = frozenset({"revoked", "expired", "exhausted"})
 """States of a code that no offer of a use waits for."""
 
@@ -56,8 +56,8 @@ class _PreparedOffer(NamedTuple):
 class WaitingOfferSender:
     """`SendingKind`: offers what is left, and sends the emails of offers. One that may have been sent is not repeated.
 
-    A place ends to whose address no email may be sent, or whose code cannot be redeemed any more: the use goes to the
-    next person. While the code is paused, held or has not started, the email waits.
+    A place ends to whose address no email may be sent, or whose code they cannot redeem any more: the use goes to the
+    next person. While the code or its campaign is paused, full or has not started, the email waits.
 
     Attributes:
         lists: Where people wait.
@@ -122,9 +122,9 @@ class WaitingOfferSender:
 
     def turn(self, ended: Sequence[Ended[_PreparedOffer, Outcome]], free: int) -> Sequence[_PreparedOffer] | None:
         """Store outcomes, and lease the email that is due longest."""
-        for (offer, message), outcome in ended:
+        for (offer, _), outcome in ended:
             if outcome is not None:
-                self._store(offer, message, outcome)
+                self._store(offer, outcome)
         now = self.steps.now()
         due = self.lists.take(now) if free and self.leased_count < TAKEN_MAX else None
         if due is None:
@@ -148,44 +148,51 @@ class WaitingOfferSender:
             return None
         campaign = self.find_campaign(offer.campaign_id)
         place = None if campaign is None else find_place(campaign.waiting, offer.place_id)
-        if campaign is None or place is None or place.offered_until is None or place.offered_until <= now:
+        is_over = campaign is None or campaign.has_ended(now)
+        if campaign is None or is_over or place is None or place.offered_until is None or place.offered_until <= now:
             self.lists.close(offer, None, "not_needed")
+            return None
+        if not campaign.keeps_use_for(place, now):
+            self.lists.close(offer, now + WAIT, "campaign_waits", counts=False)
             return None
         code = self.find_code(offer.code_id)
         if not self._is_redeemable(offer, code, now):
             return None
-        group = None if code is None else code.terms.group
+        group, code_ends_at = (None, None) if code is None else (code.terms.group, code.terms.expires_at)
+        deadline = campaign.find_deadline(now)
         address = self.steps.addresses([offer.recipient_id]).get(offer.recipient_id)
-        is_unwanted = bool(self.opt_outs.find_opted_out([offer.recipient_id], group))
-        if (
-            not isinstance(address, EmailAddress)
-            or is_unwanted
-            or self.opt_outs.is_suppressed(offer.recipient_id, group)
-        ):
+        # Who joins asks for this email, so an earlier opt-out does not stop it.
+        is_unwanted = self.opt_outs.has_opted_out(offer.recipient_id, group, since=place.joined_at)
+        is_unwanted = is_unwanted or self.opt_outs.is_suppressed(offer.recipient_id, group)
+        if is_unwanted or not isinstance(address, EmailAddress):
             self._give_up(offer, "undeliverable", "suppressed")
             return None
         mail = OfferMail(
             campaign_id=offer.campaign_id,
             place=place,
             group=group,
-            until=campaign.find_deadline(now),
+            until=deadline if code_ends_at is None else min(deadline, code_ends_at),
             written_at=offer.offered_at,
         )
         return _PreparedOffer(offer, self.steps.message_factory.waiting_offer(mail, address))
 
     def _is_redeemable(self, offer: DueOffer, code: RedeemCode | None, now: datetime) -> bool:
         """Return whether the code by which the person joined takes their use now; else, postpone or end the offer."""
-        state = "active" if code is None else code.state(now)
-        if state in ENDED:
+        if code is None:
+            return True
+        state, is_of_another = code.state(now), code.is_bound_to_another(offer.recipient_id)
+        may_become_free = code.bound_to is None and not code.sent_binding
+        if state in ENDED or (is_of_another and not may_become_free):
             self._give_up(offer, "code_ended", "code_ended")
-        elif state != "active":
-            self.lists.close(offer, now + CODE_WAIT, "code_waits", counts=False)
-        return state == "active"
+        elif state != "active" or is_of_another:
+            self.lists.close(offer, now + WAIT, "code_waits", counts=False)
+        else:
+            return True
+        return False
 
-    def _store(self, offer: DueOffer, message: OutboundMessage, outcome: Outcome) -> None:
+    def _store(self, offer: DueOffer, outcome: Outcome) -> None:
         """Store what follows an attempt."""
-        attempts = Attempts(now=self.steps.now(), number=offer.attempts, begun_at=message.written_at)
-        match judge(outcome, attempts, NOTICE):
+        match judge(outcome, Attempts(now=self.steps.now(), number=offer.attempts), OFFER):
             case Again(at=at, counts=counts):
                 self.lists.close(offer, at, outcome_label(outcome), counts=counts)
             case End() if refuses_address_for_good(outcome):

@@ -18,6 +18,7 @@ from domain.results import WaitingResult
 from domain.values.identifiers import EmailAddress
 from domain.values.link_token import PlaceRef, read_waiting_token, waiting_token
 from domain.values.persons.mailboxes import mask_email
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignReader
 from projections.telemetry.after_commit import after_commit
 
@@ -190,7 +191,10 @@ def _show(services: Services, campaign: Campaign, place: WaitingPlace) -> ShownP
     if (offered_until := place.offered_until) is None:
         now = services.now()
         return ShownPlace("waiting", token, campaign.without_expired_offers(now).count_ahead(place.recipient_id))
-    reserved_until = min(offered_until, campaign.find_deadline(services.now()))
+    row = services.reader.find_balance(place.code_id)
+    code_ends_at = None if row is None else code_from_named_row(row).terms.expires_at
+    ends = (offered_until, campaign.find_deadline(services.now()), code_ends_at)
+    reserved_until = min(end for end in ends if end is not None)
     return ShownPlace("offered", token, campaign.count_ahead(place.recipient_id), reserved_until)
 
 

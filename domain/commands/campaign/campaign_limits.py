@@ -1,9 +1,9 @@
 """What the campaign of a code allows: when its codes can be redeemed, and the limits that they share.
 
 Order of the refusals: not started; ended; paused; the domain of the email address, and whether it is a throw-away
-one; then, after the rules of the code itself, held or exhausted over all codes; the limit of the day; that of the
-person. The person comes last: as long as the campaign refuses everyone, its answer is the same for people with and
-without uses. Only campaigns with shared limits count uses.
+one; then, after the rules of the code itself, held, exhausted or kept for people who wait; the limit of the day; that
+of the person. The person comes last: as long as the campaign refuses everyone, its answer is the same for people with
+and without uses. Only campaigns with shared limits count uses.
 
 A rule gets the campaign from `campaign_rule` alone, so every refusal by a campaign names it.
 """
@@ -32,6 +32,7 @@ from domain.events.reservation import ReservationFlag
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.model.waiting_list import WaitingPlaces
 from domain.policy import Policy
 from domain.ports import RecipientDraft
 from domain.values.persons.mailboxes import mask_email
@@ -146,12 +147,15 @@ def check_campaign_limits(
     Raises:
         CampaignHeld, CampaignExhausted, CampaignDayLimitReached, PersonLimitReached: It is not.
     """
+    freed_of_code = len(freed)
     freed = [reservation for reservation in freed if campaign.counts(code, reservation)]
     recipient_id, _ = recipient
-    ahead = 0 if keeps_use and freed else _count_ahead(campaign.without_expired_offers(at), working_set, recipient_id)
-    left = None if campaign.available is None else campaign.available + len(freed)
-    if ahead and left is not None and 1 <= left <= ahead:
-        raise CampaignExhausted(waiting_list=True)
+    places = () if keeps_use and freed else _find_ahead(campaign.without_expired_offers(at), working_set, recipient_id)
+    ahead, left = len(places), None if campaign.available is None else campaign.available + len(freed)
+    by_code = sum(place.code_id == code.code_id for place in places)
+    is_code_kept = by_code > 0 and code.available is not None and code.available + freed_of_code <= by_code
+    if left is not None and left >= 1 and (is_code_kept or left <= ahead):
+        raise CampaignExhausted(waiting_list=True, why="kept")
     if left is not None and left < 1:
         waits = {} if campaign.terms.waiting_hours is None else {"waiting_list": True}
         deadline = working_set.campaign_deadlines.get(campaign.campaign_id)
@@ -217,18 +221,18 @@ def check_shared_use_left(
     if not campaign.counts(code, reservation):
         return
     limit = campaign.terms.max_per_person
-    ahead = _count_ahead(campaign.without_expired_offers(at), working_set, reservation.recipient_id)
+    ahead = len(_find_ahead(campaign.without_expired_offers(at), working_set, reservation.recipient_id))
     lefts = campaign.available, campaign.find_available_on_day(at)
     is_full = any(left is not None and left - ahead < 1 for left in lefts)
     if is_full or (limit is not None and working_set.count_uses_of_person(campaign, reservation.recipient_id) >= limit):
         raise ReservationNotResolvable("no_free_use")
 
 
-def _count_ahead(campaign: Campaign, working_set: WorkingSet, recipient_id: UUID) -> int:
-    """Return how many places are ahead of a person, who may have one under another spelling of their inbox."""
+def _find_ahead(campaign: Campaign, working_set: WorkingSet, recipient_id: UUID) -> WaitingPlaces:
+    """Return the places ahead of a person, who may have one under another spelling of their inbox."""
     places = working_set.find_places(campaign, recipient_id) if campaign.counts_by_mailbox else ()
     own = next(iter(places), None)
-    return campaign.count_ahead(recipient_id if own is None else own.recipient_id)
+    return campaign.waiting[: campaign.count_ahead(recipient_id if own is None else own.recipient_id)]
 
 
 def _seconds_until(ahead: datetime, at: datetime) -> int:

@@ -35,7 +35,7 @@ from domain.events.campaign import (
 )
 from domain.events.code_terms import find_invalid_term
 from domain.events.waiting_list import WaitingOfferMade
-from domain.model.campaign import Campaign
+from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.counted_uses import EXISTING_USES_MAX
 from domain.model.crossings import find_reached_by
 from domain.ports import TextDraft
@@ -178,7 +178,8 @@ def manage_campaign(command: CampaignCommand, working_set: WorkingSet) -> Campai
     """
     note = None if isinstance(command, CreateCampaign | ReportCampaignEnd) else command.note
     event = _decide(command, working_set)
-    more = (*_list_counted_uses(event, command, working_set), *_renew_offers(event, command, working_set))
+    counted = _list_counted_uses(event, command, working_set)
+    more = (*counted, *_renew_offers(event, counted, command, working_set))
     return CampaignDecision(command.campaign_id, event, text=note, more=more)
 
 
@@ -282,18 +283,24 @@ def _list_counted_uses(
 
 
 def _renew_offers(
-    event: CampaignEvent | None, command: CampaignCommand, working_set: WorkingSet
+    event: CampaignEvent | None,
+    counted: Sequence[CampaignUseTaken],
+    command: CampaignCommand,
+    working_set: WorkingSet,
 ) -> Sequence[WaitingOfferMade]:
-    """Return offers in place of those whose deadline passed during a pause, in which no one could take them."""
-    campaign = working_set.campaigns.get(command.campaign_id)
-    if campaign is None or not isinstance(event, CampaignResumed):
+    """Return offers in place of those whose deadline passed while no one could take them, if they can be taken now."""
+    campaign, now = working_set.campaigns.get(command.campaign_id), command.context.now
+    if campaign is None or not campaign.waiting or not isinstance(event, CampaignResumed | CampaignTermsChanged):
         return ()
-    fields = campaign_event_fields(command.context, campaign)
-    until = campaign.find_offer_end(command.context.now)
+    after = campaign
+    for version, each in enumerate([event, *counted], campaign.version + 1):
+        after = evolve_campaign(after, campaign.campaign_id, version, each)
+    before = {place.place_id for place in campaign.find_expired_offers(now)}
+    fields, until = campaign_event_fields(command.context, after), after.find_offer_end(now)
     return [
         WaitingOfferMade(**fields, place_id=place.place_id, recipient_id=place.recipient_id, until=until)
-        for place in campaign.waiting
-        if place.offered_until is not None and place.offered_until <= command.context.now
+        for place in after.find_expired_offers(now)
+        if place.place_id not in before
     ]
 
 

@@ -24,7 +24,6 @@ from domain.model.hand_out import list_codes_of_line
 from domain.ports import Accepted, Outcome, Rejected
 from domain.results import CampaignResult, CommandResult, HandOutResult, Result
 from domain.values.identifiers import EmailAddress, generate_code
-from domain.values.limits.thresholds import Thresholds
 from domain.writes import IdempotencyKey
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from projections.read_models.reader import Reader
@@ -63,7 +62,7 @@ class LedgerBench:
         bound: bool = True,
         campaign_id: UUID | None = None,
         group: str | None = None,
-        notify_at: Thresholds | None = None,
+        **terms: Any,
     ) -> str:
         """Issue a code; its normal form."""
         text, code_id = generate_code(self.random_source), uuid4()
@@ -72,7 +71,7 @@ class LedgerBench:
                 context=self.context("operator"),
                 code_id=code_id,
                 text=self.storage.vault.draft_code(text, code_id),
-                terms=make_terms(max_uses=max_uses, group=group, notify_at=notify_at),
+                terms=make_terms(max_uses=max_uses, group=group, **terms),
                 bound=bound,
                 campaign_id=campaign_id,
             )

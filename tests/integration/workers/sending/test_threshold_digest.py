@@ -6,7 +6,9 @@ from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
+from domain.commands.campaign.manage_campaign import ChangeCampaignTerms
 from domain.ports import Language, OutboundMessage, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from domain.values.limits.thresholds import parse_thresholds
@@ -108,6 +110,40 @@ def test_crossings_are_listed_by_group_and_an_end_once(rig: DigestRig) -> None:
 
     starts = [line.partition(" - ")[0] for line in rig.lines()]
     assert starts == ["100%", "100%", "", "team-a:", "100%", "", "team-b:", f"7 days ({text_of(ends_at)})", "100%"]
+
+
+def test_crossing_is_left_out_whose_end_was_moved(rig: DigestRig) -> None:
+    """The email would name an end that is months ahead; without other crossings, there is none."""
+    ends_at, names = rig.now + timedelta(days=3), parse_thresholds("7 days, 1 left")
+    campaign = rig.bench.create_campaign(name="Winter", max_uses=2, ends_at=ends_at, notify_at=names)
+    rig.bench.redeem(rig.bench.issue(campaign_id=campaign), "li@example.com")
+    change = ChangeCampaignTerms(
+        context=rig.bench.context("staff"), campaign_id=campaign, changes={"ends_at": ends_at + timedelta(days=90)}
+    )
+    rig.bench.storage.ledger.execute_one(change)
+    rig.sweep()
+    rig.sweep(WINDOW)
+    listed = [line.partition(" - ")[0] for line in rig.lines()]
+    other = rig.bench.create_campaign(name="Spring", max_uses=2, ends_at=ends_at, notify_at=parse_thresholds("7 days"))
+    rig.bench.redeem(rig.bench.issue(campaign_id=other), "li@example.com")
+    rig.bench.storage.ledger.execute_one(structs.replace(change, campaign_id=other))
+    counts = [rig.sweep(), rig.sweep(WINDOW), rig.sweep(WINDOW)]
+
+    assert listed == ["1 left"]
+    assert counts == [1, 1, 1]
+
+
+def test_email_follows_an_outage_of_days(rig: DigestRig) -> None:
+    """A mail server that cannot be reached costs no crossing."""
+    rig.channel = FakeChannel(*[replace(BUSY, about_connection=True)] * 3)
+    rig.cross()
+    rig.sweep()
+    rig.sweep(WINDOW)
+    for _ in range(3):
+        rig.sweep(timedelta(days=1))
+
+    assert len(rig.channel.sent) == 4
+    assert rig.sweep(WINDOW) == 4
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

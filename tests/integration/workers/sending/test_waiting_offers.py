@@ -1,6 +1,7 @@
 """Offers to people on waiting lists over a real ledger: one email each, bounded, and the next person where it fails."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -77,10 +78,30 @@ class WaitingRig:
 
     def allow(self, uses: int) -> None:
         """Staff raise the limit."""
-        change = ChangeCampaignTerms(
-            context=self.context("staff"), campaign_id=self.campaign_id, changes={"max_uses": uses}
-        )
+        self.change({"max_uses": uses})
+
+    def change(self, changes: Mapping[str, object]) -> None:
+        """Staff change terms."""
+        change = ChangeCampaignTerms(context=self.context("staff"), campaign_id=self.campaign_id, changes=changes)
         assert isinstance(self.bench.storage.ledger.execute_one(change), CampaignResult)
+
+    def stop(self, change: Mapping[str, int]) -> None:
+        """The campaign gives no use for some hours."""
+        if "paused" in change:
+            self.manage(PauseCampaign(context=self.context("staff"), campaign_id=self.campaign_id))
+        elif "starts_at" in change:
+            self.change({"starts_at": self.now + timedelta(hours=change["starts_at"])})
+        else:
+            self.change(change)
+
+    def go_on(self, change: Mapping[str, int]) -> None:
+        """It gives uses again."""
+        if "paused" in change:
+            self.manage(ResumeCampaign(context=self.context("staff"), campaign_id=self.campaign_id))
+        elif "starts_at" in change:
+            self.change({"starts_at": None})
+        else:
+            self.allow(2)
 
     def manage(self, command: PauseCampaign | ResumeCampaign) -> None:
         """Staff pause or resume the campaign."""
@@ -291,13 +312,99 @@ def test_email_waits_while_the_code_is_paused(house: WaitingRig) -> None:
     assert house.campaign.waiting[0].offered_until == house.now + timedelta(hours=HOURS)
 
 
+@pytest.mark.parametrize("change", [{"paused": True}, {"starts_at": 9}, {"max_uses": 1}])
+def test_email_waits_while_the_campaign_gives_no_use(house: WaitingRig, change: dict[str, int]) -> None:
+    """It would lead to a refusal. Then it is sent, and the hours count from it."""
+    house.wait("li")
+    house.allow(2)
+    house.bench.storage.ledger.execute_one(OfferUses(context=house.context(), campaign_id=house.campaign_id))
+    house.stop(change)
+    waiting = [house.sweep()]
+    house.now += timedelta(hours=1)
+    waiting.append(house.sweep())
+    house.go_on(change)
+    house.now += timedelta(minutes=1)
+
+    assert (waiting, house.sweep()) == ([[], []], ["li"])
+    assert house.campaign.waiting[0].offered_until == house.now + timedelta(hours=HOURS)
+
+
+def test_no_email_is_sent_after_the_end_of_the_campaign(house: WaitingRig) -> None:
+    """Nor does one that is sent before promise more."""
+    house.wait("li")
+    house.wait("wang")
+    house.change({"ends_at": house.now + timedelta(hours=6), "max_uses": 3})
+    house.channel = FakeChannel(LATER)
+    house.sweep()
+    (first, _) = house.channel.sent
+    house.now += timedelta(hours=6)
+    house.channel = FakeChannel()
+
+    assert first.ends_at == house.now
+    assert house.sweep() == []
+
+
+def test_email_names_the_end_of_the_code_if_it_is_earlier(house: WaitingRig) -> None:
+    """And not the hours of the offer."""
+    ends_at = house.now + timedelta(hours=2)
+    house.wait("li", house.bench.issue(1, bound=False, campaign_id=house.campaign_id, expires_at=ends_at))
+    house.allow(2)
+    house.sweep()
+
+    assert house.channel.sent[0].ends_at == ends_at
+
+
+def test_next_person_gets_the_use_if_another_has_bound_the_code(house: WaitingRig) -> None:
+    """The code belongs to the first person who redeemed it; while their use is only reserved, the email waits."""
+    code = house.bench.issue(9, campaign_id=house.campaign_id)
+    house.wait("li", code)
+    house.wait("wang")
+    house.allow(3)
+    house.bench.storage.ledger.execute_one(OfferUses(context=house.context(), campaign_id=house.campaign_id))
+    house.allow(4)
+    reservation_id = done(house.bench.redeem(code, "chen@example.com")).require_reservation().reservation_id
+    before = house.sweep()
+    house.bench.attempt(reservation_id)
+    house.now += timedelta(minutes=1)
+    for _ in range(2):
+        after = house.sweep()
+
+    assert (before, after) == (["wang"], ["wang"])
+    assert sorted(filter(None, house.outcomes())) == ["code_ended", "sent"]
+
+
+def test_outage_of_days_costs_no_place(house: WaitingRig) -> None:
+    """An attempt without a connection does not count; only the end of the offer bounds them."""
+    house.wait("li")
+    house.allow(2)
+    down = Rejected(server="mx", reason="connection_failed", final=False, about_connection=True)
+    house.channel = FakeChannel(down, down, down)
+    for _ in range(3):
+        house.sweep()
+        house.now += timedelta(days=1)
+    before = house.outcomes()
+
+    assert (before, house.sweep()[3:], house.outcomes()) == (["failed"], ["li"], ["sent"])
+
+
+def test_person_who_opted_out_before_joining_gets_the_email(house: WaitingRig) -> None:
+    """They asked for it when they joined."""
+    house.wait("li")
+    recipient_id, joined_at = house.campaign.waiting[0].recipient_id, house.campaign.waiting[0].joined_at
+    OptOutRepository(house.bench.storage).insert(recipient_id, "red", joined_at - timedelta(days=1))
+    house.allow(2)
+
+    assert house.sweep() == ["li"]
+
+
 def test_person_who_opted_out_gets_no_email_and_loses_the_place(house: WaitingRig) -> None:
-    """The use goes to the next person."""
+    """The use goes to the next person, although they had opted out before they joined as well."""
     house.wait("li")
     house.wait("wang")
     house.allow(2)
     recipient_id = house.campaign.waiting[0].recipient_id
-    OptOutRepository(house.bench.storage).insert(recipient_id, "red", house.now)
+    for at in (house.now - timedelta(days=1), house.now + timedelta(seconds=1)):
+        OptOutRepository(house.bench.storage).insert(recipient_id, "red", at)
 
     for _ in range(2):
         people = house.sweep()

@@ -162,6 +162,11 @@ class OptedOut:
         del recipient_id, group
         return False
 
+    def has_opted_out(self, recipient_id: UUID, group: str | None, since: datetime | None = None) -> bool:
+        """As the others."""
+        del since
+        return bool(self.find_opted_out([recipient_id], group))
+
     def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
         """Return all of them or none."""
         del group

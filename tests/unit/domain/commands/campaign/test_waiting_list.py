@@ -1,11 +1,14 @@
 """The waiting list of a campaign: uses that come back go to those who wait longest, and no request overtakes them."""
 
+from datetime import timedelta
+
 import pytest
 from msgspec.structs import replace
 
 from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, LeaveWaitingList, RecordOfferMail
 from domain.commands.context import InvitationWaits
 from domain.errors import Refusal
+from domain.events.campaign import Counting
 from domain.events.waiting_list import OfferMailOutcome, WaitingPlaceRespelled
 from domain.model import waiting_list
 from domain.model.waiting_list import OFFER_MAIL_MAX
@@ -470,6 +473,69 @@ def test_offer_behind_the_uses_that_are_left_does_not_end() -> None:
 
     assert joined(scenario.offer_uses()).changed is False
     assert waiting(scenario) == [("li", True)]
+
+
+@pytest.mark.parametrize("counting", [None, "all"])
+def test_offer_that_a_change_of_terms_makes_takable_again_is_renewed(counting: Counting | None) -> None:
+    """Its deadline passed while the limit left no use for it; the hours begin again, and the next person waits."""
+    scenario = full(2)
+    for person in ("li", "wang"):
+        scenario.wait(person)
+    give_back(scenario)
+    scenario.offer_uses()
+    scenario.mail_offer("li")
+    scenario.change_campaign(max_uses=1)
+    scenario.passes(48 * HOUR)
+
+    scenario.change_campaign(counting, max_uses=2)
+
+    assert joined(scenario.offer_uses()).changed is False
+    assert waiting(scenario) == [("li", True), ("wang", False)]
+    assert done(scenario.redeem("li")).changed
+
+
+def test_offer_that_has_expired_is_not_renewed_by_a_change_of_other_terms() -> None:
+    """It could be taken until its deadline."""
+    scenario = full()
+    scenario.wait("li")
+    give_back(scenario)
+    scenario.offer_uses()
+    scenario.mail_offer("li")
+    scenario.passes(25 * HOUR)
+
+    scenario.change_campaign(name="Winter")
+    scenario.offer_uses()
+
+    assert waiting(scenario) == []
+
+
+def test_offer_ends_with_the_campaign() -> None:
+    """No deadline is later than the end, after which no use can be taken."""
+    ends_at = Scenario(max_uses=1).now + timedelta(hours=6)
+    scenario = full(ends_at=ends_at)
+    scenario.wait("li")
+    give_back(scenario)
+    scenario.offer_uses()
+
+    scenario.mail_offer("li")
+
+    assert scenario.campaign.waiting[0].offered_until == ends_at
+
+
+def test_use_of_a_code_is_kept_for_the_person_who_waits_by_it() -> None:
+    """The campaign has uses for all, but the code has one: a visitor with the same code does not take it."""
+    scenario = full(2)
+    last = scenario.issue(b"last", max_uses=1, bound=False)
+    scenario.wait("li", code=b"last")
+    scenario.change_campaign(max_uses=9)
+
+    refused = scenario.redeem("visitor", code=b"last")
+    by_another = done(scenario.redeem("visitor")).changed
+    own = done(scenario.redeem("li", code=b"last")).changed
+
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.facts["why"], by_another, own) == ("CAMPAIGN_EXHAUSTED", "kept", True, True)
+    assert scenario.working_set.codes[last].reserved == 1
 
 
 def test_full_campaign_may_say_that_a_use_is_held_while_others_wait() -> None:
