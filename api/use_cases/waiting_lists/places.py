@@ -32,12 +32,14 @@ class ShownPlace(NamedTuple):
         token: Of its page; empty where it is not shown.
         ahead: People who are before it.
         offered_until: Until when a use is kept at least.
+        is_takable: Whether the campaign gives the offered use now; a pause for example ends no offer.
     """
 
     state: Literal["waiting", "offered", "listed", "ended", "invalid"]
     token: str = ""
     ahead: int = 0
     offered_until: datetime | None = None
+    is_takable: bool = True
 
     @property
     def path(self) -> str:
@@ -188,14 +190,15 @@ def _find_typed(services: Services, token: str) -> tuple[str, str] | None:
 
 def _show(services: Services, campaign: Campaign, place: WaitingPlace) -> ShownPlace:
     token = waiting_token(_secret(services), PlaceRef(campaign.campaign_id, place.place_id))
+    now = services.now()
     if (offered_until := place.offered_until) is None:
-        now = services.now()
         return ShownPlace("waiting", token, campaign.without_expired_offers(now).count_ahead(place.recipient_id))
     row = services.reader.find_balance(place.code_id)
     code_ends_at = None if row is None else code_from_named_row(row).terms.expires_at
-    ends = (offered_until, campaign.find_deadline(services.now()), code_ends_at)
+    ends = (offered_until, campaign.find_deadline(now), code_ends_at)
     reserved_until = min(end for end in ends if end is not None)
-    return ShownPlace("offered", token, campaign.count_ahead(place.recipient_id), reserved_until)
+    is_takable, ahead = campaign.keeps_use_for(place, now), campaign.count_ahead(place.recipient_id)
+    return ShownPlace("offered", token, ahead, reserved_until, is_takable)
 
 
 def _require(result: WaitingResult | Refusal) -> WaitingResult:

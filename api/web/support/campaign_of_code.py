@@ -28,6 +28,13 @@ def describe_campaign_of(support: SupportContext, code: RedeemCode | None, now: 
     }
 
 
+def count_waiting(support: SupportContext, code: RedeemCode) -> int:
+    """Return how many people wait for a use of the campaign of a code, to whom uses that come back are offered."""
+    storage, campaign_id = support.services.storage, code.campaign_id
+    campaign = None if campaign_id is None else CampaignReader(storage).find_campaign_state(campaign_id)
+    return 0 if campaign is None else len(campaign.waiting)
+
+
 def _describe_hand_out(support: SupportContext, code_id: UUID) -> tuple[UUID, str, UUID, str | None] | None:
     """Return the hand-out that issued a code, its name, its recipient, and their masked address."""
     reader = HandOutReader(support.services.storage)

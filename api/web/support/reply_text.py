@@ -24,7 +24,9 @@ DISTINGUISHED_CAUSES: Final[dict[str, str]] = {
 """Causes of a refund that have a separate sentence, by the end of its key."""
 
 
-def write_reply(reservation: Reservation, suffix: str, language: Language, versions: Sequence[int]) -> str:
+def write_reply(
+    reservation: Reservation, suffix: str, language: Language, versions: Sequence[int], *, others_wait: bool = False
+) -> str:
     """Return the reply about a reservation. It holds no email address, and only the suffix of the code.
 
     Args:
@@ -32,17 +34,18 @@ def write_reply(reservation: Reservation, suffix: str, language: Language, versi
         suffix: End of the code's text.
         language: Of the reply.
         versions: The events that it quotes by their numbers.
+        others_wait: Whether uses that come back are offered to people on a waiting list.
     """
     t = translator(language)
     sentences = [
         t("page.support.reply.opening", at=_at(reservation.reserved_at), code=f"…{suffix}"),
-        *_paragraph(t, reservation),
+        *_paragraph(t, reservation, "again_behind" if others_wait else "again"),
         t("page.support.reply.events", numbers=t("page.support.reply.comma").join(f"#{each}" for each in versions)),
     ]
     return LANGUAGE_ROWS[language].space.join(sentences)
 
 
-def _paragraph(t: Translator, reservation: Reservation) -> list[str]:
+def _paragraph(t: Translator, reservation: Reservation, again: str) -> list[str]:
     match reservation.public_state:
         case "sent":
             return _sent(t, reservation)
@@ -51,7 +54,8 @@ def _paragraph(t: Translator, reservation: Reservation) -> list[str]:
         case "refunded":
             cause = DISTINGUISHED_CAUSES.get(reservation.refund_cause or "", "other")
             sentences = [t(f"page.support.reply.refunded.{cause}", at=_at(reservation.refunded_at))]
-            return [*sentences, t("page.support.reply.again")] if reservation.refund_cause in TRY_AGAIN else sentences
+            may_try_again = reservation.refund_cause in TRY_AGAIN
+            return [*sentences, t(f"page.support.reply.{again}")] if may_try_again else sentences
         case "unknown":
             return [t("page.support.reply.unknown")]
         case _:

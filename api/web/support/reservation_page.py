@@ -120,6 +120,8 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
     addresses, may_quote = {reservation_id: address}, shown_until is not None
     views = build_lines(support, staff, lines, language, addresses=addresses, with_replies=may_quote)
     suffix = support.reader.find_suffix(reservation.code_id)
+    of_campaign = describe_campaign_of(support, code, now)
+    others_wait = of_campaign is not None and bool(of_campaign["campaign"].waiting)
     link = find_link(support.services, reservation)
     link_until = None if link is None else unmasked_until(support, staff, "revealed_link", reservation_id, now)
     return {
@@ -128,7 +130,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         "reservation": reservation,
         "state": reservation.public_state,
         "code": code,
-        "of_campaign": describe_campaign_of(support, code, now),
+        "of_campaign": of_campaign,
         "suffix": suffix,
         "proof": load_panel(support, f"/support/codes/{reservation.code_id}", reservation_id, lines[-1].position),
         "case": _find_open_case(reservation, lines),
@@ -147,7 +149,10 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         ],
         "text_keys": {action: text_key(action, reservation) for action in list_reservation_actions(reservation)},
         "corrected_by": _find_correction(support, reservation, lines),
-        "replies": {each: write_reply(reservation, suffix, each, _list_quoted(lines)) for each in LANGUAGES},
+        "replies": {
+            each: write_reply(reservation, suffix, each, _list_quoted(lines), others_wait=others_wait)
+            for each in LANGUAGES
+        },
     }
 
 

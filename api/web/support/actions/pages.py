@@ -45,6 +45,7 @@ from api.web.support.actions.action_forms import (
 )
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Limits, Preview, preview_command
+from api.web.support.campaign_of_code import count_waiting
 from api.web.support.reservation_page import get_reservation
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.errors import Refusal
@@ -71,6 +72,7 @@ class Subject:
         has_access: Whether its invitation gave access that still exists.
         is_accepted: Whether that invitation was accepted, so that a refund must say what becomes of the access.
         words: Text keys of the actions whose texts differ.
+        waiting: People who wait for a use of the campaign of the code.
     """
 
     path: str
@@ -82,6 +84,7 @@ class Subject:
     has_access: bool = False
     is_accepted: bool = False
     words: Mapping[SupportAction, str] = field(default_factory=dict)
+    waiting: int = 0
 
     def name(self, action: SupportAction) -> str:
         """Return the key of an action's texts."""
@@ -273,7 +276,7 @@ def _form(
 
 
 def _reservation(support: SupportContext, reservation_id: UUID) -> Subject:
-    reservation, _ = get_reservation(support, reservation_id)
+    reservation, code = get_reservation(support, reservation_id)
     return Subject(
         path=f"/support/reservations/{reservation_id}",
         suffix=support.reader.find_suffix(reservation.code_id),
@@ -284,6 +287,7 @@ def _reservation(support: SupportContext, reservation_id: UUID) -> Subject:
         has_access=reservation.has_active_access,
         is_accepted=reservation.has_active_access and reservation.accepted_at is not None,
         words={action: text_key(action, reservation) for action in list_reservation_actions(reservation)},
+        waiting=count_waiting(support, code),
     )
 
 
@@ -297,4 +301,5 @@ def _code(support: SupportContext, code_id: UUID) -> Subject:
         address=None,
         form=form_from_terms(code.terms),
         seen=tag_of(code.terms).strip('"'),
+        waiting=count_waiting(support, code),
     )

@@ -108,3 +108,40 @@ def test_terms_that_close_the_waiting_list_say_how_many_places_and_offers_end(
     shown = read_page(admin.get(path).text).find("main").text
     assert "l***@example.com" not in shown
     assert "the fair is over" in shown
+
+
+def test_pages_say_that_others_wait_before_a_use_is_returned_or_the_campaign_is_changed(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """Refund, reply to the customer, campaign, and its pause and end; and the page of the offer during the pause."""
+    path = create(admin, max_uses="1", waiting_hours="24")
+    campaign_id = path.rpartition("/")[2]
+    order = {"campaign": campaign_id, "max_uses": 9, "open": True}
+    code = app.client.post("/api/v1/codes", json=order, headers=app.key("admin")).json()[0]["code"]
+    first = app.redeem(code, "first@example.com").json()["reservation_id"]
+    app.attempt(first)
+    reservation = f"/support/reservations/{first}"
+    refund, waits = f"{reservation}/acts/refund", "waiting list: {}. "
+    without_list = [admin.get(each).text for each in (refund, f"{path}/end")]
+    join, people = "/api/v1/public/waiting-list", [{"email": f"{name}@example.com", "code": code} for name in "ab"]
+    place, _ = (app.client.post(join, json=person).json()["status_url"] for person in people)
+    question = admin.get(refund).text
+    body: dict[str, object] = {"note": "asked by phone", "revoke_access": False}
+    app.client.post(f"/api/v1/reservations/{first}/refund", json=body, headers=app.key("admin"))
+    context = CommandContext(now=app.services.now(), actor="sweep")
+    app.services.storage.ledger.execute_one(OfferUses(context=context, campaign_id=UUID(campaign_id)))
+    pages = {name: admin.get(f"{path}{name}").text for name in ("", "/pause", "/end")}
+    headers = {"Accept": "text/html", "Accept-Language": "en"}
+    before = app.client.get(place, headers=headers).text
+    admin.submit(f"{path}/pause", f"{path}/pause", reason="a leak")
+    paused = app.client.get(place, headers=headers).text
+
+    assert [page for page in without_list if "aiting list" in page] == []
+    assert waits.format(2) + "A use that comes back is offered to the first of them" in question
+    assert "People on a waiting list come first" in admin.get(reservation).text
+    assert [name for name, page in pages.items() if waits.format(2) + "Uses offered to them: 1." not in page] == []
+    assert "These people get no email." in pages["/end"]
+    assert "No offer ends during the pause" in pages["/pause"]
+    assert ("Take the use" in before, "Take the use" in paused) == (True, False)
+    assert "It cannot be taken at the moment" in paused
+    assert "Offers whose time has passed are made again" in admin.get(f"{path}/resume").text

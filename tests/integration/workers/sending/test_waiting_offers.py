@@ -1,11 +1,8 @@
 """Offers to people on waiting lists over a real ledger: one email each, bounded, and the next person where it fails."""
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
-from uuid import UUID, uuid4
+from datetime import timedelta
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -15,165 +12,39 @@ from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, PauseC
 from domain.commands.campaign.waiting_list import (
     OFFERS_PER_COMMAND,
     JoinWaitingList,
-    LeaveWaitingList,
     OfferUses,
     WaitingListCommand,
 )
-from domain.commands.code.pause import PauseCode, ResumeCode
-from domain.commands.code.revoke import RevokeCode
-from domain.commands.context import CommandContext
 from domain.errors import Refusal
-from domain.events.event import ActorKind
 from domain.model.campaign import Campaign
-from domain.model.redeem_code import RedeemCode
 from domain.model.suppression import ReportKind
 from domain.model.waiting_list import OFFER_MAIL_MAX
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, RetryLater
-from domain.report_intake import MailReport, ReportIntake
+from domain.report_intake import MailReport
 from domain.results import CampaignResult, WaitingResult
 from domain.values.mail.mail_token import mail_token
 from projections.database.errors import StorageUnavailableError
 from projections.database.migrations import migrate
-from projections.definitions.tables.code_balances import code_from_named_row
-from projections.event_store.stored_state import read_fields
 from projections.privacy.opt_outs import OptOutRepository
-from projections.privacy.reported_recipients import find_offer
 from projections.read_models.campaign_list import CampaignReader
 from projections.verification.verify import verify
 from projections.work_queue.outbox import LEASE_S
 from projections.work_queue.waiting_offers import FIRST, WaitingRows
+from tests.integration.workers.sending.waiting_rig import HOURS, WaitingRig, make_waiting_rig
 from tests.support.fake_channel import FakeChannel
-from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
+from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.rebuilds import NoProgress
 from workers.sending.delivery_steps import DeliverySteps
-from workers.sending.waiting_offers import WaitingOfferSender
 
-HOURS = 24
 PLACES_OF_ERASED = "0085_places_of_erased_people"
 REFUSED = Rejected(server="mx", reason="address_refused", final=True, about_address=True)
 LATER = Rejected(server="mx", reason="temporary", final=False)
 
 
-@dataclass
-class WaitingRig:
-    """A campaign whose uses are all reserved, and its waiting list."""
-
-    bench: LedgerBench
-    steps: DeliverySteps
-    channel: FakeChannel
-    now: datetime
-    campaign_id: UUID
-    code: str
-    bugs: list[Exception] = field(default_factory=list)
-
-    def context(self, actor: ActorKind = "sweep") -> CommandContext:
-        """Who and when."""
-        return CommandContext(now=self.now, actor=actor)
-
-    def wait(self, name: str, code: str | None = None) -> None:
-        """A person joins."""
-        redeem = replace(self.bench.reserve(code or self.code, f"{name}@example.com"), context=self.context("person"))
-        result = self.bench.storage.ledger.execute_one(JoinWaitingList(redeem=redeem))
-        assert isinstance(result, WaitingResult), result
-
-    def allow(self, uses: int) -> None:
-        """Staff raise the limit."""
-        self.change({"max_uses": uses})
-
-    def change(self, changes: Mapping[str, object]) -> None:
-        """Staff change terms."""
-        change = ChangeCampaignTerms(context=self.context("staff"), campaign_id=self.campaign_id, changes=changes)
-        assert isinstance(self.bench.storage.ledger.execute_one(change), CampaignResult)
-
-    def stop(self, change: Mapping[str, int]) -> None:
-        """The campaign gives no use for some hours."""
-        if "paused" in change:
-            self.manage(PauseCampaign(context=self.context("staff"), campaign_id=self.campaign_id))
-        elif "starts_at" in change:
-            self.change({"starts_at": self.now + timedelta(hours=change["starts_at"])})
-        else:
-            self.change(change)
-
-    def go_on(self, change: Mapping[str, int]) -> None:
-        """It gives uses again."""
-        if "paused" in change:
-            self.manage(ResumeCampaign(context=self.context("staff"), campaign_id=self.campaign_id))
-        elif "starts_at" in change:
-            self.change({"starts_at": None})
-        else:
-            self.allow(2)
-
-    def manage(self, command: PauseCampaign | ResumeCampaign) -> None:
-        """Staff pause or resume the campaign."""
-        assert isinstance(self.bench.storage.ledger.execute_one(command), CampaignResult)
-
-    @property
-    def campaign(self) -> Campaign:
-        """The campaign now."""
-        campaign = CampaignReader(self.bench.storage).find_campaign_state(self.campaign_id)
-        assert campaign is not None
-        return campaign
-
-    def make_sender(self) -> WaitingOfferSender:
-        """What offers and sends; a bug goes to `bugs`."""
-        storage = self.bench.storage
-        return WaitingOfferSender(
-            WaitingRows(storage, LEASE_S),
-            CampaignReader(storage).find_campaign_state,
-            self._find_code,
-            OptOutRepository(storage),
-            dataclasses.replace(self.steps, now=lambda: self.now),
-            self.channel,
-            storage.ledger.execute_one,
-            self.context,
-            self.bugs.append,
-        )
-
-    def sweep(self) -> list[str]:
-        """Offer and send; the people who were written to so far."""
-        self.make_sender().run()
-        assert_no_drift(self.bench)
-        assert self.bugs == []
-        return [message.recipient.typed.partition("@")[0] for message in self.channel.sent]
-
-    def leave(self, place_id: UUID) -> None:
-        """A person gives up a place."""
-        leave = LeaveWaitingList(
-            context=self.context("person"), campaign_id=self.campaign_id, place_id=place_id, cause="left"
-        )
-        self.bench.storage.ledger.execute_one(leave)
-
-    def make_intake(self) -> ReportIntake:
-        """What takes reports about emails in."""
-        storage = self.bench.storage
-        return ReportIntake(
-            secret=b"secret",
-            execute=storage.ledger.execute,
-            draft_text=storage.vault.seal_text,
-            new_id=uuid4,
-            has_recipient=lambda _: False,
-            find_offer=partial(find_offer, storage),
-            leave=storage.ledger.execute_one,
-        )
-
-    def _find_code(self, code_id: UUID) -> RedeemCode | None:
-        row = self.bench.reader.find_balance(code_id)
-        return None if row is None else code_from_named_row(row)
-
-    def outcomes(self) -> list[str | None]:
-        """What became of the emails of offers."""
-        query = "SELECT outcome FROM waiting_places WHERE offered_at IS NOT NULL ORDER BY joined_at"
-        return [row[0] for row in self.bench.rows(query)]
-
-
 @pytest.fixture
 def house(bench: LedgerBench, steps: DeliverySteps) -> WaitingRig:
     """A campaign with one use, which a person has."""
-    campaign_id = bench.create_campaign(max_uses=1, waiting_hours=HOURS)
-    code = bench.issue(99, bound=False, campaign_id=campaign_id, group="red")
-    bench.redeem(code, "first@example.com")
-    now = bench.storage.recorder.clock.now() + timedelta(seconds=1)
-    return WaitingRig(bench, steps, FakeChannel(), now, campaign_id, code)
+    return make_waiting_rig(bench, steps)
 
 
 def test_first_person_gets_one_email_with_the_deadline(house: WaitingRig) -> None:
@@ -278,138 +149,6 @@ def test_email_is_sent_again_after_a_temporary_failure(house: WaitingRig) -> Non
     first, second = house.channel.sent
     assert first == dataclasses.replace(second, ends_at=first.ends_at)
     assert second.ends_at == house.now + timedelta(hours=HOURS)
-
-
-def test_use_goes_to_the_next_person_if_the_code_cannot_be_redeemed_any_more(house: WaitingRig) -> None:
-    """No email leads to a refusal, and the history says why the place ended."""
-    house.wait("li", house.bench.issue(1, bound=False, campaign_id=house.campaign_id))
-    house.wait("wang")
-    house.allow(2)
-    revocation = RevokeCode(context=house.context("staff"), code_id=house.campaign.waiting[0].code_id, case_ids=())
-    house.bench.run(revocation)
-    for _ in range(2):
-        people = house.sweep()
-
-    query = "SELECT state FROM ledger_events WHERE topic = 'WaitingListLeft:1'"
-    assert people == ["wang"]
-    assert [read_fields(state)["cause"] for (state,) in house.bench.rows(query)] == ["code_ended"]
-    assert house.outcomes() == ["code_ended", "sent"]
-
-
-def test_email_waits_while_the_code_is_paused(house: WaitingRig) -> None:
-    """Then it is sent, and the hours count from it."""
-    house.wait("li")
-    house.allow(2)
-    code_id = house.campaign.waiting[0].code_id
-    house.bench.run(PauseCode(context=house.context("staff"), code_id=code_id))
-    paused = [house.sweep()]
-    house.now += timedelta(days=1)
-    paused.append(house.sweep())
-    house.bench.run(ResumeCode(context=house.context("staff"), code_id=code_id))
-    house.now += timedelta(minutes=1)
-
-    assert (paused, house.sweep()) == ([[], []], ["li"])
-    assert house.campaign.waiting[0].offered_until == house.now + timedelta(hours=HOURS)
-
-
-@pytest.mark.parametrize("change", [{"paused": True}, {"starts_at": 9}, {"max_uses": 1}])
-def test_email_waits_while_the_campaign_gives_no_use(house: WaitingRig, change: dict[str, int]) -> None:
-    """It would lead to a refusal. Then it is sent, and the hours count from it."""
-    house.wait("li")
-    house.allow(2)
-    house.bench.storage.ledger.execute_one(OfferUses(context=house.context(), campaign_id=house.campaign_id))
-    house.stop(change)
-    waiting = [house.sweep()]
-    house.now += timedelta(hours=1)
-    waiting.append(house.sweep())
-    house.go_on(change)
-    house.now += timedelta(minutes=1)
-
-    assert (waiting, house.sweep()) == ([[], []], ["li"])
-    assert house.campaign.waiting[0].offered_until == house.now + timedelta(hours=HOURS)
-
-
-def test_no_email_is_sent_after_the_end_of_the_campaign(house: WaitingRig) -> None:
-    """Nor does one that is sent before promise more."""
-    house.wait("li")
-    house.wait("wang")
-    house.change({"ends_at": house.now + timedelta(hours=6), "max_uses": 3})
-    house.channel = FakeChannel(LATER)
-    house.sweep()
-    (first, _) = house.channel.sent
-    house.now += timedelta(hours=6)
-    house.channel = FakeChannel()
-
-    assert first.ends_at == house.now
-    assert house.sweep() == []
-
-
-def test_email_names_the_end_of_the_code_if_it_is_earlier(house: WaitingRig) -> None:
-    """And not the hours of the offer."""
-    ends_at = house.now + timedelta(hours=2)
-    house.wait("li", house.bench.issue(1, bound=False, campaign_id=house.campaign_id, expires_at=ends_at))
-    house.allow(2)
-    house.sweep()
-
-    assert house.channel.sent[0].ends_at == ends_at
-
-
-def test_next_person_gets_the_use_if_another_has_bound_the_code(house: WaitingRig) -> None:
-    """The code belongs to the first person who redeemed it; while their use is only reserved, the email waits."""
-    code = house.bench.issue(9, campaign_id=house.campaign_id)
-    house.wait("li", code)
-    house.wait("wang")
-    house.allow(3)
-    house.bench.storage.ledger.execute_one(OfferUses(context=house.context(), campaign_id=house.campaign_id))
-    house.allow(4)
-    reservation_id = done(house.bench.redeem(code, "chen@example.com")).require_reservation().reservation_id
-    before = house.sweep()
-    house.bench.attempt(reservation_id)
-    house.now += timedelta(minutes=1)
-    for _ in range(2):
-        after = house.sweep()
-
-    assert (before, after) == (["wang"], ["wang"])
-    assert sorted(filter(None, house.outcomes())) == ["code_ended", "sent"]
-
-
-def test_outage_of_days_costs_no_place(house: WaitingRig) -> None:
-    """An attempt without a connection does not count; only the end of the offer bounds them."""
-    house.wait("li")
-    house.allow(2)
-    down = Rejected(server="mx", reason="connection_failed", final=False, about_connection=True)
-    house.channel = FakeChannel(down, down, down)
-    for _ in range(3):
-        house.sweep()
-        house.now += timedelta(days=1)
-    before = house.outcomes()
-
-    assert (before, house.sweep()[3:], house.outcomes()) == (["failed"], ["li"], ["sent"])
-
-
-def test_person_who_opted_out_before_joining_gets_the_email(house: WaitingRig) -> None:
-    """They asked for it when they joined."""
-    house.wait("li")
-    recipient_id, joined_at = house.campaign.waiting[0].recipient_id, house.campaign.waiting[0].joined_at
-    OptOutRepository(house.bench.storage).insert(recipient_id, "red", joined_at - timedelta(days=1))
-    house.allow(2)
-
-    assert house.sweep() == ["li"]
-
-
-def test_person_who_opted_out_gets_no_email_and_loses_the_place(house: WaitingRig) -> None:
-    """The use goes to the next person, although they had opted out before they joined as well."""
-    house.wait("li")
-    house.wait("wang")
-    house.allow(2)
-    recipient_id = house.campaign.waiting[0].recipient_id
-    for at in (house.now - timedelta(days=1), house.now + timedelta(seconds=1)):
-        OptOutRepository(house.bench.storage).insert(recipient_id, "red", at)
-
-    for _ in range(2):
-        people = house.sweep()
-
-    assert people == ["wang"]
 
 
 def test_wave_after_an_outage_is_bounded(house: WaitingRig) -> None:
