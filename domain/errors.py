@@ -352,7 +352,7 @@ class CampaignTermsInvalid(RefusalWithReason):
     reasons = (
         *("name", "starts_at", "ends_at", "max_uses", "max_per_person", "max_per_day", "person_rule"),
         *("allowed_domains", "denied_domains", "throwaway", "remind_days", "quiet_hours", "code_max_uses"),
-        *("code_validity_days", "notify_at", "waiting_hours"),
+        *("code_validity_days", "notify_at", "waiting_hours", "valid_for_days"),
         *("end_before_start", "end_in_past", "person_above_total", "day_above_total", "domains_overlap"),
         "waiting_without_limit",
     )

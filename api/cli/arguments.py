@@ -57,6 +57,18 @@ def number_parser(bounds: Bounds) -> Callable[[str | int], int]:
 READ_DAYS = number_parser(DAYS)
 
 
+def parse_valid_for(typed: str) -> int:
+    """Return the days of a duration that an option names.
+
+    Raises:
+        typer.BadParameter: It cannot be read, or lies outside its bounds.
+    """
+    try:
+        return parsing.parse_duration("", typed)
+    except InvalidInputError as error:
+        raise typer.BadParameter(f"{typed!a} {error.detail}") from error
+
+
 def parse_id(text: str, argument: str, problem: str) -> UUID:
     """Parse an id.
 

@@ -59,6 +59,7 @@ CAMPAIGN_TERMS: Final = (
     ),
     CampaignTermFormat(
         name="person_rule",
+        api_names=("same_person", "person_rule"),
         choices=get_args(PersonRule),
         option="--person-rule",
         none_word="exact",
@@ -129,6 +130,15 @@ CAMPAIGN_TERMS: Final = (
         none_word="none",
         api_none="no waiting list",
         means="Hours for which a free use is offered to the first person on the waiting list",
+    ),
+    CampaignTermFormat(
+        name="valid_for_days",
+        api_names=("valid_for",),
+        is_duration=True,
+        option="--valid-for",
+        none_word="none",
+        api_none="until the campaign ends",
+        means="Time from the issue or hand-out of each code that names no end to its end, such as P7D or P2W",
     ),
 )
 """Every term but the name, in the order of `CampaignTerms`."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, create_model
 
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.code_terms import document_of_terms
-from api.schemas.resources import Reason, StrictRequest, describe_terms, show_terms
+from api.schemas.resources import Reason, StrictRequest, describe_terms, show_renamed_terms, show_terms
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms, Counting
 from domain.values.group_name import NAME_LENGTH_MAX
 from projections.read_models.campaign_list import CampaignBalance
@@ -46,8 +46,10 @@ if TYPE_CHECKING:  # the fields are made from `CAMPAIGN_TERMS`, which a type che
 else:
     _TERMS = describe_terms(CAMPAIGN_TERMS, dict.fromkeys(CAMPAIGN_TERM_NAMES))
     _CampaignTermsRequest = create_model("_CampaignTermsRequest", __base__=StrictRequest, name=(Name, ...), **_TERMS)
-    _SHOWN = {name: field for name, field in show_terms(CampaignTerms).items() if name != "name"}
-    _SHOWN |= {term.name: (Literal[term.words], ...) for term in CAMPAIGN_TERMS if term.choices}
+    _SHOWN = {
+        name: field for name, field in show_terms(CampaignTerms).items() if name not in {"name", "valid_for_days"}
+    }
+    _SHOWN |= show_renamed_terms(CAMPAIGN_TERMS)
     _CampaignTermsView = create_model("_CampaignTermsView", __base__=_CampaignHead, **_SHOWN)
 
 
@@ -259,5 +261,10 @@ def view_of_campaign(balance: CampaignBalance, now: datetime) -> CampaignView:
         counted=campaign.occupied if campaign.counts_uses else None,
         counts_from=campaign.counts_from,
         **document_of_terms(campaign.terms)
-        | {term.name: getattr(campaign.terms, term.name) or term.none_word for term in CAMPAIGN_TERMS if term.choices},
+        | {
+            name: getattr(campaign.terms, term.name) or term.none_word
+            for term in CAMPAIGN_TERMS
+            if term.choices
+            for name in term.fields
+        },
     )

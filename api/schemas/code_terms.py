@@ -17,11 +17,11 @@ from domain.values.domain_display import show_domains
 from domain.values.email_domains import DOMAINS_LENGTH_MAX, DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.limits.thresholds import THRESHOLDS_LENGTH_MAX, Thresholds, list_thresholds
-from domain.values.number_bounds import Bounds
+from domain.values.number_bounds import DURATION_LENGTH_MAX, Bounds, format_days
 from domain.values.quiet_hours import TEXT_LENGTH_MAX as HOURS_MAX
 from domain.values.timestamps import TEXT_LENGTH_MAX, in_utc
 
-TermKind = Literal["number", "timestamp", "group", "domains", "hours", "thresholds", "choice"]
+TermKind = Literal["number", "days", "timestamp", "group", "domains", "hours", "thresholds", "choice"]
 Term = int | datetime | str | None
 """The value of a term."""
 KINDS: Final[Mapping[object, TermKind]] = {
@@ -50,6 +50,9 @@ class TermFormat:
         must_lie_ahead: A form refuses a time in the past.
         text_kind: What the value of a text is; its own check is among those of the terms in the domain.
         choices: The only words that a value may be, besides that for None.
+        api_names: Its names in requests and responses of the API and in files of configuration, if it has others than
+            `name`; the first one is documented.
+        is_duration: Whether a number is days, which the API and the command line write as an ISO 8601 duration.
     """
 
     TYPES: ClassVar[Mapping[str, object]] = {field.name: field.type for field in fields(CodeTerms)}
@@ -65,12 +68,21 @@ class TermFormat:
     must_lie_ahead: bool = False
     text_kind: TermKind = "group"
     choices: tuple[str, ...] = ()
+    api_names: tuple[str, ...] = ()
+    is_duration: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Its names in requests and responses."""
+        return self.api_names or (self.name,)
 
     @property
     def kind(self) -> TermKind:
         """What the value is."""
         if self.choices:
             return "choice"
+        if self.is_duration:
+            return "days"
         kind = KINDS[self.TYPES[self.name]]
         return self.text_kind if kind == "group" else kind
 
@@ -93,6 +105,7 @@ class TermFormat:
             return max(map(len, self.words))
         lengths: dict[TermKind, int] = {
             "group": NAME_LENGTH_MAX,
+            "days": DURATION_LENGTH_MAX,
             "domains": DOMAINS_LENGTH_MAX,
             "hours": HOURS_MAX,
             "thresholds": THRESHOLDS_LENGTH_MAX,
@@ -110,6 +123,8 @@ class TermFormat:
             return in_utc(value).isoformat(timespec="seconds").removesuffix("+00:00")
         if self.kind == "domains" and isinstance(value, str):
             return show_domains(DomainNames(value))
+        if self.kind == "days" and isinstance(value, int):
+            return format_days(value)
         return "" if value is None else str(value)
 
 
@@ -181,10 +196,13 @@ NONE_WORDS: Final = {term.name: term.none_word for term in TERMS}
 
 
 def document_of_terms(terms: CodeTerms | CampaignTerms) -> dict[str, object]:
-    """Return terms by their names as JSON has them: a set of domains, and thresholds, are a list."""
+    """Return terms by their names as JSON has them: a set of domains, and thresholds, are a list, days a duration."""
     document: dict[str, object] = asdict(terms)
     for name in DOMAIN_TERMS:
         domains: DomainNames | None = getattr(terms, name)
         document[name] = None if domains is None else split_domains(domains)
     document["notify_at"] = None if terms.notify_at is None else list_thresholds(terms.notify_at)
+    if isinstance(terms, CampaignTerms):
+        del document["valid_for_days"]
+        document["valid_for"] = None if terms.valid_for_days is None else format_days(terms.valid_for_days)
     return document

@@ -18,9 +18,10 @@ def _describe_term(term: TermFormat) -> str:
 FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
     **{term.name: _describe_term(term) for term in TERMS},
     **{
-        f"{schema}.{term.name}": _describe_term(term)
+        f"{schema}.{name}": _describe_term(term)
         for schema in ("CampaignRequest", "CampaignChange", "CampaignView")
         for term in CAMPAIGN_TERMS
+        for name in term.fields
     },
     "actor": "Kind of the actor.",
     "already": "Number of codes that are in the ledger already with the same values.",

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api.schemas.code_terms import document_of_terms
 from api.schemas.groups import TEXT_LENGTH_MAX, Subject
 from api.schemas.parsing import SEVERAL_LINES
-from api.schemas.resources import GroupedRequest, ReasonRequest, StatedReason, StrictRequest
+from api.schemas.resources import Days, GroupedRequest, ReasonRequest, StatedReason, StrictRequest
 from api.schemas.timestamps import Timestamp
 from domain.commands.hand_out.manage_hand_out import TextChange
 from domain.events.code_terms import TERM_NAMES, CodeTerms
@@ -19,14 +19,7 @@ from domain.model.hand_out import HandOutText
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.identifiers import TYPED_LENGTH_MAX
-from domain.values.number_bounds import (
-    DAYS,
-    DURATION_LENGTH_MAX,
-    DURATION_PATTERN,
-    MAILS_PER_MINUTE,
-    format_days,
-    parse_days,
-)
+from domain.values.number_bounds import DAYS, MAILS_PER_MINUTE, format_days
 from projections.hand_outs.hand_out_reader import HandOutProgress, Person
 
 Text = Annotated[
@@ -36,11 +29,6 @@ Text = Annotated[
         pattern=SEVERAL_LINES,
         description="`{name}` stands for the variable `name` of the recipient, `{group}` for the group.",
     ),
-]
-ValidFor = Annotated[
-    str,
-    Field(pattern=DURATION_PATTERN, max_length=DURATION_LENGTH_MAX),
-    AfterValidator(lambda typed: format_days(parse_days(typed))),
 ]
 Rate = Annotated[
     int | None,
@@ -145,11 +133,11 @@ class HandOutRequest(GroupedRequest):
         " terms, so the request may name no term but `group`.",
     )
     draft: bool = Field(default=False, description="Whether nothing is sent until `resume` starts it.")
-    valid_for: ValidFor | None = Field(
+    valid_for: Days | None = Field(
         default=None,
         description="How long each code is valid, from when it is handed out or from `starts_at` if that is later: an"
         f" ISO 8601 duration in days or weeks, such as `P7D` or `P2W`, at most `P{DAYS.most}D`. `expires_at` ends it"
-        " before. Null: only `expires_at` does.",
+        " before. Null: only `expires_at` does, or `valid_for` of the campaign if that is null too.",
     )
     texts: HandOutTextsRequest | None = Field(default=None, description="Its own texts; null: those of the ledger.")
 
@@ -162,7 +150,7 @@ class HandOutRequest(GroupedRequest):
             bound=not self.open,
             existing_codes=self.existing_codes,
             is_draft=self.draft,
-            valid_for_days=None if self.valid_for is None else parse_days(self.valid_for),
+            valid_for_days=self.valid_for,
             per_minute=self.per_minute,
             texts={} if self.texts is None else self.texts.by_language(),
         )

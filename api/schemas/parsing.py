@@ -18,12 +18,12 @@ from domain.values.email_domains import DomainError, DomainFault, DomainNames, p
 from domain.values.group_name import NAME_LENGTH_MAX, GroupFault, group_name_error
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
 from domain.values.limits.thresholds import ThresholdError, Thresholds, parse_thresholds
-from domain.values.number_bounds import Bounds, NumberError
+from domain.values.number_bounds import Bounds, DurationError, NumberError
 from domain.values.timestamps import TimestampError, TimestampFault, clamped, parse_timestamp, read_timestamp
 
 T = TypeVar("T")
 InvalidReason = Literal[
-    TimestampFault, GroupFault, DomainFault, NetworkFault, "number", "choice", "id", "email", "thresholds"
+    TimestampFault, GroupFault, DomainFault, NetworkFault, "number", "choice", "id", "email", "thresholds", "days"
 ]
 GROUP_DETAILS: Final[dict[GroupFault, str]] = {
     "length": f"has more than {NAME_LENGTH_MAX} characters",
@@ -99,6 +99,18 @@ def parse_number(field: str, text: str, bounds: Bounds) -> int:
         return number_bounds.parse_number(text, bounds)
     except NumberError as error:
         raise InvalidInputError(field, "number", str(error)) from error
+
+
+def parse_duration(field: str, text: str) -> int:
+    """Read days as an ISO 8601 duration such as `P7D`, or as their number alone.
+
+    Raises:
+        InvalidInputError: It cannot be read, or lies outside the bounds.
+    """
+    try:
+        return number_bounds.parse_days(f"P{text}D" if text.isdecimal() else text.upper())
+    except DurationError as error:
+        raise InvalidInputError(field, "days", str(error)) from error
 
 
 def parse_id(field: str, text: str) -> UUID:
@@ -195,7 +207,7 @@ def parse_term(term: TermFormat, text: str) -> Term:
     if not text or text.lower() == term.none_word:
         return None
     match term.kind:
-        case "number":
+        case "number" | "days":
             return _parse_number_or_word(term, text)
         case "timestamp":
             return parse_time(term.name, text)
@@ -225,6 +237,8 @@ def _parse_threshold_set(field: str, text: str) -> Thresholds:
 
 
 def _parse_number_or_word(term: TermFormat, text: str) -> int:
+    if term.kind == "days":
+        return parse_duration(term.name, text)
     try:
         return parse_number(term.name, text, term.bounds)
     except InvalidInputError as error:

@@ -1,12 +1,21 @@
 """Wire models of the HTTP API."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct, structs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    create_model,
+)
 
 from api.errors import ERROR_CODES
 from api.schemas.code_terms import FIRST_TERMS, TERMS, TermFormat
@@ -23,6 +32,7 @@ from domain.values.group_name import NAME_LENGTH_MAX, checked_group
 from domain.values.identifiers import TYPED_LENGTH_MAX
 from domain.values.limits.thresholds import Thresholds
 from domain.values.mail.bounce_reason import BounceReason
+from domain.values.number_bounds import DURATION_LENGTH_MAX, DURATION_PATTERN, DurationError, parse_days
 from domain.values.quiet_hours import QUIET_HOURS_PATTERN
 from domain.values.quiet_hours import TEXT_LENGTH_MAX as HOURS_LENGTH_MAX
 
@@ -37,6 +47,17 @@ Typed = Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
 Note = Annotated[str, Field(min_length=1, max_length=2000)]
 KEY_LENGTH_MAX: Final = 255
 """Characters of an `Idempotency-Key`."""
+
+
+def _read_days(typed: object) -> int:
+    if not isinstance(typed, str):
+        raise DurationError
+    return parse_days(typed)
+
+
+_DURATION: Final = {"type": "string", "pattern": DURATION_PATTERN, "maxLength": DURATION_LENGTH_MAX}
+Days = Annotated[int, BeforeValidator(_read_days), WithJsonSchema(_DURATION)]
+"""Days or weeks, as ISO 8601 writes them; the number of days in a request that was read."""
 Reason = Annotated[str | None, Field(min_length=1, max_length=2000)]
 
 
@@ -46,15 +67,24 @@ class StrictRequest(Strict):
     model_config = ConfigDict(extra="forbid")
 
 
-def describe_terms(terms: Iterable[TermFormat], defaults: Mapping[str, object]) -> dict[str, Any]:
+def describe_terms(terms: Sequence[TermFormat], defaults: Mapping[str, object]) -> dict[str, Any]:
     """Return a field of a request for each term; a term without a default is required."""
-    return {term.name: (_type_of(term) | None, Field(default=defaults.get(term.name, ...))) for term in terms}
+    aliases = {term.name: AliasChoices(*term.api_names) if term.api_names else None for term in terms}
+    return {
+        term.name: (
+            _type_of(term) | None,
+            Field(default=defaults.get(term.name, ...), validation_alias=aliases[term.name]),
+        )
+        for term in terms
+    }
 
 
 def _type_of(term: TermFormat) -> Any:  # noqa: ANN401 - a type, which pydantic reads
     match term.kind:
         case "number":
             return Annotated[int, Field(ge=term.bounds.least, le=term.bounds.most)]
+        case "days":
+            return Days
         case "timestamp":
             return Timestamp
         case "group":
@@ -73,6 +103,12 @@ def show_terms(terms: type[Struct]) -> dict[str, Any]:
     """Return a field of a response for each term."""
     views = {DomainNames | None: DomainListView | None, Thresholds | None: ThresholdListView | None}
     return {field.name: (views.get(field.type, field.type), ...) for field in structs.fields(terms)}
+
+
+def show_renamed_terms(terms: Sequence[TermFormat]) -> dict[str, Any]:
+    """Return a field of a response for each name of a term that is a choice or a duration there."""
+    renamed = [(name, term) for term in terms if term.kind in {"choice", "days"} for name in term.fields]
+    return {name: (Literal[term.words] if term.choices else str | None, ...) for name, term in renamed}
 
 
 if TYPE_CHECKING:  # the fields are made from `TERMS`, which a type checker does not run
@@ -216,6 +252,12 @@ class IssueRequest(GroupedRequest):
         description="Campaign that the codes belong to permanently. Its group applies if `group` is null, and the terms"
         " of its codes if the request leaves them out.",
     )
+    valid_for: Days | None = Field(
+        default=None,
+        description="How long each code is valid, from its issue or from `starts_at` if that is later: an ISO 8601"
+        " duration in days or weeks, such as `P7D` or `P2W`. `expires_at` ends it before. null: only `expires_at` does,"
+        " or `valid_for` of the campaign if that is null too.",
+    )
     note: Note | None = Field(
         default=None, description="Note in the history of each code; stored encrypted in the vault."
     )
@@ -358,6 +400,12 @@ class TermsRequest(ChangedTerms):
         description="Which uses a changed `max_uses` counts. all: every use that the code has, also a limit below them,"
         " which stay. from_now: further uses, so those that exist are added to the limit; `If-Match` is required."
         " null: all, and a limit that is lowered below the uses is refused.",
+    )
+    valid_for: Days | None = Field(
+        default=None,
+        description="How long the code stays valid, from this change or from `starts_at` if that is later: an ISO 8601"
+        " duration in days or weeks, such as `P7D` or `P2W`. An `expires_at` of the same request ends it before. null:"
+        " its end stays, or is that of `expires_at`.",
     )
     note: Reason = None
 

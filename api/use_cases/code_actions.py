@@ -30,8 +30,8 @@ def change_terms(
 ) -> ChangeTerms:
     """Change the terms that `changes` names, if the terms are still the expected ones; None expects any.
 
-    `release_binding` binds the code to its next recipient instead of the one it was issued to. `counting` says which
-    uses a changed limit counts.
+    `changes` may name `valid_for_days`, as in `ChangeTerms`. `release_binding` binds the code to its next recipient
+    instead of the one it was issued to. `counting` says which uses a changed limit counts.
     """
     return ChangeTerms(
         context=services.context(caller),

@@ -47,12 +47,14 @@ class CodeTemplate:
         bound: Only the first recipient of each may redeem it.
         note_id: A note in the vault.
         campaign_id: The campaign that they belong to permanently.
+        valid_for_days: Days from the issue of a new code, or its start if that is later, to its end.
     """
 
     terms: CodeTerms
     bound: bool
     note_id: UUID | None = None
     campaign_id: UUID | None = None
+    valid_for_days: int | None = None
 
 
 class Usage(NamedTuple):
@@ -247,4 +249,5 @@ def _command(storage: LedgerStore, order: CodeOrder, context: CommandContext) ->
         bound=template.bound,
         note_id=template.note_id,
         campaign_id=template.campaign_id,
+        valid_for_days=template.valid_for_days,
     )

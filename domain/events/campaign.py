@@ -17,7 +17,7 @@ from domain.events.event import Event
 from domain.values.email_domains import DomainNames, find_useless_name
 from domain.values.group_name import is_group_name
 from domain.values.limits.thresholds import Thresholds
-from domain.values.number_bounds import REMINDER_DAYS, USES, WAITING_HOURS, Bounds
+from domain.values.number_bounds import DAYS, REMINDER_DAYS, USES, WAITING_HOURS, Bounds
 from domain.values.persons.mailboxes import PersonRule, is_person_rule
 from domain.values.persons.throwaway_domains import ThrowawayRule, is_throwaway_rule
 from domain.values.quiet_hours import is_quiet_hours
@@ -47,6 +47,8 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         notify_at: Thresholds of `max_uses` and before its end whose crossing is reported; none: no threshold.
         waiting_hours: Hours for which a free use is offered to the first person on its waiting list; none: it has no
             waiting list.
+        valid_for_days: Days from the issue or hand-out of each of its codes, or the start of the code if that is later,
+            to its end, for codes that name no end; none: such codes end with the campaign.
     """
 
     name: str
@@ -66,6 +68,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     code_validity_days: int | None
     notify_at: Thresholds | None
     waiting_hours: int | None
+    valid_for_days: int | None
 
     @property
     def has_shared_limits(self) -> bool:
@@ -84,6 +87,7 @@ CAMPAIGN_TERM_BOUNDS: Final[Mapping[str, Bounds]] = {
     **dict.fromkeys(SHARED_LIMITS, USES),
     "remind_days": REMINDER_DAYS,
     "waiting_hours": WAITING_HOURS,
+    "valid_for_days": DAYS,
     **{f"code_{name}": bounds for name, bounds in BOUNDS.items()},
 }
 """Bounds of the terms that are numbers; terms of its codes have those of the codes' own."""
@@ -136,6 +140,7 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
     code_validity_days: int | None = None
     notify_at: Thresholds | None = None
     waiting_hours: int | None = None
+    valid_for_days: int | None = None
 
     @property
     def terms(self) -> CampaignTerms:

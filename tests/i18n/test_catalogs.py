@@ -131,7 +131,7 @@ FAMILIES: Final = {
     *(f"event.WaitingListLeft.{cause}" for cause in get_args(LeaveCause)),
     *(f"event.WaitingOfferMailed.{outcome}" for outcome in get_args(OfferMailOutcome)),
     *(f"event.CodeIssued.{term.name}.one" for term in TERMS if term.kind == "number"),
-    *(f"event.Campaign.{term.name}.one" for term in CAMPAIGN_TERMS if term.kind == "number"),
+    *(f"event.Campaign.{term.name}.one" for term in CAMPAIGN_TERMS if term.kind in {"number", "days"}),
     *(f"event.Campaign.{term.name}.{word}" for term in CAMPAIGN_TERMS for word in term.choices),
     *(f"page.admin.choice.{term.name}.{word}" for term in CAMPAIGN_TERMS if term.choices for word in term.words),
     *(f"page.admin.field.{term.name}" for term in CAMPAIGN_TERMS),

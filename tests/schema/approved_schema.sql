@@ -257,7 +257,8 @@ CREATE TABLE public.campaigns (
     counts_from timestamp with time zone,
     recounted_by bigint,
     waiting text,
-    waiting_hours bigint
+    waiting_hours bigint,
+    valid_for_days bigint
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (

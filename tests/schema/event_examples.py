@@ -149,6 +149,7 @@ CAMPAIGN_TERMS: Final[dict[str, Any]] = {
     "remind_days": 5,
     "quiet_hours": "22:00-08:00 Europe/Berlin",
     "waiting_hours": 48,
+    "valid_for_days": 7,
     "code_max_uses": 3,
     "code_validity_days": 30,
 }

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import orjson
 import typer
 from msgspec import structs
 
-from api.cli.arguments import AccessChoice, number_parser, parse_campaign_id, parse_reservation_id
+from api.cli.arguments import AccessChoice, number_parser, parse_campaign_id, parse_reservation_id, parse_valid_for
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
@@ -47,6 +48,9 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
     open_code: Annotated[bool, typer.Option("--open", help="Do not bind the code to its first recipient.")] = False,
     prefix: Annotated[str, typer.Option(help="Prefix of every code: up to 12 letters A to Z and digits.")] = "",
     campaign: Annotated[str | None, typer.Option(help="ID of the campaign that the codes belong to.")] = None,
+    valid_for: Annotated[
+        int | None, typer.Option(help="Time from the issue to the end of a code, as P7D.", parser=parse_valid_for)
+    ] = None,
     note: Annotated[str, typer.Option(help="Note in the history of each code; stored encrypted in the vault.")] = "",
     no_new_groups: NoNewGroups = False,
     json: JsonFlag = False,
@@ -68,13 +72,15 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
             return ExitCode.REFUSED
         if campaign_id is not None:
             code_terms = with_defaults_of_campaign(ledger.storage, code_terms, campaign_id, terms)
-        if code_terms.expires_at is not None and code_terms.expires_at <= ledger.now():
-            say_error(
-                f"--expires-at {code_terms.expires_at:%Y-%m-%dT%H:%M:%SZ} is in the past: these codes cannot be "
-                "redeemed until you change it with `ledger terms`"
-            )
+        _warn_of_past_end(code_terms.expires_at, ledger.now())
         note_id = store_note(ledger.storage, note, uuid4())
-        template = CodeTemplate(terms=code_terms, bound=not open_code, note_id=note_id, campaign_id=campaign_id)
+        template = CodeTemplate(
+            terms=code_terms,
+            bound=not open_code,
+            note_id=note_id,
+            campaign_id=campaign_id,
+            valid_for_days=valid_for,
+        )
         batches = iter_issued(
             ledger.storage,
             template,
@@ -93,6 +99,14 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
             )
             raise
     return 0
+
+
+def _warn_of_past_end(expires_at: datetime | None, now: datetime) -> None:
+    if expires_at is not None and expires_at <= now:
+        say_error(
+            f"--expires-at {expires_at:%Y-%m-%dT%H:%M:%SZ} is in the past: these codes cannot be redeemed until you "
+            "change it with `ledger terms`"
+        )
 
 
 def _print_codes(batches: Iterator[list[IssuedText]], progress: Callable[[int], None]) -> None:

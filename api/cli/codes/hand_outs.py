@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 from msgspec import structs
 
-from api.cli.arguments import number_parser, parse_campaign_id, parse_email, parse_time_option
+from api.cli.arguments import number_parser, parse_campaign_id, parse_email, parse_time_option, parse_valid_for
 from api.cli.codes.hand_out_arguments import (
     HandOutId,
     LanguageOption,
@@ -54,7 +54,7 @@ from api.use_cases.services import Caller, LedgerServices
 from domain.events.code_terms import SINGLE_USE
 from domain.model.hand_out import HandOutText
 from domain.values.identifiers import EmailAddress
-from domain.values.number_bounds import MAILS_PER_MINUTE, DurationError, parse_days
+from domain.values.number_bounds import MAILS_PER_MINUTE
 from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, Person
 from projections.read_models.pagination import OLDEST, ListCursor
 from projections.repositories.audit_log import NO_REASON
@@ -79,14 +79,6 @@ def _parse_state(text: str) -> str:
     if text not in PERSON_STATES:
         raise typer.BadParameter(f"must be one of {', '.join(PERSON_STATES)}")
     return text
-
-
-def parse_valid_for(typed: str) -> int:
-    """Return the days of a duration that an option names."""
-    try:
-        return parse_days(typed)
-    except DurationError as error:
-        raise typer.BadParameter(f"{typed!a} {error}") from error
 
 
 def register(app: typer.Typer) -> None:

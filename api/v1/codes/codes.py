@@ -111,7 +111,7 @@ def _template(services: Services, body: IssueRequest) -> CodeTemplate:
         check_group(services.storage, terms.group, body.campaign)
     if body.campaign is not None:
         terms = with_defaults_of_campaign(services.storage, terms, body.campaign, body.model_fields_set)
-    return CodeTemplate(terms=terms, bound=not body.open, campaign_id=body.campaign)
+    return CodeTemplate(terms=terms, bound=not body.open, campaign_id=body.campaign, valid_for_days=body.valid_for)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from api.use_cases import code_actions
 from api.use_cases.preview_limits import preview_code_limit, view_of_code_limit_choice
 from api.use_cases.services import Services
 from api.v1.codes.code_views import view_of_code
+from domain.commands.code.change_terms import VALID_FOR
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.results import CommandResult
 from domain.values.number_bounds import USES
@@ -55,6 +56,8 @@ def change_terms(
     if body.counting == "from_now" and if_match is None:
         raise ApplicationError("PRECONDITION_REQUIRED")
     changes = {name: getattr(body, name) for name in TERM_NAMES if name in body.model_fields_set}
+    if body.valid_for is not None:
+        changes[VALID_FOR] = body.valid_for
     expected = None if if_match is None else expected_terms(if_match, _terms(services, code_id))
     result = code_actions.change_terms(
         services, caller, code_id, changes, expected=expected, counting=body.counting, note=body.note or ""

@@ -28,7 +28,9 @@ FIELD_CODES: Final = frozenset({"CAMPAIGN_TERMS_INVALID", "CAMPAIGN_CONFLICT"})
 
 def fill_form(terms: CampaignTerms) -> dict[str, str]:
     """Return terms as the fields hold them; times are in UTC."""
-    return {"name": terms.name, **{term.name: term.text(getattr(terms, term.name)) for term in CAMPAIGN_TERMS}}
+    values = {term.name: getattr(terms, term.name) for term in CAMPAIGN_TERMS}
+    days = {term.name: str(value) for term in CAMPAIGN_TERMS if term.kind == "days" and (value := values[term.name])}
+    return {"name": terms.name, **{term.name: term.text(values[term.name]) for term in CAMPAIGN_TERMS}, **days}
 
 
 def read_terms(fields: FormFields, now: datetime, before: CampaignTerms | None = None) -> CampaignTerms:

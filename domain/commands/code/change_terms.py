@@ -1,11 +1,13 @@
 """Changing the terms of a code that is issued already."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from msgspec import structs
 
+from domain.commands.code.issue import end_after
 from domain.commands.context import CommandContext, Decision, event_stamp, id_of_text
 from domain.commands.input_bounds import check_agreement, check_terms
 from domain.errors import (
@@ -25,12 +27,16 @@ from domain.ports import TextDraft
 from domain.values.group_name import NamesGroup
 from domain.working_set import WorkingSet
 
+VALID_FOR: Final = "valid_for_days"
+"""The name by which a change says in how many days a code ends."""
+
 
 class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
     """Change some terms of a code. The other terms stay as they are.
 
     Attributes:
-        changes: New values by the name of the term in `CodeTerms`.
+        changes: New values by the name of the term in `CodeTerms`. `valid_for_days`: it ends that many days after this
+            change, or after its start if that is later; or at an `expires_at` of the same change, if that is before.
         note: The reason, for the vault.
         expected: Change them only if the terms are still these; None: whatever they are.
         release_binding: Bind the code to its next recipient instead of the one whom it was issued to. A use that
@@ -63,7 +69,7 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
         Raises:
             ValueError: One is not the name of a term, or the group may not be named so.
         """
-        if unknown := {*self.changes} - {*TERM_NAMES}:
+        if unknown := {*self.changes} - {*TERM_NAMES, VALID_FOR}:
             raise ValueError(f"not a term of a code: {', '.join(sorted(unknown))}")
         super().__post_init__()
 
@@ -89,7 +95,8 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
         raise TermsConflict
     if code.is_revoked:
         raise CodeIsRevoked
-    terms = _new_terms(command, code)
+    stamp = event_stamp(command.context, code)
+    terms = _new_terms(command, code, stamp.now)
     check_agreement(terms)
     if command.counting is None and _is_lowered_below_uses(code, terms):
         raise LimitBelowUsage(code.occupied)
@@ -97,7 +104,7 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
     if (terms, bound_to) == (code.terms, code.bound_to):
         return Decision(code.code_id)
     event = CodeTermsChanged(
-        **event_stamp(command.context, code).fields,
+        **stamp.fields,
         **structs.asdict(terms),
         bound_to=bound_to,
         text_id=id_of_text(command.note),
@@ -106,13 +113,19 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
     return Decision(code.code_id, [event], text=command.note)
 
 
-def _new_terms(command: ChangeTerms, code: RedeemCode) -> CodeTerms:
+def _new_terms(command: ChangeTerms, code: RedeemCode, now: datetime) -> CodeTerms:
     """Return the terms as they would be.
 
     Raises:
-        OutOfBounds: `why` max_uses: a choice of the uses that a limit counts names none, or the sum is too large.
+        OutOfBounds: `why` max_uses: a choice of the uses that a limit counts names none, or the sum is too large;
+            `why` expires_at: the end lies beyond the last time.
     """
-    terms = structs.replace(code.terms, **command.changes)
+    changes = {name: value for name, value in command.changes.items() if name != VALID_FOR}
+    terms = structs.replace(code.terms, **changes)
+    if (days := command.changes.get(VALID_FOR)) is not None:
+        named = structs.replace(terms, expires_at=changes.get("expires_at"))
+        terms = structs.replace(terms, expires_at=end_after(days, named, now))
+        check_terms({"expires_at": terms.expires_at})
     if command.counting is None:
         return terms
     limit: int | None = command.changes.get("max_uses")

@@ -35,7 +35,7 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
     `bound`: only its first recipient may redeem it. `note_id` names a note that the vault has already.
     `campaign_id`: the campaign that it belongs to permanently. `handed_out`: for a code that a hand-out issues.
     `valid_for_days`: it ends that many days after its issue, or after its start if that is later; or as its terms say,
-    if that is before.
+    if that is before. A code that names neither has the days of its campaign.
     """
 
     refusals: ClassVar[RefusalOrder] = (NamedCampaignUnknown, CampaignHasEnded, OutOfBounds, ContradictoryTerms)
@@ -63,10 +63,15 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
     """
     if command.code_id in working_set.codes:
         return Decision(command.code_id)
-    if command.campaign_id is not None and working_set.campaign(command.campaign_id).ended_by is not None:
+    campaign = None if command.campaign_id is None else working_set.campaign(command.campaign_id)
+    if campaign is not None and campaign.ended_by is not None:
         raise CampaignHasEnded(why="issue")
     stamp = event_stamp(command.context, None)
-    terms = _end_terms(command, stamp.now)
+    days, terms = command.valid_for_days, command.terms
+    if days is None and campaign is not None and terms.expires_at is None:
+        days = campaign.terms.valid_for_days
+    if days is not None:
+        terms = structs.replace(terms, expires_at=end_after(days, terms, stamp.now))
     check_terms(structs.asdict(terms))
     check_agreement(terms)
     shared_fields = stamp.fields
@@ -83,9 +88,7 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
     return Decision(command.code_id, [event, handed_out], code_text=command.text)
 
 
-def _end_terms(command: IssueCode, now: datetime) -> CodeTerms:
-    if command.valid_for_days is None:
-        return command.terms
-    begin = max(now, command.terms.starts_at or now)
-    own_end = begin + timedelta(days=command.valid_for_days)
-    return structs.replace(command.terms, expires_at=min(own_end, command.terms.expires_at or own_end))
+def end_after(days: int, terms: CodeTerms, now: datetime) -> datetime:
+    """Return the end of a code some days after a time, or after its start if that is later; an earlier end stays."""
+    own_end = max(now, terms.starts_at or now) + timedelta(days=days)
+    return min(own_end, terms.expires_at or own_end)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -458,3 +459,56 @@ def test_history_and_explanation_of_a_campaign_are_also_csv(app: AppClient) -> N
         (reservation_id, "2", "reserved")
     ]
     assert app.client.get(f"{path}/explain?format=xml", headers=key).status_code == 422
+
+
+def test_codes_and_hand_outs_end_as_their_campaign_says(app: AppClient) -> None:
+    """Each code ends so many days after its issue; its own end, or own days, count instead, and a change renews it."""
+    campaign, key = create(app, valid_for="P2W"), app.key("admin")
+    path = f"/api/v1/campaigns/{campaign['id']}"
+
+    def issue_one(**named: Any) -> dict[str, Any]:
+        code = app.client.post("/api/v1/codes", json={"campaign": campaign["id"], **named}, headers=key).json()[0]
+        document: dict[str, Any] = app.client.get(f"/api/v1/codes/{code['id']}", headers=key).json()
+        return document
+
+    def days(code: dict[str, Any]) -> float:
+        span = datetime.fromisoformat(code["expires_at"]) - datetime.fromisoformat(code["issued_at"])
+        return span / timedelta(days=1)
+
+    issued = [issue_one(), issue_one(valid_for="P3D"), issue_one(expires_at=START)]
+    changed = app.client.patch(path, json={"valid_for": "P7D"}, headers=key).json()
+    later, earlier = issue_one(), app.client.get(f"/api/v1/codes/{issued[0]['id']}", headers=key).json()
+    renewed = app.client.patch(f"/api/v1/codes/{issued[0]['id']}", json={"valid_for": "P30D"}, headers=key).json()
+    history = app.client.get(f"{path}/history", headers={**key, "Accept-Language": "en"}).json()["events"]
+    removed = app.client.patch(path, json={"valid_for": None}, headers=key).json()
+
+    assert (campaign["valid_for"], changed["valid_for"], removed["valid_for"]) == ("P14D", "P7D", None)
+    assert [days(code) for code in (*issued[:2], later, earlier)] == [14, 3, 7, 14]
+    assert issued[2]["expires_at"] == START
+    assert round(days(renewed), 2) == 30
+    assert "codes valid for 7 days from issue or hand-out" in history[1]["sentence"]
+    assert issue_one()["expires_at"] is None
+
+
+@pytest.mark.parametrize("value", ["P0D", "7", 8, "P36501D", "P1M"])
+def test_duration_that_is_not_in_days_is_refused(app: AppClient, value: object) -> None:
+    """Of campaigns and of codes alike."""
+    key, campaign = app.key("admin"), create(app)
+    requests = [("POST", "/api/v1/codes"), ("PATCH", f"/api/v1/campaigns/{campaign['id']}")]
+    answers = [app.client.request(verb, path, json={"valid_for": value}, headers=key) for verb, path in requests]
+
+    assert [(answer.status_code, "valid_for" in answer.text) for answer in answers] == [(422, True)] * 2
+
+
+def test_rule_of_persons_has_two_names_of_which_a_request_uses_one(app: AppClient) -> None:
+    """`same_person` and the name that events have."""
+    campaign, key = create(app, max_per_person=1, same_person="mailbox"), app.key("admin")
+    path = f"/api/v1/campaigns/{campaign['id']}"
+    changed = app.client.patch(path, json={"same_person": "exact"}, headers=key).json()
+    both = app.client.patch(path, json={"same_person": "exact", "person_rule": "mailbox"}, headers=key)
+
+    assert [(each["same_person"], each["person_rule"]) for each in (campaign, changed)] == [
+        ("mailbox", "mailbox"),
+        ("exact", "exact"),
+    ]
+    assert both.status_code == 422

@@ -213,3 +213,19 @@ def test_history_of_a_code_names_its_campaign_by_its_present_name(bench: LedgerB
     assert say_events(issued)[0].endswith(", campaign Winter")
     assert say_events(joined)[1].startswith("code joined the campaign Winter: ")
     assert "campaign" not in say_events(alone)[0]
+
+
+def test_days_of_a_code_and_of_a_campaign_are_durations(bench: LedgerBench, terminal: Terminal) -> None:
+    """Weeks or a number of days too; another text is an error with the name of the option."""
+    campaign = terminal.ledger("campaign", "create", "Autumn", "--valid-for", "p2w").out.strip()
+    shown = terminal.ledger("campaign", "show", campaign).out
+    terminal.ledger("issue", "--campaign", campaign)
+    terminal.ledger("issue", "--campaign", campaign, "--valid-for", "P3D")
+    terminal.ledger("campaign", "terms", campaign, "--valid-for", "5")
+    terminal.ledger("issue", "--campaign", campaign)
+    refused = terminal.ledger("campaign", "terms", campaign, "--valid-for", "P1Y")
+    days = bench.rows("SELECT extract(day FROM expires_at - issued_at)::int FROM code_balances ORDER BY issued_at")
+
+    assert "valid-for: P14D" in shown
+    assert days == [(14,), (3,), (5,)]
+    assert (refused.status, "'--valid-for'" in refused.err) == (2, True)

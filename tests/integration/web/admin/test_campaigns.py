@@ -159,6 +159,7 @@ def test_code_page_names_campaign_and_limit_that_held_a_request_back(
         ({"code_validity_days": "0"}, {"code_validity_days": "Enter a whole number within 1–36,500."}),
         ({"remind_days": "31"}, {"remind_days": "Enter a whole number within 1–30."}),
         ({"quiet_hours": "22:00-08:00 Nowhere"}, {"quiet_hours": "Enter two different times and a time zone"}),
+        ({"valid_for_days": "0"}, {"valid_for_days": "Enter days from 1 to 36,500."}),
         ({"notify_at": "80"}, {"notify_at": "Enter 1 to 10 thresholds such as 80%, 10 left, 7 days or end"}),
         ({"starts_at": "soon"}, {"starts_at": "Enter a date and time"}),
         ({"denied_domains": "bücher.example, -bad:x"}, {"denied_domains": "“-bad:x” is not a domain name such as"}),

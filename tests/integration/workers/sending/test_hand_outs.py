@@ -404,6 +404,18 @@ def test_end_of_a_code_follows_its_hand_out(house: HandOutRig) -> None:
     assert house.bench.rows("SELECT expires_at FROM code_balances ORDER BY 1") == [(end,) for end in ends]
 
 
+def test_end_of_a_code_follows_its_campaign_if_the_hand_out_names_none(house: HandOutRig) -> None:
+    """A hand-out with days has its own."""
+    house.change(valid_for_days=7)
+    for nth, days in enumerate((None, 3)):
+        house.add(house.create(valid_for_days=days), f"person{nth}@example.com")
+    start = house.now
+    house.send()
+    ends = {message.recipient.typed: message.ends_at for message in house.channel.sent}
+
+    assert ends == {"person0@example.com": start + timedelta(days=7), "person1@example.com": start + timedelta(days=3)}
+
+
 def test_late_acceptance_of_a_handed_out_code_keeps_its_email_from_being_sent_again(house: HandOutRig) -> None:
     """The next attempt waits as long as the server may still reply."""
     hand_out_id = house.create()

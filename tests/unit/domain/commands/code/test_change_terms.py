@@ -1,5 +1,6 @@
 """Changing the terms of an issued code."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -190,3 +191,30 @@ def test_change_of_the_group_is_checked_like_any_group_s_name() -> None:
         change(scenario, changes={"group": "li.wei@example.com"})
     with pytest.raises(ValueError, match="not a term of a code: color, size"):
         change(scenario, changes={"size": 1, "color": 2, "max_uses": 3})
+
+
+@pytest.mark.parametrize(
+    ("starts", "named", "ends"),
+    [(None, {}, 7), (5, {}, 12), (None, {"expires_at": 3}, 3), (None, {"expires_at": 9}, 7)],
+)
+def test_end_follows_the_change(starts: int | None, named: dict[str, int], ends: int) -> None:
+    """In days from the change, or from the start of the code; it replaces an end that the change does not name."""
+    scenario = Scenario(max_uses=2)
+    now = scenario.context("staff").now
+
+    def after(days: int) -> datetime:
+        return now + timedelta(days=days)
+
+    done(change(scenario, changes={"expires_at": after(20), "starts_at": None if starts is None else after(starts)}))
+    changes = {"valid_for_days": 7, **{name: after(days) for name, days in named.items()}}
+    done(change(scenario, changes=changes))
+
+    assert scenario.code.terms.expires_at == after(ends)
+
+
+def test_end_that_follows_lies_within_the_bounds_of_times() -> None:
+    """A start near the last time leaves no room for the days."""
+    scenario = Scenario(max_uses=2)
+    done(change(scenario, changes={"starts_at": datetime(8999, 12, 1, tzinfo=UTC)}))
+
+    assert isinstance(change(scenario, changes={"valid_for_days": 60}), OutOfBounds)

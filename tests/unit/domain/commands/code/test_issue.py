@@ -8,7 +8,7 @@ from msgspec import structs
 
 from domain.commands.code.issue import IssueCode
 from domain.events.code import CodeIssued
-from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import Scenario, ScenarioDraft, done
 
 CODE, NOTE = UUID(int=5), UUID(int=6)
@@ -57,3 +57,24 @@ def test_end_follows_the_issue(starts: int | None, expires: int | None, ends: in
     )
 
     assert done(scenario.run(command)).code.terms == structs.replace(terms, expires_at=after(ends))
+
+
+@pytest.mark.parametrize(("own_days", "expires", "ends"), [(None, None, 7), (3, None, 3), (9, None, 9), (None, 12, 12)])
+def test_code_that_names_no_end_has_the_days_of_its_campaign(
+    own_days: int | None, expires: int | None, ends: int
+) -> None:
+    """The days or the end that the issue names count instead, earlier or later."""
+    scenario = Scenario(campaign=make_campaign_terms(valid_for_days=7))
+    context = scenario.context("worker")
+    expires_at = None if expires is None else context.now + timedelta(days=expires)
+    command = IssueCode(
+        context=context,
+        code_id=CODE,
+        text=ScenarioDraft([b"new"], CODE),
+        terms=make_terms(expires_at=expires_at),
+        bound=True,
+        campaign_id=scenario.campaign_id,
+        valid_for_days=own_days,
+    )
+
+    assert done(scenario.run(command)).code.terms.expires_at == context.now + timedelta(days=ends)
