@@ -95,12 +95,21 @@ class CampaignReader:
         return CAMPAIGNS.read_back(rows[0]) if rows else None
 
     def count_uses_of_person(self, campaign: Campaign, recipient_id: UUID) -> int:
-        """Return how many uses of a campaign a recipient has reserved or counted, as the campaign counts persons."""
-        if campaign.counts_by_mailbox:
-            rows = self._db.fetch_all(EventStoreSql.uses_of_mailboxes, [campaign.campaign_id], [recipient_id], [None])
-            return sum(row[3] for row in rows)
-        rows = self._db.fetch_all(EventStoreSql.uses_of_persons, [campaign.campaign_id], [recipient_id])
-        return sum(row[2] for row in rows)
+        """Return how many uses of a campaign a recipient has reserved or counted, as the campaign counts persons.
+
+        At most one more than the limit per person is counted, which decides everything; none is without that limit.
+        """
+        if campaign.terms.max_per_person is None:
+            return 0
+        ((uses,),) = self._db.fetch_named(
+            ReadModelsSql.uses_of_person,
+            campaign_id=campaign.campaign_id,
+            recipient_id=recipient_id,
+            by_mailbox=campaign.counts_by_mailbox,
+            counts_from=campaign.counts_from,
+            most=campaign.terms.max_per_person + 1,
+        )
+        return int(uses)
 
     def find_person(self, campaign: Campaign, recipient_id: UUID, digests: Sequence[bytes] = ()) -> list[UUID]:
         """Return the recipients with uses of a campaign whom it counts as one person with a recipient, and that one.

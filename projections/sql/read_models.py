@@ -106,6 +106,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     deadline_of_pending_at: LiteralString
     campaign_uses_newest_first: LiteralString
     recipients_of_mailbox: LiteralString
+    uses_of_person: LiteralString
     mailboxes_of_recipients: LiteralString
     sent_until: LiteralString
     history_blocks: LiteralString

@@ -506,6 +506,21 @@ WHERE p.recipient_id <> %(recipient_id)s AND (p.mailbox_digest = ANY(%(digests)s
     )
 ORDER BY p.recipient_id LIMIT %(limit)s;
 
+-- name: uses_of_person
+-- Uses of a campaign that a recipient, or all with their mailbox, have reserved or counted; no more than needed.
+SELECT count(*) FROM (
+    SELECT FROM reservations r JOIN code_balances b USING (code_id)
+    WHERE r.recipient_id IN (
+            SELECT %(recipient_id)s::uuid UNION ALL SELECT recipient_id FROM recipients
+            WHERE %(by_mailbox)s
+                AND mailbox_digest = (SELECT mailbox_digest FROM recipients WHERE recipient_id = %(recipient_id)s)
+        )
+        AND r.kind = 'redeem' AND r.status <> 'refunded'
+        AND b.campaign_id = %(campaign_id)s AND r.versions[1] > coalesce(b.campaign_since, 1)
+        AND r.reserved_at >= coalesce(%(counts_from)s::timestamptz, '-infinity')
+    LIMIT %(most)s
+) uses;
+
 -- name: mailboxes_of_recipients
 SELECT recipient_id, mailbox_digest FROM recipients
 WHERE recipient_id = ANY(%(ids)s) AND mailbox_digest IS NOT NULL;

@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
@@ -20,6 +20,7 @@ from domain.values.identifiers import EmailAddress
 from domain.values.persons.mailboxes import PersonRule, find_mailbox
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.key_rotation import KeyRotation
+from projections.read_models.campaign_list import CampaignReader
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.vault_check import VAULT_ROWS, check_vault
 from projections.verification.verify import verify
@@ -294,3 +295,30 @@ def test_rush_of_tagged_addresses_gets_exactly_the_uses_of_as_many_persons(
     assert count_mailboxes(bench) == (uses, uses)
     assert occupied_uses(bench) == (uses, uses)
     assert broken(bench) == []
+
+
+@pytest.mark.parametrize("rule", ["mailbox", None])
+def test_uses_of_a_person_are_counted_up_to_one_more_than_the_limit(
+    bench: LedgerBench, rule: PersonRule | None
+) -> None:
+    """Of all spellings or of one address, however many there are; those from before the limits count are left out."""
+    campaign_id, codes = mailbox_campaign(bench, 5, max_per_person=4, person_rule=rule)
+    addresses = SPELLINGS if rule else SPELLINGS[:1] * 4
+    recipients = [
+        done(bench.redeem(code, address)).require_reservation().recipient_id
+        for code, address in zip(codes[:4], addresses, strict=True)
+    ]
+    done(bench.redeem(codes[4], "wang@gmail.com"))
+    reader = CampaignReader(bench.storage)
+
+    def count() -> int:
+        campaign = reader.find_campaign_state(campaign_id)
+        assert campaign is not None
+        return reader.count_uses_of_person(campaign, recipients[0])
+
+    counted = [count()]
+    for limit, counting in ((2, "all"), (3, "from_now"), (None, None)):
+        change(bench, campaign_id, cast("Counting", counting), max_per_person=limit)
+        counted.append(count())
+
+    assert counted == [4, 3, 0, 0]
