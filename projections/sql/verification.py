@@ -28,7 +28,8 @@ class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES
     last_verifications: LiteralString
     overdue_reservations: LiteralString
     wrong_campaigns: LiteralString
-    mailboxes_above_limit: LiteralString
+    shared_mailboxes: LiteralString
+    terms_of_campaign: LiteralString
     snapshots_page: LiteralString
     codes_with_blocks: LiteralString
     row_of_recipients: LiteralString

@@ -77,15 +77,19 @@ LEFT JOIN (
 WHERE c.occupied <> CASE WHEN c.counts_uses THEN coalesce(b.occupied, 0) ELSE 0 END
 LIMIT %s;
 
--- name: mailboxes_above_limit
--- The recipients of each mailbox that has more uses in a campaign than the limit of a person, if they are several.
-SELECT c.campaign_id, array_agg(DISTINCT r.recipient_id)
+-- name: shared_mailboxes
+-- The recipients of each mailbox that had uses in a campaign under several addresses, refunded or not. What the campaign
+-- counts now says nothing: its terms may have been others when a use was taken.
+SELECT b.campaign_id, array_agg(DISTINCT r.recipient_id)
 FROM campaigns c JOIN code_balances b USING (campaign_id) JOIN reservations r USING (code_id)
 JOIN recipients p USING (recipient_id)
-WHERE c.person_rule = 'mailbox' AND r.kind = 'redeem' AND r.status <> 'refunded'
-    AND r.versions[1] > coalesce(b.campaign_since, 1) AND r.reserved_at >= coalesce(c.counts_from, '-infinity')
-GROUP BY c.campaign_id, c.max_per_person, coalesce(p.mailbox_digest, uuid_send(p.recipient_id))
-HAVING count(*) > c.max_per_person AND count(DISTINCT r.recipient_id) > 1;
+WHERE c.counts_uses AND r.kind = 'redeem' AND r.versions[1] > coalesce(b.campaign_since, 1)
+    AND p.mailbox_digest IS NOT NULL
+GROUP BY b.campaign_id, p.mailbox_digest
+HAVING count(DISTINCT r.recipient_id) > 1;
+
+-- name: terms_of_campaign
+SELECT topic, state FROM ledger_events WHERE originator_id = %s AND topic = ANY(%s);
 
 -- name: snapshots_page
 SELECT code_id, version, state FROM code_snapshots

@@ -7,30 +7,46 @@ from uuid import UUID
 from msgspec.structs import replace
 from psycopg import Connection
 
-from domain.events.campaign import CampaignEvent, CampaignUseEvent
+from domain.events.campaign import (
+    CampaignCreated,
+    CampaignEvent,
+    CampaignTermsChanged,
+    CampaignTermsEvent,
+    CampaignUseEvent,
+)
 from domain.model.campaign import PERSON_LIMIT_RULE, OccupiedUses, evolve_campaign
-from projections.event_store.codec import decode
+from projections.event_store.codec import decode, topics_of
 from projections.replay.findings import RuleViolation
 from projections.replay.invariant_observer import InvariantObserver
 from projections.sql.event_store import EventStoreSql
 from projections.sql.verification import VerificationSql
 
 PAGE: Final = 1_000
+TERMS_TOPICS: Final = [*topics_of(CampaignCreated), *topics_of(CampaignTermsChanged)]
 
 
 def check_mailbox_limits(conn: Connection[Any], observer: InvariantObserver) -> None:
     """Find the first use of each campaign that a mailbox took beyond the limit that applied then.
 
-    Only campaigns are folded in which a mailbox has more uses than the limit is now: a use was taken beyond it, or a
-    change of terms accepted them. The limit of a single recipient is checked with the events.
+    Only campaigns are folded that counted by mailbox at some time, and in which a mailbox had uses under several
+    addresses. The limit of a single recipient is checked with the events.
     """
     persons: dict[UUID, dict[UUID, UUID]] = {}
-    for campaign_id, recipient_ids in conn.execute(VerificationSql.mailboxes_above_limit).fetchall():
+    for campaign_id, recipient_ids in conn.execute(VerificationSql.shared_mailboxes).fetchall():
         persons.setdefault(campaign_id, {}).update(dict.fromkeys(recipient_ids, recipient_ids[0]))
     for campaign_id, person_of in persons.items():
-        violation = None if observer.is_stopped(campaign_id) else _find_first(conn, campaign_id, person_of)
+        if observer.is_stopped(campaign_id) or not _counted_by_mailbox(conn, campaign_id):
+            continue
+        violation = _find_first(conn, campaign_id, person_of)
         if violation is not None:
             observer.add_finding(violation)
+
+
+def _counted_by_mailbox(conn: Connection[Any], campaign_id: UUID) -> bool:
+    """Return whether any terms that a campaign had counted by mailbox."""
+    rows = conn.execute(VerificationSql.terms_of_campaign, (campaign_id, TERMS_TOPICS)).fetchall()
+    events = (cast("CampaignTermsEvent", decode(topic, bytes(state))) for topic, state in rows)
+    return any(event.person_rule == "mailbox" for event in events)
 
 
 def _find_first(conn: Connection[Any], campaign_id: UUID, person_of: Mapping[UUID, UUID]) -> RuleViolation | None:

@@ -145,7 +145,7 @@ KNOWS_THE_FUTURE: Final = {
 """It finds what is from the future, or leaves it out by an upper bound."""
 COMPARES_EVENTS: Final = {
     *("earliest_deadlines_of_campaigns", "existing_uses", "most_uses_of_a_person", "uses_of_person", "uses_of_persons"),
-    *("mailboxes_above_limit", "uses_of_mailboxes", "wrong_campaigns"),
+    *("uses_of_mailboxes", "wrong_campaigns"),
 }
 """It compares when a use was reserved with when limits began to count it. Both are times of events, in their order."""
 

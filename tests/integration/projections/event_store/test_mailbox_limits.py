@@ -201,7 +201,7 @@ def test_verification_accepts_uses_from_before_a_limit_of_a_person(
     assert broken(bench) == ([] if rule is None else [PERSON_LIMIT_RULE])
 
 
-@pytest.mark.parametrize("counting", [None, "all"])
+@pytest.mark.parametrize("counting", [None, "all", "from_now"])
 def test_later_change_of_terms_hides_no_use_beyond_the_limit_of_a_mailbox(
     bench: LedgerBench, counting: Counting | None
 ) -> None:
@@ -211,13 +211,49 @@ def test_later_change_of_terms_hides_no_use_beyond_the_limit_of_a_mailbox(
         done(bench.redeem(code, address))
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         conn.execute("UPDATE recipients SET mailbox_digest = (SELECT min(mailbox_digest) FROM recipients)")
-    changes: list[dict[str, Any]] = [{}, {"name": "Autumn"}, {"max_per_day": 9}]
+    changes: list[dict[str, Any]] = [
+        *({}, {"name": "Autumn"}, {"max_per_day": 9}),
+        *({"max_per_person": 5}, {"max_per_person": None}, {"person_rule": None}),
+    ]
 
     for some in changes:
         assert not isinstance(change(bench, campaign_id, counting, **some), Refusal)
         ((_, stream, version, *_, detail),) = verify(bench.database_url, timedelta(hours=1), NoProgress(), 10).findings
         assert (stream, version) == (campaign_id, 3)
         assert detail == "one mailbox has 2 uses, the limit of a person is 1"
+
+
+def test_refund_hides_no_use_beyond_the_limit_of_a_mailbox(bench: LedgerBench) -> None:
+    """Two uses were there at a time, whatever is left of them."""
+    _, codes = mailbox_campaign(bench, 2)
+    uses = [
+        done(bench.redeem(code, address)).require_reservation().reservation_id
+        for code, address in zip(codes, ("li@gmail.com", "wang@gmail.com"), strict=True)
+    ]
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        conn.execute("UPDATE recipients SET mailbox_digest = (SELECT min(mailbox_digest) FROM recipients)")
+    for reservation_id in uses:
+        bench.attempt(reservation_id, FINAL)
+
+    assert occupied_uses(bench) == (0, 0)
+    assert broken(bench) == [PERSON_LIMIT_RULE]
+
+
+def test_spellings_that_have_the_use_by_turns_are_not_accused(bench: LedgerBench) -> None:
+    """A returned use, a corrected address, and a use from before a new count or another rule."""
+    campaign_id, codes = mailbox_campaign(bench, 5)
+    first = done(bench.redeem(codes[0], SPELLINGS[0])).require_reservation().reservation_id
+    bench.attempt(first, FINAL)
+    second = done(bench.redeem(codes[1], SPELLINGS[1])).require_reservation().reservation_id
+    done(bench.run(correction(bench, second, SPELLINGS[2])))
+    assert not isinstance(change(bench, campaign_id, "from_now", name="Autumn"), Refusal)
+    done(bench.redeem(codes[2], SPELLINGS[0]))
+    assert not isinstance(change(bench, campaign_id, person_rule=None), Refusal)
+    done(bench.redeem(codes[3], SPELLINGS[1]))
+    assert not isinstance(change(bench, campaign_id, "all", person_rule="mailbox"), Refusal)
+
+    assert words([bench.redeem(codes[4], SPELLINGS[3])]) == {"PERSON_LIMIT": 1}
+    assert broken(bench) == []
 
 
 @pytest.mark.parametrize("counting", ["all", "from_now"])
