@@ -334,8 +334,11 @@ WITH asked AS (
     JOIN code_balances b USING (code_id) LEFT JOIN campaigns c USING (campaign_id)
     GROUP BY recipient_id
 ), lines AS (
-    SELECT recipient_id, bool_or(o.state <> 'ended') AS is_waiting, max(o.changed_at) AS last_at
+    SELECT recipient_id,
+        bool_or(o.state <> 'ended' AND c.ended_by IS NULL AND coalesce(c.ends_at, 'infinity') > %(before)s) AS is_waiting,
+        max(greatest(o.changed_at, CASE WHEN c.ended_by IS NOT NULL THEN c.last_at END)) AS last_at
     FROM asked JOIN hand_out_recipients l USING (recipient_id) JOIN hand_outs o USING (hand_out_id)
+    JOIN campaigns c ON c.campaign_id = o.campaign_id
     WHERE NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = l.code_id)
     GROUP BY recipient_id
 ), places AS (

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from domain.commands.campaign.manage_campaign import EndCampaign
+from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, EndCampaign
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
@@ -144,6 +144,22 @@ def test_end_of_a_campaign_begins_the_time(bench: LedgerBench, prepare: Callable
     end_campaigns(bench)
 
     assert erase(bench, later(bench, days=DAYS, minutes=1)) == 1
+
+
+@pytest.mark.parametrize("is_by_staff", [True, False])
+def test_end_of_a_campaign_begins_the_time_of_lines_without_a_code(bench: LedgerBench, *, is_by_staff: bool) -> None:
+    """Staff end it, or its end comes: none of them gets a code any more."""
+    list_only(bench)
+    ends_at = later(bench, days=20)
+    for (campaign_id,) in bench.rows("SELECT campaign_id FROM campaigns"):
+        about = {"context": replace(bench.context("staff"), now=ends_at), "campaign_id": campaign_id}
+        if not is_by_staff:
+            about |= {"context": bench.context("staff"), "changes": {"ends_at": ends_at}}
+        command = (EndCampaign if is_by_staff else ChangeCampaignTerms)(**about)
+        assert isinstance(bench.storage.ledger.execute_one(command), CampaignResult)
+
+    assert count(bench, ends_at + timedelta(days=DAYS - 1)) == {"recent" if is_by_staff else "open": 1}
+    assert erase(bench, ends_at + timedelta(days=DAYS, minutes=1)) == 1
 
 
 def test_revoked_code_begins_the_time(bench: LedgerBench) -> None:
