@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import get_args
 from uuid import UUID, uuid4
 
@@ -498,3 +499,17 @@ def test_issue_form_without_campaigns_shows_the_usual_limit(admin: StaffBrowser)
 def test_each_contradiction_of_terms_has_a_field_of_the_form() -> None:
     """The page shows the reason next to it."""
     assert {*get_args(CampaignContradiction)} <= BLAMED_FIELD.keys()
+
+
+def test_codes_of_a_batch_end_as_their_campaign_says(app: AppClient, admin: StaffBrowser) -> None:
+    """The form of the campaign keeps the days, and that of codes says what an empty end means."""
+    path = create(admin, valid_for_days="7")
+    campaign = path.rpartition("/")[2]
+    form = read_page(admin.get(path).text).find("input", id="valid_for_days")
+    help_text = read_page(admin.get(f"/admin?campaign={campaign}").text).find("p", id="expires_at-hint").text
+    ended(app, ask_for(admin, campaign=campaign))
+    (code,) = app.client.get("/api/v1/codes", headers=app.key("viewer")).json()["codes"]
+    span = datetime.fromisoformat(code["expires_at"]) - datetime.fromisoformat(code["issued_at"])
+
+    assert (form.attributes["value"], span.days) == ("7", 7)
+    assert "end after the days of the campaign" in help_text
