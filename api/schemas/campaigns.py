@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, create_model
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.code_terms import document_of_terms
 from api.schemas.resources import Reason, StrictRequest, describe_terms, show_renamed_terms, show_terms
+from api.schemas.threshold_list import ReachedThreshold
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms, Counting
 from domain.values.group_name import NAME_LENGTH_MAX
 from projections.read_models.campaign_list import CampaignBalance
@@ -192,6 +193,9 @@ class CampaignExplanation(BaseModel):
     numbers: Annotated[list[str], Field(description="A sentence about each number: what it is the sum of.")]
     uses: Annotated[list[CampaignUse], Field(description="Uses that count, by the order in which they were taken.")]
     left_out: Annotated[int, Field(description="Number of older uses that are not listed.")]
+    thresholds: Annotated[
+        list[ReachedThreshold], Field(description="Thresholds that are reached, with what crossed them last.")
+    ]
 
 
 class UseOver(BaseModel):

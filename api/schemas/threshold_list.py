@@ -1,8 +1,10 @@
 """Thresholds in requests and responses of the API: a list, in which a number is a percentage; one text inside."""
 
+from datetime import datetime
 from typing import Annotated, Any, Final
+from uuid import UUID
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from domain.values.limits.thresholds import (
     PERCENT,
@@ -35,3 +37,16 @@ ThresholdList = Annotated[str, BeforeValidator(_join), WithJsonSchema(_LIST)]
 """A list such as `[80, "10 left", "7 days"]`; the value is one text in normal form."""
 ThresholdListView = Annotated[list[int | str], WithJsonSchema(_LIST)]
 """The thresholds, in order."""
+
+
+class ReachedThreshold(BaseModel):
+    """A threshold that is reached, and the event that crossed it last."""
+
+    threshold: Annotated[str, Field(description="Such as `80%`, `10 left` or `7 days`.")]
+    crossed_by: Annotated[
+        UUID | None, Field(description="The reservation whose use crossed it; null: a change of the terms or time did.")
+    ]
+    since: Annotated[datetime, Field(description="When it was crossed.")]
+    version: int
+    position: int
+    sentence: str

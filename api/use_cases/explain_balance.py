@@ -2,16 +2,18 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.i18n.catalogs import Translator, translator
 from api.i18n.messages import say_event
-from domain.events.code import OpeningBalanceImported
+from api.schemas.threshold_list import ReachedThreshold
+from domain.events.campaign import CampaignThresholdReached
+from domain.events.code import CodeThresholdReached, OpeningBalanceImported
 from domain.events.event import Event
 from domain.events.reservation import (
     InviteAttempted,
@@ -99,6 +101,11 @@ class Explanation(BaseModel):
     held: list[ExplainedReservation]
     not_counted: list[ExplainedReservation]
     left_out: int
+    thresholds: list[ReachedThreshold] = Field(description="Thresholds that are reached, with what crossed them last.")
+
+
+Crossing = tuple[int, int, CodeThresholdReached | CampaignThresholdReached]
+"""Position, version and event of a crossed threshold."""
 
 
 class _ReservationTrace:
@@ -151,6 +158,7 @@ def explanation_of(
     """
     traces: dict[UUID, _ReservationTrace] = {}
     openings: list[ExplainedOpening] = []
+    crossings: dict[str, Crossing] = {}
     last: Entry[RedeemCode] | None = None
     reservation_count = 0
     for line in reader.read_history(code_id, as_of=as_of):
@@ -166,10 +174,35 @@ def explanation_of(
             trace.add(line, event, language)
         elif isinstance(event, OpeningBalanceImported):
             openings.append(_opening(line, event, language))
+        elif isinstance(event, CodeThresholdReached):
+            crossings[event.threshold] = line.position, line.version, event
     if last is None:
         return None
     explanation = _explanation(last, list(traces.values()), reservation_count, as_of or now, language, most)
-    return explanation.model_copy(update={"openings": openings})
+    thresholds = view_reached(last.state.reached_thresholds, crossings.values(), language)
+    return explanation.model_copy(update={"openings": openings, "thresholds": thresholds})
+
+
+def view_reached(reached: Iterable[str], crossings: Iterable[Crossing], language: Language) -> list[ReachedThreshold]:
+    """Return the reached thresholds of a code or campaign in order, each with its newest event.
+
+    Args:
+        reached: Thresholds that the state reaches.
+        crossings: Position, version and event of crossings, the oldest first.
+        language: Of the sentences.
+    """
+    newest = {event.threshold: (position, version, event) for position, version, event in crossings}
+    return [
+        ReachedThreshold(
+            threshold=event.threshold,
+            crossed_by=event.crossed_by,
+            since=event.at,
+            version=version,
+            position=position,
+            sentence=say_event(event, language),
+        )
+        for position, version, event in (newest[name] for name in reached if name in newest)
+    ]
 
 
 def _opening(line: Entry[RedeemCode], event: OpeningBalanceImported, language: Language) -> ExplainedOpening:
@@ -232,6 +265,7 @@ def _explanation(
         state=code.state(at),
         sentence=_total(say, code),
         openings=[],
+        thresholds=[],
         uses=kinds[0],
         held=kinds[1],
         not_counted=kinds[2],

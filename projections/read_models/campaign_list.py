@@ -5,7 +5,13 @@ from datetime import date, datetime
 from typing import Any, Final, Literal, NamedTuple, cast
 from uuid import UUID
 
-from domain.events.campaign import CampaignTerms, CampaignUseEvent, CampaignUseReturned, CampaignUseTaken
+from domain.events.campaign import (
+    CampaignTerms,
+    CampaignThresholdReached,
+    CampaignUseEvent,
+    CampaignUseReturned,
+    CampaignUseTaken,
+)
 from domain.events.reservation import InviteComplained, InviteDelayed
 from domain.events.waiting_list import WaitingListJoined
 from domain.model.campaign import Campaign
@@ -25,6 +31,7 @@ ADDRESSES_MAX: Final = 200
 """Most addresses with one mailbox whose past uses are looked for: a limit per person is nearly always smaller."""
 USE_TOPICS: Final = (*topics_of(CampaignUseTaken), *topics_of(CampaignUseReturned))
 JOIN_TOPICS: Final = topics_of(WaitingListJoined)
+CROSSING_TOPICS: Final = topics_of(CampaignThresholdReached)
 
 
 class CampaignBalance(NamedTuple):
@@ -256,6 +263,20 @@ class CampaignReader:
             joins += [(version, event) for version, event in events if event.place_id in place_ids]
             until = rows[-1][1] - 1 if len(rows) == USES_PAGE else 0
         return joins[:most]
+
+    def list_crossings(self, campaign: Campaign) -> list[tuple[int, int, CampaignThresholdReached]]:
+        """Return the newest reports of thresholds up to a state: position, version and event, the oldest first."""
+        rows = self._db.fetch_named(
+            ReadModelsSql.campaign_uses_newest_first,
+            campaign_id=campaign.campaign_id,
+            until=campaign.version,
+            after=0,
+            topics=list(CROSSING_TOPICS),
+            recipients=None,
+            limit=USES_PAGE,
+        )
+        crossings = [(row[0], row[1], cast("CampaignThresholdReached", decode(row[2], bytes(row[3])))) for row in rows]
+        return crossings[::-1]
 
     def list_counted_uses(self, campaign: Campaign) -> list[ExistingUse]:
         """Return the uses that codes of a campaign have now and that its limits count in a state, the oldest first.

@@ -211,6 +211,7 @@ def explain(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
         *explanation.numbers,
         translate("explain.campaign.terms", version=explanation.terms_version, terms=explanation.terms),
     )
+    say(*(f"#{reached.version}: {reached.sentence}" for reached in explanation.thresholds))
     if explanation.uses:
         rows = table("event", "time (UTC)", "state", "code", "reservation", fixed=("event", "time (UTC)", "state"))
         for use in explanation.uses:

@@ -142,6 +142,7 @@ def explain(
 
 def _print_explanation(explanation: Explanation, translate: Translator) -> None:
     show(styled(explanation.sentence, "bold"))
+    show(*(f"#{reached.version}: {reached.sentence}" for reached in explanation.thresholds))
     if explanation.openings:
         show("", styled(translate("explain.head.openings"), "bold"))
         show(*(f"{opening.uses}  {opening.sentence}" for opening in explanation.openings))

@@ -12,6 +12,7 @@ from api.i18n.catalogs import Translator, translator
 from api.i18n.messages import say_event
 from api.schemas.campaigns import CampaignExplanation, CampaignHistoryEvent, CampaignUse
 from api.schemas.csv_cells import csv_line
+from api.use_cases.explain_balance import view_reached
 from domain.events.campaign import CampaignCreated, CampaignTermsChanged
 from domain.model.campaign import Campaign
 from domain.ports import Language
@@ -140,6 +141,7 @@ def explain_campaign(
         numbers=_say_numbers(translator(language), campaign, counted, at),
         uses=counted.uses,
         left_out=campaign.occupied - len(counted.uses),
+        thresholds=view_reached(campaign.reached_thresholds, reader.list_crossings(campaign), language),
     )
 
 

@@ -94,7 +94,8 @@ def test_document_describes_terms_of_campaigns_as_such(document: Document) -> No
     schemas = document["components"]["schemas"]
 
     for schema in ("CampaignRequest", "CampaignChange", "CampaignView"):
-        described = {term.name: schemas[schema]["properties"][term.name]["description"] for term in CAMPAIGN_TERMS}
+        names = {term.name: term.fields[0] for term in CAMPAIGN_TERMS}
+        described = {term: schemas[schema]["properties"][name]["description"] for term, name in names.items()}
         assert described == {term.name: f"{term.means}; null: {term.api_none or 'none'}." for term in CAMPAIGN_TERMS}, (
             schema
         )

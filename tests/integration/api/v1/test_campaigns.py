@@ -512,3 +512,26 @@ def test_rule_of_persons_has_two_names_of_which_a_request_uses_one(app: AppClien
         ("exact", "exact"),
     ]
     assert both.status_code == 422
+
+
+def test_explanations_name_what_crossed_the_thresholds_that_are_reached(app: AppClient) -> None:
+    """Of a campaign and of a code: the newest event of each, as of a time too; none that is no longer reached."""
+    campaign, key = create(app, max_uses=4, notify_at=[50, "1 left"]), app.key("viewer")
+    body = {"max_uses": 3, "open": True, "campaign": campaign["id"], "notify_at": [50, 100]}
+    code = app.client.post("/api/v1/codes", json=body, headers=app.key("admin")).json()[0]
+    first, second = (
+        app.redeem(code["code"], f"{name}@example.com").json()["reservation_id"] for name in ("li", "wang")
+    )
+    paths = [f"/api/v1/campaigns/{campaign['id']}/explain", f"/api/v1/codes/{code['id']}/explain"]
+
+    def explain(path: str) -> dict[str, Any]:
+        document: dict[str, Any] = app.client.get(path, headers={**key, "Accept-Language": "en"}).json()
+        return document
+
+    reached = [explain(path)["thresholds"] for path in paths]
+    app.client.post(f"/api/v1/reservations/{first}/refund", json={"note": "wrong person"}, headers=app.key("admin"))
+    after = [explain(path)["thresholds"] for path in paths]
+
+    assert [(each["threshold"], each["crossed_by"]) for (each,) in reached] == [("50%", second)] * 2
+    assert reached[0][0]["sentence"] == "50% of the uses are taken: a use crossed this threshold"
+    assert after == [[], []]
