@@ -199,6 +199,8 @@ class LedgerModel:
         self._let_days_pass()
         if waiting_list.outlast_offers(self.gremlin):
             self._come_to_an_end()
+        if self.hand_out.outlast_ends():
+            self._come_to_an_end()
         return [*self.omissions, *violations(self.left_behind())]
 
     def left_behind(self) -> RunResult:

@@ -62,6 +62,9 @@ def test_everything_happens() -> None:
     words = ["handed out", *(f"refused: {why}" for why in ("campaign", "handed_out", "listed", "used"))]
     assert [word for word in words if not counts[f"existing code {word}"]] == []
     assert [word for word in ("taken", "known") if not counts[f"offer report: {word}"]] == []
+    assert [word for word in ("redeemed", "CODE_EXPIRED") if not counts[f"handed-out code: {word}"]] == []
+    assert counts["line of a list with several codes"] > counts["worker ended in a line"] > 0
+    assert counts["address allowed again"]
     assert counts["upload taken over"]
     assert counts["limits of a campaign count all"]
     assert counts["limits of a campaign count from now"]

@@ -1,6 +1,6 @@
 """A hand-out of the campaign's codes: lists, workers that take the same rows, and what staff do at odd times."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -28,16 +28,19 @@ from domain.commands.hand_out.manage_hand_out import (
     ResumeHandOut,
     TextChange,
 )
+from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import HandOutCodeConflict
 from domain.events.hand_out import SkipReason
-from domain.model.hand_out import HandedOutCode, HandOutState, HandOutText
-from domain.ports import Accepted, FinalOutcome, OutboundMessage, OutcomeUnknown, Rejected
+from domain.model.hand_out import HandedOutCode, HandOutState, HandOutText, list_codes_of_line
+from domain.ports import Accepted, CodeDraft, FinalOutcome, OutboundMessage, OutcomeUnknown, Rejected
 from domain.results import CommandResult, Result
 from domain.values.identifiers import EmailAddress
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors.components import MESSAGES, SharedInfrastructure
+from tests.simulation.actors.ends import SWEEP_S
 from tests.simulation.actors.recipients import RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.scheduler import SimulatedProcess
+from tests.simulation.services.line_codes import LineIssuer
 from tests.simulation.services.related_writes import MemoryListRow
 from tests.support.ledger.code_terms import make_terms
 from workers.sending.message_factory import HandOutMail
@@ -53,6 +56,16 @@ UPLOADS_ENDED: Final = 0.8
 """Share of the uploads that end if no other one takes their rows over."""
 MEMBERS_GIVEN: Final = 0.8
 """Share of the codes to hand out that are chosen from those of the campaign."""
+VALID_DAYS: Final = (None, 1, 30)
+"""Days from the hand-out of a code to its end, of a hand-out."""
+LINE_CODES: Final = (1, 1, 1, 2, 3)
+"""How many codes a row of a list has."""
+CUT_OFF: Final = 0.3
+"""Share of the commits about lines with several codes after which the worker ends."""
+REDEEMED: Final = 0.3
+"""Share of the looks at a row after which its recipient redeems one of its codes."""
+LATE_MAX: Final = 3
+"""Codes that are redeemed after their ends, when everything else has ended."""
 UNRECORDED: Final = 0.3
 """Share of the emails that are sent by a worker that ends before it records them."""
 REPORTED: Final = 0.3
@@ -98,12 +111,17 @@ class SimulatedHandOut:
         self._opted_out = {person for person in range(PEOPLE) if self._random.random() < OPTED_OUT}
         self.sent: list[SentHandOut] = []
         self.report: Callable[[OutboundMessage], None] = lambda _: None
+        self._lines = Random(campaign_id.int + 9)
+        self._issuer = LineIssuer(infrastructure, self._execute_as_worker, self._draft_code)
+        self._process = SimulatedProcess("recipient")
+        self._until_s = 0.0
 
     def begin(self, process: SimulatedProcess, until_s: float, redeem: Redeem) -> None:
         """Let staff upload lists, hand codes out and change things at some times, and workers send."""
         random = self._random
         if random.random() >= SHARE:
             return
+        self._process, self._until_s = process, until_s
         start_s = random.uniform(0, until_s / 2)
         self._scheduler.spawn(process, self._create, start_s)
         for _ in range(WORKERS):
@@ -118,13 +136,31 @@ class SimulatedHandOut:
         for action in random.sample(self._actions(), random.randint(1, 4)):
             self._scheduler.spawn(process, action, random.uniform(start_s, until_s))
 
+    def outlast_ends(self) -> bool:
+        """Let codes be redeemed after their own ends; return whether one has such an end."""
+        codes = self._site.store.codes
+        ends = [
+            (end, key) for key in self._numbers if key in codes and (end := codes[key].terms.expires_at) is not None
+        ]
+        for end, code_id in sorted(ends)[:LATE_MAX]:
+            self._site.clock_offset_s += max(0.0, (end - self._site.now()).total_seconds())
+            self._scheduler.run_until(self._scheduler.now + 2 * SWEEP_S)
+            self._scheduler.spawn(self._process, partial(self._redeem, code_id, self._lines.randrange(RECIPIENTS)))
+            self._scheduler.run_until(self._scheduler.now + 2 * SWEEP_S)
+        return bool(ends)
+
     def _create(self) -> None:
+        now, lines = self._site.now(), self._lines
         create = CreateHandOut(
             context=self._context(),
             campaign_id=self._campaign_id,
             hand_out_id=self._hand_out_id,
             name="Autumn",
-            terms=make_terms(),
+            terms=make_terms(
+                starts_at=lines.choice([None, None, now + timedelta(seconds=40)]),
+                expires_at=lines.choice([None, None, now + timedelta(seconds=300)]),
+            ),
+            valid_for_days=lines.choice(VALID_DAYS),
             is_draft=self._random.random() < DRAFTS,
         )
         self._manage(create)
@@ -149,22 +185,54 @@ class SimulatedHandOut:
                 return
             if self._people[row.recipient_id] in self._opted_out and row.code_id not in store.handed_out:
                 continue
-            number = self._numbers.setdefault(row.code_id, FIRST_NUMBER + len(self._numbers))
-            issue = IssueCode(
-                context=self._context(),
-                code_id=row.code_id,
-                text=code_draft(number, row.code_id),
-                terms=make_terms(),
-                bound=True,
-                campaign_id=self._campaign_id,
-                handed_out=HandOutPlace(self._hand_out_id, row.recipient_id),
-            )
-            self._execute(issue)
+            try:
+                self._issuer.issue(row)
+            except StorageUnavailableError:
+                self._scheduler.note("hand-out: the worker ended")
+                return
             self._send(row.code_id)
+            wait_s = self._lines.choice([0.1, 20.0])
+            if self._lines.random() < REDEEMED and self._scheduler.now + wait_s < self._until_s:
+                code_id = self._lines.choice(list_codes_of_line(row.code_id, row.codes))
+                redeem = partial(self._redeem, code_id, self._people[row.recipient_id])
+                self._scheduler.spawn(self._process, redeem, wait_s)
+
+    def _draft_code(self, code_id: UUID) -> CodeDraft:
+        return code_draft(self._numbers.setdefault(code_id, FIRST_NUMBER + len(self._numbers)), code_id)
+
+    def _execute_as_worker(self, commands: Sequence[Command]) -> Sequence[Result]:
+        """Commit what a worker issues; it may end before and after each commit of a line with several codes.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable, or the worker has ended.
+        """
+        is_of_several = any(isinstance(each, IssueCode) and _is_of_several(each) for each in commands)
+        if is_of_several:
+            self._scheduler.sleep(self._lines.choice([0.0, 0.1, 5.0]))
+        results = self._site.ledger.execute(commands)
+        self._scheduler.counts["line of a list with several codes"] += is_of_several
+        if is_of_several and self._lines.random() < CUT_OFF:
+            self._scheduler.counts["worker ended in a line"] += 1
+            raise StorageUnavailableError("the worker has ended")
+        return results
+
+    def _redeem(self, code_id: UUID, person: int) -> None:
+        """Redeem a code from an email of the hand-out."""
+        result = self._execute(
+            ReserveUse(
+                context=CommandContext(now=self._site.now(), actor="person"),
+                code_digests=self._draft_code(code_id).digests,
+                recipient=recipient_draft(person, self._new_id()),
+                reservation_id=self._new_id(),
+                language="en",
+            )
+        )
+        word = "redeemed" if isinstance(result, CommandResult) else getattr(result, "code", "no answer")
+        self._scheduler.counts[f"handed-out code: {word}"] += 1
 
     def _send(self, code_id: UUID) -> None:
         handed_out = self._site.store.handed_out.get(code_id)
-        if handed_out is None or handed_out.mail_state != "queued":
+        if handed_out is None or handed_out.mail_state != "queued" or handed_out.line_id is not None:
             return
         outcome = self._random.choice(OUTCOMES)
         if self._people[handed_out.recipient_id] in self._opted_out:
@@ -186,16 +254,20 @@ class SimulatedHandOut:
         """Write the newest email with a code: with the texts as they are now, as another worker would."""
         store, code_id = self._site.store, handed_out.code_id
         text = store.lists.texts.get(self._hand_out_id, {}).get("en", HandOutText())
+        codes = {known_id: digest.hex() for digest, known_id in store.code_ids.items()}
+        of_line = [(codes[key], None) for key in list_codes_of_line(code_id, handed_out.codes) if key in codes]
         mail = HandOutMail(
             code_id=code_id,
             recipient_id=handed_out.recipient_id,
             number=handed_out.mail,
-            code=next(digest.hex() for digest, known_id in store.code_ids.items() if known_id == code_id),
+            code=codes[code_id],
             language="en",
             group=None,
             written_at=self._site.start,
             subject=text.subject,
             text=text.body,
+            codes=of_line if handed_out.codes > 1 else (),
+            total=handed_out.codes,
         )
         person = recipient_draft(self._people[handed_out.recipient_id], handed_out.recipient_id)
         return MESSAGES.handed_out_code(mail, EmailAddress(person.normal, person.normal))
@@ -218,7 +290,12 @@ class SimulatedHandOut:
             if self._find_state() in {None, "ended"}:
                 return
             row = MemoryListRow(
-                self._new_id(), self._campaign_id, self._store_person(person), self._hand_out_id, upload_id
+                self._new_id(),
+                self._campaign_id,
+                self._store_person(person),
+                self._hand_out_id,
+                upload_id,
+                self._lines.choice(LINE_CODES),
             )
             if not lists.add(row, self._site.store.handed_out):
                 self._scheduler.counts["upload taken over"] += 1
@@ -329,3 +406,7 @@ class SimulatedHandOut:
 
     def _new_id(self) -> UUID:
         return UUID(int=self._random.getrandbits(128), version=4)
+
+
+def _is_of_several(issue: IssueCode) -> bool:
+    return issue.handed_out is not None and issue.handed_out.codes > 1

@@ -19,6 +19,8 @@ from tests.simulation.actors.components import MESSAGES, SharedInfrastructure
 from tests.simulation.scheduler import SimulatedProcess
 
 DELIVERIES_MAX = 5
+ALLOWED = 0.5
+"""Share of the reports after which staff allow emails to the address again."""
 REASONS = ("mailbox_full", "mailbox_full", "refused", "expired", "mailbox_unknown", "domain_unknown")
 KINDS: tuple[ReportKind, ...] = ("bounced", "bounced", "bounced", "delayed", "complained")
 
@@ -95,7 +97,24 @@ class ReportingServers:
             scheduler.counts[f"{about}: {result.outcome}"] += 1
             if result.ref is not None:
                 self.acknowledged.add((result.ref, report.kind))
+                self._allow_again(result.ref)
             return
+
+    def _allow_again(self, ref: MailRef) -> None:
+        """Have staff allow emails to some suppressed recipients again."""
+        private, store = Random(ref.subject_id.int + ref.number), self.infrastructure.store
+        recipient_id = self._find_recipient(ref)
+        if recipient_id in {key for key, _ in store.suppressed} and private.random() < ALLOWED:
+            self.infrastructure.scheduler.counts["address allowed again"] += 1
+            store.allow_recipient(recipient_id)
+
+    def _find_recipient(self, ref: MailRef) -> UUID:
+        store = self.infrastructure.store
+        if ref.kind == "offer":
+            return self._offers[ref.subject_id].recipient_id
+        if ref.kind == "hand_out":
+            return store.handed_out[ref.subject_id].recipient_id
+        return store.reservations[ref.subject_id].recipient_id
 
     def _execute(self, commands: Sequence[Command]) -> list[Result]:
         results = [self.call(command) for command in commands]

@@ -1,7 +1,8 @@
 """Bugs in what codes of a campaign share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from random import Random
 from typing import Any, cast
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from domain import command_bus, working_set
 from domain.commands.campaign import manage_campaign, waiting_list
 from domain.commands.campaign.waiting_list import LeaveWaitingList
-from domain.commands.code import report_end
+from domain.commands.code import issue, report_end
 from domain.commands.context import CampaignDecision
 from domain.commands.hand_out import hand_out_code
 from domain.events.code import CodeTermsChanged, CodeThresholdReached
@@ -20,12 +21,15 @@ from domain.events.hand_out import HandOutSent
 from domain.events.reservation import UseRefunded
 from domain.model import crossings, hand_out
 from domain.model.campaign import Campaign
-from domain.model.hand_out import HandOut
+from domain.model.hand_out import HandOut, list_codes_of_line
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.values.limits.thresholds import find_passed, is_before_end
 from domain.working_set import WorkingSet
+from projections.hand_outs.hand_out_queue import DueRow
+from workers.sending import hand_outs
+from workers.sending.hand_outs import HandOutSender
 
 Patch = pytest.MonkeyPatch
 
@@ -232,6 +236,56 @@ def offer_that_did_not_arrive_keeps_its_place(patch: Patch) -> None:
     _decide_leaving(patch, suppress)
 
 
+def report_that_comes_again_suppresses_again(patch: Patch) -> None:
+    """A report about an offer is recognized only while the place lasts, and staff allowed emails since."""
+    leave = waiting_list.leave_waiting_list
+
+    def leave_and_suppress(command: LeaveWaitingList, working_set: WorkingSet, _policy: Policy) -> CampaignDecision:
+        decision = leave(command, working_set)
+        return replace(decision, suppression=command.suppression)
+
+    _decide_leaving(patch, leave_and_suppress)
+
+
+def hand_out_ends_all_codes_alike(patch: Patch) -> None:
+    """The days from the hand-out of a code to its end are shown to the recipient, and the code has no such end."""
+    patch.setattr(issue, "_end_terms", lambda command, _now: command.terms)
+
+
+def code_works_until_its_day_is_over(patch: Patch) -> None:
+    """The end of a code is compared by its date."""
+
+    def is_expired(code: RedeemCode, now: datetime) -> bool:
+        return code.terms.expires_at is not None and code.terms.expires_at.date() < now.date()
+
+    patch.setattr(RedeemCode, "is_expired", is_expired)
+
+
+def first_code_of_a_line_is_issued_first(patch: Patch) -> None:
+    """A worker that ends after the first code of a line leaves a line that looks complete."""
+
+    def issue_in_order(self: HandOutSender, rows: Sequence[DueRow]) -> set[UUID]:
+        known_rows = self.queue.find_mails([row.code_id for row in rows])
+        new = [row for row in rows if row.code_id not in known_rows]
+        self.steps.execute([self._hand_out(row, row.code_id) for row in new])
+        for row in new:
+            more = list_codes_of_line(row.code_id, row.codes)[1:]
+            self.steps.execute([self._hand_out(row, code_id) for code_id in more])
+        return set()
+
+    patch.setattr(HandOutSender, "_issue", issue_in_order)
+
+
+def codes_of_a_line_are_drawn_by_each_worker(patch: Patch) -> None:
+    """Two workers that issue one line issue other codes than the first of it."""
+    random = Random(0)
+
+    def draw(line_id: UUID, codes: int) -> list[UUID]:
+        return [line_id, *(UUID(int=random.getrandbits(128)) for _ in range(1, codes))]
+
+    patch.setattr(hand_outs, "list_codes_of_line", draw)
+
+
 def _decide_leaving(patch: Patch, decide: Callable[[LeaveWaitingList, WorkingSet, Policy], CampaignDecision]) -> None:
     rule = command_bus.COMMANDS[LeaveWaitingList]
     patch.setitem(cast("dict[Any, Any]", command_bus.COMMANDS), LeaveWaitingList, rule._replace(decide=decide))
@@ -241,6 +295,11 @@ CAMPAIGN_PLANTS = (
     place_keeps_its_spelling,
     report_about_an_ended_place_is_dropped,
     offer_that_did_not_arrive_keeps_its_place,
+    report_that_comes_again_suppresses_again,
+    hand_out_ends_all_codes_alike,
+    code_works_until_its_day_is_over,
+    first_code_of_a_line_is_issued_first,
+    codes_of_a_line_are_drawn_by_each_worker,
     expired_offer_keeps_its_use_until_the_sweep,
     offer_ends_before_its_deadline,
     visitor_overtakes_those_who_wait,

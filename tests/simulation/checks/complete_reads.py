@@ -58,6 +58,8 @@ def find_omitted_reads(
         yield f"reads: {names}: events {kinds[0]}, and {kinds[1]} on everything"
     if working_set.writes.recipients.keys() != complete.writes.recipients.keys():
         yield f"reads: {names}: other new recipients on everything"
+    if working_set.writes.suppressions != complete.writes.suppressions:
+        yield f"reads: {names}: other suppressed addresses on everything"
 
 
 def _everything(store: MemoryStore, commands: Sequence[AnyCommand]) -> WorkingSet:

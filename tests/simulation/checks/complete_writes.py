@@ -44,7 +44,8 @@ def find_omitted_writes(
 def _left(working_set: WorkingSet) -> dict[str, Any]:
     """What the decisions of a batch leave."""
     writes = working_set.writes
-    rows = [MemoryListRow(*(getattr(row, name) for name in MemoryListRow._fields)) for row in writes.given_codes]
+    names = [name for name in MemoryListRow._fields if name != "codes"]  # an existing code is one alone
+    rows = [MemoryListRow(*(getattr(row, name) for name in names)) for row in writes.given_codes]
     return {
         "recipients": writes.recipients.keys(),
         "code texts": writes.code_texts.keys(),

@@ -2,9 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from domain.events.code import CodeIssued, CodeTermsChanged
 from domain.events.hand_out import (
     CodeHandedOut,
     HandOutBounced,
@@ -18,6 +20,7 @@ from domain.events.hand_out import (
     HandOutResendRequested,
     HandOutResumed,
 )
+from domain.events.reservation import UseReserved
 from domain.working_set import WorkingSet
 from tests.simulation.checks.run_result import RunResult
 
@@ -32,7 +35,7 @@ def find_repeated_hand_outs(run: RunResult) -> Iterator[str]:
         match event:
             case CodeHandedOut():
                 campaign_id = run.store.hand_outs[event.hand_out_id].campaign_id
-                counts[f"recipient {event.recipient_id} of campaign {campaign_id} got a code"] += 1
+                counts[f"recipient {event.recipient_id} of campaign {campaign_id} got a line"] += event.line_id is None
                 counts[f"code {code_id} was handed out"] += 1
             case HandOutReminded() | HandOutResendRequested():
                 counts[f"code {code_id} had email {event.mail}"] += 1
@@ -54,10 +57,57 @@ def find_wrong_list_rows(run: RunResult) -> Iterator[str]:
     for _, code_id, event in run.facts:
         if isinstance(event, CodeHandedOut):
             handed_out.add(code_id)
-            row = lists.rows.get(code_id)
+            row = lists.rows.get(event.line_id or code_id)
             if row is None or (row.hand_out_id, row.recipient_id) != (event.hand_out_id, event.recipient_id):
                 yield f"code {code_id} was handed out to {event.recipient_id}, and the list has {row}"
     yield from (f"code {code_id} is in a list, and no event says so" for code_id in lists.existing - handed_out)
+
+
+def find_wrong_lines(run: RunResult) -> Iterator[str]:
+    """A line has as many codes as its list says once its first one is handed out, and before that no more."""
+    lines = defaultdict[UUID, list[UUID]](list)
+    for _, code_id, event in run.facts:
+        if isinstance(event, CodeHandedOut):
+            lines[event.line_id or code_id].append(code_id)
+            if event.codes != run.store.lists.rows[event.line_id or code_id].codes:
+                yield f"code {code_id} is one of {event.codes}, and its list says otherwise"
+    for line_id, code_ids in lines.items():
+        row = run.store.lists.rows[line_id]
+        if len(code_ids) > row.codes or (line_id in code_ids and len(code_ids) < row.codes):
+            yield f"line {line_id} has {len(code_ids)} codes, and its list says {row.codes}"
+
+
+def find_wrong_ends(run: RunResult) -> Iterator[str]:
+    """A code that is handed out ends as many days later as its hand-out says, and has no use from its end on."""
+    hand_outs, ends = dict[UUID, HandOutCreated](), dict[UUID, datetime | None]()
+    issued: CodeIssued | None = None
+    for _, code_id, event in run.facts:
+        match event:
+            case HandOutCreated():
+                hand_outs[event.hand_out_id] = event
+            case CodeIssued():
+                issued, ends[code_id] = event, event.expires_at
+            case CodeTermsChanged():
+                ends[code_id] = event.expires_at
+            case CodeHandedOut() if code_id not in run.store.lists.existing and issued is not None:
+                expected = _find_end(hand_outs[event.hand_out_id], issued)
+                if issued.expires_at != expected:
+                    yield f"code {code_id} ends at {issued.expires_at}, its hand-out says {expected}"
+                ends[code_id] = expected
+            case UseReserved() if event.actor != "import" and event.corrects is None:
+                end, at = ends[code_id], event.recorded_at or event.at
+                if end is not None and at >= end:
+                    yield f"{event.reservation_id} was reserved at {at}, and its code ended at {end}"
+            case _:
+                pass
+
+
+def _find_end(created: HandOutCreated, issued: CodeIssued) -> datetime | None:
+    if created.valid_for_days is None:
+        return created.expires_at
+    begin = issued.at if created.starts_at is None or created.starts_at < issued.at else created.starts_at
+    days = begin + timedelta(days=created.valid_for_days)
+    return days if created.expires_at is None or days < created.expires_at else created.expires_at
 
 
 def find_changed_emails(run: RunResult) -> Iterator[str]:
@@ -65,7 +115,7 @@ def find_changed_emails(run: RunResult) -> Iterator[str]:
     by_code, by_number = defaultdict[UUID, set[object]](set), defaultdict[tuple[UUID, int], set[str]](set)
     for recipient_id, number, message in run.sent_hand_outs:
         code_id = message.reservation_id
-        by_code[code_id].add((recipient_id, message.recipient, message.code, message.link))
+        by_code[code_id].add((recipient_id, message.recipient, message.code, message.link, message.codes))
         by_number[code_id, number].add(message.message_id)
     yield from (f"code {code_id} was sent as {versions}" for code_id, versions in by_code.items() if len(versions) > 1)
     yield from (f"email {email} has Message-IDs {ids}" for email, ids in by_number.items() if len(ids) > 1)

@@ -1,7 +1,8 @@
 """What reports about emails may do: each is in the log at most once, and only if a server made it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from uuid import UUID
 
 from domain.events.hand_out import HandOutBounced, HandOutComplained, HandOutDelayed
 from domain.events.reservation import InviteBounced, InviteComplained, InviteDelayed
@@ -55,3 +56,15 @@ def find_wrong_places(run: RunResult) -> Iterator[str]:
     for campaign in run.store.campaigns.values():
         for place_id in answered & {place.place_id for place in campaign.waiting}:
             yield f"reports: place {place_id} is kept, and its email did not arrive"
+
+
+def find_renewed_suppressions(run: RunResult) -> Iterator[str]:
+    """A report that suppressed an address does not suppress it again once staff allowed emails to the address."""
+    reports, allowed = defaultdict[UUID, set[UUID]](set), defaultdict[UUID, set[UUID]](set)
+    for recipient_id, report_id in run.store.suppressed_by:
+        if report_id is None:
+            allowed[recipient_id] |= reports[recipient_id]
+        elif report_id in allowed[recipient_id]:
+            yield f"reports: {report_id} suppresses {recipient_id} again, whom staff allowed"
+        else:
+            reports[recipient_id].add(report_id)

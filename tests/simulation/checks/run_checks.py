@@ -49,9 +49,15 @@ from tests.simulation.checks.hand_out_checks import (
     find_early_hand_outs,
     find_repeated_hand_outs,
     find_wrong_changes,
+    find_wrong_ends,
+    find_wrong_lines,
     find_wrong_list_rows,
 )
-from tests.simulation.checks.report_checks import find_untrue_reports, find_wrong_places
+from tests.simulation.checks.report_checks import (
+    find_renewed_suppressions,
+    find_untrue_reports,
+    find_wrong_places,
+)
 from tests.simulation.checks.retention_checks import find_wrong_erasures
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
@@ -91,10 +97,13 @@ def violations(run: RunResult) -> list[str]:
         find_early_hand_outs,
         find_repeated_hand_outs,
         find_wrong_list_rows,
+        find_wrong_lines,
+        find_wrong_ends,
         find_changed_emails,
         find_wrong_changes,
         find_untrue_reports,
         find_wrong_places,
+        find_renewed_suppressions,
         find_wrong_erasures,
     )
     return [

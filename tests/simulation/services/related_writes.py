@@ -59,14 +59,22 @@ class MemoryRefusal(NamedTuple):
     reason: str
 
 
+class SuppressedBy(NamedTuple):
+    """A report after which a recipient is not written to; None: staff allowed to write to them again."""
+
+    recipient_id: UUID
+    report_id: UUID | None
+
+
 class MemoryListRow(NamedTuple):
-    """A recipient in a list, and the code that they get."""
+    """A recipient in a list, the first code that they get, and how many."""
 
     code_id: UUID
     campaign_id: UUID
     recipient_id: UUID
     hand_out_id: UUID
     upload_id: UUID
+    codes: int = 1
 
 
 def changed_by(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> Iterator[AnyCommand]:
@@ -107,8 +115,8 @@ def is_known_by_text(command: AnyCommand) -> bool:
     return isinstance(command, NoteOnCode | NoteOnReservation)
 
 
-def suppressions(working_set: WorkingSet) -> Iterator[tuple[UUID, Suppression, datetime]]:
-    """Give the addresses that are not written to after new events, and until when."""
+def suppressions(working_set: WorkingSet) -> Iterator[tuple[UUID, Suppression, datetime, UUID | None]]:
+    """Give the addresses that are not written to after new events, until when, and the report that says so."""
     for recorded in working_set.new_events:
         event, code = recorded.event, working_set.codes.get(recorded.originator_id)
         if code is None:
@@ -120,15 +128,16 @@ def suppressions(working_set: WorkingSet) -> Iterator[tuple[UUID, Suppression, d
             recipient_id, group = working_set.handed_out[code.code_id].recipient_id, code.terms.group
         else:
             continue
+        at, report_id = event.at, event.text_id
         if isinstance(event, InviteComplained | HandOutComplained):
-            yield recipient_id, Suppression("complained", group, is_of_group=True), event.at + timedelta(days=365)
+            yield recipient_id, Suppression("complained", group, is_of_group=True), at + timedelta(days=365), report_id
         elif event.reason == "mailbox_unknown":
-            yield recipient_id, Suppression("mailbox_unknown"), event.at + timedelta(days=90)
+            yield recipient_id, Suppression("mailbox_unknown"), at + timedelta(days=90), report_id
         elif event.reason == "domain_unknown":
-            yield recipient_id, Suppression("domain_unknown"), event.at + timedelta(days=30)
+            yield recipient_id, Suppression("domain_unknown"), at + timedelta(days=30), report_id
     for of_place in working_set.writes.suppressions:
         if of_place.text_id is not None:
-            yield of_place.recipient_id, of_place.suppression, of_place.until
+            yield of_place.recipient_id, of_place.suppression, of_place.until, of_place.text_id
 
 
 def named_texts(working_set: WorkingSet) -> set[UUID]:

@@ -62,6 +62,7 @@ from tests.simulation.services.related_reads import (
 from tests.simulation.services.related_writes import (
     MemoryRefusal,
     OutboxEntry,
+    SuppressedBy,
     changed_by,
     is_known_by_text,
     named_texts,
@@ -146,6 +147,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.refusals: list[MemoryRefusal] = []
         self.unknown_code_requests: Counter[datetime] = Counter()
         self.suppressed: dict[tuple[UUID, Suppression], datetime] = {}
+        self.suppressed_by: list[SuppressedBy] = []
         self.on_commit: Callable[[WorkingSet, Sequence[AnyCommand], Sequence[AnyResult]], None] = lambda *_: None
         self.on_decision: OnDecision = lambda *_: None
         self.decided: tuple[Sequence[AnyCommand], Sequence[AnyResult]] = ((), ())
@@ -206,6 +208,11 @@ class MemoryStore(POPOApplicationRecorder):
         own = {key for key, each in self.reservations.items() if each.recipient_id == recipient_id}
         self.keys = {scope: key for scope, key in self.keys.items() if key[0].reservation_id not in own}
         self.erased.append(Erasure(recipient_id, len(self.log)))
+
+    def allow_recipient(self, recipient_id: UUID) -> None:
+        """Delete what `lift_suppressions` does."""
+        self.suppressed = {key: until for key, until in self.suppressed.items() if key[0] != recipient_id}
+        self.suppressed_by.append(SuppressedBy(recipient_id, None))
 
     def rows(self, code_id: UUID) -> dict[str, Rows]:
         """Return the rows of one code by projection and key."""
@@ -312,8 +319,9 @@ class MemoryStore(POPOApplicationRecorder):
                 self.outbox.setdefault(notice[:2], OutboxEntry(notice[2], notice[2]))
             if isinstance(recorded.event, WaitingListJoined | WaitingOfferMade):
                 self.places[recorded.event.place_id] = (recorded.event.recipient_id, recorded.event.waits_from)
-        for recipient_id, suppression, until in suppressions(working_set):
+        for recipient_id, suppression, until, report_id in suppressions(working_set):
             self.suppressed[recipient_id, suppression] = until
+            self.suppressed_by.append(SuppressedBy(recipient_id, report_id))
         for key in used_keys(commands, results):
             known_key = self.keys.get(key.scope_digest)
             if known_key is None or known_key[1] <= commands[0].context.now:
@@ -411,6 +419,7 @@ class _MemoryUnitOfWork:
 
     def _load_campaign(self, working_set: WorkingSet, command: OfCampaign) -> None:
         """Read the campaign of a command."""
+        self._load_text(working_set, command)
         campaign_id = command.campaign_id
         if (campaign := self._store.campaigns.get(campaign_id)) is not None:
             working_set.campaigns[campaign_id] = campaign
@@ -427,6 +436,10 @@ class _MemoryUnitOfWork:
                 working_set.hand_outs[command.hand_out_id] = self._store.hand_outs[command.hand_out_id]
             if self._reads("hand-out texts"):
                 working_set.hand_out_texts = self._store.lists.texts.get(command.hand_out_id, {})
+
+    def _load_text(self, working_set: WorkingSet, command: AnyCommand) -> None:
+        if is_known_by_text(command) and (text := text_of(command)) is not None and self._reads("texts"):
+            working_set.known_texts |= {text.text_id} & self._store.texts.keys()
 
     def save(self, working_set: WorkingSet) -> PipelineSteps[None]:
         """Keep it for the commit."""
@@ -490,13 +503,11 @@ class _MemoryUnitOfWork:
         active = [reservation.reservation_id for reservation in rebinds if is_active_rebind(reservation)]
         self._hold(working_set, "rebinds", active)
         for command in commands:
-            if isinstance(command, HandOutMailCommand | HandOutCode) and command.code_id in self._store.handed_out:
-                if not self._reads("handed out"):
-                    continue
-                working_set.handed_out[command.code_id] = self._store.handed_out[command.code_id]
-            if is_known_by_text(command) and (text := text_of(command)) is not None and self._reads("texts"):
-                working_set.known_texts |= {text.text_id} & self._store.texts.keys()
-            elif isinstance(command, CorrectRecipient) and (
+            if isinstance(command, HandOutMailCommand | HandOutCode) and self._reads("handed out"):
+                ids = {command.code_id} & self._store.handed_out.keys()
+                working_set.handed_out.update({key: self._store.handed_out[key] for key in ids})
+            self._load_text(working_set, command)
+            if isinstance(command, CorrectRecipient) and (
                 reservation := working_set.reservations.get(command.reservation_id)
             ):
                 person = working_set.recipient_id(command.recipient)
@@ -513,8 +524,7 @@ class _MemoryUnitOfWork:
             elif isinstance(command, RevokeCode | ContinueRevocation):
                 released = [other for other in self._on_code(command.code_id) if is_released_by_revocation(other)]
                 released.sort(key=lambda other: other.deadline)
-                released = released[:REVOKED_PER_CODE_MAX]
-                self._hold(working_set, "held", [other.reservation_id for other in released])
+                self._hold(working_set, "held", [other.reservation_id for other in released[:REVOKED_PER_CODE_MAX]])
         self._load_suppressions(working_set, commands)
 
     def _load_suppressions(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
