@@ -10,6 +10,7 @@ EVENTS = {
     "-": "CampaignUseReturned",
     "joins": "WaitingListJoined",
     "leaves": "WaitingListLeft",
+    "renames": "WaitingPlaceRespelled",
 }
 
 
@@ -18,7 +19,7 @@ def follow(*steps: str) -> Timeline:
     timeline = Timeline({})
     for step in [*(f"visitor{nth} +" for nth in range(LIMIT)), *steps]:
         person, _, kind = step.partition(" ")
-        timeline.campaign_events.append((EVENTS[kind], {"recipient_id": person}))
+        timeline.campaign_events.append((EVENTS[kind], {"recipient_id": person, "former_id": "li"}))
     return timeline
 
 
@@ -28,6 +29,8 @@ def follow(*steps: str) -> Timeline:
         (["li joins", "visitor1 -", "li +"], False),
         (["li joins", "wang joins", "visitor1 -", "visitor2 -", "wang +", "li +"], False),
         (["li joins", "visitor1 -", "li leaves", "visitor9 +"], False),
+        (["li joins", "visitor1 -", "li+tag renames", "li+tag +"], False),
+        (["li joins", "visitor1 -", "li+tag +"], True),
         (["li joins", "visitor1 -", "visitor9 +"], True),
         (["li joins", "wang joins", "visitor1 -", "wang +"], True),
         (["visitor9 +"], True),

@@ -1,4 +1,4 @@
-"""A rush on a campaign: exactly its limit is used, no person has two uses, and every refusal was true at its time.
+"""A rush on a campaign: exactly its limit is used, each use by another real person, and every refusal was true then.
 
 No one overtakes those on its waiting list, and each threshold is reported as often as it is crossed.
 """
@@ -28,6 +28,9 @@ def test_campaign_uses_exactly_its_limit_while_workers_and_broker_fail(servers_f
     assert report.broken == [], report
     assert (report.balance["used_count"], report.balance["reserved"]) == (plan.limit, 0)
     assert report.balance["state"] == "full"
+    assert report.people == plan.limit
+    assert report.tagged["asked"] > 0.3 * plan.people
+    assert report.tagged["PERSON_LIMIT"] > 0
     assert report.returned > 0
     assert report.events["WaitingListJoined"] > 0
     assert report.events["CampaignThresholdReached"] >= 3

@@ -1,8 +1,8 @@
 """A rush on a campaign over HTTP, while workers are killed and the broker stops, until its limit is used up.
 
 Everyone wants one use. They try several codes, in addresses of the right and of a wrong domain, some twice with another
-spelling of their address. Some invitations fail, others expire: what they return is used by people who come later, and
-first by those on the waiting list.
+spelling of their address, and many in tagged addresses of a few inboxes. Some invitations fail, others expire: what
+they return is used by people who come later, and first by those on the waiting list.
 """
 
 import itertools
@@ -35,6 +35,8 @@ WRONG_DOMAIN = "elsewhere.example"
 REFUSED_BY_SERVER, BUSY_FOREVER = 20, 50
 """Of so many email addresses the server refuses one permanently, or for longer than a reservation lives."""
 CODES_PER_PERSON_MAX = 3
+TAGGED, OWNERS = 0.4, 0.1
+"""Share of the people who come with a tagged address of another one's inbox, and share of those whose inbox it is."""
 LEASE_S = 4
 FAULT_WAIT_S = 2.0
 """How long a fault waits for a victim with work in flight."""
@@ -71,6 +73,8 @@ class RushReport:
     Attributes:
         balance: The campaign as the API shows it at the end.
         returned: Uses that the campaign got back and lent again.
+        people: How many real persons have a use at the end.
+        tagged: How many people came with a tagged address, and how many of them were refused a second use.
         events: How many events of each kind its stream and its codes have.
         broken: What must not be, in words.
     """
@@ -79,6 +83,8 @@ class RushReport:
     struck: Counter[str] = field(default_factory=Counter)
     balance: dict[str, Any] = field(default_factory=dict)
     returned: int = 0
+    people: int = 0
+    tagged: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
 
@@ -192,17 +198,21 @@ class Crowd:
     def _visit(self, client: KeyedClient, number: int) -> None:
         """One person: some codes until one is accepted; some then come again with another one."""
         choice = random.Random(self._plan.seed * 100_003 + number)
-        domain = WRONG_DOMAIN if choice.random() < 0.1 else choice.choice(DOMAINS)
-        tag = "+gift" if choice.random() < 0.1 else ""
-        email = f"p{number}{tag}@{domain}"
+        is_tagged = choice.random() < TAGGED
+        owner = choice.randrange(int(self._plan.people * OWNERS)) if is_tagged else number
+        domain = WRONG_DOMAIN if choice.random() < 0.1 else DOMAINS[owner % len(DOMAINS)]
+        name = f"p{owner}+{number}" if is_tagged else f"p{number}"
+        email = f"{name}@{domain}"
         for code in choice.sample(self._codes, choice.randint(1, CODES_PER_PERSON_MAX)):
             word = self.ask(client, code, email)
             if word == "ok" or not word.startswith(("CODE_", "CAMPAIGN_HELD")):
                 break
+        with self._lock:
+            self._report.tagged.update(["asked", word] if is_tagged else [])
         if word.startswith("CAMPAIGN_"):
             self.wait_in_line(client, code, email)
         if word == "ok" and choice.random() < 0.5:
-            again = choice.choice([email.upper(), f"P{number}{tag}@{domain.upper()}", email])
+            again = choice.choice([email.upper(), f"{name.upper()}@{domain}", f"p{owner}+again@{domain}", email])
             self.ask(client, choice.choice(self._codes), again)
 
 
@@ -228,8 +238,9 @@ def run_rush(plan: RushPlan, folder: Path) -> RushReport:
         _come_to_rest(stack)
         _take_what_is_left(stack, crowd, campaign_id, list(codes), plan, report)
         _, report.balance = stack.call("GET", f"/api/v1/campaigns/{campaign_id}", headers=stack.admin)
-        timeline = read_timeline(str(stack.info["database_url"]), campaign_id)
+        timeline = read_timeline(str(stack.info["database_url"]), campaign_id, crowd.reservations)
         report.returned, report.events = timeline.returned, timeline.events
+        report.people = sum(each.last.occupied > 0 for each in timeline.people.values())
         report.broken += find_untrue_statements(timeline, plan.limit, codes, crowd.reservations, crowd.refusals)
         if (verified := stack.cli("verify")).returncode:
             report.broken.append(f"verify: {verified.returncode} {verified.stdout[-3000:]} {verified.stderr[-3000:]}")
@@ -244,6 +255,7 @@ def _create_campaign(stack: Stack, plan: RushPlan) -> tuple[str, dict[str, str]]
         "name": "Rush",
         "max_uses": plan.limit,
         "max_per_person": 1,
+        "person_rule": "mailbox",
         "allowed_domains": list(DOMAINS),
         "waiting_hours": 1,
         "notify_at": ["50%", "100%", "5 left"],

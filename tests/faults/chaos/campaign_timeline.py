@@ -76,7 +76,7 @@ class Series:
 
 @dataclass(slots=True)
 class Timeline:
-    """Balances of the campaign, its codes and its recipients; `returned`: uses that it got back.
+    """Balances of the campaign, its codes and its real persons; `returned`: uses that it got back.
 
     `line` has those who wait as uses that are counted. `campaign_events` are those of the campaign's stream.
     """
@@ -105,8 +105,20 @@ class Timeline:
         )
 
 
-def read_timeline(database_url: str, campaign_id: str) -> Timeline:
-    """Read the events of a campaign's codes, in the order of the log."""
+def find_person(email: str) -> str:
+    """Return the inbox that an address reaches at a provider with tags."""
+    name, _, domain = email.lower().partition("@")
+    return f"{name.partition('+')[0]}@{domain}"
+
+
+def read_timeline(database_url: str, campaign_id: str, reservations: Mapping[str, str]) -> Timeline:
+    """Read the events of a campaign's codes, in the order of the log.
+
+    Args:
+        database_url: The ledger.
+        campaign_id: The campaign.
+        reservations: The email address of each acknowledged reservation.
+    """
     with psycopg.connect(database_url, connect_timeout=5) as conn:
         timeline = Timeline(dict(conn.execute(LIMITS, (campaign_id,)).fetchall()))
         rows = conn.execute(EVENTS, {"campaign": campaign_id}).fetchall()
@@ -117,23 +129,26 @@ def read_timeline(database_url: str, campaign_id: str) -> Timeline:
         timeline.times.append(datetime.fromisoformat(str(data.get("recorded_at") or data["at"])).timestamp())
         if stream == campaign_id:
             timeline.campaign_events.append((kind, data))
-            _follow_line(timeline, waiting, position, kind, str(data.get("recipient_id")))
+            _follow_line(timeline, waiting, position, kind, data)
         change = _find_change(kind, data)
         if change is None:
             continue
         reservation_id = str(data["reservation_id"])
         if kind == "UseReserved":
             timeline.recipients[reservation_id] = str(data["recipient_id"])
-        person = timeline.people[timeline.recipients[reservation_id]]
+        person = timeline.people[find_person(reservations.get(reservation_id, reservation_id))]
         for series in (timeline.campaign, timeline.codes[stream], person):
             series.add(position, *change)
     return timeline
 
 
-def _follow_line(timeline: Timeline, waiting: set[str], position: int, kind: str, recipient: str) -> None:
+def _follow_line(timeline: Timeline, waiting: set[str], position: int, kind: str, data: Mapping[str, object]) -> None:
     """Note how many people wait after an event of the campaign."""
-    before = len(waiting)
+    before, recipient = len(waiting), str(data.get("recipient_id"))
     if kind == "WaitingListJoined":
+        waiting.add(recipient)
+    elif kind == "WaitingPlaceRespelled":
+        waiting.discard(str(data["former_id"]))
         waiting.add(recipient)
     elif kind in {"WaitingListLeft", "CampaignUseTaken"}:
         waiting.discard(recipient)
@@ -172,7 +187,7 @@ def find_untrue_statements(
     """
     if timeline.campaign.most > limit:
         yield f"the campaign had {timeline.campaign.most} uses"
-    yield from (f"recipient {key} had {each.most} uses" for key, each in timeline.people.items() if each.most > 1)
+    yield from (f"{key} had {each.most} uses" for key, each in timeline.people.items() if each.most > 1)
     uses, returned = timeline.events["CampaignUseTaken"], timeline.events["CampaignUseReturned"]
     if uses - returned != timeline.campaign.last.occupied:
         yield f"the campaign's stream has {uses - returned} uses, its codes {timeline.campaign.last.occupied}"
@@ -188,7 +203,7 @@ def find_untrue_statements(
         first, last = timeline.find_window(refusal)
         code_id = codes[refusal.code]
         campaign, code = timeline.campaign.between(first, last), timeline.codes[code_id].between(first, last)
-        person = timeline.people[people.get(refusal.email, "")].between(first, last)
+        person = timeline.people[find_person(refusal.email)].between(first, last)
         is_true = _TRUTHS.get(refusal.word)
         seen = Seen(campaign, limit, max(each.used for each in timeline.line.between(first, last)))
         if is_true is None or not is_true(refusal, seen, Seen(code, timeline.limits[code_id]), Seen(person, 1)):
@@ -206,6 +221,8 @@ def find_overtaken(timeline: Timeline, limit: int) -> Iterator[str]:
         person = data.get("recipient_id")
         if kind == "WaitingListJoined":
             line.append(person)
+        elif kind == "WaitingPlaceRespelled":
+            line[line.index(data["former_id"])] = person
         elif kind == "CampaignUseTaken":
             ahead = line.index(person) if person in line else len(line)
             if limit - uses <= ahead:
