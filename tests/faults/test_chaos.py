@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.chaos.campaign_terms import COUNTINGS
 from tests.faults.chaos.report_load import PLANS
 from tests.faults.chaos.runner import ChaosPlan, run
 from tests.faults.chaos.targets import FAULTS, FaultKind
@@ -40,6 +41,9 @@ def test_every_guarantee_holds_while_processes_die(servers_folder: Path) -> None
     assert len(report.seen.acks) >= len(SLICE), report_text
     assert set(report.hand_outs.actions) == ACTIONS, report_text
     assert {email.number for email in report.hand_outs.emails} > {1}, report_text
+    assert {len(email.ends) > 1 for email in report.hand_outs.emails} == {False, True}, report_text
+    assert sum(fact.kind == "CampaignUseTaken" for fact in report.seen.facts) > 1, report_text
+    assert min(report.counted[counting] for counting in COUNTINGS) > 1, report_text
     assert {(each.email.is_of_code, each.kind) for each in report.reports.acknowledged} == REPORTS, report_text
     assert set(report.reports.variants) >= {plan.lie for plan in PLANS if plan.lie}, report_text
     assert {"command -9", "command 0", "hook 200", "hook 401"} <= set(report.reports.answers), report_text

@@ -36,6 +36,12 @@ def make_email(at: float = 1001.0, number: int = 1, **changes: Any) -> CodeEmail
     return replace(email, **changes)
 
 
+def issue(code_id: str = CODE, days: int | None = 7) -> LogFact:
+    """Return the event that issues a code in the commit that hands it out, with an end so many days later."""
+    end = None if days is None else f"1970-01-0{days + 1}T00:16:41+00:00"
+    return LogFact(code_id, 1, "CodeIssued", {"at": "1970-01-01T00:16:41+00:00", "expires_at": end})
+
+
 SENT = [hand_out(), make_fact(3, "HandOutSent", mail=1)]
 RESENT = [*SENT, make_fact(4, "HandOutResendRequested", mail=2), make_fact(5, "HandOutSent", mail=2)]
 RECIPIENT = ListedRecipient(HAND_OUT, ADDRESS, CODE, "sent")
@@ -125,7 +131,7 @@ def test_broken_guarantee_of_hand_outs_is_named(changes: dict[str, Any], word: s
 @pytest.mark.parametrize(
     ("log", "word"),
     [
-        ([*SENT, hand_out(SECOND_CODE)], "several codes"),
+        ([*SENT, hand_out(SECOND_CODE)], "several lines"),
         ([*SENT, hand_out(recipient_id="other")], "was handed out 2 times"),
         ([hand_out(), make_fact(3, "HandOutFailed", mail=1)], "arrived and was recorded as failed"),
         (RESENT, "email 2 of code c0de was recorded as sent and never arrived"),
@@ -134,3 +140,37 @@ def test_broken_guarantee_of_hand_outs_is_named(changes: dict[str, Any], word: s
 def test_broken_history_of_hand_outs_is_named(log: Sequence[LogFact], word: str) -> None:
     """What the log itself must not hold."""
     assert any(word in violation for violation in find_broken_hand_outs(observe(), log))
+
+
+OF_LINE = "listed4@example.com"
+MORE = ("dead", "beef")
+LINE = [
+    *(issue(code_id) for code_id in (CODE, *MORE)),
+    hand_out(),
+    *(make_fact(2, "CodeHandedOut", each, hand_out_id=HAND_OUT, recipient_id="9e0", line_id=CODE) for each in MORE),
+    SENT[1],
+]
+ENDS = ("1970-01-08T00:16:41Z",) * 3
+
+
+@pytest.mark.parametrize(
+    ("log", "changes", "word"),
+    [
+        (LINE, {}, None),
+        ([fact for fact in LINE if fact.code_id != "beef"], {}, "has 2 codes, the list says 3"),
+        ([*LINE, replace(LINE[4], code_id="f00d")], {}, "has 4 codes, the list says 3"),
+        (LINE, {"code": "AB12 CD34"}, "has 2 codes, the list says 3"),
+        (LINE, {"ends": ENDS[:2]}, "says that its codes end at"),
+        (LINE, {"ends": ("1970-01-09T00:16:41Z", *ENDS[:2])}, "says that its codes end at"),
+        ([*LINE[:2], issue("beef", days=8), *LINE[3:]], {}, "code beef ends at"),
+        ([*LINE[:2], issue("beef", days=None), *LINE[3:]], {}, "code beef ends at None"),
+    ],
+)
+def test_wrong_line_or_end_is_named(log: Sequence[LogFact], changes: dict[str, Any], word: str | None) -> None:
+    """A line of three codes that end seven days after they are handed out."""
+    email = make_email(**{"code": "AB12 CD34 EF56", "link": "/1 /2 /3", "ends": ENDS, "address": OF_LINE, **changes})
+    recipient = ListedRecipient(HAND_OUT, OF_LINE, CODE, "sent")
+    seen = observe(emails=[email], recipients=[recipient], valid_days={HAND_OUT: 7})
+
+    broken = find_broken_hand_outs(seen, log)
+    assert (broken == []) if word is None else any(word in violation for violation in broken)

@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from tests.faults.chaos.hand_out_observations import CodeEmail, HandOutObservations, RowClaim
+from tests.faults.chaos.hand_out_observations import CodeEmail, HandOutObservations, RowClaim, count_codes
 from tests.faults.chaos.observations import LogFact
 
 Violations = Iterator[str]
@@ -25,9 +25,12 @@ class HandOutHistory:
     def __init__(self, seen: HandOutObservations, facts: Sequence[LogFact]) -> None:
         self.seen = seen
         self.facts: dict[str, list[LogFact]] = defaultdict(list)
+        self.issued: dict[str, LogFact] = {}
         self.claims: dict[str, list[RowClaim]] = defaultdict(list)
         self.emails: dict[str, list[CodeEmail]] = defaultdict(list)
         for fact in sorted(facts, key=lambda each: each.version):
+            if fact.kind == "CodeIssued":
+                self.issued[fact.code_id] = fact
             if fact.kind == "CodeHandedOut" or (fact.kind.startswith("HandOut") and "mail" in fact.data):
                 self.facts[fact.code_id].append(fact)
         for claim in seen.claims:
@@ -38,6 +41,17 @@ class HandOutHistory:
     def hand_out_of(self, code_id: str) -> str:
         """Return the hand-out of a code; empty if no event hands it out."""
         return next((str(fact.data["hand_out_id"]) for fact in self.facts[code_id] if "hand_out_id" in fact.data), "")
+
+    def line_of(self, code_id: str) -> str:
+        """Return the first code of the line of a code."""
+        line_ids = (fact.data["line_id"] for fact in self.facts[code_id] if fact.data.get("line_id"))
+        return str(next(line_ids, code_id))
+
+    def is_new(self, code_id: str) -> bool:
+        """Return whether a code was issued for its recipient, in the commit that hands it out."""
+        handed_out = next((fact for fact in self.facts[code_id] if fact.kind == "CodeHandedOut"), None)
+        issued = self.issued.get(code_id)
+        return handed_out is not None and issued is not None and issued.data["at"] == handed_out.data["at"]
 
     def outcome_of(self, code_id: str, number: int) -> LogFact | None:
         """Return the event with the outcome of an email; None if there is none."""
@@ -58,7 +72,9 @@ def find_broken_hand_outs(seen: HandOutObservations, facts: Sequence[LogFact]) -
     history = HandOutHistory(seen, facts)
     rules: Sequence[Callable[[HandOutHistory], Violations]] = (
         _find_defects,
-        _find_second_codes,
+        _find_second_lines,
+        _find_wrong_lines,
+        _find_wrong_ends,
         _find_changed_links,
         _find_repeated_emails,
         _find_emails_after_opt_out,
@@ -74,18 +90,51 @@ def _find_defects(history: HandOutHistory) -> Violations:
     yield from (f"staff saw {defect}" for defect in history.seen.defects)
 
 
-def _find_second_codes(history: HandOutHistory) -> Violations:
-    """A recipient has one code of a hand-out, and a code one recipient."""
-    codes: dict[tuple[str, str], set[str]] = defaultdict(set)
+def _find_second_lines(history: HandOutHistory) -> Violations:
+    """A recipient has the codes of one line of a hand-out, and a code one recipient."""
+    lines: dict[tuple[str, str], set[str]] = defaultdict(set)
     for code_id, facts in history.facts.items():
         places = [fact for fact in facts if fact.kind == "CodeHandedOut"]
         if len(places) != 1:
             yield f"code {code_id} was handed out {len(places)} times"
         for fact in places:
-            codes[str(fact.data["hand_out_id"]), str(fact.data["recipient_id"])].add(code_id)
-    for (hand_out_id, recipient_id), ids in codes.items():
+            place = str(fact.data["hand_out_id"]), str(fact.data["recipient_id"])
+            lines[place].add(history.line_of(code_id))
+    for (hand_out_id, recipient_id), ids in lines.items():
         if len(ids) > 1:
-            yield f"recipient {recipient_id} of {hand_out_id} has several codes: {sorted(ids)}"
+            yield f"recipient {recipient_id} of {hand_out_id} has several lines: {sorted(ids)}"
+
+
+def _find_wrong_lines(history: HandOutHistory) -> Violations:
+    """A line has as many codes as its list says, in the log and in each of its emails; one that existed is alone."""
+    lines: dict[str, set[str]] = defaultdict(set)
+    for code_id in list(history.facts):
+        lines[history.line_of(code_id)].add(code_id)
+    for recipient in history.seen.recipients:
+        expected = count_codes(recipient.address) if history.is_new(recipient.code_id) else 1
+        code_ids = lines.get(recipient.code_id)
+        if code_ids and len(code_ids) != expected:
+            yield f"{recipient.address} of {recipient.hand_out_id} has {len(code_ids)} codes, the list says {expected}"
+        for email in history.emails.get(recipient.code_id, ()):
+            if len(email.code.split()) != expected:
+                yield f"{email.message_id} has {len(email.code.split())} codes, the list says {expected}"
+
+
+def _find_wrong_ends(history: HandOutHistory) -> Violations:
+    """A new code ends as many days after it is handed out as its hand-out says, and the file of a line says so."""
+    ends: dict[str, list[str]] = defaultdict(list)
+    for code_id in [code_id for code_id in history.facts if history.is_new(code_id)]:
+        issued = history.issued[code_id].data
+        days = history.seen.valid_days.get(history.hand_out_of(code_id))
+        expected = None if days is None else datetime.fromisoformat(str(issued["at"])) + timedelta(days=days)
+        stated = None if (end := issued.get("expires_at")) is None else datetime.fromisoformat(str(end))
+        if stated != expected:
+            yield f"code {code_id} ends at {stated}, its hand-out says {expected}"
+        if expected is not None:
+            ends[history.line_of(code_id)].append(f"{expected.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    for email in history.seen.emails:
+        if email.ends and email.code_id in ends and sorted(email.ends) != sorted(ends[email.code_id]):
+            yield f"{email.message_id} says that its codes end at {email.ends}, and they do at {ends[email.code_id]}"
 
 
 def _find_changed_links(history: HandOutHistory) -> Violations:

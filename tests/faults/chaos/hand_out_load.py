@@ -12,11 +12,19 @@ from http import HTTPStatus
 from typing import Any
 
 from tests.faults.chaos.faulty_mail_server import FaultyMailServer
-from tests.faults.chaos.hand_out_observations import CodeEmail, HandOutObservations, Pause, SubjectPeriod
+from tests.faults.chaos.hand_out_observations import (
+    CodeEmail,
+    HandOutObservations,
+    Pause,
+    SubjectPeriod,
+    count_codes,
+)
 from tests.support.servers.embedded_stack import Stack
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
 CAMPAIGNS = 2
+VALID_DAYS = (7, None)
+"""Days from the hand-out of a code to its end, in each campaign."""
 RETRY_S = 0.3
 BETWEEN_S = (0.1, 0.6)
 PAUSED_S = (1.0, 2.0)
@@ -44,7 +52,7 @@ class HandOutLoad:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self.seen = HandOutObservations()
-        self._hand_outs = dict(self._create(f"Campaign {nth}") for nth in range(CAMPAIGNS))
+        self._hand_outs = dict(self._create(f"Campaign {nth}", VALID_DAYS[nth]) for nth in range(CAMPAIGNS))
         first: Sequence[Action] = (self._add, self._change, self._pause, self._remind)
         second = (self._give, self._resend, self._bounce, self._add, self._opt_out)
         self._threads = [
@@ -77,10 +85,14 @@ class HandOutLoad:
             wait_for(partial(self._act_on_recipient, choice, "resend", {"sent", "reminded"}))
         self._pause(choice)
 
-    def _create(self, name: str) -> tuple[str, str]:
+    def _create(self, name: str, valid_days: int | None) -> tuple[str, str]:
         ends_at = (datetime.now(UTC) + timedelta(days=20)).isoformat()
         campaign = self._ask("POST", "/api/v1/campaigns", {"name": name, "ends_at": ends_at})
-        hand_out = self._ask("POST", "/api/v1/hand-outs", {"campaign": campaign["id"], "name": name})
+        valid_for = None if valid_days is None else f"P{valid_days}D"
+        body = {"campaign": campaign["id"], "name": name, "valid_for": valid_for}
+        hand_out = self._ask("POST", "/api/v1/hand-outs", body)
+        if valid_days is not None:
+            self.seen.valid_days[str(hand_out["id"])] = valid_days
         self.seen.subjects.append(SubjectPeriod(str(hand_out["id"]), None, 0.0))
         return str(hand_out["id"]), str(campaign["id"])
 
@@ -102,7 +114,9 @@ class HandOutLoad:
         return self._add_to(hand_out_id, [self._next_address(0), *(self._next_address() for _ in range(ADDED))])
 
     def _add_to(self, hand_out_id: str, addresses: Sequence[str]) -> bool:
-        body = {"recipients": [{"email": address, "language": "en"} for address in addresses]}
+        body = {
+            "recipients": [{"email": address, "language": "en", "count": count_codes(address)} for address in addresses]
+        }
         answer = self._ask("POST", f"/api/v1/hand-outs/recipients?hand_out={hand_out_id}", body)
         if answer.get("applied"):
             self.seen.listed |= {(hand_out_id, address) for address in addresses}

@@ -1,5 +1,6 @@
 """What a run did to hand-outs and what it led to, as plain facts. A trigger notes each claim, since rows keep none."""
 
+import csv
 import re
 import time
 from collections import Counter
@@ -40,7 +41,15 @@ UNFINISHED = """
 CLAIMS = (
     "SELECT code_id::text, hand_out_id::text, extract(epoch FROM at)::float8, is_asked FROM chaos.claims ORDER BY at"
 )
+LINE_CODES, LINES_WITH_SEVERAL = 3, 4
+"""Codes of a line with several, and one of how many addresses has such lines."""
 MESSAGE_ID = re.compile(r"<([0-9a-f-]+)\.code-(\d+)@")
+
+
+def count_codes(address: str) -> int:
+    """Return how many codes the lines of an address have."""
+    number = int("".join(filter(str.isdigit, address)))
+    return 1 if number % LINES_WITH_SEVERAL else LINE_CODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,12 @@ class RowClaim:
 
 @dataclass(frozen=True, slots=True)
 class CodeEmail:
-    """An email with a code that the mail server accepted at a time; one that was sent twice is here twice."""
+    """An email with a code that the mail server accepted at a time; one that was sent twice is here twice.
+
+    Attributes:
+        code: The code; of a line with several, all of them, as its file has them. `link` likewise.
+        ends: When the codes of such a file end.
+    """
 
     at: float
     address: str
@@ -64,6 +78,7 @@ class CodeEmail:
     link: str
     opt_out_link: str
     subject: str
+    ends: tuple[str, ...] = ()
 
     @property
     def code_id(self) -> str:
@@ -85,15 +100,20 @@ class CodeEmail:
     def read(cls, arrival: Arrival) -> Self:
         """Read it from what the mail server accepted."""
         message = arrival.received.message
-        body = message.get_body(("plain",))
-        matched = re.search(r"https?://\S+code=([\w-]+)", "" if body is None else body.get_content())
-        assert matched, message
+        files = [part.get_content() for part in message.iter_attachments()]
+        rows = [row for file in files for row in csv.DictReader(file.splitlines())]
+        if not rows:
+            body = message.get_body(("plain",))
+            matched = re.search(r"https?://\S+code=([\w-]+)", "" if body is None else body.get_content())
+            assert matched, message
+            rows = [{"code": matched[1], "link": matched[0]}]
         return cls(
             at=arrival.at,
             address=arrival.received.recipient,
             message_id=str(message["Message-ID"]),
-            code=matched[1],
-            link=matched[0],
+            code=" ".join(row["code"] for row in rows),
+            link=" ".join(row["link"] for row in rows),
+            ends=tuple(row["ends_at"] for row in rows if files),
             opt_out_link=str(message["List-Unsubscribe"]).strip("<>"),
             subject=str(message["Subject"]),
         )
@@ -135,6 +155,7 @@ class HandOutObservations:
     Attributes:
         actions: How often each action of staff and recipients was answered with a success.
         listed: Hand-outs and addresses whose addition was acknowledged.
+        valid_days: Days from the hand-out of a code to its end, of hand-outs that say so.
         opt_outs: When recipients asked to opt out, and when that was acknowledged, by address.
         suppressed: Addresses that get no more emails because of what was reported.
         leases_ended: When leases were ended as if their time had passed.
@@ -144,6 +165,7 @@ class HandOutObservations:
 
     actions: Counter[str] = field(default_factory=Counter)
     listed: set[tuple[str, str]] = field(default_factory=set)
+    valid_days: dict[str, int] = field(default_factory=dict)
     pauses: list[Pause] = field(default_factory=list)
     subjects: list[SubjectPeriod] = field(default_factory=list)
     opt_outs: dict[str, tuple[float, float]] = field(default_factory=dict)

@@ -21,6 +21,8 @@ ASKED_AGAIN = 0.1
 """Share of intents that ask again after their answer, as a second click does."""
 ON_THE_FIRST = 0.7
 """Share of intents on the first code, which has uses for all of them."""
+INBOXES = 10
+"""Inboxes that two of five people share by tags: campaigns may count by mailbox."""
 TELLING = {200, 202, 400}
 HONEST = {503, 429}
 
@@ -75,7 +77,7 @@ class RedeemLoad:
             number = next(self._numbers)
             intent = f"{self._prefix}intent-{number}"
             code = self._codes[0] if choice.random() < ON_THE_FIRST else choice.choice(self._codes)
-            body = {"code": code, "email": f"{self._prefix}person{number}@example.com"}
+            body = {"code": code, "email": f"{self._prefix}{_find_name(number)}@example.com"}
             if self._ask_until_answered(intent, body) and choice.random() < ASKED_AGAIN:
                 self._ask_until_answered(intent, body)
             self._stopping.wait(max(0.0, self._pause_s - (time.monotonic() - started)))
@@ -87,7 +89,8 @@ class RedeemLoad:
             status, answer = self._ask(intent, body)
             if status in {200, 202}:
                 with self._lock:
-                    self.acks.append(Acknowledgement(intent, str(answer["reservation_id"]), time.monotonic()))
+                    reservation_id = str(answer["reservation_id"])
+                    self.acks.append(Acknowledgement(intent, reservation_id, time.monotonic(), body["email"]))
                 return True
             if status == 400:
                 self.refused += 1
@@ -123,3 +126,7 @@ class RedeemLoad:
         except ValueError:
             return status if status not in TELLING else 999, {"raw": raw[:200].decode(errors="replace")}
         return status, document
+
+
+def _find_name(number: int) -> str:
+    return f"person{number % INBOXES}+{number}" if number % 5 < 2 else f"person{number}"

@@ -15,11 +15,13 @@ class Acknowledgement:
         intent: What the client wanted: one code for one address, under one Idempotency-Key.
         reservation_id: What it was promised.
         at: Monotonic time of the answer, in seconds.
+        email: The address.
     """
 
     intent: str
     reservation_id: str
     at: float = 0.0
+    email: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ REPORTED = {
 }
 REPORTERS = {"channel", "operator"}
 """A provider, and the command that a mail server calls. Staff record bounces, too."""
-FOLLOW_BOUNCE = {"UseRefunded", "CaseOpened"}
+FOLLOW_BOUNCE = {"UseRefunded", "CaseOpened", "CampaignUseReturned"}
 SUPPRESSING = {"mailbox_unknown", "domain_unknown"}
 REFUSED = "ADDRESS_UNDELIVERABLE"
 
@@ -96,7 +96,7 @@ def _find_untrue(history: ReportHistory) -> Violations:
 
 
 def _find_uses_taken(history: ReportHistory) -> Violations:
-    """Of reservations, a report leads to a refund or a case, and to nothing else."""
+    """Of reservations, a report leads to a refund, also in a campaign, or a case, and to nothing else."""
     for fact in history.facts:
         is_reported = fact.reservation_id and fact.data["actor"] in REPORTERS
         if is_reported and fact.kind not in {*REPORTED, *FOLLOW_BOUNCE}:

@@ -1,9 +1,9 @@
 """Chaos on real processes: `python -m tests.faults.chaos [--seed S] [--faults N]`, or `make chaos`.
 
 An embedded stack under load, its processes killed, stopped and restarted at random, its mail server in changing
-moods, while staff change hand-outs that are being sent, and servers report what became of emails; then everything
-comes to rest and the checkers read what is left. The seed decides kinds and order of faults; real processes decide the
-rest, so a failing seed fails again often, not always.
+moods, while staff change hand-outs that are being sent and the limits of a campaign, and servers report the results of
+emails; then everything comes to rest and the checkers read what is left. The seed decides kinds and order of faults;
+real processes decide the rest, so a failing seed fails again often, not always.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults.chaos.campaign_terms import CampaignTermsLoad, find_miscounted_uses, observe_count
 from tests.faults.chaos.checker import violations
 from tests.faults.chaos.faulty_mail_server import FaultyMailServer
 from tests.faults.chaos.hand_out_checker import find_broken_hand_outs
@@ -80,6 +81,7 @@ class ChaosReport:
     seen: Observations = field(default_factory=Observations)
     hand_outs: HandOutObservations = field(default_factory=HandOutObservations)
     reports: ReportObservations = field(default_factory=ReportObservations)
+    counted: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     gave_up: int = 0
     rest_s: float = 0.0
@@ -103,6 +105,7 @@ class ChaosReport:
             f"{counts['LateSuccessRecorded']} late successes"
         )
         yield f"{len(self.seen.message_ids)} emails, {duplicates} of them duplicates; settled after {self.rest_s:.0f} s"
+        yield f"which uses a campaign counts was changed: {dict(self.counted)}"
         yield from self.hand_outs.lines()
         yield from self.reports.lines()
         yield f"{len(self.broken)} promises broken"
@@ -123,10 +126,12 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
         FaultyMailServer(plan.seed) as mail,
         open_short_lived_stack(folder, mail.url, lease_s=LEASE_S, ttl_s=plan.ttl_s, settings=settings) as stack,
     ):
+        terms = CampaignTermsLoad(stack, plan.seed)
         codes = [
             stack.issue(1_000_000, is_open=True),
             *(stack.issue(3, is_open=True) for _ in range(4)),
             stack.issue(1),
+            *terms.codes,
         ]
         clock = SteppedClock(str(stack.info["database_url"]))
         watch = ClaimWatch(str(stack.info["database_url"]))
@@ -142,6 +147,7 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
             victims.resume_all()
             mail.clear_up()
             load.stop()
+            terms.stop()
             hand_outs.stop()
             reports.stop()
         report.rest_s = _come_to_rest(stack)
@@ -153,9 +159,12 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
         hand_outs.seen.clock_ahead = victims.clock_ahead
         hand_outs.seen.suppressed = reports.suppressed
         report.seen, report.hand_outs = observe(stack, load, mail), hand_outs.seen
+        count = observe_count(terms, load.acks)
         observe_hand_outs(stack, watch, report.hand_outs, mail)
+        report.counted, report.seen.defects = terms.changes, [*report.seen.defects, *terms.defects]
         report.moods, report.refused, report.gave_up = mail.moods, load.refused, load.gave_up
     report.broken += violations(report.seen)
+    report.broken += find_miscounted_uses(count, report.seen.facts)
     report.broken += find_broken_hand_outs(report.hand_outs, report.seen.facts)
     report.broken += find_broken_reports(report.reports, report.hand_outs, report.seen.facts)
     return report
