@@ -1,5 +1,7 @@
 """A database whose clock a test steps, without a change to the clock of the machine."""
 
+import os
+import signal
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -22,7 +24,7 @@ GRANT SELECT ON stepped.clock TO PUBLIC;
 
 
 class SteppedClock:
-    """The clock of one database. Its sessions are ended, because only later ones see the steps.
+    """The clock of one database of this machine. Its sessions are ended, because only later ones see the steps.
 
     Functions that are searched before those of PostgreSQL add the step to the time.
     """
@@ -34,10 +36,13 @@ class SteppedClock:
             name = psycopg.sql.Identifier(conn.info.dbname)
             search_path = psycopg.sql.SQL("ALTER DATABASE {} SET search_path = public, stepped, pg_catalog")
             conn.execute(search_path.format(name))
-            conn.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+            sessions = conn.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+                " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
             )
+            for (pid,) in sessions:  # a role may not end those of another one, and the processes have their own
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
 
     def set_ahead(self, ahead: timedelta) -> None:
         """Step the clock, so that it is this far ahead, once the server accepts sessions."""
