@@ -23,7 +23,7 @@ from tests.support.servers.embedded_stack import Stack
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
 CAMPAIGNS = 2
-VALID_DAYS = (7, None)
+VALID_DAYS = (7, 14)
 """Days from the hand-out of a code to its end, in each campaign."""
 RETRY_S = 0.3
 BETWEEN_S = (0.1, 0.6)
@@ -85,14 +85,12 @@ class HandOutLoad:
             wait_for(partial(self._act_on_recipient, choice, "resend", {"sent", "reminded"}))
         self._pause(choice)
 
-    def _create(self, name: str, valid_days: int | None) -> tuple[str, str]:
+    def _create(self, name: str, valid_days: int) -> tuple[str, str]:
         ends_at = (datetime.now(UTC) + timedelta(days=20)).isoformat()
         campaign = self._ask("POST", "/api/v1/campaigns", {"name": name, "ends_at": ends_at})
-        valid_for = None if valid_days is None else f"P{valid_days}D"
-        body = {"campaign": campaign["id"], "name": name, "valid_for": valid_for}
+        body = {"campaign": campaign["id"], "name": name, "valid_for": f"P{valid_days}D"}
         hand_out = self._ask("POST", "/api/v1/hand-outs", body)
-        if valid_days is not None:
-            self.seen.valid_days[str(hand_out["id"])] = valid_days
+        self.seen.valid_days[str(hand_out["id"])] = valid_days
         self.seen.subjects.append(SubjectPeriod(str(hand_out["id"]), None, 0.0))
         return str(hand_out["id"]), str(campaign["id"])
 

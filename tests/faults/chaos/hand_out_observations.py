@@ -155,7 +155,7 @@ class HandOutObservations:
     Attributes:
         actions: How often each action of staff and recipients was answered with a success.
         listed: Hand-outs and addresses whose addition was acknowledged.
-        valid_days: Days from the hand-out of a code to its end, of hand-outs that say so.
+        valid_days: Days from the hand-out of a code to its end, by hand-out.
         opt_outs: When recipients asked to opt out, and when that was acknowledged, by address.
         suppressed: Addresses that get no more emails because of what was reported.
         leases_ended: When leases were ended as if their time had passed.

@@ -32,6 +32,7 @@ from tests.faults.chaos.report_load import ReportLoad, report_settings
 from tests.faults.chaos.report_observations import ReportObservations
 from tests.faults.chaos.short_lived_stack import open_short_lived_stack
 from tests.faults.chaos.targets import FAULTS, FaultKind, FaultTargets
+from tests.faults.rigs.address_sweep import RETENTION_DAYS, Swept, let_days_pass
 from tests.support.mail_providers import FakeSendGrid
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.stepped_clock import SteppedClock
@@ -52,6 +53,7 @@ class ChaosPlan:
         ttl_s: How long reservations may stay unsettled.
         per_second: Redeems that clients try to make.
         recipients: How many recipients the lists of hand-outs have.
+        has_days: Whether days pass in the end, until the sweep has erased addresses, which takes a minute or more.
     """
 
     seed: int
@@ -59,6 +61,7 @@ class ChaosPlan:
     ttl_s: int = 45
     per_second: float = 12.0
     recipients: int = 100
+    has_days: bool = True
     kinds: tuple[FaultKind, ...] = FAULTS
 
     def sequence(self) -> list[FaultKind]:
@@ -82,6 +85,7 @@ class ChaosReport:
     hand_outs: HandOutObservations = field(default_factory=HandOutObservations)
     reports: ReportObservations = field(default_factory=ReportObservations)
     counted: Counter[str] = field(default_factory=Counter)
+    swept: Swept = field(default_factory=Swept)
     refused: int = 0
     gave_up: int = 0
     rest_s: float = 0.0
@@ -106,6 +110,9 @@ class ChaosReport:
         )
         yield f"{len(self.seen.message_ids)} emails, {duplicates} of them duplicates; settled after {self.rest_s:.0f} s"
         yield f"which uses a campaign counts was changed: {dict(self.counted)}"
+        if self.plan.has_days:
+            late = ", ".join(self.swept.late_answers)
+            yield f"{self.swept.erased} of {self.swept.addresses} addresses erased after days; late requests: {late}"
         yield from self.hand_outs.lines()
         yield from self.reports.lines()
         yield f"{len(self.broken)} promises broken"
@@ -121,7 +128,7 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
         say: Told of each fault.
     """
     report, provider = ChaosReport(plan), FakeSendGrid()
-    settings = report_settings(provider)
+    settings = {**report_settings(provider), "LEDGER_UNACCEPTED_DAYS": str(RETENTION_DAYS)}
     with (
         FaultyMailServer(plan.seed) as mail,
         open_short_lived_stack(folder, mail.url, lease_s=LEASE_S, ttl_s=plan.ttl_s, settings=settings) as stack,
@@ -162,10 +169,14 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
         count = observe_count(terms, load.acks)
         observe_hand_outs(stack, watch, report.hand_outs, mail)
         report.counted, report.seen.defects = terms.changes, [*report.seen.defects, *terms.defects]
+        if plan.has_days:
+            handed_out = {email.code_id: email.code.split()[0] for email in report.hand_outs.emails}
+            report.swept = let_days_pass(stack, clock, handed_out, codes[0])
         report.moods, report.refused, report.gave_up = mail.moods, load.refused, load.gave_up
     report.broken += violations(report.seen)
     report.broken += find_miscounted_uses(count, report.seen.facts)
     report.broken += find_broken_hand_outs(report.hand_outs, report.seen.facts)
+    report.broken += report.swept.broken
     report.broken += find_broken_reports(report.reports, report.hand_outs, report.seen.facts)
     return report
 
