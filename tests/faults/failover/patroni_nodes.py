@@ -76,7 +76,7 @@ class PatroniNode:
         mount_memory(self._folder, DISK_SIZE)
         self._folder.chmod(0o711)
         self.data = self._folder / "postgres"
-        program = binaries.find_postgres_program("postgres")
+        program = binaries.find_postgres_folder() / "postgres"
         account = choose_account(self.data, program)
         self._as_account = _launcher(account)
         self._configuration = self._folder / "patroni.json"

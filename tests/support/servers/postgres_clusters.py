@@ -14,7 +14,7 @@ import psycopg
 
 from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import kill_group
-from api.cli.embedded.services import binaries, postgres
+from api.cli.embedded.services import postgres
 from api.cli.embedded.services.postgres import DATABASE, OWNER, Postgres
 from api.cli.embedded.tcp_ports import HOST, find_free_port
 from tests.support.waiting import WAIT_S_MAX
@@ -90,7 +90,7 @@ class PostgresCluster:
 
     def run(self, program: str, *arguments: str, stdin: str = "") -> None:
         """One of PostgreSQL's programs, as whom the server runs as."""
-        postgres._run(self.postgres_files.account, binaries.find_postgres_program(program), *arguments, stdin=stdin)
+        postgres._run(self.postgres_files.account, self.postgres_files.programs / program, *arguments, stdin=stdin)
 
     def copy_of(self, folder: Path, *, is_standby: bool = False) -> "PostgresCluster":
         """A base backup by pg_basebackup, not started; a standby follows this server from then on."""

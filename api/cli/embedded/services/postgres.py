@@ -50,12 +50,14 @@ class Postgres:
         port: Its port on 127.0.0.1.
         password: Of the role `ledger`, which owns the database.
         account: Who runs it.
+        programs: Folder of the programs of the version that created the data directory.
     """
 
     data: Path
     port: int
     password: str
     account: OsAccount
+    programs: Path
 
     @property
     def url(self) -> str:
@@ -80,7 +82,7 @@ class Postgres:
         options = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
         return Program(
             name="postgres",
-            command=(str(binaries.find_postgres_program("postgres")), "-D", str(self.data), *options),
+            command=(str(self.programs / "postgres"), "-D", str(self.data), *options),
             env=build_server_environment(),
             account=self.account,
             stop_signal=signal.SIGINT,
@@ -91,7 +93,7 @@ class Postgres:
         """Return whether it accepts connections; it listens earlier, while it recovers."""
         if not is_port_open(self.port):
             return False
-        check = [str(binaries.find_postgres_program("pg_isready")), "-q", "-h", HOST, "-p", str(self.port), "-t", "2"]
+        check = [str(self.programs / "pg_isready"), "-q", "-h", HOST, "-p", str(self.port), "-t", "2"]
         return subprocess.run(check, env=build_server_environment(), check=False, timeout=10).returncode == 0
 
 
@@ -104,24 +106,25 @@ def prepare_postgres(folder: Path, port: int, password: str) -> Postgres:
         password: Of the owner; used when the directory is created.
 
     Raises:
-        StackError: A program is missing, no account can run it, the major version differs, or `initdb` failed.
+        StackError: No server of the version that created it, no account can run it, or `initdb` failed.
     """
     data = folder / "postgres"
-    program = binaries.find_postgres_program("postgres")
-    account = choose_account(data, program)
+    programs = _find_programs_of(data) if data.exists() else binaries.find_postgres_folder()
+    account = choose_account(data, programs / "postgres")
+    server = Postgres(data, port, password, account, programs)
     if data.exists():
-        _check_major(data, program)
         end_orphaned_postgres(data)
         if not (folder / ROLES).exists():
-            _allow_replication(data, account)
+            _allow_replication(server)
     else:
-        _create_data_directory(data, account, password)
+        _create_data_directory(server)
     (folder / ROLES).touch(mode=0o600)
-    return Postgres(data, port, password, account)
+    return server
 
 
-def _create_data_directory(data: Path, account: OsAccount, password: str) -> None:
+def _create_data_directory(server: Postgres) -> None:
     """Build it under another name and rename it when it is complete, so that a crash leaves no part of one."""
+    data, account = server.data, server.account
     building, secret = data.with_suffix(".new"), data.with_suffix(".password")
     shutil.rmtree(building, ignore_errors=True)
     secret.unlink(missing_ok=True)
@@ -135,23 +138,23 @@ def _create_data_directory(data: Path, account: OsAccount, password: str) -> Non
             os.chown(secret, account.uid, account.gid)
         _run(
             account,
-            binaries.find_postgres_program("initdb"),
+            server.programs / "initdb",
             *("-D", str(building), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
             *("--auth=scram-sha-256", f"--pwfile={secret}"),
         )
         single = ("--single", "-D", str(building), "-c", "exit_on_error=on", "postgres")
-        _run(account, binaries.find_postgres_program("postgres"), *single, stdin=_owner_sql(password))
+        _run(account, server.programs / "postgres", *single, stdin=_owner_sql(server.password))
         building.rename(data)
     finally:
         secret.unlink(missing_ok=True)
 
 
-def _allow_replication(data: Path, account: OsAccount) -> None:
+def _allow_replication(server: Postgres) -> None:
     """Let the owner of a data directory of a former release take backups."""
-    single = ("--single", "-D", str(data), "-c", "exit_on_error=on", "postgres")
+    single = ("--single", "-D", str(server.data), "-c", "exit_on_error=on", "postgres")
     statement = f"ALTER ROLE {OWNER} REPLICATION;\n"
-    _run(account, binaries.find_postgres_program("postgres"), *single, stdin=statement)
+    _run(server.account, server.programs / "postgres", *single, stdin=statement)
 
 
 def _owner_sql(password: str) -> str:
@@ -187,16 +190,17 @@ def _run(account: OsAccount, program: Path, *arguments: str, stdin: str = "") ->
         )
 
 
-def _check_major(data: Path, program: Path) -> None:
+def _find_programs_of(data: Path) -> Path:
+    """Return the folder of the programs of the version that created a data directory."""
     try:
-        data_version = (data / "PG_VERSION").read_text().strip()
-    except OSError as error:
+        major = int((data / "PG_VERSION").read_text())
+    except (OSError, ValueError) as error:
         raise StackError(
             f"{data} is not a PostgreSQL data directory: move it away, or choose another --data-dir"
         ) from error
-    program_version = binaries.read_postgres_major(program)
-    if data_version != str(program_version):
+    try:
+        return binaries.find_postgres_folder(major)
+    except StackError as error:
         raise StackError(
-            f"{data} was created by PostgreSQL {data_version}, but this version includes PostgreSQL {program_version}: "
-            "dump it with the version that created it and restore it into a new folder, or choose another --data-dir"
-        )
+            f"{data} was created by PostgreSQL {major}, and {error}, or choose another --data-dir"
+        ) from None

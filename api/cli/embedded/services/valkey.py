@@ -1,5 +1,6 @@
 """The private Valkey (a Redis), the broker. It keeps its data, although losing them does no harm."""
 
+import shutil
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,10 @@ CRON_HZ = 1
 """How often it cleans up per second. Ten times, the default, is a third of what it does in an idle ledger."""
 CONFIGURATION = "valkey.conf"
 """File of mode 600 in its folder that holds the password: other users of the machine can read arguments."""
+
+
+WRITTEN_BY = "written_by"
+"""File in its folder with the product and version that wrote the data: others may not be able to read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +81,20 @@ class Valkey:
 
 
 def prepare_valkey(data: Path, port: int, password: str) -> Valkey:
-    """Create the folder of its data if it is missing, and write its password there.
+    """Create the folder of its data if it is missing, write its password there, and empty it for another product.
+
+    Wake-up messages lost with the data do no harm: a sweep reads due work from the database.
 
     Raises:
         StackError: The program is missing, or the folder can't be created.
     """
-    binaries.find_valkey_server()
+    product, major = binaries.read_version(binaries.find_valkey_server())
+    written_by = data / WRITTEN_BY
     try:
         data.mkdir(mode=0o700, exist_ok=True)
+        if not written_by.exists() or written_by.read_text() != f"{product} {major}\n":
+            shutil.rmtree(data / "appendonlydir", ignore_errors=True)
+            write_private_file(written_by, f"{product} {major}\n")
         write_private_file(data / CONFIGURATION, f"requirepass {password}\n")
     except OSError as error:
         raise StackError(f"{data} cannot be created ({error.strerror}): choose another --data-dir") from error

@@ -19,15 +19,21 @@ from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, Program
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.process.watchdog import is_running
-from api.cli.embedded.services import postgres, valkey
+from api.cli.embedded.services import binaries, postgres, valkey
 from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.tcp_ports import HOST, FreePorts, find_free_port, is_port_open
+from tests.support.optional_packages import DEBIAN_POSTGRES, may_run
 from tests.support.servers.private_servers import PASSWORD, postgres_server, valkey_server
 from tests.support.waiting import WAIT_S_MAX
 
 ROOT = Path(__file__).parents[5]
 HARMLESS = Path("/bin/true")
 IS_ROOT = os.geteuid() == 0
+PROGRAMS = [
+    binaries.find_postgres_folder(),
+    *([DEBIAN_POSTGRES] if may_run("PgBouncer, HAProxy and PostgreSQL 17") else []),
+]
+"""Folders of servers, of one version each."""
 
 
 def test_postgres_runs_in_a_folder_of_mode_700(tmp_path: Path) -> None:
@@ -84,13 +90,28 @@ def test_orphaned_postgres_is_ended_before_the_start(tmp_path: Path) -> None:
         assert process.poll() is not None
 
 
-def test_data_of_another_postgres_version_are_refused(tmp_path: Path) -> None:
-    """The sentence names both versions and what helps."""
+def test_data_without_a_server_of_their_version_are_refused(tmp_path: Path) -> None:
+    """The sentence names the version and what to install."""
     postgres.prepare_postgres(tmp_path, find_free_port(), "x")
     (tmp_path / "postgres" / "PG_VERSION").write_text("14\n")
 
-    with pytest.raises(StackError, match=r"created by PostgreSQL 14, but this version includes PostgreSQL 18: dump it"):
+    with pytest.raises(StackError, match=r"by PostgreSQL 14, and no server of that .* postgresql.14`, or choose"):
         postgres.prepare_postgres(tmp_path, find_free_port(), "x")
+
+
+@pytest.mark.parametrize("programs", PROGRAMS)
+def test_data_keep_the_postgres_version_that_created_them(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PATH decides for a new folder only: later starts run the same version, whatever is in PATH by then."""
+    tmp_path.chmod(0o711)
+    servers = []
+    for first in (programs, *PROGRAMS):
+        monkeypatch.setenv("PATH", f"{first}:/usr/bin:/bin")
+        with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
+            servers.append(conn.info.server_version)
+
+    assert set(servers) == {binaries.read_version(programs / "postgres")[1] * 10_000 + servers[0] % 10_000}
 
 
 def test_ordinary_user_runs_postgres_without_launcher(open_folder: Path) -> None:
@@ -185,6 +206,18 @@ def test_valkey_keeps_its_data_and_never_evicts(tmp_path: Path) -> None:
         assert client.get("kept") == "yes"
 
     assert policy == {"maxmemory-policy": "noeviction"}
+
+
+def test_data_of_another_broker_are_deleted_before_the_start(tmp_path: Path) -> None:
+    """Redis can't read what Valkey wrote, and would end again and again; lost wake-up messages do no harm."""
+    with valkey_server(tmp_path) as url, Redis.from_url(url) as client:
+        client.set("kept", "yes")
+    (tmp_path / valkey.WRITTEN_BY).write_text("Redis 99\n")
+    for file in (tmp_path / "appendonlydir").iterdir():
+        file.write_bytes(b"REDIS0099 of another product")
+
+    with valkey_server(tmp_path) as url, Redis.from_url(url) as client:
+        assert client.get("kept") is None
 
 
 def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Programs of the private servers: of the packages where they have wheels, else those of the machine."""
+"""Programs of the private servers: those in PATH if they are supported, else of the packages, else elsewhere."""
 
 import platform
 import sys
@@ -24,55 +24,115 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def install(folder: Path, *programs: str, major: int = 18) -> Path:
-    """Put programs into a folder, which print the version of PostgreSQL."""
+POSTGRES = ("postgres", "initdb", "pg_isready")
+VALKEY = "Valkey server v=9.1.0 sha=0"
+
+
+def install(folder: Path, *programs: str, major: int = 18, prints: str = "") -> Path:
+    """Put programs into a folder, which print the version of PostgreSQL, or another line."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in programs:
-        (folder / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) {major}.3 (Debian)'\n")
+        (folder / name).write_text(f"#!/bin/sh\necho '{prints or f'{name} (PostgreSQL) {major}.3 (Debian)'}'\n")
         (folder / name).chmod(0o755)
     return folder
 
 
-def test_packages_take_precedence_over_servers_of_the_machine(
-    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Their versions are those that are tested."""
-    install(machine, "postgres", "initdb", "valkey-server")
-    packaged = install(tmp_path / "site" / "pginstall" / "bin", "postgres", "initdb")
-    broker = install(tmp_path / "site" / "_binaries" / "linux-aarch64", "valkey-server")
+@pytest.fixture
+def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package of PostgreSQL 18 and of Valkey; the folder of the former's programs."""
+    install(tmp_path / "site" / "_binaries" / "linux-aarch64", "valkey-server", prints=VALKEY)
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path / "site")])
     monkeypatch.setattr(binaries, "find_spec", lambda _package: spec)
-
-    assert binaries.find_postgres_program("initdb") == packaged / "initdb"
-    assert binaries.find_valkey_server() == broker / "valkey-server"
+    return install(tmp_path / "site" / "pginstall" / "bin", *POSTGRES, "pg_dump")
 
 
-def test_servers_of_the_machine_are_used_without_packages(machine: Path) -> None:
-    """Redis does where there is no Valkey."""
-    install(machine, "postgres", "initdb", "redis-server")
-    assert binaries.find_postgres_program("initdb") == machine / "initdb"
-    assert binaries.find_valkey_server() == machine / "redis-server"
+@pytest.mark.parametrize("major", [17, 18, 19])
+def test_supported_postgres_in_path_takes_precedence_over_the_package(
+    major: int, machine: Path, packaged: Path
+) -> None:
+    """The operator installed it, and keeps it up to date."""
+    install(machine, *POSTGRES, major=major)
 
-    install(machine, "valkey-server")
-    assert binaries.find_valkey_server() == machine / "valkey-server"
+    assert binaries.find_postgres_folder() == machine
+    assert binaries.find_postgres_folder(18) == (machine if major == 18 else packaged)
 
 
-def test_newest_postgres_of_the_machine_is_used(machine: Path, tmp_path: Path) -> None:
-    """All programs are of one version, also of those that are not in PATH."""
-    install(machine, "postgres", "initdb", major=15)
-    install(tmp_path / "postgresql" / "17" / "bin", "postgres", "initdb", major=17)
-    newest = install(tmp_path / "postgresql" / "18" / "bin", "postgres", "initdb", major=18)
+@pytest.mark.parametrize("programs", [POSTGRES, ("postgres", "pg_isready")])
+def test_package_replaces_postgres_in_path_that_is_too_old_or_incomplete(
+    programs: tuple[str, ...], machine: Path, packaged: Path
+) -> None:
+    """A data directory could not be created with it."""
+    install(machine, *programs, major=16 if "initdb" in programs else 18)
 
-    assert binaries.find_postgres_program("postgres") == newest / "postgres"
+    assert binaries.find_postgres_folder() == packaged
+
+
+@pytest.mark.usefixtures("machine")
+def test_package_takes_precedence_over_postgres_outside_of_path(packaged: Path, tmp_path: Path) -> None:
+    """An operator who wants it used puts it into PATH; an older folder of data gets it anyway."""
+    outside = install(tmp_path / "postgresql" / "17" / "bin", *POSTGRES, major=17)
+
+    assert binaries.find_postgres_folder() == packaged
+    assert binaries.find_postgres_folder(17) == outside
+
+
+def test_links_in_path_lead_to_the_folder_with_all_programs(machine: Path, tmp_path: Path) -> None:
+    """Distributions link single programs into PATH."""
+    install(folder := tmp_path / "opt" / "pgsql" / "bin", *POSTGRES)
+    (machine / "postgres").symlink_to(folder / "postgres")
+
+    assert binaries.find_postgres_folder() == folder
+
+
+def test_clients_are_the_newest_of_all(machine: Path, packaged: Path) -> None:
+    """An older client refuses a newer server, so PATH does not decide."""
+    install(machine, *POSTGRES, "pg_dump", major=17)
+    assert binaries.find_postgres_program("pg_dump") == packaged / "pg_dump"
+
+    install(machine, "pg_dump", major=19)
+    binaries.read_version.cache_clear()
+    assert binaries.find_postgres_program("pg_dump") == machine / "pg_dump"
+
+
+@pytest.mark.parametrize(
+    ("name", "prints", "is_used"),
+    [
+        ("valkey-server", "Valkey server v=8.1.1 sha=0", True),
+        ("redis-server", "Redis server v=7.0.15 sha=0", True),
+        ("redis-server", "Redis server v=6.2.1 sha=0", False),
+        ("valkey-server", "Valkey server v=7.2.5 sha=0", False),
+        ("redis-server", "Valkey server v=8.1.1 sha=0", True),
+        ("valkey-server", "something else 9", False),
+    ],
+)
+@pytest.mark.usefixtures("packaged")
+def test_supported_broker_in_path_takes_precedence_over_the_package(
+    name: str, prints: str, is_used: bool, machine: Path
+) -> None:
+    """A program is what it prints: some distributions give Valkey the name of Redis."""
+    install(machine, name, prints=prints)
+
+    assert (binaries.find_valkey_server() == machine / name) is is_used
+
+
+def test_newest_postgres_outside_of_path_is_used_without_package(machine: Path, tmp_path: Path) -> None:
+    """One in PATH that is too old is no reason to start none."""
+    install(machine, *POSTGRES, major=15)
+    install(tmp_path / "postgresql" / "17" / "bin", *POSTGRES, major=17)
+    newest = install(tmp_path / "postgresql" / "18" / "bin", *POSTGRES, major=18)
+
+    assert binaries.find_postgres_folder() == newest
     assert binaries.find_postgres_program("initdb") == newest / "initdb"
 
 
 def test_postgres_that_is_too_old_is_not_used(machine: Path) -> None:
-    """A data directory could not be created with it."""
-    install(machine, "postgres", "initdb", major=16)
+    """Neither as a server nor as a client."""
+    install(machine, *POSTGRES, major=16)
 
     with pytest.raises(StackError, match="PostgreSQL 17 or newer is missing"):
-        binaries.find_postgres_program("postgres")
+        binaries.find_postgres_folder()
+    with pytest.raises(StackError, match="PostgreSQL 17 or newer is missing"):
+        binaries.find_postgres_program("initdb")
 
 
 APT = ("apt-get install postgresql-17", "apt-get install valkey-server")
@@ -96,7 +156,7 @@ def test_missing_server_error_names_the_package_for_this_machine(
     monkeypatch.setattr(platform, "machine", lambda: processor)
 
     with pytest.raises(StackError) as postgres:
-        binaries.find_postgres_program("postgres")
+        binaries.find_postgres_folder()
     with pytest.raises(StackError) as broker:
         binaries.find_valkey_server()
 
