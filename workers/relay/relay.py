@@ -65,7 +65,7 @@ class Relay:
         """Relay until `stop` is set.
 
         Raises:
-            RelayStoppedError: The target refuses what is sent, or the relay was removed or moved.
+            RelayStoppedError: The target refuses what is sent, or the relay was removed, moved or is after the log.
         """
         try:
             while not stop.is_set():
@@ -136,6 +136,11 @@ class Relay:
                 f"relay {self.name}: its position went back from {self._position} to {position}. If the database was"
                 " restored, or failed over to a server that lacked these events, positions are used again for other"
                 f" events: follow {AFTER_A_RESTORE}"
+            )
+        if position is not None and self._position is None and position > (newest := self.feed.find_newest_position()):
+            raise self._stop(
+                f"the position {position} of relay {self.name} is after the end of the log, {newest}: follow"
+                f" {AFTER_A_RESTORE}"
             )
         if position is None and self._was_holder:
             log.info("another process relays", extra={"component": self.name})

@@ -129,8 +129,7 @@ def _begin(
     ledger: OpenLedger, lease: RelayLease, feed: EventFeed, name: str, target: "_Destination", start: int | None
 ) -> str | None:
     """Create, move or continue the relay; return what prevents it. The audit log says if it did not just continue."""
-    newest = feed.find_newest_position()
-    if start is not None and start > newest:
+    if start is not None and start > (newest := feed.find_newest_position()):
         return f"position {start} is after the end of the log, which is {newest}"
     is_moved = start is not None or lease.is_new()
     try:
@@ -145,11 +144,6 @@ def _begin(
         position = lease.begin(start)
     if position is None and start is not None:
         return f"another process relays {name}: stop it first, then start this one again"
-    if position is not None and position > (newest := feed.find_newest_position()):
-        lease.release()
-        return (
-            f"the position {position} of relay {name} is after the end of the log, {newest}: follow {AFTER_A_RESTORE}"
-        )
     if position is not None and is_moved:
         ledger.open_audit_log().record(
             "moved_relay", None, describe_values(name=name, url=target.shown, position=position)

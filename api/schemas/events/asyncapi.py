@@ -1,4 +1,4 @@
-"""The AsyncAPI document of the stream of events and of webhooks: https://www.asyncapi.com.
+"""The AsyncAPI document of the stream of events, of webhooks and of relays: https://www.asyncapi.com.
 
 Generators of clients and of documentation read it. It has the schemas of `event_schemas`, and what carries their
 messages.
@@ -10,15 +10,16 @@ from urllib.parse import urlsplit
 
 from api.schemas.events.cloud_event import CloudEvent, describe_message_envelope
 from api.schemas.events.event_schemas import Schema, event_schemas, message_schemas
-from domain.webhooks.cloud_events import ONE_EVENT
+from domain.webhooks.cloud_events import BATCH, ONE_EVENT
 
 ASYNCAPI_VERSION: Final = "3.0.0"
 """The newest version that all of AsyncAPI's own tools read."""
 HTTP_BINDING: Final = "0.3.0"
+KAFKA_BINDING: Final = "0.5.0"
 JSON: Final = "application/json"
 DESCRIPTION: Final = (
-    "Events of the ledger, as a stream and as webhook messages. Within v1, types and members are only added: accept "
-    "those that you do not know."
+    "Events of the ledger, as a stream, as webhook messages and as relays send them. Within v1, types and members are "
+    "only added: accept those that you do not know."
 )
 STREAM: Final = (
     "Server-sent events: first those after a position, then new ones as they appear. `id` is the position, `event` the "
@@ -28,6 +29,15 @@ STREAM: Final = (
 WEBHOOK: Final = (
     "Requests to the URL of an endpoint, signed as Standard Webhooks 1.0. A message can arrive more than once, and "
     "after a message about a newer event. An endpoint with the format `cloudevents` gets it as `data` of a CloudEvent."
+)
+RELAY_TOPIC: Final = (
+    "Records that `ledger relay` writes to a topic, in the binary mode of CloudEvents: the value is the event as the "
+    "stream has it, the attributes are headers, and the key is the id of the history, whose events so stay in order. "
+    "Delivery is at least once: ignore a record whose position is not greater than all before it in its partition."
+)
+RELAY_REQUESTS: Final = (
+    "Requests of `ledger relay` to a URL: a batch of CloudEvents in the order of the log. A status from 200 to 299 "
+    "acknowledges it; after any other answer it is sent again. With a secret it is signed as webhook messages are."
 )
 HEADERS: Final[Schema] = {
     "type": "object",
@@ -59,6 +69,8 @@ def describe_messages(public_url: str, stream_query: Schema) -> Schema:
     posted = {f"message.{name}": _describe_message(schema) | SIGNED for name, schema in message_schemas().items()}
     events["event.cloudEvent"] = _describe_envelope(CloudEvent.model_json_schema())
     posted["message.cloudEvent"] = _describe_envelope(describe_message_envelope()) | SIGNED
+    relayed = {f"record.{name}": _describe_record(name) for name in event_schemas()}
+    batch = {"batch.cloudEvents": _describe_batch()}
     return {
         "asyncapi": ASYNCAPI_VERSION,
         "id": "urn:redemption-ledger",
@@ -74,7 +86,12 @@ def describe_messages(public_url: str, stream_query: Schema) -> Schema:
             "endpoint": {
                 "host": "{host}",
                 "protocol": "https",
-                "variables": {"host": {"description": "Host of the URL of a webhook endpoint."}},
+                "variables": {"host": {"description": "Host of the URL of a webhook endpoint, or of a relay."}},
+            },
+            "kafka": {
+                "host": "{brokers}",
+                "protocol": "kafka",
+                "variables": {"brokers": {"description": "Brokers of the URL of a relay."}},
             },
         },
         "channels": {
@@ -90,14 +107,33 @@ def describe_messages(public_url: str, stream_query: Schema) -> Schema:
                 "servers": [{"$ref": "#/servers/endpoint"}],
                 "messages": _refer_to(posted),
             },
+            "relayTopic": {
+                "address": "{topic}",
+                "description": RELAY_TOPIC,
+                "servers": [{"$ref": "#/servers/kafka"}],
+                "parameters": {"topic": {"description": "Topic of the URL of a relay."}},
+                "messages": _refer_to(relayed),
+            },
+            "relayRequests": {
+                "address": None,
+                "description": RELAY_REQUESTS,
+                "servers": [{"$ref": "#/servers/endpoint"}],
+                "messages": _refer_to(batch),
+            },
         },
         "operations": {
             "sendEvents": _describe_sending("events", "GET", "Send events to readers of the stream", stream_query),
             "sendWebhooks": _describe_sending("webhooks", "POST", "Send messages to webhook endpoints"),
+            "sendRecords": _describe_sending("relayTopic", None, "Send events to a topic of Kafka"),
+            "sendBatches": _describe_sending("relayRequests", "POST", "Send events to a URL in batches"),
         },
         "components": {
-            "messages": events | posted,
-            "schemas": {"webhookHeaders": HEADERS},
+            "messages": events | posted | relayed | batch,
+            "schemas": {
+                "webhookHeaders": HEADERS,
+                "batchHeaders": {name: HEADERS[name] for name in ("type", "properties")},
+                "recordHeaders": _describe_record_headers(),
+            },
             "securitySchemes": {
                 "apiKey": {
                     "type": "http",
@@ -132,14 +168,46 @@ def _describe_envelope(payload: Schema) -> Schema:
     }
 
 
-def _describe_sending(channel: str, method: str, summary: str, query: Schema | None = None) -> Schema:
-    queries = {} if query is None else {"query": query}
+def _describe_record(name: str) -> Schema:
+    """Return the message of a record: its value is the event as the stream has it."""
     return {
-        "action": "send",
-        "channel": {"$ref": f"#/channels/{channel}"},
-        "summary": summary,
-        "bindings": {"http": {"method": method, **queries, "bindingVersion": HTTP_BINDING}},
+        "name": name,
+        "title": name,
+        "contentType": JSON,
+        "headers": {"$ref": "#/components/schemas/recordHeaders"},
+        "payload": {"$ref": f"#/components/messages/event.{name}/payload"},
+        "bindings": {"kafka": {"key": {"type": "string", "format": "uuid"}, "bindingVersion": KAFKA_BINDING}},
     }
+
+
+def _describe_record_headers() -> Schema:
+    """Return the JSON Schema of a record's headers: the attributes of its CloudEvent."""
+    attributes = CloudEvent.model_json_schema()["properties"]
+    content_type, _ = attributes.pop("datacontenttype"), attributes.pop("data")
+    return {
+        "type": "object",
+        "properties": {"content-type": content_type, **{f"ce_{name}": each for name, each in attributes.items()}},
+        "required": ["content-type", *(f"ce_{name}" for name in attributes)],
+    }
+
+
+def _describe_batch() -> Schema:
+    return {
+        "name": "CloudEvents",
+        "title": "CloudEvents",
+        "summary": "At least one event, and as many as fit into a request.",
+        "contentType": BATCH,
+        "headers": {"$ref": "#/components/schemas/batchHeaders"},
+        "payload": {"type": "array", "minItems": 1, "items": CloudEvent.model_json_schema()},
+    }
+
+
+def _describe_sending(channel: str, method: str | None, summary: str, query: Schema | None = None) -> Schema:
+    sending: Schema = {"action": "send", "channel": {"$ref": f"#/channels/{channel}"}, "summary": summary}
+    if method is None:
+        return sending
+    queries = {} if query is None else {"query": query}
+    return sending | {"bindings": {"http": {"method": method, **queries, "bindingVersion": HTTP_BINDING}}}
 
 
 def _refer_to(messages: Mapping[str, Schema]) -> Schema:

@@ -46,5 +46,7 @@ def test_parser_reads_every_message_without_a_fault_and_notices_faults(tmp_path:
 
     events, posted = (f"event.{name}" for name in event_schemas()), (f"message.{name}" for name in message_schemas())
     assert printed["whole"]["faults"] == []
-    assert set(printed["whole"]["messages"]) == {*events, *posted, "event.cloudEvent", "message.cloudEvent"}
+    records = (f"record.{name}" for name in event_schemas())
+    envelopes = ("event.cloudEvent", "message.cloudEvent", "batch.cloudEvents")
+    assert set(printed["whole"]["messages"]) == {*events, *posted, *records, *envelopes}
     assert [name for name in broken if not printed[name]["faults"]] == []

@@ -278,11 +278,8 @@ def test_relays_are_listed(terminal: Terminal, bench: LedgerBench) -> None:
     assert (row["relayed_at"], row["holder"]) == (None, "h:1")
 
 
-def test_position_after_the_log_is_shown_and_refused(
-    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_position_after_the_log_is_shown_and_refused(terminal: Terminal, bench: LedgerBench) -> None:
     """The relay would leave out what the log gets up to there."""
-    monkeypatch.setattr(Relay, "run", lambda relay, _: relay.lease.release())
     bench.issue()
     lease = lease_of(bench)
     lease.advance(0, 5)
@@ -291,7 +288,7 @@ def test_position_after_the_log_is_shown_and_refused(
     refused = terminal.ledger("relay", "--to", "https://example.com/x", "--name", "orders")
     listed = terminal.ledger("relays").out
 
-    assert refused.status == ExitCode.REFUSED
+    assert refused.status == ExitCode.SERVICE
     assert "the position 5 of relay orders is after the end of the log, 1: " in refused.err
     assert "after the end of the log passes on nothing: follow docs/how-to/relay-events.md#after" in listed
     assert orjson.loads(terminal.ledger("relays", "--json").out)[0]["is_beyond"]

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from unittest.mock import patch
 
+import jsonschema_rs
 import orjson
 import pytest
 
+from api.schemas.events.asyncapi import describe_messages
 from projections.database.errors import StorageUnavailableError
 from tests.integration.workers.relay.relay_bench import (
     ScriptedSink,
@@ -17,6 +19,7 @@ from tests.integration.workers.relay.relay_bench import (
 )
 from tests.support.ledger.ledger_bench import LedgerBench
 from workers.relay import relay as module
+from workers.relay.kafka_sink import write_headers
 from workers.relay.relay import RelayStoppedError
 from workers.relay.sink import RelayRecord, SinkRefusedError, SinkTooLargeError, SinkUnavailableError
 
@@ -57,6 +60,24 @@ def test_record_has_what_the_feed_has(full: LedgerBench, sink: ScriptedSink) -> 
     assert [orjson.loads(record.data) for record in records] == [envelope.pop("data") for envelope in envelopes]
     assert [record.attributes for record in records] == envelopes
     assert [int(envelope["id"]) for envelope in envelopes] == sink.positions
+
+
+def test_records_and_batches_are_those_of_the_asyncapi_document(full: LedgerBench, sink: ScriptedSink) -> None:
+    """Headers of a topic's records, and the array of a request; a record without one of its headers is none."""
+    relay_all(open_relay(full, sink))
+    components = describe_messages("https://codes.example.com", {})["components"]
+    headers = jsonschema_rs.Draft202012Validator(components["schemas"]["recordHeaders"], validate_formats=True)
+    batches = jsonschema_rs.Draft202012Validator(
+        components["messages"]["batch.cloudEvents"]["payload"], validate_formats=True
+    )
+
+    for batch in sink.received:
+        batches.validate([orjson.loads(record.envelope) for record in batch])
+        for record in batch:
+            written = {name: value.decode() for name, value in write_headers(record) if isinstance(value, bytes)}
+            headers.validate(written)
+            assert written.keys() == components["schemas"]["recordHeaders"]["properties"].keys()
+    assert not batches.is_valid([])
 
 
 def test_batch_is_repeated_until_it_is_acknowledged(full: LedgerBench, sink: ScriptedSink) -> None:
@@ -239,6 +260,21 @@ def test_position_that_went_back_stops_the_relay(full: LedgerBench, sink: Script
 
     with pytest.raises(RelayStoppedError, match=r"went back from \d+ to 2.*after-a-restore"):
         relay.relay_batch()
+
+
+def test_standby_that_takes_over_after_a_restore_stops(full: LedgerBench, sink: ScriptedSink) -> None:
+    """The position is after the end of the restored log: it would leave out the events up to there."""
+    first, standby = open_relay(full, sink), open_relay(full, sink)
+    first.relay_batch()
+    assert standby.relay_batch() == 0
+    first.lease.release()
+    full.rows("UPDATE relays SET position = 99 RETURNING 1")
+
+    with pytest.raises(RelayStoppedError, match=r"position 99 of relay r is after the end of the log, \d+: .*restore"):
+        standby.run(Stopping(after=2))
+
+    assert "after the end of the log" in str(only_row(full).last_error)
+    assert only_row(full).holder is None
 
 
 def test_removed_relay_ends_its_processes(full: LedgerBench, sink: ScriptedSink) -> None:
