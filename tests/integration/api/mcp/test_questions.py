@@ -14,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 
 from api.auth.scopes import SCOPES
 from api.cli.doctor.database import BEHIND_DATABASE
+from api.errors import ApplicationError
 from api.http.dependencies import Identity
 from api.main import collect_tools
 from api.mcp import questions
@@ -21,6 +22,7 @@ from api.mcp.questions import Answer, Questions
 from api.mcp.read_only_services import POOL_SIZE
 from api.rate_limits.caller_limit import QUESTIONS, CallerLimit
 from api.settings import ApiSettings
+from api.use_cases.heavy_reads import HeavyReads
 from api.use_cases.services import Caller, Services
 from domain.ports import Accepted
 from projections.repositories.audit_reader import AuditReader
@@ -369,6 +371,19 @@ def test_doctor_finds_what_the_command_finds(shared_app: AppClient, admin: Conne
     assert all(check["remedy"]["untrusted_text"] for check in report["checks"] if check["status"] == "wrong")
     support = over_http(shared_app, shared_app.key("support"))
     assert "run_doctor" not in list_tools(support)
+
+
+def test_doctor_does_not_wait_for_reads_of_long_histories(admin: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of these takes the only slot, maybe for as long as operators look for what is slow."""
+
+    async def refuse(*_: object) -> None:
+        raise ApplicationError("OVERLOADED")
+
+    monkeypatch.setattr(HeavyReads, "run", refuse)
+    history = ask(admin, "codes_history", code_id=str(uuid4())).structured_content
+
+    assert history["problem"]["code"] == "OVERLOADED"
+    assert ask(admin, "run_doctor").structured_content["answer"]["checks"]
 
 
 def test_question_about_what_does_not_exist_has_the_problem_of_its_route(admin: Connect) -> None:
