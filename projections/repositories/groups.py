@@ -125,6 +125,10 @@ class GroupRepository:
         rows = self._db.fetch_all(RepositoriesSql.takes_rebinds, name)
         return bool(rows and rows[0][0])
 
+    def count_reserved(self, name: str) -> int:
+        """Return how many uses of its codes are reserved: their invitations are not sent yet."""
+        return int(self._db.fetch_all(RepositoriesSql.reserved_in_group, name)[0][0])
+
     def list_rebind_targets(self) -> list[str]:
         """Return the names of the first groups to which recipients may move their access."""
         return [row[0] for row in self._db.fetch_all(RepositoriesSql.groups_that_take_rebinds, REBIND_TARGETS_MAX)]

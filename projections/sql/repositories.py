@@ -124,6 +124,7 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(APPROVALS, BA
     refused_callbacks: LiteralString
     groups_that_take_rebinds: LiteralString
     takes_rebinds: LiteralString
+    reserved_in_group: LiteralString
     let_group_take_rebinds: LiteralString
     group_of_name: LiteralString
     upsert_group: LiteralString

@@ -338,6 +338,9 @@ SELECT name FROM invite_groups WHERE takes_rebinds ORDER BY name LIMIT %s;
 -- name: takes_rebinds
 SELECT takes_rebinds FROM invite_groups WHERE name = %s;
 
+-- name: reserved_in_group
+SELECT count(*) FROM reservations r JOIN code_balances b USING (code_id) WHERE r.status = 'live' AND b.group_name = %s;
+
 -- name: let_group_take_rebinds
 UPDATE invite_groups SET takes_rebinds = %s WHERE name = %s;
 

@@ -127,7 +127,13 @@ def _change(context: PlanContext, before: GroupEntry, after: GroupEntry) -> Plan
         return set_channel(audit_log, after.name, kind, after.channel.settings).secret
 
     return PlannedChange(
-        kind="group", name=after.name, action="change", differences=differences, live={}, perform=perform
+        kind="group",
+        name=after.name,
+        action="change",
+        differences=differences,
+        # Their invitations are sent with the new texts and logo, and through the new channel.
+        live={"reserved": GroupRepository(context.services.storage).count_reserved(after.name)},
+        perform=perform,
     )
 
 

@@ -142,6 +142,14 @@ def test_people_who_wait_are_an_effect(apply: Apply, bench: LedgerBench) -> None
     assert "  then: available 0, counted 1, waiting 0\n" in planned.out
 
 
+def test_reserved_uses_of_a_group_are_shown(apply: Apply, bench: LedgerBench) -> None:
+    """Their invitations are not sent yet, and will have the new texts; those of other groups do not count."""
+    for group in ("VIP", "VIP", "other"):
+        bench.redeem(bench.issue(group=group), "li.wei@example.com")
+
+    assert "change group VIP (now: reserved 2)\n" in apply('[[groups]]\nname = "VIP"\naccent = "#1f5fbf"').out
+
+
 def test_logo_is_a_field_as_any_other(apply: Apply, terminal: Terminal, tmp_path: Path) -> None:
     """It is stored, exported, and removed when the file leaves it out."""
     (logo := tmp_path / "logo.png").write_bytes(make_png(240, 64))
