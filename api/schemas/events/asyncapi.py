@@ -64,7 +64,6 @@ def describe_messages(public_url: str, stream_query: Schema) -> Schema:
         public_url: Address of the ledger.
         stream_query: JSON Schema of the query of requests to the stream.
     """
-    server = urlsplit(public_url)
     events = {f"event.{name}": _describe_message(schema) for name, schema in event_schemas().items()}
     posted = {f"message.{name}": _describe_message(schema) | SIGNED for name, schema in message_schemas().items()}
     events["event.cloudEvent"] = _describe_envelope(CloudEvent.model_json_schema())
@@ -76,50 +75,13 @@ def describe_messages(public_url: str, stream_query: Schema) -> Schema:
         "id": "urn:redemption-ledger",
         "info": {"title": "Redemption Ledger: events", "version": "1.0.0", "description": DESCRIPTION},
         "defaultContentType": JSON,
-        "servers": {
-            "ledger": {
-                "host": server.netloc,
-                **({"pathname": path} if (path := server.path.rstrip("/")) else {}),
-                "protocol": server.scheme,
-                "security": [{"$ref": "#/components/securitySchemes/apiKey"}],
-            },
-            "endpoint": {
-                "host": "{host}",
-                "protocol": "https",
-                "variables": {"host": {"description": "Host of the URL of a webhook endpoint, or of a relay."}},
-            },
-            "kafka": {
-                "host": "{brokers}",
-                "protocol": "kafka",
-                "variables": {"brokers": {"description": "Brokers of the URL of a relay."}},
-            },
-        },
+        "servers": _describe_servers(public_url),
         "channels": {
-            "events": {
-                "address": "/api/v1/events/stream",
-                "description": STREAM,
-                "servers": [{"$ref": "#/servers/ledger"}],
-                "messages": _refer_to(events),
-            },
-            "webhooks": {
-                "address": None,
-                "description": WEBHOOK,
-                "servers": [{"$ref": "#/servers/endpoint"}],
-                "messages": _refer_to(posted),
-            },
-            "relayTopic": {
-                "address": "{topic}",
-                "description": RELAY_TOPIC,
-                "servers": [{"$ref": "#/servers/kafka"}],
-                "parameters": {"topic": {"description": "Topic of the URL of a relay."}},
-                "messages": _refer_to(relayed),
-            },
-            "relayRequests": {
-                "address": None,
-                "description": RELAY_REQUESTS,
-                "servers": [{"$ref": "#/servers/endpoint"}],
-                "messages": _refer_to(batch),
-            },
+            "events": _describe_channel("/api/v1/events/stream", STREAM, "ledger", events),
+            "webhooks": _describe_channel(None, WEBHOOK, "endpoint", posted),
+            "relayTopic": _describe_channel("{topic}", RELAY_TOPIC, "kafka", relayed)
+            | {"parameters": {"topic": {"description": "Topic of the URL of a relay."}}},
+            "relayRequests": _describe_channel(None, RELAY_REQUESTS, "endpoint", batch),
         },
         "operations": {
             "sendEvents": _describe_sending("events", "GET", "Send events to readers of the stream", stream_query),
@@ -142,6 +104,37 @@ def describe_messages(public_url: str, stream_query: Schema) -> Schema:
                 }
             },
         },
+    }
+
+
+def _describe_servers(public_url: str) -> Schema:
+    server = urlsplit(public_url)
+    return {
+        "ledger": {
+            "host": server.netloc,
+            **({"pathname": path} if (path := server.path.rstrip("/")) else {}),
+            "protocol": server.scheme,
+            "security": [{"$ref": "#/components/securitySchemes/apiKey"}],
+        },
+        "endpoint": {
+            "host": "{host}",
+            "protocol": "https",
+            "variables": {"host": {"description": "Host of the URL of a webhook endpoint, or of a relay."}},
+        },
+        "kafka": {
+            "host": "{brokers}",
+            "protocol": "kafka",
+            "variables": {"brokers": {"description": "Brokers of the URL of a relay."}},
+        },
+    }
+
+
+def _describe_channel(address: str | None, description: str, server: str, messages: Mapping[str, Schema]) -> Schema:
+    return {
+        "address": address,
+        "description": description,
+        "servers": [{"$ref": f"#/servers/{server}"}],
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
     }
 
 
@@ -208,7 +201,3 @@ def _describe_sending(channel: str, method: str | None, summary: str, query: Sch
         return sending
     queries = {} if query is None else {"query": query}
     return sending | {"bindings": {"http": {"method": method, **queries, "bindingVersion": HTTP_BINDING}}}
-
-
-def _refer_to(messages: Mapping[str, Schema]) -> Schema:
-    return {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
