@@ -30,6 +30,7 @@ from tests.support.waiting import WAIT_S_MAX
 pytestmark = pytest.mark.slow
 
 GUIDE = ROOT / "docs" / "how-to" / "call-the-api.md"
+TUTORIAL = ROOT / "docs" / "tutorial" / "integrate-a-shop.md"
 EXAMPLE = re.compile(r"```ts\n(.*?)```\s+```text\n(.*?)```", re.DOTALL)
 OPTIONS = ("--strict", "--module", "nodenext", "--target", "es2022", "--noUncheckedIndexedAccess", "--types", "node")
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -57,31 +58,32 @@ def project(document: Document, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-@pytest.fixture(scope="module")
-def guide(project: Path) -> str:
-    """What the guide prints; its program is compiled in the project, and `tsc` checks the types."""
-    examples = EXAMPLE.findall(GUIDE.read_text("utf-8"))
-    (project / "guide.ts").write_text("\n".join(code for code, _ in examples), "utf-8")
+def compile_page(project: Path, page: Path) -> str:
+    """Return what a page prints; its program is compiled in the project, and `tsc` checks the types."""
+    examples = EXAMPLE.findall(page.read_text("utf-8"))
+    (program := project / f"{page.stem}.ts").write_text("\n".join(code for code, _ in examples), "utf-8")
     roots = ("--typeRoots", str(node_programs.FOLDER / "node_modules" / "@types"))
-    compiled = node_programs.run_program("tsc", *OPTIONS, *roots, str(project / "guide.ts"))
+    compiled = node_programs.run_program("tsc", *OPTIONS, *roots, str(program))
     assert compiled.returncode == 0, compiled.stdout
     return "".join(expected for _, expected in examples)
 
 
-def test_installed_package_prints_what_the_page_shows(project: Path, guide: str, postgres_url: str) -> None:
+@pytest.mark.parametrize("page", [GUIDE, TUTORIAL], ids=lambda page: page.stem)
+def test_installed_package_prints_what_the_page_shows(page: Path, project: Path, postgres_url: str) -> None:
     """Redeem, issue, campaign, hand-out, feed and webhook, against a served API."""
+    expected = compile_page(project, page)
     with serve_app(postgres_url) as (app, url):
         key = app.key("admin")["Authorization"].removeprefix("Bearer ")
-        printed = run("node", "guide.js", cwd=project, URL=url, KEY=key)
+        printed = run("node", f"{page.stem}.js", cwd=project, URL=url, KEY=key)
 
-    assert printed == guide != ""
+    assert printed == expected != ""
 
 
-@pytest.mark.usefixtures("guide")
 def test_guide_names_a_setting_that_is_missing(project: Path) -> None:
     """It does not send the text of nothing."""
+    compile_page(project, GUIDE)
     with pytest.raises(AssertionError, match="Set URL and KEY in the environment"):
-        run("node", "guide.js", cwd=project, URL="http://127.0.0.1:1", KEY="")
+        run("node", f"{GUIDE.stem}.js", cwd=project, URL="http://127.0.0.1:1", KEY="")
 
 
 @pytest.fixture(scope="module")
