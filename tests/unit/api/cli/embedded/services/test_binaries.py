@@ -38,8 +38,9 @@ def install(folder: Path, *programs: str, major: int = 18, prints: str = "") -> 
 
 
 @pytest.fixture
-def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The package of PostgreSQL 18 and of Valkey; the folder of the former's programs."""
+def packaged(machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The packages of PostgreSQL 18 and of Valkey on that machine; the folder of the former's programs."""
+    assert not list(machine.iterdir())
     install(tmp_path / "site" / "_binaries" / "linux-aarch64", "valkey-server", prints=VALKEY)
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path / "site")])
     monkeypatch.setattr(binaries, "find_spec", lambda _package: spec)
@@ -67,7 +68,6 @@ def test_package_replaces_postgres_in_path_that_is_too_old_or_incomplete(
     assert binaries.find_postgres_folder() == packaged
 
 
-@pytest.mark.usefixtures("machine")
 def test_package_takes_precedence_over_postgres_outside_of_path(packaged: Path, tmp_path: Path) -> None:
     """An operator who wants it used puts it into PATH; an older folder of data gets it anyway."""
     outside = install(tmp_path / "postgresql" / "17" / "bin", *POSTGRES, major=17)
