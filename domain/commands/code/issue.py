@@ -12,6 +12,7 @@ from domain.errors import CampaignHasEnded, ContradictoryTerms, NamedCampaignUnk
 from domain.events.code import CodeIssued
 from domain.events.code_terms import CodeTerms
 from domain.events.hand_out import CodeHandedOut
+from domain.model.campaign import Campaign
 from domain.ports import CodeDraft
 from domain.values.group_name import NamesGroup
 from domain.working_set import WorkingSet
@@ -67,11 +68,7 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
     if campaign is not None and campaign.ended_by is not None:
         raise CampaignHasEnded(why="issue")
     stamp = event_stamp(command.context, None)
-    days, terms = command.valid_for_days, command.terms
-    if days is None and campaign is not None and terms.expires_at is None:
-        days = campaign.terms.valid_for_days
-    if days is not None:
-        terms = structs.replace(terms, expires_at=end_after(days, terms, stamp.now))
+    terms = _end_terms(command, campaign, stamp.now)
     check_terms(structs.asdict(terms))
     check_agreement(terms)
     shared_fields = stamp.fields
@@ -86,6 +83,14 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
         return Decision(command.code_id, [event], code_text=command.text)
     handed_out = CodeHandedOut(**shared_fields, **command.handed_out._asdict())
     return Decision(command.code_id, [event, handed_out], code_text=command.text)
+
+
+def _end_terms(command: IssueCode, campaign: Campaign | None, now: datetime) -> CodeTerms:
+    """Return the terms with the end by days: those of the code, or of its campaign if the code has no own end."""
+    days, terms = command.valid_for_days, command.terms
+    if days is None and campaign is not None and terms.expires_at is None:
+        days = campaign.terms.valid_for_days
+    return terms if days is None else structs.replace(terms, expires_at=end_after(days, terms, now))
 
 
 def end_after(days: int, terms: CodeTerms, now: datetime) -> datetime:

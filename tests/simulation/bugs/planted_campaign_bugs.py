@@ -249,7 +249,7 @@ def report_that_comes_again_suppresses_again(patch: Patch) -> None:
 
 def hand_out_ends_all_codes_alike(patch: Patch) -> None:
     """The days from the hand-out of a code to its end are shown to the recipient, and the code has no such end."""
-    patch.setattr(issue, "_end_terms", lambda command, _now: command.terms)
+    patch.setattr(issue, "_end_terms", lambda command, _campaign, _now: command.terms)
 
 
 def code_works_until_its_day_is_over(patch: Patch) -> None:
