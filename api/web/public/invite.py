@@ -61,8 +61,8 @@ async def send_form(
         redemption = await redeem(services, visitor.caller, address.email, text, language=language)
     except ApplicationError as error:
         explained = explain_refusal(error, code)
-        if wants_json(request):
-            return JSONResponse({"question": True}) if may_wait(explained) else _render_json(explained, language)
+        if wants_json(request) and not may_wait(explained):
+            return _render_json(explained, language)
         return render_invite(request, language, email=address.email, code=code, asked=address.email, error=explained)
     path = f"/r/{redemption.reservation.reservation_id}" + ("" if redemption.created else "?known=1")
     response: Response = see_other(path)

@@ -111,6 +111,13 @@ async function redeem() {
     headers: { Accept: "application/json", "Accept-Language": form.dataset.language },
     body: new URLSearchParams({ email: email.value, code: code.value, asked: asked.value }),
   });
+  if (response.headers.get("Content-Type").startsWith("text/html")) {
+    // The page offers the waiting list. Asking for it again would be another request, and another refusal.
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    document.querySelector("main").replaceWith(page.querySelector("main"));
+    document.getElementById("notice")?.focus();
+    return true;
+  }
   const answer = await response.json();
   if (answer.question) {
     form.submit(); // the page comes back with the question, as it does without JavaScript
