@@ -40,7 +40,7 @@ from api.web.admin.new_group import ask_about_new_group
 from api.web.forms import FormDep, FormFields, describe_reason_form, id_from_nonce, is_valid_reason, new_nonce
 from api.web.list_order import SortedBy
 from api.web.masking import mask_if_known
-from api.web.rendering import see_other
+from api.web.rendering import see_other, time_in_field
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer, ViewerWithForm
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import scale_to_largest
@@ -235,7 +235,10 @@ def _render_action(
     fields: FormFields | None = None,
 ) -> Response:
     """Ask for what an action needs; with status 422 if a form was sent that lacks some of it."""
-    counted, shown = _show_counts(admin, hand_out_id), fields or FormFields({})
+    counted = _show_counts(admin, hand_out_id)
+    # Without the start that was set, sending the form would begin to send emails.
+    starts_at = counted["progress"].details.hand_out.starts_at
+    shown = fields or FormFields({"starts_at": time_in_field(starts_at)} if counted["state"] == "scheduled" else {})
     reason = None if fields is None else fields.values.get("reason", "")
     is_refused_reason = reason is not None and not is_valid_reason(reason)
     missing = find_missing_values(admin.services, hand_out_id) if action == "resume" else []

@@ -288,6 +288,7 @@ def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin
     past = admin.submit(f"{path}/resume", path, **typed | {"starts_at": "2020-01-01T00:00"})
     scheduled = admin.submit(f"{path}/resume", path, **typed)
     page = read_page(admin.get(path).text)
+    set_start = read_page(admin.get(f"{path}/resume").text).find("input", id="starts_at").attributes["value"]
     takes = [queue.take(start - timedelta(seconds=1), 9), queue.take(start, 9)]
     admin.submit(f"{path}/pause", path, reason="too early")
 
@@ -297,6 +298,7 @@ def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin
     assert scheduled.status_code == 303
     assert page.find("article", id="hand-out").attributes["data-state"] == "scheduled"
     assert start.strftime("%Y-%m-%d %H:%M:%S") in page.find("article", id="hand-out").text
+    assert set_start == typed["starts_at"], "sent as it is, the form changes nothing"
     assert "Change start" in page.find("ul", class_="acts").text
     assert [len(rows) for rows in takes] == [0, 2]
     assert read_page(admin.get(path).text).find("article", id="hand-out").attributes["data-state"] == "paused"
