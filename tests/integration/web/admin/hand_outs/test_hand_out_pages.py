@@ -278,6 +278,19 @@ def test_pages_count_emails_and_codes_apart(admin: StaffBrowser) -> None:
     assert "count is not a whole number from 1 to 1,000" in refused.text
 
 
+@pytest.mark.parametrize(("max_uses", "is_warned"), [("1", True), ("2", False), ("", False)])
+def test_start_warns_of_more_codes_than_uses(admin: StaffBrowser, max_uses: str, *, is_warned: bool) -> None:
+    """And of a list without recipients."""
+    path = f"{create(admin, max_uses=max_uses)}/hand-outs"
+    hand_out = str(admin.submit(path, path, name="Newsletter", nonce=uuid4().hex).headers["location"])
+    empty = admin.get(f"{hand_out}/resume").text
+    upload(admin, hand_out, b"email\na@example.com\nb@example.com\n")
+    question = admin.get(f"{hand_out}/resume").text
+
+    assert ("no recipients yet" in empty, "no recipients yet" in question) == (True, False)
+    assert ("Uses left in the campaign: 1." in question) is is_warned
+
+
 def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin: StaffBrowser) -> None:
     """The page names the start, which can be changed or undone. One that is past is refused, and the reason stays."""
     path, now = create_draft(admin), app.services.now()
