@@ -61,7 +61,7 @@ def test_refused_customer_joins_by_the_page_and_takes_the_offered_use(app: AppCl
     form = {"email": "li@example.com", "code": campaign["code"]}
     refused = app.client.post("/invite", data=form, headers=PAGE)
     assert "Put me on the waiting list" in refused.text
-    asked = app.client.post("/invite", data=form, headers={"Accept": "application/json"})
+    asked = app.client.post("/invite", data=form, headers=PAGE | {"Accept": "application/json"})
     assert "Put me on the waiting list" in asked.text, "the script shows this page, and does not ask again for it"
 
     joined = app.client.post("/waiting", data=form, headers=PAGE, follow_redirects=False)
