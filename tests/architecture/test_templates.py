@@ -60,3 +60,26 @@ def test_name_that_the_code_lacks_is_found() -> None:
     unknown = list(unknown_names({"page.html": "{{ code.text }}\n{{ code.wording }}"}, {"code", "text"}))
 
     assert unknown == ["page.html:2: nothing in the code is named wording: rename it in this template too"]
+
+
+def lists_by_hand(templates: dict[str, str]) -> list[str]:
+    """Templates with a list whose headings the table component does not draw, or that is no cards on a phone."""
+    drawn = re.compile(r'<table class="list list-cards[^>]*>\s*\{\{ (?:table\.)?head\(')
+    return [
+        name for name, text in sorted(templates.items()) if len(drawn.findall(text)) != text.count('<table class="list')
+    ]
+
+
+def test_every_list_is_drawn_by_the_table_component() -> None:
+    """Its columns have headings, numbers are aligned, and a phone shows a card for each row."""
+    folder = ROOT / "api/web/templates"
+    templates = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in folder.rglob("*.html")}
+
+    assert sum(text.count('<table class="list') for text in templates.values()) > 20
+    assert lists_by_hand(templates) == []
+
+
+def test_list_with_other_headings_is_reported() -> None:
+    """The check above is able to fail."""
+    assert lists_by_hand({"page.html": '<table class="list list-cards">\n<thead><tr>'}) == ["page.html"]
+    assert lists_by_hand({"page.html": '<table class="list">\n{{ table.head(t, ["line"]) }}'}) == ["page.html"]

@@ -381,7 +381,7 @@ def test_every_column_of_a_table_has_a_heading(language: Language) -> None:
         text = path.read_text(encoding="utf-8")
         heads = re.findall(r"table\.head\(t, \[([^\]]*)\]", text)
         names |= {name for head in heads for name in re.findall(r'"(\w+)"', head)}
-        names |= set(re.findall(r'table\.(?:cell|at|number)\(t, "(\w+)"', text))
+        names |= set(re.findall(r'table\.(?:cell|at|number|nth)\(t, "(\w+)"', text))
 
     assert len(names) > 20
     assert [name for name in sorted(names) if say(f"page.column.{name}") == f"page.column.{name}"] == []
