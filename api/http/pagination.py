@@ -46,12 +46,18 @@ class Page(Generic[Row, Cursor]):
         return cls(page, cursor(page[-1]) if len(rows) > limit else None)
 
 
-def count_list(storage: ReadableStore, name: ListName, page: Page[Any, Any], *, is_first: bool) -> str:
+def count_list(
+    storage: ReadableStore, name: ListName, page: Page[Any, Any], *, is_first: bool, is_filtered: bool = False
+) -> str | None:
     """Return how many rows a list has, as pages show it: `1,000+` if there are more than are counted.
 
-    A list whose first page is its last one is not counted again.
+    A list whose first page is its last one is not counted again. None for a filtered list with further pages, whose
+    rows would have to be read to the end.
     """
-    count = len(page.rows) if is_first and page.next is None else count_rows(storage, name, COUNTED_MAX + 1)
+    is_whole = is_first and page.next is None
+    if is_filtered and not is_whole:
+        return None
+    count = len(page.rows) if is_whole else count_rows(storage, name, COUNTED_MAX + 1)
     return f"{COUNTED_MAX:,}+" if count > COUNTED_MAX else f"{count:,}"
 
 

@@ -68,18 +68,28 @@ class CampaignReader:
 
     def find_campaign(self, campaign_id: UUID) -> CampaignBalance | None:
         """Return one campaign; None if there is none with this id."""
-        rows = self._db.fetch_all(ReadModelsSql.campaign_of_id, campaign_id)
-        return _balance(rows[0]) if rows else None
+        return self.find_balances([campaign_id]).get(campaign_id)
+
+    def find_balances(self, campaign_ids: Sequence[UUID]) -> dict[UUID, CampaignBalance]:
+        """Return campaigns by id; unknown ones are missing."""
+        rows = self._db.fetch_all(ReadModelsSql.balances_of_campaigns, list(campaign_ids)) if campaign_ids else []
+        return {balance.campaign.campaign_id: balance for balance in map(_balance, rows)}
 
     def find_terms_of_code(self, code_id: UUID) -> CampaignTerms | None:
         """Return the terms of the campaign that a code belongs to; None if it belongs to none."""
         rows = self._db.fetch_all(ReadModelsSql.campaign_of_code, code_id)
         return CAMPAIGNS.read_back(rows[0]).terms if rows else None
 
-    def list_campaigns(self, place: ListCursor, limit: int, order: ListOrder = "oldest") -> list[CampaignBalance]:
-        """Return one page behind a place, by the time of creation."""
-        statements = {"newest": ReadModelsSql.newest_campaigns, "oldest": ReadModelsSql.list_campaigns}
-        return [_balance(row) for row in self._db.fetch_all(statements[order], *place, limit)]
+    def list_campaigns(self, place: ListCursor, limit: int) -> list[CampaignBalance]:
+        """Return one page behind a place, oldest first."""
+        ids = [campaign.campaign_id for campaign in self.list_states(place, limit, "oldest")]
+        balances = self.find_balances(ids)
+        return [balances[campaign_id] for campaign_id in ids]
+
+    def list_states(self, place: ListCursor, limit: int, order: ListOrder) -> list[Campaign]:
+        """Return campaigns behind a place without the sums of their codes, by the time of creation."""
+        statements = {"newest": ReadModelsSql.newest_campaigns, "oldest": ReadModelsSql.oldest_campaigns}
+        return [CAMPAIGNS.read_back(row) for row in self._db.fetch_all(statements[order], *place, limit)]
 
     def list_open_campaigns(self, now: datetime, limit: int) -> list[tuple[UUID, str]]:
         """Return ids and names of the newest campaigns that have not ended, neither by staff nor at their end."""

@@ -62,10 +62,10 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     read_only: LiteralString
     api_key_of_digest: LiteralString
     list_codes: LiteralString
-    campaign_of_id: LiteralString
+    balances_of_campaigns: LiteralString
     campaign_of_code: LiteralString
     campaign_name_of_code: LiteralString
-    list_campaigns: LiteralString
+    oldest_campaigns: LiteralString
     newest_campaigns: LiteralString
     state_of_campaign: LiteralString
     newest_open_campaigns: LiteralString

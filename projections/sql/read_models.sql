@@ -576,7 +576,7 @@ ORDER BY c.campaign_id LIMIT %(limit)s;
 -- Those of another version of the program, once it has written none for a while.
 DELETE FROM history_blocks WHERE shape <> ALL(%s) AND written_at < now() - interval '1 day';
 
--- name: campaign_of_id
+-- name: balances_of_campaigns
 -- Columns are in the order of projections/definitions/tables/campaigns.py: migrations append them.
 SELECT c.*, b.codes, b.used, b.reserved
 FROM campaigns c
@@ -589,7 +589,7 @@ CROSS JOIN LATERAL (
         ) END), 0)::bigint AS used
     FROM code_balances b WHERE campaign_id = c.campaign_id
 ) b
-WHERE c.campaign_id = %s;
+WHERE c.campaign_id = ANY(%s);
 
 -- name: campaign_of_code
 SELECT c.* FROM campaigns c WHERE c.campaign_id = (SELECT campaign_id FROM code_balances WHERE code_id = %s);
@@ -597,21 +597,9 @@ SELECT c.* FROM campaigns c WHERE c.campaign_id = (SELECT campaign_id FROM code_
 -- name: campaign_name_of_code
 SELECT name FROM campaigns WHERE campaign_id = (SELECT campaign_id FROM code_balances WHERE code_id = %s);
 
--- name: newest_campaigns, list_campaigns
--- A page of campaigns with the sums of their codes.
-SELECT c.*, b.codes, b.used, b.reserved
-FROM campaigns c
-CROSS JOIN LATERAL (
-    -- Uses from before a code joined the campaign do not count in it. A code that joins has no reserved use.
-    SELECT count(*) AS codes, coalesce(sum(reserved), 0)::bigint AS reserved,
-        coalesce(sum(CASE WHEN coalesce(campaign_since, 1) = 1 OR used = 0 THEN used ELSE (
-            SELECT count(*) FROM reservations r WHERE r.code_id = b.code_id AND r.kind = 'redeem'
-                AND r.status = 'sent' AND r.versions[1] > coalesce(b.campaign_since, 1)
-        ) END), 0)::bigint AS used
-    FROM code_balances b WHERE campaign_id = c.campaign_id
-) b
-WHERE (c.created_at, c.campaign_id) {order.beyond} (%s, %s)
-ORDER BY c.created_at{order.turn}, c.campaign_id{order.turn} LIMIT %s;
+-- name: newest_campaigns, oldest_campaigns
+SELECT * FROM campaigns WHERE (created_at, campaign_id) {order.beyond} (%s, %s)
+ORDER BY created_at{order.turn}, campaign_id{order.turn} LIMIT %s;
 
 -- name: state_of_campaign
 SELECT * FROM campaigns WHERE campaign_id = %s;

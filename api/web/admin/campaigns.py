@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.http.blocking_route import heavy_read
 from api.http.etags import expected_terms, tag_of
-from api.http.pagination import Page, count_list, format_cursor, parse_cursor
+from api.http.pagination import Page, count_list, fill_page, format_cursor, parse_cursor
 from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail, refusal_title
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
@@ -55,7 +55,7 @@ from api.web.support.rejected_requests import (
 from api.web.support.view_models import ShownStream, name_code_state
 from domain.errors import TermsConflict
 from domain.events.campaign import CampaignTerms
-from domain.model.campaign import Campaign
+from domain.model.campaign import Campaign, CampaignState
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import VERSIONS
@@ -65,6 +65,7 @@ from projections.read_models.pagination import NEWEST
 
 PER_PAGE: Final = 20
 BY_CREATION: Final = SortedBy(column="created", default="newest")
+STATES: Final = get_args(CampaignState)
 CODES_PER_PAGE: Final = 10
 CELLS_MAX: Final = 5
 GROUPS_OFFERED: Final = 50
@@ -122,9 +123,12 @@ def list_campaigns(
     staff: Viewer,
     by: Annotated[SortedBy, Depends(BY_CREATION.choose)],
     cursor: Annotated[str | None, Query(max_length=100)] = None,
+    state: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
-    """List all campaigns by the time of their creation, with the form for a new one."""
-    return _render_list(request, admin, staff, FormFields({}), by, cursor)
+    """List the campaigns in a state, or all, by the time of their creation, with the form for a new one."""
+    return _render_list(
+        request, admin, staff, FormFields({}), by.keep({"state": state} if state in STATES else {}), cursor
+    )
 
 
 @router.post("")
@@ -364,16 +368,30 @@ def _render_list(
     cursor: str | None = None,
 ) -> Response:
     now, reader = admin.services.now(), CampaignReader(admin.services.storage)
-    rows = reader.list_campaigns(by.find_place(cursor), PER_PAGE + 1, by.order)
-    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.campaign.created_at, row.campaign.campaign_id))
+
+    def pick(campaign: Campaign) -> Campaign | None:
+        return campaign if by.filters.get("state") in {None, campaign.state(now)} else None
+
+    page = fill_page(
+        lambda place, number: reader.list_states(place, number, by.order),
+        pick,
+        lambda campaign: (campaign.created_at, campaign.campaign_id),
+        by.find_place(cursor),
+        PER_PAGE,
+    )
+    balances = reader.find_balances([campaign.campaign_id for campaign in page.rows])
+    rows = [balances[campaign.campaign_id] for campaign in page.rows]
     return admin_page(
         request,
         "campaigns.html",
         staff,
         status=422 if fields.errors else 200,
-        cards=[CampaignCard(row, row.campaign.state(now), _draw(row, CELLS_MAX)) for row in page.rows],
-        total=count_list(admin.services.storage, "campaign_list", page, is_first=cursor is None),
-        next=page.next,
+        cards=[CampaignCard(row, row.campaign.state(now), _draw(row, CELLS_MAX)) for row in rows],
+        states=STATES,
+        total=count_list(
+            admin.services.storage, "campaign_list", page, is_first=cursor is None, is_filtered=bool(by.filters)
+        ),
+        next=page.next and format_cursor(*page.next),
         is_first=cursor is None,
         by=by,
         nonce=fields.values.get("nonce") or new_nonce(),

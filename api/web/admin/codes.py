@@ -116,9 +116,13 @@ def list_codes(
         campaigns=CampaignReader(admin.services.storage).list_newest_names(CAMPAIGNS_OFFERED, code_filter.campaign),
         is_first=cursor is None,
         codes=page.rows,
-        total=None
-        if code_filter.query()
-        else count_list(admin.services.storage, "code_list", page, is_first=cursor is None),
+        total=count_list(
+            admin.services.storage,
+            "code_list",
+            page,
+            is_first=cursor is None,
+            is_filtered=bool(code_filter.query()),
+        ),
         next=page.next and format_cursor(*page.next),
         scanned=SCANNED_MAX,
         changes=get_args(ChangeKind),

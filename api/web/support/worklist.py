@@ -1,21 +1,23 @@
 """The review queue, each item with its next action."""
 
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.http.allowed_methods import not_found
-from api.http.pagination import Page, format_cursor
+from api.http.pagination import fill_page, format_cursor
 from api.web.list_order import SortedBy
 from api.web.staff_auth.rendering import support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.support.view_models import build_card, build_cards
+from domain.commands.case_events import CaseCause
 from projections.read_models.pagination import OLDEST
 
 PER_PAGE: Final = 25
 BY_OPENING: Final = SortedBy(column="opened", default="oldest")
+CAUSES: Final = get_args(CaseCause)
 STUCK_AFTER_S: Final = 300
 """Seconds after which due work counts as stuck: the system acts within seconds."""
 
@@ -29,11 +31,18 @@ def show_worklist(
     staff: Viewer,
     by: Annotated[SortedBy, Depends(BY_OPENING.choose)],
     cursor: Annotated[str | None, Query(max_length=100)] = None,
+    reason: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
-    """Show open cases by the time of their opening, and reservations that are overdue for too long."""
+    """Show open cases by the time of their opening, of one reason or of all, and reservations that are overdue."""
     now = support.services.now()
-    cases = support.reader.list_cases(by.find_place(cursor), PER_PAGE + 1, closed_too=False, order=by.order)
-    page = Page.of(cases, PER_PAGE, lambda row: format_cursor(row.opened_at, row.case_id))
+    chosen = reason if reason in CAUSES else None
+    page = fill_page(
+        lambda place, number: support.reader.list_cases(place, number, closed_too=False, order=by.order),
+        lambda case: case if chosen in {None, case.cause} else None,
+        lambda case: (case.opened_at, case.case_id),
+        by.find_place(cursor),
+        PER_PAGE,
+    )
     stuck = (
         support.reader.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), OLDEST, PER_PAGE) if cursor is None else []
     )
@@ -46,13 +55,14 @@ def show_worklist(
         request,
         "worklist.html",
         staff,
-        by=by,
+        by=by.keep({"reason": chosen} if chosen else {}),
+        causes=CAUSES,
         is_first=cursor is None,
         cases=[(case, build_card(cards[case.reservation_id], now)) for case in open_cases],
         stuck=build_cards(support.reader, stuck_cards, now),
         count=support.reader.count_open_cases(),
         drifting=support.reader.list_drifted_streams(PER_PAGE) if cursor is None else [],
-        next=page.next,
+        next=page.next and format_cursor(*page.next),
     )
 
 

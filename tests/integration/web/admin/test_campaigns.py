@@ -513,3 +513,32 @@ def test_codes_of_a_batch_end_as_their_campaign_says(app: AppClient, admin: Staf
 
     assert (form.attributes["value"], span.days) == ("7", 7)
     assert "end after the days of the campaign" in help_text
+
+
+def listed(browser: StaffBrowser, query: str) -> tuple[list[str], list[str]]:
+    """The names of the campaigns on a page of the list, and what the page says about their number."""
+    page = read_page(browser.get(f"{LIST}{query}").text)
+    names = page.find("table", class_="list list-cards").find_all("th", scope="row")
+    return [name.text for name in names], page.texts("caption")
+
+
+def test_list_shows_campaigns_of_one_state_with_their_number(
+    admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages behind it and the other order keep the filter. An unknown state is none."""
+    for name in ("A", "B", "C", "D"):
+        path = create(admin, name=name)
+        if name != "C":
+            admin.submit(f"{path}/pause", f"{path}/pause", reason="stock")
+    whole = listed(admin, "?state=paused"), listed(admin, "?state=ended%00")
+    monkeypatch.setattr(api.web.admin.campaigns, "PER_PAGE", 2)
+    page = read_page(admin.get(f"{LIST}?state=paused&order=oldest").text)
+    links = [str(link.attributes["href"]) for link in page.find_all("a")]
+    following = next(link for link in links if "cursor=" in link)
+
+    assert whole == ((["D", "B", "A"], ["Total: 3"]), (["D", "C", "B", "A"], ["Total: 4"]))
+    assert listed(admin, "?state=paused&order=oldest") == (["A", "B"], [])
+    assert listed(admin, following) == (["D"], [])
+    assert "?state=paused" in links
+    assert page.find("input", name="order").attributes["value"] == "oldest"
+    assert "No row matches" in admin.get(f"{LIST}?state=full").text

@@ -35,6 +35,27 @@ def test_unknown_waits_in_the_work_list_until_it_is_decided(app: AppClient, sign
     assert app.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "refunded"
 
 
+def test_cases_of_one_reason_are_listed(app: AppClient, sign_in: SignIn) -> None:
+    """Two kinds of cases are open: the filter shows those of one."""
+    reservation_ids = [reserved(app), reserved(app)]
+    for reservation_id in reservation_ids:
+        app.attempt(reservation_id)
+        app.client.post(f"/api/v1/reservations/{reservation_id}/bounce", json={}, headers=app.key("support"))
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE cases SET cause = 'resend_failed' WHERE reservation_id = %s", (reservation_ids[0],))
+    browser = sign_in("viewer")
+
+    def shown(query: str) -> list[bool]:
+        text = browser.get(f"/support/work{query}").text
+        return [f"/support/reservations/{reservation_id}#acts" in text for reservation_id in reservation_ids]
+
+    assert shown("") == [True, True]
+    assert shown("?reason=bounced") == [False, True]
+    assert shown("?reason=resend_failed&order=newest") == [True, False]
+    assert shown("?reason=Bounced") == [True, True]
+    assert "No row matches" in browser.get("/support/work?reason=grant_ended").text
+
+
 def test_overdue_reservation_is_listed_as_stuck(app: AppClient, sign_in: SignIn) -> None:
     """Machines act within seconds: what they left alone for minutes is listed."""
     reservation_id = reserved(app)
