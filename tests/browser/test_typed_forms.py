@@ -74,6 +74,29 @@ def test_form_of_an_ended_session_is_filled_in_after_the_sign_in(open_tab: Tab) 
     page.wait_for_url("**/admin/campaigns/*")
 
 
+def test_form_of_an_ended_session_comes_back_without_javascript(open_tab: Tab) -> None:
+    """The page that carries it leads to the sign-in in another tab, and then shows the form, its button not pressed."""
+    open_tab(staff="admin").close()
+    page = open_tab(staff="admin", java_script_enabled=False)
+    type_impossible_campaign(page)
+    page.fill("#max_per_person", "1")
+    page.context.clear_cookies()
+    page.click(CREATE)
+    with page.context.expect_page() as tabs:
+        page.click("main ol a")
+    sign_in = tabs.value
+    sign_in.fill("#email", "admin@staff.example.com")
+    sign_in.fill("#password", PASSWORD)
+    sign_in.click("main button[type=submit]")
+    sign_in.wait_for_url("**/support")
+    page.click("main button[type=submit]")
+
+    assert shown(page) == ("Fair", "2", "1")
+    page.click(CREATE)
+    page.wait_for_url("**/admin/campaigns/*")
+    assert page.inner_text("h1") == "Fair"
+
+
 def test_other_forms_of_a_page_keep_what_was_typed_when_one_is_saved(open_tab: Tab) -> None:
     """The page of a group has a form for its texts, one for its channel and one for its look."""
     page = open_tab(staff="admin")

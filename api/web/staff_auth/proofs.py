@@ -30,7 +30,7 @@ from api.web.security_headers import REDIRECTING
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.login_throttle import OWN, FailureCount
 from api.web.staff_auth.passkey_forms import describe_passkeys
-from api.web.staff_auth.rendering import get_language, support_page
+from api.web.staff_auth.rendering import find_page_of_form, get_language, support_page
 from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import EmailAddress
 from projections.repositories.audit_log import AuditLog, ProofRequiredError
@@ -86,11 +86,8 @@ async def read_proof(
     return sent if any(sent) else None
 
 
-class SentForm(NamedTuple):
-    """A form as it was sent, without its token and the proof."""
-
-    staff: Staff
-    fields: Sequence[tuple[str, str]]
+Fields = Sequence[tuple[str, str]]
+"""A form as it was sent, without its token and the proof."""
 
 
 async def check_own_password(support: SupportContext, staff: Staff, typed: str) -> None:
@@ -137,17 +134,17 @@ async def take_proof(request: Request, support: SupportContext, staff: Staff, se
             raise
     proof = Proof(kind, support.services.now())
     await run(renew_proof, audit_log, digest_of(request.cookies[COOKIE]), proof)
-    if ("is_download", "yes") in request.state.sent_form.fields:
+    if ("is_download", "yes") in request.state.sent_form:
         raise ProofTakenError
     return replace(staff, proof=proof)
 
 
-async def remember_form(request: Request, staff: Staff) -> None:
-    """Remember a form in case that it turns out to need a proof. Files are not carried: no such form has one."""
+async def remember_form(request: Request) -> None:
+    """Remember a form in case that it needs a proof, or that its session has ended. Files are not carried."""
     form = await request.form()
     left_out = {"token", *PROOF_FIELDS}
     fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str) and name not in left_out]
-    request.state.sent_form = SentForm(staff, fields)
+    request.state.sent_form = fields
 
 
 async def continue_proof(request: Request, support: SupportContext, error: Exception) -> Response:
@@ -158,23 +155,17 @@ async def continue_proof(request: Request, support: SupportContext, error: Excep
         support: The context of this process.
         error: One of `PROOF_ERRORS`.
     """
-    sent_form: SentForm = request.state.sent_form
+    staff: Staff = request.state.staff
+    fields: Fields = request.state.sent_form
     if isinstance(error, ProofTakenError):
-        path, back = _path(request), _find_back(request)
-        return support_page(request, "proved.html", sent_form.staff, path=path, back=back, fields=sent_form.fields)
+        path, back = _path(request), find_page_of_form(request)
+        return support_page(request, "proved.html", staff, path=path, back=back, fields=fields)
     refused = error if isinstance(error, ProofRefusedError) else None
-    return await support.services.run_blocking(_render, request, support, sent_form, refused)
+    return await support.services.run_blocking(_render, request, support, staff, fields, refused)
 
 
 def _path(request: Request) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
-
-
-def _find_back(request: Request) -> str:
-    """Return the page that the form is on."""
-    referer = urlsplit(request.headers.get("referer", ""))
-    is_ours = referer.netloc == request.url.netloc
-    return referer.path + (f"?{referer.query}" if referer.query else "") if is_ours else request.url.path
 
 
 def _acquire(support: SupportContext, staff: Staff) -> tuple[FailureCount, ...]:
@@ -201,9 +192,8 @@ def _check_factor(support: SupportContext, audit_log: AuditLog, staff: Staff, se
 
 
 def _render(
-    request: Request, support: SupportContext, sent_form: SentForm, refused: ProofRefusedError | None
+    request: Request, support: SupportContext, staff: Staff, fields: Fields, refused: ProofRefusedError | None
 ) -> Response:
-    staff, fields = sent_form
     settings, storage = support.services.settings, support.services.storage
     ways, factors = StaffIdentityRepository(storage).find_sign_in(staff.staff_id), find_factors(storage, staff.staff_id)
     kinds, passkeys = {factor.kind for factor in factors.factors}, describe_passkeys(request, support)
@@ -219,7 +209,7 @@ def _render(
         status=403 if wait_s is None else 429,
         headers={**retry_headers(wait_s), **(REDIRECTING if provider else {})},
         path=_path(request),
-        back=_find_back(request),
+        back=find_page_of_form(request),
         fields=fields,
         kinds=kinds,
         has_recovery_codes=factors.recovery_codes > 0,

@@ -28,7 +28,7 @@ from api.use_cases.administration.single_sign_on import (
 from api.use_cases.services import Caller
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
-from api.web.staff_auth.rendering import get_language, render_error
+from api.web.staff_auth.rendering import get_language, own_path, render_error
 from api.web.staff_auth.sessions import (
     SESSION_S,
     SupportContextDep,
@@ -38,7 +38,7 @@ from api.web.staff_auth.sessions import (
     new_token,
     set_cookie,
 )
-from api.web.staff_auth.sign_in import UNAVAILABLE, count_client, own_path, render_sign_in
+from api.web.staff_auth.sign_in import UNAVAILABLE, count_client, render_sign_in
 from projections.config.staff_roles import highest_role, parse_group_roles
 from projections.repositories.audit_log import describe_values
 from projections.telemetry.metrics import SIGN_INS_REFUSED

@@ -1,7 +1,9 @@
 """Rendering of the support console's pages and errors."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -51,9 +53,17 @@ def render_refusal(request: Request, problem: ApplicationError) -> Response:
     return response
 
 
-def render_stale_form(request: Request) -> Response:
-    """Return the page that refuses a form of another session."""
-    return render_error(request, 403, None, None, None)
+def own_path(path: str) -> str:
+    """Return the page to continue with: one of ours, never another site's."""
+    is_ours = any(path == root or path.startswith((f"{root}/", f"{root}?")) for root in ("/support", "/admin"))
+    return path if is_ours and "\\" not in path and path.isprintable() else "/support"
+
+
+def find_page_of_form(request: Request) -> str:
+    """Return the page that a form was sent from, by the header Referer; by default the path of the form."""
+    referer = urlsplit(request.headers.get("referer", ""))
+    is_ours = referer.netloc == request.url.netloc
+    return referer.path + (f"?{referer.query}" if referer.query else "") if is_ours else request.url.path
 
 
 def render_error(
@@ -64,8 +74,9 @@ def render_error(
     retry_after_s: int | None,
     *,
     may_reload: bool = False,
+    typed: Sequence[tuple[str, str]] = (),
 ) -> Response:
-    """Return the page of an error, with the staff navigation for signed-in staff."""
+    """Return the page of an error, with the staff navigation for signed-in staff, and what a lost form had."""
     subject = None if request.method == "GET" else _SUBJECT.match(request.url.path)
     return page(
         request,
@@ -78,6 +89,7 @@ def render_error(
         heading=heading,
         detail=detail,
         may_reload=may_reload,
+        typed=typed,
         subject_path=None if subject is None else subject[0],
         request_id=request_id_of(request),
     )

@@ -26,7 +26,7 @@ from api.web.rendering import page
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.login_throttle import BROWSER, STEP, FailureCount
 from api.web.staff_auth.passkey_forms import describe_passkeys
-from api.web.staff_auth.rendering import get_language
+from api.web.staff_auth.rendering import get_language, own_path
 from api.web.staff_auth.second_step_state import HalfSignIn, find_half_sign_in
 from api.web.staff_auth.sessions import (
     SIGN_IN,
@@ -44,7 +44,6 @@ from api.web.staff_auth.sign_in import (
     describe_attempt,
     enter,
     may_use_password,
-    own_path,
     read_form_cookie,
     record_refusal,
     render_sign_in,

@@ -20,6 +20,7 @@ from api.schemas.ip_networks import find_network
 from api.use_cases.approvals.decide import list_kinds_of_role
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.lost_forms import ask_to_sign_in, find_lost_form, show_again
 from api.web.staff_auth.proofs import (
     PROOF_ERRORS,
     SentProof,
@@ -28,7 +29,7 @@ from api.web.staff_auth.proofs import (
     remember_form,
     take_proof,
 )
-from api.web.staff_auth.rendering import render_refusal, render_stale_form
+from api.web.staff_auth.rendering import render_error, render_refusal
 from api.web.staff_auth.staff import Staff
 from projections.config.staff_roles import Role
 from projections.repositories.approvals import ApprovalRepository
@@ -66,11 +67,17 @@ class SupportRoute(BlockingRoute):
             try:
                 return await inner(request)
             except NotSignedInError:
-                return see_other(sign_in_url(request))
+                url, lost_form = sign_in_url(request), find_lost_form(request)
+                return see_other(url) if lost_form is None else ask_to_sign_in(request, lost_form, url)
             except FactorMissingError:
                 return see_other(FACTORS)
             except InvalidFormTokenError:
-                return render_stale_form(request)
+                lost_form = find_lost_form(request) if hasattr(request.state, "staff") else None
+                return (
+                    render_error(request, 403, None, None, None)
+                    if lost_form is None
+                    else await show_again(request, lost_form)
+                )
             except PROOF_ERRORS as error:
                 return await continue_proof(request, get_support_context(request), error)
             except RequestValidationError as error:
@@ -189,10 +196,10 @@ def require_role_with_form(role: Role, *, may_lack_factor: bool = False) -> Call
         proof: Annotated[SentProof | None, Depends(read_proof)],
         token: Annotated[str, Form()] = "",
     ) -> Staff:
+        await remember_form(request)
         member_of_staff, support = await inner(request), get_support_context(request)
         if not has_valid_csrf_token(request, support, request.cookies.get(COOKIE), token):
             raise InvalidFormTokenError
-        await remember_form(request, member_of_staff)
         return member_of_staff if proof is None else await take_proof(request, support, member_of_staff, proof)
 
     return staff

@@ -24,7 +24,7 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.known_browsers import KNOWN_FOR
 from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, FailureCount
 from api.web.staff_auth.passkey_forms import describe_passkeys
-from api.web.staff_auth.rendering import get_language
+from api.web.staff_auth.rendering import get_language, own_path
 from api.web.staff_auth.second_step_state import begin_second_step
 from api.web.staff_auth.sessions import (
     SESSION_S,
@@ -215,12 +215,6 @@ def record_refusal(support: SupportContext, account: StaffCredentials) -> None:
     support.services.open_audit_log(caller).record(
         "sign_on_refused", account.staff_id, describe_values(why="password_off")
     )
-
-
-def own_path(path: str) -> str:
-    """Return the page to continue with: one of ours, never another site's."""
-    is_ours = any(path == root or path.startswith((f"{root}/", f"{root}?")) for root in ("/support", "/admin"))
-    return path if is_ours and "\\" not in path and path.isprintable() else "/support"
 
 
 def _offer_passkey(support: SupportContext) -> Ceremony | None:

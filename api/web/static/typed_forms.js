@@ -73,7 +73,7 @@ function comeBack(stored) {
 
 function fillAll(forms) {
   for (const [action, values] of forms) {
-    const form = [...document.forms].find((each) => pathOf(each) === action);
+    const form = [...document.forms].find((each) => each.method === "post" && pathOf(each) === action);
     if (form !== undefined) {
       fill(form, values);
     }
@@ -87,6 +87,11 @@ if (stored === null) {
   store({ ...stored, isLost: true });
   for (const text of document.querySelectorAll("[data-kept]")) {
     text.textContent = text.dataset.kept;
+  }
+  // Where scripts run, the sign-in is in this tab, which keeps the form.
+  const ended = document.querySelector("[data-continue]");
+  if (ended !== null) {
+    location.replace(ended.dataset.continue);
   }
 } else if (document.body.dataset.refused !== undefined) {
   comeBack(stored);
