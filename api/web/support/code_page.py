@@ -26,7 +26,7 @@ from api.web.support.actions.unmask import unmasked_until
 from api.web.support.campaign_of_code import describe_campaign_of
 from api.web.support.charts import draw_balance_bar
 from api.web.support.history.balance_page import load_chart
-from api.web.support.history.folding import PageLines, complete_last_run, fold_lines
+from api.web.support.history.folding import FoldedRun, PageLines, complete_last_run, fold_lines
 from api.web.support.history.proof_page import load_panel
 from api.web.support.history.saved_views import NAME_LENGTH_MAX as VIEW_NAME_LENGTH_MAX
 from api.web.support.history.time_axis import name_other_scale
@@ -72,12 +72,12 @@ router = APIRouter(prefix="/support/codes", route_class=SupportRoute)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationGroup:
-    """The lines of one reservation."""
+    """The lines of one reservation, runs of equal ones folded."""
 
     reservation_id: UUID
     address: str | None
     state: str
-    lines: list[EventLine[RedeemCode]]
+    rows: list[EventLine[RedeemCode] | FoldedRun[RedeemCode]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,7 +384,7 @@ def _build_groups(
                 reservation_id=key,
                 address=group_versions[0].address,
                 state=reservation_state.public_state,
-                lines=group_versions,
+                rows=fold_lines(group_versions),
             )
         )
     return groups

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable
 from typing import get_args
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from api.i18n.catalogs import translator
 from api.web.static_files import STATIC
+from domain.commands.context import CommandContext
+from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.events.event import Meaning
 from domain.events.registry import EVENT_TYPES
 from tests.support.clients.app_client import AppClient
@@ -125,3 +127,26 @@ def test_equal_events_of_one_code_are_one_row_of_the_timeline_of_a_customer(
 
     assert len({*ids}) == 8
     assert [re.findall(r"3 × reserved", run.find_all("summary")[0].text) for run in runs] == [["3 × reserved"]] * 2
+
+
+def test_equal_events_of_a_reservation_are_one_row_of_its_group(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """The view by reservation folds as the timeline does; another kind of event ends the run."""
+    code = shared_app.issue(make_template(max_uses=1, bound=False))
+    reservation_id = shared_app.redeem(code).json()["reservation_id"]
+    shared_app.attempt(reservation_id)
+    for _ in range(4):
+        report = RecordMailReport(
+            context=CommandContext(now=shared_app.services.now(), actor="channel"),
+            reservation_id=UUID(reservation_id),
+            delivery=1,
+            case_id=uuid4(),
+            kind="delayed",
+        )
+        shared_app.services.storage.ledger.execute([report])
+    path = f"/support/codes/{code_id_of(shared_app, code)}?group=yes&lang=en"
+    bundle = read_page(shared_sign_in("viewer").get(path).text).find("div", class_="bundle")
+    run = bundle.find("li", class_="fold")
+
+    assert versions_in(bundle) == [2, 3, 4, 5, 6, 7, 8]
+    assert versions_in(run) == [5, 6, 7, 8]
+    assert run.find_all("summary")[0].text.count("4 × ") == 1
