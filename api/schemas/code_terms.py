@@ -53,6 +53,7 @@ class TermFormat:
         api_names: Its names in requests and responses of the API and in files of configuration, if it has others than
             `name`; the first one is documented.
         is_duration: Whether a number is days, which the API and the command line write as an ISO 8601 duration.
+        is_rare: Few codes have it, so forms show it after a click.
     """
 
     TYPES: ClassVar[Mapping[str, object]] = {field.name: field.type for field in fields(CodeTerms)}
@@ -70,6 +71,7 @@ class TermFormat:
     choices: tuple[str, ...] = ()
     api_names: tuple[str, ...] = ()
     is_duration: bool = False
+    is_rare: bool = False
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -143,6 +145,7 @@ TERMS: Final = (
         none_word="now",
         means="Start of redemption (ISO 8601, UTC by default)",
         api_none="from the issue of the code",
+        is_rare=True,
     ),
     TermFormat(
         name="expires_at",
@@ -167,6 +170,7 @@ TERMS: Final = (
         none_word="usual",
         means="Number of times that an access grant may move to another group",
         api_none="as often as usual",
+        is_rare=True,
     ),
     TermFormat(
         name="allowed_domains",
@@ -174,6 +178,7 @@ TERMS: Final = (
         none_word="any",
         means="Only domains of email addresses that may redeem; *.example.com for all subdomains",
         api_none="every domain",
+        is_rare=True,
     ),
     TermFormat(
         name="denied_domains",
@@ -181,6 +186,7 @@ TERMS: Final = (
         none_word="none",
         means="Domains of email addresses that may not redeem, even if allowed; *.example.com for all subdomains",
         api_none="no domain",
+        is_rare=True,
     ),
     TermFormat(
         name="notify_at",
@@ -188,6 +194,7 @@ TERMS: Final = (
         none_word="none",
         means="Thresholds of the limit and before the end that are reported, such as 80%, 10 left, 7 days, end",
         api_none="no threshold",
+        is_rare=True,
     ),
 )
 """Every term, in the order of `CodeTerms`."""

@@ -220,6 +220,20 @@ def test_print_for_a_customer_names_the_zone_and_no_word_of_staff(served_app: Se
     assert numbers[:3] == headings
 
 
+def test_reply_has_the_time_of_its_reader_with_the_zone(served_app: ServedApp, open_tab: Tab) -> None:
+    """As the rest of the page has it; the customer who reads it may be in another zone."""
+    code = served_app.app.issue(make_template(max_uses=1))
+    reservation_id = served_app.reserve(code, "reply.zone@example.com")
+    open_tab(staff="support").close()
+    page = open_tab(staff="support", timezone_id="Asia/Shanghai")
+    page.goto(f"/support/reservations/{reservation_id}")
+    shown = page.inner_text("dl.rows time >> nth=0")
+    replies = [reply.input_value() for reply in page.locator("textarea.reply").all()]
+
+    assert [f"{shown[:16]} UTC+08:00" in reply for reply in replies] == [True, True]
+    assert [reply.count("UTC ") for reply in replies] == [0, 0]
+
+
 def test_reply_quotes_the_numbers_of_its_events(served_app: ServedApp, open_tab: Tab) -> None:
     """Those of what the customer did and got, in the language of the reply."""
     reservation_id = served_app.reserve(served_app.app.issue(make_template(max_uses=3)), "quote@example.com")

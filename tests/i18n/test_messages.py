@@ -94,6 +94,15 @@ def test_every_refusal_states_the_event_and_the_next_step(code: str, language: L
     assert len(title) <= len(detail)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", ERROR_CODES)
+def test_no_detail_repeats_its_title_before_a_colon(code: str, language: Language) -> None:
+    """Pages show both, one below the other."""
+    title, detail = refusal_title(code, language), refusal_detail(code, language)
+
+    assert not detail.startswith((f"{title}：", f"{title}: "))
+
+
 @pytest.mark.parametrize(
     ("seconds", "zh", "en"),
     [

@@ -103,11 +103,12 @@ def list_campaign_proofs(
 def load_campaign_chart(
     admin: AdminContext, campaign: Campaign | None, *, is_true_scale: bool | None, at: datetime
 ) -> BalanceChart | None:
-    """Draw the balance of a campaign with the cursor at a time; None if it does not exist yet, or counts no uses."""
+    """Draw the balance of a campaign with the cursor at a time; None if no use of it was ever counted."""
     if campaign is None or not campaign.counts_uses:
         return None
     histories, now = admin.campaign_histories, admin.services.now()
-    return load_chart(histories, campaign.campaign_id, now, is_true_scale=is_true_scale, at=at)
+    chart = load_chart(histories, campaign.campaign_id, now, is_true_scale=is_true_scale, at=at)
+    return chart if any(step.sample.used for step in chart.steps) else None
 
 
 def page_lines(

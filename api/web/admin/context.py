@@ -11,7 +11,7 @@ from api.use_cases.administration.batch_runner import BatchRunner
 from api.use_cases.administration.webhook_endpoints import HookPost
 from api.use_cases.services import Services
 from api.web.rendering import page
-from api.web.staff_auth.rendering import get_language
+from api.web.staff_auth.rendering import find_usual_rebinds, get_language
 from api.web.staff_auth.sessions import Admin, SupportRoute
 from api.web.staff_auth.staff import Staff
 from api.web.support import SupportContext
@@ -99,7 +99,15 @@ AdminContextDep = Annotated[AdminContext, Depends(_admin_context)]
 
 def admin_page(request: Request, template: str, staff: Staff, *, status: int = 200, **context: Any) -> Response:
     """Render a page for an admin who is signed in."""
-    return page(request, f"admin/{template}", get_language(request), status=status, staff=staff, **context)
+    return page(
+        request,
+        f"admin/{template}",
+        get_language(request),
+        status=status,
+        staff=staff,
+        usual_rebinds=find_usual_rebinds(request),
+        **context,
+    )
 
 
 router = APIRouter(prefix="/admin", route_class=SupportRoute)

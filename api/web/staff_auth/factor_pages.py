@@ -131,6 +131,16 @@ def rename(
     return see_other(f"{FACTORS}?done=renamed")
 
 
+@router.get("/{factor_id}/remove")
+def ask_to_remove(request: Request, support: SupportContextDep, staff: Enrolling, factor_id: UUID) -> Response:
+    """Ask whether to remove a factor, and say what ends with it."""
+    factors = find_factors(support.services.storage, staff.staff_id).factors
+    factor = next((each for each in factors if each.factor_id == factor_id), None)
+    if factor is None:
+        raise ApplicationError("NOT_FOUND")
+    return support_page(request, "factor_remove.html", staff, factor=factor, is_last=len(factors) == 1)
+
+
 @router.post("/{factor_id}/remove")
 def remove(support: SupportContextDep, staff: EnrollingWithForm, factor_id: UUID) -> Response:
     """Remove a factor; the recovery codes end with the last one."""

@@ -34,7 +34,21 @@ def get_language(request: Request) -> Language:
 def support_page(request: Request, template: str, staff: Staff, *, status: int = 200, **context: Any) -> Response:
     """Return a page for signed-in staff."""
     language = get_language(request)
-    return page(request, f"support/{template}", language, status=status, staff=staff, **context)
+    return page(
+        request,
+        f"support/{template}",
+        language,
+        status=status,
+        staff=staff,
+        usual_rebinds=find_usual_rebinds(request),
+        **context,
+    )
+
+
+def find_usual_rebinds(request: Request) -> int:
+    """Return how often an access grant may move by the settings, where its code does not say; for hints."""
+    number: int = request.app.state.services.settings.policy.rebinds_max
+    return number
 
 
 def render_refusal(request: Request, problem: ApplicationError) -> Response:

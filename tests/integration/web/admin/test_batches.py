@@ -16,9 +16,9 @@ from domain.events.code import CodeIssued
 from projections.database.errors import StorageUnavailableError
 from projections.repositories.issue_batches import Batch, BatchRepository, NewBatch
 from tests.support.clients.admin_client import ask_for, ended
-from tests.support.clients.app_client import AppClient
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.page_reader import read_page
-from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
 from tests.support.ledger.code_terms import make_terms
 from tests.support.waiting import WAIT_S_MAX
 
@@ -242,3 +242,22 @@ def test_numbers_of_terms_and_headings_are_in_the_singular_for_one(app: AppClien
     assert "Access duration 1 day" in texts[0][1]
     assert "1 days" not in texts[0][1]
     assert "Access duration 2 days" in texts[1][1]
+
+
+def test_rare_terms_are_behind_a_click_until_one_is_filled_in(app: AppClient, admin: StaffBrowser) -> None:
+    """The form is short on a phone; a refused value is not hidden. The hint says what the settings say."""
+
+    def read(answer: AppResponse) -> tuple[bool, list[str]]:
+        (rare,) = read_page(answer.text).find("form", action="/admin/batches").find_all("details")
+        return "open" in rare.attributes, [field.attributes["name"] for field in rare.find_all("input")]
+
+    empty = admin.get("/admin")
+    refused = admin.submit("/admin/batches", "/admin", nonce=uuid4().hex, denied_domains="no domain!")
+    code_id = code_id_of(app, app.issue())
+    terms = admin.get(f"/support/codes/{code_id}/acts/terms").text
+    usual = app.services.settings.policy.rebinds_max
+
+    names = ["starts_at", "rebinds_max", "allowed_domains", "denied_domains", "notify_at"]
+    assert (read(empty), read(refused)) == ((False, names), (True, names))
+    assert f"Empty: {usual}, as the settings say; 0" in empty.text
+    assert f"Empty: {usual}, as the settings say." in terms

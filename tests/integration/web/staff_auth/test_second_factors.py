@@ -463,9 +463,12 @@ def test_factor_is_renamed_and_removed_by_its_user_only(app: AppClient, person: 
 
     renamed = person.browser.submit(f"{FACTORS}/{factor_id}/name", FACTORS, name="Old phone")
     named = read_page(person.browser.get(FACTORS).text).texts("h2")
-    removed = person.browser.submit(f"{FACTORS}/{factor_id}/remove", FACTORS)
+    question = person.browser.get(f"{FACTORS}/{factor_id}/remove")
+    removed = person.browser.submit(f"{FACTORS}/{factor_id}/remove", f"{FACTORS}/{factor_id}/remove")
 
     assert [answer.status_code for answer in foreign] == [404, 404]
+    assert other.get(f"{FACTORS}/{factor_id}/remove").status_code == 404
+    assert ("Old phone" in question.text, "the password alone is enough" in question.text) == (True, True)
     assert (renamed.status_code, removed.status_code, "Old phone" in named) == (303, 303, True)
     assert rows(app, "SELECT FROM staff_recovery_codes") == []
     assert (
