@@ -108,6 +108,7 @@ POST /support/sign-in/oidc/prove
 POST /support/account/sessions
 GET /support/account/factors
 GET /support/account/factors/app
+GET /support/account/factors/{factor_id}/remove
 POST /support/account/factors/app
 POST /support/account/factors/passkey
 POST /support/account/factors/recovery-codes

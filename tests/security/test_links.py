@@ -25,6 +25,7 @@ OPENED_OTHERWISE: Final = {
     "/support/approvals/{approval_id}/reject",
     "/admin/staff/{staff_id}/role",  # the form of the account leads to it
     "/admin/campaigns/{campaign_id}/waiting-list/{place_id}",  # linked while a person waits
+    "/support/account/factors/{factor_id}/remove",  # linked on the page of an account with a second factor
     "/admin/batches/{batch_id}/stop",  # linked while the batch works
     "/admin/batches/{batch_id}/rejected",  # linked if a line was rejected
     "/support/reservations/{reservation_id}/receipt",  # linked after the next checkpoint of the log
@@ -32,10 +33,14 @@ OPENED_OTHERWISE: Final = {
 }
 """Pages that scripts ask for, that only a search leads to, or that answer for paths without a page."""
 OPENED_BY_CHANCE: Final = {
+    "/admin/campaigns/{campaign_id}/balance",
     "/support/people/{recipient_id}/allow-emails",
     "/support/hand-outs/{hand_out_id}/recipients/{code_id}/resend",
 }
-"""Linked if one of the people whose pages are opened is the one whose address bounced, or may get a code again."""
+"""Linked if one of the people whose pages are opened is the one whose address bounced, or may get a code again.
+
+Or if one of the campaigns that are opened has a use.
+"""
 
 
 class Route(NamedTuple):
