@@ -109,7 +109,8 @@ class HandOutProgress(NamedTuple):
             return None
         if self.campaign.is_paused:
             return "campaign_paused"
-        return "campaign_full" if self.campaign.available == 0 else None
+        left = self.campaign.available
+        return "campaign_full" if left is not None and left <= 0 else None
 
     @property
     def waiting(self) -> int:

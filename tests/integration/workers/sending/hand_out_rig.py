@@ -12,6 +12,7 @@ from domain.command_bus import Command
 from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms, PauseCampaign
 from domain.commands.hand_out.hand_out_mail import ResendHandOut
 from domain.commands.hand_out.manage_hand_out import ChangeHandOut, CreateHandOut, EndHandOut, PauseHandOut, TextChange
+from domain.events.campaign import Counting
 from domain.events.code_terms import NO_TERMS
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language, OutboundMessage, Outcome, Removal, RemovalOutcome
@@ -129,10 +130,12 @@ class HandOutRig:
         assert code_id is not None
         return code_id, text
 
-    def change(self, **changes: Any) -> None:
+    def change(self, *, counting: Counting | None = None, **changes: Any) -> None:
         """Change terms of the campaign."""
         context = self.bench.context("staff")
-        self.manage(ChangeCampaignTerms(context=context, campaign_id=self.campaign_id, changes=changes))
+        self.manage(
+            ChangeCampaignTerms(context=context, campaign_id=self.campaign_id, changes=changes, counting=counting)
+        )
 
     def change_text(self, hand_out_id: UUID, language: Language, subject: str, body: str) -> None:
         """Give the hand-out a text of its own."""

@@ -13,9 +13,10 @@ from domain.commands.delivery.record_bounce import RecordMailReport
 from domain.judgment import HAND_OUT
 from domain.ports import Accepted, Language, Outcome, OutcomeUnknown, Rejected, RetryLater
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
-from projections.hand_outs.hand_out_reader import HandOutReader
+from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutReader, Obstacle
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.opt_outs import OptOutRepository
+from projections.read_models.campaign_list import CampaignReader
 from tests.integration.workers.sending.hand_out_rig import (
     PEOPLE,
     CrashError,
@@ -208,6 +209,29 @@ def test_channel_that_names_no_wait_is_asked_after_the_usual_one(house: HandOutR
 
     assert counts == [1, 0, 1, 0, 1]
     assert house.states(hand_out_id) == {"sent": 1}
+
+
+def find_obstacle(house: HandOutRig, hand_out_id: UUID) -> Obstacle | None:
+    """Why a hand-out sends nothing, as lists and pages show it."""
+    details = HandOutReader(house.bench.storage).find_hand_out(hand_out_id)
+    campaign = CampaignReader(house.bench.storage).find_campaign_state(house.campaign_id)
+    assert details is not None
+    assert campaign is not None
+    progress = HandOutProgress(details, campaign, {}, resends=0, codes=0, waiting_codes=0, texts={})
+    return progress.find_obstacle(house.now)
+
+
+def test_hand_out_waits_for_a_limit_that_was_set_below_the_uses(house: HandOutRig) -> None:
+    """No code could be redeemed until refunds have made room, so lists and pages say that it waits."""
+    hand_out_id = house.create()
+    for name in ("wang", "zhao"):
+        done(house.bench.redeem(house.issue_in_campaign()[1], f"{name}@example.com"))
+    house.add(hand_out_id, "li@example.com")
+    assert find_obstacle(house, hand_out_id) is None
+    house.change(counting="all", max_uses=1)
+
+    assert house.send() == 0
+    assert find_obstacle(house, hand_out_id) == "campaign_full"
 
 
 @pytest.mark.parametrize("stop", [pause, end, pause_campaign])
