@@ -225,7 +225,7 @@ class HandOutView(BaseModel):
         str | None,
         Field(
             description="Why it sends nothing although it is running: campaign_paused, or campaign_full if the campaign"
-            " has no use left; null otherwise."
+            " has no use left, or none but those that are kept for its waiting list; null otherwise."
         ),
     ]
     created_at: datetime

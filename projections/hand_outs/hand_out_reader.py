@@ -110,7 +110,7 @@ class HandOutProgress(NamedTuple):
         if self.campaign.is_paused:
             return "campaign_paused"
         left = self.campaign.available
-        return "campaign_full" if left is not None and left <= 0 else None
+        return "campaign_full" if left is not None and left <= len(self.campaign.waiting) else None
 
     @property
     def waiting(self) -> int:

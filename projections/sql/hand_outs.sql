@@ -274,11 +274,11 @@ SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id 
 SELECT code_id, mail, mail_state, reminder, changed_at FROM handed_out_codes WHERE code_id = ANY(%s);
 
 -- name: reminding_campaigns
--- Campaigns that remind and whose codes can be redeemed now.
+-- Campaigns that remind and whose codes can be redeemed now: more uses are left than people wait for.
 SELECT campaign_id, quiet_hours FROM campaigns c
 WHERE remind_days IS NOT NULL AND ended_by IS NULL AND NOT is_paused
     AND (c.starts_at IS NULL OR c.starts_at <= %(now)s) AND (c.ends_at IS NULL OR c.ends_at > %(now)s)
-    AND (c.max_uses IS NULL OR occupied < c.max_uses);
+    AND (c.max_uses IS NULL OR c.max_uses - occupied > json_array_length(coalesce(waiting, '[]')::json));
 
 -- name: due_reminders
 -- Sent codes of these campaigns which end within so many days, they or their campaign, and are not redeemed. The second
@@ -328,7 +328,8 @@ SELECT b.code_id, b.revoked_by IS NOT NULL, b.used + b.reserved > 0, b.starts_at
 FROM code_balances b LEFT JOIN campaigns c ON c.campaign_id = b.campaign_id WHERE b.code_id = ANY(%s);
 
 -- name: take_due_hand_out
--- One hand-out with due rows whose campaign takes reservations. Its row of the pace is locked while rows are taken.
+-- One hand-out with due rows whose campaign takes reservations of people who are not on its waiting list. Its row of the
+-- pace is locked while rows are taken.
 -- With the event that has its rate.
 SELECT p.hand_out_id, c.quiet_hours, p.next_at, p.claimed_at, p.claimed_rows, e.topic, e.state FROM hand_out_pace p
 JOIN hand_outs h USING (hand_out_id) JOIN campaigns c USING (campaign_id)
@@ -337,7 +338,7 @@ JOIN ledger_events e
 WHERE (h.state = 'running' OR (h.state = 'scheduled' AND h.starts_at <= %(now)s)) AND p.next_at <= %(now)s
     AND c.ended_by IS NULL AND NOT c.is_paused
     AND (c.ends_at IS NULL OR c.ends_at > %(now)s)
-    AND (c.max_uses IS NULL OR c.occupied < c.max_uses)
+    AND (c.max_uses IS NULL OR c.max_uses - c.occupied > json_array_length(coalesce(c.waiting, '[]')::json))
     AND EXISTS (
         SELECT FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
         WHERE r.hand_out_id = p.hand_out_id AND r.due_at <= %(now)s AND u.ended_at IS NOT NULL

@@ -23,7 +23,7 @@ from projections.hand_outs.hand_out_reader import HandOutProgress, Obstacle
 
 OBSTACLES: Final[dict[Obstacle, str]] = {
     "campaign_paused": "waits: the campaign is paused",
-    "campaign_full": "waits: the campaign has no use left",
+    "campaign_full": "waits: the campaign has no free use left",
 }
 
 HandOutId = Annotated[str, typer.Argument(help="Hand-out ID.")]

@@ -9,9 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from domain.commands.campaign.waiting_list import JoinWaitingList
 from domain.commands.delivery.record_bounce import RecordMailReport
+from domain.commands.reservation.refund import RefundReservation
 from domain.judgment import HAND_OUT
 from domain.ports import Accepted, Language, Outcome, OutcomeUnknown, Rejected, RetryLater
+from domain.results import WaitingResult
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
 from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutReader, Obstacle
 from projections.privacy.erasure import PersonEraser
@@ -232,6 +235,26 @@ def test_hand_out_waits_for_a_limit_that_was_set_below_the_uses(house: HandOutRi
 
     assert house.send() == 0
     assert find_obstacle(house, hand_out_id) == "campaign_full"
+
+
+def test_hand_out_sends_no_code_for_a_use_that_is_kept_for_those_who_wait(house: HandOutRig) -> None:
+    """A redeem request would be refused. It continues when more uses are left than people wait; so do reminders."""
+    bench, hand_out_id = house.bench, house.create(expires_at=house.now + timedelta(days=6))
+    house.add(hand_out_id, "zhao@example.com")
+    house.send()
+    house.change(max_uses=1, waiting_hours=24, remind_days=5)
+    used = done(bench.redeem(house.issue_in_campaign()[1], "wang@example.com")).require_reservation()
+    place = JoinWaitingList(redeem=bench.reserve(house.issue_in_campaign()[1], "qian@example.com"))
+    assert isinstance(bench.storage.ledger.execute_one(place), WaitingResult)
+    bench.run(RefundReservation(context=bench.context("staff"), reservation_id=used.reservation_id, cause="staff"))
+    house.add(hand_out_id, "li@example.com")
+    house.passes(days=2)
+
+    assert (house.send(), find_obstacle(house, hand_out_id)) == (0, "campaign_full")
+    house.change(max_uses=2)
+    assert find_obstacle(house, hand_out_id) is None
+    assert house.send() == 2
+    assert [message.template for message in house.channel.sent[1:]] == ["hand_out", "hand_out_reminder"]
 
 
 @pytest.mark.parametrize("stop", [pause, end, pause_campaign])
