@@ -1,6 +1,7 @@
 """Hand-outs over a real ledger: one code each, whatever breaks; at their rate; and only to those who want them."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
@@ -428,6 +429,28 @@ def test_reminder_is_sent_once_to_those_who_did_not_redeem(house: HandOutRig) ->
     assert (reminder.code, reminder.ends_at) == (first["li@example.com"].code, expires_at)
     assert "expires on" in render_parts(reminder).text
     assert house.states(hand_out_id) == {"reminded": 1, "redeemed": 1}
+
+
+@pytest.mark.parametrize("codes", [1, 2])
+def test_code_that_was_sent_when_its_reminder_was_due_has_none(house: HandOutRig, codes: int) -> None:
+    """The two emails would arrive within minutes. The one that was sent a minute earlier is reminded."""
+    start = house.now
+    hand_out_id = house.create(expires_at=start + timedelta(days=7, minutes=1))
+    house.change(remind_days=7)
+    house.add(hand_out_id, "li@example.com", codes=codes)
+    house.send()
+    house.passes(minutes=1)
+    house.add(hand_out_id, "wang@example.com", codes=codes)
+    house.send()
+    house.passes(minutes=1)
+    house.send()
+
+    sent = Counter((message.template, message.recipient.typed) for message in house.channel.sent)
+    assert sent == {
+        ("hand_out", "li@example.com"): 1,
+        ("hand_out", "wang@example.com"): 1,
+        ("hand_out_reminder", "li@example.com"): 1,
+    }
 
 
 def test_end_of_a_code_follows_its_hand_out(house: HandOutRig) -> None:
