@@ -10,16 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
+from domain.events.event import Event
+from domain.events.hand_out import HandOutCreated
 from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
 from projections.database.roles import assume_eraser_role, assume_runtime_role
+from projections.event_store.codec import decode
 from projections.privacy.in_flight import InFlight, find_in_flight
 from projections.privacy.person_texts import find_text_ids
 from projections.sql.privacy import PrivacySql
@@ -133,8 +136,27 @@ def find_why_kept(
     cursor: Cursor[Any], recipient_ids: Sequence[UUID], now: datetime, before: datetime
 ) -> dict[UUID, WhyKept | None]:
     """Return why the address of each recipient is kept; None if everything about them ended before a time."""
-    parameters = {"recipient_ids": list(recipient_ids), "now": now, "before": before}
-    return dict(cursor.execute(PrivacySql.why_kept, parameters).fetchall())
+    ids = list(recipient_ids)
+    created = cursor.execute(PrivacySql.created_hand_outs_of_lines, (ids,)).fetchall()
+    parameters = {
+        "recipient_ids": ids,
+        "now": now,
+        "before": before,
+        "expired_hand_outs": [row[0] for row in created if _expired(cast("HandOutCreated", _decode(row)), before)],
+    }
+    why_kept: dict[UUID, WhyKept | None] = dict(cursor.execute(PrivacySql.why_kept, parameters).fetchall())
+    due = [recipient_id for recipient_id, why in why_kept.items() if why is None]
+    newest = cursor.execute(PrivacySql.newest_events_of_recipients, (due,)).fetchall() if due else []
+    return why_kept | {row[0]: "recent" for row in newest if _decode(row).at > before}
+
+
+def _decode(row: Sequence[Any]) -> Event:
+    _, topic, state = row
+    return decode(topic, bytes(state))
+
+
+def _expired(created: HandOutCreated, before: datetime) -> bool:
+    return created.terms.expires_at is not None and created.terms.expires_at <= before
 
 
 class StillInFlightError(Exception):

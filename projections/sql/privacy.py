@@ -71,5 +71,7 @@ class PrivacySql(Statements, file="privacy.sql"):
     has_erased: LiteralString
     recipients_after: LiteralString
     why_kept: LiteralString
+    created_hand_outs_of_lines: LiteralString
+    newest_events_of_recipients: LiteralString
     address_retention_progress: LiteralString
     set_address_retention_progress: LiteralString

@@ -309,9 +309,15 @@ SELECT recipient_id FROM recipients WHERE recipient_id > %s ORDER BY recipient_i
 
 -- name: why_kept
 -- Why the addresses of these recipients are kept, the first reason of several; null: they are past their retention.
--- A code waits for the person until it ends, is revoked or redeemed, or its campaign ends; a pause is not an end.
+-- A code waits for the person until it ends, is revoked or redeemed, or its campaign ends; a pause is not an end. The
+-- retention begins at the end of the campaign, of the hand-out and of the code, so each end is compared with `before`.
 WITH asked AS (
     SELECT recipient_id FROM recipients WHERE recipient_id = ANY(%(recipient_ids)s)
+), ends AS NOT MATERIALIZED (
+    -- When campaigns ended or will end. Late events of one that staff ended move its end, because the row has no other time.
+    SELECT campaign_id, max_per_person, waiting,
+        least(ends_at, CASE WHEN ended_by IS NOT NULL THEN last_at END, 'infinity') AS over_at
+    FROM campaigns
 ), uses AS (
     SELECT recipient_id,
         bool_or(r.accepted_at IS NOT NULL) AS has_accepted,
@@ -319,34 +325,35 @@ WITH asked AS (
         bool_or(r.status = 'live' OR coalesce(r.lease_until, r.due_at, r.access_due_at) IS NOT NULL OR EXISTS (
             SELECT FROM outbox o WHERE o.reservation_id = r.reservation_id AND o.due_at IS NOT NULL
         )) AS is_open,
-        bool_or(r.status <> 'refunded' AND c.max_per_person IS NOT NULL AND c.ended_by IS NULL
-            AND (c.ends_at IS NULL OR c.ends_at > %(now)s)) AS is_counted,
+        bool_or(r.status <> 'refunded' AND c.max_per_person IS NOT NULL AND c.over_at > %(before)s) AS is_counted,
         max(greatest(r.reserved_at, r.sent_at, r.refunded_at)) AS last_at
     FROM asked JOIN reservations r USING (recipient_id)
-    JOIN code_balances b USING (code_id) LEFT JOIN campaigns c USING (campaign_id)
+    JOIN code_balances b USING (code_id) LEFT JOIN ends c USING (campaign_id)
     GROUP BY recipient_id
 ), codes AS (
     SELECT recipient_id,
-        bool_or(b.revoked_by IS NULL AND b.used + b.reserved = 0 AND c.ended_by IS NULL
-            AND least(b.expires_at, c.ends_at, 'infinity') > %(before)s) AS is_waiting,
+        bool_or(b.revoked_by IS NULL AND b.used + b.reserved = 0
+            AND least(b.expires_at, c.over_at, 'infinity') > %(before)s) AS is_waiting,
         max(greatest(h.handed_out_at, h.changed_at, b.last_at)) AS last_at
     FROM asked JOIN handed_out_codes h USING (recipient_id)
-    JOIN code_balances b USING (code_id) LEFT JOIN campaigns c USING (campaign_id)
+    JOIN code_balances b USING (code_id) LEFT JOIN ends c USING (campaign_id)
     GROUP BY recipient_id
 ), lines AS (
+    -- Lines without a code. Those of an upload that did not end lead to none.
     SELECT recipient_id,
-        bool_or(o.state <> 'ended' AND c.ended_by IS NULL AND coalesce(c.ends_at, 'infinity') > %(before)s) AS is_waiting,
-        max(greatest(o.changed_at, CASE WHEN c.ended_by IS NOT NULL THEN c.last_at END)) AS last_at
+        bool_or(u.ended_at IS NOT NULL AND o.state <> 'ended' AND o.hand_out_id <> ALL(%(expired_hand_outs)s)
+            AND c.over_at > %(before)s) AS is_waiting,
+        max(CASE WHEN u.ended_at IS NULL THEN u.started_at ELSE greatest(u.ended_at, o.changed_at) END) AS last_at
     FROM asked JOIN hand_out_recipients l USING (recipient_id) JOIN hand_outs o USING (hand_out_id)
-    JOIN campaigns c ON c.campaign_id = o.campaign_id
+    JOIN hand_out_uploads u USING (upload_id) JOIN ends c ON c.campaign_id = o.campaign_id
     WHERE NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = l.code_id)
     GROUP BY recipient_id
 ), places AS (
     -- A place on the list is in the state of its campaign; one that has ended is not there.
     SELECT recipient_id,
-        bool_or(strpos(c.waiting, p.place_id::text) > 0 AND (c.ends_at IS NULL OR c.ends_at > %(now)s)) AS is_waiting,
+        bool_or(strpos(c.waiting, p.place_id::text) > 0 AND c.over_at > %(before)s) AS is_waiting,
         max(greatest(p.joined_at, p.offered_at)) AS last_at
-    FROM asked JOIN waiting_places p USING (recipient_id) JOIN campaigns c USING (campaign_id)
+    FROM asked JOIN waiting_places p USING (recipient_id) JOIN ends c USING (campaign_id)
     GROUP BY recipient_id
 )
 SELECT recipient_id, CASE
@@ -362,6 +369,18 @@ SELECT recipient_id, CASE
 END
 FROM asked LEFT JOIN uses USING (recipient_id) LEFT JOIN codes USING (recipient_id) LEFT JOIN lines USING (recipient_id)
 LEFT JOIN places USING (recipient_id);
+
+-- name: created_hand_outs_of_lines
+-- The first event, which has the terms, of each hand-out that has not ended and has a line of one of these recipients.
+SELECT o.hand_out_id, e.topic, e.state FROM hand_outs o
+JOIN ledger_events e ON e.originator_id = o.campaign_id AND e.originator_version = o.created_version
+WHERE o.state <> 'ended' AND o.hand_out_id IN (SELECT hand_out_id FROM hand_out_recipients WHERE recipient_id = ANY(%s));
+
+-- name: newest_events_of_recipients
+-- The newest event of each of their reservations: a case that was closed, and an access that ended, is in no other row.
+SELECT r.recipient_id, e.topic, e.state FROM reservations r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = r.versions[cardinality(r.versions)]
+WHERE r.recipient_id = ANY(%s);
 
 -- name: address_retention_progress
 SELECT after_id FROM address_retention_progress;

@@ -127,9 +127,9 @@ _WHY_KEPT: Final[dict[WhyKept | None, str]] = {
     None: "are erased by the next runs",
     "accepted": "kept: they accepted something",
     "case": "kept: a case is open",
-    "open": "kept: an invitation, an access or a line of a hand-out has not ended",
+    "open": "kept: an invitation, an access or a line of a hand-out had not ended then",
     "code": "kept: a code that was sent to them could still be redeemed then",
-    "limit": "kept: a running campaign limits uses per person",
+    "limit": "kept: a campaign that had not ended then limits uses per person",
     "opt_out": "kept: they want no emails, or none can be delivered",
     "recent": "kept: the last change was since then",
 }

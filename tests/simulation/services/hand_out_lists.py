@@ -48,6 +48,10 @@ class MemoryLists:
         if upload_id not in self._taken_over:
             self._ended.add(upload_id)
 
+    def has_ended(self, upload_id: UUID) -> bool:
+        """Return whether the rows of an upload are due."""
+        return upload_id in self._ended
+
     def find_due(self, hand_out_id: UUID) -> list[MemoryListRow]:
         """Return the rows of a hand-out whose uploads ended."""
         return [row for row in self.rows.values() if row.hand_out_id == hand_out_id and row.upload_id in self._ended]

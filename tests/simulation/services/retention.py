@@ -4,8 +4,10 @@ from datetime import datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
+from domain.events.event import Event
 from domain.model.campaign import Campaign
 from domain.model.reservation import Reservation
+from projections.event_store.codec import decode
 from projections.privacy.address_retention import PAGE_SIZE, START, AddressRetention
 from projections.privacy.erasure import WhyKept
 from projections.storage.bootstrap import LedgerStore
@@ -61,10 +63,10 @@ def find_why_kept(store: MemoryStore, recipient_id: UUID, now: datetime, before:
         return "accepted"
     if any(use.case_id is not None for use in uses):
         return "case"
-    if any(_is_open(store, use) for use in uses) or _waits_in_a_list(store, recipient_id):
+    if any(_is_open(store, use) for use in uses) or _waits_in_a_list(store, recipient_id, before):
         return "open"
     places = [(key, at) for key, at in store.places.values() if key == recipient_id]
-    if places and _waits_for_a_use(store, recipient_id, now):
+    if places and _waits_for_a_use(store, recipient_id, before):
         return "open"
     codes = [store.codes[each.code_id] for each in store.handed_out.values() if each.recipient_id == recipient_id]
     if any(
@@ -75,11 +77,11 @@ def find_why_kept(store: MemoryStore, recipient_id: UUID, now: datetime, before:
         for code in codes
     ):
         return "code"
-    if any(_is_counted(store, use, now) for use in uses):
+    if any(_is_counted(store, use, before) for use in uses):
         return "limit"
     if any(key == recipient_id and until > now for (key, _), until in store.suppressed.items()):
         return "opt_out"
-    times = [at for use in uses for at in (use.reserved_at, use.sent_at, use.refunded_at) if at is not None]
+    times = [_newest_event(store, use).at for use in uses]
     newest = max([*times, *(at for _, at in places), *(code.last_at for code in codes)], default=now)
     return "recent" if newest > before else None
 
@@ -90,33 +92,45 @@ def _is_open(store: MemoryStore, use: Reservation) -> bool:
     return use.is_live or use.lease is not None or is_due or any(row.due_at is not None for row in rows)
 
 
-def _waits_in_a_list(store: MemoryStore, recipient_id: UUID) -> bool:
+def _newest_event(store: MemoryStore, use: Reservation) -> Event:
+    newest = use.versions[-1]
+    [stored] = store.select_events(use.code_id, gt=newest - 1, lte=newest)
+    return decode(stored.topic, stored.state)
+
+
+def _waits_in_a_list(store: MemoryStore, recipient_id: UUID, before: datetime) -> bool:
+    """Return whether a line is to get a code; the codes of these hand-outs have no end."""
     return any(
         row.recipient_id == recipient_id
+        and store.lists.has_ended(row.upload_id)
         and code_id not in store.handed_out
         and store.hand_outs[row.hand_out_id].state != "ended"
+        and not _has_ended(store, row.campaign_id, before)
         for code_id, row in store.lists.rows.items()
     )
 
 
-def _waits_for_a_use(store: MemoryStore, recipient_id: UUID, now: datetime) -> bool:
+def _waits_for_a_use(store: MemoryStore, recipient_id: UUID, before: datetime) -> bool:
     return any(
-        place.recipient_id == recipient_id and not campaign.has_ended(now)
+        place.recipient_id == recipient_id and not _has_ended(store, campaign.campaign_id, before)
         for campaign in store.campaigns.values()
         for place in campaign.waiting
     )
 
 
-def _is_counted(store: MemoryStore, use: Reservation, now: datetime) -> bool:
+def _is_counted(store: MemoryStore, use: Reservation, before: datetime) -> bool:
     campaign = _campaign_of(store, store.codes[use.code_id].campaign_id)
     if campaign is None or use.status == "refunded":
         return False
-    return campaign.terms.max_per_person is not None and not campaign.has_ended(now)
+    return campaign.terms.max_per_person is not None and not _has_ended(store, campaign.campaign_id, before)
 
 
 def _has_ended(store: MemoryStore, campaign_id: UUID | None, at: datetime) -> bool:
     campaign = _campaign_of(store, campaign_id)
-    return campaign is not None and campaign.has_ended(at)
+    if campaign is None:
+        return False
+    ends = (campaign.terms.ends_at, campaign.last_at if campaign.ended_by is not None else None)
+    return any(end is not None and end <= at for end in ends)
 
 
 def _campaign_of(store: MemoryStore, campaign_id: UUID | None) -> Campaign | None:

@@ -89,18 +89,23 @@ class LedgerBench:
         assert isinstance(result, CampaignResult), result
         return campaign_id
 
-    def create_hand_out(self, people: int = 1) -> UUID:
+    def create_hand_out(self, people: int = 1, *, ends_upload: bool = True, **terms: Any) -> UUID:
         """Create a hand-out with a list of `person0@example.com` and so on; the id of its campaign."""
         campaign_id, hand_out_id, context = self.create_campaign(), uuid4(), self.context("staff")
         create = CreateHandOut(
-            context=context, campaign_id=campaign_id, hand_out_id=hand_out_id, name="Newsletter", terms=make_terms()
+            context=context,
+            campaign_id=campaign_id,
+            hand_out_id=hand_out_id,
+            name="Newsletter",
+            terms=make_terms(**terms),
         )
         assert isinstance(self.storage.ledger.execute_one(create), HandOutResult)
         lists = HandOutLists(self.storage, uuid4, uuid4)
         upload = lists.begin(hand_out_id, campaign_id, context.now)
         rows = [ListRow(EmailAddress.parse(f"person{nth}@example.com"), "en", {}) for nth in range(people)]
         lists.add(upload, rows, context.now)
-        lists.end(upload, context.now)
+        if ends_upload:
+            lists.end(upload, context.now)
         return campaign_id
 
     def reserve(

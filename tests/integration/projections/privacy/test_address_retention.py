@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, EndCampaign
+from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms, EndCampaign
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.results import CampaignResult
 from projections.privacy import address_retention
 from projections.privacy.address_retention import AddressRetention
@@ -130,19 +131,46 @@ def test_address_is_kept_for_a_reason(bench: LedgerBench, prepare: Callable[[Led
     assert bench.rows("SELECT count(*) FROM audit") == [(0,)]
 
 
-def end_campaigns(bench: LedgerBench) -> None:
-    """End every campaign."""
-    for (campaign_id,) in bench.rows("SELECT campaign_id FROM campaigns"):
-        end = EndCampaign(context=bench.context("staff"), campaign_id=campaign_id)
-        assert isinstance(bench.storage.ledger.execute_one(end), CampaignResult)
+def end_by_staff(bench: LedgerBench, campaign_id: UUID, at: datetime) -> CampaignCommand:
+    """Staff end a campaign at a time."""
+    return EndCampaign(context=replace(bench.context("staff"), now=at), campaign_id=campaign_id)
 
 
-@pytest.mark.parametrize("prepare", [hand_out, count_per_person])
-def test_end_of_a_campaign_begins_the_time(bench: LedgerBench, prepare: Callable[[LedgerBench], None]) -> None:
-    """Its codes cannot be redeemed, and it counts no one any more."""
+def end_as_planned(bench: LedgerBench, campaign_id: UUID, at: datetime) -> CampaignCommand:
+    """Staff say before when a campaign will end."""
+    return ChangeCampaignTerms(context=bench.context("staff"), campaign_id=campaign_id, changes={"ends_at": at})
+
+
+@pytest.mark.parametrize("command", [end_by_staff, end_as_planned])
+@pytest.mark.parametrize("prepare", [hand_out, list_only, count_per_person])
+def test_end_of_a_campaign_begins_the_time(
+    bench: LedgerBench,
+    prepare: Callable[[LedgerBench], None],
+    command: Callable[[LedgerBench, UUID, datetime], CampaignCommand],
+) -> None:
+    """However long ago all else was: no code is redeemed or sent any more, and no use counts."""
     prepare(bench)
-    end_campaigns(bench)
+    [(campaign_id,)] = bench.rows("SELECT campaign_id FROM campaigns")
+    end = command(bench, campaign_id, later(bench, days=10 * DAYS))
+    assert isinstance(bench.storage.ledger.execute_one(end), CampaignResult)
 
+    assert erase(bench, later(bench, days=11 * DAYS - 1)) == 0
+    assert erase(bench, later(bench, days=11 * DAYS, minutes=1)) == 1
+
+
+def test_end_of_the_codes_of_a_hand_out_begins_the_time_of_its_lines(bench: LedgerBench) -> None:
+    """From then on it issues none."""
+    bench.create_hand_out(expires_at=later(bench, days=DAYS))
+
+    assert count(bench, later(bench, days=2 * DAYS - 1)) == {"open": 1}
+    assert erase(bench, later(bench, days=2 * DAYS, minutes=1)) == 1
+
+
+def test_upload_that_did_not_end_keeps_addresses_for_the_time_only(bench: LedgerBench) -> None:
+    """Its lines lead to no code, although their hand-out goes on."""
+    bench.create_hand_out(ends_upload=False)
+
+    assert count(bench, later(bench, days=DAYS - 1)) == {"recent": 1}
     assert erase(bench, later(bench, days=DAYS, minutes=1)) == 1
 
 
@@ -158,8 +186,27 @@ def test_end_of_a_campaign_begins_the_time_of_lines_without_a_code(bench: Ledger
         command = (EndCampaign if is_by_staff else ChangeCampaignTerms)(**about)
         assert isinstance(bench.storage.ledger.execute_one(command), CampaignResult)
 
-    assert count(bench, ends_at + timedelta(days=DAYS - 1)) == {"recent" if is_by_staff else "open": 1}
+    assert count(bench, ends_at + timedelta(days=DAYS - 1)) == {"open": 1}
     assert erase(bench, ends_at + timedelta(days=DAYS, minutes=1)) == 1
+
+
+def test_end_of_a_case_begins_the_time(bench: LedgerBench) -> None:
+    """However long ago its reservation was refunded or sent."""
+    reservation_id = sent(bench, "li@example.com")
+    bench.bounce(reservation_id)
+    done(
+        bench.run(
+            ResolveReservation(
+                context=replace(bench.context("staff"), now=later(bench, days=10 * DAYS)),
+                reservation_id=reservation_id,
+                resolution="sent",
+                case_id=uuid4(),
+            )
+        )
+    )
+
+    assert count(bench, later(bench, days=11 * DAYS - 1)) == {"recent": 1}
+    assert erase(bench, later(bench, days=11 * DAYS, minutes=1)) == 1
 
 
 def test_revoked_code_begins_the_time(bench: LedgerBench) -> None:
