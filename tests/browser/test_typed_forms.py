@@ -166,3 +166,35 @@ def test_form_that_was_not_proved_is_filled_in_again_where_it_was(open_tab: Tab,
     page.wait_for_url("**/admin/staff")
 
     assert page.input_value("#email") == "second@staff.example.com"
+
+
+def test_going_back_to_a_form_that_was_left_and_loading_it_again_fill_it_in(open_tab: Tab) -> None:
+    """By a link or a key; a link to the form leads to an empty one."""
+    page = open_tab(staff="admin")
+    type_impossible_campaign(page)
+    page.reload()
+    again = shown(page)
+    page.click(".staff-nav a[href='/support']")
+    page.wait_for_url("**/support")
+    page.go_back()
+    back = shown(page)
+    page.locator("h1").press("/")
+    page.wait_for_url("**/support")
+    page.go_back()
+
+    assert [again, back, shown(page)] == [("Fair", "2", "3")] * 3
+    page.goto("/support")
+    page.goto("/admin/campaigns")
+    assert shown(page) == ("", "", "")
+
+
+def test_another_language_shows_a_refused_form_as_it_was_sent(open_tab: Tab) -> None:
+    """No field was touched since."""
+    page = open_tab(staff="admin")
+    type_impossible_campaign(page)
+    page.click(CREATE)
+    expect(page.locator("#max_per_person-fault")).to_be_visible()
+    page.click(".languages a[lang='zh-Hans']")
+    page.wait_for_url("**lang=zh**")
+
+    assert shown(page) == ("Fair", "2", "3")

@@ -29,13 +29,13 @@ const fieldsOf = (form) => [...form.elements].filter(isTyped);
 
 const valuesOf = (form) => fieldsOf(form).map((field) => [field.name, field.value, field.checked === true]);
 
-// The form that is sent, and the changed ones. `isLost`: it was not sent.
-function remember(form, isLost) {
+// The form that is sent, and the changed ones. `isLost`: it was not sent. `isLeft`: for another page.
+function remember(form, isLost, isLeft = false) {
   const page = location.pathname + location.search;
   const others = [...document.forms]
     .filter((each) => each !== form && canKeep(each) && fieldsOf(each).some(isChanged))
     .map((each) => [pathOf(each), valuesOf(each)]);
-  store({ at: Date.now(), page, path: location.pathname, action: pathOf(form), values: valuesOf(form), others, isLost });
+  store({ at: Date.now(), page, path: location.pathname, action: pathOf(form), values: valuesOf(form), others, isLost, isLeft });
 }
 
 function fill(form, values) {
@@ -95,36 +95,58 @@ if (stored === null) {
   }
 } else if (document.body.dataset.refused !== undefined) {
   comeBack(stored);
-} else if (stored.path === location.pathname && (stored.isLost || (isAgain && stored.isRefused))) {
+} else if (stored.path === location.pathname && (stored.isLost || (isAgain && (stored.isRefused || stored.isLeft)))) {
   fillAll([[stored.action, stored.values], ...stored.others]);
-} else if (!stored.isRefused) {
+} else if (!stored.isRefused && (!stored.isLeft || stored.path === location.pathname)) {
   if (stored.path === location.pathname) {
     fillAll(stored.others);
   }
   sessionStorage.removeItem(PLACE);
 }
 
+const findChanged = () => [...document.forms].find((each) => canKeep(each) && fieldsOf(each).some(isChanged));
+
+// Whether the page is left by what has stored the form, or sends it.
+let isStored = false;
+
 document.addEventListener(
   "submit",
   (event) => {
     if (event.target.dataset.carries !== undefined) {
+      isStored = true;
       sessionStorage.removeItem(PLACE);
     } else if (!event.defaultPrevented && canKeep(event.target)) {
+      isStored = true;
       remember(event.target, false);
     }
   },
   true,
 );
 
-// A link changes the language, and would leave the form.
+// A link changes the language, and would leave the form; one that was refused is as it was sent.
 for (const link of document.querySelectorAll(".languages a")) {
   link.addEventListener("click", () => {
-    const form = [...document.forms].find((each) => canKeep(each) && fieldsOf(each).some(isChanged));
+    const form = findChanged();
+    const refused = read();
+    isStored = true;
     if (form !== undefined) {
       remember(form, true);
+    } else if (refused?.isRefused) {
+      store({ ...refused, isLost: true });
     }
   });
 }
+
+// Going back, or loading again, fills in a form that was left.
+addEventListener("pagehide", () => {
+  const form = findChanged();
+  if (!isStored && signIn === null && form !== undefined) {
+    remember(form, false, true);
+  }
+});
+addEventListener("pageshow", () => {
+  isStored = false;
+});
 
 function isChanged(field) {
   if (field.type === "checkbox" || field.type === "radio") {
