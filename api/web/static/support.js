@@ -1,11 +1,7 @@
 // The support console: new events appear without a reload, the slider moves the page through time, and no form is sent
 // twice. Every page works without it.
 
-import { showLocalTimes, writeLocalTimes } from "./times.js";
-
-for (const reply of document.querySelectorAll("textarea.reply")) {
-  writeLocalTimes(reply);
-}
+import { showLocalTimes } from "./times.js";
 
 const RETRY_MS = 30000;
 const ANNOUNCE_MS = 10000;

@@ -22,14 +22,6 @@ export function showLocalTimes(root) {
   }
 }
 
-// The text of a field has the zone with each time, because its reader may be in another one.
-export function writeLocalTimes(field) {
-  field.value = field.value.replaceAll(/(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC/g, (text, date, time) => {
-    const at = new Date(`${date}T${time}Z`);
-    return Number.isNaN(at.getTime()) ? text : `${FORMS.minute(at)} ${offsetOf(at)}`;
-  });
-}
-
 export const zoneName = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 // "UTC+08:00"

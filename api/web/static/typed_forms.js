@@ -88,11 +88,6 @@ if (stored === null) {
   for (const text of document.querySelectorAll("[data-kept]")) {
     text.textContent = text.dataset.kept;
   }
-  // Where scripts run, the sign-in is in this tab, which keeps the form.
-  const ended = document.querySelector("[data-continue]");
-  if (ended !== null) {
-    location.replace(ended.dataset.continue);
-  }
 } else if (document.body.dataset.refused !== undefined) {
   comeBack(stored);
 } else if (stored.path === location.pathname && (stored.isLost || (isAgain && (stored.isRefused || stored.isLeft)))) {
