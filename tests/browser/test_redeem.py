@@ -57,6 +57,26 @@ def test_two_tabs_and_the_back_button_are_one_reservation(served_app: ServedApp,
     assert served_app.uses(code) == (0, 1)
 
 
+def test_waiting_list_is_offered_after_one_refusal(served_app: ServedApp, open_tab: Tab) -> None:
+    """The page that offers it is the answer itself; a second request would be a second refusal in the statistics."""
+    app = served_app.app
+    terms = {"name": "Full", "max_uses": 1, "waiting_hours": 24}
+    campaign = app.client.post("/api/v1/campaigns", json=terms, headers=app.key("admin")).json()["id"]
+    order = {"campaign": campaign, "max_uses": 9, "open": True}
+    code = app.client.post("/api/v1/codes", json=order, headers=app.key("admin")).json()[0]["code"]
+    app.redeem(code, "first@example.com")
+    page, before = open_tab(), app.count("refusals")
+    page.goto("/invite")
+    page.fill("#email", EMAIL)
+    page.fill("#code", code)
+    page.press("#code", "Enter")
+    page.get_by_role("button", name="Put me on the waiting list").click()
+    page.wait_for_url("**/waiting/*")
+
+    assert app.count("refusals") == before + 1
+    assert page.inner_text("h1") == "You are on the waiting list"
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_without_javascript_on_a_phone(served_app: ServedApp, open_tab: Tab, language: str) -> None:
     """The form is a form; a refusal comes back with what was typed; the status page looks again automatically."""
