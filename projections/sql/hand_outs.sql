@@ -282,8 +282,8 @@ WHERE remind_days IS NOT NULL AND ended_by IS NULL AND NOT is_paused
 
 -- name: due_reminders
 -- Sent codes of these campaigns which end within so many days, they or their campaign, and are not redeemed. An email
--- that was sent within those days needs no reminder. The second part has lines with several codes by their first code,
--- each with another of its codes that is not redeemed.
+-- that was sent within those days needs no reminder; one of the future was sent by a wrong clock. The second part has
+-- lines with several codes by their first code, each with another of its codes that is not redeemed.
 SELECT DISTINCT ON (code_id) code_id, waiting_id FROM (
     (SELECT h.code_id, h.code_id AS waiting_id
     FROM campaigns c
@@ -296,7 +296,8 @@ SELECT DISTINCT ON (code_id) code_id, waiting_id FROM (
         AND h.mail_state = 'sent' AND h.reminder IS NULL
         AND least(b.expires_at, c.ends_at) > %(now)s
         AND least(b.expires_at, c.ends_at) <= %(now)s + make_interval(days => c.remind_days::int)
-        AND least(b.expires_at, c.ends_at) > h.changed_at + make_interval(days => c.remind_days::int)
+        AND (h.changed_at > %(now)s
+            OR least(b.expires_at, c.ends_at) > h.changed_at + make_interval(days => c.remind_days::int))
         AND b.used + b.reserved = 0 AND b.revoked_by IS NULL AND NOT b.is_paused
         AND NOT EXISTS (
             SELECT FROM opt_outs p
@@ -316,7 +317,8 @@ SELECT DISTINCT ON (code_id) code_id, waiting_id FROM (
         AND h.mail_state = 'sent' AND h.reminder IS NULL
         AND least(b.expires_at, c.ends_at) > %(now)s
         AND least(b.expires_at, c.ends_at) <= %(now)s + make_interval(days => c.remind_days::int)
-        AND least(b.expires_at, c.ends_at) > h.changed_at + make_interval(days => c.remind_days::int)
+        AND (h.changed_at > %(now)s
+            OR least(b.expires_at, c.ends_at) > h.changed_at + make_interval(days => c.remind_days::int))
         AND b.used + b.reserved = 0 AND b.revoked_by IS NULL AND NOT b.is_paused
         AND NOT EXISTS (
             SELECT FROM opt_outs p

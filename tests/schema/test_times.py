@@ -134,6 +134,7 @@ KNOWS_THE_FUTURE: Final = {
     *("record_key_refusal", "record_key_use"),
     *(
         "backup_state",
+        "due_reminders",
         "ending_keys",
         "ledger_gauges",
         "recent_requests",
