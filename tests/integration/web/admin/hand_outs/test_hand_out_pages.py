@@ -307,7 +307,7 @@ def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin
 
     assert past.status_code == 422
     assert "for the fair" in read_page(past.text).find("textarea", id="reason").text
-    assert "The start must be in the future" in read_page(past.text).find("p", id="starts_at-fault").text
+    assert "before the end of the campaign if it has one" in read_page(past.text).find("p", id="starts_at-fault").text
     assert scheduled.status_code == 303
     assert page.find("article", id="hand-out").attributes["data-state"] == "scheduled"
     assert start.strftime("%Y-%m-%d %H:%M:%S") in page.find("article", id="hand-out").text
