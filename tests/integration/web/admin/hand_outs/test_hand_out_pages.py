@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import api.web.admin.hand_outs.hand_out_pages
+from api.i18n.languages import LANGUAGES
 from api.use_cases.hand_outs.hand_out_actions import find_details
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
@@ -289,6 +290,15 @@ def test_start_warns_of_more_codes_than_uses(admin: StaffBrowser, max_uses: str,
 
     assert ("no recipients yet" in empty, "no recipients yet" in question) == (True, False)
     assert ("Uses left in the campaign: 1." in question) is is_warned
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_language_of_lines_without_one_is_that_of_the_page(admin: StaffBrowser, language: str) -> None:
+    """Those who upload a list in the English console mean English emails."""
+    page = read_page(admin.get(f"{create_draft(admin)}?lang={language}").text)
+    choices = [each.attributes for each in page.find_all("input", type="radio", name="language")]
+
+    assert [each["value"] for each in choices if "checked" in each] == [language]
 
 
 def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin: StaffBrowser) -> None:
