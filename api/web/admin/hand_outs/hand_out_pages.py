@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple
 from uuid import UUID
 
@@ -211,7 +212,7 @@ def run_action(
     None starts whose text has a variable that no recipient has.
     """
     reason = fields.values.get("reason", "")
-    starts_at = fields.parsed("starts_at", parse_time) if action == "resume" else None
+    starts_at = _read_start(admin, hand_out_id, fields) if action == "resume" else None
     if fields.errors or not is_valid_reason(reason):
         return _render_action(request, admin, staff, hand_out_id, action, fields)
     when = {"starts_at": starts_at} if action == "resume" else {}
@@ -224,6 +225,18 @@ def run_action(
             fields.errors["starts_at"] = "start"
         return _render_action(request, admin, staff, hand_out_id, action, fields)
     return see_other(f"/admin/hand-outs/{hand_out_id}")
+
+
+def _read_start(admin: AdminContext, hand_out_id: UUID, fields: FormFields) -> datetime | None:
+    """Return when to start; None for immediately, which a scheduled hand-out does only if its box is ticked."""
+    if fields.values.get("starts_now") == "yes":
+        return None
+    starts_at = fields.parsed("starts_at", parse_time)
+    is_empty = starts_at is None and "starts_at" not in fields.errors
+    # An emptied field must not send thousands of emails before their time.
+    if is_empty and _show_counts(admin, hand_out_id)["state"] == "scheduled":
+        fields.errors["starts_at"] = "no_start"
+    return starts_at
 
 
 def _render_action(

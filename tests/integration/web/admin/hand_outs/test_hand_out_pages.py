@@ -327,6 +327,24 @@ def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin
     assert read_page(admin.get(path).text).find("article", id="hand-out").attributes["data-state"] == "paused"
 
 
+def test_scheduled_hand_out_starts_immediately_only_if_the_box_is_ticked(app: AppClient, admin: StaffBrowser) -> None:
+    """An emptied time is refused, so that no email goes out before its time by mistake."""
+    path, queue = create_draft(admin), HandOutQueue(app.services.storage)
+    upload(admin, path, b"email\na@example.com\n")
+    start = app.services.now() + timedelta(hours=2)
+    admin.submit(f"{path}/resume", path, reason="fair", starts_at=start.strftime("%Y-%m-%dT%H:%M"))
+
+    emptied = admin.submit(f"{path}/resume", path, reason="now?", starts_at="")
+    before = queue.take(app.services.now(), 9)
+    ticked = admin.submit(f"{path}/resume", path, reason="now", starts_at="2020-01-01T00:00", starts_now="yes")
+
+    assert emptied.status_code == 422
+    assert "tick the box" in read_page(emptied.text).find("p", id="starts_at-fault").text
+    assert before == []
+    assert ticked.status_code == 303
+    assert len(queue.take(app.services.now(), 9)) == 1
+
+
 def test_text_is_not_changed_to_one_with_an_unknown_variable(admin: StaffBrowser) -> None:
     """The field is marked; a variable that was there before does not keep staff from changing the subject."""
     path = create_draft(admin, text_en="Your code: {codee}")
