@@ -17,7 +17,12 @@ pytestmark = pytest.mark.slow
 Tab = Callable[..., Page]
 TABS: Final = 25
 """Stops of the Tab key that are looked at on a page: beyond them lists repeat."""
-SIDEWAYS: Final = "document.documentElement.scrollWidth > innerWidth"
+SIDEWAYS: Final = """() => {
+  const right = (part) => part.getBoundingClientRect().right;
+  const isWide = (choice) => right(choice) > right(choice.closest("article, section, main"));
+  return document.documentElement.scrollWidth > innerWidth || [...document.querySelectorAll("select")].some(isWide);
+}"""
+"""Whether the page is wider than its window, or a choice than the card that it is on."""
 FOCUS: Final = """() => {
   const part = document.activeElement;
   const style = getComputedStyle(part);
@@ -50,9 +55,8 @@ def main_pages(served_app: ServedApp) -> list[str]:
     app.attempt(reservation_id)
     headers = app.key("admin")
     app.client.post(f"/api/v1/reservations/{reservation_id}/bounce", json={}, headers=headers)
-    campaign = app.client.post("/api/v1/campaigns", json={"name": "Autumn", "max_uses": 9}, headers=headers).json()[
-        "id"
-    ]
+    terms = {"name": f"Autumn {'W' * 190}", "max_uses": 9}
+    campaign = app.client.post("/api/v1/campaigns", json=terms, headers=headers).json()["id"]
     order = {"campaign": campaign, "name": "Newsletter"}
     hand_out = app.client.post("/api/v1/hand-outs", json=order, headers=headers).json()["id"]
     statement = f"/support/codes/{code_id_of(app, code)}"

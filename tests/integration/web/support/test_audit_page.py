@@ -57,6 +57,7 @@ def test_entry_names_actor_and_subject_and_links_to_both(admin: StaffBrowser) ->
 
     newest = rows_of(page)[0]
     assert all(part in newest for part in ("revoked an API key", "API key shop", ADMIN, "leaked in a chat"))
+    assert page.count("<bdi>shop</bdi>") == 2, "a name that is written from right to left changes no order around it"
     links = set(entries_of(page)[0].link_targets)
     assert f"/support/audit?about={key_id}" in links
     assert f"/admin/keys/{key_id}" in links

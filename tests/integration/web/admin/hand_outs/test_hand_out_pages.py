@@ -90,6 +90,15 @@ def test_pause_resume_and_end_ask_first_and_end_takes_no_more_recipients(admin: 
     assert upload(admin, path, b"email\nli@example.com\n").status_code == 409
 
 
+@pytest.mark.parametrize(("days", "ends"), [("7", ["Valid for (days)"]), ("", ["Expires"])])
+def test_terms_name_one_end(admin: StaffBrowser, days: str, ends: list[str]) -> None:
+    """Codes that end some days after their email do not expire "never"."""
+    page = read_page(admin.get(create_draft(admin, valid_for_days=days)).text)
+    names = [each.text for each in page.find("section", aria_labelledby="terms").find_all("dt")]
+
+    assert [name for name in names if name in {"Valid for (days)", "Expires"}] == ends
+
+
 def test_page_counts_recipients_and_lists_them_by_state(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
