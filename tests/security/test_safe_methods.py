@@ -28,6 +28,7 @@ UNREACHED = {
     "/api/v1/codes/{code_id}/limit-preview",  # likewise
     *("/admin/groups/letter", "/admin/groups/one", "/admin/hand-outs/{hand_out_id}/mail"),  # likewise
     "/admin/staff/{staff_id}/role",  # likewise
+    "/support/account/factors/{factor_id}/remove",  # the account has no second factor
     "/support/set-password/{token}",  # its token is in an email
     "/support/sign-in/second/{step_id}",  # there is none
 }
