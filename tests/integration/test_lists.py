@@ -445,6 +445,7 @@ def test_list_names_its_total_up_to_a_bound(
     assert captions == [f"Total: {total:,}", f"Total: {total - 1:,}+"]
 
 
+@pytest.mark.usual_world("a page of five codes")
 def test_filtered_lists_longer_than_a_page_name_no_total(
     admin: StaffBrowser, parts: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

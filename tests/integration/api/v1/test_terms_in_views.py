@@ -194,7 +194,8 @@ def test_each_view_names_each_term(scene: Scene) -> None:
     """Also after addresses were erased: then a person is a new one, and no other view depends on an address."""
     before = find_missing(scene, VIEWS.keys() - LEFT_OUT_OF_READ_MODELS.keys())
     later = scene.times["offered"] + timedelta(days=30)
-    erased = AddressRetention(scene.app.services.storage, DAYS, uuid4).erase_due(later, lambda: False)
+    sweep = AddressRetention(scene.app.services.storage, DAYS, uuid4)
+    erased = sum(sweep.erase_due(later, lambda: False) for _ in range(3))  # a run takes so many addresses at most
 
     assert (before, erased) == ([], 2)
     assert find_missing(scene, VIEWS) == []

@@ -522,6 +522,7 @@ def listed(browser: StaffBrowser, query: str) -> tuple[list[str], list[str]]:
     return [name.text for name in names], page.texts("caption")
 
 
+@pytest.mark.usual_world("a page of four campaigns")
 def test_list_shows_campaigns_of_one_state_with_their_number(
     admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
