@@ -103,6 +103,36 @@ def test_security_key_that_is_only_touched_needs_the_password(open_tab: Tab, ser
     page.wait_for_url("**/support")
 
 
+@pytest.mark.parametrize("field", ["#code", "#recovery"])
+def test_tab_stores_no_code(open_tab: Tab, served_app: ServedApp, field: str) -> None:
+    """Neither one that is sent nor one that is left, although other forms are filled in again."""
+    page = open_tab()
+    email = f"{field.strip('#')}@staff.example.com"
+    add_staff(served_app.app, email, "support", PASSWORD)
+    sign_in(page, email)
+    page.goto(f"{FACTORS}/app")
+    page.fill("#code", pyotp.TOTP(page.inner_text(".secret").replace(" ", "")).at(served_app.app.services.now()))
+    page.press("#code", "Enter")
+    expect(page.locator(".secrets li")).to_have_count(10)
+    page.click("main a.press")
+    page.click("header button[type=submit], form.who button")
+    page.wait_for_url("**/sign-in")
+    sign_in(page, email)
+    page.wait_for_url("**/second/*")
+
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    page.fill(field, "secret-1")
+    page.press(field, "Enter")
+    page.wait_for_selector("[role=alert]")
+    sent = page.evaluate("JSON.stringify(sessionStorage)")
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    page.fill(field, "secret-2")
+    page.goto("/support/sign-in")
+    left = page.evaluate("JSON.stringify(sessionStorage)")
+
+    assert "secret" not in sent + left
+
+
 def test_device_has_one_passkey_of_an_account(open_tab: Tab, served_app: ServedApp) -> None:
     """The authenticator refuses a second one, and the page says why."""
     page = open_tab()

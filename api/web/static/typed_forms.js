@@ -60,7 +60,7 @@ function fill(form, values) {
 }
 
 const canKeep = (form) =>
-  form.method === "post" && form.querySelector("input[type=password]") === null && fieldsOf(form).some((field) => field.type !== "hidden");
+  form.method === "post" && form.querySelector("input:is([type=password], [autocomplete=one-time-code], [data-secret])") === null && fieldsOf(form).some((field) => field.type !== "hidden");
 
 // A page that refuses a form gets the address of the form's page: going back and loading again ask nothing.
 function comeBack(stored) {
