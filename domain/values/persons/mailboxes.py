@@ -4,8 +4,7 @@ An address is always mailed and shown as it was typed; only limits use this form
 changes: stored digests would no longer match. Another form needs another rule next to `mailbox`.
 
 It joins no more than providers document. Not joined, for example: Outlook, Hotmail and Live (each domain has accounts
-of its own), the hyphens of Yahoo (they follow another name), dots and hyphens of Yandex (its help does not say so), and
-domains that a company hosts at a provider.
+of its own), the hyphens of Yahoo (they follow another name), and domains that a company hosts at a provider.
 """
 
 import unicodedata
@@ -33,17 +32,8 @@ ALIAS_DOMAINS: Final[Mapping[str, str]] = {
 - Proton: proton.me/support/addresses-and-aliases, the same name is one user on all domains of Proton.
 - Yandex: yandex.com/support/domain/additional/mailbox-alias.xml, each mailbox has its name on the domains of Yandex.
 """
-IGNORED_CHARACTERS: Final[Mapping[str, str]] = {"gmail.com": ".", "proton.me": "._-"}
-"""Characters of the name that make no difference, by the domain, as of 2026-12.
-
-- Google: support.google.com/mail/answer/7436150, "Dots don't matter".
-- Proton: `removeEmailAlias` of its own client, github.com/ProtonMail/WebClients, src/helpers/string.js.
-"""
-SUBDOMAIN_DOMAINS: Final = frozenset({"fastmail.com", "fastmail.fm"})
-"""Where any name at `li.fastmail.com` reaches `li@fastmail.com`, as of 2026-12.
-
-- Fastmail: fastmail.help/hc/en-us/articles/360060591053, "Subdomain addressing".
-"""
+DOTLESS_DOMAINS: Final = frozenset({"gmail.com"})
+"""Where dots in the name make no difference: support.google.com/mail/answer/7436150, "Dots don't matter"."""
 _HIDDEN: Final = "***"
 """Always three characters, so that the length of the name is not shown."""
 
@@ -59,15 +49,13 @@ def find_mailbox(address: str) -> str:
     NFKC and lower case, without what follows a plus sign, and as the table of providers says.
     """
     name, _, domain = address.rpartition("@")
-    label, _, parent = domain.partition(".")
-    if parent in SUBDOMAIN_DOMAINS:
-        name, domain = label, parent
     domain = ALIAS_DOMAINS.get(domain, domain)
     if not name.isascii():
         name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).lower())
     untagged = name.partition("+")[0] or name
-    heeded = [character for character in untagged if character not in IGNORED_CHARACTERS.get(domain, "")]
-    return f"{''.join(heeded) or untagged}@{domain}"
+    if domain in DOTLESS_DOMAINS:
+        untagged = untagged.replace(".", "") or untagged
+    return f"{untagged}@{domain}"
 
 
 def mask_email(address: str) -> str:

@@ -5,14 +5,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import psycopg
 import pytest
 
-import projections.sql
 from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, CreateCampaign
 from domain.errors import CampaignConflict, Refusal
 from domain.events.campaign import Counting
@@ -35,7 +33,6 @@ from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.settings import settings_for
 from tests.support.waiting import WAIT_S_MAX
 
-MIGRATIONS = Path(projections.sql.__file__).parent / "migrations"
 SPELLINGS = ("li@gmail.com", "L.I@gmail.com", "li+gift@googlemail.com", "Ｌｉ＋ａ@gmail.com")
 
 
@@ -148,20 +145,6 @@ def test_addresses_of_an_older_version_need_a_digest_before_a_campaign_counts_by
     assert (rotation.count_remaining(), sum(rotation.run()), rotation.count_remaining()) == (1, 1, 0)
     assert not isinstance(change(bench, campaign_id, person_rule="mailbox"), Refusal)
     assert words([bench.redeem(codes[1], SPELLINGS[1])]) == {"PERSON_LIMIT": 1}
-
-
-def test_digests_of_former_tables_of_providers_are_computed_again(bench: LedgerBench) -> None:
-    """After the migration, rotating keys writes those of the present tables."""
-    _, codes = mailbox_campaign(bench, 2)
-    done(bench.redeem(codes[0], "l.i@proton.me"))
-    ((present,),) = bench.rows("SELECT mailbox_digest FROM recipients")
-    with psycopg.connect(bench.database_url, autocommit=True) as conn:
-        conn.execute("UPDATE recipients SET mailbox_digest = 'of another form'")
-        conn.execute((MIGRATIONS / "0087_mailboxes_of_more_providers.sql").read_bytes())
-
-    assert sum(KeyRotation(bench.storage).run()) == 1
-    assert bench.rows("SELECT mailbox_digest FROM recipients") == [(present,)]
-    assert words([bench.redeem(codes[1], "l-i@pm.me")]) == {"PERSON_LIMIT": 1}
 
 
 def test_erasure_forgets_the_mailbox(bench: LedgerBench) -> None:
