@@ -198,3 +198,33 @@ def test_another_language_shows_a_refused_form_as_it_was_sent(open_tab: Tab) -> 
     page.wait_for_url("**lang=zh**")
 
     assert shown(page) == ("Fair", "2", "3")
+
+
+def test_form_that_is_filled_in_again_undoes_no_change_of_others(open_tab: Tab, app: AppClient) -> None:
+    """They changed the campaign while the form was left, so it is refused as one that was open all the time."""
+    terms = {"name": "Spring", "max_uses": 100}
+    campaign = app.client.post("/api/v1/campaigns", json=terms, headers=app.key("admin")).json()["id"]
+    path, page = f"/api/v1/campaigns/{campaign}", open_tab(staff="admin")
+    page.goto(f"/admin/campaigns/{campaign}")
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    page.fill("#max_per_day", "7")
+    page.click(".staff-nav a[href='/support']")
+    page.wait_for_url("**/support")
+    app.client.patch(path, json={"max_uses": 200}, headers=app.key("admin"))
+    page.go_back()
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    page.click("form:has(#max_per_day) button[type=submit]")
+    page.wait_for_selector("[role=alert]")
+
+    shown = app.client.get(path, headers=app.key("viewer")).json()
+    assert (shown["max_uses"], shown["max_per_day"]) == (200, None)
+
+
+def test_sign_out_ends_what_was_typed(open_tab: Tab) -> None:
+    """The next person who signs in in this tab does not see it."""
+    page = open_tab(staff="admin")
+    type_impossible_campaign(page)
+    page.click(".who button")
+    page.wait_for_url("**/sign-in**")
+
+    assert page.evaluate("sessionStorage.length") == 0

@@ -114,6 +114,9 @@ async function redeem() {
   if (response.headers.get("Content-Type").startsWith("text/html")) {
     // The page offers the waiting list. Asking for it again would be another request, and another refusal.
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    if (page.getElementById(form.id) === null) {
+      throw new Error("not a page of the ledger");
+    }
     document.querySelector("main").replaceWith(page.querySelector("main"));
     document.getElementById("notice")?.focus();
     return true;

@@ -22,8 +22,8 @@ function store(typed) {
 
 const pathOf = (form) => new URL(form.action, location.href).pathname;
 
-// Hidden tokens belong to a session; the nonce makes a form that is sent twice one request.
-const isTyped = (field) => field.name !== "" && !LEFT_OUT.has(field.type) && (field.type !== "hidden" || field.name === "nonce");
+// Hidden tokens belong to a session. The nonce makes a form that is sent twice one request, and "seen" is what others may have changed.
+const isTyped = (field) => field.name !== "" && !LEFT_OUT.has(field.type) && (field.type !== "hidden" || ["nonce", "seen"].includes(field.name));
 
 const fieldsOf = (form) => [...form.elements].filter(isTyped);
 
@@ -93,7 +93,7 @@ if (stored === null) {
 } else if (stored.path === location.pathname && (stored.isLost || (isAgain && (stored.isRefused || stored.isLeft)))) {
   fillAll([[stored.action, stored.values], ...stored.others]);
 } else if (!stored.isRefused && (!stored.isLeft || stored.path === location.pathname)) {
-  if (stored.path === location.pathname) {
+  if (stored.path === location.pathname && !stored.isLeft) {
     fillAll(stored.others);
   }
   sessionStorage.removeItem(PLACE);
@@ -107,7 +107,7 @@ let isStored = false;
 document.addEventListener(
   "submit",
   (event) => {
-    if (event.target.dataset.carries !== undefined) {
+    if (event.target.dataset.carries !== undefined || event.target.matches(".who")) {
       isStored = true;
       sessionStorage.removeItem(PLACE);
     } else if (!event.defaultPrevented && canKeep(event.target)) {
