@@ -26,8 +26,8 @@ ANSWER_S_MAX = 20.0
 COMMAND_S_MAX = 60.0
 """A command that takes longer is killed and repeated, as by Postfix's `command_time_limit`."""
 KILLED_EVERY = 3
-KILLED_S = (0.2, 3.0)
-"""Every third command is killed once, so long after its start: it needs some 2 s under load."""
+KILLED_AFTER = (0.2, 0.8)
+"""Every third command is killed once, after such a share of the time that the last one took on this machine."""
 DELIVERED, TRY_LATER, KILLED = 0, 75, -9
 REPEATED = {0, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 """Answers after which a provider repeats a request. One that is stale is repeated too: clocks are stepped."""
@@ -78,6 +78,7 @@ class CommandChannel:
         self._stack, self._answers, self._fail = stack, answers, fail
         self._choice = random.Random(seed)
         self._count = 0
+        self._took_s = 0.0
 
     def deliver(self, reports: Sequence[PreparedReport]) -> bool:
         """Pipe each to a process."""
@@ -86,11 +87,13 @@ class CommandChannel:
     def _pipe(self, message: bytes) -> bool:
         ends = time.monotonic() + WAIT_S_MAX
         self._count += 1
-        lives_s = self._choice.uniform(*KILLED_S) if self._count % KILLED_EVERY == 1 else COMMAND_S_MAX
-        while time.monotonic() < ends:
+        is_killed = self._count % KILLED_EVERY == 2  # the first one says how long they take
+        lives_s = self._choice.uniform(*KILLED_AFTER) * self._took_s if is_killed else COMMAND_S_MAX
+        while (begun_at := time.monotonic()) < ends:
             status, error = self._run(message, lives_s)
             self._answers[f"command {status}"] += 1
             if status == DELIVERED:
+                self._took_s = time.monotonic() - begun_at
                 return True
             if status not in {TRY_LATER, KILLED}:
                 self._fail(f"exit code {status} of `ledger bounces take`: {error}")
