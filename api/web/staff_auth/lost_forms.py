@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.types import Message
 
 from api.i18n.catalogs import translator
 from api.web.filled_forms import fill_form
@@ -77,7 +78,7 @@ class _ReadPage:
         """Its text."""
         return b"".join(self._body).decode()
 
-    async def send(self, message: Any) -> None:  # noqa: ANN401 - a message of ASGI
+    async def send(self, message: Message) -> None:
         """Read one message of the answer."""
         if message["type"] != "http.response.start":
             self._body.append(message["body"])

@@ -3,10 +3,8 @@
 The check reads the log and what clients saw, and shares nothing with the code that it checks.
 """
 
-import http.client
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,8 +22,6 @@ COUNTINGS = ("all", "from_now")
 CHANGES_MIN = 2
 """Changes of each kind of counting that a run makes at least."""
 BETWEEN_S = (2.0, 5.0)
-RETRY_S = 0.3
-AGAIN = {0, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 Violations = Iterator[str]
 
 
@@ -46,7 +42,8 @@ class CampaignTermsLoad:
         terms = {"max_uses": LIMITS[0], "max_per_person": 1, "person_rule": "mailbox", "ends_at": ends_at}
         self._campaign = self._ask("POST", "/api/v1/campaigns", {"name": "One inbox", **terms})
         body = {"count": CODES, "max_uses": None, "open": True, "campaign": self._campaign["id"]}
-        self.codes = [str(each["code"]) for each in self._ask("POST", "/api/v1/codes", body)]
+        _, issued = stack.call_until_answered("POST", "/api/v1/codes", body, stack.admin)
+        self.codes = [str(each["code"]) for each in issued]
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(random.Random(seed),), daemon=True)
         self._thread.start()
@@ -74,19 +71,11 @@ class CampaignTermsLoad:
                 return
             self.changes[counting] += 1
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON document
-        """Ask until there is an answer; nothing after a refusal, which is a defect here."""
-        ends = time.monotonic() + WAIT_S_MAX
-        status, answer = 0, None
-        while status in AGAIN and time.monotonic() < ends:
-            try:
-                status, answer = self._stack.call(method, path, body, self._stack.admin)
-            except http.client.HTTPException:
-                status = 0
-            if status in AGAIN:
-                time.sleep(RETRY_S)
+    def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Return the document that an answer has; nothing after a refusal, which is a defect here."""
+        status, answer = self._stack.call_until_answered(method, path, body, self._stack.admin)
         if status in {HTTPStatus.OK, HTTPStatus.CREATED}:
-            return answer
+            return dict(answer)
         self.defects.append(f"{status} {str(answer)[:300]} for {method} {path}")
         return {}
 

@@ -19,20 +19,18 @@ from tests.faults.chaos.hand_out_observations import (
     SubjectPeriod,
     count_codes,
 )
-from tests.support.servers.embedded_stack import Stack
+from tests.support.servers.embedded_stack import AGAIN, RETRY_S, Stack
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
 CAMPAIGNS = 2
 VALID_DAYS = (7, 14)
 """Days from the hand-out of a code to its end, in each campaign."""
-RETRY_S = 0.3
 BETWEEN_S = (0.1, 0.6)
 PAUSED_S = (1.0, 2.0)
 ADDED, RESENDS = 3, 4
 RATES = (120, 600, None)
 OPTED_OUT_MAX = 0.25
 """Share of the recipients who opt out at most."""
-AGAIN = {0, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 Action = Callable[[random.Random], bool]
 """Returns whether it was done: an action may find nothing to act on yet."""
 REFUSALS = {"HAND_OUT_CONFLICT", "HAND_OUT_CODE_CONFLICT", "HAND_OUT_MAIL_CONFLICT"}
@@ -213,20 +211,11 @@ class HandOutLoad:
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON document
         """Ask until there is an answer; what it says, or nothing after a refusal."""
-        ends = time.monotonic() + WAIT_S_MAX
-        while time.monotonic() < ends:
-            try:
-                status, answer = self._stack.call(method, path, body, self._headers)
-            except http.client.HTTPException:
-                status, answer = 0, {}
-            if status in {HTTPStatus.OK, HTTPStatus.CREATED}:
-                return answer
-            if status not in AGAIN:
-                if not isinstance(answer, dict) or answer.get("code") not in REFUSALS:
-                    self.seen.defects.append(f"{status} {str(answer)[:300]} for {method} {path}")
-                return {}
-            time.sleep(RETRY_S)
-        self.seen.defects.append(f"no answer in {WAIT_S_MAX} s for {method} {path}")
+        status, answer = self._stack.call_until_answered(method, path, body, self._headers)
+        if status in {HTTPStatus.OK, HTTPStatus.CREATED}:
+            return answer
+        if not isinstance(answer, dict) or answer.get("code") not in REFUSALS:
+            self.seen.defects.append(f"{status} {str(answer)[:300]} for {method} {path}")
         return {}
 
 

@@ -1,11 +1,13 @@
 """`ledger up` as an operator starts it, and short ways to use it from outside."""
 
+import http.client
 import json
 import mailbox
 import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import psutil
 
@@ -22,6 +24,10 @@ from tests.support.waiting import WAIT_S_MAX, wait_for
 
 PROGRAM = (sys.executable, "-c", "from api.cli.entry import main; main()")
 """What the installed command `ledger` runs, from this tree."""
+
+RETRY_S: Final = 0.3
+AGAIN: Final = frozenset({0, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+"""Statuses of requests that are made again; 0: there was no answer."""
 
 T = TypeVar("T")
 
@@ -90,6 +96,18 @@ class Stack:
             return status, json.loads(raw)
         except ValueError:
             return status, raw.decode("utf-8", "replace")
+
+    def call_until_answered(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> tuple[int, Any]:
+        """Make one request until it is answered, for `WAIT_S_MAX` seconds at most; the last status and body."""
+        ends = time.monotonic() + WAIT_S_MAX
+        while True:
+            try:
+                status, answer = self.call(method, path, body, headers)
+            except http.client.HTTPException:
+                status, answer = 0, {}
+            if status not in AGAIN or time.monotonic() >= ends:
+                return status, answer
+            time.sleep(RETRY_S)
 
     def get(self, path: str) -> tuple[int, Any]:
         """One GET."""
