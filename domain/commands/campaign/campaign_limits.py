@@ -154,8 +154,10 @@ def check_campaign_limits(
     ahead, left = len(places), None if campaign.available is None else campaign.available + len(freed)
     by_code = sum(place.code_id == code.code_id for place in places)
     is_code_kept = by_code > 0 and code.available is not None and code.available + freed_of_code <= by_code
-    if left is not None and left >= 1 and (is_code_kept or left <= ahead):
+    if left is not None and 1 <= left <= ahead:
         raise CampaignExhausted(waiting_list=True, why="kept")
+    if left is not None and left >= 1 and is_code_kept:  # a place by this code would lead to no use
+        raise CampaignExhausted(why="kept")
     if left is not None and left < 1:
         waits = {} if campaign.terms.waiting_hours is None else {"waiting_list": True}
         deadline = working_set.campaign_deadlines.get(campaign.campaign_id)

@@ -534,7 +534,7 @@ def test_use_of_a_code_is_kept_for_the_person_who_waits_by_it() -> None:
     own = done(scenario.redeem("li", code=b"last")).changed
 
     assert isinstance(refused, Refusal)
-    assert (refused.code, refused.facts["why"], by_another, own) == ("CAMPAIGN_EXHAUSTED", "kept", True, True)
+    assert (refused.code, refused.facts, by_another, own) == ("CAMPAIGN_EXHAUSTED", {"why": "kept"}, True, True)
     assert scenario.working_set.codes[last].reserved == 1
 
 
