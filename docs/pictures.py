@@ -185,7 +185,7 @@ def walk_through(stack: BenchmarkStack, page: Page, language: str, save: Save) -
     expect(page.locator("#figures dd").first).to_contain_text("2")
     save(page, "6-corrected", "section:has(> #history)")
     wait_until(lambda: is_newest_signed(page), CHECKPOINT_S_MAX, "a checkpoint over the newest event", poll_s=2)
-    page.locator(".proof-tick").first.click()
+    page.locator("[data-proof]").first.click()
     expect(page.locator("#proof-result[data-result=holds]")).to_be_visible()
     save(page, "7-proof", "#proof")
     page.set_viewport_size(STATEMENT_SIZE)
@@ -214,7 +214,7 @@ def shoot(page: Page, selector: str) -> bytes:
 def is_newest_signed(page: Page) -> bool:
     """Open the page again and return whether its first line is under a signed checkpoint."""
     page.reload()
-    return page.locator(".proof-tick").first.get_attribute("data-proof") == "signed"
+    return page.locator("[data-proof]").first.get_attribute("data-proof") == "signed"
 
 
 def submit(page: Page, code: str, address: str) -> None:

@@ -270,7 +270,7 @@ def test_folded_run_opens_by_a_link_and_by_keys(open_tab: Tab, run: str) -> None
         walk.append(focused_line(tab))
 
     assert walk == [None, "v1", None, None, "v7", "v6"]
-    expect(tab.locator("#v4 .proof-tick")).to_be_visible()
+    expect(tab.locator("#v4 [data-proof]")).to_be_visible()
     expect(tab.locator("#flat pre")).to_have_count(0)
     tab.locator("#v6 summary").click()
     expect(tab.locator("#v6 pre.raw")).to_contain_text('"type": "UseReserved"')

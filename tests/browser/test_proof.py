@@ -56,7 +56,7 @@ def test_tick_of_a_line_checks_its_proof_by_keyboard_and_the_receipt_downloads(
     """The result has focus; what is proved and what is not are said; the receipt is one that the command accepts."""
     page = open_tab(staff="viewer")
     reservation_id = open_reservation(served_app, page, 0)
-    tick = page.locator(".proof-tick").first
+    tick = page.locator("[data-proof]").first
 
     expect(tick).to_contain_text("Under checkpoint 1")
     tick.focus()
@@ -87,7 +87,7 @@ def test_altered_proof_or_another_key_is_refused(served_app: ServedApp, open_tab
     def check_second_tick(altered: object) -> str:
         page.evaluate("text => { document.getElementById('proof-data').textContent = text; }", json.dumps(altered))
         page.evaluate("document.getElementById('proof-result').removeAttribute('data-result')")
-        page.locator(".proof-tick").nth(1).click()
+        page.locator("[data-proof]").nth(1).click()
         expect(page.locator(RESULT)).to_have_attribute("data-result", re.compile("holds|wrong|bad"))
         return page.locator(RESULT).get_attribute("data-result") or ""
 
@@ -137,7 +137,7 @@ def test_proof_is_checked_offline_and_on_a_saved_page(
     open_reservation(served_app, page, 20)
     saved = re.sub(r'src="/static/(\w+)\.js[^"]*"', r'src="\1.js"', page.content())
     page.context.set_offline(True)
-    page.locator(".proof-tick").last.click()
+    page.locator("[data-proof]").last.click()
     expect(page.locator(RESULT)).to_contain_text("The proof is valid: event 4")
     (tmp_path / "page.html").write_text(saved, "utf-8")
     for name in ("proof.js", "proof_check.js"):
@@ -146,7 +146,7 @@ def test_proof_is_checked_offline_and_on_a_saved_page(
     try:
         saved_page = context.new_page()
         saved_page.goto((tmp_path / "page.html").as_uri())
-        saved_page.locator(".proof-tick").first.click()
+        saved_page.locator("[data-proof]").first.click()
         expect(saved_page.locator(RESULT)).to_contain_text("The proof is valid: event 2")
         saved_page.locator("#proof-all").click()
         expect(saved_page.locator(RESULT)).to_have_attribute("data-result", "holdsAll")
@@ -160,10 +160,10 @@ def test_browser_without_ed25519_says_that_the_signature_is_not_checked(served_a
     page.add_init_script(NO_ED25519)
     open_reservation(served_app, page, 30)
 
-    page.locator(".proof-tick").first.click()
+    page.locator("[data-proof]").first.click()
 
     expect(page.locator(RESULT)).to_contain_text("此浏览器不支持 Ed25519")
-    expect(page.locator(".proof-tick").first).to_have_attribute("data-proof", "signed")
+    expect(page.locator("[data-proof]").first).to_have_attribute("data-proof", "signed")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -178,8 +178,8 @@ def test_new_line_says_that_it_is_not_proved_until_a_checkpoint_covers_it(
     page = open_tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
     served_app.search(page, code)
     page.wait_for_url("**/support/codes/*")
-    tick = page.locator("#v2 .proof-tick")
-    expect(page.locator("#v1 .proof-tick")).to_have_attribute("data-proof", "signed")
+    tick = page.locator("#v2 [data-proof]")
+    expect(page.locator("#v1 [data-proof]")).to_have_attribute("data-proof", "signed")
     expect(tick).to_contain_text("落后 1 个事件" if language == "zh" else "Not yet proven; events behind: 1")
 
     tick.click()

@@ -15,6 +15,7 @@ from tests.integration.conftest import app, settings
 from tests.security.test_in_flight import PERSON, create_hand_out, forget
 from tests.support.clients.app_client import AppClient
 from tests.support.servers.mail_server import MailServer
+from tests.support.waiting import wait_for
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
 
@@ -44,7 +45,7 @@ def codes_of(app: AppClient, worker: Runtime) -> dict[UUID, str]:
 def test_code_in_the_link_does_not_redeem_after_its_recipient_was_erased(app: AppClient, worker: Runtime) -> None:
     """By the link or typed, for the same address or another one."""
     create_hand_out(app, PERSON)
-    worker.hand_out_sender.run()
+    wait_for(worker.hand_out_sender.run)
     [code] = codes_of(app, worker).values()
     assert app.client.get(f"/invite?code={code}").status_code == 200
 
@@ -57,7 +58,7 @@ def test_code_in_the_link_does_not_redeem_after_its_recipient_was_erased(app: Ap
 def test_code_that_someone_else_has_redeemed_stays_valid(app: AppClient, worker: Runtime) -> None:
     """The recipient passed it on: it is theirs, too."""
     create_hand_out(app, PERSON)
-    worker.hand_out_sender.run()
+    wait_for(worker.hand_out_sender.run)
     [(code_id, code)] = codes_of(app, worker).items()
     assert app.redeem(code, OTHER).status_code == 202
 
@@ -76,7 +77,7 @@ def test_codes_of_a_line_with_several_codes_stay_valid(app: AppClient, worker: R
         app.client.post(path, json={"recipients": [{"email": PERSON, "count": 5}]}, headers=headers).json()["codes"]
         == 5
     )
-    worker.hand_out_sender.run()
+    wait_for(worker.hand_out_sender.run)
     reader = HandOutReader(app.services.storage)
     line_id = reader.find_code_of_address(UUID(hand_out), parse_email(PERSON))
     assert line_id is not None
@@ -99,7 +100,7 @@ def test_code_that_is_sent_after_the_others_were_revoked_is_revoked_too(
 
     def erase_late(*arguments: Any) -> bool:
         if not calls:
-            worker.hand_out_sender.run()
+            wait_for(worker.hand_out_sender.run)
         calls.append(app.services.now())
         return erase(*arguments)
 

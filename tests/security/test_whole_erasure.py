@@ -35,7 +35,7 @@ from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.staff_browser import StaffBrowser, add_staff
 from tests.support.ledger.code_template import make_template
 from tests.support.servers.mail_server import MailServer
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, wait_for
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
 
@@ -146,7 +146,7 @@ class Life:
         hand_out = self.post("/hand-outs", campaign=campaign, name="Newsletter", max_uses=1)["id"]
         recipient = {"email": PERSON, "language": "en", "variables": {"name": self.text()}}
         self.post(f"/hand-outs/recipients?hand_out={hand_out}", recipients=[recipient])
-        self.worker.hand_out_sender.run()
+        wait_for(self.worker.hand_out_sender.run)
         ((code_id, recipient_id),) = ask(self.app, "SELECT code_id, recipient_id FROM handed_out_codes")
         code = self.worker.hand_out_sender.queue.find_codes([code_id])[code_id]
         assert self.app.client.post("/invite/opened", data={"code": code}).status_code < 300

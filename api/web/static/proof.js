@@ -10,7 +10,7 @@
   const PENDING_MS = 30000;
 
   const readProofs = () => JSON.parse(store.textContent);
-  const findTicks = (name = "") => [...document.querySelectorAll(`.proof-tick${name && `[data-proof=${name}]`}`)];
+  const findTicks = (name = "") => [...document.querySelectorAll(`[data-proof${name && `=${name}`}]`)];
   const versionOf = (tick) => tick.closest("[data-version]").dataset.version;
   const readable = (at) => `${at.slice(0, 19).replace("T", " ")} UTC`;
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
@@ -88,7 +88,7 @@
   }
 
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.(".proof-tick, #proof-all");
+    const link = event.target.closest?.("[data-proof], #proof-all");
     if (link) {
       event.preventDefault();
       (link.id ? pressReceipt() : press(link));
@@ -112,7 +112,7 @@
   if (location.protocol !== "file:") {
     loadSoon(0);
     // A new event is under no checkpoint yet, so its proof waits: many viewers would ask for it at the same time.
-    const hasTick = (node) => node.nodeType === Node.ELEMENT_NODE && node.querySelector(".proof-tick") !== null;
+    const hasTick = (node) => node.nodeType === Node.ELEMENT_NODE && node.querySelector("[data-proof]") !== null;
     const isNew = (node) => node.classList.contains("is-new");
     new MutationObserver((changes) => {
       const lines = changes.flatMap(({ addedNodes }) => [...addedNodes]).filter(hasTick);

@@ -83,7 +83,7 @@ def test_campaign_history_names_code_and_reservation_and_leads_to_the_stored_eve
     code_id = app.services.reader.find_code(code)
 
     line, *_ = show(admin, path).find("ol", id="lines").find_all("li")
-    pending = line.find("a", class_="proof-tick").attributes["data-proof"]
+    pending = line.find("a", href="#proof").attributes["data-proof"]
     ring = app.services.storage.vault.rings["master"]
     with app.services.storage.datastore.get_connection() as conn:
         append_new_events(conn)
@@ -96,7 +96,7 @@ def test_campaign_history_names_code_and_reservation_and_leads_to_the_stored_eve
     assert f"Code …{code[-4:]}" in line.text
     assert {f"/support/codes/{code_id}", f"/support/reservations/{reservation_id}"} <= {*line.link_targets}
     assert f"{path}/events/2" in line.link_targets
-    assert (pending, [tick.attributes["data-proof"] for tick in page.find_all("a", class_="proof-tick")]) == (
+    assert (pending, [tick.attributes["data-proof"] for tick in page.find_all("a", href="#proof")]) == (
         "pending",
         ["signed"] * 2,
     )

@@ -25,7 +25,7 @@ def test_proofs_and_receipt_follow_the_checkpoints(app: AppClient, sign_in: Sign
     ring = storage.vault.rings["master"]
 
     def count_ticks() -> dict[str, int]:
-        ticks = read_page(browser.get(page).text).find_all("a", class_="proof-tick")
+        ticks = read_page(browser.get(page).text).find_all("a", href="#proof")
         states = [tick.attributes["data-proof"] for tick in ticks]
         return {state: states.count(state) for state in states}
 
