@@ -6,6 +6,7 @@ from uuid import UUID
 from api.schemas.parsing import parse_email
 from api.use_cases.hand_outs.hand_out_actions import find_details
 from api.use_cases.services import Caller, LedgerServices
+from domain.commands.code.issue import end_after, find_valid_days
 from domain.model.hand_out import HandOutText
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, outcome_label
 from domain.values.email_branding import DEFAULT_BRANDING
@@ -91,7 +92,9 @@ def _example(
     names = find_variables(own.subject) + find_variables(own.body)
     values = {name: f"[{name}]" for name in names} | {"code": EXAMPLE_CODE, "group": "{group}"}
     terms, group, now = details.created.terms, details.created.group, services.now()
-    window = RedeemWindow(terms.starts_at, terms.expires_at).intersect(
+    days = None if details.created.existing_codes else find_valid_days(details.created.valid_for_days, terms, campaign)
+    ends_at = terms.expires_at if days is None else end_after(days, terms, now)
+    window = RedeemWindow(terms.starts_at, ends_at).intersect(
         RedeemWindow(campaign.terms.starts_at, campaign.terms.ends_at)
     )
     message_id, url = services.new_id(), settings.public_url.rstrip("/")

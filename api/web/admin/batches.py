@@ -27,6 +27,7 @@ from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from api.web.support.view_models import name_code_state
+from domain.commands.code.issue import find_valid_days
 from domain.ports import Language
 from domain.values.identifiers import format_code
 from projections.definitions.tables.code_balances import code_from_named_row
@@ -150,11 +151,12 @@ def _view(
     refusals = admin.batches.list_rejected_lines(batch_id, line, PER_PAGE + 1) if batch.refused else []
     rejected_page = Page.of(refusals, PER_PAGE, lambda line_and_reason: line_and_reason[0])
     addresses = admin.support.sessions.find_email_addresses([batch.staff_id])
+    campaigns, campaign_id = CampaignReader(admin.services.storage), batch.campaign_id
+    campaign = None if campaign_id is None else campaigns.find_campaign_state(campaign_id)
     return {
         "batch": batch,
-        "campaign": CampaignReader(admin.services.storage).find_campaign_state(batch.campaign_id)
-        if batch.campaign_id
-        else None,
+        "campaign": campaign,
+        "valid_for_days": find_valid_days(None, batch.terms, campaign),
         "by": addresses.get(batch.staff_id),
         "note": admin.support.reader.find_private_text(batch.text_id) if batch.text_id else None,
         "codes": [

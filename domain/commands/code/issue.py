@@ -86,11 +86,16 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
 
 
 def _end_terms(command: IssueCode, campaign: Campaign | None, now: datetime) -> CodeTerms:
-    """Return the terms with the end by days: those of the code, or of its campaign if the code has no own end."""
-    days, terms = command.valid_for_days, command.terms
-    if days is None and campaign is not None and terms.expires_at is None:
-        days = campaign.terms.valid_for_days
+    """Return the terms with the end by days."""
+    days, terms = find_valid_days(command.valid_for_days, command.terms, campaign), command.terms
     return terms if days is None else structs.replace(terms, expires_at=end_after(days, terms, now))
+
+
+def find_valid_days(own_days: int | None, terms: CodeTerms, campaign: Campaign | None) -> int | None:
+    """Return the days after which a new code ends: its own, or those of its campaign if it has no own end."""
+    if own_days is not None or campaign is None or terms.expires_at is not None:
+        return own_days
+    return campaign.terms.valid_for_days
 
 
 def end_after(days: int, terms: CodeTerms, now: datetime) -> datetime:

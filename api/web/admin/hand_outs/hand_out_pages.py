@@ -45,6 +45,7 @@ from api.web.rendering import see_other, time_in_field
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute, Viewer, ViewerWithForm
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import scale_to_largest
+from domain.commands.code.issue import find_valid_days
 from domain.errors import HandOutInvalid
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.identifiers import TYPED_LENGTH_MAX
@@ -278,6 +279,7 @@ def render_hand_out(
     """
     people, following = _list_people(admin, hand_out_id, view)
     counted = _show_counts(admin, hand_out_id)
+    created, campaign = counted["progress"].details.created, counted["progress"].campaign
     is_unreadable = view.report is not None and bool(view.report.file_facts)
     return admin_page(
         request,
@@ -285,6 +287,7 @@ def render_hand_out(
         staff,
         status=422 if is_unreadable else {None: 200, "invalid": 422, "not_listed": 404}[view.miss],
         **counted,
+        valid_for_days=find_valid_days(created.valid_for_days, created.terms, campaign),
         actions=_list_actions(counted["state"]),
         people=[(person, mask_if_known(person.address)) for person in people],
         next=following,

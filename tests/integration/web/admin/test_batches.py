@@ -15,6 +15,7 @@ from api.web.admin.batches import PER_PAGE
 from domain.events.code import CodeIssued
 from projections.database.errors import StorageUnavailableError
 from projections.repositories.issue_batches import Batch, BatchRepository, NewBatch
+from tests.integration.web.admin.test_campaigns import create
 from tests.support.clients.admin_client import ask_for, ended
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.page_reader import read_page
@@ -242,6 +243,20 @@ def test_numbers_of_terms_and_headings_are_in_the_singular_for_one(app: AppClien
     assert "Access duration 1 day" in texts[0][1]
     assert "1 days" not in texts[0][1]
     assert "Access duration 2 days" in texts[1][1]
+
+
+def test_page_names_the_days_of_the_campaign_as_the_end_of_its_codes(app: AppClient, admin: StaffBrowser) -> None:
+    """Only of codes that have no own end."""
+    campaign = create(admin, valid_for_days="7").rpartition("/")[2]
+    without, own = (
+        read_page(admin.get(f"/admin/batches/{ended(app, ask_for(admin, campaign=campaign, **form)).batch_id}").text)
+        for form in ({}, {"expires_at": "2099-01-31"})
+    )
+
+    assert "Valid for (days) 7" in (text := without.find("dl", class_="rows").text)
+    assert "Expires" not in text
+    assert "Valid for (days)" not in (text := own.find("dl", class_="rows").text)
+    assert "Expires" in text
 
 
 def test_rare_terms_are_behind_a_click_until_one_is_filled_in(app: AppClient, admin: StaffBrowser) -> None:

@@ -90,13 +90,20 @@ def test_pause_resume_and_end_ask_first_and_end_takes_no_more_recipients(admin: 
     assert upload(admin, path, b"email\nli@example.com\n").status_code == 409
 
 
-@pytest.mark.parametrize(("days", "ends"), [("7", ["Valid for (days)"]), ("", ["Expires"])])
-def test_terms_name_one_end(admin: StaffBrowser, days: str, ends: list[str]) -> None:
-    """Codes that end some days after their email do not expire "never"."""
-    page = read_page(admin.get(create_draft(admin, valid_for_days=days)).text)
-    names = [each.text for each in page.find("section", aria_labelledby="terms").find_all("dt")]
+@pytest.mark.parametrize(
+    ("days", "of_campaign", "end"),
+    [("7", "", "Valid for (days) 7"), ("7", "9", "Valid for (days) 7"), ("", "9", "Valid for (days) 9"), ("", "", "")],
+)
+def test_terms_and_email_name_one_end(admin: StaffBrowser, days: str, of_campaign: str, end: str) -> None:
+    """Codes that end some days after their email do not expire "never", and the email names an end."""
+    campaign = create(admin, valid_for_days=of_campaign)
+    path = create_draft(admin, campaign=campaign, valid_for_days=days)
+    page = read_page(admin.get(path).text)
+    rows = [row.text for row in page.find("section", aria_labelledby="terms").find_all("div", class_="row")]
+    email = read_page(admin.get(f"{path}/mail?language=en").text).text
 
-    assert [name for name in names if name in {"Valid for (days)", "Expires"}] == ends
+    assert [row for row in rows if row.startswith(("Valid for", "Expires"))] == [end or "Expires never"]
+    assert ("until" in email) is bool(end)
 
 
 def test_page_counts_recipients_and_lists_them_by_state(
@@ -245,9 +252,9 @@ def test_progress_does_not_fall_when_a_code_is_sent_again(app: AppClient, admin:
     assert "Newsletter Paused 3 1 0" in listed
 
 
-def create_draft(admin: StaffBrowser, **fields: str) -> str:
-    """Create a hand-out of a new campaign with the form; the path of its page."""
-    path = f"{create(admin)}/hand-outs"
+def create_draft(admin: StaffBrowser, campaign: str = "", **fields: str) -> str:
+    """Create a hand-out of a campaign, or a new one, with the form; the path of its page."""
+    path = f"{campaign or create(admin)}/hand-outs"
     return str(admin.submit(path, path, name="Newsletter", nonce=uuid4().hex, **fields).headers["location"])
 
 
