@@ -331,13 +331,16 @@ WITH asked AS (
     JOIN code_balances b USING (code_id) LEFT JOIN ends c USING (campaign_id)
     GROUP BY recipient_id
 ), codes AS (
-    SELECT recipient_id,
+    -- The first code of a line has the emails of all, and is issued last. If its only email did not arrive, the person
+    -- has none of the codes; if there were more, an earlier one may have arrived.
+    SELECT asked.recipient_id,
         bool_or(b.revoked_by IS NULL AND b.used + b.reserved = 0
+            AND (m.mail > 1 OR m.mail_state NOT IN ('failed', 'bounced', 'skipped'))
             AND least(b.expires_at, c.over_at, 'infinity') > %(before)s) AS is_waiting,
-        max(greatest(h.handed_out_at, h.changed_at, b.last_at)) AS last_at
-    FROM asked JOIN handed_out_codes h USING (recipient_id)
-    JOIN code_balances b USING (code_id) LEFT JOIN ends c USING (campaign_id)
-    GROUP BY recipient_id
+        max(greatest(h.handed_out_at, h.changed_at, m.changed_at, b.last_at)) AS last_at
+    FROM asked JOIN handed_out_codes h USING (recipient_id) JOIN code_balances b USING (code_id)
+    LEFT JOIN handed_out_codes m ON m.code_id = coalesce(h.line_id, h.code_id) LEFT JOIN ends c USING (campaign_id)
+    GROUP BY asked.recipient_id
 ), lines AS (
     -- Lines without a code. Those of an upload that did not end lead to none.
     SELECT recipient_id,
@@ -352,7 +355,7 @@ WITH asked AS (
     -- A place on the list is in the state of its campaign; one that has ended is not there.
     SELECT recipient_id,
         bool_or(strpos(c.waiting, p.place_id::text) > 0 AND c.over_at > %(before)s) AS is_waiting,
-        max(greatest(p.joined_at, p.offered_at)) AS last_at
+        max(greatest(p.joined_at, p.offered_at, CASE WHEN c.over_at <= %(now)s THEN c.over_at END)) AS last_at
     FROM asked JOIN waiting_places p USING (recipient_id) JOIN ends c USING (campaign_id)
     GROUP BY recipient_id
 )

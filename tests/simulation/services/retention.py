@@ -1,5 +1,6 @@
 """Erasure of addresses that are past their retention: the walk of production, and `why_kept` as the SQL has it."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
@@ -65,12 +66,13 @@ def find_why_kept(store: MemoryStore, recipient_id: UUID, now: datetime, before:
         return "case"
     if any(_is_open(store, use) for use in uses) or _waits_in_a_list(store, recipient_id, before):
         return "open"
-    places = [(key, at) for key, at in store.places.values() if key == recipient_id]
+    places = [(event.waits_from, key) for key, event in store.places.values() if event.recipient_id == recipient_id]
     if places and _waits_for_a_use(store, recipient_id, before):
         return "open"
     codes = [store.codes[each.code_id] for each in store.handed_out.values() if each.recipient_id == recipient_id]
     if any(
-        not code.is_revoked
+        _may_have_arrived(store, code.code_id)
+        and not code.is_revoked
         and code.occupied == 0
         and not code.is_expired(before)
         and not _has_ended(store, code.campaign_id, before)
@@ -82,7 +84,7 @@ def find_why_kept(store: MemoryStore, recipient_id: UUID, now: datetime, before:
     if any(key == recipient_id and until > now for (key, _), until in store.suppressed.items()):
         return "opt_out"
     times = [_newest_event(store, use).at for use in uses]
-    newest = max([*times, *(at for _, at in places), *(code.last_at for code in codes)], default=now)
+    newest = max([*times, *_list_ends_of_waiting(store, places, now), *(code.last_at for code in codes)], default=now)
     return "recent" if newest > before else None
 
 
@@ -118,6 +120,22 @@ def _waits_for_a_use(store: MemoryStore, recipient_id: UUID, before: datetime) -
     )
 
 
+def _list_ends_of_waiting(
+    store: MemoryStore, places: Sequence[tuple[datetime, UUID]], now: datetime
+) -> Iterator[datetime]:
+    """Yield when people joined, and the ends of the campaigns; staff end one, and so do the terms."""
+    for at, campaign_id in places:
+        yield at
+        yield from (end for end in _list_ends(store.campaigns[campaign_id]) if end <= now)
+
+
+def _may_have_arrived(store: MemoryStore, code_id: UUID) -> bool:
+    """Return whether an email with a code may have arrived; the first code of a line has the emails of all."""
+    code = store.handed_out[code_id]
+    first = store.handed_out.get(code.line_id or code_id)
+    return first is not None and (first.mail > 1 or first.mail_state not in {"failed", "bounced", "skipped"})
+
+
 def _is_counted(store: MemoryStore, use: Reservation, before: datetime) -> bool:
     campaign = _campaign_of(store, store.codes[use.code_id].campaign_id)
     if campaign is None or use.status == "refunded":
@@ -129,8 +147,12 @@ def _has_ended(store: MemoryStore, campaign_id: UUID | None, at: datetime) -> bo
     campaign = _campaign_of(store, campaign_id)
     if campaign is None:
         return False
+    return any(end <= at for end in _list_ends(campaign))
+
+
+def _list_ends(campaign: Campaign) -> list[datetime]:
     ends = (campaign.terms.ends_at, campaign.last_at if campaign.ended_by is not None else None)
-    return any(end is not None and end <= at for end in ends)
+    return [end for end in ends if end is not None]
 
 
 def _campaign_of(store: MemoryStore, campaign_id: UUID | None) -> Campaign | None:

@@ -138,7 +138,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.recipient_ids: dict[bytes, UUID] = {}
         self.addresses: dict[UUID, EncryptedText] = {}
         self.former_ids: defaultdict[bytes, set[UUID]] = defaultdict(set)
-        self.places: dict[UUID, tuple[UUID, datetime]] = {}
+        self.places: dict[UUID, tuple[UUID, WaitingListJoined | WaitingOfferMade]] = {}
         self.erased: list[Erasure] = []
         self.mailboxes: dict[UUID, bytes] = {}
         self.texts: dict[UUID, PrivateText] = {}
@@ -318,7 +318,7 @@ class MemoryStore(POPOApplicationRecorder):
             if (notice := outbox_entry_for(recorded.event, working_set)) is not None:
                 self.outbox.setdefault(notice[:2], OutboxEntry(notice[2], notice[2]))
             if isinstance(recorded.event, WaitingListJoined | WaitingOfferMade):
-                self.places[recorded.event.place_id] = (recorded.event.recipient_id, recorded.event.waits_from)
+                self.places[recorded.event.place_id] = (recorded.originator_id, recorded.event)
         for recipient_id, suppression, until, report_id in suppressions(working_set):
             self.suppressed[recipient_id, suppression] = until
             self.suppressed_by.append(SuppressedBy(recipient_id, report_id))

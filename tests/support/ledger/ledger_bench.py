@@ -20,8 +20,9 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import SettleDue
 from domain.events.event import ActorKind
+from domain.events.hand_out import SkipReason
 from domain.model.hand_out import list_codes_of_line
-from domain.ports import Accepted, Outcome, Rejected
+from domain.ports import Accepted, FinalOutcome, Outcome, Rejected
 from domain.results import CampaignResult, CommandResult, HandOutResult, Result
 from domain.values.identifiers import EmailAddress, generate_code
 from domain.writes import IdempotencyKey
@@ -89,7 +90,7 @@ class LedgerBench:
         assert isinstance(result, CampaignResult), result
         return campaign_id
 
-    def create_hand_out(self, people: int = 1, *, ends_upload: bool = True, **terms: Any) -> UUID:
+    def create_hand_out(self, people: int = 1, *, codes: int = 1, ends_upload: bool = True, **terms: Any) -> UUID:
         """Create a hand-out with a list of `person0@example.com` and so on; the id of its campaign."""
         campaign_id, hand_out_id, context = self.create_campaign(), uuid4(), self.context("staff")
         create = CreateHandOut(
@@ -102,7 +103,7 @@ class LedgerBench:
         assert isinstance(self.storage.ledger.execute_one(create), HandOutResult)
         lists = HandOutLists(self.storage, uuid4, uuid4)
         upload = lists.begin(hand_out_id, campaign_id, context.now)
-        rows = [ListRow(EmailAddress.parse(f"person{nth}@example.com"), "en", {}) for nth in range(people)]
+        rows = [ListRow(EmailAddress.parse(f"person{nth}@example.com"), "en", {}, codes=codes) for nth in range(people)]
         lists.add(upload, rows, context.now)
         if ends_upload:
             lists.end(upload, context.now)
@@ -158,8 +159,8 @@ class LedgerBench:
         """The sweep comes by."""
         return self.run(SettleDue(context=self.context("sweep"), reservation_id=reservation_id, case_id=uuid4()))
 
-    def hand_out_code(self, code_id: UUID) -> str:
-        """Issue the codes of a recipient of a list, and record that their first email was sent; the first code."""
+    def hand_out_code(self, code_id: UUID, outcome: FinalOutcome | SkipReason = SENT) -> str:
+        """Issue the codes of a recipient of a list, and record the outcome of their first email; the first code."""
         query = "SELECT hand_out_id, campaign_id, recipient_id, codes FROM hand_out_recipients WHERE code_id = %s"
         ((hand_out_id, campaign_id, recipient_id, codes),) = self.rows(query, code_id)
         text = ""
@@ -175,7 +176,7 @@ class LedgerBench:
                 handed_out=HandOutPlace(hand_out_id, recipient_id, codes, line_id),
             )
             done(self.run(issue))
-        done(self.run(RecordHandOutMail(context=self.context("worker"), code_id=code_id, mail=1, outcome=SENT)))
+        done(self.run(RecordHandOutMail(context=self.context("worker"), code_id=code_id, mail=1, outcome=outcome)))
         return text
 
     def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """Addresses of people who never accepted are erased after a time; each reason to keep one is a case of the table."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,16 +11,20 @@ import pytest
 from msgspec.structs import replace
 
 from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms, EndCampaign
+from domain.commands.campaign.waiting_list import JoinWaitingList
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, ResendHandOut
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.resolve_case import ResolveReservation
+from domain.events.hand_out import SkipReason
+from domain.ports import FinalOutcome, Rejected
 from domain.results import CampaignResult
 from projections.privacy import address_retention
 from projections.privacy.address_retention import AddressRetention
 from projections.privacy.erasure import PersonEraser, WhyKept
 from projections.privacy.opt_outs import OptOutRepository
-from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
+from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, done
 
 DAYS: Final = 30
 
@@ -218,6 +222,38 @@ def test_revoked_code_begins_the_time(bench: LedgerBench) -> None:
 
     assert count(bench, later(bench, days=20 + DAYS - 1)) == {"recent": 1}
     assert erase(bench, later(bench, days=20 + DAYS, minutes=1)) == 1
+
+
+FAILED: Final = Rejected(server="mx:25", reason="mailbox full", final=True)
+
+
+@pytest.mark.parametrize(("outcomes", "is_kept"), [([FAILED], False), (["opted_out"], False), ([SENT, FAILED], True)])
+@pytest.mark.parametrize("codes", [1, 2])
+def test_codes_whose_only_email_did_not_arrive_keep_the_address_for_the_time_only(
+    bench: LedgerBench, outcomes: Sequence[FinalOutcome | SkipReason], codes: int, *, is_kept: bool
+) -> None:
+    """The first code of a line has the emails of all; before a resend, another one arrived."""
+    bench.create_hand_out(codes=codes)
+    [(code_id,)] = bench.rows("SELECT code_id FROM hand_out_recipients")
+    bench.hand_out_code(code_id, outcomes[0])
+    for mail, outcome in enumerate(outcomes[1:], 2):
+        done(bench.run(ResendHandOut(context=bench.context("staff"), code_id=code_id)))
+        done(bench.run(RecordHandOutMail(context=bench.context("worker"), code_id=code_id, mail=mail, outcome=outcome)))
+
+    assert count(bench, later(bench, days=DAYS - 1)) == {"code" if is_kept else "recent": 1}
+    assert erase(bench, later(bench, days=DAYS, minutes=1)) == (not is_kept)
+
+
+def test_end_of_a_campaign_by_staff_begins_the_time_of_those_who_wait(bench: LedgerBench) -> None:
+    """Its list is empty from then on, however long ago they joined."""
+    campaign_id = bench.create_campaign(max_uses=1, waiting_hours=24)
+    code = bench.issue(9, bound=False, campaign_id=campaign_id)
+    bench.attempt(done(bench.redeem(code, "first@example.com")).require_reservation().reservation_id)
+    bench.storage.ledger.execute_one(JoinWaitingList(redeem=bench.reserve(code, "li@example.com")))
+    bench.storage.ledger.execute_one(end_by_staff(bench, campaign_id, later(bench, days=10 * DAYS)))
+
+    assert count(bench, later(bench, days=11 * DAYS - 1)) == {None: 1, "recent": 1}
+    assert count(bench, later(bench, days=11 * DAYS, minutes=1)) == {None: 2}
 
 
 def test_code_that_someone_else_redeemed_waits_no_longer(bench: LedgerBench) -> None:
