@@ -250,7 +250,7 @@ def test_sessions_are_listed_whole(served_app: ServedApp, open_tab: Tab, languag
 def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_the_list(
     open_tab: Tab, served_app: ServedApp
 ) -> None:
-    """The numbers change while the page is open, a file that was chosen stays, and the end is announced."""
+    """Counts and rows change while the page is open, a chosen file and the focus stay, and the end is announced."""
     page = open_tab(staff="admin")
     campaign = fill_campaign(page, "Followed", max_uses="9")
     hand_out = create_hand_out(page, campaign)
@@ -266,12 +266,18 @@ def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_t
     expect(page.locator(".done")).to_be_visible()
     choose_list(page, LIST)
     before = page.locator("#progress").inner_text()
+    rows = page.locator("#recipients tbody tr")
+    queued = [row.split()[1] for row in rows.all_inner_texts()]
+    rows.first.locator("th a").focus()
 
     send(served_app.app, UUID(hand_out.rpartition("/")[2]), 2)
 
     expect(page.locator("#progress")).to_contain_text("2 of 2", timeout=40_000)
     expect(page.locator("#news")).to_contain_text("2 of 2")
     assert "0 of 2" in before
+    assert queued == ["Queued"] * 2
+    assert [row.split()[1] for row in rows.all_inner_texts()] == ["Sent"] * 2
+    assert rows.first.locator("th a").evaluate("link => link === document.activeElement")
     assert page.locator("#states tbody tr").nth(1).inner_text().split() == ["Sent", "2"]
     assert page.locator("#file").evaluate("field => field.files.length") == 1
     assert page.locator("[data-follow]").count() == 0

@@ -7,6 +7,15 @@ const SLOWEST = 8;
 
 const followed = (root) => root.querySelector("[data-follow]");
 
+// A link that has the focus keeps it in the part that takes the place of its own.
+function replace(former, part) {
+  const focused = former.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  former.replaceWith(part);
+  if (focused !== null) {
+    part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
+}
+
 // Returns whether something has changed.
 async function look() {
   const url = new URL(followed(document).dataset.follow, location.href);
@@ -25,7 +34,7 @@ async function look() {
     document.getElementById("content").replaceChildren(...document.adoptNode(whole).children);
   } else {
     for (const part of changed) {
-      document.getElementById(part.id).replaceWith(document.adoptNode(part));
+      replace(document.getElementById(part.id), document.adoptNode(part));
     }
   }
   if (hasEnded) {

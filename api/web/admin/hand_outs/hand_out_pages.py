@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -107,6 +108,12 @@ class HandOutPageView:
     test_outcome: str = ""
     test_reason: str = ""
 
+    @property
+    def query(self) -> str:
+        """The part of a URL that names the recipients, for pages that follow them; empty for the first ones of all."""
+        names = {"state": self.state, "code": self.code, "after": self.after}
+        return urlencode({name: value for name, value in names.items() if value})
+
 
 async def read_shown_people(
     after: Annotated[int, Query(ge=0, le=VERSIONS.most), IN_DIGITS] = 0,
@@ -184,9 +191,12 @@ def find_recipient(
 
 
 @router.get("/hand-outs/{hand_out_id}/progress")
-def show_progress(request: Request, admin: AdminContextDep, staff: Viewer, hand_out_id: UUID) -> Response:
+def show_progress(
+    request: Request, admin: AdminContextDep, staff: Viewer, hand_out_id: UUID, shown: ShownPeopleDep
+) -> Response:
     """Return the parts of the page that change while emails are sent; an open page asks for them."""
-    return admin_page(request, "hand_out_progress.html", staff, **_show_counts(admin, hand_out_id))
+    parts = _show_parts(admin, hand_out_id, shown)
+    return admin_page(request, "hand_out_progress.html", staff, **parts)
 
 
 @router.get("/hand-outs/{hand_out_id}/{action}")
@@ -277,21 +287,17 @@ def render_hand_out(
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
-    people, following = _list_people(admin, hand_out_id, view)
-    counted = _show_counts(admin, hand_out_id)
-    created, campaign = counted["progress"].details.created, counted["progress"].campaign
+    parts = _show_parts(admin, hand_out_id, view)
+    created, campaign = parts["progress"].details.created, parts["progress"].campaign
     is_unreadable = view.report is not None and bool(view.report.file_facts)
     return admin_page(
         request,
         "hand_out.html",
         staff,
         status=422 if is_unreadable else {None: 200, "invalid": 422, "not_listed": 404}[view.miss],
-        **counted,
+        **parts,
+        actions=_list_actions(parts["state"]),
         valid_for_days=find_valid_days(created.valid_for_days, created.terms, campaign),
-        actions=_list_actions(counted["state"]),
-        people=[(person, mask_if_known(person.address)) for person in people],
-        next=following,
-        view=view,
         states=PERSON_STATES,
         typed_length_max=TYPED_LENGTH_MAX,
         previews={
@@ -301,6 +307,25 @@ def render_hand_out(
             for language in LANGUAGES
         },
     )
+
+
+def _show_parts(admin: AdminContext, hand_out_id: UUID, view: HandOutPageView) -> dict[str, Any]:
+    """Return what changes on the page while emails are sent: the counts, and the rows of the recipients.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND.
+    """
+    counted = _show_counts(admin, hand_out_id)
+    # After the counts: a page that stops following them must not show an older row as the last one.
+    people, following = _list_people(admin, hand_out_id, view)
+    path = f"/admin/hand-outs/{hand_out_id}/progress"
+    return {
+        **counted,
+        "people": [(person, mask_if_known(person.address)) for person in people],
+        "next": following,
+        "view": view,
+        "follow": (f"{path}?{view.query}" if view.query else path) if counted["is_sending"] else "",
+    }
 
 
 def _list_people(admin: AdminContext, hand_out_id: UUID, view: HandOutPageView) -> PeoplePage:

@@ -199,6 +199,28 @@ def test_progress_of_a_hand_out_is_followed_until_every_recipient_is_processed(
     assert admin.get(f"/admin/hand-outs/{uuid4()}/progress").status_code == 404
 
 
+def test_rows_of_recipients_are_followed_as_the_page_shows_them(app: AppClient, admin: StaffBrowser) -> None:
+    """An open page asks for the same recipients in the same state, and gets the rows as they are by then."""
+    path = create_hand_out(admin)
+    upload(admin, path, b"email\nli@example.com\nwang@example.com\nzhou@example.com\n")
+
+    def look(query: str) -> list[str]:
+        follow = read_page(admin.get(f"{path}{query}").text).find("div", id="progress").attributes["data-follow"]
+        rows = read_page(admin.get(follow).text).find("div", id="recipients").find_all("tr")
+        return [word for row in rows[1:] for word in row.text.split() if word in {"Queued", "Sent"}]
+
+    before = look(""), look("?state=queued"), look("?state=sent")
+    code_id, *_ = send(app, UUID(path.rpartition("/")[2]), 1)
+
+    assert before == (["Queued"] * 3, ["Queued"] * 3, [])
+    assert look("") == ["Sent", "Queued", "Queued"]
+    assert (look("?state=queued"), look("?state=sent"), look(f"?code={code_id}")) == (
+        ["Queued"] * 2,
+        ["Sent"],
+        ["Sent"],
+    )
+
+
 def test_pages_say_why_a_running_hand_out_waits(app: AppClient, admin: StaffBrowser) -> None:
     """In the list and on its page, also while the page is open, until its campaign is resumed."""
     path = create_hand_out(admin)
