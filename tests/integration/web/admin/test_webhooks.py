@@ -80,6 +80,20 @@ def test_format_of_an_endpoint_is_chosen_on_its_page(app: AppClient, admin: Staf
     assert "format: cloudevents → standard" in read_audit_log(admin)
 
 
+def test_pages_name_event_types_in_the_language_of_the_page(admin: StaffBrowser) -> None:
+    """The list and the form of an endpoint: next to the name that the messages themselves have."""
+    _, path = make(admin, types="InviteSent")
+    pages = {
+        language: [read_page(admin.get(page, lang=language).text) for page in ("/admin/webhooks", path)]
+        for language in ("zh", "en")
+    }
+
+    for language, name in {"zh": "已发送", "en": "sent"}.items():
+        listed, endpoint = pages[language]
+        assert f"{name} InviteSent" in listed.find("table", class_="list list-cards").find("tbody").text
+        assert f"{name} InviteSent" in [label.text for label in endpoint.find_all("label")]
+
+
 def test_form_names_the_field_of_an_invalid_target(app: AppClient, admin: StaffBrowser) -> None:
     """Nothing is made of it."""
     answer = admin.submit(PAGE, PAGE, url="https://192.168.0.1/", nonce=uuid4().hex, concurrency="99")
