@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from api.use_cases.approvals.requests import CodeConditions, RevokeCodes, RevokeLine
+from api.use_cases.services import LedgerServices
 from domain.model.redeem_code import CodeState, RedeemCode
+from domain.values.identifiers import EmailAddress
+from domain.values.persons.mailboxes import mask_email
 from projections.database.store_queries import ReadableStore
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.hand_outs.hand_out_reader import HandOutReader
@@ -19,6 +22,25 @@ from projections.repositories.issue_batches import Batch, BatchRepository
 
 CODES_MAX: Final = 100_000
 """Most codes of one change. Their ids are stored with the request, in one transaction of about a second."""
+
+
+SHOWN_MAX: Final = 10
+"""Most codes that a question about many of them names."""
+
+
+class NamedCode(NamedTuple):
+    """A code that staff recognize before they change it.
+
+    Attributes:
+        suffix: Its last characters; empty if its text was erased.
+        recipient_id: Who has it: the only recipient who may redeem it, or the one who has; None if the code is free.
+        email: Their masked email address; None if they were erased.
+    """
+
+    code_id: UUID
+    suffix: str
+    recipient_id: UUID | None
+    email: str | None
 
 
 @dataclass
@@ -128,3 +150,22 @@ def collect_codes(
         return choose_codes(iter_rows_of_list(codes, request.conditions, lambda: now), as_of, now)
     batch = batches.find(request.batch_id)
     return None if batch is None else choose_codes(iter_rows_of_batch(batches, codes, batch), as_of, now)
+
+
+def name_first_codes(services: LedgerServices, chosen: ChosenCodes) -> list[NamedCode]:
+    """Name the first of some codes, at most `SHOWN_MAX`, and who has them."""
+    reader, ids = CodeListReader(services.storage), chosen.ids[:SHOWN_MAX]
+    rows, texts = reader.find_balances(ids), reader.find_texts(ids, clear=False)
+    codes = [code_from_named_row(rows[code_id]) for code_id in ids]
+    owners = {code.code_id: code.bound_to or code.owner_id for code in codes}
+    addresses = services.reader.find_recipients([owner for owner in owners.values() if owner is not None])
+    return [
+        NamedCode(
+            code_id,
+            texts[code_id].suffix if code_id in texts else "",
+            owner,
+            mask_email(address.normal) if isinstance(address, EmailAddress) else None,
+        )
+        for code_id, owner in owners.items()
+        for address in [None if owner is None else addresses.get(owner)]
+    ]

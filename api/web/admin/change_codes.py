@@ -14,7 +14,7 @@ from api.i18n.catalogs import translator
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import parse_filter_time
 from api.use_cases.administration.batch_changes import request_change
-from api.use_cases.administration.chosen_codes import CODES_MAX, ChosenCodes, collect_codes
+from api.use_cases.administration.chosen_codes import CODES_MAX, ChosenCodes, collect_codes, name_first_codes
 from api.use_cases.approvals.requests import CodeConditions, RevokeCodes, RevokeLine
 from api.web.admin.batches import get_batch
 from api.web.admin.codes import STATES, CodeFilterDep, CodeListFilter
@@ -158,6 +158,7 @@ def _render(
         change=change,
         codes=codes,
         codes_max=CODES_MAX,
+        named=name_first_codes(admin.services, codes),
         states=_name_states(codes, get_language(request)),
         values=fields.values,
         errors=fields.errors,

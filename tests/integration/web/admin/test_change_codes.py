@@ -106,6 +106,32 @@ def test_revocation_changes_the_filtered_codes_only_and_settles_them(app: AppCli
     assert [(state["reserved"], state["used"]) for state in states.values() if state] == [(0, 0)] * 3
 
 
+def test_question_names_the_first_codes_and_who_has_them(app: AppClient, admin: StaffBrowser) -> None:
+    """Ten of them by their last characters, with the masked address of their recipient, and how many more there are."""
+    for _ in range(chosen_codes.SHOWN_MAX):
+        issue(app, "NAMED")
+    redeemed, free = issue(app, "NAMED"), issue(app, "NAMED")
+    texts = {code_id: app.services.reader.find_code_text(code_id) or "" for code_id in (redeemed, free)}
+    assert app.redeem(texts[redeemed], "li.wei@example.com").status_code == 202
+
+    pages = {
+        (change, language): read_page(admin.get(f"{PATH}/{change}?group=NAMED", lang=language).text)
+        for change in ("revoke", "pause", "resume", "extend")
+        for language in ("en", "zh")
+    }
+
+    for (_, language), page in pages.items():
+        rows = [row.text for row in page.find("table", class_="list list-cards").find("tbody").find_all("tr")]
+        none, more = {"en": ("No recipient yet", "and 2 more codes"), "zh": ("尚无收件人", "另有 2 个兑换码")}[language]
+        assert len(rows) == chosen_codes.SHOWN_MAX
+        assert rows[0].startswith(f"…{texts[free][-4:]}")
+        assert rows[0].endswith(none)
+        assert rows[1].startswith(f"…{texts[redeemed][-4:]}")
+        assert rows[1].endswith("@example.com")
+        assert "li.wei" not in page.text
+        assert more in page.text
+
+
 def test_refused_codes_are_listed_with_the_reason(app: AppClient, admin: StaffBrowser) -> None:
     """The others are changed all the same."""
     gone, code_id = issue(app, "VIP"), issue(app, "VIP")
