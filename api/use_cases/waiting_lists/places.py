@@ -32,6 +32,7 @@ class ShownPlace(NamedTuple):
         token: Of its page; empty where it is not shown.
         ahead: People who are before it.
         offered_until: Until when a use is kept at least.
+        email: The masked address that is written to; None if it was erased or the state shows no place.
         is_takable: Whether the campaign gives the offered use now; a pause for example ends no offer.
     """
 
@@ -40,6 +41,7 @@ class ShownPlace(NamedTuple):
     ahead: int = 0
     offered_until: datetime | None = None
     is_takable: bool = True
+    email: str | None = None
 
     @property
     def path(self) -> str:
@@ -191,14 +193,17 @@ def _find_typed(services: Services, token: str) -> tuple[str, str] | None:
 def _show(services: Services, campaign: Campaign, place: WaitingPlace) -> ShownPlace:
     token = waiting_token(_secret(services), PlaceRef(campaign.campaign_id, place.place_id))
     now = services.now()
+    address = services.reader.find_recipients([place.recipient_id]).get(place.recipient_id)
+    email = mask_email(address.normal) if isinstance(address, EmailAddress) else None
     if (offered_until := place.offered_until) is None:
-        return ShownPlace("waiting", token, campaign.without_expired_offers(now).count_ahead(place.recipient_id))
+        ahead = campaign.without_expired_offers(now).count_ahead(place.recipient_id)
+        return ShownPlace("waiting", token, ahead, email=email)
     row = services.reader.find_balance(place.code_id)
     code_ends_at = None if row is None else code_from_named_row(row).terms.expires_at
     ends = (offered_until, campaign.find_deadline(now), code_ends_at)
     reserved_until = min(end for end in ends if end is not None)
     is_takable, ahead = campaign.keeps_use_for(place, now), campaign.count_ahead(place.recipient_id)
-    return ShownPlace("offered", token, ahead, reserved_until, is_takable)
+    return ShownPlace("offered", token, ahead, reserved_until, is_takable, email)
 
 
 def _require(result: WaitingResult | Refusal) -> WaitingResult:

@@ -11,6 +11,7 @@ from api.use_cases.services import Caller
 from domain.commands.campaign.waiting_list import OfferUses
 from domain.commands.context import CommandContext
 from domain.values.identifiers import EmailAddress
+from domain.values.persons.mailboxes import mask_email
 from tests.integration.api.v1.test_campaigns import create, refusal
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
@@ -75,6 +76,11 @@ def test_refused_customer_joins_by_the_page_and_takes_the_offered_use(app: AppCl
 
     assert "0 people are before you." in waiting
     assert "A use is kept for you" in offered
+    for shown in (waiting, offered):
+        assert f"Emails about this place go to {mask_email('li@example.com')}" in shown
+        assert "Keep the link to this page" in shown
+        assert "li@example.com" not in shown, "the link may be passed on"
+    assert "@example.com" not in ended
     assert visitor[0] == "CAMPAIGN_EXHAUSTED"
     assert redeemed.headers["location"].startswith("/r/")
     assert "You are no longer on the waiting list" in ended
