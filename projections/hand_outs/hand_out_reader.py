@@ -112,6 +112,12 @@ class HandOutProgress(NamedTuple):
         left = self.campaign.available
         return "campaign_full" if left is not None and left <= len(self.campaign.waiting) else None
 
+    def is_finished(self, now: datetime) -> bool:
+        """Return whether it runs and has nothing left to send; a list that is added makes it send again."""
+        is_over = self.campaign.has_ended(now)
+        has_work = self.counts["queued"] > 0 or not self.people
+        return not has_work and self.details.state_at(now, is_campaign_over=is_over) == "running"
+
     @property
     def waiting(self) -> int:
         """Recipients who get their first email and have none yet."""

@@ -75,7 +75,7 @@ class HandOutCard(NamedTuple):
     """A hand-out in a list. `obstacle`: why it waits; `queued`: recipients without an email yet."""
 
     progress: HandOutProgress
-    state: str
+    standing: str
     obstacle: Obstacle | None
     queued: int
 
@@ -347,6 +347,7 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
     return {
         "progress": progress,
         "state": state,
+        "standing": _name_standing(progress, now),
         "obstacle": progress.find_obstacle(now),
         "is_sending": progress.resends > 0 or (state == "running" and progress.waiting > 0),
         "counts": [
@@ -356,6 +357,12 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
         ],
         "percent": 100 * progress.processed // progress.people if progress.people else 0,
     }
+
+
+def _name_standing(progress: HandOutProgress, now: datetime) -> str:
+    """Return the end of the key of its state as people see it: a running hand-out may have nothing left to send."""
+    state = progress.details.state_at(now, is_campaign_over=progress.campaign.has_ended(now))
+    return "finished" if progress.is_finished(now) else state
 
 
 def _read_order(fields: FormFields, admin: AdminContext, campaign_id: UUID) -> HandOutOrder | None:
@@ -407,10 +414,7 @@ def _render_list(
         status=422 if fields.errors else 200,
         campaign=campaign,
         is_over=is_over,
-        cards=[
-            HandOutCard(row, row.details.state_at(now, is_campaign_over=is_over), row.find_obstacle(now), row.waiting)
-            for row in page.rows
-        ],
+        cards=[HandOutCard(row, _name_standing(row, now), row.find_obstacle(now), row.waiting) for row in page.rows],
         by=by,
         next=None if page.next is None else format_cursor(*page.next),
         is_first=cursor is None,

@@ -221,6 +221,28 @@ def test_rows_of_recipients_are_followed_as_the_page_shows_them(app: AppClient, 
     )
 
 
+def test_hand_out_is_finished_while_nothing_is_left_to_send(app: AppClient, admin: StaffBrowser) -> None:
+    """On its page, also on an open one, and in the list; neither while the list is empty nor after it grew."""
+    path = create_hand_out(admin)
+    campaign = find_details(app.services, UUID(path.rpartition("/")[2]))[0].hand_out.campaign_id
+
+    def look() -> list[str]:
+        parts = [read_page(admin.get(f"{path}{end}").text).find("p", id="standing").text for end in ("", "/progress")]
+        listed = read_page(admin.get(f"/admin/campaigns/{campaign}/hand-outs").text)
+        return [*parts, listed.find("table", class_="list list-cards").find_all("td")[0].text]
+
+    seen = [look()]
+    for number, address in enumerate(("li", "wang"), 1):
+        upload(admin, path, f"email\n{address}@example.com\n".encode())
+        seen.append(look())
+        send(app, UUID(path.rpartition("/")[2]), number)
+        seen.append(look())
+
+    words = ["Running", "Running", "Finished", "Running", "Finished"]
+    assert seen == [[word] * 3 for word in words]
+    assert read_page(admin.get(path, lang="zh").text).find("p", id="standing").text == "已完成"
+
+
 def test_pages_say_why_a_running_hand_out_waits(app: AppClient, admin: StaffBrowser) -> None:
     """In the list and on its page, also while the page is open, until its campaign is resumed."""
     path = create_hand_out(admin)
