@@ -103,6 +103,7 @@ SMALL: Final[Mapping[str, int]] = {
     "api.legacy_import.importer:BATCH": 2,
     "api.use_cases.administration.batch_changes:SLICE": 3,
     "api.use_cases.administration.chosen_codes:CODES_MAX": 12,
+    "api.use_cases.administration.chosen_codes:SHOWN_MAX": 3,
     "api.use_cases.configuration.groups:NAMES_PER_READ": 2,
     "api.use_cases.export_rows:SLICE": 3,
     "api.use_cases.issue_codes:BATCH": 3,
