@@ -96,6 +96,24 @@ def test_enter_follows_the_first_link_of_a_line_and_leaves_buttons_alone(
     expect(tab.locator("#keys")).to_be_visible()
 
 
+@pytest.mark.parametrize("is_in_hits", [False, True])
+def test_escape_closes_the_hits_of_a_search(served_app: ServedApp, open_tab: Tab, *, is_in_hits: bool) -> None:
+    """In the field and in the hits: the focus is in the field, and an arrow key walks through no hits."""
+    served_app.redeem(open_tab(), served_app.app.issue(), "escape@example.com")
+    tab = open_tab(staff="admin")
+    tab.goto("/support")
+    tab.locator("#q").press_sequentially("escape@example.com")
+    tab.locator("#hits li").first.wait_for()
+    if is_in_hits:
+        tab.keyboard.press("ArrowDown")
+        expect(tab.locator("#hits a").first).to_be_focused()
+
+    tab.keyboard.press("Escape")
+
+    expect(tab.locator("#hits a")).to_have_count(0)
+    expect(tab.locator("#q")).to_be_focused()
+
+
 def test_keys_do_nothing_in_fields_with_modifiers_or_turned_off(open_tab: Tab, statement: str) -> None:
     """In fields a key is a character; turned off, in this browser, it stays off on the next page."""
     tab = open_tab(staff="viewer")

@@ -1,4 +1,5 @@
-// Search as one types: hits under the field, which the arrow keys walk through. The page works without it.
+// Search as one types: hits under the field, which the arrow keys walk through and Escape closes. The page works
+// without it.
 
 const TYPING_REST_MS = 220;
 
@@ -18,6 +19,19 @@ for (const form of document.querySelectorAll("form[data-hits]")) {
     }
   }
 
+  // An answer that is still to come must not open the hits again. An input method has its own meaning of Escape.
+  function close(event) {
+    if (event.key === "Escape" && !event.isComposing) {
+      clearTimeout(typing);
+      question += 1;
+      form.querySelector("[type=search]").focus();
+      place.replaceChildren();
+    }
+  }
+
+  for (const part of [form, place]) {
+    part.addEventListener("keydown", close);
+  }
   form.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(() => ask().catch(() => {}), TYPING_REST_MS);
