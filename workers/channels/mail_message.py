@@ -314,7 +314,7 @@ def message_bytes(message: OutboundMessage, sender: str, more: Mapping[str, str]
         "Date": _date(in_utc(message.written_at).replace(microsecond=0)),
         "From": sender,
         "To": message.recipient.envelope,
-        "Subject": _encoded(layout.subject.fill(plain)),
+        "Subject": _encoded(_mark_test(message, layout.subject.fill(plain))),
         "Auto-Submitted": "auto-generated",
         "Content-Language": message.language,
     }
@@ -358,6 +358,13 @@ def _date(second: datetime) -> str:
 
 
 @lru_cache(maxsize=256)
+def _mark_test(message: OutboundMessage, subject: str) -> str:
+    """Return a subject that says of a test that it is one, so that it is not forwarded as an invitation."""
+    if not message.is_test:
+        return subject
+    return _TEMPLATES.get_template(f"test_subject.{message.language}.txt").render(subject=subject).strip()
+
+
 def _encoded(subject: str) -> str:
     if subject.isascii() and len(subject) < SUBJECT_LINE_MAX - len("Subject: "):
         return subject

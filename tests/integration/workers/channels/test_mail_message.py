@@ -168,3 +168,14 @@ def test_message_is_seven_bit_with_crlf_and_short_lines(template: Template, lang
     head, _, body = octets.partition(b"\r\n\r\n")
     assert max(map(len, head.split(b"\r\n"))) <= 78
     assert max(map(len, body.split(b"\r\n"))) <= 76
+
+
+@pytest.mark.parametrize(("language", "start"), [("en", "Test: "), ("zh", "测试：")])
+def test_subject_of_a_test_says_so(language: Language, start: str) -> None:
+    """Before the subject that recipients get, also before a group's own one; theirs has no such word."""
+    for subject in ("", "100% <free> & yours"):
+        message = replace(MESSAGE, language=language, subject=subject)
+        usual = _read(message)["Subject"]
+
+        assert _read(replace(message, is_test=True))["Subject"] == f"{start}{usual}"
+        assert not usual.startswith(start)
