@@ -115,7 +115,7 @@ LISTINGS: Final[dict[tuple[str, str], Listing]] = {
     ("admin/groups.html", "next"): Listing(
         path="/admin/groups", size="api.web.admin.groups.PER_PAGE", row=r"/one\?name=(\w+)", parameter="after"
     ),
-    ("admin/hand_out.html", "next"): Listing(
+    ("admin/hand_out_people.html", "next"): Listing(
         path="/admin/hand-outs/{hand_out}",
         size="api.web.admin.hand_outs.hand_out_pages.PEOPLE_PER_PAGE",
         row=rf"/recipients/({KEY})/resend\?",
