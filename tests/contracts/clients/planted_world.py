@@ -1,6 +1,7 @@
 """What generated clients meet: a served API, and what workers did before, which no request of the API does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import timedelta
 from random import Random
@@ -20,7 +21,7 @@ from projections.repositories.groups import GroupRepository, InviteGroup
 from projections.repositories.webhook_deliveries import DeliveryResult, EndpointUpdate, WebhookDeliveryRepository
 from tests.contracts.clients.client_world import GROUP, HOOK_CREDENTIALS, OPEN_GROUP, AttemptedUse, ClientWorld
 from tests.support.clients.app_client import SENT, AppClient
-from tests.support.clients.guarded_app import propose_export
+from tests.support.clients.guarded_app import find, join_staff, propose_export
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.served_site import serve_site
@@ -28,6 +29,7 @@ from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
 
 SENT_USES: Final = 8
+LOOK_EVERY_S: Final = 0.5
 LOST: Final = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
@@ -56,6 +58,26 @@ def _allow_this_machine() -> Iterator[None]:
         patch.setenv("LEDGER_MAIL_PROVIDER", "postmark")
         patch.setenv("LEDGER_MAIL_HOOK_SECRET", HOOK_CREDENTIALS)
         yield
+
+
+def run_page(postgres_url: str, program: Callable[[str, str], str]) -> str:
+    """Run the program of a page against a served API, and return what it prints.
+
+    Ends of campaigns wait for a second person, who approves them.
+
+    Args:
+        postgres_url: A server for the database.
+        program: Takes the URL and an admin's key.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEDGER_APPROVALS", "end_campaign")
+        with serve_app(postgres_url) as (app, url), ThreadPoolExecutor(1) as pool:
+            second, key = join_staff(app, "admin"), app.key("admin")
+            running = pool.submit(program, url, key["Authorization"].removeprefix("Bearer "))
+            while not wait([running], timeout=LOOK_EVERY_S).done:
+                for waiting in app.client.get("/api/v1/approvals", headers=key).json()["approvals"]:
+                    second.decide(find(app, waiting["id"]), "approve")
+            return running.result()
 
 
 def _plant(app: AppClient, url: str) -> ClientWorld:

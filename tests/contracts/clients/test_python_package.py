@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from tests.contracts.clients.hostile_document import make_hostile
-from tests.contracts.clients.planted_world import serve_app
+from tests.contracts.clients.planted_world import run_page
 from tests.contracts.clients.signed_messages import (
     BODY,
     INVALID_SECRETS,
@@ -169,13 +169,11 @@ def lose_answers() -> list[httpx2.Response | Exception]:
 def test_installed_wheel_prints_what_the_page_shows(
     python: Path, postgres_url: str, tmp_path: Path, page: Path
 ) -> None:
-    """Redeem, issue, campaign, hand-out, feed and webhook, against a served API."""
+    """From issuing to a webhook, and what `If-Match`, a repeated key and a second person refuse, by a served API."""
     code, expected = read_examples(page)
     program = tmp_path / "example.py"
     program.write_text(code, "utf-8")
-    with serve_app(postgres_url) as (app, url):
-        key = app.key("admin")["Authorization"].removeprefix("Bearer ")
-        printed = run(python, "-u", program, URL=url, KEY=key)
+    printed = run_page(postgres_url, lambda url, key: run(python, "-u", program, URL=url, KEY=key))
 
     assert printed == expected != ""
 

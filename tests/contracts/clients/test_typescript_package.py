@@ -11,7 +11,7 @@ import pytest
 
 from tests.contracts.clients import node_programs
 from tests.contracts.clients.hostile_document import make_hostile
-from tests.contracts.clients.planted_world import serve_app
+from tests.contracts.clients.planted_world import run_page
 from tests.contracts.clients.signed_messages import (
     BODY,
     INVALID_SECRETS,
@@ -70,11 +70,10 @@ def compile_page(project: Path, page: Path) -> str:
 
 @pytest.mark.parametrize("page", [GUIDE, TUTORIAL], ids=lambda page: page.stem)
 def test_installed_package_prints_what_the_page_shows(page: Path, project: Path, postgres_url: str) -> None:
-    """Redeem, issue, campaign, hand-out, feed and webhook, against a served API."""
+    """From issuing to a webhook, and what `If-Match`, a repeated key and a second person refuse, by a served API."""
     expected = compile_page(project, page)
-    with serve_app(postgres_url) as (app, url):
-        key = app.key("admin")["Authorization"].removeprefix("Bearer ")
-        printed = run("node", f"{page.stem}.js", cwd=project, URL=url, KEY=key)
+    program = f"{page.stem}.js"
+    printed = run_page(postgres_url, lambda url, key: run("node", program, cwd=project, URL=url, KEY=key))
 
     assert printed == expected != ""
 
