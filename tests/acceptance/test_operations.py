@@ -74,7 +74,7 @@ def test_doctor_passes_on_a_healthy_stack(stack: Stack) -> None:
 
 def test_doctor_reports_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
     """Components that wait for the broker are not called broken, and the check ends before the broker continues."""
-    (broker,) = [process for process in stack.processes() if process.name() == "valkey-server"]
+    broker = stack.find_broker()
     broker.send_signal(signal.SIGSTOP)
     try:
         status, checks = examined(stack)

@@ -59,6 +59,7 @@ NO_PAGES: Final = {
     "/favicon.ico": "a picture",
     "/support/sign-in/second/{step_id}": "no browser began it",
     "/admin/campaigns/{campaign_id}/waiting-list/{place_id}": "it shows no time",
+    "/admin/hand-outs/{hand_out_id}/progress": "parts of a page, whose script shows their times",
     "/support/account/factors/{factor_id}/remove": "needs a second factor; it shows no time",
     "/support/search/{search_id}": "leads to another page without its cookie",
     "/support/set-password/{token}": "needs a link of staff; it shows no time",

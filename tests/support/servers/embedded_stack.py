@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
@@ -183,6 +183,14 @@ class Stack:
                 family.add(process.pid)
                 own_processes.append(process)
         return own_processes
+
+    def find_broker(self) -> psutil.Process:
+        """The server of the broker; other processes may end while it is looked for."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if process.name() == "valkey-server":
+                    return process
+        raise AssertionError("no broker runs")
 
     @contextmanager
     def beat_frozen(self) -> Iterator[None]:
