@@ -357,7 +357,6 @@ def _date(second: datetime) -> str:
     return format_datetime(second)
 
 
-@lru_cache(maxsize=256)
 def _mark_test(message: OutboundMessage, subject: str) -> str:
     """Return a subject that says of a test that it is one, so that it is not forwarded as an invitation."""
     if not message.is_test:
@@ -365,6 +364,7 @@ def _mark_test(message: OutboundMessage, subject: str) -> str:
     return _TEMPLATES.get_template(f"test_subject.{message.language}.txt").render(subject=subject).strip()
 
 
+@lru_cache(maxsize=256)
 def _encoded(subject: str) -> str:
     if subject.isascii() and len(subject) < SUBJECT_LINE_MAX - len("Subject: "):
         return subject

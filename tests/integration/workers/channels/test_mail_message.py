@@ -179,3 +179,13 @@ def test_subject_of_a_test_says_so(language: Language, start: str) -> None:
 
         assert _read(replace(message, is_test=True))["Subject"] == f"{start}{usual}"
         assert not usual.startswith(start)
+
+
+@pytest.mark.parametrize("is_test", [False, True])
+def test_no_cache_keeps_a_message(*, is_test: bool) -> None:
+    """It has an address and a code, which an erasure could not reach there."""
+    message = replace(WITH_CODE, is_test=is_test)
+    referrers = sys.getrefcount(message)
+    _written(message)
+
+    assert sys.getrefcount(message) == referrers
