@@ -114,9 +114,8 @@ class HandOutProgress(NamedTuple):
 
     def is_finished(self, now: datetime) -> bool:
         """Return whether it runs and has nothing left to send; a list that is added makes it send again."""
-        is_over = self.campaign.has_ended(now)
-        has_work = self.counts["queued"] > 0 or not self.people
-        return not has_work and self.details.state_at(now, is_campaign_over=is_over) == "running"
+        state = self.details.state_at(now, is_campaign_over=self.campaign.has_ended(now))
+        return state == "running" and self.people > 0 and not self.counts["queued"]
 
     @property
     def waiting(self) -> int:

@@ -33,7 +33,8 @@ class NamedCode(NamedTuple):
 
     Attributes:
         suffix: Its last characters; empty if its text was erased.
-        recipient_id: Who has it: the only recipient who may redeem it, or the one who has; None if the code is free.
+        recipient_id: Who has it: the only recipient who may redeem it, the one who has, or the one whom it was handed
+            out to; None if there is none.
         email: Their masked email address; None if they were erased.
     """
 
@@ -158,6 +159,10 @@ def name_first_codes(services: LedgerServices, chosen: ChosenCodes) -> list[Name
     rows, texts = reader.find_balances(ids), reader.find_texts(ids, clear=False)
     codes = [code_from_named_row(rows[code_id]) for code_id in ids]
     owners = {code.code_id: code.bound_to or code.owner_id for code in codes}
+    hand_outs = HandOutReader(services.storage)
+    for code_id in [code_id for code_id, owner in owners.items() if owner is None]:
+        if place := hand_outs.find_place_of_code(code_id):
+            owners[code_id] = place[1]
     addresses = services.reader.find_recipients([owner for owner in owners.values() if owner is not None])
     return [
         NamedCode(

@@ -294,12 +294,16 @@ def test_codes_of_a_recipient_are_revoked_together(app: AppClient, admin: StaffB
     people = read_page(admin.get(path).text).find("section", aria_labelledby="people")
     (link,) = people.find_all("a", class_="act danger")
     url = link.attributes["href"]
-    hidden = read_page(admin.get(url).text).find_all("input", type="hidden")
+    question = read_page(admin.get(url).text)
+    hidden = question.find_all("input", type="hidden")
     fields = {field.attributes["name"]: field.attributes["value"] for field in hidden if "name" in field.attributes}
     answer = admin.post(url, {**fields, "reason": "the shop closed"})
     ended(app, UUID(answer.headers["location"].rpartition("/")[2]))
 
     assert "Revoke codes" not in before
+    assert [row.find("td").text for row in question.find("table", class_="list list-cards").find_all("tr")[1:]] == [
+        "s***@example.com"
+    ] * 3
     assert url == f"/admin/codes/change/revoke?line={shop}"
     balances = [app.services.reader.find_balance(code_id) for code_id in [*list_codes_of_line(shop, 3), other]]
     assert [bool(balance and balance["revoked_by"]) for balance in balances] == [True, True, True, False]
