@@ -1,5 +1,6 @@
 """A relay to a real Kafka broker: nothing is missing after kills, and each error says what to do."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from confluent_kafka import OFFSET_INVALID, KafkaError
 
 from tests.faults.relay.runner import VICTIMS, run
 from tests.support.servers.kafka_broker import KafkaBroker, kafka_broker
+from tests.support.waiting import wait_for
 from workers.relay.kafka_sink import (
     LONGEST_SEND_S,
     MISSING,
@@ -142,6 +144,37 @@ def test_record_has_key_headers_and_data(broker: KafkaBroker) -> None:
     assert read.headers() == headers
 
 
+def test_batch_is_one_request_for_a_partition(broker: KafkaBroker) -> None:
+    """However slowly its records come: a broker that dies could lose the first of two requests and store the second."""
+    broker.create_topic("slow", 1)
+    statistics: list[str] = []
+    properties: dict[str, Any] = {"statistics.interval.ms": "100", "stats_cb": statistics.append}
+    sink = KafkaSink(KafkaUrl(broker.address, "slow"), properties)
+    sink.send([record(1)])
+    sink.send(SlowRecords(record(number) for number in range(2, 10)))
+
+    def count(name: str) -> int:
+        windows = [orjson.loads(text)["topics"]["slow"]["batchcnt"] for text in statistics if '"slow"' in text]
+        return sum(window[name] for window in windows)
+
+    def has_counted() -> bool:
+        sink._producer.poll(0.1)
+        return count("sum") == 9
+
+    wait_for(has_counted, lambda: statistics)
+    sink.close()
+    assert count("cnt") == 2
+
+
+class SlowRecords(list[RelayRecord]):
+    """Records between which the client has the time to send."""
+
+    def __iter__(self) -> Iterator[RelayRecord]:
+        for one in super().__iter__():
+            yield one
+            time.sleep(0.02)
+
+
 def test_acknowledgement_without_an_offset_is_none(broker: KafkaBroker) -> None:
     """Of a broker that died after it stored a sequence number and before the record: it takes a repeat for known.
 
@@ -196,6 +229,9 @@ class ForgetfulProducer:
         self.callbacks.append(on_delivery)
 
     def poll(self, _: float) -> None:
+        """Nothing was reported."""
+
+    def flush(self, _: float) -> None:
         """Call it."""
         while self.callbacks:
             self.callbacks.pop()(None, SimpleNamespace(offset=lambda: OFFSET_INVALID))
@@ -213,3 +249,6 @@ class SilentProducer(ForgetfulProducer):
     def poll(self, _: float) -> None:
         """Report."""
         self.report()
+
+    def flush(self, _: float) -> None:
+        """Nothing is acknowledged."""

@@ -2,6 +2,8 @@
 
 Records of one key stay in order. The producer is idempotent, sends nothing after a gap, and has no timeout for a single
 record: a batch that is not acknowledged in time ends the producer with everything that it still had to send.
+What one `send` has for a partition is one request: a second one could be accepted after the first one was lost by a
+broker that died between the sequence number and the records.
 """
 
 import re
@@ -27,6 +29,10 @@ GUARANTEES: Final[Mapping[str, str | int | bool]] = {
     "enable.gapless.guarantee": True,
     "message.timeout.ms": 0,
     "partitioner": "murmur2_random",
+    # One request for all that a `send` has for a partition: nothing leaves before `flush`, and a whole batch fits.
+    "linger.ms": int(LONGEST_SEND_S * 1_000),
+    "batch.num.messages": 10_000,
+    "batch.size": 1_000_000,
 }
 """Properties that no file changes: loss and order depend on them. The partitioner is that of Kafka's own clients."""
 DEFAULTS: Final[Mapping[str, str | int]] = {
@@ -39,7 +45,10 @@ BACKOFF: Final[Mapping[str, str | int]] = {"reconnect.backoff.ms": 1_000}
 SIGN_IN: Final[Mapping[str, str]] = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}
 """Of a URL with user and password; a file may set others."""
 ALIASES: Final = frozenset(
-    {"bootstrap.servers", "metadata.broker.list", "request.required.acks", "delivery.timeout.ms", "transactional.id"}
+    {
+        *("bootstrap.servers", "metadata.broker.list", "request.required.acks", "delivery.timeout.ms"),
+        *("transactional.id", "queue.buffering.max.ms"),
+    }
 )
 """Further properties that no file sets: other names of these, and what the URL says."""
 MISSING: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
@@ -172,7 +181,7 @@ class KafkaSink:
                 self._produce(records, keep)
                 ends = self._clock() + LONGEST_SEND_S / 2
                 while len(acknowledged) < len(records) and not failed and self._clock() < ends:
-                    self._producer.poll(POLL_S)
+                    self._producer.flush(POLL_S)
         except Exception:
             self._abandon()
             raise
