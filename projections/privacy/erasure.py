@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, LiteralString, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -25,6 +25,7 @@ from projections.database.roles import assume_eraser_role, assume_runtime_role
 from projections.event_store.codec import decode
 from projections.privacy.in_flight import InFlight, find_in_flight
 from projections.privacy.person_texts import find_text_ids
+from projections.sql.event_store import EventStoreSql
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import SearchableRow, normalize_text
@@ -253,7 +254,7 @@ class PersonEraser:
             StillInFlightError: A message may be on its way.
             StillRedeemableError: A code was sent since the codes of the person were revoked.
         """
-        with self._hold_addresses() as (conn, cursor):
+        with self._hold_recipient(recipient_id, PrivacySql.hold_addresses) as (conn, cursor):
             if now is not None and (until := find_in_flight(cursor, [recipient_id], (), now).until) is not None:
                 raise StillInFlightError(until)
             if cursor.execute(PrivacySql.redeemable_codes_of_recipient, (recipient_id,)).fetchone() is not None:
@@ -265,9 +266,12 @@ class PersonEraser:
     def erase_unaccepted(self, recipient_id: UUID, now: datetime, before: datetime) -> bool:
         """Erase a person who never accepted anything; return False if `why_kept` has a reason to keep the address.
 
-        The id is not listed: if a restored backup brings the person back, they are past the same time again.
+        No command is decided from the decision until the end of the transaction: one about this person, such as a new
+        redemption of theirs, is decided either before or without the address. The id is not listed: if a restored
+        backup brings the person back, they are past the same time again.
         """
-        with self._hold_addresses() as (conn, cursor):
+        locks = (EventStoreSql.lock_exclusive_writer, PrivacySql.hold_addresses)
+        with self._hold_recipient(recipient_id, *locks) as (conn, cursor):
             is_leased = find_in_flight(cursor, [recipient_id], (), now).until is not None
             if is_leased or find_why_kept(cursor, [recipient_id], now, before) != {recipient_id: None}:
                 return False
@@ -283,9 +287,6 @@ class PersonEraser:
             _delete_counts(cursor, digests)
         cursor.execute(PrivacySql.delete_keys_of_recipient, (recipient_id,))
         cursor.execute(PrivacySql.expire_approvals_of_recipient, {"recipient_id": recipient_id, "now": now})
-        assume_eraser_role(conn)
-        cursor.execute(PrivacySql.lock_recipient, (recipient_id,))
-        assume_runtime_role(conn)
         cursor.execute(PrivacySql.delete_ended_places, (recipient_id,))
         texts = find_text_ids(cursor, recipient_id)
         assume_eraser_role(conn)
@@ -295,11 +296,17 @@ class PersonEraser:
         return is_new
 
     @contextmanager
-    def _hold_addresses(self) -> Iterator[tuple[Connection[Any], Cursor[Any]]]:
-        """Open a transaction in which no address is read for sending."""
+    def _hold_recipient(
+        self, recipient_id: UUID, *locks: LiteralString
+    ) -> Iterator[tuple[Connection[Any], Cursor[Any]]]:
+        """Open a transaction with these locks, taken in this order, and then with the lock of a recipient's row."""
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-            cursor.execute(PrivacySql.hold_addresses)
+            for lock in locks:
+                cursor.execute(lock)
+            assume_eraser_role(conn)
+            cursor.execute(PrivacySql.lock_recipient, (recipient_id,))
+            assume_runtime_role(conn)
             yield conn, cursor
 
     def erase_refusals(self, address: EmailAddress) -> None:

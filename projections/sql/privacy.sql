@@ -70,7 +70,7 @@ WHERE EXISTS (SELECT FROM unnest(r.keys) k, unnest(%s::bytea[]) d WHERE position
 DELETE FROM idempotency_keys WHERE reservation_id IN (SELECT reservation_id FROM reservations WHERE recipient_id = %s);
 
 -- name: lock_recipient
--- No text about the person is stored from here on until the commit.
+-- No text, line of a list or opt-out of the person is stored from here on until the commit.
 SELECT FROM recipients WHERE recipient_id = %s FOR UPDATE;
 
 -- name: texts_of_recipient

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Final
+from threading import Event
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pytest
 from msgspec.structs import replace
+from psycopg import Cursor
 
 from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms, EndCampaign
 from domain.commands.campaign.waiting_list import JoinWaitingList
@@ -19,14 +21,18 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.events.hand_out import SkipReason
 from domain.ports import FinalOutcome, Rejected
-from domain.results import CampaignResult
-from projections.privacy import address_retention
+from domain.results import CampaignResult, Result
+from projections.privacy import address_retention, erasure
 from projections.privacy.address_retention import AddressRetention
 from projections.privacy.erasure import PersonEraser, WhyKept
 from projections.privacy.opt_outs import OptOutRepository
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, done
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 DAYS: Final = 30
+WAITING: Final = """
+SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE NOT l.granted AND d.datname = current_database()
+"""
 
 
 def sent(bench: LedgerBench, email: str, campaign_id: UUID | None = None) -> UUID:
@@ -310,3 +316,34 @@ def test_person_who_redeems_again_in_between_is_kept(bench: LedgerBench, monkeyp
 
     assert erase(bench, later(bench, days=DAYS + 1)) == 0
     assert bench.rows("SELECT count(*) FROM recipients") == [(1,)]
+
+
+def test_redemption_between_the_decision_and_the_erasure_has_its_address(
+    bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person redeems another code once the sweep has decided; the sweep goes on when that ends or waits for it."""
+    sent(bench, "li@example.com")
+    code, now = bench.issue(), later(bench, days=DAYS + 1)
+    decided, decide = Event(), erasure.find_why_kept
+
+    def decide_and_let_redeem(
+        cursor: Cursor[Any], recipient_ids: Sequence[UUID], now: datetime, before: datetime
+    ) -> dict[UUID, WhyKept | None]:
+        why_kept = decide(cursor, recipient_ids, now, before)
+        decided.set()
+        wait_for(lambda: redeem.done() or bench.rows(WAITING) != [])
+        return why_kept
+
+    monkeypatch.setattr(erasure, "find_why_kept", decide_and_let_redeem)
+
+    def redeem_once_decided() -> Result:
+        assert decided.wait(WAIT_S_MAX)
+        return bench.redeem(code, "li@example.com")
+
+    with ThreadPoolExecutor(1) as other:  # a thread of its own has a transaction of its own
+        redeem = other.submit(redeem_once_decided)
+        assert erase(bench, now) == 1
+        reservation_id = done(redeem.result()).require_reservation().reservation_id
+
+    [recipient_id] = bench.rows("SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)
+    assert bench.rows("SELECT recipient_id FROM recipients") == [recipient_id]
