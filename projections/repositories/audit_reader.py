@@ -13,7 +13,9 @@ from projections.repositories.audit_log import AuditAction
 from projections.repositories.staff_sessions import ProofKind, StaffSessionRepository
 from projections.sql.repositories import RepositoriesSql
 
-SubjectKind = Literal["staff", "key", "reservation", "code", "person", "batch", "hand_out", "webhook", "group"]
+SubjectKind = Literal[
+    "staff", "key", "reservation", "code", "person", "batch", "campaign", "hand_out", "webhook", "group"
+]
 SUBJECT_KINDS: Final[tuple[SubjectKind, ...]] = get_args(SubjectKind)
 SLICE: Final = 500
 """Entries that an export reads at once."""
@@ -43,7 +45,7 @@ class AuditSubject(NamedTuple):
 
     Attributes:
         kind: What it is.
-        name: Email address of a member of staff, name of a key or group, URL of an endpoint; None otherwise.
+        name: Email address of a member of staff, name of a key, group or campaign, URL of an endpoint; None otherwise.
     """
 
     kind: SubjectKind

@@ -556,6 +556,8 @@ SELECT recipient_id, 'person', NULL FROM recipients WHERE recipient_id = ANY(%(i
 UNION ALL
 SELECT batch_id, 'batch', NULL FROM batches WHERE batch_id = ANY(%(ids)s)
 UNION ALL
+SELECT campaign_id, 'campaign', name FROM campaigns WHERE campaign_id = ANY(%(ids)s)
+UNION ALL
 SELECT hand_out_id, 'hand_out', NULL FROM hand_outs WHERE hand_out_id = ANY(%(ids)s)
 UNION ALL
 SELECT endpoint_id, 'webhook', url FROM webhook_endpoints WHERE endpoint_id = ANY(%(ids)s) AND state <> 'removed'

@@ -59,10 +59,18 @@ _PATHS: Final[dict[SubjectKind, str]] = {
     "code": "/support/codes/{id}",
     "person": "/support/people/{id}",
     "batch": "/admin/batches/{id}",
+    "campaign": "/admin/campaigns/{id}",
     "hand_out": "/admin/hand-outs/{id}",
     "webhook": "/admin/webhooks/{id}",
     "group": "/admin/groups/one?name={name}",
 }
+
+_HISTORIES: Final[dict[SubjectKind, str]] = {
+    "code": "/support/codes/{id}#history",
+    "reservation": "/support/reservations/{id}#story",
+    "campaign": "/admin/campaigns/{id}#events",
+}
+"""Where the changes of a subject are that are events, which name who made them, and have no entries."""
 
 Names = Mapping[UUID | None, AuditSubject]
 """What the ids of entries are of; nothing for None."""
@@ -156,6 +164,7 @@ def show_audit(
     rows = AuditReader(storage).list_page(PER_PAGE + 1, start, chosen, by.order)
     page = Page.of(rows, PER_PAGE, lambda row: row.audit_id)
     about = AuditReader(storage).find_subjects([chosen.subject_id]) if chosen.subject_id else {}
+    subject = about.get(chosen.subject_id) if chosen.subject_id else None
     return support_page(
         request,
         "audit.html",
@@ -164,7 +173,8 @@ def show_audit(
         is_first=place is None,
         query=query,
         chosen=chosen,
-        about=about.get(chosen.subject_id) if chosen.subject_id else None,
+        about=subject,
+        history=_find_history(storage, chosen.subject_id, subject),
         actors=_list_actors(storage, chosen, t),
         actions=[(each, t(f"page.support.audit.{each}")) for each in ACTIONS],
         lines=_describe(storage, page.rows, t),
@@ -286,6 +296,15 @@ def _name_approver(row: AuditRow, names: Names) -> str | None:
 
 def _path(subject_id: UUID | None, subject: AuditSubject) -> str:
     return _PATHS[subject.kind].format(id=subject_id, name=quote(subject.name or "", safe=""))
+
+
+def _find_history(storage: ReadableStore, subject_id: UUID | None, subject: AuditSubject | None) -> str | None:
+    """Return the path of the history that holds the changes of a subject: for a hand-out, that of its campaign."""
+    kind = None if subject is None else subject.kind
+    if kind == "hand_out" and subject_id is not None:
+        details = HandOutReader(storage).find_hand_out(subject_id)
+        kind, subject_id = "campaign", None if details is None else details.hand_out.campaign_id
+    return None if kind not in _HISTORIES or subject_id is None else _HISTORIES[kind].format(id=subject_id)
 
 
 def _list_actors(storage: ReadableStore, chosen: AuditFilter, t: Translator) -> list[tuple[str, str]]:

@@ -119,3 +119,16 @@ def test_audit_log_names_both_persons(app: AppClient, first: Member, second: Mem
     assert f"{REASON}; action: Refund uses" in audit.replace(" ; ", "; ")
     assert "approved an action" in audit
     assert f"approved by {second.address}" in history
+
+
+def test_audit_log_links_an_end_to_its_campaign(app: AppClient, first: Member, second: Member) -> None:
+    """By its name, as with every other subject."""
+    case = campaign_case(app)
+    proposed(app, case.ask_on_page(first))
+    path = f"/admin/campaigns/{case.subject[0]}"
+    name = read_page(second.browser.get(path).text).find("h1").text
+
+    newest = next(row for row in read_page(second.browser.get("/support/audit").text).rows if row.texts("td"))
+
+    assert path in newest.link_targets
+    assert f"campaign {name}" in newest.text

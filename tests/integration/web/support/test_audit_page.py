@@ -181,3 +181,26 @@ def test_removed_endpoint_has_no_page_to_link_to(app: AppClient, admin: StaffBro
 
     assert f"/admin/webhooks/{endpoint}" not in newest.link_targets
     assert url in newest.text
+
+
+def test_page_leads_to_the_histories_that_hold_changes_of_campaigns_and_hand_outs(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """These are events without an entry; a hand-out's are in the history of its campaign."""
+    headers = app.key("admin")
+    campaign = app.client.post("/api/v1/campaigns", json={"name": "Spring"}, headers=headers).json()["id"]
+    order = {"campaign": campaign, "name": "Newsletter"}
+    hand_out = app.client.post("/api/v1/hand-outs", json=order, headers=headers).json()["id"]
+    app.client.post(f"/api/v1/campaigns/{campaign}/end", headers=headers)
+    history = f"/admin/campaigns/{campaign}"
+
+    page = read_page(admin.get("/support/audit").text).find("main")
+    leads = [
+        [link for link in read_page(admin.get(f"/support/audit?about={each}").text).link_targets if "#events" in link]
+        for each in (campaign, hand_out)
+    ]
+
+    assert "Changes of codes, campaigns and hand-outs are not listed here" in page.text
+    assert {"/admin/codes", "/admin/campaigns"} <= set(page.link_targets)
+    assert leads == [[f"{history}#events"], [f"{history}#events"]]
+    assert "campaign ended" in read_page(admin.get(history).text).find("main").text
