@@ -152,11 +152,11 @@ def check_campaign_limits(
     recipient_id, _ = recipient
     places = () if keeps_use and freed else _find_ahead(campaign.without_expired_offers(at), working_set, recipient_id)
     ahead, left = len(places), None if campaign.available is None else campaign.available + len(freed)
-    by_code = sum(place.code_id == code.code_id for place in places)
-    is_code_kept = by_code > 0 and code.available is not None and code.available + freed_of_code <= by_code
     if left is not None and 1 <= left <= ahead:
         raise CampaignExhausted(waiting_list=True, why="kept")
-    if left is not None and left >= 1 and is_code_kept:  # a place by this code would lead to no use
+    if (
+        left is not None and left >= 1 and _is_code_kept(code, places, freed_of_code)
+    ):  # a place by this code would lead to no use
         raise CampaignExhausted(why="kept")
     if left is not None and left < 1:
         waits = {} if campaign.terms.waiting_hours is None else {"waiting_list": True}
@@ -216,18 +216,27 @@ def check_shared_use_left(
     """Check that the limits that the codes of a campaign share allow to count a use again.
 
     A use that the limits do not count, such as one from before the code joined the campaign, takes none of its uses.
+    It still takes one of the code, which may be kept for people who wait by it.
 
     Raises:
         ReservationNotResolvable: `why` no_free_use.
     """
+    places = _find_ahead(campaign.without_expired_offers(at), working_set, reservation.recipient_id)
+    if _is_code_kept(code, places):
+        raise ReservationNotResolvable("no_free_use")
     if not campaign.counts(code, reservation):
         return
-    limit = campaign.terms.max_per_person
-    ahead = len(_find_ahead(campaign.without_expired_offers(at), working_set, reservation.recipient_id))
+    limit, ahead = campaign.terms.max_per_person, len(places)
     lefts = campaign.available, campaign.find_available_on_day(at)
     is_full = any(left is not None and left - ahead < 1 for left in lefts)
     if is_full or (limit is not None and working_set.count_uses_of_person(campaign, reservation.recipient_id) >= limit):
         raise ReservationNotResolvable("no_free_use")
+
+
+def _is_code_kept(code: RedeemCode, ahead: WaitingPlaces, freed: int = 0) -> bool:
+    """Return whether all uses that are left of a code are for people ahead who wait by it."""
+    by_code = sum(place.code_id == code.code_id for place in ahead)
+    return by_code > 0 and code.available is not None and code.available + freed <= by_code
 
 
 def _find_ahead(campaign: Campaign, working_set: WorkingSet, recipient_id: UUID) -> WaitingPlaces:

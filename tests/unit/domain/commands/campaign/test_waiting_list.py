@@ -9,6 +9,7 @@ from domain.commands.campaign.waiting_list import OFFERS_PER_COMMAND, LeaveWaiti
 from domain.commands.context import InvitationWaits
 from domain.errors import Refusal
 from domain.events.campaign import Counting
+from domain.events.reservation import CaseOpened
 from domain.events.waiting_list import OfferMailOutcome, WaitingPlaceRespelled
 from domain.model import waiting_list
 from domain.model.waiting_list import OFFER_MAIL_MAX
@@ -400,6 +401,28 @@ def test_late_success_does_not_overtake() -> None:
     assert done(late).changed
     assert "no_free_use" in [getattr(event, "cause", None) for event in scenario.events]
     assert waiting(scenario) == [("li", False)]
+
+
+@pytest.mark.parametrize("counting", [None, "from_now"])
+def test_late_success_takes_no_use_of_a_code_that_is_kept(counting: Counting | None) -> None:
+    """The campaign has uses for all, but the last one of the code is for the person who waits by it; then it is not."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=1, waiting_hours=24), max_uses=2, bound=False)
+    lost = scenario.reserved("p0")
+    scenario.attempt(lost, LOST)
+    scenario.wait("li")
+    done(scenario.resolve(lost, "refunded"))
+    scenario.passes(HOUR)
+    scenario.change_campaign(counting, max_uses=9)
+    done(scenario.redeem("visitor"))
+
+    done(scenario.outcome(lost, SENT))
+    by_staff = refusal(scenario.resolve(lost, "sent", request_id="s2"))
+    used_while_kept = scenario.code.used
+    scenario.leave("li")
+    done(scenario.resolve(lost, "sent", request_id="s3"))
+
+    assert [event.cause for event in scenario.events if isinstance(event, CaseOpened)][-1] == "no_free_use"
+    assert (by_staff, used_while_kept, scenario.code.used) == ("RESERVATION_NOT_RESOLVABLE", 0, 1)
 
 
 def test_leaving_twice_changes_nothing() -> None:
