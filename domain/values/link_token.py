@@ -16,6 +16,7 @@ _LINK: Final = b"invitation link"
 _CORRECTION: Final = b"correction token"
 _OPT_OUT: Final = b"opt-out link"
 _WAITING: Final = b"waiting list"
+_JOINED: Final = b"joined waiting list"
 
 
 class DeliveryRef(NamedTuple):
@@ -87,6 +88,21 @@ def read_waiting_token(secret: bytes, token: str) -> PlaceRef | None:
     """Return the place that a token was made for; None if it was not made with this secret."""
     body = _verified(secret, _WAITING, token, 2 * ID_BYTES)
     return None if body is None else PlaceRef(UUID(bytes=body[:ID_BYTES]), UUID(bytes=body[ID_BYTES:]))
+
+
+def joined_token(secret: bytes, place_id: UUID) -> str:
+    """Return the token by which the browser that joined a waiting list proves it; URL-safe, 43 characters.
+
+    It holds the id of the place and a 128-bit HMAC tag over that id, under a key that signs nothing else. The link of
+    the place is no such proof: it may be passed on.
+    """
+    return _signed(secret, _JOINED, place_id.bytes)
+
+
+def read_joined_token(secret: bytes, token: str) -> UUID | None:
+    """Return the id of the place that a token was made for; None if it was not made with this secret."""
+    body = _verified(secret, _JOINED, token, ID_BYTES)
+    return None if body is None else UUID(bytes=body)
 
 
 def opt_out_token(secret: bytes, ref: OptOutRef) -> str:

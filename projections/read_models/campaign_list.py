@@ -60,6 +60,13 @@ class TakenUse(NamedTuple):
     counts: bool
 
 
+class PlaceUse(NamedTuple):
+    """A use that a person took after they had joined a waiting list."""
+
+    reservation_id: UUID
+    reserved_at: datetime
+
+
 class CampaignReader:
     """Reads campaigns."""
 
@@ -110,6 +117,11 @@ class CampaignReader:
         """Return one campaign without the sums of its codes; None if there is none with this id."""
         rows = self._db.fetch_all(ReadModelsSql.state_of_campaign, campaign_id)
         return CAMPAIGNS.read_back(rows[0]) if rows else None
+
+    def find_use_of_place(self, place_id: UUID) -> PlaceUse | None:
+        """Return the first use that the person of a place on a waiting list reserved since they joined."""
+        rows = self._db.fetch_all(ReadModelsSql.use_of_waiting_place, place_id)
+        return PlaceUse(*rows[0]) if rows else None
 
     def count_uses_of_person(self, campaign: Campaign, recipient_id: UUID) -> int:
         """Return how many uses of a campaign a recipient has reserved or counted, as the campaign counts persons.

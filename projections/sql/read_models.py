@@ -22,6 +22,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     waits: LiteralString
     middle_waits: LiteralString
     busiest_codes: LiteralString
+    use_of_waiting_place: LiteralString
     waiting_now: LiteralString
     kept_access: LiteralString
     held_of_code: LiteralString

@@ -78,6 +78,13 @@ SELECT busy.code_id, t.hint, busy.redeemed, busy.sent, busy.refunded FROM (
     GROUP BY code_id ORDER BY redeemed DESC, code_id LIMIT %(limit)s
 ) busy LEFT JOIN code_texts t USING (code_id) ORDER BY busy.redeemed DESC, busy.code_id;
 
+-- name: use_of_waiting_place
+-- The first use of the campaign that the person of a place reserved since they joined, whether the place has ended or not.
+SELECT r.reservation_id, r.reserved_at
+FROM waiting_places p JOIN reservations r USING (recipient_id) JOIN code_balances b ON b.code_id = r.code_id
+WHERE p.place_id = %s AND b.campaign_id = p.campaign_id AND r.kind = 'redeem' AND r.reserved_at >= p.joined_at
+ORDER BY r.reserved_at LIMIT 1;
+
 -- name: waiting_now
 SELECT
     (SELECT count(*) FROM reservations WHERE due_at <= %(now)s) AS due,

@@ -115,7 +115,7 @@ ANSWERS_PAGES: Final = {
         "refunds_by_cause",
     ),
     *("refusals_by_reason", "refusals_of_code", "refusals_of_person", "refused_over_time", "reservations_pending_at"),
-    *("sent_unaccepted", "sent_until", "waits"),
+    *("sent_unaccepted", "sent_until", "use_of_waiting_place", "waits"),
 }
 """It counts or lists what happened between the two times of a request."""
 DELETES_OR_KEEPS: Final = {

@@ -19,7 +19,7 @@ from domain.values.identifiers import EmailAddress
 from domain.values.link_token import PlaceRef, read_waiting_token, waiting_token
 from domain.values.persons.mailboxes import mask_email
 from projections.definitions.tables.code_balances import code_from_named_row
-from projections.read_models.campaign_list import CampaignReader
+from projections.read_models.campaign_list import CampaignReader, PlaceUse
 from projections.telemetry.after_commit import after_commit
 
 
@@ -28,20 +28,25 @@ class ShownPlace(NamedTuple):
 
     Attributes:
         state: `waiting`; `offered`: a use is kept; `listed`: the person waited already, and only they may learn more;
-            `ended`: the place is no longer on a list; `invalid`: no such place.
+            `taken`: the person took a use since they joined; `ended`: the place is no longer on a list for another
+            reason; `invalid`: no such place.
         token: Of its page; empty where it is not shown.
         ahead: People who are before it.
         offered_until: Until when a use is kept at least.
-        email: The masked address that is written to; None if it was erased or the state shows no place.
+        email: The address that is written to; None if it was erased or the state shows no place.
         is_takable: Whether the campaign gives the offered use now; a pause for example ends no offer.
+        place_id: Its id; None where it is not shown.
+        use: The use that was taken.
     """
 
-    state: Literal["waiting", "offered", "listed", "ended", "invalid"]
+    state: Literal["waiting", "offered", "listed", "taken", "ended", "invalid"]
     token: str = ""
     ahead: int = 0
     offered_until: datetime | None = None
     is_takable: bool = True
     email: str | None = None
+    place_id: UUID | None = None
+    use: PlaceUse | None = None
 
     @property
     def path(self) -> str:
@@ -102,7 +107,10 @@ def find_shown_place(services: Services, token: str) -> ShownPlace:
     now = services.now()
     campaign = campaign.without_expired_offers(now)
     place = find_place(campaign.waiting, ref.place_id)
-    return ShownPlace("ended", token) if place is None or campaign.has_ended(now) else _show(services, campaign, place)
+    if place is not None and not campaign.has_ended(now):
+        return _show(services, campaign, place)
+    use = CampaignReader(services.storage).find_use_of_place(ref.place_id)
+    return ShownPlace("ended" if use is None else "taken", token, place_id=ref.place_id, use=use)
 
 
 def leave(services: Services, caller: Caller, token: str) -> ShownPlace:
@@ -194,16 +202,16 @@ def _show(services: Services, campaign: Campaign, place: WaitingPlace) -> ShownP
     token = waiting_token(_secret(services), PlaceRef(campaign.campaign_id, place.place_id))
     now = services.now()
     address = services.reader.find_recipients([place.recipient_id]).get(place.recipient_id)
-    email = mask_email(address.normal) if isinstance(address, EmailAddress) else None
+    email = address.typed if isinstance(address, EmailAddress) else None
     if (offered_until := place.offered_until) is None:
         ahead = campaign.without_expired_offers(now).count_ahead(place.recipient_id)
-        return ShownPlace("waiting", token, ahead, email=email)
+        return ShownPlace("waiting", token, ahead, email=email, place_id=place.place_id)
     row = services.reader.find_balance(place.code_id)
     code_ends_at = None if row is None else code_from_named_row(row).terms.expires_at
     ends = (offered_until, campaign.find_deadline(now), code_ends_at)
     reserved_until = min(end for end in ends if end is not None)
     is_takable, ahead = campaign.keeps_use_for(place, now), campaign.count_ahead(place.recipient_id)
-    return ShownPlace("offered", token, ahead, reserved_until, is_takable, email)
+    return ShownPlace("offered", token, ahead, reserved_until, is_takable, email, place.place_id)
 
 
 def _require(result: WaitingResult | Refusal) -> WaitingResult:

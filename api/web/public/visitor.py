@@ -1,8 +1,8 @@
 """The visitor of a public page, and the cookie by which a browser proves that it made a reservation.
 
-The cookie holds the correction tokens of the newest reservations. A token shows the email address in full, and for a
-while after a use was returned the code that was typed (`find_typed_again`). To correct an address or to move access, it
-is worthless without the code.
+The cookie holds the correction tokens of the newest reservations, and the tokens of places on waiting lists. A token
+shows the email address in full, and for a while after a use was returned the code that was typed (`find_typed_again`).
+To correct an address or to move access, it is worthless without the code.
 """
 
 import re
@@ -15,11 +15,11 @@ from fastapi.responses import Response
 from api.http.dependencies import client_ip_of, request_id_of
 from api.use_cases.services import Caller, Services
 from domain.policy import Policy
-from domain.values.link_token import read_correction_token
+from domain.values.link_token import read_correction_token, read_joined_token
 
 COOKIE: Final = "ledger_reservations"
 TOKENS_MAX: Final = 8
-"""Reservations that one browser can correct; more would make every request longer."""
+"""Reservations, and places on waiting lists, that are a browser's own; more would make every request longer."""
 COOKIE_LIFETIME_S_MAX: Final = 400 * 86_400
 """Longest life of a cookie that browsers grant (RFC 6265bis)."""
 SECONDS_PER_DAY: Final = 86_400
@@ -30,7 +30,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Visitor(NamedTuple):
-    """The request's id, the IP address that it came from (for limits alone), and the browser's correction tokens."""
+    """The request's id, the IP address that it came from (for limits alone), and the browser's tokens."""
 
     request_id: str | None = None
     client_ip: str | None = None
@@ -53,6 +53,12 @@ def find_token(services: Services, visitor: Visitor, reservation_id: UUID) -> st
     return next((token for token in visitor.tokens if read_correction_token(secret, token) == reservation_id), None)
 
 
+def has_joined(services: Services, visitor: Visitor, place_id: UUID) -> bool:
+    """Return whether this browser joined a waiting list with this place."""
+    secret = services.settings.secret_key.get_secret_value().encode()
+    return any(read_joined_token(secret, token) == place_id for token in visitor.tokens)
+
+
 def list_own_reservations(services: Services, visitor: Visitor) -> list[UUID]:
     """Return the reservations that this browser can prove to have made, the newest first."""
     secret = services.settings.secret_key.get_secret_value().encode()
@@ -61,18 +67,18 @@ def list_own_reservations(services: Services, visitor: Visitor) -> list[UUID]:
 
 
 def read_tokens(request: Request) -> tuple[str, ...]:
-    """Return the correction tokens of this browser, the newest first; what has another shape is left out."""
+    """Return the tokens of this browser, the newest first; what has another shape is left out."""
     parts = request.cookies.get(COOKIE, "").split(_SEPARATOR, TOKENS_MAX)
     return tuple(part for part in parts[:TOKENS_MAX] if _TOKEN.fullmatch(part))
 
 
 def remember_token(request: Request, response: Response, token: str | None, policy: Policy) -> None:
-    """Add the token of a new reservation to the browser's cookie; the oldest token beyond the limit is dropped.
+    """Add a token to the browser's cookie; the oldest token beyond the limit is dropped.
 
     Args:
-        request: The request that made the reservation.
+        request: The request that made a reservation, or joined a waiting list.
         response: The answer to it.
-        token: Its correction token; None if the request made no reservation, then the cookie stays as it is.
+        token: The token of what it made; None if it made nothing, then the cookie stays as it is.
         policy: The cookie lasts until nothing can be corrected or moved any more.
     """
     if token is None:

@@ -13,10 +13,12 @@ from api.http.dependencies import TheServices
 from api.http.problems import status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.use_cases.waiting_lists.places import ShownPlace, find_shown_place, join, leave, take_offered_use
+from api.web.masking import mask_if_known
 from api.web.public.invite import render_invite
 from api.web.public.typed_values import find_pasted_code
-from api.web.public.visitor import get_visitor, remember_token
+from api.web.public.visitor import find_token, get_visitor, has_joined, remember_token
 from api.web.rendering import choose_language, page, see_other
+from domain.values.link_token import joined_token
 
 router = APIRouter(prefix="/waiting")
 
@@ -35,7 +37,12 @@ async def join_on_page(
         place = await join(services, visitor.caller, email, text, language=language)
     except ApplicationError as error:
         return render_invite(request, language, email=email, code=code, asked=email, error=error)
-    return see_other(place.path) if place.token else _render(request, services, place)
+    if place.place_id is None:
+        return _render(request, services, place)
+    response = see_other(place.path)
+    secret = services.settings.secret_key.get_secret_value().encode()
+    remember_token(request, response, joined_token(secret, place.place_id), services.settings.policy)
+    return response
 
 
 @router.get("/{token}")
@@ -76,4 +83,10 @@ def _render(
         detail = refusal_detail(error.code, language, **error.facts)
         refusal = {"title": refusal_title(error.code, language), "detail": detail}
     status = status_of(error.code) if error is not None else 404 if place.state == "invalid" else 200
-    return page(request, "waiting.html", language, status=status, place=place, refusal=refusal)
+    visitor, use = get_visitor(request), place.use
+    is_own = place.place_id is not None and has_joined(services, visitor, place.place_id)
+    is_own = is_own or (use is not None and find_token(services, visitor, use.reservation_id) is not None)
+    email = place.email if is_own else mask_if_known(place.email)
+    return page(
+        request, "waiting.html", language, status=status, place=place, email=email, is_own=is_own, refusal=refusal
+    )

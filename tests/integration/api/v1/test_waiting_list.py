@@ -14,7 +14,7 @@ from domain.values.identifiers import EmailAddress
 from domain.values.persons.mailboxes import mask_email
 from tests.integration.api.v1.test_campaigns import create, refusal
 from tests.support.clients.app_client import AppClient
-from tests.support.clients.page_reader import read_page
+from tests.support.clients.page_reader import Element, read_page
 
 PAGE = {"Accept": "text/html", "Accept-Language": "en"}
 FULL = "CAMPAIGN_HELD"
@@ -74,16 +74,55 @@ def test_refused_customer_joins_by_the_page_and_takes_the_offered_use(app: AppCl
     redeemed = app.client.post(path, headers=PAGE, follow_redirects=False)
     ended = read_page(app.client.get(path, headers=PAGE).text).find("main").text
 
-    assert "0 people are before you." in waiting
+    assert "You are next." in waiting
     assert "A use is kept for you" in offered
     for shown in (waiting, offered):
-        assert f"Emails about this place go to {mask_email('li@example.com')}" in shown
+        assert "Emails about this place go to li@example.com" in shown
         assert "Keep the link to this page" in shown
-        assert "li@example.com" not in shown, "the link may be passed on"
     assert "@example.com" not in ended
     assert visitor[0] == "CAMPAIGN_EXHAUSTED"
     assert redeemed.headers["location"].startswith("/r/")
-    assert "You are no longer on the waiting list" in ended
+    assert "You took a use You took it on 20" in ended
+
+
+def test_page_of_a_place_shows_the_address_only_to_the_browser_that_joined(
+    app: AppClient, campaign: dict[str, Any]
+) -> None:
+    """The link may be passed on: another browser sees the address masked, and no link to the redemption."""
+    form = {"email": "li@example.com", "code": campaign["code"]}
+    path = app.client.post("/waiting", data=form, headers=PAGE, follow_redirects=False).headers["location"]
+
+    def show(cookie: str | None = None) -> Element:
+        own = {} if cookie is None else {"Cookie": cookie}
+        return read_page(app.client.get(path, headers={**PAGE, **own}).text).find("main")
+
+    own = "; ".join(f"{name}={value}" for name, value in app.client.cookies.items())
+    app.client.cookies.clear()
+    waiting = [show(cookie).text for cookie in (own, None, "ledger_reservations=" + "x" * 43)]
+    give_back_and_offer(app, campaign)
+    redemption = app.client.post(path, headers=PAGE, follow_redirects=False).headers["location"]
+    taker = "; ".join(f"{name}={value}" for name, value in app.client.cookies.items())
+    app.client.cookies.clear()
+    has_link = [redemption in show(cookie).link_targets for cookie in (own, taker, None)]
+
+    assert ["li@example.com" in text for text in waiting] == [True, False, False]
+    assert [mask_email("li@example.com") in text for text in waiting] == [False, True, True]
+    assert has_link == [True, True, False]
+    assert "You took a use" in show().text
+
+
+def test_place_that_its_person_left_shows_no_use(app: AppClient, campaign: dict[str, Any]) -> None:
+    """A use that they took before they joined is no use of the place; nor is one of another campaign."""
+    other = create(app)
+    body = {"max_uses": 9, "open": True, "campaign": other["id"]}
+    elsewhere = app.client.post("/api/v1/codes", json=body, headers=app.key("admin")).json()[0]["code"]
+    path = wait(app, campaign, "li@example.com")["status_url"]
+    app.redeem(elsewhere, "li@example.com")
+    app.client.post(f"{path}/leave", headers=PAGE)
+
+    shown = read_page(app.client.get(path, headers=PAGE).text).find("main").text
+
+    assert "You are no longer on the waiting list" in shown
 
 
 def test_expired_offer_is_over_on_its_page_and_for_others_without_a_sweep(
@@ -116,7 +155,7 @@ def test_place_is_kept_and_left_by_its_link(app: AppClient, campaign: dict[str, 
     assert (first["ahead"], second["ahead"]) == (0, 1)
     assert again == {"state": "listed", "ahead": None, "status_url": None}, "others may know the address"
     assert (left.status_code, repeated.status_code) == (200, 200)
-    assert "0 people are before you." in moved_up
+    assert "You are next." in moved_up
     assert (on_page.status_code, "You are on the waiting list" in on_page.text) == (200, True)
     assert "/leave" not in on_page.text
     assert app.client.get("/waiting/x", headers=PAGE).status_code == 404
