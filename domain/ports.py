@@ -101,6 +101,8 @@ class OutboundMessage:
         starts_at: From when the handed-out code can be redeemed, if that is after `written_at`.
         opt_out_link: Absolute URL where the recipient opts out; empty for messages that follow from a request.
         code: The handed-out code as users read it; empty for all other messages.
+        code_suffix: Last characters of the code by which the recipient joined a waiting list, where the email names it;
+            empty for all other messages. External systems do not get it.
         codes: The codes that a partner gets in one message; empty for all other messages.
         total: How many codes the partner has, also those that the message leaves out; None for all other messages.
         listed: Lines about crossed thresholds; empty for all other messages.
@@ -126,6 +128,7 @@ class OutboundMessage:
     starts_at: datetime | None = None
     opt_out_link: str = ""
     code: str = ""
+    code_suffix: str = ""
     codes: tuple[ListedCode, ...] = ()
     total: int | None = None
     listed: str = ""

@@ -185,7 +185,7 @@ FROM (
 ) due
 WHERE p.place_id = due.place_id
 RETURNING p.place_id, p.campaign_id, p.code_id, p.recipient_id, p.offered_at, p.attempts, p.leased_until,
-    due.outcome AS last_outcome;
+    due.outcome AS last_outcome, (SELECT t.hint FROM code_texts t WHERE t.code_id = p.code_id) AS code_suffix;
 
 -- name: close_waiting_offer
 -- Not after the lease was lost: another worker has the email then.

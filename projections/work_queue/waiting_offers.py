@@ -24,6 +24,7 @@ class DueOffer(NamedTuple):
         attempts: Number of this attempt, from 1.
         leased_until: End of the lease.
         last_outcome: Outcome of the attempt before; None for the first one, or if its worker stored none.
+        code_suffix: Last characters of the code; None if its text is not stored.
     """
 
     place_id: UUID
@@ -34,6 +35,7 @@ class DueOffer(NamedTuple):
     attempts: int
     leased_until: datetime
     last_outcome: str | None = None
+    code_suffix: str | None = None
 
 
 class WaitingRows:

@@ -58,6 +58,7 @@ _VALUES: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
     "starts_time": ("starts_at", _write_time),
     "opt_out": ("opt_out_link", str),
     "code": ("code", str),
+    "code_suffix": ("code_suffix", str),
     "count": ("count", str),
     "total": ("total", str),
     "listed": ("listed", str),

@@ -81,11 +81,12 @@ class HandOutMail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferMail:
-    """What the email of an offer is made of: the place, its campaign, the group of the code, and the deadline."""
+    """What the email of an offer is made of: place, campaign, group and last characters of the code, and deadline."""
 
     campaign_id: UUID
     place: WaitingPlace
     group: str | None
+    code_suffix: str
     until: datetime
     written_at: datetime
 
@@ -197,6 +198,7 @@ class MessageFactory:
             group=offer.group,
             branding=self._branding(offer.group),
             ends_at=offer.until,
+            code_suffix=offer.code_suffix,
             opt_out_link=self.opt_out_link(OptOutRef(place.recipient_id, offer.group)),
         )
 

@@ -171,6 +171,7 @@ class WaitingOfferSender:
             campaign_id=offer.campaign_id,
             place=place,
             group=group,
+            code_suffix=offer.code_suffix or "",
             until=deadline if code_ends_at is None else min(deadline, code_ends_at),
             written_at=offer.offered_at,
         )

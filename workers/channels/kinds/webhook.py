@@ -6,7 +6,7 @@ response that does not say whether the invitation was sent makes its outcome unk
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -136,7 +136,7 @@ class WebhookChannel:
         """Nothing is kept open."""
 
     def _body_of_message(self, message: OutboundMessage) -> Mapping[str, Any]:
-        parts = render_parts(message)
+        parts = render_parts(replace(message, code_suffix=""))
         data: dict[str, Any] = {
             "reservation_id": str(message.reservation_id),
             "delivery": message.delivery,

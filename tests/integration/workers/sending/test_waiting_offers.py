@@ -61,6 +61,7 @@ def test_first_person_gets_one_email_with_the_deadline(house: WaitingRig) -> Non
     (message,) = house.channel.sent
     assert message.template == "waiting_offer"
     assert (message.ends_at, message.group) == (house.now + timedelta(hours=HOURS), "red")
+    assert message.code_suffix == house.code[-4:]
     assert "/waiting/" in message.link
     assert "/opt-out/" in message.opt_out_link
     assert house.outcomes() == ["sent"]

@@ -52,6 +52,7 @@ def make_message(template: Template, language: Language, own_text: str = "") -> 
         subject=own_text and "Come to {group}",
         text=own_text,
         code="MCM1-PRY5-KC9W-VE1A-S4PD" if template.startswith("hand_out") else "",
+        code_suffix="S4PD" if template == "waiting_offer" else "",
         starts_at=MESSAGE.written_at,
         opt_out_link=OPT_OUT if template in STOPPABLE else "",
     )

@@ -44,7 +44,7 @@ def _render_directly(message: OutboundMessage) -> MessageParts:
         "paragraphs": (paragraphs := mail_message._paragraphs(message.text, group)),
         "beginning": paragraphs[0][0] if paragraphs else "",
     }
-    more = {"opt_out": message.opt_out_link, "code": message.code}
+    more = {"opt_out": message.opt_out_link, "code": message.code, "code_suffix": message.code_suffix}
     variables |= {name: value for name, value in more.items() if value}
     if message.ends_at is not None:
         ends_at = in_utc(message.ends_at)
@@ -163,3 +163,15 @@ def test_list_id_is_the_same_for_all_emails_of_a_group(group: str | None, label:
 
     assert re.fullmatch(rf"List-Id: <{label}\.example\.com>", line.decode())
     assert line in second.split(b"\r\n")
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "the code ending in KC9W"), ("zh", "兑换码（末尾 KC9W）")])
+def test_offer_names_the_end_of_its_code(language: Language, words: str) -> None:
+    """So that a person who waits for several knows which one; a code without a stored text is left out."""
+    message = replace(MESSAGE, template="waiting_offer", language=language, ends_at=MESSAGE.written_at)
+    named, nameless = (render_parts(replace(message, code_suffix=suffix)) for suffix in ("KC9W", ""))
+
+    assert words in named.text
+    assert words in named.html
+    assert "KC9W" not in nameless.text + nameless.html
+    assert words.partition("KC9W")[0] not in nameless.text

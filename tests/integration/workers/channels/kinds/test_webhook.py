@@ -175,6 +175,17 @@ def test_several_codes_are_posted_as_a_list(system: WebhookReceiver) -> None:
     ]
 
 
+def test_offer_is_posted_without_the_end_of_its_code(system: WebhookReceiver) -> None:
+    """The email names it; an external system gets no part of a code that it did not get before."""
+    offer = replace(MESSAGE, template="waiting_offer")
+    for message in (offer, replace(offer, code_suffix="S4PD")):
+        send(system, message)
+
+    nameless, named = system.received
+    assert nameless.body == named.body
+    assert b"S4PD" not in named.body
+
+
 def test_while_a_secret_is_replaced_both_verify(system: WebhookReceiver) -> None:
     """The other side changes over when it likes."""
     send(system, secrets=(SECRET, OLDER))
