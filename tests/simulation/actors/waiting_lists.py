@@ -34,6 +34,8 @@ from tests.support.ledger.code_terms import make_terms
 
 CODE: Final = 50
 """Number of the code that the list is about; those of the schedule are below, and those of hand-outs above."""
+CODE_LIMITS: Final = (None, 2, 3)
+"""Limits of that code."""
 VISITS: Final = 4
 """How often a person asks for a place."""
 REPORTED: Final = 0.6
@@ -105,13 +107,13 @@ class SimulatedWaitingList:
             self._scheduler.sleep(self._spellings.uniform(10, 60))
 
     def _issue(self) -> None:
-        """Issue a code that anyone may redeem, so that only the campaign says no."""
+        """Issue a code that anyone may redeem, so that only the campaign says no, or the people who wait by it."""
         code_id = self._new_id()
         issue = IssueCode(
             context=self._context("operator"),
             code_id=code_id,
             text=code_draft(CODE, code_id),
-            terms=make_terms(max_uses=None),
+            terms=make_terms(max_uses=Random(self.campaign_id.int + 10).choice(CODE_LIMITS)),
             bound=False,
             campaign_id=self.campaign_id,
         )

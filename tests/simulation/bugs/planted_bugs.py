@@ -41,6 +41,7 @@ from tests.simulation.actors.components import ApiComponent, WorkerComponent
 from tests.simulation.bugs.planted_access_bugs import GRANT_PLANTS
 from tests.simulation.bugs.planted_campaign_bugs import CAMPAIGN_PLANTS
 from tests.simulation.bugs.planted_clock_bugs import CLOCK_PLANTS
+from tests.simulation.services import retention
 from tests.simulation.services.retention import MemoryRetention
 from workers.dispatcher import DispatchQueue
 from workers.sending import message_factory
@@ -376,6 +377,16 @@ def retention_trusts_what_it_read(patch: Patch) -> None:
     patch.setattr(MemoryRetention, "_is_due", lambda self, key, _now: key in self._store.addresses)
 
 
+def retention_keeps_whom_no_code_reached(patch: Patch) -> None:
+    """A code that was handed out keeps the address, although the only email with it did not arrive."""
+    patch.setattr(retention, "_may_have_arrived", lambda _store, _code_id: True)
+
+
+def retention_erases_who_may_have_a_code(patch: Patch) -> None:
+    """A code that was handed out keeps no address, although an email with it may have arrived."""
+    patch.setattr(retention, "_may_have_arrived", lambda _store, _code_id: False)
+
+
 PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
@@ -391,6 +402,8 @@ PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
         overdue_forgets_leases,
         uses_over_the_limit_count_as_left,
         retention_trusts_what_it_read,
+        retention_keeps_whom_no_code_reached,
+        retention_erases_who_may_have_a_code,
         claim_ignores_the_lease,
         bounce_gives_the_use_back,
         bounce_refunds_whatever_was_sent,

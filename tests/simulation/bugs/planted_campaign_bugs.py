@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain import command_bus, working_set
-from domain.commands.campaign import manage_campaign, waiting_list
+from domain.commands.campaign import campaign_limits, manage_campaign, waiting_list
 from domain.commands.campaign.waiting_list import LeaveWaitingList
 from domain.commands.code import issue, report_end
 from domain.commands.context import CampaignDecision
@@ -171,6 +171,11 @@ def visitor_overtakes_those_who_wait(patch: Patch) -> None:
     patch.setattr(Campaign, "count_ahead", lambda _campaign, _recipient_id: 0)
 
 
+def visitor_takes_the_last_use_of_a_code(patch: Patch) -> None:
+    """A code with a limit gives its last use to the next request, although others wait by it."""
+    patch.setattr(campaign_limits, "_is_code_kept", lambda _code, _ahead, _freed=0: False)
+
+
 def offer_is_counted_twice(patch: Patch) -> None:
     """One free use is offered to each person on the waiting list."""
 
@@ -303,6 +308,7 @@ CAMPAIGN_PLANTS = (
     expired_offer_keeps_its_use_until_the_sweep,
     offer_ends_before_its_deadline,
     visitor_overtakes_those_who_wait,
+    visitor_takes_the_last_use_of_a_code,
     offer_is_counted_twice,
     limit_that_starts_later_counts_no_earlier_use,
     request_that_waited_remains_uncounted,

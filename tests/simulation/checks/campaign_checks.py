@@ -102,9 +102,12 @@ def find_untrue_refusals(
     ]
     pending = sum(reservation.is_live for reservation in in_campaign)
     limit, now = campaign.terms.max_uses or 0, commands[0].context.now
-    offers = [place.offered_until for place in campaign.waiting if place.offered_until is not None]
-    waiting = len(campaign.waiting) - sum(until <= now for until in offers[: max(0, limit - len(in_campaign))])
-    if isinstance(result, CampaignExhausted) and ((pending and not waiting) or len(in_campaign) + waiting < limit):
+    offers = [(place, until) for place in campaign.waiting if (until := place.offered_until) is not None]
+    expired = [place for place, until in offers[: max(0, limit - len(in_campaign))] if until <= now]
+    waits_by = [place.code_id for place in campaign.waiting if place not in expired]
+    waiting, by_code = len(waits_by), waits_by.count(code.code_id)
+    is_left = len(in_campaign) + waiting < limit and not (by_code and (code.available or 0) <= by_code)
+    if isinstance(result, CampaignExhausted) and ((pending and not waiting) or is_left):
         yield f"campaign {code.campaign_id} was said to be used up: {len(in_campaign)} uses, {pending} pending"
     if isinstance(result, CampaignHeld) and not pending:
         yield f"campaign {code.campaign_id} was said to be held, and nothing holds it"

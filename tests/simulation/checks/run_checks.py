@@ -53,6 +53,7 @@ from tests.simulation.checks.hand_out_checks import (
     find_wrong_lines,
     find_wrong_list_rows,
 )
+from tests.simulation.checks.lost_code_checks import find_wrong_erasures_of_hand_outs
 from tests.simulation.checks.report_checks import (
     find_renewed_suppressions,
     find_untrue_reports,
@@ -105,6 +106,7 @@ def violations(run: RunResult) -> list[str]:
         find_wrong_places,
         find_renewed_suppressions,
         find_wrong_erasures,
+        find_wrong_erasures_of_hand_outs,
     )
     return [
         *bank(run.store),

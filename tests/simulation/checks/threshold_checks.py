@@ -44,7 +44,7 @@ def find_wrong_crossings(run: RunResult) -> Iterator[str]:
             terms[stream] = event
         if isinstance(event, CampaignTermsChanged) and event.counting is not None:
             occupied[stream] = 0  # a new count begins
-        occupied[stream] += _change_of_uses(event)
+        occupied[stream] += change_of_uses(event)
         now = _find_reached(terms[stream], occupied[stream]) if stream in terms else set()
         for threshold in now - reached[stream]:
             expected[stream, threshold, getattr(event, "reservation_id", None)] += 1
@@ -87,7 +87,7 @@ def find_uses_beyond_limits_of_codes(run: RunResult) -> Iterator[str]:
     occupied: Counter[UUID] = Counter()
     for fact in run.facts:
         event, before = fact.event, occupied[fact.code_id]
-        occupied[fact.code_id] += _change_of_uses(event)
+        occupied[fact.code_id] += change_of_uses(event)
         if isinstance(event, CodeIssued | CodeTermsChanged):
             limits[fact.code_id] = event.max_uses
             limit = event.max_uses
@@ -99,7 +99,8 @@ def find_uses_beyond_limits_of_codes(run: RunResult) -> Iterator[str]:
             yield f"code {fact.code_id} has {occupied[fact.code_id]} uses, and its limit is {limit}"
 
 
-def _change_of_uses(event: Event) -> int:
+def change_of_uses(event: Event) -> int:
+    """Return how many more uses of a code or campaign are reserved or counted after an event of it."""
     match event:
         case UseReserved() | CampaignUseTaken():
             return 1

@@ -4,18 +4,21 @@ And it is kept until the deadline of the offer.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct, field
 
 from domain.events.campaign import (
     CampaignEnded,
+    CampaignEvent,
     CampaignTermsChanged,
     CampaignTermsEvent,
     CampaignUseReturned,
     CampaignUseTaken,
 )
+from domain.events.code import CodeIssued, CodeTermsChanged
 from domain.events.event import Event
 from domain.events.waiting_list import (
     WaitingListJoined,
@@ -25,6 +28,10 @@ from domain.events.waiting_list import (
     WaitingPlaceRespelled,
 )
 from tests.simulation.checks.run_result import RunResult
+from tests.simulation.checks.threshold_checks import change_of_uses
+
+LAST: Final = datetime.max.replace(tzinfo=UTC)
+"""The end of an offer that was not made."""
 
 
 class _Queue(Struct):
@@ -33,21 +40,39 @@ class _Queue(Struct):
     limit: int | None = None
     uses: int = 0
     line: list[UUID] = field(default_factory=list)
+    joined_by: dict[UUID, UUID] = field(default_factory=dict)
     offered: dict[UUID, datetime] = field(default_factory=dict)
 
     def drop(self, recipient_id: UUID) -> None:
-        """End the place of a person, if they have one."""
-        if recipient_id in self.line:
-            self.line.remove(recipient_id)
+        """End the places of a person, if they have some: several, if they joined before a rule made them one."""
+        self.line = [each for each in self.line if each != recipient_id]
         self.offered.pop(recipient_id, None)
+
+
+class _Code(Struct):
+    """The limit of a code, and its uses that are reserved or counted."""
+
+    limit: int | None = None
+    uses: int = 0
+
+    def change(self, event: Event) -> None:
+        """Apply an event of it."""
+        self.uses += change_of_uses(event)
+        if isinstance(event, CodeIssued | CodeTermsChanged):
+            self.limit = event.max_uses
 
 
 def find_overtaken(run: RunResult) -> Iterator[str]:
     """Replay each campaign and yield who was overtaken."""
     queues: dict[UUID, _Queue] = {}
+    codes: dict[UUID, _Code] = {}
     for fact in run.facts:
-        queue = queues.setdefault(fact.code_id, _Queue())
-        yield from (f"campaign {fact.code_id}: {problem}" for problem in _follow(queue, fact.event))
+        event, queue = fact.event, queues.setdefault(fact.code_id, _Queue())
+        if isinstance(event, CampaignUseTaken):
+            yield from _take_of_code(queue, event, codes[event.code_id])
+        elif not isinstance(event, CampaignEvent):
+            codes.setdefault(fact.code_id, _Code()).change(event)
+        yield from (f"campaign {fact.code_id}: {problem}" for problem in _follow(queue, event))
 
 
 def _follow(queue: _Queue, event: Event) -> Iterator[str]:
@@ -56,8 +81,10 @@ def _follow(queue: _Queue, event: Event) -> Iterator[str]:
         if event.recipient_id in queue.line or free > len(queue.line):
             yield f"{event.recipient_id} waits twice, or although a use is left"
         queue.line.append(event.recipient_id)
+        queue.joined_by[event.recipient_id] = event.code_id
     elif isinstance(event, WaitingPlaceRespelled):
         queue.line = [event.recipient_id if each == event.former_id else each for each in queue.line]
+        queue.joined_by[event.recipient_id] = queue.joined_by[event.former_id]
         if event.former_id in queue.offered:
             queue.offered[event.recipient_id] = queue.offered.pop(event.former_id)
     elif isinstance(event, WaitingOfferMade):
@@ -95,6 +122,18 @@ def _take(queue: _Queue, event: CampaignUseTaken, free: int) -> Iterator[str]:
         if ahead and event.corrects is None and free <= ahead:
             yield f"{event.recipient_id} takes a use ahead of {ahead} people who wait longer"
         queue.drop(event.recipient_id)
+
+
+def _take_of_code(queue: _Queue, event: CampaignUseTaken, code: _Code) -> Iterator[str]:
+    """Look at the code whose use is taken, which is among its uses already."""
+    if code.limit is None or event.reserved_at is not None or event.corrects is not None:
+        return
+    ahead = queue.line[: queue.line.index(event.recipient_id)] if event.recipient_id in queue.line else queue.line
+    by_code = sum(
+        queue.joined_by[person] == event.code_id and queue.offered.get(person, LAST) > event.at for person in ahead
+    )
+    if by_code and code.limit - code.uses < by_code:
+        yield f"{event.recipient_id} takes a use of {event.code_id}, which is kept for those who wait by it"
 
 
 def _change(queue: _Queue, event: Event) -> None:
