@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 from uuid import UUID, uuid4
 
 from fastapi import Depends, Request
@@ -48,7 +48,14 @@ def request_id_from_nonce(nonce: str) -> str | None:
 
 def is_valid_reason(text: str) -> bool:
     """Return whether readers of the audit log see the reason, and it is not too long for it."""
-    return re.search(VISIBLE, text) is not None and len(text.strip()) <= REASON_LENGTH_MAX
+    return find_reason_fault(text) is None
+
+
+def find_reason_fault(text: str) -> Literal["missing", "long"] | None:
+    """Return what is wrong with a reason, as the end of the catalog key; None if nothing is."""
+    if re.search(VISIBLE, text) is None:
+        return "missing"
+    return "long" if len(text.strip()) > REASON_LENGTH_MAX else None
 
 
 def describe_reason_form(reason: str | None) -> dict[str, Any]:
@@ -59,8 +66,9 @@ def describe_reason_form(reason: str | None) -> dict[str, Any]:
     """
     return {
         "status": 200 if reason is None else 422,
-        "reason": (reason or "")[:REASON_LENGTH_MAX],
+        "reason": reason or "",
         "is_refused": reason is not None,
+        "reason_fault": find_reason_fault(reason or ""),
         "reason_length_max": REASON_LENGTH_MAX,
     }
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
-from api.auth.passwords import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
+from api.auth.passwords import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, find_length_fault
 from api.auth.session_cookies import COOKIE, digest_of
 from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail
@@ -66,8 +66,8 @@ async def change_password(
 ) -> Response:
     """Check the old password, set the new one, and continue with a new session."""
     refuse = partial(support.services.run_blocking, partial(_render, request, support, staff))
-    if not PASSWORD_LENGTH_MIN <= len(new) <= PASSWORD_LENGTH_MAX:
-        return await refuse(error="short")
+    if (fault := find_length_fault(new)) is not None:
+        return await refuse(error=fault)
     try:
         await check_own_password(support, staff, old)
     except ProofRefusedError as error:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
-from api.auth.passwords import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
+from api.auth.passwords import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, find_length_fault
 from api.auth.session_cookies import digest_of, form_token
 from api.errors import ApplicationError
 from api.http.problems import retry_headers
@@ -81,8 +81,8 @@ async def use_link(
     state, link = await run(_find, support, token)
     if state != "open" or link is None:
         return _render_link(request, state, link)
-    if not PASSWORD_LENGTH_MIN <= len(new) <= PASSWORD_LENGTH_MAX:
-        return _render_link(request, state, link, is_short=True)
+    if (fault := find_length_fault(new)) is not None:
+        return _render_link(request, state, link, fault=fault)
     password_hash = await support.hash_password(new)
     audit_log = support.services.open_audit_log(Caller(actor="staff", actor_id=str(link.staff_id)))
     if not await run(choose_password, audit_log, link, digest_of(token), password_hash):
@@ -103,9 +103,9 @@ def _find(support: SupportContext, token: str) -> tuple[LinkState, StaffLink | N
     return find_link(support.services.storage, token, support.services.now())
 
 
-def _render_link(request: Request, state: LinkState, link: StaffLink | None, *, is_short: bool = False) -> Response:
+def _render_link(request: Request, state: LinkState, link: StaffLink | None, *, fault: str | None = None) -> Response:
     gone = HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.GONE
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if is_short else HTTPStatus.OK if state == "open" else gone
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.OK if state == "open" else gone
     return page(
         request,
         "support/set_password.html",
@@ -114,7 +114,7 @@ def _render_link(request: Request, state: LinkState, link: StaffLink | None, *, 
         staff=None,
         state=state,
         link=link,
-        is_short=is_short,
+        fault=fault,
         length_min=PASSWORD_LENGTH_MIN,
         length_max=PASSWORD_LENGTH_MAX,
     )

@@ -10,7 +10,7 @@ from api.errors import ApplicationError
 from api.http.blocking_route import answer_within
 from api.i18n.messages import refusal_detail
 from api.use_cases.privacy.erase_person import ERASE_S_MAX, forget_person
-from api.web.forms import REASON_LENGTH_MAX, is_valid_reason, new_nonce, request_id_from_nonce
+from api.web.forms import REASON_LENGTH_MAX, find_reason_fault, new_nonce, request_id_from_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
@@ -45,8 +45,8 @@ def erase(
     address = _address(support, recipient_id)
     if address is None:
         return _done(recipient_id)
-    if not is_valid_reason(reason):
-        return _form(request, support, staff, recipient_id, address, reason=reason, is_reason_missing=True)
+    if (fault := find_reason_fault(reason)) is not None:
+        return _form(request, support, staff, recipient_id, address, reason=reason, reason_fault=fault)
     caller = staff.caller(request_id_from_nonce(nonce))
     try:
         forget_person(support.services, caller, address, reason.strip())
@@ -88,7 +88,7 @@ def _form(
     address: str,
     *,
     reason: str = "",
-    is_reason_missing: bool = False,
+    reason_fault: str | None = None,
     wrong: str | None = None,
 ) -> Response:
     services = support.services
@@ -97,13 +97,13 @@ def _form(
         request,
         "erase_person.html",
         staff,
-        status=409 if wrong else 422 if is_reason_missing else 200,
+        status=409 if wrong else 422 if reason_fault else 200,
         path=f"/support/people/{recipient_id}",
         address=mask_if_known(address),
         outlook=outlook,
         nonce=new_nonce(),
-        reason=reason[:REASON_LENGTH_MAX],
+        reason=reason,
         reason_length_max=REASON_LENGTH_MAX,
-        is_reason_missing=is_reason_missing,
+        reason_fault=reason_fault,
         wrong=wrong,
     )

@@ -10,7 +10,7 @@ from api.errors import ApplicationError
 from api.http.problems import status_of
 from api.i18n.messages import refusal_detail
 from api.use_cases.hand_outs.hand_out_actions import find_details, find_person, record_bounce
-from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
+from api.web.forms import describe_reason_form, is_valid_reason
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
@@ -63,18 +63,18 @@ def _form(
 ) -> Response:
     person = find_person(support.services, hand_out_id, code_id)
     details, campaign = find_details(support.services, hand_out_id)
+    form = describe_reason_form(reason)
+    if refusal is not None:
+        form |= {"status": status_of(refusal.code), "is_refused": False}
     return support_page(
         request,
         "hand_out_bounce.html",
         staff,
-        status=status_of(refusal.code) if refusal else 200 if reason is None else 422,
         refusal=refusal_detail(refusal.code, get_language(request), **refusal.facts) if refusal else None,
         person=person,
         masked=mask_if_known(person.address),
         hand_out=details.created.name,
         campaign=campaign.terms.name,
         back=f"/support/people/{person.recipient_id}",
-        reason=(reason or "")[:REASON_LENGTH_MAX],
-        is_refused=reason is not None and refusal is None,
-        reason_length_max=REASON_LENGTH_MAX,
+        **form,
     )

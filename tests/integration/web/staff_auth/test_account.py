@@ -172,3 +172,14 @@ def test_use_of_a_session_is_recorded_once_in_five_minutes(
     assert used_after(timedelta(minutes=4)) == start - timedelta(minutes=4)
     assert used_after(timedelta(minutes=6)) >= start
     assert used_after(timedelta(hours=-1)) < start + timedelta(minutes=30)
+
+
+def test_password_that_is_too_long_is_refused_instead_of_cut(sign_in: Callable[..., StaffBrowser]) -> None:
+    """A field that cuts what is pasted would set another password than the one that is stored elsewhere."""
+    browser = sign_in("viewer")
+    page = browser.get("/support/account")
+    answer = browser.submit("/support/account", old=PASSWORD, new="x" * 1025)
+
+    assert "maxlength" not in read_page(page.text).find("input", id="new").attributes
+    assert answer.status_code == 422
+    assert "at most 1024 characters" in answer.text

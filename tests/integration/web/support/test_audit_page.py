@@ -204,3 +204,30 @@ def test_page_leads_to_the_histories_that_hold_changes_of_campaigns_and_hand_out
     assert {"/admin/codes", "/admin/campaigns"} <= set(page.link_targets)
     assert leads == [[f"{history}#events"], [f"{history}#events"]]
     assert "campaign ended" in read_page(admin.get(history).text).find("main").text
+
+
+def test_filter_says_that_its_times_are_reversed(admin: StaffBrowser) -> None:
+    """An empty list would be no answer."""
+    early, late = "2027-01-01T00:00:00Z", "2027-03-01T00:00:00Z"
+    reversed_pages = [
+        admin.get(path, since=since, until=until).text
+        for path, since, until in (
+            ("/support/audit", late, early),
+            ("/admin/codes", late[:10], early[:10]),
+            ("/support/audit", early, late),
+            ("/admin/codes", early[:10], early[:10]),
+        )
+    ]
+
+    assert ["“From” must be before “To”" in page for page in reversed_pages] == [True, True, False, False]
+
+
+def test_reason_that_is_too_long_is_refused_instead_of_cut(admin: StaffBrowser) -> None:
+    """The whole text stays in the form, so that nothing typed is lost."""
+    path, reason = "/support/audit/export", "because " * 80
+    asked, answer = admin.get(path), admin.submit(path, path, reason=reason)
+
+    assert "maxlength" not in read_page(asked.text).find("textarea").attributes
+    assert answer.status_code == 422
+    assert "The reason may have at most 500 characters" in answer.text
+    assert read_page(answer.text).find("textarea").text == reason.strip()
