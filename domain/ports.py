@@ -96,8 +96,8 @@ class OutboundMessage:
         branding: How the group's emails look.
         delivery: Number of the delivery, from 1.
         is_test: It invites no recipient: an admin tests the channel.
-        ends_at: When the access ends, or until when the handed-out code can be redeemed or the link be used, where
-            the message says so.
+        ends_at: When the access ends, or until when the handed-out code (of several, the first to end) can be redeemed
+            or the link be used, where the message says so.
         starts_at: From when the handed-out code can be redeemed, if that is after `written_at`.
         opt_out_link: Absolute URL where the recipient opts out; empty for messages that follow from a request.
         code: The handed-out code as users read it; empty for all other messages.
@@ -105,6 +105,7 @@ class OutboundMessage:
             empty for all other messages. External systems do not get it.
         codes: The codes that a partner gets in one message; empty for all other messages.
         total: How many codes the partner has, also those that the message leaves out; None for all other messages.
+        various_ends: How many ends the codes of a partner have; None if they have one, and for all other messages.
         listed: Lines about crossed thresholds; empty for all other messages.
         attempt: Number of the attempt at an invitation, or of the email of a handed-out code, from 1; a late reply is
             recorded by it. No part of what is sent.
@@ -131,6 +132,7 @@ class OutboundMessage:
     code_suffix: str = ""
     codes: tuple[ListedCode, ...] = ()
     total: int | None = None
+    various_ends: int | None = None
     listed: str = ""
     attempt: int = field(default=1, compare=False)
 

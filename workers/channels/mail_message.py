@@ -61,6 +61,7 @@ _VALUES: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
     "code_suffix": ("code_suffix", str),
     "count": ("count", str),
     "total": ("total", str),
+    "various_ends": ("various_ends", str),
     "listed": ("listed", str),
 }
 """The field of a message that a template shows, and how it is written, by the name of the template's variable.

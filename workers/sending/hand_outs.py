@@ -311,7 +311,7 @@ class HandOutSender:
         codes: Sequence[tuple[str, RedeemWindow]],
         address: EmailAddress,
     ) -> OutboundMessage:
-        """Write an email with one code, or with several: its text says the first end of any."""
+        """Write an email with one code, or with several, of which it says the first end."""
         code, window = min(codes, key=lambda each: (each[1].ends_at is None, each[1].ends_at or mail.written_at))
         own_text = self.queue.text(row.hand_out_id, row.language)
         return self.steps.message_factory.handed_out_code(

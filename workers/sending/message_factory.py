@@ -157,6 +157,7 @@ class MessageFactory:
     def handed_out_code(self, mail: HandOutMail, recipient: EmailAddress) -> OutboundMessage:
         """Return the email with a code that a hand-out issued, or with the codes of a line, or the reminder of it."""
         codes = tuple(ListedCode(code, self._redeem_link(code), ends_at) for code, ends_at in mail.codes)
+        ends = {listed.ends_at for listed in codes}
 
         def fill(text: str) -> str:
             shown = CODES_FILE if codes else mail.code
@@ -181,6 +182,7 @@ class MessageFactory:
             code=mail.code,
             codes=codes,
             total=mail.total if codes else None,
+            various_ends=len(ends) if len(ends) > 1 else None,
             attempt=mail.number,
         )
 

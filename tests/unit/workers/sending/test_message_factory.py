@@ -1,20 +1,23 @@
 """Messages of a reservation say what the reservation holds."""
 
+from collections.abc import Sequence
 from dataclasses import fields
-from datetime import timedelta
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, get_args
 
 import pytest
 from msgspec.structs import replace
 
 from domain.events.reservation import UseReserved
 from domain.model.reservation import KEPT_CAMPAIGN_TERMS, KEPT_TERMS
-from domain.ports import OutboundMessage
+from domain.ports import Language, OutboundMessage
 from domain.values.email_branding import DEFAULT_BRANDING, EmailBranding
+from domain.values.redeem_window import RedeemWindow
 from tests.schema.event_examples import CAMPAIGN_TERMS, TERMS
 from tests.support.channel_builders import MESSAGE
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import START, Scenario
+from workers.channels.mail_message import render_parts
 from workers.sending.message_factory import HandOutMail, create_message_factory
 
 FACTORY: Final = create_message_factory("secret", "https://ledger.example.com", "ledger@example.com")
@@ -84,3 +87,68 @@ def test_message_leaves_out_a_request_id_that_a_caller_made_up() -> None:
     invitation = FACTORY.invitation(replace(RESERVATION, request_id="li@example.com"), MESSAGE.recipient)
 
     assert invitation.request_id is None
+
+
+def write_codes(language: Language, ends: Sequence[datetime | None], starts_at: datetime | None = None) -> list[str]:
+    """The subject, text and HTML of an email with a code for each end, the first one first, and those of a reminder."""
+    parts = [
+        render_parts(
+            FACTORY.handed_out_code(
+                HandOutMail(
+                    code_id=RESERVATION.code_id,
+                    recipient_id=RESERVATION.recipient_id,
+                    number=1,
+                    code="CODE",
+                    language=language,
+                    group=None,
+                    written_at=START,
+                    window=RedeemWindow(starts_at, ends[0]),
+                    is_reminder=is_reminder,
+                    codes=[("CODE", ends_at) for ends_at in ends],
+                    total=len(ends),
+                ),
+                MESSAGE.recipient,
+            )
+        )
+        for is_reminder in (False, True)
+    ]
+    return [f"{each.subject}\n{text}" for each in parts for text in (each.text, each.html)]
+
+
+END: Final = datetime(2027, 3, 4, 5, 6, tzinfo=UTC)
+FIRST_ENDS: Final[dict[Language, Sequence[str]]] = {
+    "en": (
+        "The first code expires on 2027-03-04 at 05:06 UTC",
+        "expire from 2027-03-04",
+        "first of them expires on 2027",
+    ),
+    "zh": ("最早的兑换截止时间：2027-03-04 05:06", "2027-03-04 起陆续到期", "最早将于 2027-03-04"),
+}
+ALL_END: Final[dict[Language, Sequence[str]]] = {
+    "en": ("until 2027-03-04 05:06 UTC", "codes expire on 2027-03-04", "They expire on 2027-03-04"),
+    "zh": ("\n兑换截止时间：2027-03-04 05:06", "2027-03-04 到期", "，将于 2027-03-04"),
+}
+"""What the text of an email with several codes says, and the subject and the text of its reminder."""
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+@pytest.mark.parametrize("other", [None, END + timedelta(days=1), END])
+def test_email_says_the_end_of_all_its_codes_only_if_they_end_together(
+    language: Language, other: datetime | None
+) -> None:
+    """If some end later or never, the time is that of the first one, and the file has the others."""
+    emails = write_codes(language, [END, other, END])
+    expected, unexpected = (ALL_END, FIRST_ENDS) if other == END else (FIRST_ENDS, ALL_END)
+
+    for of_first, of_both in ((True, emails[:2]), (False, emails[2:])):
+        said = slice(0, 1) if of_first else slice(1, 3)
+        assert all(words in email for words in expected[language][said] for email in of_both)
+        assert not any(words in email for words in unexpected[language][said] for email in of_both)
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "from 2027-03-01 05:06 UTC"), ("zh", "自 2027-03-01 05:06")])
+def test_email_with_codes_that_start_later_and_end_apart_says_both_times(language: Language, words: str) -> None:
+    """A start is the same for all of them."""
+    for email in write_codes(language, [END, None], END - timedelta(days=3))[:2]:
+        assert words in email
+        assert FIRST_ENDS[language][0] in email
