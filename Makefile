@@ -232,16 +232,19 @@ check-api:
 check-docs:
 	@$(BIN)/python -m sphinx -b dummy -W --keep-going -q -d docs/_build/check docs docs/_build/dummy
 
-# REVISION= is the commit; the same one gives the same bytes. docs/how-to/release.md tells what to do with them.
+# REVISION= is the commit; the same one gives the same bytes. BUILDER= is the URI of the pipeline that runs this, if one does.
+# docs/how-to/release.md tells what to do with them.
 REVISION := HEAD
-dist: setup $(AUDITING)  ## Build the files of a release in dist/: wheel, source, clients, constraints, SBOM, licenses, digests
+BUILT_FROM = --revision $(REVISION) $(if $(BUILDER),--builder '$(BUILDER)')
+dist: setup $(AUDITING)  ## Build the files of a release in dist/: wheel, source, clients, SBOM, licenses, provenance, digests
 	@rm -rf dist
-	@$(BIN)/python -m tests.packaging.build_release dist --revision $(REVISION)
-	@$(BIN)/python -m tests.packaging.build_clients dist --revision $(REVISION)
+	@$(BIN)/python -m tests.packaging.build_release dist $(BUILT_FROM)
+	@$(BIN)/python -m tests.packaging.build_clients dist $(BUILT_FROM)
+	@$(BIN)/python -m tests.packaging.provenance dist
 
 clients: setup $(AUDITING)  ## Build the packages of API clients of a commit in build/clients/
 	@rm -rf build/clients
-	@$(BIN)/python -m tests.packaging.build_clients build/clients --revision $(REVISION)
+	@$(BIN)/python -m tests.packaging.build_clients build/clients $(BUILT_FROM)
 
 # Not a part of `make check`: it asks a service for advisories, which changes its mind without us.
 audit: $(AUDITING)  ## Check the pinned packages for known vulnerabilities (asks an advisory service)

@@ -104,8 +104,12 @@ def find_missing(pins: list[Pin], files: Mapping[str, str]) -> list[str]:
     ]
 
 
-def read_wheels(text: str) -> dict[str, str]:
-    """Return digests by file name, from lines of `sha256sum`."""
+def read_digests(text: str) -> dict[str, str]:
+    """Return digests by file name, from lines of `sha256sum`.
+
+    Raises:
+        ValueError: A line is not a digest and a name.
+    """
     return {file: digest for digest, file in (line.split("  ") for line in text.splitlines())}
 
 

@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.architecture.locks import FOLDER, WHEELS, WITH_WHEELS, Pin, find_missing, read_lock, read_wheels
+from tests.architecture.locks import FOLDER, WHEELS, WITH_WHEELS, Pin, find_missing, read_digests, read_lock
 
 KINDS = ("runtime", "servers", "tracing", "kafka", "dev", "audit", "mutate")
 PLACE = re.compile(r"://|^ *--?(i|index|extra-index|f|find-links|trusted-host|e|editable)\b", re.MULTILINE)
@@ -75,14 +75,14 @@ def test_image_installs_no_private_servers() -> None:
 @pytest.mark.parametrize("kind", WITH_WHEELS)
 def test_every_supported_machine_can_install_a_lock(kind: str) -> None:
     """Each pin has a wheel for each machine and Python, so that nothing is compiled."""
-    assert find_missing(read_lock(f"{kind}.lock"), read_wheels(WHEELS.read_text())) == []
+    assert find_missing(read_lock(f"{kind}.lock"), read_digests(WHEELS.read_text())) == []
 
 
 def test_list_of_wheels_holds_files_of_the_locks_alone() -> None:
     """Its files are those that the hashes of the locks name."""
     digests = {digest for kind in WITH_WHEELS for pin in read_lock(f"{kind}.lock") for digest in pin.hashes}
 
-    assert {f"sha256:{digest}" for digest in read_wheels(WHEELS.read_text()).values()} <= digests, "run `make lock`"
+    assert {f"sha256:{digest}" for digest in read_digests(WHEELS.read_text()).values()} <= digests, "run `make lock`"
 
 
 def test_missing_wheel_is_named_with_its_machines() -> None:

@@ -3,7 +3,6 @@
 The same commit (`--revision`) gives the same bytes. `make dist` and `make clients` run this.
 """
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -20,11 +19,12 @@ from tests.packaging.build_release import (
     build_distributions,
     export_commit,
     normalize_archive,
-    read_git,
+    read_source,
     require_tools_of,
+    run_build,
     run_tool,
-    write_digests,
 )
+from tests.packaging.provenance import LOCAL_BUILDER, write_statement
 from tests.packaging.python_client import PACKAGE, write_client
 from tests.packaging.typescript_client import write_sources
 
@@ -35,8 +35,8 @@ print(json.dumps(read_document()))
 """
 
 
-def build_clients(folder: Path, revision: str = "HEAD") -> None:
-    """Write the packages of a commit into a folder, and the digests of all that it holds.
+def build_clients(folder: Path, revision: str = "HEAD", builder: str = LOCAL_BUILDER) -> None:
+    """Write the packages of a commit into a folder, and the statement and the digests of all that it holds.
 
     Raises:
         subprocess.CalledProcessError: A tool refused.
@@ -50,11 +50,10 @@ def build_clients(folder: Path, revision: str = "HEAD") -> None:
         printed = subprocess.run(
             [sys.executable, "-c", PRINT_DOCUMENT], cwd=source, stdout=subprocess.PIPE, check=True, timeout=STEP_S_MAX
         ).stdout
-        seconds = int(read_git("log", "-1", "--format=%ct", revision))
-        document = json.loads(printed)
-        run_tool(TOOLS / "twine", "check", "--strict", *build_python_client(document, source, folder, seconds))
-        build_typescript_client(document, source, folder, seconds)
-    write_digests(folder)
+        commit, document = read_source(revision), json.loads(printed)
+        run_tool(TOOLS / "twine", "check", "--strict", *build_python_client(document, source, folder, commit.seconds))
+        build_typescript_client(document, source, folder, commit.seconds)
+    write_statement(folder, commit, builder)
 
 
 def build_python_client(document: Document, source: Path, folder: Path, seconds: int) -> tuple[Path, Path]:
@@ -96,15 +95,5 @@ def copy_project(source: Path, language: str, scratch: Path) -> Path:
     return project
 
 
-def main() -> None:
-    """Build from the command line."""
-    parser = argparse.ArgumentParser(description="Build the packages of API clients from a commit.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--revision", default="HEAD")
-    chosen = parser.parse_args()
-    build_clients(chosen.folder, chosen.revision)
-    sys.stdout.write((chosen.folder / "SHA256SUMS").read_text(encoding="utf-8"))
-
-
 if __name__ == "__main__":
-    main()
+    run_build(build_clients, "Build the packages of API clients from a commit.")

@@ -6,7 +6,6 @@ The same commit gives the same bytes. Its tools are run from the working tree, w
 
 import argparse
 import gzip
-import hashlib
 import io
 import os
 import re
@@ -14,8 +13,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from typing import Final
 from packaging.requirements import Requirement
 
 from tests.architecture.licenses import EXCEPTIONS, declared_license
+from tests.packaging.provenance import LOCAL_BUILDER, SUMS, Source, write_statement
 
 ROOT: Final = Path(__file__).parents[2]
 TOOLS: Final = ROOT / ".venv-audit" / "bin"
@@ -35,17 +36,18 @@ SHARED: Final = ".data/data/share/redemption-ledger/"
 LOCK: Final = "requirements/servers.lock"
 EXTRAS_LOCKS: Final = ("requirements/kafka.lock", "requirements/tracing.lock")
 """What the extras add to `LOCK`; all locks have one version of a package."""
-TOOL_SOURCES: Final = ("tests/packaging", "tests/contracts/clients", "requirements")
+TOOL_SOURCES: Final = ("tests/packaging", "tests/architecture", "tests/contracts/clients", "requirements")
 """What a build runs from the working tree, and not from the commit that it builds."""
 LICENSE_FILES: Final = re.compile(r"\.dist-info/(?:.*/)?(?:LICEN[CS]E|COPYING|NOTICE)[^/]*$", re.IGNORECASE)
 
 
-def build_release(folder: Path, revision: str = "HEAD") -> None:
-    """Write wheel, source distribution, constraints, SBOM, licenses and digests into a folder.
+def build_release(folder: Path, revision: str = "HEAD", builder: str = LOCAL_BUILDER) -> None:
+    """Write wheel, source distribution, constraints, SBOM, licenses, statement and digests into a folder.
 
     Args:
         folder: Holds nothing else afterwards than what this wrote; created if it is missing.
         revision: A commit of this clone.
+        builder: URI of who runs the build, for the statement.
 
     Raises:
         subprocess.CalledProcessError: A tool refused.
@@ -57,8 +59,8 @@ def build_release(folder: Path, revision: str = "HEAD") -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "source"
         export_commit(revision, source)
-        seconds = read_git("log", "-1", "--format=%ct", revision)
-        wheel, sdist = build_distributions(source, folder, int(seconds))
+        commit = read_source(revision)
+        wheel, sdist = build_distributions(source, folder, commit.seconds)
         check_top_level(wheel)
         run_tool(TOOLS / "twine", "check", "--strict", wheel, sdist)
         pins = [pin for lock in (LOCK, *EXTRAS_LOCKS) for pin in read_pins((source / lock).read_text(encoding="utf-8"))]
@@ -67,7 +69,14 @@ def build_release(folder: Path, revision: str = "HEAD") -> None:
         (folder / "THIRD-PARTY-LICENSES.txt").write_text(collect_licenses(pins), encoding="utf-8")
         sbom = ("--mc-type", "application", "--output-reproducible", "--output-file", folder / "sbom.cdx.json")
         run_tool(TOOLS / "cyclonedx-py", "requirements", source / LOCK, "--pyproject", source / "pyproject.toml", *sbom)
-    write_digests(folder)
+    write_statement(folder, commit, builder)
+
+
+def read_source(revision: str) -> Source:
+    """Return what a release of a commit is built from."""
+    commit, seconds = read_git("log", "-1", "--format=%H %ct", revision).split()
+    project = tomllib.loads(read_git("show", f"{commit}:pyproject.toml"))["project"]
+    return Source(commit, project["version"], int(seconds))
 
 
 def require_tools_of(revision: str) -> None:
@@ -165,16 +174,6 @@ def collect_licenses(pins: list[Requirement]) -> str:
     return f"\n{'=' * 80}\n".join(["Packages that Redemption Ledger needs, as its constraints pin them.\n", *parts])
 
 
-def write_digests(folder: Path) -> None:
-    """Write SHA256SUMS for the files of a folder, as `sha256sum --check` reads it."""
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-        for path in sorted(folder.iterdir())
-        if path.name != "SHA256SUMS"
-    ]
-    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
-
-
 def read_git(*words: str) -> str:
     """Return what git prints about this clone."""
     command = ["git", "-C", str(ROOT), *words]
@@ -198,15 +197,16 @@ def run_tool(program: Path, *words: object, **env: str) -> None:
         raise subprocess.CalledProcessError(done.returncode, command)
 
 
-def main() -> None:
-    """Build from the command line."""
-    parser = argparse.ArgumentParser(description="Build the files of a release from a commit.")
+def run_build(build: Callable[[Path, str, str], None], description: str) -> None:
+    """Build from the command line, and print the digests."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--revision", default="HEAD")
+    parser.add_argument("--builder", default=LOCAL_BUILDER, metavar="URI", help="who runs the build (%(default)s)")
     chosen = parser.parse_args()
-    build_release(chosen.folder, chosen.revision)
-    sys.stdout.write((chosen.folder / "SHA256SUMS").read_text(encoding="utf-8"))
+    build(chosen.folder, chosen.revision, chosen.builder)
+    sys.stdout.write((chosen.folder / SUMS).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    main()
+    run_build(build_release, "Build the files of a release from a commit.")

@@ -1,6 +1,5 @@
 """What a release consists of, and the wheel in empty environments: installed from a folder, used, upgraded."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,13 +15,22 @@ import pytest
 
 from api.cli.embedded.tcp_ports import find_free_port
 from api.web.public.documentation import FOLDER, list_files
-from tests.packaging.build_release import LOCK, ROOT, SHARED, TOOLS, build_distributions, build_release, export_commit
+from tests.packaging.build_release import (
+    LOCK,
+    ROOT,
+    SHARED,
+    TOOLS,
+    build_distributions,
+    build_release,
+    export_commit,
+    read_source,
+)
+from tests.packaging.provenance import STATEMENT, SUMS, find_differences
 from tests.support.servers.embedded_stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 INSTALL_S_MAX = 300
-LAST_COMMIT = ("git", "log", "-1", "--format=%ct")
 RELEASE_BEFORE = "c16fd04f"
 """The newest commit that others run; the tag of a release, once there is one."""
 
@@ -126,14 +134,14 @@ def read_history(stack: Stack, code: str) -> list[str]:
     return [event["type"] for event in json.loads(stack.cli("history", code, "--json").stdout)["events"]]
 
 
-def test_release_is_complete_and_its_digests_are_right(release: Path) -> None:
-    """Wheel and source, what they need and under which licenses; `sha256sum --check` would pass."""
-    lines = (release / "SHA256SUMS").read_text().splitlines()
-    digests = {name: digest for digest, name in (line.split("  ") for line in lines)}
-
-    assert {path.name for path in release.iterdir()} == {*digests, "SHA256SUMS"}
-    assert {name.rpartition(".")[2] for name in digests} == {"whl", "gz", "txt", "json"}
-    assert all(hashlib.sha256((release / name).read_bytes()).hexdigest() == digests[name] for name in digests)
+def test_release_is_complete_and_its_digests_and_statement_are_right(release: Path) -> None:
+    """Wheel and source, what they need, under which licenses, and from which commit; `sha256sum --check` passes."""
+    assert find_differences(release) == []
+    run("sha256sum", "--check", "--strict", "--quiet", SUMS, cwd=release)
+    assert {path.suffix for path in release.iterdir()} == {".whl", ".gz", ".txt", ".json", ""}
+    build = json.loads((release / STATEMENT).read_text())["predicate"]["buildDefinition"]
+    assert build["externalParameters"]["commit"] == run("git", "rev-parse", revision(), cwd=ROOT).strip()
+    assert build["externalParameters"]["version"] == find_wheel(release).name.split("-")[1]
     assert "PostgreSQL" in (release / "THIRD-PARTY-LICENSES.txt").read_text()
     names = {line.partition("==")[0] for line in (release / "constraints.txt").read_text().splitlines()}
     assert {"psycopg", "confluent-kafka", "opentelemetry-sdk"} <= names
@@ -145,7 +153,7 @@ def test_same_commit_gives_the_same_bytes(release: Path, tmp_path: Path) -> None
     umask = os.umask(0o077)
     try:
         export_commit(revision(), tmp_path / "source")
-        built = build_distributions(tmp_path / "source", tmp_path, int(run(*LAST_COMMIT, revision(), cwd=ROOT)))
+        built = build_distributions(tmp_path / "source", tmp_path, read_source(revision()).seconds)
     finally:
         os.umask(umask)
 
@@ -195,7 +203,7 @@ if has_commit(RELEASE_BEFORE):
     def test_data_of_the_release_before_are_taken_over(index: Path, tmp_path: Path) -> None:
         """`pip install` over the wheel before and its packages; the same folder goes on, history and rules hold."""
         export_commit(RELEASE_BEFORE, tmp_path / "source")
-        before, _ = build_distributions(tmp_path / "source", tmp_path, int(run(*LAST_COMMIT, RELEASE_BEFORE, cwd=ROOT)))
+        before, _ = build_distributions(tmp_path / "source", tmp_path, read_source(RELEASE_BEFORE).seconds)
         download(tmp_path / "source/requirements/runtime.lock", sys.executable, tmp_path)
         run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
         programs = tmp_path / "env" / "bin"
