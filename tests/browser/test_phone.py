@@ -49,7 +49,7 @@ FAULTS = """() => {
     ...jumps.map((part) => `heading below a missing one: ${name(part)}`),
     ...(headings.filter((part) => part.localName === "h1").length === 1 ? [] : ["not one h1"]),
     ...(rows > 1 ? ["navigation in several lines"] : []),
-    ...(document.documentElement.scrollWidth > innerWidth ? ["scrolls sideways"] : []),
+    ...(document.documentElement.scrollWidth > document.documentElement.clientWidth ? ["scrolls sideways"] : []),
   ];
 }"""
 BROKEN = """() => {
@@ -108,6 +108,14 @@ def paths(served_app: ServedApp) -> list[str]:
     code = app.issue(make_template(max_uses=3, bound=False))
     reservation_id = served_app.reserve(code, "li.wei@example.com")
     app.attempt(reservation_id)
+    bounced = served_app.reserve(code, "li.wei@averylongsubdomainof.somecompany.example.com")
+    app.attempt(bounced)
+    body = {"delivery": 1, "reason": "mailbox_unknown"}
+    app.client.post(f"/api/v1/reservations/{bounced}/bounce", json=body, headers=app.key("support"))
+    resolved = {"as": "refunded", "note": "it bounced"}
+    app.client.post(f"/api/v1/reservations/{bounced}/resolve", json=resolved, headers=app.key("support"))
+    for number in range(3):  # the last one is rejected
+        app.redeem(code, f"person{number}@example.com")
     statement, one = f"/support/codes/{code_id_of(app, code)}", f"/support/reservations/{reservation_id}"
     key_id = make_key(app)
     proposal = f"/approvals/{propose_export(app, 'li.wei@example.com')}"

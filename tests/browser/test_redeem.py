@@ -132,6 +132,17 @@ def test_code_is_grouped_and_checked_as_one_types(served_app: ServedApp, open_ta
     expect(page.locator("#code-check.good")).to_be_visible()
 
 
+def test_whole_code_is_seen_on_the_narrowest_phone(served_app: ServedApp, open_tab: Tab) -> None:
+    """Its end is what people compare."""
+    page = open_tab(width=320)
+    page.goto(f"/invite?code={served_app.app.issue()}")
+
+    assert (
+        page.evaluate("(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.querySelector('#code'))")
+        == 0
+    )
+
+
 @pytest.mark.parametrize(
     "typed", ["WRONG-CODE", "promo 2024", "AB12CD34", "T6Z7-Z16G-K5WA-XPK1-1EX4", "vip-vip-vip-vip-vip-vip"]
 )

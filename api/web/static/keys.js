@@ -27,16 +27,13 @@ function remember(box, name, apply = () => {}) {
 
 const applyDensity = () => document.documentElement.classList.toggle("compact", density.checked);
 
-// One key must not leave a page with a form that someone has begun to fill in.
-const isTyped = () => [...document.querySelectorAll("main [method=post] :is(input, textarea)")].some((field) => field.value !== field.defaultValue);
-
 function search() {
   const field = document.querySelector("[role=search] [type=search]");
-  if (field !== null) {
+  if (field === null) {
+    location.assign("/support");
+  } else {
     field.focus();
     field.select();
-  } else if (!isTyped()) {
-    location.assign("/support");
   }
 }
 
