@@ -23,7 +23,7 @@ from typing import Final
 from packaging.requirements import Requirement
 
 from tests.architecture.licenses import EXCEPTIONS, declared_license
-from tests.packaging.provenance import LOCAL_BUILDER, SUMS, Source, write_statement
+from tests.packaging.provenance import LOCAL_BUILDER, SUMS, Source, read_builder, write_statement
 
 ROOT: Final = Path(__file__).parents[2]
 TOOLS: Final = ROOT / ".venv-audit" / "bin"
@@ -202,7 +202,8 @@ def run_build(build: Callable[[Path, str, str], None], description: str) -> None
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--revision", default="HEAD")
-    parser.add_argument("--builder", default=LOCAL_BUILDER, metavar="URI", help="who runs the build (%(default)s)")
+    said = "URI of who runs the build, by default %(default)s"
+    parser.add_argument("--builder", type=read_builder, default=LOCAL_BUILDER, metavar="URI", help=said)
     chosen = parser.parse_args()
     build(chosen.folder, chosen.revision, chosen.builder)
     sys.stdout.write((chosen.folder / SUMS).read_text(encoding="utf-8"))

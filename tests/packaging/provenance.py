@@ -51,6 +51,17 @@ class Source(NamedTuple):
     """Unix time of the commit."""
 
 
+def read_builder(text: str) -> str:
+    """Return the URI of a builder, an argument of the commands that build.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not a URI.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*:\S+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URI: give that of your pipeline, or none to build locally")
+    return text
+
+
 def write_statement(folder: Path, source: Source, builder: str = LOCAL_BUILDER) -> None:
     """Write the statement about the files of a folder, and the digests of all; the same files give the same bytes.
 
@@ -58,12 +69,7 @@ def write_statement(folder: Path, source: Source, builder: str = LOCAL_BUILDER) 
         folder: Holds the files of a release, perhaps with an earlier statement and its digests.
         source: What they were built from.
         builder: URI of who ran the build, which decides how far the statement can be trusted.
-
-    Raises:
-        ValueError: `builder` is not a URI.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9+.-]*:[^\s]+", builder):
-        raise ValueError(f"the builder {builder!r} is not a URI: give that of your pipeline, or none for a local build")
     files = {name: digest for name, digest in read_files(folder).items() if name != STATEMENT}
     statement = {
         "_type": STATEMENT_TYPE,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.architecture.locks import read_lock
+from tests.packaging.build_release import run_build
 from tests.packaging.provenance import LOCAL_BUILDER, STATEMENT, SUMS, Source, find_differences, main, write_statement
 
 SOURCE = Source("4de7e0c7" * 5, "1.2.3", 1_764_000_000)
@@ -134,14 +135,22 @@ def test_missing_statement_and_digests_are_named(folder: Path) -> None:
     assert statement.startswith("provenance.json is not a statement: FileNotFoundError")
 
 
-def test_builder_is_a_uri(folder: Path) -> None:
-    """That of a pipeline is in the statement; another text is refused before anything is written."""
-    write_statement(folder, SOURCE, PIPELINE)
+def test_builder_of_a_pipeline_is_in_the_statement_and_must_be_a_uri(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another text is refused before the build begins."""
+
+    def build(into: Path, _revision: str, builder: str) -> None:
+        write_statement(into, SOURCE, builder)
+
+    monkeypatch.setattr("sys.argv", ["build", str(folder), "--builder", PIPELINE])
+    run_build(build, "Build.")
     assert read_statement(folder)["predicate"]["runDetails"] == {"builder": {"id": PIPELINE}}
 
-    with pytest.raises(ValueError, match="the builder 'my laptop' is not a URI: give that of your pipeline"):
-        write_statement(folder, SOURCE, "my laptop")
-    assert find_differences(folder) == []
+    monkeypatch.setattr("sys.argv", ["build", str(folder), "--builder", "my laptop"])
+    with pytest.raises(SystemExit):
+        run_build(build, "Build.")
+    assert "argument --builder: 'my laptop' is not a URI: give that of your pipeline" in capsys.readouterr().err
 
 
 def test_command_says_what_the_statement_claims_or_what_differs(
