@@ -22,8 +22,12 @@ CodeProblem = Literal[
 ]
 CellProblem = Literal["email", "language", "count", "variable_name", "variables", "too_long", "not_a_line", "formula"]
 ObjectProblem = Literal["json", "not_an_object", "no_variables", "twice", "not_a_text"]
+AddressWarning = Literal["throwaway", "same_person"]
+"""What is said about the address of a line that is added; a campaign may refuse throw-away addresses, too."""
 SumProblem = Literal["too_many", "too_many_codes"]
-ListProblem = Literal[CellProblem, ObjectProblem, CodeProblem, SumProblem, "domain", "repeated", "listed"]
+ListProblem = Literal[
+    CellProblem, ObjectProblem, CodeProblem, SumProblem, "domain", "repeated", "listed", AddressWarning
+]
 """What can be wrong with a line of a list, in addition to what can be wrong with a record of any file."""
 LegacyProblem = Literal["bad_code", "duplicate", "no_code", "already"]
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from api.code_import.faults import FaultyLine, RejectedRecordError, SkippedRecordError
 from api.code_import.file_reader import Record
-from api.code_import.import_pipeline import Fault, ImportCounts, ImportKind, ParsedLine
+from api.code_import.import_pipeline import REPORTED_LINES_MAX, Fault, ImportCounts, ImportKind, Key, ParsedLine
 from api.code_import.named_codes import BATCH, NamedCodes
 from api.code_import.recipient_list import parse_recipient
 from api.errors import ApplicationError
@@ -23,6 +23,8 @@ from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.email_domains import admits_domain
 from domain.values.identifiers import EmailAddress
+from domain.values.persons.mailboxes import find_mailbox
+from domain.values.persons.throwaway_domains import is_throwaway
 from domain.values.text_variables import FILLED_VARIABLES, find_variables
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow, Upload
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
@@ -49,6 +51,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
         languages: Those of the recipients so far.
         codes: Codes of the recipients so far who are not left out.
         without_email: Those of them who get no email, by the reason; `unsent_codes` are their codes.
+        warnings: The first lines that are added although their recipients may not redeem what they get.
         note: The reason of the member of staff who adds the list, for the audit log.
     """
 
@@ -68,6 +71,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
     codes: int = 0
     without_email: Counter[NoEmailReason] = field(default_factory=Counter)
     unsent_codes: int = 0
+    warnings: list[FaultyLine] = field(default_factory=list)
     note: str | None = None
     _upload: Upload | None = None
 
@@ -120,6 +124,7 @@ class HandOutUpload(ImportKind[Record, ListRow]):
             **{reason: counts.skipped[reason] for reason in ("repeated", "listed")},
             "faults": [_describe(fault) for fault in counts.faults],
             "left_out": [_describe(fault) for fault in counts.left_out],
+            "warnings": [_describe(fault) for fault in self.warnings],
             "missing_variables": self.missing_variables,
         }
 
@@ -134,13 +139,21 @@ class HandOutUpload(ImportKind[Record, ListRow]):
             raise RejectedRecordError("too_many", f"the list has more than {LINES_MAX} lines: upload it in parts")
         if (excluding := self._find_excluding(row.address)) is not None:
             raise RejectedRecordError("domain", f"the {excluding} does not admit the domain", "email")
+        if self.campaign.terms.throwaway == "refuse" and self._is_throwaway(row.address):
+            why = "the domain is of throw-away addresses, which the campaign refuses: ask for an address that is kept"
+            raise RejectedRecordError("throwaway", why, "email")
         self.named.check(row)
         return row
 
-    def find_keys(self, rows: Sequence[ListRow]) -> Iterator[tuple[str, UUID | None]]:
-        """Yield the addresses, each with the id of the code that its row names."""
+    def find_keys(self, rows: Sequence[ListRow]) -> Iterator[tuple[Key | None, ...]]:
+        """Yield the addresses, each with the id of the code that its row names, and the person as the campaign counts.
+
+        No address has the space that each person has, so the two are never the same.
+        """
         ids = self.named.find_ids(rows) if self.named.are_needed else [None] * len(rows)
-        return ((row.address.normal, code_id) for row, code_id in zip(rows, ids, strict=True))
+        by_mailbox = self.campaign.counts_by_mailbox
+        persons = (f"person {find_mailbox(row.address.normal)}" if by_mailbox else None for row in rows)
+        return ((row.address.normal, *keys) for row, *keys in zip(rows, ids, persons, strict=True))
 
     def judge(self, lines: Sequence[ParsedLine[ListRow]]) -> list[Fault]:
         """Leave out recipients who get a code of the campaign already; reject codes that cannot be handed out."""
@@ -166,9 +179,23 @@ class HandOutUpload(ImportKind[Record, ListRow]):
                 or self.named.find_problem(existing, line.find_earlier(1), known_recipients.ids.get(normal))
                 or self._count_codes(line.row)
             )
-        rows = [row for row, fault in zip(rows, faults, strict=True) if fault is None]
-        self._count_without_email(rows, known_recipients.ids)
+        added = [line for line, fault in zip(lines, faults, strict=True) if fault is None]
+        self._count_without_email([line.row for line in added], known_recipients.ids)
+        warnings = [FaultyLine(line.line, fault) for line in added if (fault := self._find_warning(line)) is not None]
+        self.warnings += warnings[: REPORTED_LINES_MAX - len(self.warnings)]
         return faults
+
+    def _find_warning(self, line: ParsedLine[ListRow]) -> Fault:
+        """Return what the rules of the campaign say about the address of a line that is added; None for nothing."""
+        if (first := line.find_earlier(2)) is not None:
+            why = f"the address is one person with line {first}, because the campaign counts all spellings of an inbox"
+            return RejectedRecordError("same_person", f"{why} as one", "email", first=first)
+        if self.campaign.terms.throwaway == "flag" and self._is_throwaway(line.row.address):
+            return RejectedRecordError("throwaway", "the domain is of throw-away addresses", "email")
+        return None
+
+    def _is_throwaway(self, address: EmailAddress) -> bool:
+        return is_throwaway(address.domain, self.services.storage.ledger.policy.throwaway_domains)
 
     def _count_without_email(self, rows: Sequence[ListRow], ids: Mapping[str, UUID]) -> None:
         codes = {ids[row.address.normal]: row.codes for row in rows if row.address.normal in ids}

@@ -51,6 +51,7 @@ class ListReport(Struct, frozen=True, kw_only=True):
     rejected: int = 0
     faults: list[ReportedLine] = []
     left_out: list[ReportedLine] = []
+    warnings: list[ReportedLine] = []
     missing_variables: list[str] = []
 
     @property
@@ -75,6 +76,7 @@ class ListReport(Struct, frozen=True, kw_only=True):
             rejected=counts.rejected,
             faults=_report(counts.faults),
             left_out=_report(counts.left_out),
+            warnings=_report(upload.warnings),
             missing_variables=upload.missing_variables,
         )
 

@@ -314,6 +314,13 @@ class UploadView(BaseModel):
     rejected: int
     faults: Annotated[list[ListFault], Field(description="The first 100 rejected lines.")]
     left_out: Annotated[list[ListFault], Field(description="The first 100 lines that are left out.")]
+    warnings: Annotated[
+        list[ListFault],
+        Field(
+            description="The first 100 lines that are added, and whose address is one person with an earlier line, or"
+            " has a throw-away domain, by the rules of the campaign."
+        ),
+    ]
     missing_variables: Annotated[
         list[str],
         Field(description="Variables of the email's text that no line in its language fills; emails leave them out."),

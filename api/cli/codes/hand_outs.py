@@ -325,6 +325,10 @@ def _print_counts(upload: HandOutUpload, counts: ImportCounts, file: Path, *, js
             f"... {hidden:,} more: --rejects FILE writes all invalid lines,"
             f" and --json lists the first {REPORTED_LINES_MAX} that are left out"
         )
+    for line in upload.warnings[:SHOWN_MAX]:
+        say_error(f"warning: {file}, line {line.line}: {line.why}")
+    if (hidden := len(upload.warnings) - SHOWN_MAX) > 0:
+        say_error(f"... {hidden:,} more warnings: --json lists the first {REPORTED_LINES_MAX}")
     for name in upload.missing_variables:
         say_error(f"warning: no line fills {{{name}}} in the text of the email: add a column {name}")
     if json:

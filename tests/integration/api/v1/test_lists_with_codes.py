@@ -1,10 +1,11 @@
-"""Lists that name codes which exist: every line names one, each goes to one recipient, and refusals name the line."""
+"""Lists whose lines are looked at together: the codes that exist and that they name, and the persons of addresses."""
 
 import json
 from typing import Any
 
 import pytest
 
+from api.code_import.import_pipeline import REPORTED_LINES_MAX
 from tests.integration.api.v1.test_existing_codes import give, import_codes
 from tests.integration.api.v1.test_hand_outs import PATH, create, create_campaign, recipients, upload
 from tests.support.clients.app_client import AppClient
@@ -201,3 +202,43 @@ def test_counts_that_are_not_possible_are_refused_by_line(app: AppClient) -> Non
     assert reasons(upload(app, existing, f"email,count,code\nli@example.com,2,{CODES[0]}\n")) == {2: "code_count"}
     assert reasons(upload(app, new, f"email,count\n{many}")) == dict.fromkeys((1_002, 1_003), "too_many_codes")
     assert app.count("hand_out_recipients") == 0
+
+
+ADDRESSES = ["l.i@gmail.com", "wang@example.com", "li+gift@gmail.com", "L.I@gmail.com", "li@mailinator.com"]
+"""Lines 2 and 4 are spellings of one inbox, line 5 repeats line 2, and line 6 has a throw-away domain."""
+
+
+@pytest.mark.parametrize(
+    ("terms", "rejected", "warned"),
+    [
+        ({}, [], []),
+        ({"throwaway": "refuse"}, [(6, "throwaway")], []),
+        ({"throwaway": "flag"}, [], [(6, "throwaway")]),
+        ({"max_per_person": 1}, [], []),
+        ({"person_rule": "mailbox", "max_per_person": 1}, [], [(4, "same_person")]),
+    ],
+)
+def test_addresses_that_the_campaign_refuses_or_joins_are_named(
+    app: AppClient, terms: dict[str, Any], rejected: list[Any], warned: list[Any]
+) -> None:
+    """By its rules for redeem requests: lines that it refuses are rejected, and the others are added with a warning."""
+    hand_out = create(app, create_campaign(app, **terms))
+
+    checked, added = (upload(app, hand_out, "\n".join(["email", *ADDRESSES]), dry_run=dry) for dry in (True, False))
+
+    for result in (checked, added):
+        assert [(fault["line"], fault["reason"]) for fault in result["faults"]] == rejected
+        assert [(fault["line"], fault["reason"]) for fault in result["warnings"]] == warned
+        assert (result["repeated"], result["added"]) == (1, 4 - len(rejected))
+    assert len(recipients(app, hand_out)) == (0 if rejected else 4)
+
+
+def test_warning_names_the_first_line_of_the_person_and_no_more_than_100_lines(app: AppClient) -> None:
+    """Many spellings of one inbox; the first one is the same for all of them."""
+    hand_out = create(app, create_campaign(app, person_rule="mailbox", max_per_person=1))
+    lines = [f"li+{nth}@example.com" for nth in range(REPORTED_LINES_MAX + 2)]
+
+    warnings = upload(app, hand_out, "\n".join(["email", *lines]))["warnings"]
+
+    assert [warning["line"] for warning in warnings] == [*range(3, REPORTED_LINES_MAX + 3)]
+    assert {warning["why"].partition(",")[0] for warning in warnings} == {"the address is one person with line 2"}

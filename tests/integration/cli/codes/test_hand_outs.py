@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from api.cli.codes.hand_outs import SHOWN_MAX
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 
@@ -277,3 +278,19 @@ def test_emails_and_codes_of_a_list_are_counted_apart(bench: LedgerBench, termin
     assert "2 emails, 21 codes" in terminal.ledger("hand-out", "add", hand_out, str(file), "--apply").out
     assert "draft; 2 recipients with 21 codes" in terminal.ledger("hand-out", "show", hand_out).out
     assert "0/20" in terminal.ledger("hand-out", "recipients", hand_out).out
+
+
+def test_warnings_about_addresses_name_their_lines_and_refuse_nothing(
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path
+) -> None:
+    """The first ones are on stderr, and the others are counted."""
+    file = tmp_path / "list.csv"
+    file.write_text("email\n" + "".join(f"li+{nth}@example.com\n" for nth in range(SHOWN_MAX + 3)), "utf-8")
+    campaign = bench.create_campaign(person_rule="mailbox", max_per_person=1)
+    hand_out = str(terminal.ledger("hand-out", "create", str(campaign), "Newsletter", "--json").json["id"])
+
+    result = terminal.ledger("hand-out", "add", hand_out, str(file))
+
+    assert result.status == 0
+    assert f"warning: {file}, line 3: the address is one person with line 2" in result.err
+    assert (result.err.count("warning: "), "2 more warnings" in result.err) == (SHOWN_MAX, True)

@@ -17,6 +17,23 @@ from tests.support.clients.staff_browser import StaffBrowser
 LIST = b"email,language,name\nli@example.com,zh,Li Wei\nwang@example.com,,Wang\nli@example.com,,\n"
 
 
+def test_addresses_that_the_campaign_joins_or_flags_are_named_with_their_lines(admin: StaffBrowser) -> None:
+    """After a check, in the question before emails are sent, and after the list was added."""
+    path = create_hand_out(admin, person_rule="mailbox", max_per_person="1", throwaway="flag")
+    data = b"email\nl.i@gmail.com\nli@gmail.com\nli@mailinator.com\n"
+
+    answers = [upload(admin, path, data, intent="check"), send_list(admin, path, data, reason="")]
+    answers.append(upload(admin, path, data))
+
+    for answer in answers:
+        table = read_page(answer.text).find("section", aria_labelledby="warnings").find("tbody")
+        assert table.texts("td") == [
+            "the email address is one person with line 2",
+            "the email address has a throw-away domain",
+        ]
+    assert "Recipients added: 3." in answers[-1].text
+
+
 @pytest.mark.parametrize(
     ("name", "data"),
     [("list.csv", LIST), ("list.jsonl", b'{"email":"li@example.com"}\n{"email":"wang@example.com","name":"Wang"}\n')],
