@@ -22,12 +22,7 @@ from domain.events.reservation import ReservationEvent, UseReserved
 from domain.events.waiting_list import WaitingListLeft, WaitingPlaceRespelled
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.counted_uses import ExistingUse
-from domain.model.crossings import (
-    CrossedThreshold,
-    delay_report,
-    report_campaign_crossings,
-    report_code_crossings,
-)
+from domain.model.crossings import CrossedThreshold, delay_report, report_campaign_crossings, report_code_crossings
 from domain.model.hand_out import HandedOutCode, HandOut, HandOutText, evolve_hand_out, evolve_handed_out_code
 from domain.model.invariants import (
     InvariantViolationError,
@@ -37,6 +32,7 @@ from domain.model.invariants import (
     is_removal_open,
 )
 from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.model.renewed_offers import renew_offers
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
 from domain.model.suppression import SUPPRESSING, Suppression, suppressed_until, suppression_after
@@ -242,8 +238,9 @@ class WorkingSet:
         recorded = Recorded(campaign_id, version, event)
         self.new_events.append(recorded)
         self.transitions.append(Transition(recorded, None, None, None, None))
-        for crossing in report_campaign_crossings(before, event, campaign):
-            self.record_campaign(campaign_id, crossing)
+        crossings, renewed = report_campaign_crossings(before, event, campaign), renew_offers(before, event, campaign)
+        for follower in (*crossings, *renewed):
+            self.record_campaign(campaign_id, follower)
 
     def _record_campaign_use(
         self, before: RedeemCode | None, code: RedeemCode, event: Event, reservation: Reservation | None

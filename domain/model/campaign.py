@@ -118,15 +118,33 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         return sum(place.offered_until is not None for place in self.waiting)
 
     def find_expired_offers(self, now: datetime) -> Sequence[WaitingPlace]:
-        """Return the places whose offers have ended by a time, the first one first.
+        """Return the places whose offers have ended by a time, the first one first: none that cannot be taken then."""
+        return [
+            place for place in self.find_takable_offers(now) if (end := self.find_end(place)) is not None and end <= now
+        ]
 
-        An offer that cannot be taken does not end: during a pause, and behind as many as there are uses.
+    def find_takable_offers(self, now: datetime) -> Sequence[WaitingPlace]:
+        """Return the places with offers that can be taken, as far as a pause, the start and the limit are concerned.
+
+        So no offer ends during a pause, before the start, or behind as many as there are uses.
         """
         if self.is_paused or not self.has_started(now):
             return []
         offered = [place for place in self.waiting if place.offered_until is not None]
-        takable = offered if self.available is None else offered[: max(0, self.available)]
-        return [place for place in takable if place.offered_until is not None and place.offered_until <= now]
+        return offered if self.available is None else offered[: max(0, self.available)]
+
+    def find_end(self, place: WaitingPlace) -> datetime | None:
+        """Return when the offer of a place ends, if it can be taken; None without one.
+
+        One that lost hours to a start that was moved is made again after it, and ends as if that were done at once.
+        """
+        is_short, starts_at = self._lost_hours_to_start(place), self.terms.starts_at
+        return place.offered_until if starts_at is None or not is_short else self.find_offer_end(starts_at)
+
+    def _lost_hours_to_start(self, place: WaitingPlace) -> bool:
+        """Return whether an offer ends earlier than any that was made since the start."""
+        until, starts_at = place.offered_until, self.terms.starts_at
+        return until is not None and starts_at is not None and until < self.find_deadline(starts_at)
 
     def without_expired_offers(self, now: datetime) -> "Campaign":
         """Return it without places whose offers have ended by a time. So it decides, whether the sweep ran or not."""
@@ -141,11 +159,16 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         too_many = 0 if self.available is None else len(ahead) + 1 - self.available
         return [place for place in self.find_expired_offers(now) if place.place_id in ahead][: max(0, too_many)]
 
-    def find_endless_offers(self, now: datetime) -> Sequence[WaitingPlace]:
-        """Return the places with offers whose deadline a wrong clock put further ahead than any can be."""
-        return [
+    def find_offers_to_renew(self, now: datetime) -> Sequence[WaitingPlace]:
+        """Return the places with offers to make again.
+
+        A wrong clock put their deadline further ahead than any can be, or they lost hours to a start that was moved.
+        """
+        endless = [
             each for each in self.waiting if each.offered_until is not None and each.offered_until > now + OFFER_MAX
         ]
+        short = [] if self.has_ended(now) else list(filter(self._lost_hours_to_start, self.find_takable_offers(now)))
+        return endless + short
 
     def find_deadline(self, now: datetime) -> datetime:
         """Return the deadline of an offer whose email is sent at a time. No use is kept beyond the campaign's end."""
@@ -163,7 +186,7 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
 
     def needs_offers(self, now: datetime) -> bool:
         """Return whether an offer has ended, another can be made, or one must be made again."""
-        has_other = self.find_expired_offers(now) or self.find_endless_offers(now)
+        has_other = self.find_expired_offers(now) or self.find_offers_to_renew(now)
         return bool(has_other) or self.count_offerable(now) > 0
 
     def count_offerable(self, now: datetime) -> int:

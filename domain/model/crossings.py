@@ -45,7 +45,7 @@ def find_reached_by(state: RedeemCode | Campaign, at: datetime) -> str | None:
 def report_code_crossings(before: RedeemCode | None, event: Event, after: RedeemCode) -> list[CodeThresholdReached]:
     """Return the events that report which thresholds of a code an event crosses."""
     crossed = _find_unreported(before, event, after)
-    shared = _shared_fields(event, after.version) if crossed else {}
+    shared = fields_of_follower(event, after.version) if crossed else {}
     return [
         CodeThresholdReached(**shared, crossed_by=_find_use(threshold, event), threshold=threshold)
         for threshold in crossed
@@ -68,7 +68,7 @@ def report_campaign_crossings(
 ) -> list[CampaignThresholdReached]:
     """Return the events that report which thresholds of a campaign an event crosses."""
     crossed = _find_unreported(before, event, after)
-    shared = _shared_fields(event, after.version) if crossed else {}
+    shared = fields_of_follower(event, after.version) if crossed else {}
     code_id = event.code_id if isinstance(event, CampaignUseEvent) else None
     return [
         CampaignThresholdReached(
@@ -96,7 +96,8 @@ def _find_use(threshold: str, event: Event) -> UUID | None:
     return None if is_before_end(threshold) else event.named_reservation
 
 
-def _shared_fields(event: Event, version: int) -> dict[str, Any]:
+def fields_of_follower(event: Event, version: int) -> dict[str, Any]:
+    """Return the fields that an event shares with one of the same stream that it follows from."""
     return {
         "at": event.at,
         "recorded_at": event.recorded_at,

@@ -203,12 +203,12 @@ def _show(services: Services, campaign: Campaign, place: WaitingPlace) -> ShownP
     now = services.now()
     address = services.reader.find_recipients([place.recipient_id]).get(place.recipient_id)
     email = address.typed if isinstance(address, EmailAddress) else None
-    if (offered_until := place.offered_until) is None:
+    if (ends_at := campaign.find_end(place)) is None:
         ahead = campaign.without_expired_offers(now).count_ahead(place.recipient_id)
         return ShownPlace("waiting", token, ahead, email=email, place_id=place.place_id)
     row = services.reader.find_balance(place.code_id)
     code_ends_at = None if row is None else code_from_named_row(row).terms.expires_at
-    ends = (offered_until, campaign.find_deadline(now), code_ends_at)
+    ends = (ends_at, campaign.find_deadline(now), code_ends_at)
     reserved_until = min(end for end in ends if end is not None)
     is_takable, ahead = campaign.keeps_use_for(place, now), campaign.count_ahead(place.recipient_id)
     return ShownPlace("offered", token, ahead, reserved_until, is_takable, email, place.place_id)

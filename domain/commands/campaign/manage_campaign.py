@@ -38,6 +38,7 @@ from domain.events.waiting_list import WaitingOfferMade
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.counted_uses import EXISTING_USES_MAX
 from domain.model.crossings import find_reached_by
+from domain.model.renewed_offers import renew_offers_after_count
 from domain.ports import TextDraft
 from domain.values.group_name import NamesGroup
 from domain.values.timestamps import utc_day
@@ -179,7 +180,7 @@ def manage_campaign(command: CampaignCommand, working_set: WorkingSet) -> Campai
     note = None if isinstance(command, CreateCampaign | ReportCampaignEnd) else command.note
     event = _decide(command, working_set)
     counted = _list_counted_uses(event, command, working_set)
-    more = (*counted, *_renew_offers(event, counted, command, working_set))
+    more = (*counted, *_renew_offers(event, counted, working_set.campaigns.get(command.campaign_id)))
     return CampaignDecision(command.campaign_id, event, text=note, more=more)
 
 
@@ -283,25 +284,16 @@ def _list_counted_uses(
 
 
 def _renew_offers(
-    event: CampaignEvent | None,
-    counted: Sequence[CampaignUseTaken],
-    command: CampaignCommand,
-    working_set: WorkingSet,
+    event: CampaignEvent | None, counted: Sequence[CampaignUseTaken], campaign: Campaign | None
 ) -> Sequence[WaitingOfferMade]:
-    """Return offers in place of those whose deadline passed while no one could take them, if they can be taken now."""
-    campaign, now = working_set.campaigns.get(command.campaign_id), command.context.now
-    if campaign is None or not campaign.waiting or not isinstance(event, CampaignResumed | CampaignTermsChanged):
+    """Return the offers that can be taken again once limits count all uses."""
+    begins_to_count = isinstance(event, CampaignTermsChanged) and event.counting == "all"
+    if campaign is None or not campaign.waiting or event is None or not begins_to_count:
         return ()
     after = campaign
     for version, each in enumerate([event, *counted], campaign.version + 1):
         after = evolve_campaign(after, campaign.campaign_id, version, each)
-    before = {place.place_id for place in campaign.find_expired_offers(now)}
-    fields, until = campaign_event_fields(command.context, after), after.find_offer_end(now)
-    return [
-        WaitingOfferMade(**fields, place_id=place.place_id, recipient_id=place.recipient_id, until=until)
-        for place in after.find_expired_offers(now)
-        if place.place_id not in before
-    ]
+    return renew_offers_after_count(campaign, event, after)
 
 
 def _find_exceeded_limits(

@@ -265,7 +265,8 @@ def record_offer_mail(command: RecordOfferMail, working_set: WorkingSet) -> Camp
 def offer_uses(command: OfferUses, working_set: WorkingSet) -> CampaignDecision:
     """End offers and make new ones, `OFFERS_PER_COMMAND` of each at most.
 
-    Offers whose deadline a wrong clock put too far ahead are made again, so that they end.
+    Offers whose deadline a wrong clock put too far ahead are made again, so that they end, and so are those that lost
+    hours to a start that was moved.
 
     Raises:
         NoSuchCampaign: There is no such campaign.
@@ -277,7 +278,7 @@ def offer_uses(command: OfferUses, working_set: WorkingSet) -> CampaignDecision:
     events: list[WaitingListEvent] = [_end_expired(place, fields) for place in expired]
     remaining = replace(campaign, waiting=tuple(place for place in campaign.waiting if place not in expired))
     waiting = [place for place in remaining.waiting if place.offered_until is None]
-    to_offer = [*remaining.find_endless_offers(now), *waiting[: remaining.count_offerable(now)]]
+    to_offer = [*remaining.find_offers_to_renew(now), *waiting[: remaining.count_offerable(now)]]
     until = campaign.find_offer_end(now)
     events += [
         WaitingOfferMade(**fields, place_id=place.place_id, recipient_id=place.recipient_id, until=until)

@@ -212,6 +212,22 @@ def test_renewed_offer_has_an_email_of_its_own(house: WaitingRig, first: Outcome
     assert house.bench.rows("SELECT attempts, outcome FROM waiting_places") == [(1, "sent")]
 
 
+@pytest.mark.parametrize("hours", [1, HOURS + 1])
+def test_offer_behind_a_start_that_was_moved_has_another_email_at_the_start(house: WaitingRig, hours: int) -> None:
+    """The sweep finds that the start has come, because no event says so; the person has all hours."""
+    house.wait("li")
+    house.allow(2)
+    house.sweep()
+    house.stop({"starts_at": hours})
+    house.now += timedelta(hours=hours, seconds=-1)
+
+    assert house.sweep() == ["li"]
+    house.now += timedelta(seconds=1)
+    assert [house.sweep() for _ in range(2)] == [["li"] * 2] * 2
+    assert len({message.message_id for message in house.channel.sent}) == 2
+    assert house.campaign.waiting[0].offered_until == house.now + timedelta(hours=HOURS)
+
+
 def test_offer_that_is_renewed_while_its_email_is_sent_is_written_about_again(house: WaitingRig) -> None:
     """The worker that has the lease does not end the renewed one; the second email follows when the lease ends."""
     house.wait("li")
