@@ -1,5 +1,7 @@
 # The image of backend, worker and beat: the same files, another command. Nothing is compiled or downloaded at start.
-FROM python:3.13-slim AS build
+# A release names its digest: `--build-arg BASE=python:3.13-slim@sha256:...`.
+ARG BASE=python:3.13-slim
+FROM $BASE AS build
 WORKDIR /src
 # `--build-arg LOCK=tracing` adds the packages of the extra `tracing`; `kafka` likewise.
 ARG LOCK=runtime
@@ -26,7 +28,7 @@ RUN /opt/ledger/bin/pip install --quiet --no-deps --no-build-isolation --no-inde
  # Compiled once here, not at each start of each container: its files are read-only. Nothing of ours paints source code.
  && /opt/ledger/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(pygments|prompt_toolkit|wcwidth|pydantic/v1|tests)/' /opt/ledger/lib
 
-FROM python:3.13-slim AS ledger
+FROM $BASE AS ledger
 RUN groupadd --gid 10001 ledger && useradd --uid 10001 --gid ledger --no-create-home --home-dir /nonexistent ledger \
  && install -d -o ledger -g ledger -m 0700 /secrets /checkpoints /mailbox
 COPY --from=build /opt/ledger /opt/ledger

@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 CHECKS := check-types check-style check-code check-locks check-api check-docs
-.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover relay-kills faults soak acceptance bench idle check $(CHECKS) dist clients audit sbom docs pictures lock clean
+.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover relay-kills faults soak acceptance bench idle check $(CHECKS) dist image clients audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -241,6 +241,10 @@ dist: setup $(AUDITING)  ## Build the files of a release in dist/: wheel, source
 	@$(BIN)/python -m tests.packaging.build_release dist $(BUILT_FROM)
 	@$(BIN)/python -m tests.packaging.build_clients dist $(BUILT_FROM)
 	@$(BIN)/python -m tests.packaging.provenance dist
+
+# BASE= names the image to build on by its digest. The builder of buildx must run both architectures.
+image: setup  ## Build the image of a commit for amd64 and arm64 in build/, as an OCI archive with provenance and SBOM
+	@$(BIN)/python -m tests.packaging.build_image --revision $(REVISION) $(if $(BASE),--base '$(BASE)') $(ARGS)
 
 clients: setup $(AUDITING)  ## Build the packages of API clients of a commit in build/clients/
 	@rm -rf build/clients

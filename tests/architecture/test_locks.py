@@ -9,6 +9,8 @@ from packaging.utils import canonicalize_name
 
 from tests.architecture.locks import FOLDER, WHEELS, WITH_WHEELS, Pin, find_missing, read_digests, read_lock
 
+IMAGE_KINDS = set(re.findall(r"requirements/(\w+)\.lock", (FOLDER.parent / "Dockerfile").read_text()))
+"""Locks that an image can be built from."""
 KINDS = ("runtime", "servers", "tracing", "kafka", "dev", "audit", "mutate")
 PLACE = re.compile(r"://|^ *--?(i|index|extra-index|f|find-links|trusted-host|e|editable)\b", re.MULTILINE)
 
@@ -65,14 +67,12 @@ def test_every_runtime_pin_is_a_development_pin(kind: str) -> None:
 
 def test_image_installs_no_private_servers() -> None:
     """No lock that the image can be built from has a package of the extra `local`."""
-    kinds = set(re.findall(r"requirements/(\w+)\.lock", (FOLDER.parent / "Dockerfile").read_text()))
-
-    assert kinds == {"runtime", "tracing", "kafka", "audit"}
-    for kind in kinds:
+    assert {"runtime", "tracing", "kafka", "audit"} == IMAGE_KINDS
+    for kind in IMAGE_KINDS:
         assert locked(f"{kind}.lock").keys() & asked("servers.in").keys() == set()
 
 
-@pytest.mark.parametrize("kind", WITH_WHEELS)
+@pytest.mark.parametrize("kind", sorted({*WITH_WHEELS, *IMAGE_KINDS}))
 def test_every_supported_machine_can_install_a_lock(kind: str) -> None:
     """Each pin has a wheel for each machine and Python, so that nothing is compiled."""
     assert find_missing(read_lock(f"{kind}.lock"), read_digests(WHEELS.read_text())) == []

@@ -86,11 +86,15 @@ def require_tools_of(revision: str) -> None:
         raise ValueError(f"{' or '.join(TOOL_SOURCES)} differs from {revision}: check out {revision}, without changes")
 
 
-def export_commit(revision: str, folder: Path) -> None:
-    """Write the files of a commit, with the same permissions under any umask."""
+def archive_commit(revision: str) -> bytes:
+    """Return the files of a commit as a tar file, with the same permissions under any umask."""
     command = ["git", "-C", str(ROOT), "-c", "tar.umask=0022", "archive", "--format=tar", revision]
-    packed = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=STEP_S_MAX).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=STEP_S_MAX).stdout
+
+
+def export_commit(revision: str, folder: Path) -> None:
+    """Write the files of a commit."""
+    with tarfile.open(fileobj=io.BytesIO(archive_commit(revision))) as tar:
         tar.extractall(folder, filter="data")
 
 
