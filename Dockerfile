@@ -2,6 +2,10 @@
 # A release names its digest: `--build-arg BASE=python:3.13-slim@sha256:...`.
 ARG BASE=python:3.13-slim
 FROM $BASE AS build
+# A digest of one architecture would be the base of every architecture: BuildKit only warns.
+ARG TARGETARCH
+RUN base=$(dpkg --print-architecture) && test "${TARGETARCH:-$base}" = "$base" \
+ || { echo "BASE is an image of $base alone, not of $TARGETARCH: name the digest of its index" >&2; exit 1; }
 WORKDIR /src
 # `--build-arg LOCK=tracing` adds the packages of the extra `tracing`; `kafka` likewise.
 ARG LOCK=runtime

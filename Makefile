@@ -242,9 +242,10 @@ dist: setup $(AUDITING)  ## Build the files of a release in dist/: wheel, source
 	@$(BIN)/python -m tests.packaging.build_clients dist $(BUILT_FROM)
 	@$(BIN)/python -m tests.packaging.provenance dist
 
-# BASE= names the image to build on by its digest. The builder of buildx must run both architectures.
+# BASE= names the image to build on by its digest. The builder of buildx must run both architectures, or PLATFORMS= names one.
 image: setup  ## Build the image of a commit for amd64 and arm64 in build/, as an OCI archive with provenance and SBOM
-	@$(BIN)/python -m tests.packaging.build_image --revision $(REVISION) $(if $(BASE),--base '$(BASE)') $(ARGS)
+	@$(BIN)/python -m tests.packaging.build_image --revision $(REVISION) $(if $(BASE),--base '$(BASE)') \
+		$(if $(PLATFORMS),--platforms '$(PLATFORMS)') $(ARGS)
 
 clients: setup $(AUDITING)  ## Build the packages of API clients of a commit in build/clients/
 	@rm -rf build/clients

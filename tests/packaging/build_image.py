@@ -19,20 +19,21 @@ BUILD_S_MAX: Final = 3600
 """Emulation of the other processor takes most of it."""
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 """Processors, as images name them."""
-PLATFORMS: Final = [f"linux/{ARCHITECTURES[machine.processor]}" for machine in MACHINES if machine.system == "linux"]
+PLATFORMS: Final = ",".join(f"linux/{ARCHITECTURES[kind.processor]}" for kind in MACHINES if kind.system == "linux")
 
 
-def list_words(source: Source, base: str) -> list[str]:
+def list_words(source: Source, base: str, platforms: str) -> list[str]:
     """Return the words of the command that builds from an archive on its input.
 
     Args:
         source: The commit, for the labels and the time of the image.
         base: Image that this one is built on, with its digest; none for that of the Dockerfile.
+        platforms: What the image is built for, separated by commas.
     """
     labels = {"version": source.version, "revision": source.commit}
     arguments = {"SOURCE_DATE_EPOCH": source.seconds, **({"BASE": base} if base else {})}
     return [
-        *("docker", "buildx", "build", "--platform", ",".join(PLATFORMS), "--provenance", "mode=max", "--sbom", "true"),
+        *("docker", "buildx", "build", "--platform", platforms, "--provenance", "mode=max", "--sbom", "true"),
         *(word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")),
         *(word for name, value in labels.items() for word in ("--label", f"org.opencontainers.image.{name}={value}")),
         *("--output", f"type=oci,dest=build/redemption-ledger-{source.version}.oci.tar"),
@@ -44,11 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the image of a commit; other arguments go to docker.")
     parser.add_argument("--revision", default="HEAD")
     parser.add_argument("--base", default="", help="image to build on, with its digest: NAME@sha256:...")
+    parser.add_argument("--platforms", default=PLATFORMS, help="all that the locks support, if not given: %(default)s")
     chosen, others = parser.parse_known_args(arguments)
     if shutil.which("docker") is None:
         parser.error("docker is not installed: install Docker with the plugin buildx")
     Path("build").mkdir(exist_ok=True)
-    command = [*list_words(read_source(chosen.revision), chosen.base), *others, "-"]
+    command = [*list_words(read_source(chosen.revision), chosen.base, chosen.platforms), *others, "-"]
     packed = archive_commit(chosen.revision)
     return subprocess.run(command, input=packed, check=False, timeout=BUILD_S_MAX).returncode
 
