@@ -138,3 +138,26 @@ def test_correction_is_offered_for_a_code_of_a_campaign_and_chosen_domains(
     assert len(offered) == 1
     assert other.status_code == 400
     assert right.headers["location"].endswith("?done=correct")
+
+
+def test_events_name_their_order_which_is_not_that_of_the_code(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """A reservation is shown from its beginning, like its waterfall; the page of a code from its newest event."""
+    code = shared_app.issue(make_template(max_uses=2, bound=False))
+    reservation_id, browser = (
+        shared_app.redeem(code, "zoe@example.com").json()["reservation_id"],
+        shared_sign_in("support"),
+    )
+    shared_app.attempt(reservation_id)
+
+    one = read_page(browser.get(f"/support/reservations/{reservation_id}").text).find(
+        "section", aria_labelledby="story"
+    )
+    history = read_page(browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text).find("div", id="lines")
+
+    versions = [
+        [int(line.attributes["data-version"]) for line in part.find_all("li") if "data-version" in line.attributes]
+        for part in (one, history)
+    ]
+    assert "What happened, oldest first" in one.text
+    assert versions[0] == sorted(versions[0])
+    assert versions[1] == sorted(versions[1], reverse=True)

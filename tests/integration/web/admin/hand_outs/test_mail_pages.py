@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.ports import Accepted, OutboundMessage, Outcome
+from domain.ports import CODES_FILE, Accepted, OutboundMessage, Outcome
 from tests.integration.web.admin.hand_outs.lists import create_hand_out
 from tests.integration.web.admin.test_campaigns import create, faults
 from tests.support.clients.app_client import AppClient
@@ -128,3 +128,14 @@ def test_form_keeps_what_it_does_not_have_and_what_the_api_accepted(app: AppClie
 
     assert (rate_only.status_code, with_subject.status_code) == (303, 303)
     assert (shown["per_minute"], shown["texts"]) == (70, {"en": text})
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_form_says_what_variables_stand_for_in_an_email_with_several_codes(admin: StaffBrowser, language: str) -> None:
+    """A text about one code would name the file instead."""
+    page = read_page(admin.get(f"{create_hand_out(admin)}/change?lang={language}").text)
+
+    texts = [each.text for each in page.find_all("p", class_="hint") if "{code}" in each.text]
+
+    assert texts
+    assert [text for text in texts if "{count}" not in text or CODES_FILE not in text] == []
