@@ -195,12 +195,14 @@ def test_page_leads_to_the_histories_that_hold_changes_of_campaigns_and_hand_out
     history = f"/admin/campaigns/{campaign}"
 
     page = read_page(admin.get("/support/audit").text).find("main")
+    about = read_page(admin.get(f"/support/audit?about={campaign}").text).find("main").text
     leads = [
         [link for link in read_page(admin.get(f"/support/audit?about={each}").text).link_targets if "#events" in link]
         for each in (campaign, hand_out)
     ]
 
     assert "Changes of codes, campaigns and hand-outs are not listed here" in page.text
+    assert "Only entries about: campaign Spring Its history" in about
     assert {"/admin/codes", "/admin/campaigns"} <= set(page.link_targets)
     assert leads == [[f"{history}#events"], [f"{history}#events"]]
     assert "campaign ended" in read_page(admin.get(history).text).find("main").text
