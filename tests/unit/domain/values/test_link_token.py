@@ -8,9 +8,11 @@ from domain.values.link_token import (
     DeliveryRef,
     OptOutRef,
     correction_token,
+    joined_token,
     link_token,
     opt_out_token,
     read_correction_token,
+    read_joined_token,
     read_opt_out_token,
     read_token,
 )
@@ -91,3 +93,14 @@ def test_opt_out_token_and_other_tokens_are_not_interchangeable() -> None:
         opt_out_token(b"secret", OptOutRef(UUID(int=8), "red")),
         opt_out_token(b"secret", OptOutRef(UUID(int=7), None)),
     }
+
+
+def test_joined_token_and_correction_token_are_not_interchangeable() -> None:
+    """They have one length, and are in one cookie."""
+    ref = UUID(int=7)
+    joined, correction = joined_token(b"secret", ref), correction_token(b"secret", ref)
+
+    assert len(joined) == len(correction) == 43
+    assert (read_joined_token(b"secret", joined), read_correction_token(b"secret", correction)) == (ref, ref)
+    assert (read_joined_token(b"secret", correction), read_correction_token(b"secret", joined)) == (None, None)
+    assert read_joined_token(b"other", joined) is None
