@@ -25,7 +25,7 @@ FAULTS = """() => {
   const shown = (selector) => [...document.querySelectorAll(selector)].filter(isShown);
   const size = (part) => part.getBoundingClientRect();
   const name = (part) => `${part.localName} ${(part.id || part.textContent || part.name).trim().slice(0, 30)}`;
-  const isSmall = (part) => Math.min(size(part).width, size(part).height) < 24 && size(part).width > 0;
+  const isSmall = (part) => Math.round(Math.min(size(part).width, size(part).height)) < 24 && size(part).width > 0;
   const isInText = (part) => part.closest("p, label, tr:not(:has(th)), time") !== null;
   const controls = shown("a, button, input, select, summary, textarea");
   const targets = controls.filter((part) => !isInText(part) && isSmall(part));
