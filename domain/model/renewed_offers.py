@@ -13,7 +13,7 @@ def renew_offers(before: Campaign | None, event: CampaignEvent, after: Campaign)
     all uses, these follow it, and `renew_offers_after_count` says which offers to make again.
     """
     begins_to_count = isinstance(event, CampaignTermsChanged) and event.counting == "all"
-    is_needed = before is not None and before.waiting and not begins_to_count
+    is_needed = before is not None and before.waiting and not (begins_to_count or isinstance(event, WaitingOfferMade))
     return renew_offers_after_count(before, event, after) if before is not None and is_needed else []
 
 
