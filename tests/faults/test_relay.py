@@ -1,6 +1,6 @@
 """A relay to a real Kafka broker: nothing is missing after kills, and each error says what to do."""
 
-import time
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,7 +172,7 @@ class SlowRecords(list[RelayRecord]):
     def __iter__(self) -> Iterator[RelayRecord]:
         for one in super().__iter__():
             yield one
-            time.sleep(0.02)
+            threading.Event().wait(0.02)
 
 
 def test_acknowledgement_without_an_offset_is_none(broker: KafkaBroker) -> None:
