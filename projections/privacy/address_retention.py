@@ -24,7 +24,10 @@ from projections.storage.bootstrap import LedgerStore
 PAGE_SIZE: Final = 1000
 """Recipients looked at in a run; the next one follows in a minute."""
 CHUNK_SIZE: Final = 5
-"""People erased in one transaction, during which no command is decided and no address is read for sending: 25 ms."""
+"""People erased in one transaction, during which no command is decided and no address is read for sending.
+
+It took 56 to 110 ms while other work kept two cores busy, measured 2026-12-03.
+"""
 RUN_MAX_S: Final = 10.0
 """How long a run may erase, in seconds; the next one continues."""
 START: Final = UUID(int=0)
