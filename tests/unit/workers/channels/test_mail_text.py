@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
 from typing import get_args
@@ -175,3 +175,13 @@ def test_offer_names_the_end_of_its_code(language: Language, words: str) -> None
     assert words in named.html
     assert "KC9W" not in nameless.text + nameless.html
     assert words.partition("KC9W")[0] not in nameless.text
+
+
+@pytest.mark.parametrize(("language", "end"), [("en", "2026-07-02 at 08:05 UTC"), ("zh", "2026-07-02 08:05（UTC）")])
+def test_subject_of_an_offer_names_the_time_at_which_it_ends(language: Language, end: str) -> None:
+    """An offer may last one hour, and many mail programs show the subject only."""
+    ends_at = datetime(2026, 7, 2, 8, 5, tzinfo=UTC)
+    parts = render_parts(replace(MESSAGE, template="waiting_offer", language=language, ends_at=ends_at))
+
+    assert parts.subject.endswith(end)
+    assert end in parts.text
