@@ -114,11 +114,31 @@ def test_escape_closes_the_hits_of_a_search(served_app: ServedApp, open_tab: Tab
     expect(tab.locator("#q")).to_be_focused()
 
 
+def test_key_of_the_search_types_nothing_into_the_empty_field_of_the_search(open_tab: Tab) -> None:
+    """The field has the focus from the start. Later in a text, and without shortcuts, the key types a character."""
+    tab = open_tab(staff="viewer")
+    tab.goto("/support")
+    tab.wait_for_load_state()
+    field = tab.locator("#q")
+    expect(field).to_be_focused()
+    tab.keyboard.type("/li/?")
+    typed = field.input_value()
+    field.fill("")
+    tab.locator("#keys-open").click()
+    tab.locator("#keys-on").uncheck()
+    tab.keyboard.press("Escape")
+    field.focus()
+    tab.keyboard.type("/")
+
+    assert typed == "li/?"
+    expect(field).to_have_value("/")
+
+
 def test_keys_do_nothing_in_fields_with_modifiers_or_turned_off(open_tab: Tab, statement: str) -> None:
     """In fields a key is a character; turned off, in this browser, it stays off on the next page."""
     tab = open_tab(staff="viewer")
     tab.goto("/support")
-    tab.keyboard.type("/j[?")
+    tab.keyboard.type("j/[?")
     typed = tab.input_value("#q")
     tab.goto(statement)
     tab.keyboard.press("Alt+j")
@@ -141,7 +161,7 @@ def test_keys_do_nothing_in_fields_with_modifiers_or_turned_off(open_tab: Tab, s
     tab.get_by_role("button", name="Close").click()
     tab.keyboard.press("j")
 
-    assert typed == "/j[?"
+    assert typed == "j/[?"
     assert [with_modifier, behind_dialog, turned_off, after_reload] == [None] * 4
     assert focused_line(tab) is not None
 

@@ -79,10 +79,15 @@ function isCommandOfOthers(event) {
 }
 
 function onKey(event) {
-  if (!choice.checked || dialog.open || isCommandOfOthers(event) || event.target.closest?.(TYPED_IN)) {
+  if (!choice.checked || dialog.open || isCommandOfOthers(event)) {
     return;
   }
   const row = [...dialog.querySelectorAll("[data-key]")].find((each) => each.dataset.key === event.key.toLowerCase());
+  const field = event.target.closest?.(TYPED_IN);
+  // The empty search field has the focus already.
+  if (field && (row?.dataset.action !== "search" || field.type !== "search" || field.value)) {
+    return;
+  }
   if (row?.dataset.action === "follow" && findLink() === null) {
     return;
   }

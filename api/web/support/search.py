@@ -71,7 +71,9 @@ def search(support: SupportContext, typed: str, language: Language) -> list[Sear
         reason = "message" if _IN_MESSAGE_ID.match(typed, number.end()) else "id"
         return [replace(result, reason=reason) for result in _search_id(support, parse_id("q", number[0]), language)]
     if "@" in typed or "\uff20" in typed:
-        return _search_address(support, typed)
+        results = _search_address(support, typed)
+        # The key that leads to the search may be typed into its field before the script swallows it.
+        return results if results or not typed.startswith("/") else _search_address(support, typed[1:])
     for code_id in filter(None, support.reader.find_possible_codes(list_pasted_codes(typed))):
         if (row := support.reader.find_balance(code_id)) is not None:
             code, suffix = code_from_named_row(row), support.reader.find_suffix(code_id)
@@ -175,7 +177,7 @@ def _count_up_to(most: int, counted: int) -> str:
 def _search_suffix(support: SupportContext, typed: str, language: Language) -> list[SearchResult]:
     """Return codes with this suffix: the first ones, and a page with all if there are more."""
     try:
-        suffix = normalize_code(typed.lstrip("…."))
+        suffix = normalize_code(typed.lstrip("…./"))
     except MalformedCodeError:
         return []
     if len(suffix) > SUFFIX_LENGTH:

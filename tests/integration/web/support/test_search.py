@@ -52,6 +52,8 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
     assert search(f"it says {link} is not valid") == f"/support/reservations/{reservation_id}"
     person = search(EMAIL.upper())
     assert {search(f"Li Wei <{EMAIL}>"), search(f"mailto:{EMAIL}"), search(EMAIL.replace("@", "\uff20"))} == {person}
+    assert search(f"/{EMAIL}") == person
+    assert search(f"/{code}") == search(f"/{code[-4:]}") == f"/support/codes/{code_id}"
     assert person.startswith("/support/people/")
     assert read_page(browser.get(person).text).find_all(href=f"/support/reservations/{reservation_id}")
 
