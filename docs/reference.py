@@ -172,7 +172,7 @@ def _problem_lines() -> Iterator[str]:
     yield ""
     keys = [key for path in catalog_paths("en") for key in REFUSAL_KEY.findall(path.read_text("utf-8"))]
     for code in sorted({code for code, _ in keys}):
-        variants = sorted({name for owner, name in keys if owner == code} - {"title", "detail"})
+        variants = sorted({name for owner, name in keys if owner == code and not name.startswith("title")} - {"detail"})
         texts = [say(key) for name in ("detail", *variants) if say.knows(key := f"refusal.{code}.{name}")]
         yield f"## `{code}`\n"
         yield f"**{status_of(code)}: {say(f'refusal.{code}.title')}**\n"

@@ -25,15 +25,17 @@ SHOWN_IN_SECONDS_BELOW: Final = 100
 SHOWN_IN_MINUTES_BELOW: Final = 100 * SECONDS_PER_MINUTE
 
 
-def refusal_title(code: str, language: Language) -> str:
+def refusal_title(code: str, language: Language, why: object = None) -> str:
     """Return the title of a refusal or error, in a few words.
 
     Args:
         code: Stable code of a refusal or error, such as CODE_EXHAUSTED.
         language: Of the answer.
+        why: The reason, for a page. The title of a problem document is the same for each (RFC 9457, section 3.1.3).
     """
     say = translator(language)
-    return say(f"{_refusal_key(say, code)}.title")
+    title = f"{_refusal_key(say, code)}.title"
+    return say(_first_known(say, f"{title}_{why}", title))
 
 
 def refusal_detail(code: str, language: Language, **facts: object) -> str:
@@ -46,7 +48,8 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
             `taken`, the uses that a limit has to leave room for; `scope` that a key lacks; `starts_at`, the time
             from which the request may succeed; `in_use`, the uses by the name of the limit that they exceed;
             `approval_id`, the proposal that waits for a second person; `variables` of a text without a value;
-            `address`, the IP address that a key is refused from; `mailbox`, masked, as which an address counts.
+            `address`, the IP address that a key is refused from; `mailbox`, masked, as which an address counts;
+            `waiting_list`, whether the person may join the one of the campaign.
     """
     say = translator(language)
     base = _refusal_key(say, code)
@@ -54,7 +57,9 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     if isinstance(in_use, Mapping):
         sentences = (say(f"{base}.{name}", taken=uses) for name, uses in in_use.items())
         return LANGUAGE_ROWS[language].space.join(sentences)
-    why, variables = f"{base}.{facts.get('why')}", facts.get("variables")
+    why, variables = f"{base}.{facts.get('why', 'detail')}", facts.get("variables")
+    if facts.get("waiting_list") and say.knows(listed := f"{why}_waiting_list"):
+        return say(listed)
     if isinstance(variables, list):
         return say(why, variables=", ".join(f"{{{name}}}" for name in variables))
     seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"

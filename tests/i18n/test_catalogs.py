@@ -147,6 +147,7 @@ FAMILIES: Final = {
     "refusal.PERSON_LIMIT.detail_mailbox",
     *(f"explain.campaign.{rule}" for rule in ("by_address", "by_mailbox")),
     "refusal.FORBIDDEN.detail_scope",
+    *(f"refusal.CAMPAIGN_EXHAUSTED.{text}" for text in ("title_kept", "kept_waiting_list", "detail_waiting_list")),
     "refusal.APPROVAL_REQUIRED.detail_approval_id",
     *(f"page.approval.{part}.{kind}" for part in ("kind", "subject") for kind in get_args(ApprovalKind)),
     *(f"page.approval.{part}.{state}" for part in ("state", "help") for state in get_args(ApprovalState)),

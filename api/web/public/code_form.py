@@ -18,6 +18,13 @@ def may_wait(error: ApplicationError) -> bool:
     return bool(error.facts.get("waiting_list"))
 
 
+def describe_refusal(error: ApplicationError, language: Language, **facts: object) -> dict[str, str]:
+    """Return title and detail of a refusal, as the pages show them. `facts` replace those of the refusal."""
+    facts = {**error.facts, **facts}
+    title = refusal_title(error.code, language, facts.get("why"))
+    return {"title": title, "detail": refusal_detail(error.code, language, **facts)}
+
+
 def render_code_form(
     request: Request,
     template: str,
@@ -43,8 +50,7 @@ def render_code_form(
     refusal = wrong_field = None
     if error is not None:
         wrong_field = ERROR_CODES[error.code].field
-        detail = refusal_detail(error.code, language, **error.facts)
-        refusal = {"title": refusal_title(error.code, language), "detail": detail}
+        refusal = describe_refusal(error, language)
     return page(
         request,
         template,

@@ -8,10 +8,9 @@ from fastapi.responses import JSONResponse, Response
 from api.errors import ERROR_CODES, ApplicationError
 from api.http.dependencies import TheServices
 from api.http.problems import retry_headers, status_of
-from api.i18n.messages import refusal_detail, refusal_title
 from api.use_cases.hand_outs.opened_forms import record_opened_form
 from api.use_cases.redeem import redeem
-from api.web.public.code_form import may_wait, render_code_form
+from api.web.public.code_form import describe_refusal, may_wait, render_code_form
 from api.web.public.typed_values import TypedAgain, explain_refusal, find_pasted_code, find_typed_again, read_address
 from api.web.public.visitor import get_visitor, remember_token
 from api.web.rendering import choose_language, see_other
@@ -89,8 +88,7 @@ def wants_json(request: Request) -> bool:
 
 def _render_json(error: ApplicationError, language: Language) -> Response:
     headers = {"Content-Language": language, **retry_headers(error.retry_after_s)}
-    title, detail = refusal_title(error.code, language), refusal_detail(error.code, language, **error.facts)
-    return JSONResponse({"code": error.code, "title": title, "detail": detail}, status_of(error.code), headers)
+    return JSONResponse({"code": error.code, **describe_refusal(error, language)}, status_of(error.code), headers)
 
 
 def render_invite(

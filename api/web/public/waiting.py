@@ -11,9 +11,9 @@ from fastapi.responses import Response
 from api.errors import ApplicationError
 from api.http.dependencies import TheServices
 from api.http.problems import status_of
-from api.i18n.messages import refusal_detail, refusal_title
 from api.use_cases.waiting_lists.places import ShownPlace, find_shown_place, join, leave, take_offered_use
 from api.web.masking import mask_if_known
+from api.web.public.code_form import describe_refusal
 from api.web.public.invite import render_invite
 from api.web.public.typed_values import find_pasted_code
 from api.web.public.visitor import find_token, get_visitor, has_joined, remember_token
@@ -78,10 +78,8 @@ def _render(
     request: Request, services: TheServices, place: ShownPlace, error: ApplicationError | None = None
 ) -> Response:
     language = choose_language(request, services.settings.default_language)
-    refusal = None
-    if error is not None:
-        detail = refusal_detail(error.code, language, **error.facts)
-        refusal = {"title": refusal_title(error.code, language), "detail": detail}
+    # Those who have a place are not invited to join.
+    refusal = None if error is None else describe_refusal(error, language, waiting_list=False)
     status = status_of(error.code) if error is not None else 404 if place.state == "invalid" else 200
     visitor, use = get_visitor(request), place.use
     is_own = place.place_id is not None and has_joined(services, visitor, place.place_id)

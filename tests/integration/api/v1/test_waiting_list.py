@@ -85,6 +85,29 @@ def test_refused_customer_joins_by_the_page_and_takes_the_offered_use(app: AppCl
     assert "You took a use You took it on 20" in ended
 
 
+@pytest.mark.parametrize(
+    ("language", "used_up", "heading", "next_step"),
+    [
+        ("en", "Campaign used up", "Remaining uses are kept", "No use was taken. You can join the list."),
+        ("zh", "活动次数已用完", "剩余次数已为他人保留", "没有扣除次数。您可以加入该名单。"),
+    ],
+)
+def test_refusal_of_uses_for_the_list_says_so_and_names_the_list(
+    app: AppClient, campaign: dict[str, Any], language: str, used_up: str, heading: str, next_step: str
+) -> None:
+    """In the notice above the button that joins. The title of the problem document is that of its code."""
+    headers = {"Accept": "text/html", "Accept-Language": language}
+    wait(app, campaign, "li@example.com")
+    give_back_and_offer(app, campaign)
+    form = {"email": "visitor@example.com", "code": campaign["code"]}
+    notice = read_page(app.client.post("/invite", data=form, headers=headers).text).find(id="notice").text
+    problem = app.redeem(campaign["code"], form["email"], headers={"Accept-Language": language}).json()
+
+    assert [text in notice for text in (heading, next_step, used_up)] == [True, True, False]
+    assert problem["title"] == used_up
+    assert problem["detail"].endswith(next_step)
+
+
 def test_page_of_a_place_shows_the_address_only_to_the_browser_that_joined(
     app: AppClient, campaign: dict[str, Any]
 ) -> None:
