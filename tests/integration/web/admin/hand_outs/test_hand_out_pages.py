@@ -350,6 +350,23 @@ def test_start_warns_of_more_codes_than_uses(admin: StaffBrowser, max_uses: str,
 
     assert ("no recipients yet" in empty, "no recipients yet" in question) == (True, False)
     assert ("Uses left in the campaign: 1." in question) is is_warned
+    assert ("People who redeem after the uses are gone are refused." in question) is is_warned
+
+
+@pytest.mark.parametrize(
+    ("language", "offered", "refused"),
+    [("en", "offered a place on the waiting list", "refused"), ("zh", "可以加入候补名单", "拒绝")],
+)
+def test_start_with_too_few_uses_names_the_waiting_list_of_the_campaign(
+    admin: StaffBrowser, language: str, offered: str, refused: str
+) -> None:
+    """Instead of the refusal that those get who redeem in a campaign without one."""
+    path = f"{create(admin, max_uses='1', waiting_hours='24')}/hand-outs"
+    hand_out = str(admin.submit(path, path, name="Newsletter", nonce=uuid4().hex).headers["location"])
+    upload(admin, hand_out, b"email\na@example.com\nb@example.com\n")
+    question = read_page(admin.get(f"{hand_out}/resume?lang={language}").text).find("main").text
+
+    assert (offered in question, refused in question) == (True, False)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
