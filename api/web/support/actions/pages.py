@@ -49,9 +49,10 @@ from api.web.support.campaign_of_code import count_waiting
 from api.web.support.reservation_page import get_reservation
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.errors import Refusal
-from domain.ports import Language
+from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import DAYS, USES
+from projections.repositories.group_channels import GroupChannelRepository
 
 LIMIT: Final = next(term for term in TERMS if term.name == "max_uses")
 OVER_SHOWN_MAX: Final = 20
@@ -71,6 +72,7 @@ class Subject:
         last_request: The request that changed the subject last.
         has_access: Whether its invitation gave access that still exists.
         is_accepted: Whether that invitation was accepted, so that a refund must say what becomes of the access.
+        needs_manual_removal: Whether the channel that would be asked to remove that access cannot do so.
         words: Text keys of the actions whose texts differ.
         waiting: People who wait for a use of the campaign of the code.
     """
@@ -83,6 +85,7 @@ class Subject:
     last_request: str | None = None
     has_access: bool = False
     is_accepted: bool = False
+    needs_manual_removal: bool = False
     words: Mapping[SupportAction, str] = field(default_factory=dict)
     waiting: int = 0
 
@@ -286,9 +289,16 @@ def _reservation(support: SupportContext, reservation_id: UUID) -> Subject:
         last_request=reservation.staff_request_id,
         has_access=reservation.has_active_access,
         is_accepted=reservation.has_active_access and reservation.accepted_at is not None,
+        needs_manual_removal=reservation.has_active_access and not _may_remove_access(support, reservation.group),
         words={action: text_key(action, reservation) for action in list_reservation_actions(reservation)},
         waiting=count_waiting(support, code),
     )
+
+
+def _may_remove_access(support: SupportContext, group: str | None) -> bool:
+    """Return whether the channel of a group can remove access. Without its own, the group has that of emails."""
+    channel = GroupChannelRepository(support.services.storage).list_kinds_by_group().get(group or "")
+    return channel is not None and channel not in EMAIL_CHANNELS
 
 
 def _code(support: SupportContext, code_id: UUID) -> Subject:

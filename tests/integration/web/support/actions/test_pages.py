@@ -9,11 +9,13 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordMailReport
+from projections.repositories.group_channels import GroupChannelRepository
 from tests.integration.web.support.actions.test_action_forms import SignIn, kinds, reserved, seen_on
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
+from workers.channels.registry import channel_kinds
 
 
 @pytest.mark.parametrize(("action", "bounced"), [("refund", False), ("resolve-refunded", True)])
@@ -63,6 +65,26 @@ def test_refund_says_per_choice_what_ends_and_the_page_then_names_one_end(
     assert lead == "The use returns to the code."
     assert asked.text.count("link in the email stops working") == 2
     assert [row for row in rows if "ccess" in row] == ["Access revoked", "Access removal"]
+
+
+@pytest.mark.parametrize(
+    ("language", "says"), [("en", "remove it where it was granted"), ("zh", "请在授予访问权限处收回")]
+)
+def test_refund_says_in_advance_that_access_by_email_is_removed_manually(
+    shared_app: AppClient, shared_sign_in: SignIn, language: str, says: str
+) -> None:
+    """The external system of a group removes it, so nothing is said there."""
+    services, group, browser = shared_app.services, f"group-{uuid4()}", shared_sign_in("support")
+    settings, ids = {"url": "https://team.example.com/"}, (uuid4(), uuid4())
+    GroupChannelRepository(services.storage).enable(group, channel_kinds()["webhook"], settings, ids, services.now())
+
+    def ask(group: str | None) -> str:
+        reservation_id = reserved(shared_app, shared_app.issue(make_template(group=group)))
+        shared_app.attempt(reservation_id)
+        page = browser.get(f"/support/reservations/{reservation_id}/acts/refund?lang={language}")
+        return read_page(page.text).find("fieldset").text
+
+    assert [says in ask(each) for each in (None, f"other-{group}", group)] == [True, True, False]
 
 
 def test_preview_of_a_revocation_shows_the_reservations_that_stay(
