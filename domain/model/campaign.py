@@ -108,6 +108,11 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         available = self.available
         return None if available is None else available - self.count_ahead(recipient_id)
 
+    @property
+    def for_waiting(self) -> int:
+        """Uses that are left for the people on its waiting list; others can take what is left beyond them."""
+        return 0 if self.available is None else max(0, min(self.available, len(self.waiting)))
+
     def count_ahead(self, recipient_id: UUID) -> int:
         """Return how many people on its waiting list are ahead of a person."""
         return count_ahead(self.waiting, recipient_id) if self.waiting else 0

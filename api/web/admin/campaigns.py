@@ -53,6 +53,7 @@ from api.web.support.rejected_requests import (
     url_of_rejections,
 )
 from api.web.support.view_models import ShownStream, name_code_state
+from domain.commands.campaign.campaign_limits import count_only_for_waiting
 from domain.errors import TermsConflict
 from domain.events.campaign import CampaignTerms
 from domain.model.campaign import Campaign, CampaignState
@@ -421,6 +422,8 @@ def _render_campaign(
         actions=_list_actions(campaign),
         counted_max=REJECTIONS_COUNTED_MAX,
         places=name_places(admin.services, campaign.waiting[:PLACES_SHOWN]),
+        for_waiting=campaign.for_waiting,
+        only_for_waiting=count_only_for_waiting(campaign, None, now),
         cursor=view.cursor,
         **_list_parts(admin, balance, view, now, language),
         **_load_history(admin, staff, campaign, campaign, view, language),

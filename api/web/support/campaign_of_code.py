@@ -6,6 +6,7 @@ from uuid import UUID
 
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
+from domain.commands.campaign.campaign_limits import count_only_for_waiting
 from domain.model.redeem_code import RedeemCode
 from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.campaign_list import CampaignReader
@@ -14,15 +15,19 @@ from projections.read_models.campaign_list import CampaignReader
 def describe_campaign_of(support: SupportContext, code: RedeemCode | None, now: datetime) -> dict[str, Any] | None:
     """Return the campaign of a code as it is now, for the template `campaign_of_code.html`; None without one.
 
-    The state is that of the campaign itself: the first reason why its codes refuse everyone, or active.
+    The state is that of the campaign itself: the first reason why its codes refuse everyone, or active. An active one
+    may have uses `only_for_waiting`: it refuses everyone who is not on its waiting list.
     """
     storage = support.services.storage
     campaign = CampaignReader(storage).find_campaign_state(code.campaign_id) if code and code.campaign_id else None
     if code is None or campaign is None:
         return None
+    campaign = campaign.without_expired_offers(now)
     return {
         "campaign": campaign,
+        "for_waiting": campaign.for_waiting,
         "campaign_state": campaign.state(now),
+        "only_for_waiting": count_only_for_waiting(campaign, code, now),
         "left_today": campaign.find_available_on_day(now),
         "handed_out": _describe_hand_out(support, code.code_id),
     }

@@ -152,7 +152,7 @@ def check_campaign_limits(
     recipient_id, _ = recipient
     places = () if keeps_use and freed else _find_ahead(campaign.without_expired_offers(at), working_set, recipient_id)
     ahead, left = len(places), None if campaign.available is None else campaign.available + len(freed)
-    if left is not None and 1 <= left <= ahead:
+    if left is not None and _is_for_ahead(left, ahead):
         raise CampaignExhausted(waiting_list=True, why="kept")
     if (
         left is not None and left >= 1 and _is_code_kept(code, places, freed_of_code)
@@ -231,6 +231,27 @@ def check_shared_use_left(
     is_full = any(left is not None and left - ahead < 1 for left in lefts)
     if is_full or (limit is not None and working_set.count_uses_of_person(campaign, reservation.recipient_id) >= limit):
         raise ReservationNotResolvable("no_free_use")
+
+
+def count_only_for_waiting(campaign: Campaign, code: RedeemCode | None, at: datetime) -> int:
+    """Return how many uses are left for people on the waiting list alone; 0 if others can take one, or no use is left.
+
+    The uses are those of the campaign, of the UTC day, or of a code whose uses are kept; the fewest of them. None is
+    kept while the state of the campaign refuses everyone.
+    """
+    campaign = campaign.without_expired_offers(at)
+    if campaign.state(at) != "active":
+        return 0
+    lefts = campaign.available, campaign.find_available_on_day(at)
+    fewest = [left for left in lefts if left is not None and _is_for_ahead(left, len(campaign.waiting))]
+    if code is not None and code.available is not None and _is_code_kept(code, campaign.waiting):
+        fewest.append(max(0, code.available))
+    return min(fewest, default=0)
+
+
+def _is_for_ahead(left: int, ahead: int) -> bool:
+    """Return whether all uses that are left are for the people ahead."""
+    return 1 <= left <= ahead
 
 
 def _is_code_kept(code: RedeemCode, ahead: WaitingPlaces, freed: int = 0) -> bool:

@@ -1,0 +1,68 @@
+"""A use that comes back is kept for a person on the waiting list: no page says that others can redeem it."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from domain.commands.campaign.waiting_list import OfferUses
+from domain.commands.context import CommandContext
+from tests.integration.web.admin.test_campaigns import create
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import Element, read_page
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
+
+SignIn = Callable[..., StaffBrowser]
+NOTICE = "Uses that are kept for people on the waiting list: 1. Others are refused."
+
+
+def offer_use(app: AppClient, admin: StaffBrowser, first: str, *others: str) -> tuple[str, str]:
+    """Return a use for which others wait, and offer it; the path of the campaign, and the code."""
+    path = create(admin, name="Spring", max_uses="1", waiting_hours="24")
+    campaign_id = path.rpartition("/")[2]
+    order = {"campaign": campaign_id, "max_uses": 9, "open": True}
+    code = app.client.post("/api/v1/codes", json=order, headers=app.key("admin")).json()[0]["code"]
+    reservation_id = app.redeem(code, f"before-{first}").json()["reservation_id"]
+    for email in (first, *others):
+        app.client.post("/api/v1/public/waiting-list", json={"email": email, "code": code})
+    refund = {"note": "x", "revoke_access": False}
+    app.client.post(f"/api/v1/reservations/{reservation_id}/refund", json=refund, headers=app.key("admin"))
+    context = CommandContext(now=app.services.now(), actor="sweep")
+    app.services.storage.ledger.execute_one(OfferUses(context=context, campaign_id=UUID(campaign_id)))
+    return path, code
+
+
+def numbers(main: Element) -> dict[str, str]:
+    """The numbers of a page by their names, without the links to their explanations."""
+    return {
+        name.text: value.text.removesuffix("Show why").strip()
+        for name, value in zip(main.find_all("dt"), main.find_all("dd"), strict=True)
+    }
+
+
+def test_code_says_that_its_last_use_is_for_a_person_who_waits(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """As the redeem request of a visitor does; the uses that are left say how many of them."""
+    admin = shared_sign_in("admin")
+    _, code = offer_use(shared_app, admin, "code@three.example")
+
+    refused = shared_app.redeem(code, "visitor@three.example").json()
+    main = read_page(admin.get(f"/support/codes/{code_id_of(shared_app, code)}").text).find("main")
+
+    assert refused["code"] == "CAMPAIGN_EXHAUSTED"
+    assert main.find("p", class_="as-of").text == f"Campaign · Spring · Only for the waiting list {NOTICE}"
+    assert numbers(main)["Campaign: uses left"] == "1 / 1"
+    assert numbers(main)["Campaign: kept for the waiting list"] == "1"
+
+
+def test_campaign_leads_with_what_visitors_meet(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """A larger limit leaves uses for visitors: then its codes can be redeemed, and one use is kept."""
+    admin = shared_sign_in("admin")
+    path, _ = offer_use(shared_app, admin, "campaign@three.example")
+    campaign = f"/api/v1/campaigns/{path.rpartition('/')[2]}"
+
+    full = read_page(admin.get(path).text).find("article", id="campaign")
+    shared_app.client.patch(campaign, json={"max_uses": 3}, headers=shared_app.key("admin"))
+    free = read_page(admin.get(path).text).find("article", id="campaign")
+
+    assert full.find("p", class_="lead").text == NOTICE
+    assert free.find("p", class_="lead").text == "Its codes can be redeemed."
+    assert [numbers(each)["available"] for each in (full, free)] == ["1", "3"]
+    assert ["Of the available uses, kept for them: 1." in each.text for each in (full, free)] == [True, True]
