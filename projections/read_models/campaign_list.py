@@ -123,6 +123,11 @@ class CampaignReader:
         rows = self._db.fetch_all(ReadModelsSql.use_of_waiting_place, place_id)
         return PlaceUse(*rows[0]) if rows else None
 
+    def list_open_places(self, recipient_id: UUID, limit: int) -> list[tuple[Campaign, UUID]]:
+        """Return the campaigns on whose waiting lists a recipient is, each with the place, in the order of joining."""
+        rows = self._db.fetch_all(ReadModelsSql.open_waiting_places_of_recipient, recipient_id, limit)
+        return [(CAMPAIGNS.read_back(row), row[-1]) for row in rows]
+
     def count_uses_of_person(self, campaign: Campaign, recipient_id: UUID) -> int:
         """Return how many uses of a campaign a recipient has reserved or counted, as the campaign counts persons.
 

@@ -23,6 +23,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     middle_waits: LiteralString
     busiest_codes: LiteralString
     use_of_waiting_place: LiteralString
+    open_waiting_places_of_recipient: LiteralString
     waiting_now: LiteralString
     kept_access: LiteralString
     held_of_code: LiteralString

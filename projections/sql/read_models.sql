@@ -85,6 +85,11 @@ FROM waiting_places p JOIN reservations r USING (recipient_id) JOIN code_balance
 WHERE p.place_id = %s AND b.campaign_id = p.campaign_id AND r.kind = 'redeem' AND r.reserved_at >= p.joined_at
 ORDER BY r.reserved_at LIMIT 1;
 
+-- name: open_waiting_places_of_recipient
+-- The places that are still on the list of their campaign, with the campaign.
+SELECT c.*, p.place_id FROM waiting_places p JOIN campaigns c ON c.campaign_id = p.campaign_id
+WHERE p.recipient_id = %s AND strpos(c.waiting, p.place_id::text) > 0 ORDER BY p.joined_at, p.place_id LIMIT %s;
+
 -- name: waiting_now
 SELECT
     (SELECT count(*) FROM reservations WHERE due_at <= %(now)s) AS due,

@@ -230,6 +230,7 @@ SMALL: Final[Mapping[str, int]] = {
     "api.web.support.history.balance_chart:MARKS_MAX": 3,
     "api.web.support.history.person_page:RESERVATIONS_PER_PAGE": 2,
     "api.web.support.history.person_page:HAND_OUTS_PER_PAGE": 2,
+    "api.web.support.history.person_page:PLACES_SHOWN": 2,
     "api.web.support.history.person_page:LINES_PER_PAGE": 3,
     "api.web.support.history.waterfall:SPANS_MAX": 6,
     "api.web.support.history.what_if_page:EVIDENCE_OF_ACTION_MAX": 2,

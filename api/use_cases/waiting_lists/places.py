@@ -165,6 +165,23 @@ def list_places(services: LedgerServices, campaign_id: UUID) -> list[WaitingRow]
     return name_places(services, campaign.waiting)
 
 
+def list_places_of(
+    services: LedgerServices, recipient_id: UUID, limit: int
+) -> list[tuple[Campaign, int, WaitingPlace]]:
+    """Return the places on which a recipient waits now, with campaign and number from 1, in the order of joining.
+
+    A place whose offer has passed, or whose campaign has ended, is left out as on the page of the place.
+    """
+    now = services.now()
+    return [
+        (campaign, number, place)
+        for campaign, place_id in CampaignReader(services.storage).list_open_places(recipient_id, limit)
+        if not campaign.has_ended(now)
+        for number, place in enumerate(campaign.without_expired_offers(now).waiting, 1)
+        if place.place_id == place_id
+    ]
+
+
 def name_places(services: LedgerServices, places: Sequence[WaitingPlace]) -> list[WaitingRow]:
     """Return places with the masked addresses of their people; None for those who were erased."""
     addresses = services.reader.find_recipients([place.recipient_id for place in places]) if places else {}

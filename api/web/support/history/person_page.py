@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from api.errors import ApplicationError
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.use_cases.hand_outs.hand_out_actions import list_handed_out
+from api.use_cases.waiting_lists.places import list_places_of
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
@@ -39,6 +40,8 @@ from projections.repositories.staff_accounts import list_views
 
 RESERVATIONS_PER_PAGE: Final = 10
 HAND_OUTS_PER_PAGE: Final = 10
+PLACES_SHOWN: Final = 50
+"""Most places on waiting lists; the pages of the campaigns have the others."""
 LINES_PER_PAGE: Final = 20
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -86,6 +89,10 @@ def show_person(
             for row in hand_out_page.rows
         ],
         next_hand_outs=hand_out_page.next,
+        waiting=[
+            (campaign, number, place, support.reader.find_suffix(place.code_id))
+            for campaign, number, place in list_places_of(support.services, recipient_id, PLACES_SHOWN)
+        ],
         done=params.done,
         recipient_id=recipient_id,
         opt_outs=OptOutRepository(support.services.storage).list_of(recipient_id),
@@ -117,6 +124,7 @@ def show_rejected_attempts(
         address=None,
         next=None,
         handed_out=[],
+        waiting=[],
         done="",
         opt_outs=[],
         suppressed=[],

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from uuid import UUID
 
+import pytest
+
 from domain.commands.campaign.waiting_list import OfferUses
 from domain.commands.context import CommandContext
 from tests.integration.web.admin.test_campaigns import create
@@ -66,3 +68,26 @@ def test_campaign_leads_with_what_visitors_meet(shared_app: AppClient, shared_si
     assert free.find("p", class_="lead").text == "Its codes can be redeemed."
     assert [numbers(each)["available"] for each in (full, free)] == ["1", "3"]
     assert ["Of the available uses, kept for them: 1." in each.text for each in (full, free)] == [True, True]
+
+
+@pytest.mark.parametrize("role", ["viewer", "support"])
+def test_customer_who_waits_has_their_places_on_their_page(
+    shared_app: AppClient, shared_sign_in: SignIn, role: str
+) -> None:
+    """In order, with the campaign and until when a use is offered; a place that has ended is not shown."""
+    browser, admin = shared_sign_in(role), shared_sign_in("admin")
+    names = [f"{name}-{role}@three.example" for name in ("li", "wang")]
+    path, _ = offer_use(shared_app, admin, *names)
+    people = [str(browser.search(name).headers["location"]) for name in names]
+
+    sections = [read_page(browser.get(person).text).find("section", aria_labelledby="waiting") for person in people]
+    (first,), (second,) = (
+        [row.texts("th", "td") for row in section.find("tbody").find_all("tr")] for section in sections
+    )
+    admin.submit(f"{path}/end", f"{path}/end", reason="the fair is over")
+    after = browser.get(people[0])
+
+    assert (first[:2], second[:2]) == (["Spring", "1"], ["Spring", "2"])
+    assert (bool(first[-1]), bool(second[-1])) == (True, False), "the offer to the first one has an end"
+    assert all(path in section.link_targets for section in sections)
+    assert (after.status_code, 'id="waiting"' in after.text) == (200, False)
