@@ -29,7 +29,9 @@ NEEDED = """
     UNION SELECT recipient_id FROM opt_outs
     UNION SELECT recipient_id FROM suppressed_addresses
     UNION SELECT h.recipient_id FROM handed_out_codes h JOIN code_balances b USING (code_id)
+        JOIN handed_out_codes m ON m.code_id = coalesce(h.line_id, h.code_id)
         WHERE b.used + b.reserved = 0 AND coalesce(b.expires_at, 'infinity') > now() + interval '10 days'
+        AND NOT (m.mail = 1 AND m.mail_state IN ('failed', 'bounced', 'skipped'))
     UNION SELECT l.recipient_id FROM hand_out_recipients l
         WHERE NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = l.code_id)
     UNION SELECT r.recipient_id FROM reservations r
