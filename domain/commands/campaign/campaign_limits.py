@@ -154,9 +154,8 @@ def check_campaign_limits(
     ahead, left = len(places), None if campaign.available is None else campaign.available + len(freed)
     if left is not None and _is_for_ahead(left, ahead):
         raise CampaignExhausted(waiting_list=True, why="kept")
-    if (
-        left is not None and left >= 1 and _is_code_kept(code, places, freed_of_code)
-    ):  # a place by this code would lead to no use
+    # Without a waiting list in the answer: a place by this code would lead to no use.
+    if left is not None and left >= 1 and _is_code_kept(code, places, freed_of_code):
         raise CampaignExhausted(why="kept")
     if left is not None and left < 1:
         waits = {} if campaign.terms.waiting_hours is None else {"waiting_list": True}

@@ -308,7 +308,7 @@ def test_person_who_redeems_again_in_between_is_kept(bench: LedgerBench, monkeyp
     erase_unaccepted = PersonEraser.erase_unaccepted
 
     def redeem_first(eraser: PersonEraser, recipient_id: UUID, now: datetime, before: datetime) -> bool:
-        with ThreadPoolExecutor(1) as other:  # a thread of its own has a transaction of its own
+        with ThreadPoolExecutor(1) as other:  # another thread has another transaction
             other.submit(lambda: bench.redeem(bench.issue(), "li@example.com")).result()
         return erase_unaccepted(eraser, recipient_id, now, before)
 
@@ -340,7 +340,7 @@ def test_redemption_between_the_decision_and_the_erasure_has_its_address(
         assert decided.wait(WAIT_S_MAX)
         return bench.redeem(code, "li@example.com")
 
-    with ThreadPoolExecutor(1) as other:  # a thread of its own has a transaction of its own
+    with ThreadPoolExecutor(1) as other:  # another thread has another transaction
         redeem = other.submit(redeem_once_decided)
         assert erase(bench, now) == 1
         reservation_id = done(redeem.result()).require_reservation().reservation_id
