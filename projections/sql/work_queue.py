@@ -19,7 +19,7 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     impossible_times_of_the_log: LiteralString
     accept_times_of_the_log: LiteralString
     begin_removal: LiteralString
-    forget_access_marks: LiteralString
+    give_back_access: LiteralString
     prune_access_marks: LiteralString
     prune_test_emails: LiteralString
     prune_issue_keys: LiteralString

@@ -57,9 +57,17 @@ WHERE r.access_due_at > %(now)s AND b.last_at > %(impossible)s AND EXISTS (
 )
 ORDER BY r.access_due_at DESC LIMIT %(limit)s;
 
--- name: forget_access_marks
--- Not those that another worker has by now.
-DELETE FROM access_marks WHERE reservation_id = ANY(%s) AND next_at = %s;
+-- name: give_back_access
+-- Not what another worker has by now. A mark that names a removal without a recorded outcome ends, and keeps its number.
+WITH given_back AS (
+    UPDATE access_marks SET next_at = %(leased_at)s
+    WHERE reservation_id = ANY(%(reservation_ids)s::uuid[]) AND next_at = %(until)s
+        AND attempt IS NOT NULL AND NOT reservation_id = ANY(%(recorded_ids)s::uuid[])
+    RETURNING reservation_id
+)
+DELETE FROM access_marks
+WHERE reservation_id = ANY(%(reservation_ids)s::uuid[]) AND next_at = %(until)s
+    AND reservation_id NOT IN (SELECT reservation_id FROM given_back);
 
 -- name: prune_access_marks
 -- Not those that say which removal a lost worker asked for, as long as it may be asked for again.

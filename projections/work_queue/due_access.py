@@ -1,6 +1,6 @@
 """Access grants about which something is due."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -56,10 +56,20 @@ class DueAccessRows:
             values = (attempt, reservation_id, leased_at + self.lease)
             return conn.execute(WorkQueueSql.begin_removal, values).rowcount > 0
 
-    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
-        """End leases that began at a time: any worker may lease what is due next."""
+    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime, recorded_ids: Collection[UUID]) -> None:
+        """End leases that began at a time: any worker may lease what is due next.
+
+        A removal that a worker asked for keeps its number unless its outcome is among `recorded_ids`, so that the next
+        worker records it as lost.
+        """
+        params = {
+            "reservation_ids": list(reservation_ids),
+            "recorded_ids": list(recorded_ids),
+            "leased_at": leased_at,
+            "until": leased_at + self.lease,
+        }
         with self._datastore.get_connection() as conn:
-            conn.execute(WorkQueueSql.forget_access_marks, (list(reservation_ids), leased_at + self.lease))
+            conn.execute(WorkQueueSql.give_back_access, params)
 
     def find_impossible(self, now: datetime) -> list[UUID]:
         """Return reservations whose access may have a due time that was stored before the clock went back."""

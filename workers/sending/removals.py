@@ -7,7 +7,7 @@ again.
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -50,8 +50,8 @@ class DueAccessQueue(Protocol):
     def begin_removal(self, reservation_id: UUID, attempt: int, leased_at: datetime) -> bool:
         """Store which removal is asked for now; return False if the lease that began at a time was lost."""
 
-    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
-        """End leases that began at a time: any worker may lease what is due next."""
+    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime, recorded_ids: Collection[UUID]) -> None:
+        """End leases that began at a time; what was asked for without a recorded outcome stays known to the next."""
 
     def find_impossible(self, now: datetime) -> list[UUID]:
         """Return reservations whose access may have a due time that was stored before the clock went back."""
@@ -243,6 +243,7 @@ class _RemovalRun:
     _leased: Sequence[LeasedAccess] = ()
     _leased_at: datetime | None = None
     _due: deque[_DueRemoval] = field(default_factory=deque)
+    _recorded_ids: set[UUID] = field(default_factory=set)
 
     def turn(
         self, ended: Sequence[Ended[_DueRemoval, RemovalOutcome | None]], free: int
@@ -250,6 +251,7 @@ class _RemovalRun:
         for (reservation, _, channel, *_), outcome in ended:
             if outcome is not None:
                 self.counts[self.expirer.record(reservation, channel, outcome)] += 1
+                self._recorded_ids.add(reservation.reservation_id)
         context = self.expirer.context()
         if not free or not self._due:
             self._give_back()
@@ -278,7 +280,9 @@ class _RemovalRun:
 
     def _give_back(self) -> None:
         if self._leased and self._leased_at is not None:
-            self.expirer.rows.give_back([each.reservation_id for each in self._leased], self._leased_at)
+            leased_ids = [each.reservation_id for each in self._leased]
+            self.expirer.rows.give_back(leased_ids, self._leased_at, self._recorded_ids)
+        self._recorded_ids.clear()
         self._due.clear()
         self._leased = ()
 

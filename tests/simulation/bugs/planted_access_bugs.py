@@ -1,7 +1,9 @@
 """Planted bugs about accesses and rebinds; see `plants`. The first one is what the system before this one did."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import Any, Final, cast
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -131,6 +133,18 @@ def lost_removal_counts_nothing(patch: Patch) -> None:
     patch.setattr(MemoryDueAccess, "begin_removal", lambda *_: True)
 
 
+def lease_given_back_forgets_a_lost_removal(patch: Patch) -> None:
+    """A worker that has no time for what it leased takes the trace of the one before it away."""
+
+    def forget(
+        self: MemoryDueAccess, reservation_ids: Sequence[UUID], leased_at: datetime, _: Collection[UUID]
+    ) -> None:
+        give_back(self, reservation_ids, leased_at, reservation_ids)
+
+    give_back = MemoryDueAccess.give_back
+    patch.setattr(MemoryDueAccess, "give_back", forget)
+
+
 def waiting_is_overdue(patch: Patch) -> None:
     """An invitation that waits for a removal is refunded at its deadline, so its use invites a third person."""
     patch.setattr(Reservation, "is_waiting_for_removal", property(lambda _: False))
@@ -149,5 +163,6 @@ GRANT_PLANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     refund_of_an_unknown_ends_nothing,
     removal_releases_nothing,
     lost_removal_counts_nothing,
+    lease_given_back_forgets_a_lost_removal,
     waiting_is_overdue,
 )

@@ -1,6 +1,6 @@
 """What waits in the store in memory: reservations that are due, and emails of the outbox. As the SQL takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -94,7 +94,7 @@ class MemoryDueReservations:
 
 
 class MemoryDueAccess:
-    """`removals.DueAccessQueue`: the statements `take_due_access` and `forget_access_marks`."""
+    """`removals.DueAccessQueue`: the statements `take_due_access` and `give_back_access`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -137,12 +137,13 @@ class MemoryDueAccess:
             if (reservation.access_due_at or now) > now and self._store.codes[reservation.code_id].last_at > impossible
         ]
 
-    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
-        """Forget the marks."""
+    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime, recorded_ids: Collection[UUID]) -> None:
+        """Forget the marks, and the removals whose outcome is recorded."""
         for key in reservation_ids:
             if self._marks.get(key) == leased_at + self.lease:
                 del self._marks[key]
-                self._attempts.pop(key, None)
+                if key in recorded_ids:
+                    self._attempts.pop(key, None)
 
 
 class MemoryOutbox:

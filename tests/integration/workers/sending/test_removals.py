@@ -341,6 +341,22 @@ def test_removal_that_a_worker_did_not_survive_has_spent_an_attempt(house: Acces
     assert house.bench.rows("SELECT count(*) FROM access_marks") == [(0,)]
 
 
+def test_removal_of_a_lost_worker_is_recorded_after_another_had_no_time_for_it(house: AccessRig) -> None:
+    """The one in between gives its lease back without a word to the channel; the log still gets the attempt."""
+    house.grant_access(house.issue())
+    house.now += timedelta(days=30, seconds=1)
+    with pytest.raises(SystemExit):
+        house.clean_up(DyingChannel())
+    house.now += timedelta(seconds=121)
+
+    idle = replace(house.keeper(), longest_send=timedelta(minutes=5))
+    assert idle.work(lambda: False) == {"due": 1}
+    assert house.clean_up() == {"due": 1, "removing": 1}
+
+    assert house.channel.revoked == []
+    assert house.kinds()[-1] == "AccessRemovalFailed"
+
+
 def test_worker_that_lost_its_lease_asks_no_channel(house: AccessRig) -> None:
     """It stood still between its lease and the request, and another one has the access."""
     house.grant_access(house.issue())

@@ -494,10 +494,11 @@ class AccessOfOne:
         self.lost_attempt = attempt
         return True
 
-    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime) -> None:
-        """The lease has ended with an outcome."""
-        del reservation_ids, leased_at
-        self.lost_attempt = None
+    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime, recorded_ids: Collection[UUID]) -> None:
+        """Forget the attempt whose outcome is recorded."""
+        del leased_at
+        if {*reservation_ids} & {*recorded_ids}:
+            self.lost_attempt = None
 
     def find_impossible(self, now: datetime) -> list[UUID]:
         """The clock runs forward."""
