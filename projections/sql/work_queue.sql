@@ -58,7 +58,7 @@ WHERE r.access_due_at > %(now)s AND b.last_at > %(impossible)s AND EXISTS (
 ORDER BY r.access_due_at DESC LIMIT %(limit)s;
 
 -- name: give_back_access
--- Not what another worker has by now. A mark that names a removal without a recorded outcome ends, and keeps its number.
+-- A lease that another worker has by now stays. A removal without a recorded outcome keeps its number.
 WITH given_back AS (
     UPDATE access_marks SET next_at = %(leased_at)s
     WHERE reservation_id = ANY(%(reservation_ids)s::uuid[]) AND next_at = %(until)s

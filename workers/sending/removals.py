@@ -51,7 +51,7 @@ class DueAccessQueue(Protocol):
         """Store which removal is asked for now; return False if the lease that began at a time was lost."""
 
     def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime, recorded_ids: Collection[UUID]) -> None:
-        """End leases that began at a time; what was asked for without a recorded outcome stays known to the next."""
+        """End leases that began at a time; a removal without a recorded outcome keeps its number."""
 
     def find_impossible(self, now: datetime) -> list[UUID]:
         """Return reservations whose access may have a due time that was stored before the clock went back."""
