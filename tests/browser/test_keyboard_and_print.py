@@ -315,6 +315,18 @@ def test_folded_run_opens_by_a_link_and_by_keys(open_tab: Tab, run: str) -> None
     expect(tab.locator("#flat pre")).to_have_count(1)
 
 
+def test_link_to_the_stored_form_stays_when_it_fails(open_tab: Tab, run: str) -> None:
+    """An opened event that can't be loaded, or that a click elsewhere interrupts, is no error: its link leads there."""
+    tab = open_tab(staff="viewer")
+    tab.goto(run)
+    tab.route("**/*?event=1", lambda route: route.abort())
+    with tab.expect_event("requestfailed"):
+        tab.locator("#v1 summary").click()
+
+    expect(tab.locator("#v1 a[data-raw]")).to_be_visible()
+    expect(tab.locator("#v1 pre")).to_have_count(0)
+
+
 def test_folded_run_is_printed_with_its_lines(open_tab: Tab, run: str) -> None:
     """The print has every event of the page, opened or not."""
     tab = open_tab(staff="viewer")

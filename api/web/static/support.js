@@ -269,18 +269,22 @@ addEventListener("hashchange", reveal);
 
 // --- The stored form of an event, which its own page has ---
 
+async function showStored(place, link) {
+  const response = await fetch(link.href, { cache: "no-store" });
+  const next = new DOMParser().parseFromString(await response.text(), "text/html");
+  const stored = next.querySelector("pre.raw");
+  if (stored !== null && place.querySelector("pre") === null) {
+    place.append(document.adoptNode(stored));
+  }
+}
+
 // "toggle" does not bubble, so it is caught on its way down.
 document.addEventListener(
   "toggle",
-  async ({ target }) => {
+  ({ target }) => {
     const link = target.querySelector?.(":scope > p > a[data-raw]");
     if (link && target.open && target.querySelector("pre") === null) {
-      const response = await fetch(link.href, { cache: "no-store" });
-      const next = new DOMParser().parseFromString(await response.text(), "text/html");
-      const stored = next.querySelector("pre.raw");
-      if (stored !== null && target.querySelector("pre") === null) {
-        target.append(document.adoptNode(stored));
-      }
+      showStored(target, link).catch(() => {}); // the link stays, and leads to the page that has it
     }
   },
   true,
