@@ -53,6 +53,7 @@ class BatchReads:
         self.send = send
         self.locks_lists = locks_lists
         self.working_set = working_set
+        self.named: Sequence[UUID] = ()  # ids of the reservations that the commands name
         self._asked = asked
         self._claimed: dict[UUID, Reservation] = {}
 
@@ -68,6 +69,7 @@ class BatchReads:
         ids = sorted(reservation_ids)
         if not ids:
             return ()
+        self.named = ids
         self._claimed = {key: claimed[key] for key in ids if key in claimed}
         versions = [self._claimed[key].versions[-1] if key in self._claimed else 0 for key in ids]
         query = EventStoreSql.newer_events_of_reservations
@@ -133,7 +135,7 @@ def _send_overdue(reads: BatchReads, code_ids: Sequence[UUID], asks: Asks, now: 
     # A stream may be a little ahead of this clock, and decides by its own time then.
     due_times = [possible_time(now, reads.working_set.codes[code_id].last_at) for code_id in code_ids]
     overdue = reads.send(EventStoreSql.events_of_overdue, code_ids, due_times, overdue_max)
-    earliest = reads.send(EventStoreSql.earliest_deadlines, code_ids, due_times)
+    earliest = reads.send(EventStoreSql.earliest_deadlines, UUIDS.encode(reads.named), code_ids, due_times)
     return reads.fold_reservations(overdue), _fold_pairs(earliest, reads.working_set.earliest_deadlines)
 
 

@@ -284,9 +284,11 @@ CROSS JOIN LATERAL (
 ORDER BY r.reservation_id, e.originator_version;
 
 -- name: earliest_deadlines
+-- Without those that the batch names: it loads them, and may end them before it asks.
 SELECT want.code_id, (
     SELECT min(r.deadline) FROM reservations r
     WHERE r.code_id = want.code_id AND r.status = 'live' AND r.kind = 'redeem' AND r.deadline > want.now
+        AND r.reservation_id <> ALL(%s::uuid[])
 )
 FROM unnest(%s::uuid[], %s::timestamptz[]) AS want (code_id, now);
 

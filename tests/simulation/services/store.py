@@ -406,7 +406,7 @@ class _MemoryUnitOfWork:
         wanted_codes |= {code_id for code_id in found_codes if code_id is not None}
         working_set.codes.update({key: store.codes[key] for key in wanted_codes if key in store.codes})
         if redeems:
-            self._load_for_redeems(working_set, redeems)
+            self._load_for_redeems(working_set, redeems, targets)
         self._hold(working_set, "targets", targets)
         named = [store.reservations[key] for key in targets if key in store.reservations]
         self._hold(working_set, "linked", find_linked_reservations(named))
@@ -448,7 +448,9 @@ class _MemoryUnitOfWork:
         self._store.on_decision(commands, working_set, results)
         self.staged = (working_set, commands, results)
 
-    def _load_for_redeems(self, working_set: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
+    def _load_for_redeems(
+        self, working_set: WorkingSet, redeems: Sequence[ReserveUse], targets: Sequence[UUID]
+    ) -> None:
         store = self._store
         mine: set[UUID] = set()
         for command in redeems:
@@ -472,9 +474,9 @@ class _MemoryUnitOfWork:
                 working_set.remembered[scope] = known_key[0]
         of_keys = {known_key.reservation_id for known_key in working_set.remembered.values()}
         self._hold(working_set, "reservations of keys", of_keys)
-        self._load_contended(working_set, redeems)
+        self._load_contended(working_set, redeems, targets)
 
-    def _load_contended(self, working_set: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
+    def _load_contended(self, working_set: WorkingSet, redeems: Sequence[ReserveUse], named: Sequence[UUID]) -> None:
         now = max(command.context.now for command in redeems)
         request_counts = Counter(working_set.code_id(command.code_digests) for command in redeems)
         late: list[UUID] = []
@@ -488,11 +490,8 @@ class _MemoryUnitOfWork:
                 key=lambda reservation: (reservation.deadline, reservation.versions[0]),
             )
             late += [reservation.reservation_id for reservation in overdue[: OVERDUE_PER_CODE_MAX + count]]
-            ahead = [
-                reservation.deadline
-                for reservation in on_code
-                if reservation.is_live and reservation.deadline > due_time
-            ]
+            others = [reservation for reservation in on_code if reservation.reservation_id not in named]
+            ahead = [other.deadline for other in others if other.is_live and other.deadline > due_time]
             if ahead and self._reads("earliest deadlines"):
                 working_set.earliest_deadlines[code_id] = min(ahead)
         self._hold(working_set, "overdue", late)

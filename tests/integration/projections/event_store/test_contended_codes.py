@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -14,11 +15,13 @@ from msgspec.structs import replace
 
 from benchmarks.harness.bulk_history import load_history
 from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.errors import CodeHeld, Refusal
 from projections.event_store.batch_reads import OVERDUE_PER_CODE_MAX
 from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
-from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
+from tests.support.ledger.ledger_bench import SENT, LedgerBench, check_code, done
 from tests.support.ledger.settings import settings_for
 from tests.support.waiting import WAIT_S_MAX
 
@@ -145,7 +148,7 @@ def _blocks(bench: LedgerBench, code_id: object, later: str) -> int:
         total = 0
         for name, params in (
             (EventStoreSql.events_of_overdue, ([code_id], [now], OVERDUE_PER_CODE_MAX)),
-            (EventStoreSql.earliest_deadlines, ([code_id], [now])),
+            (EventStoreSql.earliest_deadlines, ([], [code_id], [now])),
         ):
             plan = conn.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + name, params).fetchall()[0][0]
             total += plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
@@ -182,3 +185,31 @@ def test_code_far_over_its_limit_is_granted_once_requests_have_refunded_what_is_
 
     assert [isinstance(result, CodeHeld) for result in results] == [True, False]
     assert bench.rows("SELECT reserved FROM code_balances") == [(1,)]
+
+
+def test_ended_reservation_of_the_same_batch_is_not_the_next_deadline(bench: LedgerBench) -> None:
+    """An email is accepted, and a redeem in its batch is refused: the answer names the deadline of the other reservation."""
+    code = bench.issue(2, bound=False)
+    first = done(bench.redeem(code, "first@example.com")).require_reservation()
+    context = bench.context("worker", "t1")
+    claim = ClaimAttempt(context=context, reservation_id=first.reservation_id, channel="smtp", case_id=uuid4())
+    claimed = done(bench.run(claim)).require_reservation()
+    later = replace(bench.context(), now=bench.context().now + timedelta(minutes=1))
+    second = replace(bench.reserve(code, "second@example.com"), context=later)
+    done(bench.run(second))
+    outcome = RecordOutcome(
+        context=later,
+        reservation_id=first.reservation_id,
+        delivery=claimed.delivery,
+        attempt=claimed.last_attempt,
+        outcome=SENT,
+        case_id=uuid4(),
+    )
+    refused = replace(bench.reserve(code, "third@example.com"), context=later)
+
+    _, together = bench.storage.ledger.execute([outcome, refused])
+    alone = bench.run(replace(refused, reservation_id=uuid4()))
+
+    assert isinstance(together, CodeHeld)
+    assert isinstance(alone, CodeHeld)
+    assert together.retry_after_s == alone.retry_after_s
