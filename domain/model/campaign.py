@@ -186,8 +186,8 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
 
     def keeps_use_for(self, place: WaitingPlace, now: datetime) -> bool:
         """Return whether the person of a place can take a use now, as far as the campaign is concerned."""
-        lefts = self.find_left_for(place.recipient_id), self.find_available_on_day(now)
-        return self.state(now) == "active" and all(left is None or left > 0 for left in lefts)
+        lefts, ahead = (self.available, self.find_available_on_day(now)), self.count_ahead(place.recipient_id)
+        return self.state(now) == "active" and all(left is None or left > ahead for left in lefts)
 
     def needs_offers(self, now: datetime) -> bool:
         """Return whether an offer has ended, another can be made, or one must be made again."""

@@ -78,6 +78,17 @@ def test_uses_of_the_day_are_kept_too() -> None:
     assert refusal(scenario.redeem("visitor")) == "CAMPAIGN_DAY_LIMIT"
 
 
+def test_use_of_the_day_is_for_the_first_who_waits() -> None:
+    """Two people have an offer, and the day has one use: the second can't take it, and the campaign says so."""
+    scenario = waiting_for(max_uses=3, left=2, people=2)
+    scenario.change_campaign(max_per_day=2)
+    campaign = scenario.campaign
+
+    assert [campaign.keeps_use_for(place, scenario.now) for place in campaign.waiting] == [True, False]
+    assert refusal(scenario.redeem("w1")) == "CAMPAIGN_DAY_LIMIT"
+    assert done(scenario.redeem("w0")).changed
+
+
 def test_no_use_is_kept_during_a_pause_or_after_the_offer() -> None:
     """Then the state of the campaign refuses everyone, or a visitor takes the use."""
     scenario = waiting_for(max_uses=1, left=1, people=1)
