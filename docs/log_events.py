@@ -17,6 +17,8 @@ LEVELS: Final = {"exception": "error"}
 
 GUIDANCE: Final = {
     "access cleanup": "Access grants were ended or removed; `counts` has the number of each step.",
+    "addresses wait for busy senders": "Commands or senders were busy; nothing to do: the next run erases them. Day"
+    " after day: look for a transaction that stays open in `pg_stat_activity`.",
     "another process relays": "Nothing: this `ledger relay` stands by, and takes over when the other one ends.",
     "scheduling done by another beat": "Nothing: this beat stands by and takes over within 10 s.",
     "asking a database server failed": "A bug: report it with the traceback. The process asks again after 0.5 s.",

@@ -77,6 +77,11 @@ def connect_to_standby(database_url: str, answer_timeout_s: float) -> StandbyCon
     return conn
 
 
+def bound_lock_waits(conn: Connection[Any], milliseconds: int) -> None:
+    """Bound each wait for a lock until the end of the transaction; a longer one raises `LockNotAvailable`."""
+    conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{milliseconds}ms",))
+
+
 def is_database_url(text: str) -> bool:
     """Return whether a text is a libpq URI that names a host and a database."""
     try:

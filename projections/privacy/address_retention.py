@@ -4,6 +4,7 @@ A walk over all recipients in the order of their ids, some in each run, so that 
 accepted keeps their address, and so do a case, a code that they can redeem, and an opt-out.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from psycopg.rows import tuple_row
 from domain.values.batched import batched
 from projections.database.errors import translate_database_errors
 from projections.database.store_queries import Database
-from projections.privacy.erasure import PersonEraser, WhyKept, find_why_kept
+from projections.privacy.erasure import PersonEraser, WhyKept, WritersBusyError, find_why_kept
 from projections.repositories.audit_log import OPERATOR, AuditLog, AuditRecorder, describe_values
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
@@ -31,6 +32,8 @@ It took 56 to 110 ms while other work kept two cores busy, measured 2026-12-03.
 RUN_MAX_S: Final = 10.0
 """How long a run may erase, in seconds; the next one continues."""
 START: Final = UUID(int=0)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class AddressRetention:
     def erase_due(self, now: datetime, is_over: Callable[[], bool]) -> int:
         """Erase what is due among the next recipients of the walk; return how many people.
 
-        Each transaction has an entry in the audit log with the number of people.
+        Each transaction has an entry in the audit log with the number of people. The run ends early while commands or
+        senders are busy, so that none waits long behind it.
 
         Args:
             now: Database time.
@@ -62,13 +66,16 @@ class AddressRetention:
         erased, after = 0, self._read_progress()
         page = self._read_page(after)
         due = [key for key, why in self._find_why_kept(page, now).items() if why is None]
-        for chunk in batched(sorted(due), CHUNK_SIZE):
-            if is_over():
-                break
-            erased += self._erase(chunk, now)
-            after = chunk[-1]
-        else:
-            after = page[-1] if len(page) == PAGE_SIZE else START
+        try:
+            for chunk in batched(sorted(due), CHUNK_SIZE):
+                if is_over():
+                    break
+                erased += self._erase(chunk, now)
+                after = chunk[-1]
+            else:
+                after = page[-1] if len(page) == PAGE_SIZE else START
+        except WritersBusyError:
+            log.info("addresses wait for busy senders", extra={"action": "cleanup"})
         self._write_progress(after)
         return erased
 

@@ -15,12 +15,14 @@ from uuid import UUID
 
 import msgspec
 from psycopg import Connection, Cursor
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import tuple_row
 
 from domain.events.event import Event
 from domain.events.hand_out import HandOutCreated
 from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
+from projections.database.connection import LOCK_TIMEOUT_MS, bound_lock_waits
 from projections.database.roles import assume_eraser_role, assume_runtime_role
 from projections.event_store.codec import decode
 from projections.privacy.in_flight import InFlight, find_in_flight
@@ -128,6 +130,9 @@ class ErasurePreview(NamedTuple):
 WAITING_PLACES_MAX: Final = 1_000
 """Places of one person that an erasure looks at; few people wait in as many campaigns."""
 
+WRITERS_MS_MAX: Final = 300
+"""Longest wait of a sweep for a lock in milliseconds, as a rebuild's for the writers: later commands wait behind it."""
+
 WhyKept = Literal["accepted", "case", "open", "code", "limit", "opt_out", "recent"]
 """Why an address is kept: something was accepted, a case is open, something is under way, a code can still be redeemed,
 a campaign counts the uses of the person, they want no emails (or none can be delivered), or the time is not over."""
@@ -174,6 +179,10 @@ class StillInFlightError(Exception):
 
 class StillRedeemableError(Exception):
     """A code that a hand-out sent to the person can still be redeemed, so nothing was erased."""
+
+
+class WritersBusyError(Exception):
+    """Commands or senders are busy, and later ones would wait behind the erasure, so nothing was erased."""
 
 
 class PersonEraser:
@@ -269,13 +278,19 @@ class PersonEraser:
         No command is decided from the decision until the end of the transaction: one about this person, such as a new
         redemption of theirs, is decided either before or without the address. The id is not listed: if a restored
         backup brings the person back, they are past the same time again.
+
+        Raises:
+            WritersBusyError: A lock was not granted within `WRITERS_MS_MAX`; the next run tries again.
         """
         locks = (EventStoreSql.lock_exclusive_writer, PrivacySql.hold_addresses)
-        with self._hold_recipient(recipient_id, *locks) as (conn, cursor):
-            is_leased = find_in_flight(cursor, [recipient_id], (), now).until is not None
-            if is_leased or find_why_kept(cursor, [recipient_id], now, before) != {recipient_id: None}:
-                return False
-            return self._delete(conn, cursor, recipient_id, now)
+        try:
+            with self._hold_recipient(recipient_id, *locks, wait_ms_max=WRITERS_MS_MAX) as (conn, cursor):
+                is_leased = find_in_flight(cursor, [recipient_id], (), now).until is not None
+                if is_leased or find_why_kept(cursor, [recipient_id], now, before) != {recipient_id: None}:
+                    return False
+                return self._delete(conn, cursor, recipient_id, now)
+        except LockNotAvailable as error:
+            raise WritersBusyError from error
 
     def _delete(self, conn: Connection[Any], cursor: Cursor[Any], recipient_id: UUID, now: datetime | None) -> bool:
         vault = self._storage.vault
@@ -297,11 +312,12 @@ class PersonEraser:
 
     @contextmanager
     def _hold_recipient(
-        self, recipient_id: UUID, *locks: LiteralString
+        self, recipient_id: UUID, *locks: LiteralString, wait_ms_max: int = LOCK_TIMEOUT_MS
     ) -> Iterator[tuple[Connection[Any], Cursor[Any]]]:
         """Open a transaction with these locks, taken in this order, and then with the lock of a recipient's row."""
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            bound_lock_waits(conn, wait_ms_max)
             for lock in locks:
                 cursor.execute(lock)
             assume_eraser_role(conn)

@@ -16,9 +16,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 
-from projections.database.connection import connect, open_maintenance_connection
+from projections.database.connection import bound_lock_waits, connect, open_maintenance_connection
 from projections.database.errors import translate_outage
 from projections.definitions.registry import LOCK_TO_READ, PROJECTIONS, with_state_stores
 from projections.event_store.snapshots import stable_position
@@ -256,10 +256,10 @@ class _RebuildRun:
         """Keep vacuums out, then writers, fold the last events, rename; None if there were too many of them."""
         first, last = WRITER_LOCK_MS
         with self._writer.transaction():
-            _lock_timeout(self._writer, VACUUM_MS_MAX)
+            bound_lock_waits(self._writer, VACUUM_MS_MAX)
             self._shadow.keep_vacuums_out()
             self._builder.catch_up()
-            _lock_timeout(self._writer, first + (last - first) * number // SWAP_ATTEMPTS_MAX)
+            bound_lock_waits(self._writer, first + (last - first) * number // SWAP_ATTEMPTS_MAX)
             self._writer.execute(EventStoreSql.lock_exclusive_writer)
             started = time.monotonic()
             self._writer.execute(EventStoreSql.lock_append_order)
@@ -267,7 +267,7 @@ class _RebuildRun:
             if until - self._builder.position > self._builder.last_catch_up_max:
                 return None
             self._builder.apply_new_events(until)
-            _lock_timeout(self._writer, TABLE_LOCK_MS_MAX)
+            bound_lock_waits(self._writer, TABLE_LOCK_MS_MAX)
             self._shadow.swap()
             self._on_step("swapping")
         return (time.monotonic() - started) * 1000
@@ -283,10 +283,6 @@ class _RebuildRun:
             self._shadow.replace_rows(self._tables, only)
             self._on_step("swapping")
         return (time.monotonic() - started) * 1000
-
-
-def _lock_timeout(conn: Connection[Any], milliseconds: int) -> None:
-    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{milliseconds}ms")))
 
 
 def _clean_up(database_url: str) -> None:

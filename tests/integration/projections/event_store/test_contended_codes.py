@@ -188,7 +188,7 @@ def test_code_far_over_its_limit_is_granted_once_requests_have_refunded_what_is_
 
 
 def test_ended_reservation_of_the_same_batch_is_not_the_next_deadline(bench: LedgerBench) -> None:
-    """An email is accepted, and a redeem in its batch is refused: the answer names the deadline of the other reservation."""
+    """An email is accepted, and its batch refuses a redeem: the answer names the deadline of the other reservation."""
     code = bench.issue(2, bound=False)
     first = done(bench.redeem(code, "first@example.com")).require_reservation()
     context = bench.context("worker", "t1")

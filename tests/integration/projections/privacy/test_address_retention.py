@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 from psycopg import Cursor
@@ -26,6 +27,8 @@ from projections.privacy import address_retention, erasure
 from projections.privacy.address_retention import AddressRetention
 from projections.privacy.erasure import PersonEraser, WhyKept
 from projections.privacy.opt_outs import OptOutRepository
+from projections.sql.event_store import EventStoreSql
+from projections.sql.privacy import PrivacySql
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, done
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
@@ -300,6 +303,19 @@ def test_run_that_is_over_leaves_the_rest_to_the_next_one(bench: LedgerBench, mo
     assert AddressRetention(bench.storage, DAYS, uuid4).erase_due(now, lambda: next(answers)) == 1
     assert erase(bench, now) == 2
     assert bench.rows("SELECT count(*) FROM audit") == [(3,)]
+
+
+@pytest.mark.parametrize("lock", [EventStoreSql.lock_shared_writer, PrivacySql.share_addresses])
+def test_run_ends_while_commands_or_senders_are_busy(bench: LedgerBench, lock: LiteralString) -> None:
+    """Later commands would wait behind it for as long as one lasts. The next run erases."""
+    sent(bench, "li@example.com")
+    now = later(bench, days=DAYS + 1)
+    with psycopg.connect(bench.database_url) as busy:
+        busy.execute(lock)
+        assert erase(bench, now) == 0
+        assert done(bench.redeem(bench.issue(), "other@example.com")).changed
+
+    assert erase(bench, now) == 1
 
 
 def test_person_who_redeems_again_in_between_is_kept(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
