@@ -220,7 +220,7 @@ class HandOutView(BaseModel):
     state: Annotated[
         str, Field(description="draft, scheduled, running, paused or ended. The end of the campaign ends it.")
     ]
-    starts_at: Annotated[datetime | None, Field(description="When it begins, if it is scheduled.")]
+    starts_at: Annotated[datetime | None, Field(description="Start that was planned last; null if none was.")]
     waits_for: Annotated[
         str | None,
         Field(

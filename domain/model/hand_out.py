@@ -69,7 +69,7 @@ class HandOut(Struct, frozen=True, kw_only=True, gc=False):
         state: Whether recipients get codes; `ended` is permanent. A draft has never sent anything. A scheduled one
             starts at `starts_at`.
         per_minute: Most emails per minute; None for as fast as workers send.
-        starts_at: When a scheduled one begins; None in every other state.
+        starts_at: Start that was planned last, also after it and during a pause; None if none was.
     """
 
     hand_out_id: UUID
@@ -80,7 +80,13 @@ class HandOut(Struct, frozen=True, kw_only=True, gc=False):
 
     def state_at(self, now: datetime) -> HandOutState:
         """Return its state at a time: a scheduled one runs from its start."""
-        return "running" if self.starts_at is not None and self.starts_at <= now else self.state
+        is_due = self.state == "scheduled" and self.starts_at is not None and self.starts_at <= now
+        return "running" if is_due else self.state
+
+    def find_start_ahead(self, now: datetime) -> datetime | None:
+        """Return the start of one that is scheduled, or was before its pause; None if none is ahead."""
+        is_ahead = self.state in {"scheduled", "paused"} and self.starts_at is not None and self.starts_at > now
+        return self.starts_at if is_ahead else None
 
 
 class HandedOutCode(Struct, frozen=True, kw_only=True, gc=False):
@@ -122,7 +128,7 @@ def evolve_hand_out(hand_out: HandOut | None, campaign_id: UUID, event: HandOutE
         raise LookupError(f"no event creates hand-out {event.hand_out_id}")
     if isinstance(event, HandOutChanged):
         return replace(hand_out, per_minute=event.per_minute)
-    starts_at = event.starts_at if isinstance(event, HandOutResumed) else None
+    starts_at = event.starts_at if isinstance(event, HandOutResumed) else hand_out.starts_at
     return replace(hand_out, state=state_after(event), starts_at=starts_at)
 
 

@@ -19,13 +19,9 @@ def read_rate(topic: str, event: bytes) -> int | None:
 def build_hand_out(
     hand_out_id: UUID, campaign_id: UUID, state: HandOutState, starts_at: datetime | None, per_minute: int | None
 ) -> HandOut:
-    """Return a hand-out as its row has it. The row keeps the start that was planned last, also once it is past."""
+    """Return a hand-out as its row has it."""
     return HandOut(
-        hand_out_id=hand_out_id,
-        campaign_id=campaign_id,
-        state=state,
-        per_minute=per_minute,
-        starts_at=starts_at if state == "scheduled" else None,
+        hand_out_id=hand_out_id, campaign_id=campaign_id, state=state, per_minute=per_minute, starts_at=starts_at
     )
 
 

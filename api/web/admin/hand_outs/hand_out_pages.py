@@ -239,13 +239,13 @@ def run_action(
 
 
 def _read_start(admin: AdminContext, hand_out_id: UUID, fields: FormFields) -> datetime | None:
-    """Return when to start; None for immediately, which a scheduled hand-out does only if its box is ticked."""
+    """Return when to start; None for immediately, which needs the tick of the box while a planned start is ahead."""
     if fields.values.get("starts_now") == "yes":
         return None
     starts_at = fields.parsed("starts_at", parse_time)
     is_empty = starts_at is None and "starts_at" not in fields.errors
     # An emptied field must not send thousands of emails before their time.
-    if is_empty and _show_counts(admin, hand_out_id)["state"] == "scheduled":
+    if is_empty and _show_counts(admin, hand_out_id)["start_ahead"] is not None:
         fields.errors["starts_at"] = "no_start"
     return starts_at
 
@@ -261,8 +261,8 @@ def _render_action(
     """Ask for what an action needs; with status 422 if a form was sent that lacks some of it."""
     counted = _show_counts(admin, hand_out_id)
     # Without the start that was set, sending the form would begin to send emails.
-    starts_at = counted["progress"].details.hand_out.starts_at
-    shown = fields or FormFields({"starts_at": time_in_field(starts_at)} if counted["state"] == "scheduled" else {})
+    starts_at = counted["start_ahead"]
+    shown = fields or FormFields({} if starts_at is None else {"starts_at": time_in_field(starts_at)})
     reason = None if fields is None else fields.values.get("reason", "")
     is_refused_reason = reason is not None and not is_valid_reason(reason)
     missing = find_missing_values(admin.services, hand_out_id) if action == "resume" else []
@@ -347,6 +347,7 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
     return {
         "progress": progress,
         "state": state,
+        "start_ahead": progress.details.hand_out.find_start_ahead(now),
         "standing": _name_standing(progress, now),
         "obstacle": progress.find_obstacle(now),
         "is_sending": progress.resends > 0 or (state == "running" and progress.waiting > 0),

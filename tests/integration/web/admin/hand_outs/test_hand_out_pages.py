@@ -404,12 +404,17 @@ def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin
     assert read_page(admin.get(path).text).find("article", id="hand-out").attributes["data-state"] == "paused"
 
 
-def test_scheduled_hand_out_starts_immediately_only_if_the_box_is_ticked(app: AppClient, admin: StaffBrowser) -> None:
-    """An emptied time is refused, so that no email goes out before its time by mistake."""
+@pytest.mark.parametrize("is_paused", [False, True], ids=["scheduled", "paused"])
+def test_scheduled_hand_out_starts_immediately_only_if_the_box_is_ticked(
+    app: AppClient, admin: StaffBrowser, *, is_paused: bool
+) -> None:
+    """An emptied time is refused, so that no email goes out before its time by mistake; so it is after a pause."""
     path, queue = create_draft(admin), HandOutQueue(app.services.storage)
     upload(admin, path, b"email\na@example.com\n")
     start = app.services.now() + timedelta(hours=2)
     admin.submit(f"{path}/resume", path, reason="fair", starts_at=start.strftime("%Y-%m-%dT%H:%M"))
+    if is_paused:
+        admin.submit(f"{path}/pause", path, reason="wait")
 
     emptied = admin.submit(f"{path}/resume", path, reason="now?", starts_at="")
     before = queue.take(app.services.now(), 9)

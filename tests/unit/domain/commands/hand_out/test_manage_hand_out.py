@@ -117,7 +117,8 @@ def test_scheduled_hand_out_runs_from_its_start_on() -> None:
     assert outcome(change(scenario, "resume"))[1] is False
     assert outcome(change(scenario, "resume", starts_at=latest)) == ("HAND_OUT_CONFLICT", "running")
     assert outcome(change(scenario, "pause")) == ("paused", True)
-    assert scenario.working_set.hand_outs[HAND_OUT].starts_at is None
+    assert scenario.working_set.hand_outs[HAND_OUT].find_start_ahead(START) == later
+    assert scenario.working_set.hand_outs[HAND_OUT].find_start_ahead(scenario.now) is None
 
 
 def test_scheduled_hand_out_can_start_at_once() -> None:
