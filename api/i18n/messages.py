@@ -83,6 +83,7 @@ def state_message(
     cause: str | None = None,
     sent_at: datetime | None = None,
     created: bool = True,
+    refused: str | None = None,
 ) -> str:
     """Return what a reservation's state means for its recipient, and what they may do now.
 
@@ -92,10 +93,13 @@ def state_message(
         cause: Why it was refunded, if it was.
         sent_at: When the invitation was sent, if it was.
         created: False if the caller asked again for a reservation that they had already.
+        refused: Why the code of a refunded use can't be redeemed again, in a sentence; None if it can.
     """
     say = translator(language)
     if state == "reserved":
         return say("state.reserved.new" if created else "state.reserved.known")
+    if state == "refunded" and refused is not None:
+        return say("state.refunded.refused", why=refused)
     if state == "refunded":
         return say(_first_known(say, f"state.refunded.{cause}", "state.refunded.other"))
     if state != "sent":

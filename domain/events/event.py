@@ -1,7 +1,7 @@
 """What every event carries, and the literals that events are made of."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -29,6 +29,10 @@ RefundCause = Literal[
     "bounced",
     "legacy",
 ]
+REPEATABLE_CAUSES: Final = frozenset[RefundCause](
+    {"deadline", "failed", "address_refused", "bounced", "staff", "reset", "outage", "resolved", "legacy"}
+)
+"""Causes of a refund after which the person may redeem the code again, if the rules of a redeem allow it."""
 AccessEnding = Literal["expired", "moved", "withdrawn", "corrected"]
 """How an access ended: it expired, a rebind replaced it, staff revoked it, or its email address was corrected."""
 RemovalEffect = Literal["removed", "told"]

@@ -31,7 +31,7 @@ from api.web.public.router import include_pages
 from api.web.public.status_view import StatusView
 from api.web.public.visitor import Visitor
 from api.web.static_files import mount_static
-from domain.events.event import RefundCause
+from domain.events.event import REPEATABLE_CAUSES, RefundCause
 from domain.model.reservation import PublicState, Reservation
 from domain.ports import Language
 
@@ -51,6 +51,7 @@ def status_view(
         state=state,
         message=state_message(state, language, cause=cause, sent_at=sent_at),
         detail_code=cause,
+        may_repeat=cause in REPEATABLE_CAUSES,
         email="l***@example.com",
         group="Design",
         reserved_at=AT,

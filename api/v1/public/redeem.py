@@ -18,10 +18,11 @@ from api.http.openapi import STREAMED, problem_responses
 from api.http.problems import HttpError
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.i18n.languages import LANGUAGES
-from api.i18n.messages import state_message
+from api.i18n.messages import refusal_detail, state_message
 from api.rate_limits.headers import limit_headers
 from api.schemas.corrections import CorrectionRequest
 from api.schemas.resources import RedeemRequest, RedemptionView, WaitingRequest, WaitingView
+from api.use_cases.lookups.repeated_redeem import find_repeat_refusal
 from api.use_cases.redeem import Redemption, correct_own_recipient
 from api.use_cases.redeem import redeem as redeem_code
 from api.use_cases.services import Caller, Services
@@ -83,13 +84,20 @@ class RedeemResponse(Struct, frozen=True):
         scope["ledger_outcome"] = "accepted" if self.status == ACCEPTED else "known"
 
 
-def view(reservation: Reservation, language: Language, *, created: bool = True) -> dict[str, object]:
-    """Return a reservation as its recipient may see it."""
+def view(
+    reservation: Reservation, language: Language, *, created: bool = True, refused: str | None = None
+) -> dict[str, object]:
+    """Return a reservation as its recipient may see it; `refused` says why its code can't be redeemed again."""
     state, name = reservation.public_state, str(reservation.reservation_id)
     return {
         "success": reservation.status != "refunded",
         "message": state_message(
-            state, language, cause=reservation.refund_cause, sent_at=reservation.sent_at, created=created
+            state,
+            language,
+            cause=reservation.refund_cause,
+            sent_at=reservation.sent_at,
+            created=created,
+            refused=refused,
         ),
         "reservation_id": name,
         "state": state,
@@ -228,8 +236,19 @@ async def correct_recipient(
 )
 def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
     """Returns the current state of the reservation."""
+    return json_response(_find_view(services, reservation_id, language), 200, {"Content-Language": language})
+
+
+def _find_view(services: Services, reservation_id: UUID, language: Language) -> dict[str, object]:
+    """Return the view of a reservation as it is now.
+
+    Raises:
+        ApplicationError: NOT_FOUND, or the database is unavailable.
+    """
     reservation = services.reservation(reservation_id)
-    return json_response(view(reservation, language), 200, {"Content-Language": language})
+    error = find_repeat_refusal(services, reservation)
+    refused = None if error is None else refusal_detail(error.code, language, **error.facts)
+    return view(reservation, language, refused=refused)
 
 
 @router.get(
@@ -261,13 +280,13 @@ async def _changes(reservation_id: UUID, services: Services, language: Language)
     last: bytes | None = None
     for _ in range(int(STREAM_S_MAX / STREAM_POLL_S)):
         try:
-            reservation = await services.run_blocking(services.reservation, reservation_id)
+            shown = await services.run_blocking(_find_view, services, reservation_id, language)
         except ApplicationError:
             return
-        data = orjson.dumps(view(reservation, language))
+        data = orjson.dumps(shown)
         if data != last:
             last = data
             yield b"data: " + data + b"\n\n"
-        if reservation.status != "live":
+        if shown["state"] in {"sent", "refunded"}:
             return
         await asyncio.sleep(STREAM_POLL_S)

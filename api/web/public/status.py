@@ -18,9 +18,6 @@ router = APIRouter(route_class=BlockingRoute)
 REFRESH_S: Final[dict[PublicState, int]] = {"reserved": 3, "sending": 3, "waiting": 15, "unknown": 15}
 """Seconds after which a browser without JavaScript reloads a page whose state is not final."""
 
-FINAL_REFUND_CAUSES: Final = frozenset({"revoked", "corrected"})
-"""Causes of a refund after which the same code and email address cannot be redeemed again."""
-
 
 class Step(NamedTuple):
     """One step of the progress bar: the end of its text's key, and its progress."""
@@ -62,7 +59,6 @@ def show_status(request: Request, services: TheServices, reservation_id: str, kn
         is_live=view.state in REFRESH_S,
         refresh_s=REFRESH_S.get(view.state),
         known=bool(known),
-        may_try_again=view.state == "refunded" and view.detail_code not in FINAL_REFUND_CAUSES,
         has_mailbox=services.settings.mailbox is not None,
     )
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from api.i18n.messages import state_message
+from api.i18n.messages import refusal_detail, state_message
 from api.schemas.parsing import InvalidInputError, parse_id
+from api.use_cases.lookups.repeated_redeem import find_repeat_refusal
 from api.use_cases.services import Services
 from api.web.masking import mask_if_known
+from api.web.public.code_form import may_wait
 from api.web.public.visitor import Visitor, find_token, list_own_reservations
-from domain.events.event import RefundCause
+from domain.events.event import REPEATABLE_CAUSES, RefundCause
 from domain.model.reservation import PublicState, Reservation
 from domain.ports import Language
 from domain.values.timestamps import shifted
@@ -30,6 +32,7 @@ class StatusView:
         group: The group that the recipient is invited to.
         deadline: The invitation is sent until then, or the use is refunded.
         next_attempt_at: Time of the next attempt, after one that failed.
+        may_repeat: The person can redeem the code again, or ask for a place on its waiting list.
         may_correct: This browser may still correct the email address.
         is_rebind: It moves an access grant to another group.
         accepted_at: When the link in the invitation was opened, or the group's external system reported it.
@@ -54,6 +57,7 @@ class StatusView:
     sent_at: datetime | None = None
     refunded_at: datetime | None = None
     accepted_at: datetime | None = None
+    may_repeat: bool = False
     may_correct: bool = False
     is_rebind: bool = False
     access_ends_at: datetime | None = None
@@ -76,11 +80,14 @@ def find_status_view(services: Services, typed_id: str, language: Language, visi
     address = services.reader.find_email_addresses([reservation_id]).get(reservation_id)
     is_holder = find_token(services, visitor, reservation_id) is not None
     is_retried = reservation.public_state in {"reserved", "waiting"} and reservation.attempts > 0
+    error = find_repeat_refusal(services, reservation)
+    refused = None if error is None else refusal_detail(error.code, language, **error.facts)
+    is_repeatable = reservation.is_use and reservation.refund_cause in REPEATABLE_CAUSES
     cause, sent_at, access = reservation.refund_cause, reservation.sent_at, reservation.access
     return StatusView(
         reservation_id=reservation_id,
         state=reservation.public_state,
-        message=state_message(reservation.public_state, language, cause=cause, sent_at=sent_at),
+        message=state_message(reservation.public_state, language, cause=cause, sent_at=sent_at, refused=refused),
         detail_code=cause,
         email=address if is_holder else mask_if_known(address or None),
         group=reservation.group,
@@ -90,6 +97,7 @@ def find_status_view(services: Services, typed_id: str, language: Language, visi
         sent_at=sent_at,
         refunded_at=reservation.refunded_at,
         accepted_at=reservation.accepted_at,
+        may_repeat=is_repeatable and (error is None or may_wait(error)),
         may_correct=is_holder and _may_correct(services, reservation),
         is_rebind=not reservation.is_use,
         access_ends_at=reservation.access_ends_at if sent_at else None,

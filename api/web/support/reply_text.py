@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from api.errors import ApplicationError
 from api.i18n.catalogs import Translator, translator
 from api.i18n.languages import LANGUAGE_ROWS
+from api.i18n.messages import refusal_detail
+from domain.events.event import REPEATABLE_CAUSES
 from domain.model.reservation import Reservation
 from domain.ports import Language
 from domain.values.timestamps import text_of
 
-TRY_AGAIN: Final = frozenset(
-    {"deadline", "failed", "address_refused", "outage", "reset", "staff", "resolved", "legacy"}
-)
-"""Causes of a refund after which the code can be redeemed again."""
 DISTINGUISHED_CAUSES: Final[dict[str, str]] = {
     "address_refused": "address",
     "corrected": "corrected",
@@ -25,7 +24,13 @@ DISTINGUISHED_CAUSES: Final[dict[str, str]] = {
 
 
 def write_reply(
-    reservation: Reservation, suffix: str, language: Language, versions: Sequence[int], *, others_wait: bool = False
+    reservation: Reservation,
+    suffix: str,
+    language: Language,
+    versions: Sequence[int],
+    *,
+    others_wait: bool = False,
+    refusal: ApplicationError | None = None,
 ) -> str:
     """Return the reply about a reservation. It holds no email address, and only the suffix of the code.
 
@@ -35,11 +40,15 @@ def write_reply(
         language: Of the reply.
         versions: The events that it quotes by their numbers.
         others_wait: Whether uses that come back are offered to people on a waiting list.
+        refusal: Why the code of a refunded use can't be redeemed again; None if it can.
     """
     t = translator(language)
+    again = t(f"page.support.reply.{'again_behind' if others_wait else 'again'}")
+    if refusal is not None:
+        again = refusal_detail(refusal.code, language, **refusal.facts)
     sentences = [
         t("page.support.reply.opening", at=_at(reservation.reserved_at), code=f"…{suffix}"),
-        *_paragraph(t, reservation, "again_behind" if others_wait else "again"),
+        *_paragraph(t, reservation, again),
         t("page.support.reply.events", numbers=t("page.support.reply.comma").join(f"#{each}" for each in versions)),
     ]
     return LANGUAGE_ROWS[language].space.join(sentences)
@@ -54,8 +63,7 @@ def _paragraph(t: Translator, reservation: Reservation, again: str) -> list[str]
         case "refunded":
             cause = DISTINGUISHED_CAUSES.get(reservation.refund_cause or "", "other")
             sentences = [t(f"page.support.reply.refunded.{cause}", at=_at(reservation.refunded_at))]
-            may_try_again = reservation.refund_cause in TRY_AGAIN
-            return [*sentences, t(f"page.support.reply.{again}")] if may_try_again else sentences
+            return [*sentences, again] if reservation.refund_cause in REPEATABLE_CAUSES else sentences
         case "unknown":
             return [t("page.support.reply.unknown")]
         case _:

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.i18n.languages import LANGUAGES
+from api.use_cases.lookups.repeated_redeem import find_repeat_refusal
 from api.use_cases.reservation_actions import find_link
 from api.use_cases.services import Caller
 from api.web.forms import new_nonce
@@ -122,6 +123,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
     suffix = support.reader.find_suffix(reservation.code_id)
     of_campaign = describe_campaign_of(support, code, now)
     others_wait = of_campaign is not None and bool(of_campaign["campaign"].waiting)
+    refusal = find_repeat_refusal(support.services, reservation)
     link = find_link(support.services, reservation)
     link_until = None if link is None else unmasked_until(support, staff, "revealed_link", reservation_id, now)
     return {
@@ -150,7 +152,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         "text_keys": {action: text_key(action, reservation) for action in list_reservation_actions(reservation)},
         "corrected_by": _find_correction(support, reservation, lines),
         "replies": {
-            each: write_reply(reservation, suffix, each, _list_quoted(lines), others_wait=others_wait)
+            each: write_reply(reservation, suffix, each, _list_quoted(lines), others_wait=others_wait, refusal=refusal)
             for each in LANGUAGES
         },
     }

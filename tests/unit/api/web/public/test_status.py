@@ -7,8 +7,7 @@ from typing import get_args
 import pytest
 from fastapi.testclient import TestClient
 
-from api.web.public.status import FINAL_REFUND_CAUSES
-from domain.events.event import RefundCause
+from domain.events.event import REPEATABLE_CAUSES, RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from tests.support.clients.page_reader import read_page
@@ -143,7 +142,7 @@ def test_refund_gives_the_reason_and_a_way_on(client: TestClient, use_cases: Stu
     text = client.get(f"{PATH}?lang=en").text
 
     assert status_view("refunded", "en", cause).message in text.replace("&#39;", "'")
-    assert (cause not in FINAL_REFUND_CAUSES) == bool(read_page(text).find("main").find_all("a", href="/invite"))
+    assert (cause in REPEATABLE_CAUSES) == bool(read_page(text).find("main").find_all("a", href="/invite"))
 
 
 def test_only_the_masked_address_is_shown(client: TestClient) -> None:
