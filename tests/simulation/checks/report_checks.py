@@ -46,7 +46,10 @@ def find_untrue_reports(run: RunResult) -> Iterator[str]:
 
 
 def find_wrong_places(run: RunResult) -> Iterator[str]:
-    """A report that the email of an offer did not arrive ends the place, and without one no place ends so."""
+    """A report that the email of an offer did not arrive ends the place, and without one no place ends so.
+
+    A place on the list of a campaign that is over is left as it is once the address was erased: it gets no email.
+    """
     offers = {(ref, kind) for ref, kind in run.reported if ref.kind == "offer" and kind != "delayed"}
     reported, answered = ({ref.subject_id for ref, _ in some} for some in (offers, offers & {*run.acknowledged}))
     for fact in run.facts:
@@ -54,7 +57,8 @@ def find_wrong_places(run: RunResult) -> Iterator[str]:
         if isinstance(event, WaitingListLeft) and event.cause == "undeliverable" and event.place_id not in reported:
             yield f"reports: place {event.place_id} ended as undeliverable, and no server said so"
     for campaign in run.store.campaigns.values():
-        for place_id in answered & {place.place_id for place in campaign.waiting}:
+        waiting = {place.place_id for place in campaign.waiting if place.recipient_id in run.store.addresses}
+        for place_id in answered & waiting:
             yield f"reports: place {place_id} is kept, and its email did not arrive"
 
 
