@@ -8,6 +8,7 @@ from api.errors import ApplicationError
 from api.i18n.catalogs import Translator, translator
 from api.i18n.languages import LANGUAGE_ROWS
 from api.i18n.messages import refusal_detail
+from api.web.public.code_form import may_wait
 from domain.events.event import REPEATABLE_CAUSES
 from domain.model.reservation import Reservation
 from domain.ports import Language
@@ -44,7 +45,7 @@ def write_reply(
     """
     t = translator(language)
     again = t(f"page.support.reply.{'again_behind' if others_wait else 'again'}")
-    if refusal is not None:
+    if refusal is not None and not may_wait(refusal):
         again = refusal_detail(refusal.code, language, **refusal.facts)
     sentences = [
         t("page.support.reply.opening", at=_at(reservation.reserved_at), code=f"…{suffix}"),

@@ -133,12 +133,14 @@ def test_pages_say_that_others_wait_before_a_use_is_returned_or_the_campaign_is_
     pages = {name: admin.get(f"{path}{name}").text for name in ("", "/pause", "/end")}
     headers = {"Accept": "text/html", "Accept-Language": "en"}
     before = app.client.get(place, headers=headers).text
+    reply = admin.get(reservation).text
     admin.submit(f"{path}/pause", f"{path}/pause", reason="a leak")
     paused = app.client.get(place, headers=headers).text
 
     assert [page for page in without_list if "aiting list" in page] == []
     assert waits.format(2) + "A use that comes back is offered to the first of them" in question
-    assert "People on a waiting list come first" in admin.get(reservation).text
+    assert "People on a waiting list come first" in reply
+    assert "People on a waiting list come first" not in admin.get(reservation).text
     assert [name for name, page in pages.items() if waits.format(2) + "Uses offered to them: 1." not in page] == []
     assert "These people get no email." in pages["/end"]
     assert "No offer ends during the pause" in pages["/pause"]
