@@ -146,6 +146,14 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         is_short, starts_at = self._lost_hours_to_start(place), self.terms.starts_at
         return place.offered_until if starts_at is None or not is_short else self.find_offer_end(starts_at)
 
+    def find_reserved_until(self, place: WaitingPlace, now: datetime) -> datetime | None:
+        """Return until when at least the campaign keeps a use for a place; None without an offer.
+
+        Until its email is sent, an offer lasts longer by the time that may take, which no one is promised.
+        """
+        end, start = self.find_end(place), max(now, self.terms.starts_at or now)
+        return None if end is None else min(end, self.find_deadline(start))
+
     def _lost_hours_to_start(self, place: WaitingPlace) -> bool:
         """Return whether an offer ends earlier than any that was made since the start."""
         until, starts_at = place.offered_until, self.terms.starts_at

@@ -1,6 +1,5 @@
 """The waiting list of a campaign: a person joins it, looks at their place, takes an offered use, and leaves it."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -162,7 +161,7 @@ def list_places(services: LedgerServices, campaign_id: UUID) -> list[WaitingRow]
     campaign = CampaignReader(services.storage).find_campaign_state(campaign_id)
     if campaign is None:
         raise ApplicationError.from_refusal(NoSuchCampaign())
-    return name_places(services, campaign.waiting)
+    return name_places(services, campaign)
 
 
 def list_places_of(
@@ -182,8 +181,9 @@ def list_places_of(
     ]
 
 
-def name_places(services: LedgerServices, places: Sequence[WaitingPlace]) -> list[WaitingRow]:
-    """Return places with the masked addresses of their people; None for those who were erased."""
+def name_places(services: LedgerServices, campaign: Campaign, limit: int | None = None) -> list[WaitingRow]:
+    """Return the first places of a campaign with the masked addresses of their people; None for erased ones."""
+    places, now = campaign.waiting[:limit], services.now()
     addresses = services.reader.find_recipients([place.recipient_id for place in places]) if places else {}
     return [
         WaitingRow(
@@ -192,7 +192,7 @@ def name_places(services: LedgerServices, places: Sequence[WaitingPlace]) -> lis
             place.code_id,
             mask_email(address.normal) if isinstance(address, EmailAddress) else None,
             place.joined_at,
-            place.offered_until,
+            campaign.find_reserved_until(place, now),
         )
         for number, place in enumerate(places, 1)
         for address in [addresses.get(place.recipient_id)]
@@ -220,13 +220,12 @@ def _show(services: Services, campaign: Campaign, place: WaitingPlace) -> ShownP
     now = services.now()
     address = services.reader.find_recipients([place.recipient_id]).get(place.recipient_id)
     email = address.typed if isinstance(address, EmailAddress) else None
-    if (ends_at := campaign.find_end(place)) is None:
+    if (reserved_until := campaign.find_reserved_until(place, now)) is None:
         ahead = campaign.without_expired_offers(now).count_ahead(place.recipient_id)
         return ShownPlace("waiting", token, ahead, email=email, place_id=place.place_id)
     row = services.reader.find_balance(place.code_id)
     code_ends_at = None if row is None else code_from_named_row(row).terms.expires_at
-    ends = (ends_at, campaign.find_deadline(now), code_ends_at)
-    reserved_until = min(end for end in ends if end is not None)
+    reserved_until = min(reserved_until, code_ends_at or reserved_until)
     is_takable, ahead = campaign.keeps_use_for(place, now), campaign.count_ahead(place.recipient_id)
     return ShownPlace("offered", token, ahead, reserved_until, is_takable, email, place.place_id)
 

@@ -341,7 +341,7 @@ def _ask_for_removal(
     reason: str | None = None,
 ) -> Response:
     campaign = find_campaign(admin, campaign_id).campaign
-    place = next((each for each in name_places(admin.services, campaign.waiting) if each.place_id == place_id), None)
+    place = next((each for each in name_places(admin.services, campaign) if each.place_id == place_id), None)
     if place is None:
         raise ApplicationError("NOT_FOUND")
     form = describe_reason_form(reason)
@@ -421,7 +421,7 @@ def _render_campaign(
         is_form_open=fields is not None,
         actions=_list_actions(campaign),
         counted_max=REJECTIONS_COUNTED_MAX,
-        places=name_places(admin.services, campaign.waiting[:PLACES_SHOWN]),
+        places=name_places(admin.services, campaign, PLACES_SHOWN),
         for_waiting=campaign.for_waiting,
         only_for_waiting=count_only_for_waiting(campaign, None, now),
         cursor=view.cursor,

@@ -90,7 +90,13 @@ def show_person(
         ],
         next_hand_outs=hand_out_page.next,
         waiting=[
-            (campaign, number, place, support.reader.find_suffix(place.code_id))
+            (
+                campaign,
+                number,
+                place,
+                support.reader.find_suffix(place.code_id),
+                campaign.find_reserved_until(place, now),
+            )
             for campaign, number, place in list_places_of(support.services, recipient_id, PLACES_SHOWN)
         ],
         done=params.done,

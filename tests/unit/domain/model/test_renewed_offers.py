@@ -70,10 +70,12 @@ def test_offer_does_not_end_before_a_start_that_was_moved(hours: int) -> None:
     scenario.change_campaign(starts_at=starts_at)
     scenario.passes((hours - 1) * HOUR)
     early = scenario.campaign.needs_offers(scenario.now)
+    shown = [scenario.campaign.find_reserved_until(each, scenario.now) for each in scenario.campaign.waiting]
     scenario.passes(HOUR)
 
     refused, (place,) = refusal(scenario.redeem("visitor")), scenario.campaign.waiting
     assert (early, refused, scenario.campaign.find_end(place)) == (False, "CAMPAIGN_EXHAUSTED", starts_at + FULL_OFFER)
+    assert shown == [starts_at + timedelta(hours=scenario.campaign.terms.waiting_hours or 0)]
     assert joined(scenario.offer_uses()).changed
     assert scenario.campaign.waiting[0].offered_until == scenario.now + FULL_OFFER
     scenario.mail_offer("li")
