@@ -167,6 +167,7 @@ class LedgerModel:
         self.gremlin = SimulatedProcess("gremlin")
         self.calm_at: float | None = None
         self.waiting: list[UUID] = []
+        self.clocks_ahead = 0
         self.clocks_of_frozen: list[datetime] = []
         self.ended_at: datetime | None = None
 
@@ -254,13 +255,16 @@ class LedgerModel:
         """Whether there is time enough left to send it, now that nothing goes wrong any more.
 
         By every clock: a process that did not hear yet that the clock was set back refunds by the time that it knows.
-        One that stood still until now has asked before: seed 129215.
+        One that stood still until now has asked before: seed 129215. A deadline of a wrong clock becomes one of the
+        right clock, which is past by a process that has the wrong one still. So none has time while one is to be set
+        right: seed 5035051.
         """
+        now = self.infrastructure.now()
+        deadline = min(reservation.deadline, now + timedelta(seconds=self.policy.reservation_ttl_s))
         clocks = [node.now() for node in [*self.apis, *self.workers, *self.beats]]
-        left = reservation.deadline - max(
-            *clocks, *self.clocks_of_frozen, self.infrastructure.now(), self.store.codes[reservation.code_id].last_at
-        )
-        return reservation.due_at is not None and reservation.is_live and left.total_seconds() > self._slack_s()
+        left = deadline - max(*clocks, *self.clocks_of_frozen, now, self.store.codes[reservation.code_id].last_at)
+        is_due = reservation.due_at is not None and reservation.is_live
+        return is_due and not self.clocks_ahead and left.total_seconds() > self._slack_s()
 
     def _issue(self) -> list[bytes]:
         """Codes, some of them imported from another system with a use whose history is not known."""
@@ -387,8 +391,10 @@ class LedgerModel:
         random, infrastructure = self.scheduler.random, self.infrastructure
         ahead_s = random.choice([3_600.0, 2 * 86_400.0])
         infrastructure.clock_offset_s += ahead_s
+        self.clocks_ahead += 1
         self.scheduler.sleep(random.choice([5.0, 30.0, 120.0]))
         infrastructure.clock_offset_s -= ahead_s
+        self.clocks_ahead -= 1
 
     def _beat_dead(self) -> None:
         for beat in self.beats:
