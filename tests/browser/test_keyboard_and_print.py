@@ -134,6 +134,24 @@ def test_key_of_the_search_types_nothing_into_the_empty_field_of_the_search(open
     expect(field).to_have_value("/")
 
 
+def test_empty_field_of_the_search_is_left_by_escape_and_opens_the_help(open_tab: Tab) -> None:
+    """It has the focus from the start, so the other keys of the page work only once it is left."""
+    tab = open_tab(staff="viewer")
+    tab.goto("/support")
+    tab.wait_for_load_state()
+    field = tab.locator("#q")
+    expect(field).to_be_focused()
+    tab.keyboard.press("?")
+    expect(tab.locator("#keys-title")).to_be_focused()
+    tab.keyboard.press("Escape")
+    expect(field).to_be_focused()
+
+    tab.keyboard.press("Escape")
+
+    expect(field).not_to_be_focused()
+    expect(field).to_have_value("")
+
+
 def test_keys_do_nothing_in_fields_with_modifiers_or_turned_off(open_tab: Tab, statement: str) -> None:
     """In fields a key is a character; turned off, in this browser, it stays off on the next page."""
     tab = open_tab(staff="viewer")

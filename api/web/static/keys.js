@@ -84,8 +84,8 @@ function onKey(event) {
   }
   const row = [...dialog.querySelectorAll("[data-key]")].find((each) => each.dataset.key === event.key.toLowerCase());
   const field = event.target.closest?.(TYPED_IN);
-  // The empty search field has the focus already.
-  if (field && (row?.dataset.action !== "search" || field.type !== "search" || field.value)) {
+  // The empty search field has the focus already, and no search begins with the key of the help.
+  if (field && (!["search", "help"].includes(row?.dataset.action) || field.type !== "search" || field.value)) {
     return;
   }
   if (row?.dataset.action === "follow" && findLink() === null) {

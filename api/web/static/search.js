@@ -24,7 +24,12 @@ for (const form of document.querySelectorAll("form[data-hits]")) {
     if (event.key === "Escape" && !event.isComposing) {
       clearTimeout(typing);
       question += 1;
-      form.querySelector("[type=search]").focus();
+      const field = form.querySelector("[type=search]");
+      if (field.value === "" && place.childElementCount === 0) {
+        field.blur();  // the keys of the page work again
+      } else {
+        field.focus();
+      }
       place.replaceChildren();
     }
   }
