@@ -2,17 +2,17 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.settings import ApiSettings
+from projections.config.environment import name_of_variable
 from projections.config.unknown_settings import OTHER_VARIABLES, setting_names
 from projections.config.variables import parse_variables
 from tests.support.compose_environment import ROOT, environment_of, files_of, referenced_names, services_of
-from tests.support.waiting import WAIT_S_MAX
+from workers.settings import WorkerSettings
 
 COMPOSE_FILES = [ROOT / "compose.yaml", ROOT / "deploy/ha/compose.yaml"]
 SERVICES = ("migrate", "backend", "celery_worker", "celery_beat")
@@ -107,27 +107,18 @@ UNUSUAL: dict[str, object] = {
 }
 """A value for each setting that differs from its default and from that of every compose file."""
 
-PROCESS = """
-import json, sys
-from api.settings import ApiSettings
-from projections.config.environment import name_of_variable
-from workers.settings import WorkerSettings
-settings = (WorkerSettings if sys.argv[1] in {"celery_worker", "celery_beat"} else ApiSettings).from_environment()
-values = {name_of_variable(type(settings), name): getattr(settings, name) for name in type(settings).model_fields}
-print(json.dumps(values, default=lambda value: getattr(value, "get_secret_value", lambda: str(value))()))
-"""
-"""Prints the settings as a process of a service reads them at its start."""
 
-
-def values_in_process(service: str, environment: dict[str, str]) -> dict[str, Any]:
-    """The settings in a process with exactly this environment."""
-    minimal = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    command = [sys.executable, "-c", PROCESS, service]
-    ended = subprocess.run(
-        command, env=minimal | environment, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S_MAX, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    document: dict[str, Any] = json.loads(ended.stdout)
+def read_settings(service: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The settings as a process of a service with exactly this environment reads them at its start, as JSON."""
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    kind = WorkerSettings if service in {"celery_worker", "celery_beat"} else ApiSettings
+    settings = kind.from_environment()
+    values = {name_of_variable(kind, name): getattr(settings, name) for name in kind.model_fields}
+    text = json.dumps(values, default=lambda value: getattr(value, "get_secret_value", lambda: str(value))())
+    document: dict[str, Any] = json.loads(text)
     return document
 
 
@@ -142,18 +133,22 @@ def test_table_of_unusual_values_has_every_setting() -> None:
 
 
 @pytest.mark.parametrize(("compose_file", "service"), DEPLOYED, ids=DEPLOYED_IDS)
-def test_process_reads_every_setting_of_dotenv(compose_file: Path, service: str) -> None:
+def test_process_reads_every_setting_of_dotenv(
+    compose_file: Path, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No container replaces one by another value; the owner's URL and password reach `migrate` alone."""
     withheld = set() if service == "migrate" else OWNERS
     environment = environment_of(compose_file, service, in_single_quotes(UNUSUAL), shell={})
-    read = values_in_process(service, environment)
+    read = read_settings(service, environment, monkeypatch)
 
     assert {name: read[name] for name in UNUSUAL if name not in withheld and read[name] != UNUSUAL[name]} == {}
     assert {name: (read[name], environment[name]) for name in withheld} == dict.fromkeys(withheld, (None, ""))
 
 
 @pytest.mark.parametrize(("compose_file", "service"), DEPLOYED, ids=DEPLOYED_IDS)
-def test_no_process_needs_a_dotenv(compose_file: Path, service: str, tmp_path: Path) -> None:
+def test_no_process_needs_a_dotenv(
+    compose_file: Path, service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Secrets given as files: the keys and the password are found where a container mounts them."""
     (tmp_path / "secrets.env").write_text(f"LEDGER_SECRET_KEY=x\nLEDGER_PEPPERS={KEYS}\nLEDGER_MASTER_KEYS={KEYS}\n")
     (tmp_path / "password").write_text("generated\n")
@@ -163,7 +158,7 @@ def test_no_process_needs_a_dotenv(compose_file: Path, service: str, tmp_path: P
         "LEDGER_SECRETS_FILE": str(tmp_path / "secrets.env"), **dict.fromkeys(places, str(tmp_path / "password"))
     }  # fmt: skip
 
-    read = values_in_process(service, environment | mounted)
+    read = read_settings(service, environment | mounted, monkeypatch)
 
     assert "generated" in read["DATABASE_URL"]
     assert ("generated" in (read["LEDGER_OWNER_DATABASE_URL"] or "")) == (service == "migrate")
