@@ -15,6 +15,8 @@ from redis import Redis
 
 from api.cli.doctor.deployment import DEPLOYMENTS
 from api.cli.embedded.state_file import StackState, write_stack_state
+from projections.engine_check.check_engine import check_engine
+from projections.engine_check.findings import EngineFinding
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.repositories.api_keys import ApiKeyRepository
 from projections.repositories.rate_limit_reports import RateLimitCounts, RateLimitReportRepository
@@ -40,6 +42,20 @@ def checks(terminal: Terminal) -> dict[str, Any]:
     assert ended.json["ok"] is not bool(wrong)
     assert all(check["found"] and (check["remedy"] or check not in wrong) for check in ended.json["checks"])
     return {check["name"]: check for check in ended.json["checks"]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _engine_is_checked_once() -> Iterator[None]:
+    """All databases are on one server. Its check is a third of the CPU, and test_engine.py has its outcomes."""
+    findings: list[EngineFinding] = []
+
+    def check_once(database_url: str) -> list[EngineFinding]:
+        findings[:] = findings or check_engine(database_url)
+        return findings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("api.cli.doctor.engine.check_engine", check_once)
+        yield
 
 
 @pytest.fixture
