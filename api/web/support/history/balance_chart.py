@@ -174,7 +174,8 @@ def _area(levels: Sequence[tuple[int, int]], places: Sequence[float], top: int) 
             upper = _draw_steps((_height(high, top), end) for (high, _), end in zip(steps, ends, strict=True))
             begins = [_path_place(places[start]), *ends[:-1]]
             lower = [(_height(low, top), begin) for (_, low), begin in zip(steps, begins, strict=True)]
-            back = _draw_steps(reversed(lower))
+            # The last line back ends where the outline begins, and so does `z`.
+            back = _draw_steps(reversed(lower)).rpartition("H")[0]
             path += f"M{begins[0]} {lower[0][0]}{upper}{back}z"
         start += length
     return path

@@ -86,8 +86,8 @@ def test_areas_are_stacked_up_to_the_limit() -> None:
 
     assert chart.ticks == [4, 3, 2, 1, 0]
     begin, middle, end = (round(step.x * 10) for step in chart.steps[1:])
-    assert chart.reserved == f"M{begin} 200V150H{middle}V200H{begin}z"
-    assert chart.used == f"M{middle} 200V150H{end}V200H{middle}z"
+    assert chart.reserved == f"M{begin} 200V150H{middle}V200z"
+    assert chart.used == f"M{middle} 200V150H{end}V200z"
     assert chart.limit == "M0 0H1000"
     assert chart.cursor == 100.0
     assert draw([sample(1, 0, 1, limit=1_000)], seconds=9).limit == ""
