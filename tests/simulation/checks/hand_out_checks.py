@@ -147,8 +147,12 @@ def find_wrong_changes(run: RunResult) -> Iterator[str]:
 
 
 def find_early_hand_outs(run: RunResult) -> Iterator[str]:
-    """No list of a draft leads to a code, nor one of a hand-out before its start. Leased rows may end after a pause."""
+    """No list of a draft leads to a code, nor one of a hand-out before its start.
+
+    Leased rows may end after a pause, or after a clock that was past the start has been set right: seed 5065500.
+    """
     resumed, drafts = dict[UUID, tuple[float, HandOutResumed]](), set[UUID]()
+    started = dict[UUID, float]()
     for committed_s, code_id, event in run.facts:
         match event:
             case HandOutCreated():
@@ -162,7 +166,9 @@ def find_early_hand_outs(run: RunResult) -> Iterator[str]:
                 since_s, start = resumed.get(event.hand_out_id, (committed_s, None))
                 if start is None or start.starts_at is None or committed_s - since_s < LONGEST_LEASE_S:
                     continue
-                if (event.recorded_at or event.at) < start.starts_at:
+                if (event.recorded_at or event.at) >= start.starts_at:
+                    started[event.hand_out_id] = committed_s
+                elif committed_s - started.get(event.hand_out_id, -LONGEST_LEASE_S) >= LONGEST_LEASE_S:
                     yield f"code {code_id} was handed out at {event.at}, and its hand-out starts at {start.starts_at}"
             case _:
                 pass
