@@ -128,8 +128,8 @@ def evolve_hand_out(hand_out: HandOut | None, campaign_id: UUID, event: HandOutE
         raise LookupError(f"no event creates hand-out {event.hand_out_id}")
     if isinstance(event, HandOutChanged):
         return replace(hand_out, per_minute=event.per_minute)
-    starts_at = event.starts_at if isinstance(event, HandOutResumed) else hand_out.starts_at
-    return replace(hand_out, state=state_after(event), starts_at=starts_at)
+    starts_at = event.starts_at if isinstance(event, HandOutResumed) else None
+    return replace(hand_out, state=state_after(event), starts_at=starts_at or hand_out.starts_at)
 
 
 def state_after(event: HandOutEvent) -> HandOutState | None:

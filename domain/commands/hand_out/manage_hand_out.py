@@ -201,7 +201,9 @@ def _change_state(
         return None
     if command.starts_at is not None:
         _check_start(command.starts_at, command.context, working_set.campaign(command.campaign_id))
-    return HandOutResumed(**fields, starts_at=command.starts_at)
+    now = command.context.now
+    # A start that is ahead moves to now: without one, the event leaves that start as it was.
+    return HandOutResumed(**fields, starts_at=command.starts_at or (now if hand_out.find_start_ahead(now) else None))
 
 
 def _check_start(starts_at: datetime, context: CommandContext, campaign: Campaign) -> None:

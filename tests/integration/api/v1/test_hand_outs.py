@@ -435,7 +435,11 @@ def test_start_is_planned_changed_and_undone(app: AppClient) -> None:
     late = post("resume", starts_at=later)
 
     assert [(each["state"], each["starts_at"]) for each in planned] == [("scheduled", later), ("scheduled", latest)]
-    assert [(each["state"], each["starts_at"]) for each in (paused, running)] == [("paused", None), ("running", None)]
+    assert [(each["state"], each["starts_at"] < later) for each in (paused, running)] == [
+        ("paused", False),
+        ("running", True),
+    ]
+    assert post("pause")["starts_at"] == running["starts_at"]
     assert (past["code"], late["code"]) == ("HAND_OUT_INVALID", "HAND_OUT_CONFLICT")
     assert "in the future" in past["detail"]
     assert "Pause it first" in late["detail"]

@@ -122,12 +122,16 @@ def test_scheduled_hand_out_runs_from_its_start_on() -> None:
 
 
 def test_scheduled_hand_out_can_start_at_once() -> None:
-    """A resumption without a time replaces the start."""
+    """A resumption without a time moves the start that is ahead to now; a pause after it does not bring it back."""
     scenario = campaign()
     create(scenario, is_draft=True)
     change(scenario, "resume", starts_at=START + timedelta(days=1))
+    resumed = outcome(change(scenario, "resume"))[1], scenario.working_set.hand_outs[HAND_OUT].state_at(scenario.now)
+    change(scenario, "pause")
+    hand_out = scenario.working_set.hand_outs[HAND_OUT]
 
-    assert outcome(change(scenario, "resume")) == ("running", True)
+    assert (resumed, hand_out.state) == ((True, "running"), "paused")
+    assert hand_out.find_start_ahead(scenario.now) is None
 
 
 @pytest.mark.parametrize("starts_at", [START, START - timedelta(days=1), START + timedelta(days=7)])
