@@ -33,7 +33,7 @@ from api.http.dependency_status import DependencyStatus
 from api.http.head_requests import AnswerHead
 from api.http.middleware import RequestEnvelope, RequestEnvelopeMiddleware
 from api.http.openapi import described, operation_id
-from api.http.problems import HttpError, headers_of, language_of, problem_response, status_of
+from api.http.problems import HttpError, headers_of, language_of, problem_response, retry_headers, status_of
 from api.http.server.direct_route import DirectRoute
 from api.http.server.stream_slots import (
     FEED_READERS_MAX,
@@ -442,8 +442,8 @@ def _handle_faults(app: FastAPI) -> None:
         language = language_of(request)
         request.scope["ledger_outcome"] = problem.code
         if wants_html(request):
-            page = error_page(request, status_of(problem.code), problem.code, language)
-            page.headers.update(headers_of(problem))
+            page = error_page(request, status_of(problem.code), problem.code, language, **problem.facts)
+            page.headers.update({**headers_of(problem), **retry_headers(problem.retry_after_s)})
             return page
         return problem_response(problem, language, request_id_of(request))
 

@@ -49,10 +49,12 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
             from which the request may succeed; `in_use`, the uses by the name of the limit that they exceed;
             `approval_id`, the proposal that waits for a second person; `variables` of a text without a value;
             `address`, the IP address that a key is refused from; `mailbox`, masked, as which an address counts;
-            `waiting_list`, whether the person may join the one of the campaign.
+            `waiting_list`, whether the person may join the one of the campaign; `role` that a member of staff lacks.
     """
     say = translator(language)
     base = _refusal_key(say, code)
+    if "role" in facts:
+        facts["role"] = say(f"page.support.role.{facts['role']}")
     in_use = facts.get("in_use")
     if isinstance(in_use, Mapping):
         sentences = (say(f"{base}.{name}", taken=uses) for name, uses in in_use.items())
@@ -66,7 +68,7 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
     if "why" in facts and say.knows(why):
         named = {"address": facts["address"]} if "address" in facts else {}
         return say(why, span=_span(say, seconds)) if isinstance(seconds, int) else say(why, **named)
-    for name in ("scope", "approval_id", "taken", "mailbox"):
+    for name in ("scope", "role", "approval_id", "taken", "mailbox"):
         if name in facts and say.knows(f"{base}.detail_{name}"):
             return say(f"{base}.detail_{name}", **{name: facts[name]})
     if "starts_at" in facts and say.knows(f"{base}.detail_at"):

@@ -6,7 +6,6 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from api.http.dependencies import request_id_of
-from api.http.problems import retry_headers
 from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail, refusal_title
 from api.web.rendering import choose_language, page
@@ -23,9 +22,7 @@ def wants_html(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "").lower()
 
 
-def error_page(
-    request: Request, status: int, code: str, language: Language, *, retry_after_s: int | None = None
-) -> HTMLResponse:
+def error_page(request: Request, status: int, code: str, language: Language, **facts: object) -> HTMLResponse:
     """Return the page of an error.
 
     Args:
@@ -33,10 +30,9 @@ def error_page(
         status: HTTP status of the answer.
         code: Stable code of the error, such as NOT_FOUND.
         language: Used unless the browser has chosen another one on our pages.
-        retry_after_s: Whole seconds for the Retry-After header, where waiting helps.
+        facts: As `refusal_detail` takes them.
     """
     language = choose_language(request, language)
-    facts: dict[str, object] = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
     # Looking at a page asks for nothing that could have taken effect.
     may_reload = code == "UNAVAILABLE" and request.method == "GET"
     detail = translator(language)("page.error.unavailable") if may_reload else refusal_detail(code, language, **facts)
@@ -45,7 +41,6 @@ def error_page(
         "error.html",
         language,
         status=status,
-        headers=retry_headers(retry_after_s),
         status_code=status,
         heading=refusal_title(code, language),
         detail=detail,

@@ -146,6 +146,7 @@ FAMILIES: Final = {
     "refusal.LIMIT_TOO_LOW.detail_taken",
     "refusal.PERSON_LIMIT.detail_mailbox",
     *(f"explain.campaign.{rule}" for rule in ("by_address", "by_mailbox")),
+    "refusal.FORBIDDEN.detail_role",
     "refusal.FORBIDDEN.detail_scope",
     *(f"refusal.CAMPAIGN_EXHAUSTED.{text}" for text in ("title_kept", "kept_waiting_list", "detail_waiting_list")),
     "refusal.APPROVAL_REQUIRED.detail_approval_id",

@@ -174,7 +174,7 @@ def require_role(role: Role, *, may_lack_factor: bool = False) -> Callable[..., 
             raise FactorMissingError
         request.state.staff = member_of_staff
         if not member_of_staff.has_role(role):
-            raise ApplicationError("FORBIDDEN")
+            raise ApplicationError("FORBIDDEN", role=role)
         return member_of_staff
 
     return staff

@@ -99,7 +99,9 @@ def test_admin_pages_are_closed_to_other_roles(role: str, sign_in: Callable[...,
     rooms = ("", "/batches", "/codes", "/codes/export", "/import", "/groups", "/keys", "/staff", "/x")
     forms = ["/admin/batches", "/admin/import", "/admin/keys", "/admin/staff", "/admin/codes/export"]
 
-    assert {403} == {browser.get(f"/admin{room}").status_code for room in rooms}
+    closed = [browser.get(f"/admin{room}", lang="en") for room in rooms]
+    assert {403} == {page.status_code for page in closed}
+    assert all("You need the role Administrator for this." in page.text for page in closed)
     assert {403} == {browser.post(path, {"token": token}).status_code for path in [*forms, "/admin/groups/one?name=x"]}
     assert not read_page(browser.get("/support").text).find_all(href="/admin")
 
