@@ -200,6 +200,11 @@ def offer_ends_before_its_deadline(patch: Patch) -> None:
     )
 
 
+def pause_takes_the_hours_of_an_offer(patch: Patch) -> None:
+    """An offer counts down while no one can take it, and nothing begins its hours again."""
+    patch.setattr(working_set, "renew_offers", lambda _before, _event, _after: [])
+
+
 def place_keeps_its_spelling(patch: Patch) -> None:
     """Who takes a use under the other address of their mailbox keeps the place that they joined under the first."""
     change: Callable[..., None] = WorkingSet._change_places
@@ -297,6 +302,7 @@ def _decide_leaving(patch: Patch, decide: Callable[[LeaveWaitingList, WorkingSet
 
 
 CAMPAIGN_PLANTS = (
+    pause_takes_the_hours_of_an_offer,
     place_keeps_its_spelling,
     report_about_an_ended_place_is_dropped,
     offer_that_did_not_arrive_keeps_its_place,

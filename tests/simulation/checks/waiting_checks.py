@@ -1,10 +1,10 @@
 """Checks of waiting lists, told from the log alone: no one takes or is offered what is kept for those before them.
 
-And it is kept until the deadline of the offer.
+And it is kept until the deadline of the offer, which has all its hours from when it can be taken.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +13,8 @@ from msgspec import Struct, field
 from domain.events.campaign import (
     CampaignEnded,
     CampaignEvent,
+    CampaignPaused,
+    CampaignResumed,
     CampaignTermsChanged,
     CampaignTermsEvent,
     CampaignUseReturned,
@@ -42,6 +44,24 @@ class _Queue(Struct):
     line: list[UUID] = field(default_factory=list)
     joined_by: dict[UUID, UUID] = field(default_factory=dict)
     offered: dict[UUID, datetime] = field(default_factory=dict)
+    is_paused: bool = False
+    hours: timedelta = timedelta()
+    takable_since: dict[UUID, datetime] = field(default_factory=dict)
+
+    def find_short(self) -> Iterator[str]:
+        """Yield the offers that end before a person had all the hours in which they can be taken."""
+        for person, since in self.takable_since.items():
+            if self.offered[person] < since + self.hours:
+                yield f"the offer to {person} ends {self.offered[person]} and can be taken since {since}"
+
+    def follow_takable(self, at: datetime) -> None:
+        """Note since when each offer can be taken: not during a pause, nor behind as many others as there are uses.
+
+        A time after that of a later event was read off a clock that was ahead.
+        """
+        free = 0 if self.is_paused else len(self.line) if self.limit is None else max(0, self.limit - self.uses)
+        takable = [person for person in self.line if person in self.offered][:free]
+        self.takable_since = {person: min(at, self.takable_since.get(person, at)) for person in takable}
 
     def drop(self, recipient_id: UUID) -> None:
         """End the places of a person, if they have some: several, if they joined before a rule made them one."""
@@ -66,8 +86,12 @@ def find_overtaken(run: RunResult) -> Iterator[str]:
     """Replay each campaign and yield who was overtaken."""
     queues: dict[UUID, _Queue] = {}
     codes: dict[UUID, _Code] = {}
+    committed: dict[UUID, float] = {}
     for fact in run.facts:
         event, queue = fact.event, queues.setdefault(fact.code_id, _Queue())
+        if committed.setdefault(fact.code_id, fact.at) != fact.at:  # offers are made again by the same commit
+            committed[fact.code_id] = fact.at
+            yield from queue.find_short()
         if isinstance(event, CampaignUseTaken):
             yield from _take_of_code(queue, event, codes[event.code_id])
         elif not isinstance(event, CampaignEvent):
@@ -99,6 +123,7 @@ def _follow(queue: _Queue, event: Event) -> Iterator[str]:
         yield from _take(queue, event, free)
     else:
         _change(queue, event)
+    queue.follow_takable(event.recorded_at or event.at)
 
 
 def _settle(queue: _Queue, event: WaitingOfferMailed | WaitingListLeft) -> Iterator[str]:
@@ -140,8 +165,10 @@ def _change(queue: _Queue, event: Event) -> None:
     """Apply what needs no check."""
     if isinstance(event, CampaignUseReturned):
         queue.uses -= 1
+    elif isinstance(event, CampaignPaused | CampaignResumed):
+        queue.is_paused = isinstance(event, CampaignPaused)
     elif isinstance(event, CampaignTermsEvent):
-        queue.limit = event.max_uses
+        queue.limit, queue.hours = event.max_uses, timedelta(hours=event.waiting_hours or 0)
         if isinstance(event, CampaignTermsChanged) and event.counting is not None:
             queue.uses = 0
     if isinstance(event, CampaignEnded) or (isinstance(event, CampaignTermsEvent) and event.waiting_hours is None):
