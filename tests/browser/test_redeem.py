@@ -89,9 +89,9 @@ def test_without_javascript_on_a_phone(served_app: ServedApp, open_tab: Tab, lan
     page.fill("#code", code)
     page.click("form button[type=submit]")
 
+    expect(page.locator("#notice")).to_be_visible()
     assert reservation_id
     assert refreshes == 1
-    assert page.locator("#notice").is_visible()
     assert page.input_value("#code").replace("-", "") == code.replace("-", "")
 
 
