@@ -75,7 +75,7 @@ def explain_uses(
         show=ShownStream.of_campaign(campaign),
         as_of=at,
         explanation=explanation,
-        suffixes=_find_suffixes(admin, [use.code_id for use in explanation.uses]),
+        suffixes=admin.find_suffixes([use.code_id for use in explanation.uses]),
     )
 
 
@@ -134,8 +134,4 @@ def list_lines(
     """Return lines of events, in their order, each with its code."""
     named = (getattr(entry.event, "code_id", None) for entry in entries)
     code_ids = {code_id for code_id in named if code_id is not None}
-    return build_lines(admin.support, staff, entries, language, suffixes=_find_suffixes(admin, list(code_ids)))
-
-
-def _find_suffixes(admin: AdminContext, code_ids: list[UUID]) -> dict[UUID, str | None]:
-    return {code_id: text.suffix for code_id, text in admin.codes.find_texts(code_ids, clear=False).items()}
+    return build_lines(admin.support, staff, entries, language, suffixes=admin.find_suffixes(list(code_ids)))

@@ -1,7 +1,9 @@
 """What the admin pages share: their context, rendering, and the page of an unknown path."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -87,6 +89,10 @@ class AdminContext:
             accounts=StaffAccountRepository(storage),
             campaign_histories=services.campaign_histories,
         )
+
+    def find_suffixes(self, code_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Return what may be shown of the texts of codes, their ends, by id."""
+        return {code_id: text.suffix for code_id, text in self.codes.find_texts(code_ids, clear=False).items()}
 
 
 async def _admin_context(request: Request) -> AdminContext:

@@ -322,6 +322,7 @@ def _show_parts(admin: AdminContext, hand_out_id: UUID, view: HandOutPageView) -
     return {
         **counted,
         "people": [(person, mask_if_known(person.address)) for person in people],
+        "suffixes": admin.find_suffixes([person.code_id for person in people if person.handed_out_at]),
         "next": following,
         "view": view,
         "follow": (f"{path}?{view.query}" if view.query else path) if counted["is_sending"] else "",

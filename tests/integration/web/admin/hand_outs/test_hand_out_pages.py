@@ -109,7 +109,7 @@ def test_terms_and_email_name_one_end(admin: StaffBrowser, days: str, of_campaig
 def test_page_counts_recipients_and_lists_them_by_state(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Addresses are masked; the pages of a state are full, and none but the last has no next one."""
+    """Masked, codes by their ends; the pages of a state are full, and none but the last has no next one."""
     path = create_hand_out(admin)
     upload(admin, path, b"email\n" + b"".join(b"p%d@example.com\n" % number for number in range(6)))
     send(app, UUID(path.rpartition("/")[2]), 2)
@@ -129,7 +129,10 @@ def test_page_counts_recipients_and_lists_them_by_state(
         raise AssertionError("pages without end")
 
     shown = admin.get(path).text
+    codes = read_page(shown).find("section", aria_labelledby="people").find_all("a", class_="card-code")
 
+    assert [heading(admin.get(code.attributes["href"])) for code in codes] == [code.text for code in codes]
+    assert len(codes) == 2
     assert counts(admin, path) == {"Queued": "4", "Sent": "2", "Redeemed": "0"}
     assert "p***@example.com" in shown
     assert "p1@example.com" not in shown
