@@ -22,7 +22,7 @@ CodeProblem = Literal[
 ]
 CellProblem = Literal["email", "language", "count", "variable_name", "variables", "too_long", "not_a_line", "formula"]
 ObjectProblem = Literal["json", "not_an_object", "no_variables", "twice", "not_a_text"]
-AddressWarning = Literal["throwaway", "same_person"]
+AddressWarning = Literal["throwaway", "same_person", "same_person_listed"]
 """What is said about the address of a line that is added; a campaign may refuse throw-away addresses, too."""
 SumProblem = Literal["too_many", "too_many_codes"]
 ListProblem = Literal[

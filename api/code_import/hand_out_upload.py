@@ -34,6 +34,7 @@ from projections.repositories.audit_log import describe_reason, describe_values
 LINES_MAX: Final = 1_000_000
 """Lines of one list, and codes of all its lines."""
 _LISTED: Final = SkippedRecordError("listed", "the address gets a code of this campaign already", "email")
+_ONE_INBOX: Final = "because the campaign counts all spellings of an inbox as one"
 
 
 @dataclass(slots=True)
@@ -181,15 +182,30 @@ class HandOutUpload(ImportKind[Record, ListRow]):
             )
         added = [line for line, fault in zip(lines, faults, strict=True) if fault is None]
         self._count_without_email([line.row for line in added], known_recipients.ids)
-        warnings = [FaultyLine(line.line, fault) for line in added if (fault := self._find_warning(line)) is not None]
-        self.warnings += warnings[: REPORTED_LINES_MAX - len(self.warnings)]
+        self._warn(added)
         return faults
 
-    def _find_warning(self, line: ParsedLine[ListRow]) -> Fault:
+    def _warn(self, lines: Sequence[ParsedLine[ListRow]]) -> None:
+        """Add warnings of lines that are added, until there are as many as are reported."""
+        persons = set[str]()
+        if self.campaign.counts_by_mailbox and len(self.warnings) < REPORTED_LINES_MAX:
+            persons = self.lists.find_listed_persons(
+                self.campaign.campaign_id,
+                [line.row.address for line in lines],
+                self.services.now(),
+                names_codes=self.named.are_needed,
+            )
+        warnings = [FaultyLine(line.line, fault) for line in lines if (fault := self._find_warning(line, persons))]
+        self.warnings += warnings[: REPORTED_LINES_MAX - len(self.warnings)]
+
+    def _find_warning(self, line: ParsedLine[ListRow], listed_persons: Collection[str]) -> Fault:
         """Return what the rules of the campaign say about the address of a line that is added; None for nothing."""
         if (first := line.find_earlier(2)) is not None:
-            why = f"the address is one person with line {first}, because the campaign counts all spellings of an inbox"
-            return RejectedRecordError("same_person", f"{why} as one", "email", first=first)
+            why = f"the address is one person with line {first}, {_ONE_INBOX}"
+            return RejectedRecordError("same_person", why, "email", first=first)
+        if line.row.address.normal in listed_persons:
+            why = f"the address is one person with a recipient of an earlier list, {_ONE_INBOX}"
+            return RejectedRecordError("same_person_listed", why, "email")
         if self.campaign.terms.throwaway == "flag" and self._is_throwaway(line.row.address):
             return RejectedRecordError("throwaway", "the domain is of throw-away addresses", "email")
         return None

@@ -26,6 +26,7 @@ from domain.ports import Language
 from domain.values.identifiers import EmailAddress
 from projections.database.store_queries import Database
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
+from projections.read_models.campaign_list import ADDRESSES_MAX
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
 from projections.storage.bootstrap import LedgerStore
@@ -194,6 +195,26 @@ class HandOutLists:
             {normal: recipient_id for recipient_id, normal in normal_of.items()},
             {normal_of[recipient_id] for recipient_id in listed},
         )
+
+    def find_listed_persons(
+        self, campaign_id: UUID, addresses: Sequence[EmailAddress], now: datetime, *, names_codes: bool = False
+    ) -> set[str]:
+        """Return the normal forms of those of these addresses whose mailbox gets a code of the campaign already.
+
+        Of a mailbox with more than `ADDRESSES_MAX` spellings in lists of the campaign, so many are looked at.
+        """
+        digests_of = {address.normal: self.storage.vault.compute_mailbox_digests(address) for address in addresses}
+        parameters = {
+            "campaign_id": campaign_id,
+            "digests": [digest for digests in digests_of.values() for digest in digests],
+            "most": ADDRESSES_MAX,
+        }
+        with Database(self.storage).open_cursor() as cursor:
+            rows = cursor.execute(HandOutsSql.rows_of_mailboxes, parameters).fetchall()
+            ids = [recipient_id for _, recipient_id in rows]
+            listed = _find_listed(cursor, campaign_id, ids, None, now, names_codes=names_codes)
+        mailboxes = {bytes(digest) for digest, recipient_id in rows if recipient_id in listed}
+        return {normal for normal, digests in digests_of.items() if not mailboxes.isdisjoint(digests)}
 
     def find_existing(self, code_ids: Collection[UUID]) -> dict[UUID, ExistingCode]:
         """Return the present states of those of these codes that exist."""

@@ -23,6 +23,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     insert_list_rows: LiteralString
     seal_list_rows: LiteralString
     listed_recipients: LiteralString
+    rows_of_mailboxes: LiteralString
     given_codes: LiteralString
     list_people: LiteralString
     person_of_code: LiteralString

@@ -118,6 +118,14 @@ WHERE r.campaign_id = %(campaign_id)s AND r.recipient_id = ANY(%(recipient_ids)s
     )
 );
 
+-- name: rows_of_mailboxes
+-- Recipients with a row of the campaign whose mailbox has one of these digests, some of each.
+SELECT d.digest, p.recipient_id FROM unnest(%(digests)s::bytea[]) AS d (digest)
+CROSS JOIN LATERAL (
+    SELECT p.recipient_id FROM recipients p JOIN hand_out_recipients r USING (recipient_id)
+    WHERE p.mailbox_digest = d.digest AND r.campaign_id = %(campaign_id)s LIMIT %(most)s
+) p;
+
 -- name: given_codes
 -- Those of these codes that a hand-out has sent, or that a row of a list leads to.
 SELECT code_id FROM handed_out_codes WHERE code_id = ANY(%(code_ids)s)

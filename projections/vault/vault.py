@@ -253,6 +253,11 @@ class Vault:
         text = _digest_input(kind, normal)
         return tuple([keyed.digest(text) for keyed in self._keyed])
 
+    def compute_mailbox_digests(self, address: EmailAddress) -> tuple[bytes, ...]:
+        """Return the digests of the mailbox behind an address under every pepper, that of the current one first."""
+        text = _digest_input("mailbox", find_mailbox(address.normal))
+        return tuple([keyed.digest(text)[:MAILBOX_BYTES] for keyed in self._keyed])
+
     def digest_mailbox(self, address: EmailAddress, pepper_id: int | None = None) -> bytes:
         """Digest the mailbox behind an email address, under the current pepper or another one of the ring."""
         keyed = self._by_pepper[self._peppers.current if pepper_id is None else pepper_id]

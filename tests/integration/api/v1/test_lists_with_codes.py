@@ -233,6 +233,26 @@ def test_addresses_that_the_campaign_refuses_or_joins_are_named(
     assert len(recipients(app, hand_out)) == (0 if rejected else 4)
 
 
+def test_second_spelling_of_an_inbox_in_an_earlier_list_is_named(app: AppClient) -> None:
+    """As far as that list leads to a code: not once its hand-out has ended without one."""
+    campaign = create_campaign(app, person_rule="mailbox", max_per_person=1)
+    first, second = create(app, campaign), create(app, campaign)
+    upload(app, first, "email\nl.i@gmail.com\nwang@example.com\n")
+    lines = "email\nli+gift@gmail.com\nwang@example.com\nwu@example.com\nLi@gmail.com\n"
+
+    checked, added = (upload(app, second, lines, dry_run=dry) for dry in (True, False))
+    path = f"{PATH}/{first['id']}"
+    app.client.post(f"{path}/end", headers=app.key("admin")).raise_for_status()
+    third = upload(app, create(app, campaign), "email\nwang+gift@example.com\n")
+
+    for result in (checked, added):
+        assert reasons(result, "warnings") == {2: "same_person_listed", 5: "same_person"}
+        assert reasons(result, "left_out") == {3: "listed"}
+        assert result["added"] == 3
+    assert "with a recipient of an earlier list" in added["warnings"][0]["why"]
+    assert third["warnings"] == []
+
+
 def test_warning_names_the_first_line_of_the_person_and_no_more_than_100_lines(app: AppClient) -> None:
     """Many spellings of one inbox; the first one is the same for all of them."""
     hand_out = create(app, create_campaign(app, person_rule="mailbox", max_per_person=1))
