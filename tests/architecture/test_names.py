@@ -58,6 +58,7 @@ SAME_CONCEPT: Final = {
     "database": "PostgreSQL: statements, health check",
     "environment": "environment variables: of a process, of the embedded stack",
     "erase_person": "erasing a person: use case, form",
+    "export_person": "exporting a person's data: use case, form",
     "errors": "the errors of a room",
     "event_feed": "the event log as a feed: reading, route",
     "export": "exports of codes: page, command",

@@ -424,6 +424,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/people/{recipient_id}/allow-emails": _at(
         "/support/people/{}/allow-emails", AuditedApp.suppressed, data=REASON
     ),
+    "POST /support/people/{recipient_id}/export": _at("/support/people/{}/export", AuditedApp.person, data=REASON),
     "POST /support/people/{recipient_id}/forget": _at("/support/people/{}/forget", AuditedApp.person, data=REASON),
     "POST /support/reservations/{reservation_id}/acts/{act}": _at(
         "/support/reservations/{}/acts/cancel", AuditedApp.reserve, data=NOTE
@@ -592,9 +593,7 @@ def send(
     """
     method = route.split(maxsplit=1)[0]
     if is_api(path):
-        return (
-            audited_app.ask(method, path, **more)
-            if age_s is None
-            else audited_app.ask_in_session(method, path, age_s=age_s, **more)
-        )
+        if age_s is None:
+            return audited_app.ask(method, path, **more)
+        return audited_app.ask_in_session(method, path, age_s=age_s, **more)
     return audited_app.form(path, {"nonce": uuid4().hex, **more.pop("data", {})}, age_s=age_s or 0, **more)

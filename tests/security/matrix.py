@@ -311,6 +311,8 @@ POST /api/v1/recipients/forget
 GET /support/audit
 GET /support/audit/export
 POST /support/audit/export
+GET /support/people/{recipient_id}/export
+POST /support/people/{recipient_id}/export
 GET /support/people/{recipient_id}/forget
 POST /support/people/{recipient_id}/forget
 """
@@ -349,6 +351,7 @@ POST /api/v1/webhooks/{endpoint_id}/rotate-secret
 POST /support/account/factors/recovery-codes
 POST /support/account/factors/{factor_id}/remove
 POST /support/audit/export
+POST /support/people/{recipient_id}/export
 POST /support/people/{recipient_id}/forget
 POST /support/reservations/{reservation_id}/reveal-link
 POST /support/{subject}/{subject_id}/unmask

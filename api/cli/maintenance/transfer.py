@@ -17,7 +17,7 @@ from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.output_file import OutputOption, open_output_file
 from api.cli.printing import JsonFlag, ReasonOption, print_json
-from api.use_cases.privacy.export_person import export_person
+from api.use_cases.privacy.export_person import DOCUMENT_FORM, export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.rebuild.run import ProgressLines
@@ -96,7 +96,7 @@ def person(
     with session.open_ledger() as ledger:
         document = export_person(ledger.services, ledger.caller(), address, ledger.language, reason)
     with open_output_file(output) as file:
-        file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+        file.write(orjson.dumps(document, option=DOCUMENT_FORM))
     if not document["people"] and not document["refused_tries"]:
         say_error("no person has this email address")
     return 0

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from msgspec import structs
 
 from api.errors import ApplicationError
@@ -18,6 +19,8 @@ from projections.repositories.approvals import DONE, ApprovalRepository
 from projections.repositories.audit_log import AuditRecorder
 
 FORMAT: Final = "redemption-ledger person 1"
+DOCUMENT_FORM: Final = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
+"""How the document is written as JSON."""
 OTHERS: Final = frozenset({"actor_id", "approved_by", "text_id"})
 """Fields of events that are about another person, or that appear as the text that they name."""
 

@@ -18,6 +18,7 @@ from api.web.support import (
 )
 from api.web.support.actions import (
     erase_person,
+    export_person,
     hand_out_bounce,
     notes,
     opt_outs,
@@ -60,6 +61,7 @@ def include_support(router: APIRouter) -> None:
         comparison_page,
         proof_page,
         saved_views,
+        export_person,
         erase_person,
         opt_outs,
         resend_code,

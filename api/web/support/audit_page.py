@@ -210,8 +210,11 @@ def export_audit(
 def _render_export(request: Request, staff: Staff, query: AuditQuery, reason: str | None = None) -> Response:
     return support_page(
         request,
-        "audit_export.html",
+        "export.html",
         staff,
+        section="audit",
+        words="page.support.audit.export",
+        about=translator(get_language(request))("page.support.nav.audit"),
         back=query.url(),
         **describe_reason_form(reason),
     )

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/support/people/{recipient_id}/forget", route_class=S
 @router.get("")
 def show_erasure(request: Request, support: SupportContextDep, staff: Admin, recipient_id: UUID) -> Response:
     """Show what the erasure will do, and ask for the reason. If the data is erased already, there is no form."""
-    address = _address(support, recipient_id)
+    address = find_address(support, recipient_id)
     return _done(recipient_id) if address is None else _form(request, support, staff, recipient_id, address)
 
 
@@ -42,7 +42,7 @@ def erase(
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
     """Erase the data, or say why not yet. A repeated request finds it done."""
-    address = _address(support, recipient_id)
+    address = find_address(support, recipient_id)
     if address is None:
         return _done(recipient_id)
     if (fault := find_reason_fault(reason)) is not None:
@@ -58,7 +58,7 @@ def erase(
     return _done(recipient_id)
 
 
-def _address(support: SupportContext, recipient_id: UUID) -> str | None:
+def find_address(support: SupportContext, recipient_id: UUID) -> str | None:
     """Return a recipient's email address; None once it is erased.
 
     Raises:

@@ -14,6 +14,7 @@ from tests.support.clients.guarded_app import (
     join_staff,
     proposed,
     refund_case,
+    send_form,
 )
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import heading
@@ -86,6 +87,24 @@ def test_address_of_a_person_is_masked(app: AppClient, first: Member, second: Me
 
     assert str(case.body["email"]) not in page
     assert f"/support/people/{case.subject[0]}" in page
+
+
+def test_approved_export_of_a_person_is_downloaded_once_by_its_proposer(
+    app: AppClient, first: Member, second: Member
+) -> None:
+    """By the same form as before; after that it waits again."""
+    case = erase_case(app)
+    path = f"/support/people/{case.subject[0]}/export"
+    proposal = proposed(app, send_form(first.browser, path, reason=REASON))
+    second.decide(proposal, "approve")
+
+    by_other = proposed(app, send_form(second.browser, path, reason=REASON))
+    file = send_form(first.browser, path, reason=REASON)
+    again = proposed(app, send_form(first.browser, path, reason=REASON))
+
+    assert by_other.approval_id == proposal.approval_id
+    assert (file.status_code, file.json()["email"]) == (200, case.body["email"])
+    assert again.approval_id != proposal.approval_id
 
 
 def test_list_shows_what_a_role_may_decide(app: AppClient, first: Member, second: Member) -> None:
