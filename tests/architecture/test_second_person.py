@@ -4,7 +4,7 @@ import ast
 from typing import Final
 
 from tests.architecture.sources import nodes_of, parse
-from tests.architecture.test_mirror import ROOT
+from tests.architecture.vocabulary import ROOT
 
 NAMED_BY: Final = {
     "api/use_cases/administration/batch_runner.py": "the batch stores who approved it",
