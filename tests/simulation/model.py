@@ -112,7 +112,7 @@ class _Database(NoFaults):
 
     def pause(self, attempts: int) -> None:
         """Others continue in the meantime."""
-        self._site.scheduler.sleep(0.1 * attempts)
+        self._site.scheduler.pass_time(0.1 * attempts)
 
 
 class LedgerModel:
@@ -348,7 +348,7 @@ class LedgerModel:
     def _audit(self) -> None:
         """Read the books at odd moments."""
         while True:
-            self.scheduler.sleep(self.scheduler.random.uniform(5, 120))
+            self.scheduler.pass_time(self.scheduler.random.uniform(5, 120))
             for violation in (*bank(self.store), *find_wrong_campaigns(self.store)):
                 raise ViolationError(violation)
 
@@ -377,7 +377,7 @@ class LedgerModel:
         """For a while; what it held may be gone afterwards."""
         broker, seconds = self.infrastructure.broker, self.scheduler.random.choice([2.0, 30.0, 200.0])
         broker.away_until = max(broker.away_until, self.scheduler.now + seconds)
-        self.scheduler.sleep(seconds + 0.001)
+        self.scheduler.pass_time(seconds + 0.001)
         broker.wake()
 
     def _database_away(self) -> None:
@@ -392,7 +392,7 @@ class LedgerModel:
         ahead_s = random.choice([3_600.0, 2 * 86_400.0])
         infrastructure.clock_offset_s += ahead_s
         self.clocks_ahead += 1
-        self.scheduler.sleep(random.choice([5.0, 30.0, 120.0]))
+        self.scheduler.pass_time(random.choice([5.0, 30.0, 120.0]))
         infrastructure.clock_offset_s -= ahead_s
         self.clocks_ahead -= 1
 

@@ -73,8 +73,8 @@ class Scheduler:
         self._push(self.now + after, task)
         return task
 
-    def sleep(self, seconds: float) -> None:
-        """Let the current task wait.
+    def pass_time(self, seconds: float) -> None:
+        """Let the current task continue so much later in simulated time; no thread sleeps.
 
         Raises:
             GreenletExit: Its process crashed in the meantime.

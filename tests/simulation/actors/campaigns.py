@@ -93,7 +93,7 @@ class SimulatedCampaign:
 
     def _pause(self) -> None:
         self.execute(PauseCampaign(context=self._context(), campaign_id=self.campaign_id))
-        self._scheduler.sleep(self._scheduler.random.choice([5.0, 40.0]))
+        self._scheduler.pass_time(self._scheduler.random.choice([5.0, 40.0]))
         self.execute(ResumeCampaign(context=self._context(), campaign_id=self.campaign_id))
 
     def _change(self) -> None:

@@ -152,7 +152,7 @@ class SimulatedClients:
                 self._record_answer(*order, result)
             if len(results) == len(items) or not self.is_open:
                 return
-            scheduler.sleep(random.choice([0.1, 3, 30]))
+            scheduler.pass_time(random.choice([0.1, 3, 30]))
 
     def _person(self) -> None:
         """Redeems; without an answer asks again with the same key; later perhaps again for a further use."""
@@ -165,7 +165,7 @@ class SimulatedClients:
                 scheduler.counts["double click"] += 1
                 scheduler.spawn(self.process, partial(self._click, code, person, key, again), random.uniform(0, 0.01))
             result = self._until_answered(code, person, key, again)
-            scheduler.sleep(random.choice([1, 20, 100, 400]))
+            scheduler.pass_time(random.choice([1, 20, 100, 400]))
             if not self.is_open:
                 return
             if random.random() < 0.3:
@@ -187,7 +187,7 @@ class SimulatedClients:
         for _ in range(TRANSACTIONS_PER_BATCH_MAX):
             if (result := self.redeem(code, person, key, again)) is not None:
                 return result
-            scheduler.sleep(scheduler.random.choice([0.1, 3, 30]))
+            scheduler.pass_time(scheduler.random.choice([0.1, 3, 30]))
         return None
 
     def _message_arrives(self, message: OutboundMessage) -> None:
@@ -231,7 +231,7 @@ class SimulatedClients:
             command = self.staff.next_act()
             if command is not None:
                 self._perform(command)
-            scheduler.sleep(scheduler.random.choice([3, 15, 60]))
+            scheduler.pass_time(scheduler.random.choice([3, 15, 60]))
 
     def _make_up_for_an_outage(self) -> None:
         """Everything that may be refunded, perhaps twice."""
@@ -248,7 +248,7 @@ class SimulatedClients:
         for _ in range(2):
             if self._call(command()) is not None:
                 return
-            self.infrastructure.scheduler.sleep(1.0)
+            self.infrastructure.scheduler.pass_time(1.0)
 
     def _call(self, command: Command) -> Result | None:
         return self.infrastructure.scheduler.random.choice(self.apis).call(command)

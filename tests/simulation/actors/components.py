@@ -76,7 +76,7 @@ class SharedInfrastructure:
         Raises:
             StorageUnavailableError: It is unavailable.
         """
-        self.scheduler.sleep(0.001)
+        self.scheduler.pass_time(0.001)
         if self.scheduler.now < self.database_away_until:
             raise StorageUnavailableError("away")
 
@@ -116,7 +116,7 @@ class Component:
         if self.infrastructure.faults.happens(self._freeze):
             self.process.frozen_until = self.scheduler.now + self.scheduler.random.choice([5.0, 50.0, 150.0])
             self.scheduler.note("stands still until", self.process.frozen_until)
-        self.scheduler.sleep(seconds)
+        self.scheduler.pass_time(seconds)
 
     def end(self) -> None:
         """Crash; start again a little later."""
@@ -228,7 +228,7 @@ class ApiComponent(Component):
         """
         scheduler = self.scheduler
         if not self.process.is_alive:
-            scheduler.sleep(0.05)
+            scheduler.pass_time(0.05)
             return []
         reply: list[Result] = []
         client, is_waiting = scheduler.current, [True]
@@ -240,7 +240,7 @@ class ApiComponent(Component):
                 scheduler.wake(client)
 
         scheduler.spawn(self.process, serve)
-        scheduler.sleep(patience_s)
+        scheduler.pass_time(patience_s)
         is_waiting[0] = False
         return reply
 

@@ -60,17 +60,17 @@ class SimulatedEnds:
             self._execute(ChangeCampaignTerms(context=staff, campaign_id=self._campaign_id, changes=changes))
         else:
             self._execute(ChangeTerms(context=staff, code_id=self._code_id, changes=changes))
-        self._scheduler.sleep(self._random.uniform(5, 120))
+        self._scheduler.pass_time(self._random.uniform(5, 120))
         other = {"notify_at": parse_thresholds(self._random.choice(["60%", "70%"]) + ", 1 day, end")}
         self._execute(ChangeTerms(context=self._context("staff"), code_id=self._code_id, changes=other))
 
     def _sweep(self) -> None:
         while True:
             due = self._list_due()
-            self._scheduler.sleep(0.1)  # the other sweep finds the same
+            self._scheduler.pass_time(0.1)  # the other sweep finds the same
             for command in due:
                 self._execute(command)
-            self._scheduler.sleep(SWEEP_S)
+            self._scheduler.pass_time(SWEEP_S)
 
     def _list_due(self) -> list[AnyCommand]:
         """The statement `near_ends`."""

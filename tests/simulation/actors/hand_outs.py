@@ -165,7 +165,7 @@ class SimulatedHandOut:
         )
         self._manage(create)
         if create.is_draft:
-            self._scheduler.sleep(self._random.choice([5.0, 60.0]))
+            self._scheduler.pass_time(self._random.choice([5.0, 60.0]))
             self._start()
 
     def _start(self) -> None:
@@ -174,7 +174,7 @@ class SimulatedHandOut:
         starts_at = self._site.now() + timedelta(seconds=wait_s) if wait_s else None
         ids: dict[str, Any] = {"campaign_id": self._campaign_id, "hand_out_id": self._hand_out_id}
         self._manage(ResumeHandOut(context=self._context(), starts_at=starts_at, **ids))
-        self._scheduler.sleep(wait_s + random.choice([1.0, 20.0]))
+        self._scheduler.pass_time(wait_s + random.choice([1.0, 20.0]))
         self._work()
 
     def _work(self) -> None:
@@ -208,7 +208,7 @@ class SimulatedHandOut:
         """
         is_of_several = any(isinstance(each, IssueCode) and _is_of_several(each) for each in commands)
         if is_of_several:
-            self._scheduler.sleep(self._lines.choice([0.0, 0.1, 5.0]))
+            self._scheduler.pass_time(self._lines.choice([0.0, 0.1, 5.0]))
         results = self._site.ledger.execute(commands)
         self._scheduler.counts["line of a list with several codes"] += is_of_several
         if is_of_several and self._lines.random() < CUT_OFF:
@@ -239,12 +239,12 @@ class SimulatedHandOut:
             outcome = "opted_out"
         if not isinstance(outcome, str) and self._random.random() < UNRECORDED:
             self.sent.append(SentHandOut(handed_out.recipient_id, handed_out.mail, self._write(handed_out)))
-            self._scheduler.sleep(self._random.choice([5.0, 40.0]))  # the worker ended, and its lease ends
+            self._scheduler.pass_time(self._random.choice([5.0, 40.0]))  # the worker ended, and its lease ends
         if not isinstance(outcome, str):
             self.sent.append(SentHandOut(handed_out.recipient_id, handed_out.mail, self._write(handed_out)))
         if isinstance(outcome, Accepted) and self._random.random() < REPORTED:
             self.report(self._write(handed_out))
-        self._scheduler.sleep(self._random.choice([0.1, 5.0]))
+        self._scheduler.pass_time(self._random.choice([0.1, 5.0]))
         for _ in range(self._random.choice([1, 1, 2])):  # an answer may be lost
             self._execute(
                 RecordHandOutMail(context=self._context(), code_id=code_id, mail=handed_out.mail, outcome=outcome)
@@ -300,7 +300,7 @@ class SimulatedHandOut:
             if not lists.add(row, self._site.store.handed_out):
                 self._scheduler.counts["upload taken over"] += 1
                 return
-            self._scheduler.sleep(self._random.choice([0.1, 5.0]))
+            self._scheduler.pass_time(self._random.choice([0.1, 5.0]))
         if self._random.random() < UPLOADS_ENDED:
             lists.end(upload_id)
         self._work()
@@ -315,7 +315,7 @@ class SimulatedHandOut:
         if random.random() < 0.5:
             redeemer = partial(redeem, code_id, random.randrange(RECIPIENTS))
             self._scheduler.spawn(process, redeemer, random.choice([0.0, 0.1, 5.0]))
-            self._scheduler.sleep(random.choice([0.0, 0.1, 1.0]))
+            self._scheduler.pass_time(random.choice([0.0, 0.1, 1.0]))
         place = HandOutPlace(self._hand_out_id, self._store_person(random.randrange(PEOPLE)))
         for _ in range(random.choice([1, 1, 2])):  # an answer may be lost
             result = self._execute(
@@ -364,7 +364,7 @@ class SimulatedHandOut:
     def _pause(self) -> None:
         ids: dict[str, Any] = {"campaign_id": self._campaign_id, "hand_out_id": self._hand_out_id}
         self._manage(PauseHandOut(context=self._context(), **ids))
-        self._scheduler.sleep(self._random.choice([5.0, 40.0]))
+        self._scheduler.pass_time(self._random.choice([5.0, 40.0]))
         self._start()
 
     def _end(self) -> None:

@@ -91,7 +91,7 @@ class ReportingServers:
             try:
                 result = self._intake.take(report, self._context())
             except StorageUnavailableError:
-                scheduler.sleep(scheduler.random.choice([1, 30]))
+                scheduler.pass_time(scheduler.random.choice([1, 30]))
                 continue
             about = "offer report" if result.ref is not None and result.ref.kind == "offer" else "report"
             scheduler.counts[f"{about}: {result.outcome}"] += 1

@@ -85,10 +85,10 @@ class SimulatedWaitingList:
                 break
             if self._random.random() < 0.5 and self._take(person):
                 return
-            self._scheduler.sleep(self._random.uniform(5, 40))
+            self._scheduler.pass_time(self._random.uniform(5, 40))
         else:
             return
-        self._scheduler.sleep(self._random.uniform(1, 60))
+        self._scheduler.pass_time(self._random.uniform(1, 60))
         if self._random.random() < 0.3:
             self._execute(
                 LeaveWaitingList(
@@ -104,7 +104,7 @@ class SimulatedWaitingList:
         for _ in range(VISITS):
             if self._take(person):
                 return
-            self._scheduler.sleep(self._spellings.uniform(10, 60))
+            self._scheduler.pass_time(self._spellings.uniform(10, 60))
 
     def _issue(self) -> None:
         """Issue a code that anyone may redeem, so that only the campaign says no, or the people who wait by it."""
@@ -140,7 +140,7 @@ class SimulatedWaitingList:
         while self._is_swept:
             self._execute(OfferUses(context=self._context("sweep"), campaign_id=self.campaign_id))
             self._send_offers()
-            self._scheduler.sleep(self._random.choice([10.0, 25.0]))
+            self._scheduler.pass_time(self._random.choice([10.0, 25.0]))
 
     def _send_offers(self) -> None:
         """Send the emails of some offers, each once."""

@@ -48,7 +48,7 @@ class SimulatedBroker:
         scheduler, happens = self._kernel, self._faults.happens
         message = BrokerMessage(task, ids, len(self.published), scheduler.now + expires_s)
         self.published.append(message)
-        scheduler.sleep(PUBLISH_S)
+        scheduler.pass_time(PUBLISH_S)
         if scheduler.now < self.away_until or happens("publish error, message lost"):
             self._fail()
         if happens("publish lost"):
@@ -95,7 +95,7 @@ class SimulatedBroker:
             self._kernel.wake(task)
 
     def _fail(self) -> None:
-        self._kernel.sleep(TIMEOUT_S)
+        self._kernel.pass_time(TIMEOUT_S)
         raise BrokerUnavailableError
 
     def _deliver(self, message: BrokerMessage) -> None:

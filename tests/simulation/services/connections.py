@@ -89,7 +89,7 @@ class SimulatedConnections:
                 if self._is_let_in(message):
                     return None
                 continue
-            scheduler.sleep(LOOK_S)
+            scheduler.pass_time(LOOK_S)
         return waited
 
     def _is_let_in(self, message: OutboundMessage) -> bool:

@@ -60,7 +60,7 @@ class SimulatedMailServer:
     def connect(self, message: OutboundMessage) -> Rejected | None:
         """Let a worker in, or say why not."""
         scheduler, happens = self._kernel, self._faults.happens
-        scheduler.sleep(scheduler.random.uniform(0.001, 0.05))
+        scheduler.pass_time(scheduler.random.uniform(0.001, 0.05))
         if happens("mail: unreachable"):
             return Rejected(server=SERVER, reason="unreachable", final=False, about_connection=True)
         is_full = self._connections_max is not None and sum(line.open for line in self.lines) > self._connections_max
@@ -75,19 +75,19 @@ class SimulatedMailServer:
     def send(self, message: OutboundMessage) -> Outcome:
         """Take an email over an open connection, or not; then answer, or not."""
         scheduler, happens = self._kernel, self._faults.happens
-        scheduler.sleep(scheduler.random.uniform(0.01, 0.5))
+        scheduler.pass_time(scheduler.random.uniform(0.01, 0.5))
         if (refused := self._refusal(message)) is not None:
             return refused
         if happens("mail: slow"):
-            scheduler.sleep(scheduler.random.uniform(1, SMTP_TIMEOUT_S))
+            scheduler.pass_time(scheduler.random.uniform(1, SMTP_TIMEOUT_S))
         if happens("mail: dropped before it was taken"):
             return OutcomeUnknown(server=SERVER, cause="connection_lost")
         if not self.take(message):
             return Rejected(server=SERVER, reason="message_refused", final=True, reply_code=410, reply="ended")
         if happens("mail: dropped after it was taken"):
-            scheduler.sleep(scheduler.random.choice([0.0, SMTP_TIMEOUT_S]))
+            scheduler.pass_time(scheduler.random.choice([0.0, SMTP_TIMEOUT_S]))
             return OutcomeUnknown(server=SERVER, cause="timeout")
-        scheduler.sleep(0.01)
+        scheduler.pass_time(0.01)
         return Accepted(server=SERVER, reply_code=250)
 
     def take(self, message: OutboundMessage) -> bool:
@@ -100,7 +100,7 @@ class SimulatedMailServer:
     def revoke(self, removal: Removal) -> RemovalOutcome:
         """Remove an access, or fail to."""
         scheduler, happens = self._kernel, self._faults.happens
-        scheduler.sleep(scheduler.random.uniform(0.01, 0.5))
+        scheduler.pass_time(scheduler.random.uniform(0.01, 0.5))
         self.removals.append((scheduler.now, removal))
         scheduler.note("is asked to take away", removal.cause, removal.reservation_id)
         if happens("removal: busy"):
@@ -109,7 +109,7 @@ class SimulatedMailServer:
             return Rejected(server=SERVER, reason="unknown_person", final=True)
         if happens("removal: later"):
             return RetryLater(server=SERVER, reason="full", wait=timedelta(seconds=30))
-        scheduler.sleep(0.01)
+        scheduler.pass_time(0.01)
         if happens("removal: dropped"):
             return OutcomeUnknown(server=SERVER, cause="timeout")
         return self.remove(removal)
