@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 CHECKS := check-types check-style check-code check-locks check-api check-docs
-.PHONY: help setup run quick test slow small long-life approve mutate simulate flaky chaos failover relay-kills faults soak acceptance bench idle check $(CHECKS) dist image clients audit sbom docs pictures lock clean
+.PHONY: help setup run quick test night small usual long-life approve mutate simulate flaky chaos failover relay-kills soak acceptance bench idle check $(CHECKS) dist image clients audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -102,31 +102,32 @@ quick: setup  ## Check style, types, import rules, unit tests, schema, catalogs 
 	@$(BIN)/python -m pytest --quiet -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		tests/unit tests/schema tests/i18n tests/architecture $(ARGS)
 
-# File by file, long files first (tests/support/long_files.py), in more processes than there are cores, seven at most, for
-# much of it is waiting. Each process imports the tests and starts its servers, so `make test`, which has the most tests,
-# runs in one more, `make small` in three more, and `make slow`, which waits most, in five more. ARGS=-n0 runs them in one.
-IN_PARALLEL = -n $$(( $$(getconf _NPROCESSORS_ONLN) + $(1) )) --maxprocesses 7 --dist loadfile --no-loadscope-reorder
-test: setup  ## Run the tests, in some six minutes on two cores
-	@$(BIN)/python -m pytest $(call IN_PARALLEL,1) $(ARGS)
+# The gate: what the code alone decides. Whole files, long ones first (tests/support/long_files.py), in two more processes
+# than there are cores, because servers wait. Every second process is in the small world, where bounds are tiny
+# (tests/small_world/worlds.py); ARGS=-n0 runs all in one process and in the usual world.
+IN_PARALLEL = -n $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+test: setup  ## Run the gate's tests: what the code alone decides, in five minutes on two cores
+	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
-# Fuzzing, extreme values, outages, accessibility, and fixed slices of chaos, failover, simulation and benchmarks. Each process
-# imports the files with slow tests only: all would take longer than one of them. A path in ARGS names others.
-SLOW_FILES := $$(grep -rl --include='test_*.py' 'pytest\.mark\.slow' tests | sort)
-slow: setup $(AUDITING)  ## Run the tests that take most of the time: a change needs them before it is merged, and CI runs them
-	@$(BIN)/python -m pytest $(call IN_PARALLEL,5) -m "slow and not long" $(if $(filter tests/%,$(ARGS)),,$(SLOW_FILES)) $(ARGS)
+# The night: what depends on the speed of a process, a real server, a real clock or a random draw (tests/night/targets.py).
+# As many targets as MINUTES allow, those first whose last result is oldest; ARGS="--only chaos" runs one, ARGS=--list names all.
+MINUTES := 60
+night: setup $(AUDITING)  ## Hunt for MINUTES=60: chaos, failover, browsers, both worlds, mutants, long simulations; SEED= repeats
+	@$(BIN)/python -m tests.night --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-# Bounds of tests/small_world/bounds.py: SMALL_WORLD=1 reaches every process that the tests start. What runs here is what
-# a bound can change: tests of tests/small_world/left_out.py use none, or those alone that every request uses. Each process
+# Every file that can be in one world (tests/small_world/worlds.py), whichever it has by day. In the small one, each process
 # records the bounds that it uses, and one that no test used fails (ARGS chooses among the tests, so it ends that check).
+WORLDLY := tests/unit/projections tests/unit/api tests/unit/workers tests/unit/domain/values tests/integration
 USES := $(CURDIR)/build/small_world_uses.txt
 SMALL := SMALL_WORLD=1 SMALL_WORLD_USES=$(USES) PYTHONPATH=$(CURDIR)/tests/small_world/startup:$(CURDIR)
 small: setup  ## Run tests where every cache, queue, page, batch and pool is tiny, so that each is full
 	@rm -rf build/small_world && mkdir -p $(dir $(USES)) && : >$(USES)
-	@$(SMALL) $(BIN)/python -m pytest $(call IN_PARALLEL,3) -m "not long" tests/unit/projections tests/unit/api tests/unit/workers \
-		tests/unit/domain/values/test_similar_texts.py tests/integration tests/faults/test_long_life.py \
-		tests/faults/test_chaos.py tests/faults/test_standby_reads.py $(ARGS)
+	@$(SMALL) $(BIN)/python -m pytest $(IN_PARALLEL) $(WORLDLY) $(ARGS)
 	@$(SMALL) $(BIN)/python -m tests.simulation --seeds 300 $(if $(SEED),--seed $(SEED))
 	@$(if $(ARGS),,$(BIN)/python -m tests.small_world.uses $(USES))
+
+usual: setup  ## Run the same tests where every bound has its usual size
+	@SMALL_WORLD=0 $(BIN)/python -m pytest $(IN_PARALLEL) $(WORLDLY) $(ARGS)
 
 # SEED= chooses whom the requests are about; ARGS="--codes N --redeems M" a shorter life.
 long-life: setup  ## Redeem 300,000 times in one process life while database connections end, and compare each answer
@@ -169,9 +170,6 @@ KILLS := 50
 relay-kills: setup  ## Kill a relay, its Kafka broker and the database in turn under load, then look for every event in the topic
 	@$(BIN)/python -m tests.faults.relay $(if $(SEED),--seed $(SEED)) --kills $(KILLS)
 
-faults: setup  ## Run the tests of outages that take minutes; `make test` runs the short ones
-	@$(BIN)/python -m pytest -n0 -m long $(ARGS)
-
 # RUNS= how often under each condition. ARGS="tests/faults" repeats those of a folder, ARGS="--only one-core" under one condition.
 RUNS := 20
 flaky: setup  ## Repeat the tests that have processes: alone, with a busy neighbor, and on one core (hours; see ARGS)
@@ -189,7 +187,7 @@ soak: setup  ## Fuzz for long: a million malformed inputs to every parser, 20,00
 	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.fuzz.receipts $(if $(SEED),--seed $(SEED))
 	@seed=$(or $(SEED),$$(date +%s)) && echo "requests by SEED=$$seed" && \
-		FUZZ_CASES=$(CASES) FUZZ_SEED=$$seed $(BIN)/python -m pytest -n0 -m slow -o faulthandler_timeout=0 \
+		FUZZ_CASES=$(CASES) FUZZ_SEED=$$seed $(BIN)/python -m pytest -n0 -m night -o faulthandler_timeout=0 \
 		tests/integration/api/http/test_schemathesis.py
 
 # PREVIOUS= is the revision whose image is upgraded from.

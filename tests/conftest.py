@@ -3,10 +3,13 @@
 import gc
 import importlib
 import os
+import random
 import shutil
 import signal
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +18,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.small_world.left_out import is_left_out
-from tests.small_world.loader import enter, is_small
+from tests.small_world.loader import SWITCH, enter, is_small
+from tests.small_world.worlds import World, can_be_small, find_worlds, is_split, world_of
 from tests.support.long_files import order_of
 
 ROOT: Final = Path(__file__).parents[1]
@@ -25,12 +28,17 @@ FREE_BYTES_MIN: Final = 2_000_000_000
 NEW_CONTAINERS_MIN: Final = 20_000
 """How many before a garbage collection, as in the ledger's own processes; pure tests import nothing of them."""
 
+CREATED: Final[Counter[str]] = Counter()
+"""What all processes of the run created."""
+
 if is_small():
     enter()
 
 # No verdict depends on the speed of the machine: neither how long an example takes, nor how long drawing it takes.
-settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any_machine")
+# By day the examples follow from the code of the test; by night they are drawn from a seed that is printed.
+settings.register_profile("day", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("night", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("day")
 
 # Modules and test items live as long as the run. Looking at them in each collection costs a fifth of its CPU.
 gc.disable()
@@ -47,9 +55,46 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out what needs no run in the small world."""
-    return (is_small() and is_left_out(collection_path)) or None
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the seed of the order of tests."""
+    parser.addoption("--order", type=int, default=1, help="seed of the order in which the tests of a file run")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the seed of the order."""
+    return f"order of tests: seed {config.option.order} (--order)"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
+    """Put every second process into the small world."""
+    if is_split() and len(specs) > 1:
+        for number, spec in enumerate(specs):
+            spec.env[SWITCH] = str(number % 2)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist may be missing, where mutants run
+    """Tell a process which world's files it collects; all of them if the run has one world."""
+    node.workerinput["world"] = {"1": "small", "0": "usual"}.get(node.gateway.spec.env.get(SWITCH))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - as above
+    """Give each world its own files. A run in one world, or in one process, has xdist's scheduler."""
+    from xdist.workermanage import parse_tx_spec_config  # noqa: PLC0415 - as above
+
+    from tests.small_world.scheduling import WorldScheduling  # noqa: PLC0415 - as above
+
+    count = len(parse_tx_spec_config(config))
+    if not is_split() or count == 1:
+        return None
+    return WorldScheduling(config, log, {"usual": count - count // 2, "small": count // 2})
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files of the other world."""
+    return (collection_path.suffix == ".py" and not _is_collected(collection_path, config)) or None
 
 
 def pytest_collection(session: pytest.Session) -> None:
@@ -64,19 +109,46 @@ def pytest_collection(session: pytest.Session) -> None:
     files = [file for path in named for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path])]
     first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
     for file in (*files[first:], *files[:first]):
-        if not (is_small() and is_left_out(file)):
+        if _is_collected(file, session.config):
             with suppress(Exception):  # collecting says why
                 importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of the other world, and put long files first."""
-    other = "usual_world" if is_small() else "small_world"
-    left_out = [test for test in items if test.get_closest_marker(other)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [test for test in items if not test.get_closest_marker(other)]
-    items.sort(key=lambda test: order_of(test.path))
+    """Leave out the tests of the other world, shuffle those of each file, and put long files first.
+
+    Tests that share what costs time stay together: pytest sorts by the parameters of wider scopes before this.
+    """
+    own = [test for test in items if _is_of_this_world(test, _world(config))]
+    if len(own) < len(items):
+        config.hook.pytest_deselected(items=[test for test in items if test not in {*own}])
+        items[:] = own
+    by_file: dict[Path, list[pytest.Item]] = {}
+    for test in items:
+        by_file.setdefault(test.path, []).append(test)
+    for path, tests in by_file.items():
+        random.Random(f"{config.option.order} {path.name}").shuffle(tests)
+    items[:] = [test for path in sorted(by_file, key=order_of) for test in by_file[path]]
+
+
+def _world(config: pytest.Config) -> World | None:
+    """Return the world whose files this process collects; None if the run has one world for all files."""
+    world: World | None = getattr(config, "workerinput", {}).get("world")
+    return world
+
+
+def _is_collected(file: Path, config: pytest.Config) -> bool:
+    if not file.name.startswith("test_"):
+        return True
+    world = _world(config)
+    return world in find_worlds(file) if world else not is_small() or can_be_small(file)
+
+
+def _is_of_this_world(test: pytest.Item, world: World | None) -> bool:
+    marked = next((name for name in ("small", "usual") if test.get_closest_marker(f"{name}_world")), None)
+    if marked:
+        return (marked == "small") == is_small()
+    return world is None or world_of(test.path) == world
 
 
 def pytest_collection_finish() -> None:
@@ -86,11 +158,28 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Report what this process created to the one that started it."""
+    if (databases := sys.modules.get("tests.support.servers.databases")) is not None:
+        CREATED.update(databases.CREATED)
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["created"] = dict(CREATED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - xdist may be missing, where mutants run
+    """Add what a process created."""
+    CREATED.update(getattr(node, "workeroutput", {}).get("created", {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the tests that a run of the whole suite left out, and what to install."""
+    """Count what was created, from cheap to dear; name the tests that a run of all left out, and what to install."""
     from tests.support.optional_packages import describe_missing  # noqa: PLC0415 - needed at the end alone
 
     config = terminalreporter.config
+    if CREATED:
+        counts = ", ".join(f"{CREATED[kind]} {kind}" for kind in ("for a file", "for a test", "servers"))
+        terminalreporter.write_line(f"databases created: {counts}")
     for sentence in describe_missing() if config.args_source is pytest.Config.ArgsSource.TESTPATHS else ():
         terminalreporter.write_line(sentence, yellow=True)
 

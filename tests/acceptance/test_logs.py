@@ -18,7 +18,7 @@ from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.mail_session import ReplyWith
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="stacks")
 
 PEOPLE = (
     *("li.wei@example.com", "wang+fang@example.org", "nobody@example.net"),

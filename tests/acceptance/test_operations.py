@@ -14,7 +14,7 @@ from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import Disconnect, MailServer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="stacks")
 
 TTL_S = 5
 

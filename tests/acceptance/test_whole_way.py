@@ -19,7 +19,7 @@ from tests.support.servers.mail_server import MailServer, ReplyWith
 from tests.support.servers.webhook_receiver import WebhookReceiver
 from workers.celery_ext.broker_options import REDIS_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="stacks")
 
 QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 

@@ -12,9 +12,9 @@ import pytest
 from tests.architecture.sources import nodes_of, parse
 from tests.small_world import loader, uses
 from tests.small_world.bounds import SMALL, USUAL, USUAL_FAMILIES
-from tests.small_world.left_out import LEFT_OUT, is_left_out
 from tests.small_world.loader import LIMIT, shrink
 from tests.small_world.uses import RECORD, RecordedStatement, mark_uses
+from tests.small_world.worlds import CAN_BE_SMALL, LEFT_OUT, can_be_small, world_of
 
 ROOT: Final = Path(__file__).parents[2]
 ROOMS: Final = ("domain", "projections", "api", "workers")
@@ -182,11 +182,16 @@ def test_bound_that_no_test_uses_is_named(
     assert uses.main(str(file)) == 0
 
 
-def test_tests_that_the_small_world_leaves_out_exist() -> None:
-    """With what is below them; their neighbors run."""
-    assert [path for path in LEFT_OUT if not (ROOT / path).exists()] == []
-    assert is_left_out(ROOT / "tests/integration/cli/backup/test_drill.py")
-    assert not is_left_out(ROOT / "tests/integration/cli/maintenance/test_rebuild_verify.py")
+def test_each_file_of_tests_has_one_world_that_its_name_decides() -> None:
+    """Half of those that can be small are. Folders and files that the lists name exist; their neighbors run."""
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if can_be_small(path)]
+    small = [path for path in files if world_of(path) == "small"]
+
+    assert [path for path in (*CAN_BE_SMALL, *LEFT_OUT) if not (ROOT / path).exists()] == []
+    assert not can_be_small(ROOT / "tests/integration/cli/backup/test_drill.py")
+    assert can_be_small(ROOT / "tests/integration/cli/maintenance/test_rebuild_verify.py")
+    assert world_of(ROOT / "tests/unit/domain/test_policy.py") == "usual"
+    assert 0.4 < len(small) / len(files) < 0.6
 
 
 def _numbers(target: ast.expr, value: ast.expr) -> Iterator[str]:

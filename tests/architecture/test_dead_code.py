@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.architecture.dead_code import unused_code
 from tests.architecture.dead_methods import unused_methods
 
@@ -81,7 +79,6 @@ def run(living: Living, port: Port) -> None:
 """
 
 
-@pytest.mark.slow
 def test_method_is_dead_although_another_class_has_a_living_one_of_its_name(tmp_path: Path) -> None:
     """Uses of a base class reach its heirs, and uses of a protocol every class that has the method."""
     (tmp_path / "pyproject.toml").write_text(SETTINGS)

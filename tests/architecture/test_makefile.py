@@ -1,17 +1,14 @@
-"""`make run` in a fresh clone: what it installs, and with which pip; `make slow`: which files it finds."""
+"""`make run` in a fresh clone: what it installs, and with which pip."""
 
-import ast
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.architecture.locks import MACHINES
-from tests.architecture.sources import nodes_of, parse
 from tests.support.waiting import WAIT_S_MAX
 
 ROOT = Path(__file__).parents[2]
@@ -107,20 +104,3 @@ def test_machines_of_the_makefile_are_those_of_the_locks() -> None:
 
     assert machines is not None
     assert machines[1].split() == [f"{machine.system}-{machine.processor}" for machine in MACHINES]
-
-
-def test_slow_tests_are_in_files_that_make_slow_finds() -> None:
-    """It searches files named `test_*.py` for the mark as it is usually written."""
-    texts = {path: path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")}
-    marked = {
-        path
-        for path, text in texts.items()
-        if ".slow" in text and any(ast.unparse(node).endswith("mark.slow") for node in _attributes(text))
-    }
-    searched = {path for path, text in texts.items() if path.name.startswith("test_") and "pytest.mark.slow" in text}
-
-    assert marked - searched == set()
-
-
-def _attributes(text: str) -> Iterator[ast.Attribute]:
-    return (node for node in nodes_of(parse(text)) if isinstance(node, ast.Attribute))

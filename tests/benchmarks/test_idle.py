@@ -81,7 +81,7 @@ def test_table_shows_threads_that_wake_up_and_the_sums(capsys: pytest.CaptureFix
     assert "1.5 SQL statements per second" in shown
 
 
-@pytest.mark.slow
+@pytest.mark.night(of="benchmarks")
 def test_running_ledger_is_measured(
     servers_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

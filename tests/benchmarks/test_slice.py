@@ -14,7 +14,7 @@ import pytest
 from benchmarks.harness.plan import QUICK
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="benchmarks")
 
 ROOT = Path(__file__).parents[2]
 KEYS = {

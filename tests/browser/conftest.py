@@ -1,7 +1,7 @@
 """A real browser in front of the whole API. It is Debian's Chromium without windows, which `.ci/run` installs.
 
-A machine without one, or without a font for Chinese, runs every other test; where CI is set, these run or the run
-fails. Each file of tests has one database and one served application: its tests use its codes only.
+A machine without one runs every other test; where CI is set, these run or the run fails. Each file of tests has one
+database and one served application: its tests use its codes only.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ CHROMIUM: Final = find_browser()
 FOLDER: Final = Path(__file__).parent
 
 
-collect_ignore_glob = [] if may_run("Chromium and a Chinese font") else ["test_*.py"]
+collect_ignore_glob = [] if may_run("Chromium") else ["test_*.py"]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="browser")
 
 Tab = Callable[..., Page]
 PICTURES = os.environ.get("PAGE_PICTURES")

@@ -11,7 +11,7 @@ from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.served_app import WAIT_MS, ServedApp
 from tests.support.ledger.code_template import make_template
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="browser")
 
 Tab = Callable[..., Page]
 WORDS = {"en": ("Accept the invitation", "Invitation accepted"), "zh": ("接受邀请", "邀请已接受")}

@@ -13,7 +13,7 @@ from tests.support.clients.served_app import ServedApp
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="browser")
 
 Tab = Callable[..., Page]
 PICTURES = os.environ.get("PAGE_PICTURES")

@@ -11,7 +11,7 @@ from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="browser")
 
 Tab = Callable[..., Page]
 LIST = b"email,language,name\nli@example.com,zh,Li\nann@example.com,en,Ann\n"

@@ -19,6 +19,8 @@ from tests.support.page_budget import PAGE_BYTES_MAX
 LOAD_S = 30
 LOADED = "Object.keys(JSON.parse(document.getElementById('proof-data').textContent)).length"
 
+pytestmark = pytest.mark.night(of="browser")
+
 Tab = Callable[..., Page]
 
 

@@ -18,7 +18,7 @@ from projections.transparency_log.tile_log import append_new_events
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="browser")
 
 Tab = Callable[..., Page]
 RESULT = "#proof-result"

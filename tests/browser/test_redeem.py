@@ -13,29 +13,11 @@ from domain.ports import Rejected
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
+pytestmark = pytest.mark.night(of="browser")
+
 Tab = Callable[..., Page]
 EMAIL = "li.wei@example.com"
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
-
-
-def test_double_click_reserves_one_use_and_opens_the_status_page(served_app: ServedApp, open_tab: Tab) -> None:
-    """Pressed twice, reloaded while it is under way: one reservation, and "sent" appears automatically."""
-    code, page = served_app.app.issue(make_template(max_uses=5)), open_tab()
-    page.goto("/invite")
-    page.fill("#email", EMAIL)
-    page.fill("#code", code.lower().replace("-", " "))
-    expect(page.locator("#code-check.good")).to_be_visible()
-
-    page.dblclick("form button[type=submit]")
-    page.wait_for_url("**/r/*")
-    reservation_id = page.url.rpartition("/")[2].partition("?")[0]
-    page.reload()
-    shown = page.locator("#slip").inner_text()
-    served_app.app.attempt(reservation_id)
-
-    expect(page.locator("#slip")).to_have_attribute("data-state", "sent", timeout=10_000)
-    assert EMAIL in shown
-    assert served_app.uses(code) == (1, 0)
 
 
 def test_two_tabs_and_the_back_button_are_one_reservation(served_app: ServedApp, open_tab: Tab) -> None:
@@ -405,7 +387,6 @@ def test_mistyped_address_is_corrected_by_its_owner(served_app: ServedApp, open_
     assert page.goto(served_app.link(old)).status == 404  # type: ignore[union-attr]  # a page that was opened has an answer
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 360)], ids=["wide", "phone"]
 )

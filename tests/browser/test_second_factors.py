@@ -12,7 +12,7 @@ from tests.support.clients.served_app import PASSWORD, ServedApp
 from tests.support.clients.served_site import serve_site
 from tests.support.clients.staff_browser import add_staff
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="browser")
 
 Tab = Callable[..., Page]
 FACTORS: Final = "/support/account/factors"

@@ -12,7 +12,7 @@ from tests.support.clients.served_app import PASSWORD, WAIT_MS, ServedApp
 from tests.support.clients.staff_browser import add_staff, code_id_of
 from tests.support.ledger.code_template import make_template
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="browser")
 
 Tab = Callable[..., Page]
 LONG_AGO, FAR_OFF = "2020-01-01T00:00:00", "2100-01-01T00:00:00"

@@ -26,7 +26,7 @@ from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.served_app import ServedApp
 from tests.support.clients.staff_browser import code_id_of
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="browser")
 
 Tab = Callable[..., Page]
 ZONES: Final = {"UTC": "en", "Asia/Shanghai": "zh", "America/New_York": "en"}

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.served_app import PASSWORD
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="browser")
 
 Tab = Callable[..., Page]
 CREATE = "#create button[type=submit]"

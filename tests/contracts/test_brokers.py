@@ -23,7 +23,7 @@ from workers.dispatcher import BackgroundDispatcher
 from workers.monitoring.broker_client import open_broker_client
 from workers.monitoring.broker_state import BrokerClient, BrokerUnavailableError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="servers")
 
 STARTS = {"redis": running_redis, "sentinel": running_sentinel, "rabbitmq": running_rabbitmq}
 if not may_run("RabbitMQ"):

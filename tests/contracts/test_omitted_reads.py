@@ -26,10 +26,7 @@ from tests.support.ledger.every_command import EveryCommand
 from tests.support.ledger.random_commands import START, RandomCommands, StoreBench
 from tests.support.ledger.stores import ContractStore, memory_store
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.usual_world,
-]  # in the small one, statements read less than the store in memory
+pytestmark = pytest.mark.usual_world("in the small one, statements read less than the store in memory")
 
 SEEDS: Final = (9, 3)
 BATCHES: Final = 1500

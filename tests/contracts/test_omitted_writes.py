@@ -109,7 +109,6 @@ def test_decisions_leave_the_rows_of_their_commands() -> None:
     run_histories()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kinds in LEFT.items() for kind in kinds])
 def test_omitted_write_is_found(name: str, kind: type[AnyCommand], monkeypatch: pytest.MonkeyPatch) -> None:
     """A new command that leaves something has a row in `LEFT`."""

@@ -20,7 +20,7 @@ from tests.support.clients.admin_client import TERMS, ended
 from tests.support.clients.staff_browser import StaffBrowser, add_staff
 from tests.support.clients.terminal import CommandResult, Terminal
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="extremes")
 
 OF_TIME: Final = ("expires_at", "issued_at")
 OF_NUMBERS: Final = ("max_uses", "used", "validity_days", "rebinds_max", "reserved")

@@ -24,7 +24,7 @@ from tests.support.clients.terminal import Terminal
 from tests.support.ledger.code_template import make_template
 from workers.channels.registry import channel_kinds
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="extremes")
 
 FIELDS_MIN: Final = 150
 _NOTHING: Final = object()

@@ -14,7 +14,7 @@ from tests.support.clients.terminal import Terminal
 from tests.support.servers.databases import clone, database_of, drop
 from workers.maintenance.drift_check import check_sample
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="extremes")
 
 BEYOND_PYTHON: Final = ("infinity", "-infinity", "294276-12-31 23:59:59.999999+00", "4713-01-01 00:00:00+00 BC")
 

@@ -21,7 +21,7 @@ from api.cli.embedded.services.ledger import GATE, LAUNCH
 from tests.faults.rigs.worker_rig import BEAT_MODULES, RING
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="deaths")
 
 
 @dataclass

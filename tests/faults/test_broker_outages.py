@@ -23,10 +23,10 @@ from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import DelayedReply, MailServer
 from workers.celery_ext.broker_options import REDIS_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="outages")
 
 """For each single click, whatever the broker does, and whatever else the machine does."""
-"""Promised are 5 seconds (`make faults` holds us to it); the suite runs next to others, on two cores."""
+"""Promised are 5 seconds (a night holds us to it); the suite runs next to others, on two cores."""
 QUIET = "SELECT count(*) FROM reservations WHERE status = 'live'"
 
 
@@ -191,7 +191,7 @@ def test_first_redeem_of_the_incident_with_redis_dead(
     assert_each_sent_once(clicks, mail)
 
 
-@pytest.mark.long
+@pytest.mark.night(of="outages")
 @pytest.mark.parametrize("how", ["dead", "frozen"])
 def test_away_for_a_minute(stack: Stack, code: str, broker: RestartableServer, mail: MailServer, how: str) -> None:
     """However long it was away, what was reserved is sent once it is back."""
@@ -296,7 +296,7 @@ def test_redis_flushed_while_working(stack: Stack, code: str, broker: Restartabl
     assert_each_sent_once(later, mail)
 
 
-@pytest.mark.long
+@pytest.mark.night(of="outages")
 def test_redis_full(stack: Stack, code: str, broker: RestartableServer, mail: MailServer) -> None:
     """It refuses messages: said by /readyz, doctor and metric; redeems continue, and so do emails once it has room."""
     with Redis.from_url(broker.url) as client:
@@ -317,7 +317,7 @@ def test_redis_full(stack: Stack, code: str, broker: RestartableServer, mail: Ma
     assert_each_sent_once(clicks, mail)
 
 
-@pytest.mark.long
+@pytest.mark.night(of="outages")
 def test_broker_that_evicts_is_reported_and_never_keeps_the_api_from_starting(
     stack: Stack, code: str, broker: RestartableServer
 ) -> None:

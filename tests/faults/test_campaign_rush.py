@@ -16,8 +16,8 @@ WHOLE = RushPlan(seed=5, codes=1000, limit=500, people=3000, connections=200, fa
 @pytest.mark.parametrize(
     "plan",
     [
-        pytest.param(SLICE, id="slice", marks=pytest.mark.slow),
-        pytest.param(WHOLE, id="whole", marks=pytest.mark.long),
+        pytest.param(SLICE, id="slice", marks=pytest.mark.night(of="chaos")),
+        pytest.param(WHOLE, id="whole", marks=pytest.mark.night(of="chaos")),
     ],
 )
 def test_campaign_uses_exactly_its_limit_while_workers_and_broker_fail(servers_folder: Path, plan: RushPlan) -> None:

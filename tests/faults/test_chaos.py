@@ -29,7 +29,7 @@ REPORTS = {(plan.is_of_code, plan.kind) for plan in PLANS}
 """What is reported in the meantime, of emails with codes and of invitations; processes that take it in are killed."""
 
 
-@pytest.mark.slow
+@pytest.mark.night(of="chaos")
 def test_every_guarantee_holds_while_processes_die(servers_folder: Path) -> None:
     """One of each kind that loses something of its own: nothing acknowledged is lost, counted or refunded twice."""
     plan = ChaosPlan(seed=3, faults=len(SLICE), ttl_s=20, recipients=20, kinds=SLICE, has_days=False)

@@ -24,7 +24,7 @@ from tests.faults.rigs.restartable_servers import RestartableServer, restartable
 from tests.support.servers.embedded_stack import Stack
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="outages")
 
 REQUEST_WAIT_S = 2
 """What a click may take while the database is unavailable; the rest is for a machine that does other things too."""
@@ -215,7 +215,7 @@ def test_commit_whose_response_is_lost_permanently_is_unknown(proxied: ProxiedSt
     assert newest(proxied) == [again.body["reservation_id"]]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [2, pytest.param(30, marks=pytest.mark.night(of="outages"))])
 def test_lock_that_lasts_long(proxied: ProxiedStack, code: str, count: int) -> None:
     """A lock on the log's table does not block the clients: each is answered while it is held, nothing is half done."""
     key = str(uuid4())
@@ -246,7 +246,7 @@ def test_frozen(proxied: ProxiedStack, code: str) -> None:
     assert len(newest(proxied)) in {1, 2}
 
 
-@pytest.mark.long
+@pytest.mark.night(of="outages")
 def test_api_that_dies_while_the_database_is_unavailable_is_restarted(proxied: ProxiedStack, code: str) -> None:
     """So do redeem requests; in the meantime /readyz answers 503 or refuses connections, and is never ready."""
     (api,) = [

@@ -12,7 +12,7 @@ import pytest
 from api.cli.embedded.bounded_wait import wait_until
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="failover")
 
 S_MAX = 240
 FAULTS = ("planned switchover", "postgres and Patroni killed", "etcd leader killed")

@@ -18,7 +18,7 @@ from api.cli.embedded.tcp_ports import HOST, find_free_port
 from tests.faults.failover.enclosure import find_program
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="failover")
 
 CARRY_LOCK = Path(__file__).parents[2] / "deploy/ha/containers/carry-lock.sh"
 MOVE_S_MAX = 800
@@ -132,7 +132,7 @@ def test_new_cluster_starts_with_an_empty_store(member: EtcdMember) -> None:
     assert (run_carry_lock(member), member.older_values()) == (0, {})
 
 
-@pytest.mark.long
+@pytest.mark.night(of="failover")
 def test_acknowledged_redeems_survive_a_move_of_the_lock() -> None:
     """There and back under load, with a failover on each side; PostgreSQL runs through each move."""
     done = subprocess.run(

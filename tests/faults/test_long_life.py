@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.long_life import Plan, live
 
-pytestmark = [pytest.mark.timeout(170), pytest.mark.small_world("its caches are full after a few codes")]
+pytestmark = [pytest.mark.night(of="outages"), pytest.mark.small_world("its caches are full after a few codes")]
 
 
 def test_answers_are_those_of_the_log_while_connections_end(servers_folder: Path) -> None:

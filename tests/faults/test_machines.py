@@ -1,6 +1,6 @@
 """More than one machine: a primary that dies with writes in flight, and a host that dies and comes back.
 
-Once in `make test`, over and over in `make faults`.
+Once, and over and over.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,13 +18,13 @@ from tests.support.servers.postgres_clusters import PostgresCluster, any_of, ser
 from tests.support.servers.private_servers import valkey_server
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="failover")
 
 ACKS = 12
 """Acknowledged redeems before and after each fault."""
 
 
-each_round = pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.long)])
+each_round = pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.night(of="failover"))])
 
 
 @pytest.fixture

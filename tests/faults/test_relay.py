@@ -28,7 +28,7 @@ from workers.relay.kafka_sink import (
 )
 from workers.relay.sink import RelayRecord, SinkRefusedError, SinkTooLargeError, SinkUnavailableError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="relay")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.support.servers.tls_front import make_authority
 from workers.relay.kafka_sink import KafkaSink, KafkaUrl
 from workers.relay.sink import RelayRecord, SinkRefusedError, SinkUnavailableError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="relay")
 CONNECTIONS_MAX = 15
 """Of one batch that fails."""
 

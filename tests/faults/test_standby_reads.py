@@ -27,7 +27,7 @@ from tests.support.ledger.code_template import make_template
 from tests.support.servers.postgres_clusters import PostgresCluster, server
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="failover")
 
 LAG_S_MAX = 8.0
 FEED = "/api/v1/events"

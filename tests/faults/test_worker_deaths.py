@@ -15,7 +15,7 @@ from tests.support.servers.mail_server import DelayedReply
 from tests.support.waiting import WAIT_S_MAX
 from workers.settings import WorkerSettings
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="deaths")
 
 CHILDREN = 2
 TIME_LIMIT_S = 10.0
@@ -56,7 +56,7 @@ def test_child_processes_of_a_start_are_forked_before_there_are_threads(running:
 
 def child_and_whole(crash_point: str) -> pytest.MarkDecorator:
     """Once the process that sends dies, once the whole worker; the latter takes longer to come back."""
-    whole = pytest.param(f"{crash_point}.parent", id="whole", marks=pytest.mark.long)
+    whole = pytest.param(f"{crash_point}.parent", id="whole", marks=pytest.mark.night(of="deaths"))
     return pytest.mark.parametrize("who", [pytest.param(crash_point, id="child"), whole])
 
 
@@ -111,7 +111,7 @@ def test_killed_after_the_mail_server_accepted_the_message(worker: WorkerRig, wh
     assert worker.mails(reservation_id) == {f"<{reservation_id}.1@example.com>": 2}
 
 
-@pytest.mark.long
+@pytest.mark.night(of="deaths")
 def test_message_that_kills_every_process_that_sends_it_is_parked(worker: WorkerRig) -> None:
     """After so many attempts it is a person's: it may have been sent each time, so no machine gives it back."""
     (reservation_id,) = worker.reserve(1, "poison")
@@ -133,7 +133,7 @@ def test_message_that_kills_every_process_that_sends_it_is_parked(worker: Worker
     assert worker.mails(reservation_id) == {}
 
 
-@pytest.mark.long
+@pytest.mark.night(of="deaths")
 def test_message_that_kills_its_process_harms_no_other_message(worker: WorkerRig) -> None:
     """Twenty in one message, one of them deadly: the others are sent, and only that one is parked."""
     reservation_ids = worker.reserve(20, "neighbor")
@@ -156,7 +156,7 @@ def test_message_that_kills_its_process_harms_no_other_message(worker: WorkerRig
     assert [reservation_id for reservation_id in others if len(worker.mails(reservation_id)) != 1] == []
 
 
-@pytest.mark.long
+@pytest.mark.night(of="deaths")
 def test_task_that_kills_every_process_before_it_claims_does_not_stop_the_others(worker: WorkerRig) -> None:
     """Its message doesn't come back at full speed: it would take the whole worker down again and again."""
     (reservation_id,) = worker.reserve(1, "unlucky")

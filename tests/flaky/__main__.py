@@ -57,7 +57,7 @@ def run_once(condition: str, selection: Sequence[str], folder: Path) -> tuple[in
     """Run tests under a condition; the exit code of pytest and what the recorder wrote."""
     result = folder / "result.json"
     result.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-m", "not long", "-p", "tests.flaky.recorder", *selection]
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-m", "", "-p", "tests.flaky.recorder", *selection]
     cores = sorted(os.sched_getaffinity(0))
     if condition == "one-core":
         command = [shutil.which("taskset") or "taskset", "--cpu-list", str(cores[0]), *command]

@@ -43,7 +43,7 @@ def run_flaky(folder: Path, *arguments: str, passes: bool = True) -> "subprocess
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.night(of="stacks")
 def test_flaky_names_the_condition_of_a_failure_and_how_to_repeat_it(tmp_path: Path) -> None:
     """A test that shares a process with another one is repeated as well; one without a process is not."""
     ended = run_flaky(tmp_path, "--runs", "1")

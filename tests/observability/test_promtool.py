@@ -7,13 +7,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.support.promql import ALERT_TESTS, ALERTS, DEPLOY, dashboard_queries
 from tests.support.waiting import WAIT_S_MAX
-
-pytestmark = pytest.mark.slow
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

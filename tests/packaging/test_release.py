@@ -28,7 +28,7 @@ from tests.packaging.build_release import (
 from tests.packaging.provenance import STATEMENT, SUMS, find_differences
 from tests.support.servers.embedded_stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.night(of="packages"), pytest.mark.timeout(600)]
 
 INSTALL_S_MAX = 300
 RELEASE_BEFORE = "c16fd04f"

@@ -99,7 +99,7 @@ def test_events_of_simulated_ledgers_are_valid() -> None:
     validate_simulated(500)
 
 
-@pytest.mark.long
+@pytest.mark.night(of="extremes")
 def test_hundred_thousand_events_are_valid() -> None:
     """As many as a ledger of some size has, in some three minutes; the first ones are those of the fast test."""
     validate_simulated(100_000)

@@ -47,7 +47,6 @@ def test_body_that_is_too_large_is_refused_without_being_stored(role_clients: Ro
     assert (answer.status_code, answer.headers["cache-control"]) == (413, "no-store")
 
 
-@pytest.mark.slow
 def test_method_that_a_path_lacks_is_answered_405_with_every_method_it_has(role_clients: RoleClients) -> None:
     """RFC 9110, 15.5.6: on whichever routes those are, for pages as for the API."""
     wrong, by_path = {}, methods_by_path(role_clients)

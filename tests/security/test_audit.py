@@ -15,8 +15,6 @@ from tests.security.matrix import MATRIX, NEEDS_PROOF, address
 from tests.support.clients.role_clients import RoleClients
 from tests.support.passwords import CHEAP
 
-pytestmark = pytest.mark.slow
-
 MACHINES = frozenset(
     {
         *("audit", "ledger_events", "dispatches", "idempotency_keys", "limit_reports", "unknown_code_tries"),

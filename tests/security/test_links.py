@@ -12,8 +12,6 @@ from tests.security.matrix import MATRIX, Role, is_api
 from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.role_clients import ROLES, RoleClients, Who
 
-pytestmark = pytest.mark.slow
-
 PAGES_OF_A_SHAPE: Final = 8
 """How many pages are opened whose URLs differ only in ids and values."""
 RANK: Final[dict[Role, int]] = {"anyone": 0, "viewer": 1, "support": 2, "admin": 3}

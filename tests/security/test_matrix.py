@@ -7,8 +7,6 @@ from tests.security.matrix import ANY_KEY, MATRIX, SCOPE_OF, Role, address, is_a
 from tests.support.clients.app_client import AppResponse
 from tests.support.clients.role_clients import ROLES, RoleClients, Who
 
-pytestmark = pytest.mark.slow
-
 BEFORE_SESSION = (
     *("POST /support/forgot-password", "POST /support/sign-in", "POST /support/sign-in/passkey"),
     *("GET /support/sign-in/second/{step_id}", "POST /support/sign-in/second/{step_id}"),

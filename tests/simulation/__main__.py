@@ -1,15 +1,18 @@
 """`make simulate SEEDS=N`: many schedules, over all processors. The first that breaks a promise is shown and ends it.
 
-A failing seed replays exactly: `make simulate SEED=that SEEDS=1`.
+A failing seed replays exactly: `make simulate SEED=that SEEDS=1`. With ARGS=--shrink, the kinds of faults are left out
+one after the other while the schedule still breaks a promise; what is left is its entry for `pinned_seeds.json`.
 """
 
 import argparse
+import json
 import os
 import sys
 import time
 from collections import Counter
 
 from tests.simulation.batches import run_batches
+from tests.simulation.fault_schedule import KINDS
 from tests.simulation.model import ScheduleOutcome, simulate
 
 REPORT_EVERY_S = 30.0
@@ -20,6 +23,9 @@ def main() -> int:
     asked = _asked()
     if asked.trace:
         _say("\n".join(simulate(asked.seed, with_trace=True).trace))
+    if asked.shrink:
+        _say(json.dumps({"seed": asked.seed, "without": shrink(asked.seed), "why": ""}))
+        return 0
     counts: Counter[str] = Counter()
     started = reported_at = time.monotonic()
     done = 0
@@ -44,7 +50,23 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="the first one's seed; the others follow")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--trace", action="store_true", help="show what happens in the first schedule")
+    parser.add_argument("--shrink", action="store_true", help="find the faults that the first schedule needs to fail")
     return parser.parse_args()
+
+
+def shrink(seed: int) -> list[str]:
+    """Return the kinds of faults without which a schedule breaks a promise all the same.
+
+    Raises:
+        SystemExit: It breaks none.
+    """
+    if not simulate(seed).broken:
+        raise SystemExit(f"seed {seed} breaks no promise")
+    without: list[str] = []
+    for kind in KINDS:
+        if simulate(seed, without=[*without, kind]).broken:
+            without.append(kind)
+    return without
 
 
 def _show(outcome: ScheduleOutcome) -> None:

@@ -5,6 +5,7 @@ and one with a little of everything would never meet two of a kind in a row.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -59,16 +60,20 @@ KINDS: Final = (*FREQUENT, *RARE, TOO_MANY)
 
 @dataclass
 class FaultSchedule:
-    """The faults of one run. `counts` is where each one that happened is counted."""
+    """The faults of one run. `counts` is where each one that happened is counted; those of `without` never do."""
 
     random: Random
     counts: Counter[str]
+    without: Collection[str] = ()
 
     def __post_init__(self) -> None:
         """Draw which there are."""
         draw = self.random.random
         self.share = {kind: most * draw() ** 2 for kind, most in FREQUENT.items() if draw() < 0.4}
         self.moments = {kind: self.random.randint(1, most) for kind, most in RARE.items() if draw() < 0.35}
+        for kind in self.without:
+            self.share.pop(kind, None)
+            self.moments.pop(kind, None)
 
     def happens(self, kind: str) -> bool:
         """Whether this fault happens here."""

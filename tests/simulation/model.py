@@ -1,7 +1,7 @@
 """One run: a small ledger, people, faults; then calm, and everything has to come to its end."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -79,9 +79,9 @@ class ScheduleOutcome:
     trace: list[str]
 
 
-def simulate(seed: int, *, with_trace: bool = False) -> ScheduleOutcome:
-    """Run one schedule; its trace is shown if it broke a guarantee, or if it is asked for."""
-    model = LedgerModel(seed)
+def simulate(seed: int, *, without: Collection[str] = (), with_trace: bool = False) -> ScheduleOutcome:
+    """Run a schedule, without some kinds of faults; its trace is shown if it broke a guarantee or is asked for."""
+    model = LedgerModel(seed, without)
     try:
         broken = model.run()
     except ViolationError as error:
@@ -118,7 +118,7 @@ class _Database(NoFaults):
 class LedgerModel:
     """Everything of one run."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, without: Collection[str] = ()) -> None:
         self.seed = seed
         self.scheduler = scheduler = Scheduler(seed)
         random = scheduler.random
@@ -138,7 +138,7 @@ class LedgerModel:
             removal_retry_factor=2.0,
             bounce_policy=random.choice(["case", "case", "refund"]),
         )
-        self.faults = FaultSchedule(random, scheduler.counts)
+        self.faults = FaultSchedule(random, scheduler.counts, without)
         ledger, self.store = open_memory(self.policy)
         self.infrastructure = SharedInfrastructure(
             scheduler, self.faults, ledger, self.store, sweep_s=random.choice([5.0, 15.0, 30.0])

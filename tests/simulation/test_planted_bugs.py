@@ -9,8 +9,6 @@ from tests.simulation.bugs.failing_seeds import does_seed_fail, read_failing_see
 from tests.simulation.bugs.planted_bugs import PLANTED_BUGS
 from tests.simulation.model import simulate
 
-pytestmark = pytest.mark.slow
-
 FAILING_SEEDS = read_failing_seeds()
 
 

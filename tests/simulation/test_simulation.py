@@ -1,6 +1,7 @@
 """The slice of simulations that every run of the suite makes; `make simulate` makes as many as one likes."""
 
 import gc
+import json
 import logging
 import os
 import subprocess
@@ -8,15 +9,21 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from domain.events.registry import EVENT_TYPES
+from tests.simulation.__main__ import shrink
 from tests.simulation.batches import ScheduleBatch, run
+from tests.simulation.bugs.failing_seeds import read_failing_seeds
+from tests.simulation.bugs.planted_bugs import PLANTED_BUGS
 from tests.simulation.fault_schedule import KINDS
+from tests.simulation.model import simulate
 from tests.support.waiting import WAIT_S_MAX
 
-PARTS, PART = 4, 250
+PARTS, PART = 4, 300
+by_night = pytest.mark.night(of="simulation")
 PRINT_TRACES = """
 import hashlib
 from tests.simulation.model import simulate
@@ -40,7 +47,9 @@ def part(number: int) -> ScheduleBatch:
     return run(range(number * PART, (number + 1) * PART))
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, PARTS))])
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(number, marks=pytest.mark.night(of="simulation")) for number in range(1, PARTS))]
+)
 def test_every_guarantee_holds(number: int) -> None:
     """Hundreds of schedules break no promise."""
     broken = part(number).broken
@@ -48,7 +57,7 @@ def test_every_guarantee_holds(number: int) -> None:
     assert broken is None, "\n".join([*broken.trace, *broken.broken, f"seed {broken.seed}"])
 
 
-@pytest.mark.slow
+@by_night
 def test_everything_happens() -> None:
     """Every fault and every type of event is in the slice, so that none of it is hollow."""
     counts: Counter[str] = Counter()
@@ -71,6 +80,29 @@ def test_everything_happens() -> None:
     assert counts["limit is below the uses"]
     assert counts["address erased"]
     assert counts["promises"] > 2 * PARTS * PART
+
+
+def test_schedules_that_once_broke_a_promise_hold() -> None:
+    """Those that a night has found, shrunk to the faults that they need; `why` says what was fixed."""
+    pinned = json.loads(Path(__file__).with_name("pinned_seeds.json").read_text("utf-8"))
+
+    assert [entry for entry in pinned if simulate(entry["seed"], without=entry["without"]).broken] == []
+    assert all(entry["why"] for entry in pinned)
+
+
+def test_failing_schedule_shrinks_to_fewer_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It breaks its promise all the same; a schedule that breaks none is refused."""
+    name = "lapsed_lease_is_a_failure"
+    seed = read_failing_seeds()[name]
+    with pytest.raises(SystemExit, match=f"seed {seed} breaks no promise"):
+        shrink(seed)
+    logging.disable(logging.CRITICAL)
+    PLANTED_BUGS[name](monkeypatch)
+
+    without = shrink(seed)
+
+    assert len(without) > 5
+    assert simulate(seed, without=without).broken
 
 
 def test_seed_replays_exactly() -> None:

@@ -120,7 +120,7 @@ def main(path: str) -> int:
     if unused:
         sys.stderr.write(
             f"no test of `make small` uses {', '.join(unused)}: add a test that reaches it, or run the one that does "
-            "(LEFT_OUT in tests/small_world/left_out.py, paths in the Makefile)\n"
+            "(LEFT_OUT in tests/small_world/worlds.py, paths in the Makefile)\n"
         )
     return bool(unused)
 

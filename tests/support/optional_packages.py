@@ -2,12 +2,9 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
-
-from tests.support.waiting import WAIT_S_MAX
 
 BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 """Commands by preference. The first draws no windows and starts no services of a desktop: it needs half the CPU."""
@@ -34,23 +31,8 @@ def find_browser() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def has_chinese_font() -> bool:
-    """Return whether Chinese is written with its signs: a box for each has another size, and pages fit differently.
-
-    A system that has no `fc-list`, such as macOS, comes with fonts for every script.
-    """
-    if (lister := shutil.which("fc-list")) is None:
-        return True
-    listing = subprocess.run([lister, ":lang=zh"], stdout=subprocess.PIPE, timeout=WAIT_S_MAX, check=True)
-    return bool(listing.stdout)
-
-
 OPTIONAL: Final[Mapping[str, OptionalPackages]] = {
-    "Chromium and a Chinese font": OptionalPackages(
-        "tests/browser",
-        "chromium-headless-shell fonts-noto-core fonts-noto-cjk",
-        lambda: find_browser() and has_chinese_font(),
-    ),
+    "Chromium": OptionalPackages("tests/browser", "chromium-headless-shell", find_browser),
     "RabbitMQ": OptionalPackages("tests/contracts/test_brokers.py", "rabbitmq-server", RABBITMQ.is_dir),
     "Node.js": OptionalPackages(
         "tests/contracts/clients/test_typescript_client.py",

@@ -13,7 +13,7 @@ from api.schemas.events.event_schemas import Schema, event_schemas, message_sche
 from api.v1.event_feed import describe_stream_query
 from tests.contracts.clients import node_programs
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="packages")
 
 NEWER_VERSION = "asyncapi-latest-version"
 """Rule that asks for a version which not all tools read."""

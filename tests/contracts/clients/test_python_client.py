@@ -21,8 +21,6 @@ from tests.contracts.clients.strict_client import StrictClient
 from tests.contracts.clients.strict_decoder import Document, StrictDecoder
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[3]
 FLOW_MODULES = ("code_flows", "campaign_flows")
 Flow = Callable[[StrictClient, ClientWorld], None]

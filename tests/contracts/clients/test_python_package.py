@@ -33,7 +33,7 @@ from tests.packaging.build_release import ROOT, TOOLS, read_pins
 from tests.packaging.python_client import write_client
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="packages")
 
 DOCS = ROOT / "docs"
 GUIDE, TUTORIAL = DOCS / "how-to" / "call-the-api.md", DOCS / "tutorial" / "integrate-a-shop.md"

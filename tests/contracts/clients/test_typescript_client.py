@@ -13,7 +13,7 @@ from tests.contracts.clients.generated_models import generate
 from tests.contracts.clients.planted_world import open_world
 from tests.contracts.clients.strict_decoder import Document, StrictDecoder
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="packages")
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from tests.packaging.build_release import ROOT
 from tests.packaging.typescript_client import write_sources
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="packages")
 
 GUIDE = ROOT / "docs" / "how-to" / "call-the-api.md"
 TUTORIAL = ROOT / "docs" / "tutorial" / "integrate-a-shop.md"

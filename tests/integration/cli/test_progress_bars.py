@@ -22,7 +22,7 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.databases import clone, database_of, drop
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="stacks")
 
 BAR: Final = "━"
 """The character of which rich draws a bar."""

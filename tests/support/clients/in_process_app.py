@@ -15,7 +15,7 @@ from api.settings import ApiSettings
 from tests.support.clients.app_client import AppClient
 from tests.support.ledger.settings import NO_STREAM
 from tests.support.passwords import CHEAP
-from tests.support.servers.databases import clone, database_of, drop
+from tests.support.servers.databases import SHARED, clone, database_of, drop
 
 LIMITS_ON_INVITATIONS = (
     "LEDGER_INVITATIONS_PER_RECIPIENT",
@@ -55,7 +55,7 @@ def started(settings: ApiSettings) -> Iterator[AppClient]:
 @contextmanager
 def shared_site(postgres_url: str) -> Iterator[AppClient]:
     """One application for all tests of a file, over a database of its own: what they count they have to tell apart."""
-    name = f"shared_{uuid4().hex}"
+    name = f"{SHARED}{uuid4().hex}"
     clone(postgres_url, name)
     with (
         TemporaryDirectory() as folder,

@@ -1,6 +1,7 @@
 """Databases of the tests' server: made from the migrated template, dropped, and named in URLs."""
 
 import time
+from collections import Counter
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -8,12 +9,18 @@ import psycopg
 
 TEMPLATE = "ledger_template"
 
+SHARED: Final = "shared_"
+"""Begins the name of a database that all tests of a file share."""
+CREATED: Final[Counter[str]] = Counter()
+"""What this process created for its tests, dearest last: databases of a file, databases of one test, servers."""
+
 _CONNECTIONS: Final[dict[str, psycopg.Connection[Any]]] = {}
 """The connection to each server for creating and dropping databases: one for each database would double the CPU."""
 
 
 def clone(server_url: str, name: str) -> None:
     """A new database like the template; copying its files takes a tenth of the CPU of writing them to the log."""
+    CREATED["for a file" if name.startswith(SHARED) else "for a test"] += 1
     _administer(server_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
 
 

@@ -9,6 +9,7 @@ from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.services import postgres, valkey
 from api.cli.embedded.tcp_ports import find_free_port
+from tests.support.servers.databases import CREATED
 from tests.support.waiting import WAIT_S_MAX
 
 PASSWORD = "only-for-tests"
@@ -22,6 +23,7 @@ def postgres_server(folder: Path, *options: str) -> Iterator[str]:
         folder: For data and logs.
         options: More words of its command, such as `-c` and a setting.
     """
+    CREATED["servers"] += 1
     server = postgres.prepare_postgres(folder, find_free_port(), PASSWORD)
     program = server.program
     with Supervisor(folder / "logs") as supervisor:

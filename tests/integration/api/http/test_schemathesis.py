@@ -14,7 +14,7 @@ from api.main import create_app
 from tests.support import openapi_fuzzing as fuzzing
 from tests.support.clients.in_process_app import shared_site
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="extremes")
 
 REQUEST_COUNTS: list[int] = []
 

@@ -69,7 +69,6 @@ def guessed(chance: random.Random) -> str:
     return "".join(chance.choices(SHORT_ALPHABET, k=8 if kind < 0.6 else 24))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("app", "number"), GUESSES.items(), ids=GUESSES, indirect=["app"])
 def test_ten_thousand_guesses_from_a_hundred_addresses(app: AppClient, number: int) -> None:
     """Guesses are limited; customers get through, from the guessers' own addresses too; no request waits for Redis."""

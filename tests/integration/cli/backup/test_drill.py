@@ -16,7 +16,7 @@ from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import PROGRAM, Stack
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="restore")
 
 PASSPHRASE = "only for the drill of this test"
 ERASED = "erased@example.com"

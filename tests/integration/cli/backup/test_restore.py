@@ -22,7 +22,7 @@ from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 from tests.support.servers.embedded_stack import PROGRAM
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="restore")
 
 SEALED = RestoreChoice(None, None, None, PASSPHRASE)
 OTHER_KEY = "1:" + "A" * 43 + "="

@@ -19,7 +19,7 @@ from projections.monitoring.backups import SLOT, read_backup_state
 from tests.integration.cli.backup.conftest import PASSPHRASE, BackedUp, keys_of
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="restore")
 
 RECEIVED: Final = "SELECT bool_or(flush_lsn >= %s) FROM pg_stat_replication"
 

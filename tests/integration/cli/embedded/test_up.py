@@ -25,7 +25,7 @@ from projections.vault.vault import Vault
 from tests.support.servers.embedded_stack import PROGRAM
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="stacks")
 
 
 def plain() -> dict[str, str]:

@@ -15,7 +15,7 @@ from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="stacks")
 
 ROOT = Path(__file__).parents[4]
 

@@ -24,7 +24,7 @@ from tests.support.servers.databases import execute
 from tests.support.servers.embedded_stack import PROGRAM
 from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="stacks")
 
 NO_STREAM = f"redis://{HOST}:1/0"
 Change = Callable[[dict[str, str], Path], None]

@@ -30,7 +30,7 @@ SECRET = secret_text(b"s" * 32)
 COMMAND = (sys.executable, "-c", "from api.cli.entry import main; main()", "relay")
 
 
-@pytest.mark.slow
+@pytest.mark.night(of="relay")
 def test_relay_sends_signed_batches_until_it_is_stopped(bench: LedgerBench, tmp_path: Path) -> None:
     """Events of before and after its start; stopped, it has released the relay, and shows no secret."""
     bench.issue()

@@ -20,7 +20,7 @@ from tests.support.clients.assistant import Connect, ask, list_tools, over_stdio
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 
-pytestmark = pytest.mark.slow  # each test starts processes
+pytestmark = pytest.mark.night(of="stacks")  # each test starts processes
 
 COMMAND = (sys.executable, "-c", "from api.cli.entry import main; main()", "mcp")
 

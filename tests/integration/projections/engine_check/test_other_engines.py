@@ -1,8 +1,12 @@
 """Engines and proxies that deployments use hold what the ledger relies on."""
 
+import pytest
+
 from projections.engine_check.check_engine import check_engine
 from projections.engine_check.findings import EngineFinding
 from tests.support.servers.databases import execute
+
+pytestmark = pytest.mark.night(of="servers")
 
 BOUNDS = "statement_timeout = 15000", "lock_timeout = 10000"
 

@@ -166,7 +166,7 @@ class LogReader:
                     return
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.night(of="races"))])
 def test_eight_writers_and_a_reader_that_never_looks_back(bench: LedgerBench, seconds: int) -> None:
     """Set-full: nothing is missed, nothing comes twice, all in order; next to writers that are open for long."""
     ends = threading.Event()

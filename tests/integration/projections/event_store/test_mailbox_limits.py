@@ -318,7 +318,7 @@ def rush(bench: LedgerBench, requests: int, uses: int, *, threads: int) -> list[
 
 @pytest.mark.parametrize(
     ("requests", "uses"),
-    [pytest.param(150, 25, id="slice"), pytest.param(3_000, 500, id="rush", marks=pytest.mark.slow)],
+    [pytest.param(150, 25, id="slice"), pytest.param(3_000, 500, id="rush", marks=pytest.mark.night(of="races"))],
 )
 def test_rush_of_tagged_addresses_gets_exactly_the_uses_of_as_many_persons(
     bench: LedgerBench, requests: int, uses: int

@@ -26,7 +26,7 @@ from tests.support.ledger.rebuilds import NoProgress, commanded, leftovers, read
 from tests.support.ledger.settings import settings_for
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="races")
 
 LOCK_MS_MAX = 100
 SWAPS_MAX = 12

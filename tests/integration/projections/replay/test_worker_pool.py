@@ -23,7 +23,7 @@ from tests.support.ledger.random_history import RandomHistory
 from tests.support.ledger.rebuilds import NoProgress, commanded, leftovers, read_models, rebuilt
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="races")
 
 ROOT = Path(__file__).parents[4]
 SMALL = MemoryLimits(page_events=7, open_reservations_max=2, catch_up_events=3)

@@ -32,7 +32,7 @@ from tests.support.servers.postgres_clusters import PostgresCluster, server
 from tests.support.waiting import WAIT_S_MAX
 from workers.maintenance.log_follower import update_log
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="restore")
 
 PAGE: Final = Path(__file__).parents[4] / "docs" / "how-to" / "backup.md"
 

@@ -41,7 +41,7 @@ from tests.unit.workers.mail_reports.reports import COMPLAINT
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="servers")
 
 COUNT: Final = int(os.environ.get("BOUNCES", "20"))
 UNKNOWN, FULL, GREY, UNWANTED = COUNT // 5, COUNT // 20, COUNT // 20, max(1, COUNT * 3 // 100)

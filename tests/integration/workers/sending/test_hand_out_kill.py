@@ -14,7 +14,7 @@ from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 from tests.support.servers.mail_server import MailServer
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="chaos")
 
 PEOPLE = 200
 KILLS = (40, 110)

@@ -30,7 +30,7 @@ from tests.support.ledger.settings import settings_for
 from tests.support.servers.postgres_clusters import PostgresCluster, any_of, server
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.night(of="outages")
 
 
 @pytest.fixture

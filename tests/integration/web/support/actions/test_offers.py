@@ -15,8 +15,6 @@ from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
 
-pytestmark = pytest.mark.slow
-
 SignIn = Callable[..., StaffBrowser]
 LOST: Final = OutcomeUnknown(server="mx1:25", cause="connection_lost")
 LIMITS: Final[dict[str, dict[str, int]]] = {
