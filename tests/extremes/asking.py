@@ -26,26 +26,21 @@ NOTHING: Final = UUID(int=7)
 
 @dataclass(frozen=True)
 class LedgerAsker:
-    """A client with all rights to read, over one application."""
-
     app: AppClient
     role_clients: RoleClients
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """The OpenAPI document."""
         document: Mapping[str, Any] = self.app.client.get("/api/v1/openapi.json").json()
         return document
 
     @cached_property
     def campaign_id(self) -> str:
-        """A campaign with every limit."""
         keys, terms = self.role_clients.keys["admin"], {"name": "Autumn", "max_uses": 9, "max_per_person": 9}
         return str(self.role_clients.ask("POST", "/api/v1/campaigns", headers=keys, json=terms).json()["id"])
 
     @cached_property
     def hand_out_id(self) -> str:
-        """A hand-out of that campaign, without recipients."""
         keys, order = self.role_clients.keys["admin"], {"name": "Letter", "campaign": self.campaign_id}
         return str(self.role_clients.ask("POST", "/api/v1/hand-outs", headers=keys, json=order).json()["id"])
 
@@ -76,7 +71,6 @@ class LedgerAsker:
         return {**ids, **words, **group, **paths, **about, "token": "x", "key": "x", "language": "en", "_path": "x"}
 
     def call(self, operation: DocumentedOperation, **more: Any) -> AppResponse:
-        """An operation of the API, with an admin's key."""
         headers = {
             **self.role_clients.keys["admin"],
             "if-match": "*",
@@ -87,13 +81,11 @@ class LedgerAsker:
         return self.role_clients.ask(operation.method, operation.address(), headers=headers, **more)
 
     def page(self, path: str, **params: object) -> AppResponse:
-        """A page as an admin sees it."""
         cookie = self.role_clients.cookie(self.role_clients.staff["admin"])
         headers = {"accept": "text/html", "accept-language": "en", "cookie": f"{COOKIE}={cookie}"}
         return self.role_clients.ask("GET", path, headers=headers, params=params or None)
 
     def send_form(self, path: str, form: Mapping[str, str]) -> AppResponse:
-        """A form as an admin sends it."""
         cookie = self.role_clients.cookie(self.role_clients.staff["admin"])
         headers = {"accept": "text/html", "accept-language": "en", "cookie": f"{COOKIE}={cookie}"}
         return self.role_clients.ask(
@@ -101,14 +93,12 @@ class LedgerAsker:
         )
 
     def fill_in(self, form: "Form", name: str, typed: str) -> AppResponse:
-        """A form as it is, but for one field."""
         filled = {**form.fields, name: typed}
         if form.method == "GET":
             return self.page(form.path.partition("?")[0], **{key: value for key, value in filled.items() if value})
         return self.send_form(form.path, filled)
 
     def codes(self) -> list[UUID]:
-        """All codes."""
         return [row["code_id"] for row in self._rows("SELECT code_id FROM code_balances ORDER BY issued_at, code_id")]
 
     def codes_asked_about(self) -> list[UUID]:
@@ -123,7 +113,6 @@ class LedgerAsker:
         return [row["code_id"] for row in self._rows(query, ASKED_ABOUT_MAX)]
 
     def reservations(self) -> list[UUID]:
-        """All reservations."""
         return [row["reservation_id"] for row in self._rows("SELECT reservation_id FROM reservations")]
 
     def broken_reads(self) -> list[tuple[str, int]]:
@@ -136,7 +125,6 @@ class LedgerAsker:
         return broken
 
     def broken_pages(self) -> list[tuple[str, int]]:
-        """Every page about every code and reservation, and at every event: those that failed."""
         broken = [failure for path in self.pages() for failure in self._broken_page(path)]
         for code_id in self.codes_asked_about():
             for version in self._versions(code_id):
@@ -200,7 +188,6 @@ class LedgerAsker:
 
 
 def looked(terminal: Terminal, codes: list[UUID], folder: Any) -> Iterator[CommandResult]:  # noqa: ANN401 - a folder of pytest's
-    """Every command that looks at a ledger; each ends as it should."""
     for code_id in codes:
         for command in ("history", "explain"):
             yield terminal.ledger(command, str(code_id))
@@ -228,7 +215,6 @@ class Form:
 
 
 def forms_of(page: str, text: str) -> Iterator[Form]:
-    """The forms of a page, but for the one that ends the session."""
     for attributes, inside in re.findall(r"<form\b([^>]*)>(.*?)</form>", text, re.DOTALL):
         method, action = (_attribute(attributes, "method") or "get").upper(), _attribute(attributes, "action")
         fields: dict[str, str] = {}

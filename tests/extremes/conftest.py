@@ -25,13 +25,11 @@ def app(postgres_url: str, tmp_path: Path) -> Iterator[AppClient]:
 
 @pytest.fixture
 def asker(app: AppClient) -> LedgerAsker:
-    """Who asks."""
     return LedgerAsker(app, RoleClients(app))
 
 
 @pytest.fixture
 def terminal(app: AppClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:  # noqa: ARG001 - it makes the environment
-    """A shell in which that ledger's database is named."""
     monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     monkeypatch.setattr("api.cli.maintenance.rebuild_verify.lower_priority", lambda: None)

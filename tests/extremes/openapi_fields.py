@@ -52,12 +52,10 @@ class DocumentedField:
 
     @property
     def name(self) -> str:
-        """As a problem document names it."""
         return ".".join((self.where, *map(str, self.place)))
 
     @property
     def is_bounded(self) -> bool:
-        """Whether the document says how large it may be."""
         if self.kind == "number":
             return {"minimum", "maximum"} <= self.schema.keys()
         if self.kind == "list":
@@ -69,7 +67,6 @@ class DocumentedField:
         )
 
     def wrong(self) -> Iterator[Any]:
-        """Values that must be refused."""
         if self.where == "body":
             yield from NO_JSON[self.kind]
         elif self.kind == "time":
@@ -85,7 +82,6 @@ class DocumentedField:
             yield from [[]] if self.schema.get("minItems") else []
 
     def right(self) -> Iterator[Any]:
-        """The extremes that are taken."""
         if self.kind == "time":
             yield from AT_THE_ENDS
         elif self.kind == "number":
@@ -97,8 +93,6 @@ class DocumentedField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentedOperation:
-    """One operation, and a request that it accepts."""
-
     method: str
     path: str
     raw: Schema
@@ -106,21 +100,17 @@ class DocumentedOperation:
     values: Mapping[str, object]
 
     def body(self) -> dict[str, Any] | None:
-        """What it needs as a body; None without one."""
         schema = self._body_schema()
         return None if schema is None else self._example(schema)
 
     def query(self) -> dict[str, str]:
-        """Parameters of the address that it needs."""
         needed = [one for one in self._parameters("query") if one.get("required")]
         return {one["name"]: str(self._value(one["name"], self._leaf(one["schema"]))) for one in needed}
 
     def address(self) -> str:
-        """Its path, with ids that exist."""
         return self.path.format_map({name: str(value) for name, value in self.values.items()})
 
     def fields(self) -> Iterator[DocumentedField]:
-        """All that hold a time, a number or a boolean; of bodies, those with a text or a list too."""
         for where in ("query", "header", "path"):
             for one in self._parameters(where):
                 yield from self._fields_of(where, (one["name"],), one["schema"])
@@ -135,7 +125,6 @@ class DocumentedOperation:
         return None if content is None else content["schema"]
 
     def example_of(self, schema: Schema) -> object:
-        """A value that a schema allows."""
         return self._value("", self._leaf(schema))
 
     def _fields_of(self, where: str, place: Place, schema: Schema) -> Iterator[DocumentedField]:
@@ -149,7 +138,6 @@ class DocumentedOperation:
             yield from self._fields_of(where, (*place, 0), leaf["items"])
 
     def _leaf(self, schema: Schema) -> Schema:
-        """A schema without its reference and its null."""
         if "$ref" in schema:
             return self._leaf(self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
         options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
@@ -186,7 +174,6 @@ def operations(document: Schema, values: Mapping[str, object]) -> Iterator[Docum
 
 
 def with_value(body: dict[str, Any] | None, place: Place, value: object) -> dict[str, Any]:
-    """A body with one field changed."""
     changed = deepcopy(body or {})
     inner: Any = changed
     for name, following in zip(place, [*place[1:], None], strict=True):

@@ -37,8 +37,6 @@ STORED: Final = tuple(
 
 @contextmanager
 def without_bounds() -> Iterator[None]:
-    """Commands are decided as before there were bounds."""
-
     def reported(now: Any, _: object, occurred_at: datetime | None) -> dict[str, Any]:  # noqa: ANN401 - what commands are stamped with
         return now.fields if occurred_at is None else {**now.fields, "occurred_at": occurred_at}
 
@@ -68,7 +66,6 @@ def plant(app: AppClient) -> dict[str, UUID]:
 
 
 def _reported(app: AppClient, at: datetime) -> None:
-    """Acceptance, bounce and removal of an invitation, at a time that the reporter made up."""
     context, new = CommandContext(now=app.services.now(), actor="channel", actor_id=str(uuid4())), uuid4
     for kind in ("accept", "bounce", "remove"):
         reservation_id = UUID(app.redeem(app.issue(), f"{uuid4().hex}@example.com").json()["reservation_id"])
@@ -83,7 +80,6 @@ def _reported(app: AppClient, at: datetime) -> None:
 
 
 def _imported(app: AppClient, at: datetime) -> UUID:
-    """A code of another system with all its times at one end, and access that lasts a hundred years."""
     vault, code_id = app.services.storage.vault, uuid4()
     use = ImportedUse(
         reservation_id=uuid4(),

@@ -41,7 +41,6 @@ def wrong_cells() -> Iterator[tuple[str, str]]:
 
 
 def as_csv(rows: list[dict[str, str]], columns: list[str]) -> bytes:
-    """A file with these columns."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
@@ -94,7 +93,6 @@ def test_no_cell_of_a_file_breaks_later_reads(asker: LedgerAsker, terminal: Term
 
 
 def test_import_of_the_admin_pages_refuses_the_same_cells(asker: LedgerAsker) -> None:
-    """Each refused line is listed, and those inside the bounds are issued."""
     app = asker.app
     add_staff(app, "boss@staff.example.com", "admin", PASSWORD)
     browser = StaffBrowser(app)
@@ -111,7 +109,6 @@ def test_import_of_the_admin_pages_refuses_the_same_cells(asker: LedgerAsker) ->
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401 - classes of typer's own
-    """Every command with its words."""
     for name, inner in getattr(command, "commands", {}).items():
         if name in SERVERS:
             continue
@@ -153,7 +150,6 @@ def test_no_option_of_a_command_makes_it_fail_without_a_sentence(
 
 
 def _run(terminal: Terminal, words: list[str]) -> CommandResult | str:
-    """How a command ended; the defect that it ended with."""
     try:
         return terminal.ledger(*words)
     except Exception as error:  # noqa: BLE001 - it is what the test looks for

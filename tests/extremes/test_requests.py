@@ -32,8 +32,6 @@ _NOTHING: Final = object()
 
 
 class RequestSender:
-    """Sends requests of the document about a code and a reservation that exist."""
-
     def __init__(self, asker: LedgerAsker) -> None:
         self.asker = asker
         app = asker.app
@@ -66,7 +64,6 @@ class RequestSender:
         }
 
     def operations(self) -> list[DocumentedOperation]:
-        """All of the document, with ids that exist."""
         return list(operations(self.asker.document, self.values))
 
     def list_accepted(self, operation: DocumentedOperation) -> Iterator[str]:
@@ -87,12 +84,10 @@ class RequestSender:
                 )
 
     def broken(self, field: DocumentedField, value: object) -> str:
-        """What the answer was if it is a defect; empty if it is none."""
         answer = self.send(field.operation, [(field, value)])
         return f"{field.operation.path} {field.name} {value}: {answer.text}" if answer.status_code >= 500 else ""
 
     def send(self, operation: DocumentedOperation, changes: Sequence[tuple[DocumentedField, object]]) -> AppResponse:
-        """The operation's request with fields changed."""
         headers, query, body = dict[str, bytes](), operation.query(), operation.body()
         for field, value in changes:
             if field.where == "query":
@@ -117,7 +112,6 @@ class RequestSender:
 
 
 def _is_refused(field: DocumentedField, answer: AppResponse) -> bool:
-    """Whether an answer says that this field is malformed, and how; the upload of a list reports on its lines."""
     document = answer.json()
     if answer.status_code == 200 and "faults" in document:
         return bool(document["faults"]) and not document["applied"]
@@ -207,7 +201,6 @@ def test_terms_in_the_form_have_the_bounds_of_the_api(asker: LedgerAsker) -> Non
 
 
 def test_reports_name_a_time_between_the_reservation_and_now(asker: LedgerAsker) -> None:
-    """Neither before the reservation nor more than five minutes ahead; the answer says so, and nothing is recorded."""
     sender, now = RequestSender(asker), asker.app.services.now()
     callback = next(one for one in sender.operations() if one.path.endswith("/callbacks"))
     bounce = next(one for one in sender.operations() if one.path == "/api/v1/reservations/{reservation_id}/bounce")
@@ -226,7 +219,6 @@ def _get(sender: RequestSender, path: str) -> DocumentedOperation:
 
 
 def assert_all_can_be_read(asker: LedgerAsker, terminal: Terminal, folder: Path) -> None:
-    """No read, page or command fails, and the read models are what the log says."""
     assert asker.broken_reads() == []
     assert asker.broken_pages() == []
     ended = list(looked(terminal, asker.codes_asked_about()[:10], folder))

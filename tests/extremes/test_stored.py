@@ -21,14 +21,12 @@ BEYOND_PYTHON: Final = ("infinity", "-infinity", "294276-12-31 23:59:59.999999+0
 
 @pytest.fixture
 def planted(app: AppClient) -> dict[str, UUID]:
-    """Codes with such times, by what was done to them."""
     return plant(app)
 
 
 def test_ledger_with_times_outside_the_bounds_answers_every_question(
     asker: LedgerAsker, planted: dict[str, UUID], terminal: Terminal, tmp_path: Path
 ) -> None:
-    """API, pages, commands, lists by every cursor, the minute's sample; verify and rebuild find nothing to change."""
     assert len(planted) > len(STORED) * 2
     assert asker.broken_reads() == []
     assert asker.broken_pages() == []
@@ -83,7 +81,6 @@ def test_other_terms_change_although_the_expiry_is_outside_the_bounds(
 def test_history_shows_a_time_that_utc_cannot_write_as_it_was_typed(
     asker: LedgerAsker, planted: dict[str, UUID]
 ) -> None:
-    """The sentence falls back to ISO 8601, and the row shows the same instant as the event."""
     code_id = planted[f"issued {STORED[0]}"]
     keys = {**asker.role_clients.keys["viewer"], "accept-language": "en"}
     sentence = asker.role_clients.ask("GET", f"/api/v1/codes/{code_id}/history", headers=keys).json()["events"][0][
@@ -99,7 +96,6 @@ def test_ledger_with_times_outside_the_bounds_moves_to_another_database(
     planted: dict[str, UUID], terminal: Terminal, postgres_url: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Exported and imported again, the history is the same, and verify agrees."""
     events, vault = tmp_path / "events.jsonl", tmp_path / "vault.jsonl"
     some = [str(code_id) for code_id in list(planted.values())[::5]]
     out = [terminal.ledger("export", what, "--output", str(to)) for what, to in (("events", events), ("vault", vault))]

@@ -197,7 +197,6 @@ def name_keys(what_to_do: str, keys: Collection[str]) -> str:
 
 
 def messages(language: Language) -> list[Message]:
-    """All entries of a language but the headers."""
     catalog_messages = []
     for path in catalog_paths(language):
         with path.open("rb") as text:
@@ -206,12 +205,10 @@ def messages(language: Language) -> list[Message]:
 
 
 def sentences(language: Language) -> dict[str, str]:
-    """Sentence by key."""
     return {str(message.id): str(message.string) for message in messages(language)}
 
 
 def placeholders(sentence: str) -> list[str]:
-    """Names of a sentence's placeholders, sorted; languages may order them as they like."""
     return sorted(name for _, name, _, _ in Formatter().parse(sentence) if name is not None)
 
 
@@ -222,7 +219,6 @@ def sources() -> str:
 
 
 def test_catalogs_have_the_same_keys() -> None:
-    """What can be said in one language can be said in the other."""
     keys = {language: sentences(language).keys() for language in LANGUAGES}
     missing = {f"{language}: {key}" for language in LANGUAGES for key in set().union(*keys.values()) - keys[language]}
 
@@ -230,7 +226,6 @@ def test_catalogs_have_the_same_keys() -> None:
 
 
 def test_catalogs_have_the_same_placeholders() -> None:
-    """No language leaves out a fact, or asks for one that the other doesn't know."""
     zh, others = sentences("zh"), [sentences(language) for language in LANGUAGES]
     differing = {key for key in zh for other in others if placeholders(zh[key]) != placeholders(other[key])}
 
@@ -239,7 +234,6 @@ def test_catalogs_have_the_same_placeholders() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_key_has_one_finished_text(language: Language) -> None:
-    """No sentence is empty or marked fuzzy, and no two files of a language have a key in common."""
     catalog_messages = messages(language)
 
     assert [message.id for message in catalog_messages if not message.string or message.fuzzy] == []
@@ -247,7 +241,6 @@ def test_each_key_has_one_finished_text(language: Language) -> None:
 
 
 def test_every_word_of_the_domain_has_its_sentence() -> None:
-    """Refusals, states, causes, reasons and doubts."""
     missing = FAMILIES - sentences("zh").keys()
 
     assert not missing, name_keys("add a text to a catalog of api/i18n/locales/, in en and in zh", missing)
@@ -324,7 +317,6 @@ def test_unknown_key_is_shown_as_it_is() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_texts_name_the_bounds_of_timestamps_as_they_are_declared(language: Language) -> None:
-    """A text that names one of them names both, and neither is another date."""
     naming = [sentence for sentence in sentences(language).values() if "8999" in sentence]
     dates = [re.findall(r"\d{4}-\d{2}-\d{2}", sentence) for sentence in naming]
 
@@ -346,7 +338,6 @@ def test_catalogs_are_read_as_babel_reads_them(path: Path) -> None:
     "line", ['msgid "a', 'msgctxt "a"', 'msgid_plural "a"', "msgid 'a'", 'msgstr[0] "a"', 'msgid "\\x41"', "a"]
 )
 def test_malformed_catalog_is_refused(tmp_path: Path, line: str) -> None:
-    """With the line's number."""
     path = tmp_path / "a.po"
     path.write_text(f'msgid "key"\nmsgstr "text"\n{line}\n', encoding="utf-8")
 
@@ -355,7 +346,6 @@ def test_malformed_catalog_is_refused(tmp_path: Path, line: str) -> None:
 
 
 def test_catalog_joins_continuation_lines_and_leaves_out_empty_texts(tmp_path: Path) -> None:
-    """Escapes and spaces are kept as written, as Babel does."""
     path = tmp_path / "a.po"
     lines = (
         'msgid "a"',

@@ -24,7 +24,6 @@ from domain.ports import Language
 )
 @pytest.mark.parametrize("default", ["zh", "en"])
 def test_highest_weight_wins_and_of_equals_the_first(header: str, language: Language, default: Language) -> None:
-    """A header that names one of our languages decides, whatever the default is."""
     picked = pick_language(header, default)
 
     assert language == picked
@@ -36,7 +35,6 @@ def test_highest_weight_wins_and_of_equals_the_first(header: str, language: Lang
 )
 @pytest.mark.parametrize("default", ["zh", "en"])
 def test_unknown_language_leaves_the_default(header: str | None, default: Language) -> None:
-    """No header, another language, any language and garbage are all answered in the default."""
     picked = pick_language(header, default)
 
     assert default == picked
@@ -51,7 +49,6 @@ def test_refused_default_gives_the_other(default: Language, other: Language) -> 
 
 
 def test_only_the_beginning_of_a_long_header_is_read() -> None:
-    """What lies beyond the bound, or is cut by it, decides nothing."""
     filler = "fr," * (HEADER_LENGTH_MAX // 3)
 
     assert pick_language(filler + "en", "zh") == "zh"
@@ -60,7 +57,6 @@ def test_only_the_beginning_of_a_long_header_is_read() -> None:
 
 
 def test_remembered_headers_are_bounded() -> None:
-    """However many different headers come, memory holds a fixed number of answers."""
     for number in range(HEADERS_CACHED_MAX + 10):
         pick_language(f"x{number}", "zh")
 

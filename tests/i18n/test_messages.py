@@ -63,12 +63,10 @@ SAMPLES = {
 
 
 def facts(event: Event) -> dict[str, object]:
-    """An event's fields by name, as history gives them."""
     return structs.asdict(event)
 
 
 def sample(event_type: type[Event]) -> dict[str, object]:
-    """Facts of an event of a type, with a value for each field that has no default."""
     return {field.name: SAMPLES[field.name] for field in structs.fields(event_type) if field.required}
 
 
@@ -87,7 +85,6 @@ def test_contract_fixes_these_texts() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("code", ERROR_CODES)
 def test_every_refusal_states_the_event_and_the_next_step(code: str, language: Language) -> None:
-    """Title and detail are texts, not keys, and the title is the shorter one."""
     title, detail = refusal_title(code, language), refusal_detail(code, language)
 
     assert not re.search(r"refusal\.|[{}]", title + detail)
@@ -130,7 +127,6 @@ def test_facts_that_a_code_has_no_words_for_are_left_out() -> None:
 
 
 def test_each_reason_against_a_refund_has_its_own_words() -> None:
-    """Staff learn what stands in the way."""
     sentences = {
         refusal_detail("RESERVATION_NOT_REFUNDABLE", "en", why=why) for why in ("refunded", "leased", "unknown", "sent")
     }
@@ -148,13 +144,11 @@ def test_every_action_of_the_audit_log_has_the_same_form() -> None:
 
 
 def test_unknown_problem_code_is_shown_as_an_internal_error() -> None:
-    """A code without texts never shows a key to a person."""
     assert refusal_title("INTERNAL", "en") == refusal_title("NEW_CODE", "en")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_state_and_cause_has_its_own_message(language: Language) -> None:
-    """Two different things never have the same text."""
     causes = get_args(RefundCause)
     sentences = [state_message(state, language) for state in get_args(PublicState) if state != "refunded"]
     sentences += [state_message("refunded", language, cause=cause) for cause in (*causes, None)]
@@ -178,7 +172,6 @@ def test_sent_invitation_says_when_in_utc(language: Language) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=EVENT_TYPES)
 def test_every_event_has_a_sentence(event_type: type[Event], language: Language) -> None:
-    """A history has no line that only names a type, no placeholder left open, and a word for each type to filter by."""
     sentence = event_sentence(event_type.__name__, sample(event_type), language)
 
     assert translator(language).knows(f"page.support.kind.{event_type.__name__}")
@@ -188,7 +181,6 @@ def test_every_event_has_a_sentence(event_type: type[Event], language: Language)
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=EVENT_TYPES)
 def test_sentence_needs_no_fact(event_type: type[Event]) -> None:
-    """A history has a sentence even for an event whose details are missing."""
     assert event_sentence(event_type.__name__, {}, "en")
 
 
@@ -268,7 +260,6 @@ def test_sentence_needs_no_fact(event_type: type[Event]) -> None:
     ],
 )
 def test_sentences_state_the_facts(event: Event, zh: str, en: str) -> None:
-    """Who did what, with which answer, and what follows."""
     name = type(event).__name__
 
     assert zh == event_sentence(name, facts(event), "zh")
@@ -276,7 +267,6 @@ def test_sentences_state_the_facts(event: Event, zh: str, en: str) -> None:
 
 
 def test_resend_has_its_own_sentence() -> None:
-    """Delivery 2 counts nothing, and its line says so."""
     event = InviteSent(at=NOON, actor="worker", reservation_id=ID, attempt=1, delivery=2, server="mx1:25")
 
     assert "no further use counts" in event_sentence("InviteSent", facts(event), "en")
@@ -299,7 +289,6 @@ def test_every_reason_of_a_bounce_has_a_sentence(reason: str, language: Language
 
 @pytest.mark.parametrize(("number", "says"), [(1, "at most 1 use,"), (2, "at most 2 uses,")])
 def test_sentence_has_the_singular_of_one(number: int, says: str) -> None:
-    """Terms of codes and of campaigns alike."""
     facts = {"max_uses": number, "max_per_person": number, "validity_days": number, "rebinds_max": number}
     issued = event_sentence("CodeIssued", facts, "en")
     campaign = event_sentence("CampaignCreated", facts, "en")
@@ -311,13 +300,11 @@ def test_sentence_has_the_singular_of_one(number: int, says: str) -> None:
 
 @pytest.mark.parametrize(("days", "says"), [(1, "valid for 1 day from"), (7, "valid for 7 days from")])
 def test_hand_out_says_for_how_long_its_codes_are_valid(days: int, says: str) -> None:
-    """In the singular for one day."""
     assert says in event_sentence("HandOutCreated", {"name": "Newsletter", "valid_for_days": days}, "en")
 
 
 @pytest.mark.parametrize("name", ["CodeIssued", "CampaignCreated"])
 def test_sentence_lists_domains_with_commas(name: str) -> None:
-    """Terms of codes and of campaigns alike; of many it names the first and says how many more there are."""
     facts = {"allowed_domains": "*.edu example.com", "denied_domains": " ".join(f"d{n}.example" for n in range(12))}
 
     sentence = event_sentence(name, facts, "en")

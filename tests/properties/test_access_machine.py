@@ -45,7 +45,6 @@ class AccessMachine(LedgerRules):
         channel=st.sampled_from(["smtp", "webhook", "webhook"]),
     )
     def begin(self, bound: bool, attempts: int, days: int | None, channel: str) -> MultipleResults[UUID]:
-        """Issue one code and have it redeemed, by two persons if it lets them."""
         policy = policy_of(attempts)
         terms = Scenario(max_uses=3, bound=bound, policy=policy, group="red", validity_days=days, channel=channel)
         self.start(terms)
@@ -53,7 +52,6 @@ class AccessMachine(LedgerRules):
 
     @rule(target=LedgerRules.reservations, person=st.sampled_from(PEOPLE), group=GROUPS)
     def ask_to_move(self, person: str, group: str) -> UUID | MultipleResults[UUID]:
-        """A recipient asks for another group, or asks again."""
         command = RequestRebind(
             context=self.scenario.context("person"),
             code_digests=[b"code"],
@@ -67,12 +65,10 @@ class AccessMachine(LedgerRules):
 
     @rule(target=LedgerRules.reservations, reservation_id=LedgerRules.reservations, group=GROUPS)
     def move(self, reservation_id: UUID, group: str) -> UUID | MultipleResults[UUID]:
-        """Staff move an access, or try to move what is none or is none any more."""
         return self._reservation_of(self._moved(reservation_id, group))
 
     @rule(target=LedgerRules.reservations, reservation_id=LedgerRules.reservations, group=GROUPS, outcome=OUTCOMES)
     def move_and_send(self, reservation_id: UUID, group: str, outcome: Outcome) -> UUID | MultipleResults[UUID]:
-        """The same, and a worker is quick."""
         reservation = self._reservation_of(self._moved(reservation_id, group))
         if isinstance(reservation, UUID):
             self.send(reservation, outcome)
@@ -80,7 +76,6 @@ class AccessMachine(LedgerRules):
 
     @rule(reservation_id=LedgerRules.reservations, outcome=OUTCOMES)
     def send(self, reservation_id: UUID, outcome: Outcome) -> None:
-        """A worker claims and records in one go, if there is something to send."""
         self.claim(reservation_id, "w1")
         if self.scenario.reservation(reservation_id).lease is not None:
             self.scenario.outcome(reservation_id, outcome)
@@ -93,7 +88,6 @@ class AccessMachine(LedgerRules):
 
     @rule(reservation_id=LedgerRules.reservations)
     def look_after(self, reservation_id: UUID) -> None:
-        """The cleanup comes by: it announces the end of an access, or ends it."""
         self.scenario.run(SettleAccess(context=self.scenario.context("sweep"), reservation_id=reservation_id))
 
     @precondition(lambda self: self.ended())
@@ -115,7 +109,6 @@ class AccessMachine(LedgerRules):
     @precondition(lambda self: self.ended("removing"))
     @rule(data=st.data(), resolution=st.one_of(st.none(), RESOLUTIONS))
     def refuse_removal(self, data: st.DataObject, resolution: Resolution | None) -> None:
-        """A channel refuses permanently, so a case is open then, and staff settle it right away or later."""
         reservation_id = data.draw(st.sampled_from(self.ended("removing")))
         self.scenario.removal(reservation_id, REFUSED)
         assert self.scenario.reservation(reservation_id).case_id is not None
@@ -137,20 +130,17 @@ class AccessMachine(LedgerRules):
 
     @rule(reservation_id=LedgerRules.reservations)
     def is_removed(self, reservation_id: UUID) -> None:
-        """A group's external system reports that an access was removed."""
         self.scenario.run(
             RecordExternalRemoval(context=self.scenario.context("channel"), reservation_id=reservation_id)
         )
 
     @rule(reservation_id=LedgerRules.reservations, number=st.integers(1, 2))
     def refund_and_take_away(self, reservation_id: UUID, number: int) -> None:
-        """Staff give a use back and take the access with it, or try to."""
         self.scenario.refund(reservation_id, request_id=f"a{number}", revoke_access=True)
 
     @precondition(lambda self: self.scenario.code.terms.validity_days is not None)
     @rule(days=st.sampled_from([0.5, 1, 7]))
     def days_pass(self, days: float) -> None:
-        """Long enough for an end to be announced, or to come; the cleanup comes by all accesses."""
         self.scenario.passes(days * DAY_S)
         for reservation_id in sorted(self.scenario.working_set.reservations):
             self.look_after(reservation_id)
@@ -158,7 +148,6 @@ class AccessMachine(LedgerRules):
     @precondition(lambda self: len(self.scenario.events) > LATE)
     @rule()
     def pause(self) -> None:
-        """As elsewhere, but late."""
         self.scenario.pause()
 
     @invariant()
@@ -218,7 +207,6 @@ class AccessMachine(LedgerRules):
         return sorted(reservation.reservation_id for reservation in reservations if reservation.case_id in of_removals)
 
     def ended(self, *words: str) -> list[UUID]:
-        """Reservations whose access has ended, or those whose removal is so far."""
         reservations = self.scenario.working_set.reservations.values()
         return sorted(
             reservation.reservation_id

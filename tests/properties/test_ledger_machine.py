@@ -42,7 +42,6 @@ class LedgerRules(RuleBasedStateMachine):
     reservations: Bundle[UUID] = Bundle("reservations")
 
     def start(self, scenario: Scenario) -> None:
-        """Begin with a code that is issued."""
         self.scenario = scenario
         self.last: Result | None = None
         self.checked = 0
@@ -51,12 +50,10 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule(target=reservations, person=PEOPLE, key=st.sampled_from([None, "k"]))
     def redeem(self, person: str, key: str | None) -> UUID | MultipleResults[UUID]:
-        """A recipient redeems."""
         return self._reservation_of(self.scenario.redeem(person, key=key))
 
     @rule(target=reservations, person=PEOPLE, named=reservations)
     def redeem_again(self, person: str, named: UUID) -> UUID | MultipleResults[UUID]:
-        """A recipient asks for a further use."""
         return self._reservation_of(self.scenario.redeem(person, again=named))
 
     @rule(reservation_id=reservations, worker=st.sampled_from(["w1", "w2"]))
@@ -80,27 +77,22 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule(reservation_id=reservations)
     def sweep(self, reservation_id: UUID) -> None:
-        """The sweep comes by."""
         self.scenario.settle(reservation_id)
 
     @rule(reservation_id=reservations, held_only=st.booleans(), number=st.integers(1, 3))
     def refund(self, reservation_id: UUID, held_only: bool, number: int) -> None:
-        """Staff give a use back, or try to."""
         self.scenario.refund(reservation_id, request_id=f"r{number}", held_only=held_only)
 
     @rule(reservation_id=reservations)
     def accept(self, reservation_id: UUID) -> None:
-        """A recipient opens a link, perhaps an old one."""
         self.scenario.accept(reservation_id)
 
     @rule(reservation_id=reservations)
     def bounce(self, reservation_id: UUID) -> None:
-        """A message bounces, or staff say so."""
         self.scenario.bounce(reservation_id)
 
     @rule(reservation_id=reservations, resolution=RESOLUTIONS, number=st.integers(1, 3))
     def resolve(self, reservation_id: UUID, resolution: Resolution, number: int) -> None:
-        """Staff decide a case, or try to."""
         self.scenario.resolve(reservation_id, resolution, request_id=f"s{number}")
 
     @rule(reservation_id=reservations, include_sent=st.booleans())
@@ -110,22 +102,18 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule(reservation_id=reservations, number=st.integers(1, 3))
     def cancel(self, reservation_id: UUID, number: int) -> None:
-        """Staff take a reservation back before anything was sent, or try to."""
         self.scenario.cancel(reservation_id, request_id=f"c{number}")
 
     @rule(target=reservations, reservation_id=reservations, person=PEOPLE, actor=st.sampled_from(["person", "staff"]))
     def correct(self, reservation_id: UUID, person: str, actor: ActorKind) -> UUID | MultipleResults[UUID]:
-        """A recipient names another address."""
         return self._reservation_of(self.scenario.correct(reservation_id, person, actor=actor))
 
     @rule(reservation_id=reservations, number=st.integers(1, 3))
     def resend(self, reservation_id: UUID, number: int) -> None:
-        """Staff ask for one more delivery."""
         self.scenario.resend(reservation_id, request_id=f"d{number}")
 
     @rule(reservation_id=reservations, delivery=st.integers(1, 3))
     def accept_a_further_delivery(self, reservation_id: UUID, delivery: int) -> None:
-        """A recipient opens the link of an invitation that was sent."""
         if delivery <= self.scenario.reservation(reservation_id).delivery:
             self.scenario.accept(reservation_id, delivery=delivery)
 
@@ -142,34 +130,28 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule()
     def pause(self) -> None:
-        """Staff pause the code."""
         self.scenario.pause()
 
     @rule()
     def resume(self) -> None:
-        """Staff resume the code."""
         self.scenario.resume()
 
     @rule(max_uses=st.sampled_from([1, 2, 4, None]))
     def change_the_limit(self, max_uses: int | None) -> None:
-        """Staff change the terms, or try to."""
         context = self.scenario.context("staff")
         self.scenario.run(ChangeTerms(context=context, code_id=self.scenario.code_id, changes={"max_uses": max_uses}))
 
     @precondition(lambda self: len(self.scenario.events) > REVOKED_FROM)
     @rule(cases=st.integers(0, 2))
     def revoke(self, cases: int) -> None:
-        """Staff revoke the code, late in its life."""
         self.scenario.revoke(cases=cases)
 
     @rule(cases=st.integers(0, 2))
     def settle_what_is_revoked(self, cases: int) -> None:
-        """The sweep continues with a revoked code."""
         self.scenario.continue_revocation(cases=cases)
 
     @rule(seconds=st.sampled_from([-30, 1, 10, 61, 130]))
     def time_passes(self, seconds: int) -> None:
-        """Clocks move, sometimes back."""
         self.scenario.passes(seconds)
 
     @invariant()
@@ -235,11 +217,8 @@ class LedgerRules(RuleBasedStateMachine):
 
 
 class LedgerMachine(LedgerRules):
-    """From the first redeem on."""
-
     @initialize(max_uses=st.sampled_from([1, 2, 3, None]), bound=st.booleans(), attempts=st.integers(1, 3))
     def begin(self, max_uses: int | None, bound: bool, attempts: int) -> None:
-        """Issue one code."""
         self.start(Scenario(max_uses=max_uses, bound=bound, policy=policy_of(attempts)))
 
 

@@ -16,7 +16,6 @@ ASYNCAPI_PATH: Final = Path(__file__).with_name("approved_asyncapi.json")
 
 
 def render_schemas() -> str:
-    """Return the schemas of today, one on each line."""
     schemas = (*event_schemas().values(), *message_schemas().values())
     return "".join(json.dumps(schema, sort_keys=True) + "\n" for schema in schemas)
 

@@ -32,7 +32,6 @@ def dump_schema(database_url: str) -> str:
 
 
 def main() -> int:
-    """Write the schema of today's migrations."""
     with tempfile.TemporaryDirectory(prefix="ledger-approve-") as folder:
         Path(folder).chmod(0o711)
         (Path(folder) / "postgres").mkdir()

@@ -20,20 +20,16 @@ SEAL_DIGITS: Final = 16
 
 
 class Shape(NamedTuple):
-    """An event as it was stored once."""
-
     topic: str
     fields: dict[str, Any]
     seal: str
 
 
 def read_shapes(path: Path = PATH) -> list[Shape]:
-    """Read every approved shape, oldest first."""
     return [Shape(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def latest_shapes(shapes: Iterable[Shape]) -> dict[str, dict[str, Any]]:
-    """Return the shape that each topic has today."""
     return {shape.topic: shape.fields for shape in shapes}
 
 

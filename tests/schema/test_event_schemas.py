@@ -25,13 +25,11 @@ STREAM = UUID(int=12)
 
 
 def view(event: Event, position: int = 7) -> dict[str, Any]:
-    """An event as the feed sends it."""
     shown: dict[str, Any] = orjson.loads(orjson.dumps(view_of(Entry(STREAM, 3, position, event, None, None))))
     return shown
 
 
 def message(event: Event) -> dict[str, Any]:
-    """The webhook message about an event."""
     topic, state = encode(event)
     built = build_message(DueDelivery(UUID(int=1), 0, None, 7, STREAM, 3, topic, state))
     body: dict[str, Any] = orjson.loads(msgspec.json.encode(built))
@@ -39,7 +37,6 @@ def message(event: Event) -> dict[str, Any]:
 
 
 def validators(schemas: Mapping[str, Schema]) -> dict[str, jsonschema_rs.Draft202012Validator]:
-    """A validator of each type that checks formats too."""
     return {name: jsonschema_rs.Draft202012Validator(schema, validate_formats=True) for name, schema in schemas.items()}
 
 
@@ -95,7 +92,6 @@ def validate_simulated(count_min: int) -> None:
 
 
 def test_events_of_simulated_ledgers_are_valid() -> None:
-    """Events that commands decided, with faults around them."""
     validate_simulated(500)
 
 

@@ -56,7 +56,6 @@ def test_stored_shape_is_the_approved_one(event: Event) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.topic}-{shape.seal}")
 def test_every_shape_that_was_ever_written_is_read(shape: Shape) -> None:
-    """A log written by any version is read by every later one."""
     event = decode(shape.topic, json.dumps(shape.fields).encode())
 
     assert type(event) in EVENT_TYPES.values()
@@ -71,7 +70,6 @@ def test_approved_shapes_are_only_added() -> None:
 
 
 def test_only_new_shapes_are_appended(tmp_path: Path) -> None:
-    """Approving twice adds nothing; a changed shape gets a line below the former one."""
     path = tmp_path / "approved.jsonl"
     path.touch()
     event = InviteSent(at=AT, actor="worker", reservation_id=R, attempt=1, server="mx:25")
@@ -104,7 +102,6 @@ def test_fields_at_their_default_are_left_out() -> None:
     [("Nothing:1", b"{}"), ("InviteSent:2", b"{}"), ("InviteSent:1", b"{}"), ("CodeIssued:1", b"not json")],
 )
 def test_unreadable_input_is_reported(topic: str, state: bytes) -> None:
-    """A poison event names its topic."""
     with pytest.raises(UnreadableEventError, match=topic.split(":", maxsplit=1)[0]):
         decode(topic, state)
 
@@ -136,7 +133,6 @@ def test_every_approved_shape_reads_alike_in_both_forms(shape: Shape) -> None:
 
 
 def test_stored_bytes_are_the_approved_ones() -> None:
-    """Bytes that were written once stay readable: an id, times with and without microseconds, a number, a text."""
     event = InviteAttempted(
         at=AT.replace(microsecond=123456),
         actor="worker",

@@ -74,7 +74,6 @@ def test_former_events_are_read_in_both_forms(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_steps_follow_one_another() -> None:
-    """From the oldest version to that of today, and nothing to do for what is written today."""
     current = frozenset(map(topic_of, EVENT_TYPES.values()))
 
     assert ("CodeIssued:1", [MADE_UP["CodeMade:1"], MADE_UP["CodeMade:2"]]) == upcast_chain(
@@ -95,7 +94,6 @@ def test_upcaster_chain_without_an_end_stops_the_start(steps: dict[str, str]) ->
 
 
 def test_version_without_upcaster_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raising a type's version demands the way from the one before."""
     monkeypatch.setattr(UseReserved, "TOPIC_VERSION", 2)
 
     with pytest.raises(LookupError, match="no upcaster for UseReserved:1"):
@@ -104,7 +102,6 @@ def test_version_without_upcaster_stops_the_start(monkeypatch: pytest.MonkeyPatc
 
 
 def test_former_event_with_a_wrong_shape_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the topic that is stored, and the step that failed."""
     monkeypatch.setattr(codec, "DECODERS", decoders(MADE_UP))
 
     with pytest.raises(
@@ -143,7 +140,6 @@ def old_log(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> UUID:
 
 
 def test_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench: LedgerBench, old_log: UUID) -> None:
-    """Rebuild, verify, the live path and the history read it as if it had been written today."""
     assert rebuilt(bench, apply=True).counts == {"code_balances": {"appear": 2}, "reservations": {"appear": 2}}
     rows = read_models(bench)
     balance = next(row for row in rows["code_balances"] if row[0] == old_log)

@@ -47,7 +47,6 @@ def test_migration_and_its_mark_are_one(before_last: str, monkeypatch: pytest.Mo
 
 
 def test_manually_changed_schema_is_reported(before_last: str) -> None:
-    """One sentence names the migration and why; what is right by then can be migrated."""
     execute(before_last, "ALTER TABLE batches ADD COLUMN rebinds_max integer")
 
     with pytest.raises(SchemaMismatchError, match=rf"{LAST} failed .* \(column .* already exists\)"):

@@ -13,7 +13,6 @@ PAGE = (ROOT / "docs" / "reference" / "data-map.md").read_text("utf-8")
 
 
 def in_schema() -> dict[str, set[str]]:
-    """Columns by table."""
     return {
         name: set(re.findall(r'^    "?(\w+)"? (?!KEY|\()', body, re.MULTILINE)) - {"CONSTRAINT"}
         for name, body in re.findall(r"CREATE (?:UNLOGGED )?TABLE public\.(\w+) \((.*?)\n\)", SCHEMA, re.DOTALL)
@@ -21,7 +20,6 @@ def in_schema() -> dict[str, set[str]]:
 
 
 def on_page() -> dict[str, list[str]]:
-    """The same, as the page tells it; what it says in words between is left out."""
     columns_by_table: dict[str, list[str]] = {}
     for row in re.findall(r"^\| `([a-z_]+)` \|(.*)\|$", PAGE, re.MULTILINE):
         cells = row[1].split(" | ")

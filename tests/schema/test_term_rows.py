@@ -52,7 +52,6 @@ What to do: remove the row of a term that is gone, and keep the rows in the orde
 
 
 def find_omission(value: type[Struct], event: type[Struct], rows: Rows, without_row: tuple[str, ...]) -> str | None:
-    """Return what the lists of terms lack, and what to do; None if they agree."""
     row = type(rows[0]).__name__
     said = {field.name: field for field in fields(event)}
     named = tuple(row.name for row in rows)
@@ -107,7 +106,6 @@ def test_value_has_no_default_and_the_event_has_one_for_each_later_term(what: st
     ],
 )
 def test_message_names_the_missing_parts_of_a_new_term(what: str, kind_in_event: object, omission: str) -> None:
-    """A term that is in the value alone, that the event holds otherwise, and that has no row."""
     value, event, rows, without_row = LISTS[what]
     terms: list[tuple[str, Any]] = [(field.name, field.type) for field in fields(value)]
     stored: list[tuple[str, Any]] = [(field.name, field.type) for field in fields(event)]
@@ -120,7 +118,6 @@ def test_message_names_the_missing_parts_of_a_new_term(what: str, kind_in_event:
 
 @pytest.mark.parametrize("what", LISTS)
 def test_rows_are_those_of_the_terms_in_their_order(what: str) -> None:
-    """A row of a term that is gone, and rows in another order."""
     value, event, rows, without_row = LISTS[what]
     former = dataclasses.replace(rows[0], name="invented")
 

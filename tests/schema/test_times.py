@@ -167,13 +167,11 @@ def find_comparisons() -> set[str]:
 
 
 def read_columns() -> set[str]:
-    """Read every column with a time, as table.column."""
     tables = TABLE.findall(SCHEMA.read_text("utf-8"))
     return {f"{table}.{column}" for table, body in tables for column in COLUMN.findall(body)}
 
 
 def test_every_time_of_the_schema_is_in_one_list() -> None:
-    """A column that is new, renamed or gone is named."""
     lists = [BROUGHT_BACK, DECIDED_BY_THE_AGGREGATE, {*IGNORED_IN_THE_FUTURE}, CHOSEN, KEPT_UNTIL, HAPPENED]
     listed = [name for names in lists for name in names]
 

@@ -54,7 +54,6 @@ def write_result(command: Command, result: Result) -> str:
 
 @pytest.fixture(scope="session")
 def approved_lines() -> frozenset[str]:
-    """The lines of the approved file."""
     return frozenset(APPROVED.read_text("utf-8").splitlines()) if APPROVED.exists() else frozenset()
 
 
@@ -96,6 +95,5 @@ def event_check(
 
 
 def pytest_sessionfinish() -> None:
-    """Write the approved file."""
     if IS_APPROVING:
         APPROVED.write_text("".join(f"{line}\n" for line in sorted(RECORDED)), "utf-8")

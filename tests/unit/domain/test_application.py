@@ -26,7 +26,6 @@ class RecordingUnitOfWork:
         self.saved: list[WorkingSet] = []
 
     def load(self, commands: Sequence[AnyCommand]) -> PipelineSteps[WorkingSet]:
-        """Give the states of the scenario, and its new events as none."""
         self.loaded.append(commands)
         yield from ()
         working_set = WorkingSet()
@@ -35,7 +34,6 @@ class RecordingUnitOfWork:
         return working_set
 
     def save(self, working_set: WorkingSet) -> PipelineSteps[None]:
-        """Remember what was handed over."""
         yield from ()
         self.saved.append(working_set)
 
@@ -52,30 +50,24 @@ class LedgerOverOneTransaction(RedemptionLedger):
         return self
 
     def attempts(self) -> Iterator[AbstractContextManager[RecordingUnitOfWork]]:
-        """Transactions to try in turn."""
         return (nullcontext(uow) for uow in self._transactions)
 
     def open_preview(self) -> AbstractContextManager[RecordingUnitOfWork]:
-        """One that only reads."""
         return nullcontext(self._transactions[0])
 
 
 @pytest.fixture
 def scenario() -> Scenario:
-    """A code with one use of two reserved."""
     return Scenario(max_uses=2)
 
 
 def refund_of(scenario: Scenario, reservation_id: Any = None) -> RefundReservation:  # noqa: ANN401 - an id, or none
-    """A refund by staff."""
     return RefundReservation(
         context=scenario.context("staff", "s1"), reservation_id=reservation_id or scenario.reserved(), cause="staff"
     )
 
 
 def test_steps_that_wait_for_nothing_give_their_result() -> None:
-    """A generator is run through to what it returns."""
-
     def steps() -> PipelineSteps[str]:
         yield from ()
         return "done"
@@ -84,7 +76,6 @@ def test_steps_that_wait_for_nothing_give_their_result() -> None:
 
 
 def test_batch_is_loaded_decided_and_saved_in_one_transaction(scenario: Scenario) -> None:
-    """Results are in the order of the commands; what is saved is what was decided."""
     first = refund_of(scenario)
     uow = RecordingUnitOfWork(scenario)
 
@@ -97,7 +88,6 @@ def test_batch_is_loaded_decided_and_saved_in_one_transaction(scenario: Scenario
 
 
 def test_execute_returns_the_results_of_the_last_transaction(scenario: Scenario) -> None:
-    """A second try decides the same commands again."""
     command = refund_of(scenario)
     uow = RecordingUnitOfWork(scenario)
 
@@ -109,7 +99,6 @@ def test_execute_returns_the_results_of_the_last_transaction(scenario: Scenario)
 
 
 def test_preview_shows_both_states_and_saves_nothing(scenario: Scenario) -> None:
-    """Result, events, and the code before and after; the transaction is left without a save."""
     command = refund_of(scenario)
     uow = RecordingUnitOfWork(scenario)
 
@@ -125,7 +114,6 @@ def test_preview_shows_both_states_and_saves_nothing(scenario: Scenario) -> None
 
 
 def test_preview_of_a_refused_command_gives_the_refusal(scenario: Scenario) -> None:
-    """A refusal is a result, and nothing would happen."""
     sent = scenario.sent()
     command = RefundReservation(
         context=scenario.context("operator"), reservation_id=sent, cause="reset", held_only=True
@@ -148,7 +136,6 @@ def test_ledger_decides_by_the_policy_that_it_is_given() -> None:
 
 
 def test_commands_are_decided_by_the_ledger_s_policy(scenario: Scenario) -> None:
-    """Executed or previewed: a lapsed lease is retried after the wait that the policy sets."""
     command = refund_of(scenario)
     scenario.claim(command.reservation_id)
     scenario.passes(Policy().lease_s)

@@ -19,7 +19,6 @@ def test_every_command_has_its_decision() -> None:
 
 
 def test_handler_without_a_policy_gets_the_command_and_the_working_set() -> None:
-    """The adapter leaves out the policy alone."""
     scenario, seen = Scenario(), list[object]()
     decision, command, working_set = Decision(scenario.code_id), object(), WorkingSet()
 

@@ -6,7 +6,6 @@ from domain.errors import CodeUnknown, OutOfBounds, Refusal, RefusalWithReason, 
 
 
 def test_refusal_classes_are_those_with_a_code() -> None:
-    """Each once, at any depth; the bases have no code and are left out."""
     kinds = list(refusal_classes())
 
     assert {CodeUnknown, OutOfBounds} <= set(kinds)
@@ -16,7 +15,6 @@ def test_refusal_classes_are_those_with_a_code() -> None:
 
 
 def test_refusal_is_its_code_and_keeps_its_facts() -> None:
-    """What a caller may show: the wait, and facts by name; the reason is one of them."""
     unknown = CodeUnknown(retry_after_s=7, taken=2)
     beyond = OutOfBounds("max_uses")
 

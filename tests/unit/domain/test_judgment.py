@@ -38,14 +38,12 @@ HOUR = RetryLater(server="team", reason="team_full", wait=timedelta(hours=1))
 
 
 def seconds(judgment: Done | Again | End) -> float:
-    """How long the next attempt waits."""
     assert isinstance(judgment, Again)
     return (judgment.at - START).total_seconds()
 
 
 @pytest.mark.parametrize("rules", EVERY_KIND)
 def test_accepted_is_done_and_final_has_ended(rules: Rules) -> None:
-    """Whatever the kind, and however few attempts it had."""
     attempts = Attempts(now=START, number=1)
 
     assert judge(SENT, attempts, rules) == Done()
@@ -55,7 +53,6 @@ def test_accepted_is_done_and_final_has_ended(rules: Rules) -> None:
 
 @pytest.mark.parametrize("rules", EVERY_KIND)
 def test_last_attempt_ends_it(rules: Rules) -> None:
-    """The one before leads to another one."""
     assert judge(BUSY, Attempts(now=START, number=rules.attempts_max), rules) == End(BUSY)
     assert isinstance(judge(BUSY, Attempts(now=START, number=rules.attempts_max - 1), rules), Again)
 
@@ -89,7 +86,6 @@ def test_wait_for_a_connection_has_a_lower_bound() -> None:
 
 @pytest.mark.parametrize("outcome", [BUSY, LOST, NO_CONNECTION, None])
 def test_no_attempt_begins_at_the_deadline(outcome: Rejected | OutcomeUnknown | None) -> None:
-    """One that would begin just before it does."""
     deadline = START + timedelta(seconds=5)
 
     assert isinstance(judge(outcome, Attempts(now=START, number=1, deadline=deadline), INVITATION), End)
@@ -99,7 +95,6 @@ def test_no_attempt_begins_at_the_deadline(outcome: Rejected | OutcomeUnknown | 
 
 
 def test_later_has_a_limit_that_is_not_the_deadline() -> None:
-    """A channel that asks for more has failed; the attempts do not count."""
     latest = START + HOUR.wait
     attempts = Attempts(now=START, number=99, deadline=START, latest=latest)
 
@@ -109,7 +104,6 @@ def test_later_has_a_limit_that_is_not_the_deadline() -> None:
 
 
 def test_wait_is_the_requested_time_up_to_a_bound() -> None:
-    """The own wait is the least."""
     attempts, month = Attempts(now=START, number=2), replace(HOUR, wait=timedelta(days=30))
 
     assert seconds(judge(HOUR, attempts, HAND_OUT)) == 3600
@@ -119,7 +113,6 @@ def test_wait_is_the_requested_time_up_to_a_bound() -> None:
 
 
 def test_sending_without_a_connection_has_ended_at_its_age() -> None:
-    """Where its kind has one; its attempts do not count."""
     assert NOTICE.connection_max is not None
     begun_at = START - NOTICE.connection_max
     attempts = Attempts(now=START, number=1, begun_at=begun_at)
@@ -151,7 +144,6 @@ def test_channel_that_asks_for_time_after_the_last_attempt_has_failed() -> None:
 
 
 def test_unknown_outcome_ends_emails_that_must_not_arrive_twice() -> None:
-    """A lost lease ends only the reminder of an invitation."""
     attempts = Attempts(now=START, number=1)
 
     assert [judge(LOST, attempts, rules) == End(LOST) for rules in EVERY_KIND] == [False, False, True, True, False]

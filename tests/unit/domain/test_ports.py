@@ -17,5 +17,4 @@ from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
     ],
 )
 def test_outcome_has_its_label(outcome: Outcome, label: str) -> None:
-    """One word for each kind."""
     assert outcome_label(outcome) == label

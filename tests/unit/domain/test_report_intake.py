@@ -26,16 +26,12 @@ CONTEXT = CommandContext(now=NOW, actor="worker", actor_id="mailbox")
 
 
 class Drafted:
-    """A text under its id."""
-
     def __init__(self, text: str, text_id: UUID, reservation_id: UUID | None) -> None:
         self.text, self.text_id, self.reservation_id = text, text_id, reservation_id
 
 
 @dataclass
 class NotedCommands:
-    """An intake whose commands are noted, and answered with one result."""
-
     result: Result
     has_recipient: bool = True
     commands: list[Command] = field(default_factory=list)
@@ -52,7 +48,6 @@ class NotedCommands:
         at: datetime = NOW,
         reason: str = "mailbox_unknown",
     ) -> str:
-        """Take a report about an email in; what became of it."""
         intake = ReportIntake(
             SECRET, self._execute, Drafted, uuid4, lambda _: self.has_recipient, lambda _: self.offer, self._leave
         )
@@ -72,7 +67,6 @@ class NotedCommands:
 
 @pytest.fixture(scope="module")
 def changed() -> Result:
-    """The result of a command that changed something."""
     scenario = Scenario()
     return scenario.bounce(scenario.sent())
 
@@ -92,7 +86,6 @@ def changed() -> Result:
 def test_report_is_a_command_about_its_email(
     changed: Result, mail: MailKind, kind: ReportKind, command: type[Command], event: str
 ) -> None:
-    """Of each kind of email, and of each kind of report."""
     noted, ref = NotedCommands(changed), MailRef(mail, UUID(int=5), 2)
 
     assert noted.take(ref, kind) == event
@@ -122,7 +115,6 @@ def test_stored_text_says_what_happened_first() -> None:
 
 @pytest.mark.parametrize(("secret", "age"), [(b"forged", timedelta(0)), (SECRET, timedelta(days=62))])
 def test_forged_or_old_token_changes_nothing(changed: Result, secret: bytes, age: timedelta) -> None:
-    """No command is made of it."""
     noted = NotedCommands(changed)
 
     assert noted.take(MailRef("invite", UUID(int=5), 1), secret=secret, at=NOW - age) == "no_token"
@@ -130,7 +122,6 @@ def test_forged_or_old_token_changes_nothing(changed: Result, secret: bytes, age
 
 
 def test_report_about_an_erased_person_changes_nothing(changed: Result) -> None:
-    """Nothing about them is stored any more."""
     noted = NotedCommands(changed, has_recipient=False)
 
     assert (noted.take(MailRef("invite", UUID(int=5), 1)), noted.commands) == ("unknown", [])
@@ -146,7 +137,6 @@ def test_refused_report_is_named(refusal: Result, outcome: str) -> None:
 
 
 def test_report_that_changed_nothing_was_known() -> None:
-    """It came before."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.bounce(reservation_id)
@@ -160,7 +150,6 @@ OFFER = MailRef("offer", UUID(int=9), 1)
 
 
 def offered() -> WaitingResult:
-    """The result of a command that changed a place on a waiting list."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=1, waiting_hours=24), max_uses=9, bound=False)
     scenario.sent("first")
     result = scenario.wait("li")
@@ -193,14 +182,12 @@ def test_report_about_an_offer_ends_the_place(
 
 
 def test_delay_of_an_offer_changes_nothing(changed: Result) -> None:
-    """The mail server goes on trying."""
     noted = NotedCommands(changed, offer=ReportedOffer(UUID(int=3), UUID(int=4), None), left=offered())
 
     assert (noted.take(OFFER, "delayed"), noted.places) == ("known", [])
 
 
 def test_report_about_an_offer_of_another_database_or_an_erased_person_is_unknown(changed: Result) -> None:
-    """No place is found for it, or no campaign."""
     erased = NotedCommands(changed)
     other = NotedCommands(changed, offer=ReportedOffer(UUID(int=3), UUID(int=4), None))
 

@@ -19,7 +19,6 @@ CASE = UUID(int=1)
 
 
 def wrong(name: str, reservation_id: UUID) -> Event:
-    """An event that can't follow on a sent reservation."""
     match name:
         case "sent twice":
             return InviteSent(at=START, actor="worker", reservation_id=reservation_id, attempt=2, server="mx:25")
@@ -53,7 +52,6 @@ def wrong(name: str, reservation_id: UUID) -> Event:
     ],
 )
 def test_working_set_refuses_events_that_break_an_invariant(name: str, message: str) -> None:
-    """The batch must not commit."""
     scenario = Scenario(max_uses=5)
     reservation_id = scenario.sent()
 
@@ -62,7 +60,6 @@ def test_working_set_refuses_events_that_break_an_invariant(name: str, message: 
 
 
 def test_transition_gives_the_states_of_one_kind() -> None:
-    """Before and after the event; of no kind there are none."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     issued, reserved = scenario.working_set.transitions
@@ -79,7 +76,6 @@ def test_transition_gives_the_states_of_one_kind() -> None:
 
 
 def test_overdue_and_pending_reservations_come_in_the_order_of_their_deadlines() -> None:
-    """Of uses that are reserved; the first deadline that is still ahead is known too."""
     scenario = Scenario(max_uses=None, bound=False)
     later = scenario.reserved("li")
     scenario.passes(-600)
@@ -116,7 +112,6 @@ def test_overdue_reservations_with_one_deadline_come_in_the_order_of_the_log() -
 
 
 def test_changed_states_are_those_of_this_batch() -> None:
-    """The code, and each reservation that an event was about: new ones, also with further events, and others."""
     scenario = Scenario(max_uses=3, bound=False)
     ids = {scenario.reserved("li"), scenario.sent("mei")}
 
@@ -146,7 +141,6 @@ def test_new_events_name_their_stream_and_their_version_in_it() -> None:
 
 
 def test_reservation_follows_the_loaded_one_that_it_names() -> None:
-    """A first use follows none."""
     scenario = Scenario(max_uses=2)
     first = scenario.sent()
     further = scenario.reserved(again=first)

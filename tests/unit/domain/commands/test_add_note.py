@@ -20,13 +20,10 @@ from tests.support.ledger.scenario import SENT, Scenario, done, refusal
 
 @dataclass(frozen=True)
 class Text:
-    """Free text as the domain sees it."""
-
     text_id: UUID
 
 
 def noted(scenario: Scenario, reservation_id: UUID, text: int = 1) -> Result:
-    """Staff write something down about a reservation."""
     note = Text(UUID(int=text))
     return scenario.run(
         NoteOnReservation(context=scenario.context("staff", "n1"), reservation_id=reservation_id, note=note)
@@ -34,7 +31,6 @@ def noted(scenario: Scenario, reservation_id: UUID, text: int = 1) -> Result:
 
 
 def test_note_changes_no_state() -> None:
-    """But its place in the history."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     before = scenario.reservation(reservation_id)
@@ -47,7 +43,6 @@ def test_note_changes_no_state() -> None:
 
 
 def test_nothing_follows_from_a_note() -> None:
-    """The next event names the one that caused it."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     noted(scenario, reservation_id)
@@ -71,7 +66,6 @@ def test_same_note_twice_is_one() -> None:
 
 
 def test_note_needs_something_that_exists() -> None:
-    """No note hangs in the air."""
     scenario = Scenario()
     context, note = scenario.context("staff"), Text(UUID(int=7))
 
@@ -86,12 +80,10 @@ class NotedScenario(Scenario):
     """A scenario in which staff give a reason with every command that takes one."""
 
     def run(self, command: Command) -> Result:
-        """Decide one command, with a note."""
         return super().run(replace(command, note=Text(REASON)) if hasattr(command, "note") else command)
 
 
 def rebind(scenario: Scenario, reservation_id: UUID) -> Result:
-    """Move the access to another group."""
     new_id = scenario.new_id()
     context = scenario.context("staff", "s1")
     return scenario.run(
@@ -100,7 +92,6 @@ def rebind(scenario: Scenario, reservation_id: UUID) -> Result:
 
 
 def change_terms(scenario: Scenario, _: UUID) -> Result:
-    """Raise the limit."""
     return scenario.run(
         ChangeTerms(context=scenario.context("staff"), code_id=scenario.code_id, changes={"max_uses": 7})
     )
@@ -128,7 +119,6 @@ PARKED: Final[dict[str, Callable[[Scenario, UUID], Result]]] = {
 
 
 def texts_after(scenario: Scenario, reservation_id: UUID, step: Callable[[Scenario, UUID], Result]) -> list[UUID]:
-    """The texts that the events of a step name."""
     before = len(scenario.events)
     assert done(step(scenario, reservation_id)).changed
     texts = (getattr(event, "text_id", None) for event in scenario.events[before:])
@@ -137,7 +127,6 @@ def texts_after(scenario: Scenario, reservation_id: UUID, step: Callable[[Scenar
 
 @pytest.mark.parametrize("step", PENDING.values(), ids=PENDING)
 def test_reason_is_kept_with_staff_actions_on_a_pending_reservation(step: Callable[..., Result]) -> None:
-    """By the event that says it, and by no other."""
     scenario = NotedScenario(max_uses=3)
 
     assert texts_after(scenario, scenario.reserved(), step) == [REASON]
@@ -145,7 +134,6 @@ def test_reason_is_kept_with_staff_actions_on_a_pending_reservation(step: Callab
 
 @pytest.mark.parametrize("step", SENT_STEPS.values(), ids=SENT_STEPS)
 def test_reason_is_kept_with_staff_actions_on_a_sent_reservation(step: Callable[..., Result]) -> None:
-    """Also of a rebind, whose own reservation says it."""
     scenario = NotedScenario(max_uses=3, group="red")
 
     assert set(texts_after(scenario, scenario.sent(), step)) == {REASON}
@@ -153,7 +141,6 @@ def test_reason_is_kept_with_staff_actions_on_a_sent_reservation(step: Callable[
 
 @pytest.mark.parametrize("step", PARKED.values(), ids=PARKED)
 def test_reason_is_kept_with_how_staff_resolved_a_case(step: Callable[..., Result]) -> None:
-    """Whatever they decided."""
     scenario = NotedScenario(max_uses=3)
 
     assert REASON in texts_after(scenario, scenario.parked(), step)
@@ -169,7 +156,6 @@ def test_reason_is_kept_with_how_staff_resolved_a_bounce() -> None:
 
 
 def test_reason_is_kept_with_how_staff_settled_a_removal() -> None:
-    """They removed the access themselves."""
     scenario = NotedScenario(max_uses=3, validity_days=1, channel="webhook")
     reservation_id = scenario.sent()
     scenario.passes(86_400)

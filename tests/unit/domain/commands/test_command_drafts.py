@@ -43,7 +43,6 @@ def test_reserve_use_draft_has_the_recipient_and_a_key_of_its_digests() -> None:
 
 
 def test_request_rebind_draft_names_group_and_token() -> None:
-    """Operators leave the token out."""
     command = _drafts().draft_request_rebind(CONTEXT, ADDRESS, CODE, "blue", language="zh", token_of=OLD)
 
     assert (command.recipient.new_id, command.new_reservation_id) == (RECIPIENT_ID, RESERVATION_ID)
@@ -52,7 +51,6 @@ def test_request_rebind_draft_names_group_and_token() -> None:
 
 
 def test_correct_recipient_draft_has_a_code_only_when_the_recipient_asks() -> None:
-    """Staff name neither code nor token."""
     by_person = _drafts().draft_correct_recipient(CONTEXT, ADDRESS, OLD, code=CODE, token_of=OLD)
     by_staff = _drafts().draft_correct_recipient(CONTEXT, ADDRESS, OLD)
 

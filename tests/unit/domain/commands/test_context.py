@@ -21,7 +21,6 @@ Step = Callable[[Scenario, UUID], object]
 
 
 def test_stamp_names_time_actor_and_request() -> None:
-    """Of a code that does not exist yet, and of one whose last event is before now: now."""
     context = CommandContext(
         now=START, actor="staff", actor_id="s1", approved_by="s2", request_id="r1", correlation_id=BATCH
     )
@@ -34,7 +33,6 @@ def test_stamp_names_time_actor_and_request() -> None:
 
 
 def test_stamp_is_the_last_event_s_time_when_the_clock_went_back() -> None:
-    """Then the stamp says when the event was stored."""
     scenario = Scenario()
     earlier = START - timedelta(microseconds=1)
 
@@ -45,32 +43,26 @@ def test_stamp_is_the_last_event_s_time_when_the_clock_went_back() -> None:
 
 
 class NoteDraft:
-    """A note as the vault drafts it."""
-
     text_id = UUID(int=7)
 
 
 def note_on_code(scenario: Scenario, _: UUID) -> object:
-    """Staff add a note to the code."""
     return scenario.run(NoteOnCode(context=scenario.context("staff"), code_id=scenario.code_id, note=NoteDraft()))
 
 
 def note_on_reservation(scenario: Scenario, reservation_id: UUID) -> object:
-    """Staff add a note to the reservation."""
     return scenario.run(
         NoteOnReservation(context=scenario.context("staff"), reservation_id=reservation_id, note=NoteDraft())
     )
 
 
 def change_terms(scenario: Scenario, _: UUID) -> object:
-    """Staff change the limit."""
     return scenario.run(
         ChangeTerms(context=scenario.context("staff"), code_id=scenario.code_id, changes={"max_uses": 7})
     )
 
 
 def set_back_clock(scenario: Scenario) -> None:
-    """Let the clock of the database go back by a minute."""
     scenario.passes(-60)
 
 
@@ -90,7 +82,6 @@ RESERVED: Final[dict[str, Step]] = {
 
 @pytest.mark.parametrize("step", RESERVED.values(), ids=RESERVED)
 def test_command_on_a_pending_reservation_takes_effect_after_the_last_event(step: Step) -> None:
-    """Although the clock went back: the events say when they were stored."""
     scenario = Scenario(max_uses=3, bound=False)
     reservation_id = scenario.reserved()
     check_after_clock_went_back(scenario, reservation_id, step)
@@ -117,7 +108,6 @@ SENT_STEPS: Final[dict[str, Step]] = {
 
 @pytest.mark.parametrize("step", SENT_STEPS.values(), ids=SENT_STEPS)
 def test_command_on_a_sent_reservation_takes_effect_after_the_last_event(step: Step) -> None:
-    """As above."""
     scenario = Scenario(max_uses=3, bound=False, validity_days=30)
     reservation_id = scenario.sent()
     check_after_clock_went_back(scenario, reservation_id, step)
@@ -125,7 +115,6 @@ def test_command_on_a_sent_reservation_takes_effect_after_the_last_event(step: S
 
 @pytest.mark.parametrize("outcome", [SENT, BUSY, LOST, Rejected(server="mx:25", reason="gone", final=True)])
 def test_outcome_takes_effect_after_the_last_event(outcome: Accepted | Rejected) -> None:
-    """As above."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -147,7 +136,6 @@ def check_after_clock_went_back(scenario: Scenario, reservation_id: UUID, step: 
 
 
 def test_settlement_of_a_lapsed_lease_takes_effect_after_the_last_event() -> None:
-    """As above, for the sweep."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -158,7 +146,6 @@ def test_settlement_of_a_lapsed_lease_takes_effect_after_the_last_event() -> Non
 
 
 def test_end_of_an_access_takes_effect_after_the_last_event() -> None:
-    """As above, when the access expires."""
     scenario = Scenario(validity_days=1)
     reservation_id = scenario.sent()
     scenario.passes(86_400 + 60)
@@ -171,7 +158,6 @@ def test_end_of_an_access_takes_effect_after_the_last_event() -> None:
 
 
 def test_resolution_of_a_case_takes_effect_after_the_last_event() -> None:
-    """As above, for what staff decide."""
     scenario = Scenario()
 
     check_after_clock_went_back(
@@ -180,7 +166,6 @@ def test_resolution_of_a_case_takes_effect_after_the_last_event() -> None:
 
 
 def test_removal_and_the_release_that_follows_take_effect_after_the_last_event() -> None:
-    """As above, for the answer of a channel that a corrected invitation waits for."""
     scenario = Scenario(group="TEAM", channel="webhook")
     wrong = scenario.sent("ly")
     done(scenario.correct(wrong, "li"))
@@ -190,7 +175,6 @@ def test_removal_and_the_release_that_follows_take_effect_after_the_last_event()
 
 
 def test_continued_revocation_takes_effect_after_the_last_event() -> None:
-    """As above, for what a first command left."""
     scenario = Scenario(max_uses=3, bound=False, policy=Policy(revoked_per_command=1))
     reservation_id, _ = (scenario.reserved(person) for person in ("li", "mei"))
     scenario.revoke()
@@ -199,7 +183,6 @@ def test_continued_revocation_takes_effect_after_the_last_event() -> None:
 
 
 def test_replaced_access_ends_when_its_rebind_is_sent_although_the_clock_went_back() -> None:
-    """The end in the former group is stored with it."""
     scenario = Scenario(max_uses=3, group="red")
     context, former = scenario.context("staff", "s1"), scenario.sent()
     command = RebindReservation(

@@ -68,7 +68,6 @@ CONTRADICTIONS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("terms", WRONG_TERMS, ids=str)
 def test_terms_outside_their_bounds_are_refused_wherever_they_are_decided(terms: dict[str, Any]) -> None:
-    """Issuing, importing and changing: nothing is recorded, and the refusal names the field."""
     scenario = Scenario()
     context, before = scenario.context("operator"), len(scenario.events)
     new: dict[str, Any] = {
@@ -118,7 +117,6 @@ def test_terms_that_contradict_each_other_are_refused_wherever_they_are_decided(
 
 
 def test_exception_to_an_allowed_domain_is_accepted() -> None:
-    """All subdomains but one."""
     scenario = Scenario(allowed_domains=parse_domains("*.a.example"), denied_domains=parse_domains("b.a.example"))
 
     assert scenario.code.terms.denied_domains == "b.a.example"
@@ -126,7 +124,6 @@ def test_exception_to_an_allowed_domain_is_accepted() -> None:
 
 @pytest.mark.parametrize("terms", AT_BOUNDS, ids=str)
 def test_terms_at_their_bounds_are_accepted(terms: dict[str, Any]) -> None:
-    """Both ends are inside."""
     scenario = Scenario(max_uses=3)
 
     done(scenario.run(ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, changes=terms)))
@@ -136,7 +133,6 @@ def test_terms_at_their_bounds_are_accepted(terms: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("command", ["issued_at", "used"])
 def test_import_keeps_its_times_and_openings_inside_the_bounds(command: str) -> None:
-    """What a file says of the past is bounded as well."""
     scenario = Scenario()
     wrong: dict[str, Any] = (
         {"issued_at": FIRST_EAST} if command == "issued_at" else {"openings": [Opening(0, "stated")]}
@@ -156,7 +152,6 @@ def test_import_keeps_its_times_and_openings_inside_the_bounds(command: str) -> 
 
 @pytest.mark.parametrize("name", ["sent_at", "accepted_at", "removed_at", "activated_at"])
 def test_import_keeps_the_times_of_its_uses_inside_the_bounds(name: str) -> None:
-    """Each of them may be wrong in a file."""
     scenario = Scenario()
     times: dict[str, Any] = {"sent_at": EARLIEST, name: FIRST_EAST}
     use = ImportedUse(reservation_id=scenario.new_id(), recipient=ScenarioDraft([b"li"], scenario.new_id()), **times)
@@ -173,7 +168,6 @@ def test_import_keeps_the_times_of_its_uses_inside_the_bounds(name: str) -> None
 def test_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(
     kind: type[AcceptInvite | RecordMailReport | RecordExternalRemoval],
 ) -> None:
-    """Both ends are inside; beyond them nothing is recorded."""
     for beyond, inside in (
         (-TICK, timedelta()),
         (timedelta(hours=1) + AHEAD_MAX + TICK, timedelta(hours=1) + AHEAD_MAX),
@@ -217,7 +211,6 @@ def test_timestamp_outside_the_bounds_is_refused_clamped_or_read_as_it_is(at: da
 
 
 def test_timestamp_is_converted_to_utc() -> None:
-    """Whatever its offset; without one it means UTC, unless an offset is needed."""
     assert parse_timestamp("2027-01-31t23:00:00,25-05:30") == datetime(2027, 2, 1, 4, 30, 0, 250_000, tzinfo=UTC)
     assert parse_timestamp("2027-01-31T23:00").tzinfo is UTC
     assert parse_timestamp("2027-01-31T23:00z") == parse_timestamp("2027-01-31T23:00")
@@ -238,13 +231,11 @@ def test_sum_beyond_the_calendar_ends_at_its_end() -> None:
     "typed", ["", "-1", "+1", " 1", "1_0", "1.0", "٣", "９", "x", "0", "9007199254740993", "9" * 5000]
 )
 def test_text_beyond_digits_or_bounds_is_not_a_number(typed: str) -> None:
-    """The digits of other scripts, signs and spaces too."""
     with pytest.raises(NumberError, match=r"^is not a whole number from 1 to 9007199254740992$"):
         parse_number(typed, USES)
 
 
 def test_number_may_have_leading_zeros() -> None:
-    """As people copy them."""
     assert parse_number("007", USES) == 7
     assert parse_number("0100", USES) == 100
     assert parse_number("0" * 30 + "7", USES) == 7

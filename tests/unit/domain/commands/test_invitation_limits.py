@@ -27,7 +27,6 @@ NO_ID = UUID(int=0)
 
 
 def context_with(waits: InvitationWaits | None) -> CommandContext:
-    """A person's context with reached limits."""
     return CommandContext(now=START, actor="person", waits=waits)
 
 
@@ -68,7 +67,6 @@ def test_longest_limit_that_concerns_the_reservation_refuses_it(
 
 
 def test_longer_wait_of_the_recipient_wins_over_the_shorter_one_of_again() -> None:
-    """The longest of the limits that concern it."""
     limited = find_invitation_limit(
         [started(follows=NO_ID)], context_with(InvitationWaits(recipient_s=50, again_s=20)), Scenario().code
     )
@@ -78,7 +76,6 @@ def test_longer_wait_of_the_recipient_wins_over_the_shorter_one_of_again() -> No
 
 
 def test_decision_is_not_limited_when_no_limit_concerns_it() -> None:
-    """No reached limit, no known code, no new reservation, or a limit that leaves room now."""
     code = Scenario().code
 
     assert find_invitation_limit([started()], context_with(None), code) is None
@@ -138,7 +135,6 @@ def test_own_use_is_hidden_from_a_client_that_asked_about_too_many_recipients(
 
 
 def test_stranger_redeems_although_the_client_asked_about_too_many_recipients() -> None:
-    """Only answers about uses of others are limited."""
     scenario = Scenario(max_uses=2, bound=False)
     scenario.sent("li")
     command = ReserveUse(

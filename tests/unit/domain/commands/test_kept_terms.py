@@ -14,7 +14,6 @@ from tests.support.ledger.scenario import SENT, START, Scenario, ScenarioDraft, 
 
 
 def rebind(scenario: Scenario, reservation: Reservation) -> RebindReservation:
-    """Staff move an access grant to another group."""
     return RebindReservation(
         context=scenario.context("staff"),
         reservation_id=reservation.reservation_id,
@@ -24,7 +23,6 @@ def rebind(scenario: Scenario, reservation: Reservation) -> RebindReservation:
 
 
 def import_use(scenario: Scenario, name: str) -> Reservation:
-    """Import a code with the term, whose use another ledger proves."""
     text, person = (ScenarioDraft([word], scenario.new_id()) for word in (b"other", b"li"))
     use = ImportedUse(reservation_id=scenario.new_id(), recipient=person, sent_at=START)
     command = ImportCode(
@@ -59,7 +57,6 @@ def test_reservation_keeps_the_term_of_its_campaign_when_the_campaign_changes(na
 
 @pytest.mark.parametrize("name", KEPT_TERMS)
 def test_reservation_keeps_its_term_when_the_code_changes(name: str) -> None:
-    """Redeemed, corrected and imported; a rebind names the group itself and keeps all others."""
     scenario = Scenario(max_uses=3, bound=False, **{name: TERMS[name]})
     first = scenario.reserved("ly")
 

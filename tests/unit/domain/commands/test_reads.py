@@ -47,7 +47,6 @@ def test_newer_are_asked_for_if_a_use_may_count_again() -> None:
 
 
 def test_uses_in_a_campaign_are_asked_for_if_it_limits_persons() -> None:
-    """Of everyone whose reservation a command names."""
     limited, free = (
         Scenario(campaign=make_campaign_terms(max_per_person=limit), max_uses=9, bound=False) for limit in (2, None)
     )

@@ -7,7 +7,6 @@ from tests.support.ledger.scenario import Scenario, draft_person
 
 
 def request_paused_code(scenario: Scenario, actor: ActorKind) -> None:
-    """Redeem a paused code."""
     command = ReserveUse(
         context=scenario.context(actor),
         code_digests=[b"code"],

@@ -46,7 +46,6 @@ def test_term_needs_a_check_of_its_values(name: str, kind: type, *, is_checked: 
     ],
 )
 def test_term_out_of_bounds_is_named(terms: dict[str, object], invalid: str | None) -> None:
-    """None as a value bounds nothing."""
     kinds: list[tuple[str, Any]] = [("seats", int | None), ("hours", str | None), ("group", str | None)]
     checks = list_checks(defstruct("Terms", kinds), {"seats": Bounds(1, 9)}, {"hours": str.isdigit})
 

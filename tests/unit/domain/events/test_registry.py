@@ -13,7 +13,6 @@ BODY = {"IMPORTANCE": "'step'", "LANDMARK": "False", "CHANGES_STATE": "True", "M
 
 
 def run_module(folder: Path, source: str) -> ModuleType:
-    """Return a module with some source, as if it were in the package."""
     file, module = folder / "made_up.py", ModuleType("domain.events.made_up")
     file.write_text(source, "utf-8")
     vars(module).update(run_path(str(file), run_name=module.__name__))
@@ -43,7 +42,6 @@ def test_registry_holds_the_leaves_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("base", ["Event", "UseReserved"])
 @pytest.mark.parametrize("omitted", SAID_BY_TYPES)
 def test_registry_rejects_a_type_without_required_attributes(omitted: str, base: str, tmp_path: Path) -> None:
-    """What a type inherits it does not say."""
     said = [name for name in SAID_BY_TYPES if name != omitted]
 
     with pytest.raises(TypeError, match=rf"^domain\.events\.made_up\.NewFact does not say {omitted}$"):
@@ -64,7 +62,6 @@ def test_values_of_types_are_not_fields() -> None:
 
 
 def test_each_level_includes_the_one_before() -> None:
-    """The last one shows everything."""
     shown = [set(types_up_to(level)) for level in LEVELS]
 
     assert shown[0] < shown[1] < shown[2] == set(EVENT_TYPES.values())

@@ -10,12 +10,10 @@ STEPS = {"Sent:1": Upcast("Sent:2", dict), "Sent:2": Upcast("Sent:3", dict)}
 
 @pytest.mark.parametrize(("topic", "steps"), [("Sent:3", []), ("Sent:2", ["Sent:2"]), ("Sent:1", ["Sent:1", "Sent:2"])])
 def test_chain_leads_to_a_topic_of_today(topic: str, steps: list[str]) -> None:
-    """Each former version goes through every later step, in order."""
     assert upcast_chain(topic, TODAY, STEPS) == ("Sent:3", [STEPS[name] for name in steps])
 
 
 def test_chain_without_a_next_step_is_refused() -> None:
-    """The error names where it began and where it ended."""
     with pytest.raises(LookupError, match=r"no way from 'Sent:1' to an event of today: it ends at 'Sent:2'"):
         upcast_chain("Sent:1", TODAY, {"Sent:1": STEPS["Sent:1"]})
 

@@ -16,12 +16,10 @@ CREATED = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
 def code(used: int, limit: int | None = 5, **more: Any) -> LegacyCode:
-    """A code of the old system."""
     return LegacyCode(old_id=1, text="ABC123", used_count=used, max_uses=limit, created_at=CREATED, **more)
 
 
 def record(status: str = "success", email: str = "li.wei@example.com", **more: Any) -> LegacyInvite:
-    """An invite record."""
     return LegacyInvite(old_id=7, email=email, status=status, created_at=CREATED, **more)
 
 
@@ -54,7 +52,6 @@ def record(status: str = "success", email: str = "li.wei@example.com", **more: A
     ],
 )
 def test_counter_is_weighed_by_the_records(used: int, records: list[LegacyInvite], judgment: str, becomes: int) -> None:
-    """Sent invitations count; failed and refunded ones do not; an unknown outcome keeps what was counted."""
     assessment = assess(code(used), records)
 
     assert (judgment, becomes) == (assessment.judgment, assessment.becomes)
@@ -109,7 +106,6 @@ LATEST = datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 
 def test_assessment_holds_every_finding_of_a_plain_code() -> None:
-    """A code whose records agree with its counter, field by field."""
     bound = code(1, bound_email="li.wei@example.com", knows_binding=True, validity_days=30, rebind_limit=1)
 
     assert assess(bound, [record(accepted_at=LATER)]) == Assessment(
@@ -133,7 +129,6 @@ def test_assessment_holds_every_finding_of_a_plain_code() -> None:
 
 
 def test_assessment_holds_every_finding_of_a_damaged_code() -> None:
-    """Unreadable addresses, unknown words, numbers beyond every bound, and a limit that the uses exceed."""
     records = [
         record("success", "nobody"),
         record("removed", "nobody"),
@@ -175,7 +170,6 @@ def test_assessment_holds_every_finding_of_a_damaged_code() -> None:
 
 
 def test_counter_below_zero_is_out_of_range_and_proves_nothing() -> None:
-    """Nothing is imported for it, and nothing unproven is kept by it; zero is in range."""
     negative = assess(code(-1), [record("pending")], keep_unproven=True)
 
     assert negative.out_of_range == [OutOfRange("used_count", -1, None)]
@@ -214,7 +208,6 @@ def test_times_of_a_use_come_from_the_best_record_of_them() -> None:
 
 
 def test_use_of_a_removed_code_is_removed_and_still_counts() -> None:
-    """Its removal is as old as the code says, else as its acceptance or sending."""
     of_code = assess(code(1, status="removed", removed_at=LATEST), [record(accepted_at=LATER)])
     of_record = assess(code(1, status="removed"), [record(accepted_at=LATER)])
 
@@ -224,7 +217,6 @@ def test_use_of_a_removed_code_is_removed_and_still_counts() -> None:
 
 
 def test_removed_move_refunds_the_newest_use_of_its_person() -> None:
-    """Earlier uses and other persons keep theirs; the time is that of the move's record, else of the use."""
     uses = [record(email="a@example.com"), record(email="b@example.com"), record(email="a@example.com")]
     move = LegacyInvite(
         old_id=9, email="A@example.com", status="removed", created_at=LATER, accepted_at=LATEST, is_rebind=True
@@ -244,7 +236,6 @@ def test_removed_move_refunds_the_newest_use_of_its_person() -> None:
 
 
 def test_moves_and_activation_go_to_uses_that_count() -> None:
-    """The first counting use is activated, the last one has the moves, by the time of sending."""
     records = [
         record("removed", "a@example.com"),
         LegacyInvite(old_id=2, email="b@example.com", status="success", created_at=LATEST),
@@ -271,14 +262,12 @@ def test_moves_and_activation_go_to_uses_that_count() -> None:
 def test_binding_is_kept_where_no_use_counts(
     email: str | None, records: list[LegacyInvite], binding: str | None, is_unreadable: bool
 ) -> None:
-    """A use that counts binds the code; an address that is not valid is reported."""
     assessment = assess(code(0, bound_email=email, knows_binding=True), records)
 
     assert (assessment.binding and assessment.binding.normal, assessment.unreadable_binding) == (binding, is_unreadable)
 
 
 def test_removed_move_refunds_no_use_of_another_person() -> None:
-    """The newest use is another person's, and stays."""
     uses = [record(email="b@example.com"), record(email="a@example.com")]
     moves = [record("success", "b@example.com", is_rebind=True), record("removed", "b@example.com", is_rebind=True)]
 
@@ -286,5 +275,4 @@ def test_removed_move_refunds_no_use_of_another_person() -> None:
 
 
 def test_limit_of_moves_is_capped_unless_asked_otherwise() -> None:
-    """The bound of the legacy system holds by default."""
     assert assess(code(0, rebind_limit=5), []).rebinds_max == 1

@@ -16,12 +16,10 @@ ENDED = Access(validity_days=30, ending="withdrawn", ended_at=START, removal="re
 
 
 def days_before(days: int) -> datetime:
-    """The time of a mark."""
     return END - timedelta(days=days)
 
 
 def test_access_is_as_it_is_promised_until_something_happens() -> None:
-    """Without an end, never moved, announced, ended or removed."""
     assert Access() == Access(
         validity_days=None,
         activated_at=None,
@@ -48,12 +46,10 @@ def test_access_is_as_it_is_promised_until_something_happens() -> None:
     ],
 )
 def test_end_follows_the_first_activation(access: Access, sent_at: datetime | None, ends_at: datetime | None) -> None:
-    """Its own sending, unless it was moved; none without an end or before it begins."""
     assert access.ends_at(sent_at) == ends_at
 
 
 def test_end_beyond_the_calendar_is_its_last_timestamp() -> None:
-    """A sum that no calendar has is the last timestamp that it has."""
     assert Access(validity_days=10**7).ends_at(START) == LAST
 
 
@@ -69,7 +65,6 @@ def test_end_beyond_the_calendar_is_its_last_timestamp() -> None:
     ],
 )
 def test_next_mark_is_due_after_the_announced_ones(announced: tuple[int, ...], due_at: datetime) -> None:
-    """Seven, three and one day before the end, then the end itself; never one that is further away again."""
     assert Access(validity_days=30, announced=announced).due_at(START, is_sent=True) == due_at
 
 
@@ -105,7 +100,6 @@ def test_reminder_of_an_unaccepted_invitation_is_due_among_the_warnings(
     ],
 )
 def test_mark_before_the_sending_is_never_due(sent_at: datetime, due_at: datetime) -> None:
-    """An invitation that is sent in the last days announces only what is still ahead."""
     assert Access(validity_days=30, activated_at=START).due_at(sent_at, is_sent=True) == due_at
 
 
@@ -116,7 +110,6 @@ def test_mark_before_the_sending_is_never_due(sent_at: datetime, due_at: datetim
 def test_nothing_is_due_without_an_end_or_a_sent_invitation(
     access: Access, sent_at: datetime | None, *, is_sent: bool
 ) -> None:
-    """Each of the conditions counts."""
     assert access.due_at(sent_at, is_sent=is_sent) is None
 
 
@@ -130,7 +123,6 @@ def test_nothing_is_due_of_a_moved_access_whose_invitation_was_not_sent() -> Non
 
 @pytest.mark.parametrize("is_sent", [True, False])
 def test_ended_access_is_due_to_be_removed(*, is_sent: bool) -> None:
-    """Whether or not its reservation still counts; not once it is removed."""
     assert ENDED.due_at(START, is_sent=is_sent) == START
     assert Access(validity_days=30, ending="moved", replaced_by=UUID(int=1)).due_at(START, is_sent=is_sent) is None
 
@@ -153,7 +145,6 @@ def test_ended_access_is_due_to_be_removed(*, is_sent: bool) -> None:
     ],
 )
 def test_mark_is_the_nearest_that_has_passed(now: datetime, announced: tuple[int, ...], mark: int | None) -> None:
-    """Each is announced once, in order, and none once the access has ended."""
     assert Access(validity_days=30, announced=announced).mark_at(START, now) == mark
 
 
@@ -169,10 +160,8 @@ def test_mark_before_the_sending_is_not_announced(sent_at: datetime, mark: int |
 
 
 def test_access_without_an_end_has_no_mark() -> None:
-    """There is nothing to announce."""
     assert Access().mark_at(START, END) is None
 
 
 def test_warning_days_fall() -> None:
-    """The next one is looked for in this order."""
     assert WARNING_DAYS == (7, 3, 1)

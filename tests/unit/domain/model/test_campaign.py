@@ -36,27 +36,22 @@ CAMPAIGN_ID, LI, WANG = UUID(int=0xCA), UUID(int=1), UUID(int=2)
 
 
 def created(**terms: Any) -> CampaignCreated:
-    """A campaign begins."""
     return CampaignCreated(at=START, actor="staff", **{"name": "Autumn", **terms})
 
 
 def use(kind: type[CampaignUseTaken | CampaignUseReturned], person: UUID, number: int) -> CampaignEvent:
-    """A use is taken or returned."""
     return kind(at=START, actor="person", code_id=UUID(int=7), reservation_id=UUID(int=number), recipient_id=person)
 
 
 def take_use(person: UUID, number: int) -> CampaignEvent:
-    """A use is taken."""
     return use(CampaignUseTaken, person, number)
 
 
 def return_use(person: UUID, number: int) -> CampaignEvent:
-    """A use is returned."""
     return use(CampaignUseReturned, person, number)
 
 
 def fold(*events: CampaignEvent) -> Campaign:
-    """The state after some events."""
     campaign: Campaign | None = None
     for version, event in enumerate(events, start=1):
         campaign = evolve_campaign(campaign, CAMPAIGN_ID, version, event)
@@ -65,13 +60,11 @@ def fold(*events: CampaignEvent) -> Campaign:
 
 
 def broken_rules(*events: CampaignEvent) -> list[str]:
-    """The rules that the last of some events breaks."""
     before = fold(*events[:-1]) if events[:-1] else None
     return find_broken_campaign_rules(before, events[-1], fold(*events))
 
 
 def test_uses_are_occupied_until_they_are_returned() -> None:
-    """Each event raises the version."""
     campaign = fold(created(max_uses=2), take_use(LI, 1), take_use(WANG, 2), return_use(LI, 1))
 
     assert (campaign.version, campaign.occupied, campaign.available) == (4, 1, 1)
@@ -89,12 +82,10 @@ def test_uses_are_occupied_until_they_are_returned() -> None:
     ],
 )
 def test_campaign_counts_its_uses_if_it_begins_with_a_shared_limit(terms: dict[str, Any], counts: bool) -> None:
-    """Other terms share nothing."""
     assert fold(created(**terms)).counts_uses is counts
 
 
 def test_every_event_moves_version_and_time_on() -> None:
-    """Whatever its kind; the rest stays."""
     kinds = [
         CampaignPaused,
         CampaignResumed,
@@ -116,7 +107,6 @@ def test_every_event_moves_version_and_time_on() -> None:
 
 
 def test_state_is_the_first_reason_to_refuse_everyone() -> None:
-    """Ended by staff, not started, at its end, paused, full."""
     scenario = Scenario(
         campaign=make_campaign_terms(starts_at=START + timedelta(1), ends_at=START + timedelta(2), max_uses=1)
     )
@@ -134,7 +124,6 @@ def test_state_is_the_first_reason_to_refuse_everyone() -> None:
 
 
 def test_stream_of_a_campaign_begins_with_its_creation() -> None:
-    """Another beginning, a second creation and a code's event are bugs."""
     pause = CampaignPaused(at=START, actor="staff")
     with pytest.raises(TypeError, match="CampaignPaused can't begin"):
         evolve_campaign(None, CAMPAIGN_ID, 1, pause)
@@ -145,7 +134,6 @@ def test_stream_of_a_campaign_begins_with_its_creation() -> None:
 
 
 def test_limit_of_a_campaign_is_kept_at_every_event() -> None:
-    """None is taken beyond the limit, and there are never fewer than none."""
     limit_rule = "invariant 12: no use of a campaign is taken beyond its limit"
 
     assert broken_rules(created(max_uses=1), take_use(LI, 1)) == []
@@ -155,17 +143,14 @@ def test_limit_of_a_campaign_is_kept_at_every_event() -> None:
 
 
 def limit_later(counting: Counting, **limits: Any) -> CampaignTermsChanged:
-    """Limits of a campaign begin to count."""
     return CampaignTermsChanged(at=START, actor="staff", name="Autumn", counting=counting, **limits)
 
 
 def earlier_use(person: UUID, number: int, reserved_at: datetime = START) -> CampaignEvent:
-    """A use that limits begin to count."""
     return replace(take_use(person, number), reserved_at=reserved_at)
 
 
 def test_earlier_uses_may_be_above_a_limit_and_new_ones_may_not() -> None:
-    """Over all codes, on a day and of a person."""
     limits = {"max_uses": 1, "max_per_person": 1, "max_per_day": 1}
     beyond = [created(), limit_later("all", **limits), earlier_use(LI, 1), earlier_use(LI, 2)]
 
@@ -179,7 +164,6 @@ def test_earlier_uses_may_be_above_a_limit_and_new_ones_may_not() -> None:
 
 
 def test_use_of_an_earlier_day_takes_no_place_of_the_day_on_which_it_is_counted() -> None:
-    """It counts over all codes alone."""
     yesterday = START - timedelta(days=1)
     campaign = fold(created(), limit_later("all", max_uses=5, max_per_day=1), earlier_use(LI, 1, yesterday))
 
@@ -188,7 +172,6 @@ def test_use_of_an_earlier_day_takes_no_place_of_the_day_on_which_it_is_counted(
 
 
 def test_new_count_begins_with_no_use() -> None:
-    """From then on, or until all are named again, however many were counted before."""
     limits = created(max_uses=5), take_use(LI, 1), take_use(WANG, 2)
     from_now, all_again = (fold(*limits, limit_later(counting, max_uses=5)) for counting in ("from_now", "all"))
 
@@ -201,7 +184,6 @@ def test_new_count_begins_with_no_use() -> None:
 
 
 def test_uses_are_in_counting_campaigns_only() -> None:
-    """A campaign without shared limits has none."""
     rule = "invariant 12: a campaign that never had a shared limit counts none"
 
     assert broken_rules(created(), take_use(LI, 1)) == [rule]
@@ -209,7 +191,6 @@ def test_uses_are_in_counting_campaigns_only() -> None:
 
 
 def test_time_of_a_campaign_goes_forward_only() -> None:
-    """Events at the same time are in order."""
     rule = "event log: time of a campaign never goes back"
     earlier = CampaignPaused(at=START - timedelta(seconds=1), actor="staff")
 
@@ -224,7 +205,6 @@ def track(*events: CampaignEvent, campaign_id: UUID = CAMPAIGN_ID) -> tuple[list
 
 
 def track_more(uses: OccupiedUses, *events: CampaignEvent, campaign_id: UUID) -> list[list[str]]:
-    """The rules that each event of another stream breaks."""
     campaign: Campaign | None = None
     broken = []
     for version, event in enumerate(events, start=1):
@@ -234,7 +214,6 @@ def track_more(uses: OccupiedUses, *events: CampaignEvent, campaign_id: UUID) ->
 
 
 def test_uses_of_a_person_stay_within_the_limit() -> None:
-    """Counted by reservation: returned uses and those of others do not matter."""
     broken, uses = track(
         created(max_per_person=1), take_use(LI, 1), take_use(WANG, 2), take_use(LI, 3), return_use(LI, 1)
     )
@@ -244,14 +223,12 @@ def test_uses_of_a_person_stay_within_the_limit() -> None:
 
 
 def test_each_returned_use_of_a_person_counts_one_less() -> None:
-    """Others remain."""
     _, uses = track(created(max_uses=9), *(take_use(LI, number) for number in (1, 2, 3)), return_use(LI, 2))
 
     assert uses.count(LI) == 2
 
 
 def test_person_limit_is_compared_with_uses_only_where_they_can_break_it() -> None:
-    """Without uses none is broken, however low it is."""
     change = CampaignTermsChanged(at=START, actor="staff", name="Autumn", max_per_person=0)
     broken, _ = track(created(max_per_person=0), change, CampaignPaused(at=START, actor="staff"), take_use(LI, 1))
 
@@ -259,7 +236,6 @@ def test_person_limit_is_compared_with_uses_only_where_they_can_break_it() -> No
 
 
 def test_lower_limit_of_a_person_is_compared_with_new_uses_alone() -> None:
-    """One has two uses already, and keeps them."""
     change = CampaignTermsChanged(at=START, actor="staff", name="Autumn", max_per_person=1)
     broken, _ = track(created(max_per_person=2), take_use(LI, 1), take_use(LI, 2), change, take_use(LI, 3))
 
@@ -268,14 +244,12 @@ def test_lower_limit_of_a_person_is_compared_with_new_uses_alone() -> None:
 
 @pytest.mark.parametrize("event", [take_use(LI, 1), return_use(WANG, 1), return_use(LI, 2)])
 def test_use_is_taken_and_returned_by_turns(event: CampaignEvent) -> None:
-    """Taken twice, returned for another person, returned without having been taken."""
     broken, _ = track(created(max_uses=9), take_use(LI, 1), event)
 
     assert broken == [[], [], [ALTERNATION_RULE]]
 
 
 def test_uses_of_the_previous_stream_are_dropped() -> None:
-    """Streams come one after the other."""
     _, uses = track(created(max_per_person=1), take_use(LI, 1))
 
     assert track_more(uses, created(max_per_person=1), take_use(LI, 2), campaign_id=UUID(int=0xCB)) == [[], []]

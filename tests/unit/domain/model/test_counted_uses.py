@@ -29,7 +29,6 @@ USES = [
     ],
 )
 def test_newest_uses_are_over(limits: dict[str, int], over: list[int]) -> None:
-    """Over all codes, of one person, and on the day; a use over one limit takes no place of another."""
     terms = make_campaign_terms(**limits)
 
     assert [use.reservation_id.int for use in find_uses_over(USES, terms, utc_day(START), {})] == over

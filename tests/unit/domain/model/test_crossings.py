@@ -27,7 +27,6 @@ Reported = list[tuple[str, UUID | None]]
 
 
 def open_code(max_uses: int | None = 5, notify_at: str | None = "80%, 100%") -> Scenario:
-    """A code that several recipients redeem."""
     return Scenario(bound=False, max_uses=max_uses, notify_at=notify_at)
 
 
@@ -37,23 +36,19 @@ def reported(scenario: Scenario) -> Reported:
 
 
 def reported_in(events: Sequence[Event]) -> Reported:
-    """The same of some events."""
     return [(event.threshold, event.crossed_by) for event in events if isinstance(event, CodeThresholdReached)]
 
 
 def reported_of_campaign(scenario: Scenario) -> Reported:
-    """The same of the campaign."""
     crossings = [event for event in scenario.events if isinstance(event, CampaignThresholdReached)]
     return [(event.threshold, event.crossed_by) for event in crossings]
 
 
 def redeemed(scenario: Scenario, *people: str) -> list[UUID]:
-    """The reservations of some people."""
     return [scenario.reserved(person) for person in people]
 
 
 def test_use_that_crosses_a_threshold_is_named_by_an_event_after_it() -> None:
-    """The event has time, actor and cause of the use."""
     scenario = open_code()
     *_, fourth, fifth = redeemed(scenario, "a", "b", "c", "d", "e")
 
@@ -66,7 +61,6 @@ def test_use_that_crosses_a_threshold_is_named_by_an_event_after_it() -> None:
 
 
 def test_one_use_crosses_several_thresholds() -> None:
-    """Each has its event, in the order in which they are reached."""
     scenario = open_code(1, "50%, 100%, 0 left")
     (use,) = redeemed(scenario, "a")
 
@@ -82,7 +76,6 @@ def test_sent_invitation_crosses_nothing_because_its_use_was_reserved() -> None:
 
 
 def test_threshold_is_reported_again_only_after_the_uses_fell_below_it() -> None:
-    """A refund brings them below; the next use crosses it again."""
     scenario = open_code(3, "60%")
     first, second, third = redeemed(scenario, "a", "b", "c")
     scenario.refund(third)
@@ -107,7 +100,6 @@ def test_refund_of_an_overdue_use_and_the_next_use_in_one_commit_cross_again() -
 
 
 def test_failed_invitation_releases_its_use_and_reports_nothing() -> None:
-    """A use that falls below a threshold is no crossing."""
     scenario = open_code(1, "100%")
     (first,) = redeemed(scenario, "a")
     scenario.attempt(first, REFUSED)
@@ -117,19 +109,16 @@ def test_failed_invitation_releases_its_use_and_reports_nothing() -> None:
 
 
 def test_code_without_thresholds_or_limit_reports_nothing() -> None:
-    """Neither has a use that crosses."""
     for scenario in (open_code(2, None), open_code(None, "80%")):
         redeemed(scenario, "a", "b")
         assert reported(scenario) == []
 
 
 def change(scenario: Scenario, **changes: object) -> None:
-    """Staff change terms of the code."""
     done(scenario.run(ChangeTerms(context=scenario.context("staff", "s1"), code_id=scenario.code_id, changes=changes)))
 
 
 def test_change_of_terms_that_reaches_a_threshold_reports_it_without_a_use() -> None:
-    """A lower limit, a threshold below the present uses; not one that was reached before."""
     scenario = open_code(4, "100%")
     redeemed(scenario, "a", "b")
 
@@ -143,7 +132,6 @@ def test_change_of_terms_that_reaches_a_threshold_reports_it_without_a_use() -> 
 
 
 def imported(uses: Sequence[ImportedUse] = (), issued_at: datetime | None = None, **terms: object) -> list[Event]:
-    """The events of a code that another system issued, and four uses of which it counted."""
     scenario = Scenario()
     code_id = scenario.new_id()
     command = ImportCode(
@@ -162,7 +150,6 @@ def imported(uses: Sequence[ImportedUse] = (), issued_at: datetime | None = None
 
 
 def test_opening_balance_reports_what_it_reaches() -> None:
-    """Imported uses name no reservation."""
     assert reported_in(imported(notify_at="80%")) == [("80%", None)]
 
 
@@ -195,7 +182,6 @@ def test_import_reports_a_use_of_the_past_now() -> None:
 
 
 def test_campaign_reports_the_use_of_any_of_its_codes() -> None:
-    """With the code; a refund of one code's use lets the use of another one cross again."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=2, notify_at="100%"), max_uses=9, bound=False)
     other = scenario.issue(b"other", max_uses=9, bound=False)
     first = scenario.reserved("a")
@@ -209,7 +195,6 @@ def test_campaign_reports_the_use_of_any_of_its_codes() -> None:
 
 
 def test_change_of_a_campaign_reports_without_a_code() -> None:
-    """As for codes."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=4, notify_at="100%"), max_uses=9, bound=False)
     redeemed(scenario, "a", "b")
     scenario.change_campaign(max_uses=2)
@@ -242,7 +227,6 @@ def test_log_that_reports_each_crossing_once_breaks_no_rule() -> None:
 
 @pytest.mark.parametrize("place", [2, 4])
 def test_log_that_lacks_a_report_breaks_the_rule_at_the_end_of_the_stream(place: int) -> None:
-    """Of the threshold, or of the last use."""
     events = log_of_one_crossing()
     without = [event for event in events if not isinstance(event, CodeThresholdReached)]
     assert broken_rules(without) == [CROSSING_RULE]
@@ -251,7 +235,6 @@ def test_log_that_lacks_a_report_breaks_the_rule_at_the_end_of_the_stream(place:
 
 @pytest.mark.parametrize("changes", [{"threshold": "50%"}, {"crossed_by": UUID(int=7)}, {"caused_by": 2}])
 def test_log_that_reports_another_crossing_breaks_the_rule(changes: dict[str, object]) -> None:
-    """Another threshold, use or cause."""
     events = [
         replace(event, **changes) if isinstance(event, CodeThresholdReached) else event
         for event in log_of_one_crossing()
@@ -260,7 +243,6 @@ def test_log_that_reports_another_crossing_breaks_the_rule(changes: dict[str, ob
 
 
 def test_log_that_reports_a_crossing_twice_breaks_the_rule() -> None:
-    """The first report is right."""
     events = log_of_one_crossing()
     place = next(place for place, event in enumerate(events) if isinstance(event, CodeThresholdReached))
     assert broken_rules([*events[: place + 1], *events[place:]]) == [CROSSING_RULE]
@@ -281,7 +263,6 @@ def test_log_whose_time_goes_back_and_reports_an_end_twice_breaks_the_rule() -> 
 
 
 def test_rule_holds_for_campaigns() -> None:
-    """A campaign's stream without its report."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=1, notify_at="100%"), max_uses=9, bound=False)
     redeemed(scenario, "a")
     stream = [each.event for each in scenario.working_set.new_events if each.originator_id == scenario.campaign_id]
@@ -298,23 +279,19 @@ DAY_S = 86_400
 
 
 def ending_code(days: float, notify_at: str) -> Scenario:
-    """A code whose end is some days ahead."""
     return Scenario(bound=False, max_uses=9, expires_at=START + timedelta(days=days), notify_at=notify_at)
 
 
 def report_end(scenario: Scenario) -> bool:
-    """The sweep reports the end of the code; whether anything changed."""
     result = scenario.run(ReportCodeEnd(context=scenario.context("sweep"), code_id=scenario.code_id))
     return done(result).changed
 
 
 def next_report(scenario: Scenario) -> datetime | None:
-    """When the sweep finds the code."""
     return scenario.code.next_report_at
 
 
 def report_end_of_campaign(scenario: Scenario) -> bool:
-    """The same of the campaign."""
     report = ReportCampaignEnd(context=scenario.context("sweep"), campaign_id=scenario.campaign.campaign_id)
     result = scenario.manage(report)
     assert not isinstance(result, Refusal)
@@ -322,7 +299,6 @@ def report_end_of_campaign(scenario: Scenario) -> bool:
 
 
 def test_sweep_reports_each_threshold_before_the_end_once_when_its_time_has_come() -> None:
-    """Not before; and no use crossed it."""
     scenario = ending_code(8, "7 days, end")
     assert report_end(scenario) is False
     assert next_report(scenario) == START + timedelta(days=1)
@@ -340,7 +316,6 @@ def test_sweep_reports_each_threshold_before_the_end_once_when_its_time_has_come
 
 
 def test_sweep_that_was_down_reports_all_that_came_in_order() -> None:
-    """The further ones follow from the first."""
     scenario = ending_code(8, "7 days, 3 days, end")
     scenario.passes(6 * DAY_S)
 
@@ -362,7 +337,6 @@ def test_use_after_the_time_reports_it_without_being_named() -> None:
 
 
 def test_end_is_reported_again_only_after_it_was_moved_beyond_the_time() -> None:
-    """Neither after another change, nor after a move that leaves the time in the past."""
     scenario = ending_code(8, "7 days")
     scenario.passes(2 * DAY_S)
     report_end(scenario)
@@ -402,7 +376,6 @@ def test_revoked_code_or_code_without_end_reports_no_end() -> None:
 
 
 def test_campaign_reports_its_end_until_staff_end_it() -> None:
-    """Without code and use, although a use comes first."""
     terms = make_campaign_terms(max_uses=4, ends_at=START + timedelta(days=8), notify_at="25%, 7 days, end")
     scenario = Scenario(campaign=terms, max_uses=9, bound=False)
     scenario.passes(2 * DAY_S)
@@ -417,7 +390,6 @@ def test_campaign_reports_its_end_until_staff_end_it() -> None:
 
 
 def test_sweep_reports_the_end_of_a_campaign_once() -> None:
-    """As for codes."""
     terms = make_campaign_terms(ends_at=START + timedelta(days=8), notify_at="7 days")
     scenario = Scenario(campaign=terms, max_uses=9, bound=False)
     scenario.passes(DAY_S)
@@ -428,7 +400,6 @@ def test_sweep_reports_the_end_of_a_campaign_once() -> None:
 
 
 def test_report_of_an_unknown_code_or_campaign_is_refused() -> None:
-    """As every command about one."""
     scenario = open_code()
     report = ReportCodeEnd(context=scenario.context("sweep"), code_id=UUID(int=9))
     assert isinstance(scenario.run(report), NoSuchCode)
@@ -441,7 +412,6 @@ def test_report_of_an_unknown_code_or_campaign_is_refused() -> None:
     [(1, {"threshold": "6 days"}), (1, {"at": START}), (1, {"crossed_by": UUID(int=7)}), (1, {"caused_by": 1})],
 )
 def test_log_with_a_wrong_report_of_an_end_breaks_the_rule(place: int, changes: dict[str, object]) -> None:
-    """Of another threshold, before its time, with a use, or without its cause."""
     scenario = ending_code(8, "7 days")
     scenario.passes(DAY_S)
     report_end(scenario)

@@ -87,7 +87,6 @@ REPORTED = "invariant 16: a bounce refunds nothing uncertain"
 
 
 def code_after(*events: Event) -> RedeemCode:
-    """A code with these events."""
     code = evolve_code(None, ID, 1, ISSUED)
     for version, event in enumerate(events, start=2):
         code = evolve_code(code, ID, version, event)
@@ -95,7 +94,6 @@ def code_after(*events: Event) -> RedeemCode:
 
 
 def item_after(*events: ReservationEvent) -> Reservation:
-    """A reservation with these events."""
     return fold_reservation(ID, enumerate(events, start=2))
 
 
@@ -113,7 +111,6 @@ def item_after(*events: ReservationEvent) -> Reservation:
     ],
 )
 def test_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, event: Event, broken: str) -> None:
-    """One reservation too many; a moment before the last one."""
     assert [broken] == find_broken_code_rules(before, event, evolve_code(before, ID, 9, event))
 
 
@@ -172,10 +169,6 @@ def test_state_that_does_not_follow_is_named(change: dict[str, object], broken: 
 def test_event_that_breaks_a_rule_of_the_reservation_is_named(
     before: Reservation, event: ReservationEvent, broken: list[str]
 ) -> None:
-    """Sent twice, refunded twice or as what it isn't, an unknown refunded by the sweep, cases that cross.
-
-    And an access that ends early, twice or before it began, is removed while it stands, or is announced twice.
-    """
     assert broken == find_broken_reservation_rules(before, event, evolve_reservation(before, ID, 9, event))
 
 
@@ -190,7 +183,6 @@ def test_rebind_that_takes_a_use_is_named() -> None:
 
 
 def test_end_that_moves_is_named() -> None:
-    """Whatever happens, the access ends when it was to end."""
     before = item_after(TIMED, SENT)
     after = replace(before, access=Access(validity_days=31))
 
@@ -214,7 +206,6 @@ def test_verify_names_pending_reservations_without_deadline_or_case() -> None:
 
 @pytest.mark.parametrize("about_connection", [True, False])
 def test_attempt_count_is_named_when_it_disagrees_with_a_failure(about_connection: bool) -> None:
-    """A failure of the connection keeps the attempt, any other spends it: the reverse of each is named."""
     attempted = InviteAttempted(
         at=START, actor="worker", reservation_id=ID, attempt=1, lease_until=START, channel="smtp"
     )
@@ -275,7 +266,6 @@ def test_corrections_name_an_invitation_that_does_not_wait_for_the_former_end(
 
 
 def test_right_history_breaks_nothing() -> None:
-    """Negative control: reserve, send, refund by staff."""
     back = replace(REFUNDED, actor="staff", cause="staff", held="used")
     code, reservation = code_after(), None
     for version, event in enumerate((RESERVED, SENT, back), start=2):
@@ -315,7 +305,6 @@ BALANCED = replace(code_after(), used=2, reserved=1, sent_binding=1, terms=repla
     ],
 )
 def test_balance_keeps_the_limit_and_no_counter_is_negative(change: dict[str, Any], *, is_right: bool) -> None:
-    """At every bound and one beyond it; a wrong balance is named with its numbers."""
     code = replace(BALANCED, **change)
 
     if is_right:
@@ -378,7 +367,6 @@ def test_uses_over_a_limit_stay_and_none_is_added(before: RedeemCode, event: Eve
     ],
 )
 def test_event_counts_exactly_its_uses(event: Event, changes: set[int]) -> None:
-    """Every other change of the count is named; the first event counts from zero."""
     before = replace(code_after(), used=5)
     rule = CODE_RULES["invariant 3: only a success counts"]
 
@@ -394,7 +382,6 @@ def test_event_counts_exactly_its_uses(event: Event, changes: set[int]) -> None:
 )
 @pytest.mark.parametrize("change", [{"used": 4}, {"reserved": 1}, {"owner_id": OTHER}, {}], ids=str)
 def test_rebind_changes_no_part_of_the_balance(event: Event, change: dict[str, Any]) -> None:
-    """Neither what is counted, nor what is reserved, nor whom the code is bound to."""
     before = replace(code_after(), used=5)
     rule = CODE_RULES["invariant 3: a rebind takes no use"]
 
@@ -417,7 +404,6 @@ def test_rebind_changes_no_part_of_the_balance(event: Event, change: dict[str, A
     ],
 )
 def test_code_has_an_owner_exactly_while_a_use_binds_it(change: dict[str, Any], *, is_right: bool) -> None:
-    """An open code never has one."""
     assert CODE_RULES["rule 9: bound while taken"](None, ISSUED, replace(code_after(), **change)) is is_right
 
 
@@ -504,19 +490,16 @@ DAY = timedelta(days=1)
 def test_rule_holds_exactly_where_it_says(
     rule: str, before: Reservation | None, event: ReservationEvent, *, is_right: bool
 ) -> None:
-    """Each condition of each rule, both ways."""
     assert check_reservation_rule(rule, before, event) is is_right
 
 
 def test_release_of_an_invitation_that_waits_for_nothing_breaks_the_order() -> None:
-    """Of a reservation that has no state yet, and of one that waits for no removal."""
     for before in (None, item_after(RESERVED)):
         broken = Corrections().find_broken_rules(before, RELEASED, item_after(RESERVED))
         assert broken == ["invariant 11: a corrected invitation waits for the former end"]
 
 
 def test_corrections_of_one_code_say_nothing_about_the_next() -> None:
-    """The first one ends while its invitation is not released yet."""
     corrections, states = Corrections(), dict[UUID, Reservation]()
     for version, event in enumerate([*FORMER_SENT, HELD_BACK, TAKEN_AWAY], start=2):
         before = states.get(event.reservation_id)

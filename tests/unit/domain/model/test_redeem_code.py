@@ -26,7 +26,6 @@ TOMORROW = START + timedelta(days=1)
 
 
 def test_state_is_the_first_answer_that_a_new_person_would_get() -> None:
-    """Active while uses are left, held while reserved ones may come back, else exhausted."""
     scenario = Scenario(max_uses=2, bound=False, expires_at=TOMORROW)
     assert scenario.code.state(START) == "active"
     scenario.sent("li")
@@ -39,7 +38,6 @@ def test_state_is_the_first_answer_that_a_new_person_would_get() -> None:
 
 
 def test_state_of_a_code_without_limit_is_active() -> None:
-    """No number of uses exhausts it."""
     scenario = Scenario(max_uses=None, bound=False)
     scenario.sent()
 
@@ -47,7 +45,6 @@ def test_state_of_a_code_without_limit_is_active() -> None:
 
 
 def test_state_names_the_decision_of_staff_first() -> None:
-    """Revoked goes before paused, paused before expired."""
     scenario = Scenario(expires_at=TOMORROW)
     scenario.pause()
     assert scenario.code.state(TOMORROW) == "paused"
@@ -75,7 +72,6 @@ def test_refund_keeps_the_owner_while_another_use_binds_the_code(is_reserved: bo
 
 
 def test_pause_and_resume_are_dated_versions_of_the_code() -> None:
-    """Each is one event: the next version, at its time."""
     scenario = Scenario()
     first = scenario.code.version
 
@@ -146,12 +142,10 @@ COUNTED = {"used": 4, "sent_binding": 3}
 def test_event_changes_exactly_its_fields_of_the_code(
     before: RedeemCode, event: Event, changes: dict[str, object]
 ) -> None:
-    """Version and time with every event, and nothing else but what the event says."""
     assert evolve_code(before, CODE_ID, 5, event) == replace(before, **{"version": 5, "last_at": AT, **changes})
 
 
 def test_code_begins_with_the_values_of_its_issue() -> None:
-    """Nothing used or reserved, not paused, not revoked."""
     terms = make_terms(max_uses=9, group="Red")
 
     assert RedeemCode(
@@ -161,7 +155,6 @@ def test_code_begins_with_the_values_of_its_issue() -> None:
 
 
 def test_fold_of_a_code_rejects_unknown_events() -> None:
-    """A first event that issues no code, a second one that does, and a kind without a fold."""
     with pytest.raises(TypeError, match=r"^CodePaused can't begin a stream$"):
         evolve_code(None, CODE_ID, 1, CodePaused(**FIELDS))
     with pytest.raises(TypeError, match=r"^no fold for CodeIssued$"):
@@ -184,12 +177,10 @@ def test_fold_of_a_code_rejects_unknown_events() -> None:
     ],
 )
 def test_code_is_bound_to_another_person_by_its_terms_or_its_uses(change: dict[str, Any], *, is_another: bool) -> None:
-    """Either is enough; the uses of an open code bind no person."""
     assert replace(CODE, **change).is_bound_to_another(ID) is is_another
 
 
 def test_available_uses_are_the_rest_of_the_limit() -> None:
-    """Used and reserved ones are not; without a limit there is no number."""
     limited = replace(CODE, terms=replace(CODE.terms, max_uses=5))
 
     assert (CODE.available, limited.available) == (4, 0)

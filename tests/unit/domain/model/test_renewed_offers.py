@@ -16,7 +16,6 @@ FULL_OFFER: Final = timedelta(hours=24) + OFFER_MAIL_MAX
 
 @pytest.mark.parametrize("passes", [1, 48])
 def test_offer_that_a_refund_makes_takable_again_has_its_full_time(passes: int) -> None:
-    """The limit was lowered after the offer; another email is due, whether its deadline has passed or not."""
     scenario = offered("li", "wang", uses=2)
     scenario.change_campaign(max_uses=1)
     scenario.redeem("li")  # the use that is left
@@ -35,7 +34,6 @@ def test_offer_that_a_refund_makes_takable_again_has_its_full_time(passes: int) 
 
 @pytest.mark.parametrize("ending", ["leave", "deadline"])
 def test_offer_that_can_be_taken_once_another_has_ended_has_its_full_time(ending: str) -> None:
-    """The limit leaves one use for two offers, so the second one waits for the first to end."""
     scenario = offered("li", "wang", uses=2)
     scenario.change_campaign(max_uses=1)
     scenario.passes(48 * HOUR)
@@ -50,7 +48,6 @@ def test_offer_that_can_be_taken_once_another_has_ended_has_its_full_time(ending
 
 
 def test_offers_that_an_event_leaves_takable_continue() -> None:
-    """A refund besides them, a person who joins, and a change of other terms give no one more time."""
     scenario = offered("li", uses=2)
     until = scenario.campaign.waiting[0].offered_until
     scenario.passes(HOUR)

@@ -31,7 +31,6 @@ ENDED = Access(validity_days=30, ending="expired", ended_at=AT, removal="removin
 
 
 def test_use_reserved_begins_a_reservation_with_its_fields() -> None:
-    """Those that the event names; all others are as they are at the start."""
     event = replace(RESERVED, group="Red", follows=CASE, corrects=OTHER, at=AT)
 
     assert fold_reservation(CODE, [(2, event)]) == Reservation(
@@ -69,7 +68,6 @@ def test_reservation_begins_with_each_field_of_the_same_name(start: type[UseRese
 
 
 def test_rebind_begins_a_reservation_that_waits() -> None:
-    """It is of another kind, and one that waits for a removal is not tried before its release."""
     event = RebindReserved(
         at=START,
         actor="staff",
@@ -101,7 +99,6 @@ def test_rebind_begins_a_reservation_that_waits() -> None:
     ],
 )
 def test_access_is_kept_where_there_is_something_to_say(promise: dict[str, Any], access: Access | None) -> None:
-    """Each part of the promise alone is enough."""
     assert fold_reservation(CODE, [(2, replace(RESERVED, **promise))]).access == access
 
 
@@ -129,7 +126,6 @@ def test_note_moves_nothing() -> None:
 
 
 def test_fold_rejects_what_begins_no_reservation() -> None:
-    """Without events, with a first event that is not a start, and with an event of the code itself."""
     with pytest.raises(ValueError, match=r"^a reservation has at least one event$"):
         fold_reservation(CODE, [])
     with pytest.raises(LookupError, match=rf"^no event before it opens reservation {ID}$"):
@@ -150,7 +146,6 @@ def test_fold_rejects_what_begins_no_reservation() -> None:
 def test_status_shows_what_is_reserved_and_processed(
     reservation: Reservation, *, is_live: bool, is_processed: bool, occupies: bool
 ) -> None:
-    """Live and sent take a use; machines have to do with what is live or resent."""
     assert (reservation.is_live, reservation.is_being_processed, reservation.occupies_use) == (
         is_live,
         is_processed,
@@ -193,7 +188,6 @@ def test_public_state_is_the_first_that_applies(change: dict[str, Any], state: s
 def test_due_time_is_the_next_attempt_the_lease_or_the_deadline(
     change: dict[str, Any], due_at: datetime | None
 ) -> None:
-    """None while a case is open, while it waits for a removal, and once it is settled."""
     assert replace(LIVE, **change).due_at == due_at
 
 
@@ -207,12 +201,10 @@ def test_due_time_is_the_next_attempt_the_lease_or_the_deadline(
     ],
 )
 def test_only_a_pending_reservation_without_a_case_is_deferred(change: dict[str, Any], *, is_deferred: bool) -> None:
-    """Each condition counts."""
     assert replace(LIVE, **change).is_deferred is is_deferred
 
 
 def test_rebind_is_no_use() -> None:
-    """A reservation is one unless it is a rebind."""
     assert (LIVE.is_use, replace(LIVE, kind="rebind").is_use) == (True, False)
 
 
@@ -230,14 +222,12 @@ def test_rebind_is_no_use() -> None:
 def test_access_begins_with_its_first_activation(
     change: dict[str, Any], activated_at: datetime | None, ends_at: datetime | None
 ) -> None:
-    """With that of an earlier group if it was moved, else when the invitation was sent."""
     reservation = replace(LIVE, **change)
 
     assert (reservation.activated_at, reservation.access_ends_at) == (activated_at, ends_at)
 
 
 def test_access_is_due_only_where_the_invitation_is_sent() -> None:
-    """Of what was not sent nothing ends; without an access nothing is due."""
     timed = Access(validity_days=30)
 
     assert replace(SENT, access=timed).access_due_at == AT + timedelta(days=23)
@@ -260,7 +250,6 @@ def test_access_is_due_only_where_the_invitation_is_sent() -> None:
 def test_further_delivery_is_needed_until_acceptance_or_end(
     reservation: Reservation, *, has_access: bool, needs_none: bool
 ) -> None:
-    """An access is active from its sending to its end."""
     assert (reservation.has_active_access, reservation.needs_no_delivery) == (has_access, needs_none)
 
 
@@ -278,7 +267,6 @@ def test_further_delivery_is_needed_until_acceptance_or_end(
     ],
 )
 def test_external_system_holds_what_it_may_have_received(change: dict[str, Any], *, is_elsewhere: bool) -> None:
-    """If it was asked, did not refuse for certain, and no end is recorded."""
     assert replace(LIVE, **change).is_held_elsewhere is is_elsewhere
 
 
@@ -292,7 +280,6 @@ def test_only_email_was_asked(channels: tuple[str, ...], *, is_by_email: bool) -
 
 
 def test_bounds_of_time_belong_to_one_side_each() -> None:
-    """An access is over at its end, a correction is possible until its last moment, a lease holds before its end."""
     timed = replace(SENT, access=Access(validity_days=1))
     end = AT + timedelta(days=1)
     assert [timed.is_access_over(now) for now in (end - TICK, end, end + TICK)] == [False, True, True]
@@ -341,7 +328,6 @@ def test_each_obstacle_prevents_an_automatic_refund(change: dict[str, Any]) -> N
 def test_request_is_handled_by_the_last_act_of_staff(
     request_id: str | None, event_types: tuple[Any, ...], *, is_handled: bool
 ) -> None:
-    """By its id and the type of event; a request without an id is never handled already."""
     reservation = replace(REFUNDED, staff_request_id="r2", staff_act="UseRefunded")
 
     assert reservation.was_handled_in_request(request_id, *event_types) is is_handled
@@ -349,7 +335,6 @@ def test_request_is_handled_by_the_last_act_of_staff(
 
 
 def test_every_event_of_a_reservation_has_a_transition() -> None:
-    """But for the two that begin one."""
     kinds = {kind for kind in EVENT_TYPES.values() if issubclass(kind, ReservationEvent)}
 
     assert set(TRANSITIONS) == kinds - {UseReserved, RebindReserved}

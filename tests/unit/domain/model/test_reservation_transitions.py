@@ -88,7 +88,6 @@ def find_changes(before: Reservation, event: ReservationEvent) -> dict[str, Any]
 
 
 def end_of(ending: str, **more: Any) -> Access:
-    """An access that has ended now and is to be removed."""
     fields: dict[str, Any] = {"ending": ending, "ended_at": AT, "removal": "removing", "removal_at": AT}
     return Access(**{**fields, **more})
 
@@ -306,7 +305,6 @@ PROVED_3 = {"last_attempt": 3, "proved_attempts": (3,), "proved_deliveries": (1,
 def test_delivery_event_changes_exactly_its_fields(
     before: Reservation, event: ReservationEvent, changes: dict[str, Any]
 ) -> None:
-    """Attempts and their outcomes, bounces, acceptances, refunds and opened cases."""
     assert find_changes(before, event) == changes
 
 
@@ -492,7 +490,6 @@ PARKED, PARKED_SENT = replace(LIVE, case_id=CASE), replace(SENT, case_id=CASE)
 def test_event_of_staff_or_access_changes_exactly_its_fields(
     before: Reservation, event: ReservationEvent, changes: dict[str, Any]
 ) -> None:
-    """Closed cases, resends, and the announcements, ends and removals of the access."""
     assert find_changes(before, event) == changes
 
 
@@ -500,7 +497,6 @@ def test_event_of_staff_or_access_changes_exactly_its_fields(
     ("before", "proved"), [((), (3,)), ((2,), (2, 3)), ((3,), (3,)), ((2, 3, 5), (2, 3, 5)), ((2, 5), (2, 3, 5))]
 )
 def test_proved_attempts_are_in_order_and_once_each(before: tuple[int, ...], proved: tuple[int, ...]) -> None:
-    """Whatever the order in which successes become known."""
     reservation = replace(SENT, proved_attempts=before, last_attempt=5)
 
     after = evolve_reservation(reservation, CODE, 9, InviteSent(**ATTEMPT, delivery=2, server="mx:25"))

@@ -9,7 +9,6 @@ from domain.values.identifiers import generate_code, normalize_code
 
 
 def test_native_code_is_recognized_in_every_spelling() -> None:
-    """Alone and behind a prefix, in groups and with look-alikes."""
     text = generate_code(random.Random(3))
 
     assert classify_code(text) == "native"

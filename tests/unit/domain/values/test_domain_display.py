@@ -44,7 +44,6 @@ def test_domain_that_can_be_taken_for_another_is_shown_as_it_is_stored(typed: st
 
 
 def test_labels_are_decided_one_by_one_and_plain_names_are_left_as_they_are() -> None:
-    """A set keeps its order; a text that is no name at all stays, too."""
     domains = parse_domains("аррӏе.bücher.example example.com *.edu")
 
     assert describe_domains(domains) == (

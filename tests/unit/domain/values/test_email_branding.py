@@ -21,7 +21,6 @@ PNG, GIF, JPEG = make_png(240, 64), make_gif(240, 64), make_jpeg(240, 64)
 
 
 def fault_of(data: bytes) -> tuple[BrandingFault, str]:
-    """Why an image is not accepted, and the number in it."""
     with pytest.raises(BrandingError) as error:
         parse_logo(data)
     return error.value.fault, error.value.number
@@ -29,13 +28,11 @@ def fault_of(data: bytes) -> tuple[BrandingFault, str]:
 
 @pytest.mark.parametrize(("data", "media_type"), [(PNG, "image/png"), (GIF, "image/gif"), (JPEG, "image/jpeg")])
 def test_logo_is_read_from_its_bytes(data: bytes, media_type: MediaType) -> None:
-    """The type is that of the content, and the size that of the image."""
     assert parse_logo(data) == Logo(data, media_type, 240, 64)
 
 
 @pytest.mark.parametrize("make", [make_png, make_gif, make_jpeg])
 def test_logo_is_accepted_up_to_its_limits(make: Callable[[int, int], bytes]) -> None:
-    """600 pixels wide and 200 high, and not one more; an image without size is none."""
     assert parse_logo(make(600, 200)).width == 600
     assert fault_of(make(601, 1)) == ("logo_pixels", "601 × 1")
     assert fault_of(make(1, 201)) == ("logo_pixels", "1 × 201")
@@ -43,7 +40,6 @@ def test_logo_is_accepted_up_to_its_limits(make: Callable[[int, int], bytes]) ->
 
 
 def test_logo_has_at_most_65_536_bytes() -> None:
-    """One byte more is refused, whatever it is."""
     spare = 65_536 - len(make_png(1, 1, b"x"))
 
     assert len(parse_logo(make_png(1, 1, b"x" * (spare + 1))).data) == 65_536
@@ -55,13 +51,11 @@ def test_logo_has_at_most_65_536_bytes() -> None:
     "data", [b"", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"RIFF\0\0\0\0WEBP", b"\xff\xd8\xff\xd9"]
 )
 def test_logo_of_another_format_is_refused(data: bytes) -> None:
-    """SVG and WebP, and what only begins and ends like an image."""
     assert fault_of(data) == ("logo", "")
 
 
 @pytest.mark.parametrize("data", [PNG, GIF, JPEG])
 def test_cut_logo_is_refused(data: bytes) -> None:
-    """At each length; and nothing may follow it, such as a second file."""
     assert {fault_of(data[:length])[0] for length in range(len(data))} == {"logo"}
     assert fault_of(data + b"<script>") == ("logo", "")
 
@@ -80,7 +74,6 @@ def test_accent_of_another_form_is_refused(text: str) -> None:
     [("#1f5fbf", "#ffffff"), ("#000000", "#ffffff"), ("#ffd400", "#172033"), ("#ffffff", "#172033")],
 )
 def test_accent_has_text_that_is_readable(color: str, text: str) -> None:
-    """White text on dark colors, dark text on light ones."""
     assert parse_accent(f" {color.upper()} ") == color
     assert text_color_on(color) == text
     assert contrast(color, text) >= CONTRAST_MIN
@@ -88,7 +81,6 @@ def test_accent_has_text_that_is_readable(color: str, text: str) -> None:
 
 @pytest.mark.parametrize(("color", "number"), [("#e0527a", "4.38"), ("#808080", "4.11")])
 def test_accent_without_readable_text_is_refused(color: str, number: str) -> None:
-    """Neither white nor dark text has the contrast; the error says how much it has."""
     with pytest.raises(BrandingError, match=rf"has a contrast of {number} with white or dark text") as error:
         parse_accent(color)
 
@@ -96,7 +88,6 @@ def test_accent_without_readable_text_is_refused(color: str, number: str) -> Non
 
 
 def test_contrast_is_that_of_the_standard() -> None:
-    """Black on white, and a color with itself."""
     assert round(contrast("#000000", "#ffffff"), 2) == round(contrast("#ffffff", "#000000"), 2) == 21
     assert contrast("#777777", "#777777") == 1
     assert round(contrast("#767676", "#ffffff"), 2) == 4.54

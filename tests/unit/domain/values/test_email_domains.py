@@ -34,7 +34,6 @@ from domain.values.identifiers import EmailAddress
     ],
 )
 def test_domains_have_one_normal_form(typed: str, normal: str) -> None:
-    """Sorted, each once, in lower case, as A-labels."""
     assert parse_domains(typed) == normal
     assert is_domain_set(normal)
     assert join_domains(split_domains(parse_domains(typed))) == normal
@@ -92,7 +91,6 @@ def test_mistake_is_refused_by_its_kind(typed: str, fault: DomainFault) -> None:
 def test_names_cover_exactly_their_domains(
     allowed: str | None, denied: str | None, admitted: list[str], refused: list[str]
 ) -> None:
-    """A name is itself, a name with a star is all below it, and a denied one takes precedence."""
     sets = [None if names is None else parse_domains(names) for names in (allowed, denied)]
 
     assert [domain for domain in [*admitted, *refused] if admits_domain(domain, *sets)] == admitted
@@ -130,7 +128,6 @@ def test_useless_name_admits_no_domain(allowed: str, denied: str, domain: str) -
 
 
 def test_domain_is_compared_as_addresses_write_it() -> None:
-    """Both go through the same normal form."""
     address = EmailAddress.parse("Li.Wei@BÜCHER.example")
 
     assert address.domain == "xn--bcher-kva.example"

@@ -10,7 +10,6 @@ from domain.values.group_name import NAME_LENGTH_MAX, checked_group, group_name_
     ["", "design", "设计 2026", "Team @ Berlin", "@all", "a@b", "x" * NAME_LENGTH_MAX, "T6Z7-Z16G-K5WA-XPK1-1EX4"],
 )
 def test_name(name: str) -> None:
-    """One line of any script."""
     assert group_name_error(name) is None
 
 
@@ -32,7 +31,6 @@ def test_no_name(name: str, fault: str) -> None:
 
 
 def test_name_is_checked_with_a_sentence_that_says_why() -> None:
-    """The caller may show it."""
     assert checked_group("design") == "design"
     with pytest.raises(ValueError, match=r"^a group's name is stored in events, where no redeem code may be$"):
         checked_group("T6Z7-Z16G-K5WA-XPK1-1EX3")

@@ -44,13 +44,11 @@ NATIVE = "MCM1PRY5KC9WVE1AS4PD"
     ],
 )
 def test_spellings_of_a_code_share_one_form(typed: str, normal: str) -> None:
-    """All spellings of a code lead to the same digest."""
     assert normalize_code(typed) == normal
 
 
 @pytest.mark.parametrize("typed", ["", " ", "---", "x" * 65, "a\x00b", "a\nb", "a\u200bb", "\ud800", "x" * 10_000])
 def test_text_that_is_not_a_code_is_malformed(typed: str) -> None:
-    """Empty, too long or with control characters: malformed, whatever system it may be from."""
     with pytest.raises(MalformedCodeError):
         normalize_code(typed)
 
@@ -58,7 +56,6 @@ def test_text_that_is_not_a_code_is_malformed(typed: str) -> None:
 @given(st.text(max_size=70))
 @example("E \u0304")
 def test_normal_form_is_its_own_normal_form(typed: str) -> None:
-    """Normalizing twice changes nothing more."""
     try:
         normal = normalize_code(typed)
     except MalformedCodeError:
@@ -87,20 +84,17 @@ def test_code_behind_a_prefix_may_be_stored_with_folded_characters(
 
 
 def test_typed_code_of_the_greatest_length_is_read() -> None:
-    """Spaces do not count into the code itself; one character more is not read at all."""
     assert normalize_code("A" + " " * (TYPED_LENGTH_MAX - 1)) == "A"
     with pytest.raises(MalformedCodeError):
         normalize_code("A" + " " * TYPED_LENGTH_MAX)
 
 
 def test_spaces_and_dashes_of_other_scripts_are_left_out() -> None:
-    """A no-break space, those of Chinese and Ogham, and two kinds of dashes."""
     assert normalize_code("新\u00a0年\u3000快\u2013乐\u2014\u1680A") == "新年快乐A"
 
 
 @given(st.integers())
 def test_drawn_codes_are_native_and_read_back(seed: int) -> None:
-    """A drawn code has its check character, and is the same however it is shown or mistyped."""
     code = generate_code(random.Random(seed))
 
     assert is_native(code)
@@ -133,7 +127,6 @@ def test_one_wrong_character_is_noticed() -> None:
     ],
 )
 def test_address_has_one_normal_form(typed: str, normal: str) -> None:
-    """Who a person is does not depend on how they typed it."""
     assert EmailAddress.parse(typed).normal == normal
 
 
@@ -200,7 +193,6 @@ def test_text_that_is_not_one_email_address_is_malformed(typed: str) -> None:
 
 @given(st.text(max_size=80))
 def test_any_text_is_an_address_or_malformed(typed: str) -> None:
-    """No input raises anything else, and a normal form is its own normal form."""
     try:
         address = EmailAddress.parse(typed)
     except MalformedEmailError:
@@ -226,7 +218,6 @@ _ODD = st.sampled_from(["", " ", ".", "..", "-", "ü", "xn--", "@", "\u212a", "\
 @example("A.b+c@XN--80ak6aa92e.com")
 @example(f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.com")
 def test_fast_path_of_an_address_equals_the_full_one(typed: str) -> None:
-    """Whatever is typed: the same address, or no address either way."""
     assert _read(EmailAddress.parse, typed) == _read(EmailAddress._parse_any, typed)
 
 
@@ -240,5 +231,4 @@ def test_fast_path_of_an_address_equals_the_full_one(typed: str) -> None:
     ],
 )
 def test_native_code_is_shown_in_groups_behind_its_prefix(normal: str, shown: str) -> None:
-    """A code of another system is shown as it is stored."""
     assert format_code(normal) == shown

@@ -12,7 +12,6 @@ from domain.values.keyed_hash import KeyedHash
 
 @given(key=st.binary(max_size=64), texts=st.lists(st.binary(max_size=200), min_size=1, max_size=3))
 def test_keyed_hash_equals_hmac_for_each_text(key: bytes, texts: list[bytes]) -> None:
-    """One object digests any number of texts."""
     keyed = KeyedHash(key)
 
     assert [keyed.digest(text) for text in texts] == [hmac.digest(key, text, hashlib.sha256) for text in texts]

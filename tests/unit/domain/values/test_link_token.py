@@ -44,7 +44,6 @@ def test_token_leads_back_to_its_delivery() -> None:
     ],
 )
 def test_forged_token_leads_nowhere(token: str) -> None:
-    """Any change makes it invalid, and no text raises."""
     assert read_token(b"secret", token) is None
 
 
@@ -65,13 +64,11 @@ def test_forged_correction_token_leads_nowhere(token: str) -> None:
 
 
 def test_another_secret_reads_nothing() -> None:
-    """The secret is what makes a token."""
     assert read_token(b"other", TOKEN) is None
 
 
 @pytest.mark.parametrize("group", [None, "red", "组" * 200])
 def test_opt_out_token_leads_back_to_recipient_and_group(group: str | None) -> None:
-    """The same on every attempt, for any name that a group may have."""
     ref = OptOutRef(UUID(int=7), group)
     token = opt_out_token(b"secret", ref)
 
@@ -81,7 +78,6 @@ def test_opt_out_token_leads_back_to_recipient_and_group(group: str | None) -> N
 
 
 def test_opt_out_token_and_other_tokens_are_not_interchangeable() -> None:
-    """Neither of another recipient or group, nor of another purpose, nor cut."""
     ref = OptOutRef(UUID(int=7), "red")
     token = opt_out_token(b"secret", ref)
     others = ["", "A", "A" * 20, token[:-1], token + "A", TOKEN, correction_token(b"secret", ref.recipient_id)]

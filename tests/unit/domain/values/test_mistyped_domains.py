@@ -50,12 +50,10 @@ digits, universities, employers, and companies whose names are one character awa
     ("typed", "meant"), [(typed, meant) for meant, texts in MISTYPED.items() for typed in texts.split()]
 )
 def test_mistyped_domain_is_traced_to_its_provider(typed: str, meant: str) -> None:
-    """One error in the name, in the ending, or in both."""
     assert suggest_domain(typed) == meant
 
 
 def test_no_real_domain_is_asked_about() -> None:
-    """None of these, nor a provider itself."""
     domains = REAL.split()
     questioned = {domain: meant for domain in (*domains, *PROVIDERS) if (meant := suggest_domain(domain))}
 
@@ -64,7 +62,6 @@ def test_no_real_domain_is_asked_about() -> None:
 
 
 def test_each_exception_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without its row it would be asked about."""
     neighbors = USED_NEIGHBORS
     monkeypatch.setattr(mistyped_domains, "USED_NEIGHBORS", frozenset())
 
@@ -82,5 +79,4 @@ def test_each_exception_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_suggested_address_keeps_its_local_part(typed: str, suggested: str | None) -> None:
-    """As typed; what is not an address is left to the parser."""
     assert suggest_address(typed) == suggested

@@ -9,7 +9,6 @@ from domain.values.number_bounds import DURATION_PATTERN, DurationError, format_
 
 @pytest.mark.parametrize(("typed", "days"), [("P1D", 1), ("P7D", 7), ("P2W", 14), ("P36500D", 36_500)])
 def test_days_and_weeks_are_read(typed: str, days: int) -> None:
-    """Both as days."""
     assert parse_days(typed) == days
     assert parse_days(format_days(days)) == days
 

@@ -32,7 +32,6 @@ FULL_WIDTH: Final = "".join(chr(ord(character) + 0xFEE0) for character in SHOWN)
     ],
 )
 def test_code_is_among_the_candidates_of_a_text(typed: str) -> None:
-    """Whatever is around it."""
     assert NATIVE in list_pasted_codes(typed)
 
 
@@ -52,7 +51,6 @@ def test_code_is_among_the_candidates_of_a_text(typed: str) -> None:
     ],
 )
 def test_text_that_is_a_code_alone_is_left_as_it_is(typed: str) -> None:
-    """Nothing is looked up for it."""
     assert list_pasted_codes(typed) == [typed]
 
 
@@ -80,7 +78,6 @@ def test_legacy_code_is_what_follows_its_label(typed: str, code: str) -> None:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_number_of_candidates_is_bounded(seed: int) -> None:
-    """For the longest text, whatever it is."""
     draw = random.Random(seed)
     text = "".join(draw.choices("0123456789ABCDEFGHJKMNPQRSTVWXYZ-码: ", k=TYPED_LENGTH_MAX))
 

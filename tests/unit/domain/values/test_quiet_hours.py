@@ -25,7 +25,6 @@ NIGHT, NOON = "22:00-08:00 Europe/Berlin", "12:00-13:30 Asia/Shanghai"
     ],
 )
 def test_quiet_hours_are_two_times_and_a_known_time_zone(text: str, *, is_valid: bool) -> None:
-    """In one form; names of folders and paths are not time zones."""
     assert is_quiet_hours(text) is is_valid
 
 

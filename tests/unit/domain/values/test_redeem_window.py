@@ -21,12 +21,10 @@ FIRST, SECOND, THIRD = (datetime(2026, 12, day, tzinfo=UTC) for day in (1, 12, 2
 def test_intersection_has_the_later_start_and_the_earlier_end(
     code: RedeemWindow, campaign: RedeemWindow, both: RedeemWindow
 ) -> None:
-    """In either order."""
     assert [code.intersect(campaign), campaign.intersect(code)] == [both, both]
 
 
 def test_start_is_left_out_once_it_has_passed() -> None:
-    """From its time on; the end stays."""
     window = RedeemWindow(SECOND, THIRD)
 
     assert [window.without_past_start(at) for at in (FIRST, SECOND, THIRD)] == [

@@ -36,7 +36,6 @@ def test_spellings_exchange_each_look_alike_and_stay_bounded() -> None:
     ],
 )
 def test_one_error_in_a_native_code_is_corrected(typed: str) -> None:
-    """Wrong, missing, extra, swapped; few other codes fit."""
     corrected = list_corrected_codes(typed)
 
     assert NATIVE in corrected
@@ -48,7 +47,6 @@ def test_one_error_in_a_native_code_is_corrected(typed: str) -> None:
     "typed", [NATIVE[:5] + NATIVE[6:], f"{NATIVE[:5]}Q{NATIVE[5:]}", NATIVE[1] + NATIVE[0] + NATIVE[2:]]
 )
 def test_error_behind_a_prefix_is_corrected(prefix: str, typed: str) -> None:
-    """The prefix stays as it was typed."""
     corrected = list_corrected_codes(prefix + typed)
 
     assert prefix + NATIVE in corrected
@@ -56,7 +54,6 @@ def test_error_behind_a_prefix_is_corrected(prefix: str, typed: str) -> None:
 
 
 def test_parts_of_codes_match_by_whole_groups_only() -> None:
-    """A character more than a known group tells nothing, wherever it stands."""
     groups = split_groups(NATIVE)
 
     assert has_groups(NATIVE, NATIVE[4:12])
@@ -82,5 +79,4 @@ def test_parts_of_codes_match_by_whole_groups_only() -> None:
     ],
 )
 def test_domains_are_similar_up_to_two_errors(typed: str, domain: str, *, is_similar: bool) -> None:
-    """A swap is one error."""
     assert is_similar_domain(typed, domain) is is_similar

@@ -28,7 +28,6 @@ def test_recorded_trace_id_has_a_prefix_that_callers_cannot_use(prefix: str) -> 
 
 @pytest.mark.parametrize("text", ["", "x" * 16, "0" * 15, "0" * 65, "0" * 16 + "\n", "form:li.wei", "FORM:" + "0" * 16])
 def test_trace_id_is_refused_in_any_other_form(text: str) -> None:
-    """A line feed after it too."""
     assert (is_trace_id(text), outside_trace_id(text)) == (False, None)
 
 

@@ -9,18 +9,15 @@ from domain.values.wait import STEPS_MAX, Wait
 
 @pytest.mark.parametrize(("failures", "seconds"), [(1, 5), (2, 10), (3, 20), (6, 160), (7, 300), (10**6, 300)])
 def test_wait_is_multiplied_up_to_its_bound(failures: int, seconds: float) -> None:
-    """Also where the product would exceed every number."""
     assert Wait(5.0, 2.0, 300.0).after(failures) == timedelta(seconds=seconds)
 
 
 def test_wait_without_a_factor_grows_by_the_first_one() -> None:
-    """One minute, two minutes, and so on; a factor of 1 leaves it the same."""
     assert [Wait(60.0).after(failures).total_seconds() for failures in (1, 2, 5)] == [60, 120, 300]
     assert [Wait(60.0, 1.0).after(failures).total_seconds() for failures in (1, 2, 5)] == [60, 60, 60]
 
 
 def test_jitter_is_added_to_the_bounded_wait() -> None:
-    """A share of it, by a number from 0 to 1."""
     wait = Wait(5.0, 2.0, 300.0, jitter=0.25)
 
     assert wait.after(2, chance=0.5) == timedelta(seconds=10 * 1.125)

@@ -15,7 +15,6 @@ WEBHOOKS = CloudEventSource.webhooks_of("https://codes.example.com")
 
 
 def test_envelope_is_read_by_the_library_of_the_specification() -> None:
-    """Attributes and data, about a code and about a campaign."""
     wrapped = FEED.wrap_stored("UseReserved", (STREAM, 128), AT, {"version": 4}, is_of_campaign=False)
     event = JSONFormat().read(None, orjson.dumps(wrapped))
 
@@ -60,7 +59,6 @@ def test_sequence_has_the_order_of_positions_as_text() -> None:
 
 
 def test_message_about_no_event_has_no_place_in_the_log() -> None:
-    """Its id is that of the message."""
     wrapped = WEBHOOKS.wrap("webhook.test", "msg_1", AT, {"type": "webhook.test"})
 
     assert wrapped.keys().isdisjoint({"subject", "sequence"})

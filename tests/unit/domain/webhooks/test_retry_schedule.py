@@ -14,7 +14,6 @@ ASKED = st.none() | st.floats(-10, 1e9)
 
 
 def attempt_times(chance: float) -> list[datetime]:
-    """All attempts at a message that is never accepted."""
     times = [START]
     while (again := next_try(START, times[-1], len(times), chance, None)) is not None:
         times.append(again)
@@ -22,7 +21,6 @@ def attempt_times(chance: float) -> list[datetime]:
 
 
 def test_message_is_attempted_for_three_days() -> None:
-    """Soon at first; the last try is three days after the first."""
     times = attempt_times(0.0)
 
     waits = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
@@ -34,7 +32,6 @@ def test_message_is_attempted_for_three_days() -> None:
 
 @given(CHANCES)
 def test_jitter_only_spreads(chance: float) -> None:
-    """By a quarter at most, and never beyond the end."""
     times = attempt_times(chance)
 
     assert times[1] - START <= timedelta(seconds=5 * 1.25)
@@ -44,7 +41,6 @@ def test_jitter_only_spreads(chance: float) -> None:
 
 @given(st.integers(1, 10**6), CHANCES, ASKED)
 def test_requested_wait_is_bounded_by_a_day(attempts: int, chance: float, asked_s: float | None) -> None:
-    """Never sooner than without, never later than three days after the first try."""
     plain = next_try(START, START, attempts, chance, None)
     asked = next_try(START, START, attempts, chance, asked_s)
 
@@ -76,7 +72,6 @@ def test_next_try_is_exact() -> None:
 
 
 def test_last_try_is_at_the_end_of_the_window() -> None:
-    """A failure at the end is final, one just before it is not."""
     end = START + RETRY_WINDOW
     tick = timedelta(microseconds=1)
 

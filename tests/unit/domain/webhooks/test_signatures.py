@@ -19,7 +19,6 @@ BODY = '{"type":"invite.accepted","text":"您好"}'.encode()
 
 
 def signed(secret: str = SECRET, message_id: str = "msg_1", at: datetime = NOW, body: bytes = BODY) -> SignatureHeaders:
-    """As the other side signs."""
     return SignatureHeaders(message_id, str(int(at.timestamp())), Webhook(secret).sign(message_id, at, body.decode()))
 
 
@@ -32,7 +31,6 @@ def test_package_of_the_standard_verifies_our_signature(raw: bytes, text: str) -
 
 
 def test_example_of_the_webhook_guide_verifies_our_signature() -> None:
-    """It rejects a message whose body was changed."""
     guide = (Path(__file__).parents[4] / "docs/how-to/webhooks.md").read_text("utf-8")
     example: dict[str, Callable[[str, dict[str, str], bytes], object]] = {}
     exec(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)[0], example)  # noqa: S102 - the guide's own code
@@ -45,7 +43,6 @@ def test_example_of_the_webhook_guide_verifies_our_signature() -> None:
 
 @pytest.mark.parametrize("secret", [SECRET, OLDER])
 def test_report_with_a_valid_secret_is_taken(secret: str) -> None:
-    """The one before the newest too, for as long as it is valid."""
     assert verification_error([SECRET, OLDER], signed(secret), BODY, NOW) is None
 
 
@@ -70,13 +67,11 @@ def test_one_of_several_signatures_is_enough() -> None:
     ids=["secret", "body", "id", "time", "short", "too-many"],
 )
 def test_other_signatures_are_refused(message: SignatureHeaders, body: bytes) -> None:
-    """Each part is under the signature."""
     assert verification_error([SECRET, OLDER], message, body, NOW) == "forged"
 
 
 @pytest.mark.parametrize(("seconds", "fault"), [(-310, "stale"), (-290, None), (290, None), (310, "stale")])
 def test_time_may_be_five_minutes_off(seconds: int, fault: str | None) -> None:
-    """Either way; only a signed message is reported as stale."""
     assert verification_error([SECRET], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == fault
     assert verification_error([OTHER], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == "forged"
 
@@ -105,12 +100,10 @@ def test_contradicting_fields_are_malformed(message: SignatureHeaders) -> None:
 
 
 def test_headers_are_found_by_their_names() -> None:
-    """What is missing is empty."""
     assert SignatureHeaders.of({"webhook-id": "a", "webhook-timestamp": "1"}) == SignatureHeaders("a", "1", "")
 
 
 def test_signature_is_valid_until_the_last_second_of_its_tolerance() -> None:
-    """On both sides of now, by headers that are read by their names."""
     secret, at = secret_text(b"s" * 32), datetime(2026, 11, 24, 12, tzinfo=UTC)
     signed = SignatureHeaders.of(sign([secret], "m_1", at, b"{}"))
     second, tolerance = timedelta(seconds=1), timedelta(seconds=TOLERANCE_S)
@@ -123,7 +116,6 @@ def test_signature_is_valid_until_the_last_second_of_its_tolerance() -> None:
 
 
 def test_message_is_signed_once_by_each_valid_secret() -> None:
-    """Whichever of them the receiver knows, the signature is one of those between the spaces."""
     headers = SignatureHeaders.of(sign([SECRET, OLDER], "evt_1", NOW, BODY))
 
     assert headers.signatures == f"{signed(SECRET, 'evt_1').signatures} {signed(OLDER, 'evt_1').signatures}"

@@ -21,12 +21,10 @@ OURS = (ip_network("10.7.0.0/16"), ip_network("fd00:7::/32"))
     ],
 )
 def test_public_address_is_a_target(url: str, expected: Target) -> None:
-    """By name or by number, with its path and query."""
     assert Target.parse(url) == expected
 
 
 def test_target_is_described_by_host_and_port() -> None:
-    """As the Host header names it: the usual port is left out, an address of IPv6 gets its brackets back."""
     assert Target.parse("https://hooks.example.com:8443/s3cret").authority == "hooks.example.com:8443"
     assert Target.parse("https://hooks.example.com:443/").authority == "hooks.example.com"
     assert Target.parse("https://[2606:4700::1111]/x").authority == "[2606:4700::1111]"
@@ -82,7 +80,6 @@ def test_target_is_described_by_host_and_port() -> None:
     ],
 )
 def test_everything_else_is_refused_for_its_reason(url: str, fault: str) -> None:
-    """The page says what to write instead."""
     with pytest.raises(TargetError) as refused:
         Target.parse(url)
 
@@ -118,13 +115,11 @@ def test_public_addresses_are_reached_by_https_alone(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["10.7.1.1", "::ffff:10.7.1.1", "fd00:7::1"])
 def test_allowed_network_is_reached_by_http_too(text: str) -> None:
-    """The operator named it."""
     assert may_reach(ip_address(text), "http", OURS)
     assert may_reach(ip_address(text), "https", OURS)
 
 
 def test_neighbor_of_an_allowed_network_is_not() -> None:
-    """Only what was named."""
     assert not may_reach(ip_address("10.8.0.1"), "https", OURS)
     with pytest.raises(TargetError):
         Target.parse("http://10.8.0.1/", OURS)
@@ -157,7 +152,6 @@ def test_target_has_exactly_the_parts_of_its_url(url: str, host: str, port: int,
 
 
 def test_url_of_the_longest_length_is_a_target() -> None:
-    """One character more is none."""
     base = "https://team.example/"
     longest = base + "a" * (URL_LENGTH_MAX - len(base))
 
@@ -177,5 +171,4 @@ def test_url_of_the_longest_length_is_a_target() -> None:
     ],
 )
 def test_authority_names_a_port_that_is_not_the_usual_one(url: str, authority: str) -> None:
-    """As in the Host header."""
     assert Target.parse(url).authority == authority

@@ -19,7 +19,6 @@ NEVER = Rejected(server="team:443", reason="message_refused", final=True)
 
 
 def own_system(**about: object) -> Scenario:
-    """A code of a group whose invitations go to a system of its own."""
     return Scenario(group="TEAM", channel="webhook", **about)  # type: ignore[arg-type]  # fields of a scenario
 
 
@@ -35,7 +34,6 @@ def removal(scenario: Scenario, reservation_id: UUID) -> tuple[str | None, str |
 
 
 def test_correcting_a_sent_use_ends_its_access_in_the_same_commit() -> None:
-    """The channel is asked at once, and the second invitation is not: it waits."""
     scenario = own_system()
     wrong = scenario.sent("ly")
 
@@ -53,7 +51,6 @@ def test_correcting_a_sent_use_ends_its_access_in_the_same_commit() -> None:
 
 
 def test_second_invitation_is_released_when_the_channel_removed_the_first() -> None:
-    """With a deadline of its own from then on, in the commit that records the channel's answer."""
     scenario = own_system()
     wrong = scenario.sent("ly")
     right = corrected(scenario, wrong)
@@ -71,7 +68,6 @@ def test_second_invitation_is_released_when_the_channel_removed_the_first() -> N
 
 @pytest.mark.parametrize("end", ["callback", "resolved", "only told"])
 def test_second_invitation_is_released_however_the_first_is_settled(end: str) -> None:
-    """The group's external system reports it, staff removed it manually, or the group has gone back to email."""
     scenario = own_system()
     wrong = scenario.sent("ly")
     right = corrected(scenario, wrong)
@@ -90,7 +86,6 @@ def test_second_invitation_is_released_however_the_first_is_settled(end: str) ->
 
 
 def test_removal_that_is_retried_keeps_the_second_invitation_waiting() -> None:
-    """A case, and staff let the channel be asked again: only its yes releases."""
     scenario = own_system()
     wrong = scenario.sent("ly")
     right = corrected(scenario, wrong)
@@ -118,7 +113,6 @@ def test_waiting_for_a_removal_outlasts_the_deadline() -> None:
 
 
 def test_staff_may_cancel_a_reservation_that_waits_for_a_removal() -> None:
-    """The removal continues; nothing is released afterwards."""
     scenario = own_system()
     wrong = scenario.sent("ly")
     right = corrected(scenario, wrong)
@@ -155,7 +149,6 @@ def test_mail_alone_delays_no_second_invitation() -> None:
 
 
 def test_correction_ends_no_access_that_was_never_requested() -> None:
-    """No attempt, or only refused ones: no recipient has an invitation."""
     scenario = own_system()
     wrong = scenario.reserved("ly")
     scenario.attempt(wrong, BUSY)
@@ -213,7 +206,6 @@ def test_refund_that_ends_no_access_elsewhere_says_nothing_of_one(refund: str) -
 
 
 def test_late_success_that_stays_refunded_ends_the_external_access() -> None:
-    """It deferred the invitation, gave it all the same, and by now another recipient has the use."""
     scenario = own_system(bound=False)
     reservation_id = scenario.reserved("ly")
     scenario.attempt(reservation_id, REFUSED)
@@ -247,7 +239,6 @@ def test_success_after_the_end_takes_nothing_and_is_notified_of_the_end_again(*,
 
 
 def test_repeated_success_after_a_correction_is_notified_of_the_end_again() -> None:
-    """The first attempt stalled with an unknown outcome, the second one counted, then the address was corrected."""
     scenario = own_system()
     reservation_id = scenario.reserved("ly")
     scenario.attempt(reservation_id, LOST)
@@ -263,7 +254,6 @@ def test_repeated_success_after_a_correction_is_notified_of_the_end_again() -> N
 
 
 def test_system_may_report_the_removal_of_an_unsent_invitation() -> None:
-    """It is waited for, so its report ends it."""
     scenario = own_system()
     reservation_id = scenario.parked("ly")
     done(scenario.resolve(reservation_id, "refunded"))
@@ -274,7 +264,6 @@ def test_system_may_report_the_removal_of_an_unsent_invitation() -> None:
 
 
 def test_unknown_rebind_that_is_refunded_is_ended_where_it_was_asked_for() -> None:
-    """The access itself stays where it was."""
     scenario = own_system()
     former = scenario.sent("ly")
     moved = next(iter(_rebinds(scenario, former)))
@@ -318,7 +307,6 @@ def test_correction_records_the_lease_that_lapsed_before_it() -> None:
 
 
 def test_refused_correction_records_the_lapsed_lease_too() -> None:
-    """A person may not resolve an unknown; that it is one is recorded all the same."""
     scenario = own_system()
     reservation_id = scenario.reserved("ly")
     scenario.claim(reservation_id)
@@ -351,7 +339,6 @@ def test_refund_records_the_lease_that_lapsed_before_it() -> None:
 
 
 def test_staff_may_leave_external_access_of_a_refunded_use() -> None:
-    """Then the case ends alone, and the access is not removed."""
     scenario = own_system(bound=False)
     reservation_id = scenario.reserved("ly")
     scenario.attempt(reservation_id, REFUSED)

@@ -20,14 +20,12 @@ from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, START, Scen
 
 
 def make_scenario(**more: Any) -> Scenario:
-    """A code of the red group with three uses, whose access ends after 30 days."""
     return Scenario(**{"max_uses": 3, "group": "red", "validity_days": 30, **more})
 
 
 def ask(
     scenario: Scenario, group: str = "blue", person: str = "li", code: bytes = b"code", token_of: UUID | None = None
 ) -> Result:
-    """A person asks to move the access of a reservation: of their newest use, unless another is named."""
     return scenario.run(
         RequestRebind(
             context=scenario.context("person"),
@@ -42,7 +40,6 @@ def ask(
 
 
 def by_staff(scenario: Scenario, reservation_id: UUID, group: str = "blue") -> Result:
-    """Staff move an access."""
     return scenario.run(
         RebindReservation(
             context=scenario.context("staff", "s1"),
@@ -59,13 +56,11 @@ def asked(scenario: Scenario, group: str = "blue") -> UUID:
 
 
 def why(result: Result) -> str:
-    """Why it can't be moved."""
     assert isinstance(result, RebindNotPossible), result
     return result.why
 
 
 def test_rebind_reserves_no_use_and_waits_like_any_reservation() -> None:
-    """One event, which names what it moves; the balance stays."""
     scenario = make_scenario()
     former = scenario.sent()
     rebind = asked(scenario)
@@ -79,7 +74,6 @@ def test_rebind_reserves_no_use_and_waits_like_any_reservation() -> None:
 
 
 def test_former_access_ends_when_the_new_invitation_is_sent_not_earlier() -> None:
-    """Through failures and doubts it stands; with the success, in the same commit, it ends."""
     scenario = make_scenario()
     former = scenario.sent()
     rebind = asked(scenario)
@@ -97,7 +91,6 @@ def test_former_access_ends_when_the_new_invitation_is_sent_not_earlier() -> Non
 
 
 def test_end_does_not_move() -> None:
-    """It is that of the first activation, however late it was moved."""
     scenario = make_scenario()
     former = scenario.sent()
     scenario.passes(86_400 * 10)
@@ -113,7 +106,6 @@ def test_end_does_not_move() -> None:
 
 @pytest.mark.parametrize("how", ["refused", "deadline"])
 def test_failed_rebind_returns_the_move_and_no_use(how: str) -> None:
-    """A refund of kind rebind; then it can be asked for again."""
     scenario = make_scenario()
     former = scenario.sent()
     rebind = asked(scenario)
@@ -132,7 +124,6 @@ def test_failed_rebind_returns_the_move_and_no_use(how: str) -> None:
 
 
 def test_same_request_gives_the_same_rebind() -> None:
-    """While it is under way, whatever group is named; and after it, for the same group."""
     scenario = make_scenario()
     scenario.sent()
     rebind = asked(scenario)
@@ -164,7 +155,6 @@ def test_lost_answer_begins_no_second_one() -> None:
 
 
 def test_lost_answer_to_staff_begins_no_second_one() -> None:
-    """Not even if the first was refunded in the meantime."""
     scenario = make_scenario()
     command = RebindReservation(
         context=scenario.context("staff", "s1"),
@@ -185,7 +175,6 @@ def test_lost_answer_to_staff_begins_no_second_one() -> None:
 
 
 def test_overdue_one_does_not_need_the_sweep() -> None:
-    """The next request gives it back and begins again, in one commit."""
     scenario = make_scenario()
     scenario.sent()
     first = asked(scenario)
@@ -197,7 +186,6 @@ def test_overdue_one_does_not_need_the_sweep() -> None:
 
 
 def test_once_is_enough_for_a_person_and_staff_may_more() -> None:
-    """The limit is the code's, else the policy's; what was refunded does not count."""
     scenario = make_scenario()
     scenario.sent()
     rebind = asked(scenario)
@@ -215,7 +203,6 @@ def test_once_is_enough_for_a_person_and_staff_may_more() -> None:
 
 
 def test_there_is_a_time_for_it() -> None:
-    """Fifteen days from the activation; staff may later."""
     scenario = make_scenario()
     scenario.sent()
     scenario.passes(86_400 * 15)
@@ -229,7 +216,6 @@ def test_there_is_a_time_for_it() -> None:
 
 
 def test_rebind_refusals_come_in_order() -> None:
-    """Unknown code, nothing sent, the same group, revoked, paused, over."""
     scenario = make_scenario()
     assert refusal(ask(scenario, code=b"other")) == "CODE_INVALID"
     scenario.reserved()
@@ -269,7 +255,6 @@ def test_rebind_by_a_person_needs_the_token_of_the_access() -> None:
 
 
 def test_rebind_by_a_person_moves_the_access_that_the_token_is_of() -> None:
-    """Not whichever is newest; and the token still covers the access after it was moved on."""
     scenario = make_scenario(rebinds_max=2)
     first = scenario.sent()
     scenario.sent(again=first)
@@ -291,7 +276,6 @@ def test_code_that_expired_still_lets_its_people_move() -> None:
 
 
 def test_rebind_that_is_unsent_when_the_access_ends_is_refunded() -> None:
-    """Its deadline is the end at the latest, whatever a channel asks for; once with an unknown outcome it is a case."""
     scenario = make_scenario(validity_days=1, policy=Policy(reservation_ttl_s=86_400))
     scenario.sent()
     scenario.passes(80_000)
@@ -315,7 +299,6 @@ def test_rebind_that_is_unsent_when_the_access_ends_is_refunded() -> None:
 
 
 def test_rebind_is_nobodys_free_use() -> None:
-    """Overdue or refunded, it makes no room for another person on a full code."""
     scenario = make_scenario(max_uses=1, bound=False)
     scenario.sent()
     asked(scenario)
@@ -325,7 +308,6 @@ def test_rebind_is_nobodys_free_use() -> None:
 
 
 def test_redeeming_gives_the_use_and_not_the_rebind() -> None:
-    """The person's use is what it was."""
     scenario = make_scenario()
     former = scenario.sent()
     asked(scenario)
@@ -347,7 +329,6 @@ def test_access_is_not_refunded_while_it_is_being_moved() -> None:
 
 
 def test_moved_access_is_removed_where_it_is() -> None:
-    """The former reservation has none any more, and its link leads nowhere."""
     scenario = make_scenario()
     former = scenario.sent()
     rebind = asked(scenario)
@@ -363,7 +344,6 @@ def test_moved_access_is_removed_where_it_is() -> None:
 
 
 def test_late_success_moves_after_all_if_there_is_something_to_move() -> None:
-    """Refunded and sent all the same: the access is moved, unless it was moved elsewhere or is over."""
     scenario = make_scenario()
     former = scenario.sent()
     rebind = asked(scenario)
@@ -385,7 +365,6 @@ def test_late_success_moves_after_all_if_there_is_something_to_move() -> None:
 
 
 def test_revocation_refunds_the_use() -> None:
-    """A revoked code sends nothing."""
     scenario = make_scenario()
     scenario.sent()
     rebind = asked(scenario)
@@ -396,7 +375,6 @@ def test_revocation_refunds_the_use() -> None:
 
 
 def test_access_that_was_withdrawn_is_not_moved() -> None:
-    """The group's external system removed it; that it has not expired makes no difference."""
     scenario = make_scenario()
     former = scenario.sent()
     done(scenario.removed(former))
@@ -406,7 +384,6 @@ def test_access_that_was_withdrawn_is_not_moved() -> None:
 
 
 def ask_without_token(scenario: Scenario) -> Result:
-    """Staff ask by code and email address, so all reservations of the person are looked at."""
     return scenario.run(
         RequestRebind(
             context=scenario.context("staff", "s1"),
@@ -420,7 +397,6 @@ def ask_without_token(scenario: Scenario) -> Result:
 
 
 def test_rebind_moves_the_newest_active_access() -> None:
-    """A newer use whose access was withdrawn is not chosen while an older one is active."""
     scenario = make_scenario()
     older = scenario.sent()
     done(scenario.removed(scenario.sent(again=older)))
@@ -429,7 +405,6 @@ def test_rebind_moves_the_newest_active_access() -> None:
 
 
 def test_rebind_is_refused_for_the_newest_access_that_was_sent() -> None:
-    """A newer use that was refunded gave none, so the refusal is about the older one."""
     scenario = make_scenario()
     older = scenario.sent()
     scenario.refund(scenario.reserved(again=older))
@@ -439,7 +414,6 @@ def test_rebind_is_refused_for_the_newest_access_that_was_sent() -> None:
 
 
 def test_rebind_that_staff_count_as_sent_ends_the_former_access() -> None:
-    """Its outcome was unknown and not parked yet, so the case that is opened first comes before it."""
     scenario = make_scenario()
     former = scenario.sent()
     rebind = asked(scenario)
@@ -471,7 +445,6 @@ def test_end_of_the_former_access_carries_the_batch_of_the_rebind() -> None:
 
 
 def test_channel_defers_a_rebind_until_the_access_expires_at_the_latest() -> None:
-    """Its deadline is the end of the access; a deferral up to that end is a failure."""
     scenario = make_scenario(validity_days=1)
     scenario.sent()
     end = START + timedelta(days=1)

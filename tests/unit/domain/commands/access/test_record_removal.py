@@ -13,7 +13,6 @@ from tests.support.ledger.scenario import LOST, REFUSED, Scenario, done, refusal
 
 
 def removed(scenario: Scenario, reservation_id: UUID) -> Result:
-    """A minute passes, and the channel reports a removal that happened before it."""
     scenario.passes(60)
     context = scenario.context("channel", "r1", "c1")
     return scenario.run(
@@ -24,7 +23,6 @@ def removed(scenario: Scenario, reservation_id: UUID) -> Result:
 
 
 def reported(scenario: Scenario, reservation_id: UUID) -> Result:
-    """The channel reports an acceptance."""
     context = scenario.context("channel", "r1", "c1")
     return scenario.run(
         AcceptInvite(
@@ -97,7 +95,6 @@ def test_nothing_sent_nothing_removed() -> None:
 
 
 def test_reported_acceptance_settles_an_unknown_outcome_as_sent() -> None:
-    """As the opened link does; the history says how it became known."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, LOST)

@@ -33,7 +33,6 @@ NEVER = Rejected(server="team", reason="gone", final=True)
 
 
 def make_scenario(validity_days: int | None = 30, **more: object) -> Scenario:
-    """A code whose access ends."""
     return Scenario(validity_days=validity_days, **more)  # type: ignore[arg-type]  # whatever a scenario takes
 
 
@@ -70,7 +69,6 @@ def ended(scenario: Scenario) -> UUID:
 
 
 def test_end_follows_from_the_day_it_was_sent() -> None:
-    """Activated at sent; nothing ends before, and without validity_days nothing ever does."""
     scenario = make_scenario()
     reservation_id = scenario.reserved()
     assert scenario.reservation(reservation_id).access_ends_at is None
@@ -84,7 +82,6 @@ def test_end_follows_from_the_day_it_was_sent() -> None:
 
 
 def test_new_terms_leave_reservations_unchanged() -> None:
-    """The days are those of when it was reserved."""
     scenario = make_scenario(max_uses=2, bound=False)
     reservation_id = scenario.sent()
     scenario.run(ChangeTerms(context=scenario.context("staff"), code_id=scenario.code_id, changes={"validity_days": 1}))
@@ -95,7 +92,6 @@ def test_new_terms_leave_reservations_unchanged() -> None:
 
 
 def test_recipient_is_notified_at_7_3_and_1_days_once_each() -> None:
-    """Asking again changes nothing, and then it ends."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
     notices = []
@@ -120,7 +116,6 @@ def test_only_the_nearest_of_missed_marks_is_announced() -> None:
 
 
 def test_expired_access_is_due_for_removal_immediately() -> None:
-    """It is due until the channel has answered; then never again."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
     assert scenario.reservation(reservation_id).access_due_at == scenario.now
@@ -160,7 +155,6 @@ def test_removal_is_retried_within_bounds(outcome: RemovalOutcome) -> None:
 
 
 def test_removal_without_a_connection_spends_no_attempt() -> None:
-    """It waits twice as long after each, up to an hour; a day after the access ended staff decide."""
     scenario = make_scenario(policy=Policy(removal_attempts_max=2))
     reservation_id = ended(scenario)
     ended_at, waits = scenario.now, []
@@ -179,7 +173,6 @@ def test_removal_without_a_connection_spends_no_attempt() -> None:
 
 
 def test_failed_connection_between_attempts_changes_not_how_many_are_left() -> None:
-    """Those that reach the channel count, and the last of them opens a case."""
     scenario = make_scenario(policy=Policy(removal_attempts_max=2))
     reservation_id = ended(scenario)
 
@@ -189,7 +182,6 @@ def test_failed_connection_between_attempts_changes_not_how_many_are_left() -> N
 
 
 def test_channel_may_defer_a_removal_but_not_without_end() -> None:
-    """Later is later, a day at most."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
     revoked(scenario, reservation_id, RetryLater(server="team", reason="full", wait=timedelta(days=9)))
@@ -208,7 +200,6 @@ def test_answer_that_comes_late_is_dropped_unless_it_is_a_success() -> None:
 
 
 def test_staff_settle_an_access_that_could_not_be_removed() -> None:
-    """By hand, or by letting the machines try on; neither touches the use."""
     scenario = make_scenario(max_uses=2, bound=False)
     first, second = scenario.sent(), scenario.sent("wang")
     scenario.passes(30 * DAY_S)
@@ -247,7 +238,6 @@ def test_resend_of_an_ended_access_is_not_needed(outcome: Outcome) -> None:
 
 
 def test_lease_that_lapses_during_a_case_keeps_no_command_from_settling_it() -> None:
-    """A worker died with a further delivery while the access was being removed without success."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
     scenario.passes(30 * DAY_S - 30)
@@ -270,7 +260,6 @@ def test_lease_that_lapses_during_a_case_keeps_no_command_from_settling_it() -> 
 
 
 def test_failed_removal_opens_another_case() -> None:
-    """It came back (a case), and then its access is over: tried on daily, until the case is free for it."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
     scenario.bounce(reservation_id)
@@ -325,7 +314,6 @@ def test_moved_access_that_could_not_be_removed_is_settled_by_staff() -> None:
 
 
 def test_staff_remove_access_through_the_channel_too() -> None:
-    """A refund with its access: the use is back, and the access is to be removed."""
     scenario = make_scenario(None)
     reservation_id = scenario.sent()
     done(scenario.refund(reservation_id, revoke_access=True))
@@ -336,7 +324,6 @@ def test_staff_remove_access_through_the_channel_too() -> None:
 
 
 def test_refunded_use_ends_no_access() -> None:
-    """There is no recipient to notify, and nothing to end."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
     scenario.refund(reservation_id)
@@ -347,7 +334,6 @@ def test_refunded_use_ends_no_access() -> None:
 
 
 def test_link_of_an_ended_access_leads_nowhere() -> None:
-    """And nothing is sent again."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
 
@@ -357,7 +343,6 @@ def test_link_of_an_ended_access_leads_nowhere() -> None:
 
 
 def test_imported_access_keeps_its_expiry_date() -> None:
-    """From its activation there, where that is known; what was removed there is done."""
     scenario = make_scenario()
     long_ago, new_id = START - timedelta(days=40), scenario.new_id
     uses = [
@@ -396,7 +381,6 @@ def test_imported_access_keeps_its_expiry_date() -> None:
 
 
 def test_reason_of_the_last_failure_is_kept() -> None:
-    """For anyone who has the case."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
     revoked(scenario, reservation_id, Rejected(server="team", reason="unknown_person", final=True))
@@ -417,14 +401,11 @@ def test_channel_that_asks_for_less_is_asked_for_a_removal_after_the_usual_wait(
 
 
 class ReplyDraft:
-    """What a channel said, as the vault drafts it."""
-
     text_id = UUID(int=7)
 
 
 @pytest.mark.parametrize("reply", [ReplyDraft(), None], ids=["said", "silent"])
 def test_failed_removal_names_the_reply_of_the_channel(reply: ReplyDraft | None) -> None:
-    """The words themselves go to the vault."""
     scenario = make_scenario()
     command = RecordRemovalOutcome(
         context=scenario.context("sweep"),
@@ -444,7 +425,6 @@ def test_failed_removal_names_the_reply_of_the_channel(reply: ReplyDraft | None)
 
 
 def test_answer_about_an_access_that_has_not_ended_changes_nothing() -> None:
-    """There is nothing to remove: without terms, and before the expiry."""
     for validity_days in (None, 30):
         scenario = make_scenario(validity_days)
         reservation_id = scenario.sent()

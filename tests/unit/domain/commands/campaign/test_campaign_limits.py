@@ -18,20 +18,17 @@ OTHER = b"other"
 
 
 def wait_of(result: Result) -> int | None:
-    """After how many seconds a refused person may come back."""
     assert isinstance(result, Refusal), result
     return result.retry_after_s
 
 
 def two_codes(**terms: object) -> Scenario:
-    """A campaign of two open codes with many uses each."""
     scenario = Scenario(campaign=make_campaign_terms(**terms), max_uses=9, bound=False)
     scenario.issue(OTHER, max_uses=9, bound=False)
     return scenario
 
 
 def campaign_uses(scenario: Scenario) -> list[str]:
-    """Which uses the campaign took and returned, in order."""
     kinds = (type(event).__name__ for event in scenario.events)
     return [kind for kind in kinds if kind.startswith("CampaignUse")]
 
@@ -47,7 +44,6 @@ def test_campaign_that_has_not_started_says_when_it_does() -> None:
 
 
 def test_campaign_ends_at_its_end() -> None:
-    """And not earlier."""
     scenario = two_codes(ends_at=START + timedelta(seconds=10))
     scenario.passes(9)
 
@@ -58,7 +54,6 @@ def test_campaign_ends_at_its_end() -> None:
 
 
 def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() -> None:
-    """Not started, ended, paused, domain, full, day, person."""
     scenario = two_codes(
         starts_at=START + timedelta(seconds=10),
         ends_at=START + timedelta(seconds=20),
@@ -122,7 +117,6 @@ def test_every_refusal_by_a_campaign_names_it_and_no_other_does() -> None:
 
 @pytest.mark.parametrize("terms", [{"allowed_domains": "example.org"}, {"denied_domains": "example.com"}])
 def test_domains_of_a_campaign_hold_for_every_code(terms: dict[str, str]) -> None:
-    """They are read from the address of the request."""
     scenario = two_codes(**terms)
 
     assert refusal(scenario.redeem("li@example.com")) == "DOMAIN_NOT_ALLOWED"
@@ -146,7 +140,6 @@ def test_limit_holds_over_all_codes_and_is_used_up_only_when_nothing_is_reserved
 
 
 def test_campaign_whose_uses_are_all_sent_is_exhausted() -> None:
-    """Then waiting does not help."""
     scenario = two_codes(max_uses=1)
     scenario.sent("li")
 
@@ -170,7 +163,6 @@ def test_deadline_that_has_passed_is_not_given_as_a_wait() -> None:
 def test_throwaway_address_is_allowed_flagged_or_refused(
     rule: str | None, answer: str | None, flag: str | None
 ) -> None:
-    """In redeem requests and corrections; addresses of other domains are neither."""
     terms = make_campaign_terms(max_uses=9, throwaway=rule)
     policy = Policy(throwaway_domains=frozenset({"mailinator.com"}))
     scenario = Scenario(campaign=terms, policy=policy, max_uses=9, bound=False)
@@ -186,7 +178,6 @@ def test_throwaway_address_is_allowed_flagged_or_refused(
 
 
 def test_spellings_of_a_mailbox_are_one_person_where_the_campaign_says_so() -> None:
-    """The refusal names the mailbox, masked. The address that was typed is another recipient all the same."""
     scenario = two_codes(max_per_person=1, person_rule="mailbox")
     mine = scenario.sent("l.i@gmail.com")
     refused = scenario.redeem("Li+gift@googlemail.com".lower(), code=OTHER)
@@ -201,7 +192,6 @@ def test_spellings_of_a_mailbox_are_one_person_where_the_campaign_says_so() -> N
 
 
 def test_use_is_corrected_to_another_spelling_of_its_mailbox() -> None:
-    """The use that is refunded by the same commit is the mailbox's own; a mailbox with a use gets none of others."""
     scenario = two_codes(max_per_person=1, person_rule="mailbox")
     mine = scenario.sent("li@gmail.com")
     other = done(scenario.redeem("wang@gmail.com", code=OTHER)).require_reservation()
@@ -212,7 +202,6 @@ def test_use_is_corrected_to_another_spelling_of_its_mailbox() -> None:
 
 
 def test_addresses_count_for_themselves_without_that_rule() -> None:
-    """And with the rule alone, without a limit per person, nothing is counted."""
     exact, unlimited = two_codes(max_per_person=1), two_codes(max_uses=9, person_rule="mailbox")
     for scenario in (exact, unlimited):
         scenario.sent("li@gmail.com")
@@ -224,7 +213,6 @@ def test_addresses_count_for_themselves_without_that_rule() -> None:
 
 
 def test_person_has_at_most_their_uses_over_all_codes() -> None:
-    """Other people redeem on; and a refunded use is free for the person again."""
     scenario = two_codes(max_per_person=1)
     mine = scenario.sent("li")
 
@@ -241,7 +229,6 @@ def test_person_has_at_most_their_uses_over_all_codes() -> None:
 
 
 def test_correction_moves_the_use_to_a_person_who_may_have_one() -> None:
-    """It takes a use of the campaign only for what it returns."""
     scenario = two_codes(max_uses=2, max_per_person=1)
     mine = scenario.reserved("li")
     done(scenario.redeem("wang", code=OTHER))
@@ -252,7 +239,6 @@ def test_correction_moves_the_use_to_a_person_who_may_have_one() -> None:
 
 
 def test_day_that_is_full_names_the_next_day_in_utc() -> None:
-    """Sent uses and reserved ones take places; the next day begins at midnight."""
     scenario = two_codes(max_per_day=2)
     scenario.sent("li")
     scenario.reserved("wang")
@@ -267,7 +253,6 @@ def test_day_that_is_full_names_the_next_day_in_utc() -> None:
 
 
 def test_use_returned_on_its_day_is_free_again_and_on_a_later_day_is_not() -> None:
-    """A place of the day before is no place of this one."""
     scenario = two_codes(max_per_day=1)
     scenario.attempt(scenario.reserved("li"), REFUSED)
     mine = scenario.sent("wang")
@@ -280,7 +265,6 @@ def test_use_returned_on_its_day_is_free_again_and_on_a_later_day_is_not() -> No
 
 
 def test_correction_on_a_full_day_moves_a_use_of_the_same_day_only() -> None:
-    """What it returns of the day before frees no place of this one."""
     scenario = two_codes(max_per_day=1)
     mine = scenario.reserved("li")
     assert done(scenario.correct(mine, "wang")).changed
@@ -322,7 +306,6 @@ def succeed_late(scenario: Scenario, fill: str | None, *, code: bytes = OTHER) -
 def test_late_success_takes_a_use_only_within_the_limits(
     terms: dict[str, object], fill: str | None, effect: str
 ) -> None:
-    """Beyond them it is for staff to decide."""
     scenario = two_codes(**terms)
 
     assert succeed_late(scenario, fill) == effect
@@ -331,14 +314,12 @@ def test_late_success_takes_a_use_only_within_the_limits(
 
 
 def test_late_success_on_a_code_without_a_campaign_takes_a_use() -> None:
-    """No campaign limits it."""
     scenario = Scenario(max_uses=9, bound=False)
 
     assert succeed_late(scenario, "wang", code=b"code") == "retaken"
 
 
 def test_person_whose_reservation_is_overdue_gets_a_new_one_at_the_limit() -> None:
-    """The same commit refunds the old one first."""
     scenario = two_codes(max_uses=1, max_per_person=1)
     old = scenario.reserved("li")
     scenario.passes(scenario.policy.reservation_ttl_s + 1)
@@ -349,7 +330,6 @@ def test_person_whose_reservation_is_overdue_gets_a_new_one_at_the_limit() -> No
 
 
 def test_wait_until_the_start_is_at_least_a_second() -> None:
-    """A fraction of one is rounded up."""
     scenario = two_codes(starts_at=START + timedelta(milliseconds=1))
 
     assert wait_of(scenario.redeem()) == 1

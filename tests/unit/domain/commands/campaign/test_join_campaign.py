@@ -15,23 +15,19 @@ OTHER = b"other"
 
 
 def outside(**terms: object) -> Scenario:
-    """A campaign, and a code that does not belong to it yet."""
     return Scenario(campaign=make_campaign_terms(**terms), is_member=False, max_uses=9, bound=False)
 
 
 def why(result: Result) -> str:
-    """The refusal's code and reason."""
     assert isinstance(result, Refusal), result
     return f"{result.code}/{result.facts.get('why')}"
 
 
 def campaign_uses(scenario: Scenario) -> list[str]:
-    """Which uses the campaign took and returned, in order."""
     return [kind for kind in scenario.kinds if kind.startswith("CampaignUse")]
 
 
 def test_code_joins_once() -> None:
-    """Joining again changes nothing."""
     scenario = outside(max_uses=1)
 
     results = [done(scenario.join()), done(scenario.join())]
@@ -43,7 +39,6 @@ def test_code_joins_once() -> None:
 
 
 def test_limits_hold_from_joining_on_and_earlier_uses_do_not_count() -> None:
-    """One use before, one after; the refund of the earlier one frees no place of the campaign."""
     scenario = outside(max_uses=1, max_per_person=1)
     earlier = scenario.sent("li")
     done(scenario.join())
@@ -72,7 +67,6 @@ def test_correction_of_an_earlier_use_takes_one_of_the_campaign() -> None:
 
 
 def test_late_success_of_an_earlier_use_counts_outside_of_the_campaign() -> None:
-    """It takes a use of the code, although the campaign is full."""
     scenario = outside(max_uses=1)
     earlier = scenario.reserved("li")
     scenario.attempt(earlier, LOST)
@@ -90,7 +84,6 @@ def test_late_success_of_an_earlier_use_counts_outside_of_the_campaign() -> None
     ("group", "expected"), [(None, "CODE_NOT_JOINABLE/group"), ("red", "CODE_NOT_JOINABLE/group"), ("blue", None)]
 )
 def test_code_of_another_group_cannot_join(group: str | None, expected: str | None) -> None:
-    """A campaign without a group takes every code."""
     scenario = outside(group="blue")
     code_id = scenario.issue(OTHER, group=group, is_member=False)
     result = scenario.join(code_id)
@@ -101,7 +94,6 @@ def test_code_of_another_group_cannot_join(group: str | None, expected: str | No
 
 
 def test_code_that_cannot_join_is_refused_in_the_declared_order() -> None:
-    """Unknown, revoked, ended, of another campaign, reserved."""
     scenario = outside(max_uses=5)
     seen = [why(scenario.join(UUID(int=1))), why(scenario.join(campaign_id=UUID(int=1)))]
     mine = scenario.reserved("li")

@@ -24,8 +24,6 @@ from tests.support.ledger.scenario import START, Scenario, done, refusal
 
 
 class FakeText(NamedTuple):
-    """A text on its way into the vault."""
-
     text_id: UUID
 
 
@@ -34,25 +32,21 @@ TOO_LATE = datetime(9500, 1, 1, tzinfo=UTC)
 
 
 def changed(result: CampaignResult | Refusal) -> bool:
-    """Whether an accepted command changed the campaign."""
     assert isinstance(result, CampaignResult), result
     return result.changed
 
 
 def paused(result: CampaignResult | Refusal) -> bool:
-    """Whether the campaign is paused after an accepted command."""
     assert isinstance(result, CampaignResult), result
     return result.campaign.is_paused
 
 
 def why(result: CampaignResult | Refusal) -> str:
-    """The refusal's code and reason."""
     assert isinstance(result, Refusal), result
     return f"{result.code} {result.facts.get('why')}"
 
 
 def campaign_kinds(scenario: Scenario) -> list[str]:
-    """Names of the events of the campaign, in order."""
     events = [recorded for recorded in scenario.working_set.new_events if recorded.originator_id == UUID(int=0xCA)]
     assert [recorded.originator_version for recorded in events] == list(range(1, len(events) + 1))
     return [type(recorded.event).__name__ for recorded in events]
@@ -60,7 +54,6 @@ def campaign_kinds(scenario: Scenario) -> list[str]:
 
 @pytest.mark.parametrize("kind", [PauseCampaign, EndCampaign])
 def test_reason_is_kept_if_the_event_names_it(kind: type[PauseCampaign | EndCampaign]) -> None:
-    """A command that changes nothing leaves no text."""
     scenario = Scenario(campaign=make_campaign_terms())
     notes = [FakeText(UUID(int=8)), FakeText(UUID(int=9))]
     for note in notes:
@@ -104,7 +97,6 @@ def test_campaign_is_created_once_however_often_the_command_comes() -> None:
     ],
 )
 def test_terms_that_no_campaign_can_have_are_refused_by_name(terms: dict[str, Any], reason: str) -> None:
-    """At creation as at a change, and nothing is recorded."""
     scenario = Scenario()
     command = CreateCampaign(
         context=scenario.context("staff"), campaign_id=UUID(int=0xCA), terms=make_campaign_terms(**terms)
@@ -118,7 +110,6 @@ def test_terms_that_no_campaign_can_have_are_refused_by_name(terms: dict[str, An
 
 
 def test_end_that_has_passed_does_not_bar_a_change_of_other_terms() -> None:
-    """Only a new end must lie ahead."""
     scenario = Scenario(campaign=make_campaign_terms(ends_at=LATER))
     scenario.passes((LATER - START).total_seconds() + 60)
 
@@ -141,7 +132,6 @@ def test_end_that_has_passed_does_not_bar_a_change_of_other_terms() -> None:
     ],
 )
 def test_terms_at_the_edge_of_what_is_allowed_are_accepted(terms: dict[str, Any]) -> None:
-    """A person may have every use, and one use is a limit."""
     scenario = Scenario(campaign=make_campaign_terms(**terms))
 
     assert scenario.campaign.terms == make_campaign_terms(**terms)
@@ -162,7 +152,6 @@ def test_change_records_all_terms_and_repeating_it_records_nothing() -> None:
 
 
 def test_change_is_made_only_as_long_as_the_terms_are_the_expected_ones() -> None:
-    """Another change in between is not overwritten."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=5))
     seen = scenario.campaign.terms
     command = ChangeCampaignTerms(
@@ -175,7 +164,6 @@ def test_change_is_made_only_as_long_as_the_terms_are_the_expected_ones() -> Non
 
 
 def test_limit_can_fall_to_the_uses_that_are_occupied_and_no_further() -> None:
-    """A reserved use counts like a sent one."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=5), max_uses=5, bound=False)
     scenario.sent("li")
     scenario.reserved("wang")
@@ -206,7 +194,6 @@ def test_rule_of_persons_changes_if_no_mailbox_has_more_uses_than_the_limit() ->
 
 
 def test_no_campaign_counts_by_mailbox_while_mailboxes_are_unknown() -> None:
-    """Neither a new one nor one that exists; one that counts so already is changed all the same."""
     scenario = Scenario(campaign=make_campaign_terms(max_per_person=3))
     terms = make_campaign_terms(person_rule="mailbox")
     create = CreateCampaign(context=scenario.context("staff"), campaign_id=UUID(int=1), terms=terms)
@@ -221,7 +208,6 @@ def test_no_campaign_counts_by_mailbox_while_mailboxes_are_unknown() -> None:
 
 
 def test_limit_per_day_can_fall_to_the_uses_of_the_day() -> None:
-    """Those of the day before do not count."""
     scenario = Scenario(campaign=make_campaign_terms(max_per_day=5), max_uses=5, bound=False)
     scenario.reserved("li")
     scenario.reserved("wang")
@@ -233,7 +219,6 @@ def test_limit_per_day_can_fall_to_the_uses_of_the_day() -> None:
 
 
 def test_every_limit_that_would_be_below_its_uses_is_named_with_their_number() -> None:
-    """In one refusal; limits that leave room are not in it."""
     terms = make_campaign_terms(max_uses=9, max_per_person=5, max_per_day=5)
     scenario = Scenario(campaign=terms, max_uses=9, bound=False)
     for person in ("li", "wang", "zhao"):
@@ -251,7 +236,6 @@ def test_every_limit_that_would_be_below_its_uses_is_named_with_their_number() -
 
 
 def uncounted(*persons: str) -> Scenario:
-    """A campaign without limits whose code was redeemed by some persons, one after the other."""
     scenario = Scenario(campaign=make_campaign_terms(), max_uses=9, bound=False)
     for person in persons:
         scenario.passes(60)
@@ -260,7 +244,6 @@ def uncounted(*persons: str) -> Scenario:
 
 
 def campaign_events(scenario: Scenario) -> list[CampaignEvent]:
-    """The events of the campaign after it was created."""
     new = [each.event for each in scenario.working_set.new_events]
     return [event for event in new if isinstance(event, CampaignEvent)][1:]
 
@@ -272,7 +255,6 @@ def numbers(scenario: Scenario) -> tuple[int, int | None, int | None]:
 
 
 def test_limit_that_starts_later_counts_all_uses_and_names_them() -> None:
-    """The event says the choice, and one for each use follows it; no event has a sum."""
     scenario = uncounted("li", "wang")
 
     assert changed(scenario.change_campaign(max_uses=3, max_per_day=3))
@@ -290,7 +272,6 @@ def test_limit_that_starts_later_counts_all_uses_and_names_them() -> None:
 
 
 def test_limit_that_counts_from_now_on_counts_no_earlier_use() -> None:
-    """Nor does the refund of one free a place."""
     scenario = uncounted("li", "wang")
     earlier = next(iter(scenario.working_set.reservations))
 
@@ -307,7 +288,6 @@ def test_limit_that_counts_from_now_on_counts_no_earlier_use() -> None:
 
 
 def test_earlier_uses_count_by_person_and_by_the_day_on_which_they_were_reserved() -> None:
-    """One of yesterday, one of today."""
     scenario = uncounted()
     yesterday = scenario.sent("li")
     scenario.passes(86_400)
@@ -322,7 +302,6 @@ def test_earlier_uses_count_by_person_and_by_the_day_on_which_they_were_reserved
 
 
 def test_limit_below_earlier_uses_needs_the_choice_and_takes_none_of_them() -> None:
-    """Those over it stay, and only refunds make room again."""
     scenario = uncounted("li", "wang", "zhao")
     first, *_ = scenario.working_set.reservations
 
@@ -339,7 +318,6 @@ def test_limit_below_earlier_uses_needs_the_choice_and_takes_none_of_them() -> N
 
 
 def test_uses_over_a_limit_bar_no_change_of_other_terms() -> None:
-    """A campaign over its limit can be renamed; a limit that changes is compared with the uses again."""
     scenario = uncounted("li", "wang", "zhao")
     assert changed(scenario.change_campaign("all", max_uses=2))
 
@@ -362,7 +340,6 @@ def test_counting_campaign_may_get_a_limit_below_its_uses_by_choice() -> None:
 
 
 def test_choice_can_be_changed_and_all_uses_are_counted_again() -> None:
-    """From now on, twice, then all; each choice begins a new count."""
     scenario = uncounted("li")
     assert changed(scenario.change_campaign("from_now", max_uses=3))
     scenario.reserved("wang")
@@ -387,7 +364,6 @@ def test_choice_without_a_limit_is_refused() -> None:
 
 
 def test_more_uses_than_one_commit_counts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counting from now on needs none of them."""
     monkeypatch.setattr(manage_campaign, "EXISTING_USES_MAX", 1)
     scenario = uncounted("li", "wang")
 
@@ -408,7 +384,6 @@ def test_request_that_waited_is_counted_from_now_on() -> None:
 
 
 def test_reason_of_a_change_is_kept() -> None:
-    """The event names its text."""
     scenario = uncounted()
     text = FakeText(UUID(int=0x7E))
     command = ChangeCampaignTerms(
@@ -422,7 +397,6 @@ def test_reason_of_a_change_is_kept() -> None:
 
 
 def test_shared_limit_can_be_lifted_and_set_again() -> None:
-    """Uses are counted in between."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=1), max_uses=3, bound=False)
 
     assert changed(scenario.change_campaign(max_uses=None))
@@ -435,7 +409,6 @@ def test_shared_limit_can_be_lifted_and_set_again() -> None:
 
 
 def test_pause_and_resume_are_recorded_once_each() -> None:
-    """Pressing twice is one act."""
     scenario = Scenario(campaign=make_campaign_terms())
 
     results = [scenario.resume_campaign(), scenario.pause_campaign(), scenario.pause_campaign()]
@@ -447,7 +420,6 @@ def test_pause_and_resume_are_recorded_once_each() -> None:
 
 
 def test_ended_campaign_stays_ended_and_takes_no_other_command() -> None:
-    """Ending it again changes nothing."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=5))
 
     assert changed(scenario.end_campaign())
@@ -469,7 +441,6 @@ def test_ended_campaign_gets_no_new_codes() -> None:
 
 @pytest.mark.parametrize("kind", [PauseCampaign, ResumeCampaign, EndCampaign])
 def test_unknown_campaign_is_not_found(kind: type[PauseCampaign | ResumeCampaign | EndCampaign]) -> None:
-    """Nothing is recorded for it."""
     scenario = Scenario()
     context, unknown = scenario.context("staff"), UUID(int=1)
     commands = [
@@ -500,7 +471,6 @@ def test_group_that_no_event_may_name_cannot_be_set() -> None:
 
 
 def test_time_of_a_campaign_never_goes_back() -> None:
-    """A clock that was set back is recorded as such."""
     scenario = Scenario(campaign=make_campaign_terms())
     scenario.passes(-60)
     scenario.pause_campaign()

@@ -43,7 +43,6 @@ def only_for_waiting(scenario: Scenario) -> int:
 def test_uses_are_kept_when_they_are_no_more_than_the_people_who_wait(
     left: int, people: int, expected: int, visitor: str
 ) -> None:
-    """A campaign that has none left keeps none, and says so by its state."""
     scenario = waiting_for(max_uses=3, left=left, people=people)
     counted, on_campaign = only_for_waiting(scenario), scenario.campaign.for_waiting
 
@@ -54,7 +53,6 @@ def test_uses_are_kept_when_they_are_no_more_than_the_people_who_wait(
 
 
 def test_use_of_a_code_is_kept_although_its_campaign_has_uses_for_all() -> None:
-    """Another code of the campaign can be redeemed."""
     scenario = waiting_for(max_uses=2, left=0, people=0)
     last = scenario.issue(b"last", max_uses=1, bound=False)
     scenario.wait("li", code=b"last")
@@ -70,7 +68,6 @@ def test_use_of_a_code_is_kept_although_its_campaign_has_uses_for_all() -> None:
 
 
 def test_uses_of_the_day_are_kept_too() -> None:
-    """The campaign has uses for all, but not today."""
     scenario = waiting_for(max_uses=1, left=0, people=2)
     scenario.change_campaign(max_uses=9, max_per_day=2)
 
@@ -79,7 +76,6 @@ def test_uses_of_the_day_are_kept_too() -> None:
 
 
 def test_use_of_the_day_is_for_the_first_who_waits() -> None:
-    """Two people have an offer, and the day has one use: the second can't take it, and the campaign says so."""
     scenario = waiting_for(max_uses=3, left=2, people=2)
     scenario.change_campaign(max_per_day=2)
     campaign = scenario.campaign
@@ -90,7 +86,6 @@ def test_use_of_the_day_is_for_the_first_who_waits() -> None:
 
 
 def test_no_use_is_kept_during_a_pause_or_after_the_offer() -> None:
-    """Then the state of the campaign refuses everyone, or a visitor takes the use."""
     scenario = waiting_for(max_uses=1, left=1, people=1)
     scenario.pause_campaign()
     paused = only_for_waiting(scenario)

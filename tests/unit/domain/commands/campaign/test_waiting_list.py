@@ -30,32 +30,27 @@ def full(uses: int = 1, **terms: object) -> Scenario:
 
 
 def waiting(scenario: Scenario) -> list[tuple[str, bool]]:
-    """Who waits, in order, and whether a use is offered to them."""
     names = {value: key.decode() for key, value in scenario.working_set.recipient_ids.items()}
     return [(names[each.recipient_id], each.offered_until is not None) for each in scenario.campaign.waiting]
 
 
 def joined(result: WaitingResult | Refusal) -> WaitingResult:
-    """The result of a command that was not refused."""
     assert isinstance(result, WaitingResult), result
     return result
 
 
 def why(result: WaitingResult | Refusal) -> str:
-    """The reason of a refusal."""
     assert isinstance(result, Refusal), result
     return f"{result.code}/{result.facts.get('why')}"
 
 
 def give_back(scenario: Scenario, person: str = "p0") -> None:
-    """Refund a person's use."""
     use = scenario.newest_use(person)
     assert use is not None
     done(scenario.refund(use, revoke_access=False))
 
 
 def test_person_joins_once_behind_those_who_wait() -> None:
-    """A second request returns the place that they have."""
     scenario = full()
 
     first, second, again = (joined(scenario.wait(person)) for person in ("li", "wang", "li"))
@@ -66,7 +61,6 @@ def test_person_joins_once_behind_those_who_wait() -> None:
 
 
 def test_inbox_waits_once_if_the_campaign_counts_by_mailbox() -> None:
-    """Another spelling keeps the first place; without the rule, each address is a person."""
     mailbox = full(max_per_person=1, person_rule="mailbox")
     exact = full(max_per_person=1)
     results = [[joined(each.wait(name)) for name in ("li", "wang", "li+gift")] for each in (mailbox, exact)]
@@ -78,7 +72,6 @@ def test_inbox_waits_once_if_the_campaign_counts_by_mailbox() -> None:
 
 
 def test_offered_use_is_taken_under_another_spelling_of_the_inbox() -> None:
-    """The log says whose place it was; the next person moves up."""
     scenario = full(max_per_person=1, person_rule="mailbox")
     for person in ("li", "wang"):
         scenario.wait(person)
@@ -97,7 +90,6 @@ def test_offered_use_is_taken_under_another_spelling_of_the_inbox() -> None:
 
 
 def test_all_places_of_an_inbox_end_when_it_takes_a_use() -> None:
-    """They joined before the campaign counted by mailbox; in one that counts addresses, each has its place."""
     for rule, left in (("mailbox", ["wang"]), (None, ["li", "wang", "li+1"])):
         scenario = full(2, max_per_person=2)
         for person in ("li", "wang", "li+1"):
@@ -110,7 +102,6 @@ def test_all_places_of_an_inbox_end_when_it_takes_a_use() -> None:
 
 
 def test_returned_use_is_kept_for_the_first_person() -> None:
-    """Before the offer and after it, others are refused; the person's own request takes the use and ends the place."""
     scenario = full()
     scenario.wait("li")
     scenario.wait("wang")
@@ -128,7 +119,6 @@ def test_returned_use_is_kept_for_the_first_person() -> None:
 
 @pytest.mark.parametrize(("ending", "kind"), [("leave", "declined"), ("deadline", "expired"), ("no email", "expired")])
 def test_use_goes_to_the_next_person_when_an_offer_ends(ending: str, kind: str) -> None:
-    """By a declined offer, or by its deadline."""
     scenario = full()
     scenario.wait("li")
     scenario.wait("wang")
@@ -151,7 +141,6 @@ def test_use_goes_to_the_next_person_when_an_offer_ends(ending: str, kind: str) 
 
 
 def offered(*people: str, uses: int = 1, **terms: object) -> Scenario:
-    """People wait, and the first ones got the email of an offer."""
     scenario = full(uses, **terms)
     for person in people:
         scenario.wait(person)
@@ -189,7 +178,6 @@ def test_hours_of_an_offer_count_from_the_end_of_its_email(outcome: OfferMailOut
 
 
 def test_email_without_an_offer_sets_no_deadline() -> None:
-    """The worker was late, and the person waits without an offer."""
     scenario = full()
     scenario.wait("li")
 
@@ -197,7 +185,6 @@ def test_email_without_an_offer_sets_no_deadline() -> None:
 
 
 def test_use_of_an_expired_offer_goes_to_the_next_person_without_a_sweep() -> None:
-    """And neither to a visitor nor to the person whose time is over; the log says why the place ended."""
     scenario = offered("li", "wang")
     scenario.passes(24 * HOUR - 1)
     in_time = [refusal(scenario.redeem(person)) for person in ("wang", "visitor")]
@@ -213,7 +200,6 @@ def test_use_of_an_expired_offer_goes_to_the_next_person_without_a_sweep() -> No
 
 @pytest.mark.parametrize("person", ["visitor", "li"])
 def test_use_of_an_expired_offer_goes_to_anyone_if_no_one_waits(person: str) -> None:
-    """A visitor ends the place; the person of the offer is a visitor, too."""
     scenario = offered("li")
     scenario.passes(24 * HOUR)
 
@@ -232,7 +218,6 @@ def test_redeem_ends_no_more_expired_offers_than_it_needs() -> None:
 
 
 def test_late_success_takes_the_use_of_an_expired_offer() -> None:
-    """As a redeem request would."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=1, waiting_hours=24), max_uses=99, bound=False)
     lost = scenario.reserved("p0")
     scenario.attempt(lost, LOST)
@@ -249,7 +234,6 @@ def test_late_success_takes_the_use_of_an_expired_offer() -> None:
 
 
 def test_person_whose_offer_expired_joins_again_behind_the_others() -> None:
-    """Without a sweep, too; and a decline comes too late."""
     scenario = offered("li", "wang")
     scenario.passes(24 * HOUR)
 
@@ -263,7 +247,6 @@ def test_person_whose_offer_expired_joins_again_behind_the_others() -> None:
 
 
 def test_expired_offer_leaves_its_place_on_a_full_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list is as long as if the sweep had run."""
     for module in ("domain.commands.campaign.waiting_list", "domain.model.campaign"):
         monkeypatch.setattr(f"{module}.WAITING_MAX", 2)
     scenario = offered("li", "wang")
@@ -291,7 +274,6 @@ def test_offer_that_a_wrong_clock_made_endless_is_made_again() -> None:
 
 
 def test_visitor_takes_what_is_left_besides_those_who_wait() -> None:
-    """A raised limit gives the waiting person one use, and the visitor the other."""
     scenario = full()
     scenario.wait("li")
     scenario.change_campaign(max_uses=3)
@@ -304,7 +286,6 @@ def test_visitor_takes_what_is_left_besides_those_who_wait() -> None:
 
 
 def test_offers_are_no_more_than_uses_and_bounded_per_command() -> None:
-    """What a raised limit frees at once is offered in steps; a day's limit counts too."""
     scenario = full(waiting_hours=1)
     people = [f"w{nth}" for nth in range(OFFERS_PER_COMMAND + 3)]
     for person in people:
@@ -321,7 +302,6 @@ def test_offers_are_no_more_than_uses_and_bounded_per_command() -> None:
 
 @pytest.mark.parametrize("state", ["paused", "day"])
 def test_no_use_is_offered_that_could_not_be_redeemed(state: str) -> None:
-    """While the campaign is paused, or every use of the day is taken."""
     scenario = full(2, **({"max_per_day": 2} if state == "day" else {}))
     scenario.wait("li")
     if state == "paused":
@@ -337,7 +317,6 @@ def test_no_use_is_offered_that_could_not_be_redeemed(state: str) -> None:
 
 @pytest.mark.parametrize("end", ["off", "ended"])
 def test_list_ends_with_its_term_or_its_campaign(end: str) -> None:
-    """No one waits any longer."""
     scenario = full()
     scenario.wait("li")
 
@@ -358,7 +337,6 @@ def test_joining_has_one_answer_for_customers_and_strangers_while_a_use_is_left(
 
 
 def test_joining_is_refused_without_a_list_with_uses_left_and_beyond_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each says why; the rules of a redeem request come first."""
     without = full(waiting_hours=None)
     left = full()
     assert why(without.wait("li")) == "WAITING_LIST_CLOSED/none"
@@ -405,7 +383,6 @@ def test_late_success_does_not_overtake() -> None:
 
 @pytest.mark.parametrize("counting", [None, "from_now"])
 def test_late_success_takes_no_use_of_a_code_that_is_kept(counting: Counting | None) -> None:
-    """The campaign has uses for all, but the last one of the code is for the person who waits by it; then it is not."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=1, waiting_hours=24), max_uses=2, bound=False)
     lost = scenario.reserved("p0")
     scenario.attempt(lost, LOST)
@@ -426,7 +403,6 @@ def test_late_success_takes_no_use_of_a_code_that_is_kept(counting: Counting | N
 
 
 def test_leaving_twice_changes_nothing() -> None:
-    """A place that has ended stays as it is."""
     scenario = full()
     place = joined(scenario.wait("li")).place
     assert place is not None
@@ -500,7 +476,6 @@ def test_offer_behind_the_uses_that_are_left_does_not_end() -> None:
 
 @pytest.mark.parametrize("counting", [None, "all"])
 def test_offer_that_a_change_of_terms_makes_takable_again_is_renewed(counting: Counting | None) -> None:
-    """Its deadline passed while the limit left no use for it; the hours begin again, and the next person waits."""
     scenario = full(2)
     for person in ("li", "wang"):
         scenario.wait(person)
@@ -546,7 +521,6 @@ def test_offer_ends_with_the_campaign() -> None:
 
 
 def test_use_of_a_code_is_kept_for_the_person_who_waits_by_it() -> None:
-    """The campaign has uses for all, but the code has one: a visitor with the same code does not take it."""
     scenario = full(2)
     last = scenario.issue(b"last", max_uses=1, bound=False)
     scenario.wait("li", code=b"last")

@@ -19,19 +19,15 @@ MOST = {"max_uses": USES.most}
 
 
 class NoteDraft:
-    """A note as the vault drafts it."""
-
     text_id = UUID(int=7)
 
 
 def change(scenario: Scenario, code_id: UUID | None = None, **more: object) -> Result:
-    """Let staff change the terms of a code; of the scenario's own, unless another is named."""
     fields = {"context": scenario.context("staff", "s1"), "code_id": code_id or scenario.code_id, **more}
     return scenario.run(ChangeTerms(**fields))  # type: ignore[arg-type]  # fields of the command
 
 
 def import_bound_code(scenario: Scenario) -> UUID:
-    """Import a code that was issued to one person."""
     code_id = scenario.new_id()
     command = ImportCode(
         context=scenario.context("import"),
@@ -47,7 +43,6 @@ def import_bound_code(scenario: Scenario) -> UUID:
 
 
 def test_changed_terms_are_recorded_with_the_reason_and_all_other_terms() -> None:
-    """The event holds the terms as they are from then on."""
     scenario = Scenario(max_uses=2, group="blue", validity_days=30)
 
     done(change(scenario, changes={"max_uses": 5}, note=NoteDraft()))
@@ -59,7 +54,6 @@ def test_changed_terms_are_recorded_with_the_reason_and_all_other_terms() -> Non
 
 
 def test_changed_terms_keep_the_binding_unless_it_is_released() -> None:
-    """The code stays bound to the person whom it was issued to."""
     scenario = Scenario()
     code_id = import_bound_code(scenario)
 
@@ -70,7 +64,6 @@ def test_changed_terms_keep_the_binding_unless_it_is_released() -> None:
 
 
 def test_terms_that_equal_the_present_ones_change_nothing() -> None:
-    """No event, and the code as it is."""
     scenario = Scenario(max_uses=2)
 
     result = done(change(scenario, changes={"max_uses": 2}))
@@ -80,7 +73,6 @@ def test_terms_that_equal_the_present_ones_change_nothing() -> None:
 
 @pytest.mark.parametrize("is_present", [True, False])
 def test_terms_change_only_if_they_are_the_expected_ones(*, is_present: bool) -> None:
-    """Two admins at one form: the second one sees what the first one changed."""
     scenario = Scenario(max_uses=2)
     expected = make_terms(max_uses=2 if is_present else 1)
 
@@ -91,7 +83,6 @@ def test_terms_change_only_if_they_are_the_expected_ones(*, is_present: bool) ->
 
 
 def test_limit_is_not_lowered_below_the_uses_that_are_taken() -> None:
-    """Counted and reserved uses both take one; a limit that equals them is possible."""
     scenario = Scenario(max_uses=5, bound=False)
     scenario.sent("li")
     scenario.reserved("mei")
@@ -114,7 +105,6 @@ def make_full_code() -> Scenario:
 
 
 def test_limit_below_the_uses_by_choice_takes_none_and_grants_none() -> None:
-    """Three uses of two: none is available until two were refunded, and the uses keep their course."""
     scenario = make_full_code()
     code = scenario.code
     assert (code.used, code.reserved, code.available, code.state(scenario.now)) == (1, 2, -1, "held")
@@ -150,7 +140,6 @@ def test_overdue_uses_are_refunded_even_if_those_that_were_loaded_are_not_enough
 
 
 def test_limit_from_now_on_is_added_to_the_uses_that_exist() -> None:
-    """Three uses exist, and two more are granted; a repeated change begins with the uses of that commit."""
     scenario = make_full_code()
 
     changed = done(change(scenario, changes={"max_uses": 2}, counting="from_now"))
@@ -174,7 +163,6 @@ def test_choice_needs_a_limit_within_its_bounds(changes: dict[str, int | None], 
 
 
 def test_uses_over_the_limit_bar_no_other_change() -> None:
-    """Other terms change, and a higher limit that is still below the uses needs no choice; a lower one does."""
     scenario = make_full_code()
     done(change(scenario, changes={"validity_days": 3, "max_uses": 2}))
 
@@ -198,7 +186,6 @@ def test_change_of_the_group_is_checked_like_any_group_s_name() -> None:
     [(None, {}, 7), (5, {}, 12), (None, {"expires_at": 3}, 3), (None, {"expires_at": 9}, 7)],
 )
 def test_end_follows_the_change(starts: int | None, named: dict[str, int], ends: int) -> None:
-    """In days from the change, or from the start of the code; it replaces an end that the change does not name."""
     scenario = Scenario(max_uses=2)
     now = scenario.context("staff").now
 

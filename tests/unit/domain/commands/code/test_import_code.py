@@ -27,29 +27,23 @@ TODAY: dict[str, Any] = {**STAMP, "at": NOW}
 
 
 class NoteDraft:
-    """A note as the vault drafts it."""
-
     text_id = NOTE
 
 
 def draft_of(name: str, new_id: UUID) -> ScenarioDraft:
-    """A person of the other system."""
     return ScenarioDraft([name.encode()], new_id)
 
 
 def use_of(reservation_id: UUID = FIRST, days: int = 10, **more: Any) -> ImportedUse:
-    """An invitation that was sent so many days after START."""
     fields = {"recipient": draft_of("li", LI), "sent_at": START + timedelta(days=days), **more}
     return ImportedUse(reservation_id=reservation_id, **fields)
 
 
 def then(days: float) -> dict[str, Any]:
-    """The stamp of an event so many days after START."""
     return {**STAMP, "at": START + timedelta(days=days), "recorded_at": NOW}
 
 
 def events_of(working_set: WorkingSet | None = None, **fields: Any) -> list[Event]:
-    """The events of an import."""
     defaults: dict[str, Any] = {"text": draft_of("code", CODE), "terms": make_terms(max_uses=2), "bound": True}
     command = ImportCode(context=CONTEXT, code_id=CODE, source="old", **{**defaults, **fields})
     decision = import_code(command, working_set or WorkingSet())
@@ -77,7 +71,6 @@ def test_imported_code_joins_its_campaign_after_its_uses() -> None:
 
 
 def test_code_without_uses_is_issued_now() -> None:
-    """With its terms, its note and whom it is bound to."""
     terms = make_terms(max_uses=3, expires_at=NOW, validity_days=30, group="Red", rebinds_max=1)
 
     events = events_of(terms=terms, bound=False, note_id=NOTE, bound_to=draft_of("mei", MEI))
@@ -97,7 +90,6 @@ def test_code_without_uses_is_issued_now() -> None:
 
 
 def test_use_becomes_events_of_its_own_time() -> None:
-    """Reserved and sent at once, accepted later; the code is issued when it was, or with its first use."""
     use = use_of(accepted_at=START + timedelta(days=11), activated_at=START + timedelta(days=5), moves=2)
     terms = make_terms(max_uses=2, validity_days=200, group="Red")
     reserved = UseReserved(
@@ -166,7 +158,6 @@ def test_time_of_an_import_is_never_in_the_future_or_backwards() -> None:
     ],
 )
 def test_end_of_an_access_is_recorded_where_it_is_known(use: ImportedUse, end: list[Event]) -> None:
-    """Removed there, with or without its use; expired without a notice; or not ended yet."""
     events = events_of(uses=[use], terms=make_terms(max_uses=1, validity_days=30))
 
     assert [
@@ -175,7 +166,6 @@ def test_end_of_an_access_is_recorded_where_it_is_known(use: ImportedUse, end: l
 
 
 def test_person_whose_access_expired_is_notified_if_the_import_says_so() -> None:
-    """Then the ledger ends it itself."""
     events = events_of(uses=[use_of()], terms=make_terms(validity_days=30), notify_ended=True)
 
     assert [type(event) for event in events] == [CodeIssued, UseReserved, InviteSent]
@@ -183,7 +173,6 @@ def test_person_whose_access_expired_is_notified_if_the_import_says_so() -> None
 
 @pytest.mark.parametrize(("removed_at", "announced"), [(None, 3), (NOW - timedelta(days=1), None)])
 def test_passed_warning_is_not_sent_again(removed_at: Any, announced: int | None) -> None:  # noqa: ANN401 - a time or none
-    """The nearest mark before now counts as announced, unless the access was removed."""
     use = use_of(sent_at=NOW - timedelta(days=28), removed_at=removed_at)
     events = events_of(uses=[use], terms=make_terms(validity_days=30))
 
@@ -191,7 +180,6 @@ def test_passed_warning_is_not_sent_again(removed_at: Any, announced: int | None
 
 
 def test_further_use_of_one_person_follows_the_one_before() -> None:
-    """In the order of sending; not one that was refunded, and not another person's."""
     third, fourth = UUID(int=20), UUID(int=21)
     uses = [
         use_of(third, 30),
@@ -237,7 +225,6 @@ def test_limit_that_the_history_exceeds_is_lowered_today() -> None:
 
 @pytest.mark.parametrize("max_uses", [1, 5, None])
 def test_limit_that_the_history_keeps_stays(max_uses: int | None) -> None:
-    """Also the one without end."""
     events = events_of(uses=[use_of()], terms=make_terms(max_uses=max_uses))
 
     assert [event.max_uses for event in events if isinstance(event, CodeIssued)] == [max_uses]
@@ -245,7 +232,6 @@ def test_limit_that_the_history_keeps_stays(max_uses: int | None) -> None:
 
 
 def test_import_decides_the_rest_now() -> None:
-    """Opening balances, a pause and a note, in this order."""
     events = events_of(openings=[Opening(1, "stated"), Opening(2, "in_doubt")], is_paused=True, note=NoteDraft())
 
     assert events[1:] == [
@@ -257,7 +243,6 @@ def test_import_decides_the_rest_now() -> None:
 
 
 def test_code_that_exists_is_not_imported_again() -> None:
-    """The same command twice adds nothing."""
     scenario = Scenario()
     command = ImportCode(
         context=scenario.context("import"),
@@ -272,7 +257,6 @@ def test_code_that_exists_is_not_imported_again() -> None:
 
 
 def test_access_has_ended_at_its_end_and_not_before() -> None:
-    """Counted from the sending, which is never after now."""
     access = Access(validity_days=30)
 
     assert find_access_end(access, START, START + timedelta(days=30)) == START + timedelta(days=30)
@@ -283,7 +267,6 @@ def test_access_has_ended_at_its_end_and_not_before() -> None:
 
 
 def test_limit_counts_each_refund_once() -> None:
-    """Two uses, one of them refunded, then two more: three at a time."""
     gone: dict[str, Any] = {"removed_at": START + timedelta(days=30), "is_refunded": True}
     uses = [use_of(UUID(int=number), number, **(gone if number == 11 else {})) for number in (10, 11, 40, 41)]
 

@@ -39,7 +39,6 @@ def test_code_is_issued_once_with_its_terms_and_its_note() -> None:
     ("starts", "expires", "ends"), [(None, None, 7), (None, 3, 3), (None, 9, 7), (5, None, 12), (5, 9, 9)]
 )
 def test_end_follows_the_issue(starts: int | None, expires: int | None, ends: int) -> None:
-    """In days from now; the earlier end counts, and the days begin with the code."""
     scenario = Scenario()
     context = scenario.context("worker")
 
@@ -63,7 +62,6 @@ def test_end_follows_the_issue(starts: int | None, expires: int | None, ends: in
 def test_code_that_names_no_end_has_the_days_of_its_campaign(
     own_days: int | None, expires: int | None, ends: int
 ) -> None:
-    """The days or the end that the issue names count instead, earlier or later."""
     scenario = Scenario(campaign=make_campaign_terms(valid_for_days=7))
     context = scenario.context("worker")
     expires_at = None if expires is None else context.now + timedelta(days=expires)

@@ -14,7 +14,6 @@ from tests.support.ledger.scenario import SENT, START, Scenario, done, refusal
 
 
 def change(scenario: Scenario, **changes: object) -> Result:
-    """Staff change terms."""
     command = ChangeTerms(context=scenario.context("staff"), code_id=scenario.code_id, changes=changes)
     return scenario.run(command)
 
@@ -26,7 +25,6 @@ def test_change_of_a_term_that_does_not_exist_cannot_be_made() -> None:
 
 
 def test_paused_code_accepts_no_new_recipient_until_it_is_resumed() -> None:
-    """The reservation that stands continues, and its person still gets it."""
     scenario = Scenario(max_uses=3, bound=False)
     mine = scenario.reserved("li")
 
@@ -42,7 +40,6 @@ def test_paused_code_accepts_no_new_recipient_until_it_is_resumed() -> None:
 
 
 def test_repeated_state_is_recorded_once() -> None:
-    """Pressing twice is one act."""
     scenario = Scenario()
 
     assert not done(scenario.resume()).changed
@@ -53,7 +50,6 @@ def test_repeated_state_is_recorded_once() -> None:
 
 @pytest.mark.parametrize("kind", [PauseCode, ResumeCode])
 def test_unknown_code_comes_before_a_revoked_one(kind: type[PauseCode | ResumeCode]) -> None:
-    """Each refusal, in order of precedence."""
     scenario = Scenario()
     scenario.revoke()
     context = scenario.context("staff")
@@ -63,7 +59,6 @@ def test_unknown_code_comes_before_a_revoked_one(kind: type[PauseCode | ResumeCo
 
 
 def test_paused_comes_after_revoked_and_before_expired() -> None:
-    """Rule 1."""
     scenario = Scenario(expires_at=START + timedelta(seconds=10))
     scenario.pause()
     scenario.passes(20)
@@ -86,7 +81,6 @@ def test_terms_that_are_not_named_stay() -> None:
 
 
 def test_limit_must_fit_used_and_reserved_uses() -> None:
-    """Used and reserved uses fit the new limit, or it is refused."""
     scenario = Scenario(max_uses=5, bound=False)
     scenario.sent("li")
     scenario.reserved("wang")
@@ -100,7 +94,6 @@ def test_limit_must_fit_used_and_reserved_uses() -> None:
 
 
 def test_terms_are_refused_in_order_of_precedence() -> None:
-    """Out of bounds, unknown, revoked, then the limit."""
     scenario = Scenario(max_uses=2, bound=False)
     scenario.sent("li")
     scenario.sent("wang")
@@ -114,7 +107,6 @@ def test_terms_are_refused_in_order_of_precedence() -> None:
 
 
 def test_same_terms_again_are_nothing_new() -> None:
-    """Pressing twice is one act; each term can be removed again."""
     scenario = Scenario()
     change(scenario, validity_days=30)
 

@@ -13,7 +13,6 @@ from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, d
 
 
 def test_revocation_refunds_reserved_uses_and_keeps_sent_ones() -> None:
-    """One command does both for a few."""
     scenario = Scenario(max_uses=3, bound=False)
     scenario.sent("li")
     reserved_id = scenario.reserved("wang")
@@ -51,7 +50,6 @@ def test_retry_is_returned_too() -> None:
 
 @pytest.mark.parametrize("outcome", [BUSY, RetryLater(server="team", reason="full", wait=timedelta())])
 def test_failed_attempt_is_refunded_after_revocation(outcome: RetryLater) -> None:
-    """No further try, although there is time for one."""
     scenario = Scenario()
     leased = scenario.reserved()
     scenario.claim(leased)
@@ -77,7 +75,6 @@ def test_refused_address_keeps_its_own_cause() -> None:
 
 
 def test_success_of_a_leased_attempt_counts_after_revocation() -> None:
-    """A success is evidence."""
     scenario = Scenario()
     leased = scenario.reserved()
     scenario.claim(leased)
@@ -89,7 +86,6 @@ def test_success_of_a_leased_attempt_counts_after_revocation() -> None:
 
 
 def test_unknown_outcome_opens_a_case_when_the_code_is_revoked() -> None:
-    """It is not tried again, and no machine gives it back."""
     scenario = Scenario(max_uses=2, bound=False)
     doubtful = scenario.reserved("li")
     scenario.attempt(doubtful, LOST)
@@ -112,7 +108,6 @@ def test_unknown_outcome_opens_a_case_when_the_code_is_revoked() -> None:
 
 
 def test_lapsed_lease_becomes_a_case_at_once() -> None:
-    """Anyone who sees it first records the unknown."""
     scenario = Scenario()
     leased = scenario.reserved()
     scenario.claim(leased)
@@ -157,7 +152,6 @@ def test_cases_beyond_the_ids_are_left_to_the_next_command() -> None:
 
 
 def test_ids_of_cases_are_kept_for_reservations_that_need_one() -> None:
-    """A refund takes none, even if it comes first."""
     scenario = Scenario(max_uses=None, bound=False)
     scenario.reserved("li")
     scenario.attempt(scenario.reserved("wang"), LOST)
@@ -181,7 +175,6 @@ def test_nothing_is_sent_for_a_revoked_code() -> None:
 
 
 def test_only_a_revoked_code_is_settled() -> None:
-    """And only a code that exists."""
     scenario = Scenario()
     scenario.reserved()
     unknown = UUID(int=1)

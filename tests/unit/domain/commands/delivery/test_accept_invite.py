@@ -4,7 +4,6 @@ from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 
 
 def test_sent_invitation_is_accepted_once() -> None:
-    """Opening the link twice is one acceptance."""
     scenario = Scenario()
     reservation_id = scenario.sent()
 
@@ -29,7 +28,6 @@ def test_acceptance_settles_an_unknown_as_sent() -> None:
 
 
 def test_link_of_a_refunded_invitation_is_not_valid() -> None:
-    """What was refunded can't be accepted."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.refund(reservation_id)
@@ -38,14 +36,12 @@ def test_link_of_a_refunded_invitation_is_not_valid() -> None:
 
 
 def test_nothing_sent_nothing_accepted() -> None:
-    """Before the first attempt there is no link."""
     scenario = Scenario()
 
     assert refusal(scenario.accept(scenario.reserved())) == "LINK_NOT_VALID"
 
 
 def test_link_of_a_refunded_use_counts_it_again() -> None:
-    """The email arrived after all: a use is free, so it is counted and accepted."""
     scenario = Scenario()
     reservation_id = scenario.given_back()
 
@@ -55,7 +51,6 @@ def test_link_of_a_refunded_use_counts_it_again() -> None:
 
 
 def test_link_is_not_valid_where_no_use_is_free_and_the_case_is_kept() -> None:
-    """Another recipient has the use by now: the person is refused, and what the link proved is recorded, once."""
     scenario = Scenario(bound=False)
     reservation_id = scenario.given_back()
     scenario.sent("wang")

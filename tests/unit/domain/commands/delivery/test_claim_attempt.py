@@ -23,7 +23,6 @@ def test_claim_records_the_lease_that_lapsed_before_it() -> None:
 
 
 def test_claim_names_the_channel_of_the_reservation_s_group() -> None:
-    """Groups with their own channel get it; all others get the default."""
     channels = {}
     for group in ("blue", "red", None):
         scenario = Scenario(group=group)
@@ -43,7 +42,6 @@ def test_claim_names_the_channel_of_the_reservation_s_group() -> None:
 
 
 def test_claim_past_the_deadline_of_an_unknown_outcome_opens_its_case() -> None:
-    """With the id that the claim brings; nothing is attempted."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, LOST)

@@ -23,13 +23,11 @@ def twice_attempted(scenario: Scenario) -> UUID:
 
 
 def late(scenario: Scenario) -> LateSuccessRecorded:
-    """The newest late success."""
     late_successes = [event for event in scenario.events if isinstance(event, LateSuccessRecorded)]
     return late_successes[-1]
 
 
 def test_first_success_settles_and_the_second_is_a_duplicate() -> None:
-    """Two attempts at one delivery were both taken by the server: one use, one InviteSent, one duplicate."""
     scenario = Scenario()
     reservation_id = twice_attempted(scenario)
 
@@ -53,7 +51,6 @@ def test_success_is_recorded_once() -> None:
 
 
 def test_success_after_the_refund_of_a_sent_use_takes_no_use() -> None:
-    """Staff gave a sent use back; another attempt's success of that delivery changes nothing about it."""
     scenario = Scenario()
     reservation_id = twice_attempted(scenario)
     scenario.outcome(reservation_id, SENT, attempt=1)
@@ -67,7 +64,6 @@ def test_success_after_the_refund_of_a_sent_use_takes_no_use() -> None:
 
 
 def test_success_after_a_refund_retakes_a_free_use() -> None:
-    """The attempt was taken for failed and was not: the use is counted again, and the code is bound again."""
     scenario = Scenario()
     reservation_id = scenario.given_back()
     assert scenario.code.owner_id is None
@@ -82,7 +78,6 @@ def test_success_after_a_refund_retakes_a_free_use() -> None:
 
 
 def test_retaken_use_is_refunded_once() -> None:
-    """One refund after the reservation and one after the retake, no more."""
     scenario = Scenario()
     reservation_id = scenario.given_back()
     scenario.outcome(reservation_id, SENT, attempt=2)
@@ -98,7 +93,6 @@ def test_retaken_use_is_refunded_once() -> None:
 
 @pytest.mark.parametrize("hindrance", ["no_free_use", "bound_to_another", "newer_reservation", "corrected_meanwhile"])
 def test_success_that_may_not_retake_opens_a_case(hindrance: str) -> None:
-    """No use is free, the code is another's, the person has a newer one, or the address was corrected."""
     scenario = Scenario(max_uses=1 if hindrance == "no_free_use" else 3, bound=hindrance != "no_free_use")
     reservation_id = scenario.given_back()
     if hindrance == "corrected_meanwhile":
@@ -120,7 +114,6 @@ def test_success_that_may_not_retake_opens_a_case(hindrance: str) -> None:
 
 
 def test_one_use_follows_another_whichever_late_success_comes_first() -> None:
-    """Two further uses were asked for one after the other and refunded: one is retaken, the other is a case."""
     for order in ((0, 1), (1, 0)):
         scenario = Scenario(max_uses=5, bound=False)
         first, further = scenario.sent(), []
@@ -136,7 +129,6 @@ def test_one_use_follows_another_whichever_late_success_comes_first() -> None:
 
 
 def test_older_sent_use_of_the_same_person_hinders_nothing() -> None:
-    """A further use that was refunded and arrived after all is counted next to the first."""
     scenario = Scenario(max_uses=2)
     first = scenario.sent()
     further = scenario.reserved(again=first)
@@ -196,7 +188,6 @@ def test_refunded_rebind_is_not_counted_as_sent_while_another_one_moves_the_acce
 
 
 def test_late_success_names_the_delivery_that_it_is_of() -> None:
-    """Of a resend that was attempted twice: the second success is a duplicate of that delivery."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.resend(reservation_id)
@@ -258,7 +249,6 @@ def test_late_success_of_a_resend_keeps_the_case_of_a_removal_as_the_only_one() 
 
 
 def test_late_success_of_a_bounced_invitation_replaces_the_case_of_its_unknown_outcome() -> None:
-    """The first case ends because it was sent, and the bounce opens the next."""
     scenario = Scenario()
     reservation_id = scenario.parked()
     scenario.bounce(reservation_id)

@@ -15,7 +15,6 @@ REFUNDING = Policy(bounce_policy="refund")
 
 
 def test_bounce_after_sent_opens_a_case_and_moves_no_number() -> None:
-    """The use stays counted until a person decides."""
     scenario = Scenario()
     reservation_id = scenario.sent()
 
@@ -41,7 +40,6 @@ def test_delivery_bounces_once() -> None:
 
 
 def test_one_refund_ends_the_case_too() -> None:
-    """The case of a bounce is closed by giving the use back."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.bounce(reservation_id)
@@ -79,7 +77,6 @@ def test_accepted_or_refunded_use_opens_no_case() -> None:
 
 
 def test_unsent_invitation_cannot_bounce() -> None:
-    """A report for an unborn delivery is a mistake of the caller."""
     scenario = Scenario()
     waiting = scenario.reserved()
     assert refusal(scenario.bounce(waiting)) == "NOTHING_SENT"
@@ -105,7 +102,6 @@ def test_late_success_after_a_refund_opens_a_case() -> None:
 
 
 def test_so_it_is_with_a_further_delivery_and_with_a_use_that_is_retaken() -> None:
-    """Whatever the success is recorded as, its email came back."""
     scenario = Scenario(max_uses=2, bound=False)
     resent, retaken = scenario.sent("li"), scenario.given_back("wang")
     scenario.resend(resent)
@@ -131,8 +127,6 @@ def test_opened_link_outweighs_a_bounce() -> None:
 
 
 class ReplyDraft:
-    """What a server said, as the vault drafts it."""
-
     text_id = UUID(int=7)
 
 
@@ -159,14 +153,11 @@ def test_bounce_names_its_reason_and_the_reply_of_the_server() -> None:
 
 
 class TextWithId:
-    """A text under an id."""
-
     def __init__(self, number: int) -> None:
         self.text_id = UUID(int=number)
 
 
 def test_policy_refunds_the_use_of_an_invitation_that_certainly_did_not_arrive() -> None:
-    """In the commit of the bounce, without a case; the link is dead, and the code can be redeemed again."""
     scenario = Scenario(policy=REFUNDING)
     reservation_id = scenario.sent()
 
@@ -218,7 +209,6 @@ def test_policy_leaves_access_of_external_systems_to_staff() -> None:
 
 
 def test_policy_refunds_nothing_while_the_outcome_is_unknown() -> None:
-    """A machine refunds no unknown."""
     scenario = Scenario(policy=REFUNDING)
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, LOST)
@@ -246,7 +236,6 @@ def test_bounced_notice_changes_no_state_and_is_recorded_once() -> None:
 def test_delay_and_complaint_are_recorded_once_and_change_no_state(
     kind: Literal["delayed", "complained"], event: str
 ) -> None:
-    """Whenever they come."""
     scenario = Scenario()
     reservation_id = scenario.sent()
 
@@ -270,7 +259,6 @@ def test_notice_about_a_use_that_was_never_sent_may_bounce() -> None:
 
 
 def test_nothing_is_reported_of_what_was_never_attempted() -> None:
-    """A report for an unborn delivery is a mistake of the caller."""
     scenario = Scenario()
     waiting = scenario.reserved()
 
@@ -280,7 +268,6 @@ def test_nothing_is_reported_of_what_was_never_attempted() -> None:
 
 @pytest.mark.parametrize("reason", ["mailbox_unknown", "domain_unknown"])
 def test_address_that_bounced_for_good_is_refused_at_once(reason: str) -> None:
-    """The person asks for a further use, with the code or another one; the refusal says which part to check."""
     scenario = Scenario(max_uses=3, bound=False)
     reservation_id = scenario.sent("li")
     scenario.bounce(reservation_id, reason=reason)
@@ -293,7 +280,6 @@ def test_address_that_bounced_for_good_is_refused_at_once(reason: str) -> None:
 
 
 def test_full_mailbox_and_refused_mail_say_nothing_about_the_address() -> None:
-    """They pass."""
     scenario = Scenario(max_uses=4, bound=False)
     for reason in ("mailbox_full", "refused", "expired", "other"):
         reservation_id = scenario.sent(reason)
@@ -302,7 +288,6 @@ def test_full_mailbox_and_refused_mail_say_nothing_about_the_address() -> None:
 
 
 def test_complaint_stops_emails_of_its_group_alone() -> None:
-    """A code of another group is redeemed as before."""
     scenario = Scenario(max_uses=3, bound=False, group="red")
     reservation_id = scenario.sent("li")
     scenario.issue(b"blue", bound=False, group="blue")

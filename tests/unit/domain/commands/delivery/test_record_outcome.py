@@ -27,7 +27,6 @@ from tests.support.ledger.scenario import (
 
 
 def test_sent_invitation_counts_the_use() -> None:
-    """A use is counted when the mail server took the email, not before."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -40,7 +39,6 @@ def test_sent_invitation_counts_the_use() -> None:
 
 
 def test_second_worker_does_nothing() -> None:
-    """Doubles are harmless: a leased reservation is left alone."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id, worker="w1")
@@ -54,7 +52,6 @@ def test_second_worker_does_nothing() -> None:
 
 @pytest.mark.parametrize("state", ["sent", "refunded"])
 def test_settled_reservation_is_not_claimed(state: str) -> None:
-    """A late or doubled message finds nothing to do."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     if state == "sent":
@@ -66,7 +63,6 @@ def test_settled_reservation_is_not_claimed(state: str) -> None:
 
 
 def test_550_refunds_the_use_in_the_same_commit() -> None:
-    """A final refusal of the address: failed and refunded, and the code works for another."""
     scenario = Scenario()
     scenario.attempt(scenario.reserved(), REFUSED)
 
@@ -98,7 +94,6 @@ def test_451_waits_longer_each_time() -> None:
 
 
 def test_use_is_refunded_once_after_the_last_attempt() -> None:
-    """After the last attempt the failure is final."""
     scenario = Scenario(policy=Policy(attempts_max=3))
     reservation_id = scenario.reserved()
     for _ in range(3):
@@ -129,7 +124,6 @@ def test_connection_failure_spends_no_attempt() -> None:
 
 
 def test_connection_failures_wait_longer_each_time_up_to_a_bound() -> None:
-    """The pause doubles from the first retry's to a minute, with jitter; a spent attempt starts it over."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     waits = []
@@ -161,7 +155,6 @@ def test_connection_failures_end_with_the_deadline() -> None:
 
 
 def test_no_attempt_is_planned_past_the_deadline() -> None:
-    """If the next try would come too late, this failure is final."""
     scenario = Scenario(policy=Policy(reservation_ttl_s=8, retry_first_s=10))
     scenario.attempt(scenario.reserved(), BUSY)
 
@@ -169,7 +162,6 @@ def test_no_attempt_is_planned_past_the_deadline() -> None:
 
 
 def test_deadline_refunds_the_use() -> None:
-    """The sweep refunds what was never sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.passes(1799)
@@ -183,7 +175,6 @@ def test_deadline_refunds_the_use() -> None:
 
 
 def test_claim_past_the_deadline_refunds_instead() -> None:
-    """A worker that comes too late settles, it does not send."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.passes(1801)
@@ -194,7 +185,6 @@ def test_claim_past_the_deadline_refunds_instead() -> None:
 
 
 def test_lost_connection_after_data_is_unknown_and_retried() -> None:
-    """Neither sent nor failed: the same delivery is tried again."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, LOST)
@@ -222,7 +212,6 @@ def test_lapsed_lease_is_unknown() -> None:
 
 
 def test_unknown_is_parked_not_refunded() -> None:
-    """Past its deadline an unknown becomes a case; its use stays held."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, LOST)
@@ -249,7 +238,6 @@ def test_sure_failure_after_an_unknown_is_parked() -> None:
 
 
 def test_late_success_closes_the_case() -> None:
-    """Success is evidence whenever it comes: a parked reservation is settled as sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -264,7 +252,6 @@ def test_late_success_closes_the_case() -> None:
 
 
 def test_stale_failure_is_dropped() -> None:
-    """A worker whose lease lapsed may not fail the attempt of another."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -279,7 +266,6 @@ def test_stale_failure_is_dropped() -> None:
 
 
 def test_second_success_is_not_recorded_twice() -> None:
-    """One delivery has at most one InviteSent."""
     scenario = Scenario()
     reservation_id = scenario.sent()
 
@@ -303,7 +289,6 @@ def test_later_spends_no_attempt_and_moves_the_deadline() -> None:
 
 
 def test_later_has_an_end() -> None:
-    """Beyond the bound a "later" fails permanently and the use comes back."""
     scenario = Scenario(policy=Policy(deferrals_s_max=3600))
     scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", wait=timedelta(hours=2)))
 
@@ -311,7 +296,6 @@ def test_later_has_an_end() -> None:
 
 
 def test_staff_refund_a_sent_use() -> None:
-    """A counted use can be refunded, once."""
     scenario = Scenario()
     reservation_id = scenario.sent()
 
@@ -332,7 +316,6 @@ def test_same_refund_asked_again_is_the_same_refund() -> None:
 
 @pytest.mark.parametrize(("state", "why"), [("leased", "leased"), ("unknown", "unknown"), ("sent", "sent")])
 def test_reset_refuses_reservations_that_may_have_been_sent(state: str, why: str) -> None:
-    """reset-failed leaves alone what is being sent, what is with an unknown outcome, and what was sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -346,7 +329,6 @@ def test_reset_refuses_reservations_that_may_have_been_sent(state: str, why: str
 
 
 def test_lease_outlasts_the_deadline() -> None:
-    """What a worker holds is not refunded under its hands."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.passes(1795)
@@ -359,8 +341,6 @@ def test_lease_outlasts_the_deadline() -> None:
 
 
 class ReplyDraft:
-    """What a server said, as the vault drafts it."""
-
     text_id = UUID(int=7)
 
 
@@ -435,7 +415,6 @@ def test_channel_is_asked_again_after_the_first_retry_at_the_earliest(asked_s: i
 
 @pytest.mark.parametrize("is_before", [True, False])
 def test_deferral_up_to_the_limit_fails(*, is_before: bool) -> None:
-    """Just before the limit it waits, and its deadline is the limit itself."""
     scenario = Scenario(policy=Policy(deferrals_s_max=7200))
     limit = START + timedelta(seconds=7200)
     until = limit - timedelta(microseconds=int(is_before))
@@ -448,7 +427,6 @@ def test_deferral_up_to_the_limit_fails(*, is_before: bool) -> None:
 
 
 def test_deferral_names_the_delivery_that_waits() -> None:
-    """Of a resend, the second one."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.resend(reservation_id)

@@ -12,13 +12,11 @@ from tests.support.ledger.scenario import LOST, Scenario, done, refusal
 
 
 def reveal(scenario: Scenario, reservation_id: UUID, request_id: str = "v1") -> Result:
-    """Staff look at the link."""
     context = scenario.context("staff", request_id)
     return scenario.run(RevealLink(context=context, reservation_id=reservation_id))
 
 
 def test_reveal_moves_no_number_and_repeated_request_adds_nothing() -> None:
-    """Another request is another event, of the newest delivery."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     balance = scenario.balance
@@ -45,21 +43,18 @@ def test_acceptance_of_a_revealed_link_settles_an_unknown_outcome() -> None:
 
 
 def refund(scenario: Scenario) -> UUID:
-    """A refunded reservation."""
     reservation_id = scenario.sent()
     scenario.refund(reservation_id)
     return reservation_id
 
 
 def correct(scenario: Scenario) -> UUID:
-    """A reservation whose use was moved to another address."""
     reservation_id = scenario.sent()
     scenario.correct(reservation_id, "wang")
     return reservation_id
 
 
 def accept(scenario: Scenario) -> UUID:
-    """An accepted invitation."""
     reservation_id = scenario.sent()
     scenario.accept(reservation_id)
     return reservation_id
@@ -70,7 +65,6 @@ def accept(scenario: Scenario) -> UUID:
     [(refund, "refunded"), (correct, "refunded"), (accept, "accepted"), (Scenario.reserved, "not_sent")],
 )
 def test_link_that_is_of_no_use_is_not_revealed(prepare: Callable[[Scenario], UUID], why: str) -> None:
-    """And nothing is recorded."""
     scenario = Scenario(max_uses=2)
     reservation_id = prepare(scenario)
     count = len(scenario.events)

@@ -23,7 +23,6 @@ def give(
     group: str | None = None,
     is_listed: bool = False,
 ) -> str:
-    """Hand the code of a scenario out; why not, or whether anything changed."""
     result = scenario.run(
         HandOutCode(
             context=scenario.context("staff"),
@@ -42,7 +41,6 @@ def give(
 
 
 def test_existing_code_is_handed_out_once_to_one_recipient() -> None:
-    """A repeat changes nothing, and another recipient is refused."""
     scenario = Scenario(campaign=make_campaign_terms())
 
     seen = [give(scenario), give(scenario), give(scenario, OTHER)]
@@ -54,7 +52,6 @@ def test_existing_code_is_handed_out_once_to_one_recipient() -> None:
 
 @pytest.mark.parametrize("why", ["campaign", "over", "paused", "group", "used", "listed"])
 def test_code_that_is_not_free_is_not_handed_out(why: str) -> None:
-    """Of another campaign or group, revoked, paused, reserved, or with a recipient who is in a list already."""
     scenario = Scenario(campaign=make_campaign_terms())
     if why == "over":
         scenario.revoke()

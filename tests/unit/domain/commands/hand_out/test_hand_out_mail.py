@@ -42,7 +42,6 @@ class Mail:
         self.issue(codes=codes)
 
     def issue(self, code_id: UUID = CODE, text: bytes = b"handed out", **line: Any) -> Result:
-        """Issue a code for the recipient."""
         result = self.scenario.run(
             IssueCode(
                 context=self.scenario.context("worker"),
@@ -58,48 +57,39 @@ class Mail:
         return result
 
     def record(self, outcome: FinalOutcome | SkipReason, mail: int = 1) -> Result:
-        """A worker records an outcome."""
         context = self.scenario.context("worker")
         return self.scenario.run(RecordHandOutMail(context=context, code_id=CODE, mail=mail, outcome=outcome))
 
     def resend(self) -> Result:
-        """Staff want it sent again."""
         return self.scenario.run(ResendHandOut(context=self.scenario.context("staff"), code_id=CODE))
 
     def bounce(self) -> Result:
-        """It bounced."""
         return self.scenario.run(RecordHandOutReport(context=self.scenario.context("key"), code_id=CODE))
 
     def report_bounce(self, mail: int) -> Result:
-        """A mail server reports that an email bounced."""
         context, note = self.scenario.context("worker"), ReportText(mail)
         command = RecordHandOutReport(context=context, code_id=CODE, text=note, mail=mail, reason="mailbox_unknown")
         return self.scenario.run(command)
 
     def report(self, kind: Literal["delayed", "complained"], mail: int) -> Result:
-        """A mail server reports a delay, or the recipient complains."""
         context, report = self.scenario.context("worker"), ReportText(mail)
         return self.scenario.run(RecordHandOutReport(context=context, code_id=CODE, mail=mail, kind=kind, text=report))
 
     def remind(self, waiting_id: UUID | None = None) -> Result:
-        """A reminder may be due."""
         command = RemindOfHandOut(context=self.scenario.context("sweep"), code_id=CODE, waiting_id=waiting_id)
         return self.scenario.run(command)
 
     @property
     def state(self) -> HandedOutCode:
-        """What is known of it."""
         return self.scenario.working_set.handed_out[CODE]
 
 
 def why(result: Result) -> str:
-    """The reason of a refusal."""
     assert isinstance(result, Refusal), result
     return result.why if isinstance(result, RefusalWithReason) else result.code
 
 
 def test_code_is_issued_and_handed_out_in_one_decision() -> None:
-    """Issuing the same id again changes nothing."""
     mail = Mail()
     kinds = [type(event).__name__ for event in mail.scenario.events[-2:]]
     again = done(mail.issue())
@@ -113,7 +103,6 @@ def test_code_is_issued_and_handed_out_in_one_decision() -> None:
     ("outcome", "state"), [(SENT, "sent"), (REFUSED, "failed"), (LOST, "unknown"), ("opted_out", "skipped")]
 )
 def test_outcome_is_recorded_once(outcome: FinalOutcome | SkipReason, state: str) -> None:
-    """A second report of the same email changes nothing, even with another outcome."""
     mail = Mail()
     first, second = done(mail.record(outcome)), done(mail.record(SENT))
 
@@ -121,7 +110,6 @@ def test_outcome_is_recorded_once(outcome: FinalOutcome | SkipReason, state: str
 
 
 def test_resend_keeps_the_code_and_ignores_outcomes_of_older_emails() -> None:
-    """While it is queued, a further request changes nothing."""
     mail = Mail()
     mail.record(REFUSED)
     first, second = done(mail.resend()), done(mail.resend())
@@ -133,7 +121,6 @@ def test_resend_keeps_the_code_and_ignores_outcomes_of_older_emails() -> None:
 
 
 def test_resends_are_bounded() -> None:
-    """The last one that is possible is sent."""
     mail = Mail()
     for number in range(1, MAILS_MAX):
         mail.record(SENT, mail=number)
@@ -145,7 +132,6 @@ def test_resends_are_bounded() -> None:
 
 
 def test_bounce_needs_an_email_that_may_have_been_sent() -> None:
-    """And is recorded once."""
     mail = Mail()
     early = mail.bounce()
     mail.record(LOST)
@@ -185,7 +171,6 @@ def test_bounce_of_an_earlier_email_is_recorded_once_and_keeps_the_state(state: 
 def test_report_about_an_earlier_email_is_recorded_once_while_the_next_is_queued(
     kind: Literal["delayed", "complained"],
 ) -> None:
-    """It changes no state. An email that was never requested has no report."""
     mail = Mail()
     mail.record(SENT)
     mail.resend()
@@ -196,7 +181,6 @@ def test_report_about_an_earlier_email_is_recorded_once_while_the_next_is_queued
 
 
 def test_revoked_code_is_not_sent_again() -> None:
-    """The refusal says why."""
     mail = Mail()
     mail.record(SENT)
     mail.scenario.code_id = CODE
@@ -206,7 +190,6 @@ def test_revoked_code_is_not_sent_again() -> None:
 
 
 def test_reminder_is_due_once_and_not_after_redeeming() -> None:
-    """It is an email of its own number; before the code was sent there is none."""
     mail = Mail()
     early = done(mail.remind())
     mail.record(SENT)
@@ -223,7 +206,6 @@ def test_reminder_is_due_once_and_not_after_redeeming() -> None:
 
 
 def test_line_is_reminded_of_the_code_that_waits() -> None:
-    """Not of one that is redeemed, and once for all codes of the line."""
     mail = Mail(codes=2)
     mail.record(SENT)
     mail.scenario.redeem(code=b"handed out")
@@ -250,7 +232,6 @@ def test_emails_of_a_line_are_those_of_its_first_code() -> None:
 
 
 def test_codes_that_no_hand_out_issued_have_no_emails() -> None:
-    """Each command says that there is no hand-out."""
     scenario = Scenario()
     context = scenario.context("staff")
     results = [

@@ -24,8 +24,6 @@ from tests.support.ledger.scenario import START, Scenario
 
 
 class FakeText(NamedTuple):
-    """A text on its way into the vault."""
-
     text_id: UUID
 
 
@@ -38,19 +36,16 @@ CHANGES: dict[str, type[PauseHandOut] | type[ResumeHandOut] | type[EndHandOut]] 
 
 
 def campaign() -> Scenario:
-    """A campaign without limits."""
     return Scenario(campaign=make_campaign_terms())
 
 
 def create(scenario: Scenario, **fields: Any) -> HandOutResult | Refusal:
-    """Create a hand-out of single-use codes."""
     values = {"hand_out_id": HAND_OUT, "name": "Newsletter", "terms": make_terms(), **fields}
     campaign_id = scenario.campaign_id or UUID(int=3)
     return scenario.hand_out(CreateHandOut(context=scenario.context("staff"), campaign_id=campaign_id, **values))
 
 
 def change(scenario: Scenario, how: str, hand_out_id: UUID = HAND_OUT, **fields: Any) -> HandOutResult | Refusal:
-    """Pause, resume or end a hand-out."""
     campaign_id = scenario.campaign_id or UUID(int=3)
     return scenario.hand_out(
         CHANGES[how](context=scenario.context("staff"), campaign_id=campaign_id, hand_out_id=hand_out_id, **fields)
@@ -58,21 +53,18 @@ def change(scenario: Scenario, how: str, hand_out_id: UUID = HAND_OUT, **fields:
 
 
 def change_emails(scenario: Scenario, **changes: Any) -> HandOutResult | Refusal:
-    """Change how a hand-out sends."""
     scenario.working_set.writes.hand_out_texts = {}
     context, campaign_id = scenario.context("staff"), scenario.campaign_id or UUID(int=3)
     return scenario.hand_out(ChangeHandOut(context=context, campaign_id=campaign_id, hand_out_id=HAND_OUT, **changes))
 
 
 def outcome(result: HandOutResult | Refusal) -> tuple[str, bool | str]:
-    """The state and whether it changed, or the refusal and its reason."""
     if isinstance(result, HandOutResult):
         return result.hand_out.state, result.changed
     return result.code, result.why if isinstance(result, RefusalWithReason) else ""
 
 
 def test_hand_out_changes_state_and_repeats_change_nothing() -> None:
-    """An end is permanent, and all events are in the campaign's stream."""
     scenario = campaign()
     steps = ["pause", "pause", "resume", "resume", "end", "end", "pause"]
     seen = [outcome(create(scenario)), outcome(create(scenario)), *(outcome(change(scenario, how)) for how in steps)]
@@ -104,7 +96,6 @@ def test_draft_runs_from_its_start_on() -> None:
 
 
 def test_scheduled_hand_out_runs_from_its_start_on() -> None:
-    """Until then its start can be changed, or it begins at once; the start of a running one cannot be changed."""
     scenario = campaign()
     later, latest = START + timedelta(minutes=10), START + timedelta(minutes=20)
     create(scenario, is_draft=True)
@@ -172,7 +163,6 @@ def test_reason_is_kept_if_the_event_names_it(how: str) -> None:
     ],
 )
 def test_hand_out_with_invalid_values_is_refused(fields: dict[str, Any], code: str, why: str) -> None:
-    """And nothing is recorded."""
     scenario = campaign()
     before = len(scenario.events)
 
@@ -181,7 +171,6 @@ def test_hand_out_with_invalid_values_is_refused(fields: dict[str, Any], code: s
 
 
 def test_hand_out_needs_a_campaign_that_was_not_ended() -> None:
-    """A campaign that does not exist, and one that staff ended."""
     scenario = campaign()
     scenario.end_campaign()
 
@@ -190,7 +179,6 @@ def test_hand_out_needs_a_campaign_that_was_not_ended() -> None:
 
 
 def test_unknown_hand_out_is_refused() -> None:
-    """Neither id is of another hand-out."""
     scenario = campaign()
     create(scenario)
 
@@ -208,7 +196,6 @@ def test_refusal_of_a_hand_out_or_campaign_keeps_no_frames() -> None:
 
 
 def test_rate_and_texts_change_once() -> None:
-    """What is not named stays; texts are kept for the store, and a repeat changes nothing."""
     scenario = campaign()
     create(scenario, per_minute=600)
     working_set = scenario.working_set
@@ -231,7 +218,6 @@ def test_rate_and_texts_change_once() -> None:
 
 
 def test_change_that_is_not_possible_is_refused() -> None:
-    """A rate out of bounds, one of an ended hand-out, and what was changed since it was read."""
     scenario = campaign()
     create(scenario, per_minute=600)
     outdated = Mailing(per_minute=5, texts={})
@@ -267,7 +253,6 @@ def test_hand_out_of_existing_codes_has_no_terms_but_its_group() -> None:
 
 @pytest.mark.parametrize("days", [0, 36_501])
 def test_days_of_codes_lie_within_bounds(days: int) -> None:
-    """As those of access."""
     refused = create(Scenario(campaign=make_campaign_terms()), valid_for_days=days)
 
     assert outcome(refused) == ("HAND_OUT_INVALID", "valid_for")

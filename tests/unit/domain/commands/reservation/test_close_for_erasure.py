@@ -10,7 +10,6 @@ from tests.support.ledger.scenario import LOST, SENT, Scenario
 
 
 def close(scenario: Scenario, reservation_id: UUID) -> Result:
-    """Run the decision for one reservation."""
     context = scenario.context("operator", "f1")
     return scenario.run(CloseForErasure(context=context, reservation_id=reservation_id, case_id=scenario.new_id()))
 
@@ -39,7 +38,6 @@ def test_erasure_counts_a_use_that_may_have_been_sent() -> None:
 
 
 def test_erasure_keeps_settled_reservations() -> None:
-    """Sent stays sent; asking twice changes nothing."""
     scenario = Scenario()
     sent = scenario.reserved()
     scenario.attempt(sent, SENT)
@@ -61,7 +59,6 @@ def test_erasure_waits_for_leased_and_reports_unknown_reservations() -> None:
 
 
 def test_erasure_names_the_lease_and_returns_the_settled_reservation() -> None:
-    """The refusal says why; a settled reservation is the result, unchanged."""
     scenario = Scenario(max_uses=2, bound=False)
     sent, leased = scenario.sent("li"), scenario.reserved("mei")
     scenario.claim(leased)
@@ -76,7 +73,6 @@ def test_erasure_names_the_lease_and_returns_the_settled_reservation() -> None:
 
 
 def test_erasure_counts_a_use_with_a_case_of_another_cause() -> None:
-    """The address was altered, so the case is open although no outcome is unknown."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, Rejected(server="vault", reason="address_mismatch", final=True, needs_review=True))

@@ -20,14 +20,12 @@ from tests.support.ledger.scenario import LOST, REFUSED, SENT, START, Scenario, 
 
 
 def why(scenario: Scenario, reservation_id: UUID, person: str = "lee") -> str:
-    """Why the person themselves can't correct the address."""
     result = scenario.correct(reservation_id, person, actor="person", code=b"code")
     assert isinstance(result, RecipientNotCorrectable), result
     return result.why
 
 
 def test_reserved_use_moves_to_the_right_address() -> None:
-    """A refund and a new reservation, nothing between them; the binding moves along."""
     scenario = Scenario()
     wrong = scenario.reserved("ly")
 
@@ -42,7 +40,6 @@ def test_reserved_use_moves_to_the_right_address() -> None:
 
 
 def test_sent_use_moves_too_and_its_old_link_is_dead() -> None:
-    """The email to the wrong address is worth nothing any more."""
     scenario = Scenario()
     wrong = scenario.sent("ly")
 
@@ -55,7 +52,6 @@ def test_sent_use_moves_too_and_its_old_link_is_dead() -> None:
 
 
 def test_asking_twice_gives_the_same_correction() -> None:
-    """A lost answer, or two clicks: never a second reservation."""
     scenario = Scenario()
     wrong = scenario.reserved("ly")
     first = done(scenario.correct(wrong, "li", actor="person", code=b"code"))
@@ -78,7 +74,6 @@ def test_pause_and_expiry_dont_stop_it() -> None:
 
 @pytest.mark.parametrize("actor", ["person", "staff"])
 def test_address_of_a_domain_that_is_not_allowed_gets_no_use(actor: Literal["person", "staff"]) -> None:
-    """By the terms as they are now, for staff too; the address that is there already keeps what it has."""
     scenario = Scenario(max_uses=2)
     wrong = scenario.sent("ly@example.org")
     allowed = {"allowed_domains": parse_domains("example.com"), "starts_at": START + timedelta(days=1)}
@@ -119,7 +114,6 @@ def test_public_route_requires_the_code() -> None:
 
 
 def test_refusals_come_in_order() -> None:
-    """Refunded, being sent, accepted, revoked, the same address."""
     scenario = Scenario(max_uses=9, bound=False)
     returned, leased, accepted, same = (scenario.reserved(person) for person in ("a", "b", "c", "d"))
     scenario.refund(returned)
@@ -164,7 +158,6 @@ def test_unknown_is_corrected_by_staff_only_which_resolves_it() -> None:
 
 
 def test_not_to_an_address_that_has_one_already() -> None:
-    """One person, one live or sent reservation."""
     scenario = Scenario(max_uses=2, bound=False)
     wrong = scenario.reserved("ly")
     scenario.sent("li")
@@ -221,7 +214,6 @@ def test_repeated_correction_reveals_nothing_without_the_token() -> None:
 
 @pytest.mark.parametrize(("seconds", "expected"), [(3600, None), (3601, "too_late")])
 def test_correction_by_a_person_ends_an_hour_after_sending(seconds: int, expected: str | None) -> None:
-    """Before it is sent there is no limit; staff have none at all."""
     scenario = Scenario(max_uses=5, bound=False)
     sent = scenario.sent("ly")
     scenario.passes(seconds)
@@ -253,7 +245,6 @@ def test_bounce_begins_the_hour_of_the_correction_again(seconds: int, expected: 
 
 
 def test_bounce_lifts_no_other_limit_of_a_correction() -> None:
-    """The token, the acceptance, the one correction, and what only staff may decide."""
     scenario = Scenario(max_uses=9, bound=False)
     sent, accepted, wrong = (scenario.sent(person) for person in ("a", "b", "c"))
     scenario.accept(accepted)
@@ -274,13 +265,10 @@ def test_bounce_lifts_no_other_limit_of_a_correction() -> None:
 
 
 class TextWithId:
-    """What a server said."""
-
     text_id = UUID(int=7)
 
 
 def test_bounce_of_another_email_begins_no_hour() -> None:
-    """Of a notice, of an earlier delivery, or before staff had the invitation sent again."""
     scenario = Scenario(max_uses=9, bound=False)
     noticed, resent, late = (scenario.sent(person) for person in ("a", "b", "c"))
     scenario.bounce(late)
@@ -311,7 +299,6 @@ def test_access_that_has_expired_is_not_corrected(actor: Literal["person", "staf
 
 
 def test_correction_by_a_person_has_no_time_limit_before_sending() -> None:
-    """A reservation that the channel deferred for days is corrected as long as it is held."""
     scenario = Scenario(policy=Policy(correct_within_s=0, reservation_ttl_s=86_400))
     reserved_id = scenario.reserved("ly")
     scenario.passes(80_000)

@@ -12,12 +12,10 @@ Refund = Callable[[Scenario, UUID, bool | None], Result]
 
 
 def by_refund(scenario: Scenario, reservation_id: UUID, choice: bool | None) -> Result:
-    """Staff refund it."""
     return scenario.refund(reservation_id, revoke_access=choice)
 
 
 def by_case(scenario: Scenario, reservation_id: UUID, choice: bool | None) -> Result:
-    """Staff resolve its case as refunded."""
     return scenario.resolve(reservation_id, "refunded", revoke_access=choice)
 
 
@@ -46,7 +44,6 @@ def test_refund_of_an_accepted_use_without_a_choice_is_refused(refund: Refund) -
 @DOORS
 @pytest.mark.parametrize(("choice", "ending"), [(False, None), (True, "withdrawn")])
 def test_refund_of_an_accepted_use_follows_the_choice(refund: Refund, *, choice: bool, ending: str | None) -> None:
-    """In the commit of the refund."""
     scenario = Scenario()
     reservation_id = sent(scenario, refund)
     scenario.accept(reservation_id)

@@ -15,7 +15,6 @@ from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, S
 
 
 def why(scenario: Scenario, reservation_id: UUID) -> str:
-    """Why it can't be sent again."""
     result = scenario.resend(reservation_id, request_id="another")
     assert isinstance(result, ReservationNotResendable), result
     return result.why
@@ -30,7 +29,6 @@ def resent(scenario: Scenario, person: str = "li") -> UUID:
 
 
 def test_further_delivery_has_its_own_number_time_and_attempts() -> None:
-    """The first one's are long over; the use stays counted once."""
     scenario = Scenario()
     reservation_id = resent(scenario)
     asked = scenario.events[-1]
@@ -49,7 +47,6 @@ def test_further_delivery_has_its_own_number_time_and_attempts() -> None:
 
 @pytest.mark.parametrize(("outcome", "cause"), [(REFUSED, "resend_failed"), (LOST, "resend_unknown")])
 def test_failed_or_unknown_resend_opens_a_case_and_refunds_nothing(outcome: Outcome, cause: str) -> None:
-    """The first delivery was sent; that counts."""
     scenario = Scenario()
     reservation_id = resent(scenario)
 
@@ -63,7 +60,6 @@ def test_failed_or_unknown_resend_opens_a_case_and_refunds_nothing(outcome: Outc
 
 
 def test_its_expiry_opens_a_case_too() -> None:
-    """Nothing was tried in time."""
     scenario = Scenario()
     reservation_id = resent(scenario)
     scenario.passes(2000)
@@ -77,7 +73,6 @@ def test_its_expiry_opens_a_case_too() -> None:
 
 
 def test_lapsed_lease_of_a_resend_has_an_unknown_outcome() -> None:
-    """Anyone who sees it first records it."""
     scenario = Scenario()
     reservation_id = resent(scenario)
     scenario.claim(reservation_id)
@@ -89,7 +84,6 @@ def test_lapsed_lease_of_a_resend_has_an_unknown_outcome() -> None:
 
 
 def test_case_ends_by_a_resend_or_by_a_decision_of_staff() -> None:
-    """Both leave nothing open and nothing due."""
     scenario = Scenario()
     reservation_id = resent(scenario)
     scenario.attempt(reservation_id, REFUSED)
@@ -105,7 +99,6 @@ def test_case_ends_by_a_resend_or_by_a_decision_of_staff() -> None:
 
 
 def test_late_success_of_a_resend_settles_its_case() -> None:
-    """Success of any attempt is evidence, and counts nothing a second time."""
     scenario = Scenario()
     reservation_id = resent(scenario)
     scenario.attempt(reservation_id, LOST)
@@ -117,7 +110,6 @@ def test_late_success_of_a_resend_settles_its_case() -> None:
 
 
 def test_opened_link_of_a_resend_settles_its_case() -> None:
-    """It proves that the email arrived."""
     scenario = Scenario()
     reservation_id = resent(scenario)
     scenario.attempt(reservation_id, LOST)
@@ -156,7 +148,6 @@ def test_delivery_that_was_never_requested_proves_nothing() -> None:
 
 
 def test_bounced_invitation_is_resent() -> None:
-    """The mailbox was full; its case ends with that."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.bounce(reservation_id)
@@ -168,7 +159,6 @@ def test_bounced_invitation_is_resent() -> None:
 
 
 def test_resend_may_be_refunded_but_not_while_it_is_sent() -> None:
-    """Nothing is left to do afterwards."""
     scenario = Scenario()
     reservation_id = resent(scenario)
     scenario.claim(reservation_id)
@@ -183,7 +173,6 @@ def test_resend_may_be_refunded_but_not_while_it_is_sent() -> None:
 
 
 def test_message_is_not_resent_when_it_cannot_be() -> None:
-    """Each refusal, in order of precedence; the same request again is no refusal."""
     scenario = Scenario(max_uses=9, bound=False, policy=Policy(deliveries_max=1))
     returned, reserved_id = scenario.given_back("a"), scenario.reserved("b")
     accepted, often = scenario.sent("c"), scenario.sent("d")
@@ -195,7 +184,6 @@ def test_message_is_not_resent_when_it_cannot_be() -> None:
 
 
 def test_pressing_twice_is_one_resend() -> None:
-    """The second request is known, a third one is refused."""
     scenario = Scenario()
     reservation_id = resent(scenario)
 
@@ -230,7 +218,6 @@ def test_only_a_reserved_use_is_cancelled() -> None:
 
 
 def test_refund_may_take_the_access_away_too() -> None:
-    """Only where an invitation gave one."""
     scenario = Scenario(max_uses=3, bound=False)
     sent, reserved_id = scenario.sent("a"), scenario.reserved("b")
 

@@ -19,7 +19,6 @@ from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Scenario, 
 
 
 def test_first_redeem_holds_one_use() -> None:
-    """A reservation holds a use and counts none."""
     scenario = Scenario(max_uses=2)
 
     result = done(scenario.redeem())
@@ -32,7 +31,6 @@ def test_first_redeem_holds_one_use() -> None:
 
 
 def test_same_person_gets_the_same_live_reservation() -> None:
-    """A second click changes nothing, with or without a key."""
     scenario = Scenario()
     first = scenario.reserved()
 
@@ -65,7 +63,6 @@ def test_lost_answer_makes_no_second_reservation() -> None:
 
 
 def test_same_person_gets_the_sent_reservation() -> None:
-    """After sent the same request says so and takes no further use."""
     scenario = Scenario(max_uses=5)
     first = scenario.sent()
 
@@ -76,12 +73,10 @@ def test_same_person_gets_the_sent_reservation() -> None:
 
 
 def test_unknown_code_is_refused_first() -> None:
-    """Nothing is said about a code that never was."""
     assert refusal(Scenario().redeem(code=b"other")) == "CODE_INVALID"
 
 
 def test_code_of_another_group_is_refused() -> None:
-    """A caller who names a group gets codes of that group only."""
     scenario = Scenario(group="blue")
 
     assert refusal(scenario.redeem(group="red")) == "CODE_INVALID"
@@ -99,7 +94,6 @@ def test_own_reservation_comes_before_expiry() -> None:
 
 
 def test_expired_comes_before_mismatch() -> None:
-    """The order of answers is part of the contract."""
     scenario = Scenario(expires_at=START + timedelta(seconds=60))
     scenario.sent()
     scenario.passes(61)
@@ -124,7 +118,6 @@ DENIED: dict[str, Any] = {"denied_domains": parse_domains("example.com")}
 def test_refusals_come_in_the_order_that_the_command_declares(
     terms: dict[str, Any], is_paused: bool, code: str
 ) -> None:
-    """A code that is bound to another by a sent use, and more and more besides."""
     scenario = Scenario()
     scenario.sent("wang")
     changed = ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, changes=terms)
@@ -139,7 +132,6 @@ def test_refusals_come_in_the_order_that_the_command_declares(
 
 
 def test_code_is_redeemed_from_its_start_on() -> None:
-    """Before, the refusal says when to come back, rounded up; waiting that long is enough."""
     scenario = Scenario(starts_at=LATER)
 
     early = scenario.redeem()
@@ -170,7 +162,6 @@ def test_domains_decide_before_uses_and_own_reservations_before_domains() -> Non
 
 
 def test_sent_use_binds_the_code() -> None:
-    """A bound code belongs to its first recipient once that use is sent."""
     scenario = Scenario(max_uses=5)
     scenario.sent()
 
@@ -178,7 +169,6 @@ def test_sent_use_binds_the_code() -> None:
 
 
 def test_live_use_only_holds_the_binding() -> None:
-    """While the first use is not sent, other requests are answered to try again later."""
     scenario = Scenario(max_uses=5)
     scenario.reserved()
     scenario.passes(100)
@@ -191,7 +181,6 @@ def test_live_use_only_holds_the_binding() -> None:
 
 
 def test_held_code_is_asked_for_again_after_a_second_at_the_earliest() -> None:
-    """Half a second before the deadline, and a second before that."""
     for seconds, retry_after_s in ((1799.5, 1), (1798.5, 2)):
         scenario = Scenario(max_uses=5)
         scenario.reserved()
@@ -204,7 +193,6 @@ def test_held_code_is_asked_for_again_after_a_second_at_the_earliest() -> None:
 
 
 def test_reserved_use_is_not_exhausted() -> None:
-    """The last use that is only reserved gives CODE_HELD, not CODE_EXHAUSTED."""
     scenario = Scenario(max_uses=1, bound=False)
     scenario.reserved()
 
@@ -212,7 +200,6 @@ def test_reserved_use_is_not_exhausted() -> None:
 
 
 def test_used_up_is_shown_only_when_true() -> None:
-    """Every use sent: exhausted."""
     scenario = Scenario(max_uses=1, bound=False)
     scenario.sent()
 
@@ -240,7 +227,6 @@ def test_overdue_reservation_gives_way_in_the_same_commit() -> None:
 
 
 def test_overdue_reservations_release_the_binding() -> None:
-    """A bound code whose owner never got a mail is redeemable by another."""
     scenario = Scenario(max_uses=5)
     scenario.reserved()
     scenario.passes(1800)
@@ -250,7 +236,6 @@ def test_overdue_reservations_release_the_binding() -> None:
 
 
 def test_ones_own_overdue_reservation_is_renewed() -> None:
-    """The caller's own overdue reservation is refunded and made again in one commit."""
     scenario = Scenario(max_uses=1)
     first = scenario.reserved()
     scenario.passes(1801)
@@ -275,7 +260,6 @@ def test_unknown_is_never_given_way() -> None:
 
 
 def test_leased_reservation_is_never_given_way() -> None:
-    """Past its deadline, but in a worker's hands: it stays."""
     scenario = Scenario(max_uses=1, bound=False)
     reservation_id = scenario.reserved()
     scenario.passes(1799)
@@ -286,7 +270,6 @@ def test_leased_reservation_is_never_given_way() -> None:
 
 
 def test_again_takes_a_further_use() -> None:
-    """A further use after a sent one must be asked for by name."""
     scenario = Scenario(max_uses=2)
     first = scenario.sent()
 
@@ -298,7 +281,6 @@ def test_again_takes_a_further_use() -> None:
 
 
 def test_again_twice_gives_the_one_that_follows() -> None:
-    """At most one live or sent reservation follows a given one."""
     scenario = Scenario(max_uses=5)
     first = scenario.sent()
     second = scenario.reserved(again=first)
@@ -307,7 +289,6 @@ def test_again_twice_gives_the_one_that_follows() -> None:
 
 
 def test_again_after_a_refund_is_a_new_one() -> None:
-    """If the one that followed was refunded, asking again makes a new one."""
     scenario = Scenario(max_uses=5)
     first = scenario.sent()
     second = scenario.reserved(again=first)
@@ -317,7 +298,6 @@ def test_again_after_a_refund_is_a_new_one() -> None:
 
 
 def test_again_of_a_refunded_one_is_a_plain_redeem() -> None:
-    """If the named one was refunded, the request is like any other."""
     scenario = Scenario(max_uses=5)
     first = scenario.sent()
     scenario.refund(first)
@@ -328,7 +308,6 @@ def test_again_of_a_refunded_one_is_a_plain_redeem() -> None:
 
 
 def test_again_with_the_reservation_of_another_recipient_is_refused() -> None:
-    """`again` names one's own reservation."""
     scenario = Scenario(max_uses=5, bound=False)
     theirs = scenario.sent("wang")
 
@@ -349,7 +328,6 @@ def test_clock_moved_back_changes_nothing() -> None:
 
 
 def test_unlimited_code_has_no_available() -> None:
-    """No limit: available is null, and no request is refused."""
     scenario = Scenario(max_uses=None, bound=False)
     for number in range(50):
         scenario.reserved(f"p{number}")
@@ -360,7 +338,6 @@ def test_unlimited_code_has_no_available() -> None:
 
 @pytest.mark.parametrize("people", [1, 3])
 def test_uses_never_exceed_the_limit(people: int) -> None:
-    """However many ask, used + reserved stays within the limit."""
     scenario = Scenario(max_uses=people, bound=False)
     results = [scenario.redeem(f"p{number}") for number in range(10)]
 
@@ -369,7 +346,6 @@ def test_uses_never_exceed_the_limit(people: int) -> None:
 
 
 def test_waiting_after_a_failure_still_holds_the_use() -> None:
-    """A retryable failure keeps the use for its holder."""
     scenario = Scenario(max_uses=1, bound=False)
     scenario.attempt(scenario.reserved(), BUSY)
 
@@ -468,7 +444,6 @@ def test_key_of_an_older_pepper_leads_to_the_same_result() -> None:
 
 @pytest.mark.parametrize("difference", ["person", "again", "code", "gone"])
 def test_key_of_an_older_pepper_is_refused_for_another_request(difference: str) -> None:
-    """For another recipient, another `again`, another code, or a reservation that is not there."""
     scenario = Scenario(max_uses=3, bound=False)
     first = scenario.sent()
     person, code = "wang" if difference == "person" else "li", b"code"

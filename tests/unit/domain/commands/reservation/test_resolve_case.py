@@ -15,7 +15,6 @@ from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 
 
 def why(scenario: Scenario, reservation_id: UUID, resolution: Resolution) -> str:
-    """Why a resolution is refused."""
     result = scenario.resolve(reservation_id, resolution, request_id="another")
     assert isinstance(result, ReservationNotResolvable), result
     return result.why
@@ -30,7 +29,6 @@ def unfree(scenario: Scenario) -> UUID:
 
 
 def test_parked_unknown_is_counted_by_staff() -> None:
-    """Support asked the recipient: the invitation is there."""
     scenario = Scenario()
     reservation_id = scenario.parked()
 
@@ -44,7 +42,6 @@ def test_parked_unknown_is_counted_by_staff() -> None:
 
 
 def test_parked_unknown_is_refunded_by_staff() -> None:
-    """Support asked the recipient: there is no invitation. The use is free for another."""
     scenario = Scenario()
     reservation_id = scenario.parked()
 
@@ -59,7 +56,6 @@ def test_parked_unknown_is_refunded_by_staff() -> None:
 
 
 def test_parked_unknown_is_retried() -> None:
-    """A new deadline and all attempts again, with the same delivery; without success it is parked again."""
     scenario = Scenario()
     reservation_id = scenario.parked()
 
@@ -112,7 +108,6 @@ def test_attempt_with_an_unknown_outcome_needs_no_sweep_to_be_settled(
 
 
 def test_further_delivery_that_ended_so_is_decided_too() -> None:
-    """Its doubt is a case at once; the use stays counted."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.resend(reservation_id, request_id="r0")
@@ -126,7 +121,6 @@ def test_further_delivery_that_ended_so_is_decided_too() -> None:
 
 
 def test_bounced_invitation_stays_counted_or_is_refunded() -> None:
-    """Both ends of a bounce's case."""
     scenario = Scenario(max_uses=2, bound=False)
     counted_id, returned = scenario.sent("li"), scenario.sent("wang")
     scenario.bounce(counted_id)
@@ -158,7 +152,6 @@ def test_late_success_is_counted_once_a_use_is_free() -> None:
 
 
 def test_late_success_may_stay_refunded() -> None:
-    """The case ends, no number moves."""
     scenario = Scenario(max_uses=1, bound=False)
     reservation_id = unfree(scenario)
 
@@ -170,14 +163,12 @@ def test_late_success_may_stay_refunded() -> None:
 
 
 def test_code_that_is_anothers_by_now_is_not_counted_for_the_first() -> None:
-    """Binding holds for staff too."""
     scenario = Scenario(max_uses=3)
 
     assert why(scenario, unfree(scenario), "sent") == "bound"
 
 
 def test_case_is_not_resolvable_when_the_system_decides() -> None:
-    """Being sent, waiting for its turn, sent without a bounce, refunded permanently."""
     scenario = Scenario(max_uses=4, bound=False)
     leased, waiting = scenario.reserved("a"), scenario.reserved("b")
     scenario.claim(leased)
@@ -201,7 +192,6 @@ def test_only_an_unknown_outcome_is_retried() -> None:
 
 @pytest.mark.parametrize("resolution", ["sent", "refunded", "retry"])
 def test_same_request_asked_again_is_the_same_resolution(resolution: Resolution) -> None:
-    """A commit whose answer was lost is found again by its request."""
     scenario = Scenario()
     reservation_id = scenario.parked()
     scenario.resolve(reservation_id, resolution, request_id="s1")
@@ -212,7 +202,6 @@ def test_same_request_asked_again_is_the_same_resolution(resolution: Resolution)
 
 
 def test_outage_refunds_parked_unknowns_once() -> None:
-    """Run twice it changes nothing; one refund each."""
     scenario = Scenario()
     reservation_id = scenario.parked()
 
@@ -250,7 +239,6 @@ def test_outage_refunds_nothing_that_is_still_retried() -> None:
 
 
 def rebind(scenario: Scenario, reservation_id: UUID) -> UUID:
-    """Begin to move an access to another group; the id of the rebind."""
     command = RebindReservation(
         context=scenario.context("staff", "m1"),
         reservation_id=reservation_id,

@@ -16,7 +16,6 @@ CASE = UUID(int=5)
 
 
 def settle(scenario: Scenario, reservation_id: UUID) -> None:
-    """Let the sweep settle a reservation, with this id for a case."""
     context = scenario.context("sweep")
     done(scenario.run(SettleDue(context=context, reservation_id=reservation_id, case_id=CASE)))
 
@@ -37,7 +36,6 @@ def test_unknown_outcome_that_a_revocation_left_becomes_a_case_of_the_sweep() ->
 
 @pytest.mark.parametrize("attempts_max", [1, 2])
 def test_lapsed_lease_is_retried_only_while_attempts_are_left(attempts_max: int) -> None:
-    """The last attempt that ended unknown becomes a case at once."""
     scenario = Scenario(policy=Policy(attempts_max=attempts_max))
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -85,7 +83,6 @@ def test_lapsed_lease_with_another_case_is_left_to_that_case() -> None:
 
 
 def test_settling_before_anything_is_due_changes_nothing() -> None:
-    """One second before the deadline, and while a retry waits."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, BUSY)

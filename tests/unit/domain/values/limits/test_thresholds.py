@@ -70,7 +70,6 @@ def test_text_that_names_no_threshold_is_refused(typed: str) -> None:
 
 
 def test_number_of_thresholds_and_their_length_are_bounded() -> None:
-    """The longest text has as many of the longest thresholds as there may be."""
     longest = [f"{USES_LEFT.most - number} left" for number in range(THRESHOLDS_MAX)]
     text = join_thresholds(longest)
 
@@ -111,7 +110,6 @@ def test_nothing_is_reached_without_thresholds_or_without_a_limit() -> None:
 
 
 def test_days_are_reached_before_the_end_one_after_the_other() -> None:
-    """Each names a time, and the next one is that of the sweep; uses have none."""
     thresholds, end = parse_thresholds("80%, 2 left, 7 days, 1 day, end"), datetime(2026, 3, 8, tzinfo=UTC)
     times = [end - timedelta(days=days) for days in (7, 1, 0)]
     step = timedelta(microseconds=1)
@@ -137,6 +135,5 @@ def test_nothing_is_reached_by_time_without_thresholds_or_without_an_end() -> No
 
 @pytest.mark.parametrize("name", ["80%", "0 left", "1 day", "2 days", "999 days", "end"])
 def test_pattern_of_the_api_reads_each_normal_form(name: str) -> None:
-    """And no other form of it."""
     assert re.search(THRESHOLD_PATTERN, name)
     assert not re.search(THRESHOLD_PATTERN, f"0{name}")

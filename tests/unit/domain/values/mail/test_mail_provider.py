@@ -29,7 +29,6 @@ def test_values_are_in_the_form_that_the_providers_read() -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_secret_of_each_provider_is_valid(provider: MailProvider) -> None:
-    """As its own pages show it."""
     check_hook_secret(provider, fake_providers()[provider].secret)
 
 

@@ -16,7 +16,6 @@ REF = MailRef("invite", UUID(int=7), 3)
     "ref", [REF, MailRef("notice", UUID(int=2**128 - 1), 1), MailRef("hand_out", UUID(int=0), 65_535)]
 )
 def test_token_names_its_email(ref: MailRef) -> None:
-    """Of every kind, with every number, and the same on every attempt."""
     token = mail_token(SECRET, ref, WRITTEN_AT)
 
     assert (len(token), token) == (TOKEN_CHARS, token.lower())
@@ -30,7 +29,6 @@ def test_token_survives_servers_that_change_its_case() -> None:
 
 
 def test_token_of_another_ledger_is_not_believed() -> None:
-    """Its secret is another one."""
     assert read_mail_token(b"other", mail_token(SECRET, REF, WRITTEN_AT), WRITTEN_AT) is None
 
 
@@ -44,7 +42,6 @@ def test_every_change_of_a_token_is_noticed() -> None:
 
 
 def test_token_ends_two_months_after_its_email() -> None:
-    """A report that comes later changes nothing."""
     token, day = mail_token(SECRET, REF, WRITTEN_AT), WRITTEN_AT.replace(hour=0)
 
     assert read_mail_token(SECRET, token, day + VALID) == REF
@@ -53,12 +50,10 @@ def test_token_ends_two_months_after_its_email() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "!" * TOKEN_CHARS, "a" * TOKEN_CHARS, "a" * 10_000, "\u0131" * TOKEN_CHARS])
 def test_malformed_token_names_nothing(text: str) -> None:
-    """Whatever it is."""
     assert read_mail_token(SECRET, text, WRITTEN_AT) is None
 
 
 def test_tokens_are_read_from_addresses_and_fields() -> None:
-    """With their tag before and the domain behind; a longer word is none."""
     token = mail_token(SECRET, REF, WRITTEN_AT)
 
     assert [*find_tokens(f"<bounces+{token}@example.com>, {token}")] == [token, token]

@@ -33,7 +33,6 @@ def test_mailbox_joins_the_spellings_that_reach_one_inbox(typed: str, mailbox: s
 
 
 def test_domains_of_providers_lead_to_one_that_stands_for_itself() -> None:
-    """No chain, and no provider without its own name."""
     assert {*ALIAS_DOMAINS.values()} & {*ALIAS_DOMAINS} == set()
     assert {ALIAS_DOMAINS.get(domain, domain) for domain in DOTLESS_DOMAINS} == {*DOTLESS_DOMAINS}
 

@@ -17,12 +17,10 @@ from domain.values.persons.throwaway_domains import is_throwaway, is_throwaway_r
     ],
 )
 def test_name_covers_its_subdomains(domain: str, *, is_listed: bool) -> None:
-    """And neither longer names nor its parents."""
     assert is_throwaway(domain, frozenset({"mailinator.com"})) is is_listed
 
 
 def test_lines_add_names_and_remove_names_that_are_listed() -> None:
-    """In any letter case and script; comments and empty lines are left out."""
     lines = ["# ours", "", "Throwaway.Example  # since May", "-b.example", "例子.公司"]
 
     assert read_names(lines, frozenset({"a.example", "b.example"})) == {
@@ -50,5 +48,4 @@ def test_list_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rule_is_one_of_few_words() -> None:
-    """To allow such addresses is no rule."""
     assert [is_throwaway_rule(word) for word in ("flag", "refuse", "allow", "")] == [True, True, False, False]
