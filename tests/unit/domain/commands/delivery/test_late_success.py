@@ -1,291 +1,162 @@
 """Success of any attempt is evidence, whenever it comes (rule 6)."""
 
-from uuid import UUID
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from domain.commands.access.rebind import RebindReservation
-from domain.commands.access.settle_access import SettleAccess
-from domain.errors import ReservationNotResolvable
-from domain.events.reservation import CaseOpened, LateSuccessRecorded
-from domain.ports import Rejected
-from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done
+from tests.unit.domain.histories import Case, History, cases
+
+TWICE_ATTEMPTED = "reserve lost 30s claim:w2"
+WHILE_RESENDING = f"deliver {30 * 86_400 - 60}s resend claim 60s look"  # the access expires before the success is known
+OPEN = {"max_uses": 1, "bound": False}
+FIVE_OPEN = {"max_uses": 5, "bound": False}
+TWO_REFUSED = "deliver>first reserve:first>a a.refused reserve:first>b b.refused "
 
 
-def twice_attempted(scenario: Scenario) -> UUID:
-    """A reservation whose first attempt lost its connection and whose second one is running."""
-    reservation_id = scenario.reserved()
-    scenario.attempt(reservation_id, LOST)
-    scenario.passes(30)
-    scenario.claim(reservation_id, worker="w2")
-    return reservation_id
+@cases(
+    second_success_is_a_duplicate=Case(
+        f"{TWICE_ATTEMPTED} answer:sent@1 answer:sent@2",
+        ends="InviteSent LateSuccessRecorded",
+        balance=(1, 0),
+        last={"effect": "duplicate", "attempt": 2},
+    ),
+    # A worker that asks again because the commit's answer was lost adds nothing, of a duplicate neither.
+    success_is_recorded_once=Case(
+        f"{TWICE_ATTEMPTED} answer:sent@2 answer:sent@1 answer:sent@1=unchanged answer:sent@2=unchanged"
+    ),
+    success_after_the_refund_of_a_sent_use_takes_no_use=Case(
+        f"{TWICE_ATTEMPTED} answer:sent@1 refund answer:sent@2",
+        ends="LateSuccessRecorded",
+        balance=(0, 0),
+        last={"effect": "duplicate"},
+    ),
+    success_after_a_refund_retakes_a_free_use=Case(
+        "fail answer:sent@2",
+        ends="LateSuccessRecorded",
+        balance=(1, 0),
+        last={"effect": "retaken"},
+        has={"status": "sent", "refund_cause": None, "refunded_at": None},
+    ),
+    retaken_use_is_refunded_once=Case(
+        "fail answer:sent@2 refund#r1 refund#r2=RESERVATION_NOT_REFUNDABLE answer:sent@3",
+        ends="UseRefunded LateSuccessRecorded UseRefunded LateSuccessRecorded",
+        balance=(0, 0),
+        last={"effect": "duplicate"},
+    ),
+    one_use_follows_another=Case(
+        TWO_REFUSED + "a.answer:sent@2 b.answer:sent@2",
+        ends="CaseOpened",
+        has={"status": "refunded"},
+        of="b",
+        terms=FIVE_OPEN,
+    ),
+    one_use_follows_another_in_the_other_order_too=Case(
+        TWO_REFUSED + "b.answer:sent@2 a.answer:sent@2",
+        ends="CaseOpened",
+        has={"status": "refunded"},
+        of="a",
+        terms=FIVE_OPEN,
+    ),
+    older_sent_use_of_the_same_person_hinders_nothing=Case(
+        "deliver>first reserve:first refused answer:sent@2",
+        balance=(2, 0),
+        last={"effect": "retaken"},
+        terms={"max_uses": 2},
+    ),
+    late_success_names_the_delivery_that_it_is_of=Case(
+        "deliver resend claim:w1 answer:sent claim:w2 answer:busy=unchanged answer:sent@3",
+        last={"effect": "duplicate", "delivery": 2, "attempt": 3},
+    ),
+    # The access expired where it was, so staff decide; counting it again is refused for the same reason.
+    late_success_of_a_rebind_without_an_access_to_move_is_a_case=Case(
+        f"deliver rebind:blue>moved moved.refused {30 * 86_400}s look moved.answer:sent@1"
+        " moved.resolve:sent=RESERVATION_NOT_RESOLVABLE/grant_ended moved.resolve:refunded=changed",
+        ends="LateSuccessRecorded CaseOpened CaseClosed",
+        newest={"CaseOpened.cause": "grant_ended", "LateSuccessRecorded.effect": "not_retaken"},
+        terms={"group": "red", "validity_days": 30},
+    ),
+    # Both would move one access; once the other is refunded, staff can decide so.
+    refunded_rebind_is_not_counted_as_sent_while_another_one_moves_the_access=Case(
+        "deliver rebind:blue#blue>first first.lost first.resolve:refunded rebind:green#green>second first.answer:sent@1"
+        " first.resolve:sent#s2=RESERVATION_NOT_RESOLVABLE/moving second.cancel first.resolve:sent#s3=changed",
+        has={"status": "sent"},
+        of="first",
+        terms={"group": "red"},
+    ),
+    # It proves that this delivery was sent; the use counts already.
+    first_success_of_a_resend_is_recorded_after_the_access_expired_too=Case(
+        f"{WHILE_RESENDING} answer:sent",
+        ends="InviteSent",
+        balance=(1, 0),
+        terms={"channel": "webhook", "validity_days": 30},
+    ),
+    # An external system may have given access a second time.
+    repeated_success_after_the_access_expired_asks_an_external_system_to_remove_it=Case(
+        f"{WHILE_RESENDING} answer:sent/1@3",
+        last={"effect": "ended"},
+        terms={"channel": "webhook", "validity_days": 30},
+    ),
+    repeated_success_after_the_access_expired_asks_no_mail_server=Case(  # An email's link ended with the access.
+        f"{WHILE_RESENDING} answer:sent/1@3", last={"effect": "duplicate"}, terms={"validity_days": 30}
+    ),
+    late_success_of_a_bounced_invitation_replaces_the_case_of_its_unknown_outcome=Case(
+        "park bounce answer:sent@1", ends="InviteSent CaseClosed CaseOpened", last={"cause": "bounced"}
+    ),
+    # An older one than the newest: its outcome was unknown when the next was requested.
+    case_of_a_late_success_is_about_the_delivery_that_was_sent=Case(
+        "deliver resend#s1 lost resend#s2 lost refund wang.deliver answer:sent/2@2",
+        last={"cause": "no_free_use", "delivery": 2},
+        terms=OPEN,
+    ),
+)
+def test_late_success_leads_to(case: Case) -> None:
+    case.check()
 
 
-def late(scenario: Scenario) -> LateSuccessRecorded:
-    late_successes = [event for event in scenario.events if isinstance(event, LateSuccessRecorded)]
-    return late_successes[-1]
+def test_retaken_use_binds_the_code_again() -> None:
+    history = History("fail")
+    before = history.code.owner_id
+    history.tell("answer:sent@2")
+
+    assert (before, history.code.owner_id) == (None, history.of().recipient_id)
 
 
-def test_first_success_settles_and_the_second_is_a_duplicate() -> None:
-    scenario = Scenario()
-    reservation_id = twice_attempted(scenario)
+@pytest.mark.parametrize(
+    ("steps", "cause", "terms"),
+    [
+        ("fail>late wang.deliver", "no_free_use", OPEN),
+        ("fail>late wang.deliver", "bound_to_another", {"max_uses": 3}),
+        ("fail>late deliver", "newer_reservation", {"max_uses": 3}),
+        # It is pending, and one of the two counts at most.
+        ("fail>late reserve", "newer_reservation", {"max_uses": 3}),
+        ("fail>late", "corrected_meanwhile", {"max_uses": 3}),
+    ],
+)
+def test_success_that_may_not_retake_opens_a_case(steps: str, cause: str, terms: dict[str, Any]) -> None:
+    history = History(steps, **terms)
+    if cause == "corrected_meanwhile":
+        corrected = replace(history.of("late"), refund_cause="corrected")
+        history.working_set.reservations[history.ids["late"]] = corrected
+    before = history.balance
 
-    scenario.outcome(reservation_id, SENT, attempt=1)
-    scenario.outcome(reservation_id, SENT, attempt=2)
+    history.tell("late.answer:sent@2")
 
-    assert scenario.kinds[-2:] == ["InviteSent", "LateSuccessRecorded"]
-    assert (late(scenario).effect, late(scenario).attempt) == ("duplicate", 2)
-    assert scenario.balance == (1, 0)
-
-
-def test_success_is_recorded_once() -> None:
-    """A worker that asks again because the commit's answer was lost adds nothing, of a duplicate neither."""
-    scenario = Scenario()
-    reservation_id = twice_attempted(scenario)
-    scenario.outcome(reservation_id, SENT, attempt=2)
-    scenario.outcome(reservation_id, SENT, attempt=1)
-
-    assert not done(scenario.outcome(reservation_id, SENT, attempt=1)).changed
-    assert not done(scenario.outcome(reservation_id, SENT, attempt=2)).changed
-
-
-def test_success_after_the_refund_of_a_sent_use_takes_no_use() -> None:
-    scenario = Scenario()
-    reservation_id = twice_attempted(scenario)
-    scenario.outcome(reservation_id, SENT, attempt=1)
-    scenario.refund(reservation_id)
-
-    scenario.outcome(reservation_id, SENT, attempt=2)
-
-    assert scenario.kinds[-1] == "LateSuccessRecorded"
-    assert late(scenario).effect == "duplicate"
-    assert scenario.balance == (0, 0)
-
-
-def test_success_after_a_refund_retakes_a_free_use() -> None:
-    scenario = Scenario()
-    reservation_id = scenario.given_back()
-    assert scenario.code.owner_id is None
-
-    scenario.outcome(reservation_id, SENT, attempt=2)
-
-    reservation = scenario.reservation(reservation_id)
-    assert late(scenario).effect == "retaken"
-    assert (reservation.status, reservation.refund_cause, reservation.refunded_at) == ("sent", None, None)
-    assert scenario.code.owner_id == reservation.recipient_id
-    assert scenario.balance == (1, 0)
-
-
-def test_retaken_use_is_refunded_once() -> None:
-    scenario = Scenario()
-    reservation_id = scenario.given_back()
-    scenario.outcome(reservation_id, SENT, attempt=2)
-
-    done(scenario.refund(reservation_id, request_id="r1"))
-    scenario.refund(reservation_id, request_id="r2")
-    scenario.outcome(reservation_id, SENT, attempt=3)
-
-    assert scenario.kinds.count("UseRefunded") == 2
-    assert late(scenario).effect == "duplicate"
-    assert scenario.balance == (0, 0)
-
-
-@pytest.mark.parametrize("hindrance", ["no_free_use", "bound_to_another", "newer_reservation", "corrected_meanwhile"])
-def test_success_that_may_not_retake_opens_a_case(hindrance: str) -> None:
-    scenario = Scenario(max_uses=1 if hindrance == "no_free_use" else 3, bound=hindrance != "no_free_use")
-    reservation_id = scenario.given_back()
-    if hindrance == "corrected_meanwhile":
-        reservation = scenario.reservation(reservation_id)
-        scenario.working_set.reservations[reservation_id] = replace(reservation, refund_cause="corrected")
-    else:
-        scenario.sent("li" if hindrance == "newer_reservation" else "wang")
-    before = scenario.balance
-
-    scenario.outcome(reservation_id, SENT, attempt=2)
-
-    case = scenario.events[-1]
-    assert isinstance(case, CaseOpened)
-    assert (case.cause, late(scenario).effect) == (hindrance, "not_retaken")
-    assert case.caused_by == scenario.code.version - 1
-    assert scenario.balance == before
-    assert scenario.reservation(reservation_id).public_state == "refunded"
-    assert scenario.reservation(reservation_id).due_at is None
-
-
-def test_one_use_follows_another_whichever_late_success_comes_first() -> None:
-    for order in ((0, 1), (1, 0)):
-        scenario = Scenario(max_uses=5, bound=False)
-        first, further = scenario.sent(), []
-        for _ in order:
-            further.append(scenario.reserved(again=first))
-            scenario.attempt(further[-1], REFUSED)
-
-        for number in order:
-            scenario.outcome(further[number], SENT, attempt=2)
-
-        assert [scenario.reservation(further[number]).status for number in order] == ["sent", "refunded"]
-        assert scenario.kinds[-1] == "CaseOpened"
-
-
-def test_older_sent_use_of_the_same_person_hinders_nothing() -> None:
-    scenario = Scenario(max_uses=2)
-    first = scenario.sent()
-    further = scenario.reserved(again=first)
-    scenario.attempt(further, REFUSED)
-
-    scenario.outcome(further, SENT, attempt=2)
-
-    assert late(scenario).effect == "retaken"
-    assert scenario.balance == (2, 0)
-
-
-def test_late_success_of_a_rebind_without_an_access_to_move_opens_a_case() -> None:
-    """The access expired where it was, so staff decide; counting it again is refused for the same reason."""
-    scenario = Scenario(group="red", validity_days=30)
-    former = scenario.sent()
-    command = RebindReservation(
-        context=scenario.context("staff"), reservation_id=former, new_reservation_id=scenario.new_id(), group="blue"
-    )
-    rebind = done(scenario.run(command)).require_reservation().reservation_id
-    scenario.attempt(rebind, REFUSED)
-    scenario.passes(30 * 86_400)
-    done(scenario.run(SettleAccess(context=scenario.context("sweep"), reservation_id=former)))
-
-    scenario.outcome(rebind, SENT, attempt=1)
-
-    case = scenario.events[-1]
-    assert isinstance(case, CaseOpened)
-    assert (case.cause, late(scenario).effect) == ("grant_ended", "not_retaken")
-    refused = scenario.resolve(rebind, "sent")
-    assert isinstance(refused, ReservationNotResolvable)
-    assert refused.why == "grant_ended"
-    assert done(scenario.resolve(rebind, "refunded")).changed
-
-
-def test_refunded_rebind_is_not_counted_as_sent_while_another_one_moves_the_access() -> None:
-    """Both would move one access; once the other is refunded, staff can decide so."""
-    scenario = Scenario(group="red")
-    former = scenario.sent()
-
-    def rebind(group: str) -> UUID:
-        context, new_id = scenario.context("staff", group), scenario.new_id()
-        command = RebindReservation(context=context, reservation_id=former, new_reservation_id=new_id, group=group)
-        return done(scenario.run(command)).require_reservation().reservation_id
-
-    first = rebind("blue")
-    scenario.attempt(first, LOST)
-    done(scenario.resolve(first, "refunded"))
-    second = rebind("green")
-    scenario.outcome(first, SENT, attempt=1)
-
-    refused = scenario.resolve(first, "sent", request_id="s2")
-    assert isinstance(refused, ReservationNotResolvable)
-    assert refused.why == "moving"
-    scenario.cancel(second)
-    assert done(scenario.resolve(first, "sent", request_id="s3")).changed
-    assert [scenario.reservation(key).status for key in (first, second)] == ["sent", "refunded"]
-
-
-def test_late_success_names_the_delivery_that_it_is_of() -> None:
-    scenario = Scenario()
-    reservation_id = scenario.sent()
-    scenario.resend(reservation_id)
-    for worker in ("w1", "w2"):
-        scenario.claim(reservation_id, worker=worker)
-        scenario.outcome(reservation_id, SENT if worker == "w1" else BUSY)
-
-    scenario.outcome(reservation_id, SENT, attempt=3)
-
-    assert (late(scenario).effect, late(scenario).delivery, late(scenario).attempt) == ("duplicate", 2, 3)
-
-
-def expire_while_resending(channel: str, validity_days: int = 30) -> tuple[Scenario, UUID]:
-    """Begin a resend a minute before the access expires, and let it expire before its success is known."""
-    scenario = Scenario(channel=channel, validity_days=validity_days)
-    reservation_id = scenario.sent()
-    scenario.passes(validity_days * 86_400 - 60)
-    scenario.resend(reservation_id)
-    scenario.claim(reservation_id)
-    scenario.passes(60)
-    done(scenario.run(SettleAccess(context=scenario.context("sweep"), reservation_id=reservation_id)))
-    return scenario, reservation_id
-
-
-def test_first_success_of_a_resend_is_recorded_after_the_access_expired_too() -> None:
-    """It proves that this delivery was sent; the use counts already."""
-    scenario, reservation_id = expire_while_resending("webhook")
-
-    scenario.outcome(reservation_id, SENT)
-
-    assert scenario.kinds[-1] == "InviteSent"
-    assert scenario.balance == (1, 0)
-
-
-@pytest.mark.parametrize(("channel", "effect"), [("webhook", "ended"), ("smtp", "duplicate")])
-def test_repeated_success_after_the_access_expired_asks_only_a_channel_that_can_remove_again(
-    channel: str, effect: str
-) -> None:
-    """An email's link ended with the access; an external system may have given access a second time."""
-    scenario, reservation_id = expire_while_resending(channel)
-
-    scenario.outcome(reservation_id, SENT, attempt=3, delivery=1)
-
-    assert late(scenario).effect == effect
+    late, case = history.events[-2:]
+    assert history.kinds[-2:] == ["LateSuccessRecorded", "CaseOpened"]
+    assert (getattr(late, "effect", None), getattr(case, "cause", None)) == ("not_retaken", cause)
+    assert getattr(case, "caused_by", None) == history.code.version - 1
+    assert history.balance == before
+    assert (history.of("late").public_state, history.of("late").due_at) == ("refunded", None)
 
 
 def test_late_success_of_a_resend_keeps_the_case_of_a_removal_as_the_only_one() -> None:
     """The resend bounced before its success became known, but a reservation has one case at a time."""
-    scenario, reservation_id = expire_while_resending("webhook")
-    scenario.bounce(reservation_id, delivery=2)
-    scenario.removal(reservation_id, Rejected(server="team", reason="gone", final=True))
-    case_id = scenario.reservation(reservation_id).case_id
+    history = History(f"{WHILE_RESENDING} bounce/2 removal:never", channel="webhook", validity_days=30)
+    case_id = history.of().case_id
 
-    scenario.outcome(reservation_id, SENT)
+    history.tell("answer:sent")
 
-    assert scenario.kinds[-1] == "InviteSent"
+    assert history.kinds[-1] == "InviteSent"
     assert case_id is not None
-    assert scenario.reservation(reservation_id).case_id == case_id
-
-
-def test_late_success_of_a_bounced_invitation_replaces_the_case_of_its_unknown_outcome() -> None:
-    scenario = Scenario()
-    reservation_id = scenario.parked()
-    scenario.bounce(reservation_id)
-
-    scenario.outcome(reservation_id, SENT, attempt=1)
-
-    case = scenario.events[-1]
-    assert scenario.kinds[-3:] == ["InviteSent", "CaseClosed", "CaseOpened"]
-    assert isinstance(case, CaseOpened)
-    assert case.cause == "bounced"
-
-
-def test_case_of_a_late_success_is_about_the_delivery_that_was_sent() -> None:
-    """An older one than the newest: its outcome was unknown when the next was requested."""
-    scenario = Scenario(max_uses=1, bound=False)
-    reservation_id = scenario.sent()
-    for request_id in ("s1", "s2"):
-        scenario.resend(reservation_id, request_id=request_id)
-        scenario.attempt(reservation_id, LOST)
-    scenario.refund(reservation_id)
-    scenario.sent("wang")
-
-    scenario.outcome(reservation_id, SENT, attempt=2, delivery=2)
-
-    case = scenario.events[-1]
-    assert isinstance(case, CaseOpened)
-    assert (case.cause, case.delivery) == ("no_free_use", 2)
-
-
-def test_newer_reservation_hinders_a_late_success_before_anything_is_sent_for_it() -> None:
-    """It is pending, and one of the two counts at most."""
-    scenario = Scenario(max_uses=3)
-    reservation_id = scenario.given_back()
-    scenario.reserved()
-
-    scenario.outcome(reservation_id, SENT, attempt=2)
-
-    case = scenario.events[-1]
-    assert isinstance(case, CaseOpened)
-    assert case.cause == "newer_reservation"
+    assert history.of().case_id == case_id

@@ -1,0 +1,275 @@
+"""Histories in words: what happens to a code one step after the other, and what each step is answered with.
+
+A step is `person.verb:value/delivery@attempt+#request>label=answer`; all but the verb may be left out. Then the person
+is li. `60s` lets time pass. The reservation that a step begins is known by the person's name, or by its label instead.
+The answer is `changed`, `unchanged`, a reservation's label, or a refusal's code and perhaps reason: `CODE_HELD`,
+`NOT_FOUND/why`. A step without an answer is not refused.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Self
+from uuid import UUID
+
+import pytest
+
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.access.settle_access import SettleAccess
+from domain.commands.code.change_terms import ChangeTerms
+from domain.errors import Refusal
+from domain.model.reservation import Reservation
+from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
+from domain.results import Result
+from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, Scenario
+
+STEP: Final = re.compile(
+    r"((?P<who>\w+)\.)?(?P<verb>[a-z]+)(:(?P<value>\w+))?(/(?P<delivery>\d))?(@(?P<attempt>\d))?"
+    r"(?P<access>[+-])?(#(?P<request>\w+))?(>(?P<label>\w+))?(=(?P<answer>\S+))?"
+)
+OUTCOMES: Final[dict[str, Outcome]] = {
+    "sent": SENT,
+    "refused": REFUSED,
+    "busy": BUSY,
+    "unreachable": NO_CONNECTION,
+    "lost": LOST,
+    "altered": Rejected(server="vault", reason="address_mismatch", final=True, needs_review=True),
+}
+REMOVALS: Final[dict[str, RemovalOutcome]] = {
+    "gone": Accepted(server="team"),
+    "told": NotifiedOnly(server="mx:25"),
+    "failed": Rejected(server="team", reason="temporary", final=False),
+    "never": Rejected(server="team", reason="gone", final=True),
+    "unreachable": NO_CONNECTION,
+    "doubtful": OutcomeUnknown(server="team", cause="timeout"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a history, taken apart."""
+
+    who: str
+    verb: str
+    value: str
+    delivery: int | None
+    attempt: int | None
+    access: bool | None
+    request: str | None
+    label: str
+    answer: str | None
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read a step."""
+        match = STEP.fullmatch(text)
+        assert match, f"not a step: {text}"
+        who = match["who"] or "li"
+        return cls(
+            who=who,
+            verb=match["verb"],
+            value=match["value"] or "",
+            delivery=int(match["delivery"]) if match["delivery"] else None,
+            attempt=int(match["attempt"]) if match["attempt"] else None,
+            access=match["access"] and match["access"] == "+",
+            request=match["request"],
+            label=match["label"] or who,
+            answer=match["answer"],
+        )
+
+    def requested(self, default: str) -> dict[str, Any]:
+        """The id of the request."""
+        return {"request_id": self.request or default}
+
+    def numbered(self) -> dict[str, Any]:
+        """The delivery, where one is named."""
+        return {"delivery": self.delivery} if self.delivery else {}
+
+
+class History(Scenario):
+    """A scenario that is told in words, and the reservations of its steps by their labels."""
+
+    def __init__(self, steps: str = "", **terms: Any) -> None:
+        super().__init__(**terms)
+        self.ids: dict[str, UUID] = {}
+        self.tell(steps)
+
+    def tell(self, steps: str) -> Self:
+        """Let the steps happen, and compare each answer that is named."""
+        for text in steps.split():
+            if re.fullmatch(r"-?[\d.]+s", text):
+                self.passes(float(text[:-1]))
+                continue
+            step = Step.read(text)
+            result = VERBS[step.verb](self, step)
+            if isinstance(result, UUID):
+                self.ids[step.label] = result
+                continue
+            self.compare(step, result, text)
+            if not isinstance(result, Refusal) and result.reservation and result.changed and step.verb in BEGINNINGS:
+                self.ids[step.label] = result.reservation.reservation_id
+        return self
+
+    def compare(self, step: Step, result: Result, text: str) -> None:
+        """Compare the answer to a step."""
+        found = answer(result)
+        if step.answer in self.ids:
+            assert not isinstance(result, Refusal), f"{text}: {found}"
+            assert result.require_reservation().reservation_id == self.ids[step.answer], text
+        elif step.answer:
+            assert step.answer in {found, found.partition("/")[0]}, f"{text}: {found}"
+        else:
+            assert not isinstance(result, Refusal), f"{text}: {found}"
+
+    def of(self, label: str = "li") -> Reservation:
+        """A reservation by its label."""
+        return self.reservation(self.ids[label])
+
+    def do(self, step: str) -> Result:
+        """The result of one more step."""
+        told = Step.read(step)
+        result = VERBS[told.verb](self, told)
+        assert not isinstance(result, UUID), step
+        return result
+
+
+def answer(result: Any) -> str:  # noqa: ANN401 - of a command about a code, a campaign or a waiting list
+    """What a command was answered: `changed`, `unchanged`, or the code of a refusal, with its reason if it has one."""
+    if not isinstance(result, Refusal):
+        return "changed" if result.changed else "unchanged"
+    reason = getattr(result, "why", "")
+    return f"{result.code}/{reason}" if reason else result.code
+
+
+def rebind(history: History, step: Step) -> Result:
+    """Staff move an access to another group."""
+    return history.run(
+        RebindReservation(
+            context=history.context("staff", step.request),
+            reservation_id=history.ids[step.who],
+            new_reservation_id=history.new_id(),
+            group=step.value,
+        )
+    )
+
+
+def correct(history: History, step: Step) -> Result:
+    """Staff name the right person; or the person does, with the code and the token of the reservation."""
+    if step.verb == "correct":
+        return history.correct(history.ids[step.who], step.value)
+    return history.correct(history.ids[step.who], step.value, actor="person", code=b"code")
+
+
+def change(history: History, **changes: Any) -> Result:
+    """Staff change terms of the code."""
+    command = ChangeTerms(context=history.context("operator"), code_id=history.code_id, changes=changes)
+    return history.run(command)
+
+
+def attempt(history: History, step: Step) -> Result:
+    """A worker claims, and records the outcome that the verb names."""
+    return history.attempt(history.ids[step.who], OUTCOMES[step.verb])
+
+
+def look(history: History, step: Step) -> Result:
+    """The sweep looks whether an access is to be announced or has ended."""
+    return history.run(SettleAccess(context=history.context("sweep"), reservation_id=history.ids[step.who]))
+
+
+def later(seconds: float) -> RetryLater:
+    """A channel asks for another attempt after some seconds."""
+    return RetryLater(server="team", reason="full", wait=timedelta(seconds=seconds))
+
+
+BEGINNINGS: Final = {"redeem", "rebind", "correct", "selfcorrect"}
+VERBS: Final[dict[str, Callable[[History, Step], Result | UUID]]] = {
+    "redeem": lambda it, step: it.redeem(step.who, again=it.ids[step.value] if step.value else None),
+    "reserve": lambda it, step: it.reserved(step.who, again=it.ids[step.value] if step.value else None),
+    "deliver": lambda it, step: it.sent(step.who, again=it.ids[step.value] if step.value else None),
+    "park": lambda it, step: it.parked(step.who),
+    "fail": lambda it, step: it.given_back(step.who),
+    "claim": lambda it, step: it.claim(it.ids[step.who], worker=step.value or "w1"),
+    **dict.fromkeys(OUTCOMES, attempt),
+    "later": lambda it, step: it.attempt(it.ids[step.who], later(int(step.value))),
+    "answer": lambda it, step: it.outcome(
+        it.ids[step.who], OUTCOMES[step.value], attempt=step.attempt, delivery=step.delivery
+    ),
+    "settle": lambda it, step: it.settle(it.ids[step.who]),
+    "accept": lambda it, step: it.accept(it.ids[step.who], **step.numbered()),
+    "bounce": lambda it, step: it.bounce(
+        it.ids[step.who], request_id=step.request, reason=step.value or "mailbox_full", **step.numbered()
+    ),
+    "resend": lambda it, step: it.resend(it.ids[step.who], **step.requested("s1")),
+    "refund": lambda it, step: it.refund(it.ids[step.who], revoke_access=step.access, **step.requested("r1")),
+    "reset": lambda it, step: it.refund(it.ids[step.who], held_only=True),
+    "cancel": lambda it, step: it.cancel(it.ids[step.who], **step.requested("c1")),
+    "resolve": lambda it, step: it.resolve(
+        it.ids[step.who],
+        step.value,  # type: ignore[arg-type]  # a resolution
+        revoke_access=step.access,
+        **step.requested("s1"),
+    ),
+    "outage": lambda it, step: it.outage(it.ids[step.who], include_sent=bool(step.access)),
+    "correct": correct,
+    "selfcorrect": correct,
+    "rebind": rebind,
+    "removal": lambda it, step: it.removal(it.ids[step.who], REMOVALS[step.value]),
+    "removed": lambda it, step: it.removed(it.ids[step.who]),
+    "look": look,
+    "pause": lambda it, _: it.pause(),
+    "resume": lambda it, _: it.resume(),
+    "revoke": lambda it, step: it.revoke(**({"cases": int(step.value)} if step.value else {})),
+    "revokemore": lambda it, _: it.continue_revocation(),
+    "limit": lambda it, step: change(it, max_uses=int(step.value)),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A history and what it leads to.
+
+    Args:
+        steps: The history.
+        ends: The kinds of its last events, in order.
+        kinds: The kinds of all events after the issue of the code.
+        balance: How many uses are used and reserved.
+        last: Fields of the last event.
+        newest: Fields of the newest event of a kind, as `kind.field`.
+        has: Attributes of the reservation.
+        of: The label of that reservation.
+        terms: What the scenario is made with.
+    """
+
+    steps: str
+    ends: str = ""
+    kinds: str | None = None
+    balance: tuple[int, int] | None = None
+    last: Mapping[str, object] = field(default_factory=dict)
+    newest: Mapping[str, object] = field(default_factory=dict)
+    has: Mapping[str, object] = field(default_factory=dict)
+    of: str = "li"
+    terms: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> History:
+        """Let it happen, and compare."""
+        history = History(self.steps, **self.terms)
+        ends = self.ends.split()
+        assert history.kinds[len(history.kinds) - len(ends) :] == ends
+        assert self.kinds is None or history.kinds == self.kinds.split()
+        assert self.balance is None or history.balance == self.balance
+        event = history.events[-1]
+        assert {name: getattr(event, name) for name in self.last} == self.last
+        newest = {type(event).__name__: event for event in history.events}
+        for name, value in self.newest.items():
+            kind, _, part = name.partition(".")
+            assert getattr(newest[kind], part) == value, name
+        if self.has:
+            reservation = history.of(self.of)
+            assert {name: getattr(reservation, name) for name in self.has} == self.has
+        return history
+
+
+def cases(**table: Case) -> pytest.MarkDecorator:
+    """A test of each case, named as the case is."""
+    return pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in table.items()])
