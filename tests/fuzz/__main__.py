@@ -8,7 +8,6 @@ from tests.fuzz.fuzz_runs import INPUTS_IN_TESTS, CrashError, fuzz
 
 
 def main() -> int:
-    """Run it; 0 if nothing crashed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz the parsers of the ledger.")
     parser.add_argument("--inputs", type=int, default=INPUTS_IN_TESTS, help="how many, over all parsers")
     parser.add_argument("--seed", type=int, default=0, help="of the inputs: the same seed gives the same inputs")

@@ -306,7 +306,6 @@ def _log(mutator: Mutator) -> None:
 
 
 def _sealed_receipt() -> tuple[str, bytes]:
-    """A receipt of a log with one event, signed."""
     key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
     state = json.dumps({"reservation_id": str(ID)}).encode()
     root = hash_event(ID, 1, "UseReserved:1", state)

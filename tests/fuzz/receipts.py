@@ -236,7 +236,6 @@ def altered(mutator: Mutator) -> str:
 
 
 def script() -> Any:  # noqa: ANN401 - a module that is loaded by its path
-    """The stand-alone checker."""
     spec = importlib.util.spec_from_file_location("check_receipt", SCRIPT)
     assert spec
     assert spec.loader
@@ -284,7 +283,6 @@ def compare(inputs: int, seed: int) -> Counter[str]:
 
 
 def main() -> int:
-    """Run it; 0 if both checkers agreed on every input."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.receipts", description="Compare the receipt checkers.")
     parser.add_argument("--inputs", type=int, default=INPUTS, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of the inputs: the same seed gives the same inputs")

@@ -8,7 +8,6 @@ from tests.fuzz.parsers import Parser
 
 
 def test_no_input_crashes_a_parser() -> None:
-    """Each is read, or refused with the error that its caller knows; the seed is fixed."""
     assert sum(fuzz(INPUTS_IN_TESTS, 9).values()) >= INPUTS_IN_TESTS
 
 

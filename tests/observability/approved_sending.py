@@ -63,19 +63,15 @@ REMOVAL: Final = Removal(
 
 
 class FixedChannel:
-    """A channel that returns one outcome."""
-
     name = "fixed"
 
     def __init__(self, outcome: RemovalOutcome) -> None:
         self._outcome = outcome
 
     def send(self, _message: OutboundMessage) -> Outcome:
-        """Return the outcome."""
         return cast("Outcome", self._outcome)
 
     def revoke(self, _removal: Removal) -> RemovalOutcome:
-        """Return the outcome."""
         return self._outcome
 
     def close(self) -> None:
@@ -83,15 +79,11 @@ class FixedChannel:
 
 
 class LastRecord(logging.Handler):
-    """Keeps what was logged last."""
-
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the text and the fields."""
         self.line = {"event": record.getMessage(), **record.__dict__}
 
 
 def describe() -> str:
-    """Return one line for each name."""
     return "".join(f"{line}\n" for line in (*_celery(), *_log_lines(), *_templates(), *_checks()))
 
 
@@ -109,7 +101,6 @@ def _celery() -> Iterator[str]:
 
 
 def _log_lines() -> Iterator[str]:
-    """Yield the lines about messages and removals: each outcome, and the fields that come with it."""
     for outcome in OUTCOMES:
         channel = InstrumentedChannel(FixedChannel(outcome))
         if not isinstance(outcome, NotifiedOnly):  # a channel says so of removals alone
@@ -118,7 +109,6 @@ def _log_lines() -> Iterator[str]:
 
 
 def _line_of(call: Callable[[], object]) -> str:
-    """Return what a call logs, by a logger or directly to stderr."""
     direct, handler, log = io.BytesIO(), LastRecord(), logging.getLogger("workers.channels.group_router")
     level = log.level
     log.setLevel(logging.INFO)
@@ -145,7 +135,6 @@ def _checks() -> Iterator[str]:
 
 
 def main() -> int:
-    """Write what is there today."""
     os.environ.update(ENVIRONMENT)
     PATH.write_text(describe(), "utf-8")
     return 0

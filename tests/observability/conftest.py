@@ -1,5 +1,3 @@
-"""The metrics as a process offers them, without a database and without a broker."""
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,6 @@ collect_ignore = [] if may_run("promtool") else ["test_promtool.py"]
 
 @pytest.fixture(scope="session")
 def families() -> dict[str, Metric]:
-    """Every metric by the name that its samples begin with."""
     return {_shown(metric): metric for metric in _all()}
 
 

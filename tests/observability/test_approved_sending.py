@@ -1,12 +1,9 @@
-"""The names of the sending side that operators, dashboards and searches in logs use are the approved ones."""
-
 import pytest
 
 from tests.observability.approved_sending import ENVIRONMENT, PATH, describe
 
 
 def test_names_of_the_sending_side_are_the_approved_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks, their schedule, words of log lines, templates, and rows of `ledger doctor`."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
 

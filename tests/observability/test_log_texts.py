@@ -33,7 +33,6 @@ def all_calls() -> tuple[LogCall, ...]:
 
 
 def text_errors(call: LogCall) -> list[str]:
-    """Return what is wrong with the text of a log call."""
     errors = []
     if not SHAPE.fullmatch(call.text):
         errors.append("the text is not fixed, lower case and without period: facts belong into `extra`")
@@ -54,7 +53,6 @@ def test_log_texts_are_fixed_and_name_the_failure() -> None:
 
 
 def test_descriptions_of_missing_components_name_the_failure() -> None:
-    """They are the field `why` of `component unavailable`."""
     assert [text for text in PARTS.values() if HIDING.search(text) or not FAILURE.search(text)] == []
 
 
@@ -71,7 +69,6 @@ def test_descriptions_of_missing_components_name_the_failure() -> None:
     ],
 )
 def test_log_text_that_breaks_a_rule_is_found(call: str, count: int) -> None:
-    """Computed, interpolated, with a capital letter, with a retired word, or without the failure."""
     (log_call,) = log_calls_of(call, "x.py")
 
     assert len(text_errors(log_call)) == count

@@ -1,5 +1,3 @@
-"""Each metric is documented, written by some code, bounded in its labels, and there from the first scrape."""
-
 import ast
 import os
 import re
@@ -28,14 +26,12 @@ sys.stdout.buffer.write(Exposition([])())
 
 
 def documented() -> dict[str, tuple[str, str]]:
-    """Type and labels by name, from the tables of docs/reference/metrics.md."""
     text = (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", text, re.MULTILINE)
     return {name: (kind, labels) for name, kind, labels in rows}
 
 
 def test_every_metric_is_documented_and_every_documented_one_exists(families: dict[str, Metric]) -> None:
-    """Names, types and label names of the tables are the real ones."""
     documented_metrics = documented()
 
     assert set(families) == set(documented_metrics)
@@ -74,7 +70,6 @@ WITHOUT_SUBJECT = re.compile(r"\b(them|they|it|that disk|this list|who|whoever)\
 
 
 def help_errors(text: str) -> list[str]:
-    """What is wrong with the help text of a metric."""
     errors = [] if HELP.fullmatch(text) else ["write one sentence with a capital letter and a period"]
     if vague := WITHOUT_SUBJECT.search(text):
         errors.append(f"{vague[0]!r} has no subject here")
@@ -90,12 +85,10 @@ def test_help_of_every_metric_stands_alone(families: dict[str, Metric]) -> None:
 
 @pytest.mark.parametrize("text", ["age of the pool.", "Age of the oldest of them.", "Mails sent.", "Emails sent"])
 def test_help_of_a_metric_that_breaks_a_rule_is_found(text: str) -> None:
-    """Without capital letter, subject, standard word or period."""
     assert len(help_errors(text)) == 1
 
 
 def never_written(declaring: str, others: list[str]) -> set[str]:
-    """Names of metrics that one source declares and no other writes."""
     declared = {
         target.id
         for node in ast.parse(declaring).body
@@ -119,7 +112,6 @@ def never_written(declaring: str, others: list[str]) -> set[str]:
 
 
 def product_sources() -> list[str]:
-    """The product's code but for the declarations."""
     folders = ("domain", "projections", "api", "workers")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return [path.read_text("utf-8") for path in paths if path.name != "metrics.py"]
@@ -133,7 +125,6 @@ def test_no_metric_is_declared_and_never_written() -> None:
 
 
 def test_metric_that_is_never_written_would_be_found() -> None:
-    """The check can fail: one that is only declared, or only imported, is named."""
     declaring = "USED = _counter('a', 'b')\nSUMMED = _counter('c', 'd')\nDEAD = _counter('e', 'f')\n"
     others = ["from m import DEAD, SUMMED, USED\nUSED.labels('x').inc()\ncounter = LoopCounter(SUMMED)"]
 
@@ -144,7 +135,6 @@ def test_metric_that_is_never_written_would_be_found() -> None:
     "values", [metrics.ERROR_TYPES, metrics.REDEEM_STATUSES, metrics.PRUNED_KINDS, ("ok", "failed")]
 )
 def test_every_value_of_a_label_is_used(values: tuple[str, ...]) -> None:
-    """A documented value that no code writes is wrong documentation."""
     everything = "".join(product_sources())
 
     assert [value for value in values if f'"{value}"' not in everything] == []
@@ -175,7 +165,6 @@ def test_every_series_is_there_from_the_first_scrape_of_several_processes(tmp_pa
 
 
 def undeclared_values(source: str) -> set[str]:
-    """Values that a source writes out for a label whose domain does not list them."""
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
     written = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "labels"]
     return {
@@ -193,14 +182,12 @@ def test_every_value_that_is_written_out_is_in_its_domain() -> None:
 
 
 def test_value_that_no_domain_lists_would_be_found() -> None:
-    """The check can fail: it compares each argument with the domain of its label."""
     source = "PRUNED.labels('failed', 'a new kind').inc()\nPRUNED.labels('success', kind).inc()"
 
     assert undeclared_values(source) == {"a new kind"}
 
 
 def test_no_label_goes_beyond_its_domain() -> None:
-    """What is not known by name is counted as other."""
     assert metrics.label_or_other("sweep_due_reservations", metrics.TASKS) == "sweep_due_reservations"
     assert metrics.label_or_other("a task of the future", metrics.TASKS) == "other"
 

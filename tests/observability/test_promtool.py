@@ -14,21 +14,18 @@ from tests.support.waiting import WAIT_S_MAX
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """One run of it."""
     path = shutil.which("promtool")
     assert path is not None, "install Debian's package prometheus"
     return subprocess.run([path, *arguments], capture_output=True, text=True, timeout=WAIT_S_MAX, check=False)
 
 
 def test_rules_and_scrape_configuration_are_valid() -> None:
-    """Both files as Prometheus would load them."""
     for arguments in (("check", "rules", ALERTS), ("check", "config", DEPLOY / "prometheus" / "prometheus.yml")):
         done = promtool(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:
-    """The incident as it happened among the cases, a good day and a quiet night too."""
     done = promtool("test", "rules", ALERT_TESTS)
 
     assert done.returncode == 0, done.stdout + done.stderr

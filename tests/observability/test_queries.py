@@ -1,5 +1,3 @@
-"""Alerts and dashboard ask for metrics that exist, and every alert leads to a section of the runbook."""
-
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ OF_PROMETHEUS = {"up", "ALERTS"}
 
 
 def unknown(query: str, families: dict[str, Metric]) -> set[str]:
-    """Return the metrics of a query that no process exposes."""
     series = set(families) | OF_PROMETHEUS
     for name, metric in families.items():
         if metric.type == "histogram":
@@ -31,7 +28,6 @@ def test_every_alert_asks_for_metrics_that_exist(families: dict[str, Metric]) ->
 
 
 def test_every_query_of_the_dashboard_names_metrics_that_exist(families: dict[str, Metric]) -> None:
-    """No panel stays empty because of a name."""
     queries = list(dashboard_queries())
 
     assert len(queries) > 30
@@ -49,7 +45,6 @@ def test_every_metric_is_looked_at_by_an_alert_or_a_panel(families: dict[str, Me
 
 
 def test_metric_that_does_not_exist_is_found(families: dict[str, Metric]) -> None:
-    """The check can fail, also inside of functions and next to labels that look like names."""
     query = 'sum by (instance) (rate(ledger_nothing_total{part="errors_total"}[5m])) / sum(up)'
 
     assert unknown(query, families) == {"ledger_nothing_total"}

@@ -31,7 +31,6 @@ _COMPILERS: Final = tuple(Path(__file__).with_name(name).read_bytes() for name i
 
 
 def is_small() -> bool:
-    """Return whether this process is, or is to be, in the small world."""
     return os.environ.get(SWITCH, "") not in {"", "0"}
 
 
@@ -95,7 +94,6 @@ class _Shrinking(ast.NodeTransformer):
         return node
 
     def visit_arguments(self, node: ast.arguments) -> ast.arguments:
-        """Shrink the defaults of keywords."""
         node.kw_defaults = [
             ast.Constant(self._sizes[argument.arg]) if default is not None and argument.arg in self._sizes else default
             for argument, default in zip(node.kwonlyargs, node.kw_defaults, strict=True)
@@ -110,7 +108,6 @@ class _SmallFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec that the next finder has, with a loader that shrinks."""
         if fullname not in self._modules:
             return None
         for finder in sys.meta_path:
@@ -142,7 +139,6 @@ class _SmallLoader(SourceFileLoader):
         return code
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute the module, and shrink the limits of its statements."""
         vars(module)[RECORD] = record_use
         super().exec_module(module)
         if not _is_of_statements(module.__name__):
@@ -156,7 +152,6 @@ class _SmallLoader(SourceFileLoader):
 
 
 def _is_of_statements(module: str) -> bool:
-    """Return whether the bounds of a module are limits in its SQL."""
     return module.startswith("projections.sql.")
 
 

@@ -22,7 +22,6 @@ _recorded: Final[set[str]] = set()
 
 
 def is_recording() -> bool:
-    """Return whether uses are recorded in this process."""
     return bool(os.environ.get(FILE))
 
 
@@ -75,7 +74,6 @@ class _Marking(ast.NodeTransformer):
         self.marked: set[str] = set()
 
     def record(self, name: str, value: ast.expr) -> ast.Call:
-        """The call that records a bound and returns a value."""
         self.marked.add(name)
         return ast.Call(ast.Name(RECORD, ast.Load()), [ast.Constant(f"{self._module}:{name}"), value], [])
 
@@ -87,19 +85,16 @@ class _Marking(ast.NodeTransformer):
         return node
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
-        """Mark what the body reads."""
         self._visit_body(node)
         return node
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
-        """Mark what the expression reads."""
         self._depth += 1
         node.body = self.visit(node.body)
         self._depth -= 1
         return node
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """Mark a bound that is read within a function."""
         if self._depth and isinstance(node.ctx, ast.Load) and node.id in self._names:
             return self.record(node.id, node)
         return node
@@ -115,7 +110,6 @@ def _called_name(node: ast.expr) -> str:
 
 
 def main(path: str) -> int:
-    """Print the bounds that no test used; 1 if there are any."""
     unused = find_unused(Path(path))
     if unused:
         sys.stderr.write(

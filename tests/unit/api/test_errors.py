@@ -1,5 +1,3 @@
-"""Codes of errors: each is declared, has a status, and is in the API's description."""
-
 import ast
 from pathlib import Path
 from typing import get_args
@@ -25,7 +23,6 @@ RAISING = frozenset({"ApplicationError", "HttpError", "__init__"})
 
 
 def raised_codes() -> dict[str, str]:
-    """The codes of errors that the API's code makes by name, each with one module that does."""
     codes = {}
     for path in Path(str(api.__file__)).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -83,7 +80,6 @@ def test_description_of_problems_lists_every_code() -> None:
 
 
 def test_responses_of_a_command_name_its_refusals_in_order() -> None:
-    """The order of precedence is that of the command, by status."""
     responses = problem_responses(ReserveUse)
     refused = [refusal.code for refusal in ReserveUse.refusals if status_of(refusal.code) == 400]
 
@@ -99,7 +95,6 @@ def test_responses_of_a_command_name_its_refusals_in_order() -> None:
     ],
 )
 def test_error_takes_over_the_facts_of_a_refusal(refusal: InvitationsLimited, facts: dict[str, object]) -> None:
-    """Texts need them."""
     error = ApplicationError.from_refusal(refusal)
 
     assert (error.code, error.facts) == (refusal.code, facts)

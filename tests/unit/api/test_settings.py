@@ -1,5 +1,3 @@
-"""Settings of the API that belong together."""
-
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ PROVIDER = {"oidc_issuer": "https://id.example.com", "oidc_client_id": "ledger",
 
 
 def read(**values: object) -> ApiSettings:
-    """Read settings."""
     required = settings_for("postgresql://127.0.0.1/ledger").model_dump()
     return ApiSettings.model_validate({**required, "DATABASE_URL": "postgresql://127.0.0.1/ledger", **values})
 
@@ -31,14 +28,13 @@ def read(**values: object) -> ApiSettings:
     ],
 )
 def test_single_sign_on_needs_all_of_its_settings(changed: dict[str, object], variable: str) -> None:
-    """The start is refused, and the message names the variable or shows the form."""
     with pytest.raises(ValidationError, match=variable):
         read(**{**PROVIDER, **changed})
 
 
 @pytest.mark.parametrize("issuer", ["http://localhost:8080/realm", "http://127.0.0.1:8080", "http://[::1]:8080"])
 def test_issuer_on_this_machine_may_be_plain(issuer: str, tmp_path: Path) -> None:
-    """For tests and demos; the secret is the text of its file."""
+    """For tests and demos."""
     secret = tmp_path / "secret"
     secret.write_text("s3cret\n")
 

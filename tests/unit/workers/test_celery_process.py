@@ -1,5 +1,3 @@
-"""The processes of the Celery app start without Celery's command line, and beat without the tasks."""
-
 import base64
 import os
 import subprocess
@@ -38,7 +36,6 @@ sys.stderr.write(str(sorted(set(sys.argv[1].split(",")) & set(sys.modules))))
     ],
 )
 def test_celery_processes_load_only_their_modules(arguments: tuple[str, ...], printed: str) -> None:
-    """The worker loads the tasks and asks for no other workers; neither loads the command line."""
     ring = "1:" + base64.b64encode(b"k" * 32).decode()
     secrets = dict.fromkeys(("LEDGER_PEPPERS", "LEDGER_MASTER_KEYS"), ring)
     env = {**os.environ, "DATABASE_URL": "postgresql:///x", "LEDGER_SECRET_KEY": "k", **secrets}

@@ -1,5 +1,3 @@
-"""The dispatcher: few messages, no caller waits, and an error is neither lost nor repeated at full speed."""
-
 import threading
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,8 +11,6 @@ IDS = [UUID(int=number) for number in range(200)]
 
 
 class FakeBroker:
-    """Takes messages, or fails while it is unavailable."""
-
     def __init__(self) -> None:
         self.is_unavailable = False
         self.messages: list[list[UUID]] = []
@@ -25,7 +21,6 @@ class FakeBroker:
         self.gate.set()
 
     def publish(self, ids: Sequence[UUID]) -> None:
-        """One message."""
         self.gate.wait(WAIT_S_MAX)
         if self.is_unavailable:
             raise OSError("away")
@@ -41,7 +36,6 @@ class FakeBroker:
 
 
 def test_many_ids_go_in_few_messages() -> None:
-    """Ids that arrive while a message is on its way share the next ones."""
     broker = FakeBroker()
     broker.gate.clear()
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append)
@@ -56,7 +50,6 @@ def test_many_ids_go_in_few_messages() -> None:
 
 
 def test_unavailable_broker_is_asked_ever_more_rarely() -> None:
-    """Each failed publish is reported, the ids keep their order, and none is lost."""
     broker = FakeBroker()
     broker.is_unavailable = True
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append, wait=broker.wait)

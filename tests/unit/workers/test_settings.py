@@ -1,5 +1,3 @@
-"""The bounds of a worker: contradictions are refused at start, and a worker that ends begins nothing new."""
-
 import base64
 import os
 import subprocess
@@ -23,7 +21,6 @@ LONG_TASKS = {"task_time_limit_s": 3600, "visibility_timeout_s": 7200}
 
 
 def settings(**more: Any) -> WorkerSettings:
-    """Settings with made-up keys."""
     ring = "1:" + base64.b64encode(b"k" * 32).decode()
     defaults = {"DATABASE_URL": "postgresql:///x", "secret_key": "k", "peppers": ring, "master_keys": ring}
     return WorkerSettings.model_validate({**defaults, **more})
@@ -39,7 +36,6 @@ def settings(**more: Any) -> WorkerSettings:
     ],
 )
 def test_bounds_that_contradict_one_another_are_refused_at_start(more: dict[str, Any], variable: str) -> None:
-    """The message names what to change; the defaults agree."""
     with pytest.raises(ValidationError, match=variable):
         settings(**more)
 
@@ -66,7 +62,6 @@ def test_wait_that_would_count_as_impossible_is_refused_at_start(waits: dict[str
 
 
 def test_no_wait_is_impossible_with_the_longest_settings() -> None:
-    """Leases with their margins, back-offs with their jitter, and the wait for a late reply."""
     names = ("lease_s", "retry_first_s", "retry_longest_s", "smtp_dot_timeout_s")
     longest = settings(**dict.fromkeys(names, WAIT_SETTING_S_MAX), **LONG_TASKS, smtp_timeout_s=WAIT_SETTING_S_MAX / 2)
     waits = {
@@ -125,7 +120,6 @@ def test_backlog_of_the_same_request_is_one_request() -> None:
 
 
 def test_beat_keeps_no_file_that_a_kill_could_break(tmp_path: Path) -> None:
-    """A damaged schedule of an earlier run does not keep it from starting, nor is a new one written."""
     damaged = {tmp_path / f"schedule{ending}": text for ending, text in ((".dat", ""), (".dir", "'entries', (0, 9)\n"))}
     for path, text in damaged.items():
         path.write_text(text)

@@ -1,5 +1,3 @@
-"""What passkeys are bound to, and that no malformed answer of an authenticator is an error of the program."""
-
 import json
 import random
 from typing import Any
@@ -36,12 +34,10 @@ CHALLENGE = bytes(range(32))
     ],
 )
 def test_party_is_the_host_of_a_url_that_browsers_permit(url: str, party: tuple[str, str] | None) -> None:
-    """With the origin as browsers write it: without a default port and without a path."""
     assert RelyingParty.from_url(url) == party
 
 
 def damage(text: str, source: random.Random) -> str:
-    """An answer with one value replaced, at any depth."""
     document: dict[str, Any] = json.loads(text)
     part = document if source.random() < 0.4 else document["response"]
     name = source.choice(sorted(part))
@@ -55,7 +51,7 @@ def damage(text: str, source: random.Random) -> str:
 
 
 def test_damaged_answer_is_refused_and_never_an_error() -> None:
-    """Each of them is accepted or a `PasskeyError`; what is changed and still accepted is not what was signed."""
+    """What is changed and still accepted is not what was signed."""
     key, source = SoftAuthenticator(), random.Random(7)
     created = key.create(json.loads(describe_registration(PARTY, CHALLENGE, uuid4(), "li.wei@example.com", [])))
     passkey = check_registration(PARTY, CHALLENGE, created)

@@ -1,5 +1,3 @@
-"""State that a browser keeps: it is opened for its purpose, within its time, and only if the ledger sealed it."""
-
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -15,12 +13,10 @@ STATE = OpenedState(uuid4(), ["a", None, True], NOW + timedelta(minutes=10))
 
 
 def test_state_is_opened_as_it_was_sealed() -> None:
-    """With its id, by which it is used once."""
     assert open_state(VAULT, "assert", seal_state(VAULT, "assert", STATE), NOW) == STATE
 
 
 def test_state_is_not_opened_for_another_purpose_or_after_its_time() -> None:
-    """A challenge to create a passkey is none to sign in with one."""
     sealed = seal_state(VAULT, "register", STATE)
 
     assert open_state(VAULT, "assert", sealed, NOW) is None
@@ -31,7 +27,6 @@ def test_state_is_not_opened_for_another_purpose_or_after_its_time() -> None:
     "text", ["", "x", "..", "0.1.", f"{UUID(int=1).hex}.1.AAAA", f"{UUID(int=1).hex}.9.AAAA", "é.1.é"]
 )
 def test_other_text_is_no_state(text: str) -> None:
-    """Nor is one under another id, or a text of the vault of another kind."""
     assert open_state(VAULT, "assert", text, NOW) is None
     moved = seal_state(VAULT, "assert", STATE).replace(STATE.state_id.hex, uuid4().hex)
     assert open_state(VAULT, "assert", moved, NOW) is None

@@ -1,5 +1,3 @@
-"""Codes of authenticator apps: the vectors of RFC 6238, the window, and what the QR code holds."""
-
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -17,7 +15,6 @@ STEP = timedelta(seconds=30)
     [(59, "287082"), (1111111109, "081804"), (1111111111, "050471"), (1234567890, "005924"), (20000000000, "353130")],
 )
 def test_code_is_that_of_the_standard(seconds: int, code: str) -> None:
-    """The last six digits of each vector, and the step that it is of."""
     assert find_step(SECRET, code, datetime.fromtimestamp(seconds, UTC)) == seconds // 30
 
 
@@ -33,13 +30,11 @@ def test_window_is_one_step_on_each_side(steps: int, is_accepted: bool) -> None:
 
 @pytest.mark.parametrize("code", ["", "28708", "2870820", "letters", "２８７０８３"])
 def test_other_text_is_of_no_step(code: str) -> None:
-    """Neither shorter nor longer, and no wrong code in other digits."""
     assert find_step(SECRET, code, datetime.fromtimestamp(59, UTC)) is None
 
 
 @pytest.mark.parametrize("address", ["li.wei@example.com", "李" * 100 + "@example.com", "a" * 300 + "@example.com"])
 def test_uri_names_issuer_account_and_secret_and_fits_a_qr_code(address: str) -> None:
-    """A long address is cut; what the code is computed from never is."""
     uri = describe_secret(SECRET, address)
 
     parts = urlsplit(uri)

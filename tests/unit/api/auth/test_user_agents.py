@@ -1,5 +1,3 @@
-"""Which browser and system a session's list names, by the header that browsers send."""
-
 import pytest
 
 from api.auth.user_agents import BROWSERS, READ_MAX, SYSTEMS, read_device
@@ -33,7 +31,6 @@ WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
     ],
 )
 def test_header_names_browser_and_system(user_agent: str, expected: tuple[str, str]) -> None:
-    """What else it says is not kept."""
     assert read_device(user_agent) == expected
 
 

@@ -1,5 +1,3 @@
-"""A command loads its own module and what that needs: `ledger --version` and `--help` load next to nothing."""
-
 import subprocess
 import sys
 
@@ -40,7 +38,6 @@ def test_command_line_without_a_command_loads_no_heavy_module(arguments: tuple[s
 
 
 def test_help_of_a_command_loads_its_family_only() -> None:
-    """The others' modules stay unloaded."""
     others = sorted({*FAMILIES} - {"api.cli.maintenance.receipts"})
     command = [sys.executable, "-c", PROGRAM, ",".join(others), "receipt", "--help"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)

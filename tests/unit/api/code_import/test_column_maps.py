@@ -1,5 +1,3 @@
-"""Files that other products export: recognized, read with their limits and uses, and never guessed at."""
-
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +17,6 @@ VOUCHERIFY_HEADER = "Code,Voucher Type,Redemption Limit,Redemption Count,Active,
 
 
 def read_rows(data: bytes, mapping: Mapping[str, str] | None = None) -> tuple[Records, list[CodeRow]]:
-    """The file and its codes; the first invalid line ends it."""
     records = Records(io.BytesIO(data), "csv", CODE_FILE, mapping or {})
     default, rows = CodeTemplate(terms=SINGLE_USE, bound=True), []
     for record in records:
@@ -30,12 +27,10 @@ def read_rows(data: bytes, mapping: Mapping[str, str] | None = None) -> tuple[Re
 
 
 def product_of(records: Records) -> str | None:
-    """The product whose export was recognized."""
     return None if records.column_map is None else records.column_map.product
 
 
 def test_pretix_example_keeps_limits_uses_and_comments() -> None:
-    """With the time zone of its dates."""
     records, rows = read_rows((EXAMPLES / "pretix-vouchers.csv").read_bytes())
 
     assert product_of(records) == "pretix"
@@ -71,7 +66,6 @@ def test_card_with_a_balance_is_rejected(kind: str) -> None:
 
 
 def test_active_that_is_neither_true_nor_false_is_rejected() -> None:
-    """Rather than guessed."""
     with pytest.raises(RejectedRecordError, match="neither true nor false"):
         read_rows(f"{VOUCHERIFY_HEADER}A-1,DISCOUNT_VOUCHER,1,0,perhaps,\n".encode())
 
@@ -91,7 +85,6 @@ def test_unknown_column_of_a_recognized_file_is_named() -> None:
 
 
 def test_our_own_columns_are_not_recognized_as_another_product() -> None:
-    """A file of ours, whatever its columns."""
     records, rows = read_rows(f"{','.join(COLUMNS)}\nA-1\n".encode())
 
     assert product_of(records) is None
@@ -99,7 +92,6 @@ def test_our_own_columns_are_not_recognized_as_another_product() -> None:
 
 
 def test_every_column_map_leads_to_columns_that_exist() -> None:
-    """Each column is one of ours or ignored, and each parser and mark belongs to a column."""
     for column_map in COLUMN_MAPS:
         assert set(column_map.columns.values()) <= {*COLUMNS, ""}
         assert {*column_map.parsers, *frozenset().union(*column_map.marks)} <= set(column_map.columns)

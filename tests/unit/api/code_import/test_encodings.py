@@ -1,5 +1,3 @@
-"""Encodings of files: found from their bytes alone, and never guessed where no encoding fits."""
-
 import io
 
 import pytest
@@ -35,7 +33,6 @@ def test_encoding_is_found_and_lines_are_read_as_utf8(text: str, codec: str, enc
 
 
 def test_bytes_that_fit_no_encoding_make_only_their_line_invalid() -> None:
-    """The message names the byte; other lines are read as UTF-8."""
     records = Records(io.BytesIO("code,note\nA,é\nB,".encode() + b"\xff\x81\nC,x\n"), "csv", CODE_FILE)
 
     read = {record.line: record.error for record in records}
@@ -55,7 +52,6 @@ def test_half_a_character_of_utf16_is_rejected() -> None:
 
 
 def test_owner_of_a_transcoded_file_can_still_use_it() -> None:
-    """The reader does not close it."""
     file = io.BytesIO("code\n".encode("utf-16"))
     lines, _ = open_as_utf8(file)
     del lines
@@ -65,7 +61,6 @@ def test_owner_of_a_transcoded_file_can_still_use_it() -> None:
 
 @pytest.mark.parametrize(("codec", "mark"), [("utf-8", ""), ("gbk", "\ufeff")])
 def test_rejected_lines_of_a_spreadsheet_open_in_one(codec: str, mark: str) -> None:
-    """With a byte order mark, if the file was not UTF-8; read again, they are the same lines."""
     records = Records(io.BytesIO("code,note\n!,上海的客户\n".encode(codec)), "csv", CODE_FILE)
     (record,), rejects = list(records), io.BytesIO()
     RejectsFile(rejects, records)(record, InvalidCellError("code", "code is not valid"))

@@ -1,5 +1,3 @@
-"""Components that the API can do without: each absence is one line of the log, and so is its end."""
-
 import logging
 from types import SimpleNamespace
 
@@ -9,8 +7,6 @@ from api.http.dependency_status import START_S, DependencyStatus
 
 
 class Clock:
-    """The seconds that have passed."""
-
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 0.0
         monkeypatch.setattr("api.http.dependency_status.time", SimpleNamespace(monotonic=lambda: self.seconds))
@@ -18,27 +14,24 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of the status."""
     return Clock(monkeypatch)
 
 
 @pytest.fixture
 def status(clock: Clock) -> DependencyStatus:
-    """The status of a process that started long enough ago for worker and beat to run."""
+    """Of a process that started long enough ago for worker and beat to run."""
     dependency_status = DependencyStatus("Redis")
     clock.seconds = START_S
     return dependency_status
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
-    """The lines so far: level, text and component."""
     return [(line.levelname, line.getMessage(), vars(line)["component"]) for line in caplog.records]
 
 
 def test_unavailable_mail_server_is_logged_once_with_a_remedy(
     status: DependencyStatus, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When it becomes unavailable, and when it is available again; not at every look in between."""
     with caplog.at_level(logging.INFO):
         for missing in ([], ["mail_server"], ["mail_server"], [], []):
             status.log_changes(missing)
@@ -63,7 +56,6 @@ def test_unavailable_broker_is_the_only_component_that_is_logged(
 def test_worker_and_beat_may_still_be_starting_when_the_process_has_just_started(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A mail server that is unavailable from the start is logged immediately."""
     starting = DependencyStatus("Redis")
     with caplog.at_level(logging.INFO):
         starting.log_changes(["worker", "beat", "mail_server"])

@@ -1,5 +1,3 @@
-"""HEAD on a page: what the application inside sees, and what leaves."""
-
 import asyncio
 from typing import Any
 
@@ -10,7 +8,6 @@ from api.http.head_requests import AnswerHead
 
 
 async def _endless(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with more than one piece, as a stream does, and name the route as the router does."""
     del receive
     scope["route"] = scope["method"]
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
@@ -19,7 +16,6 @@ async def _endless(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def ask(method: str, path: str) -> tuple[dict[str, Any], list[Message]]:
-    """The scope after a request, and the messages that were sent."""
     scope, sent = {"type": "http", "method": method, "path": path}, []
 
     async def send(message: Message) -> None:
@@ -30,7 +26,6 @@ def ask(method: str, path: str) -> tuple[dict[str, Any], list[Message]]:
 
 
 def test_head_of_a_page_is_get_without_a_body() -> None:
-    """Once complete it stays so, and the envelope outside still sees HEAD with the route."""
     scope, sent = ask("HEAD", "/invite")
 
     assert (scope["method"], scope["route"]) == ("HEAD", "GET")

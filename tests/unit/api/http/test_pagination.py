@@ -1,5 +1,3 @@
-"""Pages: the following one begins after the last row of the one before, and the last page has none."""
-
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -17,27 +15,23 @@ CURSOR = (datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), UUID(int=7))
     ("rows", "page", "following"), [([], [], None), ([1, 2], [1, 2], None), ([1, 2, 3], [1, 2], 2)]
 )
 def test_page_is_followed_when_one_row_more_was_read(rows: list[int], page: list[int], following: int | None) -> None:
-    """The row too many is the next page's first."""
     cut = Page.of(rows, 2, lambda row: row)
 
     assert (page, following) == (cut.rows, cut.next)
 
 
 def test_cursor_names_the_row_it_was_made_of() -> None:
-    """Without one a list begins at its start."""
     assert parse_cursor(format_cursor(*CURSOR)) == CURSOR
     assert (parse_cursor(None), parse_cursor(None, NEWEST)) == (OLDEST, NEWEST)
     assert parse_cursor(format_cursor(*NEWEST)) == NEWEST
 
 
 def test_cursor_of_another_form_is_malformed() -> None:
-    """It is opaque to clients, and safe to make up."""
     with pytest.raises(ApplicationError, match="MALFORMED"):
         parse_cursor("bm90IG91cnM")
 
 
 def read_numbers(after: int, number: int) -> range:
-    """A list of the numbers 1 to 30."""
     return range(after + 1, min(after + number, 30) + 1)
 
 
@@ -54,7 +48,6 @@ def walk(divisor: int, limit: int) -> list[list[int]]:
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 50])
 def test_filtered_pages_are_full(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    """However many rows the filter excludes, and however few one query reads; the last page is not empty."""
     monkeypatch.setattr(api.http.pagination, "CHUNK", chunk)
     monkeypatch.setattr(api.http.pagination, "CHUNKS_MAX", 50)
 
@@ -65,7 +58,6 @@ def test_filtered_pages_are_full(monkeypatch: pytest.MonkeyPatch, chunk: int) ->
 
 
 def test_filtered_page_ends_early_after_the_most_rows_that_it_may_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next page continues there, and no row is missing."""
     monkeypatch.setattr(api.http.pagination, "CHUNK", 2)
     monkeypatch.setattr(api.http.pagination, "CHUNKS_MAX", 2)
 

@@ -1,5 +1,3 @@
-"""Details of the audit log in the language of the reader, those of old entries included."""
-
 import ast
 import re
 from collections import defaultdict
@@ -179,7 +177,6 @@ EXAMPLES: Final[dict[AuditAction, tuple[str, str, str]]] = {
 
 @pytest.mark.parametrize("action", EXAMPLES)
 def test_details_of_an_entry_are_in_the_language_of_the_reader(action: AuditAction) -> None:
-    """Names, words and times of ours are translated; reasons, names of groups and URLs are as they were typed."""
     stored, english, chinese = EXAMPLES[action]
 
     assert describe_details(action, stored, translator("en")) == english
@@ -188,7 +185,6 @@ def test_details_of_an_entry_are_in_the_language_of_the_reader(action: AuditActi
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_action_and_every_name_of_a_value_has_its_text(language: Language) -> None:
-    """No entry shows a key, a word of the code, or the name of a value in another language."""
     t = translator(language)
     missing = [action for action in get_args(AuditAction) if not t.knows(f"page.support.audit.{action}")]
     stored = {action: describe_values(**dict.fromkeys(names, "-")) for action, names in VALUE_NAMES.items()}
@@ -240,7 +236,6 @@ def test_settings_of_every_kind_of_channel_have_names() -> None:
 
 
 def test_details_of_any_form_are_shown() -> None:
-    """Those of another version are not lost."""
     t = translator("zh")
 
     assert describe_details("changed_channel", "group: A; ", t) == "群组：A"

@@ -1,5 +1,3 @@
-"""What the embedded stack keeps of emails, and for how long."""
-
 import asyncio
 import os
 import smtplib
@@ -14,7 +12,6 @@ from tests.support.waiting import WAIT_S_MAX
 
 
 def test_old_emails_are_deleted_and_new_ones_stay(tmp_path: Path) -> None:
-    """By the time at which they came; one that is not whole yet goes too once it is old."""
     handler, now = MaildirHandler(tmp_path / "mail"), 100 * DAY_S
     for name, days in (("old", 31), ("young", 29)):
         handler.deliver(name.encode(), [])
@@ -29,8 +26,6 @@ def test_old_emails_are_deleted_and_new_ones_stay(tmp_path: Path) -> None:
 
 
 def test_envelope_that_is_sent_together_is_accepted(tmp_path: Path) -> None:
-    """The mail catcher offers pipelining, and answers each of the lines that come in one piece."""
-
     def send(port: int) -> tuple[bool, list[int]]:
         with smtplib.SMTP("127.0.0.1", port, timeout=WAIT_S_MAX) as client:
             client.ehlo()

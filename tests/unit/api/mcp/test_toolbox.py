@@ -1,5 +1,3 @@
-"""Tools follow from routes, and no route that changes something can be one."""
-
 import subprocess
 import sys
 
@@ -15,13 +13,11 @@ from tests.security.matrix import MATRIX, SCOPE_OF
 
 @pytest.fixture(scope="module")
 def tool_set() -> ToolSet:
-    """The tools of the product; none of these tests calls one."""
     return collect_tools()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_route_that_may_change_something_is_no_tool(method: str) -> None:
-    """A developer who marks one learns it from the first test that starts the tools."""
     router = APIRouter()
 
     @router.api_route("/api/v1/codes/{code_id}/pause", methods=[method, "GET"], tags=["codes"], summary="Pause")
@@ -34,7 +30,6 @@ def test_route_that_may_change_something_is_no_tool(method: str) -> None:
 
 
 def test_application_of_the_tools_has_no_other_route(tool_set: ToolSet) -> None:
-    """A call whose path leads elsewhere finds nothing that changes something."""
     routes = [route for route in tool_set.app.routes if isinstance(route, APIRoute)]
 
     assert len(routes) == len(tool_set.app.routes) == len(tool_set.tools)
@@ -65,7 +60,6 @@ def test_tool_has_the_parameters_of_its_route_without_those_it_omits(tool_set: T
 
 
 def test_every_tool_says_what_it_does(tool_set: ToolSet) -> None:
-    """Its texts are those of the route."""
     assert [tool.name for tool in tool_set.tools.values() if not (tool.title and tool.description)] == []
 
 

@@ -1,10 +1,7 @@
-"""The breaker over everybody: when it opens, stays open, and closes."""
-
 from api.rate_limits.breaker import OPEN_S, UNKNOWN_MAX, WINDOW_S, Breaker
 
 
 def test_breaker_opens_at_the_hundredth_unknown_code_of_a_minute() -> None:
-    """And tells so once."""
     breaker = Breaker()
     openings = [breaker.add(1000.0 + number / 10, unknown=1) for number in range(UNKNOWN_MAX + 5)]
 
@@ -13,7 +10,6 @@ def test_breaker_opens_at_the_hundredth_unknown_code_of_a_minute() -> None:
 
 
 def test_busy_day_does_not_open_the_circuit_breaker() -> None:
-    """As long as more is redeemed than mistyped."""
     breaker = Breaker()
     breaker.add(1000.0, redeemed=500)
     assert not breaker.add(1001.0, unknown=499)
@@ -21,7 +17,6 @@ def test_busy_day_does_not_open_the_circuit_breaker() -> None:
 
 
 def test_slow_trickle_does_not_open_the_circuit_breaker() -> None:
-    """Only what came within the window counts, to a slot."""
     breaker = Breaker()
     is_opening = [breaker.add(1000.0 + 0.7 * number, unknown=1) for number in range(1_000)]
 
@@ -29,7 +24,6 @@ def test_slow_trickle_does_not_open_the_circuit_breaker() -> None:
 
 
 def test_breaker_closes_a_minute_after_the_last_request() -> None:
-    """Tries that are refused in the meantime keep it open, redeems don't."""
     breaker = Breaker()
     breaker.add(1000.0, unknown=UNKNOWN_MAX)
     breaker.add(1050.0, unknown=1)
@@ -42,7 +36,7 @@ def test_breaker_closes_a_minute_after_the_last_request() -> None:
 
 
 def test_late_report_counts_at_its_own_time() -> None:
-    """Reports of other processes come after the fact; what is older than the window counts nothing."""
+    """Reports of other processes come after the fact."""
     breaker = Breaker()
     breaker.add(1000.0 + WINDOW_S + 30, unknown=1)
     old = breaker.add(1000.0, unknown=UNKNOWN_MAX)

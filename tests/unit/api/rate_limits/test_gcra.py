@@ -1,5 +1,3 @@
-"""The rate of one key: never more than a burst and the refill, and never less for who waits."""
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +10,7 @@ KEY = b"k"
 
 @given(GAPS)
 def test_no_window_holds_more_than_a_burst_and_its_refill(gaps: list[int]) -> None:
-    """Whenever units come, those that conform in any stretch are at most burst + stretch / period."""
+    """In any stretch, at most burst + stretch / period."""
     gcra, now, acquired_at = Gcra(LIMIT), 0, []
     for gap in gaps:
         now += gap
@@ -27,7 +25,6 @@ def test_no_window_holds_more_than_a_burst_and_its_refill(gaps: list[int]) -> No
 
 @given(GAPS)
 def test_retry_after_is_exact(gaps: list[int]) -> None:
-    """The wait is exact, so Retry-After neither lies nor strings along."""
     gcra, now = Gcra(LIMIT), 0.0
     for gap in gaps:
         now += gap / 4
@@ -40,7 +37,6 @@ def test_retry_after_is_exact(gaps: list[int]) -> None:
 
 @given(GAPS)
 def test_rate_limit_remaining_counts_requests_that_conform_now(gaps: list[int]) -> None:
-    """RateLimit's r is a promise as far as this limit goes."""
     gcra, now = Gcra(LIMIT), 0
     for gap in gaps:
         now += gap
@@ -55,7 +51,6 @@ def test_rate_limit_remaining_counts_requests_that_conform_now(gaps: list[int]) 
 
 @given(GAPS, st.integers(0, 8))
 def test_requests_in_flight_count_as_spent(gaps: list[int], concurrent: int) -> None:
-    """Asking with others under way is asking after them."""
     gcra, spent, now = Gcra(LIMIT), Gcra(LIMIT), 0
     for gap in gaps:
         now += gap
@@ -79,7 +74,6 @@ def test_excess_is_owed_up_to_a_bound() -> None:
 
 
 def test_keys_know_nothing_of_each_other() -> None:
-    """One used-up key hinders no other."""
     gcra = Gcra(LIMIT)
     gcra.spend(b"a", 0.0, 5)
 
@@ -87,7 +81,6 @@ def test_keys_know_nothing_of_each_other() -> None:
 
 
 def test_memory_has_a_bound_and_the_longest_quiet_key_goes_first() -> None:
-    """However many keys come; and keys that say nothing any more go by themselves."""
     gcra = Gcra(LIMIT, keys_max=100)
     for number in range(1_000):
         gcra.spend(number.to_bytes(2, "big"), 0.001 * number)

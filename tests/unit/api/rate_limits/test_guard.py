@@ -1,5 +1,3 @@
-"""What is limited, what never is, and what it costs."""
-
 import pytest
 
 from api.rate_limits.breaker import UNKNOWN_MAX
@@ -24,19 +22,16 @@ from tests.support.guard_attempts import TimedGuard, attempt, digest
 
 
 def names(answers: list[RateLimitExceeded | None]) -> list[str | None]:
-    """Limits that were reached."""
     return [answer and answer.limit for answer in answers]
 
 
 def open_breaker(watch: TimedGuard) -> None:
-    """A minute of guesses from a hundred addresses that never come back."""
     for number in range(UNKNOWN_MAX):
         watch.guess(attempt(f"198.51.100.{number}"))
 
 
 @pytest.mark.parametrize(("shape", "limit"), [("native", ADDRESS), ("long", ADDRESS), ("short", SHORT)])
 def test_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, limit: Limit) -> None:
-    """Whatever it types; short old codes have the stricter limit. Retry-After tells the truth."""
     watch = TimedGuard()
     answers = [watch.guess(attempt(shape=shape)) for _ in range(limit.burst + 1)]
     watch.now += limit.period_s
@@ -46,7 +41,6 @@ def test_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, limit
 
 
 def test_native_code_is_never_kept_out() -> None:
-    """Not with its address's limits used up, not while the breaker is open: only the answer "no such code" is."""
     watch = TimedGuard()
     open_breaker(watch)
     for _ in range(50):
@@ -57,8 +51,6 @@ def test_native_code_is_never_kept_out() -> None:
 
 
 def test_successes_cost_nothing_and_are_never_limited() -> None:
-    """Native ones don't even look at the clock; a thousand customers with old codes behind one address continue too."""
-
     def no_clock() -> float:
         raise AssertionError("the hot path reads no clock")
 
@@ -74,7 +66,6 @@ def test_successes_cost_nothing_and_are_never_limited() -> None:
 
 
 def test_customers_redeem_behind_the_address_of_a_mistyping_client() -> None:
-    """Failures below the limit affect no client there, however many redeem."""
     watch = TimedGuard()
     for _ in range(SHORT.burst - 1):
         watch.guess(attempt(shape="short"))
@@ -83,7 +74,6 @@ def test_customers_redeem_behind_the_address_of_a_mistyping_client() -> None:
 
 
 def test_other_addresses_are_not_affected() -> None:
-    """Not even by guesses for their own email or with their own code."""
     watch = TimedGuard()
     for _ in range(30):
         watch.guess(attempt("198.51.100.1", "short", email="li.wei", code="A7K2"))
@@ -93,7 +83,6 @@ def test_other_addresses_are_not_affected() -> None:
 
 @pytest.mark.parametrize(("limit", "what"), [(EMAIL, "email"), (CODE, "code")])
 def test_many_addresses_for_one_email_or_code(limit: Limit, what: str) -> None:
-    """Each address has one guess before it is known; then what they have in common is limited."""
     watch = TimedGuard()
     clients = [f"198.51.100.{number % 15}" for number in range(limit.burst + 20)]
     answers = [watch.guess(attempt(client, **{what: "same"})) for client in clients]  # type: ignore[arg-type]  # either name
@@ -117,7 +106,6 @@ def test_ipv6_counts_by_link_and_by_network() -> None:
 
 
 def test_breaker_rejects_clients_that_failed_recently() -> None:
-    """Their old codes are not looked up, whether they exist or not; everybody else's are."""
     watch = TimedGuard()
     open_breaker(watch)
 
@@ -128,7 +116,6 @@ def test_breaker_rejects_clients_that_failed_recently() -> None:
 
 
 def test_open_breaker_makes_new_addresses_share_the_rest() -> None:
-    """With any number of addresses a guesser gets one try a second; real codes don't use it up."""
     watch = TimedGuard()
     open_breaker(watch)
     for number in range(500):
@@ -144,7 +131,6 @@ def test_open_breaker_makes_new_addresses_share_the_rest() -> None:
 
 
 def test_breaker_closes_when_the_guesses_end() -> None:
-    """As long as they come it stays open, although nothing is looked up any more."""
     watch = TimedGuard()
     open_breaker(watch)
     for _ in range(15):
@@ -158,7 +144,6 @@ def test_breaker_closes_when_the_guesses_end() -> None:
 
 
 def test_failure_is_dropped_after_its_time() -> None:
-    """Ten minutes later the address is as good as new."""
     watch = TimedGuard()
     watch.guess(attempt())
     watch.now += FAILURE_MEMORY_S - 1
@@ -181,7 +166,6 @@ def test_requests_in_flight_are_bounded() -> None:
 
 
 def test_volley_is_owed() -> None:
-    """What was let through before it was known is paid for afterwards."""
     watch = TimedGuard()
     volley = [attempt() for _ in range(40)]
     assert [watch.guard.acquire(code_attempt) for code_attempt in volley] == [None] * 40
@@ -193,7 +177,6 @@ def test_volley_is_owed() -> None:
 
 
 def test_headers_show_the_remaining_requests() -> None:
-    """Full for who never failed; then less, with the time until there is more, which Retry-After does not undercut."""
     watch = TimedGuard()
     header_values = [dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"]]
     for _ in range(SHORT.burst):
@@ -213,7 +196,6 @@ def test_headers_show_the_remaining_requests() -> None:
 
 
 def test_headers_show_the_breaker() -> None:
-    """Nothing is left for who failed recently, as long as Retry-After says."""
     watch = TimedGuard()
     open_breaker(watch)
     watch.now += 3
@@ -226,7 +208,6 @@ def test_headers_show_the_breaker() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """However many addresses, emails and codes come."""
     watch = TimedGuard()
     for number in range(KEYS_MAX + 2_000):
         watch.now += 0.001
@@ -242,7 +223,6 @@ def test_memory_is_bounded() -> None:
 
 
 def test_every_limit_has_its_series() -> None:
-    """The metric's label knows all of them."""
     of_invitations = set(Guard(digest, lambda: 0.0).invitations.tables)
 
     others = {"breaker", "volley", "test_messages", "questions"}

@@ -1,5 +1,3 @@
-"""The page about guessing and the limits can't drift apart."""
-
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,6 @@ def test_tables_of_the_page_follow_from_the_constants(build_table: object) -> No
 
 
 def test_sentences_of_the_page_name_the_same_numbers() -> None:
-    """Its prose as well."""
     sentences = (
         f"{UNKNOWN_MAX} unknown codes arrive within {WINDOW_S} seconds",
         f"at least {SHARE_MAX:.0%} of all unknown codes",
@@ -38,5 +35,4 @@ def test_sentences_of_the_page_name_the_same_numbers() -> None:
 
 
 def test_forms_of_the_page_are_short_ones() -> None:
-    """They have the stricter limits."""
     assert {classify_code(text) for _, text in OLD_FORMS} == {"short"}

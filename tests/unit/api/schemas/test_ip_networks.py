@@ -1,5 +1,3 @@
-"""Networks of API keys: how they are written, and which addresses lie in them."""
-
 from ipaddress import ip_network
 
 import pytest
@@ -8,7 +6,6 @@ from api.schemas.ip_networks import NETWORKS_MAX, NetworkError, find_network, is
 
 
 def test_networks_are_read_once_each_in_their_usual_form() -> None:
-    """An address is a network of one; an IPv4 network that is written as IPv6 is the IPv4 network."""
     text = "10.0.0.0/8, 2001:DB8::/48;203.0.113.7\n::ffff:10.1.0.0/112 10.0.0.0/8"
 
     assert parse_network_list(text) == ("10.0.0.0/8", "2001:db8::/48", "203.0.113.7/32", "10.1.0.0/16")
@@ -61,7 +58,7 @@ def test_networks_of_one_key_are_limited() -> None:
     ],
 )
 def test_address_lies_within_its_networks(address: str | None, is_inside: bool) -> None:
-    """What is not an address, as on a Unix socket, lies in no network."""
+    """A Unix socket has no address."""
     networks = [ip_network("203.0.113.0/24"), ip_network("2001:db8::/48")]
 
     assert is_within(address, networks) is is_inside
@@ -78,5 +75,4 @@ def test_address_lies_within_its_networks(address: str | None, is_inside: bool) 
     ],
 )
 def test_recorded_network_names_no_single_machine(address: str | None, network: str | None) -> None:
-    """The last part of an IPv4 address is left out, and what follows the site of an IPv6 address."""
     assert find_network(address) == network

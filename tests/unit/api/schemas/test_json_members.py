@@ -1,5 +1,3 @@
-"""Members that JSON names twice are reported wherever they are, and nothing else is."""
-
 import json
 
 import orjson
@@ -21,7 +19,6 @@ from api.schemas.json_members import NAME_LENGTH_MAX, RepeatedMemberError, check
     ],
 )
 def test_repeated_member_is_named(text: str, name: str) -> None:
-    """At any depth, however its name is written, and by the beginning of a long name."""
     for form in (text, text.encode()):
         with pytest.raises(RepeatedMemberError) as caught:
             check_members(form, orjson.loads(text))
@@ -33,11 +30,10 @@ def test_repeated_member_is_named(text: str, name: str) -> None:
     ['{"a":1,"b":{"a":1}}', '{"a":"b:c:d","A":1}', '[{"a":1},{"a":1}]', '{"a":' + "9" * 300 + ',"b":":"}', "7"],
 )
 def test_document_without_repeated_members_is_accepted(text: str) -> None:
-    """Also with the same name in two objects, colons in texts, and a long number."""
     check_members(text, orjson.loads(text))
 
 
 def test_document_that_is_nested_too_deeply_is_reported() -> None:
-    """Instead of being believed. Python 3.12 and later read ten times as deep as earlier ones."""
+    """Python 3.12 and later read ten times as deep as earlier ones."""
     with pytest.raises(RecursionError):
         check_members('{"a":' * 100_000 + "1" + "}" * 100_000, None)

@@ -1,5 +1,3 @@
-"""What follows an action at once: a worker is woken, or a revoked code is settled."""
-
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import SimpleNamespace
@@ -36,15 +34,12 @@ class ServicesOfScenario:
         self.approvals = ApprovalPolicy(frozenset(), 0, timedelta(days=3))
 
     def context(self, caller: Caller) -> object:
-        """Who asks."""
         return self.scenario.context(caller.actor)
 
     def execute(self, command: Command) -> CommandResult:
-        """Decide a command that is accepted."""
         return done(self.scenario.run(command))
 
     def perform(self, command: RebindReservation | RefundReservation | RevokeCode) -> CommandResult:
-        """Perform an action."""
         return perform(cast("LedgerServices", self), STAFF, command)
 
     def _execute(self, commands: Sequence[Command]) -> list[Result]:
@@ -52,38 +47,31 @@ class ServicesOfScenario:
 
 
 def about(scenario: Scenario, reservation_id: UUID) -> dict[str, Any]:
-    """Who asks, and the reservation."""
     return {"context": scenario.context("staff", "r1"), "reservation_id": reservation_id}
 
 
 def rebind(scenario: Scenario) -> object:
-    """Move an access."""
     return RebindReservation(**about(scenario, scenario.sent()), new_reservation_id=scenario.new_id(), group="blue")
 
 
 def correct(scenario: Scenario) -> object:
-    """Move a use to another address."""
     to: dict[str, Any] = {"recipient": draft_person("mei", scenario.new_id()), "new_reservation_id": scenario.new_id()}
     return CorrectRecipient(**about(scenario, scenario.reserved()), **to)
 
 
 def resend(scenario: Scenario) -> object:
-    """Send it again."""
     return RequestResend(**about(scenario, scenario.sent()))
 
 
 def retry(scenario: Scenario) -> object:
-    """Let the system try an unknown outcome again."""
     return ResolveReservation(**about(scenario, scenario.parked()), resolution="retry", case_id=scenario.new_id())
 
 
 def count(scenario: Scenario) -> object:
-    """Count an unknown outcome as sent."""
     return ResolveReservation(**about(scenario, scenario.parked()), resolution="sent", case_id=scenario.new_id())
 
 
 def refund(scenario: Scenario) -> object:
-    """Refund a use."""
     return RefundReservation(**about(scenario, scenario.reserved()), cause="staff")
 
 
@@ -92,7 +80,6 @@ def refund(scenario: Scenario) -> object:
     [(rebind, True), (correct, True), (resend, True), (retry, True), (count, False), (refund, False)],
 )
 def test_worker_is_woken_once_for_due_messages(draft: Callable[[Scenario], object], wakes: bool) -> None:
-    """A repeat of the request changes nothing, so nothing follows."""
     scenario = Scenario()
     services, command = ServicesOfScenario(scenario), cast("RebindReservation", draft(scenario))
 

@@ -1,5 +1,3 @@
-"""Filling in a form of a rendered page: its fields, and nothing else on the page."""
-
 from api.web.filled_forms import fill_form
 
 PAGE = """<!doctype html><html><head><script>if (a < b && "</p>") {}</script></head><body>
@@ -31,7 +29,6 @@ TYPED = [
 
 
 def test_form_of_the_action_is_filled_and_the_rest_of_the_page_stays() -> None:
-    """Tokens, passwords, files and buttons stay as the page has them; the details around a field are open."""
     filled = fill_form(PAGE, "/here?a=1&b=2", "/here", TYPED, "Check <it>")
 
     assert filled is not None
@@ -57,5 +54,4 @@ def test_form_of_the_action_is_filled_and_the_rest_of_the_page_stays() -> None:
 
 
 def test_page_without_a_form_for_the_action_is_none() -> None:
-    """The values have no place on it."""
     assert fill_form(PAGE, "/page", "/elsewhere", TYPED, "") is None

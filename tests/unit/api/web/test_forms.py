@@ -1,5 +1,3 @@
-"""The id of a filled-in form becomes the request id of its events."""
-
 import pytest
 from pydantic import ValidationError
 
@@ -9,7 +7,6 @@ from api.web.forms import FormFields, is_valid_reason, new_nonce, request_id_fro
 
 
 def test_form_id_made_by_a_page_names_its_act() -> None:
-    """With the prefix that tells it from a request's."""
     nonce = new_nonce()
 
     assert request_id_from_nonce(nonce) == f"form:{nonce}"

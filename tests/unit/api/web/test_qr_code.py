@@ -1,5 +1,3 @@
-"""QR codes: what the picture in the page draws, module by module."""
-
 import re
 
 import pytest

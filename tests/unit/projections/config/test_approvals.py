@@ -1,5 +1,3 @@
-"""Which actions need an approval, as the settings say."""
-
 from datetime import timedelta
 
 import pytest
@@ -8,7 +6,6 @@ from projections.config.approvals import ApprovalPolicy, parse_approval_kinds
 
 
 def test_kinds_are_parsed_and_none_is_the_default() -> None:
-    """Spaces and empty parts do not matter."""
     assert parse_approval_kinds("") == frozenset()
     assert parse_approval_kinds(" refund, end_campaign,,") == {"refund", "end_campaign"}
 
@@ -21,7 +18,6 @@ def test_unknown_kind_is_named_with_those_that_exist() -> None:
 
 @pytest.mark.parametrize(("uses", "is_covered"), [(10, False), (11, True)])
 def test_refund_needs_an_approval_above_the_threshold(uses: int, is_covered: bool) -> None:
-    """Other kinds do at any size, if they are named."""
     policy = ApprovalPolicy(frozenset({"refund", "end_campaign"}), 10, timedelta(hours=1))
 
     assert policy.covers("refund", uses) is is_covered

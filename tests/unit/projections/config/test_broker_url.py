@@ -1,5 +1,3 @@
-"""URLs of brokers: each form, what Celery gets, and no password in any message."""
-
 import pytest
 
 from projections.config.broker_url import BROKER_FORM, BrokerUrl
@@ -23,7 +21,6 @@ from projections.config.url_validation import validate_broker_url
     ],
 )
 def test_each_form_becomes_one_complete_url_for_each_host(url: str, celery_url: str, where: str) -> None:
-    """As kombu takes them, with the login of each and without our own options."""
     broker = BrokerUrl.parse(url)
 
     assert (broker.celery_url, broker.where) == (celery_url, where)
@@ -31,7 +28,6 @@ def test_each_form_becomes_one_complete_url_for_each_host(url: str, celery_url: 
 
 
 def test_logins_are_decoded_and_kept_apart() -> None:
-    """That of the servers, and that of the Sentinels."""
     broker = BrokerUrl.parse("sentinel://us%65r:p%3A%40@a/0?master_name=m&sentinel_username=s&sentinel_password=x%26y")
 
     assert (broker.username, broker.password) == ("user", "p:@")
@@ -51,7 +47,6 @@ def test_logins_are_decoded_and_kept_apart() -> None:
     ],
 )
 def test_other_texts_are_refused_without_repeating_them(url: str) -> None:
-    """The message says which forms there are."""
     with pytest.raises(ValueError, match="write redis://") as caught:
         validate_broker_url(url)
 

@@ -1,5 +1,3 @@
-"""Settings are read from the environment and from the secrets file."""
-
 from pathlib import Path
 
 import pytest
@@ -9,8 +7,6 @@ from projections.config.environment import EnvironmentSettings
 
 
 class ShopSettings(EnvironmentSettings):
-    """Settings of an example."""
-
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     retry_first_s: float = Field(default=5.0, gt=0)
     data_dir: Path = Path(".ledger")
@@ -20,7 +16,6 @@ class ShopSettings(EnvironmentSettings):
 
 @pytest.fixture(autouse=True)
 def secrets_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The file that LEDGER_SECRETS_FILE names; it does not exist yet."""
     for name in ("DATABASE_URL", "LEDGER_DATABASE_URL", "LEDGER_RETRY_FIRST_S", "LEDGER_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LEDGER_SECRETS_FILE", str(tmp_path / "secrets.env"))
@@ -28,7 +23,6 @@ def secrets_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_variables_set_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By alias, or by prefix and name; a field without a variable has its default."""
     monkeypatch.setenv("DATABASE_URL", "postgresql:///ledger")
     monkeypatch.setenv("LEDGER_RETRY_FIRST_S", "2.5")
 
@@ -42,7 +36,6 @@ def test_variables_set_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_upper_and_lower_case_and_the_prefix_of_an_alias_do_not_matter(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """As with other names of variables."""
     monkeypatch.setenv(name, "postgresql:///ledger")
 
     assert ShopSettings.from_environment().database_url.get_secret_value() == "postgresql:///ledger"
@@ -51,7 +44,6 @@ def test_upper_and_lower_case_and_the_prefix_of_an_alias_do_not_matter(
 def test_environment_takes_precedence_over_the_secrets_file(
     monkeypatch: pytest.MonkeyPatch, secrets_file: Path
 ) -> None:
-    """The file is read each time that settings are read."""
     secrets_file.write_text("DATABASE_URL=postgresql:///file\nLEDGER_RETRY_FIRST_S=3\n", encoding="utf-8")
     monkeypatch.setenv("DATABASE_URL", "postgresql:///environment")
 
@@ -72,7 +64,6 @@ def test_malformed_and_missing_values_name_their_variable(monkeypatch: pytest.Mo
 
 
 def test_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, secrets_file: Path) -> None:
-    """In the environment and in the file: a line that is left empty keeps the default."""
     secrets_file.write_text("DATABASE_URL=postgresql:///file\nLEDGER_DATA_DIR=''\n", encoding="utf-8")
     monkeypatch.setenv("DATABASE_URL", " ")
     monkeypatch.setenv("LEDGER_RETRY_FIRST_S", "")

@@ -1,5 +1,3 @@
-"""Secrets are masked in the values of settings, and everything else stays readable."""
-
 import pytest
 
 from projections.config.secret_masking import mask_setting
@@ -37,7 +35,6 @@ from projections.config.settings import LedgerSettings
     ],
 )
 def test_values_are_shown_without_their_secrets(field: str, value: str, masked: str) -> None:
-    """Of a URL the password, also if its special characters are not encoded; of a relay's target the path, too."""
     assert mask_setting(LedgerSettings.model_fields[field], value) == masked
 
 

@@ -1,5 +1,3 @@
-"""Which group has which role."""
-
 import pytest
 
 from projections.config.staff_roles import highest_role, parse_group_roles, parse_required_roles
@@ -14,7 +12,6 @@ from projections.config.staff_roles import highest_role, parse_group_roles, pars
     ],
 )
 def test_groups_have_the_roles_that_are_written(text: str, roles: dict[str, str]) -> None:
-    """Spaces around the signs do not count."""
     assert parse_group_roles(text) == roles
 
 
@@ -22,13 +19,11 @@ def test_groups_have_the_roles_that_are_written(text: str, roles: dict[str, str]
     "text", ["admins", "admins=owner", "=admin", "a=admin;b=viewer", "a=admin b=viewer,c", "cn=admin,ou=x=admin"]
 )
 def test_other_forms_are_refused(text: str) -> None:
-    """The message shows the form."""
     with pytest.raises(ValueError, match="ledger-admins=admin,helpdesk=support"):
         parse_group_roles(text)
 
 
 def test_highest_role_counts() -> None:
-    """Who is in several groups may do what each of them may."""
     assert highest_role(["viewer", "admin", "support"]) == "admin"
     assert highest_role([]) is None
 
@@ -37,7 +32,6 @@ def test_highest_role_counts() -> None:
     ("text", "roles"), [("off", set()), ("", set()), ("admin", {"admin"}), (" admin , support", {"admin", "support"})]
 )
 def test_roles_that_need_a_second_factor_are_those_that_are_written(text: str, roles: set[str]) -> None:
-    """Off is none."""
     assert parse_required_roles(text) == roles
 
 

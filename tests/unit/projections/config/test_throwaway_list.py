@@ -1,5 +1,3 @@
-"""The list of throw-away domains of this version, and the file of an operator that changes it."""
-
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ KEYS = settings_for("postgresql://localhost/none").model_dump(exclude_unset=True
 
 
 def test_list_of_this_version_has_well_known_services_and_no_mail_provider() -> None:
-    """Sorted, each name once, with its date and source."""
     names = [line for line in VENDORED.read_text().splitlines() if line and not line.startswith("#")]
     listed = load_throwaway_domains(None)
 
@@ -25,7 +22,6 @@ def test_list_of_this_version_has_well_known_services_and_no_mail_provider() -> 
 
 
 def test_file_of_the_operator_changes_the_list(tmp_path: Path) -> None:
-    """It becomes part of the policy by which requests are decided."""
     file = tmp_path / "domains.txt"
     file.write_text("-yopmail.com\nours.example\n")
     settings = LedgerSettings.model_validate({**KEYS, "throwaway_file": file})
@@ -38,7 +34,6 @@ def test_file_of_the_operator_changes_the_list(tmp_path: Path) -> None:
     [(None, "cannot be read"), (b"a b\n", "line 1 is not a domain name"), (b"\xff\xff", "cannot be read")],
 )
 def test_file_that_is_no_list_stops_the_start(tmp_path: Path, content: bytes | None, message: str) -> None:
-    """With the name of the file and what is wrong with it."""
     file = tmp_path / "domains.txt"
     if content is not None:
         file.write_bytes(content)

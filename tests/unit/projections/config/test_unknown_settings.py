@@ -1,5 +1,3 @@
-"""Mistyped names of settings are reported with the setting that they resemble."""
-
 import logging
 from pathlib import Path
 
@@ -25,7 +23,6 @@ from projections.config.unknown_settings import (
     ],
 )
 def test_mistyped_name_is_reported_with_the_setting_that_it_resembles(name: str, suggestion: str) -> None:
-    """In every environment."""
     assert list(find_unknown_settings([name])) == [f"{name.upper()} is not a setting, did you mean {suggestion}?"]
 
 
@@ -42,20 +39,17 @@ def test_name_without_its_prefix_is_reported_in_a_file_of_the_ledger(name: str, 
 
 
 def test_variables_of_other_programs_are_not_reported() -> None:
-    """Those that every shell and every Compose project may have."""
     foreign = ["PATH", "HOME", "COMPOSE_PROJECT_NAME", "DATABASE_NAME", *setting_names()]
 
     assert list(find_unknown_settings(foreign, in_own_file=True)) == []
 
 
 def test_variable_of_the_ledger_is_not_reported() -> None:
-    """Whether a setting, or read in addition to the settings."""
     assert list(find_unknown_settings([*setting_names(), *OTHER_VARIABLES, *INTERNAL], in_own_file=True)) == []
     assert list(find_unknown_settings(["LEDGER_DATABASE_URL", "ledger_lease_s"])) == []
 
 
 def test_name_that_resembles_no_setting_is_reported_with_the_command_that_lists_them() -> None:
-    """Only if it has the prefix."""
     assert list(find_unknown_settings(["LEDGER_XYZZY", "XYZZY"], in_own_file=True)) == [
         "LEDGER_XYZZY is not a setting: `ledger settings` lists them"
     ]
@@ -64,7 +58,6 @@ def test_name_that_resembles_no_setting_is_reported_with_the_command_that_lists_
 def test_environment_and_files_are_searched_for_lines_without_effect(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The secrets file too, and each further file once; one that cannot be read is skipped."""
     secrets, more = tmp_path / "secrets.env", tmp_path / "more.env"
     secrets.write_text("LEDGER_SECRET_KY=x\r\nLEDGER_LEASE_S='75'\r\n")
     more.write_text("LEDGER_LEASE_S=75\nLEDGER_LEASE_S=76\n")

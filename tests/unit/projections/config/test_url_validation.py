@@ -1,5 +1,3 @@
-"""URLs in settings that cannot work are refused at start, with what to write instead."""
-
 from urllib.parse import quote
 
 import pytest
@@ -12,13 +10,11 @@ from projections.config.url_validation import validate_database_url, validate_tr
     "url", ["collector:4318", "ftp://collector/v1/traces", "http://", "http://a b/", "http://c/?x=1"]
 )
 def test_malformed_url_of_a_collector_is_refused(url: str) -> None:
-    """The message shows the form."""
     with pytest.raises(ValueError, match="OTLP over HTTP, such as http"):
         validate_traces_url(url)
 
 
 def test_url_of_a_collector_is_refused_without_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names the extra."""
     monkeypatch.setattr(url_validation, "find_spec", {}.get)
 
     with pytest.raises(ValueError, match="install the extra `tracing`"):
@@ -26,7 +22,6 @@ def test_url_of_a_collector_is_refused_without_the_packages(monkeypatch: pytest.
 
 
 def test_url_of_a_collector_is_used_as_it_is() -> None:
-    """Nothing is added to it."""
     assert validate_traces_url("https://collector.example.com/v1/traces") == "https://collector.example.com/v1/traces"
 
 
@@ -56,7 +51,6 @@ def test_application_name_in_a_database_url_is_refused() -> None:
     ],
 )
 def test_other_parameters_of_a_database_url_are_kept(query: str) -> None:
-    """They reach libpq."""
     url = f"postgresql://u:sekret@h/d?{query}"
 
     assert validate_database_url(url) == url

@@ -1,5 +1,3 @@
-"""Files of variables: how they are read, and what is unusual about one."""
-
 from pathlib import Path
 
 import pytest
@@ -8,14 +6,12 @@ from projections.config.variables import Variable, find_faults, parse_variables,
 
 
 def test_secrets_file_has_comments_quotes_and_exports() -> None:
-    """Other lines are ignored; a value may hold an equals sign."""
     text = "# keys\nA=1\n\nexport B = '2'\nC=\"3\"\nD=x==\nE=\nno variable\n  #F=1\nG='\n"
 
     assert parse_variables(text) == {"A": "1", "B": "2", "C": "3", "D": "x==", "E": "", "G": "'"}
 
 
 def test_variables_name_the_source_that_takes_precedence(tmp_path: Path) -> None:
-    """The environment before the secrets file; names are in upper case."""
     file = tmp_path / "secrets.env"
     file.write_text("a=1\nB=2\nC=\n")
 
@@ -48,7 +44,6 @@ def test_variables_name_the_source_that_takes_precedence(tmp_path: Path) -> None
     ],
 )
 def test_faults_of_a_file_are_named_by_line(text: str, sentences: list[str]) -> None:
-    """One sentence each; quotes around a value and the ends of lines are harmless."""
     faults = list(find_faults(text))
 
     assert [fault.sentence for fault in faults] == sentences

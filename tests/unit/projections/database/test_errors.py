@@ -1,5 +1,3 @@
-"""Which errors of the database are outages, and which are defects."""
-
 from typing import Final
 
 import eventsourcing.persistence as library
@@ -51,7 +49,6 @@ LIBRARY_ERRORS: Final = (
 
 
 def of_library(cause: psycopg.Error) -> library.PersistenceError:
-    """The library's error for one of the driver, as its datastore raises it."""
     names = {kind.__name__ for kind in type(cause).__mro__}
     of_same_name = next(kind for kind in LIBRARY_ERRORS if kind.__name__ in names)
     try:
@@ -62,7 +59,6 @@ def of_library(cause: psycopg.Error) -> library.PersistenceError:
 
 @pytest.mark.parametrize("state", [*OUTAGES, *DEFECTS])
 def test_error_of_the_server_is_an_outage_or_a_defect_by_its_state(state: str) -> None:
-    """Directly from the driver, and translated by the library. A defect is raised as it is."""
     error = lookup(state)("from the server")
     for raised in (error, of_library(error)):
         with (
@@ -96,7 +92,6 @@ def test_error_without_a_state_is_an_outage_if_the_connection_failed() -> None:
 
 
 def test_missing_privilege_is_explained_where_only_the_owner_may_work() -> None:
-    """The operator started the command with the runtime role; anywhere else it is a missing grant."""
     refused = lookup("42501")("permission denied for table ledger_events")
 
     with (

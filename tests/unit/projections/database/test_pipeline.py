@@ -1,5 +1,3 @@
-"""The internals of psycopg that `projections.database.pipeline` uses are as it expects them."""
-
 import inspect
 from functools import partial
 from types import SimpleNamespace
@@ -18,7 +16,6 @@ SENTENCE = "psycopg {} changed {}: adapt projections/database/pipeline.py"
 
 
 def sentence(what: str) -> str:
-    """Say which change of the library broke us, and where to adapt."""
     return SENTENCE.format(psycopg.__version__, what)
 
 
@@ -49,7 +46,7 @@ def test_pipeline_of_psycopg_has_the_queues_and_steps_that_ours_replaces() -> No
 
 
 def test_statements_of_a_pipeline_are_passed_to_libpq_without_sending() -> None:
-    """All in order, without a question about the socket; this connection could not send anything."""
+    """This connection could not send anything."""
     conn = cast("Connection[DictRow]", SimpleNamespace(pgconn=None, lock=None))
     pipeline, passed = BufferedPipeline(conn), list[int]()
     pipeline.command_queue += [partial(passed.append, number) for number in (1, 2, 3)]

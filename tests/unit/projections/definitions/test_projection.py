@@ -1,5 +1,3 @@
-"""How rows of one key add up."""
-
 from collections.abc import Iterable
 
 from domain.working_set import Recorded
@@ -8,32 +6,24 @@ from projections.sql.table import Table
 
 
 class Sums(Projection):
-    """A projection with a key of two columns."""
-
     table = Table("sums", key=("group_name", "day"), columns={"group_name": "text", "sent": "bigint", "day": "text"})
     merge = Merge.ADD
     state = None
 
     def apply(self, before: None, recorded: Recorded, after: None) -> Iterable[Row]:
-        """No rows."""
         del before, recorded, after
         return ()
 
 
 class Latest(Sums):
-    """The same, where the newer row counts."""
-
     merge = Merge.REPLACE
 
 
 class Completed(Sums):
-    """The same, where later rows fill in columns."""
-
     merge = Merge.COMPLETE
 
 
 def test_sums_of_one_key_are_added() -> None:
-    """The whole key tells rows apart; values outside it are summed."""
     merger = RowMerger(Sums(), [("a", 1, "mon"), ("a", 2, "tue"), ("a", 3, "mon")])
 
     assert merger.take() == [("a", 4, "mon"), ("a", 2, "tue")]
@@ -41,10 +31,8 @@ def test_sums_of_one_key_are_added() -> None:
 
 
 def test_newer_row_replaces_the_older() -> None:
-    """Only the last row of a key is left."""
     assert RowMerger(Latest(), [("a", 1, "mon"), ("a", 3, "mon")]).take() == [("a", 3, "mon")]
 
 
 def test_later_row_completes_the_first() -> None:
-    """A null leaves the value as it is."""
     assert RowMerger(Completed(), [("a", 1, "mon"), ("a", None, "mon")]).take() == [("a", 1, "mon")]

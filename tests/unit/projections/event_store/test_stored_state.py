@@ -1,5 +1,3 @@
-"""The two forms of a stored state: a MessagePack map, and the JSON object of former releases."""
-
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -25,7 +23,6 @@ class _Worked(msgspec.Struct):
 
 
 def test_both_forms_have_the_same_fields() -> None:
-    """Ids and times are text, also inside of lists and maps."""
     fields = read_fields(PACKED)
 
     assert fields == read_fields(JSON)
@@ -34,7 +31,6 @@ def test_both_forms_have_the_same_fields() -> None:
 
 @pytest.mark.parametrize("state", [PACKED, JSON], ids=["packed", "json"])
 def test_decoder_reads_the_named_fields_of_both_forms(state: bytes) -> None:
-    """Other fields are ignored."""
     assert state_decoder(_Named)(state) == _Named(R, 2)
 
 

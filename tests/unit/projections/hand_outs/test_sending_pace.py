@@ -1,5 +1,3 @@
-"""The rate of a hand-out: no 60 s hold more emails than it, whenever workers look, and none of it is lost."""
-
 from collections import deque
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +15,6 @@ LOOKS = st.lists(st.tuples(GAPS, st.integers(1, 100_000)), min_size=30, max_size
 
 
 def most_in_window(claims: list[Claim]) -> int:
-    """The most rows that were claimed in 60 s."""
     in_window, rows, most = deque[Claim](), 0, 0
     for claim in sorted(claims):
         in_window.append(claim)
@@ -53,7 +50,6 @@ BEHIND = (
 @example(per_minute=61, looks=BEHIND)
 @given(per_minute=RATES, looks=LOOKS)
 def test_no_window_of_a_minute_holds_more_than_the_rate(per_minute: int, looks: list[tuple[int, int]]) -> None:
-    """Not even the first one."""
     pace, now, claims = SendingPace(START), START, list[Claim]()
     for after_ms, most in looks:
         now += timedelta(milliseconds=after_ms)
@@ -70,7 +66,6 @@ def test_no_window_of_a_minute_holds_more_than_the_rate(per_minute: int, looks: 
 @pytest.mark.parametrize("interval_s", [0.3, 2, 4.7])
 @pytest.mark.parametrize("per_minute", [1, 7, 60, 100_000])
 def test_rate_is_reached_by_workers_that_look_every_few_seconds(per_minute: int, interval_s: float) -> None:
-    """In ten minutes at least nine tenths of what is allowed, and a due hand-out always allows some."""
     pace, now, claims = SendingPace(START), START, list[Claim]()
     while now < START + timedelta(minutes=10):
         if pace.next_at <= now:
@@ -85,7 +80,6 @@ def test_rate_is_reached_by_workers_that_look_every_few_seconds(per_minute: int,
 
 
 def test_rate_is_not_made_up_for_after_a_rest() -> None:
-    """An idle hour leads to the emails of ten seconds at once."""
     pace = SendingPace(START).add_claim(60, START, 1)
     now = START + timedelta(hours=1)
 

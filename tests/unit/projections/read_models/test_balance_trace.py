@@ -1,5 +1,3 @@
-"""A bounded number of samples of a balance: every change while they are few, every peak when they are many."""
-
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -11,12 +9,10 @@ START = datetime(2026, 11, 27, tzinfo=UTC)
 
 
 def sample(version: int, used: int) -> BalanceSample:
-    """A balance after an event."""
     return BalanceSample(version, START + timedelta(seconds=version), used, 0, None, None)
 
 
 def test_each_change_is_sampled_while_they_are_few() -> None:
-    """Events that change nothing are left out."""
     trace = BalanceTrace()
     for version, used in enumerate([0, 0, 1, 1, 2, 1], start=1):
         trace.add(sample(version, used))
@@ -27,7 +23,6 @@ def test_each_change_is_sampled_while_they_are_few() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_samples_are_bounded_and_keep_peak_and_end(seed: int) -> None:
-    """Of a random walk: in order, with its highest balance and its last one; continuing a copy changes no original."""
     random = Random(seed)
     trace, used, walk = BalanceTrace(), 0, []
     for version in range(1, 12_345):

@@ -1,5 +1,3 @@
-"""Progress of long commands: a bar on a terminal, plain lines elsewhere, JSON lines if asked."""
-
 import json
 from io import StringIO
 
@@ -7,20 +5,14 @@ from projections.rebuild.run import ProgressLines
 
 
 class Clock:
-    """Seconds as the test says."""
-
     now = 0.0
 
     def __call__(self) -> float:
-        """The time."""
         return self.now
 
 
 class Screen(StringIO):
-    """A terminal."""
-
     def isatty(self) -> bool:
-        """It is one."""
         return True
 
 
@@ -37,7 +29,6 @@ def report_progress(out: StringIO, *, as_json: bool) -> None:
 
 
 def test_elsewhere_it_is_plain_lines() -> None:
-    """Position, events per second and time left, a line every two seconds at most."""
     report_progress(out := StringIO(), as_json=False)
 
     assert out.getvalue().splitlines() == [
@@ -49,7 +40,6 @@ def test_elsewhere_it_is_plain_lines() -> None:
 
 
 def test_for_programs_it_is_json_lines() -> None:
-    """The same numbers by name."""
     report_progress(out := StringIO(), as_json=True)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
 
@@ -65,7 +55,6 @@ def test_for_programs_it_is_json_lines() -> None:
 
 
 def test_on_a_terminal_it_is_a_bar() -> None:
-    """One line that is drawn over."""
     progress = ProgressLines(out := Screen(), as_json=False, clock=(clock := Clock()))
     progress.step("fold", 10_000)
     clock.now = 5.0

@@ -18,7 +18,6 @@ LOOKS_LIKE_ONE = UUID(bytes=b"li.wei@mail.orgg")
 @pytest.mark.parametrize("write", [pack, msgspec.json.encode], ids=["packed", "json"])
 @pytest.mark.parametrize(("server", "address_count"), [("mx.example.com:25", 0), ("li.wei@example.com", 1)])
 def test_address_is_found_in_texts_alone(write: Callable[[object], bytes], server: str, address_count: int) -> None:
-    """An id that looks like an address is not one."""
     at = datetime(2026, 11, 24, 12, tzinfo=UTC)
     event = InviteSent(at=at, actor="worker", reservation_id=LOOKS_LIKE_ONE, attempt=1, server=server)
     observer = InvariantObserver()

@@ -1,5 +1,3 @@
-"""A table is declared once: the lists of columns in statements follow from that, and a wrong one fails at import."""
-
 import pytest
 
 from projections import sql
@@ -12,7 +10,6 @@ SUMS = Table(
 
 
 def test_statements_list_the_declared_columns() -> None:
-    """Names, arrays and assignments of every statement are those of the declaration, with a key of two columns."""
     insert = (
         "INSERT INTO sums AS old (group_name, day, sent, seen)"
         " SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::uuid[])"
@@ -27,7 +24,6 @@ def test_statements_list_the_declared_columns() -> None:
 
 
 def test_arrays_in_a_row_are_sent_as_text() -> None:
-    """A statement casts the text of an array back to its type."""
     table = Table("lists", key=("id",), columns={"id": "uuid", "versions": "bigint[]"})
 
     assert "%s::text[]" in table.insert
@@ -35,14 +31,12 @@ def test_arrays_in_a_row_are_sent_as_text() -> None:
 
 
 def test_fixed_columns_are_inserted_and_not_updated() -> None:
-    """What never changes is not written again."""
     table = Table("codes", key=("id",), columns={"id": "uuid", "at": "date", "used": "bigint"}, fixed=("at",))
 
     assert table.upsert.endswith("SET used = excluded.used")
 
 
 def test_row_is_made_by_name() -> None:
-    """A column that is not named is null; a name that is not declared fails."""
     assert SUMS.row(sent=3) == (None, None, 3, None)
     with pytest.raises(TypeError, match="sums has no column send"):
         SUMS.row(send=3)
@@ -50,7 +44,6 @@ def test_row_is_made_by_name() -> None:
 
 @pytest.mark.parametrize("part", [{"key": ("id",)}, {"key": ("day",), "fixed": ("id",)}])
 def test_key_or_fixed_column_must_be_declared(part: dict[str, tuple[str, ...]]) -> None:
-    """A misspelled column fails where the table is declared."""
     with pytest.raises(ValueError, match="days has no column id"):
         Table("days", columns={"day": "date"}, **part)
 
@@ -62,7 +55,6 @@ def test_key_or_fixed_column_must_be_declared(part: dict[str, tuple[str, ...]]) 
 def test_statements_resolve_declared_tables_at_import(
     statement: str, message: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A table or part that is not declared stops the import that reads the statement."""
     monkeypatch.setattr(sql, "_statements", lambda _text: iter([("add_sum", statement)]))
 
     def declare() -> type[Statements]:

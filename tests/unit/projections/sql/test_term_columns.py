@@ -1,5 +1,3 @@
-"""The columns of terms follow from `CodeTerms`; no statement lists them again."""
-
 import re
 from importlib.resources import files
 from typing import Final
@@ -17,19 +15,16 @@ NAMED_FOR_OTHER_REASONS: Final = {"expires_at", "group_name", "starts_at"}
 
 
 def test_tables_with_terms_have_every_column() -> None:
-    """With the same type in each."""
     for table in (CODE_BALANCES, BATCHES):
         assert TERM_COLUMNS.items() <= table.columns.items(), table.name
 
 
 def test_kind_of_value_without_a_column_is_refused() -> None:
-    """The message names the file to edit."""
     with pytest.raises(TypeError, match=r"projections/sql/term_columns\.py: _TYPES .* invented, a complex"):
         find_column_type("invented", complex | None)
 
 
 def test_terms_are_read_as_they_were_written() -> None:
-    """By the names of their columns."""
     assert read_terms(term_values(SINGLE_USE)) == SINGLE_USE
     assert list(term_values(SINGLE_USE)) == list(TERM_COLUMNS)
 

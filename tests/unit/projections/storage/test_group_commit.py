@@ -1,5 +1,3 @@
-"""Executing many commands: few transactions, and a bug fails only its own command."""
-
 from collections.abc import Sequence
 from typing import cast
 
@@ -14,7 +12,6 @@ from projections.storage.group_commit import execute_isolated
 
 
 def commands(count: int) -> list[Command]:
-    """Numbers stand for commands, since nothing here looks inside them."""
     return [cast("Command", number) for number in range(count)]
 
 
@@ -27,7 +24,6 @@ class RecordingLedger:
         self._unavailable_after = unavailable_after
 
     def execute(self, batch: Sequence[Command]) -> list[Result]:
-        """Run one transaction."""
         numbers = [cast("int", command) for command in batch]
         self.transactions.append(numbers)
         if len(self.transactions) > self._unavailable_after:
@@ -43,7 +39,6 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_commands_share_transactions_within_the_bound() -> None:
-    """They are executed in order, and results have the order of the commands."""
     ledger = RecordingLedger()
 
     results = execute_isolated(ledger.execute, commands(6))
@@ -53,7 +48,6 @@ def test_commands_share_transactions_within_the_bound() -> None:
 
 
 def test_no_command_needs_no_transaction() -> None:
-    """An idle task costs no commit."""
     ledger = RecordingLedger()
 
     assert execute_isolated(ledger.execute, []) == []
@@ -61,7 +55,6 @@ def test_no_command_needs_no_transaction() -> None:
 
 
 def test_bug_fails_only_its_own_command() -> None:
-    """The transaction that broke is repeated one command at a time; others are not."""
     ledger = RecordingLedger(broken_at=2)
 
     results = execute_isolated(ledger.execute, commands(6))
@@ -72,7 +65,6 @@ def test_bug_fails_only_its_own_command() -> None:
 
 
 def test_outage_ends_the_execution_at_once() -> None:
-    """An unavailable database is not asked again for each command."""
     ledger = RecordingLedger(unavailable_after=1)
 
     with pytest.raises(StorageUnavailableError):
@@ -82,7 +74,6 @@ def test_outage_ends_the_execution_at_once() -> None:
 
 
 def test_refusal_is_a_result() -> None:
-    """It reaches its caller as a value, and breaks no transaction."""
     refusal = CodeExhausted()
 
     assert execute_isolated(lambda batch: [refusal for _ in batch], commands(3)) == [refusal] * 3

@@ -1,5 +1,3 @@
-"""A report that must hold everything waits for a standby once, however many queries it has."""
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -25,20 +23,16 @@ class Servers:
         self.waited_s, self.asked = 0.0, 0
 
     def read_standby(self, _: object) -> StandbyPosition:
-        """What it has replayed."""
         self.asked += 1
         return StandbyPosition(is_standby=True, system=7, timeline="1", replayed=self.replayed)
 
     def monotonic(self) -> float:
-        """Seconds."""
         return self.waited_s
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
         self.waited_s += seconds
 
     def begin(self) -> ReportReading:
-        """A report of all that was acknowledged."""
         standby = SimpleNamespace(datastore=_Source(STANDBY), watch=self, lag_s_max=8.0)
         storage = SimpleNamespace(datastore=_Source(PRIMARY))
         return ReportReading(cast("LedgerStore", storage), cast("Standby", standby), CATCH_UP_S)
@@ -50,12 +44,10 @@ class _Source:
 
     @contextmanager
     def get_connection(self) -> Iterator[Any]:
-        """The name of the server."""
         yield self.name
 
 
 def answer_queries(reading: ReportReading, count: int) -> list[Any]:
-    """The server of each query."""
     answered = []
     for _ in range(count):
         with reading.get_connection() as conn:
@@ -65,8 +57,6 @@ def answer_queries(reading: ReportReading, count: int) -> list[Any]:
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Servers of a report."""
-
     def begin(replayed: int, last_lag_s: float = 0.0) -> Servers:
         servers = Servers(replayed, last_lag_s)
         monkeypatch.setattr(report_store, "read_primary", lambda _: PrimaryPosition(7, "1", 100))
@@ -79,7 +69,6 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
 
 
 def test_paused_standby_costs_one_wait(serve: Serve) -> None:
-    """The first query waits, and the primary answers it and the rest."""
     servers = serve(replayed=99)
 
     answered = answer_queries(servers.begin(), 12)
@@ -98,7 +87,6 @@ def test_standby_that_has_everything_answers_without_a_wait(serve: Serve) -> Non
 
 
 def test_standby_that_has_just_been_too_far_behind_is_not_asked(serve: Serve) -> None:
-    """A wait would be for nothing."""
     servers = serve(replayed=99, last_lag_s=5.0)
 
     assert answer_queries(servers.begin(), 2) == [PRIMARY] * 2

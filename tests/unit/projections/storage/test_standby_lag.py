@@ -1,20 +1,15 @@
-"""The bound on a standby's lag, from what both servers say."""
-
 from projections.storage.standby_lag import LagEstimate, PrimaryPosition, StandbyPosition
 
 
 def primary(flushed: int, timeline: str = "00000001") -> PrimaryPosition:
-    """A primary's position."""
     return PrimaryPosition(7, timeline, flushed)
 
 
 def standby(replayed: int, timeline: str = "00000001", system: int = 7, *, is_standby: bool = True) -> StandbyPosition:
-    """A standby's position."""
     return StandbyPosition(is_standby, system, timeline, replayed)
 
 
 def test_lag_is_the_age_of_the_newest_position_that_the_standby_has() -> None:
-    """Whether the ledger is idle or the standby is paused: what counts is when the primary had no more than that."""
     estimate = LagEstimate()
     assert estimate.find_lag_s(standby(100), now=0.0) is None
     for at, flushed in ((1.0, 100), (2.0, 100), (3.0, 250), (4.0, 300)):
@@ -28,7 +23,6 @@ def test_lag_is_the_age_of_the_newest_position_that_the_standby_has() -> None:
 
 
 def test_lag_grows_while_the_primary_does_not_answer() -> None:
-    """Nothing is known of what it has by now."""
     estimate = LagEstimate()
     estimate.add_primary(1.0, primary(100))
 
@@ -36,7 +30,6 @@ def test_lag_grows_while_the_primary_does_not_answer() -> None:
 
 
 def test_lag_of_a_server_with_another_history_is_unknown() -> None:
-    """Another cluster, another timeline, a promoted server; and positions of before a failover count no more."""
     estimate = LagEstimate()
     estimate.add_primary(1.0, primary(100))
     others = (standby(500, system=8), standby(500, "00000002"), standby(500, is_standby=False))

@@ -1,5 +1,3 @@
-"""Lines that are written without the processors hold what the logger would have written."""
-
 import json
 import logging
 from collections.abc import Iterator
@@ -22,7 +20,6 @@ def _configured() -> Iterator[None]:
 
 
 def test_fact_log_writes_the_line_of_its_logger(capsys: pytest.CaptureFixture[str]) -> None:
-    """Both lines are equal but for their time."""
     FactLog("workers.x").info("message", FIELDS)
     logging.getLogger("workers.x").info("message", extra=FIELDS)
     by_facts, by_logger = (json.loads(line) for line in capsys.readouterr().err.splitlines())

@@ -1,5 +1,3 @@
-"""Log lines: one JSON document each, with the fields that a search needs and nothing private."""
-
 import io
 import json
 import logging
@@ -13,21 +11,17 @@ from projections.telemetry.log_setup import configure_logs, redact
 
 
 class Written:
-    """What was logged so far."""
-
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
         self.text = ""
 
     def lines(self) -> list[dict[str, object]]:
-        """The lines, parsed."""
         self.text += self._capsys.readouterr().err
         return [json.loads(line) for line in self.text.splitlines()]
 
 
 @pytest.fixture
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
-    """What is logged during a test; the root logger is as before afterwards."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     configure_logs()
@@ -37,7 +31,6 @@ def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
 
 
 def test_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
-    """Time, level, logger and what the call names; what a library adds next to is left out."""
     logging.getLogger("workers.x").info("message", extra={"action": "send", "ms": 1.5, "data": {"args": "secret"}})
 
     (line,) = written.lines()
@@ -64,7 +57,6 @@ def test_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
     ],
 )
 def test_log_line_hides_values_that_look_private(written: Written, said: str, expected: str) -> None:
-    """Addresses, codes, tokens of links, passwords of servers; not the names that operators look for."""
     logging.getLogger("x").warning(said)
 
     assert [expected] == [line["event"] for line in written.lines()]
@@ -137,7 +129,6 @@ def test_line_on_a_terminal_shows_control_characters_as_escapes(monkeypatch: pyt
 
 
 def test_traceback_is_part_of_the_line_and_reveals_nothing_private(written: Written) -> None:
-    """An error that quotes an address does not bring it into the log."""
     try:
         int("no such person: li.wei@example.com")
     except ValueError:
@@ -149,7 +140,6 @@ def test_traceback_is_part_of_the_line_and_reveals_nothing_private(written: Writ
 
 
 def test_setting_up_twice_logs_once(written: Written) -> None:
-    """A process whose parts each set logs up has one line for each call."""
     configure_logs()
     logging.getLogger("x").info("once")
 

@@ -1,5 +1,3 @@
-"""Counts of several processes in one folder: they add up, outlive their processes, and the folder stays small."""
-
 import inspect
 import os
 import signal
@@ -43,12 +41,10 @@ sys.stdout.buffer.write(Exposition([])())
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """That of processes that share a folder."""
     return {**os.environ, multiprocess.VARIABLE: str(tmp_path)}
 
 
 def process(environment: dict[str, str], count: int) -> subprocess.Popen[bytes]:
-    """One that counts so many errors and waits."""
     started = subprocess.Popen(
         [sys.executable, "-c", PROCESS, str(count)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -58,14 +54,12 @@ def process(environment: dict[str, str], count: int) -> subprocess.Popen[bytes]:
 
 
 def scrape(environment: dict[str, str]) -> dict[str, float]:
-    """What yet another process finds."""
     return scraped(
         subprocess.run([sys.executable, "-c", SCRAPE], env=environment, capture_output=True, check=True).stdout
     )
 
 
 def test_processes_add_up_and_dead_ones_still_count(environment: dict[str, str], tmp_path: Path) -> None:
-    """Two alive, then one killed: counts stay, its gauges go, and its files are taken together with other dead ones."""
     first, second = process(environment, 2), process(environment, 5)
     try:
         together = scrape(environment)
@@ -89,7 +83,6 @@ def test_processes_add_up_and_dead_ones_still_count(environment: dict[str, str],
 
 
 def test_forked_process_counts_in_a_file_of_its_own(environment: dict[str, str], tmp_path: Path) -> None:
-    """What its parent had counted is not counted again."""
     ran = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, check=True, text=True)
 
     pids = ran.stdout.split()
@@ -98,7 +91,6 @@ def test_forked_process_counts_in_a_file_of_its_own(environment: dict[str, str],
 
 
 def test_start_removes_the_counts_of_the_last_run(tmp_path: Path) -> None:
-    """Only the counts; a folder that isn't there is made."""
     (tmp_path / "counter_1.db").write_bytes(b"x")
     (tmp_path / "note.txt").write_text("kept")
 

@@ -1,5 +1,3 @@
-"""Which redemptions are traced, and by which ids, is derived from the reservation alone."""
-
 import random
 from typing import NamedTuple
 from uuid import UUID
@@ -18,13 +16,10 @@ SEED = 20261127
 
 
 class TracedRedeem(NamedTuple):
-    """A command as traces see it."""
-
     context: CommandContext
 
 
 def random_ids(count: int) -> list[UUID]:
-    """Random UUIDs of version 4, and of one second of version 7."""
     source = random.Random(SEED)
     texts = (f"019e0000-{source.getrandbits(10):04x}-7{source.getrandbits(12):03x}-" for _ in range(count))
     ordered = [UUID(f"{text}{0x8000 | source.getrandbits(14):04x}-{source.getrandbits(48):012x}") for text in texts]
@@ -51,7 +46,6 @@ def test_sampling_agrees_with_the_standard_sampler() -> None:
 
 
 def test_reservations_have_different_traces() -> None:
-    """The trace id holds every bit of the reservation's id."""
     ids = random_ids(1_000)
 
     assert len({trace_id_of(each) for each in ids}) == len(ids)

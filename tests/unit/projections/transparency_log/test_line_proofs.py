@@ -1,5 +1,3 @@
-"""The packed paths of the events of a page: what neighbors share is there once, and nothing is lost."""
-
 import json
 from base64 import b64encode
 from hashlib import sha256
@@ -14,7 +12,6 @@ LEVELS, STEP_CHARS = 20, 43
 
 
 def event_at(leaf_index: int) -> dict[str, Any]:
-    """A proved event of a log of a million, as a receipt has it."""
     path = [sha256(f"{level}:{(leaf_index >> level) ^ 1}".encode()).digest() for level in range(LEVELS)]
     return {
         "stream": "3c17067e-77d7-4cc1-8d3b-d5d05692cfc7",
@@ -27,7 +24,6 @@ def event_at(leaf_index: int) -> dict[str, Any]:
 
 
 def unpack(packed: list[list[Any]]) -> list[list[str]]:
-    """The paths as the browser restores them."""
     paths: list[list[str]] = []
     for *_, own, shared in packed:
         steps = [own[at : at + STEP_CHARS] + "=" for at in range(0, len(own), STEP_CHARS)]
@@ -37,7 +33,6 @@ def unpack(packed: list[list[Any]]) -> list[list[str]]:
 
 @pytest.mark.parametrize("places", [[5], [7, 6], [1, 2, 3, 900_000], list(range(0, 1_000_000, 66_667))])
 def test_packed_paths_are_restored_in_the_order_of_the_log(places: list[int]) -> None:
-    """However close to each other the events are, and in whatever order they come."""
     packed = pack_paths([event_at(place) for place in places])
 
     assert [version for version, *_ in packed] == sorted(places)

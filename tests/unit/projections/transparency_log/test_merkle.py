@@ -1,5 +1,3 @@
-"""Merkle trees against published vectors, and against the definition for every small size."""
-
 from hashlib import sha256
 from itertools import pairwise
 
@@ -36,7 +34,6 @@ ROOTS = [
 
 
 def reader(leaves: list[bytes]) -> Read:
-    """Reads subtrees of leaves that are all in memory."""
     return lambda level, index: compute_perfect_root(leaves[index << level : (index + 1) << level])
 
 
@@ -56,7 +53,6 @@ MANY = [hash_leaf(bytes([number])) for number in range(40)]
 
 @pytest.mark.parametrize("size", range(1, 9))
 def test_roots_are_those_of_the_published_vectors(size: int) -> None:
-    """The first n of the eight entries."""
     assert ROOTS[size - 1] == compute_root(reader(LEAVES), size).hex()
 
 
@@ -78,7 +74,6 @@ def test_published_paths_lead_to_the_root() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 31, 32, 33, 40])
 def test_each_leaf_is_proved_and_no_other(size: int) -> None:
-    """Every path leads to the root; with another leaf, place or a shorter path it does not."""
     read, root = reader(MANY), plain_root(MANY[:size])
     for index in range(size):
         path = compute_inclusion_path(read, index, size)
@@ -91,7 +86,6 @@ def test_each_leaf_is_proved_and_no_other(size: int) -> None:
 
 
 def test_each_tree_is_proved_to_begin_the_next_and_no_other_is() -> None:
-    """Consistency between any two sizes; with another old or new root the proof fails."""
     read = reader(MANY)
     for new in range(1, 34):
         for old in range(1, new + 1):
@@ -104,7 +98,6 @@ def test_each_tree_is_proved_to_begin_the_next_and_no_other_is() -> None:
 
 
 def test_missing_event_has_no_proof() -> None:
-    """Leaves beyond the end, trees that shrink, paths out of nothing."""
     read = reader(MANY)
 
     with pytest.raises(ValueError, match="no leaf 3"):

@@ -1,5 +1,3 @@
-"""Random bytes drawn in pieces: each is handed out once, here and in a forked child."""
-
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +8,6 @@ from tests.support.waiting import WAIT_S_MAX
 
 
 def test_no_byte_is_handed_out_twice() -> None:
-    """Over the end of several pieces, every draw is whole and differs from all others."""
     pool = RandomByteBuffer()
     drawn = [pool.draw_bytes(12) for _ in range(REFILL_BYTES // 4)]
 
@@ -34,7 +31,6 @@ def test_no_byte_is_handed_out_to_two_threads() -> None:
 
 
 def test_more_than_a_piece_may_be_drawn() -> None:
-    """A draw is never shorter than asked for."""
     assert len(RandomByteBuffer().draw_bytes(REFILL_BYTES * 3)) == REFILL_BYTES * 3
 
 

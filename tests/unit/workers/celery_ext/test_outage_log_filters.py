@@ -1,5 +1,3 @@
-"""What a task that meets an outage leaves in the log: one line with the reason, and no traceback of it."""
-
 import logging
 from typing import NoReturn
 

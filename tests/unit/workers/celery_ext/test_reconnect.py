@@ -1,5 +1,3 @@
-"""Worker and beat come back to a broker at a steady pace."""
-
 from typing import Any
 
 import pytest

@@ -1,5 +1,3 @@
-"""Bodies of emails that share a layout: each is encoded as it would be alone."""
-
 import re
 
 import pytest
@@ -21,7 +19,6 @@ VALUES = st.sampled_from(["", "https://example.com/a/" + "x" * 90, "2026-11-28",
 def test_layout_encodes_a_message_as_if_it_were_alone(
     lines: list[str], ends_with_a_line: bool, first: str, second: str
 ) -> None:
-    """Lines that are encoded once for all messages change neither the bytes of a message nor its encoding."""
     layout = BodyLayout("\n".join(lines) + "\n" * ends_with_a_line, re.compile(f"([{''.join(MARKS)}])"))
 
     for values in (dict(zip(MARKS, pair, strict=True)) for pair in ((first, second), (second, first))):
@@ -29,7 +26,6 @@ def test_layout_encodes_a_message_as_if_it_were_alone(
 
 
 def test_layout_encodes_only_lines_with_marks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lines that all messages share are encoded when the layout is made."""
     layout = BodyLayout("<p>" * 40 + "\n\ue000\n" + "</p>" * 40 + "\n", re.compile("(\ue000)"))
     encoded_lines: list[bytes] = []
     quote = body_encoding._quote

@@ -1,5 +1,3 @@
-"""URLs and senders: what opens a channel, and the error of a wrong one."""
-
 import pytest
 
 from domain.ports import Accepted, OutboundMessage, Outcome
@@ -25,12 +23,10 @@ from workers.channels.smtp.server_url import Security, SmtpServerUrl
     ],
 )
 def test_url_names_server_security_and_login(url: str, expected: SmtpServerUrl) -> None:
-    """Scheme, default port, percent-encoded login and international names are understood."""
     assert expected == SmtpServerUrl.parse(url)
 
 
 def test_server_is_shown_as_host_and_port() -> None:
-    """IPv6 addresses get their brackets back."""
     assert str(SmtpServerUrl.parse("smtps://u:p@mail.example.com")) == "mail.example.com:465"
     assert str(SmtpServerUrl.parse("smtp://[::1]")) == "[::1]:25"
 
@@ -59,7 +55,6 @@ def test_server_is_shown_as_host_and_port() -> None:
     ],
 )
 def test_malformed_url_is_answered_with_a_remedy_and_never_repeated(url: str, remedy: str) -> None:
-    """One sentence with the remedy; a password in the URL is not in it."""
     with pytest.raises(ValueError, match=r"\.$") as error:
         open_channel(url, mail_from=MAIL_FROM, timeout_s=5)
 
@@ -77,7 +72,6 @@ def test_malformed_url_is_answered_with_a_remedy_and_never_repeated(url: str, re
     ],
 )
 def test_sender_has_an_ascii_address_and_header(mail_from: str, address: str, header: str) -> None:
-    """Names are encoded, domains become A-labels."""
     assert MailFrom(address, header) == MailFrom.parse(mail_from)
 
 
@@ -91,7 +85,6 @@ def test_bad_sender_is_refused_at_once(mail_from: str) -> None:
 
 
 def test_message_needs_time() -> None:
-    """No time at all would fail every email."""
     with pytest.raises(ValueError, match="LEDGER_SMTP_TIMEOUT_S"):
         open_channel("smtp://127.0.0.1", mail_from=MAIL_FROM, timeout_s=0)
 

@@ -43,7 +43,6 @@ WITH_OWN_TEXT: Final[tuple[Template, ...]] = ("invite", "hand_out")
 
 
 def make_message(template: Template, language: Language, own_text: str = "") -> OutboundMessage:
-    """An email with all that its template can show."""
     return replace(
         MESSAGE,
         template=template,
@@ -79,8 +78,6 @@ BRANDED_CASES: Final = [
 
 @dataclass
 class Element:
-    """An element with what the rules ask about."""
-
     tag: str
     attributes: dict[str, str]
     parent: "Element | None"
@@ -93,7 +90,6 @@ class Element:
 
     @property
     def chain(self) -> "Iterator[Element]":
-        """It and all that it is in."""
         element: Element | None = self
         while element is not None:
             yield element
@@ -101,8 +97,6 @@ class Element:
 
 
 class Document(HTMLParser):
-    """The elements of an email's HTML; an element that is closed in the wrong place is an error."""
-
     def __init__(self, html: str) -> None:
         super().__init__()
         self.elements: list[Element] = []
@@ -116,32 +110,26 @@ class Document(HTMLParser):
         self.outlook_css = outlook
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
         element = Element(tag, {name: value or "" for name, value in attrs}, self._open)
         self.elements.append(element)
         self._open = self._open if tag in VOID else element
 
     def handle_endtag(self, tag: str) -> None:
-        """Return to its parent."""
         assert self._open is not None
         assert self._open.tag == tag
         self._open = self._open.parent
 
     def handle_data(self, data: str) -> None:
-        """Add text to the open element."""
         if self._open is not None:
             self._open.text += data
 
     def named(self, tag: str) -> list[Element]:
-        """All elements of a name."""
         return [each for each in self.elements if each.tag == tag]
 
     def text_of(self, element: Element) -> str:
-        """The text of an element and of those in it."""
         return "".join(each.text for each in self.elements if element in each.chain)
 
     def color(self, element: Element, name: str, *, is_dark: bool) -> str:
-        """The color that an element has or inherits."""
         for each in element.chain:
             by_class = [self.dark[one][name] for one in classes_of(each) if is_dark and name in self.dark.get(one, {})]
             if by_class or name in each.style:
@@ -149,7 +137,6 @@ class Document(HTMLParser):
         raise AssertionError((element, name))
 
     def shown_texts(self) -> list[Element]:
-        """Elements with a text of their own that recipients read."""
         hidden = ("head", "title", "style")
         return [
             each
@@ -160,7 +147,6 @@ class Document(HTMLParser):
 
 
 def classes_of(element: Element) -> list[str]:
-    """The classes of an element."""
     return element.attributes.get("class", "").split()
 
 
@@ -176,21 +162,19 @@ def read_rules(css: str) -> dict[str, dict[str, str]]:
 
 
 def luminance(color: str) -> float:
-    """Relative luminance of `#rrggbb` (WCAG 2.2)."""
     channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     red, green, blue = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def contrast(first: str, second: str) -> float:
-    """Contrast ratio of two colors (WCAG 2.2)."""
     darker, lighter = sorted(map(luminance, (first, second)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
 @cache
 def written(message: OutboundMessage) -> EmailMessage:
-    """The email as a mail program reads it; it is written once, for all rules."""
+    """Is written once, for all rules."""
     return message_from_bytes(message_bytes(message, MAIL_FROM), EmailMessage, policy=default)
 
 
@@ -199,7 +183,6 @@ read_document: Final = cache(Document)
 
 
 def part(email: EmailMessage, kind: str) -> str:
-    """The content of the text or HTML part."""
     body = email.get_body((kind,))
     assert body is not None
     content: str = body.get_content()
@@ -207,27 +190,23 @@ def part(email: EmailMessage, kind: str) -> str:
 
 
 def name_of(case: OutboundMessage) -> str:
-    """What a failed test shows of an email."""
     looks = [name for name, branding in BRANDED.items() if branding == case.branding]
     return "-".join([case.template, case.language, case.subject or str(case.group), *looks])
 
 
 @pytest.fixture(params=[*CASES, *BRANDED_CASES], ids=name_of)
 def message(request: pytest.FixtureRequest) -> OutboundMessage:
-    """Each template in each language, with all that it can show."""
     case: OutboundMessage = request.param
     return case
 
 
 @pytest.fixture
 def html(message: OutboundMessage) -> str:
-    """Its HTML."""
     return part(written(message), "html")
 
 
 @pytest.fixture
 def document(html: str) -> Document:
-    """Its elements."""
     return read_document(html)
 
 
@@ -244,7 +223,6 @@ def test_email_has_language_title_and_one_heading(message: OutboundMessage, docu
 
 
 def test_email_refers_to_its_links_alone(message: OutboundMessage, html: str, document: Document) -> None:
-    """Nothing is fetched; each link has a text, and the main one is a button, written out, and in the plain text."""
     links = document.named("a")
     urls = [each.attributes["href"] for each in links]
 
@@ -319,7 +297,6 @@ def test_email_is_whole_without_its_style_sheet(document: Document) -> None:
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
 def test_email_text_has_contrast(document: Document, is_dark: bool) -> None:
-    """Each text is readable on what it stands on."""
     texts = document.shown_texts()
     ratios = {
         each.text.strip(): contrast(
@@ -396,7 +373,6 @@ def test_email_shows_its_logo_small_and_with_a_name(message: OutboundMessage, do
 
 
 def test_email_has_the_color_of_its_group(message: OutboundMessage, document: Document) -> None:
-    """The line at the top and the button have it, in light and dark mode."""
     expected = message.branding.accent
     for is_dark in (False, True):
         colored = {
@@ -410,7 +386,6 @@ def test_email_has_the_color_of_its_group(message: OutboundMessage, document: Do
 
 @pytest.mark.parametrize("language", get_args(Language))
 def test_email_looks_like_the_pages(language: Language) -> None:
-    """Name and colors are those of the pages."""
     document = Document(part(written(make_message("hand_out", language)), "html"))
     light, dark = (
         set(re.findall(r"--\w+: (#\w{6});", block))

@@ -1,5 +1,3 @@
-"""The order of a message: no group's external system holds up anybody else."""
-
 from uuid import UUID
 
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
@@ -15,7 +13,6 @@ SILENCE: list[Outcome] = [
 
 
 def test_mail_goes_in_order_and_each_once() -> None:
-    """Without channels of groups it is a plain queue."""
     limiter = GroupLimiter([*IDS, *IDS], {}, 2, Cooldowns())
 
     assert [limiter.acquire(3), limiter.acquire(3), limiter.acquire(9)] == [IDS[:3], IDS[3:6], IDS[6:]]
@@ -23,7 +20,6 @@ def test_mail_goes_in_order_and_each_once() -> None:
 
 
 def test_group_gets_only_its_share_of_the_concurrency() -> None:
-    """What has to wait keeps its place, before what comes after it."""
     limiter = GroupLimiter(IDS, SLOW, 2, Cooldowns())
 
     assert limiter.acquire(4) == [*IDS[:2], *IDS[5:7]]
@@ -35,7 +31,6 @@ def test_group_gets_only_its_share_of_the_concurrency() -> None:
 
 
 def test_system_that_does_not_answer_rests() -> None:
-    """What is left of its group is skipped until then; others continue, and an answer ends the rest."""
     seconds = 0.0
     cooldowns = Cooldowns(lambda: seconds)
     for outcome in SILENCE:
@@ -52,7 +47,6 @@ def test_system_that_does_not_answer_rests() -> None:
 
 
 def test_limits_take_no_more_mail_than_there_are_connections_for() -> None:
-    """What has to wait keeps its place; groups with a channel of their own continue in the meantime."""
     limiter = GroupLimiter(IDS, FAST, 2, Cooldowns(), lambda: 2)
 
     assert limiter.acquire(8) == [*IDS[:2], *IDS[5:7]]
@@ -62,7 +56,6 @@ def test_limits_take_no_more_mail_than_there_are_connections_for() -> None:
 
 
 def test_limits_leave_mail_to_the_sweep_while_its_server_lets_no_connection_in() -> None:
-    """Nothing of it is begun, and nothing waits for it here."""
     limiter = GroupLimiter(IDS, FAST, 2, Cooldowns(), lambda: 0)
 
     assert limiter.acquire(8) == IDS[5:7]

@@ -1,5 +1,3 @@
-"""Headers of emails whose subject and group a group's admin writes."""
-
 from dataclasses import replace
 
 from tests.support.channel_builders import MAIL_FROM, MESSAGE
@@ -7,7 +5,6 @@ from workers.channels.mail_message import message_bytes, render_parts
 
 
 def test_group_subject_with_line_breaks_adds_no_header() -> None:
-    """Line breaks of each kind become spaces before the subject is written, also those in the group's name."""
     message = replace(
         MESSAGE,
         language="en",

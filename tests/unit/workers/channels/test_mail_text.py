@@ -1,5 +1,3 @@
-"""What messages say: a group's own words in both parts, and layouts that are rendered once for many messages."""
-
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -63,7 +61,6 @@ def _render_directly(message: OutboundMessage) -> MessageParts:
 def test_render_parts_equals_its_templates(
     template: Template, language: Language, group: str | None, words: tuple[str, str]
 ) -> None:
-    """Two messages that share a layout each hold their own link and dates, to the character."""
     code = "MCM1-PRY5-KC9W" if template.startswith("hand_out") else ""
     first = replace(
         MESSAGE, template=template, language=language, group=group, subject=words[0], text=words[1], code=code
@@ -85,7 +82,6 @@ def test_render_parts_equals_its_templates(
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=60))
 @settings(max_examples=60)
 def test_render_parts_equals_its_templates_whatever_a_group_says(group: str, subject: str, text: str) -> None:
-    """No text of a group is taken for a mark in a layout."""
     message = replace(OWN_WORDS, group=group, subject=subject, text=text)
     with_code = replace(message, template="hand_out", code="MCM1-PRY5-KC9W")
 
@@ -94,7 +90,6 @@ def test_render_parts_equals_its_templates_whatever_a_group_says(group: str, sub
 
 
 def test_group_words_replace_subject_and_text() -> None:
-    """Paragraphs stay paragraphs, lines stay lines, and only the group's name is filled in."""
     parts = render_parts(OWN_WORDS)
 
     assert parts.subject == "Come to Blue & co"
@@ -105,7 +100,6 @@ def test_group_words_replace_subject_and_text() -> None:
 
 
 def test_group_subject_alone_leaves_the_usual_text() -> None:
-    """And a text alone leaves the usual subject."""
     usual = render_parts(replace(OWN_WORDS, subject="", text=""))
     subject_alone, text_alone = render_parts(replace(OWN_WORDS, text="")), render_parts(replace(OWN_WORDS, subject=""))
 
@@ -115,13 +109,12 @@ def test_group_subject_alone_leaves_the_usual_text() -> None:
 
 
 def test_refund_notice_keeps_the_usual_words() -> None:
-    """The message factory gives a notice none of a group's words."""
     assert "could not be sent" in render_parts(replace(MESSAGE, template="refund_notice", language="en")).text
 
 
 @pytest.mark.parametrize("language", get_args(Language))
 def test_reminder_of_a_message_can_be_stopped_with_one_click(language: Language) -> None:
-    """By the mail program (RFC 8058) and by the link in both parts; what follows from a request has neither."""
+    """By the mail program (RFC 8058) and by the link in both parts."""
     link = "https://ledger.example/opt-out/" + "x" * 60
     reminder = replace(MESSAGE, template="ends_soon", language=language, ends_at=MESSAGE.written_at, opt_out_link=link)
 

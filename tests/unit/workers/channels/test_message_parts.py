@@ -1,5 +1,3 @@
-"""The text and the HTML of an email show the same values."""
-
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -22,7 +20,6 @@ VALUES: Final[dict[object, Callable[[str, int], tuple[Any, str]]]] = {
 
 
 def make_shown() -> dict[str, tuple[Any, str]]:
-    """A value of each field that a template may show, and its text."""
     names, shown = ["group", *(name for name, _ in mail_message._VALUES.values())], {}
     for number, field in enumerate(field for field in fields(OutboundMessage) if field.name in names):
         kind = next(kind for kind in (*get_args(field.type), field.type) if kind is not NoneType)
@@ -54,7 +51,6 @@ def test_text_and_html_show_the_same_values(template: Template, language: Langua
 @pytest.mark.parametrize("template", ["hand_out", "hand_out_reminder"])
 @pytest.mark.parametrize("language", get_args(Language))
 def test_message_with_several_codes_says_how_many_and_names_none(template: Template, language: Language) -> None:
-    """Its text has the number, the file, and of a reminder the number of all; a code is in the file only."""
     codes = tuple(ListedCode(f"CODE-{nth:04}", "http://ledger.test", None) for nth in range(12))
     at = datetime(2027, 3, 4, tzinfo=UTC)
     message = replace(

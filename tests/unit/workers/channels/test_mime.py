@@ -1,5 +1,3 @@
-"""The body of an email: whatever it says comes out as it went in, in lines that every server carries."""
-
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -14,7 +12,6 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.just("\n"), 
 
 
 def parts(text: str, html: str) -> list[EmailMessage]:
-    """The two parts as a reader's program finds them."""
     message = message_from_bytes(alternative(encode_body(text), encode_body(html), "=_b"), policy=default)
     assert isinstance(message, EmailMessage)
     return [part for part in message.iter_parts() if isinstance(part, EmailMessage)]
@@ -22,7 +19,6 @@ def parts(text: str, html: str) -> list[EmailMessage]:
 
 @given(TEXTS, TEXTS)
 def test_parts_of_a_body_are_read_as_they_were_written(text: str, html: str) -> None:
-    """By the library's own parser, whichever encoding was chosen."""
     plain, rich = parts(text, html)
 
     assert [plain.get_content_type(), rich.get_content_type()] == ["text/plain", "text/html"]
@@ -38,7 +34,6 @@ def _said(part: EmailMessage) -> str:
 
 @given(TEXTS, TEXTS)
 def test_lines_are_short_and_seven_bit(text: str, html: str) -> None:
-    """CRLF alone, ASCII alone, and no line above the bound."""
     octets = alternative(encode_body(text), encode_body(html), "=_b")
 
     assert octets.isascii()
@@ -47,7 +42,6 @@ def test_lines_are_short_and_seven_bit(text: str, html: str) -> None:
 
 
 def test_encoding_fits_the_text() -> None:
-    """Plain where it can be, readable where it nearly is, short where it is not."""
     long = "a line that is longer than seventy-six letters, which is what an encoded line may have"
     encodings = [part["Content-Transfer-Encoding"] for part in parts("short\n", f"{long} ü\n")]
 

@@ -110,6 +110,5 @@ I am away until Monday. User unknown is what my colleagues call me.
 def status_report(
     action: str = "failed", status: str = "5.1.1", diagnostic: str = "550 5.1.1 no such user", token: str = TOKEN
 ) -> bytes:
-    """Return a delivery status notification."""
     text = POSTFIX.format(token=token, action=action, status=status, diagnostic=diagnostic)
     return text.replace("\n", "\r\n").encode()

@@ -1,5 +1,3 @@
-"""The URL of the bounce mailbox."""
-
 import pytest
 
 from workers.mail_reports.report_mailbox_url import MailboxUrl
@@ -16,7 +14,6 @@ from workers.mail_reports.report_mailbox_url import MailboxUrl
     ],
 )
 def test_url_names_a_mailbox(url: str, parsed: MailboxUrl) -> None:
-    """Parts are percent-encoded; the folder is INBOX by default."""
     assert MailboxUrl.parse(url) == parsed
 
 
@@ -35,7 +32,6 @@ def test_url_names_a_mailbox(url: str, parsed: MailboxUrl) -> None:
     ],
 )
 def test_unusable_url_is_refused_without_its_password(url: str) -> None:
-    """The message says what to write."""
     with pytest.raises(ValueError, match="LEDGER_BOUNCE_MAILBOX_URL") as refused:
         MailboxUrl.parse(url)
 

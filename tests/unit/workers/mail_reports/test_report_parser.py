@@ -1,5 +1,3 @@
-"""What messages report: standard notifications, complaints, odd formats; and what reports nothing."""
-
 import random
 
 import pytest
@@ -33,7 +31,6 @@ from workers.mail_reports.report_parser import REPORT_BYTES_MAX, parse_report
 def test_failed_notification_is_a_bounce_with_its_reason(
     status: str, diagnostic: str, reason: str, code: int | None
 ) -> None:
-    """The status says why; where it says nothing, the server's own words do."""
     report = parse_report(status_report("failed", status, diagnostic))
 
     assert report is not None
@@ -43,7 +40,6 @@ def test_failed_notification_is_a_bounce_with_its_reason(
 
 
 def test_delay_is_none_and_success_reports_nothing() -> None:
-    """The server goes on trying; that it relayed the email is no news."""
     delayed = parse_report(status_report("delayed", "4.4.1"))
 
     assert delayed is not None
@@ -61,7 +57,6 @@ def test_complaint_names_the_email_by_its_return_path() -> None:
 
 
 def test_old_servers_are_understood() -> None:
-    """Without a status part, by their words."""
     report = parse_report(QMAIL.format(token=TOKEN).encode())
 
     assert report is not None
@@ -76,7 +71,6 @@ def test_old_servers_are_understood() -> None:
 
 
 def test_vacation_notice_is_no_report() -> None:
-    """Whatever words it has."""
     assert parse_report(VACATION.format(token=TOKEN).encode()) is None
 
 
@@ -92,7 +86,6 @@ def test_tokens_of_the_returned_message_come_last() -> None:
 
 
 def test_report_about_a_report_is_about_the_outer_one() -> None:
-    """The returned message is a notification, too: it is not read."""
     inner = status_report("failed", "5.1.1").decode().replace("--B", "--C").replace('"B"', '"C"')
     content = status_report("delayed", "4.4.1").decode()
     content = content.replace(
@@ -106,7 +99,6 @@ def test_report_about_a_report_is_about_the_outer_one() -> None:
 
 
 def test_huge_report_is_read_to_a_bound() -> None:
-    """The returned email may be large; what is stored never is."""
     content = status_report() + b"x" * 10_000_000
 
     report = parse_report(content)
@@ -117,7 +109,6 @@ def test_huge_report_is_read_to_a_bound() -> None:
 
 
 def test_wrong_charset_of_a_report_is_no_obstacle() -> None:
-    """Its words are in a charset that there is not, or in another one than it says; its fields are read."""
     for charset, words in ((b"nonsense", b"\xff\xfe"), (b"utf-8", "\u9080\u8bf7\u672a\u9001\u8fbe".encode("gbk"))):
         content = status_report().replace(
             b"Content-Type: text/plain\r\n\r\n", b"Content-Type: text/plain; charset=%b\r\n\r\n%b" % (charset, words)
@@ -142,12 +133,10 @@ def test_wrong_charset_of_a_report_is_no_obstacle() -> None:
     ],
 )
 def test_malformed_message_reports_nothing(content: bytes) -> None:
-    """Empty, of zeros, nested thousands of times, in a charset that there is not."""
     assert parse_report(content) is None
 
 
 def test_damaged_reports_never_raise() -> None:
-    """Bytes of a report, changed at random places."""
     seed = random.randrange(2**32)
     chance, content = random.Random(seed), status_report()
     for _ in range(300):

@@ -1,5 +1,3 @@
-"""The bounce mailbox, message by message: removed once it is in the ledger, and never before."""
-
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,33 +25,26 @@ VACATIONS = VACATION.format(token="x").encode()
 
 
 class Drafted:
-    """A text under its id."""
-
     def __init__(self, text: str, text_id: UUID, reservation_id: UUID | None) -> None:
         self.text, self.text_id, self.reservation_id = text, text_id, reservation_id
 
 
 @dataclass
 class FakeMailbox:
-    """Messages in memory, and what became of each."""
-
     contents: list[bytes]
     breaks_at: int | None = None
     fates: list[str] = field(default_factory=list)
 
     def messages(self) -> Iterator[bytes]:
-        """Yield them."""
         for number, content in enumerate(self.contents[len(self.fates) :]):
             if number == self.breaks_at:
                 raise MailboxError("connection lost")
             yield content
 
     def remove(self) -> None:
-        """Note it."""
         self.fates.append("removed")
 
     def set_aside(self) -> None:
-        """Note it."""
         self.fates.append("set aside")
 
 
@@ -80,7 +71,6 @@ def run(
 
 
 def test_reports_are_removed_and_other_messages_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person may look at them."""
     monkeypatch.setattr(take_reports, "MESSAGES_MAX", 4)
     mailbox = FakeMailbox([status_report(), VACATIONS, status_report(token="a" * 47), b"\xff"])
 
@@ -89,7 +79,6 @@ def test_reports_are_removed_and_other_messages_set_aside(monkeypatch: pytest.Mo
 
 
 def test_message_stays_while_the_database_is_unavailable() -> None:
-    """The task fails, and the next run takes it."""
     mailbox = FakeMailbox([status_report()] * 2)
 
     with pytest.raises(StorageUnavailableError):
@@ -98,7 +87,6 @@ def test_message_stays_while_the_database_is_unavailable() -> None:
 
 
 def test_mailbox_that_breaks_off_keeps_the_rest() -> None:
-    """What was done is done."""
     mailbox = FakeMailbox([status_report()] * 3, breaks_at=1)
 
     assert (run(mailbox), mailbox.fates) == ({"taken": 1}, ["removed"])
@@ -108,7 +96,6 @@ def test_mailbox_that_breaks_off_keeps_the_rest() -> None:
 def test_ten_thousand_reports_at_start_are_taken_in_run_by_run(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each run is bounded and has one line in the log; none is lost, and none is taken twice."""
     refs = [MailRef("invite", UUID(int=number), 1) for number in range(10_000)]
     mailbox, begun = FakeMailbox([mail_token(SECRET, ref, NOW).encode() for ref in refs]), list[Command]()
     monkeypatch.setattr(take_reports, "parse_report", lambda token: MailReport("delayed", (token.decode(),), "late"))
@@ -125,7 +112,6 @@ def test_ten_thousand_reports_at_start_are_taken_in_run_by_run(
 
 @pytest.mark.usual_world("a run of the usual length")
 def test_bad_messages_are_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Forged tokens, those of another ledger, old ones, nested parts, a wrong charset; ten megabytes are cut."""
     nested = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(3000))
     others = [mail_token(b"another ledger's", REF, NOW), mail_token(SECRET, REF, NOW - timedelta(days=62))]
     forged = [status_report(token=token) for token in ("a" * 47, *others)]
@@ -141,7 +127,6 @@ def test_bad_messages_are_one_line_of_the_log(caplog: pytest.LogCaptureFixture) 
 
 
 def test_run_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its number of messages, and by the time of its task."""
     monkeypatch.setattr(take_reports, "MESSAGES_MAX", 3)
     many, slow = FakeMailbox([VACATIONS] * 10_000), FakeMailbox([VACATIONS] * 10)
 

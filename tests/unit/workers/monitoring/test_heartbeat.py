@@ -1,5 +1,3 @@
-"""The heartbeat of worker and beat."""
-
 import pytest
 
 from tests.support.waiting import WAIT_S_MAX, wait_for
@@ -8,20 +6,17 @@ from workers.monitoring.broker_state import BrokerUnavailableError
 
 
 class InterruptedClient:
-    """A broker that is unavailable at the first renewal."""
-
     def __init__(self) -> None:
         self.renewals: list[str] = []
 
     def renew_heartbeat(self, component: str) -> None:
-        """Fail the first time."""
         self.renewals.append(component)
         if len(self.renewals) == 1:
             raise BrokerUnavailableError
 
 
 def test_failed_renewal_is_repeated_before_the_next_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that was unavailable for a moment lets no heartbeat expire; a renewal that succeeded is not repeated."""
+    """A broker that was unavailable for a moment lets no heartbeat expire."""
     client = InterruptedClient()
     monkeypatch.setattr(heartbeat, "open_broker_client", lambda _: client)
     monkeypatch.setattr(heartbeat, "RENEW_S", 4 * WAIT_S_MAX)

@@ -1,5 +1,3 @@
-"""The worker's own `/metrics` and `/healthz`."""
-
 import base64
 import socket
 import urllib.error
@@ -14,7 +12,6 @@ from workers.monitoring.metrics_server import MetricsServer, unhealthy_reason
 
 
 def get(url: str) -> tuple[int, bytes]:
-    """Status and body."""
     try:
         with urllib.request.urlopen(url, timeout=WAIT_S_MAX) as response:  # noqa: S310 - a loopback URL made here
             return response.status, response.read()
@@ -23,7 +20,6 @@ def get(url: str) -> tuple[int, bytes]:
 
 
 def test_exporter_serves_metrics_and_health() -> None:
-    """Both paths and no other; what is wrong is said with 503."""
     troubles = iter([None, "the broker is unavailable"])
     exporter = MetricsServer("127.0.0.1", 0, lambda: b"x 1\n", lambda: next(troubles))
     base = f"http://127.0.0.1:{exporter.port(10)}"
@@ -51,7 +47,6 @@ def test_port_in_use_stops_nothing_and_is_attempted_again() -> None:
 
 
 def test_doctor_names_the_cause_of_a_stopped_worker() -> None:
-    """No broker; a loop that hangs; or messages wait and it takes none. With nothing to do it is well."""
     assert unhealthy_reason(BrokerState(), is_event_loop_recent=True, is_consuming=True) == "the broker is unavailable"
     assert unhealthy_reason(BrokerState(is_up=True, queued=3), is_event_loop_recent=True, is_consuming=True) is None
     assert unhealthy_reason(BrokerState(is_up=True, queued=0), is_event_loop_recent=True, is_consuming=False) is None

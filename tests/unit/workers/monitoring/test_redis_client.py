@@ -1,5 +1,3 @@
-"""What the client of Redis says when no Redis answers."""
-
 import pytest
 
 from api.cli.embedded.tcp_ports import find_free_port

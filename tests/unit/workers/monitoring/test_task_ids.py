@@ -1,5 +1,3 @@
-"""Ids of tasks that the ledger publishes: short, random, and of a form that logs and events may hold."""
-
 from domain.values.trace_ids import is_trace_id
 from workers.monitoring.task_metrics import draw_task_id, known_task_id
 

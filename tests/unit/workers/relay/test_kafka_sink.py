@@ -1,5 +1,3 @@
-"""What a relay to Kafka reads and writes without a broker: URL, properties, headers."""
-
 from pathlib import Path
 from uuid import UUID
 
@@ -23,7 +21,6 @@ from workers.relay.sink import RelayRecord
     ids=["one", "several", "ipv6"],
 )
 def test_url_names_brokers_and_a_topic(url: str, brokers: str, topic: str | None) -> None:
-    """And is written the same way."""
     parsed = KafkaUrl.parse(url)
 
     assert (parsed.brokers, parsed.topic, str(parsed)) == (brokers, topic or "my.topic_1-x", url)
@@ -44,13 +41,11 @@ def test_url_names_brokers_and_a_topic(url: str, brokers: str, topic: str | None
     ],
 )
 def test_malformed_url_is_refused(url: str) -> None:
-    """With the form that it has."""
     with pytest.raises(ValueError, match="expected kafka://"):
         KafkaUrl.parse(url)
 
 
 def test_url_may_sign_in() -> None:
-    """Over TLS; neither what is shown nor what a traceback shows has the password."""
     url = KafkaUrl.parse("kafka://ann:hunt%40er2@broker1:9093/t")
 
     assert url.login == {**SIGN_IN, "sasl.username": "ann", "sasl.password": "hunt@er2"}
@@ -73,7 +68,6 @@ def test_malformed_login_is_refused_and_not_repeated(login: str) -> None:
 
 
 def test_properties_are_read(tmp_path: Path) -> None:
-    """As Kafka's own tools have them, with comments; a value may hold an equals sign."""
     path = tmp_path / "kafka.properties"
     path.write_text("# TLS\n\nsecurity.protocol = SASL_SSL\nsasl.password=a=b#c\n", "utf-8")
 
@@ -82,7 +76,6 @@ def test_properties_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [*GUARANTEES, "bootstrap.servers", "delivery.timeout.ms", "request.required.acks"])
 def test_property_that_the_order_depends_on_is_refused(tmp_path: Path, name: str) -> None:
-    """The line is named, and its value is not."""
     path = tmp_path / "kafka.properties"
     path.write_text(f"client.id=x\n{name}=hunter2\n", "utf-8")
     with pytest.raises(ValueError, match=f"line 2: the relay sets {name} itself") as raised:

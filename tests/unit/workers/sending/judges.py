@@ -119,7 +119,6 @@ class ScenarioWithoutJitter(Scenario):
     """Back-offs take their jitter from a byte of the reservation's id, which is 0 here."""
 
     def new_id(self) -> UUID:
-        """The next small number."""
         self._ids += 1
         return UUID(int=self._ids)
 
@@ -136,12 +135,10 @@ class ScriptedChannel(FakeChannel):
         self.outcome, self.is_lost = outcome, is_lost
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Note the message, and return the outcome."""
         self.sent.append(message)
         return cast("Outcome", self._answer())
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Note the removal, and return the outcome."""
         self.revoked.append(removal)
         return self._answer()
 
@@ -152,23 +149,18 @@ class ScriptedChannel(FakeChannel):
 
 
 class OptedOut:
-    """Opt-outs of everyone or of no one."""
-
     def __init__(self, *, everyone: bool) -> None:
         self._everyone = everyone
 
     def is_suppressed(self, recipient_id: UUID, group: str | None) -> bool:
-        """No address is suppressed."""
         del recipient_id, group
         return False
 
     def has_opted_out(self, recipient_id: UUID, group: str | None, since: datetime | None = None) -> bool:
-        """As the others."""
         del since
         return bool(self.find_opted_out([recipient_id], group))
 
     def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
-        """Return all of them or none."""
         del group
         return frozenset(recipient_ids if self._everyone else ())
 
@@ -197,14 +189,12 @@ def draft_text(text: str, reservation_id: UUID) -> TextDraft:
 
 
 def find_addresses(recipient_ids: Sequence[UUID], case: Case) -> Addresses:
-    """The addresses, as the vault returns them."""
     if case.but == "erased":
         return {}
     return dict.fromkeys(recipient_ids, UNVERIFIED if case.but == "altered" else ADDRESS)
 
 
 def resting(case: Case) -> Cooldowns:
-    """The groups in backoff, by a clock that stands still."""
     cooldowns = Cooldowns(lambda: 0.0)
     if case.but == "rests":
         cooldowns.record(GROUP, Rejected(server="x", reason="unreachable", final=False))
@@ -244,7 +234,6 @@ def judge_invitation(case: Case) -> str:
 
 
 def next_attempt_at(event: Event) -> datetime:
-    """When the reservation of an event is sent again."""
     match event:
         case InviteDeferred(until=at):
             return at
@@ -255,7 +244,6 @@ def next_attempt_at(event: Event) -> datetime:
 
 
 def word_of(event: Event) -> str:
-    """The word that says how a sending ended."""
     match event:
         case InviteSent() | HandOutSent():
             return "sent"
@@ -288,21 +276,17 @@ class RowOfHandOut:
     ends: list[RowEnd] = field(default_factory=list)
 
     def find_reminders(self, now: datetime, most: int) -> list[UUID]:
-        """No reminder is due."""
         del now, most
         return []
 
     def take(self, now: datetime, most: int) -> list[DueRow]:
-        """Lease the row once."""
         del now, most
         return [] if self.ends else [self.row]
 
     def finish(self, ends: Sequence[RowEnd]) -> None:
-        """Note what becomes of it."""
         self.ends += ends
 
     def details(self, hand_out_id: UUID) -> HandOutDetails:
-        """The hand-out runs."""
         created = HandOutCreated(
             **asdict(TERMS), at=START, recorded_at=START, actor="staff", hand_out_id=hand_out_id, name="Newsletter"
         )
@@ -310,12 +294,10 @@ class RowOfHandOut:
         return HandOutDetails(hand_out, START, START, created)
 
     def text(self, hand_out_id: UUID, language: str) -> HandOutText:
-        """The ledger's own."""
         del hand_out_id, language
         return HandOutText()
 
     def find_mails(self, code_ids: Sequence[UUID]) -> dict[UUID, QueuedMail]:
-        """The newest email of the code."""
         (code_id,) = code_ids or [CODE]
         handed_out = self.scenario.working_set.handed_out[code_id]
         queued_at = START - timedelta(days=7 if self.case.but == "old" else 0)
@@ -323,17 +305,14 @@ class RowOfHandOut:
         return dict.fromkeys(code_ids, mail)
 
     def find_codes(self, code_ids: Sequence[UUID]) -> dict[UUID, str]:
-        """The text of the code."""
         return dict.fromkeys(code_ids, "HANDEDOUT")
 
     def find_validity(self, code_ids: Sequence[UUID]) -> dict[UUID, CodeValidity]:
-        """The terms of the code."""
         window = RedeemWindow(ends_at=self.scenario.now if self.case.but == "over" else None)
         return dict.fromkeys(code_ids, CodeValidity(window))
 
 
 def judge_hand_out(case: Case, *, is_reminder: bool = False) -> str:
-    """Send one row of a hand-out's list, and record it."""
     scenario = ScenarioWithoutJitter(campaign=make_campaign_terms())
     scenario.run(
         IssueCode(
@@ -376,7 +355,6 @@ def judge_hand_out(case: Case, *, is_reminder: bool = False) -> str:
 
 
 def send_row(scenario: Scenario, case: Case, row: DueRow, channel: ScriptedChannel) -> RowEnd:
-    """Run a worker with one due row; what becomes of the row."""
     steps, queue = make_steps(scenario, case, LEASE), RowOfHandOut(scenario, case, row)
     HandOutSender(
         queue=cast("HandOutQueue", queue),
@@ -398,31 +376,25 @@ def send_row(scenario: Scenario, case: Case, row: DueRow, channel: ScriptedChann
 
 @dataclass
 class OutboxOfOne:
-    """An outbox with one notice, as `OutboxRows` leases it."""
-
     notice: DueNotice | None
     end: tuple[datetime | None, str] | None = None
     postponed_to: datetime | None = None
 
     def take(self, now: datetime) -> DueNotice | None:
-        """Lease the notice once."""
         del now
         notice, self.notice = self.notice, None
         return notice
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
-        """Note the outcome."""
         del notice
         self.end = (due_at, outcome)
 
     def put_off(self, notice: DueNotice, due_at: datetime) -> None:
-        """Note until when it waits."""
         del notice
         self.postponed_to = due_at
 
 
 def judge_notice(case: Case, *, is_reminder: bool = False) -> str:
-    """Send one notice that nothing was used, or one reminder of an invitation."""
     scenario = ScenarioWithoutJitter(group=GROUP, validity_days=VALIDITY_DAYS if is_reminder else None)
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, SENT if is_reminder or case.but == "over" else TOO_BIG)
@@ -453,7 +425,6 @@ def judge_notice(case: Case, *, is_reminder: bool = False) -> str:
 
 
 def send_notice(scenario: Scenario, case: Case, notice: DueNotice, channel: ScriptedChannel) -> OutboxOfOne:
-    """Run a worker with one due notice; what becomes of it."""
     outbox = OutboxOfOne(notice)
     terms = make_campaign_terms(remind_days=5, quiet_hours=QUIET_HOURS if case.but == "quiet" else None)
     count = NoticeSender(
@@ -472,30 +443,24 @@ def send_notice(scenario: Scenario, case: Case, notice: DueNotice, channel: Scri
 
 
 class AccessOfOne:
-    """One access that is due, as `DueAccessRows` leases it."""
-
     lease = timedelta(seconds=REMOVAL_LEASE_S)
 
     def __init__(self) -> None:
         self.lost_attempt: int | None = None
 
     def take(self, now: datetime, limit: int = 0) -> list[LeasedAccess]:
-        """The test names the reservation."""
         raise AssertionError(now, limit)
 
     def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[LeasedAccess]:
-        """No other worker has any."""
         del now
         return [LeasedAccess(reservation_id, self.lost_attempt) for reservation_id in reservation_ids]
 
     def begin_removal(self, reservation_id: UUID, attempt: int, leased_at: datetime) -> bool:
-        """Note the attempt."""
         del reservation_id, leased_at
         self.lost_attempt = attempt
         return True
 
     def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime, recorded_ids: Collection[UUID]) -> None:
-        """Forget the attempt whose outcome is recorded."""
         del leased_at
         if {*reservation_ids} & {*recorded_ids}:
             self.lost_attempt = None
@@ -507,7 +472,6 @@ class AccessOfOne:
 
 
 def judge_removal(case: Case) -> str:
-    """Ask a channel to remove one access, and record its answer."""
     scenario = ScenarioWithoutJitter(group=GROUP, validity_days=VALIDITY_DAYS)
     reservation_id = scenario.sent()
     scenario.passes(VALIDITY_DAYS * 86_400)
@@ -537,13 +501,11 @@ def judge_removal(case: Case) -> str:
 
 
 def attempts_of(scenario: Scenario, reservation_id: UUID) -> int:
-    """How often the removal failed."""
     access = scenario.reservation(reservation_id).access
     return 0 if access is None else access.removal_attempts
 
 
 def remove(scenario: Scenario, rows: AccessOfOne, case: Case, reservation_id: UUID, channel: ScriptedChannel) -> None:
-    """Run a worker for one access."""
     steps = make_steps(scenario, case, rows.lease)
     AccessExpirer(
         rows=rows,

@@ -1,5 +1,3 @@
-"""Brandings are read once for many emails, and a change is seen after seconds."""
-
 from domain.values.email_branding import DEFAULT_BRANDING, EmailBranding
 from workers.sending.branding_cache import GROUPS_MAX, KEPT_S, BrandingCache
 
@@ -7,8 +5,6 @@ RED, BLUE = EmailBranding(accent="#b0301c"), EmailBranding(accent="#1f5fbf")
 
 
 class Groups:
-    """Brandings by group, the groups that were read, and the time."""
-
     def __init__(self) -> None:
         self.brandings: dict[str, EmailBranding] = {"red": RED}
         self.read: list[str] = []
@@ -16,13 +12,11 @@ class Groups:
         self.cache = BrandingCache(self.find, lambda: self.now)
 
     def find(self, group: str) -> EmailBranding:
-        """Read one."""
         self.read.append(group)
         return self.brandings.get(group, DEFAULT_BRANDING)
 
 
 def test_branding_is_read_once_until_it_may_have_changed() -> None:
-    """Also that of a group without one."""
     groups = Groups()
     first = [groups.cache.find(name) for name in ("red", "blue") * 3]
     groups.brandings["red"] = BLUE
@@ -37,7 +31,6 @@ def test_branding_is_read_once_until_it_may_have_changed() -> None:
 
 
 def test_branding_of_the_group_that_was_read_first_is_dropped() -> None:
-    """No more are kept than fit."""
     groups = Groups()
     names = [f"group {number}" for number in range(GROUPS_MAX + 1)]
     for name in names:

@@ -98,7 +98,6 @@ def find_counted(counter: Counter, call: Callable[[], object]) -> str:
 
 
 def read_table() -> tuple[list[str], dict[str, list[str]], list[str]]:
-    """Read the kinds, the cells of each case, and the letters of the reasons."""
     table, _, reasons = TABLE.read_text("utf-8").partition("\n\n")
     head, *rows = ([cell.strip() for cell in line.split("|")] for line in table.splitlines())
     return head[1:], {name: cells for name, *cells in rows}, [line.split()[0] for line in reasons.splitlines()]
@@ -108,7 +107,6 @@ KINDS, ROWS, REASONS = read_table()
 
 
 def list_cells(columns: Iterable[str], suffix: str = "") -> list[tuple[str, str, str]]:
-    """The cells of some columns that an attempt can lead to, each with its case and its kind."""
     return [
         (name, kind, cell)
         for name, cells in ROWS.items()
@@ -119,7 +117,6 @@ def list_cells(columns: Iterable[str], suffix: str = "") -> list[tuple[str, str,
 
 @pytest.mark.parametrize(("name", "kind", "cell"), list_cells(JUDGES))
 def test_attempt_leads_to_the_result_in_the_table(name: str, kind: str, cell: str) -> None:
-    """The commands of the domain and the functions of the workers decide."""
     assert JUDGES[kind](CASES[name]) == cell
 
 
@@ -130,7 +127,6 @@ def test_attempt_is_counted_as_the_table_says(name: str, kind: str, cell: str) -
 
 
 def test_table_has_each_kind_and_each_case() -> None:
-    """A cell without a judgment has a reason, and no reason is without a cell."""
     assert [*JUDGES, *(f"{kind}, counted" for kind in COUNTED)] == KINDS
     assert [*ROWS] == [*CASES]
     cells = {cell for cells in ROWS.values() for cell in cells}

@@ -1,5 +1,3 @@
-"""The one loop that sends: its window, its end, and what a failure leaves."""
-
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,7 +36,6 @@ class Numbers:
     turns: int = 0
 
     def turn(self, ended: Sequence[Ended[int, str]], free: int) -> Sequence[int] | None:
-        """Record, and lease."""
         self.turns += 1
         if self.turns in self.outage:
             raise StorageUnavailableError("outage")
@@ -48,12 +45,10 @@ class Numbers:
         return [number for number in leased if number not in self.skipped] if leased else None
 
     def start(self, leased: Sequence[int]) -> Mapping[Future[str], int]:
-        """Begin to send."""
         return {self.executor.submit(self.send, number): number for number in leased}
 
 
 def test_everything_due_is_sent_and_recorded_with_the_next_lease() -> None:
-    """One turn for both, and one that finds nothing more."""
     kind = Numbers([*range(5)])
 
     send_due(kind)
@@ -63,7 +58,6 @@ def test_everything_due_is_sent_and_recorded_with_the_next_lease() -> None:
 
 
 def test_message_that_ends_unsent_ends_no_run() -> None:
-    """Nothing of the first lease is sent; more is due."""
     kind = Numbers([*range(5)], skipped=frozenset({0, 1, 2}))
 
     send_due(kind)
@@ -72,7 +66,6 @@ def test_message_that_ends_unsent_ends_no_run() -> None:
 
 
 def test_slow_message_does_not_delay_the_others() -> None:
-    """Its slot is taken; the other slots continue until all others are recorded."""
     kind, others = Numbers([*range(9)]), threading.Event()
 
     def send(number: int) -> str:
@@ -92,7 +85,6 @@ def test_slow_message_does_not_delay_the_others() -> None:
 
 
 def test_nothing_is_leased_after_the_request_to_stop() -> None:
-    """What was leased is sent and recorded."""
     kind = Numbers([*range(9)])
 
     send_due(kind, lambda: kind.turns >= 1)
@@ -101,7 +93,6 @@ def test_nothing_is_leased_after_the_request_to_stop() -> None:
 
 
 def test_run_that_is_stopped_before_it_begins_does_nothing() -> None:
-    """Not even a turn."""
     kind = Numbers([1])
 
     send_due(kind, lambda: True)
@@ -110,8 +101,6 @@ def test_run_that_is_stopped_before_it_begins_does_nothing() -> None:
 
 
 def test_bug_leaves_its_message_without_an_outcome() -> None:
-    """It is counted, and the others are recorded."""
-
     def send(number: int) -> str:
         if number == 1:
             raise ZeroDivisionError
@@ -131,7 +120,6 @@ def test_bug_leaves_its_message_without_an_outcome() -> None:
 
 @pytest.mark.parametrize("turns", [1, RECORD_ATTEMPTS_MAX - 1, RECORD_ATTEMPTS_MAX])
 def test_outcomes_are_offered_again_after_an_outage(turns: int) -> None:
-    """A bounded number of times, and nothing more is leased."""
     kind = Numbers([*range(9)], outage=range(2, 2 + turns))
 
     send_due(kind)

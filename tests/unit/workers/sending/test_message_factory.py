@@ -1,5 +1,3 @@
-"""Messages of a reservation say what the reservation holds."""
-
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -32,7 +30,6 @@ SHARED: Final = {field.name: field.default for field in fields(OutboundMessage) 
 
 @pytest.mark.parametrize("name", SHARED)
 def test_messages_say_each_field_of_their_reservation(name: str) -> None:
-    """Whichever they are: templates choose what they show."""
     messages = [
         FACTORY.invitation(RESERVATION, MESSAGE.recipient),
         FACTORY.farewell(RESERVATION, MESSAGE.recipient),
@@ -49,7 +46,6 @@ def test_messages_say_each_field_of_their_reservation(name: str) -> None:
 
 
 def test_messages_look_as_their_group_wants() -> None:
-    """Each of them, also a handed-out code; a message without a group has the default look."""
     branding = EmailBranding(accent="#1f5fbf")
     factory = create_message_factory(
         "secret",
@@ -136,7 +132,6 @@ ALL_END: Final[dict[Language, Sequence[str]]] = {
 def test_email_says_the_end_of_all_its_codes_only_if_they_end_together(
     language: Language, other: datetime | None
 ) -> None:
-    """If some end later or never, the time is that of the first one, and the file has the others."""
     emails = write_codes(language, [END, other, END])
     expected, unexpected = (ALL_END, FIRST_ENDS) if other == END else (FIRST_ENDS, ALL_END)
 
@@ -148,7 +143,6 @@ def test_email_says_the_end_of_all_its_codes_only_if_they_end_together(
 
 @pytest.mark.parametrize(("language", "words"), [("en", "from 2027-03-01 05:06 UTC"), ("zh", "自 2027-03-01 05:06")])
 def test_email_with_codes_that_start_later_and_end_apart_says_both_times(language: Language, words: str) -> None:
-    """A start is the same for all of them."""
     for email in write_codes(language, [END, None], END - timedelta(days=3))[:2]:
         assert words in email
         assert FIRST_ENDS[language][0] in email

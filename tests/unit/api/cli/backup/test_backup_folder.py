@@ -1,5 +1,3 @@
-"""The folder of backups."""
-
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +22,6 @@ SEGMENT = 16 << 20
 
 
 def add_backup(folder: BackupFolder, day: int, start: str, *, is_complete: bool = True, run: int = 1) -> str:
-    """A backup of a day that needs WAL from a segment on."""
     at = datetime(2027, 1, day, tzinfo=UTC)
     name = f"{at:%Y-%m-%dT%H%M%SZ}"
     (folder.path / name).mkdir()
@@ -35,7 +32,6 @@ def add_backup(folder: BackupFolder, day: int, start: str, *, is_complete: bool 
 
 
 def test_folder_belongs_to_one_ledger(tmp_path: Path) -> None:
-    """An empty one is taken; one of another ledger, or with other files, stays as it is."""
     folder, other = BackupFolder(tmp_path / "backups"), BackupFolder(tmp_path / "other")
     folder.claim("7", 1)
     folder.claim("7", 1)
@@ -65,7 +61,6 @@ def test_copy_does_not_write_next_to_the_living_ledger(tmp_path: Path) -> None:
 
 
 def test_interrupted_copy_is_not_a_backup(tmp_path: Path) -> None:
-    """A part is removed with the next one; a folder without its manifest does not count."""
     folder = BackupFolder(tmp_path)
     folder.claim("7", 1)
     (tmp_path / "2027-01-01T000000Z.part").mkdir()
@@ -78,7 +73,6 @@ def test_interrupted_copy_is_not_a_backup(tmp_path: Path) -> None:
 
 
 def test_pruning_keeps_the_wal_of_the_oldest_backup(tmp_path: Path) -> None:
-    """Older backups and WAL go, in folders from before a gap too, and on each timeline."""
     folder = BackupFolder(tmp_path)
     folder.claim("7", 1)
     for number in (3, 4):

@@ -1,5 +1,3 @@
-"""Keyrings under a passphrase."""
-
 import json
 
 import pytest
@@ -18,7 +16,6 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_the_passphrase_opens_the_keys() -> None:
-    """What is encrypted shows nothing; another passphrase is refused by one sentence."""
     sealed = seal_keys(VALUES, PASSPHRASE)
 
     assert open_keys(sealed, PASSPHRASE) == VALUES
@@ -31,7 +28,6 @@ def test_only_the_passphrase_opens_the_keys() -> None:
     "change", [{"salt": "AAAA"}, {"sealed": "AAAA"}, {"cost": 2**40}, {"cost": 3}, {"block_size": 0}]
 )
 def test_altered_file_is_refused(change: dict[str, object]) -> None:
-    """Also with a cost that would take all memory."""
     document = {**json.loads(seal_keys(VALUES, PASSPHRASE)), **change}
 
     with pytest.raises(BackupError, match=r"altered|is not the passphrase"):
@@ -39,7 +35,6 @@ def test_altered_file_is_refused(change: dict[str, object]) -> None:
 
 
 def test_short_passphrase_is_refused() -> None:
-    """Before anything is written."""
     check_passphrase("x" * 16)
     with pytest.raises(BackupError, match="at least 16 characters"):
         check_passphrase("x" * 15)

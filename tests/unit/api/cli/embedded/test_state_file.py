@@ -1,5 +1,3 @@
-"""`ledger.json`: what scripts and commands read of a running stack."""
-
 import json
 from pathlib import Path
 
@@ -22,7 +20,6 @@ EARLIER = StackState(
 
 
 def test_file_of_an_earlier_version_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it does not say is left to the defaults."""
     for name in ("LEDGER_PUBLIC_URL", "LEDGER_SMTP_URL", "LEDGER_MAIL_FROM", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     write_stack_state(tmp_path, EARLIER)
@@ -35,7 +32,6 @@ def test_file_of_an_earlier_version_is_read(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("content", ["", "[]", json.dumps({"api": "http://127.0.0.1:8000"})])
 def test_malformed_file_is_not_a_stack(tmp_path: Path, content: str) -> None:
-    """Neither one without the keys that scripts rely on."""
     write_stack_state(tmp_path, EARLIER)
     assert read_stack_state(tmp_path) is not None
     (tmp_path / FILE).write_text(content, "utf-8")

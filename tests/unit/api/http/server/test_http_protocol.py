@@ -1,5 +1,3 @@
-"""uvicorn has what the ledger's protocol uses; a version without it is served by uvicorn's own protocol."""
-
 import ast
 import inspect
 
@@ -19,7 +17,6 @@ DIRECT, SINGLE = "api/http/server/direct_route.py", "api/http/server/single_writ
 
 
 def sentence(what: str) -> str:
-    """Say which change of the library broke us, and where to adapt."""
     return f"uvicorn {uvicorn.__version__} changed {what}: adapt {DIRECT} and {SINGLE}"
 
 
@@ -89,7 +86,6 @@ def test_status_lines_are_whole_lines() -> None:
 def test_protocol_of_uvicorn_is_used_with_a_warning_if_a_name_is_missing(
     owner: object, name: str, missing: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The API starts, and one line says why redeem requests cost more."""
     monkeypatch.setattr(http_protocol, "configure_logs", lambda: None)
     monkeypatch.delattr(owner, name)
 
@@ -100,7 +96,6 @@ def test_protocol_of_uvicorn_is_used_with_a_warning_if_a_name_is_missing(
 
 
 def test_uvicorn_is_started_with_the_protocol() -> None:
-    """In containers; `ledger up` has the same options."""
     command = container.COMMANDS["backend"]
     name = command[command.index("--http") + 1]
 

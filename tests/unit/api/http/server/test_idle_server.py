@@ -1,5 +1,3 @@
-"""The server that sleeps while no request comes."""
-
 import asyncio
 import signal
 import subprocess
@@ -31,13 +29,11 @@ WAKEUPS_MAX = 5
 
 
 async def answer(_scope: object, _receive: object, send: Callable[[dict[str, Any]], Any]) -> None:
-    """Answer each request."""
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body"})
 
 
 def date_of(port: int) -> str | None:
-    """Return the date of a response; None while no server answers."""
     with suppress(OSError), closing(HTTPConnection(HOST, port)) as connection:
         connection.request("GET", "/")
         return connection.getresponse().getheader("date")
@@ -92,7 +88,6 @@ def test_signal_before_the_main_loop_ends_it() -> None:
 
 @pytest.mark.parametrize("has_date", [True, False])
 def test_headers_follow_the_clock_and_the_options(monkeypatch: pytest.MonkeyPatch, *, has_date: bool) -> None:
-    """Those of the command line stay."""
     config = Config(answer, date_header=has_date, server_header=False, headers=[("x-one", "1")])
     config.load()
     state = DatedServerState(config)

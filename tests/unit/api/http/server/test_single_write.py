@@ -1,5 +1,3 @@
-"""Head and body of a response leave in one write, and nothing waits longer than one iteration of the loop."""
-
 import asyncio
 from collections.abc import Callable
 from typing import cast
@@ -17,32 +15,24 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
 
 class RecordingTransport:
-    """A transport that records what is written, and when it is closed."""
-
     def __init__(self) -> None:
         self.writes: list[bytes] = []
 
     def write(self, octets: bytes) -> None:
-        """Record octets."""
         self.writes.append(bytes(octets))
 
     def close(self) -> None:
-        """Record the end."""
         self.writes.append(b"closed")
 
 
 class StepLoop:
-    """A loop that runs callbacks on demand."""
-
     def __init__(self) -> None:
         self.callbacks: list[Callable[[], None]] = []
 
     def call_soon(self, callback: Callable[[], None]) -> None:
-        """Note a callback."""
         self.callbacks.append(callback)
 
     def step(self) -> None:
-        """Run one iteration."""
         callbacks, self.callbacks = self.callbacks, []
         for callback in callbacks:
             callback()
@@ -50,26 +40,22 @@ class StepLoop:
 
 @pytest.fixture
 def loop() -> StepLoop:
-    """A loop."""
     return StepLoop()
 
 
 @pytest.fixture
 def inner() -> RecordingTransport:
-    """The transport inside."""
     return RecordingTransport()
 
 
 @pytest.fixture
 def transport(inner: RecordingTransport, loop: StepLoop) -> SingleWriteTransport:
-    """The transport under test."""
     return SingleWriteTransport(cast("asyncio.Transport", inner), cast("asyncio.AbstractEventLoop", loop))
 
 
 def test_head_and_body_are_one_write(
     transport: SingleWriteTransport, inner: RecordingTransport, loop: StepLoop
 ) -> None:
-    """Of each response on the connection."""
     for body in (b"ab", memoryview(b"cd"), b""):
         transport.write(HEAD)
         transport.write(cast("bytes", body))
@@ -100,7 +86,6 @@ def test_long_body_is_not_copied(transport: SingleWriteTransport, inner: Recordi
 
 
 def test_close_writes_waiting_data(transport: SingleWriteTransport, inner: RecordingTransport, loop: StepLoop) -> None:
-    """Nothing is written after the end."""
     transport.write(HEAD)
     transport.close()
     loop.step()
@@ -109,7 +94,6 @@ def test_close_writes_waiting_data(transport: SingleWriteTransport, inner: Recor
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the path, in one piece, in pieces, or without a body."""
     path = scope["path"]
     response: Response = PlainTextResponse(path)
     if path == "/pieces":
@@ -120,8 +104,6 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def test_uvicorn_serves_responses_of_each_kind_on_one_connection() -> None:
-    """A length, chunks, no body, HEAD, and the close that a client asks for."""
-
     async def converse() -> bytes:
         config = uvicorn.Config(application, lifespan="off", log_level="critical")
         config.load()

@@ -1,5 +1,3 @@
-"""How requests that may need an approval are stored: what one means never changes with the version that reads it."""
-
 from uuid import UUID
 
 import msgspec

@@ -1,5 +1,3 @@
-"""What all hooks share: reasons, tokens and texts of reports, and how JSON is read."""
-
 import pytest
 
 from api.errors import ApplicationError
@@ -41,7 +39,6 @@ def test_reason_is_that_of_the_first_code_that_says_why(
 
 
 def test_tokens_are_found_in_order_and_bounded() -> None:
-    """Each once; what has not their form is left out."""
     others = [f"bounces+{TOKEN[:-2]}{first}{last}@x.example" for first in "bcd" for last in "234567"]
     tokens = make_report(Failure("delayed", ()), [TOKEN, "no token", f"x+{TOKEN}@y.example", *others], [], {}).tokens
 
@@ -50,14 +47,12 @@ def test_tokens_are_found_in_order_and_bounded() -> None:
 
 
 def test_report_says_each_detail_once_in_one_printable_line() -> None:
-    """Without control characters and lone surrogates."""
     details = ["a\r\nb\0", "", "a\r\nb\0", "\ud800c"]
 
     assert make_report(Failure("delayed", ()), [], details, {}).said == "a b c"
 
 
 def test_report_has_the_event_as_the_provider_wrote_it() -> None:
-    """Behind the details, with characters of every script."""
     event = {"event": "bounce", "reason": "邮箱不存在", "more": [1, None, {"a": 1.5}]}
     text = make_report(Failure("bounced", ()), [], ["bounce"], event).text
 
@@ -66,7 +61,6 @@ def test_report_has_the_event_as_the_provider_wrote_it() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5_000, b'{"a": 1, "a": 2}'])
 def test_text_that_is_not_json_is_malformed(body: bytes) -> None:
-    """Also one that is nested too deeply, or that names a member twice."""
     with pytest.raises(ApplicationError, match="MALFORMED"):
         read_json(body)
 
@@ -82,7 +76,6 @@ def test_members_of_another_type_are_read_as_missing() -> None:
 
 
 def test_secrets_are_compared_as_octets() -> None:
-    """Texts beyond ASCII and lone surrogates are different ones, not failures."""
     check_equal("é", "é".encode())
     for presented in ("e", "\ud800", b"\xff"):
         with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):

@@ -1,5 +1,3 @@
-"""Events of Mailgun: what each comes down to, and which requests are signed."""
-
 from datetime import UTC, datetime
 
 import orjson
@@ -17,7 +15,6 @@ FAKE = FakeMailgun()
 
 
 def read(name: str, **words: object) -> MailReport | None:
-    """What an event reports; `status` is its delivery status."""
     event = FAKE.event(name, TOKEN, **{"delivery-status": words.pop("status", {}), **words})
     (report,) = MailgunHook(FAKE.secret).read(HookRequest({}, FAKE.post(event, NOW).body, NOW))
     return report
@@ -47,7 +44,6 @@ def test_failure_for_good_is_a_bounce(words: dict[str, object], reason: str, rep
 
 
 def test_temporary_failure_is_a_delay() -> None:
-    """Mailgun tries again."""
     report = read("failed", severity="temporary", reason="generic", status={"code": 452, "message": "4.2.1 busy"})
 
     assert report is not None
@@ -74,7 +70,6 @@ def test_event_that_reports_nothing_is_ignored(name: str) -> None:
     "signature", [None, {}, [], "x", {"signature": ""}, {"token": "t", "timestamp": "1", "signature": "é"}]
 )
 def test_request_without_a_valid_signature_is_invalid(signature: object) -> None:
-    """Whatever else it holds."""
     body = orjson.dumps({"signature": signature, "event-data": FAKE.bounce(TOKEN)})
 
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):

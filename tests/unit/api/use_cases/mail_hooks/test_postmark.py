@@ -1,5 +1,3 @@
-"""Records of Postmark: what each comes down to, and which credentials are accepted."""
-
 import base64
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,7 +17,6 @@ FAKE = FakePostmark()
 
 
 def read(record: object) -> MailReport | None:
-    """What a record reports."""
     posted = FAKE.post(record, NOW)
     (report,) = PostmarkHook(FAKE.secret).read(HookRequest(posted.headers, posted.body, NOW))
     return report
@@ -42,7 +39,6 @@ def read(record: object) -> MailReport | None:
     ],
 )
 def test_record_of_an_email_that_did_not_arrive_is_a_bounce(bounce_type: str, details: str, reason: str) -> None:
-    """The status code in its details says why, otherwise its type."""
     report = read(FAKE.record(bounce_type, TOKEN, Details=details))
 
     assert report is not None
@@ -51,7 +47,6 @@ def test_record_of_an_email_that_did_not_arrive_is_a_bounce(bounce_type: str, de
 
 @pytest.mark.parametrize("record_type", ["Bounce", "SpamComplaint"])
 def test_complaint_is_a_report(record_type: str) -> None:
-    """As a separate record, and among the bounces."""
     report = read(FAKE.record("SpamComplaint", TOKEN, RecordType=record_type))
 
     assert report is not None
@@ -59,7 +54,6 @@ def test_complaint_is_a_report(record_type: str) -> None:
 
 
 def test_message_that_is_delayed_is_a_report() -> None:
-    """In the words of Postmark and of the mail server."""
     report = read(FAKE.delay(TOKEN))
 
     assert report is not None
@@ -111,7 +105,6 @@ def test_record_that_reports_nothing_is_ignored(record: object) -> None:
     ],
 )
 def test_other_credentials_are_invalid(authorization: str) -> None:
-    """Before the body is read."""
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
         PostmarkHook(FAKE.secret).read(HookRequest({"authorization": authorization}, b"{", NOW))
 

@@ -1,5 +1,3 @@
-"""Events of SendGrid: what each comes down to, and which requests are signed."""
-
 from datetime import UTC, datetime
 
 import pytest
@@ -16,12 +14,10 @@ FAKE = FakeSendGrid()
 
 
 def request(posted: Posted) -> HookRequest:
-    """A request as the application has it."""
     return HookRequest({name.lower(): value for name, value in posted.headers.items()}, posted.body, NOW)
 
 
 def read(name: str, **words: str) -> MailReport | None:
-    """What an event reports."""
     (report,) = SendGridHook(FAKE.secret).read(request(FAKE.post([FAKE.event(name, TOKEN, **words)], NOW)))
     return report
 
@@ -46,7 +42,6 @@ def read(name: str, **words: str) -> MailReport | None:
     ],
 )
 def test_event_of_an_email_that_did_not_arrive_is_a_bounce(name: str, words: dict[str, str], reason: str) -> None:
-    """The status code says why, otherwise the classification."""
     report = read(name, **words)
 
     assert report is not None
@@ -55,7 +50,6 @@ def test_event_of_an_email_that_did_not_arrive_is_a_bounce(name: str, words: dic
 
 @pytest.mark.parametrize(("name", "kind"), [("deferred", "delayed"), ("spamreport", "complained")])
 def test_delay_and_complaint_are_reports(name: str, kind: str) -> None:
-    """By the names of their events."""
     report = read(name, response="451 later")
 
     assert report is not None
@@ -73,7 +67,6 @@ def test_event_that_reports_nothing_is_ignored(name: str) -> None:
     [{SIGNATURE: ""}, {SIGNATURE: "AAAA"}, {SIGNATURE: "é"}, {TIMESTAMP: "0"}, {TIMESTAMP: ""}, {TIMESTAMP: "é"}],
 )
 def test_altered_signature_is_invalid(headers: dict[str, str]) -> None:
-    """The timestamp is signed too."""
     signed = request(FAKE.post([], NOW))
 
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
@@ -82,12 +75,10 @@ def test_altered_signature_is_invalid(headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("body", [b"[ ]", b"[]\n", b""])
 def test_body_counts_as_it_was_sent(body: bytes) -> None:
-    """A body that means the same is another one."""
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
         SendGridHook(FAKE.secret).read(request(FAKE.post([], NOW))._replace(body=body))
 
 
 def test_key_of_another_kind_is_refused_at_the_start() -> None:
-    """Here of Ed25519."""
     with pytest.raises(ValueError, match="elliptic curve"):
         SendGridHook("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=")

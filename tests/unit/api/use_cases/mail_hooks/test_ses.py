@@ -1,5 +1,3 @@
-"""Events and notifications of Amazon SES: what each comes down to, and where its token is."""
-
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -16,14 +14,12 @@ TOKEN = "abcdefg" + "2" * 40
 
 
 def read(event: object) -> MailReport | None:
-    """What an event reports."""
     fake = FakeSes()
     (report,) = SesHook(TOPIC, fake.fetch).read(HookRequest({}, fake.post(event, NOW).body, NOW))
     return report
 
 
 def bounce(bounce_type: str, subtype: str, **recipient: str) -> dict[str, object]:
-    """A bounce of a type, with what is known of its recipient."""
     about = {"bounceType": bounce_type, "bounceSubType": subtype, "bouncedRecipients": [recipient]}
     return {"eventType": "Bounce", "bounce": about, "mail": FakeSes().mail(TOKEN)}
 
@@ -51,7 +47,6 @@ def bounce(bounce_type: str, subtype: str, **recipient: str) -> dict[str, object
     ],
 )
 def test_event_of_an_email_that_did_not_arrive_is_a_bounce(event: object, reason: str) -> None:
-    """The status code says why, otherwise the subtype."""
     report = read(event)
 
     assert report is not None
@@ -71,7 +66,6 @@ def test_event_of_an_email_that_did_not_arrive_is_a_bounce(event: object, reason
     ],
 )
 def test_event_that_reports_nothing_is_ignored(event: object) -> None:
-    """An automatic reply, a report that an email was not spam, other events."""
     assert read(event) is None
 
 
@@ -84,7 +78,6 @@ def test_text_of_a_new_topic_is_ignored() -> None:
 
 
 def test_delay_names_its_recipient_status() -> None:
-    """In what staff read first."""
     report = read(FakeSes().delay(TOKEN))
 
     assert report is not None
@@ -120,7 +113,6 @@ def test_message_of_another_topic_is_invalid() -> None:
 
 
 def test_signed_text_that_is_not_a_timestamp_is_malformed() -> None:
-    """The service does not sign such."""
     fake = FakeSes()
     posted = fake.notify(NOW, Timestamp="yesterday")
 

@@ -1,5 +1,3 @@
-"""Signatures of Amazon SNS: both versions, and whose certificates are fetched."""
-
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -16,14 +14,12 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def message(fake: FakeSes, **members: str) -> dict[str, object]:
-    """A signed notification."""
     return cast("dict[str, object]", orjson.loads(fake.notify(NOW, Message="a\nb", **members).body))
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize("members", [{}, {"Subject": "Hello"}])
 def test_signature_of_each_version_is_valid(version: str, members: dict[str, str]) -> None:
-    """With a subject and without one."""
     fake = FakeSes(version=version)
 
     SnsVerifier(fake.fetch).check(message(fake, **members), NOW)
@@ -60,7 +56,6 @@ def test_signed_text_is_that_of_the_manual() -> None:
     ],
 )
 def test_altered_message_is_invalid(change: dict[str, object]) -> None:
-    """Any signed member counts, and the version says which hash."""
     fake = FakeSes()
 
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
@@ -118,7 +113,6 @@ def test_certificate_is_fetched_once_and_few_are_saved() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_page_that_is_not_a_certificate_is_invalid(content: bytes) -> None:
-    """It is not saved."""
     fake = FakeSes()
     verifier = SnsVerifier(lambda _: content)
 
@@ -150,7 +144,6 @@ def test_certificate_that_is_not_valid_now_is_invalid(valid_from: timedelta, val
 
 
 def test_certificate_that_was_saved_expires() -> None:
-    """By the clock of each message."""
     fake, end = FakeSes(), NOW + timedelta(days=1)
     content = certify(rsa_key(), NOW - timedelta(days=1), end)
     verifier, posted = SnsVerifier(lambda _: content), message(fake)
@@ -173,7 +166,6 @@ def test_certificate_that_was_saved_expires() -> None:
     ],
 )
 def test_certificate_is_one_of_the_service(subject: str, *, is_valid: bool) -> None:
-    """It has the name of the service in some region."""
     fake, content = FakeSes(), certify(rsa_key(), subject=subject)
 
     with nullcontext() if is_valid else pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
@@ -181,7 +173,6 @@ def test_certificate_is_one_of_the_service(subject: str, *, is_valid: bool) -> N
 
 
 def test_certificate_that_cannot_be_fetched_is_asked_for_again() -> None:
-    """The caller may repeat the message."""
     fake = FakeSes(is_reachable=False)
     verifier, posted = SnsVerifier(fake.fetch), message(fake)
     with pytest.raises(ApplicationError, match="UNAVAILABLE") as caught:
@@ -197,7 +188,6 @@ def test_certificate_that_cannot_be_fetched_is_asked_for_again() -> None:
     "url", ["https://example.com/?Action=ConfirmSubscription", "http://sns.eu-west-1.amazonaws.com/?a", ""]
 )
 def test_subscription_is_confirmed_at_the_service_alone(url: str) -> None:
-    """Also if another URL is signed."""
     fake = FakeSes()
 
     with pytest.raises(ApplicationError, match="SIGNATURE_INVALID"):
@@ -206,7 +196,6 @@ def test_subscription_is_confirmed_at_the_service_alone(url: str) -> None:
 
 
 def test_subscription_that_cannot_be_confirmed_is_repeated() -> None:
-    """The service does not answer."""
     fake = FakeSes(is_reachable=False)
 
     with pytest.raises(ApplicationError, match="UNAVAILABLE"):

@@ -1,5 +1,3 @@
-"""The page of an invitation's link: looking changes nothing, one button accepts, and no script is needed."""
-
 import pytest
 from fastapi.testclient import TestClient
 
@@ -30,7 +28,6 @@ def test_link_that_is_only_opened_accepts_nothing(
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_link_shows_one_button_that_posts_to_itself(client: TestClient, use_cases: StubUseCases, language: str) -> None:
-    """Without a script, and without a field: the token in the address is all that it takes."""
     text = client.get(f"{PATH}?lang={language}").text
     main = read_page(text).find("main")
 
@@ -43,7 +40,6 @@ def test_link_shows_one_button_that_posts_to_itself(client: TestClient, use_case
 
 
 def test_link_that_was_accepted_shows_no_button(client: TestClient) -> None:
-    """There is nothing left to do."""
     client.post(PATH)
 
     text = client.get(f"{PATH}?lang=en").text
@@ -67,7 +63,6 @@ def test_accepted_link_still_leads_on_where_the_group_has_a_page(client: TestCli
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_invalid_link_shows_a_page_with_the_next_step(client: TestClient, method: str) -> None:
-    """404, with the way back to the form."""
     answer = client.request(method, "/a/bad?lang=en")
 
     assert answer.status_code == 404

@@ -1,5 +1,3 @@
-"""The documentation at the running server: pages, what they link to, their list, and nothing else of the folder."""
-
 import posixpath
 import re
 from collections.abc import Iterator
@@ -21,7 +19,6 @@ NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """A client of an application that reaches no database."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEDGER_PUBLIC_URL", "https://codes.example.com/")
         settings = settings_over(NO_DATABASE, patch, tmp_path_factory.mktemp("settings"))
@@ -31,7 +28,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 def test_each_relative_link_of_a_served_page_leads_to_a_served_file(client: TestClient) -> None:
-    """From each page that the list names: pages, pictures, examples and programs."""
     waiting, read = {"/docs/index.md", *(guide.path for each in list_sections() for guide in each.guides)}, set()
     while waiting:
         path = waiting.pop()
@@ -67,14 +63,12 @@ def test_each_relative_link_of_a_served_page_leads_to_a_served_file(client: Test
     ],
 )
 def test_nothing_else_can_be_read(client: TestClient, path: str) -> None:
-    """No program that builds the site, no folder, nothing outside."""
     assert (FOLDER.parent / "README.md").exists()
 
     assert client.get(path).status_code == 404
 
 
 def test_pages_are_revalidated_like_static_files(client: TestClient) -> None:
-    """A browser or an assistant that has the page gets 304; HEAD answers without the page."""
     path = "/docs/how-to/webhooks.md"
     page, head = client.get(path), client.head(path)
 
@@ -106,7 +100,6 @@ def test_list_names_each_page_by_its_first_sentence(client: TestClient) -> None:
 
 
 def test_page_of_the_api_links_to_every_guide(client: TestClient) -> None:
-    """Also with a slash at the end, which leads there."""
     page = read_page(client.get("/docs", headers={"Accept": "text/html"}).text)
 
     linked = {link.attributes.get("href") for link in page.find_all("a")}
@@ -115,7 +108,6 @@ def test_page_of_the_api_links_to_every_guide(client: TestClient) -> None:
 
 
 def test_pages_need_no_builder(client: TestClient) -> None:
-    """Lists and programs stand in a page as anyone can read them."""
     index, guide = client.get("/docs/index.md"), client.get("/docs/how-to/external-system.md").text
     pages = [client.get(f"/docs/{name}").text for name in sorted(list_files()) if name.endswith(".md")]
 

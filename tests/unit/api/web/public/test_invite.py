@@ -1,5 +1,3 @@
-"""The page on which a code is redeemed, as a browser without JavaScript sees it."""
-
 import re
 from pathlib import Path
 
@@ -19,7 +17,6 @@ BUTTON: dict[Language, str] = {"zh": "立即上车", "en": "Get my invite"}
 @pytest.mark.parametrize("path", ["/", "/invite"])
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_form_is_at_both_addresses_in_both_languages(client: TestClient, path: str, language: Language) -> None:
-    """One button, with the words that people know."""
     response = client.get(path, headers={"Accept-Language": language})
 
     assert response.status_code == 200
@@ -28,7 +25,6 @@ def test_form_is_at_both_addresses_in_both_languages(client: TestClient, path: s
 
 
 def test_code_in_the_address_is_filled_in(client: TestClient) -> None:
-    """A link can bring the code along; it is text, whatever it holds."""
     plain = client.get("/invite", params={"code": "MCM1-PRY5"})
     hostile = client.get("/invite", params={"code": '"><script>alert(1)</script>'})
 
@@ -37,7 +33,7 @@ def test_code_in_the_address_is_filled_in(client: TestClient) -> None:
 
 
 def test_redeem_leads_to_its_page(client: TestClient, use_cases: StubUseCases) -> None:
-    """What was typed reaches the ledger as typed; the answer is a redirect, so that reload sends nothing again."""
+    """The answer is a redirect, so that reload sends nothing again."""
     response = client.post("/invite?lang=en", data={"email": " li.wei@example.com", "code": "mcm1 pry5"})
 
     assert response.status_code == 303
@@ -46,7 +42,6 @@ def test_redeem_leads_to_its_page(client: TestClient, use_cases: StubUseCases) -
 
 
 def test_existing_reservation_is_marked_as_existing(client: TestClient, use_cases: StubUseCases) -> None:
-    """The second click leads to the same page, which says that nothing more was taken."""
     use_cases.created = False
 
     response = client.post("/invite", data={"email": "li.wei@example.com", "code": "MCM1"})
@@ -55,7 +50,6 @@ def test_existing_reservation_is_marked_as_existing(client: TestClient, use_case
 
 
 def test_refusal_keeps_the_entries_of_the_form(client: TestClient, use_cases: StubUseCases) -> None:
-    """The form comes back with the reason, the field in question marked, and nothing to type again."""
     use_cases.refusal = "CODE_INVALID"
 
     response = client.post("/invite", data={"email": "li.wei@example.com", "code": "WRONG"})
@@ -93,7 +87,6 @@ def test_refusal_says_if_one_character_may_be_missing(
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_used_up_page_shows_the_next_step(client: TestClient, use_cases: StubUseCases, language: Language) -> None:
-    """The page adds what the API's fixed sentence leaves out."""
     use_cases.refusal = "CODE_EXHAUSTED"
     advice = {"zh": "请联系发放方获取新的兑换码", "en": "ask"}
 
@@ -103,7 +96,6 @@ def test_used_up_page_shows_the_next_step(client: TestClient, use_cases: StubUse
 
 
 def test_fault_is_a_form_to_send_again(client: TestClient, use_cases: StubUseCases) -> None:
-    """With the database away the form stays, with the status and the wait that machines understand."""
     use_cases.refusal, use_cases.retry_after_s = "UNAVAILABLE", 2
 
     response = client.post("/invite", data={"email": "li.wei@example.com", "code": "MCM1"})
@@ -150,7 +142,6 @@ def test_mistyped_domain_is_asked_about_before_anything_is_sent(
 def test_one_click_answers_the_question(
     client: TestClient, use_cases: StubUseCases, more: dict[str, str], email: str
 ) -> None:
-    """With the address that was chosen, and never with a suggestion for an address that was changed since."""
     form = {"email": "li.wei@gmial.com", "asked": "li.wei@gmial.com", "code": "MCM1", **more}
 
     response = client.post("/invite", data=form)
@@ -160,7 +151,6 @@ def test_one_click_answers_the_question(
 
 
 def test_address_that_was_kept_is_not_asked_about_again(client: TestClient, use_cases: StubUseCases) -> None:
-    """After a refusal of the code, the next press of the button sends it."""
     use_cases.refusal = "CODE_INVALID"
     form = {"email": "li.wei@gmial.com", "asked": "li.wei@gmial.com", "code": "WRONG"}
 
@@ -181,7 +171,6 @@ def test_code_in_pasted_text_is_redeemed(client: TestClient, use_cases: StubUseC
 
 @pytest.mark.parametrize("path", ["/", "/invite?code=OLD"])
 def test_change_of_language_keeps_the_entries(client: TestClient, use_cases: StubUseCases, path: str) -> None:
-    """The switch is a button of the form; the language is remembered, and nothing is redeemed."""
     shown = read_page(client.get(path, headers={"Accept-Language": "zh"}).text)
     (button,) = shown.find_all("button", name="switch", value="en")
 
@@ -206,7 +195,6 @@ def test_enter_presses_the_button_of_the_form(client: TestClient) -> None:
 
 
 def test_empty_form_is_asked_about_like_any_other(client: TestClient, use_cases: StubUseCases) -> None:
-    """A browser that doesn't hold back empty fields gets the ledger's answer, not a fault."""
     use_cases.refusal = "EMAIL_INVALID"
 
     response = client.post("/invite")
@@ -216,7 +204,6 @@ def test_empty_form_is_asked_about_like_any_other(client: TestClient, use_cases:
 
 
 def test_value_shown_again_in_a_form_is_bounded(client: TestClient, use_cases: StubUseCases) -> None:
-    """A code of a megabyte does not come back as a page of a megabyte."""
     use_cases.refusal = "CODE_MALFORMED"
 
     response = client.post("/invite", data={"email": "li.wei@example.com", "code": "A" * 1_000_000})
@@ -225,7 +212,6 @@ def test_value_shown_again_in_a_form_is_bounded(client: TestClient, use_cases: S
 
 
 def test_script_checks_codes_as_the_ledger_does() -> None:
-    """Alphabet, length, groups and modulus are written out in the browser's script: they are the ledger's."""
     script = Path(STATIC / "code.js").read_text("utf-8")
     constants = dict(re.findall(r'^const ([A-Z_]+) = "?(\w+)"?;$', script, re.MULTILINE))
 

@@ -1,5 +1,3 @@
-"""The local mail sink's emails in the browser."""
-
 import base64
 import re
 from dataclasses import replace
@@ -23,7 +21,6 @@ LINK = "http://127.0.0.1:8000/a/token"
 
 
 def mail(subject: str = "Invitation", html: str | None = None) -> EmailMessage:
-    """A mail as the workers send it."""
     message = EmailMessage()
     message["From"] = "ledger@example.com"
     message["To"] = "li.wei@example.com"
@@ -37,18 +34,15 @@ def mail(subject: str = "Invitation", html: str | None = None) -> EmailMessage:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the sink puts its emails; not made yet."""
     return tmp_path / "mailbox"
 
 
 @pytest.fixture
 def reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    """A browser in front of pages that have a mailbox."""
     return client_of(StubUseCases(), monkeypatch, folder)
 
 
 def keep(folder: Path, message: EmailMessage | bytes) -> str:
-    """Put a mail into the folder; its key."""
     return Maildir(folder, create=True).add(message)
 
 
@@ -65,12 +59,10 @@ def test_email_is_shown_with_its_logo(reader: TestClient, folder: Path) -> None:
 
 
 def test_without_a_sink_there_is_no_mailbox(client: TestClient) -> None:
-    """In production no page shows emails."""
     assert client.get("/mailbox").status_code == 404
 
 
 def test_before_the_first_mail_it_is_empty(reader: TestClient) -> None:
-    """Also while the sink has not made its folder."""
     response = reader.get("/mailbox?lang=en")
 
     assert response.status_code == 200
@@ -79,7 +71,6 @@ def test_before_the_first_mail_it_is_empty(reader: TestClient) -> None:
 
 @pytest.mark.usual_world("a page of the mailbox")
 def test_emails_are_listed_newest_first_and_bounded(reader: TestClient, folder: Path) -> None:
-    """Fifty on a page, the older ones behind a cursor, each of them once."""
     for number in range(PAGE_MAX + 5):
         keep(folder, mail(f"mail-{number:03d}"))
     first = reader.get("/mailbox?lang=en").text
@@ -93,7 +84,6 @@ def test_emails_are_listed_newest_first_and_bounded(reader: TestClient, folder: 
 
 
 def test_mail_shows_its_text_with_links(reader: TestClient, folder: Path) -> None:
-    """Subject, addresses and text; the link can be clicked without the full stop behind it."""
     key = keep(folder, mail("邀请您"))
 
     text = reader.get(f"/mailbox/{key}").text
@@ -104,7 +94,7 @@ def test_mail_shows_its_text_with_links(reader: TestClient, folder: Path) -> Non
 
 
 def test_html_is_shown_in_a_frame_that_runs_nothing(reader: TestClient, folder: Path) -> None:
-    """A mail's HTML has a policy of its own; its links open in a tab, since our pages can't be framed."""
+    """Its links open in a tab, since our pages cannot be framed."""
     key = keep(folder, mail(html='<html><head><title>x</title></head><body><a href="/a/t">go</a></body></html>'))
 
     page = reader.get(f"/mailbox/{key}").text
@@ -121,7 +111,6 @@ def test_html_is_shown_in_a_frame_that_runs_nothing(reader: TestClient, folder: 
 
 @pytest.mark.parametrize("key", ["%2e%2e%2fsecret", "..%2f..%2fsecret", "%00", "nothing", "a" * 5000])
 def test_no_name_leads_out_of_the_folder(reader: TestClient, folder: Path, key: str) -> None:
-    """What is no mail of this folder is not found."""
     keep(folder, mail())
     (folder.parent / "secret").write_text("hidden words")
 
@@ -144,7 +133,7 @@ def test_no_name_leads_out_of_the_folder(reader: TestClient, folder: Path, key: 
     ids=["empty", "binary", "headers", "charset", "multipart", "script"],
 )
 def test_broken_mail_is_still_a_page(reader: TestClient, folder: Path, raw: bytes) -> None:
-    """Anybody may send to the sink: what breaks the rules is shown as far as it can be, as text."""
+    """Anyone may send to the sink."""
     key = keep(folder, raw)
 
     assert reader.get("/mailbox").status_code == 200
@@ -154,7 +143,6 @@ def test_broken_mail_is_still_a_page(reader: TestClient, folder: Path, raw: byte
 
 
 def test_huge_mail_is_cut(reader: TestClient, folder: Path) -> None:
-    """The page stays bounded, and says that there is more."""
     message = mail()
     message.set_content("x" * 60 + "\n" + ("y" * 70 + "\n") * 20_000)
     key = keep(folder, message)
@@ -175,7 +163,6 @@ def test_huge_mail_is_cut(reader: TestClient, folder: Path) -> None:
     ],
 )
 def test_only_web_addresses_become_links(text: str, links: list[str]) -> None:
-    """Without the sign that ends the sentence; everything else stays text."""
     shown = str(link_urls(text))
 
     assert links == [part.partition('"')[0] for part in shown.split('href="')[1:]]

@@ -1,5 +1,3 @@
-"""What every page keeps to: language, headers, size, nothing inline, nothing from elsewhere."""
-
 import re
 from pathlib import Path
 
@@ -30,13 +28,11 @@ PATHS = [
 
 @pytest.fixture
 def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    """A browser for all the pages there are."""
     return client_of(StubUseCases(), monkeypatch, tmp_path / "mailbox")
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_page_forbids_unneeded_browser_features(browser: TestClient, path: str) -> None:
-    """Scripts and styles of our own files only, in no other site's frame, and no address passed to others."""
     headers = browser.get(path).headers
 
     policy = headers["content-security-policy"]
@@ -51,7 +47,6 @@ def test_every_page_forbids_unneeded_browser_features(browser: TestClient, path:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_page_is_small_and_loads_nothing_from_elsewhere(browser: TestClient, path: str) -> None:
-    """The page with all its files is within the budget, and each of them is ours."""
     text = browser.get(path).text
     names = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', text)}
 
@@ -61,7 +56,7 @@ def test_every_page_is_small_and_loads_nothing_from_elsewhere(browser: TestClien
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.name)
 def test_nothing_is_inline(template: Path) -> None:
-    """The policy would stop it: no style, no script, no handler in a template."""
+    """The policy would stop it."""
     text = template.read_text("utf-8")
 
     assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text) == []
@@ -104,7 +99,6 @@ def test_language_is_the_last_one_chosen(
 
 
 def test_chosen_language_is_remembered(client: TestClient) -> None:
-    """The switch sets a cookie that scripts can't read; pages without a choice set none."""
     chosen = client.get("/invite?lang=en").headers["set-cookie"]
     client.cookies = {}
 
@@ -115,7 +109,6 @@ def test_chosen_language_is_remembered(client: TestClient) -> None:
 
 
 def test_switch_keeps_the_rest_of_the_address(client: TestClient) -> None:
-    """A code that was brought along is not lost by changing the language."""
     text = client.get("/invite", params={"code": "A&B", "lang": "zh"}).text
 
     assert read_page(text).find("button", lang="en").attributes["formaction"] == "/invite?code=A%26B&lang=en"
@@ -126,7 +119,6 @@ def test_switch_keeps_the_rest_of_the_address(client: TestClient) -> None:
     [("GET", "/nowhere", 404, "找不到"), ("DELETE", "/invite", 405, "不")],
 )
 def test_faults_are_pages_for_browsers(client: TestClient, method: str, path: str, status: int, says: str) -> None:
-    """With a heading in plain words and a way back."""
     response = client.request(method, path)
 
     assert response.status_code == status
@@ -138,14 +130,12 @@ def test_faults_are_pages_for_browsers(client: TestClient, method: str, path: st
     ("path", "accept"), [("/api/v1/public/nowhere", "text/html"), ("/nowhere", "application/json"), ("/nowhere", "")]
 )
 def test_faults_are_documents_for_machines(client: TestClient, path: str, accept: str) -> None:
-    """Below /api, or where no page was asked for."""
     response = client.get(path, headers={"Accept": accept})
 
     assert response.headers["content-type"] == "application/json"
 
 
 def test_link_in_the_mail_is_known_or_not(client: TestClient) -> None:
-    """Either way it is a page that says what to do."""
     good, invalid = client.get(f"/a/{GOOD_TOKEN}?lang=en"), client.get("/a/bad?lang=en")
 
     assert (good.status_code, invalid.status_code) == (200, 404)
@@ -154,7 +144,6 @@ def test_link_in_the_mail_is_known_or_not(client: TestClient) -> None:
 
 
 def test_static_files_are_kept_under_an_address_of_their_content(client: TestClient) -> None:
-    """A year with the digest in the address, asked for each time without, and nothing but the folder's files."""
     versioned, asked = client.get(asset("ledger.css")), client.get("/static/ledger.css")
 
     assert "immutable" in versioned.headers["cache-control"]
@@ -164,7 +153,6 @@ def test_static_files_are_kept_under_an_address_of_their_content(client: TestCli
 
 
 def test_crawlers_and_browsers_get_the_files_that_they_ask_for(client: TestClient) -> None:
-    """No crawler is wanted, and the icon is that of the pages."""
     robots, icon = client.get("/robots.txt"), client.get("/favicon.ico")
 
     assert robots.text == "User-agent: *\nAllow: /docs\nAllow: /llms.txt\nDisallow: /\n"
@@ -173,7 +161,6 @@ def test_crawlers_and_browsers_get_the_files_that_they_ask_for(client: TestClien
 
 
 def test_times_in_a_sentence_are_marked_and_everything_else_is_escaped() -> None:
-    """Whatever a note or a mail server wrote around them."""
     marked = mark_times("until 2026-11-27 16:02 UTC, <b>said</b> mx")
 
     time = '<time datetime="2026-11-27T16:02Z" data-form="minute">2026-11-27 16:02 UTC</time>'

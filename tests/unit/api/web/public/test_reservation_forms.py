@@ -1,5 +1,3 @@
-"""Mending a mistyped address: a form that needs no JavaScript, and keeps what was typed when it is refused."""
-
 from uuid import uuid4
 
 import pytest
@@ -13,7 +11,6 @@ FORM = {"email": "li.wei@example.com", "code": "abcd"}
 
 
 def test_status_page_leads_there_while_it_helps(client: TestClient, use_cases: StubUseCases) -> None:
-    """Before the invitation is accepted, and not again after it was corrected."""
     before = client.get(f"/r/{RESERVATION}?lang=en").text
     use_cases.may_correct = False
     after = client.get(f"/r/{RESERVATION}?lang=en").text
@@ -23,7 +20,6 @@ def test_status_page_leads_there_while_it_helps(client: TestClient, use_cases: S
 
 
 def test_corrected_use_is_shown_under_its_new_reservation(client: TestClient, use_cases: StubUseCases) -> None:
-    """The old one's page is left behind."""
     answer = client.post(PATH, data=FORM)
 
     assert (303, f"/r/{RESERVATION}") == (answer.status_code, answer.headers["location"])
@@ -32,7 +28,6 @@ def test_corrected_use_is_shown_under_its_new_reservation(client: TestClient, us
 
 @pytest.mark.parametrize("refusal", ["RECIPIENT_NOT_CORRECTABLE", "CODE_INVALID", "EMAIL_INVALID"])
 def test_refusal_keeps_the_entries_of_the_form(client: TestClient, use_cases: StubUseCases, refusal: str) -> None:
-    """And says which field it is about."""
     use_cases.refusal = refusal
     answer = client.post(PATH, data=FORM, headers={"accept-language": "en"})
 
@@ -60,7 +55,6 @@ def test_code_of_another_invitation_is_not_called_unknown(client: TestClient, us
 def test_form_keeps_its_entries_while_the_database_is_unavailable(
     client: TestClient, use_cases: StubUseCases, path: str, form: dict[str, str]
 ) -> None:
-    """It can be sent again as soon as the database answers."""
     use_cases.is_unavailable = True
 
     response = client.post(path, data=form)
@@ -72,7 +66,6 @@ def test_form_keeps_its_entries_while_the_database_is_unavailable(
 
 
 def test_mistyped_domain_is_asked_about_in_a_correction_too(client: TestClient, use_cases: StubUseCases) -> None:
-    """And one click sends it."""
     form = {"email": "li.wei@163.con", "code": "abcd"}
     page = read_page(client.post(PATH, data=form).text)
     asked = page.find(id="asked").attributes["value"]
@@ -84,7 +77,6 @@ def test_mistyped_domain_is_asked_about_in_a_correction_too(client: TestClient, 
 
 
 def test_change_of_language_keeps_the_entries(client: TestClient, use_cases: StubUseCases) -> None:
-    """Nothing is corrected by it."""
     page = read_page(client.post(f"{PATH}?lang=en", data={**FORM, "switch": "en"}).text)
 
     assert page.find("h1").text == "Correct the email address"
@@ -95,7 +87,6 @@ def test_change_of_language_keeps_the_entries(client: TestClient, use_cases: Stu
 def test_second_tab_after_a_correction_leads_to_the_corrected_invitation(
     client: TestClient, use_cases: StubUseCases
 ) -> None:
-    """It offers no form that could only be refused, and does not ask to redeem again."""
     use_cases.state, use_cases.cause, use_cases.successor = "refunded", "corrected", uuid4()
     use_cases.refusal = "RECIPIENT_NOT_CORRECTABLE"
 
@@ -109,7 +100,6 @@ def test_second_tab_after_a_correction_leads_to_the_corrected_invitation(
 
 
 def test_closed_commit_refuses_commands(client: TestClient, use_cases: StubUseCases) -> None:
-    """Without a form that could only be refused."""
     use_cases.may_correct = False
     text = client.get(f"{PATH}?lang=en").text
 
@@ -120,7 +110,6 @@ def test_closed_commit_refuses_commands(client: TestClient, use_cases: StubUseCa
 @pytest.mark.parametrize("wrong", ["5f0d3c5e-2c53-4a0b-9d0e-6f1f3f5b7a11", "nonsense"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: str, method: str) -> None:
-    """Anyone who asks, and however."""
     answer = client.request(method, f"/r/{wrong}/correct", data=FORM if method == "POST" else None)
 
     assert answer.status_code == 404
@@ -128,7 +117,6 @@ def test_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: str,
 
 
 def test_access_is_moved_to_the_chosen_group(client: TestClient, use_cases: StubUseCases) -> None:
-    """Of the recipient's own email address, which the form does not ask for."""
     response = client.post(f"/r/{RESERVATION}/move", data={"code": "abcd", "group": "blue"})
 
     assert response.headers["location"] == f"/r/{RESERVATION}"

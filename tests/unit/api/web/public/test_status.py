@@ -1,5 +1,3 @@
-"""The page of a reservation, in each of its states."""
-
 import re
 from datetime import timedelta
 from typing import get_args
@@ -19,7 +17,6 @@ LIVE = ("reserved", "sending", "waiting", "unknown")
 
 
 def stations(text: str) -> list[tuple[str, str]]:
-    """Name and mark of each station of the progress picture."""
     return [
         (name, mark) for mark, name in re.findall(r'class="station (\w+)".*?class="name">(.*?)<span', text, re.DOTALL)
     ]
@@ -30,7 +27,6 @@ def stations(text: str) -> list[tuple[str, str]]:
 def test_each_state_has_its_page(
     client: TestClient, use_cases: StubUseCases, state: PublicState, language: Language
 ) -> None:
-    """It says in words and in a picture where the redemption is, and no key shows through."""
     use_cases.state, use_cases.cause = state, "deadline" if state == "refunded" else None
 
     response = client.get(PATH, headers={"Accept-Language": language})
@@ -53,7 +49,6 @@ def test_each_state_has_its_page(
 def test_picture_shows_how_far_it_is(
     client: TestClient, use_cases: StubUseCases, state: PublicState, expected: list[tuple[str, str]]
 ) -> None:
-    """Three stations, the present one marked also for those who can't see it."""
     use_cases.state = state
 
     text = client.get(f"{PATH}?lang=en").text
@@ -63,7 +58,6 @@ def test_picture_shows_how_far_it_is(
 
 
 def test_accepted_invitation_asks_for_nothing_more(client: TestClient, use_cases: StubUseCases) -> None:
-    """A recipient who has opened the link is not asked to look for the email; until then the page asks for it."""
     use_cases.state = "sent"
     assert "Please check your inbox" in client.get(f"{PATH}?lang=en").text
     use_cases.accepted_at = AT + timedelta(minutes=5)
@@ -76,7 +70,6 @@ def test_accepted_invitation_asks_for_nothing_more(client: TestClient, use_cases
 
 
 def test_use_is_refunded_after_it_was_sent(client: TestClient, use_cases: StubUseCases) -> None:
-    """The picture knows that it was sent; the words are the refund's, also where the access was ended with it."""
     use_cases.state, use_cases.cause = "refunded", "staff"
     use_cases.sent_at = use_cases.access_ended_at = AT + timedelta(minutes=5)
 
@@ -88,7 +81,6 @@ def test_use_is_refunded_after_it_was_sent(client: TestClient, use_cases: StubUs
 
 
 def test_page_asks_to_reload_while_the_database_is_unavailable(client: TestClient, use_cases: StubUseCases) -> None:
-    """No page says that a request may have taken effect, and the next step is the page itself."""
     use_cases.is_unavailable = True
 
     response = client.get(f"{PATH}?lang=en")
@@ -100,7 +92,6 @@ def test_page_asks_to_reload_while_the_database_is_unavailable(client: TestClien
 
 
 def test_corrected_address_is_not_a_refund(client: TestClient, use_cases: StubUseCases) -> None:
-    """The use went on to the right address, and the picture of the wrong one says so."""
     use_cases.state, use_cases.cause = "refunded", "corrected"
 
     text = client.get(f"{PATH}?lang=en").text
@@ -114,7 +105,6 @@ def test_corrected_address_is_not_a_refund(client: TestClient, use_cases: StubUs
 def test_without_javascript_it_looks_again_until_settled(
     client: TestClient, use_cases: StubUseCases, state: PublicState
 ) -> None:
-    """A live page refreshes itself; a settled one stays as it is."""
     use_cases.state = state
 
     text = client.get(PATH).text
@@ -124,7 +114,6 @@ def test_without_javascript_it_looks_again_until_settled(
 
 
 def test_failed_attempt_is_shown_with_the_next_one(client: TestClient, use_cases: StubUseCases) -> None:
-    """Between two attempts the page doesn't promise seconds: it says that it is tried again, and when."""
     use_cases.next_attempt_at = AT + timedelta(seconds=40)
 
     text = client.get(f"{PATH}?lang=en").text
@@ -136,7 +125,6 @@ def test_failed_attempt_is_shown_with_the_next_one(client: TestClient, use_cases
 
 @pytest.mark.parametrize("cause", get_args(RefundCause))
 def test_refund_gives_the_reason_and_a_way_on(client: TestClient, use_cases: StubUseCases, cause: RefundCause) -> None:
-    """In plain words, with a button where the same code leads somewhere."""
     use_cases.state, use_cases.cause = "refunded", cause
 
     text = client.get(f"{PATH}?lang=en").text
@@ -146,14 +134,13 @@ def test_refund_gives_the_reason_and_a_way_on(client: TestClient, use_cases: Stu
 
 
 def test_only_the_masked_address_is_shown(client: TestClient) -> None:
-    """The page's address may be passed on, so it tells no one's email."""
+    """The page's address may be passed on."""
     text = client.get(PATH).text
 
     assert re.findall(r"[\w.*]+@[\w.]+", text) == ["l***@example.com"]
 
 
 def test_known_reservation_takes_no_second_use(client: TestClient, use_cases: StubUseCases) -> None:
-    """Who redeemed twice reads that no further use was taken."""
     use_cases.state = "sent"
 
     assert "No further use was taken" in client.get(f"{PATH}?known=1&lang=en").text
@@ -162,7 +149,6 @@ def test_known_reservation_takes_no_second_use(client: TestClient, use_cases: St
 
 @pytest.mark.parametrize("wrong", ["5f0d3c5e-2c53-4a0b-9d0e-6f1f3f5b7a11", "nonsense", "%00", "3f2a9c01"])
 def test_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: str) -> None:
-    """Whatever stands behind /r/: a page, never a trace."""
     response = client.get(f"/r/{wrong}")
 
     assert response.status_code == 404

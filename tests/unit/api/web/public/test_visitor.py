@@ -1,5 +1,3 @@
-"""The cookie with the correction tokens of a browser: kept from scripts and other sites, and bounded."""
-
 import base64
 from http.cookies import SimpleCookie
 
@@ -18,7 +16,6 @@ KEPT_DAYS = 22
 
 
 def token(number: int) -> str:
-    """A text of a token's shape."""
     return base64.urlsafe_b64encode(number.to_bytes(32, "big")).decode().rstrip("=")
 
 
@@ -48,7 +45,6 @@ def test_cookie_outlasts_the_wait_for_a_bounce() -> None:
 
 
 def test_cookie_is_secure_where_the_page_is(client: TestClient, use_cases: StubUseCases) -> None:
-    """Behind https it never travels in plain text."""
     use_cases.token = token(1)
     client.base_url = "https://ledger.example.com"
 
@@ -58,7 +54,6 @@ def test_cookie_is_secure_where_the_page_is(client: TestClient, use_cases: StubU
 
 
 def test_script_of_the_form_gets_the_cookie_too(client: TestClient, use_cases: StubUseCases) -> None:
-    """The answer for the script leads to the same page, and tells no token."""
     use_cases.token = token(1)
 
     answer = client.post("/invite", data=FORM, headers={"Accept": "application/json"})
@@ -68,7 +63,6 @@ def test_script_of_the_form_gets_the_cookie_too(client: TestClient, use_cases: S
 
 
 def test_script_of_the_form_is_notified_of_a_refusal(client: TestClient, use_cases: StubUseCases) -> None:
-    """With the words of the page, and when to come back."""
     use_cases.refusal, use_cases.retry_after_s = "CODE_HELD", 30
 
     answer = client.post("/invite", data=FORM, headers={"Accept": "application/json", "Accept-Language": "en"})
@@ -78,14 +72,12 @@ def test_script_of_the_form_is_notified_of_a_refusal(client: TestClient, use_cas
 
 
 def test_known_reservation_leaves_the_cookie_as_it_is(client: TestClient, use_cases: StubUseCases) -> None:
-    """Who only repeats a code and an email address gets nothing."""
     use_cases.token, use_cases.created = token(1), False
 
     assert "set-cookie" not in client.post("/invite", data=FORM).headers
 
 
 def test_cookie_holds_the_newest_tokens_only(client: TestClient, use_cases: StubUseCases) -> None:
-    """However many codes one browser redeems, requests stay small."""
     for number in range(TOKENS_MAX + 3):
         use_cases.token = token(number)
         client.post("/invite", data=FORM)

@@ -1,5 +1,3 @@
-"""Sessions as a page lists them."""
-
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +12,6 @@ AT = datetime(2026, 12, 1, tzinfo=UTC)
 @pytest.mark.parametrize(("network", "shown"), [("203.0.113.0/24", "203.0.113.0/24"), (None, "-")])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_session_shows_its_network_or_a_dash(network: str | None, shown: str, language: str) -> None:
-    """In each language the same."""
     (listed,) = list_sessions([SessionRow(b"x", Device(), network, AT, AT)], translator(language))
 
     assert listed.network == shown

@@ -1,5 +1,3 @@
-"""Texts of events that a page shows as notes."""
-
 from datetime import UTC, datetime
 from uuid import UUID
 

@@ -1,5 +1,3 @@
-"""Which hosts are asked, in which order, and which primary is a former one."""
-
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -16,25 +14,20 @@ A, B, C = ("a", "1"), ("b", "2"), ("c", "3")
 
 
 class Clock:
-    """Time that a test sets."""
-
     def __init__(self) -> None:
         self.now = 1000.0
 
     def __call__(self) -> float:
-        """Return it."""
         return self.now
 
 
 def hosts(servers: KnownServers, url: str = URL) -> str:
-    """The hosts in the order in which they are asked."""
     parameters = conninfo_to_dict(servers.order_hosts(url))
     assert parameters["dbname"] == "ledger"
     return f"{parameters['host']} {parameters['port']}"
 
 
 def test_hosts_keep_the_order_of_the_url_while_none_is_suspected() -> None:
-    """The URL is passed on to the email."""
     assert KnownServers().order_hosts(URL) == URL
 
 
@@ -80,7 +73,6 @@ def test_one_port_belongs_to_all_hosts() -> None:
 
 
 def test_primary_behind_the_newest_timeline_is_refused() -> None:
-    """The same and newer ones are admitted, and so are standbys and other clusters."""
     servers = KnownServers(clock := Clock())
     servers.admit(ServerIdentity(7, 3, 1), A)
     servers.admit(ServerIdentity(7, 4, 2), B)

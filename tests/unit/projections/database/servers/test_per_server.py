@@ -1,5 +1,3 @@
-"""Caches of one run of one server: kept while it is the newest, and never shared with another one."""
-
 from typing import Any
 
 from projections.database.servers.bounded_connection import BoundedConnection
@@ -10,14 +8,12 @@ FIRST, RESTARTED, PROMOTED = ServerIdentity(7, 1, 10), ServerIdentity(7, 1, 20),
 
 
 def lead_to(server: ServerIdentity | None, number: int) -> BoundedConnection[Any]:
-    """A connection that is not open."""
     conn: BoundedConnection[Any] = BoundedConnection.__new__(BoundedConnection)
     conn.server, conn.number = server, number
     return conn
 
 
 def test_cache_is_kept_for_connections_to_the_same_server() -> None:
-    """Also for those that are opened later."""
     caches: PerServer[list[int]] = PerServer(list)
     caches.of(lead_to(FIRST, 1)).append(1)
 
@@ -47,7 +43,6 @@ def test_connection_to_a_former_server_neither_reads_nor_fills_the_cache() -> No
 
 
 def test_connection_that_a_pooler_leads_elsewhere_gets_another_cache() -> None:
-    """The transaction tells which run of a server answers."""
     caches: PerServer[list[int]] = PerServer(list)
     conn = lead_to(FIRST, 1)
     caches.of(conn).append(1)
@@ -60,7 +55,6 @@ def test_connection_that_a_pooler_leads_elsewhere_gets_another_cache() -> None:
 
 
 def test_engine_that_does_not_identify_itself_has_one_cache() -> None:
-    """Its caches are forgotten after an error only."""
     caches: PerServer[list[int]] = PerServer(list)
     caches.of(lead_to(None, 1)).append(1)
     assert caches.of(lead_to(None, 2)) == [1]

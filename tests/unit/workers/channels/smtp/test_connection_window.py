@@ -1,5 +1,3 @@
-"""How many connections a process allows itself: halved by a refusal, raised slowly, never below one."""
-
 from workers.channels.smtp.connection_window import RECOVERY_S, REST_FIRST_S, REST_LONGEST_S, ConnectionWindow
 
 MOST = 16
@@ -17,7 +15,6 @@ def test_window_halves_once_for_refusals_that_were_begun_together() -> None:
 
 
 def test_window_shrinks_to_the_connections_that_the_server_granted() -> None:
-    """Two open connections and a third refused: two it is, without a detour over eight."""
     window = ConnectionWindow(MOST)
     window.record_refusal(1.0, begun_at=0.5, established=2, chance=0.0)
 
@@ -25,7 +22,6 @@ def test_window_shrinks_to_the_connections_that_the_server_granted() -> None:
 
 
 def test_window_never_falls_below_one() -> None:
-    """However often the server refuses."""
     window = ConnectionWindow(MOST)
     for now in range(1, 50):
         window.record_refusal(float(now), begun_at=now - 0.5, established=now % 2, chance=0.5)
@@ -34,7 +30,6 @@ def test_window_never_falls_below_one() -> None:
 
 
 def test_window_grows_by_one_after_each_time_without_refusal() -> None:
-    """Up to its upper bound and no further."""
     window = ConnectionWindow(4)
     window.record_refusal(0.0, begun_at=-1.0, established=1, chance=0.0)
     sizes = []
@@ -48,7 +43,6 @@ def test_window_grows_by_one_after_each_time_without_refusal() -> None:
 
 
 def test_window_rests_longer_after_each_refusal_while_nothing_is_open() -> None:
-    """From a second to half a minute, with up to a quarter of jitter; being let in ends it."""
     window, now, cooldowns = ConnectionWindow(MOST), 0.0, []
     for _ in range(8):
         window.record_refusal(now, begun_at=now, established=0, chance=0.0)

@@ -16,7 +16,6 @@ SERVERS = Path(__file__).parents[6] / "requirements" / "servers.in"
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without packages and servers; the folder of its PATH."""
     (folder := tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(binaries, "POSTGRES_FOLDERS", (f"{tmp_path}/postgresql/*/bin",))
@@ -29,7 +28,6 @@ VALKEY = "Valkey server v=9.1.0 sha=0"
 
 
 def install(folder: Path, *programs: str, major: int = 18, prints: str = "") -> Path:
-    """Put programs into a folder, which print the version of PostgreSQL, or another line."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in programs:
         (folder / name).write_text(f"#!/bin/sh\necho '{prints or f'{name} (PostgreSQL) {major}.3 (Debian)'}'\n")
@@ -39,7 +37,6 @@ def install(folder: Path, *programs: str, major: int = 18, prints: str = "") -> 
 
 @pytest.fixture
 def packaged(machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The packages of PostgreSQL 18 and of Valkey on that machine; the folder of the former's programs."""
     assert not list(machine.iterdir())
     install(tmp_path / "site" / "_binaries" / "linux-aarch64", "valkey-server", prints=VALKEY)
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path / "site")])
@@ -116,7 +113,6 @@ def test_supported_broker_in_path_takes_precedence_over_the_package(
 
 
 def test_newest_postgres_outside_of_path_is_used_without_package(machine: Path, tmp_path: Path) -> None:
-    """One in PATH that is too old is no reason to start none."""
     install(machine, *POSTGRES, major=15)
     install(tmp_path / "postgresql" / "17" / "bin", *POSTGRES, major=17)
     newest = install(tmp_path / "postgresql" / "18" / "bin", *POSTGRES, major=18)
@@ -126,7 +122,6 @@ def test_newest_postgres_outside_of_path_is_used_without_package(machine: Path, 
 
 
 def test_postgres_that_is_too_old_is_not_used(machine: Path) -> None:
-    """Neither as a server nor as a client."""
     install(machine, *POSTGRES, major=16)
 
     with pytest.raises(StackError, match="PostgreSQL 17 or newer is missing"):
@@ -151,7 +146,6 @@ BREW = ("brew install postgresql@17", "brew install valkey")
 def test_missing_server_error_names_the_package_for_this_machine(
     system: str, processor: str, anywhere: str, packages: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line for each: the package where it has a wheel, the machine's installer, and the setting."""
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(platform, "machine", lambda: processor)
 

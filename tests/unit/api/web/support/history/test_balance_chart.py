@@ -1,5 +1,3 @@
-"""Geometry of a balance in time: steps, squeezed quiet time, marks, pauses, and a bounded number of steps."""
-
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -24,7 +22,6 @@ START = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
 def sample(version: int, seconds: float, used: int, reserved: int = 0, limit: int | None = 4) -> BalanceSample:
-    """A balance some seconds after the start."""
     available = None if limit is None else limit - used - reserved
     return BalanceSample(version, START + timedelta(seconds=seconds), used, reserved, available, limit)
 
@@ -36,7 +33,6 @@ def draw(
     seconds: float,
     is_true_scale: bool | None = False,
 ) -> BalanceChart:
-    """The chart at a time after the start, which is also the cursor's."""
     now = START + timedelta(seconds=seconds)
     return draw_balance_chart(
         samples, landmarks or [], changes=len(samples), at=now, now=now, is_true_scale=is_true_scale
@@ -47,7 +43,6 @@ SAMPLES = [sample(1, 0, 0), sample(2, 10, 0, 1), sample(4, 20, 1), sample(5, 86_
 
 
 def test_true_scale_is_proportional_to_time_and_squeezed_time_is_not() -> None:
-    """A day without events takes most of the width in true scale; squeezed it is marked with its length."""
     true, squeezed = (draw(SAMPLES, seconds=86_410, is_true_scale=is_true) for is_true in (True, False))
 
     assert true.steps[2].width > 99
@@ -59,7 +54,6 @@ def test_true_scale_is_proportional_to_time_and_squeezed_time_is_not() -> None:
 
 @pytest.mark.parametrize(("seconds", "is_short"), [(TRUE_SCALE_UP_TO_S, True), (TRUE_SCALE_UP_TO_S + 1, False)])
 def test_short_history_is_in_true_scale_unless_the_reader_chooses(*, seconds: float, is_short: bool) -> None:
-    """Quiet time of a long one is squeezed; a choice holds for both."""
     drawn = [draw(SAMPLES[:3], seconds=seconds, is_true_scale=choice) for choice in (None, True, False)]
 
     assert [chart.is_true_scale for chart in drawn] == [is_short, True, False]
@@ -70,7 +64,6 @@ def test_short_history_is_in_true_scale_unless_the_reader_chooses(*, seconds: fl
     ("limit", "ticks"), [(1, [1, 0]), (2, [2, 1, 0]), (4, [4, 3, 2, 1, 0]), (50, [50, 40, 30, 20, 10, 0])]
 )
 def test_axis_ends_at_the_limit(limit: int, ticks: list[int]) -> None:
-    """Its line is the top of the chart, and each number has a line of the grid."""
     chart = draw([sample(1, 0, limit, limit=limit)], seconds=9)
 
     assert chart.ticks == ticks
@@ -81,7 +74,6 @@ def test_axis_ends_at_the_limit(limit: int, ticks: list[int]) -> None:
 
 
 def test_areas_are_stacked_up_to_the_limit() -> None:
-    """Of four uses one reserved is a quarter of the height; the limit is a line at the top."""
     chart = draw(SAMPLES, seconds=86_410)
 
     assert chart.ticks == [4, 3, 2, 1, 0]
@@ -96,8 +88,6 @@ def test_areas_are_stacked_up_to_the_limit() -> None:
 
 @pytest.mark.usual_world("more marks than the smallest picture shows")
 def test_marks_and_pauses_are_at_the_times_of_their_events() -> None:
-    """A pause without an end lasts until now; what is not marked is left out."""
-
     def mark(kind: type, version: int, seconds: float) -> Landmark:
         return Landmark(kind, version, version, START + timedelta(seconds=seconds), 1)
 
@@ -132,7 +122,6 @@ def test_pause_is_visible_in_quiet_time() -> None:
 
 
 def test_long_history_is_thinned_to_its_peaks_and_its_many_marks_are_joined() -> None:
-    """The highest balance and the last one are drawn; the joined marks count as many as there are."""
     samples = [sample(version, version, version % 97, limit=None) for version in range(1, 1_001)]
     cases = [Landmark(CaseOpened, each.version, each.version, each.at, 2) for each in samples]
     chart = draw(samples, cases, seconds=1_001)
@@ -146,7 +135,6 @@ def test_long_history_is_thinned_to_its_peaks_and_its_many_marks_are_joined() ->
 
 
 def test_code_without_further_events_is_drawn() -> None:
-    """One event, just now."""
     chart = draw([sample(1, 0, 0)], seconds=0)
 
     assert [(step.x, step.width) for step in chart.steps] == [(0.0, 100.0)]

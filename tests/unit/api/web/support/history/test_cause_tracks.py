@@ -1,16 +1,12 @@
-"""Tracks of a graph of causes: a line stays in one track, branches get their own, and further ones share the last."""
-
 from api.use_cases.past_states.causes import CauseLink
 from api.web.support.history.cause_tracks import FIRST_X, TRACK_WIDTH, TRACKS_MAX, Branch, draw_tracks
 
 
 def link(cause: int, effect: int) -> CauseLink:
-    """A cause and its effect."""
     return CauseLink(cause, effect, "causes")
 
 
 def test_line_of_causes_has_one_track() -> None:
-    """Each dot has the line from above and, but for the last, one that leaves it."""
     drawing = draw_tracks([2, 3, 4], [link(2, 3), link(3, 4)])
 
     assert [row.x for row in drawing.rows] == [FIRST_X] * 3
@@ -21,7 +17,6 @@ def test_line_of_causes_has_one_track() -> None:
 
 
 def test_branches_leave_the_track_of_their_cause_which_passes_until_the_last() -> None:
-    """The last effect takes the track over; what follows from an earlier one continues next to it."""
     links = [link(2, 3), link(2, 4), link(3, 5), CauseLink(4, 6, "followed_by")]
     second = FIRST_X + TRACK_WIDTH
 
@@ -44,7 +39,6 @@ def test_many_effects_of_one_cause_need_two_tracks() -> None:
 
 
 def test_nested_branches_are_bounded_in_width() -> None:
-    """More open lines than tracks: the rest share the last track, and every row is drawn."""
     versions = list(range(1, 41))
     links = [link(number, number + 1) for number in range(1, 20)]
     links += [link(number, 41 - number) for number in range(1, 20)]

@@ -1,5 +1,3 @@
-"""Folding of a history: runs of equal events become one row, and every line stays on the page."""
-
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -31,13 +29,11 @@ FIRST: dict[str, Any] = {"follows": None, "corrects": None, "waits_for": None}
 
 
 def example(kind: type[Event], **changes: Any) -> Event:
-    """An event of a type, with some fields as a test needs them."""
     event = next(each for each in EXAMPLES if type(each) is kind)
     return structs.replace(event, text_id=None, **changes) if "text_id" in kind.__struct_fields__ else event
 
 
 def line(version: int, kind: type[Event] = InviteSent, *, text: str | None = None, **changes: Any) -> EventLine[Any]:
-    """A line of a history in which each event counts a use."""
     event = structs.replace(example(kind), **changes)
     before, after = (SimpleNamespace(used=count, reserved=9) for count in (version - 1, version))
     return EventLine(
@@ -61,7 +57,6 @@ def shape(lines: list[EventLine[Any]], **more: Any) -> list[int | list[int]]:
 
 
 def test_equal_events_are_folded_from_three_on() -> None:
-    """Fewer stay lines, and another event ends a run."""
     run = [line(version) for version in range(1, FOLDED_MIN + 1)]
 
     assert shape(run) == [[1, 2, 3]]
@@ -99,7 +94,6 @@ def test_notes_other_actors_and_named_events_are_not_folded() -> None:
 
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_folded_run_knows_its_ends_and_what_it_changed(*, is_reversed: bool) -> None:
-    """In either order of the page; counts that are the same before and after are not named."""
     lines = [line(version) for version in (4, 5, 6)]
     (run,) = fold_lines(lines[::-1] if is_reversed else lines)
 
@@ -110,8 +104,6 @@ def test_folded_run_knows_its_ends_and_what_it_changed(*, is_reversed: bool) -> 
 
 
 def read_pages(history: list[EventLine[Any]], size: int) -> list[tuple[list[int | list[int]], int | None]]:
-    """The rows of each page of a history, and the place where the next one begins."""
-
     def read(place: int, limit: int) -> PageLines[Any]:
         rest = [each for each in history if each.version > place]
         return PageLines(rest[:limit], rest[limit - 1].version if len(rest) > limit else None)
@@ -126,7 +118,6 @@ def read_pages(history: list[EventLine[Any]], size: int) -> list[tuple[list[int 
 
 
 def test_run_at_the_end_of_a_page_is_counted_whole() -> None:
-    """The next page begins behind it; two equal lines are no run, and stay on their pages."""
     run = [line(version) for version in range(3, 9)]
     other = [line(version, UseRefunded) for version in (1, 2)]
 
@@ -136,7 +127,6 @@ def test_run_at_the_end_of_a_page_is_counted_whole() -> None:
 
 
 def test_run_beyond_the_bound_is_continued_on_the_next_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page says that others follow, and the next one that there are more of them."""
     monkeypatch.setattr("api.web.support.history.folding.RUN_MAX", 4)
     history = [line(version) for version in range(1, 12)]
 
@@ -156,5 +146,4 @@ def test_run_beyond_the_bound_is_continued_on_the_next_page(monkeypatch: pytest.
 
 
 def line_place(each: EventLine[Any]) -> int:
-    """The place behind a line."""
     return each.version

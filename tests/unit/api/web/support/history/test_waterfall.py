@@ -1,5 +1,3 @@
-"""Spans of one redemption: measured parts, waits, retries, unknown outcomes, and nothing that was not recorded."""
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -35,12 +33,10 @@ MEASURED = (900, 400, 100, 300, 200)
 
 
 def stamp(seconds: float) -> dict[str, Any]:
-    """Fields of an event some seconds after the start."""
     return {"at": START + timedelta(seconds=seconds), "actor": "worker", "reservation_id": R}
 
 
 def reserved(seconds: float = 0, reservation_id: UUID = R, waits_for: UUID | None = None) -> UseReserved:
-    """The first event."""
     return UseReserved(
         **{**stamp(seconds), "reservation_id": reservation_id},
         recipient_id=R,
@@ -51,12 +47,10 @@ def reserved(seconds: float = 0, reservation_id: UUID = R, waits_for: UUID | Non
 
 
 def attempted(seconds: float, attempt: int = 1, channel: str = "smtp") -> InviteAttempted:
-    """A claim."""
     return InviteAttempted(**stamp(seconds), attempt=attempt, lease_until=START + timedelta(hours=1), channel=channel)
 
 
 def failed(seconds: float, retry_s: float | None, attempt: int = 1, ms_ago: tuple[int, ...] = ()) -> InviteFailed:
-    """A failure, and when it is retried."""
     retry_at = None if retry_s is None else START + timedelta(seconds=retry_s)
     return InviteFailed(
         **stamp(seconds), attempt=attempt, server="mx:25", reason="temporary", retry_at=retry_at, ms_ago=ms_ago
@@ -64,12 +58,10 @@ def failed(seconds: float, retry_s: float | None, attempt: int = 1, ms_ago: tupl
 
 
 def sent(seconds: float, attempt: int = 1, ms_ago: tuple[int, ...] = ()) -> InviteSent:
-    """An accepted invitation."""
     return InviteSent(**stamp(seconds), attempt=attempt, server="mx:25", ms_ago=ms_ago)
 
 
 def spans_of(*events: Event, now_s: float = 1_000) -> list[Span]:
-    """The spans of a history."""
     return list_spans(list(enumerate(events, 2)), START + timedelta(seconds=now_s))
 
 
@@ -82,7 +74,6 @@ def words(*events: Event, now_s: float = 1_000) -> list[tuple[str, float, float]
 
 
 def test_measured_attempt_is_shown_in_its_parts_without_gaps() -> None:
-    """From the request to the record; the last part that waited for the server has the outcome."""
     spans = spans_of(reserved(), attempted(9.5), sent(10, ms_ago=MEASURED))
 
     assert words(reserved(), attempted(9.5), sent(10, ms_ago=MEASURED)) == [
@@ -109,7 +100,6 @@ def test_attempt_without_measurements_is_one_span() -> None:
 
 
 def test_parts_end_where_the_attempt_ended() -> None:
-    """Without a connection, without content, and by a channel that is no mail server."""
     by_length = {
         length: [phase for phase, _, _ in words(reserved(), attempted(9.5), failed(10, None, ms_ago=MEASURED[:length]))]
         for length in (3, 4)
@@ -122,7 +112,6 @@ def test_parts_end_where_the_attempt_ended() -> None:
 
 
 def test_retries_unknown_outcomes_and_cases_are_spans() -> None:
-    """A wait until the time of the retry, then one for a worker; a lost worker; staff; the recipient."""
     history = [
         reserved(),
         attempted(1),
@@ -153,7 +142,6 @@ def test_retries_unknown_outcomes_and_cases_are_spans() -> None:
 
 
 def test_active_access_ends_now_and_a_refund_ends_a_wait() -> None:
-    """Waiting for the removal of an access, being sent, and refunded."""
     waits = reserved(waits_for=UUID(int=9))
 
     assert words(waits, now_s=5) == [("removal", 0, 5)]
@@ -183,7 +171,6 @@ def test_request_begins_when_its_id_was_made_if_the_id_says_so() -> None:
 
 @pytest.mark.usual_world("the spans that one picture shows")
 def test_many_attempts_are_bounded_and_positions_stay_within_the_width() -> None:
-    """Only the newest attempts have parts; every span has a place, and the small picture joins neighbors."""
     history: list[Event] = [reserved()]
     for number in range(1, 31):
         history += [attempted(number * 10, number), failed(number * 10 + 1, number * 10 + 5, number, MEASURED)]
@@ -205,7 +192,6 @@ def _fields(event: UseReserved) -> dict[str, Any]:
 
 
 def test_squeezed_spans_say_so() -> None:
-    """A retry after half an hour is drawn shorter than it took; in true scale nothing is, as in a short reservation."""
     events = list(enumerate([reserved(), attempted(1), failed(2, 1_800), attempted(1_801, 2), sent(1_802, 2)], 2))
     end = START + timedelta(seconds=1_802)
     long, true = draw_waterfall(events, end), draw_waterfall(events, end, is_true_scale=True)
