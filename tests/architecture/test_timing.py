@@ -34,7 +34,6 @@ ALLOWED: Final = {
     "tests/security/test_in_flight.py": (2, "a race gets time to happen: without it, the test passes as well"),
     "tests/security/test_upload_during_erasure.py": (1, "a race gets time to happen, as above"),
     "tests/security/test_whole_erasure.py": (1, "a race gets time to happen, as above"),
-    "tests/unit/api/web/support/history/test_history_watch.py": (1, "nothing happens in the meantime"),
 }
 """Timed calls by file, and why the verdict is the same on a slow machine. A ratchet: numbers may only fall."""
 

@@ -1,5 +1,6 @@
 """Waiting for what another thread or process does. Every wait of the tests has the same bound."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -26,3 +27,9 @@ def wait_for(read_value: Callable[[], T], explain: Callable[[], object] = lambda
         assert time.monotonic() < ends, f"not within {WAIT_S_MAX:.0f} s: {explain()}"
         time.sleep(POLL_S)
     return value
+
+
+async def run_ready_tasks(rounds: int = 1) -> None:
+    """Let each task of the event loop that is ready run until it waits, so many times in turn."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)

@@ -1,5 +1,3 @@
-"""Records that no answer waits for: one at a time for each key, a bounded number in all, and no failure that shows."""
-
 import asyncio
 from collections.abc import Mapping
 from uuid import UUID, uuid4
@@ -8,14 +6,14 @@ import pytest
 
 from api.errors import ApplicationError
 from api.use_cases.background_records import WAITING_MAX, BackgroundRecords, FoldedRecords
+from tests.support.waiting import run_ready_tasks
 
 
 def test_record_of_a_key_is_written_once_at_a_time() -> None:
-    """Of requests that come together; afterwards the next one can be."""
     key_id, written = uuid4(), []
 
     async def write() -> None:
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         written.append("one")
 
     async def begin(times: int) -> None:
@@ -33,7 +31,6 @@ def test_record_of_a_key_is_written_once_at_a_time() -> None:
 
 
 def test_records_that_wait_are_limited() -> None:
-    """A database that does not answer collects no more."""
     written = []
 
     async def begin() -> None:
@@ -71,7 +68,6 @@ def test_failed_record_is_logged_and_made_again_later(caplog: pytest.LogCaptureF
 
 
 def test_folded_records_hold_every_count_and_are_few() -> None:
-    """The first is written immediately, the next after the pause, and the last when the process ends."""
     account_id, other_id = uuid4(), uuid4()
     written: list[tuple[UUID, dict[str, int]]] = []
 
@@ -103,7 +99,6 @@ def test_folded_records_hold_every_count_and_are_few() -> None:
 
 @pytest.mark.parametrize("error", [ApplicationError("UNAVAILABLE"), RuntimeError("a defect")])
 def test_folded_records_are_not_lost_while_writing_fails(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """They are written with those that came later; at the end of the process they are in its log."""
     written: list[dict[str, int]] = []
 
     async def count() -> None:
@@ -116,7 +111,7 @@ def test_folded_records_are_not_lost_while_writing_fails(error: Exception, caplo
             has_written.set()
 
         records.add(None, "a", write)
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         records.add(None, "b", write)
         await has_written.wait()
         records.add(None, "c", write)

@@ -1,5 +1,3 @@
-"""Slots of heavy reads: few at a time, in order, and none is lost."""
-
 import asyncio
 import threading
 from collections.abc import Callable
@@ -8,15 +6,13 @@ import pytest
 
 from api.errors import ApplicationError
 from api.use_cases.heavy_reads import HeavyReads
-from tests.support.waiting import WAIT_S_MAX, wait_for
+from tests.support.waiting import WAIT_S_MAX, run_ready_tasks, wait_for
 
 SHORT_S = 0.1
 """A turn that does not come: the slot is taken until the test frees it."""
 
 
 class _Reads:
-    """Counts the reads in progress; each ends when `wait` does."""
-
     def __init__(self, wait: Callable[[float], object]) -> None:
         self.wait = wait
         self.most = self.done = self._now = 0
@@ -34,7 +30,6 @@ class _Reads:
 
 
 def test_only_so_many_reads_run_at_a_time_and_all_are_answered() -> None:
-    """The others wait for their turn."""
     reads = _Reads(threading.Barrier(2).wait)
 
     async def main() -> list[int]:
@@ -58,7 +53,7 @@ def test_stream_waits_for_a_slot_chunk_by_chunk() -> None:
         other = asyncio.create_task(slots.run(WAIT_S_MAX, reads.read))
         await asyncio.to_thread(wait_for, lambda: reads.most)
         second = asyncio.ensure_future(anext(stream))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         left = next(chunks)
         is_over.set()
         return await other, [first, await second], left
@@ -67,14 +62,13 @@ def test_stream_waits_for_a_slot_chunk_by_chunk() -> None:
 
 
 def test_read_whose_turn_does_not_come_in_time_is_refused() -> None:
-    """With the time after which to repeat it; the slot is free once the first has ended."""
     is_over = threading.Event()
     reads = _Reads(is_over.wait)
 
     async def main() -> tuple[ApplicationError, int]:
         slots = HeavyReads(1)
         first = asyncio.create_task(slots.run(WAIT_S_MAX, reads.read))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         with pytest.raises(ApplicationError) as refused:
             await slots.run(SHORT_S, reads.read)
         is_over.set()
@@ -106,8 +100,6 @@ def test_slot_is_taken_until_the_thread_ends_also_after_its_time() -> None:
 
 
 def test_slot_of_a_read_that_fails_or_is_cancelled_is_free_again() -> None:
-    """Whatever ends it."""
-
     def fail() -> None:
         raise LookupError
 

@@ -1,5 +1,3 @@
-"""Group commit in the event loop: batches while the last one commits, and no command pays for another one's bug."""
-
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -14,13 +12,12 @@ from projections.event_store.unit_of_work import TakeWaiting
 from projections.storage import group_commit as module
 from projections.storage.group_commit import BATCH_MAX, AsyncGroupCommit, OverloadedError
 from projections.storage.pipelined_execute import FallBackToBlockingError
+from tests.support.waiting import WAIT_S_MAX, run_ready_tasks
 
-WAIT_S = 5
 Commit = AsyncGroupCommit[Command, Result]
 
 
 def command(number: int) -> Command:
-    """Any object will do: group commit does not look inside."""
     return cast("Command", number)
 
 
@@ -37,11 +34,9 @@ class FakeStore:
         self.joinable: set[int] = set()
 
     def answer(self) -> None:
-        """Let everything that waits, now or later, continue."""
         self.theirs.send(b"!")
 
     def stepwise(self, commands: Sequence[Command], take_waiting: TakeWaiting) -> Generator[int, None, list[Result]]:
-        """One batch in the loop, with what arrived while it waited and may join it."""
         numbers = [cast("int", command) for command in commands]
         self.batches.append(numbers)
         yield self.ours.fileno()
@@ -53,7 +48,6 @@ class FakeStore:
         return self.results(numbers)
 
     def execute(self, commands: Sequence[Command]) -> list[Result]:
-        """The same batch in a thread."""
         numbers = [cast("int", command) for command in commands]
         self.in_thread.append(numbers)
         if self.is_unavailable:
@@ -61,17 +55,15 @@ class FakeStore:
         return self.results(numbers)
 
     def results(self, numbers: list[int]) -> list[Result]:
-        """What comes back."""
         return [cast("Result", f"result {number}") for number in numbers]
 
 
-def run(test: Callable[[FakeStore, Commit], Coroutine[object, object, None]], wait_s: float = WAIT_S) -> FakeStore:
-    """Run a test's coroutine with a store and a group commit over it, all within a bound."""
+def run(test: Callable[[FakeStore, Commit], Coroutine[object, object, None]], wait_s: float = WAIT_S_MAX) -> FakeStore:
     store = FakeStore()
 
     async def whole() -> None:
         commit = AsyncGroupCommit(store.stepwise, store.execute, wait_s)
-        async with asyncio.timeout(WAIT_S * 2):
+        async with asyncio.timeout(WAIT_S_MAX):
             await test(store, commit)
             await commit.aclose()
 
@@ -82,15 +74,12 @@ def run(test: Callable[[FakeStore, Commit], Coroutine[object, object, None]], wa
 
 
 async def begun(commit: Commit, *numbers: int) -> list[asyncio.Task[Result]]:
-    """Tasks that wait for the results of commands, each of them submitted."""
     tasks = [asyncio.create_task(commit.run(command(number))) for number in numbers]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await run_ready_tasks(2)
     return tasks
 
 
 def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first is alone, the rest go together, in order of arrival, within the bound."""
     monkeypatch.setattr(module, "BATCH_MAX", 3)
 
     async def scenario(store: FakeStore, commit: Commit) -> None:
@@ -103,8 +92,6 @@ def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyP
 
 
 def test_defect_fails_only_its_own_command() -> None:
-    """A batch that breaks is run one by one."""
-
     async def scenario(store: FakeStore, commit: Commit) -> None:
         store.defective_number = 2
         tasks = await begun(commit, 1, 2, 3)
@@ -143,7 +130,6 @@ def test_outage_fails_the_batch_at_once() -> None:
 
 
 def test_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back-pressure: the caller is asked to try again later."""
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
     async def scenario(store: FakeStore, commit: Commit) -> None:
@@ -158,13 +144,11 @@ def test_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_cancelled_command_is_withdrawn() -> None:
-    """Who gives up before the batch begins leaves nothing behind."""
-
     async def scenario(store: FakeStore, commit: Commit) -> None:
         first = await begun(commit, 0)
         given_up, completed = await begun(commit, 1, 2)
         given_up.cancel()
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         store.answer()
         assert str(await completed) == "result 2"
         await asyncio.gather(*first)
@@ -173,7 +157,6 @@ def test_cancelled_command_is_withdrawn() -> None:
 
 
 def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that does not answer in time is a timeout for those who wait, and takes back what has not begun."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
     async def scenario(store: FakeStore, commit: Commit) -> None:
@@ -188,7 +171,6 @@ def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_idle_system_checks_no_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checks begin with a command, end after the last one, and begin again with the next."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
     async def scenario(store: FakeStore, commit: Commit) -> None:
@@ -199,14 +181,13 @@ def test_idle_system_checks_no_deadlines(monkeypatch: pytest.MonkeyPatch) -> Non
             store.answer()
             await asyncio.gather(*tasks)
             assert is_checking == [False, True]
-            while commit._timer is not None:  # noqa: ASYNC110 - a timer has no event
-                await asyncio.sleep(0)
+            while commit._timer is not None:
+                await run_ready_tasks()
 
     run(scenario)
 
 
 def test_answer_that_never_comes_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The batch reads the end of the stream, and the commands behind it get their turn."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
     monkeypatch.setattr(module, "ANSWER_S_MAX", 0.02)
 
@@ -220,26 +201,19 @@ def test_answer_that_never_comes_ends_the_connection(monkeypatch: pytest.MonkeyP
 
 
 def test_closing_finishes_submitted_work() -> None:
-    """A graceful stop loses no command, and takes no more."""
-
     async def scenario(store: FakeStore, commit: Commit) -> None:
         tasks = await begun(commit, *range(20))
         store.answer()
         await commit.aclose()
-        assert all(task.done() for task in await _settled(tasks))
+        await run_ready_tasks()
+        assert all(task.done() for task in tasks)
         with pytest.raises(OverloadedError):
             await commit.run(command(99))
 
     run(scenario)
 
 
-async def _settled(tasks: list[asyncio.Task[Result]]) -> list[asyncio.Task[Result]]:
-    await asyncio.sleep(0)
-    return tasks
-
-
 def test_chunks_wait_for_one_another_and_single_commands_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A single command that arrives after two chunks is in the batch of the first one."""
     monkeypatch.setattr(module, "BATCH_MAX", 4)
 
     async def scenario(store: FakeStore, commit: Commit) -> None:
@@ -289,8 +263,6 @@ def test_next_chunk_begins_before_the_caller_of_the_first_one_continues() -> Non
 
 
 def test_chunks_are_larger_until_a_single_command_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And again when none has come for a while."""
-
     async def scenario(store: FakeStore, commit: Commit) -> None:
         assert commit.chunk_max == module.CHUNK_ALONE_MAX
         store.answer()
@@ -305,7 +277,6 @@ def test_chunks_are_larger_until_a_single_command_comes(monkeypatch: pytest.Monk
 
 
 def test_chunk_that_never_begins_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind a store that does not answer; then the next chunk may wait."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
     async def scenario(store: FakeStore, commit: Commit) -> None:
@@ -319,8 +290,6 @@ def test_chunk_that_never_begins_waits_no_longer_than_the_bound(monkeypatch: pyt
 
 
 def test_defect_in_a_chunk_is_the_result_of_its_command() -> None:
-    """The other commands of the chunk have their results."""
-
     async def scenario(store: FakeStore, commit: Commit) -> None:
         store.defective_number = 2
         chunk = asyncio.create_task(commit.run_chunk([command(number) for number in (1, 2, 3)]))
@@ -333,7 +302,6 @@ def test_defect_in_a_chunk_is_the_result_of_its_command() -> None:
 
 
 def test_chunk_that_does_not_fit_the_queue_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No command of it is executed."""
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
     async def scenario(_: FakeStore, commit: Commit) -> None:
@@ -344,12 +312,10 @@ def test_chunk_that_does_not_fit_the_queue_is_refused_whole(monkeypatch: pytest.
 
 
 def test_cancelled_chunk_withdraws_its_commands() -> None:
-    """Those that wait behind a batch are never executed, and the next chunk has its turn."""
-
     async def scenario(store: FakeStore, commit: Commit) -> None:
         tasks = await begun(commit, 0)
         chunk = asyncio.create_task(commit.run_chunk([command(1), command(2)]))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         chunk.cancel()
         store.answer()
         assert str(await tasks[0]) == "result 0"
@@ -359,14 +325,12 @@ def test_cancelled_chunk_withdraws_its_commands() -> None:
 
 
 def test_commands_that_arrive_while_a_batch_waits_join_it_in_order() -> None:
-    """Those at the front that may: a command never overtakes one that must wait, and a withdrawn one is left out."""
-
     async def test(store: FakeStore, commit: Commit) -> None:
         store.joinable = {2, 3, 5}
         first = asyncio.create_task(commit.run(command(1)))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         others = [asyncio.create_task(commit.run(command(number))) for number in (2, 3, 4, 5)]
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         others[0].cancel()
         store.answer()
         assert [await first] == store.results([1])

@@ -1,5 +1,3 @@
-"""A direct route gets whole simple requests; all others reach the application as if there were no such route."""
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,15 +9,13 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from api.http.server.direct_route import DirectExchange, DirectRouteProtocol, _warn_without_route
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, run_ready_tasks
 
 BODY_BYTES_MAX = 100
 PATH = "/direct"
 
 
 class RecordingRoute:
-    """A direct route that keeps what it accepts, until the test answers."""
-
     path = PATH
     body_bytes_max = BODY_BYTES_MAX
 
@@ -30,7 +26,6 @@ class RecordingRoute:
         self.answers_immediately = True
 
     def begin(self, exchange: DirectExchange) -> bool:
-        """Accept a request, unless the test says no."""
         if not self.accepts:
             return False
         self.exchanges.append(exchange)
@@ -40,19 +35,15 @@ class RecordingRoute:
         return True
 
     def answer(self) -> None:
-        """Answer the newest request with its body."""
         exchange = self.exchanges[-1]
         exchange.respond(202, [(b"x-way", b"direct")], exchange.body)
 
 
 class Application:
-    """An application with a direct route. It answers with the request's body itself."""
-
     def __init__(self) -> None:
         self.direct_route = RecordingRoute()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         body, more = b"", True
         while more:
             message = await receive()
@@ -63,39 +54,31 @@ class Application:
 
 
 class WatchedProtocol(DirectRouteProtocol):
-    """The protocol under test, which tells when its connection begins and ends."""
-
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.begun, self.lost = asyncio.Event(), asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the beginning."""
         super().connection_made(transport)
         self.begun.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end."""
         super().connection_lost(exc)
         self.lost.set()
 
 
 class Connection:
-    """A connection to the application, and the protocol at its other end."""
-
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end: WatchedProtocol) -> None:
         self.reader, self.writer, self.end = reader, writer, end
 
     async def ask(self, *pieces: bytes) -> tuple[str, dict[str, str], str]:
-        """Send a request in pieces and return status line, header fields and body of the response."""
         for piece in pieces:
             self.writer.write(piece)
             await self.writer.drain()
-            await asyncio.sleep(0)
+            await run_ready_tasks()
         return await self.response()
 
     async def response(self) -> tuple[str, dict[str, str], str]:
-        """Read the next response."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         status, *lines = head.strip().split("\r\n")
         fields = dict(line.lower().split(": ", 1) for line in lines)
@@ -104,8 +87,6 @@ class Connection:
 
 
 def converse(talk: Callable[[Connection, RecordingRoute], Awaitable[None]]) -> None:
-    """Run a test's conversation on one connection, within a bound."""
-
     async def whole() -> None:
         application = Application()
         config = uvicorn.Config(application, lifespan="off", log_level="critical", proxy_headers=False)
@@ -124,7 +105,6 @@ def converse(talk: Callable[[Connection, RecordingRoute], Awaitable[None]]) -> N
 
 
 def request(body: bytes = b"body", *, line: str = f"POST {PATH} HTTP/1.1", **fields: str) -> bytes:
-    """One request with a body of a declared length, unless a field says otherwise."""
     named = {"host": "localhost", "content-length": str(len(body))} | {
         name.replace("_", "-"): value for name, value in fields.items()
     }
@@ -133,8 +113,6 @@ def request(body: bytes = b"body", *, line: str = f"POST {PATH} HTTP/1.1", **fie
 
 
 def test_simple_requests_on_one_connection_take_the_direct_route() -> None:
-    """Each with the scope that helpers of ASGI applications read."""
-
     async def talk(connection: Connection, route: RecordingRoute) -> None:
         for body in (b"one", b"", b"three"):
             status, fields, text = await connection.ask(request(body))
@@ -148,8 +126,6 @@ def test_simple_requests_on_one_connection_take_the_direct_route() -> None:
 
 
 def test_request_in_pieces_is_collected() -> None:
-    """Wherever it was cut."""
-
     async def talk(connection: Connection, route: RecordingRoute) -> None:
         octets = request(b"a longer body")
         for cut in range(1, len(octets)):
@@ -172,8 +148,6 @@ SPECIAL = {
 
 @pytest.mark.parametrize("octets", SPECIAL.values(), ids=list(SPECIAL))
 def test_special_requests_reach_the_application_whole(octets: bytes) -> None:
-    """With method, path and body."""
-
     async def talk(connection: Connection, route: RecordingRoute) -> None:
         connection.writer.write(octets)
         if b"100-continue" in octets:
@@ -189,8 +163,6 @@ def test_special_requests_reach_the_application_whole(octets: bytes) -> None:
 
 
 def test_declined_requests_reach_the_application_whole() -> None:
-    """On the same connection as accepted ones."""
-
     async def talk(connection: Connection, route: RecordingRoute) -> None:
         for accepts in (False, True, False, True):
             route.accepts = accepts
@@ -202,8 +174,6 @@ def test_declined_requests_reach_the_application_whole() -> None:
 
 @pytest.mark.parametrize("next_path", [PATH, "/other"])
 def test_responses_keep_the_order_of_pipelined_requests(next_path: str) -> None:
-    """The second request begins when the first one was answered."""
-
     async def talk(connection: Connection, route: RecordingRoute) -> None:
         route.answers_immediately = False
         connection.writer.write(request(b"first") + request(b"second", line=f"POST {next_path} HTTP/1.1"))
@@ -217,8 +187,6 @@ def test_responses_keep_the_order_of_pipelined_requests(next_path: str) -> None:
 
 
 def test_pipelined_requests_that_are_answered_immediately_are_all_direct() -> None:
-    """Nothing is pending between them."""
-
     async def talk(connection: Connection, route: RecordingRoute) -> None:
         connection.writer.write(b"".join(request(b"%d" % number) for number in range(5)))
         assert [(await connection.response())[2] for _ in range(5)] == list("01234")
@@ -228,8 +196,6 @@ def test_pipelined_requests_that_are_answered_immediately_are_all_direct() -> No
 
 
 def test_shutdown_waits_for_the_response_and_closes_the_connection() -> None:
-    """As it does for a request of the application."""
-
     async def talk(connection: Connection, route: RecordingRoute) -> None:
         route.answers_immediately = False
         connection.writer.write(request())
@@ -245,8 +211,6 @@ def test_shutdown_waits_for_the_response_and_closes_the_connection() -> None:
 
 
 def test_idle_connection_is_closed_by_a_shutdown() -> None:
-    """After a direct request as before the first one."""
-
     async def talk(connection: Connection, route: RecordingRoute) -> None:
         await connection.ask(request())
         connection.end.shutdown()
@@ -257,8 +221,6 @@ def test_idle_connection_is_closed_by_a_shutdown() -> None:
 
 
 def test_response_to_a_client_that_left_is_dropped() -> None:
-    """The route may answer whenever it likes."""
-
     async def talk(connection: Connection, route: RecordingRoute) -> None:
         route.answers_immediately = False
         connection.writer.write(request())
@@ -274,8 +236,6 @@ def test_response_to_a_client_that_left_is_dropped() -> None:
 
 
 def test_idle_connection_is_closed_after_the_keep_alive_timeout() -> None:
-    """The timer is set after a direct response."""
-
     async def talk(connection: Connection, _: RecordingRoute) -> None:
         connection.end.timeout_keep_alive = 0
         await connection.ask(request())
