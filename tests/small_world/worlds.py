@@ -46,9 +46,8 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "tests/integration/workers/mail_reports/test_mail_hosts.py": "mail servers; the parser has unit tests",
     "tests/unit/api/cli/test_command_index.py": "modules that commands import",
     "tests/unit/projections/telemetry/test_log_setup.py": "lines of logs",
-    "tests/unit/projections/telemetry/test_multiprocess.py": "files of metrics",
-    "tests/unit/workers/test_celery_process.py": "processes that start and end",
-    "tests/unit/workers/test_settings.py": "settings",
+    "tests/unit/projections/telemetry/test_counters.py": "files of metrics",
+    "tests/unit/workers/test_settings.py": "settings, and processes that start and end",
 }
 """By file or folder, what they are about. `tests.small_world.uses` fails if that leaves a bound without a test.
 

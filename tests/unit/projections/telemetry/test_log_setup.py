@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from projections.telemetry.log_setup import configure_logs, redact
+from projections.telemetry.log_setup import FactLog, configure_logs, redact
 
 
 class Written:
@@ -20,14 +20,19 @@ class Written:
         return [json.loads(line) for line in self.text.splitlines()]
 
 
-@pytest.fixture
-def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
+@pytest.fixture(autouse=True)
+def _configured() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     configure_logs()
-    yield Written(capsys)
+    yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Written:
+    return Written(capsys)
 
 
 def test_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
@@ -116,12 +121,8 @@ def test_line_on_a_terminal_shows_control_characters_as_escapes(monkeypatch: pyt
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
     configure_logs()
     logging.getLogger("x").warning("550 \x1b]0;title\x07 \u202eabc", extra={"reason": "a\rb"})
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
     said = terminal.getvalue()
     assert r"550 \x1b]0;title\x07 \u202eabc" in said
@@ -144,3 +145,39 @@ def test_setting_up_twice_logs_once(written: Written) -> None:
     logging.getLogger("x").info("once")
 
     assert len(written.lines()) == 1
+
+
+FIELDS = {"action": "send", "outcome": "sent", "ms": 1.5, "request_id": None, "reply_code": 250}
+
+
+def test_fact_log_writes_the_line_of_its_logger(written: Written) -> None:
+    FactLog("workers.x").info("message", FIELDS)
+    logging.getLogger("workers.x").info("message", extra=FIELDS)
+    by_facts, by_logger = written.lines()
+
+    assert str(by_facts.pop("timestamp"))[:19] <= str(by_logger.pop("timestamp"))[:19]
+    assert by_facts == by_logger
+
+
+def test_fact_log_writes_nothing_below_the_level_of_its_logger(written: Written) -> None:
+    """An operator who wants warnings only gets no line for each message."""
+    logging.getLogger("workers.x").setLevel(logging.WARNING)
+
+    FactLog("workers.x").info("message", FIELDS)
+
+    assert written.lines() == []
+    logging.getLogger("workers.x").setLevel(logging.NOTSET)
+
+
+def test_fact_log_leaves_the_line_to_its_logger_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person reads no JSON."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    configure_logs()
+
+    FactLog("workers.x").info("message", FIELDS)
+
+    line = capsys.readouterr().err
+    assert "message" in line
+    assert not line.startswith("{")

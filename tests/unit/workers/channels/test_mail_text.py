@@ -1,19 +1,23 @@
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
+from email.message import EmailMessage
 from email.policy import default
-from typing import get_args
+from types import NoneType
+from typing import Any, Final, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.ports import Language, OutboundMessage, Template
+from domain.ports import Language, ListedCode, OutboundMessage, Template
 from domain.values.timestamps import in_utc
-from tests.support.channel_builders import MESSAGE
-from workers.channels import mail_message
-from workers.channels.mail_message import MessageParts, message_bytes, render_parts
+from tests.support.channel_builders import MAIL_FROM, MESSAGE
+from workers.channels import body_encoding, mail_message
+from workers.channels.body_encoding import LINE_MAX, BodyLayout, encode_body
+from workers.channels.mail_message import MessageParts, alternative, message_bytes, render_parts
 
 OWN_WORDS = replace(
     MESSAGE,
@@ -178,3 +182,146 @@ def test_subject_of_an_offer_names_the_time_at_which_it_ends(language: Language,
 
     assert parts.subject.endswith(end)
     assert end in parts.text
+
+
+EXAMPLES: Final[dict[object, Callable[[str, int], tuple[Any, str]]]] = {
+    str: lambda name, _: (f"value-of-{name}", f"value-of-{name}"),
+    int: lambda _, number: (4_870 + number, str(4_870 + number)),
+    datetime: lambda _, number: (datetime(2027 + number, 3, 4, 5, 6, tzinfo=UTC), f"{2027 + number}-03-04"),
+}
+"""A value and its text by type, different for each field."""
+
+
+def make_shown() -> dict[str, tuple[Any, str]]:
+    names, shown = ["group", *(name for name, _ in mail_message._VALUES.values())], {}
+    for number, field in enumerate(field for field in fields(OutboundMessage) if field.name in names):
+        kind = next(kind for kind in (*get_args(field.type), field.type) if kind is not NoneType)
+        assert kind in EXAMPLES, f"add {kind} to EXAMPLES in {__file__}"
+        shown[field.name] = EXAMPLES[kind](field.name, number)
+    return shown
+
+
+SHOWN: Final = make_shown()
+WITH_OWN_TEXT: Final[tuple[Template, ...]] = ("invite", "hand_out")
+
+
+@pytest.mark.parametrize(
+    ("template", "own_text"),
+    [*((template, "") for template in get_args(Template)), *((name, "Welcome to {group}") for name in WITH_OWN_TEXT)],
+)
+@pytest.mark.parametrize("language", get_args(Language))
+def test_text_and_html_show_the_same_values(template: Template, language: Language, own_text: str) -> None:
+    """Show a value in both files of the template, or in layout.txt and layout.html (workers/channels/templates/)."""
+    values = {name: value for name, (value, _) in SHOWN.items()}
+    parts = render_parts(replace(MESSAGE, template=template, language=language, text=own_text, **values))
+
+    in_text = {name for name, (_, text) in SHOWN.items() if text in parts.text}
+    in_html = {name for name, (_, text) in SHOWN.items() if text in parts.html}
+    assert in_text == in_html
+    assert "link" in in_text
+
+
+@pytest.mark.parametrize("template", ["hand_out", "hand_out_reminder"])
+@pytest.mark.parametrize("language", get_args(Language))
+def test_message_with_several_codes_says_how_many_and_names_none(template: Template, language: Language) -> None:
+    codes = tuple(ListedCode(f"CODE-{nth:04}", "http://ledger.test", None) for nth in range(12))
+    at = datetime(2027, 3, 4, tzinfo=UTC)
+    message = replace(
+        MESSAGE, template=template, language=language, code="CODE-0000", codes=codes, total=4711, ends_at=at
+    )
+    parts = render_parts(message)
+
+    for text in (parts.text, parts.html):
+        assert "codes.csv" in text
+        assert "12" in text
+        assert ("4711" in text) == (template == "hand_out_reminder")
+        assert "CODE-" not in text
+
+
+def test_group_subject_with_line_breaks_adds_no_header() -> None:
+    message = replace(
+        MESSAGE,
+        language="en",
+        group="x\r\nBcc: a@example.com",
+        subject="Hi\r\nBcc: b@example.com\x0b{group}\u2028!",
+    )
+
+    written = message_bytes(message, MAIL_FROM)
+
+    assert b"\nBcc:" not in written
+    assert render_parts(message).subject == "Hi  Bcc: b@example.com x  Bcc: a@example.com !"
+
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.just("\n"), max_size=300).map(lambda it: it + "\n")
+
+
+def parts(text: str, html: str) -> list[EmailMessage]:
+    message = message_from_bytes(alternative(encode_body(text), encode_body(html), "=_b"), policy=default)
+    assert isinstance(message, EmailMessage)
+    return [part for part in message.iter_parts() if isinstance(part, EmailMessage)]
+
+
+@given(TEXTS, TEXTS)
+def test_parts_of_a_body_are_read_as_they_were_written(text: str, html: str) -> None:
+    plain, rich = parts(text, html)
+
+    assert [plain.get_content_type(), rich.get_content_type()] == ["text/plain", "text/html"]
+    assert [_said(part) for part in (plain, rich)] == [said.rstrip("\n") for said in (text, html)]
+
+
+def _said(part: EmailMessage) -> str:
+    """What a part says; its last line break belongs to the boundary (RFC 2046 5.1.1)."""
+    octets = part.get_payload(decode=True)
+    assert isinstance(octets, bytes)
+    return octets.decode().replace("\r\n", "\n").rstrip("\n")
+
+
+@given(TEXTS, TEXTS)
+def test_lines_are_short_and_seven_bit(text: str, html: str) -> None:
+    octets = alternative(encode_body(text), encode_body(html), "=_b")
+
+    assert octets.isascii()
+    assert octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
+    assert max(map(len, octets.split(b"\r\n"))) <= LINE_MAX
+
+
+def test_encoding_fits_the_text() -> None:
+    long = "a line that is longer than seventy-six letters, which is what an encoded line may have"
+    encodings = [part["Content-Transfer-Encoding"] for part in parts("short\n", f"{long} ü\n")]
+
+    assert encodings == ["7bit", "quoted-printable"]
+    assert [part["Content-Transfer-Encoding"] for part in parts("您的邀请\n", long)] == ["base64", "quoted-printable"]
+
+
+MARKS = ("\ue000", "\ue001")
+LINES = st.lists(
+    st.sampled_from(["short", "a line of HTML " * 9, "您的邀请", ". ", "=", "\ue000", "<a href=\ue001>", "é\r"])
+)
+"""Lines of a layout: of each encoding, with and without marks, and with what quoted-printable writes in its own way."""
+VALUES = st.sampled_from(["", "https://example.com/a/" + "x" * 90, "2026-11-28", "a b ", "é", "two\nlines"])
+
+
+@given(st.lists(LINES.map("".join), min_size=1), st.booleans(), VALUES, VALUES)
+def test_layout_encodes_a_message_as_if_it_were_alone(
+    lines: list[str], ends_with_a_line: bool, first: str, second: str
+) -> None:
+    layout = BodyLayout("\n".join(lines) + "\n" * ends_with_a_line, re.compile(f"([{''.join(MARKS)}])"))
+
+    for values in (dict(zip(MARKS, pair, strict=True)) for pair in ((first, second), (second, first))):
+        assert layout.encode(values) == encode_body(layout.fill(values))
+
+
+def test_layout_encodes_only_lines_with_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = BodyLayout("<p>" * 40 + "\n\ue000\n" + "</p>" * 40 + "\n", re.compile("(\ue000)"))
+    encoded_lines: list[bytes] = []
+    quote = body_encoding._quote
+
+    def record_and_quote(lines: bytes) -> bytes:
+        encoded_lines.append(lines)
+        return quote(lines)
+
+    monkeypatch.setattr(body_encoding, "_quote", record_and_quote)
+
+    body = layout.encode({"\ue000": "https://example.com"})
+
+    assert (body.encoding, encoded_lines) == ("quoted-printable", [b"https://example.com\n"])
