@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 WAIT_S_MAX: Final = 300.0
 """Bound of every wait: a net, no budget. What takes longer hangs, however slow or busy the machine is."""
 POLL_S: Final = 0.05
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def wait_for(read_value: Callable[[], T], explain: Callable[[], object] = lambda: "") -> T:
@@ -33,3 +35,13 @@ async def run_ready_tasks(rounds: int = 1) -> None:
     """Let each task of the event loop that is ready run until it waits, so many times in turn."""
     for _ in range(rounds):
         await asyncio.sleep(0)
+
+
+def in_event_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test that is a coroutine in an event loop of its own, for WAIT_S_MAX at most."""
+
+    @wraps(test)
+    def run(*arguments: P.args, **named: P.kwargs) -> None:
+        asyncio.run(asyncio.wait_for(test(*arguments, **named), WAIT_S_MAX))
+
+    return run

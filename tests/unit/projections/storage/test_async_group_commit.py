@@ -1,6 +1,7 @@
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
@@ -12,7 +13,7 @@ from projections.event_store.unit_of_work import TakeWaiting
 from projections.storage import group_commit as module
 from projections.storage.group_commit import BATCH_MAX, AsyncGroupCommit, OverloadedError
 from projections.storage.pipelined_execute import FallBackToBlockingError
-from tests.support.waiting import WAIT_S_MAX, run_ready_tasks
+from tests.support.waiting import WAIT_S_MAX, in_event_loop, run_ready_tasks
 
 Commit = AsyncGroupCommit[Command, Result]
 
@@ -58,19 +59,14 @@ class FakeStore:
         return [cast("Result", f"result {number}") for number in numbers]
 
 
-def run(test: Callable[[FakeStore, Commit], Coroutine[object, object, None]], wait_s: float = WAIT_S_MAX) -> FakeStore:
+@asynccontextmanager
+async def begin(wait_s: float = WAIT_S_MAX) -> AsyncIterator[tuple[FakeStore, Commit]]:
     store = FakeStore()
-
-    async def whole() -> None:
-        commit = AsyncGroupCommit(store.stepwise, store.execute, wait_s)
-        async with asyncio.timeout(WAIT_S_MAX):
-            await test(store, commit)
-            await commit.aclose()
-
-    asyncio.run(whole())
+    commit = AsyncGroupCommit(store.stepwise, store.execute, wait_s)
+    yield store, commit
+    await commit.aclose()
     store.ours.close()
     store.theirs.close()
-    return store
 
 
 async def begun(commit: Commit, *numbers: int) -> list[asyncio.Task[Result]]:
@@ -79,20 +75,22 @@ async def begun(commit: Commit, *numbers: int) -> list[asyncio.Task[Result]]:
     return tasks
 
 
-def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH_MAX", 3)
 
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin() as (store, commit):
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1, 2, 3, 4, 5)
         store.answer()
         assert [str(await task) for task in tasks] == [f"result {number}" for number in range(6)]
 
-    assert run(scenario).batches == [[0], [1, 2, 3], [4, 5]]
+    assert store.batches == [[0], [1, 2, 3], [4, 5]]
 
 
-def test_defect_fails_only_its_own_command() -> None:
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+@in_event_loop
+async def test_defect_fails_only_its_own_command() -> None:
+    async with begin() as (store, commit):
         store.defective_number = 2
         tasks = await begun(commit, 1, 2, 3)
         store.answer()
@@ -100,25 +98,23 @@ def test_defect_fails_only_its_own_command() -> None:
         with pytest.raises(AssertionError, match="a defect"):
             await tasks[1]
 
-    run(scenario)
 
-
-def test_batch_falls_back_to_a_thread_when_it_would_block() -> None:
+@in_event_loop
+async def test_batch_falls_back_to_a_thread_when_it_would_block() -> None:
     """A fault that needs waiting or another try leaves the loop free."""
-
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin() as (store, commit):
         store.smooth = False
         tasks = await begun(commit, 1, 2)
         store.answer()
         assert [str(await task) for task in tasks] == ["result 1", "result 2"]
 
-    assert run(scenario).in_thread == [[1, 2]]
+    assert store.in_thread == [[1, 2]]
 
 
-def test_outage_fails_the_batch_at_once() -> None:
+@in_event_loop
+async def test_outage_fails_the_batch_at_once() -> None:
     """While the database is unavailable, commands do not wait for one attempt each."""
-
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin() as (store, commit):
         store.smooth, store.is_unavailable = False, True
         tasks = await begun(commit, *range(min(9, BATCH_MAX)))
         store.answer()
@@ -126,13 +122,14 @@ def test_outage_fails_the_batch_at_once() -> None:
             with pytest.raises(StorageUnavailableError):
                 await task
 
-    assert len(run(scenario).in_thread) == 1
+    assert len(store.in_thread) == 1
 
 
-def test_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin() as (store, commit):
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1, 2)
         with pytest.raises(OverloadedError):
@@ -140,11 +137,10 @@ def test_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) 
         store.answer()
         await asyncio.gather(*tasks)
 
-    run(scenario)
 
-
-def test_cancelled_command_is_withdrawn() -> None:
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+@in_event_loop
+async def test_cancelled_command_is_withdrawn() -> None:
+    async with begin() as (store, commit):
         first = await begun(commit, 0)
         given_up, completed = await begun(commit, 1, 2)
         given_up.cancel()
@@ -153,13 +149,14 @@ def test_cancelled_command_is_withdrawn() -> None:
         assert str(await completed) == "result 2"
         await asyncio.gather(*first)
 
-    assert run(scenario).batches == [[0], [2]]
+    assert store.batches == [[0], [2]]
 
 
-def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin(wait_s=0.05) as (store, commit):
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1)
         for task in tasks:
@@ -167,13 +164,14 @@ def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) 
                 await task
         store.answer()
 
-    assert run(scenario, wait_s=0.05).batches == [[0]]
+    assert store.batches == [[0]]
 
 
-def test_idle_system_checks_no_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_idle_system_checks_no_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin() as (store, commit):
         for number in (0, 1):
             is_checking = [commit._timer is not None]
             tasks = await begun(commit, number)
@@ -184,24 +182,24 @@ def test_idle_system_checks_no_deadlines(monkeypatch: pytest.MonkeyPatch) -> Non
             while commit._timer is not None:
                 await run_ready_tasks()
 
-    run(scenario)
 
-
-def test_answer_that_never_comes_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_answer_that_never_comes_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
     monkeypatch.setattr(module, "ANSWER_S_MAX", 0.02)
 
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin() as (store, commit):
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1)
         assert await asyncio.gather(*tasks) == store.results([0, 1])
         assert store.ours.recv(1) == b""
 
-    assert run(scenario).batches == [[0], [1]]
+    assert store.batches == [[0], [1]]
 
 
-def test_closing_finishes_submitted_work() -> None:
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+@in_event_loop
+async def test_closing_finishes_submitted_work() -> None:
+    async with begin() as (store, commit):
         tasks = await begun(commit, *range(20))
         store.answer()
         await commit.aclose()
@@ -210,13 +208,12 @@ def test_closing_finishes_submitted_work() -> None:
         with pytest.raises(OverloadedError):
             await commit.run(command(99))
 
-    run(scenario)
 
-
-def test_chunks_wait_for_one_another_and_single_commands_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_chunks_wait_for_one_another_and_single_commands_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH_MAX", 4)
 
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin() as (store, commit):
         first, second = (
             asyncio.create_task(commit.run_chunk([command(number) for number in numbers]))
             for numbers in ([0, 1, 2], [10, 11, 12])
@@ -227,13 +224,13 @@ def test_chunks_wait_for_one_another_and_single_commands_do_not(monkeypatch: pyt
         assert str(await single) == "result 100"
         assert [str(result) for result in await second] == [f"result {number}" for number in (10, 11, 12)]
 
-    assert run(scenario).batches == [[0, 1, 2, 100], [10, 11, 12]]
+    assert store.batches == [[0, 1, 2, 100], [10, 11, 12]]
 
 
-def test_chunk_waits_for_single_commands_after_another_chunk() -> None:
+@in_event_loop
+async def test_chunk_waits_for_single_commands_after_another_chunk() -> None:
     """The second chunk is next to the first one in time, but single commands that arrived after both come before it."""
-
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin() as (store, commit):
         first = asyncio.create_task(commit.run_chunk([command(0), command(1)]))
         await begun(commit)
         second = asyncio.create_task(commit.run_chunk([command(10), command(11)]))
@@ -241,13 +238,14 @@ def test_chunk_waits_for_single_commands_after_another_chunk() -> None:
         store.answer()
         await asyncio.gather(first, second, *singles)
 
-    assert run(scenario).batches == [[0, 1], [100, 101], [10, 11]]
+    assert store.batches == [[0, 1], [100, 101], [10, 11]]
 
 
-def test_next_chunk_begins_before_the_caller_of_the_first_one_continues() -> None:
+@in_event_loop
+async def test_next_chunk_begins_before_the_caller_of_the_first_one_continues() -> None:
     """So a caller's work on results overlaps with the commit of another caller's chunk."""
+    async with begin() as (store, commit):
 
-    async def scenario(store: FakeStore, commit: Commit) -> None:
         async def run_first() -> None:
             await commit.run_chunk([command(0)])
             assert store.batches == [[0], [10]]
@@ -259,11 +257,10 @@ def test_next_chunk_begins_before_the_caller_of_the_first_one_continues() -> Non
         store.answer()
         await asyncio.gather(first, second)
 
-    run(scenario)
 
-
-def test_chunks_are_larger_until_a_single_command_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+@in_event_loop
+async def test_chunks_are_larger_until_a_single_command_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with begin() as (store, commit):
         assert commit.chunk_max == module.CHUNK_ALONE_MAX
         store.answer()
         await asyncio.gather(*await begun(commit, 0))
@@ -273,24 +270,24 @@ def test_chunks_are_larger_until_a_single_command_comes(monkeypatch: pytest.Monk
         monkeypatch.setattr(module, "ALONE_S", 0)
         assert commit.chunk_max == module.CHUNK_ALONE_MAX
 
-    run(scenario)
 
-
-def test_chunk_that_never_begins_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_chunk_that_never_begins_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+    async with begin(wait_s=0.05) as (store, commit):
         await begun(commit, 0)
         for number in (1, 2):
             (result,) = await commit.run_chunk([command(number)])
             assert isinstance(result, TimeoutError)
         store.answer()
 
-    assert run(scenario, wait_s=0.05).batches == [[0]]
+    assert store.batches == [[0]]
 
 
-def test_defect_in_a_chunk_is_the_result_of_its_command() -> None:
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+@in_event_loop
+async def test_defect_in_a_chunk_is_the_result_of_its_command() -> None:
+    async with begin() as (store, commit):
         store.defective_number = 2
         chunk = asyncio.create_task(commit.run_chunk([command(number) for number in (1, 2, 3)]))
         store.answer()
@@ -298,21 +295,21 @@ def test_defect_in_a_chunk_is_the_result_of_its_command() -> None:
         assert [str(first), str(third)] == ["result 1", "result 3"]
         assert isinstance(second, AssertionError)
 
-    run(scenario)
 
-
-def test_chunk_that_does_not_fit_the_queue_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_chunk_that_does_not_fit_the_queue_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
-    async def scenario(_: FakeStore, commit: Commit) -> None:
+    async with begin() as (store, commit):
         with pytest.raises(OverloadedError):
             await commit.run_chunk([command(number) for number in range(3)])
 
-    assert run(scenario).batches == []
+    assert store.batches == []
 
 
-def test_cancelled_chunk_withdraws_its_commands() -> None:
-    async def scenario(store: FakeStore, commit: Commit) -> None:
+@in_event_loop
+async def test_cancelled_chunk_withdraws_its_commands() -> None:
+    async with begin() as (store, commit):
         tasks = await begun(commit, 0)
         chunk = asyncio.create_task(commit.run_chunk([command(1), command(2)]))
         await run_ready_tasks()
@@ -321,11 +318,12 @@ def test_cancelled_chunk_withdraws_its_commands() -> None:
         assert str(await tasks[0]) == "result 0"
         assert [str(result) for result in await commit.run_chunk([command(3)])] == ["result 3"]
 
-    assert run(scenario).batches == [[0], [3]]
+    assert store.batches == [[0], [3]]
 
 
-def test_commands_that_arrive_while_a_batch_waits_join_it_in_order() -> None:
-    async def test(store: FakeStore, commit: Commit) -> None:
+@in_event_loop
+async def test_commands_that_arrive_while_a_batch_waits_join_it_in_order() -> None:
+    async with begin() as (store, commit):
         store.joinable = {2, 3, 5}
         first = asyncio.create_task(commit.run(command(1)))
         await run_ready_tasks()
@@ -335,7 +333,5 @@ def test_commands_that_arrive_while_a_batch_waits_join_it_in_order() -> None:
         store.answer()
         assert [await first] == store.results([1])
         assert await asyncio.gather(*others[1:]) == store.results([3, 4, 5])
-
-    store = run(test)
 
     assert store.batches == [[1, 3], [4, 5]]

@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from api.http.server.direct_route import DirectExchange, DirectRouteProtocol, _warn_without_route
-from tests.support.waiting import WAIT_S_MAX, run_ready_tasks
+from tests.support.waiting import in_event_loop, run_ready_tasks
 
 BODY_BYTES_MAX = 100
 PATH = "/direct"
@@ -86,22 +87,19 @@ class Connection:
         return status, fields, body.decode()
 
 
-def converse(talk: Callable[[Connection, RecordingRoute], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        application = Application()
-        config = uvicorn.Config(application, lifespan="off", log_level="critical", proxy_headers=False)
-        config.load()
-        end = WatchedProtocol(config, ServerState(), {})
-        server = await asyncio.get_running_loop().create_server(lambda: end, "127.0.0.1", 0)
-        async with asyncio.timeout(WAIT_S_MAX):
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-            await end.begun.wait()
-            await talk(Connection(reader, writer, end), application.direct_route)
-            writer.close()
-            await end.lost.wait()
-        server.close()
-
-    asyncio.run(whole())
+@asynccontextmanager
+async def connect() -> AsyncIterator[tuple[Connection, RecordingRoute]]:
+    application = Application()
+    config = uvicorn.Config(application, lifespan="off", log_level="critical", proxy_headers=False)
+    config.load()
+    end = WatchedProtocol(config, ServerState(), {})
+    server = await asyncio.get_running_loop().create_server(lambda: end, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    await end.begun.wait()
+    yield Connection(reader, writer, end), application.direct_route
+    writer.close()
+    await end.lost.wait()
+    server.close()
 
 
 def request(body: bytes = b"body", *, line: str = f"POST {PATH} HTTP/1.1", **fields: str) -> bytes:
@@ -112,8 +110,9 @@ def request(body: bytes = b"body", *, line: str = f"POST {PATH} HTTP/1.1", **fie
     return f"{line}\r\n{head}\r\n".encode() + body
 
 
-def test_simple_requests_on_one_connection_take_the_direct_route() -> None:
-    async def talk(connection: Connection, route: RecordingRoute) -> None:
+@in_event_loop
+async def test_simple_requests_on_one_connection_take_the_direct_route() -> None:
+    async with connect() as (connection, route):
         for body in (b"one", b"", b"three"):
             status, fields, text = await connection.ask(request(body))
             assert (status, fields["x-way"], text) == ("HTTP/1.1 202 Accepted", "direct", body.decode())
@@ -122,17 +121,14 @@ def test_simple_requests_on_one_connection_take_the_direct_route() -> None:
         assert dict(scope["headers"])[b"host"] == b"localhost"
         assert connection.end.server_state.total_requests == 3
 
-    converse(talk)
 
-
-def test_request_in_pieces_is_collected() -> None:
-    async def talk(connection: Connection, route: RecordingRoute) -> None:
+@in_event_loop
+async def test_request_in_pieces_is_collected() -> None:
+    async with connect() as (connection, route):
         octets = request(b"a longer body")
         for cut in range(1, len(octets)):
             assert (await connection.ask(octets[:cut], octets[cut:]))[2] == "a longer body"
         assert len(route.exchanges) == len(octets) - 1
-
-    converse(talk)
 
 
 SPECIAL = {
@@ -147,8 +143,9 @@ SPECIAL = {
 
 
 @pytest.mark.parametrize("octets", SPECIAL.values(), ids=list(SPECIAL))
-def test_special_requests_reach_the_application_whole(octets: bytes) -> None:
-    async def talk(connection: Connection, route: RecordingRoute) -> None:
+@in_event_loop
+async def test_special_requests_reach_the_application_whole(octets: bytes) -> None:
+    async with connect() as (connection, route):
         connection.writer.write(octets)
         if b"100-continue" in octets:
             assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -159,22 +156,20 @@ def test_special_requests_reach_the_application_whole(octets: bytes) -> None:
         assert text == f"{method} {path.partition('?')[0]} {body.rpartition(bytes([13, 10]) * 2)[2].decode()}"
         assert not route.exchanges
 
-    converse(talk)
 
-
-def test_declined_requests_reach_the_application_whole() -> None:
-    async def talk(connection: Connection, route: RecordingRoute) -> None:
+@in_event_loop
+async def test_declined_requests_reach_the_application_whole() -> None:
+    async with connect() as (connection, route):
         for accepts in (False, True, False, True):
             route.accepts = accepts
             _, fields, text = await connection.ask(request(b"abc")[:-1], b"c")
             assert (fields["x-way"], text) == (("direct", "abc") if accepts else ("application", f"POST {PATH} abc"))
 
-    converse(talk)
-
 
 @pytest.mark.parametrize("next_path", [PATH, "/other"])
-def test_responses_keep_the_order_of_pipelined_requests(next_path: str) -> None:
-    async def talk(connection: Connection, route: RecordingRoute) -> None:
+@in_event_loop
+async def test_responses_keep_the_order_of_pipelined_requests(next_path: str) -> None:
+    async with connect() as (connection, route):
         route.answers_immediately = False
         connection.writer.write(request(b"first") + request(b"second", line=f"POST {next_path} HTTP/1.1"))
         await route.arrived.wait()
@@ -183,20 +178,18 @@ def test_responses_keep_the_order_of_pipelined_requests(next_path: str) -> None:
         assert (await connection.response())[2] == "first"
         assert (await connection.response())[2] == f"POST {next_path} second"
 
-    converse(talk)
 
-
-def test_pipelined_requests_that_are_answered_immediately_are_all_direct() -> None:
-    async def talk(connection: Connection, route: RecordingRoute) -> None:
+@in_event_loop
+async def test_pipelined_requests_that_are_answered_immediately_are_all_direct() -> None:
+    async with connect() as (connection, route):
         connection.writer.write(b"".join(request(b"%d" % number) for number in range(5)))
         assert [(await connection.response())[2] for _ in range(5)] == list("01234")
         assert len(route.exchanges) == 5
 
-    converse(talk)
 
-
-def test_shutdown_waits_for_the_response_and_closes_the_connection() -> None:
-    async def talk(connection: Connection, route: RecordingRoute) -> None:
+@in_event_loop
+async def test_shutdown_waits_for_the_response_and_closes_the_connection() -> None:
+    async with connect() as (connection, route):
         route.answers_immediately = False
         connection.writer.write(request())
         await route.arrived.wait()
@@ -207,21 +200,19 @@ def test_shutdown_waits_for_the_response_and_closes_the_connection() -> None:
         assert (fields["connection"], text) == ("close", "body")
         assert await connection.reader.read() == b""
 
-    converse(talk)
 
-
-def test_idle_connection_is_closed_by_a_shutdown() -> None:
-    async def talk(connection: Connection, route: RecordingRoute) -> None:
+@in_event_loop
+async def test_idle_connection_is_closed_by_a_shutdown() -> None:
+    async with connect() as (connection, route):
         await connection.ask(request())
         connection.end.shutdown()
         assert await connection.reader.read() == b""
         assert len(route.exchanges) == 1
 
-    converse(talk)
 
-
-def test_response_to_a_client_that_left_is_dropped() -> None:
-    async def talk(connection: Connection, route: RecordingRoute) -> None:
+@in_event_loop
+async def test_response_to_a_client_that_left_is_dropped() -> None:
+    async with connect() as (connection, route):
         route.answers_immediately = False
         connection.writer.write(request())
         await route.arrived.wait()
@@ -232,20 +223,18 @@ def test_response_to_a_client_that_left_is_dropped() -> None:
         route.answer()
         assert exchange.response_complete
 
-    converse(talk)
 
-
-def test_idle_connection_is_closed_after_the_keep_alive_timeout() -> None:
-    async def talk(connection: Connection, _: RecordingRoute) -> None:
+@in_event_loop
+async def test_idle_connection_is_closed_after_the_keep_alive_timeout() -> None:
+    async with connect() as (connection, _):
         connection.end.timeout_keep_alive = 0
         await connection.ask(request())
         assert await connection.reader.read() == b""
 
-    converse(talk)
-
 
 @pytest.mark.parametrize("proxy_headers", [False, True])
-def test_application_without_a_direct_route_is_served_with_one_warning(
+@in_event_loop
+async def test_application_without_a_direct_route_is_served_with_one_warning(
     proxy_headers: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As one that uvicorn's option --proxy-headers wraps: it would cost more CPU time in silence."""
@@ -256,23 +245,18 @@ def test_application_without_a_direct_route_is_served_with_one_warning(
     if proxy_headers:
         application.direct_route = RecordingRoute()  # type: ignore[attr-defined]  # the wrapper hides it
 
-    async def whole() -> bytes:
-        config = uvicorn.Config(application, lifespan="off", log_level="critical", proxy_headers=proxy_headers)
-        config.load()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: DirectRouteProtocol(config, ServerState(), {}), "127.0.0.1", 0
-        )
-        octets = b""
-        for _ in range(2):
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-            writer.write(request(connection="close"))
-            octets = await asyncio.wait_for(reader.read(), WAIT_S_MAX)
-            writer.close()
-        server.close()
-        return octets
-
+    config = uvicorn.Config(application, lifespan="off", log_level="critical", proxy_headers=proxy_headers)
+    config.load()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: DirectRouteProtocol(config, ServerState(), {}), "127.0.0.1", 0
+    )
     _warn_without_route.cache_clear()
-    assert asyncio.run(whole()).endswith(b"\r\n\r\n" + PATH.encode())
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(request(connection="close"))
+        assert (await reader.read()).endswith(b"\r\n\r\n" + PATH.encode())
+        writer.close()
+    server.close()
 
     (line,) = caplog.records
     assert (line.levelname, line.message) == ("WARNING", "direct route disabled")
