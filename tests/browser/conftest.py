@@ -28,7 +28,6 @@ collect_ignore_glob = [] if may_run("Chromium") else ["test_*.py"]
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
-    """The application over a database of this file's own."""
     with shared_site(postgres_url) as app_client:
         yield app_client
 
@@ -50,7 +49,6 @@ class SharedBrowser:
         self._browser: Browser | None = None
 
     def start(self) -> Browser:
-        """The browser, started if none runs."""
         if self._browser is None:
             playwright = self._open.enter_context(sync_playwright())
             # Containers have neither a user namespace for the sandbox nor a large /dev/shm.
@@ -60,7 +58,6 @@ class SharedBrowser:
         return self._browser
 
     def close(self) -> None:
-        """End it if it runs."""
         self._browser = None
         self._open.close()
 

@@ -18,7 +18,6 @@ PICTURES = os.environ.get("PAGE_PICTURES")
 
 
 def take_picture(page: Page, name: str) -> None:
-    """Save a screenshot if someone asked for them."""
     if PICTURES:
         page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
 
@@ -27,7 +26,6 @@ def take_picture(page: Page, name: str) -> None:
 def test_mistyped_search_lists_similar_results_with_reasons(
     served_app: ServedApp, open_tab: Tab, language: str, width: int, scheme: str
 ) -> None:
-    """A similar address and a code with one wrong character; nothing found says what to try."""
     code = served_app.app.issue(make_template(max_uses=3)).replace("-", "")
     served_app.reserve(code, "li.wei@gmial.example.net")
     tab = open_tab(language, width=width, staff="viewer", color_scheme=scheme)
@@ -51,7 +49,6 @@ def test_mistyped_search_lists_similar_results_with_reasons(
 def test_person_has_one_timeline_over_all_codes(
     served_app: ServedApp, open_tab: Tab, language: str, width: int, scheme: str
 ) -> None:
-    """From the search; filtered by importance, with the raw event opened; the URL keeps the choice."""
     email = f"mei.{language}@example.com"
     for _ in range(3):
         served_app.app.attempt(served_app.reserve(served_app.app.issue(make_template(max_uses=3)), email))

@@ -19,7 +19,6 @@ WORDS = {"en": ("Accept the invitation", "Invitation accepted"), "zh": ("接受�
 
 @pytest.fixture
 def plain_page(chromium: Browser, served_app: ServedApp) -> Iterator[Page]:
-    """A tab without JavaScript that may leave the site."""
     context = chromium.new_context(base_url=served_app.url, locale="en-US", java_script_enabled=False)
     context.set_default_timeout(WAIT_MS)
     yield context.new_page()
@@ -27,7 +26,6 @@ def plain_page(chromium: Browser, served_app: ServedApp) -> Iterator[Page]:
 
 
 def sent(served_app: ServedApp, group: str | None = None) -> str:
-    """A reservation whose invitation was sent."""
     reservation_id: str = served_app.app.redeem(served_app.app.issue(make_template(max_uses=1, group=group))).json()[
         "reservation_id"
     ]
@@ -36,7 +34,6 @@ def sent(served_app: ServedApp, group: str | None = None) -> str:
 
 
 def is_accepted(served_app: ServedApp, reservation_id: str) -> bool:
-    """Whether the invitation was accepted."""
     reservation = served_app.app.services.reader.find_reservation(UUID(reservation_id))
     return reservation is not None and reservation.accepted_at is not None
 
@@ -101,7 +98,6 @@ def test_mistyped_address_is_corrected_in_the_browser_that_redeemed(
 
 
 def test_other_browser_is_asked_to_contact_support(served_app: ServedApp, open_tab: Tab) -> None:
-    """It knows the code, the email address and the status page, and gets no form."""
     code = served_app.app.issue()
     reservation_id = served_app.reserve(code, "li@example.com")
     page = open_tab("en")

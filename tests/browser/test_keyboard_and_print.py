@@ -21,14 +21,12 @@ PICTURES = os.environ.get("PAGE_PICTURES")
 
 
 def take_picture(page: Page, name: str) -> None:
-    """Save a screenshot if someone asked for them."""
     if PICTURES:
         page.screenshot(path=Path(PICTURES) / f"{name}.png")
 
 
 @pytest.fixture(scope="module")
 def statement(served_app: ServedApp) -> str:
-    """The path of a code with a few events."""
     code = served_app.app.issue(make_template(max_uses=9, bound=False))
     for number in range(3):
         served_app.app.attempt(served_app.reserve(code, f"key{number}@example.com"))
@@ -36,13 +34,11 @@ def statement(served_app: ServedApp) -> str:
 
 
 def focused_line(tab: Page) -> str | None:
-    """The id of the line that has the focus."""
     line: str | None = tab.evaluate("document.activeElement.closest('.line')?.id ?? null")
     return line
 
 
 def test_keys_walk_lines_travel_and_search(open_tab: Tab, statement: str) -> None:
-    """Down, up, to the time before the newest events, back in steps, and to the search field."""
     tab = open_tab(staff="viewer")
     tab.goto(statement)
     lines = tab.evaluate("[...document.querySelectorAll('#flat > .line')].map((line) => line.id)")
@@ -98,7 +94,6 @@ def test_enter_follows_the_first_link_of_a_line_and_leaves_buttons_alone(
 
 @pytest.mark.parametrize("is_in_hits", [False, True])
 def test_escape_closes_the_hits_of_a_search(served_app: ServedApp, open_tab: Tab, *, is_in_hits: bool) -> None:
-    """In the field and in the hits: the focus is in the field, and an arrow key walks through no hits."""
     served_app.redeem(open_tab(), served_app.app.issue(), "escape@example.com")
     tab = open_tab(staff="admin")
     tab.goto("/support")
@@ -115,7 +110,6 @@ def test_escape_closes_the_hits_of_a_search(served_app: ServedApp, open_tab: Tab
 
 
 def test_key_of_the_search_types_nothing_into_the_empty_field_of_the_search(open_tab: Tab) -> None:
-    """The field has the focus from the start. Later in a text, and without shortcuts, the key types a character."""
     tab = open_tab(staff="viewer")
     tab.goto("/support")
     tab.wait_for_load_state()
@@ -153,7 +147,6 @@ def test_empty_field_of_the_search_is_left_by_escape_and_opens_the_help(open_tab
 
 
 def test_keys_do_nothing_in_fields_with_modifiers_or_turned_off(open_tab: Tab, statement: str) -> None:
-    """In fields a key is a character; turned off, in this browser, it stays off on the next page."""
     tab = open_tab(staff="viewer")
     tab.goto("/support")
     tab.keyboard.type("j/[?")
@@ -188,7 +181,6 @@ def test_keys_do_nothing_in_fields_with_modifiers_or_turned_off(open_tab: Tab, s
 def test_stored_event_is_loaded_when_its_line_is_opened(
     served_app: ServedApp, open_tab: Tab, statement: str, language: str, width: int, scheme: str
 ) -> None:
-    """Once, however often the line is opened; the page itself stays small without it."""
     tab = open_tab(language, width=width, staff="viewer", color_scheme=scheme)
     tab.goto(statement)
     summary = tab.locator("#flat summary").first
@@ -207,7 +199,6 @@ def test_stored_event_is_loaded_when_its_line_is_opened(
 def test_help_lists_every_key(
     served_app: ServedApp, open_tab: Tab, statement: str, language: str, width: int, scheme: str
 ) -> None:
-    """From the table that the script obeys; a dialog without violations that gives the focus back."""
     tab = open_tab(language, width=width, staff="viewer", color_scheme=scheme)
     tab.goto(statement)
     tab.locator("#keys-open").focus()
@@ -225,7 +216,6 @@ def test_help_lists_every_key(
 def test_print_is_a_statement_with_its_proof(
     served_app: ServedApp, open_tab: Tab, statement: str, tmp_path: Path, language: str, says: str
 ) -> None:
-    """No buttons, forms or menus; dark on white in a dark scheme; the balance, every line, and the foot."""
     storage = served_app.app.services.storage
     with storage.datastore.get_connection() as conn:
         conn.execute(
@@ -291,7 +281,6 @@ def test_reply_has_the_time_of_its_reader_with_the_zone(served_app: ServedApp, o
 
 
 def test_reply_quotes_the_numbers_of_its_events(served_app: ServedApp, open_tab: Tab) -> None:
-    """Those of what the customer did and got, in the language of the reply."""
     reservation_id = served_app.reserve(served_app.app.issue(make_template(max_uses=3)), "quote@example.com")
     served_app.app.attempt(reservation_id)
     tab = open_tab(staff="viewer")
@@ -313,7 +302,6 @@ def _run(served_app: ServedApp) -> str:
 
 
 def test_folded_run_opens_by_a_link_and_by_keys(open_tab: Tab, run: str) -> None:
-    """A link to one of its events opens it; by keys it is one step, and once it is open each line is one."""
     tab = open_tab(staff="viewer")
     tab.goto(f"{run}#v4")
     expect(tab.locator("#v4 .line-sentence")).to_be_visible()
@@ -346,7 +334,6 @@ def test_link_to_the_stored_form_stays_when_it_fails(open_tab: Tab, run: str) ->
 
 
 def test_folded_run_is_printed_with_its_lines(open_tab: Tab, run: str) -> None:
-    """The print has every event of the page, opened or not."""
     tab = open_tab(staff="viewer")
     tab.goto(run)
     tab.emulate_media(media="print")
@@ -355,7 +342,6 @@ def test_folded_run_is_printed_with_its_lines(open_tab: Tab, run: str) -> None:
 
 
 def test_rows_are_compact_by_a_key_and_stay_so(served_app: ServedApp, open_tab: Tab, statement: str) -> None:
-    """In lists and histories of this browser, until the key is pressed again; targets stay large enough."""
     tab = open_tab(staff="viewer")
     heights = "[...document.querySelectorAll('.line, .list tbody tr')].map((row) => row.offsetHeight)"
 

@@ -29,7 +29,6 @@ def fill_campaign(page: Page, name: str, **fields: str) -> str:
 
 
 def test_many_codes_are_issued_while_the_tab_is_closed(open_tab: Tab) -> None:
-    """The bar follows, a double click asks once, and another tab finds the work done."""
     page = open_tab(staff="admin")
     page.goto("/admin")
     page.fill("#count", "1200")
@@ -52,7 +51,6 @@ def test_many_codes_are_issued_while_the_tab_is_closed(open_tab: Tab) -> None:
 
 
 def test_key_is_created_without_javascript(open_tab: Tab) -> None:
-    """Made, shown once, revoked."""
     page = open_tab("zh", width=360, staff="admin", java_script_enabled=False)
     page.goto("/admin/keys")
     page.fill("#name", "shop")
@@ -72,7 +70,6 @@ def test_key_is_created_without_javascript(open_tab: Tab) -> None:
 
 
 def test_campaign_is_created_issued_and_ended(served_app: ServedApp, open_tab: Tab) -> None:
-    """A field in error is named next to it; codes are issued from its page; ending asks first and is final."""
     page = open_tab(staff="admin", width=375)
     page.goto("/admin/campaigns")
     page.fill("#name", "Fair")
@@ -111,7 +108,6 @@ def test_campaign_is_created_issued_and_ended(served_app: ServedApp, open_tab: T
 
 
 def choose_list(page: Page, data: bytes) -> None:
-    """Choose a file with a list of recipients."""
     page.set_input_files("#file", [FilePayload(name="list.csv", mimeType="text/csv", buffer=data)])
 
 
@@ -129,7 +125,6 @@ def create_hand_out(page: Page, campaign: str) -> str:
 
 
 def test_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> None:
-    """By keyboard, on a phone: the line in error is named, the corrected list is added, and one state is shown."""
     page = open_tab(staff="admin", width=390, java_script_enabled=False)
     campaign = fill_campaign(page, "Books", max_uses="9")
     page.goto(f"/admin/campaigns/{UUID(campaign)}/hand-outs")
@@ -161,7 +156,6 @@ def test_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> No
 def test_hand_out_of_existing_codes_is_created_by_keyboard(
     served_app: ServedApp, open_tab: Tab, width: int, language: str
 ) -> None:
-    """The choice is explained next to it; no page has a fault for axe, or scrolls sideways, and none shows a code."""
     page = open_tab(language, width=width, staff="admin")
     campaign = fill_campaign(page, f"Vouchers {width} {language}", max_uses="9")
     page.goto(f"/admin/campaigns/{UUID(campaign)}/hand-outs")
@@ -202,7 +196,6 @@ def test_running_hand_out_does_not_look_like_something_broken(open_tab: Tab) -> 
 
 
 def test_list_that_was_checked_is_added_without_choosing_it_again(open_tab: Tab) -> None:
-    """The result is put into the page and has the focus; the address leads to it."""
     page = open_tab(staff="admin")
     create_hand_out(page, fill_campaign(page, "Checked", max_uses="9"))
     choose_list(page, LIST.replace(b"@", b".more@") + b"nobody,en,\n")
@@ -220,7 +213,6 @@ def test_list_that_was_checked_is_added_without_choosing_it_again(open_tab: Tab)
 
 
 def test_codes_that_were_checked_are_imported_without_choosing_the_file_again(open_tab: Tab) -> None:
-    """A new group is confirmed in the same form."""
     page = open_tab(staff="admin")
     page.goto("/admin/import")
     codes = b"code,group\nKEPT-2027-A,Newcomers\nKEPT-2027-B,Newcomers\n"
@@ -238,7 +230,6 @@ def test_codes_that_were_checked_are_imported_without_choosing_the_file_again(op
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_sessions_are_listed_whole(served_app: ServedApp, open_tab: Tab, language: str, width: int) -> None:
-    """The sheet cuts off neither a time nor the button that ends a session."""
     served_app.sign_in(open_tab(language), "admin")
     page = open_tab(language, width=width, staff="admin")
     page.goto("/support/account")
@@ -250,7 +241,6 @@ def test_sessions_are_listed_whole(served_app: ServedApp, open_tab: Tab, languag
 def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_the_list(
     open_tab: Tab, served_app: ServedApp
 ) -> None:
-    """Counts and rows change while the page is open, a chosen file and the focus stay, and the end is announced."""
     page = open_tab(staff="admin")
     campaign = fill_campaign(page, "Followed", max_uses="9")
     hand_out = create_hand_out(page, campaign)
@@ -285,7 +275,6 @@ def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_t
 
 
 def test_recipients_are_exported_again_on_the_same_page(open_tab: Tab) -> None:
-    """The form stays after the download, with the reason, and its button works."""
     page = open_tab(staff="admin")
     page.goto(f"/admin{create_hand_out(page, fill_campaign(page, 'Exported', max_uses='9'))}/export")
     page.fill("#reason", "asked by a partner")
@@ -300,7 +289,6 @@ def test_recipients_are_exported_again_on_the_same_page(open_tab: Tab) -> None:
 
 
 def test_support_finds_a_recipient_by_keyboard(open_tab: Tab) -> None:
-    """A miss gets the focus and keeps the text; the recipient who is found is shown below the focus."""
     admin, page = open_tab(staff="admin"), open_tab(staff="support", width=390)
     hand_out = create_hand_out(admin, fill_campaign(admin, "Searched", max_uses="9"))
     page.goto(f"/admin{hand_out}")

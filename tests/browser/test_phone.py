@@ -209,7 +209,6 @@ def walk(page: Page) -> list[dict[str, Any]]:
 def test_keyboard_walks_down_every_staff_page_with_a_visible_focus(
     open_tab: Tab, paths: list[str], campaign_paths: list[str], role: str
 ) -> None:
-    """The link to the content is first and works; each stop has a ring and is on the page."""
     open_tab(staff=role).close()
     page = open_tab("zh", staff=role, width=390)
     faults: dict[str, list[str]] = {}

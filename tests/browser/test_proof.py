@@ -31,7 +31,6 @@ crypto.subtle.importKey = () => Promise.reject(new DOMException("no such algorit
 
 
 def sign_checkpoint(served_app: ServedApp, minutes: int) -> None:
-    """Sign a checkpoint as the worker does, some minutes from now."""
     storage = served_app.app.services.storage
     with storage.datastore.get_connection() as conn:
         append_new_events(conn)
@@ -53,7 +52,6 @@ def open_reservation(served_app: ServedApp, page: Page, minutes: int) -> str:
 def test_tick_of_a_line_checks_its_proof_by_keyboard_and_the_receipt_downloads(
     served_app: ServedApp, open_tab: Tab
 ) -> None:
-    """The result has focus; what is proved and what is not are said; the receipt is one that the command accepts."""
     page = open_tab(staff="viewer")
     reservation_id = open_reservation(served_app, page, 0)
     tick = page.locator("[data-proof]").first
@@ -155,7 +153,6 @@ def test_proof_is_checked_offline_and_on_a_saved_page(
 
 
 def test_browser_without_ed25519_says_that_the_signature_is_not_checked(served_app: ServedApp, open_tab: Tab) -> None:
-    """In Chinese, on a phone: the path is checked, and the tick does not change."""
     page = open_tab("zh", width=360, staff="support")
     page.add_init_script(NO_ED25519)
     open_reservation(served_app, page, 30)
@@ -171,7 +168,6 @@ def test_browser_without_ed25519_says_that_the_signature_is_not_checked(served_a
 def test_new_line_says_that_it_is_not_proved_until_a_checkpoint_covers_it(
     served_app: ServedApp, open_tab: Tab, language: str, scheme: str, width: int
 ) -> None:
-    """Pending lines say how far behind signing is; a press after the next checkpoint checks them; axe passes both."""
     code = served_app.app.issue(make_template(max_uses=3, bound=False))
     sign_checkpoint(served_app, 40 if width > 500 else 60)
     served_app.reserve(code, "first@example.com")

@@ -21,7 +21,6 @@ NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_
 
 
 def test_two_tabs_and_the_back_button_are_one_reservation(served_app: ServedApp, open_tab: Tab) -> None:
-    """The second tab shows the first one's reservation; going back and pressing again leads to it too."""
     code, first = served_app.app.issue(make_template(max_uses=5)), open_tab()
     ids = {served_app.redeem(page, code, EMAIL) for page in (first, open_tab())}
     first.go_back()
@@ -61,7 +60,6 @@ def test_waiting_list_is_offered_after_one_refusal(served_app: ServedApp, open_t
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_without_javascript_on_a_phone(served_app: ServedApp, open_tab: Tab, language: str) -> None:
-    """The form is a form; a refusal comes back with what was typed; the status page looks again automatically."""
     code, page = served_app.app.issue(), open_tab(language, width=360, java_script_enabled=False)
 
     reservation_id = served_app.redeem(page, code, EMAIL)
@@ -78,7 +76,6 @@ def test_without_javascript_on_a_phone(served_app: ServedApp, open_tab: Tab, lan
 
 
 def test_by_keyboard_alone(served_app: ServedApp, open_tab: Tab) -> None:
-    """From the address bar to the status page with Tab and Enter."""
     code, page = served_app.app.issue(), open_tab()
     page.goto("/invite")
     for _ in range(12):
@@ -96,7 +93,6 @@ def test_by_keyboard_alone(served_app: ServedApp, open_tab: Tab) -> None:
 
 
 def test_code_is_grouped_and_checked_as_one_types(served_app: ServedApp, open_tab: Tab) -> None:
-    """Also behind a prefix, also in the middle of it; a slip is noticed before the button is pressed."""
     code, page = served_app.app.issue(), open_tab()
     page.goto("/invite")
     page.fill("#code", code.replace("-", "")[:-1])
@@ -129,7 +125,6 @@ def test_whole_code_is_seen_on_the_narrowest_phone(served_app: ServedApp, open_t
     "typed", ["WRONG-CODE", "promo 2024", "AB12CD34", "T6Z7-Z16G-K5WA-XPK1-1EX4", "vip-vip-vip-vip-vip-vip"]
 )
 def test_code_that_is_not_native_stays_as_it_is_typed(open_tab: Tab, typed: str) -> None:
-    """Letter by letter, and a hyphen that was typed is deleted by one backspace."""
     page = open_tab()
     page.goto("/invite")
     page.locator("#code").press_sequentially(typed)
@@ -173,7 +168,6 @@ def test_signs_of_full_width_are_plain_ones(served_app: ServedApp, open_tab: Tab
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
 def test_mistyped_domain_is_asked_about_once(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
-    """One click takes the suggestion; the code that was pasted with its message stays."""
     code, page = served_app.app.issue(), open_tab(width=390, java_script_enabled=scripted)
     page.goto("/invite")
     page.fill("#email", "li.wei@gmial.com")
@@ -191,7 +185,6 @@ def test_mistyped_domain_is_asked_about_once(served_app: ServedApp, open_tab: Ta
 
 
 def test_chosen_address_stays_when_the_code_is_refused(served_app: ServedApp, open_tab: Tab) -> None:
-    """The question is gone, and the next press sends the address that the field shows."""
     code, page = served_app.app.issue(), open_tab()
     page.goto("/invite")
     page.fill("#email", "li.wei@163.con")
@@ -211,7 +204,6 @@ def test_chosen_address_stays_when_the_code_is_refused(served_app: ServedApp, op
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
 def test_change_of_language_keeps_the_entries(open_tab: Tab, scripted: bool) -> None:
-    """And is remembered by the next page."""
     page = open_tab("zh", java_script_enabled=scripted)
     page.goto("/invite")
     page.fill("#email", EMAIL)
@@ -265,7 +257,6 @@ def test_lines_of_a_pasted_message_do_not_become_one_word(open_tab: Tab) -> None
 def test_reload_after_a_refusal_keeps_the_entries_until_a_code_is_redeemed(
     served_app: ServedApp, open_tab: Tab
 ) -> None:
-    """Not in the address of the page, and not for a tab that opens later."""
     code, page = served_app.app.issue(), open_tab()
     page.goto(f"/invite?code={code}")
     page.fill("#email", EMAIL)
@@ -291,7 +282,6 @@ def test_reload_after_a_refusal_keeps_the_entries_until_a_code_is_redeemed(
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
 def test_try_again_keeps_the_entries(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
-    """After the mail server refused the address, its form has the address and the code."""
     code, page = served_app.app.issue(), open_tab(java_script_enabled=scripted)
     reservation_id = served_app.redeem(page, code, EMAIL)
     served_app.app.attempt(reservation_id, NO_SUCH)
@@ -314,14 +304,12 @@ ZONES: Final = {
 
 
 def _offset(at: datetime) -> str:
-    """The offset of a time as the pages write it."""
     text = f"{at:%z}"
     return f"{text[:3]}:{text[3:]}"
 
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_times_of_a_redemption_are_in_the_zone_of_the_reader(served_app: ServedApp, open_tab: Tab, zone: str) -> None:
-    """The zone is named, in summer and in winter time, and the time in UTC is shown on hover."""
     code = served_app.app.issue(make_template(max_uses=1, validity_days=182))
     page = open_tab(timezone_id=zone)
     reservation_id = served_app.redeem(page, code, EMAIL)
@@ -370,7 +358,6 @@ def test_without_the_stream_the_page_asks(served_app: ServedApp, open_tab: Tab) 
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
 def test_mistyped_address_is_corrected_by_its_owner(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
-    """With the code again; the use moves, the old email's link is dead, and it goes to the new address."""
     code, page = served_app.app.issue(make_template(max_uses=2)), open_tab(java_script_enabled=scripted)
     old = served_app.redeem(page, code, "li.wei@exmaple.com")
     served_app.app.attempt(old)

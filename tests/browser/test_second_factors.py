@@ -51,7 +51,6 @@ def plug_in(page: Page, options: dict[str, Any]) -> Callable[[], list[dict[str, 
 
 
 def sign_in(page: Page, email: str) -> None:
-    """Enter the password."""
     page.goto("/support/sign-in")
     page.fill("#email", email)
     page.fill("#password", PASSWORD)
@@ -77,7 +76,6 @@ def enroll(page: Page, served_app: ServedApp, name: str, options: dict[str, Any]
 
 
 def test_passkey_signs_in_without_a_password_by_keyboard_on_a_phone(open_tab: Tab, served_app: ServedApp) -> None:
-    """The button is a stop of the keyboard, and the session begins."""
     page = open_tab(**PHONE)
     email = enroll(page, served_app, "li.wei", PLATFORM)
     button = page.get_by_role("button", name="Sign in with a passkey")
@@ -90,7 +88,6 @@ def test_passkey_signs_in_without_a_password_by_keyboard_on_a_phone(open_tab: Ta
 
 
 def test_security_key_that_is_only_touched_needs_the_password(open_tab: Tab, served_app: ServedApp) -> None:
-    """Directly the browser finds no passkey and the page says so; as the second step it signs in."""
     page = open_tab()
     email = enroll(page, served_app, "mei", TOUCHED)
 
@@ -105,7 +102,6 @@ def test_security_key_that_is_only_touched_needs_the_password(open_tab: Tab, ser
 
 @pytest.mark.parametrize("field", ["#code", "#recovery"])
 def test_tab_stores_no_code(open_tab: Tab, served_app: ServedApp, field: str) -> None:
-    """Neither one that is sent nor one that is left, although other forms are filled in again."""
     page = open_tab()
     email = f"{field.strip('#')}@staff.example.com"
     add_staff(served_app.app, email, "support", PASSWORD)
@@ -134,7 +130,6 @@ def test_tab_stores_no_code(open_tab: Tab, served_app: ServedApp, field: str) ->
 
 
 def test_device_has_one_passkey_of_an_account(open_tab: Tab, served_app: ServedApp) -> None:
-    """The authenticator refuses a second one, and the page says why."""
     page = open_tab()
     email = "second@staff.example.com"
     add_staff(served_app.app, email, "support", PASSWORD)
@@ -156,7 +151,6 @@ def test_device_has_one_passkey_of_an_account(open_tab: Tab, served_app: ServedA
 def test_app_and_recovery_code_work_without_javascript_on_a_phone(
     open_tab: Tab, served_app: ServedApp, language: str
 ) -> None:
-    """From the secret to the second step; no form for a passkey is shown, and each page is whole and accessible."""
     email = f"no.script.{language}@staff.example.com"
     add_staff(served_app.app, email, "support", PASSWORD)
     page = open_tab(language, java_script_enabled=False, **PHONE)
@@ -187,7 +181,6 @@ def test_app_and_recovery_code_work_without_javascript_on_a_phone(
 def test_pages_of_second_factors_are_accessible_on_a_phone(
     open_tab: Tab, served_app: ServedApp, language: str, scheme: str
 ) -> None:
-    """WCAG 2.2 AA by axe, nothing cut off, no sideways scrolling: the lists, the secret, the codes, the second step."""
     email = f"axe.{language}.{scheme}@staff.example.com"
     add_staff(served_app.app, email, "support", PASSWORD)
     page = open_tab(language, color_scheme=scheme, **PHONE)

@@ -21,7 +21,6 @@ GREYLISTED = Rejected(server="mx1:25", reason="temporary", final=False, reply_co
 
 
 def test_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_tab: Tab) -> None:
-    """By the last four; the story, the preview, the double click, and the balance that moves."""
     code = served_app.app.issue(make_template(max_uses=3))
     reservation_id = served_app.reserve(code, "li.wei@exmaple.com")
     served_app.app.attempt(reservation_id)
@@ -45,7 +44,6 @@ def test_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_tab:
 
 
 def test_mistyped_address_is_corrected_from_the_words_of_the_customer(served_app: ServedApp, open_tab: Tab) -> None:
-    """By keyboard: the last four, a hit as one types, the story, the right address, what it will do, the reason."""
     code = served_app.app.issue()
     wrong = served_app.reserve(code, "mei@exmaple.com")
     served_app.app.attempt(wrong)
@@ -75,7 +73,6 @@ def test_mistyped_address_is_corrected_from_the_words_of_the_customer(served_app
 
 
 def test_address_is_masked_until_there_is_a_reason(served_app: ServedApp, open_tab: Tab) -> None:
-    """The address is shown to the one who asked; others still see the mask, and the audit log has an entry."""
     reservation_id = served_app.reserve(served_app.app.issue(), "zhao.min@example.com")
     staff_page, other = open_tab(staff="support"), open_tab(staff="admin")
     page = f"/support/reservations/{reservation_id}"
@@ -94,7 +91,6 @@ def test_address_is_masked_until_there_is_a_reason(served_app: ServedApp, open_t
 
 
 def test_note_and_a_pause_stand_in_the_history(served_app: ServedApp, open_tab: Tab) -> None:
-    """On a phone: the note is opened, written and there; the pause is shown beforehand."""
     code = served_app.app.issue()
     staff_page = open_tab(staff="support", width=360)
     served_app.search(staff_page, code)
@@ -114,7 +110,6 @@ def test_note_and_a_pause_stand_in_the_history(served_app: ServedApp, open_tab: 
 
 
 def test_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab: Tab) -> None:
-    """The window, what it hurt, the reason; the steps continue automatically until all is refunded."""
     code = served_app.app.issue(make_template(max_uses=None, bound=False))
     for number in range(2):
         served_app.app.attempt(served_app.reserve(code, f"p{number}@example.com"))
@@ -131,7 +126,6 @@ def test_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab: Ta
 
 
 def test_new_events_appear_and_the_slider_goes_back(served_app: ServedApp, open_tab: Tab) -> None:
-    """Without a reload; what was opened stays open, and the moment looked at is in the address."""
     code = served_app.app.issue(make_template(max_uses=9, bound=False))
     served_app.reserve(code, "a@example.com")
     staff_page = open_tab(staff="viewer")
@@ -154,7 +148,6 @@ def test_new_events_appear_and_the_slider_goes_back(served_app: ServedApp, open_
 def test_open_history_follows_new_events_and_costs_nothing_in_the_background(
     served_app: ServedApp, open_tab: Tab
 ) -> None:
-    """Lines, balance, chart and announcement move without a request but the stream; a hidden tab closes it."""
     code = served_app.app.issue(make_template(max_uses=9, bound=False))
     staff_page = open_tab(staff="support")
     with staff_page.expect_request("**/stream?*"), staff_page.expect_request("**/proofs?*"):
@@ -189,7 +182,6 @@ def test_open_history_follows_new_events_and_costs_nothing_in_the_background(
 
 
 def test_open_history_says_that_its_session_ended(served_app: ServedApp, open_tab: Tab) -> None:
-    """Its stream is closed and not opened again."""
     add_staff(served_app.app, "leaver@staff.example.com", "viewer", PASSWORD)
     staff_page = open_tab()
     served_app.sign_in(staff_page, "leaver")
@@ -206,7 +198,6 @@ def test_open_history_says_that_its_session_ended(served_app: ServedApp, open_ta
 
 
 def test_history_shows_new_events_by_reloading_without_script(served_app: ServedApp, open_tab: Tab) -> None:
-    """As every page does."""
     code = served_app.app.issue(make_template(max_uses=9, bound=False))
     staff_page = open_tab(staff="viewer", java_script_enabled=False)
     staff_page.goto(f"/support/codes/{code_id_of(served_app.app, code)}")
@@ -248,7 +239,6 @@ def test_times_in_sentences_are_shown_in_the_time_zone_of_the_reader(served_app:
 
 
 def test_first_field_of_an_action_has_the_focus_unless_a_notice_has_it(served_app: ServedApp, open_tab: Tab) -> None:
-    """The reason of a refund and of an unmasked address, and the new address of a correction."""
     reservation_id = served_app.reserve(served_app.app.issue(), "focus@example.com")
     page, path = open_tab(staff="support"), f"/support/reservations/{reservation_id}"
     focused = "document.activeElement.id"
@@ -271,7 +261,6 @@ def test_first_field_of_an_action_has_the_focus_unless_a_notice_has_it(served_ap
 
 
 def test_viewer_sees_no_action(served_app: ServedApp, open_tab: Tab) -> None:
-    """Nothing to press, and the address of an act is refused."""
     reservation_id = served_app.reserve(served_app.app.issue(), "a@example.com")
     staff_page = open_tab("zh", staff="viewer", java_script_enabled=False)
 
@@ -327,7 +316,6 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
 
 
 def test_chart_of_a_balance_follows_the_slider_and_leads_to_events(served_app: ServedApp, open_tab: Tab) -> None:
-    """The cursor moves with the slider before and after the page of that time; a step is a link; new events move it."""
     code = served_app.app.issue(make_template(max_uses=3, bound=False))
     served_app.app.attempt(served_app.reserve(code, "first@example.com"))
     staff_page = open_tab(staff="viewer")
@@ -362,7 +350,6 @@ def test_chart_of_a_balance_follows_the_slider_and_leads_to_events(served_app: S
 def test_waterfall_of_a_redemption_leads_to_its_events(
     served_app: ServedApp, open_tab: Tab, language: str, width: int
 ) -> None:
-    """Without a script: bars in order, two colors, a retry, true scale, and links by keyboard."""
     code = served_app.app.issue(make_template(max_uses=3, bound=False))
     reservation_id = served_app.reserve(code, "fall@example.com")
     served_app.app.attempt(reservation_id, GREYLISTED, ms_ago=(90, 60, 20, 50))
@@ -398,7 +385,6 @@ def test_waterfall_of_a_redemption_leads_to_its_events(
 def test_graph_of_causes_leads_across_reservations(
     served_app: ServedApp, open_tab: Tab, language: str, scheme: str, width: int
 ) -> None:
-    """Without a script, by keyboard: from the first reservation to the corrected one; a branch leaves the line."""
     code = served_app.app.issue(make_template(max_uses=5, bound=False))
     wrong = served_app.reserve(code, "zhao@exmaple.com")
     served_app.app.attempt(wrong)
@@ -426,7 +412,6 @@ def test_graph_of_causes_leads_across_reservations(
 
 @pytest.mark.parametrize("js", [True, False])
 def test_back_shows_the_results_of_a_search(served_app: ServedApp, open_tab: Tab, js: bool) -> None:
-    """Without a question of the browser, and with nothing that was typed in any address."""
     app = served_app.app
     for name in ("back.one", "back.two"):
         served_app.reserve(app.issue(), f"{name}@back.example")
@@ -445,7 +430,6 @@ def test_back_shows_the_results_of_a_search(served_app: ServedApp, open_tab: Tab
 
 
 def test_id_of_a_reservation_is_copied_by_a_button(served_app: ServedApp, open_tab: Tab) -> None:
-    """The button says so afterwards; a print has none."""
     reservation_id = served_app.reserve(served_app.app.issue(), "copy@copy.example")
     tab = open_tab(staff="viewer", permissions=["clipboard-read", "clipboard-write"])
     tab.goto(f"/support/reservations/{reservation_id}")

@@ -115,7 +115,6 @@ READ: Final = """() => {
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppClient]:
-    """The application with a mailbox that holds one email."""
     mail, folder = EmailMessage(), tmp_path_factory.mktemp("mail") / "mailbox"
     mail["From"], mail["To"], mail["Subject"] = "ledger@example.com", "li.wei@example.com", "Invitation"
     mail["Date"] = "Wed, 25 Nov 2026 14:02:12 +0000"
@@ -140,7 +139,6 @@ class World:
     parts: dict[str, str]
 
     def addresses(self) -> Iterator[str]:
-        """Every page that a GET route shows."""
         for path in (route[4:] for route in MATRIX if route.startswith("GET ") and not is_api(route[4:])):
             if path not in NO_PAGES:
                 own = {name: self.parts[f"{name} of {room}"] for room, name in SPECIAL if f"/{room}/" in path}
@@ -168,7 +166,6 @@ SPECIAL: Final = (
 
 @pytest.fixture
 def world(served_app: ServedApp, open_tab: Tab) -> World:
-    """A ledger in which no list is empty."""
     app = served_app.app
     key, now = app.key("admin"), app.services.now()
 
@@ -247,7 +244,6 @@ def join_waiting_list(served_app: ServedApp) -> str:
 
 
 def shown_in(zone: str, at: str, form: str | None) -> str:
-    """A time as a reader in a time zone reads it."""
     return f"{datetime.fromisoformat(at).astimezone(ZoneInfo(zone)):{FORMS[form]}}"
 
 
@@ -273,7 +269,6 @@ def find_lies(seen: dict[str, Any], zone: str, world: World) -> Iterator[str]:
 
 @pytest.mark.timeout(240)  # all pages, three times
 def test_every_time_on_every_page_agrees_with_its_label(world: World, open_tab: Tab) -> None:
-    """For readers in three time zones, with the fields that they fill in."""
     lies, numbers = {}, {"times": 0, "fields": 0}
     addresses = list(world.addresses())
     for zone, language in ZONES.items():
@@ -304,7 +299,6 @@ TYPED: Final = {
 
 @pytest.mark.parametrize("zone", TYPED)
 def test_time_is_typed_in_the_zone_that_its_label_names(open_tab: Tab, zone: str) -> None:
-    """The page of the campaign shows the same time, and its form has what was typed."""
     page = open_tab(staff="admin", timezone_id=zone)
 
     fill_campaign(page, f"In {zone}", ends_at="2031-01-31T22:30")
@@ -318,7 +312,6 @@ def test_time_is_typed_in_the_zone_that_its_label_names(open_tab: Tab, zone: str
 
 
 def test_time_is_typed_in_utc_without_javascript(open_tab: Tab) -> None:
-    """The label says so."""
     page = open_tab(staff="admin", timezone_id="Asia/Shanghai", java_script_enabled=False)
 
     fill_campaign(page, "Plain", ends_at="2031-01-31T22:30")
@@ -385,7 +378,6 @@ def test_time_that_comes_twice_stays_when_another_field_is_changed(
 
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York"])
 def test_days_of_a_filter_are_days_of_the_reader(open_tab: Tab, zone: str) -> None:
-    """The URL has their bounds in UTC, and the form the same days again."""
     page = open_tab(staff="admin", timezone_id=zone)
     page.goto("/admin/codes")
     page.fill("#since", "2026-03-08")

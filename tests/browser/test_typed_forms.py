@@ -44,7 +44,6 @@ def test_going_back_to_a_refused_form_and_loading_it_again_ask_nothing(open_tab:
 
 
 def test_accepted_form_is_not_filled_in_again(open_tab: Tab) -> None:
-    """The corrected form creates the campaign, and the next one begins empty."""
     page = open_tab(staff="admin")
     type_impossible_campaign(page)
     page.click(CREATE)
@@ -57,7 +56,6 @@ def test_accepted_form_is_not_filled_in_again(open_tab: Tab) -> None:
 
 
 def test_form_of_an_ended_session_is_filled_in_after_the_sign_in(open_tab: Tab) -> None:
-    """The sign-in says so, and leads back to the form. It has no password and no token of the former session."""
     page = open_tab(staff="admin")
     page.goto("/admin/campaigns")
     page.fill("#name", "Late")
@@ -76,7 +74,6 @@ def test_form_of_an_ended_session_is_filled_in_after_the_sign_in(open_tab: Tab) 
 
 
 def test_form_of_an_ended_session_comes_back_without_javascript(open_tab: Tab) -> None:
-    """The page that carries it leads to the sign-in in another tab, and then shows the form, its button not pressed."""
     open_tab(staff="admin").close()
     page = open_tab(staff="admin", java_script_enabled=False)
     type_impossible_campaign(page)
@@ -99,7 +96,6 @@ def test_form_of_an_ended_session_comes_back_without_javascript(open_tab: Tab) -
 
 
 def test_other_forms_of_a_page_keep_what_was_typed_when_one_is_saved(open_tab: Tab) -> None:
-    """The page of a group has a form for its texts, one for its channel and one for its look."""
     page = open_tab(staff="admin")
     page.goto("/admin/groups/one?name=Gold")
     page.fill("#subject_en", "Hello")
@@ -110,7 +106,6 @@ def test_other_forms_of_a_page_keep_what_was_typed_when_one_is_saved(open_tab: T
 
 
 def test_link_to_a_form_leads_to_an_empty_one(open_tab: Tab) -> None:
-    """A link to the page is not the way back to what was refused."""
     page = open_tab(staff="admin")
     type_impossible_campaign(page)
     page.click(CREATE)
@@ -131,13 +126,11 @@ def test_another_language_keeps_what_was_typed(open_tab: Tab) -> None:
 
 
 def let_proofs_expire(app: AppClient) -> None:
-    """Make the proof of each session older than it may be."""
     with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE staff_sessions SET proved_at = proved_at - interval '301 s'")
 
 
 def test_form_that_needs_a_proof_is_sent_with_the_password(open_tab: Tab, app: AppClient) -> None:
-    """By keyboard: a wrong password keeps the form, the right one sends it, and it is not filled in again."""
     page = open_tab(staff="admin")
     page.goto("/admin/staff")
     page.fill("#email", "colleague@staff.example.com")
@@ -170,7 +163,6 @@ def test_form_that_was_not_proved_is_filled_in_again_where_it_was(open_tab: Tab,
 
 
 def test_going_back_to_a_form_that_was_left_and_loading_it_again_fill_it_in(open_tab: Tab) -> None:
-    """By a link or a key; a link to the form leads to an empty one."""
     page = open_tab(staff="admin")
     type_impossible_campaign(page)
     page.reload()
@@ -190,7 +182,6 @@ def test_going_back_to_a_form_that_was_left_and_loading_it_again_fill_it_in(open
 
 
 def test_another_language_shows_a_refused_form_as_it_was_sent(open_tab: Tab) -> None:
-    """No field was touched since."""
     page = open_tab(staff="admin")
     type_impossible_campaign(page)
     page.click(CREATE)

@@ -72,7 +72,6 @@ def main_pages(served_app: ServedApp) -> list[str]:
 def test_main_pages_never_scroll_sideways(
     open_tab: Tab, main_pages: list[str], language: str, width: int, scale: int
 ) -> None:
-    """A screen of 1,280 pixels at 200 % has 640, and one at 400 % has 320. Opened parts fit, too."""
     open_tab(staff="admin").close()
     page = open_tab(language, staff="admin", width=width, device_scale_factor=scale)
     faults: list[str] = []
@@ -86,7 +85,6 @@ def test_main_pages_never_scroll_sideways(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_focus_and_states_are_seen_in_forced_colors(open_tab: Tab, main_pages: list[str], scheme: str) -> None:
-    """No background, shadow or own color is left there: outlines and words remain."""
     open_tab(staff="admin").close()
     page = open_tab(staff="admin", forced_colors="active", color_scheme=scheme)
     faults: dict[str, list[str]] = {}
@@ -106,7 +104,6 @@ def test_focus_and_states_are_seen_in_forced_colors(open_tab: Tab, main_pages: l
 
 
 def test_used_up_code_without_an_invitation_is_explained_in_four_clicks(served_app: ServedApp, open_tab: Tab) -> None:
-    """From the search page to the new email: search, who has the use, what can be done, and the confirmation."""
     app = served_app.app
     code = app.issue(make_template(max_uses=1, bound=False))
     reservation_id = served_app.reserve(code, "lost@example.com")

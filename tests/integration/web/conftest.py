@@ -25,5 +25,4 @@ def sign_in(app: AppClient) -> Callable[..., StaffBrowser]:
 
 @pytest.fixture
 def inbox(monkeypatch: pytest.MonkeyPatch) -> StaffInbox:
-    """What the application sends to staff."""
     return read_emails_of_staff(monkeypatch)

@@ -9,5 +9,4 @@ from tests.support.clients.staff_browser import StaffBrowser
 
 @pytest.fixture
 def admin(sign_in: Callable[..., StaffBrowser]) -> StaffBrowser:
-    """An admin's browser."""
     return sign_in("admin")

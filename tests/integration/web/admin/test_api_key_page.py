@@ -15,7 +15,6 @@ ROLE = {"name": "shop", "role": "viewer"}
 
 
 def create(admin: StaffBrowser, **form: str) -> AppResponse:
-    """Send the form of a new key."""
     return admin.submit("/admin/keys", **{**ROLE, "nonce": uuid4().hex, **form})
 
 
@@ -28,25 +27,21 @@ def make(admin: StaffBrowser, **form: str) -> UUID:
 
 
 def replace(admin: StaffBrowser, key_id: UUID, nonce: str, **form: str) -> AppResponse:
-    """Send the form of a replacement."""
     path = f"/admin/keys/{key_id}/replace"
     return admin.submit(path, **{"ends": "90", "overlap_hours": "24", "nonce": nonce, **form})
 
 
 def find(app: AppClient, key_id: UUID) -> ApiKeyRow:
-    """The key as it is stored."""
     key = ApiKeyRepository(app.services.storage).find(key_id)
     assert key is not None
     return key
 
 
 def status(app: AppClient, secret: str) -> int:
-    """What the API answers to a key."""
     return int(app.client.get("/api/v1/codes", headers={"authorization": f"Bearer {secret}"}).status_code)
 
 
 def age(app: AppClient, key_id: UUID, days: int) -> None:
-    """Let a key be created so long ago."""
     with app.services.storage.datastore.get_connection() as conn:
         conn.execute(
             "UPDATE api_keys SET created_at = created_at - %s WHERE key_id = %s", (timedelta(days=days), key_id)
@@ -83,7 +78,6 @@ def test_form_without_an_end_or_with_malformed_networks_is_an_error(
     [({"ends": "365"}, 365), ({"ends": "never"}, None), ({"key_ends_at": "2999-01-01T00:00"}, 0), ({"ends": "30"}, 30)],
 )
 def test_key_ends_as_chosen(app: AppClient, admin: StaffBrowser, form: dict[str, str], days: int | None) -> None:
-    """A typed time is a choice, too."""
     key = find(app, make(admin, **{"ends": "", **form}))
 
     if days:
@@ -94,7 +88,6 @@ def test_key_ends_as_chosen(app: AppClient, admin: StaffBrowser, form: dict[str,
 
 
 def test_pages_say_what_a_key_opens_when_it_ends_and_when_it_was_used(app: AppClient, admin: StaffBrowser) -> None:
-    """In words; a key that was never used, is unused for 90 days, or ends soon is marked."""
     key_id = make(admin, role="scoped", scope="redeem:batch", ends="30", networks="203.0.113.0/24")
     listed, shown = admin.get("/admin/keys").text, admin.get(f"/admin/keys/{key_id}").text
     age(app, key_id, 89)
@@ -114,7 +107,6 @@ def test_pages_say_what_a_key_opens_when_it_ends_and_when_it_was_used(app: AppCl
 
 
 def test_replaced_key_works_until_the_overlap_ends(app: AppClient, admin: StaffBrowser) -> None:
-    """The new one has its name, rights and networks; both are shown with their last use, and each names the other."""
     first_nonce, nonce = uuid4().hex, uuid4().hex
     old = secret_of(create(admin, nonce=first_nonce, ends="never", networks="0.0.0.0/0 ::/0").text)
     key_id = UUID(first_nonce)
@@ -139,7 +131,6 @@ def test_replaced_key_works_until_the_overlap_ends(app: AppClient, admin: StaffB
 
 
 def test_replacement_keeps_scopes_networks_and_an_earlier_end(app: AppClient, admin: StaffBrowser) -> None:
-    """A key that ends before the overlap does ends as before."""
     key_id, nonce = make(admin, role="scoped", scope="redeem", ends="30", networks="203.0.113.0/24"), uuid4().hex
     before = find(app, key_id)
     assert replace(admin, key_id, nonce, overlap_hours="720", ends="never").status_code == 200
@@ -154,7 +145,6 @@ def test_replacement_keeps_scopes_networks_and_an_earlier_end(app: AppClient, ad
 
 
 def test_replacement_that_is_sent_twice_creates_one_key(app: AppClient, admin: StaffBrowser) -> None:
-    """The same form shows no second secret; another form is refused, and leads to the new key."""
     key_id, nonce = make(admin), uuid4().hex
     first, again, other = (replace(admin, key_id, each) for each in (nonce, nonce, uuid4().hex))
 
@@ -186,7 +176,6 @@ def test_key_that_has_ended_is_not_replaced(app: AppClient, admin: StaffBrowser,
     "form", [{"ends": ""}, {"overlap_hours": ""}, {"overlap_hours": "721"}, {"overlap_hours": "0"}]
 )
 def test_replacement_needs_an_end_and_an_overlap(app: AppClient, admin: StaffBrowser, form: dict[str, str]) -> None:
-    """Nothing is chosen in advance for the new key either."""
     key_id = make(admin)
 
     assert replace(admin, key_id, uuid4().hex, **form).status_code == 422
@@ -197,7 +186,6 @@ def test_replacement_needs_an_end_and_an_overlap(app: AppClient, admin: StaffBro
 def test_revocation_and_new_networks_are_confirmed_and_a_second_revocation_is_refused(
     admin: StaffBrowser,
 ) -> None:
-    """The form of a key that was revoked is not shown again; sent again from an old page, it changes nothing."""
     key_id = make(admin, role="scoped", scope="redeem")
     path = f"/admin/keys/{key_id}"
     saved = admin.submit(f"{path}/networks", path, networks="198.51.100.0/24", reason="moved")
@@ -221,7 +209,6 @@ def test_revocation_and_new_networks_are_confirmed_and_a_second_revocation_is_re
 
 
 def test_networks_are_changed_with_a_reason(app: AppClient, admin: StaffBrowser) -> None:
-    """The audit log has the old and the new ones; a malformed network changes nothing."""
     key_id = make(admin, networks="203.0.113.0/24")
     path = f"/admin/keys/{key_id}/networks"
     filled = admin.get(path).text

@@ -9,7 +9,6 @@ from tests.support.clients.staff_browser import StaffBrowser
 
 
 def status(app: AppClient, secret: str, path: str = "/api/v1/codes") -> int:
-    """What the API answers to this key."""
     return int(app.client.get(path, headers={"authorization": f"Bearer {secret}"}).status_code)
 
 
@@ -26,7 +25,6 @@ def test_scopes_next_to_another_role_are_an_error(app: AppClient, admin: StaffBr
 
 
 def test_key_has_the_rights_of_its_role_until_it_is_revoked(app: AppClient, admin: StaffBrowser) -> None:
-    """Its secret is on one page only, and pressing twice makes one key."""
     form = {"name": "shop & co", "role": "viewer", "ends": "never", "nonce": uuid4().hex}
     key_page, again = admin.submit("/admin/keys", **form), admin.submit("/admin/keys", **form)
     secret, key_id = secret_of(key_page.text), str(form["nonce"])
@@ -46,7 +44,6 @@ def test_key_has_the_rights_of_its_role_until_it_is_revoked(app: AppClient, admi
 
 
 def test_audit_names_the_key_that_did_it(app: AppClient, admin: StaffBrowser) -> None:
-    """By the name that it was given, as text; an operator at the command line is none."""
     form = {"name": "<shop> & co", "role": "admin", "ends": "never", "nonce": uuid4().hex}
     secret = secret_of(admin.submit("/admin/keys", **form).text)
     body = {"email": "nobody@example.com", "reason": "asked by letter"}
@@ -57,7 +54,6 @@ def test_audit_names_the_key_that_did_it(app: AppClient, admin: StaffBrowser) ->
 
 
 def test_key_is_over_after_its_days(app: AppClient, admin: StaffBrowser) -> None:
-    """And the list says so."""
     form = {"name": "short", "role": "admin", "ends": "30", "nonce": uuid4().hex}
     secret = secret_of(admin.submit("/admin/keys", **form).text)
     before = status(app, secret)
@@ -77,7 +73,6 @@ def test_key_needs_a_name(app: AppClient, admin: StaffBrowser) -> None:
 
 
 def test_api_keys_of_one_name_have_different_labels(admin: StaffBrowser) -> None:
-    """In the list, in the audit log, and on the page of each."""
     for _ in range(2):
         admin.submit("/admin/keys", name="twin", role="viewer", ends="never", nonce=uuid4().hex)
     pages = [read_page(admin.get(path).text) for path in ("/admin/keys", "/support/audit")]

@@ -25,7 +25,6 @@ from tests.support.waiting import WAIT_S_MAX
 
 
 def test_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser) -> None:
-    """With its prefix, terms and note; pressed twice it is one batch, and the log says which codes belong together."""
     nonce, count = uuid4().hex, SLICE + 10
     terms = {
         "count": str(count),
@@ -55,7 +54,6 @@ def test_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser) 
 
 
 def test_code_with_a_prefix_is_redeemed_in_any_spelling(app: AppClient, admin: StaffBrowser) -> None:
-    """Also with characters that look alike, which the check character tells apart."""
     batch = ended(app, ask_for(admin, prefix="VIP", bound="no", max_uses="3"))
     text = app.services.reader.find_code_text(batch.derive_code_ids(0, 1)[0][1])
     assert text is not None
@@ -81,7 +79,6 @@ def test_others_see_only_the_ends(app: AppClient, admin: StaffBrowser, sign_in: 
 
 
 def test_form_names_each_invalid_field(app: AppClient, admin: StaffBrowser) -> None:
-    """Nothing is issued, and what was typed is still there."""
     answer = admin.submit(
         "/admin/batches",
         "/admin",
@@ -130,7 +127,6 @@ class Failing(BatchRepository):
     notes = 0
 
     def save_progress(self, *args: object, **named: object) -> bool:
-        """Fail the second time."""
         self.notes += 1
         if self.notes == 2:
             raise StorageUnavailableError("gone")
@@ -166,7 +162,6 @@ class WithoutGrant(BatchRepository):
     refusals = 0
 
     def claim(self, *args: object, **named: object) -> Batch | None:
-        """Fail the first time."""
         self.refusals += 1
         if self.refusals == 1:
             raise InsufficientPrivilege("permission denied for table batches")
@@ -194,7 +189,6 @@ def test_batches_are_issued_after_a_defect(app: AppClient, caplog: pytest.LogCap
 
 
 def test_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> None:
-    """What is issued stays; its page says so."""
     batch_id, batches = uuid4(), BatchRepository(app.services.storage)
     now = app.services.now()
     batches.insert(new_batch(batch_id, 10), now)
@@ -219,7 +213,6 @@ def test_batch_that_a_rule_refuses_is_stopped(app: AppClient, admin: StaffBrowse
 
 
 def new_batch(batch_id: UUID, count: int) -> NewBatch:
-    """A plain batch that an admin requested."""
     return NewBatch(
         batch_id=batch_id,
         kind="issue",
@@ -232,7 +225,6 @@ def new_batch(batch_id: UUID, count: int) -> NewBatch:
 
 
 def test_numbers_of_terms_and_headings_are_in_the_singular_for_one(app: AppClient, admin: StaffBrowser) -> None:
-    """One code with one day of access, and more of both."""
     one, more = (
         read_page(admin.get(f"/admin/batches/{ended(app, ask_for(admin, **form)).batch_id}").text)
         for form in ({"count": "1", "validity_days": "1"}, {"count": "2", "validity_days": "2"})
@@ -246,7 +238,6 @@ def test_numbers_of_terms_and_headings_are_in_the_singular_for_one(app: AppClien
 
 
 def test_page_names_the_days_of_the_campaign_as_the_end_of_its_codes(app: AppClient, admin: StaffBrowser) -> None:
-    """Only of codes that have no own end."""
     campaign = create(admin, valid_for_days="7").rpartition("/")[2]
     without, own = (
         read_page(admin.get(f"/admin/batches/{ended(app, ask_for(admin, campaign=campaign, **form)).batch_id}").text)

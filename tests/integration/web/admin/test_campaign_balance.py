@@ -23,21 +23,18 @@ from tests.support.clients.staff_browser import StaffBrowser, heading
 
 
 def funnel(browser: StaffBrowser, path: str) -> dict[str, list[str]]:
-    """Codes and redemptions by step."""
     table = read_page(browser.get(path).text).find("table", class_="bars")
     rows: list[Element] = table.find("tbody").find_all("tr")
     return {row.find("th").text: row.texts("td", class_="number") for row in rows}
 
 
 def accept(app: AppClient, reservation_id: str) -> None:
-    """Accept an invitation that was sent."""
     context = CommandContext(now=app.services.now(), actor="person")
     command = AcceptInvite(context=context, reservation_id=UUID(reservation_id), delivery=1, case_id=uuid4())
     app.services.storage.ledger.execute([command])
 
 
 def cancel(browser: StaffBrowser, reservation_id: str) -> None:
-    """Refund a use before its invitation is sent."""
     path = f"/support/reservations/{reservation_id}/acts/cancel"
     assert browser.submit(path, path, note="double order").status_code == 303
 
@@ -79,7 +76,6 @@ REPORTS: list[tuple[int, ReportKind, MailKind]] = [
 
 
 def test_funnel_counts_reports_about_invitations(app: AppClient, admin: StaffBrowser) -> None:
-    """Of three that were sent, two were delayed, one bounced, one recipient complained; further emails do not count."""
     path = create(admin, max_uses="9")
     ids = [app.redeem(code, "li@example.com").json()["reservation_id"] for code in issue(app, admin, path, 3)]
     for reservation_id in ids:
@@ -93,7 +89,6 @@ def test_funnel_counts_reports_about_invitations(app: AppClient, admin: StaffBro
 
 
 def report(app: AppClient, reservation_id: str, kind: ReportKind, mail: MailKind) -> None:
-    """A mail server reports an email."""
     services = app.services
     secret = services.settings.secret_key.get_secret_value().encode()
     token = mail_token(secret, MailRef(mail, UUID(reservation_id), 1), services.now())
@@ -104,7 +99,6 @@ def report(app: AppClient, reservation_id: str, kind: ReportKind, mail: MailKind
 
 
 def test_funnel_counts_codes_that_were_handed_out(app: AppClient, admin: StaffBrowser) -> None:
-    """Of three recipients two have their code; a campaign without hand-outs has no such step."""
     path = create_hand_out(admin)
     upload(admin, path, b"email\na@example.com\nb@example.com\nc@example.com\n")
     send(app, UUID(path.rpartition("/")[2]), 2)
@@ -117,7 +111,6 @@ def test_funnel_counts_codes_that_were_handed_out(app: AppClient, admin: StaffBr
 
 
 def test_chart_shows_uses_terms_and_pause_as_steps_and_as_a_table(app: AppClient, admin: StaffBrowser) -> None:
-    """Each step leads to its event on the page; the numbers are those of the campaign after it."""
     path = create(admin, max_uses="3")
     (code,) = issue(app, admin, path, 1)
     (second,) = issue(app, admin, path, 1)
@@ -142,7 +135,6 @@ def test_chart_shows_uses_terms_and_pause_as_steps_and_as_a_table(app: AppClient
 
 
 def test_chart_says_how_often_the_balance_changed_since_the_beginning(app: AppClient, admin: StaffBrowser) -> None:
-    """In the singular too, of changes and of uses. Before the first use there is nothing to draw."""
     path = create(admin, max_uses="3")
     said = []
     for code in issue(app, admin, path, 3):
@@ -158,7 +150,6 @@ def test_chart_says_how_often_the_balance_changed_since_the_beginning(app: AppCl
 
 
 def test_campaign_that_counts_no_uses_has_no_chart(admin: StaffBrowser) -> None:
-    """Its events say nothing about its uses; its page has the funnel all the same."""
     path = create(admin, name="Free")
 
     assert admin.get(f"{path}/balance").status_code == 404
@@ -170,7 +161,6 @@ def test_campaign_that_counts_no_uses_has_no_chart(admin: StaffBrowser) -> None:
 def test_campaign_page_shows_balance_terms_and_events_as_of_a_time(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the time and a link to the present; nothing can be changed there, and no later event is shown."""
     path = create(admin, max_uses="3", max_per_day="2")
     for number, code in enumerate(issue(app, admin, path, 2)):
         app.redeem(code, f"person{number}@example.com")

@@ -7,7 +7,6 @@ from tests.support.clients.staff_browser import StaffBrowser, heading
 
 
 def test_limit_of_an_uncounted_campaign_asks_which_uses_it_counts(app: AppClient, admin: StaffBrowser) -> None:
-    """Each choice with its numbers and the uses over the limit; then a reason; then the change."""
     path = create(admin, name="Free")
     for number, code in enumerate(issue(app, admin, path, 3)):
         app.redeem(code, f"person{number}@example.com")
@@ -41,7 +40,6 @@ def test_limit_of_an_uncounted_campaign_asks_which_uses_it_counts(app: AppClient
 
 
 def test_limit_from_now_on_is_shown_with_its_time(app: AppClient, admin: StaffBrowser) -> None:
-    """The uses before stay out of the sum."""
     path = create(admin, name="Free")
     for number, code in enumerate(issue(app, admin, path, 2)):
         app.redeem(code, f"person{number}@example.com")
@@ -55,7 +53,6 @@ def test_limit_from_now_on_is_shown_with_its_time(app: AppClient, admin: StaffBr
 
 
 def test_counting_campaign_asks_if_the_form_wants_the_choice(app: AppClient, admin: StaffBrowser) -> None:
-    """Without a limit there is nothing to choose, and a changed campaign must be read again."""
     path = create(admin, max_uses="3")
     app.redeem(issue(app, admin, path, 1)[0], "li@example.com")
     seen = seen_by(admin, path)

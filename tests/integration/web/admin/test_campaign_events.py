@@ -18,7 +18,6 @@ from tests.support.clients.staff_browser import StaffBrowser, heading
 
 
 def show(browser: StaffBrowser, path: str) -> Element:
-    """The main part of a page."""
     return read_page(browser.get(path).text).find("main")
 
 
@@ -31,7 +30,6 @@ def read_stored(browser: StaffBrowser, path: str) -> dict[str, str]:
 def test_campaign_page_explains_its_number_by_the_uses_that_make_it(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a link to code, reservation and event of each; refunded uses are not listed; as of a time too."""
     path = create(admin, max_uses="3")
     texts = issue(app, admin, path, 3)
     reservations = [
@@ -76,7 +74,6 @@ def test_campaign_page_explains_its_number_by_the_uses_that_make_it(
 def test_campaign_history_names_code_and_reservation_and_leads_to_the_stored_event(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """Each line with its proof; the event's page has what is stored, the uses after it, and its neighbors."""
     path = create(admin, max_uses="3")
     (code,) = issue(app, admin, path, 1)
     reservation_id = app.redeem(code, "li@example.com").json()["reservation_id"]
@@ -112,7 +109,6 @@ def test_campaign_history_names_code_and_reservation_and_leads_to_the_stored_eve
 
 
 def test_evidence_of_unknown_campaigns_and_events_is_not_found(admin: StaffBrowser) -> None:
-    """A campaign that counts no uses has events, and an explanation that says so."""
     path, unknown = create(admin, name="Free"), f"{LIST}/{'0' * 8}-0000-4000-8000-{'0' * 12}"
 
     missing = [f"{path}/events/2", f"{unknown}/events/1", f"{unknown}/explain", f"{path}/explain?as_of=2020-01-01"]
@@ -125,7 +121,6 @@ def test_evidence_of_unknown_campaigns_and_events_is_not_found(admin: StaffBrows
 
 @pytest.mark.usual_world("a page of more events than are folded")
 def test_equal_events_of_a_campaign_are_one_row(app: AppClient, admin: StaffBrowser) -> None:
-    """With what they changed together; a page that begins within them says that they are more of them."""
     path = create(admin, max_uses="40")
     for number, code in enumerate(issue(app, admin, path, 5)):
         app.redeem(code, f"fold{number}@example.com")

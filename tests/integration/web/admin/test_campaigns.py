@@ -45,7 +45,6 @@ def seen_by(browser: StaffBrowser, path: str) -> str:
 
 
 def faults(answer: AppResponse) -> dict[str, str]:
-    """What is wrong, by field."""
     return {
         str(element.attributes["id"]).removesuffix("-fault"): element.text
         for element in read_page(answer.text).find_all("p", class_="fault")
@@ -53,14 +52,12 @@ def faults(answer: AppResponse) -> dict[str, str]:
 
 
 def figures(browser: StaffBrowser, path: str) -> list[str]:
-    """Used, reserved, free and limit."""
     return [text.split()[0] for text in read_page(browser.get(path).text).find("dl", class_="figures").texts("dd")]
 
 
 def test_campaign_page_shows_balance_codes_refusals_and_events_of_its_codes(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """Two uses over three codes: one sent, one reserved, one refused as reserved and one by the limit per person."""
     path = create(admin, max_uses="2", max_per_person="1", group="team", allowed_domains="Example.com, *.edu")
     codes = issue(app, admin, path, 3)
     app.attempt(app.redeem(codes[0], "li@example.com").json()["reservation_id"])
@@ -96,7 +93,6 @@ def test_campaign_page_shows_balance_codes_refusals_and_events_of_its_codes(
 
 
 def test_histories_show_which_use_crossed_a_threshold(app: AppClient, admin: StaffBrowser) -> None:
-    """On the pages of the campaign and of the code, with the reservation; the terms are shown as they are typed."""
     path = create(admin, max_uses="4", notify_at="3 left, 25 %")
     (code,) = issue(app, admin, path, 1)
     reservation_id = app.redeem(code, "li@example.com").json()["reservation_id"]
@@ -116,7 +112,6 @@ def test_histories_show_which_use_crossed_a_threshold(app: AppClient, admin: Sta
 
 
 def change_terms(app: AppClient, path: str, **changes: object) -> None:
-    """Change terms with the API."""
     response = app.client.patch(path, json=changes, headers=app.key("admin"))
     assert response.status_code == 200, response.text
 
@@ -124,7 +119,6 @@ def change_terms(app: AppClient, path: str, **changes: object) -> None:
 def test_code_page_names_campaign_and_limit_that_held_a_request_back(
     app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """With a link for every role: viewers may open the page, too."""
     path = create(admin, name="Fair <2026>", max_uses="1")
     first, second = issue(app, admin, path, 2)
     reservation_id = app.redeem(first, "li@example.com").json()["reservation_id"]
@@ -195,7 +189,6 @@ def test_code_page_names_campaign_and_limit_that_held_a_request_back(
 def test_campaign_form_names_the_field_in_error_and_keeps_what_was_typed(
     admin: StaffBrowser, fields: dict[str, str], expected: dict[str, str]
 ) -> None:
-    """In both languages, and nothing is created."""
     typed = {"name": "Autumn", "nonce": uuid4().hex, **fields}
 
     answer = admin.submit(LIST, LIST, **typed)
@@ -212,7 +205,6 @@ def test_campaign_form_names_the_field_in_error_and_keeps_what_was_typed(
 def test_campaign_form_chooses_who_is_one_person(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The form of a new campaign begins with the rule of the settings, that of a campaign with its own."""
     chosen = create(admin, max_per_person="1", person_rule="mailbox")
     wrong = admin.submit(LIST, LIST, name="Autumn", nonce=uuid4().hex, person_rule="inbox")
     new, own = read_page(admin.get(LIST).text), read_page(admin.get(chosen).text)
@@ -246,7 +238,6 @@ def test_list_of_campaigns_says_the_times_and_draws_only_balances_with_a_limit(a
 
 
 def test_campaign_form_sent_twice_creates_one_campaign(app: AppClient, admin: StaffBrowser) -> None:
-    """The form's nonce is its id."""
     nonce = uuid4().hex
 
     paths = {create(admin, nonce=nonce) for _ in range(2)}
@@ -256,7 +247,6 @@ def test_campaign_form_sent_twice_creates_one_campaign(app: AppClient, admin: St
 
 
 def test_terms_change_only_as_long_as_they_are_those_that_the_form_shows(app: AppClient, admin: StaffBrowser) -> None:
-    """Another change in between is shown instead; limits below what is used are refused next to their field."""
     path = create(admin, max_uses="3", max_per_person="2")
     (code,) = issue(app, admin, path, 1)
     app.redeem(code, "li@example.com")
@@ -280,7 +270,6 @@ def test_terms_change_only_as_long_as_they_are_those_that_the_form_shows(app: Ap
 
 
 def test_limit_below_uses_is_refused_at_the_field(app: AppClient, admin: StaffBrowser) -> None:
-    """Nothing is changed."""
     path = create(admin, max_uses="3", max_per_day="3")
     for number, code in enumerate(issue(app, admin, path, 2)):
         app.redeem(code, f"person{number}@example.com")
@@ -299,7 +288,6 @@ def test_limit_below_uses_is_refused_at_the_field(app: AppClient, admin: StaffBr
 
 
 def test_domains_of_other_scripts_are_shown_as_typed_and_as_stored(app: AppClient, admin: StaffBrowser) -> None:
-    """The form has what was typed, and saving it unchanged changes nothing; the code's page and form likewise."""
     both = "bücher.example (xn--bcher-kva.example)"
     path = create(admin, allowed_domains="Bücher.example", denied_domains="аррӏе.com")
     code_id = code_id_of(app, app.issue(make_template(allowed_domains=parse_domains("bücher.example"))))
@@ -319,7 +307,6 @@ def test_domains_of_other_scripts_are_shown_as_typed_and_as_stored(app: AppClien
 
 
 def test_pause_resume_and_end_ask_first_and_name_who_did_it(app: AppClient, admin: StaffBrowser) -> None:
-    """Each has a page that says what it does; an ended campaign offers nothing and takes no codes."""
     path = create(admin, max_uses="3")
     (code,) = issue(app, admin, path, 1)
     states = []
@@ -343,7 +330,6 @@ def test_pause_resume_and_end_ask_first_and_name_who_did_it(app: AppClient, admi
 
 
 def test_campaigns_that_have_ended_are_not_offered_for_codes(app: AppClient, admin: StaffBrowser) -> None:
-    """Neither where codes are issued nor where they are imported, whether staff or the time ended the campaign."""
     paths = [create(admin, name=name, ends_at="2099-01-01T00:00") for name in ("Open", "Past", "Stopped")]
     ids = [path.rpartition("/")[2] for path in paths]
     admin.submit(f"{paths[2]}/end", f"{paths[2]}/end", reason="asked")
@@ -362,7 +348,6 @@ def test_campaigns_that_have_ended_are_not_offered_for_codes(app: AppClient, adm
 def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Page after page, each line once, the newest first."""
     for name in ("PER_PAGE", "CODES_PER_PAGE"):
         monkeypatch.setattr(api.web.admin.campaigns, name, 2)
     monkeypatch.setattr(campaign_events, "EVENTS_PER_PAGE", 2)
@@ -395,7 +380,6 @@ def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
 
 
 def test_existing_code_is_added_to_a_campaign_or_refused_at_its_field(app: AppClient, admin: StaffBrowser) -> None:
-    """By its text; a code with a pending use, or an unknown one, is refused, and nothing is changed."""
     path = create(admin, max_uses="3")
     code, busy = app.issue(), app.issue()
     app.redeem(busy, "li@example.com")
@@ -421,7 +405,6 @@ def test_existing_code_is_added_to_a_campaign_or_refused_at_its_field(app: AppCl
 
 
 def test_campaign_form_asks_before_it_creates_a_group(app: AppClient, admin: StaffBrowser) -> None:
-    """Of a new campaign and of a changed one. The answer is about one name: another name is asked about again."""
     app.issue(make_template(group="Design"))
     path = create(admin, group="Design")
     typed = {"name": "Spring", "nonce": uuid4().hex}
@@ -445,7 +428,6 @@ def test_campaign_form_asks_before_it_creates_a_group(app: AppClient, admin: Sta
 
 
 def test_forms_take_the_terms_of_a_campaigns_codes_where_a_field_is_empty(app: AppClient, admin: StaffBrowser) -> None:
-    """Issue, import and hand-out; a filled-in field and "unlimited" win. The field says what an empty one means."""
     path = create(admin, code_max_uses="3", code_validity_days="30", group="Design")
     campaign = path.rpartition("/")[2]
 
@@ -489,7 +471,6 @@ def test_forms_take_the_terms_of_a_campaigns_codes_where_a_field_is_empty(app: A
 
 
 def test_issue_form_without_campaigns_shows_the_usual_limit(admin: StaffBrowser) -> None:
-    """No field speaks of a campaign."""
     page = read_page(admin.get("/admin").text)
 
     assert page.find("input", id="max_uses").attributes["value"] == "1"
@@ -497,12 +478,10 @@ def test_issue_form_without_campaigns_shows_the_usual_limit(admin: StaffBrowser)
 
 
 def test_each_contradiction_of_terms_has_a_field_of_the_form() -> None:
-    """The page shows the reason next to it."""
     assert {*get_args(CampaignContradiction)} <= BLAMED_FIELD.keys()
 
 
 def test_codes_of_a_batch_end_as_their_campaign_says(app: AppClient, admin: StaffBrowser) -> None:
-    """The form of the campaign keeps the days, and that of codes says what an empty end means."""
     path = create(admin, valid_for_days="7")
     campaign = path.rpartition("/")[2]
     form = read_page(admin.get(path).text).find("input", id="valid_for_days")
@@ -526,7 +505,6 @@ def listed(browser: StaffBrowser, query: str) -> tuple[list[str], list[str]]:
 def test_list_shows_campaigns_of_one_state_with_their_number(
     admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pages behind it and the other order keep the filter. An unknown state is none."""
     for name in ("A", "B", "C", "D"):
         path = create(admin, name=name)
         if name != "C":

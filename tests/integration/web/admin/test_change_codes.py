@@ -42,7 +42,6 @@ def change(app: AppClient, admin: StaffBrowser, url: str, **form: str) -> UUID:
 
 
 def events_of(app: AppClient, code_id: UUID, kind: type[Event]) -> list[Event]:
-    """The events of a kind in a code's stream."""
     return [line.event for line in app.services.reader.read_history(code_id) if isinstance(line.event, kind)]
 
 
@@ -52,7 +51,6 @@ def issue(app: AppClient, group: str, max_uses: int = 1) -> UUID:
 
 
 def test_batch_is_paused_with_one_event_per_code_and_one_audit_entry(app: AppClient, admin: StaffBrowser) -> None:
-    """Each history has who and why; a form that is sent twice is one batch."""
     count = SLICE + 2
     source = ended(app, ask_for(admin, count=str(count)))
     url = f"{PATH}/pause?batch={source.batch_id}"
@@ -77,7 +75,6 @@ def test_batch_is_paused_with_one_event_per_code_and_one_audit_entry(app: AppCli
 
 
 def test_pause_is_undone_from_the_page_of_its_batch(app: AppClient, admin: StaffBrowser) -> None:
-    """The page offers the other changes of the same codes."""
     code_id = issue(app, "VIP")
     paused = change(app, admin, f"{PATH}/pause?group=VIP")
 
@@ -91,7 +88,6 @@ def test_pause_is_undone_from_the_page_of_its_batch(app: AppClient, admin: Staff
 
 
 def test_revocation_changes_the_filtered_codes_only_and_settles_them(app: AppClient, admin: StaffBrowser) -> None:
-    """The preview counts states and reserved uses; a reserved use that was not sent is refunded."""
     revoked, other = issue(app, "LEAKED", max_uses=3), issue(app, "OTHER")
     paused = issue(app, "LEAKED")
     admin.submit(f"/support/codes/{paused}/acts/pause", f"/support/codes/{paused}/acts/pause", note="n", nonce="n")
@@ -107,7 +103,6 @@ def test_revocation_changes_the_filtered_codes_only_and_settles_them(app: AppCli
 
 
 def test_question_names_the_first_codes_and_who_has_them(app: AppClient, admin: StaffBrowser) -> None:
-    """Ten of them by their last characters, with the masked address of their recipient, and how many more there are."""
     for _ in range(chosen_codes.SHOWN_MAX):
         issue(app, "NAMED")
     redeemed, free = issue(app, "NAMED"), issue(app, "NAMED")
@@ -133,7 +128,6 @@ def test_question_names_the_first_codes_and_who_has_them(app: AppClient, admin: 
 
 
 def test_refused_codes_are_listed_with_the_reason(app: AppClient, admin: StaffBrowser) -> None:
-    """The others are changed all the same."""
     gone, code_id = issue(app, "VIP"), issue(app, "VIP")
     change(app, admin, f"{PATH}/revoke?group=VIP&state=active&since=2000-01-01")
     fresh = issue(app, "VIP")
@@ -148,7 +142,6 @@ def test_refused_codes_are_listed_with_the_reason(app: AppClient, admin: StaffBr
 
 
 def test_question_needs_a_reason_and_an_extension_a_time_ahead(app: AppClient, admin: StaffBrowser) -> None:
-    """What was typed stays in the form, and nothing is changed."""
     issue(app, "VIP")
 
     nameless = send(admin, f"{PATH}/pause?group=VIP", reason=" ")
@@ -176,7 +169,6 @@ def test_code_that_was_issued_after_the_question_is_not_changed(app: AppClient, 
 def test_list_that_is_too_long_is_refused_with_advice(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no form, and sending one all the same changes nothing."""
     for _ in range(3):
         issue(app, "VIP")
     for module in (change_codes, chosen_codes):
@@ -197,7 +189,6 @@ class Failing(BatchRepository):
     notes = 0
 
     def save_progress(self, *args: object, **named: object) -> bool:
-        """Fail the second time."""
         self.notes += 1
         if self.notes == 2:
             raise StorageUnavailableError("gone")

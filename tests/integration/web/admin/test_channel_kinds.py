@@ -42,13 +42,11 @@ class PagerChannel:
         self._config, self._tools = config, tools
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Post, and expect success."""
         settings = self._config.settings
         response = self._tools.http.post(settings["url"], {}, f"{settings['number']} {message.group}".encode())
         return Accepted(server=self.name, reply_code=response.status)
 
     def revoke(self, removal: Removal) -> RemovalOutcome:  # noqa: ARG002 - the port's signature
-        """Remove nothing."""
         return NotifiedOnly(server=self.name)
 
     def close(self) -> None:
@@ -61,7 +59,6 @@ ALL_KINDS: Final = MappingProxyType({**channel_kinds(), "pager": PAGER})
 
 @pytest.fixture(autouse=True)
 def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pager listens on this machine."""
     monkeypatch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
 
 
@@ -75,7 +72,6 @@ def pager_app(loopback: None, app: AppClient, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_new_kind_is_set_by_its_form_and_kept_with_its_settings(pager_app: AppClient, admin: StaffBrowser) -> None:
-    """The form has its radio button and its fields; what is invalid is said at the field."""
     page = admin.get("/admin/groups/one?name=design").text
     refused = admin.submit(PATH, "/admin", channel="pager", channel_url=URL, channel_number="12345")
     saved = admin.submit(PATH, "/admin", channel="pager", channel_url=URL, channel_number="1234")
@@ -90,7 +86,6 @@ def test_new_kind_is_set_by_its_form_and_kept_with_its_settings(pager_app: AppCl
 
 
 def test_new_kind_is_set_by_the_api_without_a_secret(pager_app: AppClient) -> None:
-    """Its settings are validated by its model, and listed."""
     key = pager_app.key("admin")
     body = {"group": "design", "kind": "pager", "url": URL}
     missing = pager_app.client.put("/api/v1/channels", json=body, headers=key)
@@ -105,7 +100,6 @@ def test_new_kind_is_set_by_the_api_without_a_secret(pager_app: AppClient) -> No
 
 
 def test_workers_open_a_channel_of_the_new_kind(pager_app: AppClient) -> None:
-    """The plan names the kind for the log, and the message goes out by it."""
     services = pager_app.services
     with WebhookReceiver() as system:
         pager_app.client.put(

@@ -51,7 +51,6 @@ def rejected_lines_pages(admin: StaffBrowser, path: str) -> list[str]:
 
 
 def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrowser) -> None:
-    """Lines are counted as an editor counts them; what a line leaves open is as the form says."""
     ended(app, upload(admin, b"code\nTAKEN\n"))
     batch = ended(
         app, upload(admin, FILE.encode(), max_uses="7", group="Usual", rebinds_max="3", note="from the old shop")
@@ -99,7 +98,6 @@ def test_invalid_lines_of_another_product_are_refused_with_the_reason(app: AppCl
 
 
 def test_uses_so_far_become_an_opening_balance(app: AppClient, admin: StaffBrowser) -> None:
-    """As with `ledger import-codes`; more of them than the limit is refused by name."""
     file = b"code,max_uses,used\nWAS-1,5,2\nWAS-2,1,2\nWAS-3,5,x\n"
     batch = ended(app, upload(admin, file, note="from the fair"))
     reader = app.services.reader
@@ -137,7 +135,6 @@ def test_two_files_of_the_same_codes_at_once(
 
 
 def test_our_own_file_is_read_back(app: AppClient, admin: StaffBrowser) -> None:
-    """With a reason, which is recorded; formulas are marked, and everything in it is known to the ledger already."""
     issued = ended(app, ask_for(admin, count="3", prefix="VIP", max_uses="2", group="=cmd|'x'!A1"))
     no_reason = admin.submit(f"/admin/batches/{issued.batch_id}/export", "/admin", reason=" ")
 
@@ -156,7 +153,6 @@ def test_our_own_file_is_read_back(app: AppClient, admin: StaffBrowser) -> None:
 
 
 def test_list_as_a_file_has_the_same_rows(app: AppClient, admin: StaffBrowser) -> None:
-    """The same filter, with the texts."""
     ended(app, ask_for(admin, count="2", group="blue"))
     ended(app, ask_for(admin, count="1", group="green"))
 
@@ -180,7 +176,6 @@ def test_list_as_a_file_has_the_same_rows(app: AppClient, admin: StaffBrowser) -
     ],
 )
 def test_uploaded_file_is_rejected_as_a_whole(app: AppClient, admin: StaffBrowser, data: bytes, problem: str) -> None:
-    """With a sentence below the field, before a batch is stored."""
     answer = admin.post_file("/admin/import", "codes.csv", data, {**TERMS, "nonce": uuid4().hex})
     columns = "max_uses" if problem == "missing_column" else ", ".join(COLUMNS)
     column = {"unknown_columns": "color", "misspelled_column": "max_use"}.get(problem, "code")
@@ -194,7 +189,6 @@ def test_uploaded_file_is_rejected_as_a_whole(app: AppClient, admin: StaffBrowse
 def test_check_of_a_file_shows_its_invalid_lines_in_the_language_of_the_page(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """With line, column, value and reason, and the fields of the form as they were."""
     admin.get("/admin/import?lang=zh")
     data, form = b"code,max_uses\nA-1,1\nA-2,five\n", {**TERMS, "intent": "check", "note": "from the fair"}
     page = read_page(admin.post_file("/admin/import", "codes.csv", data, form).text)
@@ -207,7 +201,6 @@ def test_check_of_a_file_shows_its_invalid_lines_in_the_language_of_the_page(
 
 
 def test_uploaded_file_keeps_the_history_of_codes(app: AppClient, admin: StaffBrowser) -> None:
-    """As `ledger import-codes` does: paused codes stay paused, notes are kept, and bad lines are named."""
     file = (
         b"code;state;note;issued_at;reserved\n"
         b"PAUSED-1;paused;from March;2024-05-06T07:08:09Z;0\n"
@@ -228,7 +221,6 @@ def test_uploaded_file_keeps_the_history_of_codes(app: AppClient, admin: StaffBr
 
 
 def test_only_the_owner_makes_us_read_a_file(app: AppClient, admin: StaffBrowser) -> None:
-    """Without a sign-in it is not looked at, without a form of ours it is refused, and its size is bounded."""
     stranger = StaffBrowser(app)
     file = {"file": ("codes.csv", b"code\nX\n")}
 

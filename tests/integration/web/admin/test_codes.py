@@ -57,7 +57,6 @@ def test_pages_hold_each_code_once(app: AppClient, admin: StaffBrowser, monkeypa
 
 
 def test_codes_are_filtered_by_campaign(app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also together with a group and a state, in pages and in the file; the form shows which campaign is chosen."""
     monkeypatch.setattr(api.web.admin.codes, "PER_PAGE", 4)
     monkeypatch.setattr(api.use_cases.administration.chosen_codes, "SCAN_LIMIT", 5)
     campaign = create(admin, name="Autumn").rpartition("/")[2]
@@ -79,12 +78,10 @@ def test_codes_are_filtered_by_campaign(app: AppClient, admin: StaffBrowser, mon
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_no_cell_is_a_formula(cell: str) -> None:
-    """It is marked as text, and the mark comes off when the file is read back."""
     assert without_mark(f"'{cell}") == cell
     assert csv_line([cell, None, 5]).lstrip('"').startswith("'")
 
 
 def test_other_cells_stay_as_they_are() -> None:
-    """Also one that begins with the mark itself."""
     assert csv_line(["a,b", "'quoted'", "x=1", 7]) == "\"a,b\",'quoted',x=1,7\r\n"
     assert without_mark("'quoted'") == "'quoted'"

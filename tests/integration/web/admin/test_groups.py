@@ -18,7 +18,6 @@ PATH = "/admin/groups/one?name=Blue%20%26%20%3Cco%3E%2F1"
 
 
 def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: StaffBrowser) -> None:
-    """Escaped in the email's HTML, which runs nothing in its frame."""
     saved = admin.submit(
         PATH,
         subject_en="Come to {group}",
@@ -51,7 +50,6 @@ def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: Sta
 def test_contradicting_settings_are_not_saved(
     app: AppClient, admin: StaffBrowser, fields: dict[str, str], fault: str
 ) -> None:
-    """It is said, and what was typed is still there."""
     answer = admin.submit(PATH, **fields)
 
     assert answer.status_code == 422
@@ -60,7 +58,6 @@ def test_contradicting_settings_are_not_saved(
 
 
 def test_test_message_that_fails_says_why(admin: StaffBrowser) -> None:
-    """No mail server listens here; the page shows the error, and the attempt is recorded."""
     failed = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@example.com")
     mistyped = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@@example")
 
@@ -70,7 +67,6 @@ def test_test_message_that_fails_says_why(admin: StaffBrowser) -> None:
 
 
 def test_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, admin: StaffBrowser) -> None:
-    """The page tells where reports go; the words are kept, whichever is saved first; mail again is one click."""
     url = "https://team.example.com/in?key=1"
     channel = PATH.replace("/one", "/channel")
     channel_page = admin.submit(channel, PATH, channel="webhook", channel_url=url)
@@ -103,7 +99,6 @@ def test_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, adm
     ],
 )
 def test_target_that_may_not_be_sent_to_is_not_saved(app: AppClient, admin: StaffBrowser, url: str, fault: str) -> None:
-    """It is said next to the field, which still holds what was typed."""
     answer = admin.submit(PATH.replace("/one", "/channel"), PATH, channel="webhook", channel_url=url)
 
     assert answer.status_code == 422
@@ -117,7 +112,6 @@ PREVIEW = PATH.replace("/one", "/letter") + "&language=en"
 
 
 def test_logo_and_color_are_kept_and_shown(app: AppClient, admin: StaffBrowser) -> None:
-    """The preview has them. Without a file the logo stays, until it is removed."""
     groups, data = GroupRepository(app.services.storage), make_png(240, 64)
     saved = admin.post_file(BRANDING, "logo.png", data, {"accent": "#1F5FBF"}, PATH)
     page, preview = admin.get(PATH).text, admin.get(PREVIEW).text
@@ -150,7 +144,6 @@ def test_logo_and_color_are_kept_and_shown(app: AppClient, admin: StaffBrowser) 
 def test_logo_and_color_that_break_a_rule_are_not_saved(
     app: AppClient, admin: StaffBrowser, data: bytes, accent: str, faults: list[str]
 ) -> None:
-    """Each field says why, and the color that was typed is still there."""
     answer = admin.post_file(BRANDING, "logo.png" if data else "", data, {"accent": accent}, PATH)
 
     assert answer.status_code == 422
@@ -160,7 +153,6 @@ def test_logo_and_color_that_break_a_rule_are_not_saved(
 
 
 def test_stored_logo_that_was_altered_is_left_out(app: AppClient, admin: StaffBrowser) -> None:
-    """Emails are sent without it, with the color."""
     admin.post_file(BRANDING, "logo.png", make_png(240, 64), {"accent": "#1f5fbf"}, PATH)
     with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE invite_groups SET logo = 'x'")
@@ -189,5 +181,4 @@ def test_stored_logo_that_was_altered_is_left_out(app: AppClient, admin: StaffBr
     ],
 )
 def test_accepted_invitation_leads_to_https_only(text: str, is_one: bool) -> None:
-    """Absolute, without a user in it, and in plain emails."""
     assert is_one == is_redirect_target(text)

@@ -21,7 +21,6 @@ FORMS: dict[str, Callable[[str], Form]] = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_form_asks_before_it_creates_a_group(app: AppClient, admin: StaffBrowser, name: str) -> None:
-    """The answer is about one name. A group of the ledger, and that of the campaign, need none."""
     app.issue(make_template(group="Design"))
     to, page, others = FORMS[name](create(admin, group="Autumn"))
 

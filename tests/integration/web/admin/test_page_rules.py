@@ -18,7 +18,6 @@ from tests.support.page_budget import PAGE_BYTES_MAX
 
 
 def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) -> None:
-    """With all its files within the budget, under a strict policy, never stored, in the language that it names."""
     batch = ended(app, ask_for(admin, count="60", max_uses="20", group="blue", note="why")).batch_id
     file = ended(app, upload(admin, b"code,max_uses\n" + b"OLD,0\n" * 60)).batch_id
     admin.submit("/admin/keys", name="shop", role="viewer", ends="never", nonce="0" * 32)

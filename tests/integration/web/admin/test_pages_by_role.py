@@ -28,7 +28,6 @@ def make_campaigns(app: AppClient, admin: StaffBrowser) -> tuple[str, str]:
 def test_every_role_finds_campaigns_in_the_menu_and_on_pages_of_codes_and_recipients(
     app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """Admins by the menu of the admin console."""
     campaign, hand_out = make_campaigns(app, admin)
     browsers = [sign_in("viewer"), sign_in("support"), admin]
     listed = read_page(admin.get(hand_out).text).find("section", aria_labelledby="people")
@@ -51,7 +50,6 @@ def test_every_role_finds_campaigns_in_the_menu_and_on_pages_of_codes_and_recipi
 def test_viewer_reads_a_hand_out_with_masked_addresses_and_finds_a_recipient(
     app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """The search is the only form besides the sign-out, as the search of the console is."""
     _, hand_out = make_campaigns(app, admin)
     viewer = sign_in("viewer")
 

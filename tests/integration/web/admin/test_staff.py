@@ -28,7 +28,6 @@ def mei(app: AppClient, admin: StaffBrowser, inbox: StaffInbox) -> tuple[StaffBr
 def test_password_link_ends_all_sessions_and_the_former_password(
     app: AppClient, admin: StaffBrowser, inbox: StaffInbox, mei: tuple[StaffBrowser, str]
 ) -> None:
-    """The admin sees neither password nor link."""
     browser, staff_id = mei
     before = browser.get("/support").status_code
 
@@ -44,7 +43,6 @@ def test_password_link_ends_all_sessions_and_the_former_password(
 
 
 def test_role_holds_from_the_next_request_on(admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
-    """Without a new sign-in."""
     browser, staff_id = mei
     before = browser.get("/admin").status_code
 
@@ -56,7 +54,6 @@ def test_role_holds_from_the_next_request_on(admin: StaffBrowser, mei: tuple[Sta
 def test_removed_staff_member_can_do_nothing_until_added_again(
     app: AppClient, admin: StaffBrowser, inbox: StaffInbox, mei: tuple[StaffBrowser, str]
 ) -> None:
-    """Their session is over and their password worth nothing; taken on again they choose a new one."""
     browser, staff_id = mei
     admin.submit(f"/admin/staff/{staff_id}/remove", "/admin/staff", reason="left")
     gone, listed = browser.get("/support").status_code, admin.get("/admin/staff").text
@@ -72,7 +69,6 @@ def test_removed_staff_member_can_do_nothing_until_added_again(
 
 
 def test_last_admin_stays(app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
-    """Neither removed nor made less; once there is another one, they may go."""
     _, staff_id = mei
     own = re.findall(r"/staff/([0-9a-f-]{36})/role", admin.get("/admin/staff").text)
     own_id = next(staff_path for staff_path in own if staff_path != staff_id)
@@ -93,7 +89,6 @@ def test_last_admin_stays(app: AppClient, admin: StaffBrowser, mei: tuple[StaffB
 
 @pytest.mark.parametrize("role", ["viewer", "support"])
 def test_admin_pages_are_closed_to_other_roles(role: str, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Neither its pages nor its forms, and they see no way to it."""
     browser = sign_in(role)
     token = browser.token()
     rooms = ("", "/batches", "/codes", "/codes/export", "/import", "/groups", "/keys", "/staff", "/x")
@@ -107,7 +102,6 @@ def test_admin_pages_are_closed_to_other_roles(role: str, sign_in: Callable[...,
 
 
 def test_forms_of_others_are_refused(app: AppClient, admin: StaffBrowser) -> None:
-    """Without this session's token nothing happens, anyone who's cookie comes along."""
     forms = ["/admin/batches", "/admin/keys", "/admin/staff", "/admin/groups/one?name=x", "/admin/groups/test?name=x"]
     before = [app.count(table) for table in ("batches", "api_keys", "staff", "invite_groups", "audit")]
 
@@ -118,7 +112,6 @@ def test_forms_of_others_are_refused(app: AppClient, admin: StaffBrowser) -> Non
 
 
 def test_admin_sees_and_ends_the_sessions_of_an_account(admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
-    """With a line in the audit log; the page of an account that does not exist is not found."""
     browser, staff_id = mei
     before = read_page(admin.get(f"/admin/staff/{staff_id}").text)
 
@@ -147,7 +140,6 @@ def second_admin(app: AppClient, mei: tuple[StaffBrowser, str], admin: StaffBrow
 
 
 def find_revoked(app: AppClient) -> list[str]:
-    """Whether each key is revoked, by its role."""
     with app.services.storage.datastore.get_connection() as conn:
         rows = conn.execute("SELECT role FROM api_keys WHERE revoked_at IS NOT NULL ORDER BY role").fetchall()
     return [row["role"] for row in rows]
@@ -156,7 +148,6 @@ def find_revoked(app: AppClient) -> list[str]:
 def test_lower_role_ends_sessions_and_the_keys_that_open_more(
     app: AppClient, admin: StaffBrowser, second_admin: tuple[StaffBrowser, str]
 ) -> None:
-    """After a page that says how many; each key has its line, and a key within the new role stays valid."""
     browser, staff_id = second_admin
     asked = admin.submit(f"/admin/staff/{staff_id}/role", "/admin/staff", role="viewer")
     page = read_page(admin.get(asked.headers["location"]).text)
@@ -177,7 +168,6 @@ def test_lower_role_ends_sessions_and_the_keys_that_open_more(
 def test_closed_account_loses_sessions_and_all_keys(
     app: AppClient, admin: StaffBrowser, second_admin: tuple[StaffBrowser, str]
 ) -> None:
-    """The page before says how many."""
     browser, staff_id = second_admin
     page = read_page(admin.get(f"/admin/staff/{staff_id}/remove").text)
 
@@ -191,7 +181,6 @@ def test_closed_account_loses_sessions_and_all_keys(
 def test_invitation_that_was_not_sent_is_marked_and_sent_again(
     app: AppClient, admin: StaffBrowser, inbox: StaffInbox
 ) -> None:
-    """The former link is dead then; once it is accepted, there is nothing to send again."""
     inbox.outcome = Rejected(server="mx:25", reason="unreachable", final=False)
     page = admin.submit("/admin/staff", email=MEI, role="viewer").headers["location"]
     failed, listed = admin.get(page).text, admin.get("/admin/staff").text
@@ -211,7 +200,6 @@ def test_invitation_that_was_not_sent_is_marked_and_sent_again(
 
 
 def test_revoked_invitation_opens_nothing(app: AppClient, admin: StaffBrowser, inbox: StaffInbox) -> None:
-    """With its line in the audit log; the account is no longer listed."""
     page = admin.submit("/admin/staff", email=MEI, role="viewer").headers["location"].partition("?")[0]
     asked = admin.get(f"{page}/remove").text
 

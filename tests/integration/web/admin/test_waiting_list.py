@@ -49,7 +49,6 @@ def test_past_shows_how_many_waited_and_how_many_uses_were_offered(app: AppClien
 
 
 def test_admin_removes_a_person_after_reading_what_happens(app: AppClient, admin: StaffBrowser) -> None:
-    """The reason is required, a place that has ended is not found, and the next person moves up."""
     path = create(admin, max_uses="1", waiting_hours="24")
     campaign_id = path.rpartition("/")[2]
     order = {"campaign": campaign_id, "max_uses": 9, "open": True}
@@ -78,7 +77,6 @@ def test_admin_removes_a_person_after_reading_what_happens(app: AppClient, admin
 def test_terms_that_close_the_waiting_list_say_how_many_places_and_offers_end(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """The form is sent again with the reason; without one, nothing changes."""
     path = create(admin, max_uses="1", waiting_hours="24")
     campaign_id = UUID(path.rpartition("/")[2])
     order = {"campaign": str(campaign_id), "max_uses": 9, "open": True}
@@ -113,7 +111,6 @@ def test_terms_that_close_the_waiting_list_say_how_many_places_and_offers_end(
 def test_pages_say_that_others_wait_before_a_use_is_returned_or_the_campaign_is_changed(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """Refund, reply to the customer, campaign, and its pause and end; and the page of the offer during the pause."""
     path = create(admin, max_uses="1", waiting_hours="24")
     campaign_id = path.rpartition("/")[2]
     order = {"campaign": campaign_id, "max_uses": 9, "open": True}

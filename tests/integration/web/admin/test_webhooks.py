@@ -33,7 +33,6 @@ def make(admin: StaffBrowser, **form: str) -> tuple[str, str]:
 
 
 def test_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
-    """Its secret is shown once; filters, disabling, a new secret and removing; all of it is in the audit."""
     nonce = uuid4().hex
     page, path = make(admin, nonce=nonce, types="InviteSent", concurrency="2")
     again, same = make(admin, nonce=nonce)
@@ -63,7 +62,6 @@ def test_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
 
 
 def test_format_of_an_endpoint_is_chosen_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
-    """The form shows it; one without the field, or with another word, leaves it."""
     _, path = make(admin, format="cloudevents")
     endpoints, endpoint_id = WebhookEndpointRepository(app.services.storage), UUID(path.rpartition("/")[2])
 
@@ -81,7 +79,6 @@ def test_format_of_an_endpoint_is_chosen_on_its_page(app: AppClient, admin: Staf
 
 
 def test_pages_name_event_types_in_the_language_of_the_page(admin: StaffBrowser) -> None:
-    """The list and the form of an endpoint: next to the name that the messages themselves have."""
     _, path = make(admin, types="InviteSent")
     pages = {
         language: [read_page(admin.get(page, lang=language).text) for page in ("/admin/webhooks", path)]
@@ -95,7 +92,6 @@ def test_pages_name_event_types_in_the_language_of_the_page(admin: StaffBrowser)
 
 
 def test_form_names_the_field_of_an_invalid_target(app: AppClient, admin: StaffBrowser) -> None:
-    """Nothing is made of it."""
     answer = admin.submit(PAGE, PAGE, url="https://192.168.0.1/", nonce=uuid4().hex, concurrency="99")
 
     assert answer.status_code == 422
@@ -105,7 +101,6 @@ def test_form_names_the_field_of_an_invalid_target(app: AppClient, admin: StaffB
 
 
 def test_test_of_a_group_goes_to_its_own_system(here: None, app: AppClient, admin: StaffBrowser) -> None:
-    """The message says that it invites no recipient; the page shows the system's answer."""
     assert here is None
     with WebhookReceiver() as system:
         admin.submit(
@@ -128,7 +123,6 @@ def test_test_of_a_group_goes_to_its_own_system(here: None, app: AppClient, admi
 
 
 def test_its_messages_and_a_test_that_fails(app: AppClient, admin: StaffBrowser) -> None:
-    """The log says what became of each, and a click sends one again."""
     page, path = make(admin)
     app.issue()
     deliveries, runner, now = WebhookDeliveryRepository(app.services.storage), uuid4(), app.services.now()

@@ -22,7 +22,6 @@ PAGE = {"Accept": "text/html"}
 
 
 def recipient_of(app: AppClient) -> UUID:
-    """The id of a recipient with an access of a group."""
     reservation_id = app.redeem(app.issue(make_template(max_uses=5, group="red")), LI).json()["reservation_id"]
     app.attempt(reservation_id)
     reservation = app.services.reader.find_reservation(UUID(reservation_id))
@@ -31,13 +30,11 @@ def recipient_of(app: AppClient) -> UUID:
 
 
 def link_of(app: AppClient, recipient_id: UUID, group: str | None = "red") -> str:
-    """The path of the link in a reminder."""
     secret = app.services.settings.secret_key.get_secret_value().encode()
     return f"/opt-out/{opt_out_token(secret, OptOutRef(recipient_id, group))}"
 
 
 def opted_out(app: AppClient, recipient_id: UUID) -> list[str | None]:
-    """The groups whose reminders a person does not want."""
     return [choice.group for choice in OptOutRepository(app.services.storage).list_of(recipient_id)]
 
 
@@ -85,7 +82,6 @@ def test_opt_out_page_names_the_emails_that_it_stops(app: AppClient, group: str 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_invalid_link_is_a_page_that_says_so(app: AppClient, method: str) -> None:
-    """404 for a token that is not ours, and for a recipient that the vault does not have."""
     answers = [app.client.request(method, path) for path in ("/opt-out/bad", link_of(app, uuid4()))]
 
     assert [answer.status_code for answer in answers] == [404, 404]
@@ -95,7 +91,6 @@ def test_invalid_link_is_a_page_that_says_so(app: AppClient, method: str) -> Non
 def test_support_sees_an_opt_out_and_undoes_it_with_a_reason(
     app: AppClient, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """With a line in the audit log; viewers see it and have no link."""
     recipient_id = recipient_of(app)
     for group in ("red", None):
         app.client.post(link_of(app, recipient_id, group))
@@ -118,7 +113,6 @@ def test_support_sees_an_opt_out_and_undoes_it_with_a_reason(
 
 
 def test_erased_person_has_no_opt_out_and_the_export_names_it_before(app: AppClient) -> None:
-    """The rows go with the address, and the link leads nowhere afterwards."""
     recipient_id = recipient_of(app)
     link = link_of(app, recipient_id)
     app.client.post(link)

@@ -34,7 +34,6 @@ def show(app: AppClient) -> Callable[..., Element]:
 
 
 def refused(app: AppClient) -> tuple[str, str]:
-    """A code, and its reservation whose address the mail server refused."""
     code = app.issue()
     reservation_id = str(app.redeem(code, EMAIL).json()["reservation_id"])
     app.attempt(reservation_id, REFUSED)
@@ -42,12 +41,10 @@ def refused(app: AppClient) -> tuple[str, str]:
 
 
 def typed(page: Element) -> list[str]:
-    """What the fields of the form hold."""
     return [page.find(id=name).attributes["value"] for name in ("email", "code")]
 
 
 def test_only_the_browser_that_redeemed_sees_the_whole_address(app: AppClient, show: Callable[..., Element]) -> None:
-    """Anyone else with the link of the page sees it masked, also on the page of the correction."""
     own, other = (str(app.redeem(app.issue(), EMAIL).json()["reservation_id"]) for _ in range(2))
 
     for path in (f"/r/{own}", f"/r/{own}/correct"):
@@ -59,7 +56,6 @@ def test_only_the_browser_that_redeemed_sees_the_whole_address(app: AppClient, s
 
 
 def test_try_again_fills_in_the_entries_of_this_browser(app: AppClient, show: Callable[..., Element]) -> None:
-    """The same link gives another browser an empty form."""
     code, reservation_id = refused(app)
     (link,) = [
         target for target in show(f"/r/{reservation_id}", reservation_id).link_targets if "reservation=" in target
@@ -90,7 +86,6 @@ def test_reservation_in_progress_fills_in_nothing(app: AppClient, show: Callable
 
 
 def test_corrected_reservation_leads_to_its_successor(app: AppClient, show: Callable[..., Element]) -> None:
-    """In the browser that made both; another one learns no address of a page."""
     code = app.issue()
     old = str(app.redeem(code, "li@exmaple.com").json()["reservation_id"])
     new = app.correct(old, email=EMAIL, code=code).json()["reservation_id"]
@@ -101,7 +96,6 @@ def test_corrected_reservation_leads_to_its_successor(app: AppClient, show: Call
 
 
 def test_moved_access_leads_to_its_successor(app: AppClient, show: Callable[..., Element]) -> None:
-    """Also from the form in another tab, which offers no group any more."""
     groups = GroupRepository(app.services.storage)
     groups.save(InviteGroup(name="blue"), app.services.now())
     groups.set_accepts_rebinds("blue", allowed=True)
@@ -120,7 +114,6 @@ def test_moved_access_leads_to_its_successor(app: AppClient, show: Callable[...,
 
 @pytest.mark.parametrize("prefix", ["", "SPRING26"])
 def test_code_is_redeemed_out_of_a_message(app: AppClient, prefix: str) -> None:
-    """As it was pasted, with a prefix or without."""
     issued = app.client.post("/api/v1/codes", json={"max_uses": 1, "prefix": prefix}, headers=app.key("admin"))
     code = issued.json()[0]["code"]
 
@@ -135,7 +128,6 @@ def test_code_is_redeemed_out_of_a_message(app: AppClient, prefix: str) -> None:
 
 
 def test_existing_code_of_another_invitation_gets_the_answer_of_an_unknown_one(app: AppClient) -> None:
-    """The page of the correction does not say which codes exist."""
     other, code = app.issue(), app.issue()
     reservation_id = str(app.redeem(code, EMAIL).json()["reservation_id"])
     app.client.cookies.set(COOKIE, app.tokens[reservation_id])
@@ -186,13 +178,11 @@ def test_customer_corrects_an_address_whose_email_bounced_late(
 
 
 def bounce_first_email(app: AppClient, reservation_id: str) -> None:
-    """The invitation came back: there is no such mailbox."""
     body, path = {"delivery": 1, "reason": "mailbox_unknown"}, f"/api/v1/reservations/{reservation_id}/bounce"
     assert app.client.post(path, json=body, headers=app.key("support")).is_success
 
 
 def test_page_of_a_bounced_email_offers_the_correction(app: AppClient, show: Callable[..., Element]) -> None:
-    """Only to the browser that redeemed; everyone else is sent to support."""
     own = str(app.redeem(app.issue(), EMAIL).json()["reservation_id"])
     app.attempt(own)
     bounce_first_email(app, own)

@@ -23,14 +23,12 @@ REASONS = {
 
 
 def refund(app: AppClient, code: str) -> str:
-    """A redemption whose email the mail server refused."""
     reservation_id = str(app.redeem(code).json()["reservation_id"])
     app.attempt(reservation_id, FAILED)
     return reservation_id
 
 
 def change(app: AppClient, code: str, how: str) -> None:
-    """Make a redeem of the code impossible."""
     code_id = app.services.reader.find_code(code)
     assert code_id is not None
     context = CommandContext(now=app.services.now(), actor="staff", actor_id="s1")
@@ -55,7 +53,6 @@ def read_messages(app: AppClient, reservation_id: str) -> tuple[str, str, str, b
 
 @pytest.mark.parametrize("how", REASONS)
 def test_refused_code_is_not_offered_again(app: AppClient, sign_in: Callable[..., StaffBrowser], how: str) -> None:
-    """Before the change the same code is; then page, API and the reply of support give the reason of the redeem."""
     code = app.issue(make_template(max_uses=1, bound=how != "used up"))
     reservation_id = refund(app, code)
     before = read_messages(app, reservation_id)

@@ -12,13 +12,11 @@ NEW = "a longer pass phrase"
 
 
 def read_rows(app: AppClient, statement: str) -> list[dict[str, Any]]:
-    """Rows of the database."""
     with app.services.storage.datastore.get_connection() as conn:
         return [dict(row) for row in conn.execute(statement.encode()).fetchall()]
 
 
 def test_new_password_ends_every_other_session(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Here it continues under a new one; the old password is worth nothing."""
     here, elsewhere = sign_in("viewer"), StaffBrowser(app)
     elsewhere.sign_in("viewer@staff.example.com", PASSWORD)
     before = dict(here.cookies)
@@ -36,7 +34,6 @@ def test_new_password_ends_every_other_session(app: AppClient, sign_in: Callable
 def test_new_password_needs_the_old_one_and_enough_characters(
     app: AppClient, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """Guessing is throttled like signing in."""
     browser = sign_in("viewer")
 
     wrong = browser.submit("/support/account", old="guess", new=NEW)
@@ -54,7 +51,6 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.
 
 
 def enter(app: AppClient, user_agent: str, address: str = "testclient") -> StaffBrowser:
-    """Sign the viewer in from another browser."""
     browser = StaffBrowser(app, address)
     token = browser.token("/support/sign-in")
     form = {"token": token, "email": "viewer@staff.example.com", "password": PASSWORD}
@@ -73,7 +69,6 @@ def read_sessions(browser: StaffBrowser) -> dict[str, str]:
 def test_sessions_are_listed_with_device_and_end_one_by_one(
     app: AppClient, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """The one that asks has no button; another one ends at its next request, and the rest stay."""
     here, linux, phone = sign_in("viewer"), enter(app, FIREFOX), enter(app, PHONE)
 
     listed = read_sessions(here)
@@ -87,14 +82,12 @@ def test_sessions_are_listed_with_device_and_end_one_by_one(
 
 
 def read_networks(browser: StaffBrowser, path: str = "/support/account") -> list[str]:
-    """The networks that a page shows of sessions, sorted."""
     return sorted(read_page(browser.get(path).text).texts("td", data_label="Signed in from"))
 
 
 def test_sessions_are_listed_with_the_network_of_their_sign_in(
     app: AppClient, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """On the page of the account and on an admin's; later requests from elsewhere change nothing."""
     staff_id = add_staff(app, "viewer@staff.example.com", "viewer", PASSWORD)
     here = enter(app, FIREFOX, "203.0.113.77")
     enter(app, PHONE, "2001:db8:1:2::3")
@@ -119,7 +112,6 @@ def test_session_without_a_network_shows_a_dash(app: AppClient, sign_in: Callabl
 
 
 def test_session_that_a_new_password_begins_has_its_network(sign_in: Callable[..., StaffBrowser]) -> None:
-    """That of the request with the new password."""
     browser = sign_in("viewer")
     browser.address = "203.0.113.77"
 
@@ -131,7 +123,6 @@ def test_session_that_a_new_password_begins_has_its_network(sign_in: Callable[..
 def test_all_other_sessions_end_together_and_the_audit_log_says_how_many(
     app: AppClient, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """Sent twice, the form ends nothing more and leaves no second line."""
     here, others = sign_in("viewer"), [enter(app, FIREFOX), enter(app, PHONE)]
 
     for _ in range(2):

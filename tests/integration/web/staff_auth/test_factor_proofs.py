@@ -17,7 +17,6 @@ FACTORS = "/support/account/factors"
 
 @pytest.fixture
 def settings(settings: ApiSettings) -> ApiSettings:
-    """Settings with a public URL at which passkeys work."""
     return settings.model_copy(update={"public_url": "https://testserver"})
 
 
@@ -40,15 +39,12 @@ class Owner:
             conn.execute("UPDATE staff_sessions SET proved_at = proved_at - interval '301 s'")
 
     def code(self, steps: int = 0) -> str:
-        """The code that the app shows, or showed some steps ago."""
         return pyotp.TOTP(self.secret).at(self.app.services.now() + steps * timedelta(seconds=30))
 
     def invite(self, **proof: str) -> AppResponse:
-        """Invite a colleague."""
         return self.browser.submit("/admin/staff", email="new@staff.example.com", role="viewer", **proof)
 
     def audit(self) -> list[tuple[str, str | None]]:
-        """The last actions and their proofs, newest first."""
         with self.app.services.storage.datastore.get_connection() as conn:
             rows = conn.execute("SELECT act, proof FROM audit ORDER BY audit_id DESC LIMIT 2").fetchall()
         return [(row["act"], row["proof"]) for row in rows]
@@ -56,7 +52,6 @@ class Owner:
 
 @pytest.fixture
 def owner(app: AppClient) -> Owner:
-    """An admin with second factors."""
     return Owner(app)
 
 
@@ -72,7 +67,6 @@ def test_page_asks_for_the_factor_and_not_for_the_password(owner: Owner) -> None
 
 
 def test_code_of_the_app_is_a_proof_once(owner: Owner) -> None:
-    """The entry of the audit log names it."""
     code = owner.code()
 
     done = owner.invite(own_code=code)
@@ -85,14 +79,12 @@ def test_code_of_the_app_is_a_proof_once(owner: Owner) -> None:
 
 
 def test_recovery_code_is_a_proof_once(owner: Owner) -> None:
-    """It is used up, as at the sign-in."""
     done = owner.invite(own_code=owner.recovery_codes[0])
 
     assert (done.status_code, owner.audit()) == (303, [("added_staff", "recovery_code"), ("proved_identity", None)])
 
 
 def test_passkey_is_a_proof_and_goes_with_the_form(owner: Owner) -> None:
-    """Its answer is for the challenge of that page and of that account."""
     asked = owner.invite()
     options, fields = read_passkey_form(asked)
     answer = owner.key.get(options)
@@ -106,7 +98,6 @@ def test_passkey_is_a_proof_and_goes_with_the_form(owner: Owner) -> None:
 
 
 def test_wrong_codes_are_limited(owner: Owner) -> None:
-    """As wrong passwords are."""
     statuses = [owner.invite(own_code=f"{nth:06}").status_code for nth in range(11)]
 
     assert statuses == [403] * 10 + [429]

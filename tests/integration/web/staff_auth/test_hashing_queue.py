@@ -31,7 +31,6 @@ class Gate:
         self.running = self.most = 0
 
     def __call__(self) -> None:
-        """Wait until it is opened."""
         self.running += 1
         self.most = max(self.most, self.running)
         assert self.may_continue.wait(WAIT_S_MAX)
@@ -49,7 +48,6 @@ async def hold(queue: HashingQueue, job: Callable[[], None], *, is_known: bool =
 
 
 def test_hashing_runs_one_at_a_time_and_refuses_beyond_its_queue() -> None:
-    """200 at the same time: one runs, eight wait, all others are refused at once."""
     gate, queue = Gate(), HashingQueue()
 
     async def many() -> list[str]:
@@ -85,7 +83,6 @@ def test_known_callers_go_first_and_strangers_can_not_fill_their_queue() -> None
 
 
 def test_wait_for_a_slot_is_bounded_and_leaves_the_queue_usable() -> None:
-    """Who waited too long is refused; the lane continues with the others."""
     gate, queue = Gate(), HashingQueue(wait_s=0.05)
 
     async def late() -> list[str]:
@@ -99,7 +96,6 @@ def test_wait_for_a_slot_is_bounded_and_leaves_the_queue_usable() -> None:
 
 
 def test_cancelled_caller_passes_its_slot_on() -> None:
-    """Whether it waited still, or its turn had just come."""
     queue = HashingQueue()
 
     async def cancelled() -> list[str]:
@@ -136,7 +132,6 @@ def test_hashing_thread_steps_back_behind_all_other_work() -> None:
 
 
 def test_sign_ins_beyond_the_queue_get_503_and_count_as_no_failure(app: AppClient) -> None:
-    """503 with Retry-After, and a sentence that says that the password was not checked."""
     add_staff(app, EMAIL, "support", PASSWORD)
     support = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     gate, browser = Gate(), StaffBrowser(app)
@@ -163,7 +158,6 @@ def test_sign_ins_beyond_the_queue_get_503_and_count_as_no_failure(app: AppClien
 
 
 def test_known_browser_has_a_place_while_strangers_fill_the_queue(app: AppClient) -> None:
-    """And a stranger whose cookie is forged has none."""
     add_staff(app, EMAIL, "support", PASSWORD)
     support = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     known_browser, forger = StaffBrowser(app), StaffBrowser(app)

@@ -32,7 +32,6 @@ def _still_clock(app: AppClient) -> None:
 
 
 def fail_from(app: AppClient, addresses: int, each: int = 1) -> list[int]:
-    """Statuses of wrong passwords for one account from strangers' addresses."""
     return [
         StaffBrowser(app, f"198.51.{at >> 8}.{at & 255}").sign_in(EMAIL, "wrong").status_code
         for at in range(addresses)
@@ -41,7 +40,6 @@ def fail_from(app: AppClient, addresses: int, each: int = 1) -> list[int]:
 
 
 def test_ten_failures_from_strangers_do_not_lock_the_owner_out(app: AppClient) -> None:
-    """Eleven addresses fail; a twelfth, which has the right password, gets in."""
     add_staff(app, EMAIL, "support", PASSWORD)
 
     failures = fail_from(app, 11)
@@ -106,7 +104,6 @@ def test_cookie_of_a_known_browser_holds_for_its_account_and_its_time_only(app: 
 
 @pytest.mark.parametrize("value", ["", "a.b", "1.b.c", "x.b.c", "9" * 400 + ".b.c", "١.b.c", "9.b.\udcff", "1.2.3.4"])
 def test_malformed_cookie_of_a_known_browser_is_unknown(app: AppClient, value: str) -> None:
-    """Anybody can send one."""
     browsers = KnownBrowsers(b"one")
     name = browsers.issue_cookie(EMAIL, "b", app.services.now()).name
 
@@ -114,7 +111,6 @@ def test_malformed_cookie_of_a_known_browser_is_unknown(app: AppClient, value: s
 
 
 def test_cookie_of_a_known_browser_is_kept_from_scripts_and_other_sites(app: AppClient) -> None:
-    """As the session's."""
     add_staff(app, EMAIL, "support", PASSWORD)
 
     answer = StaffBrowser(app).sign_in(EMAIL, PASSWORD)
@@ -152,7 +148,6 @@ def test_one_address_can_not_try_many_accounts(app: AppClient) -> None:
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
 def test_limit_of_the_sign_in_is_whole_again_after_its_window(limit: object) -> None:
-    """And what was not a failure is uncounted."""
     now = [0.0]
     throttle = LoginThrottle(lambda: now[0])
     (sign_in_limit,) = [candidate for candidate in LIMITS if candidate is limit]

@@ -20,35 +20,29 @@ TYPED: Final = {"name": 'Fair "A" <b>', "max_uses": "3", "token": "former", "non
 
 @pytest.fixture
 def admin(sign_in: SignIn) -> StaffBrowser:
-    """An admin's browser."""
     return sign_in("admin")
 
 
 def end_session(browser: StaffBrowser) -> None:
-    """End the session as a day does."""
     del browser.cookies["ledger_staff"]
 
 
 def values(form: Element) -> dict[str, str]:
-    """The texts and hidden values of a form by name."""
     inputs = {field.attributes["name"]: field.attributes.get("value", "") for field in form.find_all("input")}
     return {**inputs, **{field.attributes["name"]: field.text for field in form.find_all("textarea")}}
 
 
 def campaigns(app: AppClient) -> list[str]:
-    """The names of all campaigns."""
     rows = CampaignReader(app.services.storage).list_campaigns(OLDEST, 10)
     return [row.campaign.terms.name for row in rows]
 
 
 def send_late(browser: StaffBrowser, path: str = LIST, form: Mapping[str, str] = TYPED) -> AppResponse:
-    """Send a form after the session ended."""
     end_session(browser)
     return browser.post(path, form, OWN)
 
 
 def test_form_comes_back_filled_in_after_the_sign_in(app: AppClient, admin: StaffBrowser) -> None:
-    """The first answer carries it, also if it is sent too early; the second one has a token of the new session."""
     ended = send_late(admin)
     early = admin.post(LIST, values(read_page(ended.text).find("form")), OWN)
     carried = values(read_page(early.text).find("form"))
@@ -83,7 +77,6 @@ def test_form_of_an_earlier_session_comes_back_in_the_new_one(app: AppClient, ad
     ],
 )
 def test_form_that_no_page_of_ours_sent_never_comes_back(admin: StaffBrowser, headers: dict[str, str]) -> None:
-    """Another site, a script, or a browser that does not say: nothing of it is in a page with a token."""
     stale = admin.post(LIST, TYPED, headers)
     end_session(admin)
     ended = admin.post(LIST, TYPED, headers)
@@ -102,7 +95,6 @@ def test_passwords_are_not_carried(admin: StaffBrowser) -> None:
 
 
 def test_form_without_a_page_is_shown_as_text(admin: StaffBrowser) -> None:
-    """The page of the form is gone, or another form is on it: what was typed can be copied."""
     ended = send_late(admin, f"{LIST}/5d3c3c8c-8d0f-4b5c-9f57-0a6a4a3f7f10/codes", {"code": "SPRING", "empty": ""})
     carried = values(read_page(ended.text).find("form"))
     admin.sign_in("admin@staff.example.com", PASSWORD)

@@ -19,19 +19,16 @@ FORGOT = "/support/forgot-password"
 
 
 def forget(app: AppClient, email: str = EMAIL) -> AppResponse:
-    """Ask for a link with a fresh browser."""
     browser = StaffBrowser(app)
     return browser.submit(FORGOT, FORGOT, email=email)
 
 
 def settle(app: AppClient) -> None:
-    """Wait until every request for a link is handled."""
     slots = app.client.app.state.support.mailer._slots  # type: ignore[attr-defined]  # the client knows it as any ASGI app
     wait_for(lambda: slots._value == WAITING_MAX)
 
 
 def change_links(app: AppClient, statement: str, *parameters: object) -> None:
-    """Change the stored links."""
     with app.services.storage.datastore.get_connection() as conn:
         conn.execute(statement.encode(), parameters)
 
@@ -45,7 +42,6 @@ def link(app: AppClient, inbox: StaffInbox) -> str:
 
 
 def test_forgotten_password_is_replaced_by_a_link_once(app: AppClient, link: str) -> None:
-    """All sessions end, the old password is worth nothing, and the second use is refused."""
     signed_in = StaffBrowser(app)
     signed_in.sign_in(EMAIL, PASSWORD)
     before, shown = signed_in.get("/support").status_code, StaffBrowser(app).get(link)
@@ -64,7 +60,6 @@ def test_forgotten_password_is_replaced_by_a_link_once(app: AppClient, link: str
 
 
 def test_answer_does_not_say_whether_there_is_an_account(app: AppClient, link: str, inbox: StaffInbox) -> None:
-    """Neither its text nor its status; an unknown address gets no email, and an account gets one in five minutes."""
     answer, other = forget(app), forget(app, "unknown@staff.example.com")
 
     assert (answer.status_code, answer.text) == (other.status_code, other.text)
@@ -96,7 +91,6 @@ def test_only_the_digest_of_a_token_is_stored(app: AppClient, link: str) -> None
     ],
 )
 def test_link_that_does_not_work_says_why(app: AppClient, link: str, statement: str, status: int, title: str) -> None:
-    """Opened or sent, it changes nothing."""
     change_links(app, statement)
 
     answers = [StaffBrowser(app).get(link), StaffBrowser(app).post(link, {"new": NEW})]
@@ -106,7 +100,6 @@ def test_link_that_does_not_work_says_why(app: AppClient, link: str, statement: 
 
 
 def test_second_of_two_tabs_sets_no_password(app: AppClient, link: str) -> None:
-    """Both showed the form while the link was valid."""
     tabs = [StaffBrowser(app), StaffBrowser(app)]
     shown = [tab.get(link).status_code for tab in tabs]
 
@@ -119,7 +112,6 @@ def test_second_of_two_tabs_sets_no_password(app: AppClient, link: str) -> None:
 def test_link_ends_with_the_account_and_with_a_changed_password(
     app: AppClient, link: str, inbox: StaffInbox, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """A password that its owner changes, and an account that an admin closes in between."""
     owner = StaffBrowser(app)
     owner.sign_in(EMAIL, PASSWORD)
     owner.submit("/support/account", old=PASSWORD, new=NEW)
@@ -136,7 +128,6 @@ def test_link_ends_with_the_account_and_with_a_changed_password(
 
 
 def test_short_password_is_refused_and_the_link_stays_valid(app: AppClient, link: str) -> None:
-    """The rule is that of one's own account."""
     short = StaffBrowser(app).post(link, {"new": "short"})
 
     assert short.status_code == 422
@@ -169,7 +160,6 @@ def test_invited_account_has_no_password_that_fits_and_gets_no_password_link(
 
 @pytest.mark.usefixtures("inbox")
 def test_requests_for_links_count_with_failed_sign_ins(app: AppClient) -> None:
-    """Nothing is sent beyond the limit, and neither is the right password looked at."""
     add_staff(app, EMAIL, "support", PASSWORD)
 
     asked = [forget(app).status_code for _ in range(PAIR.burst + 1)]
@@ -189,7 +179,6 @@ def test_form_without_its_token_is_refused(app: AppClient, inbox: StaffInbox) ->
 def test_silent_mail_server_delays_no_page(
     app: AppClient, inbox: StaffInbox, sign_in: Callable[..., StaffBrowser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An admin's page waits a moment, and shows the outcome later; a forgotten password waits for nothing."""
     monkeypatch.setattr(staff_mailer, "PAGE_WAIT_S", 0.1)
     add_staff(app, "zhou@staff.example.com", "viewer", PASSWORD)
     admin = sign_in("admin")
@@ -206,7 +195,6 @@ def test_silent_mail_server_delays_no_page(
 
 
 def test_more_emails_than_may_wait_are_refused(app: AppClient, inbox: StaffInbox) -> None:
-    """With 503, whether or not there is an account."""
     support = app.client.app.state.support  # type: ignore[attr-defined]  # as above
     inbox.answers.clear()
     for _ in range(WAITING_MAX):

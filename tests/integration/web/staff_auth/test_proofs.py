@@ -15,7 +15,6 @@ SignIn = Callable[..., StaffBrowser]
 
 
 def wait(app: AppClient, seconds: float) -> None:
-    """Let the proofs of all sessions become older."""
     with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE staff_sessions SET proved_at = proved_at - %s", (timedelta(seconds=seconds),))
 
@@ -30,19 +29,16 @@ def carried_by(answer: AppResponse) -> tuple[str, dict[str, list[str]]]:
 
 
 def invite(browser: StaffBrowser, name: str, **fields: str) -> AppResponse:
-    """Invite a colleague."""
     return browser.submit("/admin/staff", email=f"{name}@staff.example.com", role="viewer", **fields)
 
 
 def count_staff(app: AppClient) -> int:
-    """Accounts of staff."""
     with app.services.storage.datastore.get_connection() as conn:
         (row,) = conn.execute("SELECT count(*) AS number FROM staff").fetchall()
     return int(row["number"])
 
 
 def audit_of(app: AppClient) -> list[tuple[str, str | None]]:
-    """Actions and proofs of the entries, newest first."""
     with app.services.storage.datastore.get_connection() as conn:
         rows = conn.execute("SELECT act, proof FROM audit ORDER BY audit_id DESC").fetchall()
     return [(row["act"], row["proof"]) for row in rows]
@@ -65,7 +61,6 @@ def test_password_has_the_focus_unless_a_notice_has_it(app: AppClient, sign_in: 
 
 
 def test_sign_in_is_a_proof_for_five_minutes(app: AppClient, sign_in: SignIn) -> None:
-    """The audit log names the proof; after that time it is asked for again, and nothing was done."""
     browser = sign_in("admin")
     wait(app, PROOF_LIFE.total_seconds() - 5)
 
@@ -80,7 +75,6 @@ def test_sign_in_is_a_proof_for_five_minutes(app: AppClient, sign_in: SignIn) ->
 
 
 def test_form_is_carried_and_sent_with_the_password(app: AppClient, sign_in: SignIn) -> None:
-    """Nothing that was typed is lost: fields that repeat, quotes and lines are those of the form."""
     browser = sign_in("admin")
     wait(app, 301)
     token = browser.token("/admin/staff")
@@ -100,7 +94,6 @@ def test_form_is_carried_and_sent_with_the_password(app: AppClient, sign_in: Sig
 
 
 def test_wrong_password_is_no_proof(app: AppClient, sign_in: SignIn) -> None:
-    """It says so, carries the form on, and guessing is throttled like signing in."""
     browser = sign_in("admin")
     wait(app, 301)
     number = count_staff(app)
@@ -118,7 +111,6 @@ def test_wrong_password_is_no_proof(app: AppClient, sign_in: SignIn) -> None:
 
 
 def test_proof_belongs_to_the_session_that_gave_it(app: AppClient, sign_in: SignIn) -> None:
-    """Another browser of the same person is asked as well; another tab of this one is not."""
     here, elsewhere = sign_in("admin"), StaffBrowser(app)
     elsewhere.sign_in("admin@staff.example.com", PASSWORD)
     wait(app, 301)

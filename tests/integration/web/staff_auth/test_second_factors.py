@@ -24,7 +24,6 @@ STEP = timedelta(seconds=30)
 
 @pytest.fixture
 def settings(settings: ApiSettings) -> ApiSettings:
-    """Settings with a public URL at which passkeys work."""
     return settings.model_copy(update={"public_url": "https://testserver"})
 
 
@@ -37,7 +36,6 @@ class Person:
         self.recovery_codes: list[str] = []
 
     def code(self, steps: int = 0) -> str:
-        """The code that the app shows, or showed some steps ago."""
         return pyotp.TOTP(self.secret).at(self.app.services.now() + steps * STEP)
 
     def add_app(self, browser: StaffBrowser | None = None, name: str = "Phone") -> AppResponse:
@@ -59,7 +57,6 @@ def hidden(page: str) -> dict[str, str]:
 
 @pytest.fixture
 def person(app: AppClient) -> Person:
-    """A member of support with an app and recovery codes."""
     member = Person(app)
     assert member.add_app().status_code == 200
     return member
@@ -76,28 +73,23 @@ def begin(
 
 
 def prove(browser: StaffBrowser, path: str, code: str) -> AppResponse:
-    """Send a code on the page of the second step."""
     return browser.submit(path, path, code=code)
 
 
 def notice(answer: AppResponse) -> str:
-    """The reason that a page gives."""
     return read_page(answer.text).find(id="notice").find("p").text
 
 
 def rows(app: AppClient, query: str) -> list[dict[str, Any]]:
-    """Rows of the database."""
     with app.services.storage.datastore.get_connection() as conn:
         return [dict(row) for row in conn.execute(query).fetchall()]
 
 
 def acts(app: AppClient) -> list[str]:
-    """The actions in the audit log, in order."""
     return [row["act"] for row in rows(app, "SELECT act FROM audit ORDER BY audit_id")]
 
 
 def test_password_alone_begins_no_session_when_the_account_has_a_factor(app: AppClient, person: Person) -> None:
-    """The page after it asks for a code; with the code the session begins, at the page that was asked for."""
     browser, path = begin(app)
     before = browser.get("/support").status_code
 
@@ -126,7 +118,6 @@ def test_password_alone_begins_no_session_when_the_account_has_a_factor(app: App
 def test_wrong_code_is_refused_with_a_sentence_and_an_audit_entry(
     app: AppClient, person: Person, typed: Callable[[Person], str], sentence: str
 ) -> None:
-    """Wrong, of the step in which the app was added, or of a clock that differs; there is no session."""
     browser, path = begin(app)
 
     answer = prove(browser, path, typed(person))
@@ -137,7 +128,6 @@ def test_wrong_code_is_refused_with_a_sentence_and_an_audit_entry(
 
 
 def test_code_is_accepted_once_and_in_two_tabs_only_by_the_first(app: AppClient, person: Person) -> None:
-    """Two tabs have a second step each; the code of one is not accepted in the other, the next code is."""
     browser, first = begin(app)
     _, second = begin(app, browser)
     code = person.code()
@@ -151,7 +141,6 @@ def test_code_is_accepted_once_and_in_two_tabs_only_by_the_first(app: AppClient,
 
 
 def test_second_step_is_used_once_and_by_the_browser_that_began_it(app: AppClient, person: Person) -> None:
-    """Sent again with kept cookies, or from another browser, it leads back to the password."""
     browser, path = begin(app)
     thief = StaffBrowser(app)
     thief.get(SIGN_IN)
@@ -184,7 +173,6 @@ def test_second_step_ends_with_a_new_password_and_after_ten_minutes(
 
 
 def test_recovery_code_works_once_however_it_is_typed(app: AppClient, person: Person) -> None:
-    """In small letters and with spaces; the audit log says by what the person came in."""
     code = person.recovery_codes[0]
     browser, path = begin(app)
     entered = prove(browser, path, f" {code.lower().replace('-', ' ')} ")
@@ -203,7 +191,6 @@ def test_recovery_code_works_once_however_it_is_typed(app: AppClient, person: Pe
 
 
 def test_new_recovery_codes_replace_the_old_ones(app: AppClient, person: Person) -> None:
-    """A code of the old set is wrong from then on; they are shown in no other page."""
     answer = person.browser.submit(f"{FACTORS}/recovery-codes", FACTORS)
     codes = read_page(answer.text).texts("code")
     browser, path = begin(app)
@@ -216,7 +203,6 @@ def test_new_recovery_codes_replace_the_old_ones(app: AppClient, person: Person)
 
 
 def test_wrong_codes_are_throttled_like_wrong_passwords(app: AppClient, person: Person) -> None:
-    """Ten for the account from all addresses; the browser of its user, which signed in before, is not affected."""
     browser, path = begin(app)
     answers = [prove(browser, path, "000000").status_code for _ in range(9)]
     elsewhere = StaffBrowser(app, "192.0.2.7")
@@ -241,27 +227,23 @@ def test_form_of_another_site_proves_nothing(app: AppClient, person: Person) -> 
 
 
 def add_passkey(browser: StaffBrowser, key: SoftAuthenticator, name: str = "Key") -> AppResponse:
-    """Create a passkey on the page of the account."""
     options, fields = read_passkey_form(browser.get(FACTORS))
     return browser.post(f"{FACTORS}/passkey", {**fields, "credential": key.create(options), "name": name})
 
 
 @pytest.fixture
 def key(person: Person) -> SoftAuthenticator:
-    """A passkey of the person's."""
     authenticator = SoftAuthenticator()
     assert add_passkey(person.browser, authenticator).status_code == 303
     return authenticator
 
 
 def use_passkey(browser: StaffBrowser, path: str, key: SoftAuthenticator, post_to: str | None = None) -> AppResponse:
-    """Answer the challenge of a page."""
     options, fields = read_passkey_form(browser.get(path))
     return browser.post(post_to or path, {**fields, "credential": key.get(options)})
 
 
 def test_passkey_is_a_second_factor_and_signs_in_without_a_password(app: AppClient, key: SoftAuthenticator) -> None:
-    """Directly from the sign-in, where the authenticator names the account, and as the second step."""
     browser, path = begin(app)
     second, direct = use_passkey(browser, path, key), StaffBrowser(app)
 
@@ -273,7 +255,6 @@ def test_passkey_is_a_second_factor_and_signs_in_without_a_password(app: AppClie
 
 
 def test_session_has_the_network_of_its_factor(app: AppClient, person: Person, key: SoftAuthenticator) -> None:
-    """After a code and after a passkey; the password alone has begun none."""
     by_code, path = begin(app, StaffBrowser(app, "198.51.100.1"))
     by_code.address = "203.0.113.77"
     prove(by_code, path, person.code())
@@ -299,7 +280,6 @@ def test_session_has_the_network_of_its_factor(app: AppClient, person: Person, k
 def test_passkey_that_is_not_ours_signs_no_one_in(
     app: AppClient, key: SoftAuthenticator, change: dict[str, Any]
 ) -> None:
-    """Of another origin or party, without a check of its user, of another account, or with a forged signature."""
     for name, value in change.items():
         setattr(key, name, value)
     browser = StaffBrowser(app)
@@ -320,7 +300,6 @@ def test_passkey_without_a_check_of_its_user_is_only_a_second_factor(app: AppCli
 
 
 def test_challenge_is_answered_once(app: AppClient, key: SoftAuthenticator) -> None:
-    """Neither the same answer nor a new signature of the same challenge; nor one of the second step, directly."""
     browser = StaffBrowser(app)
     options, fields = read_passkey_form(browser.get(SIGN_IN))
     replayed, fresh = key.get(options), key.get(options)
@@ -338,7 +317,6 @@ def test_challenge_is_answered_once(app: AppClient, key: SoftAuthenticator) -> N
 
 
 def test_challenge_expires(app: AppClient, key: SoftAuthenticator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After ten minutes the answer is refused, and the page has a new challenge."""
     browser = StaffBrowser(app)
     options, fields = read_passkey_form(browser.get(SIGN_IN))
     now = app.services.now()
@@ -390,7 +368,6 @@ def test_forged_counter_does_not_accuse_a_passkey(app: AppClient, key: SoftAuthe
 def test_malformed_answer_of_an_authenticator_is_refused(
     app: AppClient, key: SoftAuthenticator, credential: str
 ) -> None:
-    """With a page, not with an error."""
     del key
     browser = StaffBrowser(app)
     _, fields = read_passkey_form(browser.get(SIGN_IN))
@@ -402,7 +379,6 @@ def test_malformed_answer_of_an_authenticator_is_refused(
     "change", [{"origin": "https://evil.example"}, {"rp_id": "evil.example"}], ids=["origin", "party"]
 )
 def test_new_passkey_of_another_site_is_refused(app: AppClient, person: Person, change: dict[str, Any]) -> None:
-    """It is not stored, and the audit log says so."""
     answer = add_passkey(person.browser, SoftAuthenticator(**change))
 
     assert (answer.status_code, "not valid for your account" in notice(answer)) == (422, True)
@@ -411,7 +387,6 @@ def test_new_passkey_of_another_site_is_refused(app: AppClient, person: Person, 
 
 
 def test_passkey_is_added_once_and_to_one_account(key: SoftAuthenticator, person: Person) -> None:
-    """The same authenticator again, or the answer sent twice."""
     again = add_passkey(person.browser, key)
     options, fields = read_passkey_form(person.browser.get(FACTORS))
     form = {**fields, "credential": SoftAuthenticator(credential_id=b"2").create(options)}
@@ -422,7 +397,6 @@ def test_passkey_is_added_once_and_to_one_account(key: SoftAuthenticator, person
 
 
 def test_account_has_ten_factors_at_most(person: Person) -> None:
-    """The eleventh is refused with a sentence."""
     answers = [add_passkey(person.browser, SoftAuthenticator(credential_id=bytes([number, 0]))) for number in range(10)]
 
     assert [answer.status_code for answer in answers] == [303] * 9 + [422]
@@ -441,7 +415,6 @@ def test_first_factor_ends_other_sessions(app: AppClient) -> None:
 
 @pytest.mark.parametrize("field", ["code", "state"])
 def test_app_is_not_added_without_its_code_or_by_a_state_of_another(app: AppClient, person: Person, field: str) -> None:
-    """A wrong code asks again with the same secret; a state that is not of this account begins again."""
     page = person.browser.get(f"{FACTORS}/app").text
     secret = read_page(page).find("code").text
     form = {**hidden(page), "code": pyotp.TOTP(secret.replace(" ", "")).at(app.services.now())}
@@ -454,7 +427,6 @@ def test_app_is_not_added_without_its_code_or_by_a_state_of_another(app: AppClie
 
 
 def test_factor_is_renamed_and_removed_by_its_user_only(app: AppClient, person: Person) -> None:
-    """Another account's factor is not found; with the last one the recovery codes end and the password is enough."""
     factor_id = rows(app, "SELECT factor_id FROM staff_factors")[0]["factor_id"]
     add_staff(app, "other@staff.example.com", "admin", PASSWORD)
     other = StaffBrowser(app)
@@ -476,7 +448,6 @@ def test_factor_is_renamed_and_removed_by_its_user_only(app: AppClient, person: 
 
 
 def test_admin_removes_the_factors_of_another_with_a_reason(app: AppClient, person: Person) -> None:
-    """Its sessions end, and the password is enough until a factor is added; the audit log has the reason."""
     add_staff(app, "admin@staff.example.com", "admin", PASSWORD)
     admin = StaffBrowser(app)
     admin.sign_in("admin@staff.example.com", PASSWORD)
@@ -493,7 +464,6 @@ def test_admin_removes_the_factors_of_another_with_a_reason(app: AppClient, pers
 
 
 def test_removed_account_has_no_factors_when_it_is_added_again(app: AppClient, key: SoftAuthenticator) -> None:
-    """Its passkey opens nothing from the removal on."""
     add_staff(app, "admin@staff.example.com", "admin", PASSWORD)
     admin = StaffBrowser(app)
     admin.sign_in("admin@staff.example.com", PASSWORD)
@@ -506,7 +476,6 @@ def test_removed_account_has_no_factors_when_it_is_added_again(app: AppClient, k
 
 
 def test_password_link_does_not_replace_the_second_factor(app: AppClient, person: Person) -> None:
-    """A new password leads to the second step, as the old one did; without any password no passkey signs in."""
     key = SoftAuthenticator()
     add_passkey(person.browser, key)
     with app.services.storage.datastore.get_connection() as conn:
@@ -521,7 +490,6 @@ def test_password_link_does_not_replace_the_second_factor(app: AppClient, person
 
 
 def test_stored_factor_is_encrypted_and_bound_to_its_account(app: AppClient, person: Person) -> None:
-    """Neither secret nor name is in the database; a row that is moved to another account proves nothing there."""
     secret, name = person.secret.encode(), b"Phone"
     (row,) = rows(app, "SELECT sealed, staff_id FROM staff_factors")
     stored = bytes(row["sealed"])
@@ -555,13 +523,11 @@ def test_page_under_another_origin_says_where_passkeys_work(settings: ApiSetting
 
 @pytest.fixture
 def strict_app(settings: ApiSettings) -> Iterator[AppClient]:
-    """An application whose admins and support need a second factor."""
     with started(settings.model_copy(update={"second_factor": "admin,support"})) as app:
         yield app
 
 
 def test_role_that_needs_a_factor_can_only_add_one(strict_app: AppClient) -> None:
-    """Every page leads there, a form changes nothing, the API refuses; after it was added, all is open."""
     person = Person(strict_app)
     entered = person.browser.sign_in(EMAIL, PASSWORD)
     pages = [person.browser.get(path) for path in ("/support", "/support/account", "/support/work", "/admin/campaigns")]
@@ -581,7 +547,6 @@ def test_role_that_needs_a_factor_can_only_add_one(strict_app: AppClient) -> Non
 
 
 def test_viewer_needs_no_factor_where_only_others_do(strict_app: AppClient) -> None:
-    """The setting names roles."""
     person = Person(strict_app, "viewer")
     person.browser.sign_in(EMAIL, PASSWORD)
 

@@ -17,7 +17,6 @@ EMAIL = "mei@staff.example.com"
 
 
 def acts(app: AppClient) -> list[str]:
-    """The acts in the audit, in order."""
     with app.services.storage.datastore.get_connection() as conn:
         return [row["act"] for row in conn.execute("SELECT act FROM audit ORDER BY audit_id").fetchall()]
 
@@ -33,7 +32,6 @@ def test_email_has_the_focus_unless_a_notice_has_it(app: AppClient) -> None:
 
 
 def test_support_page_leads_to_the_sign_in_and_back(app: AppClient) -> None:
-    """Who is not signed in signs in first, and then sees the page that was asked for."""
     add_staff(app, EMAIL, "viewer", PASSWORD)
     browser = StaffBrowser(app)
 
@@ -50,7 +48,6 @@ def test_support_page_leads_to_the_sign_in_and_back(app: AppClient) -> None:
     "next_path", ["https://evil.example", "//evil.example", "/support\\evil", "/invite", "/supportx"]
 )
 def test_sign_in_leads_to_our_own_pages_only(app: AppClient, next_path: str) -> None:
-    """An address of another site in `next` is skipped."""
     add_staff(app, EMAIL, "viewer", PASSWORD)
 
     assert (
@@ -84,7 +81,6 @@ def test_unknown_account_costs_as_much_as_a_known_one(hasher: PasswordHasher) ->
 
 
 def test_too_many_failures_are_stopped(app: AppClient) -> None:
-    """After ten failures the right password is not looked at either, until the time is over."""
     add_staff(app, EMAIL, "admin", PASSWORD)
     browser = StaffBrowser(app)
 
@@ -98,7 +94,6 @@ def test_too_many_failures_are_stopped(app: AppClient) -> None:
 
 
 def test_form_of_another_session_is_refused(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Without the token, with another's, or from another site, nothing is done."""
     browser, other = sign_in("support"), sign_in("viewer")
     mine = browser.token()
 
@@ -113,7 +108,6 @@ def test_form_of_another_session_is_refused(app: AppClient, sign_in: Callable[..
 
 
 def test_signing_out_ends_the_session_permanently(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """The old cookie is worth nothing afterwards."""
     browser = sign_in("support")
     before = dict(browser.cookies)
 
@@ -130,7 +124,6 @@ def test_signing_out_ends_the_session_permanently(app: AppClient, sign_in: Calla
 
 
 def test_new_password_ends_the_sessions_of_the_old_one(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Anyone who was in with the old password is out."""
     browser, other = sign_in("support"), sign_in("viewer")
 
     add_staff(app, "support@staff.example.com", "support", "a new one")
@@ -140,7 +133,6 @@ def test_new_password_ends_the_sessions_of_the_old_one(app: AppClient, sign_in: 
 
 
 def test_session_changes_at_each_sign_in(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """A new sign-in ends the browser's session before, and its cookie is out of reach of scripts."""
     browser = sign_in("support")
     first = browser.cookies["ledger_staff"]
 
@@ -173,7 +165,6 @@ def test_ipv6_site_counts_as_one() -> None:
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET act = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
 def test_audit_is_append_only(app: AppClient, sign_in: Callable[..., StaffBrowser], statement: str) -> None:
-    """Not even the owner changes what is written there."""
     sign_in("support")
 
     with (

@@ -29,25 +29,21 @@ def app(postgres_url: str) -> Iterator[AppClient]:
 
 @pytest.fixture(scope="module")
 def first(app: AppClient) -> Member:
-    """The admin who proposes."""
     return join_staff(app, "admin")
 
 
 @pytest.fixture(scope="module")
 def second(app: AppClient) -> Member:
-    """The admin who decides."""
     return join_staff(app, "admin")
 
 
 def count_in_navigation(member: Member) -> str:
-    """The link in the navigation."""
     return "".join(
         link.text for link in read_page(member.browser.get("/support").text).find_all(href="/support/approvals")
     )
 
 
 def test_navigation_counts_what_a_member_can_decide(app: AppClient, first: Member, second: Member) -> None:
-    """Not their own proposals, nor those of actions that their role may not perform; a viewer has no link."""
     support, viewer = join_staff(app, "support"), join_staff(app, "viewer")
     members = (first, second, support)
     before = [count_in_navigation(member) for member in members]
@@ -62,7 +58,6 @@ def test_navigation_counts_what_a_member_can_decide(app: AppClient, first: Membe
 
 
 def test_page_says_that_it_waits_and_what_it_would_do(app: AppClient, first: Member, second: Member) -> None:
-    """The proposer sees a button to withdraw, the other person those to decide; both see reason, names and effect."""
     asked = refund_case(app).ask_on_page(first)
     path = asked.headers["location"]
     own, other = first.browser.get(path), second.browser.get(path)
@@ -92,7 +87,6 @@ def test_address_of_a_person_is_masked(app: AppClient, first: Member, second: Me
 def test_approved_export_of_a_person_is_downloaded_once_by_its_proposer(
     app: AppClient, first: Member, second: Member
 ) -> None:
-    """By the same form as before; after that it waits again."""
     case = erase_case(app)
     path = f"/support/people/{case.subject[0]}/export"
     proposal = proposed(app, send_form(first.browser, path, reason=REASON))
@@ -108,7 +102,6 @@ def test_approved_export_of_a_person_is_downloaded_once_by_its_proposer(
 
 
 def test_list_shows_what_a_role_may_decide(app: AppClient, first: Member, second: Member) -> None:
-    """Open and closed ones, with their state; another role's pages are refused."""
     support = join_staff(app, "support")
     of_campaign = proposed(app, campaign_case(app).ask_on_page(first))
     of_refund = proposed(app, refund_case(app).ask_on_page(first))
@@ -127,7 +120,6 @@ def test_list_shows_what_a_role_may_decide(app: AppClient, first: Member, second
 
 
 def test_audit_log_names_both_persons(app: AppClient, first: Member, second: Member) -> None:
-    """Each step has an entry, and the history of the reservation names who approved."""
     case = refund_case(app)
     proposal = proposed(app, case.ask_on_page(first))
     second.decide(proposal, "approve")
@@ -141,7 +133,6 @@ def test_audit_log_names_both_persons(app: AppClient, first: Member, second: Mem
 
 
 def test_audit_log_links_an_end_to_its_campaign(app: AppClient, first: Member, second: Member) -> None:
-    """By its name, as with every other subject."""
     case = campaign_case(app)
     proposed(app, case.ask_on_page(first))
     path = f"/admin/campaigns/{case.subject[0]}"

@@ -19,25 +19,21 @@ SignIn = Callable[..., StaffBrowser]
 
 
 def entries_of(page: str) -> list[Element]:
-    """The rows of the table."""
     return [
         row for table in read_page(page).find_all("table", class_="list list-cards") for row in table.find_all("tr")[1:]
     ]
 
 
 def rows_of(page: str) -> list[str]:
-    """The text of each row of the table."""
     return [row.text for row in entries_of(page)]
 
 
 def table_of(content: str) -> list[dict[str, str]]:
-    """The rows of the exported file."""
     return list(csv.DictReader(io.StringIO(content)))
 
 
 @pytest.fixture
 def admin(sign_in: SignIn) -> StaffBrowser:
-    """An admin."""
     return sign_in("admin")
 
 
@@ -65,7 +61,6 @@ def test_entry_names_actor_and_subject_and_links_to_both(admin: StaffBrowser) ->
 
 
 def test_filters_find_entries_by_actor_action_subject_and_time(app: AppClient, admin: StaffBrowser) -> None:
-    """Each alone and together; operators are an actor without an account."""
     key_id, secret = make_key(admin, "robot")
     headers = {"authorization": f"Bearer {secret}"}
     app.client.put("/api/v1/channels", json={"group": "VIP", "url": "https://team.example.com/in"}, headers=headers)
@@ -89,7 +84,6 @@ def test_filters_find_entries_by_actor_action_subject_and_time(app: AppClient, a
 
 
 def test_export_holds_the_filtered_entries_and_is_an_entry_itself(admin: StaffBrowser) -> None:
-    """A file without the entries of other actions; without a reason there is none."""
     key_id, _ = make_key(admin, "=cmd")
     path = "/support/audit/export?action=made_key"
 
@@ -107,7 +101,6 @@ def test_export_holds_the_filtered_entries_and_is_an_entry_itself(admin: StaffBr
 
 
 def test_details_name_keys_and_colleagues_and_link_to_the_page_of_a_colleague(admin: StaffBrowser) -> None:
-    """No id where there is a name; a colleague whose account was removed has no page to link to."""
     key_id, _ = make_key(admin, "shop")
     nonce = uuid4()
     form = {"ends": "90", "overlap_hours": "24", "nonce": nonce.hex}
@@ -156,7 +149,6 @@ def test_history_shows_staff_in_full_to_admins_only(app: AppClient, sign_in: Sig
     ],
 )
 def test_irreversible_actions_ask_first(admin: StaffBrowser, path: str, word: str) -> None:
-    """The question names what it is about; without a reason nothing happens."""
     key_id, _ = make_key(admin, "shop")
     admin.submit("/admin/staff", email="mei@staff.example.com", role="viewer")
     (row,) = (row for row in read_page(admin.get("/admin/staff").text).rows if "mei@" in row.text)
@@ -172,7 +164,6 @@ def test_irreversible_actions_ask_first(admin: StaffBrowser, path: str, word: st
 
 
 def test_removed_endpoint_has_no_page_to_link_to(app: AppClient, admin: StaffBrowser) -> None:
-    """Its URL stays in the details of the entry."""
     headers, url = app.key("admin"), "https://bi.example.com/in"
     endpoint = app.client.post("/api/v1/webhooks", json={"url": url}, headers=headers).json()["id"]
     app.client.delete(f"/api/v1/webhooks/{endpoint}", headers=headers)

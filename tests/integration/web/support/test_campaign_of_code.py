@@ -15,7 +15,6 @@ SignIn = Callable[..., StaffBrowser]
 
 
 def test_unused_code_of_a_used_up_campaign_says_so(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """State, limits, hand-out and recipient; the reservation that took the last use names the campaign too."""
     support, admin = shared_sign_in("support"), shared_sign_in("admin")
     path = create_hand_out(admin, name="Spring", max_uses="1", max_per_person="1")
     upload(admin, path, b"email\none@two.example\nother@two.example\n")
@@ -40,7 +39,6 @@ def test_unused_code_of_a_used_up_campaign_says_so(shared_app: AppClient, shared
 
 @pytest.mark.parametrize("role", ["viewer", "admin"])
 def test_code_without_a_campaign_shows_none(shared_app: AppClient, shared_sign_in: SignIn, role: str) -> None:
-    """As before."""
     code_id = shared_app.services.reader.find_code(shared_app.issue(make_template(max_uses=3)))
 
     page = shared_sign_in(role).get(f"/support/codes/{code_id}")

@@ -26,17 +26,14 @@ SignIn = Callable[..., StaffBrowser]
 
 
 def reserved(shared_app: AppClient, code: str, email: str = "li.wei@example.com", **headers: str) -> str:
-    """A new reservation's id."""
     return str(shared_app.redeem(code, email, headers=headers).json()["reservation_id"])
 
 
 def _count_sentences(page: str) -> int:
-    """Count the lines of a statement that a page shows."""
     return len(read_page(page).find_all(class_="line-sentence"))
 
 
 def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """A code by its last four with its balance, a person with how many reservations, a reservation; else nothing."""
     code = shared_app.issue(make_template(max_uses=3, bound=False))
     reservation_id = reserved(shared_app, code, "typed@example.com")
     browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
@@ -53,7 +50,6 @@ def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -
 
 
 def test_chart_of_a_code_counts_one_use_without_a_plural(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """The summary for screen readers names each number after its label."""
     code = shared_app.issue(make_template(max_uses=3, bound=False))
     reserved(shared_app, code, "one@example.com")
     page = read_page(shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}").text)
@@ -64,7 +60,6 @@ def test_chart_of_a_code_counts_one_use_without_a_plural(shared_app: AppClient, 
 
 
 def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Of a recipient with reservations, and of one without: with the reason, and without the address."""
     code = shared_app.issue()
     reserved(shared_app, code)
     shared_app.redeem(code, "stranger@example.com")
@@ -87,7 +82,6 @@ def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppC
 def test_search_says_that_no_more_were_counted(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reservations and rejected requests, one fewer than the bound and as many."""
     monkeypatch.setattr("api.web.support.search.ATTEMPTS_SHOWN", 2)
     for module in ("api.web.support.search", "projections.read_models.support_queries"):
         monkeypatch.setattr(f"{module}.COUNTED_MAX", 2)
@@ -125,7 +119,6 @@ def test_request_id_leads_to_its_events(shared_app: AppClient, shared_sign_in: S
 def test_request_id_leads_to_every_code_however_many_events_one_of_them_has(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """A batch of a use of one code, and then of more uses of another than results are shown."""
     codes = [shared_app.issue(make_template(max_uses=None, bound=False)) for _ in range(2)]
     items = [{"email": f"batch{number}@example.com", "code": codes[min(number, 1)]} for number in range(2 * SHOWN_MAX)]
     answer = shared_app.client.post("/api/v1/redemptions/batch", json={"items": items}, headers=shared_app.key("admin"))
@@ -141,7 +134,6 @@ def test_request_id_leads_to_every_code_however_many_events_one_of_them_has(
 def test_search_says_that_a_request_had_more_codes(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_cut: bool
 ) -> None:
-    """Where two results are listed: codes of a batch."""
     for module in ("search", "wide_search"):
         monkeypatch.setattr(f"api.web.support.{module}.SHOWN_MAX", 2)
     items = [{"email": "batch@example.com", "code": shared_app.issue()} for _ in range(codes)]
@@ -156,7 +148,6 @@ def test_search_says_that_a_request_had_more_codes(
 def test_stranger_has_pages_of_rejected_requests(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An email address without reservations: as many as fit, then a link to older ones, and back."""
     monkeypatch.setattr("api.web.support.rejected_requests.SHOWN_MAX", 2)
     code, browser = shared_app.issue(), shared_sign_in("viewer")
     reserved(shared_app, code)
@@ -173,7 +164,6 @@ def test_stranger_has_pages_of_rejected_requests(
 
 
 def test_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """By address, which stays out of the page's own; the balance after each line is that of the code."""
     code = shared_app.issue(make_template(max_uses=5, bound=False))
     reserved(shared_app, code, "li.wei@example.com")
     reserved(shared_app, code, "mei@example.com")
@@ -189,7 +179,6 @@ def test_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn) ->
 
 
 def test_history_of_a_time(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Both ends belong to it; together with a kind and an order."""
     code = shared_app.issue(make_template(max_uses=9, bound=False))
     for number in range(4):
         reserved(shared_app, code, f"p{number}@example.com")
@@ -228,7 +217,6 @@ def test_event_shows_its_cause_and_its_effects(shared_app: AppClient, shared_sig
 
 
 def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Linked from the numbers; each use by name, those that do not count too, and as of a moment."""
     code = shared_app.issue(make_template(max_uses=5, bound=False))
     used, reserved_id, back = (reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b", "c"))
     shared_app.attempt(used)
@@ -249,7 +237,6 @@ def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn
 
 
 def test_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """With the one command that repairs it."""
     code_id = code_id_of(shared_app, shared_app.issue())
     browser = shared_sign_in("viewer")
     before = browser.get("/support/work").text
@@ -263,7 +250,6 @@ def test_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared_s
 def test_campaign_that_drifted_is_named_in_the_work_list_and_not_taken_for_a_code(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """With a link for every role, and the command for its rows, even if one is missing."""
     services = shared_app.services
     fair, lost = (
         create_campaign(
@@ -287,7 +273,6 @@ def test_campaign_that_drifted_is_named_in_the_work_list_and_not_taken_for_a_cod
 
 
 def test_lines_that_matter_less_are_hidden_and_counted(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Outcomes first; steps and routine events on request, by URL; of a person and of an actor too."""
     code = shared_app.issue(make_template(max_uses=3, bound=False))
     shared_app.attempt(reserved(shared_app, code))
     later = OutcomeUnknown(server="mx1:25", cause="timeout")
@@ -313,7 +298,6 @@ def test_lines_that_matter_less_are_hidden_and_counted(shared_app: AppClient, sh
 def test_number_of_hidden_lines_is_of_those_that_the_filter_leaves(
     shared_app: AppClient, shared_sign_in: SignIn, filters: str
 ) -> None:
-    """As many as the level that shows everything adds."""
     code = shared_app.issue(make_template(max_uses=3, bound=False))
     shared_app.attempt(reserved(shared_app, code))
     shared_app.attempt(reserved(shared_app, code, "mei@example.com"), OutcomeUnknown(server="mx1:25", cause="timeout"))
@@ -363,7 +347,6 @@ def test_search_for_an_actor_continues_on_the_next_page(
 
 
 def test_filters_are_saved_by_name_for_the_one_who_saves_them(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Without time and person, on every code; the same name replaces, and only their own list shows it."""
     code_id, other_id = (code_id_of(shared_app, shared_app.issue()) for _ in range(2))
     browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id}"
     query = "?level=noise&actor=worker&since=2026-01-01T00:00:00"
@@ -384,7 +367,6 @@ def test_filters_are_saved_by_name_for_the_one_who_saves_them(shared_app: AppCli
 
 
 def test_step_back_passes_all_events_of_one_time(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Each step shows an earlier time, also past events of the same time; the last is the first event."""
     code = shared_app.issue(make_template(max_uses=3, bound=False))
     for number in range(2):
         shared_app.attempt(shared_app.redeem(code, f"step{number}@example.com").json()["reservation_id"])
@@ -404,7 +386,6 @@ def test_step_back_passes_all_events_of_one_time(shared_app: AppClient, shared_s
 def test_page_of_a_code_names_open_cases_and_rejected_requests_first(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """Above actions and history, until the case is resolved; rejected requests come before the proof."""
     code = shared_app.issue(make_template(max_uses=3))
     reservation_id = reserved(shared_app, code)
     shared_app.attempt(reservation_id)
@@ -447,7 +428,6 @@ def test_page_of_a_code_names_open_cases_and_rejected_requests_first(
 def test_axes_of_the_chart_are_labeled(
     shared_app: AppClient, shared_sign_in: SignIn, language: str, uses: str, true: str, squeezed: str
 ) -> None:
-    """A new code's chart is in true scale, and the numbers end at its limit; the link leads to the other scale."""
     code = shared_app.issue(make_template(max_uses=2, bound=False))
     shared_app.redeem(code, "axis@example.com")
     browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}?lang={language}"

@@ -24,7 +24,6 @@ NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_
 
 
 def test_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Sent, refunded, under way and refused; each once, in the step in which it began."""
     code = app.issue(make_template(max_uses=3, bound=False))
     ids = [app.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(3)]
     app.attempt(ids[0])
@@ -58,7 +57,6 @@ def test_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[..., 
 def test_dashboard_names_the_domains_whose_addresses_bounce(
     app: AppClient, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """Per step of time, and of the newest invitations by domain; an address that is fine counts as sent."""
     code = app.issue(make_template(max_uses=9, bound=False))
     addresses = ["a@bad.example", "b@bad.example", "c@bad.example", "d@good.example"]
     ids = [app.redeem(code, address).json()["reservation_id"] for address in addresses]
@@ -80,7 +78,6 @@ def test_dashboard_names_the_domains_whose_addresses_bounce(
 
 
 def test_dashboard_shows_pending_work_and_outages(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Nothing sends here, the broker is unavailable, and what is due grows old."""
     app.redeem(app.issue())
     with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE reservations SET due_at = due_at - interval '2 minutes'")
@@ -126,8 +123,6 @@ def test_sum_that_takes_too_long_is_given_up(app: AppClient, monkeypatch: pytest
 def test_range_that_is_too_long_is_still_a_page(
     sign_in: Callable[..., StaffBrowser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what waits now, and the shorter stretches to choose from."""
-
     def too_long(*_: object) -> None:
         raise RangeTooLargeError
 
@@ -141,13 +136,11 @@ def test_range_that_is_too_long_is_still_a_page(
 
 
 def test_only_staff_see_it(app: AppClient) -> None:
-    """And only stretches that there are."""
     assert StaffBrowser(app).get("/support/dashboard").status_code == 303
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 5, 9, 33, 99, 100, 101, 1234, 99_999])
 def test_axis_has_whole_numbers_at_equal_distances_up_to_its_largest(number: int) -> None:
-    """A limit of 2 ends at 2; most of the height is used for each number."""
     ticks = list_ticks(number)
     intervals = {upper - lower for upper, lower in pairwise(ticks)}
 
@@ -159,7 +152,6 @@ def test_axis_has_whole_numbers_at_equal_distances_up_to_its_largest(number: int
 
 
 def test_columns_are_as_high_as_their_numbers() -> None:
-    """Stacked from the bottom, without gaps, inside the chart."""
     chart = stack_columns([(2, 1, 1), (0, 0, 0), (4, 4, 0)], ("a", "b", "c"), ["x", "y", "z"])
     first = [piece for piece in chart.segments if piece.x < 333]
 
@@ -172,7 +164,6 @@ def test_columns_are_as_high_as_their_numbers() -> None:
 
 
 def test_labels_are_few_and_evenly_spread() -> None:
-    """The first and the last among them."""
     hours = [str(nth) for nth in range(25)]
 
     assert stack_columns([(0,)] * 25, ("a",), hours).labels == hours[::4]

@@ -20,7 +20,6 @@ SignIn = Callable[..., StaffBrowser]
 
 @pytest.mark.usual_world("as many events as a correction, a further use and a rebind have")
 def test_graph_leads_across_corrections_further_uses_and_rebinds(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """A mistyped address is corrected, that one redeems again, and its access moves: one graph from the first event."""
     code = shared_app.issue(make_template(max_uses=9, bound=False))
     code_id, browser = code_id_of(shared_app, code), shared_sign_in("support")
     wrong = shared_app.redeem(code, "wrong@exmaple.com").json()["reservation_id"]
@@ -79,7 +78,6 @@ def test_graph_says_that_events_are_left_out(
 def test_event_shows_its_stored_form_and_the_same_action_on_other_codes(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """Position, both times, actor, request, correlation, a link for others, and companions by their correlation id."""
     codes = [shared_app.issue(make_template(max_uses=3, bound=False)) for _ in range(2)]
     correlation_id, browser = uuid4(), shared_sign_in("viewer")
     for code in codes:
@@ -116,7 +114,6 @@ def test_event_shows_its_stored_form_and_the_same_action_on_other_codes(
 def test_event_says_that_the_same_action_had_more_codes(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_more: bool
 ) -> None:
-    """Where two companions are listed: an event of a batch of refunds."""
     monkeypatch.setattr("api.use_cases.past_states.causes.COMPANIONS_MAX", 2)
     context = CommandContext(now=shared_app.services.now(), actor="operator", correlation_id=uuid4())
     code_ids = []
@@ -134,17 +131,14 @@ def test_event_says_that_the_same_action_had_more_codes(
 
 
 def versions_in(graph: Element) -> list[int]:
-    """The versions of the rows of a graph, in order."""
     return [int(row.text.partition("#")[2].partition(" ")[0]) for row in graph.find_all("li")]
 
 
 def kinds(events: dict[int, Event], versions: list[int]) -> list[type[Event]]:
-    """The types of events."""
     return [type(events[version]) for version in versions]
 
 
 def find(events: dict[int, Event], reservation_id: str, kind: type[Event] = UseReserved) -> int:
-    """The version of a reservation's event of a type."""
     return next(
         version
         for version, event in events.items()

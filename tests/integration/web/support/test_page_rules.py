@@ -16,7 +16,6 @@ from tests.support.page_budget import PAGE_BYTES_MAX
 
 
 def test_every_page_is_small_and_bounded(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """With all its files within the budget, under a strict policy, never stored, in the language that it names."""
     code = app.issue(make_template(max_uses=None, bound=False))
     ids = [app.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(20)]
     for reservation_id in ids:

@@ -15,7 +15,6 @@ from tests.support.ledger.code_template import make_template
 
 @pytest.fixture
 def admin(sign_in: Callable[..., StaffBrowser]) -> StaffBrowser:
-    """An admin's browser."""
     return sign_in("admin")
 
 
@@ -58,7 +57,6 @@ def reject(app: AppClient, admin: StaffBrowser) -> str:
 def test_numbers_of_a_campaign_lead_to_the_requests_that_they_count(
     app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """The page of the campaign counts by reason; the list names code, campaign and masked recipient."""
     campaign = reject(app, admin)
     viewer = sign_in("viewer")
 
@@ -140,7 +138,6 @@ def test_oldest_requests_come_first_on_request(
 
 
 def test_filter_that_is_malformed_or_finds_nothing_says_so(admin: StaffBrowser) -> None:
-    """Instead of a list of everything."""
     nothing = admin.get("/support/refusals", reason="CODE_PAUSED", campaign="01a221ce-52e0-710e-8fe8-6960afcdda47")
 
     assert "No request was rejected" in nothing.text

@@ -32,7 +32,6 @@ GREYLISTED = Rejected(
 def test_waterfall_shows_steps_words_and_ids(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step leads to its event; the server's words wait until the address is revealed."""
     code = shared_app.issue(make_template(max_uses=2, bound=False))
     response = shared_app.redeem(code, "zoe@example.com")
     reservation_id, browser = response.json()["reservation_id"], shared_sign_in("support")
@@ -58,7 +57,6 @@ def test_waterfall_shows_steps_words_and_ids(
 
 
 def test_link_is_shown_for_some_minutes_after_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """To those who gave the reason; the history says that it was given by hand, and why."""
     reservation_id = shared_app.redeem(shared_app.issue(), "far@example.com").json()["reservation_id"]
     shared_app.attempt(reservation_id)
     path, browser = f"/support/reservations/{reservation_id}", shared_sign_in("support")
@@ -78,7 +76,6 @@ def test_link_is_shown_for_some_minutes_after_a_reason(shared_app: AppClient, sh
 def test_waterfall_shows_unmeasured_attempts_whole_and_small_in_lists(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """An event without durations has one span and says so; the list of the newest has a bar with a text."""
     reservation_id = shared_app.redeem(shared_app.issue(), "old@example.com").json()["reservation_id"]
     browser = shared_sign_in("viewer")
     shared_app.attempt(reservation_id)

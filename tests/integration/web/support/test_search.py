@@ -22,7 +22,6 @@ SignIn = Callable[..., StaffBrowser]
 
 
 def reserved(shared_app: AppClient, code: str, email: str = EMAIL) -> str:
-    """A new reservation's id."""
     reservation_id: str = shared_app.redeem(code, email).json()["reservation_id"]
     return reservation_id
 
@@ -33,7 +32,6 @@ def shown_balances(browser: StaffBrowser, path: str) -> list[tuple[int, ...]]:
 
 
 def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """A code, its last four, an address, a reservation, a Message-ID, an email's link: none shows in an address."""
     code = shared_app.issue(make_template(max_uses=3))
     reservation_id = reserved(shared_app, code)
     browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
@@ -72,7 +70,6 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
     ],
 )
 def test_unknown_id_is_answered_with_its_reason(shared_sign_in: SignIn, typed: str, says: str) -> None:
-    """And what to try instead."""
     answer = shared_sign_in("viewer").search(typed)
 
     assert answer.status_code == 404
@@ -80,7 +77,6 @@ def test_unknown_id_is_answered_with_its_reason(shared_sign_in: SignIn, typed: s
 
 
 def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Where the last four fit several codes, the person chooses; where they fit many, on a page of their own."""
     ids = [code_id_of(shared_app, shared_app.issue()) for _ in range(SHOWN_MAX + 1)]
     with shared_app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE code_texts SET hint = 'AB12' WHERE code_id = ANY(%s)", (ids,))
@@ -98,7 +94,6 @@ def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in:
 
 
 def test_statement_has_the_balance_after_each_line(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Newest first or oldest first, in sentences, with nothing in plain text."""
     code = shared_app.issue(make_template(max_uses=2))
     shared_app.attempt(reserved(shared_app, code))
     browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
@@ -129,7 +124,6 @@ def test_long_statement_is_paged_by_version(shared_app: AppClient, shared_sign_i
 
 
 def test_statement_as_it_was(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """By moment, or by event as the slider asks; before the code was issued there is nothing."""
     code = shared_app.issue(make_template(max_uses=2))
     shared_app.attempt(reserved(shared_app, code))
     browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
@@ -148,7 +142,6 @@ def test_statement_as_it_was(shared_app: AppClient, shared_sign_in: SignIn) -> N
 
 
 def test_statement_by_kind_and_by_reservation(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """A filter keeps each line's balance; groups show a reservation with its state."""
     code = shared_app.issue(make_template(max_uses=3, bound=False))
     first = reserved(shared_app, code)
     shared_app.attempt(first, NO_SUCH)
@@ -166,7 +159,6 @@ def test_statement_by_kind_and_by_reservation(shared_app: AppClient, shared_sign
 
 
 def test_groups_are_paged_too(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Each reservation once, with all its lines, however many fit a page."""
     code = shared_app.issue(make_template(max_uses=None, bound=False))
     expected = [reserved(shared_app, code, f"p{number}@example.com") for number in range(11)]
     for reservation_id in expected:
@@ -182,7 +174,6 @@ def test_groups_are_paged_too(shared_app: AppClient, shared_sign_in: SignIn) -> 
 def test_balances_stay_right_beyond_the_marks(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Balances folded from marks are those folded from the beginning, also at the marks themselves."""
     monkeypatch.setattr("projections.read_models.history_blocks.EVENTS_PER_BLOCK", 3)
     code = shared_app.issue(make_template(max_uses=9, bound=False))
     code_id = code_id_of(shared_app, code)
@@ -201,7 +192,6 @@ def test_balances_stay_right_beyond_the_marks(
 
 
 def test_rejected_requests_show_why_a_code_did_not_work(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """On the code's page, with the reason in words."""
     code = shared_app.issue()
     reserved(shared_app, code)
     shared_app.redeem(code, "mei@example.com")
@@ -213,7 +203,6 @@ def test_rejected_requests_show_why_a_code_did_not_work(shared_app: AppClient, s
 
 
 def test_refund_shows_its_effect_and_happens_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Preview, reason, and the same form sent twice; the actor and the note are in the history."""
     code = shared_app.issue(make_template(max_uses=2))
     reservation_id = reserved(shared_app, code)
     shared_app.attempt(reservation_id)
@@ -237,7 +226,6 @@ def test_refund_shows_its_effect_and_happens_once(shared_app: AppClient, shared_
 
 
 def test_viewer_only_looks(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """No act, no unmasking, no audit: neither offered nor taken."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
     browser, path = shared_sign_in("viewer"), f"/support/reservations/{reservation_id}"
@@ -255,7 +243,6 @@ def test_viewer_only_looks(shared_app: AppClient, shared_sign_in: SignIn) -> Non
 
 
 def test_address_is_shown_with_a_reason_and_written_down(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """To the one who asked, for a few minutes; the reason is encrypted, and the audit shows it to admins."""
     reservation_id = reserved(shared_app, shared_app.issue())
     browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}"
 
@@ -278,7 +265,6 @@ def test_address_is_shown_with_a_reason_and_written_down(shared_app: AppClient, 
 
 
 def test_code_is_shown_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Its whole text, grouped as people type it."""
     code = shared_app.issue()
     browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
 
@@ -294,7 +280,6 @@ def test_code_is_shown_with_a_reason(shared_app: AppClient, shared_sign_in: Sign
 def test_reply_is_in_the_customers_language(
     shared_app: AppClient, shared_sign_in: SignIn, outcome: OutcomeUnknown | Rejected | None, says: str
 ) -> None:
-    """Whatever language the page is in; it holds neither the address nor the code."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
     if outcome is not None:
@@ -322,7 +307,6 @@ def test_reply_is_in_the_customers_language(
     ],
 )
 def test_faults_are_pages(shared_sign_in: SignIn, path: str, status: int) -> None:
-    """In plain words, never a trace."""
     answer = shared_sign_in("support").get(path)
 
     assert answer.status_code == status

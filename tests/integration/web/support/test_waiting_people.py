@@ -41,7 +41,6 @@ def numbers(main: Element) -> dict[str, str]:
 
 
 def test_code_says_that_its_last_use_is_for_a_person_who_waits(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """As the redeem request of a visitor does; the uses that are left say how many of them."""
     admin = shared_sign_in("admin")
     _, code = offer_use(shared_app, admin, "code@three.example")
 
@@ -74,7 +73,6 @@ def test_campaign_leads_with_what_visitors_meet(shared_app: AppClient, shared_si
 def test_customer_who_waits_has_their_places_on_their_page(
     shared_app: AppClient, shared_sign_in: SignIn, role: str
 ) -> None:
-    """In order, with the campaign and until when a use is offered; a place that has ended is not shown."""
     browser, admin = shared_sign_in(role), shared_sign_in("admin")
     names = [f"{name}-{role}@three.example" for name in ("li", "wang")]
     path, _ = offer_use(shared_app, admin, *names)

@@ -18,7 +18,6 @@ from tests.support.ledger.code_terms import make_terms
 
 
 def find(browser: StaffBrowser, typed: str) -> dict[str, str]:
-    """Return the results of a search: path and reason."""
     page = read_page(browser.search(typed).text)
     hits = page.find_all("ul", class_="hits")
     rows = [row for hit in hits for row in hit.find_all("li")]
@@ -26,7 +25,6 @@ def find(browser: StaffBrowser, typed: str) -> dict[str, str]:
 
 
 def test_code_is_found_in_spite_of_errors(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Look-alikes, one wrong character, and whole groups from the middle; each says why."""
     browser = shared_sign_in("viewer")
     native = shared_app.issue(make_template(max_uses=3)).replace("-", "")
     legacy_id = uuid4()
@@ -62,7 +60,6 @@ def test_search_cannot_extend_the_known_end_of_a_code(shared_app: AppClient, sha
 def test_searches_for_parts_are_limited_by_person(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the limit the page says so, and a whole code is still found."""
     browser, other = shared_sign_in("viewer"), shared_sign_in("support")
     code = shared_app.issue(make_template(max_uses=3))
     support = shared_app.client.app.state.support  # type: ignore[attr-defined]  # it is a FastAPI application
@@ -79,7 +76,6 @@ def test_searches_for_parts_are_limited_by_person(
 
 
 def test_similar_addresses_match_by_their_unmasked_characters(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """First character and a domain with an error; the rest of the address changes nothing, and stays masked."""
     browser = shared_sign_in("viewer")
     reserved(shared_app, shared_app.issue(make_template(max_uses=3)), "quentin.typo@gmial.example.org")
 
@@ -109,7 +105,6 @@ def test_rejected_customer_with_earlier_reservations_is_found(shared_app: AppCli
 
 
 def test_ids_are_found_by_a_part_and_receipts_by_their_json(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """The beginning of an id, its last group, and a receipt that was cut when it was pasted."""
     browser = shared_sign_in("viewer")
     reservation_id = reserved(shared_app, shared_app.issue(make_template(max_uses=3)))
     path = f"/support/reservations/{reservation_id}"
@@ -126,7 +121,6 @@ def test_ids_are_found_by_a_part_and_receipts_by_their_json(shared_app: AppClien
 def test_search_for_a_part_says_that_there_are_more(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_cut: bool
 ) -> None:
-    """Where two results are listed: codes with the same group of four."""
     for module in ("search", "wide_search"):
         monkeypatch.setattr(f"api.web.support.{module}.SHOWN_MAX", 2)
     group = f"CUT{codes}"

@@ -14,12 +14,10 @@ SignIn = Callable[..., StaffBrowser]
 
 
 def reserved(app: AppClient) -> str:
-    """A new reservation's id."""
     return str(app.redeem(app.issue()).json()["reservation_id"])
 
 
 def test_unknown_waits_in_the_work_list_until_it_is_decided(app: AppClient, sign_in: SignIn) -> None:
-    """A bounced invitation is listed with the thing to do; deciding it empties the list."""
     reservation_id = reserved(app)
     app.attempt(reservation_id)
     app.client.post(f"/api/v1/reservations/{reservation_id}/bounce", json={}, headers=app.key("support"))
@@ -36,7 +34,6 @@ def test_unknown_waits_in_the_work_list_until_it_is_decided(app: AppClient, sign
 
 
 def test_cases_of_one_reason_are_listed(app: AppClient, sign_in: SignIn) -> None:
-    """Two kinds of cases are open: the filter shows those of one."""
     reservation_ids = [reserved(app), reserved(app)]
     for reservation_id in reservation_ids:
         app.attempt(reservation_id)
@@ -71,7 +68,6 @@ def test_overdue_reservation_is_listed_as_stuck(app: AppClient, sign_in: SignIn)
 def test_unavailable_database_is_named_in_words_of_staff(
     app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page can be reloaded; after a form the history is the place to look."""
     browser, reservation_id = sign_in("support"), reserved(app)
     note = f"/support/reservations/{reservation_id}/notes"
     token = browser.token(f"/support/reservations/{reservation_id}")

@@ -22,13 +22,11 @@ from tests.support.clients.staff_browser import StaffBrowser, heading
 
 
 def counts(browser: StaffBrowser, path: str) -> dict[str, str]:
-    """Recipients by state."""
     table = read_page(browser.get(path).text).find("table", class_="bars").find("tbody")
     return {row.find("th").text: row.find("td", class_="number").text for row in table.find_all("tr")}
 
 
 def test_hand_out_form_names_fields_in_error_and_creates_one_hand_out(app: AppClient, admin: StaffBrowser) -> None:
-    """What was typed stays; sent twice it creates one."""
     path = f"{create(admin, max_uses='9')}/hand-outs"
     typed = {"name": "Newsletter", "nonce": uuid4().hex, "max_uses": "1", "subject_en": "Your code"}
 
@@ -46,7 +44,6 @@ def test_hand_out_form_names_fields_in_error_and_creates_one_hand_out(app: AppCl
 
 
 def test_hand_out_of_existing_codes_is_created_and_its_list_names_them(app: AppClient, admin: StaffBrowser) -> None:
-    """Terms besides the group are errors of their fields; the page says what a list must name, and why a line fails."""
     campaign = create(admin, max_uses="9")
     path, typed = f"{campaign}/hand-outs", {"name": "Vouchers", "nonce": uuid4().hex, "existing_codes": "yes"}
     import_codes(app, "code,max_uses\nSPRING-2027-AAAA,1\n", campaign=campaign.rpartition("/")[2])
@@ -70,7 +67,6 @@ def test_hand_out_of_existing_codes_is_created_and_its_list_names_them(app: AppC
 
 
 def test_pause_resume_and_end_ask_first_and_end_takes_no_more_recipients(admin: StaffBrowser) -> None:
-    """An ended hand-out offers neither actions nor the form for a list."""
     path = create_hand_out(admin)
     states = []
     for action in ("pause", "resume", "end"):
@@ -109,7 +105,6 @@ def test_terms_and_email_name_one_end(admin: StaffBrowser, days: str, of_campaig
 def test_page_counts_recipients_and_lists_them_by_state(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Masked, codes by their ends; the pages of a state are full, and none but the last has no next one."""
     path = create_hand_out(admin)
     upload(admin, path, b"email\n" + b"".join(b"p%d@example.com\n" % number for number in range(6)))
     send(app, UUID(path.rpartition("/")[2]), 2)
@@ -145,7 +140,6 @@ def test_page_counts_recipients_and_lists_them_by_state(
 def test_progress_of_an_ended_hand_out_leaves_out_recipients_without_an_email(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """Buttons of lines name the recipient, not a number of the whole list."""
     path = create_hand_out(admin)
     upload(admin, path, b"email\na@example.com\nb@example.com\nc@example.com\n")
     send(app, UUID(path.rpartition("/")[2]), 1)
@@ -160,7 +154,6 @@ def test_progress_of_an_ended_hand_out_leaves_out_recipients_without_an_email(
 
 
 def test_hand_outs_of_unknown_campaigns_and_unknown_hand_outs_are_not_found(admin: StaffBrowser) -> None:
-    """As pages; a hand-out that exists is shown."""
     nowhere = uuid4()
 
     assert admin.get(create_hand_out(admin)).status_code == 200
@@ -171,7 +164,6 @@ def test_hand_outs_of_unknown_campaigns_and_unknown_hand_outs_are_not_found(admi
 def test_progress_of_a_hand_out_is_followed_until_every_recipient_is_processed(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """The parts that change are the page's own; a hand-out that is paused or empty is not followed."""
     path = create_hand_out(admin)
     empty = read_page(admin.get(path).text).find("div", id="progress")
     upload(admin, path, b"email\nli@example.com\nwang@example.com\n")
@@ -203,7 +195,6 @@ def test_progress_of_a_hand_out_is_followed_until_every_recipient_is_processed(
 
 
 def test_rows_of_recipients_are_followed_as_the_page_shows_them(app: AppClient, admin: StaffBrowser) -> None:
-    """An open page asks for the same recipients in the same state, and gets the rows as they are by then."""
     path = create_hand_out(admin)
     upload(admin, path, b"email\nli@example.com\nwang@example.com\nzhou@example.com\n")
 
@@ -225,7 +216,6 @@ def test_rows_of_recipients_are_followed_as_the_page_shows_them(app: AppClient, 
 
 
 def test_hand_out_is_finished_while_nothing_is_left_to_send(app: AppClient, admin: StaffBrowser) -> None:
-    """On its page, also on an open one, and in the list; neither while the list is empty nor after it grew."""
     path = create_hand_out(admin)
     campaign = find_details(app.services, UUID(path.rpartition("/")[2]))[0].hand_out.campaign_id
 
@@ -247,7 +237,6 @@ def test_hand_out_is_finished_while_nothing_is_left_to_send(app: AppClient, admi
 
 
 def test_pages_say_why_a_running_hand_out_waits(app: AppClient, admin: StaffBrowser) -> None:
-    """In the list and on its page, also while the page is open, until its campaign is resumed."""
     path = create_hand_out(admin)
     campaign = find_details(app.services, UUID(path.rpartition("/")[2]))[0].hand_out.campaign_id
     upload(admin, path, b"email\nli@example.com\n")
@@ -267,7 +256,6 @@ def test_pages_say_why_a_running_hand_out_waits(app: AppClient, admin: StaffBrow
 
 
 def test_progress_does_not_fall_when_a_code_is_sent_again(app: AppClient, admin: StaffBrowser) -> None:
-    """Page, list and API show resends apart; the page follows them, also of a hand-out that is paused."""
     path = create_hand_out(admin)
     upload(admin, path, b"email\nli@example.com\nwang@example.com\nzhou@example.com\n")
     hand_out_id = path.rpartition("/")[2]
@@ -306,7 +294,6 @@ def create_draft(admin: StaffBrowser, campaign: str = "", **fields: str) -> str:
 
 
 def test_draft_sends_nothing_until_it_is_started(app: AppClient, admin: StaffBrowser) -> None:
-    """The question counts the emails and who opted out; the start is an event of the campaign's history."""
     path = create_draft(admin)
     upload(admin, path, b"email\na@example.com\nb@example.com\n")
     queue = HandOutQueue(app.services.storage)
@@ -325,7 +312,6 @@ def test_draft_sends_nothing_until_it_is_started(app: AppClient, admin: StaffBro
 
 
 def test_pages_count_emails_and_codes_apart(admin: StaffBrowser) -> None:
-    """The check, the question before the start, and the row of a recipient with several codes."""
     path = create_draft(admin)
     data = b"email,count\nshop@example.com,20\nli@example.com,\n"
     checked = read_page(upload(admin, path, data, intent="check").text)
@@ -344,7 +330,6 @@ def test_pages_count_emails_and_codes_apart(admin: StaffBrowser) -> None:
 
 @pytest.mark.parametrize(("max_uses", "is_warned"), [("1", True), ("2", False), ("", False)])
 def test_start_warns_of_more_codes_than_uses(admin: StaffBrowser, max_uses: str, *, is_warned: bool) -> None:
-    """And of a list without recipients."""
     path = f"{create(admin, max_uses=max_uses)}/hand-outs"
     hand_out = str(admin.submit(path, path, name="Newsletter", nonce=uuid4().hex).headers["location"])
     empty = admin.get(f"{hand_out}/resume").text
@@ -363,7 +348,6 @@ def test_start_warns_of_more_codes_than_uses(admin: StaffBrowser, max_uses: str,
 def test_start_with_too_few_uses_names_the_waiting_list_of_the_campaign(
     admin: StaffBrowser, language: str, offered: str, refused: str
 ) -> None:
-    """Instead of the refusal that those get who redeem in a campaign without one."""
     path = f"{create(admin, max_uses='1', waiting_hours='24')}/hand-outs"
     hand_out = str(admin.submit(path, path, name="Newsletter", nonce=uuid4().hex).headers["location"])
     upload(admin, hand_out, b"email\na@example.com\nb@example.com\n")
@@ -382,7 +366,6 @@ def test_language_of_lines_without_one_is_that_of_the_page(admin: StaffBrowser, 
 
 
 def test_scheduled_hand_out_sends_nothing_before_its_start(app: AppClient, admin: StaffBrowser) -> None:
-    """The page names the start, which can be changed or undone. One that is past is refused, and the reason stays."""
     path, now = create_draft(admin), app.services.now()
     upload(admin, path, b"email\na@example.com\nb@example.com\n")
     queue, start = HandOutQueue(app.services.storage), (now + timedelta(hours=2)).replace(microsecond=0)
@@ -459,7 +442,6 @@ def test_variable_that_is_empty_for_the_only_recipient_can_be_named(admin: Staff
 
 
 def test_text_with_an_unknown_variable_is_not_sent(app: AppClient, admin: StaffBrowser) -> None:
-    """It is named with the number of recipients; a variable that some have only is a warning."""
     path = create_draft(admin, subject_en="Hello {name}", text_en="Your code: {codee}")
     upload(admin, path, b"email,name\na@example.com,Ann\nb@example.com,\n")
 

@@ -14,7 +14,6 @@ from workers.mail_preview import MailPreviewer
 
 
 def test_page_previews_the_email_in_both_languages(admin: StaffBrowser) -> None:
-    """With its own subject and text; a variable shows its name."""
     path = f"{create(admin)}/hand-outs"
     texts = {"subject_en": "For you, {name}", "text_en": "Dear {name}, enjoy."}
     answer = admin.submit(path, path, name="Readers", nonce=uuid4().hex, max_uses="1", expires_at="2099-01-31", **texts)
@@ -33,7 +32,6 @@ def test_page_previews_the_email_in_both_languages(admin: StaffBrowser) -> None:
 def test_test_email_goes_to_the_one_who_asks_and_is_recorded(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No recipient is added, and no code is issued; a failure says why. A reload sends no other email."""
     path, messages = create_hand_out(admin), list[OutboundMessage]()
 
     def accept(_: MailPreviewer, message: OutboundMessage) -> Outcome:
@@ -60,7 +58,6 @@ def test_test_email_goes_to_the_one_who_asks_and_is_recorded(
 
 
 def test_form_changes_rate_and_texts_unless_another_change_came_first(app: AppClient, admin: StaffBrowser) -> None:
-    """The form shows what is stored. A form that is older names the conflict and keeps what was typed."""
     path = create_hand_out(admin)
     form = f"{path}/change"
     texts = {"subject_en": "For you", "text_en": "Dear {name}", "subject_zh": "给您", "text_zh": "您好"}

@@ -63,7 +63,6 @@ def test_opened_form_is_counted_once_for_each_code_that_was_handed_out(
 def test_answer_is_the_same_for_every_text_and_only_handed_out_codes_are_stored(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """Codes that do not exist, that were issued in another way, or that have no shape of a code."""
     _, codes = hand_out(app, admin)
     texts = [codes[0], app.issue(), generate_code(Random(1)), "PROMO2024", "", "\x00", "x" * 5_000]
 
@@ -92,7 +91,6 @@ def test_unknown_codes_of_openings_are_not_counted_as_guesses(app: AppClient, mo
 def test_opening_is_not_recorded_while_too_many_others_are(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer comes without a lookup, and the next opening is recorded."""
     _, codes = hand_out(app, admin)
     slots = BoundedSemaphore(1)
     monkeypatch.setattr(opened_forms, "_slots", slots)
@@ -105,7 +103,6 @@ def test_opening_is_not_recorded_while_too_many_others_are(
 
 
 def test_opening_is_exported_and_erased_with_its_recipient(app: AppClient, admin: StaffBrowser) -> None:
-    """The row of the list is deleted, and the opening with it; that of the other recipient stays."""
     _, codes = hand_out(app, admin)
     report(app, codes[0])
     report(app, codes[1])

@@ -18,7 +18,6 @@ LIST = b"email,language,name\nli@example.com,zh,Li Wei\nwang@example.com,,Wang\n
 
 
 def test_addresses_that_the_campaign_joins_or_flags_are_named_with_their_lines(admin: StaffBrowser) -> None:
-    """After a check, in the question before emails are sent, and after the list was added."""
     path = create_hand_out(admin, person_rule="mailbox", max_per_person="1", throwaway="flag")
     data = b"email\nl.i@gmail.com\nli@gmail.com\nli@mailinator.com\n"
 
@@ -41,7 +40,6 @@ def test_addresses_that_the_campaign_joins_or_flags_are_named_with_their_lines(a
 def test_list_is_checked_without_storing_and_then_added(
     app: AppClient, admin: StaffBrowser, name: str, data: bytes
 ) -> None:
-    """Added again, it adds no one: each person gets one code of the campaign."""
     path = create_hand_out(admin)
 
     checked = upload(admin, path, data, name, intent="check")
@@ -59,7 +57,6 @@ def test_list_is_checked_without_storing_and_then_added(
 def test_list_of_a_running_hand_out_is_added_only_after_its_emails_are_counted(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """The question names who is left out and why. It carries the file, and the reason is in the audit log."""
     path = create_hand_out(admin)
     upload(admin, path, b"email\nlisted@example.com\n")
     upload(admin, create_hand_out(admin), b"email\nout@example.com\ngone@example.com\n")
@@ -93,7 +90,6 @@ def test_list_of_a_running_hand_out_is_added_only_after_its_emails_are_counted(
 
 
 def test_invalid_lines_are_named_and_nothing_is_added(app: AppClient, admin: StaffBrowser) -> None:
-    """By number and reason: an address, a language, a formula, a domain that the campaign does not admit."""
     path = create_hand_out(admin, allowed_domains="example.com")
     data = b"email,language,name\nli@example.com,,\nnobody,,\nx@example.com,fr,\ny@example.com,,=1+1\nz@example.org,,\n"
     addresses = [b"=j@example.com", b"-i@example.com", b"+k@example.com", b"'=l@example.com"]
@@ -111,7 +107,6 @@ def test_invalid_lines_are_named_and_nothing_is_added(app: AppClient, admin: Sta
 
 
 def test_reasons_of_lines_are_in_the_language_of_the_page_and_repeat_no_cell(admin: StaffBrowser) -> None:
-    """Those of lines that were refused, and of those that were left out."""
     path = create_hand_out(admin, allowed_domains="example.com")
     lines = [b"nobody,,", b"x@example.com,fr,", b"y@example.com,,=1+1", b"z@example.org,,", b"a@example.com,,b,c", b'"']
     upload(admin, path, LIST)
@@ -149,7 +144,6 @@ def test_reasons_of_lines_are_in_the_language_of_the_page_and_repeat_no_cell(adm
 def test_unusable_files_are_refused_as_a_whole(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch, data: bytes, expected: str
 ) -> None:
-    """The page says what to do."""
     monkeypatch.setattr(api.web.admin.hand_outs.recipient_pages, "LINES_MAX", 20)
 
     answer = upload(admin, create_hand_out(admin), data)
@@ -160,7 +154,6 @@ def test_unusable_files_are_refused_as_a_whole(
 
 
 def test_form_of_a_list_leads_to_a_report_that_can_be_reloaded(app: AppClient, admin: StaffBrowser) -> None:
-    """Whatever became of the list. A later list replaces the report, which no other hand-out shows."""
     path, other = create_hand_out(admin), create_hand_out(admin)
     lists = {"check": LIST, "add": LIST, "": b"email\nnobody\n", "none": b""}
 
@@ -186,7 +179,6 @@ def test_form_of_a_list_leads_to_a_report_that_can_be_reloaded(app: AppClient, a
 
 @pytest.mark.parametrize("intent", ["check", "add"])
 def test_variables_that_no_line_fills_are_named(admin: StaffBrowser, intent: str) -> None:
-    """Of the texts in the languages of the list. The form names the variables that every email fills."""
     path = f"{create(admin)}/hand-outs"
     texts = {"subject_en": "For {name}", "text_en": "{code} {group} {nosuch}", "text_zh": "{other}"}
     answer = admin.submit(path, path, name="Readers", nonce=uuid4().hex, max_uses="1", **texts)
@@ -216,7 +208,6 @@ def test_report_about_a_list_is_stored_without_a_value_of_its_lines(app: AppClie
 
 
 def test_upload_needs_the_token_of_the_form(app: AppClient, admin: StaffBrowser) -> None:
-    """A page elsewhere cannot send one."""
     path = create_hand_out(admin)
 
     assert upload(admin, path, LIST, token="0" * 32).status_code == 403
@@ -224,7 +215,6 @@ def test_upload_needs_the_token_of_the_form(app: AppClient, admin: StaffBrowser)
 
 
 def test_resend_says_who_gets_which_email_and_keeps_the_code(app: AppClient, admin: StaffBrowser) -> None:
-    """A queued recipient gets the first email now. The reason is required, and the audit log has it."""
     path = create_hand_out(admin)
     upload(admin, path, LIST)
     (code_id,) = send(app, UUID(path.rpartition("/")[2]), 1)
@@ -263,7 +253,6 @@ def test_resend_says_who_gets_which_email_and_keeps_the_code(app: AppClient, adm
 def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(
     app: AppClient, admin: StaffBrowser
 ) -> None:
-    """The reason goes into the audit log."""
     path = create_hand_out(admin)
     upload(admin, path, LIST)
     send(app, UUID(path.rpartition("/")[2]), 1)
@@ -288,7 +277,6 @@ def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(
 
 
 def test_question_that_is_out_of_date_sends_no_second_email(app: AppClient, admin: StaffBrowser) -> None:
-    """It still offers to send now; the first email was sent since it was loaded."""
     path = create_hand_out(admin)
     upload(admin, path, b"email\nli@example.com\n")
     (link,) = read_page(admin.get(path).text).find("table", class_="list list-cards").find_all("a", class_="act")
@@ -303,7 +291,6 @@ def test_question_that_is_out_of_date_sends_no_second_email(app: AppClient, admi
 
 
 def test_codes_of_a_recipient_are_revoked_together(app: AppClient, admin: StaffBrowser) -> None:
-    """A recipient with several codes has the link, once their email is queued; one with a single code has none."""
     path = create_hand_out(admin)
     upload(admin, path, b"email,count\nshop@example.com,3\nli@example.com,1\n")
     before = read_page(admin.get(path).text).find("section", aria_labelledby="people").text

@@ -14,19 +14,16 @@ LIST = b"email\nann@four.example\nli@four.example\nwang@four.example\n"
 
 
 def find(browser: StaffBrowser, path: str, typed: str) -> AppResponse:
-    """Search on the page of a hand-out."""
     return browser.submit(f"{path}/recipients/search", path, email=typed)
 
 
 def listed(page: AppResponse) -> Element:
-    """The part of a page with recipients."""
     return read_page(page.text).find("section", aria_labelledby="people")
 
 
 def test_support_finds_a_recipient_of_a_hand_out_by_email_address(
     app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
 ) -> None:
-    """As pasted, in any letter case; the page shows them alone, and its URL names no address."""
     path = create_hand_out(admin)
     upload(admin, path, LIST)
     _, second = send(app, UUID(path.rpartition("/")[2]), 2)
@@ -59,7 +56,6 @@ def test_support_finds_a_recipient_of_a_hand_out_by_email_address(
 def test_search_without_a_result_says_why_and_keeps_the_text(
     admin: StaffBrowser, typed: str, status: int, message: str
 ) -> None:
-    """Next to the field, which names the message; an address of another list is not on this one."""
     path, other = create_hand_out(admin), create_hand_out(admin, name="Other")
     upload(admin, path, LIST)
     upload(admin, other, b"email\neve@other.example\n")
@@ -74,7 +70,6 @@ def test_search_without_a_result_says_why_and_keeps_the_text(
 
 
 def test_found_recipient_gets_another_email_and_stays_shown(app: AppClient, admin: StaffBrowser) -> None:
-    """A link to a recipient who is not on the list says so."""
     path = create_hand_out(admin)
     upload(admin, path, LIST)
     (first,) = send(app, UUID(path.rpartition("/")[2]), 1)
@@ -92,7 +87,6 @@ def test_found_recipient_gets_another_email_and_stays_shown(app: AppClient, admi
 
 
 def test_hand_out_without_recipients_says_so_instead_of_offering_a_search(admin: StaffBrowser) -> None:
-    """A state without recipients says that."""
     path = create_hand_out(admin)
     empty = listed(admin.get(path))
     upload(admin, path, LIST)

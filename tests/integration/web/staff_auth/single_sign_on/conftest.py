@@ -14,20 +14,17 @@ from tests.support.servers.identity_provider import SECRET, ScriptedProvider
 
 @pytest.fixture
 def clock() -> Clock:
-    """The clock of the provider."""
     return Clock()
 
 
 @pytest.fixture
 def provider(clock: Clock) -> Iterator[ScriptedProvider]:
-    """The provider."""
     with ScriptedProvider(clock) as identity_provider:
         yield identity_provider
 
 
 @pytest.fixture
 def settings(settings: ApiSettings, provider: ScriptedProvider, tmp_path: Path) -> ApiSettings:
-    """Settings with the provider."""
     secret = tmp_path / "client-secret"
     secret.write_text(SECRET + "\n")
     return settings.model_copy(

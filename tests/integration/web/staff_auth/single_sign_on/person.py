@@ -18,7 +18,6 @@ class Clock:
     read: Callable[[], float]
 
     def __call__(self) -> float:
-        """Now."""
         return self.read() + self.ahead
 
 
@@ -33,17 +32,14 @@ class Person:
         return self.browser.get(START).headers["location"]
 
     def enter(self, **claims: object) -> AppResponse:
-        """Sign in at the provider and come back."""
         return self.browser.get(self.provider.sign_in(self.leave(), **{**self.claims, **claims}))
 
     def connect(self) -> AppResponse:
-        """Connect the account of the open session."""
         begun = self.browser.submit("/support/sign-in/oidc/connect", "/support/account")
         return self.browser.get(self.provider.sign_in(begun.headers["location"], **self.claims))
 
 
 def read_audit_log_of(app: AppClient) -> str:
-    """The audit log as an admin reads it."""
     add_staff(app, "admin@staff.example.com", "admin", PASSWORD)
     admin = StaffBrowser(app)
     admin.sign_in("admin@staff.example.com", PASSWORD)

@@ -18,7 +18,6 @@ def prove(person: Person, **claims: object) -> AppResponse:
 
 
 def invite(person: Person) -> AppResponse:
-    """Invite a colleague, which needs a proof."""
     return person.browser.submit("/admin/staff", email=f"{uuid4().hex}@staff.example.com", role="viewer")
 
 
@@ -64,7 +63,6 @@ def test_fresh_sign_in_at_the_provider_is_a_proof(clock: Clock, mei: Person) -> 
 def test_answer_that_proves_nothing_is_refused(
     app: AppClient, clock: Clock, mei: Person, claims: dict[str, object], sentence: str
 ) -> None:
-    """The session goes on as before, and an entry of the audit log says why."""
     mei.enter(groups="ledger-admins")
 
     answer = prove(mei, **({"auth_time": int(clock()), **claims} if "sub" in claims else claims))

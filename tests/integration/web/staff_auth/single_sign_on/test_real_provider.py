@@ -24,7 +24,6 @@ START: Final = "/support/sign-in/oidc?next=/support/work"
 
 @pytest.fixture
 def app(settings: ApiSettings, iam_server: Server, tmp_path: Path) -> Iterator[AppClient]:
-    """The application, and the ledger as a client of the provider."""
     secret = tmp_path / "client-secret"
     secret.write_text(SECRET)
     with iam_server.app.app_context():
@@ -80,7 +79,6 @@ def type_password(iam_server: Server, location: str, name: str) -> str:
 
 
 def test_people_of_a_real_provider_come_in_by_their_groups(app: AppClient, iam_server: Server) -> None:
-    """The first sign-in makes an account, the next one follows the groups, and without any the person is out."""
     user = iam_server.random_user(emails=["mei@staff.example.com"])
     helpdesk = iam_server.random_group(display_name="helpdesk", members=[user])
     iam_server.login(user)
@@ -107,7 +105,6 @@ def test_people_of_a_real_provider_come_in_by_their_groups(app: AppClient, iam_s
 
 
 def test_person_proves_to_a_real_provider_who_they_are(app: AppClient, iam_server: Server) -> None:
-    """It is asked for a new sign-in, and says when that was."""
     user = iam_server.random_user(emails=["mei@staff.example.com"], password=PASSWORD)
     iam_server.random_group(display_name="owners", members=[user])
     iam_server.login(user)

@@ -28,7 +28,6 @@ def role_of(app: AppClient, email: str = EMAIL) -> str | None:
 
 
 def test_person_of_a_group_comes_in(app: AppClient, provider: ScriptedProvider, mei: Person) -> None:
-    """The first sign-in adds the account in the role of the group, and goes on to the page that was asked for."""
     answer = mei.enter()
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/support/work")
@@ -41,7 +40,6 @@ def test_person_of_a_group_comes_in(app: AppClient, provider: ScriptedProvider, 
 
 
 def test_session_has_the_network_of_the_return_from_the_provider(mei: Person) -> None:
-    """The provider's own network does not show."""
     mei.browser.address = "203.0.113.77"
     mei.enter()
 
@@ -49,7 +47,6 @@ def test_session_has_the_network_of_the_return_from_the_provider(mei: Person) ->
 
 
 def test_role_is_that_of_the_groups_at_each_sign_in(app: AppClient, mei: Person) -> None:
-    """Who moves to another group has its role at the next sign-in; the audit log has the old and the new one."""
     add_staff(app, "admin@staff.example.com", "admin", PASSWORD)
     mei.enter()
 
@@ -60,7 +57,6 @@ def test_role_is_that_of_the_groups_at_each_sign_in(app: AppClient, mei: Person)
 
 
 def test_last_admin_stays_one(app: AppClient, mei: Person) -> None:
-    """The last admin comes in, and stays an admin, whatever the groups say."""
     mei.enter(groups=["ledger-admins"])
 
     answer = mei.enter()
@@ -71,7 +67,6 @@ def test_last_admin_stays_one(app: AppClient, mei: Person) -> None:
 
 
 def test_person_without_a_group_is_out_at_once(app: AppClient, provider: ScriptedProvider, mei: Person) -> None:
-    """Without a role there is no session, and those that the provider began before have ended."""
     mei.enter()
 
     answer = Person(app, provider, **MEI).enter(groups=["other"])
@@ -105,7 +100,6 @@ def test_groups_may_be_at_the_userinfo_endpoint(app: AppClient, provider: Script
 def test_person_without_what_it_takes_is_refused(
     app: AppClient, mei: Person, claims: dict[str, object], sentence: str
 ) -> None:
-    """A sentence says what is missing, and no account is added."""
     answer = mei.enter(**claims)
 
     assert answer.status_code == 403
@@ -130,7 +124,6 @@ def test_email_address_alone_is_no_identity(app: AppClient, mei: Person) -> None
 
 
 def test_one_person_has_one_account(app: AppClient, mei: Person) -> None:
-    """Who has an account already can't connect another one too."""
     mei.enter()
     add_staff(app, "second@staff.example.com", "admin", PASSWORD)
     mei.browser.sign_in("second@staff.example.com", PASSWORD)
@@ -142,7 +135,6 @@ def test_one_person_has_one_account(app: AppClient, mei: Person) -> None:
 
 
 def test_connection_is_that_of_the_session_that_began_it(app: AppClient, mei: Person) -> None:
-    """If another person has signed in since in this browser, nothing is connected."""
     add_staff(app, EMAIL, "support", PASSWORD)
     add_staff(app, "second@staff.example.com", "admin", PASSWORD)
     mei.browser.sign_in(EMAIL, PASSWORD)
@@ -156,7 +148,6 @@ def test_connection_is_that_of_the_session_that_began_it(app: AppClient, mei: Pe
 
 
 def test_closed_account_stays_closed(app: AppClient, mei: Person) -> None:
-    """The provider's groups open no account that an admin has closed here."""
     mei.enter()
     add_staff(app, "admin@staff.example.com", "admin", PASSWORD)
     accounts = StaffAccountRepository(app.services.storage)
@@ -188,7 +179,6 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 def test_token_for_another_sign_in_is_refused(
     app: AppClient, provider: ScriptedProvider, mei: Person, change: Change, what: str
 ) -> None:
-    """A token that is not for this client, or not for this sign-in, begins no session; the audit log says why."""
     provider.change = change
 
     answer = mei.enter()
@@ -213,13 +203,11 @@ def sign_with_our_secret(provider: ScriptedProvider, claims: dict[str, Any]) -> 
 
 
 def sign_with_another_key(provider: ScriptedProvider, claims: dict[str, Any]) -> str:
-    """A token of a stranger, which names the provider's key."""
     key = RSAKey.generate_key(2048)
     return jwt.encode({"alg": "RS256", "kid": provider.key.kid}, claims, key)
 
 
 def sign_and_cut(provider: ScriptedProvider, claims: dict[str, Any]) -> str:
-    """A token that was cut."""
     return provider.sign_as_usual(claims)[:-9]
 
 
@@ -227,7 +215,6 @@ def sign_and_cut(provider: ScriptedProvider, claims: dict[str, Any]) -> str:
 def test_token_that_the_provider_did_not_sign_is_refused(
     provider: ScriptedProvider, mei: Person, sign: Callable[[ScriptedProvider, dict[str, Any]], str]
 ) -> None:
-    """No one else can say who a person is."""
     provider.sign = lambda claims: sign(provider, claims)
 
     answer = mei.enter()
@@ -238,7 +225,6 @@ def test_token_that_the_provider_did_not_sign_is_refused(
 
 @pytest.mark.parametrize(("ahead", "status"), [(-59, 303), (59, 303), (90, 403), (-3600, 403)])
 def test_clocks_may_differ_by_a_minute(clock: Clock, mei: Person, ahead: float, status: int) -> None:
-    """A provider whose clock is wrong by more is refused, with a sentence about clocks."""
     clock.ahead = ahead
 
     answer = mei.enter()
@@ -263,7 +249,6 @@ def test_new_key_of_the_provider_is_fetched(
 
 
 def test_code_is_good_for_one_sign_in(mei: Person) -> None:
-    """The same answer of the provider, opened again, in another tab or by *Back*, begins nothing."""
     path = mei.provider.sign_in(mei.leave(), **MEI)
     first = mei.browser.get(path)
     cookies = dict(mei.browser.cookies)
@@ -297,7 +282,6 @@ def test_sign_in_belongs_to_the_browser_that_began_it(app: AppClient, mei: Perso
 
 
 def test_two_tabs_have_a_sign_in_each(mei: Person) -> None:
-    """Both can be finished, in any order."""
     first, second = (mei.provider.sign_in(mei.leave(), **MEI) for _ in range(2))
 
     assert [mei.browser.get(path).status_code for path in (second, first)] == [303, 303]
@@ -312,7 +296,6 @@ def test_browser_keeps_few_sign_ins(mei: Person) -> None:
 
 
 def test_sign_in_that_takes_too_long_is_refused(mei: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten minutes are enough; the cookie itself says until when."""
     monkeypatch.setattr("api.web.staff_auth.provider_sign_in.SIGN_ON_S", -1)
 
     answer = mei.enter()
@@ -330,7 +313,6 @@ def test_sign_in_that_takes_too_long_is_refused(mei: Person, monkeypatch: pytest
     ],
 )
 def test_answer_without_a_code_of_this_provider_is_refused(mei: Person, query: str, sentence: str) -> None:
-    """Who cancels at the provider, or comes from another one, reads what to do."""
     state = mei.provider.sign_in(mei.leave(), **MEI).partition("state=")[2]
 
     answer = mei.browser.get(f"/support/sign-in/oidc/callback?state={state}&{query}")
@@ -351,7 +333,6 @@ def test_answer_without_a_code_of_this_provider_is_refused(mei: Person, query: s
 def test_outage_of_the_provider_ends_no_session(
     app: AppClient, provider: ScriptedProvider, mei: Person, answer: tuple[int, bytes], sentence: str
 ) -> None:
-    """Sessions go on, the page says what is the matter, and passwords work."""
     provider.answer = lambda _path: answer
     add_staff(app, "admin@staff.example.com", "admin", PASSWORD)
     admin = StaffBrowser(app)
@@ -385,7 +366,6 @@ def test_another_issuer_is_refused(provider: ScriptedProvider, mei: Person) -> N
 
 
 def test_passwords_can_be_left_to_one_account(app: AppClient, settings: ApiSettings, mei: Person) -> None:
-    """With `break-glass` one account signs in by password, which the audit log says; with `off` none does."""
     staff_id = add_staff(app, "glass@staff.example.com", "admin", PASSWORD)
     add_staff(app, "other@staff.example.com", "admin", PASSWORD)
     StaffIdentityRepository(app.services.storage).choose_break_glass(staff_id)
@@ -411,7 +391,6 @@ def submit_password(app: AppClient, email: str) -> AppResponse:
 
 @pytest.mark.parametrize("named", [{"sub": "mei-1"}, {"sid": "session-1"}, {"sub": "mei-1", "sid": "session-1"}])
 def test_provider_ends_sessions(app: AppClient, provider: ScriptedProvider, mei: Person, named: dict[str, str]) -> None:
-    """A logout token ends the sessions that it names, and no other; the audit log has a line for each."""
     other = Person(app, provider, sub="li-1", email="li@staff.example.com", groups="ledger-support", sid="session-2")
     mei.enter(sid="session-1")
     other.enter()
@@ -426,7 +405,6 @@ def test_provider_ends_sessions(app: AppClient, provider: ScriptedProvider, mei:
 def test_logout_token_ends_nothing_that_began_later(
     app: AppClient, provider: ScriptedProvider, clock: Clock, mei: Person
 ) -> None:
-    """Sent again, it does not end the session that the person has begun since."""
     clock.ahead = -30
     token = provider.logout_token(sub="mei-1")
     clock.ahead = 0
@@ -452,7 +430,6 @@ def test_logout_token_ends_nothing_that_began_later(
 def test_logout_token_that_is_not_valid_ends_nothing(
     app: AppClient, provider: ScriptedProvider, mei: Person, changed: dict[str, object]
 ) -> None:
-    """An ID token of the person is none, either."""
     mei.enter()
     claims = {"sub": "mei-1", **changed}
     token = provider.logout_token(**{name: value for name, value in claims.items() if value is not None})
@@ -466,12 +443,10 @@ def test_logout_token_that_is_not_valid_ends_nothing(
 
 
 def send_logout(app: AppClient, token: str) -> AppResponse:
-    """What the provider sends from its server."""
     return StaffBrowser(app).post("/support/sign-in/oidc/logout", {"logout_token": token})
 
 
 def test_failures_are_counted_like_wrong_passwords(provider: ScriptedProvider, mei: Person) -> None:
-    """Thirty answers that are not valid within fifteen minutes are enough from one address."""
     provider.change = lambda claims: {**claims, "nonce": "x"}
 
     statuses = [mei.enter().status_code for _ in range(31)]
@@ -480,7 +455,6 @@ def test_failures_are_counted_like_wrong_passwords(provider: ScriptedProvider, m
 
 
 def test_nothing_is_there_without_a_provider(shared_app: AppClient) -> None:
-    """A ledger without an identity provider has no such pages."""
     browser = StaffBrowser(shared_app)
 
     assert [browser.get(path).status_code for path in (START, "/support/sign-in/oidc/callback")] == [404, 404]

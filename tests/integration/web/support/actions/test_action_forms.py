@@ -21,19 +21,16 @@ SignIn = Callable[..., StaffBrowser]
 
 
 def reserved(shared_app: AppClient, code: str, email: str = "li.wei@example.com") -> str:
-    """A new reservation's id."""
     return str(shared_app.redeem(code, email).json()["reservation_id"])
 
 
 def nonce_of(answer: AppResponse) -> str:
-    """What tells a form from another."""
     match = re.search(r'name="nonce" value="(\w+)"', answer.text)
     assert match is not None
     return match[1]
 
 
 def kinds(shared_app: AppClient, code: str) -> list[str]:
-    """Names of everything that happened to a code."""
     return [type(line.event).__name__ for line in shared_app.services.reader.read_history(code_id_of(shared_app, code))]
 
 
@@ -44,7 +41,6 @@ def twice(browser: StaffBrowser, path: str, **form: str) -> list[AppResponse]:
 
 
 def _changed_rows(page: str) -> list[str]:
-    """Return the rows of a preview whose value changes."""
     return read_page(page).texts("tr", class_="is-moved")
 
 
@@ -57,7 +53,6 @@ def _text_without_replies(page: str) -> str:
 
 
 def test_mistyped_address_is_corrected(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """First the address, then what it will do, then the reason; twice is once, and ends at the new reservation."""
     code = shared_app.issue()
     wrong = reserved(shared_app, code, "ly.wei@exmaple.com")
     shared_app.attempt(wrong)
@@ -82,7 +77,6 @@ def test_mistyped_address_is_corrected(shared_app: AppClient, shared_sign_in: Si
 
 
 def test_each_act_is_followed_by_its_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Whatever was done, the page to which it leads says so."""
     reservation_id, browser = reserved(shared_app, shared_app.issue()), shared_sign_in("viewer")
     pages = {word: browser.get(f"/support/reservations/{reservation_id}", done=word) for word in DONE}
 
@@ -130,7 +124,6 @@ def test_case_of_an_access_that_stays_is_about_the_access(shared_app: AppClient,
 
 
 def test_invitation_is_resent_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """The form sent twice asks for one delivery."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
     shared_app.attempt(reservation_id)
@@ -144,7 +137,6 @@ def test_invitation_is_resent_once(shared_app: AppClient, shared_sign_in: SignIn
 
 
 def test_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """First the group, then what it will do, then the reason; twice is once, and each reservation names the other."""
     code = shared_app.issue(make_template(max_uses=1, group="red", validity_days=30))
     former = reserved(shared_app, code)
     shared_app.attempt(former)
@@ -172,7 +164,6 @@ def test_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_in:
 
 
 def test_reserved_use_is_cancelled(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """What is not sent yet is cancelled; a refund is not offered for it."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
     browser = shared_sign_in("support")
@@ -186,7 +177,6 @@ def test_reserved_use_is_cancelled(shared_app: AppClient, shared_sign_in: SignIn
 
 
 def test_refund_asks_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Kept unless it is said otherwise."""
     code = shared_app.issue(make_template(max_uses=2, bound=False))
     items = [reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b")]
     for reservation_id in items:
@@ -204,7 +194,6 @@ def test_refund_asks_about_the_access(shared_app: AppClient, shared_sign_in: Sig
 
 
 def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Those of now are filled in; what can't be is refused in words before anything is asked."""
     code = shared_app.issue(make_template(max_uses=3, bound=False, validity_days=30))
     for name in ("a", "b"):
         reserved(shared_app, code, f"{name}@example.com")
@@ -231,7 +220,6 @@ def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_i
 
 
 def test_new_limit_asks_which_uses_it_counts(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Each choice with its numbers and the uses over the limit; the reason is still asked for; then the change."""
     code = shared_app.issue(make_template(max_uses=4, bound=False, notify_at="100%"))
     ids = [reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b")]
     browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts/terms"
@@ -317,7 +305,6 @@ def test_new_terms_overwrite_no_unseen_change(shared_app: AppClient, shared_sign
 
 
 def test_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """The reason stands next to the event; without one it is asked for."""
     code = shared_app.issue()
     browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
 
@@ -333,7 +320,6 @@ def test_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, shared_
 
 
 def test_revoking_shows_everything_that_it_undoes(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """However many there are; what is with an unknown outcome becomes a case, what is sent stays."""
     code = shared_app.issue(make_template(max_uses=None, bound=False))
     items = [reserved(shared_app, code, f"p{number}@example.com") for number in range(6)]
     shared_app.attempt(items[0])
@@ -371,7 +357,6 @@ def test_looking_changes_nothing(shared_app: AppClient, shared_sign_in: SignIn) 
 
 
 def test_notes_stand_in_the_history_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Of a code and of a reservation; a viewer sees that there is one, not what it says."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
     browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
@@ -393,7 +378,6 @@ def test_notes_stand_in_the_history_once(shared_app: AppClient, shared_sign_in: 
 
 @pytest.mark.parametrize("action", ["terms", "pause", "revoke"])
 def test_viewer_does_nothing_to_a_code(shared_app: AppClient, shared_sign_in: SignIn, action: str) -> None:
-    """Neither offered nor taken."""
     code = shared_app.issue()
     browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
@@ -408,7 +392,6 @@ def test_viewer_does_nothing_to_a_code(shared_app: AppClient, shared_sign_in: Si
 def test_outage_is_undone_step_by_step(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A window, a preview, a reason; each step gives a batch back and says how far; the audit keeps the reason."""
     monkeypatch.setattr("api.web.support.actions.refund_outage.REFUND_BATCH", 2)
     window = {"start": shared_app.services.now().isoformat(), "end": "2100-01-01T00:00:00", "include": "sent"}
     code = shared_app.issue(make_template(max_uses=None, bound=False))

@@ -19,13 +19,11 @@ PERSON = "li.na@example.com"
 
 
 def rows(shared_app: AppClient, query: str, *params: object) -> list[tuple[Any, ...]]:
-    """Ask the database."""
     with shared_app.services.storage.datastore.get_connection() as conn:
         return [tuple(row.values()) for row in conn.execute(query.encode(), params).fetchall()]
 
 
 def person_of(shared_app: AppClient, reservation_id: str) -> str:
-    """The page of anyone who holds a reservation."""
     ((recipient_id,),) = rows(
         shared_app, "SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id
     )
@@ -33,7 +31,6 @@ def person_of(shared_app: AppClient, reservation_id: str) -> str:
 
 
 def test_erasure_is_previewed_and_runs_once_when_sent_twice(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Reserved, unknown and sent ones are shown apart; then the address is gone and the audit log has one line."""
     reserved_id, doubtful, sent = (
         shared_app.redeem(shared_app.issue(), PERSON).json()["reservation_id"] for _ in range(3)
     )
@@ -66,7 +63,6 @@ def test_erasure_is_previewed_and_runs_once_when_sent_twice(shared_app: AppClien
 
 @pytest.mark.parametrize("role", ["viewer", "support"])
 def test_only_admins_see_it_and_may(shared_app: AppClient, shared_sign_in: SignIn, role: str) -> None:
-    """Neither the link nor the form, nor the act without its form."""
     reservation_id = shared_app.redeem(shared_app.issue(), f"{role}@example.com").json()["reservation_id"]
     page, browser = person_of(shared_app, reservation_id), shared_sign_in(role)
 
@@ -77,7 +73,6 @@ def test_only_admins_see_it_and_may(shared_app: AppClient, shared_sign_in: SignI
 
 
 def test_erasure_waits_for_an_invitation_that_is_being_sent(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """There is no form, and a form that is sent all the same gets the reason; nothing is changed."""
     reservation_id = UUID(shared_app.redeem(shared_app.issue(), "leaving@example.com").json()["reservation_id"])
     context = CommandContext(now=shared_app.services.now(), actor="worker", actor_id="w1", request_id="t1")
     claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
@@ -94,7 +89,6 @@ def test_erasure_waits_for_an_invitation_that_is_being_sent(shared_app: AppClien
 
 
 def test_address_is_shown_on_the_page_of_its_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """With a reason, for a while, to anyone who asked; the audit leads to the person."""
     page = person_of(shared_app, shared_app.redeem(shared_app.issue(), "shown@example.com").json()["reservation_id"])
     browser = shared_sign_in("support")
     before = browser.get(page).text

@@ -14,7 +14,6 @@ PERSON = "wu.fang@example.com"
 
 
 def test_file_holds_what_the_ledger_has_about_the_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """It is that of the API and of the command line; the audit log has one entry, with the reason."""
     reservation_id = shared_app.redeem(shared_app.issue(), PERSON).json()["reservation_id"]
     shared_app.attempt(reservation_id)
     page, browser = person_of(shared_app, reservation_id), shared_sign_in("admin")
@@ -43,7 +42,6 @@ def test_file_holds_what_the_ledger_has_about_the_person(shared_app: AppClient, 
 def test_person_who_was_erased_and_one_who_never_was_have_no_export(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """The page of the person says that the data is gone."""
     page = person_of(shared_app, shared_app.redeem(shared_app.issue(), "gone@example.com").json()["reservation_id"])
     browser = shared_sign_in("admin")
     token = browser.token(f"{page}/export")
@@ -57,7 +55,6 @@ def test_person_who_was_erased_and_one_who_never_was_have_no_export(
 
 
 def test_other_roles_neither_see_nor_get_it(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Neither the link nor the form, nor the file without its form."""
     page = person_of(shared_app, shared_app.redeem(shared_app.issue(), "wu@example.com").json()["reservation_id"])
     for role in ("viewer", "support"):
         browser = shared_sign_in(role)

@@ -38,17 +38,14 @@ class Console:
     browser: StaffBrowser
 
     def post(self, path: str, **body: Any) -> Any:  # noqa: ANN401 - whatever the document holds
-        """Send a request as an admin does."""
         answer = self.app.client.post(f"/api/v1/{path}", json=body, headers=self.app.key("admin"))
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
     def issue(self, campaign: str) -> dict[str, str]:
-        """A new code."""
         return dict(self.post("codes", campaign=campaign, max_uses=5, open=True, validity_days=30)[0])
 
     def reserve(self, campaign: str, email: str) -> str:
-        """A reservation of a new code."""
         return str(self.app.redeem(self.issue(campaign)["code"], email).json()["reservation_id"])
 
     def create(self, hindrance: str) -> str:
@@ -56,7 +53,6 @@ class Console:
         return str(self.post("campaigns", name="Autumn", **LIMITS[hindrance])["id"])
 
     def stop(self, campaign: str, hindrance: str) -> None:
-        """Pause or end a campaign that staff is to stop."""
         if hindrance in STOPPED:
             self.post(f"campaigns/{campaign}/{STOPPED[hindrance]}")
 
@@ -79,13 +75,11 @@ class Console:
         return f"/support/codes/{self.reservation(path).code_id}" if state == "code" else path
 
     def accept(self, reservation_id: str) -> None:
-        """Use the link of an invitation whose use was refunded since."""
         context = CommandContext(now=self.app.services.now(), actor="person")
         accept = AcceptInvite(context=context, reservation_id=UUID(reservation_id), delivery=1, case_id=uuid4())
         self.app.services.storage.ledger.execute([accept])
 
     def reservation(self, path: str) -> Any:  # noqa: ANN401 - as the reader gives it
-        """The state of a reservation by its page."""
         return self.app.services.reader.find_reservation(UUID(path.rpartition("/")[2]))
 
     def actions(self, path: str) -> list[SupportAction]:
@@ -93,7 +87,6 @@ class Console:
         return ["pause", "revoke"] if "/codes/" in path else list(list_reservation_actions(self.reservation(path)))
 
     def uses(self, path: str) -> list[str]:
-        """Used and reserved uses of the code of a subject."""
         is_code = "/codes/" in path
         code_id = UUID(path.rpartition("/")[2]) if is_code else self.reservation(path).code_id
         row = self.app.services.reader.find_balance(code_id)
@@ -116,14 +109,12 @@ class Console:
 
 @pytest.fixture
 def console(shared_app: AppClient, shared_sign_in: SignIn) -> Console:
-    """The console of support."""
     return Console(shared_app, shared_sign_in("support"))
 
 
 @pytest.mark.parametrize("hindrance", LIMITS)
 @pytest.mark.parametrize("state", ["live", "unknown", "sent", "bounced", "late", "code"])
 def test_offer_preview_and_action_agree_in_a_campaign(console: Console, hindrance: str, state: str) -> None:
-    """Each action that fits a state is offered if, and only if, it will be done."""
     actions = console.actions(console.subject(hindrance, state))
 
     seen = {action: console.compare(console.subject(hindrance, state), action) for action in actions}
@@ -134,7 +125,6 @@ def test_offer_preview_and_action_agree_in_a_campaign(console: Console, hindranc
 
 @pytest.mark.parametrize("hindrance", LIMITS)
 def test_what_if_matches_the_answer_to_the_later_request(console: Console, hindrance: str) -> None:
-    """For the person who has the use of the campaign, with another code of it."""
     campaign, email = console.create(hindrance), f"{uuid4().hex}@example.com"
     console.reserve(campaign, email)
     code = console.issue(campaign)

@@ -12,7 +12,6 @@ SignIn = Callable[..., StaffBrowser]
 
 
 def test_comparison_shows_the_changes_between_two_times(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """By events, by times, in either order, and before the code was issued; no address in plain text."""
     code = shared_app.issue(make_template(max_uses=4, bound=False))
     code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")
     shared_app.attempt(shared_app.redeem(code, "li.wei@example.com").json()["reservation_id"])
@@ -39,7 +38,6 @@ def test_comparison_shows_the_changes_between_two_times(shared_app: AppClient, s
 def test_comparison_names_each_term_that_changed_with_both_values(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """Numbers in the singular too, in both languages; a code whose terms alone changed is not called the same."""
     code = shared_app.issue(make_template(max_uses=4, validity_days=1))
     code_id, browser = code_id_of(shared_app, code), shared_sign_in("support")
     form = f"/support/codes/{code_id}/acts/terms"

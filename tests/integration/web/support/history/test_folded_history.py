@@ -34,7 +34,6 @@ def _code_id(shared_app: AppClient) -> UUID:
 
 
 def versions_in(element: Element) -> list[int]:
-    """The versions of the lines that are in an element."""
     lines = element.find_all("li")
     return [int(line.attributes["data-version"]) for line in lines if "data-version" in line.attributes]
 
@@ -43,7 +42,6 @@ def versions_in(element: Element) -> list[int]:
 def test_run_of_equal_events_is_one_row_that_has_them(
     shared_sign_in: SignIn, code_id: UUID, language: str, summary: str
 ) -> None:
-    """With their count and what they changed; in `details`, which opens without a script."""
     page = read_page(shared_sign_in("viewer").get(f"/support/codes/{code_id}?lang={language}").text)
     history = page.find("ol", id="flat")
     run = history.find("li", class_="fold").find_all("details")[0]
@@ -69,7 +67,6 @@ def test_event_that_a_link_names_is_outside_of_a_run(shared_sign_in: SignIn, cod
 
 
 def test_each_line_names_its_type_before_its_sentence(shared_sign_in: SignIn, code_id: UUID) -> None:
-    """By a glyph whose meaning is also a text, and by the short name of the type."""
     page = read_page(shared_sign_in("viewer").get(f"/support/codes/{code_id}?level=noise&lang=en").text)
     lines = [line for line in page.find("ol", id="flat").find_all("li") if "data-version" in line.attributes]
     texts = {line.attributes["data-version"]: line for line in lines}
@@ -84,7 +81,6 @@ def test_each_line_names_its_type_before_its_sentence(shared_sign_in: SignIn, co
 
 @pytest.mark.parametrize("meaning", get_args(Meaning))
 def test_each_meaning_has_a_name_a_form_and_a_color(meaning: str) -> None:
-    """In both languages; two meanings share neither."""
     styles = (STATIC / "support.css").read_text("utf-8")
     forms = re.findall(r'kind-(\w*)"?\]? > i::before \{\s*content: "(.)"', styles)
     colors = dict(re.findall(r"\.kind-(\w+) > :is\(i, b\) \{\s*color: (.+);", styles))
@@ -97,7 +93,6 @@ def test_each_meaning_has_a_name_a_form_and_a_color(meaning: str) -> None:
 
 
 def test_types_that_mean_a_use_or_a_refund_change_the_state() -> None:
-    """And each meaning has a type."""
     kinds = EVENT_TYPES.values()
 
     assert {kind.MEANING for kind in kinds} == set(get_args(Meaning))
@@ -130,7 +125,6 @@ def test_equal_events_of_one_code_are_one_row_of_the_timeline_of_a_customer(
 
 
 def test_equal_events_of_a_reservation_are_one_row_of_its_group(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """The view by reservation folds as the timeline does; another kind of event ends the run."""
     code = shared_app.issue(make_template(max_uses=1, bound=False))
     reservation_id = shared_app.redeem(code).json()["reservation_id"]
     shared_app.attempt(reservation_id)

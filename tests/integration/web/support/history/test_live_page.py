@@ -30,20 +30,17 @@ SignIn = Callable[[str], StaffBrowser]
 
 @pytest.fixture(autouse=True)
 def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Streams that a test can wait for."""
     monkeypatch.setattr(live_page, "STREAM_S_MAX", 1)
     monkeypatch.setattr(history_watch, "LOOK_S", 0.05)
     monkeypatch.setattr(history_watch, "SESSIONS_S", 0)
 
 
 def state_of(app: AppClient) -> State:
-    """The state of the running application."""
     state: State = app.client.app.state  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     return state
 
 
 def read_stream(browser: StaffBrowser, path: str) -> list[dict[str, str]]:
-    """The messages of a stream that ends, by field."""
     answer = browser.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     return [dict(line.split(": ", 1) for line in part.split("\n")) for part in answer.text.strip().split("\n\n")]
@@ -51,7 +48,6 @@ def read_stream(browser: StaffBrowser, path: str) -> list[dict[str, str]]:
 
 @pytest.fixture
 def code_id(shared_app: AppClient) -> UUID:
-    """A code with three events."""
     code = shared_app.issue(make_template(max_uses=9, bound=False))
     for number in range(2):
         shared_app.redeem(code, f"live{number}@example.com")
@@ -59,7 +55,6 @@ def code_id(shared_app: AppClient) -> UUID:
 
 
 def test_stream_has_the_page_of_the_role_without_personal_parts(shared_sign_in: SignIn, code_id: UUID) -> None:
-    """Lines, balance and chart as on the page, no token, no address of staff; support is offered actions."""
     browser = shared_sign_in("support")
     browser.submit(f"/support/codes/{code_id}/views", name="my view")
     first, news = read_stream(browser, f"/support/codes/{code_id}/stream?after=1&level=noise")[:2]
@@ -82,7 +77,6 @@ def test_stream_has_the_page_of_the_role_without_personal_parts(shared_sign_in: 
 
 
 def test_stream_continues_after_the_last_event_of_the_browser(shared_sign_in: SignIn, code_id: UUID) -> None:
-    """By the last id, which takes precedence; without newer events there is no news."""
     path = f"/support/codes/{code_id}/stream?after=1"
     messages = read_stream(shared_sign_in("viewer"), f"/support/codes/{code_id}/stream?after=3")
     continued = shared_sign_in("viewer")._request("GET", path, headers={"last-event-id": "3"})
@@ -131,7 +125,6 @@ def test_viewers_cost_the_database_no_more_than_one(
 
 
 def test_stream_ends_with_its_session(shared_app: AppClient, code_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signing out in another tab; the browser is sent that."""
     monkeypatch.setattr(live_page, "STREAM_S_MAX", WAIT_S_MAX)
     add_staff(shared_app, "leaves@staff.example.com", "viewer", PASSWORD)
     browser = StaffBrowser(shared_app)

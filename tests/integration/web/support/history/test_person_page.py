@@ -26,19 +26,16 @@ def redeem(shared_app: AppClient, email: str, code: str | None = None) -> tuple[
 
 
 def open_person(browser: StaffBrowser, reservation_id: str, query: str = "") -> tuple[str, AppResponse]:
-    """Follow the link from a reservation to its recipient."""
     page = read_page(browser.get(f"/support/reservations/{reservation_id}").text)
     path = next(link for link in page.link_targets if re.fullmatch("/support/people/[^/]+", link))
     return path, browser.get(path + query)
 
 
 def positions(*pages: AppResponse) -> list[int]:
-    """Return the positions of the pages' lines, in their order."""
     return [int(position) for page in pages for position in re.findall(r'data-position="(\d+)"', page.text)]
 
 
 def test_timeline_has_the_events_of_one_recipient_on_all_codes(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Newest first over both codes, without those of others, with links to the same views; no plain text."""
     first, one = redeem(shared_app, "timeline@example.com")
     shared_app.attempt(one)
     second, two = redeem(shared_app, "timeline@example.com")
@@ -65,7 +62,6 @@ def test_timeline_has_the_events_of_one_recipient_on_all_codes(shared_app: AppCl
 
 
 def test_timeline_is_filtered_by_the_url(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """By kind, actor and time; the form shows what was chosen, and a saved filter of a code's page fits."""
     _, one = redeem(shared_app, "filtered@example.com")
     shared_app.attempt(one)
     browser = shared_sign_in("viewer")
@@ -88,7 +84,6 @@ def test_timeline_is_filtered_by_the_url(shared_app: AppClient, shared_sign_in: 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_timeline_is_paged_by_position(shared_app: AppClient, shared_sign_in: SignIn, order: str) -> None:
-    """Each event once, in order, over all pages; the reservations above have pages too."""
     browser, count = shared_sign_in("viewer"), LINES_PER_PAGE + 3
     assert RESERVATIONS_PER_PAGE < count <= RESERVATIONS_MAX
     ids = [redeem(shared_app, f"paged-{order}@example.com")[1] for _ in range(count)]

@@ -17,7 +17,6 @@ SignIn = Callable[..., StaffBrowser]
 
 
 def test_proofs_and_receipt_follow_the_checkpoints(app: AppClient, sign_in: SignIn) -> None:
-    """Before the first checkpoint nothing is proved; a later event is pending and its receipt is not found."""
     code = app.issue()
     reservation_id = app.redeem(code, "li.wei@example.com").json()["reservation_id"]
     browser, storage = sign_in("viewer"), app.services.storage

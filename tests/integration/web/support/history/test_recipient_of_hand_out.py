@@ -31,12 +31,10 @@ def find_person(browser: StaffBrowser, address: str) -> str:
 
 
 def codes_section(page: str) -> Element:
-    """The section with the codes of campaigns."""
     return read_page(page).find("section", aria_labelledby="handed-out")
 
 
 def test_recipient_without_a_reservation_is_found_and_has_a_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Sent and queued ones: campaign, hand-out, state and code; every link of the hand-out's page leads to a page."""
     admin, support = shared_sign_in("admin"), shared_sign_in("support")
     path, (code_id,) = hand_out(shared_app, admin, "sent@one.example", "queued@one.example")
     links = {link for link in read_page(admin.get(path).text).link_targets if link.startswith("/support/people/")}
@@ -57,7 +55,6 @@ def test_recipient_without_a_reservation_is_found_and_has_a_page(shared_app: App
 
 
 def test_past_page_of_a_code_shows_no_campaign_of_now(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """The page of now does; both show the terms of the code."""
     _, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "past@one.example")
     path, at = f"/support/codes/{code_id}", f"{shared_app.services.now():%FT%T.%fZ}"
 
@@ -72,7 +69,6 @@ def test_past_page_of_a_code_shows_no_campaign_of_now(shared_app: AppClient, sha
 
 
 def test_support_sends_a_code_again_on_the_page_of_the_recipient(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """A viewer sees the state and has no link to it."""
     hand_out_path, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "again@one.example")
     support, viewer = shared_sign_in("support"), shared_sign_in("viewer")
     path = find_person(support, "again@one.example")
@@ -139,7 +135,6 @@ def test_support_undoes_the_opt_out_of_a_recipient_without_a_reservation(
 
 
 def test_erased_recipient_without_a_reservation_keeps_a_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """The form leads to it, and the audit log links it; an id that never existed has none."""
     admin = shared_sign_in("admin")
     hand_out(shared_app, admin, "erase@one.example")
     path = find_person(admin, "erase@one.example")
@@ -155,7 +150,6 @@ def test_erased_recipient_without_a_reservation_keeps_a_page(shared_app: AppClie
 
 
 def test_codes_of_campaigns_come_in_pages(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Newest first, on the second page the one that is left."""
     admin = shared_sign_in("admin")
     for _ in range(HAND_OUTS_PER_PAGE + 1):
         hand_out(shared_app, admin, "many@one.example", sent=0)
@@ -169,7 +163,6 @@ def test_codes_of_campaigns_come_in_pages(shared_app: AppClient, shared_sign_in:
 
 
 def test_support_records_a_bounce_on_the_page_of_the_recipient(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """With a reason, which the history of the code shows. What was not sent, or bounced already, has no such link."""
     admin, support, viewer = (shared_sign_in(role) for role in ("admin", "support", "viewer"))
     hand_out_path, (code_id,) = hand_out(shared_app, admin, "bounced@one.example", "waiting@one.example")
     path = find_person(support, "bounced@one.example")
@@ -197,7 +190,6 @@ def test_support_records_a_bounce_on_the_page_of_the_recipient(shared_app: AppCl
 
 
 def test_bounce_of_an_email_that_was_not_sent_is_refused(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """By a form that is older than a resend; nothing is recorded."""
     hand_out_path, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "queued-again@one.example")
     support = shared_sign_in("support")
     place = f"/support/hand-outs/{hand_out_path.rpartition('/')[2]}/recipients/{code_id}"

@@ -18,7 +18,6 @@ OTHER = "mei@example.com"
 def test_what_if_page_shows_the_answer_for_an_address_and_its_reason(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """On the statement of a past time, whose exact time the form carries; with the events as links."""
     code = shared_app.issue(make_template(max_uses=1))
     code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")
     shared_app.attempt(shared_app.redeem(code, "li.wei@example.com").json()["reservation_id"])
@@ -43,7 +42,6 @@ def test_what_if_page_shows_the_answer_for_an_address_and_its_reason(
 def test_what_if_page_shows_the_events_of_the_campaign_that_refused(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """As sentences with their versions, which lead every role to the page of the event."""
     campaign_id, context = uuid4(), CommandContext(now=shared_app.services.now(), actor="operator")
     create = CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms())
     shared_app.services.storage.ledger.execute_one(create)
@@ -61,7 +59,6 @@ def test_what_if_page_shows_the_events_of_the_campaign_that_refused(
 
 
 def test_what_if_page_shows_the_effect_of_each_action(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """At an event while the use was reserved, and now that it is sent."""
     code = shared_app.issue()
     code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")
     reservation_id = shared_app.redeem(code, OTHER).json()["reservation_id"]
@@ -76,7 +73,6 @@ def test_what_if_page_shows_the_effect_of_each_action(shared_app: AppClient, sha
 
 
 def test_what_if_page_names_the_thresholds_that_would_be_crossed(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """In words, with a link to the campaign whose threshold it is."""
     campaign_id, context = uuid4(), CommandContext(now=shared_app.services.now(), actor="operator")
     terms = make_campaign_terms(max_uses=2, notify_at="50%")
     create = CreateCampaign(context=context, campaign_id=campaign_id, terms=terms)
